@@ -87,6 +87,6 @@ describe('hardening: bystanders are answered rightly and before their deadline',
     const topicPartition = INNOCENT
     await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     for (let tries = 0; castellan.router.stats().open > 0 && tries < 700; tries++) await sleep(50)
-    expect(castellan.router.stats()).to.include({ open: 0, parked: 0 })
+    expect(castellan.router.stats()).to.include({ open: 0, deferred: 0 })
   }).timeout(60_000)
 })

@@ -24,7 +24,7 @@ describe('every request has exactly one answer, and every reader goes on right',
       answered: account.sent,
       doubled: 0
     })
-    expect(castellan.router.stats().parked).to.equal(0)
+    expect(castellan.router.stats().deferred).to.equal(0)
   })
   after(async () => {
     await castellan?.close()

@@ -57,8 +57,8 @@ export class Service implements SimulatedProcess {
 
   held(): Promise<Record<string, number>> {
     const { bufferedRecords, bufferedBytes, stuckBytes } = this.#castellan.delivery.stats()
-    const { open, parked } = this.#castellan.router.stats()
-    return Promise.resolve({ bufferedRecords, bufferedBytes, stuckBytes, open, parked })
+    const { open, deferred } = this.#castellan.router.stats()
+    return Promise.resolve({ bufferedRecords, bufferedBytes, stuckBytes, open, deferred })
   }
 
   boundsProblem(): string | undefined {

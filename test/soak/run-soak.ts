@@ -140,11 +140,11 @@ async function watch(
     const { rss, heapUsed } = process.memoryUsage()
     const sample = { atMs: performance.now() - startedAt, rssMb: rss / 2 ** 20, heapMb: heapUsed / 2 ** 20 }
     samples.push(sample)
-    const { cacheBytes, open, parked } = castellan.router.stats()
+    const { cacheBytes, open, deferred } = castellan.router.stats()
     cacheMaxBytes = Math.max(cacheMaxBytes, cacheBytes)
     if (samples.length % 10 === 0) {
       onSample?.(
-        `${(sample.atMs / 1000).toFixed(0)} s: sent ${account.sent}, answered ${account.answered}, open ${open}, parked ${parked}, ` +
+        `${(sample.atMs / 1000).toFixed(0)} s: sent ${account.sent}, answered ${account.answered}, open ${open}, parked ${deferred}, ` +
           `cache ${(cacheBytes / 2 ** 20).toFixed(1)} MB, rss ${sample.rssMb.toFixed(0)} MB, heap ${sample.heapMb.toFixed(1)} MB`
       )
     }

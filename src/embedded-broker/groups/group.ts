@@ -89,7 +89,7 @@ export class Group {
     member.hasSynced = true
     this.#restartSession(member)
     if (this.#state === 'Stable') return { errorCode: errors.none, assignment: member.assignment }
-    const answer = member.parkSync()
+    const answer = member.holdSync()
     if (memberId === this.#leaderId) this.#assign(assignments)
     return answer
   }
@@ -154,7 +154,7 @@ export class Group {
     this.#protocolType = request.protocolType
     this.#charge(member)
     this.#restartSession(member)
-    return this.#park(member)
+    return this.#enqueue(member)
   }
 
   /**
@@ -174,7 +174,7 @@ export class Group {
     this.#charge(member)
     if (this.#leaderId === old.memberId) this.#leaderId = memberId
     this.#restartSession(member)
-    if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#park(member)
+    if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#enqueue(member)
     const result = this.#joinResult(member)
     if (request.canSkipAssignment) return { ...result, skipsAssignment: memberId === this.#leaderId }
     // The leader is named by its old id, so that it does not assign: all members keep their partitions.
@@ -189,11 +189,11 @@ export class Group {
     member.update(request)
     this.#charge(member)
     this.#restartSession(member)
-    return isRetry || isIdleFollower ? this.#joinResult(member) : this.#park(member)
+    return isRetry || isIdleFollower ? this.#joinResult(member) : this.#enqueue(member)
   }
 
-  #park(member: Member): Promise<JoinResult> {
-    const answer = member.parkJoin()
+  #enqueue(member: Member): Promise<JoinResult> {
+    const answer = member.holdJoin()
     this.#prepareRebalance()
     return answer
   }

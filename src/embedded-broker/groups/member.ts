@@ -132,13 +132,13 @@ export class Member {
   }
 
   /** Parks a JoinGroup. A second one replaces the first, whose client has given it up. */
-  parkJoin(): Promise<JoinResult> {
+  holdJoin(): Promise<JoinResult> {
     return new Promise(resolve => {
       this.#joined = resolve
     })
   }
 
-  parkSync(): Promise<SyncResult> {
+  holdSync(): Promise<SyncResult> {
     return new Promise(resolve => {
       this.#synced = resolve
     })

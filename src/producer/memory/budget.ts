@@ -117,13 +117,13 @@ export class Budget implements BufferRoom, PartitionBudget {
   }
 
   /** Records of topics that are being looked up came or, negative, went. */
-  park(bytes: number, records: number): void {
+  enqueue(bytes: number, records: number): void {
     this.hold(bytes, records)
     this.stick(bytes)
   }
 
   /** Topics that the brokers do not know may hold so many bytes more. */
-  mayPark(bytes: number): boolean {
+  mayHold(bytes: number): boolean {
     return this.#stuckBytes + bytes <= this.maxBytes * SHARE_OF_STUCK
   }
 }

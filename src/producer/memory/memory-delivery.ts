@@ -228,7 +228,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     let producersBackingOff = 0
     let oldestAt = Number.POSITIVE_INFINITY
     for (const topic of this.#topics.values()) {
-      oldestAt = Math.min(oldestAt, topic.oldestParkedAt)
+      oldestAt = Math.min(oldestAt, topic.oldestWaitingAt)
       for (const producer of topic.producers) {
         if (producer === undefined) continue
         producers++
@@ -273,7 +273,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#identity.close()
     this.#written.close()
     for (const topic of this.#topics.values()) {
-      topic.failParked(failures.shuttingDown())
+      topic.failHeld(failures.shuttingDown())
       for (const producer of topic.producers) {
         if (producer === undefined) continue
         this.#deps.counters.refused += this.#rooms.close(producer, failures.shuttingDown())

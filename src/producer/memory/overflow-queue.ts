@@ -3,7 +3,7 @@ import { overheadOf } from './batch.js'
 import { type Arrival, ownCopyOf, roughSizeOf } from './waiting-records.js'
 
 /** Records of one topic for which there was no room among those that wait for its partitions, in the order in which they came. */
-export class ParkingQueue {
+export class OverflowQueue {
   readonly #onHeld: (bytes: number) => void
   #arrivals: Arrival[] = []
 

@@ -3,7 +3,7 @@ import type { TopicNews } from '../../router/messages/operations.js'
 import type { Budget } from './budget.js'
 import type { RoomQueues } from './capacity-queues.js'
 import { failures } from './failures.js'
-import { ParkingQueue } from './overflow-queue.js'
+import { OverflowQueue } from './overflow-queue.js'
 import { partitionFull } from './partition-full.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
@@ -12,7 +12,7 @@ import type { MemoryTicket } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
-import { type Arrival, ParkedRecords, roughSizeOf } from './waiting-records.js'
+import { type Arrival, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
 /** A partition beyond the known ones is believed not to exist when the Router told the number as recently as this. */
 const FRESH_MS = 1_000
@@ -43,9 +43,9 @@ export class Topic implements UnknownTopic {
   readonly #deps: TopicDeps
   /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
   readonly #producers: TopicProducers
-  readonly #parked = new ParkedRecords()
+  readonly #deferred = new WaitingRecords()
   /** Waits for room among the parked ones, or in the whole buffer. */
-  readonly #queue: ParkingQueue
+  readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0
   #toldAt = Number.NEGATIVE_INFINITY
@@ -58,7 +58,7 @@ export class Topic implements UnknownTopic {
     this.name = name
     this.#deps = deps
     this.#producers = new TopicProducers(name, deps)
-    this.#queue = new ParkingQueue(bytes => deps.unknown.queued(bytes))
+    this.#queue = new OverflowQueue(bytes => deps.unknown.queued(bytes))
   }
 
   get isKnown(): boolean {
@@ -67,17 +67,17 @@ export class Topic implements UnknownTopic {
 
   /** Bytes of the records that wait until the partitions are known. */
   get waitingBytes(): number {
-    return this.#parked.chargedBytes
+    return this.#deferred.chargedBytes
   }
 
   /** When the oldest record that waits for its partitions was accepted; infinite: none waits. */
-  get oldestParkedAt(): number {
-    return this.#parked.oldestAt
+  get oldestWaitingAt(): number {
+    return this.#deferred.oldestAt
   }
 
   /** Records wait until its partitions are known. */
   get #isWaitedFor(): boolean {
-    return this.#parked.recordCount > 0 || !this.#queue.isEmpty
+    return this.#deferred.recordCount > 0 || !this.#queue.isEmpty
   }
 
   get hasProducers(): boolean {
@@ -112,7 +112,7 @@ export class Topic implements UnknownTopic {
       return undefined
     }
     if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
-    return this.#park({ record, partitioner, timestampMs, ticket, index }, nowMs)
+    return this.#enqueue({ record, partitioner, timestampMs, ticket, index }, nowMs)
   }
 
   #isDenied(nowMs: number): boolean {
@@ -128,7 +128,7 @@ export class Topic implements UnknownTopic {
     return partitionFull(producer, roughSizeOf(record), budget, settings.maxLaneBytes)
   }
 
-  #park(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+  #enqueue(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
     this.#remembered = undefined
     const isFirst = !this.#isWaitedFor
@@ -139,7 +139,7 @@ export class Topic implements UnknownTopic {
       arrival.ticket.newTopics++
       this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
-    const refusal = this.#parkingRefusal(arrival, isDenied)
+    const refusal = this.#overflowRefusal(arrival, isDenied)
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
         this.#queue.add(arrival)
@@ -149,24 +149,24 @@ export class Topic implements UnknownTopic {
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
       return refusal ?? this.#noRoom(isDenied)
     }
-    const charge = this.#parked.add(arrival)
-    this.#deps.budget.park(charge, 1)
+    const charge = this.#deferred.add(arrival)
+    this.#deps.budget.enqueue(charge, 1)
     this.#deps.unknown.grew(this, charge)
     if (isFirst) this.#deps.follow(this, this.isKnown)
     return undefined
   }
 
   /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
-  #parkingRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
+  #overflowRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { budget, unknown } = this.#deps
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
     if (!budget.hasRoom(bytes))
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
     const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
-    const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayPark(bytes))
-    const fits = this.#parked.chargedBytes + bytes <= limit && mayWait
-    if (fits || (this.#parked.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
+    const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayHold(bytes))
+    const fits = this.#deferred.chargedBytes + bytes <= limit && mayWait
+    if (fits || (this.#deferred.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
     return this.#noRoom(isDenied)
   }
 
@@ -208,7 +208,7 @@ export class Topic implements UnknownTopic {
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
     if (!this.#isWaitedFor) return
-    for (const arrival of this.#takeParked(nowMs)) this.#enterProducer(arrival, nowMs)
+    for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
       this.put(record, partitioner, timestampMs, ticket, index, nowMs)
     )
@@ -229,11 +229,11 @@ export class Topic implements UnknownTopic {
     chosen.append(record, timestampMs, ticket, index)
   }
 
-  #takeParked(nowMs: number): readonly Arrival[] {
-    const { chargedBytes, recordCount } = this.#parked
-    const arrivals = this.#parked.takeAll()
+  #takeWaiting(nowMs: number): readonly Arrival[] {
+    const { chargedBytes, recordCount } = this.#deferred
+    const arrivals = this.#deferred.takeAll()
     this.#deps.unknown.grew(this, -chargedBytes)
-    this.#deps.budget.park(-chargedBytes, -recordCount)
+    this.#deps.budget.enqueue(-chargedBytes, -recordCount)
     this.#deps.unknown.leave(this, nowMs)
     return arrivals
   }
@@ -241,17 +241,17 @@ export class Topic implements UnknownTopic {
   /** Ends waits that are over. */
   tick(nowMs: number): void {
     const { budget, counters, unknown, cluster } = this.#deps
-    const bytes = this.#parked.chargedBytes
+    const bytes = this.#deferred.chargedBytes
     const failure = this.#isDenied(nowMs)
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
     counters.refused += this.#queue.refuseOver(nowMs, () => this.#noRoom(this.#isDenied(nowMs)))
-    const expired = this.#parked.expire(nowMs, failure)
+    const expired = this.#deferred.expire(nowMs, failure)
     if (expired > 0) {
       counters.withdrawn += expired
-      budget.park(this.#parked.chargedBytes - bytes, -expired)
-      unknown.grew(this, this.#parked.chargedBytes - bytes)
-      if (this.#parked.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
+      budget.enqueue(this.#deferred.chargedBytes - bytes, -expired)
+      unknown.grew(this, this.#deferred.chargedBytes - bytes)
+      if (this.#deferred.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
     }
     if (this.#isWaitedFor) return
     if (!this.isKnown) this.#deps.unfollow(this)
@@ -260,7 +260,7 @@ export class Topic implements UnknownTopic {
 
   #giveUp(failure: RecordFailure, until: number): void {
     this.#remembered = { failure, until }
-    this.failParked(failure)
+    this.failHeld(failure)
   }
 
   #missing(until: number): void {
@@ -290,13 +290,13 @@ export class Topic implements UnknownTopic {
 
   /** Others that were denied later need its place. */
   giveWay(): void {
-    this.failParked(failures.unknownTopic(this.name))
+    this.failHeld(failures.unknownTopic(this.name))
     if (!this.isKnown) this.#deps.unfollow(this)
   }
 
-  failParked(failure: RecordFailure): void {
-    this.#deps.counters.failed += this.#parked.recordCount
+  failHeld(failure: RecordFailure): void {
+    this.#deps.counters.failed += this.#deferred.recordCount
     this.#deps.counters.refused += this.#queue.enterAll(() => failure)
-    for (const { ticket, index } of this.#takeParked(this.#deps.clock())) ticket.fail(index, failure, this.name)
+    for (const { ticket, index } of this.#takeWaiting(this.#deps.clock())) ticket.fail(index, failure, this.name)
   }
 }

@@ -32,20 +32,20 @@ export const ownCopyOf = (record: ProduceRecord): ProduceRecord => ({
 const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
 /** Records of one topic whose partitions are not known, in the order they came. */
-export class ParkedRecords {
-  #parked: Arrival[] = []
+export class WaitingRecords {
+  #deferred: Arrival[] = []
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The request that all records belong to, if there is one. */
   #soleTicket: MemoryTicket | undefined
 
   get recordCount(): number {
-    return this.#parked.length
+    return this.#deferred.length
   }
 
   /** When the oldest of its records was accepted. */
   get oldestAt(): number {
-    return this.#parked[0]?.ticket.acceptedAt ?? Number.POSITIVE_INFINITY
+    return this.#deferred[0]?.ticket.acceptedAt ?? Number.POSITIVE_INFINITY
   }
 
   /** Bytes held, bookkeeping included. */
@@ -55,24 +55,24 @@ export class ParkedRecords {
 
   /** No record of another request waits here. */
   isOnlyOf(ticket: MemoryTicket): boolean {
-    return this.#parked.length === 0 || this.#soleTicket === ticket
+    return this.#deferred.length === 0 || this.#soleTicket === ticket
   }
 
   /** Copies what the record points to. @returns the bytes to charge */
-  add(parked: Arrival): number {
-    const record = ownCopyOf(parked.record)
-    const charge = roughSizeOf(record) + overheadOf(parked.index)
-    if (!this.isOnlyOf(parked.ticket)) this.#soleTicket = undefined
-    else if (this.#parked.length === 0) this.#soleTicket = parked.ticket
-    this.#parked.push({ ...parked, record })
+  add(deferred: Arrival): number {
+    const record = ownCopyOf(deferred.record)
+    const charge = roughSizeOf(record) + overheadOf(deferred.index)
+    if (!this.isOnlyOf(deferred.ticket)) this.#soleTicket = undefined
+    else if (this.#deferred.length === 0) this.#soleTicket = deferred.ticket
+    this.#deferred.push({ ...deferred, record })
     this.#bytes += charge
-    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, parked.ticket.deadlineAt)
+    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, deferred.ticket.deadlineAt)
     return charge
   }
 
   /** Takes all records out, in the order they came. */
   takeAll(): readonly Arrival[] {
-    const all = this.#parked
+    const all = this.#deferred
     this.#keep([])
     this.#soleTicket = undefined
     return all
@@ -81,18 +81,18 @@ export class ParkedRecords {
   /** Sends those away whose deadline is over. @returns how many */
   expire(nowMs: number, failure: RecordFailure): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
-    const before = this.#parked.length
-    for (const { ticket, index, record } of this.#parked) {
+    const before = this.#deferred.length
+    for (const { ticket, index, record } of this.#deferred) {
       if (ticket.deadlineAt <= nowMs) ticket.fail(index, failure, record.topic)
     }
-    this.#keep(this.#parked.filter(parked => parked.ticket.deadlineAt > nowMs))
-    return before - this.#parked.length
+    this.#keep(this.#deferred.filter(deferred => deferred.ticket.deadlineAt > nowMs))
+    return before - this.#deferred.length
   }
 
-  #keep(parked: Arrival[]): void {
-    this.#parked = parked
-    this.#bytes = parked.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
-    this.#earliestDeadlineAt = parked.reduce(
+  #keep(deferred: Arrival[]): void {
+    this.#deferred = deferred
+    this.#bytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
+    this.#earliestDeadlineAt = deferred.reduce(
       (earliest, { ticket }) => Math.min(earliest, ticket.deadlineAt),
       Number.POSITIVE_INFINITY
     )

@@ -65,7 +65,7 @@ export class GroupRouting {
         this.#toCoordinator(commit, now)
         break
       case 'wait':
-        this.#waiting.park(linePlace(lineKey(commit.request)), commit)
+        this.#waiting.enqueue(linePlace(lineKey(commit.request)), commit)
         break
       case 'answered':
     }
@@ -86,7 +86,7 @@ export class GroupRouting {
       return
     }
     if (nodeId !== undefined) this.#coordinators.forget(groupId, nodeId)
-    this.#waiting.park(groupPlace(groupId), request)
+    this.#waiting.enqueue(groupPlace(groupId), request)
     this.#searchCoordinator(groupId, now)
   }
 
@@ -114,7 +114,7 @@ export class GroupRouting {
 
   coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {
     this.#coordinators.endSearch(groupId, now)
-    const waiting = this.#waiting.parking.take(groupPlace(groupId))
+    const waiting = this.#waiting.queues.take(groupPlace(groupId))
     if (result.type === 'failed') {
       for (const request of waiting) fail(request, result)
       return

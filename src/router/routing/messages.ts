@@ -6,7 +6,7 @@ import type { TopicLookUp } from '../processors/processor-context.js'
 import type { Returned } from '../processors/queue-processor.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import type { RefreshPlan } from './refresh-schedule.js'
-import type { ParkingPlace } from './request-queues.js'
+import type { WaitingPlace } from './request-queues.js'
 
 /** What dispatchers, timers and the refresher tell the Router. Rare, because answers do not pass through the Router. */
 export type RouterNotice =
@@ -41,7 +41,7 @@ export type RouterNotice =
   | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: FindCoordinatorResult }
   | { readonly type: 'searchCoordinator'; readonly groupId: string }
   /** Requests that are parked there may be routed again. */
-  | { readonly type: 'wake'; readonly place: ParkingPlace }
+  | { readonly type: 'wake'; readonly place: WaitingPlace }
   /** A broker that was not asked for a while after a failure has answered. */
   | { readonly type: 'brokerIsBack'; readonly nodeId: number }
   | { readonly type: 'refreshDue' }

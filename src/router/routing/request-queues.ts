@@ -2,39 +2,39 @@ import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import type { Ledger } from '../requests/open-requests.js'
 
 /** What a parked request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or the end of its own pause. */
-export type ParkingPlace = string
+export type WaitingPlace = string
 
 /**
  * What a request waits for: a known topic (or a group, or a broker), a name that has not been looked up yet, or a name that
  * a broker has said is missing. The last two may only use a share of all places, so that invented names leave places for
  * requests that wait for an election, and missing names leave places for names that may exist.
  */
-export type ParkingClass = 'known' | 'fresh' | 'missed'
+export type WaitingClass = 'known' | 'fresh' | 'missed'
 
 const SHARE_OF_MISSED = 0.5
 const SHARE_OF_UNKNOWN = 0.75
 
-export interface ParkingOptions {
+export interface RequestQueuesOptions {
   readonly ledger: Ledger
   readonly limit: number
   /** Called with a request that gives way to another one, which waits at a place with fewer requests. */
   readonly onEvicted: (request: AnyAccepted) => void
   /** Called when the last request at a place has been answered, or its time was up. */
-  readonly onEmpty: (place: ParkingPlace) => void
+  readonly onEmpty: (place: WaitingPlace) => void
 }
 
 /**
  * Requests that cannot be sent yet, by what they wait for, in the order in which they came. When the limit is reached, a
  * request for a place with few requests displaces the newest one at a place with many, so that no topic can use up all.
  */
-export class Parking {
-  readonly #options: ParkingOptions
-  readonly #places = new Map<ParkingPlace, Place>()
+export class RequestQueues {
+  readonly #options: RequestQueuesOptions
+  readonly #places = new Map<WaitingPlace, Place>()
   /** Places by how many requests wait there, in powers of two: 1, 2-3, 4-7, ... */
   readonly #bySize: Set<Place>[] = []
-  readonly #sizes: Record<ParkingClass, number> = { known: 0, fresh: 0, missed: 0 }
+  readonly #sizes: Record<WaitingClass, number> = { known: 0, fresh: 0, missed: 0 }
 
-  constructor(options: ParkingOptions) {
+  constructor(options: RequestQueuesOptions) {
     this.#options = options
   }
 
@@ -43,7 +43,7 @@ export class Parking {
   }
 
   /** False when the limit is reached. */
-  park(at: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
+  enqueue(at: WaitingPlace, request: AnyAccepted, as: WaitingClass = 'known'): boolean {
     const { limit, ledger } = this.#options
     const { fresh, missed } = this.#sizes
     if (as === 'missed' && missed >= limit * SHARE_OF_MISSED) return false
@@ -58,12 +58,12 @@ export class Parking {
     return true
   }
 
-  has(at: ParkingPlace): boolean {
+  has(at: WaitingPlace): boolean {
     return this.#places.has(at)
   }
 
   /** Takes out all requests at a place. */
-  take(at: ParkingPlace): AnyAccepted[] {
+  take(at: WaitingPlace): AnyAccepted[] {
     const place = this.#places.get(at)
     if (!place) return []
     const requests = [...place.requests.keys()]
@@ -118,18 +118,18 @@ const magnitudeOf = (count: number): number => 31 - Math.clz32(count)
 const SLACK = 16
 
 class Place implements Holder {
-  readonly at: ParkingPlace
-  readonly requests = new Map<AnyAccepted, ParkingClass>()
-  readonly #parking: Parking
+  readonly at: WaitingPlace
+  readonly requests = new Map<AnyAccepted, WaitingClass>()
+  readonly #queues: RequestQueues
   /** In the order in which they came. Requests that have left stay in it for a while. */
   #order: AnyAccepted[] = []
 
-  constructor(at: ParkingPlace, parking: Parking) {
+  constructor(at: WaitingPlace, queues: RequestQueues) {
     this.at = at
-    this.#parking = parking
+    this.#queues = queues
   }
 
-  add(request: AnyAccepted, as: ParkingClass): void {
+  add(request: AnyAccepted, as: WaitingClass): void {
     this.requests.set(request, as)
     this.#order.push(request)
     if (this.#order.length > 2 * this.requests.size + SLACK) this.#order = [...this.requests.keys()]
@@ -146,6 +146,6 @@ class Place implements Holder {
   }
 
   release(request: AnyAccepted): void {
-    this.#parking.left(this, request)
+    this.#queues.left(this, request)
   }
 }

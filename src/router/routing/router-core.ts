@@ -24,7 +24,7 @@ export class RouterCore {
   readonly parts: RouterParts
   readonly #deps: RouterDeps
   readonly #maintenance: NodeJS.Timeout
-  #parkedBefore = 0
+  #waitedBefore = 0
   #maintainedAt: number
   #stopped = false
 
@@ -59,7 +59,7 @@ export class RouterCore {
     else intake.take(message, now)
     intake.nextMessage()
     if (!this.#stopped) this.parts.refresher.pump(now)
-    this.#reportParked()
+    this.#reportWaiting()
   }
 
   /** Answers all open requests with a failure, and closes all connections. Idempotent. */
@@ -199,10 +199,10 @@ export class RouterCore {
     answerTimedOut(request, this.awayBecause?.message)
   }
 
-  #reportParked(): void {
-    const parked = this.parts.routing.parking.size
-    if (parked === this.#parkedBefore) return
-    this.#parkedBefore = parked
-    this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#parkedBefore)
+  #reportWaiting(): void {
+    const deferred = this.parts.routing.queues.size
+    if (deferred === this.#waitedBefore) return
+    this.#waitedBefore = deferred
+    this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#waitedBefore)
   }
 }

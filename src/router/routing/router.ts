@@ -41,7 +41,7 @@ export interface RouterStats {
   readonly accepted: number
   readonly open: number
   /** Open requests that wait for a leader, a coordinator or a broker. */
-  readonly parked: number
+  readonly deferred: number
   readonly brokersKnown: number
   readonly brokersUp: number
   readonly topicsKnown: number
@@ -126,7 +126,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
 const statsOf = ({ ledger, routing, pool, leaders, refresher, cache }: RouterParts, now: number): RouterStats => ({
   accepted: ledger.accepted,
   open: ledger.open,
-  parked: routing.parking.size,
+  deferred: routing.queues.size,
   brokersKnown: pool.size,
   brokersUp: pool.nodesUp(now),
   topicsKnown: leaders.topicCount,

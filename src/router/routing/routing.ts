@@ -19,7 +19,7 @@ import { GroupRouting } from './group-routing.js'
 import type { LeaderTable, Partition } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
-import type { Parking, ParkingPlace } from './request-queues.js'
+import type { RequestQueues, WaitingPlace } from './request-queues.js'
 import type { RouterSettings } from './settings.js'
 import type { FollowedTopics } from './subscribed-topics.js'
 import { ANY_NODE, nodePlace, topicPlace, WaitingRequests } from './waiting-requests.js'
@@ -63,8 +63,8 @@ export class Routing {
   }
 
   /** Requests that wait for a leader, a coordinator, a broker or the end of a pause. */
-  get parking(): Parking {
-    return this.#waiting.parking
+  get queues(): RequestQueues {
+    return this.#waiting.queues
   }
 
   route(request: AnyAccepted, now: number): void {
@@ -90,7 +90,7 @@ export class Routing {
   }
 
   isWaitedFor(topic: string): boolean {
-    return this.parking.has(topicPlace(topic)) || this.#options.followed.has(topic)
+    return this.queues.has(topicPlace(topic)) || this.#options.followed.has(topic)
   }
 
   follow(message: FollowTopics | UnfollowTopics, now: number): void {
@@ -103,8 +103,8 @@ export class Routing {
   }
 
   /** Routes the requests again that are parked at a place. */
-  wake(place: ParkingPlace, now: number): void {
-    this.routeAll(this.parking.take(place), now)
+  wake(place: WaitingPlace, now: number): void {
+    this.routeAll(this.queues.take(place), now)
   }
 
   /** Takes metadata into the tables, and routes requests again that were waiting for it. */
@@ -130,7 +130,7 @@ export class Routing {
     followed.clear()
     this.#groups.forgetAll()
     const rest: AnyAccepted[] = []
-    for (const request of [...pool.stop(), ...this.parking.takeAll()]) {
+    for (const request of [...pool.stop(), ...this.queues.takeAll()]) {
       if (request.kind === 'produceBatch') notSent(request, 'clusterChanged')
       else rest.push(request)
     }
@@ -142,7 +142,7 @@ export class Routing {
     this.wake(topicPlace(topic), now)
     // A known topic that one look-up has missed is looked up again soon, even when no request waits for it.
     if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
-    if (!this.parking.has(topicPlace(topic))) this.#forgetWant(topic)
+    if (!this.queues.has(topicPlace(topic))) this.#forgetWant(topic)
   }
 
   /** A name that is not a known topic, and for which no request waits, is not looked up any more. */
@@ -227,7 +227,7 @@ export class Routing {
     const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request))
     switch (found.type) {
       case 'leader':
-        if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#parkForTopic(request, topic, now)
+        if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#waitForTopic(request, topic, now)
         else {
           request.isOfNewTopic = found.isNew
           this.#toLeader(request, found.partition, now)
@@ -236,17 +236,17 @@ export class Routing {
       case 'noLeader':
         if (isDenied(request, found.partition) && leaders.isMissed(topic, found.partition.key))
           answerUnknown(request, 'topic')
-        else this.#parkForTopic(request, topic, now)
+        else this.#waitForTopic(request, topic, now)
         break
       case 'ask':
-        this.#parkForTopic(request, topic, now)
+        this.#waitForTopic(request, topic, now)
         break
       case 'unknownTopic':
         answerUnknown(request, 'topic')
         break
       case 'unknownPartition':
         // Keys were spread over a number that a broker which lags may have contradicted.
-        if (request.kind === 'produceBatch' && leaders.isCountDoubted(topic)) this.#parkForTopic(request, topic, now)
+        if (request.kind === 'produceBatch' && leaders.isCountDoubted(topic)) this.#waitForTopic(request, topic, now)
         else answerUnknown(request, 'partition')
         break
       case 'topicError':
@@ -254,11 +254,11 @@ export class Routing {
     }
   }
 
-  #parkForTopic(request: AnyAccepted, topic: string, now: number): void {
+  #waitForTopic(request: AnyAccepted, topic: string, now: number): void {
     const { leaders } = this.#options
     request.obstacle = 'noLeader'
     const as = leaders.isKnown(topic) ? 'known' : leaders.isMissing(topic) ? 'missed' : 'fresh'
-    if (this.#waiting.park(topicPlace(topic), request, as)) this.#want(topic, request, now)
+    if (this.#waiting.enqueue(topicPlace(topic), request, as)) this.#want(topic, request, now)
   }
 
   /**
@@ -287,7 +287,7 @@ export class Routing {
     request.obstacle = 'brokerUnreachable'
     // Waits until the pause of the broker is over or another leader is known, whichever comes first.
     const { topic } = topicPartitionOf(request)!
-    if (this.#waiting.park(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
+    if (this.#waiting.enqueue(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }
 
   #want(topic: string, request: AnyAccepted, now: number): void {
@@ -314,7 +314,7 @@ export class Routing {
     const proxy = pool.proxyOf(nodeId)
     if (!proxy) fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
     else if (pool.isUp(nodeId, now)) proxy.submit(request)
-    else this.#waiting.park(nodePlace(nodeId), request)
+    else this.#waiting.enqueue(nodePlace(nodeId), request)
   }
 
   #routeToAny(request: AnyAccepted, now: number): void {
@@ -324,7 +324,7 @@ export class Routing {
       return
     }
     this.#options.schedule.wantBrokers()
-    this.#waiting.park(ANY_NODE, request)
+    this.#waiting.enqueue(ANY_NODE, request)
   }
 
   #reroute(request: AnyAccepted, reason: ReturnReason, nodeId: number, now: number): void {

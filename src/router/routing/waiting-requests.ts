@@ -7,7 +7,7 @@ import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import type { Ledger } from '../requests/open-requests.js'
 import type { RouterNotice } from './messages.js'
-import { Parking, type ParkingClass, type ParkingPlace } from './request-queues.js'
+import { RequestQueues, type WaitingClass, type WaitingPlace } from './request-queues.js'
 import type { RouterSettings } from './settings.js'
 
 export interface WaitingOptions {
@@ -19,15 +19,15 @@ export interface WaitingOptions {
 
 const TOPIC_PLACE = 'topic:'
 /** Where requests wait that any broker can answer, while none can be reached. */
-export const ANY_NODE: ParkingPlace = 'anyNode'
-export const topicPlace = (topic: string): ParkingPlace => TOPIC_PLACE + topic
-export const groupPlace = (groupId: string): ParkingPlace => `group:${groupId}`
-export const linePlace = (key: string): ParkingPlace => `commits:${key}`
-export const nodePlace = (nodeId: number): ParkingPlace => `node:${nodeId}`
+export const ANY_NODE: WaitingPlace = 'anyNode'
+export const topicPlace = (topic: string): WaitingPlace => TOPIC_PLACE + topic
+export const groupPlace = (groupId: string): WaitingPlace => `group:${groupId}`
+export const linePlace = (key: string): WaitingPlace => `commits:${key}`
+export const nodePlace = (nodeId: number): WaitingPlace => `node:${nodeId}`
 
 /** Requests that cannot be sent now, with what they wait for, and the pauses after which they are sent again. */
 export class WaitingRequests {
-  readonly parking: Parking
+  readonly queues: RequestQueues
   readonly #options: WaitingOptions
   #rests = 0
 
@@ -36,10 +36,10 @@ export class WaitingRequests {
     this.#options = options
     const { ledger, settings } = options
     const limit = settings.maxParkedRequests
-    this.parking = new Parking({
+    this.queues = new RequestQueues({
       ledger,
       limit,
-      onEvicted: request => fail(request, tooManyParked(limit)),
+      onEvicted: request => fail(request, tooManyWaiting(limit)),
       onEmpty: place => {
         if (place.startsWith(TOPIC_PLACE)) onTopicEmpty(place.slice(TOPIC_PLACE.length))
       }
@@ -47,19 +47,19 @@ export class WaitingRequests {
   }
 
   /** False when the limit is reached; the request has then been answered. */
-  park(place: ParkingPlace, request: AnyAccepted, as: ParkingClass = 'known'): boolean {
-    if (this.parking.park(place, request, as)) return true
-    fail(request, tooManyParked(this.#options.settings.maxParkedRequests))
+  enqueue(place: WaitingPlace, request: AnyAccepted, as: WaitingClass = 'known'): boolean {
+    if (this.queues.enqueue(place, request, as)) return true
+    fail(request, tooManyWaiting(this.#options.settings.maxParkedRequests))
     return false
   }
 
   /** Routes one request again after a pause. */
   rest(request: AnyAccepted, forMs: number, now: number): void {
     const place = `rest:${++this.#rests}`
-    if (this.park(place, request)) this.wakeAt(place, now + forMs)
+    if (this.enqueue(place, request)) this.wakeAt(place, now + forMs)
   }
 
-  wakeAt(place: ParkingPlace, at: number): void {
+  wakeAt(place: WaitingPlace, at: number): void {
     const { ledger, self } = this.#options
     ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
   }
@@ -71,5 +71,5 @@ export class WaitingRequests {
   }
 }
 
-const tooManyParked = (limit: number): Failure =>
+const tooManyWaiting = (limit: number): Failure =>
   ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxParkedRequests)`, true)

@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import { Budget } from '../../../src/producer/memory/budget.js'
 import { RoomQueues } from '../../../src/producer/memory/capacity-queues.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
+import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
 import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
 import type { PartitionProducer } from '../../../src/producer/memory/partition-producer.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
-import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
+import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 import { turns } from '../../support/ticks.js'
 
 /** Beside its bytes: the first record of a request, and any other. */
@@ -166,29 +166,29 @@ describe('delivery: what a record weighs', () => {
   })
 
   it('is what is held for it while it is parked, with its bookkeeping', () => {
-    const parked = new ParkedRecords()
+    const deferred = new WaitingRecords()
     const ticket = ticketOf(3)
-    expect([0, 1, 2].map(index => parked.add(arrival('abc', ticket, index)))).to.deep.equal([
+    expect([0, 1, 2].map(index => deferred.add(arrival('abc', ticket, index)))).to.deep.equal([
       3 + FIRST_BYTES,
       3 + OTHER_BYTES,
       3 + OTHER_BYTES
     ])
-    expect(parked.chargedBytes).to.equal(9 + FIRST_BYTES + 2 * OTHER_BYTES)
+    expect(deferred.chargedBytes).to.equal(9 + FIRST_BYTES + 2 * OTHER_BYTES)
     let held = 0
-    const queue = new ParkingQueue(bytes => (held += bytes))
+    const queue = new OverflowQueue(bytes => (held += bytes))
     queue.add(arrival('abc', ticket, 1))
     expect(held).to.equal(3 + OTHER_BYTES)
   })
 
   it('is copied where it is bytes: text stays what it is', () => {
-    const [parked, queue] = [new ParkedRecords(), new ParkingQueue(() => undefined)]
+    const [deferred, queue] = [new WaitingRecords(), new OverflowQueue(() => undefined)]
     const bytes = Buffer.from('abc')
     for (const value of ['abc', bytes]) {
-      parked.add(arrival(value))
+      deferred.add(arrival(value))
       queue.add(arrival(value))
     }
     bytes.fill('x')
-    const values = parked.takeAll().map(({ record }) => record.value)
+    const values = deferred.takeAll().map(({ record }) => record.value)
     queue.enterAll(({ record }) => {
       values.push(record.value)
       return undefined

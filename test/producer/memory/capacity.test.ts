@@ -3,11 +3,11 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { AwaitedAnswer } from '../../../src/producer/memory/awaited-answer.js'
 import { Budget, boundless } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { ParkingQueue } from '../../../src/producer/memory/overflow-queue.js'
+import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
 import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
 import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
 import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
-import { type Arrival, ParkedRecords, roughSizeOf } from '../../../src/producer/memory/waiting-records.js'
+import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 
 const ticketOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryTicket =>
   new MemoryTicket(recordCount, deadlineAt, 5, roomUntil)
@@ -57,12 +57,12 @@ describe('delivery: the buffer', () => {
     expect(freed, 'others may have more of it now').to.equal(1)
     expect([budget.stuckBytes, budget.stuckPartitionsMaxBytes]).to.deep.equal([400, 500])
     expect([budget.mayStick(100), budget.mayStick(101)]).to.deep.equal([true, false])
-    expect([budget.mayPark(350), budget.mayPark(351)]).to.deep.equal([true, false])
+    expect([budget.mayHold(350), budget.mayHold(351)]).to.deep.equal([true, false])
     budget.stick(-400)
     expect([budget.stuckBytes, freed]).to.deep.equal([0, 1])
-    budget.park(50, 2)
+    budget.enqueue(50, 2)
     expect([budget.stuckBytes, budget.usedBytes, budget.records]).to.deep.equal([50, 50, 2])
-    budget.park(-50, -2)
+    budget.enqueue(-50, -2)
     expect([budget.stuckBytes, budget.usedBytes, budget.records]).to.deep.equal([0, 0, 0])
   })
 
@@ -136,52 +136,56 @@ describe('delivery: what a partition may hold', () => {
 
 describe('delivery: records that wait for the partitions of their topic', () => {
   it('have bytes of their own, and come out in the order in which they came', () => {
-    const parked = new ParkedRecords()
+    const deferred = new WaitingRecords()
     const [one, two] = [arrival('one'), arrival('two')]
-    const charged = parked.add(one) + parked.add(two)
+    const charged = deferred.add(one) + deferred.add(two)
     ;(one.record.value as Buffer).fill('x')
     ;(one.record.headers![0]!.value as Buffer).fill('x')
-    expect([parked.recordCount, parked.chargedBytes, parked.oldestAt]).to.deep.equal([2, charged, 5])
+    expect([deferred.recordCount, deferred.chargedBytes, deferred.oldestAt]).to.deep.equal([2, charged, 5])
     expect(charged).to.be.above(roughSizeOf(one.record) + roughSizeOf(two.record))
-    const all = parked.takeAll()
+    const all = deferred.takeAll()
     expect(all.map(({ record }) => String(record.value))).to.deep.equal(['one', 'two'])
     expect(String(all[0]!.record.headers![0]!.value)).to.equal('v')
-    expect([parked.recordCount, parked.chargedBytes, parked.oldestAt]).to.deep.equal([0, 0, Number.POSITIVE_INFINITY])
+    expect([deferred.recordCount, deferred.chargedBytes, deferred.oldestAt]).to.deep.equal([
+      0,
+      0,
+      Number.POSITIVE_INFINITY
+    ])
   })
 
   it('know whether they are all of one request', () => {
-    const parked = new ParkedRecords()
+    const deferred = new WaitingRecords()
     const [one, other] = [ticketOf(), ticketOf()]
-    expect(parked.isOnlyOf(one)).to.equal(true)
-    parked.add(arrival('a', one))
-    parked.add(arrival('b', one, 1))
-    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([true, false])
-    parked.add(arrival('c', other))
-    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([false, false])
-    parked.takeAll()
-    parked.add(arrival('d', other))
-    expect([parked.isOnlyOf(one), parked.isOnlyOf(other)]).to.deep.equal([false, true])
+    expect(deferred.isOnlyOf(one)).to.equal(true)
+    deferred.add(arrival('a', one))
+    deferred.add(arrival('b', one, 1))
+    expect([deferred.isOnlyOf(one), deferred.isOnlyOf(other)]).to.deep.equal([true, false])
+    deferred.add(arrival('c', other))
+    expect([deferred.isOnlyOf(one), deferred.isOnlyOf(other)]).to.deep.equal([false, false])
+    deferred.takeAll()
+    deferred.add(arrival('d', other))
+    expect([deferred.isOnlyOf(one), deferred.isOnlyOf(other)]).to.deep.equal([false, true])
   })
 
   it('leave when the time of their request is over, each at its own', async () => {
-    const parked = new ParkedRecords()
+    const deferred = new WaitingRecords()
     const [early, late] = [ticketOf(1, 100), ticketOf(1, 200)]
-    parked.add(arrival('late', late))
-    const earlyBytes = parked.add(arrival('early', early))
-    const before = parked.chargedBytes
+    deferred.add(arrival('late', late))
+    const earlyBytes = deferred.add(arrival('early', early))
+    const before = deferred.chargedBytes
     const failure = failures.unknownTopic('t')
-    expect(parked.expire(99, failure)).to.equal(0)
-    expect(parked.expire(100, failure)).to.equal(1)
+    expect(deferred.expire(99, failure)).to.equal(0)
+    expect(deferred.expire(100, failure)).to.equal(1)
     expect(await early.outcomes()).to.deep.equal([failure])
-    expect([parked.recordCount, parked.chargedBytes]).to.deep.equal([1, before - earlyBytes])
-    expect([parked.expire(199, failure), late.isComplete]).to.deep.equal([0, false])
-    expect([parked.expire(200, failure), late.isComplete]).to.deep.equal([1, true])
-    expect([parked.expire(1_000, failure), parked.chargedBytes]).to.deep.equal([0, 0])
+    expect([deferred.recordCount, deferred.chargedBytes]).to.deep.equal([1, before - earlyBytes])
+    expect([deferred.expire(199, failure), late.isComplete]).to.deep.equal([0, false])
+    expect([deferred.expire(200, failure), late.isComplete]).to.deep.equal([1, true])
+    expect([deferred.expire(1_000, failure), deferred.chargedBytes]).to.deep.equal([0, 0])
   })
 
   it('queue for a place, and enter in order; what may not enter is refused', async () => {
     let held = 0
-    const queue = new ParkingQueue(bytes => (held += bytes))
+    const queue = new OverflowQueue(bytes => (held += bytes))
     const [one, other] = [ticketOf(2, 1_000, 500), ticketOf(1, 1_000, 500)]
     for (const each of [arrival('a', one), arrival('b', other), arrival('c', one, 1)]) queue.add(each)
     expect([queue.isEmpty, held > 0, one.isWaiting, other.isWaiting]).to.deep.equal([false, true, true, true])
@@ -198,7 +202,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
   })
 
   it('are refused once they have waited long enough, and the others go on waiting', () => {
-    const queue = new ParkingQueue(() => undefined)
+    const queue = new OverflowQueue(() => undefined)
     const [short, long] = [ticketOf(1, 1_000, 100), ticketOf(1, 1_000, 200)]
     queue.add(arrival('long', long))
     queue.add(arrival('short', short))

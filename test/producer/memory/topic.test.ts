@@ -36,7 +36,7 @@ describe('delivery: a topic', () => {
     expect([topic.waitingBytes, stage.budget.usedBytes, stage.budget.stuckBytes]).to.deep.equal(
       Array(3).fill(waitingBytes)
     )
-    expect([topic.isKnown, topic.hasProducers, topic.oldestParkedAt, stage.unknown.size]).to.deep.equal([
+    expect([topic.isKnown, topic.hasProducers, topic.oldestWaitingAt, stage.unknown.size]).to.deep.equal([
       false,
       false,
       START_MS,
@@ -49,7 +49,7 @@ describe('delivery: a topic', () => {
       0,
       0
     ])
-    expect([stage.budget.records, stage.unknown.size, topic.oldestParkedAt]).to.deep.equal([
+    expect([stage.budget.records, stage.unknown.size, topic.oldestWaitingAt]).to.deep.equal([
       2,
       0,
       Number.POSITIVE_INFINITY
@@ -264,11 +264,11 @@ describe('delivery: a topic', () => {
 
   it('gives way with its records, and those that wait behind them', async () => {
     start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
-    const [parked, waiting] = [stage.ticket(), stage.ticket(1, 60_000, 1_000)]
-    stage.put(topic, 'x'.repeat(5_000), parked)
+    const [deferred, waiting] = [stage.ticket(), stage.ticket(1, 60_000, 1_000)]
+    stage.put(topic, 'x'.repeat(5_000), deferred)
     stage.put(topic, 'x'.repeat(9_000), waiting)
     topic.giveWay()
-    expect([await resultOf(parked), await resultOf(waiting)]).to.deep.equal(['unknownTopic', 'unknownTopic'])
+    expect([await resultOf(deferred), await resultOf(waiting)]).to.deep.equal(['unknownTopic', 'unknownTopic'])
     expect([stage.counters.failed, stage.counters.refused, stage.unknown.size]).to.deep.equal([1, 1, 0])
     expect(stage.asked).to.include('unfollow t')
   })

@@ -189,7 +189,7 @@ async function runModel(steps: readonly Step[], fates: readonly Fate[]): Promise
     isHealthy = true
     await time.pass(5_000, 25)
     check(asked, inbox.results, coordinators.stored)
-    expect(castle.router.stats().parked).to.equal(0)
+    expect(castle.router.stats().deferred).to.equal(0)
     await castle.stop()
   } finally {
     time.restore()

@@ -122,7 +122,7 @@ describe('router: coordinators of groups', () => {
     const refused = ask('billing')
     await time.pass(100)
     expect([typesOf(refused), waits.results]).to.deep.equal([['failed'], []])
-    expect(castle.router.stats().parked).to.equal(1)
+    expect(castle.router.stats().deferred).to.equal(1)
   })
 
   it('that nobody waits for any more are no reason to give up a topic that is called like the group', async () => {

@@ -270,7 +270,7 @@ describe('router: faults', () => {
     ])
     await pass(40)
     expect(typesOf(await answers)).to.deep.equal(['timedOut', 'timedOut', 'timedOut', 'timedOut'])
-    expect(castle.router.stats().parked).to.equal(1) // the search for the coordinator, which is our own
+    expect(castle.router.stats().deferred).to.equal(1) // the search for the coordinator, which is our own
   })
 
   it('tries the next seed at once when one does not answer', async () => {
@@ -305,9 +305,9 @@ describe('router: faults', () => {
     cluster.always(1, 'fetch', call => fetchReply(cluster, { [`perf/1@${call.partitions[0]!.fetchOffset}`]: {} })(call))
     const held = cluster.hold(1, 'fetch', 1)
     castle = new CastleRouter(cluster, { maxQueuedPerDispatcher: 3, maxParkedRequests: 2 })
-    const parked = new Inbox<'fetchData'>()
-    for (let offset = 1; offset <= 3; offset++) castle.tell(parked, fetchOf(offset))
-    expect(typesOf(await parked.take(1))).to.deep.equal(['failed'])
+    const deferred = new Inbox<'fetchData'>()
+    for (let offset = 1; offset <= 3; offset++) castle.tell(deferred, fetchOf(offset))
+    expect(typesOf(await deferred.take(1))).to.deep.equal(['failed'])
     await held.arrived
     const queued = new Inbox<'fetchData'>()
     for (let offset = 11; offset <= 13; offset++) castle.tell(queued, fetchOf(offset))
@@ -315,7 +315,7 @@ describe('router: faults', () => {
     expect(refused[0]).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true, offset: 12 })
     held.release()
     await queued.take(3)
-    await parked.take(3)
+    await deferred.take(3)
     expect((await castle.ask(fetchOf(20))).type).to.equal('noMessages')
   })
 

@@ -162,7 +162,7 @@ describe('hardening 1: names that nobody knows', () => {
     }
     await pass(1_000)
     expect(inbox.results).to.have.length(40_000)
-    expect(castle.router.stats()).to.include({ parked: 0, topicsWanted: 0, topicsKnown: 0 })
+    expect(castle.router.stats()).to.include({ deferred: 0, topicsWanted: 0, topicsKnown: 0 })
     expect(castle.router.stats().topicsMissing).to.be.at.most(10_000)
   })
 })

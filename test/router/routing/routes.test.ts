@@ -91,7 +91,7 @@ describe('router: where requests go', () => {
       const waits = listGroups(2)
       await time.pass(250)
       expect(typesOf(waits)).to.deep.equal([])
-      expect(castle.router.stats()).to.include({ parked: 1, brokersUp: 1, brokersKnown: 2 })
+      expect(castle.router.stats()).to.include({ deferred: 1, brokersUp: 1, brokersKnown: 2 })
       cluster.refused.clear()
       await time.pass(40)
       expect(typesOf(waits), 'three quarters of 400 ms').to.deep.equal([])
@@ -112,10 +112,10 @@ describe('router: where requests go', () => {
     expect(new Set(ids)).to.deep.equal(new Set([2n]))
     lose(2)
     expect(await idOf(200)).to.equal(undefined)
-    expect(castle.router.stats()).to.include({ brokersUp: 0, parked: 1, open: 1 })
+    expect(castle.router.stats()).to.include({ brokersUp: 0, deferred: 1, open: 1 })
     cluster.refused.clear()
     await time.pass(3_000, 50)
-    expect(castle.router.stats()).to.include({ parked: 0, open: 0 })
+    expect(castle.router.stats()).to.include({ deferred: 0, open: 0 })
   })
 
   it('for names that are known to be missing are answered at once, unless they may be created', async () => {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { AnyAccepted, Holder } from '../../../src/router/requests/accepted.js'
 import type { Ledger } from '../../../src/router/requests/open-requests.js'
 import { DueHeap } from '../../../src/router/routing/due-heap.js'
-import { Parking } from '../../../src/router/routing/request-queues.js'
+import { RequestQueues } from '../../../src/router/routing/request-queues.js'
 import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
 
 describe('router: items by the time at which they are due', () => {
@@ -67,10 +67,10 @@ class FakeRequest {
 }
 
 describe('router: requests that wait', () => {
-  function parkingOf(limit: number) {
+  function queuesOf(limit: number) {
     const told: string[] = []
     const watched: string[] = []
-    const parking = new Parking({
+    const queues = new RequestQueues({
       limit,
       ledger: { watch: (request: unknown) => watched.push((request as FakeRequest).name) } as unknown as Ledger,
       onEvicted: request => {
@@ -80,93 +80,101 @@ describe('router: requests that wait', () => {
       },
       onEmpty: place => told.push(`empty ${place}`)
     })
-    const park = (place: string, name: string, as?: 'known' | 'fresh' | 'missed'): boolean => {
+    const enqueue = (place: string, name: string, as?: 'known' | 'fresh' | 'missed'): boolean => {
       const request = new FakeRequest(name)
       requests.set(name, request)
-      return parking.park(place, request as unknown as AnyAccepted, as)
+      return queues.enqueue(place, request as unknown as AnyAccepted, as)
     }
     const requests = new Map<string, FakeRequest>()
     const many = (place: string, count: number): void => {
-      for (let at = 0; at < count; at++) expect(park(place, `${place}${at}`)).to.equal(true)
+      for (let at = 0; at < count; at++) expect(enqueue(place, `${place}${at}`)).to.equal(true)
     }
     const take = (place: string): string[] =>
-      parking.take(place).map(request => (request as unknown as FakeRequest).name)
-    return { parking, told, watched, park, many, take, answer: (name: string) => requests.get(name)!.heldBy(undefined) }
+      queues.take(place).map(request => (request as unknown as FakeRequest).name)
+    return {
+      queues,
+      told,
+      watched,
+      enqueue,
+      many,
+      take,
+      answer: (name: string) => requests.get(name)!.heldBy(undefined)
+    }
   }
 
   it('are taken out at their place, in the order in which they came', () => {
-    const { parking, park, take, told, watched } = parkingOf(10)
-    park('a', '1')
-    park('b', '2')
-    park('a', '3')
-    expect([parking.size, parking.has('a'), parking.has('c')]).to.deep.equal([3, true, false])
+    const { queues, enqueue, take, told, watched } = queuesOf(10)
+    enqueue('a', '1')
+    enqueue('b', '2')
+    enqueue('a', '3')
+    expect([queues.size, queues.has('a'), queues.has('c')]).to.deep.equal([3, true, false])
     expect(take('a')).to.deep.equal(['1', '3'])
-    expect([parking.size, parking.has('a'), take('a')]).to.deep.equal([1, false, []])
-    expect(parking.takeAll()).to.have.length(1)
-    expect(parking.size).to.equal(0)
+    expect([queues.size, queues.has('a'), take('a')]).to.deep.equal([1, false, []])
+    expect(queues.takeAll()).to.have.length(1)
+    expect(queues.size).to.equal(0)
     expect(told, 'what is taken out is not gone').to.deep.equal([])
     expect(watched).to.deep.equal(['1', '2', '3'])
   })
 
   it('leave when they are answered, and the last one is told of', () => {
-    const { parking, park, told, answer } = parkingOf(10)
-    park('a', '1')
-    park('a', '2')
+    const { queues, enqueue, told, answer } = queuesOf(10)
+    enqueue('a', '1')
+    enqueue('a', '2')
     answer('1')
-    expect([parking.size, told]).to.deep.equal([1, []])
+    expect([queues.size, told]).to.deep.equal([1, []])
     answer('2')
-    expect([parking.size, parking.has('a'), told]).to.deep.equal([0, false, ['empty a']])
+    expect([queues.size, queues.has('a'), told]).to.deep.equal([0, false, ['empty a']])
   })
 
   it('give way, the newest of a crowded place, to one for a place with far fewer', () => {
-    const { parking, park, many, told, take } = parkingOf(8)
+    const { queues, enqueue, many, told, take } = queuesOf(8)
     many('crowd', 6)
     many('few', 2)
-    expect(park('new', '1')).to.equal(true)
+    expect(enqueue('new', '1')).to.equal(true)
     expect(told).to.deep.equal(['evicted crowd5'])
-    expect(park('few', '2')).to.equal(true)
+    expect(enqueue('few', '2')).to.equal(true)
     expect(told.at(-1)).to.equal('evicted crowd4')
-    expect(parking.size).to.equal(8)
+    expect(queues.size).to.equal(8)
     expect(take('crowd')).to.deep.equal(['crowd0', 'crowd1', 'crowd2', 'crowd3'])
   })
 
   it('are refused at a place that is crowded itself, or where no other has far more', () => {
-    const { park, many, told } = parkingOf(8)
+    const { enqueue, many, told } = queuesOf(8)
     many('crowd', 4)
     many('other', 4)
-    expect(park('crowd', 'x')).to.equal(false)
-    expect(park('third', '1')).to.equal(true)
+    expect(enqueue('crowd', 'x')).to.equal(false)
+    expect(enqueue('third', '1')).to.equal(true)
     expect(told).to.have.length(1)
-    const even = parkingOf(4)
-    for (const place of ['a', 'b', 'c', 'd']) even.park(place, place)
-    expect(even.park('e', 'e')).to.equal(false)
+    const even = queuesOf(4)
+    for (const place of ['a', 'b', 'c', 'd']) even.enqueue(place, place)
+    expect(even.enqueue('e', 'e')).to.equal(false)
     expect(even.told).to.deep.equal([])
   })
 
   it('for names that brokers miss have half of all places, with names that were never looked up three quarters', () => {
-    const { park, parking, take } = parkingOf(8)
-    for (let at = 0; at < 4; at++) expect(park(`m${at}`, `${at}`, 'missed')).to.equal(true)
-    expect(park('m', 'x', 'missed')).to.equal(false)
-    for (let at = 0; at < 2; at++) expect(park(`f${at}`, `f${at}`, 'fresh')).to.equal(true)
-    expect(park('f', 'x', 'fresh')).to.equal(false)
-    for (let at = 0; at < 2; at++) expect(park(`k${at}`, `k${at}`)).to.equal(true)
-    expect(parking.size).to.equal(8)
+    const { enqueue, queues, take } = queuesOf(8)
+    for (let at = 0; at < 4; at++) expect(enqueue(`m${at}`, `${at}`, 'missed')).to.equal(true)
+    expect(enqueue('m', 'x', 'missed')).to.equal(false)
+    for (let at = 0; at < 2; at++) expect(enqueue(`f${at}`, `f${at}`, 'fresh')).to.equal(true)
+    expect(enqueue('f', 'x', 'fresh')).to.equal(false)
+    for (let at = 0; at < 2; at++) expect(enqueue(`k${at}`, `k${at}`)).to.equal(true)
+    expect(queues.size).to.equal(8)
     take('m0')
-    expect(park('f', 'y', 'fresh')).to.equal(true)
+    expect(enqueue('f', 'y', 'fresh')).to.equal(true)
     take('k0')
-    expect(park('m', 'y', 'missed'), 'three quarters are in use').to.equal(false)
+    expect(enqueue('m', 'y', 'missed'), 'three quarters are in use').to.equal(false)
   })
 
   it('that came and went by the thousand leave the newest one to give way', () => {
-    const { park, answer, told } = parkingOf(40)
-    for (let at = 0; at < 20; at++) park('crowd', `stays${at}`)
+    const { enqueue, answer, told } = queuesOf(40)
+    for (let at = 0; at < 20; at++) enqueue('crowd', `stays${at}`)
     for (let at = 0; at < 1_000; at++) {
-      park('crowd', `goes${at}`)
+      enqueue('crowd', `goes${at}`)
       answer(`goes${at}`)
     }
-    for (let at = 0; at < 20; at++) park(`single${at}`, `single${at}`)
-    park('one', 'more')
-    park('another', 'one')
+    for (let at = 0; at < 20; at++) enqueue(`single${at}`, `single${at}`)
+    enqueue('one', 'more')
+    enqueue('another', 'one')
     expect(told).to.deep.equal(['evicted stays19', 'evicted stays18'])
   })
 })
