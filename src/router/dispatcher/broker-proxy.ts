@@ -70,7 +70,7 @@ export class BrokerProxy {
 
   #submitOfMember(request: AnyAccepted): void {
     const key = memberKeyOf(request)
-    this.#membersUsedAt.set(key, this.#options.ledger.now())
+    this.#membersUsedAt.set(key, this.#options.openRequests.now())
     this.#dispatcher('member', key).submit(request)
   }
 
@@ -125,14 +125,14 @@ export class BrokerProxy {
   }
 
   #start(role: Role, key: string): Dispatcher {
-    const { system, ledger, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
+    const { system, openRequests, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
     const { intake, connections } = planDispatcher(role, { ...this.#options, tags: this.#tags })
     return new Dispatcher({
       name: `broker-${nodeId}-${role}`,
       role,
       system,
-      ledger,
+      openRequests,
       intake,
       connections,
       metrics,
@@ -140,12 +140,12 @@ export class BrokerProxy {
       maxQueued,
       createClient: purpose => createClient({ host, port }, purpose, expectedClusterId),
       onAnswered: () => {
-        this.#answeredAt = ledger.now()
+        this.#answeredAt = openRequests.now()
         this.#timeouts = 0
         reports.answered(this)
       },
       isSilent: isIndependent(role) ? sentAt => this.#isSilent(sentAt) : undefined,
-      isAlone: role === 'member' ? () => ledger.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
+      isAlone: role === 'member' ? () => openRequests.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
       reports: {
         returned: groups => reports.returned(this, groups),
         unreachable: (error, requests) => reports.unreachable(this, error, requests),

@@ -5,7 +5,7 @@ import type { ProcessorContext, TopicLookUp } from '../processors/processor-cont
 import { ProduceIntake, type ProduceIntakeOptions } from '../processors/produce-admission.js'
 import type { BrokerTags, Intake } from '../processors/queue-processor.js'
 import type { ReadCache } from '../processors/read-cache.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 import type { ConnectionPlan } from './dispatcher.js'
 import { GroupIntake, type GroupIntakeOptions } from './group-admission.js'
@@ -13,7 +13,7 @@ import { SharedIntake } from './shared-admission.js'
 
 /** What the dispatchers of a broker need to know of the Router. */
 export interface DispatcherPlanOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
   readonly readCache: ReadCache
@@ -34,7 +34,7 @@ export function planDispatcher(
   role: Role,
   options: DispatcherPlanOptions
 ): { readonly intake: Intake; readonly connections: readonly ConnectionPlan[] } {
-  const { fetch, group, produce, readCache, metrics, ledger, callTimeoutMs, tags } = options
+  const { fetch, group, produce, readCache, metrics, openRequests, callTimeoutMs, tags } = options
   switch (role) {
     case 'control':
     case 'member': {
@@ -54,7 +54,7 @@ export function planDispatcher(
         ...fetch,
         metrics,
         tags,
-        now: ledger.now,
+        now: openRequests.now,
         callTimeoutMs
       })
       return {

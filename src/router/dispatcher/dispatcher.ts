@@ -13,7 +13,7 @@ import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-pro
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 import type { DispatcherMessage, DispatcherReports } from './messages.js'
 import {
@@ -34,7 +34,7 @@ export interface DispatcherOptions {
   /** Which operations it carries. */
   readonly role: Role
   readonly system: ActorSystem
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly intake: Intake
   readonly connections: readonly ConnectionPlan[]
   readonly createClient: (purpose: string) => BrokerClient
@@ -188,7 +188,7 @@ export class Dispatcher implements Holder {
   }
 
   #takeIn(): void {
-    const { intake, ledger, maxQueued } = this.#options
+    const { intake, openRequests, maxQueued } = this.#options
     // If a request makes the actor crash, those behind it are still in the inbox.
     const inbox = this.#inbox
     let taken = 0
@@ -205,7 +205,7 @@ export class Dispatcher implements Holder {
         this.#held++
         if (share !== undefined) this.#addToShare(share, 1)
         request.heldBy(this)
-        ledger.watch(request)
+        openRequests.watch(request)
         intake.addToQueue(request)
       }
     } finally {
@@ -214,8 +214,8 @@ export class Dispatcher implements Holder {
   }
 
   #timeCall({ sentAt }: Connection): void {
-    const { role, metrics, ledger } = this.#options
-    const nanoSeconds = (ledger.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
+    const { role, metrics, openRequests } = this.#options
+    const nanoSeconds = (openRequests.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
     if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#tags, nanoSeconds)
   }
 
@@ -316,7 +316,7 @@ export class Dispatcher implements Holder {
       if (connection.call !== inFlight) return
       sent = true
       this.#count('calls')
-      connection.sentAt = this.#options.ledger.now()
+      connection.sentAt = this.#options.openRequests.now()
       const response = await inFlight.processor.send(client, inFlight.call)
       if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })
     } catch (error) {

@@ -5,7 +5,7 @@ import { Accepted, type AnyAccepted, type Book } from './accepted.js'
 import { Deadlines } from './deadlines.js'
 import type { OperationDescriptor, RequestFor } from './operation.js'
 
-export interface LedgerOptions {
+export interface OpenRequestsOptions {
   readonly now: MonotonicClock
   readonly metrics: MetricsLogger
   readonly log: Logger
@@ -14,7 +14,7 @@ export interface LedgerOptions {
 }
 
 /** The book of accepted requests: which are open, and when each must be answered at the latest. */
-export class Ledger implements Book {
+export class OpenRequests implements Book {
   readonly now: MonotonicClock
   readonly log: Logger
   readonly deadlines: Deadlines
@@ -23,7 +23,7 @@ export class Ledger implements Book {
   #accepted = 0
   #settled = 0
 
-  constructor(options: LedgerOptions) {
+  constructor(options: OpenRequestsOptions) {
     this.now = options.now
     this.log = options.log
     this.#metrics = options.metrics

@@ -5,7 +5,7 @@ import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import { groupIdOf } from '../requests/targets.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
@@ -16,7 +16,7 @@ import type { RouterSettings } from './settings.js'
 import { groupPlace, linePlace, type WaitingRequests } from './waiting-requests.js'
 
 export interface GroupRoutingOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly cluster: ClusterIdentity
   readonly pool: BrokerPool
   readonly settings: RouterSettings
@@ -97,19 +97,19 @@ export class GroupRouting {
       this.askForCoordinator(groupId, now)
       return
     }
-    const { ledger, self } = this.#options
+    const { openRequests, self } = this.#options
     const ask = (): void => self.tell({ type: 'searchCoordinator', groupId })
-    ledger.deadlines.add(new Alarm(now + this.#waiting.pauseMs(attempts), ask))
+    openRequests.deadlines.add(new Alarm(now + this.#waiting.pauseMs(attempts), ask))
   }
 
   /** Asks for the coordinator of a group, after the pause before the search. */
   askForCoordinator(groupId: string, now: number): void {
-    const { self, ledger, settings } = this.#options
+    const { self, openRequests, settings } = this.#options
     const requester = {
       reply: (result: FindCoordinatorResult): void => self.tell({ type: 'coordinatorFound', groupId, result })
     }
     const request = { type: 'findCoordinator', groupId, requester } as const
-    this.#routeAll([ledger.accept(operations.findCoordinator, request, 2 * settings.callTimeoutMs, now)], now)
+    this.#routeAll([openRequests.accept(operations.findCoordinator, request, 2 * settings.callTimeoutMs, now)], now)
   }
 
   coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {

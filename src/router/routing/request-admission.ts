@@ -12,7 +12,7 @@ import { notSent, produceBatch } from '../processors/produce-batch.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { ownFailure } from '../requests/failures.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import type { RequestFor } from '../requests/operation.js'
 import type { ClusterIdentity } from './cluster-identity.js'
 import { isFromOutside, type RouterMailbox } from './messages.js'
@@ -21,7 +21,7 @@ import type { RouterSettings } from './settings.js'
 import { problemOf } from './validate.js'
 
 export interface RequestIntakeOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly cluster: ClusterIdentity
   readonly settings: RouterSettings
   readonly clock: MonotonicClock
@@ -102,17 +102,17 @@ export class RequestIntake {
   }
 
   #refuse(message: RouterMessage, failure: Failure): void {
-    const { ledger, clock } = this.#options
+    const { openRequests, clock } = this.#options
     if (message.type === 'requests') for (const request of message.requests) this.refuse(request, failure)
     else if (message.type === 'produce') refuseProduce(message, failure)
     else if (message.type === 'produceBatches') {
-      for (const batch of message.batches) fail(ledger.accept(produceBatch, batch, 0, clock()), failure)
+      for (const batch of message.batches) fail(openRequests.accept(produceBatch, batch, 0, clock()), failure)
     } else if (!isFollowing(message)) fail(this.#accept(message, clock()), failure)
   }
 
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
-    const { ledger, cluster, settings } = this.#options
-    const accepted = ledger.accept(produceBatch, batch, settings.produceParkMs, now)
+    const { openRequests, cluster, settings } = this.#options
+    const accepted = openRequests.accept(produceBatch, batch, settings.produceParkMs, now)
     batch.recall = () => !accepted.inFlight && notSent(accepted, 'noLeader')
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
     else {
@@ -138,10 +138,10 @@ export class RequestIntake {
   }
 
   #accept(request: Asked, now: number): AnyAccepted {
-    const { ledger, settings } = this.#options
+    const { openRequests, settings } = this.#options
     const timeouts: Readonly<Partial<Record<AskedKind, number>>> = settings.requestTimeoutMs
     const timeoutMs = request.timeoutMs ?? timeouts[request.type] ?? settings.callTimeoutMs
-    return ledger.accept(descriptorOf(request.type), request, timeoutMs, now) as AnyAccepted
+    return openRequests.accept(descriptorOf(request.type), request, timeoutMs, now) as AnyAccepted
   }
 
   #send(request: AnyAccepted, now: number): void {

@@ -1,5 +1,5 @@
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 
 /** What a parked request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or the end of its own pause. */
 export type WaitingPlace = string
@@ -15,7 +15,7 @@ const SHARE_OF_MISSED = 0.5
 const SHARE_OF_UNKNOWN = 0.75
 
 export interface RequestQueuesOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly limit: number
   /** Called with a request that gives way to another one, which waits at a place with fewer requests. */
   readonly onEvicted: (request: AnyAccepted) => void
@@ -44,7 +44,7 @@ export class RequestQueues {
 
   /** False when the limit is reached. */
   enqueue(at: WaitingPlace, request: AnyAccepted, as: WaitingClass = 'known'): boolean {
-    const { limit, ledger } = this.#options
+    const { limit, openRequests } = this.#options
     const { fresh, missed } = this.#sizes
     if (as === 'missed' && missed >= limit * SHARE_OF_MISSED) return false
     if (as !== 'known' && missed + fresh >= limit * SHARE_OF_UNKNOWN) return false
@@ -54,7 +54,7 @@ export class RequestQueues {
     this.#sizes[as]++
     this.#resize(place, () => place.add(request, as))
     request.heldBy(place)
-    ledger.watch(request)
+    openRequests.watch(request)
     return true
   }
 

@@ -68,9 +68,9 @@ export class RouterCore {
     this.#stopped = true
     clearInterval(this.#maintenance)
     const inProxies = this.parts.pool.stop()
-    for (const request of [...inProxies, ...this.parts.ledger.waiting()]) fail(request, failure)
+    for (const request of [...inProxies, ...this.parts.openRequests.waiting()]) fail(request, failure)
     this.parts.intake.failInHand(failure)
-    this.parts.ledger.deadlines.stop()
+    this.parts.openRequests.deadlines.stop()
     this.parts.refresher.stop()
   }
 

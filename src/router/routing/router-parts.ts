@@ -9,7 +9,7 @@ import type { Produce } from '../messages/operations.js'
 import { MessageCache } from '../processors/message-cache.js'
 import { ReadCache } from '../processors/read-cache.js'
 import type { AnyAccepted } from '../requests/accepted.js'
-import { Ledger } from '../requests/open-requests.js'
+import { OpenRequests } from '../requests/open-requests.js'
 import { BrokerPool } from './broker-pool.js'
 import { ClusterIdentity } from './cluster-identity.js'
 import { LeaderTable } from './leader-table.js'
@@ -43,7 +43,7 @@ const PRODUCE_CALL_MARGIN_MS = 1_500
 
 /** Builds the parts of a Router: the book of open requests, the routing tables, the brokers, and the classes that use them. */
 export class RouterParts {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly cache: MessageCache
   readonly readCache: ReadCache
   readonly cluster = new ClusterIdentity()
@@ -63,7 +63,7 @@ export class RouterParts {
     this.#deps = deps
     this.#self = self
     this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
-    this.ledger = new Ledger({ now: clock, metrics, log, onExpired })
+    this.openRequests = new OpenRequests({ now: clock, metrics, log, onExpired })
     this.cache = this.#createCache()
     this.readCache = this.#createReadCache()
     this.leaders = new LeaderTable({
@@ -151,7 +151,7 @@ export class RouterParts {
       expectedClusterId: () => this.cluster.id,
       metrics,
       readCache: this.readCache,
-      ledger: this.ledger,
+      openRequests: this.openRequests,
       callTimeoutMs: settings.callTimeoutMs,
       maxQueued: settings.maxQueuedPerDispatcher,
       group: settings,

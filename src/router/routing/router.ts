@@ -123,9 +123,12 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   }
 }
 
-const statsOf = ({ ledger, routing, pool, leaders, refresher, cache }: RouterParts, now: number): RouterStats => ({
-  accepted: ledger.accepted,
-  open: ledger.open,
+const statsOf = (
+  { openRequests, routing, pool, leaders, refresher, cache }: RouterParts,
+  now: number
+): RouterStats => ({
+  accepted: openRequests.accepted,
+  open: openRequests.open,
   deferred: routing.queues.size,
   brokersKnown: pool.size,
   brokersUp: pool.nodesUp(now),

@@ -11,7 +11,7 @@ import type { Returned, ReturnReason } from '../processors/queue-processor.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
 import { answerUnknown, fail, reply } from '../requests/answers.js'
 import { kafkaFailure, ownFailure } from '../requests/failures.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import { nodeIdOf, topicPartitionOf } from '../requests/targets.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
@@ -25,7 +25,7 @@ import type { FollowedTopics } from './subscribed-topics.js'
 import { ANY_NODE, nodePlace, topicPlace, WaitingRequests } from './waiting-requests.js'
 
 export interface RoutingOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly cluster: ClusterIdentity
   readonly leaders: LeaderTable
   readonly pool: BrokerPool

@@ -5,13 +5,13 @@ import type { AnyAccepted } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { Ledger } from '../requests/open-requests.js'
+import type { OpenRequests } from '../requests/open-requests.js'
 import type { RouterNotice } from './messages.js'
 import { RequestQueues, type WaitingClass, type WaitingPlace } from './request-queues.js'
 import type { RouterSettings } from './settings.js'
 
 export interface WaitingOptions {
-  readonly ledger: Ledger
+  readonly openRequests: OpenRequests
   readonly settings: RouterSettings
   readonly random: () => number
   readonly self: ActorRef<RouterNotice>
@@ -34,10 +34,10 @@ export class WaitingRequests {
   /** @param onTopicEmpty called when no request waits for a topic any more */
   constructor(options: WaitingOptions, onTopicEmpty: (topic: string) => void) {
     this.#options = options
-    const { ledger, settings } = options
+    const { openRequests, settings } = options
     const limit = settings.maxParkedRequests
     this.queues = new RequestQueues({
-      ledger,
+      openRequests,
       limit,
       onEvicted: request => fail(request, tooManyWaiting(limit)),
       onEmpty: place => {
@@ -60,8 +60,8 @@ export class WaitingRequests {
   }
 
   wakeAt(place: WaitingPlace, at: number): void {
-    const { ledger, self } = this.#options
-    ledger.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
+    const { openRequests, self } = this.#options
+    openRequests.deadlines.add(new Alarm(at, () => self.tell({ type: 'wake', place })))
   }
 
   /** @param attempt counted from 1 */

@@ -38,7 +38,7 @@ describe('connections to one broker', () => {
       )
     proxy = new BrokerProxy({ nodeId: 1, host: 'mock-1', port: 8000, rack: null }, {
       system,
-      ledger: harness.ledger,
+      openRequests: harness.openRequests,
       metrics: harness.metrics,
       readCache: { isolationLevel: 'readUncommitted' },
       callTimeoutMs: 1_000,
@@ -64,7 +64,7 @@ describe('connections to one broker', () => {
   afterEach(() => {
     proxy.stop()
     system.stop()
-    harness.ledger.deadlines.stop()
+    harness.openRequests.deadlines.stop()
   })
 
   /** Every call of it waits until the test answers. */

@@ -52,7 +52,7 @@ describe('connections of a dispatcher', () => {
       name: 'broker-1-control',
       role: 'control',
       system,
-      ledger: harness.ledger,
+      openRequests: harness.openRequests,
       intake: intakeOf(),
       connections: [{ purpose: 'control', processors: [processor(queue)] }],
       createClient: () => broker as unknown as BrokerClient,
@@ -92,7 +92,7 @@ describe('connections of a dispatcher', () => {
       const dispatcher = start()
       await submit(dispatcher)
       await answer(0, { throttleTimeMs: 50 })
-      harness.ledger.deadlines.stop()
+      harness.openRequests.deadlines.stop()
       expect(clock.countTimers()).to.equal(1)
       dispatcher.stop()
       expect(clock.countTimers()).to.equal(0)

@@ -8,7 +8,7 @@ describe('connections to one broker by role', () => {
   const harness = new ProcessorHarness()
   const plan = (role: Role, more: Partial<DispatcherPlanOptions> = {}) => {
     const options = {
-      ledger: harness.ledger,
+      openRequests: harness.openRequests,
       metrics: harness.metrics,
       tags: harness.tags,
       readCache: { isolationLevel: 'readUncommitted' },

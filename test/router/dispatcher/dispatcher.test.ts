@@ -32,7 +32,7 @@ describe('dispatcher of a broker', () => {
   })
   afterEach(() => {
     system.stop()
-    harness.ledger.deadlines.stop()
+    harness.openRequests.deadlines.stop()
   })
 
   const start = (options: Partial<DispatcherOptions> = {}): Dispatcher =>
@@ -40,7 +40,7 @@ describe('dispatcher of a broker', () => {
       name: 'broker-1-control',
       role: 'control',
       system,
-      ledger: harness.ledger,
+      openRequests: harness.openRequests,
       intake: {
         answerFromCache: () => false,
         addToQueue: request => {

@@ -2,7 +2,7 @@ import { silentLogger, topicPartitionKey } from '../../../src/core/model.js'
 import type { ResultOf, RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import type { Accepted } from '../../../src/router/requests/accepted.js'
-import { Ledger } from '../../../src/router/requests/open-requests.js'
+import { OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
@@ -12,7 +12,7 @@ export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
 export class ProcessorHarness {
   now = 0
   readonly metrics = new CountingMetrics()
-  readonly ledger = new Ledger({
+  readonly openRequests = new OpenRequests({
     now: () => this.now,
     metrics: this.metrics,
     log: silentLogger,
@@ -31,7 +31,12 @@ export class ProcessorHarness {
       ...request,
       requester: { reply: (result: Results<Kind>[number]) => results.push(result) }
     }
-    const accepted = this.ledger.accept(descriptorOf(kind), whole as unknown as RequestFor<Kind>, 30_000, this.now)
+    const accepted = this.openRequests.accept(
+      descriptorOf(kind),
+      whole as unknown as RequestFor<Kind>,
+      30_000,
+      this.now
+    )
     const at = (request as { topicPartition?: { topic: string; partition: number } }).topicPartition
     if (at) accepted.key = topicPartitionKey(at.topic, at.partition)
     return accepted

@@ -129,7 +129,7 @@ const produce: Ask = parts => {
       sharing.told[partition] = offset === undefined ? told : { ...told, offset }
     }
     const batch = { topic: 'orders', partition, bytes: Buffer.alloc(10), answer }
-    const accepted = sharing.ledger.accept(produceBatch, batch as never, 5_000, 0)
+    const accepted = sharing.openRequests.accept(produceBatch, batch as never, 5_000, 0)
     accepted.key = `orders/${partition}`
     processor.addToQueue(accepted)
   }

@@ -23,7 +23,7 @@ class ProduceHarness extends ProcessorHarness {
       bytes: Buffer.alloc(bytes),
       answer: (answer: BatchAnswer) => answers.push(answer)
     }
-    const accepted = this.ledger.accept(produceBatch, batch as never, 5_000, this.now)
+    const accepted = this.openRequests.accept(produceBatch, batch as never, 5_000, this.now)
     accepted.key = `${topic}/${partition}`
     accepted.isOfNewTopic = isOfNewTopic
     this.added = accepted as AnyAccepted
@@ -144,7 +144,7 @@ describe('produce processor', () => {
 
   it('does not send a batch whose time ran out while it waited', () => {
     const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(1), answer() {} }
-    const accepted = harness.ledger.accept(produceBatch, batch, 5_000, 0)
+    const accepted = harness.openRequests.accept(produceBatch, batch, 5_000, 0)
     accepted.key = 'orders/0'
     harness.produce.addToQueue(accepted)
     accepted.answer({ type: 'notSent', reason: 'noLeader', message: '' })

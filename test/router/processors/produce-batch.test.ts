@@ -18,7 +18,7 @@ describe('answers to sealed batches', () => {
       bytes: Buffer.alloc(1),
       answer: (told: BatchAnswer) => answers.push(told)
     }
-    batch = harness.ledger.accept(produceBatch, sealed as never, 5_000, 0)
+    batch = harness.openRequests.accept(produceBatch, sealed as never, 5_000, 0)
   })
   const any = (): AnyAccepted => batch as AnyAccepted
 

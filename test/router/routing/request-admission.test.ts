@@ -44,7 +44,7 @@ describe('router: messages from outside', () => {
   const nameOf = ({ request }: AnyAccepted): string => (request as unknown as { topic: string }).topic
   const intakeOf = (options: Partial<RequestIntakeOptions> = {}): RequestIntake =>
     new RequestIntake({
-      ledger: harness.ledger,
+      openRequests: harness.openRequests,
       cluster,
       settings: toRouterSettings({ requestTimeoutMs: { fetchOffset: 7_000 }, callTimeoutMs: 900, produceParkMs: 500 }),
       clock: () => harness.now,
@@ -111,7 +111,7 @@ describe('router: messages from outside', () => {
     for (const type of ['followTopics', 'unfollowTopics'] as const) intake.take(message({ type, topics: [] }), 0)
     intake.take(message({ type: 'requests', requests: [produce('a'), fetchOffset('b')] }), 0)
     expect([followed, produced.length, routed.length]).to.deep.equal([['followTopics', 'unfollowTopics'], 1, 1])
-    expect(harness.ledger.accepted, 'delivery has its own book').to.equal(1)
+    expect(harness.openRequests.accepted, 'delivery has its own book').to.equal(1)
   })
 
   it('that produce are refused where there is no delivery', () => {
@@ -183,7 +183,7 @@ describe('router: messages from outside', () => {
     it('have the request in hand and those behind it answered, and none that went on its way', () => {
       crash(intakeOf(), message({ type: 'requests', requests: names.map(name => fetchOffset(name)) }))
       expect(answers()).to.deep.equal(['b', 'c', 'd'].map(name => [name, 'failed', 'shuttingDown']))
-      expect(harness.ledger.open).to.equal(1)
+      expect(harness.openRequests.open).to.equal(1)
     })
 
     it('have odd requests, those of delivery and batches before the one in hand answered once', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { AnyAccepted, Holder } from '../../../src/router/requests/accepted.js'
-import type { Ledger } from '../../../src/router/requests/open-requests.js'
+import type { OpenRequests } from '../../../src/router/requests/open-requests.js'
 import { DueHeap } from '../../../src/router/routing/due-heap.js'
 import { RequestQueues } from '../../../src/router/routing/request-queues.js'
 import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
@@ -72,7 +72,9 @@ describe('router: requests that wait', () => {
     const watched: string[] = []
     const queues = new RequestQueues({
       limit,
-      ledger: { watch: (request: unknown) => watched.push((request as FakeRequest).name) } as unknown as Ledger,
+      openRequests: {
+        watch: (request: unknown) => watched.push((request as FakeRequest).name)
+      } as unknown as OpenRequests,
       onEvicted: request => {
         const evicted = request as unknown as FakeRequest
         told.push(`evicted ${evicted.name}`)
