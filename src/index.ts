@@ -79,8 +79,8 @@ export type {
   Gateway,
   GroupOffset,
   PartitionerName,
-  ProduceOptions,
-  ProduceTicket
+  PendingProduce,
+  ProduceOptions
 } from './gateway/gateway.js'
 export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
 /** Connections. */

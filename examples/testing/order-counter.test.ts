@@ -29,8 +29,8 @@ describe('countOrders', () => {
 
   async function order(customer: string): Promise<void> {
     const record = { topic: 'orders', key: customer, value: 'one book' }
-    const ticket = castellan.gateway.produce([record], { partitioner: 'murmur2', deadlineMs: 10_000 })
-    const [outcome] = await ticket.outcomes()
+    const pendingProduce = castellan.gateway.produce([record], { partitioner: 'murmur2', deadlineMs: 10_000 })
+    const [outcome] = await pendingProduce.outcomes()
     assert.equal(outcome?.type, 'delivered')
   }
 

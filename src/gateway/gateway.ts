@@ -11,7 +11,7 @@ import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
-import type { ProduceTicket } from '../producer/memory/pending-produce.js'
+import type { PendingProduce } from '../producer/memory/pending-produce.js'
 
 export type {
   AckResult,
@@ -30,7 +30,7 @@ export type { TopicMetadata } from '../kafka/calls.js'
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
 export type { Loss } from '../producer/memory/losses.js'
 export type { PartitionerName } from '../producer/memory/partitioners.js'
-export type { ProduceTicket } from '../producer/memory/pending-produce.js'
+export type { PendingProduce } from '../producer/memory/pending-produce.js'
 
 /** What of a topic is followed, and from where on. */
 export interface FollowOptions {
@@ -115,7 +115,7 @@ export interface Gateway {
    * Takes records in order. Keys and values are copied before it returns, so their buffers are free at once.
    * Records of one partition keep the order of the calls, awaited or not.
    */
-  produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
+  produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
   /**
    * Counts records as lost that an API has told its client are accepted, and that never came as far as {@link produce}, or were
    * refused by it afterwards.

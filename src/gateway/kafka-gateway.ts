@@ -23,7 +23,7 @@ import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
-import type { ProduceTicket } from '../producer/memory/pending-produce.js'
+import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import type { DescribeTopicConfigsResult } from '../router/messages/topic-configs.js'
 import { ownFailure } from '../router/requests/failures.js'
@@ -78,7 +78,7 @@ export class KafkaGateway implements Gateway {
     this.#deps = deps
   }
 
-  produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     const { delivery, durable } = this.#deps
     // Untyped callers may pass no options; delivery refuses them.
     return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)

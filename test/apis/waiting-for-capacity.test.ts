@@ -5,7 +5,7 @@ import { kafboy } from '../../src/apis/kafboy/index.js'
 import { kafkaPixy } from '../../src/apis/kafka-pixy/index.js'
 import { kprf } from '../../src/apis/kprf/index.js'
 import type { RecordFailure } from '../../src/core/model.js'
-import type { ProduceOptions, ProduceTicket } from '../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../src/gateway/gateway.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
 import { contextFor } from '../support/api-context.js'
@@ -19,7 +19,7 @@ class FullGateway extends FakeGateway {
   decide: (failure: RecordFailure | undefined) => void = () => undefined
   options: ProduceOptions | undefined
 
-  override produce(_records: unknown, options: ProduceOptions): ProduceTicket {
+  override produce(_records: unknown, options: ProduceOptions): PendingProduce {
     this.options = options
     const decided = new Promise<RecordFailure | undefined>(resolve => (this.decide = resolve))
     return {

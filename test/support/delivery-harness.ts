@@ -1,7 +1,7 @@
 import sinon from 'sinon'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'
-import type { ProduceTicket } from '../../src/producer/memory/pending-produce.js'
+import type { PendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
 import { startDelivery } from '../../src/producer/memory/start-delivery.js'
 import { defaultRouterSettings } from '../../src/router/routing/settings.js'
@@ -43,9 +43,9 @@ export class DeliveryHarness {
 
   send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000, roomWaitMs = 0): Sent {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
-    const ticket = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, roomWaitMs })
-    const sent: Sent = { ticket, refused: ticket.refused, outcomes: undefined }
-    ticket.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    const pendingProduce = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, roomWaitMs })
+    const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
+    pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent
   }
 
@@ -71,7 +71,7 @@ export class DeliveryHarness {
 
 /** A request whose outcomes are there as soon as they are. */
 export interface Sent {
-  readonly ticket: ProduceTicket
+  readonly pendingProduce: PendingProduce
   readonly refused: ReturnType<Delivery['accept']>['refused']
   outcomes: readonly RecordOutcome[] | undefined
 }

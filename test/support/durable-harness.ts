@@ -2,7 +2,7 @@ import sinon from 'sinon'
 import { defaultLogger, type MetricsLogger } from '../../src/core/metrics/metrics-logger.js'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
 import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
-import type { DurableTicket } from '../../src/producer/disk/durable-pending-produce.js'
+import type { DurablePendingProduce } from '../../src/producer/disk/durable-pending-produce.js'
 import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
 import type { TopicRetention } from '../../src/producer/disk/topic-retention.js'
 import { DeadLetters } from '../../src/producer/log/dead-letters.js'
@@ -152,15 +152,15 @@ export class DurableHarness {
   send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 0): SentToDisk {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
     const options = { partitioner: 'murmur2', deadlineMs, durability: 'disk' } as const
-    const ticket = this.delivery.accept(list, options) as DurableTicket
+    const pendingProduce = this.delivery.accept(list, options) as DurablePendingProduce
     const sent: SentToDisk = {
-      refused: ticket.refused,
+      refused: pendingProduce.refused,
       isAccepted: false,
       lateRefusals: undefined,
       outcomes: undefined
     }
-    void ticket.accepted().then(refusals => Object.assign(sent, { isAccepted: true, lateRefusals: refusals }))
-    void ticket.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    void pendingProduce.accepted().then(refusals => Object.assign(sent, { isAccepted: true, lateRefusals: refusals }))
+    void pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent
   }
 
@@ -177,8 +177,8 @@ export class DurableHarness {
 
 /** A request on its way to the disk and to Kafka. */
 export interface SentToDisk {
-  readonly refused: DurableTicket['refused']
+  readonly refused: DurablePendingProduce['refused']
   isAccepted: boolean
-  lateRefusals: DurableTicket['refused']
+  lateRefusals: DurablePendingProduce['refused']
   outcomes: readonly RecordOutcome[] | undefined
 }

@@ -13,8 +13,8 @@ import type {
   GroupOffset,
   GroupReader,
   Loss,
+  PendingProduce,
   ProduceOptions,
-  ProduceTicket,
   ReadersOnly,
   TopicMetadata
 } from '../../src/gateway/gateway.js'
@@ -93,7 +93,7 @@ export class FakeGateway implements Gateway {
     return undefined
   }
 
-  produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     const refusals = records.map((record, index) => this.#refuse(record, index))
     const refused = refusals.some(refusal => refusal !== undefined) ? refusals : undefined
     const { promise, settle } = withResolver<readonly RecordOutcome[]>()

@@ -7,7 +7,7 @@ import { Budget } from '../../src/producer/memory/budget.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
 import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
 import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/producer/memory/partition-producer-deps.js'
-import { MemoryTicket } from '../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
 import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import { record } from './delivery-harness.js'
@@ -81,12 +81,12 @@ export class PartitionProducerStage {
   }
 
   /** A request of these records. */
-  append(values: string | readonly string[], deadlineMs = 60_000): MemoryTicket {
+  append(values: string | readonly string[], deadlineMs = 60_000): MemoryPendingProduce {
     const list = typeof values === 'string' ? [values] : values
     const now = performance.now()
-    const ticket = new MemoryTicket(list.length, now + deadlineMs, now)
-    for (const [index, value] of list.entries()) this.producer.append(record('orders', value), 1, ticket, index)
-    return ticket
+    const pendingProduce = new MemoryPendingProduce(list.length, now + deadlineMs, now)
+    for (const [index, value] of list.entries()) this.producer.append(record('orders', value), 1, pendingProduce, index)
+    return pendingProduce
   }
 
   /** What the lane gives when it is asked because it said that it is ready. */
@@ -127,9 +127,9 @@ export function contentsOf({ bytes }: SealedBatch): { epoch: number; sequence: n
 }
 
 /** What became of the records of a request so far. */
-export async function outcomesOf(ticket: MemoryTicket): Promise<readonly string[] | undefined> {
-  if (!ticket.isComplete) return undefined
-  return (await ticket.outcomes()).map(outcome =>
+export async function outcomesOf(pendingProduce: MemoryPendingProduce): Promise<readonly string[] | undefined> {
+  if (!pendingProduce.isComplete) return undefined
+  return (await pendingProduce.outcomes()).map(outcome =>
     outcome.type === 'delivered' ? `at ${outcome.offset}` : `${outcome.code}, ${outcome.persisted}`
   )
 }

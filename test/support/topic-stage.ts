@@ -5,7 +5,7 @@ import { RoomQueues } from '../../src/producer/memory/capacity-queues.js'
 import { newNumbering } from '../../src/producer/memory/numbering.js'
 import type { DeliveryCounters } from '../../src/producer/memory/partition-producer-deps.js'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
-import { MemoryTicket } from '../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, toDeliverySettings } from '../../src/producer/memory/settings.js'
 import { type MemoryDeps, Topic } from '../../src/producer/memory/topic.js'
 import { UnknownTopics } from '../../src/producer/memory/unknown-topics.js'
@@ -61,12 +61,18 @@ export class TopicStage {
   }
 
   /** A request of one record, `deadlineMs` and `roomWaitMs` from now. */
-  ticket(records = 1, deadlineMs = 60_000, roomWaitMs = 0): MemoryTicket {
-    return new MemoryTicket(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + roomWaitMs)
+  pendingProduce(records = 1, deadlineMs = 60_000, roomWaitMs = 0): MemoryPendingProduce {
+    return new MemoryPendingProduce(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + roomWaitMs)
   }
 
   /** The code with which a record was refused, or `undefined`. */
-  put(topic: Topic, value: string, ticket = this.ticket(), index = 0, partition?: number): RecordFailure | undefined {
-    return topic.put(record(topic.name, value, partition), partitioners.murmur2, 1, ticket, index, this.nowMs)
+  put(
+    topic: Topic,
+    value: string,
+    pendingProduce = this.pendingProduce(),
+    index = 0,
+    partition?: number
+  ): RecordFailure | undefined {
+    return topic.put(record(topic.name, value, partition), partitioners.murmur2, 1, pendingProduce, index, this.nowMs)
   }
 }

@@ -1,5 +1,5 @@
 import type { Logger, MonotonicClock, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 
@@ -65,15 +65,15 @@ export class Producer {
   sync(exchange: Exchange, destination: Destination, body: Buffer): void {
     const { gateway, counts, metrics, clock } = this.#parts
     const startedAt = clock()
-    const ticket = gateway.produce([{ ...destination, value: body }], this.#sync)
-    const refusal = ticket.refused?.[0]
+    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#sync)
+    const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, body.length)
       return
     }
     metrics.attempted(body.length)
     counts.enqueued(1)
-    ticket.outcomes().then(
+    pendingProduce.outcomes().then(
       ([outcome]) => this.#settled(exchange, destination, outcome!, startedAt),
       (error: unknown) => this.#broken(exchange, error)
     )
@@ -85,27 +85,27 @@ export class Producer {
     const startedAt = clock()
     const enqueuedAt = now()
     const sizeBytes = body.length
-    const ticket = gateway.produce([{ ...destination, value: body }], this.#async)
-    const refusal = ticket.refused?.[0]
+    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#async)
+    const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, sizeBytes)
       return
     }
     metrics.attempted(sizeBytes)
     counts.enqueued(1)
-    ticket.accepted().then(
+    pendingProduce.accepted().then(
       refused => {
         if (refused?.[0] !== undefined) this.#refused(exchange, refused[0], sizeBytes)
         else this.#enqueued(exchange, destination, enqueuedAt, startedAt)
       },
       (error: unknown) => this.#broken(exchange, error)
     )
-    this.#follow(ticket, startedAt)
+    this.#follow(pendingProduce, startedAt)
   }
 
   /** Until the outcome is known, nothing of the request is held. */
-  #follow(ticket: ProduceTicket, startedAt: number): void {
-    if (this.#async.deadlineMs > 0) void ticket.outcomes().then(([outcome]) => this.#count(outcome!, startedAt))
+  #follow(pendingProduce: PendingProduce, startedAt: number): void {
+    if (this.#async.deadlineMs > 0) void pendingProduce.outcomes().then(([outcome]) => this.#count(outcome!, startedAt))
   }
 
   #enqueued(exchange: Exchange, destination: Destination, enqueuedAt: number, startedAt: number): void {

@@ -1,7 +1,7 @@
 import type { RawData, WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import type { Caller } from '../../http/access/access.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/upgrade.js'
 import { sentReply } from './answers.js'
@@ -175,18 +175,18 @@ export class WebsocketSession implements UpgradeOwner {
       this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
     }
-    const ticket = gateway.produce(records, options)
-    const refused = ticket.refused?.findIndex(failure => failure !== undefined) ?? -1
-    if (refused < 0) this.#follow(records, ticket)
-    else this.#refused(records, ticket, refused)
+    const pendingProduce = gateway.produce(records, options)
+    const refused = pendingProduce.refused?.findIndex(failure => failure !== undefined) ?? -1
+    if (refused < 0) this.#follow(records, pendingProduce)
+    else this.#refused(records, pendingProduce, refused)
   }
 
-  #follow(records: readonly ProduceRecord[], ticket: ProduceTicket): void {
+  #follow(records: readonly ProduceRecord[], pendingProduce: PendingProduce): void {
     const { metrics, counts, clock } = this.#parts
     const group = this.#inFlight.add(records.length, sizeOf(records), clock())
     counts.enqueued(records.length)
     for (const { value } of records) metrics.attempted(value!.length)
-    ticket.outcomes().then(
+    pendingProduce.outcomes().then(
       // Messages that were not taken have an outcome, too.
       outcomes => this.#settled(group, outcomes.slice(0, group.messages)),
       () => this.#close(closeCodes.internalError, 'internal error')
@@ -194,9 +194,9 @@ export class WebsocketSession implements UpgradeOwner {
   }
 
   /** @param first index of the first message that was not taken */
-  #refused(records: readonly ProduceRecord[], ticket: ProduceTicket, first: number): void {
-    if (first > 0) this.#follow(records.slice(0, first), ticket)
-    const failures = ticket.refused!.slice(first)
+  #refused(records: readonly ProduceRecord[], pendingProduce: PendingProduce, first: number): void {
+    if (first > 0) this.#follow(records.slice(0, first), pendingProduce)
+    const failures = pendingProduce.refused!.slice(first)
     if (failures.includes(undefined)) {
       // A later one was taken: the order is lost.
       this.#close(closeCodes.tryAgainLater, 'a message was refused')

@@ -1,5 +1,5 @@
 import type { RecordFailure } from '../../core/model.js'
-import type { ProduceTicket } from '../../gateway/gateway.js'
+import type { PendingProduce } from '../../gateway/gateway.js'
 import { type Certainty, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import { noteFailure } from '../../http/exchange/failure-codes.js'
@@ -27,7 +27,7 @@ export interface Produce {
   readonly isKeyed: boolean
 }
 
-type Refused = ProduceTicket['refused']
+type Refused = PendingProduce['refused']
 
 export interface ProducingParts {
   readonly ekaf: Ekaf
@@ -88,8 +88,8 @@ export class Producing {
 
   #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed }: Produce): void {
     const { ekaf, replies, isReady } = this.#parts
-    ekaf.produce(topic, contents, 'sync', ticket => {
-      void ticket.outcomes().then(outcomes => {
+    ekaf.produce(topic, contents, 'sync', pendingProduce => {
+      void pendingProduce.outcomes().then(outcomes => {
         if (wantsModern(request.exchange.request)) {
           replies.outcomes(request, outcomes)
           return

@@ -122,8 +122,8 @@ export class ProduceEndpoint {
 
   #produceSync(request: PixyRequest, record: ProduceRecord, values: Values): void {
     const { gateway } = request
-    const ticket = gateway.produce([record], this.#sync)
-    ticket.outcomes().then(
+    const pendingProduce = gateway.produce([record], this.#sync)
+    pendingProduce.outcomes().then(
       outcomes => this.#delivered(request, outcomes, values),
       error => this.#parts.broken(request, error, persistedText(['unknown']))
     )
@@ -145,11 +145,11 @@ export class ProduceEndpoint {
   }
 
   #produceAsync(request: PixyRequest, record: ProduceRecord): void {
-    const ticket = request.gateway.produce([record], this.#async)
-    if (this.#async.durability !== 'disk' && ticket.isWaiting !== true)
-      this.#accepted(request, ticket.refused?.[0], true)
+    const pendingProduce = request.gateway.produce([record], this.#async)
+    if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
+      this.#accepted(request, pendingProduce.refused?.[0], true)
     else {
-      ticket.accepted().then(
+      pendingProduce.accepted().then(
         refused => this.#accepted(request, refused?.[0], false),
         error => this.#parts.broken(request, error, persistedText(['unknown']))
       )

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Durability, Gateway, ProduceOptions, ProduceTicket } from '../../gateway/gateway.js'
+import type { Durability, Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
@@ -80,12 +80,13 @@ export class Push {
     const checked = this.#limits.check(records, limits)
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
-    const { ticket } = this.#produce(checked.records, this.#async)
-    if (this.#async.durability !== 'disk' && ticket.isWaiting !== true) return this.#enqueued(checked, ticket.refused)
-    return ticket.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
+    const { pendingProduce } = this.#produce(checked.records, this.#async)
+    if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
+      return this.#enqueued(checked, pendingProduce.refused)
+    return pendingProduce.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
   }
 
-  #enqueued(checked: LimitCheck, refused: ProduceTicket['refused']): PushResult {
+  #enqueued(checked: LimitCheck, refused: PendingProduce['refused']): PushResult {
     const { records, refusals } = checked
     if (refusals === undefined && refused === undefined && records.length > 0) return allPending
     const certainties = Array.from(records, (_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
@@ -119,24 +120,24 @@ export class Push {
   async each({ records, waitForSend }: PushRequest, limits?: Limits): Promise<readonly Known[]> {
     const { records: allowed, refusals } = this.#limits.check(records, limits)
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { ticket, outcomes } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
-    const known = waitForSend ? await outcomes : await acceptedOf(ticket, allowed.length)
+    const { pendingProduce, outcomes } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
+    const known = waitForSend ? await outcomes : await acceptedOf(pendingProduce, allowed.length)
     return inRequestOrder<Known>(refusals, known, failureOf)
   }
 
   #produce(
     records: readonly PushRecord[],
     options: ProduceOptions
-  ): { ticket: ProduceTicket; outcomes: Promise<readonly RecordOutcome[]> } {
+  ): { pendingProduce: PendingProduce; outcomes: Promise<readonly RecordOutcome[]> } {
     const startedAt = this.#clock()
     const topics = this.#following.begin(records)
     const sizes = sizesOf(records)
-    const ticket = this.#gateway.produce(records, options)
-    const outcomes = ticket.outcomes().then(all => {
+    const pendingProduce = this.#gateway.produce(records, options)
+    const outcomes = pendingProduce.outcomes().then(all => {
       this.#following.end(topics, sizes, all, startedAt, this.#clock())
       return all
     })
-    return { ticket, outcomes }
+    return { pendingProduce, outcomes }
   }
 }
 
@@ -145,8 +146,8 @@ const isDelivered = ({ type }: RecordOutcome): boolean => type === 'delivered'
 const isFull = (failure: RecordFailure | undefined): failure is RecordFailure =>
   failure?.code === 'overloaded' || failure?.code === 'logUnavailable' || failure?.code === 'shuttingDown'
 
-async function acceptedOf(ticket: ProduceTicket, records: number): Promise<readonly Known[]> {
-  const refused = await ticket.accepted()
+async function acceptedOf(pendingProduce: PendingProduce, records: number): Promise<readonly Known[]> {
+  const refused = await pendingProduce.accepted()
   return Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
 }
 

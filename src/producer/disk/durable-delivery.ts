@@ -11,7 +11,7 @@ import { LogSearch } from '../memory/log-search.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { ClusterState, Keeper, ScheduledProducer } from '../memory/partition-producer-deps.js'
 import { PartitionSchedule } from '../memory/partition-schedule.js'
-import type { ProduceTicket } from '../memory/pending-produce.js'
+import type { PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall } from '../memory/produce-call.js'
 import { ProducerIdentity } from '../memory/producer-identity.js'
 import { checkRecord } from '../memory/record-checks.js'
@@ -19,7 +19,7 @@ import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js
 import { BatchNotes } from './batch-notes.js'
 import { DeadLettering } from './dead-lettering.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
-import { DurableTicket } from './durable-pending-produce.js'
+import { DurablePendingProduce } from './durable-pending-produce.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { DurableTopic } from './durable-topic.js'
 import type { DurableTopicDeps } from './durable-topic-deps.js'
@@ -174,19 +174,19 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
 
   // ---- into the log
 
-  /** Takes records in order and copies their bytes; see ProduceTicket. */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  /** Takes records in order and copies their bytes; see PendingProduce. */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
-    const ticket = new DurableTicket(records.length, nowMs + deadlineMs)
+    const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs)
     const timestampMs = this.#deps.now()
     const entries: NewEntry[] = []
     const indexes: number[] = []
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure = this.#refusalOf(record, maxRecordBytes)
-      if (failure !== undefined) this.#refuse(ticket, index, failure)
+      if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
       else {
         indexes.push(index)
         entries.push({
@@ -195,8 +195,8 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
         })
       }
     }
-    this.#append(ticket, entries, indexes, deadlineMs > 0)
-    return ticket
+    this.#append(pendingProduce, entries, indexes, deadlineMs > 0)
+    return pendingProduce
   }
 
   #refusalOf(record: ProduceRecord, maxRecordBytes: number): RecordFailure | undefined {
@@ -208,26 +208,31 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     )
   }
 
-  #refuse(ticket: DurableTicket, index: number, failure: RecordFailure): void {
+  #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
     this.#counters.refused++
-    ticket.refuse(index, failure)
+    pendingProduce.refuse(index, failure)
   }
 
-  #append(ticket: DurableTicket, entries: readonly NewEntry[], indexes: readonly number[], isAwaited: boolean): void {
+  #append(
+    pendingProduce: DurablePendingProduce,
+    entries: readonly NewEntry[],
+    indexes: readonly number[],
+    isAwaited: boolean
+  ): void {
     if (entries.length === 0) {
-      ticket.handedOn()
-      ticket.stored()
+      pendingProduce.handedOn()
+      pendingProduce.stored()
       return
     }
     const refusal = this.#deps.queue.append(entries, result => {
-      this.#stored(ticket, entries, indexes, result, isAwaited)
+      this.#stored(pendingProduce, entries, indexes, result, isAwaited)
     })
     if (refusal !== undefined) {
       this.#deps.queue.refused(refusal)
-      for (const index of indexes) this.#refuse(ticket, index, toFailure(refusal))
+      for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
     }
-    ticket.handedOn()
-    if (refusal !== undefined) ticket.stored()
+    pendingProduce.handedOn()
+    if (refusal !== undefined) pendingProduce.stored()
     if (refusal !== undefined) this.#reportUnopened()
   }
 
@@ -237,7 +242,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   }
 
   #stored(
-    ticket: DurableTicket,
+    pendingProduce: DurablePendingProduce,
     entries: readonly NewEntry[],
     indexes: readonly number[],
     { firstSequence, storedCount, refusal, bytes }: AppendResult,
@@ -246,20 +251,20 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
     this.#accepted += storedCount
     let offset = 0
     for (let at = 0; at < entries.length; at++) {
-      if (at >= storedCount) this.#refuse(ticket, indexes[at]!, toFailure(refusal!))
+      if (at >= storedCount) this.#refuse(pendingProduce, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
-        if (isAwaited) this.#waiters.add(sequence, ticket, indexes[at]!, entries[at]!.destination)
+        if (isAwaited) this.#waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)
       }
     }
-    ticket.stored()
+    pendingProduce.stored()
     if (refusal !== undefined) {
       this.#deps.queue.refused(refusal)
       this.#reportUnopened()
     }
-    if (!isAwaited) ticket.letGo('its outcome was not asked for')
+    if (!isAwaited) pendingProduce.letGo('its outcome was not asked for')
   }
 
   // ---- topics

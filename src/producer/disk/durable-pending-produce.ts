@@ -1,9 +1,9 @@
 import { failures } from '../memory/failures.js'
-import type { ProduceTicket } from '../memory/pending-produce.js'
+import type { PendingProduce } from '../memory/pending-produce.js'
 import { type Refusals, RequestOutcomes } from '../memory/request-outcomes.js'
 
 /** One request's records on their way to the disk and to Kafka. */
-export class DurableTicket extends RequestOutcomes implements ProduceTicket {
+export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {
   #refusedAtOnce: Refusals
   #isStored = false
 

@@ -6,7 +6,7 @@ import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
 import type { PartitionProducer, SentRecord } from '../memory/partition-producer.js'
 import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
-import type { Ticket } from '../memory/pending-produce.js'
+import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import type { BatchNote } from './batch-note.js'
 import { FlowRoom } from './cursor-capacity.js'
@@ -25,7 +25,7 @@ const PAUSE_MS = 1_000
  * One topic of the durable log: its records are read as far as its partitions have room, in order per partition, and are
  * sent by lanes as others are. What a lane cannot send stays in the log, and is read again later.
  */
-export class DurableTopic implements FeedTarget, Ticket, Starved {
+export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   readonly name: string
   readonly destination: string
   /** Records of the durable log never expire. */

@@ -1,8 +1,8 @@
 import type { RecordOutcome } from '../../core/model.js'
-import type { DurableTicket } from './durable-pending-produce.js'
+import type { DurablePendingProduce } from './durable-pending-produce.js'
 
 interface Waiter {
-  readonly ticket: DurableTicket
+  readonly pendingProduce: DurablePendingProduce
   readonly index: number
   readonly destination: string
 }
@@ -11,25 +11,25 @@ interface Waiter {
 export class Waiters {
   readonly #bySequence = new Map<number, Waiter>()
   /** With the sequences of their records. */
-  readonly #tickets = new Map<DurableTicket, number[]>()
+  readonly #pendingProduces = new Map<DurablePendingProduce, number[]>()
 
   get count(): number {
-    return this.#tickets.size
+    return this.#pendingProduces.size
   }
 
-  add(sequence: number, ticket: DurableTicket, index: number, destination = ''): void {
-    this.#bySequence.set(sequence, { ticket, index, destination })
-    const sequences = this.#tickets.get(ticket)
+  add(sequence: number, pendingProduce: DurablePendingProduce, index: number, destination = ''): void {
+    this.#bySequence.set(sequence, { pendingProduce, index, destination })
+    const sequences = this.#pendingProduces.get(pendingProduce)
     if (sequences) sequences.push(sequence)
-    else this.#tickets.set(ticket, [sequence])
+    else this.#pendingProduces.set(pendingProduce, [sequence])
   }
 
   settle(sequence: number, outcome: RecordOutcome): void {
     const waiter = this.#bySequence.get(sequence)
     if (waiter === undefined) return
     this.#bySequence.delete(sequence)
-    waiter.ticket.settle(waiter.index, outcome)
-    if (waiter.ticket.isComplete) this.#tickets.delete(waiter.ticket)
+    waiter.pendingProduce.settle(waiter.index, outcome)
+    if (waiter.pendingProduce.isComplete) this.#pendingProduces.delete(waiter.pendingProduce)
   }
 
   /** Ends the waits for all records of a destination. */
@@ -40,18 +40,18 @@ export class Waiters {
 
   /** Ends the waits whose time is over. */
   tick(nowMs: number, why: () => string): void {
-    for (const [ticket, sequences] of this.#tickets)
-      if (ticket.deadlineAt <= nowMs) this.#letGo(ticket, sequences, why())
+    for (const [pendingProduce, sequences] of this.#pendingProduces)
+      if (pendingProduce.deadlineAt <= nowMs) this.#letGo(pendingProduce, sequences, why())
   }
 
   /** Ends all waits. */
   close(why: string): void {
-    for (const [ticket, sequences] of this.#tickets) this.#letGo(ticket, sequences, why)
+    for (const [pendingProduce, sequences] of this.#pendingProduces) this.#letGo(pendingProduce, sequences, why)
   }
 
-  #letGo(ticket: DurableTicket, sequences: readonly number[], why: string): void {
-    this.#tickets.delete(ticket)
+  #letGo(pendingProduce: DurablePendingProduce, sequences: readonly number[], why: string): void {
+    this.#pendingProduces.delete(pendingProduce)
     for (const sequence of sequences) this.#bySequence.delete(sequence)
-    ticket.letGo(why)
+    pendingProduce.letGo(why)
   }
 }

@@ -9,7 +9,7 @@ import {
 } from '../../kafka/record-batch-writer.js'
 import type { Numbering } from './numbering.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
-import type { Ticket } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
 
 /** What a record costs beside its bytes: ticket, outcome, places in arrays. Charged, so that small records are bounded too. */
@@ -38,7 +38,7 @@ export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'time
  */
 export class Batch {
   #writer: RecordBatchWriter | undefined
-  readonly #tickets: (Ticket | undefined)[] = []
+  readonly #pendingProduces: (OutcomeReceiver | undefined)[] = []
   readonly #indexes: number[] = []
   readonly #timestampsMs: number[] = []
   /** The places of records whose time the caller has given; most batches have none. */
@@ -73,13 +73,13 @@ export class Batch {
 
   /** Of records that are still to be written. */
   get recordCount(): number {
-    return this.#tickets.length - this.#withdrawn
+    return this.#pendingProduces.length - this.#withdrawn
   }
 
   /** When the oldest of its records was accepted. */
   get oldestAt(): number {
-    const at = this.#tickets.findIndex(ticket => ticket !== undefined)
-    if (at >= 0) return this.#tickets[at]!.acceptedAtOf(this.#indexes[at]!)
+    const at = this.#pendingProduces.findIndex(pendingProduce => pendingProduce !== undefined)
+    if (at >= 0) return this.#pendingProduces[at]!.acceptedAtOf(this.#indexes[at]!)
     return Number.POSITIVE_INFINITY
   }
 
@@ -108,7 +108,7 @@ export class Batch {
   }
 
   /** @returns bytes to charge; 0, and nothing happened, when it is full */
-  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+  append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
     const writer = this.#writer
     if (this.#isClosed || writer === undefined) return 0
     const before = writer.sizeBytes
@@ -116,18 +116,18 @@ export class Batch {
       this.#isClosed = true
       return 0
     }
-    this.#remember(timestampMs, ticket, index)
-    if (record.timestampMs !== undefined) this.#given[this.#tickets.length - 1] = true
+    this.#remember(timestampMs, pendingProduce, index)
+    if (record.timestampMs !== undefined) this.#given[this.#pendingProduces.length - 1] = true
     const charge = writer.sizeBytes - before + overheadOf(index)
     this.chargedBytes += charge
     return charge
   }
 
-  #remember(timestampMs: number, ticket: Ticket, index: number): void {
-    this.#tickets.push(ticket)
+  #remember(timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
+    this.#pendingProduces.push(pendingProduce)
     this.#indexes.push(index)
     this.#timestampsMs.push(timestampMs)
-    if (ticket.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = ticket.deadlineAt
+    if (pendingProduce.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = pendingProduce.deadlineAt
   }
 
   /**
@@ -186,20 +186,20 @@ export class Batch {
     const withdrawnBefore = this.#withdrawn
     const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
-    for (let at = 0; at < this.#tickets.length; at++) {
-      const ticket = this.#tickets[at]
-      if (ticket === undefined) continue
-      if (ticket.deadlineAt > nowMs) {
-        if (ticket.deadlineAt < earliest) earliest = ticket.deadlineAt
+    for (let at = 0; at < this.#pendingProduces.length; at++) {
+      const pendingProduce = this.#pendingProduces[at]
+      if (pendingProduce === undefined) continue
+      if (pendingProduce.deadlineAt > nowMs) {
+        if (pendingProduce.deadlineAt < earliest) earliest = pendingProduce.deadlineAt
         continue
       }
       // Who was told "unknown" before is better served by one more try than by a certainty that is not one.
-      if (!canWithdraw || ticket.isSettled(this.#indexes[at]!)) {
-        ticket.settle(this.#indexes[at]!, failure)
+      if (!canWithdraw || pendingProduce.isSettled(this.#indexes[at]!)) {
+        pendingProduce.settle(this.#indexes[at]!, failure)
         continue
       }
-      ticket.fail(this.#indexes[at]!, failure, topic)
-      this.#tickets[at] = undefined
+      pendingProduce.fail(this.#indexes[at]!, failure, topic)
+      this.#pendingProduces[at] = undefined
       this.#withdrawn++
     }
     this.earliestDeadlineAt = earliest
@@ -208,9 +208,9 @@ export class Batch {
 
   /** All records are in the log, the first of them at `baseOffset`; -1: who knows where. */
   deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
-    const tickets = this.#tickets
-    for (let at = 0; at < tickets.length; at++) {
-      tickets[at]!.settle(this.#indexes[at]!, {
+    const pendingProduces = this.#pendingProduces
+    for (let at = 0; at < pendingProduces.length; at++) {
+      pendingProduces[at]!.settle(this.#indexes[at]!, {
         type: 'delivered',
         partition,
         offset: baseOffset < 0 ? -1 : baseOffset + at,
@@ -226,7 +226,8 @@ export class Batch {
 
   /** No record of it is tried any more. @param topic named where records are lost by that */
   fail(failure: RecordFailure, topic?: string): void {
-    for (let at = 0; at < this.#tickets.length; at++) this.#tickets[at]?.fail(this.#indexes[at]!, failure, topic)
+    for (let at = 0; at < this.#pendingProduces.length; at++)
+      this.#pendingProduces[at]?.fail(this.#indexes[at]!, failure, topic)
   }
 
   /** Two closed batches with the same records in the same order and the same history. Needs at least two records. */
@@ -245,7 +246,7 @@ export class Batch {
       part.append(
         { topic: '', key, value, headers, timestampMs },
         this.#timestampsMs[at]!,
-        this.#tickets[at]!,
+        this.#pendingProduces[at]!,
         this.#indexes[at]!
       )
     }
@@ -262,17 +263,17 @@ export class Batch {
     this.#writer = writer
     const given: boolean[] = []
     let kept = 0
-    for (let at = 0; at < this.#tickets.length; at++) {
-      const ticket = this.#tickets[at]
-      if (ticket === undefined) continue
+    for (let at = 0; at < this.#pendingProduces.length; at++) {
+      const pendingProduce = this.#pendingProduces[at]
+      if (pendingProduce === undefined) continue
       const { key, value, headers } = records[at]!
       writer.append(key, value, headers, this.#timestampsMs[at]!)
-      this.#tickets[kept] = ticket
+      this.#pendingProduces[kept] = pendingProduce
       if (this.#given[at]) given[kept] = true
       this.#indexes[kept] = this.#indexes[at]!
       this.#timestampsMs[kept++] = this.#timestampsMs[at]!
     }
-    this.#tickets.length = this.#indexes.length = this.#timestampsMs.length = kept
+    this.#pendingProduces.length = this.#indexes.length = this.#timestampsMs.length = kept
     this.#given = given
     this.#withdrawn = 0
   }

@@ -38,7 +38,7 @@ export class RoomQueues {
     queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
     this.#hold(queue, bytes)
     producer.charge.isWaitedFor = true
-    arrival.ticket.wait()
+    arrival.pendingProduce.wait()
     return true
   }
 
@@ -62,9 +62,9 @@ export class RoomQueues {
   }
 
   #mayEnter(producer: PartitionProducer, arrival: Arrival): boolean {
-    const { record, timestampMs, ticket, index } = arrival
-    if (!producer.charge.allowsNext(roughSizeOf(record), ticket)) return false
-    producer.append(record, timestampMs, ticket, index)
+    const { record, timestampMs, pendingProduce, index } = arrival
+    if (!producer.charge.allowsNext(roughSizeOf(record), pendingProduce)) return false
+    producer.append(record, timestampMs, pendingProduce, index)
     this.#onEntered(arrival)
     this.#left(producer, arrival)
     return true
@@ -75,10 +75,10 @@ export class RoomQueues {
     this.#serve()
     let refused = 0
     for (const [producer, queue] of this.#queues) {
-      const over = queue.arrivals.filter(({ ticket }) => ticket.roomUntil <= nowMs)
+      const over = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.roomUntil <= nowMs)
       if (over.length === 0) continue
       refused += this.#refuse(producer, over, failureOf(producer, roughSizeOf(over[0]!.record)))
-      const staying = queue.arrivals.filter(({ ticket }) => ticket.roomUntil > nowMs)
+      const staying = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.roomUntil > nowMs)
       this.#keep(producer, queue, staying)
     }
     return refused
@@ -95,7 +95,7 @@ export class RoomQueues {
 
   #refuse(producer: PartitionProducer, arrivals: readonly Arrival[], failure: RecordFailure): number {
     for (const arrival of arrivals) {
-      arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
+      arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
       this.#left(producer, arrival)
     }
     return arrivals.length
@@ -103,7 +103,7 @@ export class RoomQueues {
 
   #left(producer: PartitionProducer, arrival: Arrival): void {
     this.#hold(this.#queues.get(producer)!, -sizeOf(arrival))
-    arrival.ticket.waited()
+    arrival.pendingProduce.waited()
   }
 
   #keep(producer: PartitionProducer, queue: Queue, arrivals: Arrival[]): void {

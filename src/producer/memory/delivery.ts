@@ -6,7 +6,7 @@ import type { BufferRoom } from './budget.js'
 import type { Losses } from './losses.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerName } from './partitioners.js'
-import type { ProduceTicket } from './pending-produce.js'
+import type { PendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
 /** Where accepted records are kept until Kafka has them: lost with the process, or in the durable log. */
@@ -85,8 +85,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
 export interface Delivery {
   /** The memory that records take which are accepted. */
   readonly room: BufferRoom
-  /** Takes records in order and copies their bytes; see ProduceTicket. */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket
+  /** Takes records in order and copies their bytes; see PendingProduce. */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
   /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */
   produce(request: Produce): void
   /** Told by the Router which Kafka cluster is connected, whenever that changes. */

@@ -15,7 +15,7 @@ import type { PartitionProducer } from './partition-producer.js'
 import type { ClusterState } from './partition-producer-deps.js'
 import { PartitionSchedule } from './partition-schedule.js'
 import { type Partitioner, partitioners } from './partitioners.js'
-import { MemoryTicket, type ProduceTicket } from './pending-produce.js'
+import { MemoryPendingProduce, type PendingProduce } from './pending-produce.js'
 import { checkProduceCall } from './produce-call.js'
 import { ProducerIdentity } from './producer-identity.js'
 import { checkRecord } from './record-checks.js'
@@ -57,8 +57,8 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
-    this.#rooms = new RoomQueues(waitingMaxBytes, ({ ticket }) =>
-      this.#metrics.waitedForRoom(clock() - ticket.acceptedAt)
+    this.#rooms = new RoomQueues(waitingMaxBytes, ({ pendingProduce }) =>
+      this.#metrics.waitedForRoom(clock() - pendingProduce.acceptedAt)
     )
     this.#written = new LogSearch(deps)
     this.#schedule = new PartitionSchedule({ router, log })
@@ -99,14 +99,14 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#budget
   }
 
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const { roomWaitMs = 0 } = options
-    const ticket = new MemoryTicket(
+    const pendingProduce = new MemoryPendingProduce(
       records.length,
       nowMs + this.#waitMsOf(options),
       nowMs,
@@ -118,15 +118,17 @@ export class MemoryDelivery implements Delivery, ClusterState {
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       const failure =
-        refusal ?? checkRecord(record, maxBytes) ?? this.#put(record, partitioner, timestampMs, ticket, index, nowMs)
+        refusal ??
+        checkRecord(record, maxBytes) ??
+        this.#put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
       if (failure === undefined) continue
       this.#deps.counters.refused++
       if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
-      if (refusal === undefined) ticket.refuseLate(index, failure)
-      else ticket.refuse(index, failure)
+      if (refusal === undefined) pendingProduce.refuseLate(index, failure)
+      else pendingProduce.refuse(index, failure)
     }
-    if (ticket.isWaiting) this.#startTicking()
-    return ticket
+    if (pendingProduce.isWaiting) this.#startTicking()
+    return pendingProduce
   }
 
   /** Untyped callers may pass something that is not a number; compared with it, no deadline would ever have passed. */
@@ -139,25 +141,25 @@ export class MemoryDelivery implements Delivery, ClusterState {
     record: ProduceRecord,
     partitioner: Partitioner,
     timestampMs: number,
-    ticket: MemoryTicket,
+    pendingProduce: MemoryPendingProduce,
     index: number,
     nowMs: number
   ): RecordFailure | undefined {
     if (this.#isClosed) return failures.shuttingDown()
-    if (ticket.roomUntil <= nowMs && !this.#budget.hasRoom(roughSizeOf(record) + overheadOf(index))) {
+    if (pendingProduce.roomUntil <= nowMs && !this.#budget.hasRoom(roughSizeOf(record) + overheadOf(index))) {
       return failures.overloaded('the buffer of records for kafka is', this.#budget.maxBytes, 'delivery.maxBytes')
     }
-    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, ticket)
+    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, pendingProduce)
     if (!(topic instanceof Topic)) return topic
     this.#lastTopic = topic
-    return topic.put(record, partitioner, record.timestampMs ?? timestampMs, ticket, index, nowMs)
+    return topic.put(record, partitioner, record.timestampMs ?? timestampMs, pendingProduce, index, nowMs)
   }
 
-  #topicOf(name: string, ticket: MemoryTicket): Topic | RecordFailure {
+  #topicOf(name: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
     const known = this.#topics.get(name)
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
-    return this.#topics.open(name, ticket)
+    return this.#topics.open(name, pendingProduce)
   }
 
   get awayBecause(): string | undefined {

@@ -20,7 +20,7 @@ export class OverflowQueue {
   add(arrival: Arrival): void {
     this.#arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
     this.#onHeld(sizeOf(arrival))
-    arrival.ticket.wait()
+    arrival.pendingProduce.wait()
   }
 
   /** Gives all to `enter`, in order; what it gives a failure for is refused. @returns how many were refused */
@@ -30,7 +30,7 @@ export class OverflowQueue {
 
   /** Refuses those that have waited long enough. @returns how many */
   refuseOver(nowMs: number, failure: () => RecordFailure): number {
-    return this.#takeOut(({ ticket }) => ticket.roomUntil <= nowMs, failure)
+    return this.#takeOut(({ pendingProduce }) => pendingProduce.roomUntil <= nowMs, failure)
   }
 
   #takeOut(isOver: (arrival: Arrival) => boolean, enter: (arrival: Arrival) => RecordFailure | undefined): number {
@@ -42,10 +42,10 @@ export class OverflowQueue {
       this.#onHeld(-sizeOf(arrival))
       const failure = enter(arrival)
       if (failure !== undefined) {
-        arrival.ticket.refuseLate(arrival.index, failure, arrival.record.topic)
+        arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
         refused++
       }
-      arrival.ticket.waited()
+      arrival.pendingProduce.waited()
     }
     return refused
   }

@@ -1,5 +1,5 @@
 import type { PartitionBudget } from './budget.js'
-import type { Ticket } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 
 /** What one lane holds of the buffer, bookkeeping included, and whether it may hold more. */
 export class PartitionCharge {
@@ -10,7 +10,7 @@ export class PartitionCharge {
   /** Records wait for room in the lane: none that comes now may go before them. */
   isWaitedFor = false
   /** The request that everything held belongs to, if there is one. */
-  #soleTicket: Ticket | undefined
+  #solePending: OutcomeReceiver | undefined
 
   /** @param maxBytes the share of a lane */
   constructor(budget: PartitionBudget, maxBytes: number) {
@@ -27,8 +27,8 @@ export class PartitionCharge {
   }
 
   /** May take a record that comes now. */
-  allows(bytes: number, ticket: Ticket): boolean {
-    return !this.isWaitedFor && this.allowsNext(bytes, ticket)
+  allows(bytes: number, pendingProduce: OutcomeReceiver): boolean {
+    return !this.isWaitedFor && this.allowsNext(bytes, pendingProduce)
   }
 
   /**
@@ -36,17 +36,17 @@ export class PartitionCharge {
    * record's request came, since one request within the limits is not refused while there is room. A lane that is stuck
    * shares a part of the buffer with all others that are.
    */
-  allowsNext(bytes: number, ticket: Ticket): boolean {
+  allowsNext(bytes: number, pendingProduce: OutcomeReceiver): boolean {
     if (!this.#budget.hasRoom(bytes)) return false
     if (this.#isStuck && !this.#budget.mayStick(bytes)) return false
     if (this.#bytes + bytes <= this.#budget.shareOf(this.#maxBytes)) return true
-    return (this.#bytes === 0 || this.#soleTicket === ticket) && this.#budget.hasSpare(bytes)
+    return (this.#bytes === 0 || this.#solePending === pendingProduce) && this.#budget.hasSpare(bytes)
   }
 
   /** A record of a request came. */
-  take(bytes: number, ticket: Ticket): void {
-    if (this.#bytes === 0) this.#soleTicket = ticket
-    else if (this.#soleTicket !== ticket) this.#soleTicket = undefined
+  take(bytes: number, pendingProduce: OutcomeReceiver): void {
+    if (this.#bytes === 0) this.#solePending = pendingProduce
+    else if (this.#solePending !== pendingProduce) this.#solePending = undefined
     this.hold(bytes, 1)
   }
 
@@ -59,7 +59,7 @@ export class PartitionCharge {
 
   /** Nothing is held any more. */
   emptied(): void {
-    this.#soleTicket = undefined
+    this.#solePending = undefined
     this.setStuck(false)
   }
 

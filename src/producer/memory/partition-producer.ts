@@ -10,7 +10,7 @@ import { PartitionNumbering } from './partition-numbering.js'
 import type { Keeper, PartitionProducerDeps, ScheduledProducer } from './partition-producer-deps.js'
 import { PartitionProducerLog } from './partition-producer-log.js'
 import { PartitionTrouble } from './partition-trouble.js'
-import type { Ticket } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 import { retryPauseMs } from './retry-pause.js'
 import { judge, type Verdict } from './verdict.js'
 import { WaitingBatches } from './waiting-batches.js'
@@ -108,8 +108,8 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
-  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): void {
-    this.#charge.take(this.#waiting.append(record, timestampMs, ticket, index), ticket)
+  append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
+    this.#charge.take(this.#waiting.append(record, timestampMs, pendingProduce, index), pendingProduce)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
@@ -291,9 +291,9 @@ export class PartitionProducer implements ScheduledProducer {
    * Goes on where another process stopped: these records were one batch, which may have been written. The same batch
    * under the same number is recognised by Kafka; without one they get a new number, and may be there twice.
    */
-  resume(records: readonly SentRecord[], ticket: Ticket, numbering: Numbering | undefined): void {
+  resume(records: readonly SentRecord[], pendingProduce: OutcomeReceiver, numbering: Numbering | undefined): void {
     const head = boundlessBatch(this.#deps.settings)
-    for (const { record, timestampMs, index } of records) head.append(record, timestampMs, ticket, index)
+    for (const { record, timestampMs, index } of records) head.append(record, timestampMs, pendingProduce, index)
     head.maybeWritten = true
     this.#head = head
     this.#headSince = this.#deps.clock()

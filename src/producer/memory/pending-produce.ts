@@ -3,7 +3,7 @@ import type { Losses } from './losses.js'
 import { type Refusals, RequestOutcomes } from './request-outcomes.js'
 
 /** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
-export interface ProduceTicket {
+export interface PendingProduce {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
   readonly refused: Refusals
   /** Records wait for room: only {@link accepted} tells whether they are taken. Absent: none does. */
@@ -20,7 +20,7 @@ export interface ProduceTicket {
 }
 
 /** Who is told what became of the records of a batch, each under its index. Times are monotonic milliseconds. */
-export interface Ticket {
+export interface OutcomeReceiver {
   /** When the wait for its records ends; infinite: never. */
   readonly deadlineAt: number
   acceptedAtOf(index: number): number
@@ -42,7 +42,7 @@ const NOT_ANSWERED: Acceptance = {}
 const NOBODY_ASKED = 'library'
 
 /** One request's records in memory. */
-export class MemoryTicket extends RequestOutcomes implements ProduceTicket, Ticket {
+export class MemoryPendingProduce extends RequestOutcomes implements PendingProduce, OutcomeReceiver {
   readonly acceptedAt: number
   /** Until then its records may wait for room; infinite in the past: not at all. */
   readonly roomUntil: number

@@ -4,7 +4,7 @@ import { PartitionChoice } from './partition-choice.js'
 import { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
-import type { Ticket } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 import { roughSizeOf } from './waiting-records.js'
 
 /** The lanes of one topic, by partition, and which of them a record goes to. */
@@ -39,15 +39,15 @@ export class TopicProducers {
     record: ProduceRecord,
     partitioner: Partitioner,
     count: number,
-    ticket: Ticket
+    pendingProduce: OutcomeReceiver
   ): PartitionProducer | undefined {
     const { partition, key } = record
     const producer = this.of(this.partitionOf(record, partitioner, count))
     const bytes = roughSizeOf(record)
-    if (producer.charge.allows(bytes, ticket)) return producer
+    if (producer.charge.allows(bytes, pendingProduce)) return producer
     const elsewhere = partition === undefined ? this.#choice.elsewhere(key, partitioner, count) : undefined
     if (elsewhere === undefined) return undefined
     const other = this.of(elsewhere)
-    return other.charge.allows(bytes, ticket) ? other : undefined
+    return other.charge.allows(bytes, pendingProduce) ? other : undefined
   }
 }

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
-import type { MemoryTicket } from './pending-produce.js'
+import type { MemoryPendingProduce } from './pending-produce.js'
 import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
@@ -50,8 +50,8 @@ export class TopicTable implements TopicFollower {
   }
 
   /** A topic that no request has named yet, or why there is no place for it. */
-  open(name: string, ticket: MemoryTicket): Topic | RecordFailure {
-    const refusal = this.#unknown.refusal(ticket)
+  open(name: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
+    const refusal = this.#unknown.refusal(pendingProduce)
     if (refusal !== undefined) return refusal
     const topic = new Topic(name, this.#deps)
     this.#topics.set(name, topic)

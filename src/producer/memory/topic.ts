@@ -8,7 +8,7 @@ import { partitionFull } from './partition-full.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
-import type { MemoryTicket } from './pending-produce.js'
+import type { MemoryPendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
@@ -98,7 +98,7 @@ export class Topic implements UnknownTopic {
     record: ProduceRecord,
     partitioner: Partitioner,
     timestampMs: number,
-    ticket: MemoryTicket,
+    pendingProduce: MemoryPendingProduce,
     index: number,
     nowMs: number
   ): RecordFailure | undefined {
@@ -106,13 +106,14 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
-      const producer = this.#producers.withRoom(record, partitioner, count, ticket)
-      if (producer === undefined) return this.#waitForRoom({ record, partitioner, timestampMs, ticket, index }, nowMs)
-      producer.append(record, timestampMs, ticket, index)
+      const producer = this.#producers.withRoom(record, partitioner, count, pendingProduce)
+      if (producer === undefined)
+        return this.#waitForRoom({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
+      producer.append(record, timestampMs, pendingProduce, index)
       return undefined
     }
     if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
-    return this.#enqueue({ record, partitioner, timestampMs, ticket, index }, nowMs)
+    return this.#enqueue({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
   }
 
   #isDenied(nowMs: number): boolean {
@@ -122,9 +123,9 @@ export class Topic implements UnknownTopic {
   /** No room in its lane: it waits for some, if its request does. */
   #waitForRoom(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     const { budget, settings, rooms } = this.#deps
-    const { record, partitioner, ticket } = arrival
+    const { record, partitioner, pendingProduce } = arrival
     const producer = this.#producers.of(this.#producers.partitionOf(record, partitioner, this.#partitionCount))
-    if (ticket.roomUntil > nowMs && rooms.add(producer, arrival)) return undefined
+    if (pendingProduce.roomUntil > nowMs && rooms.add(producer, arrival)) return undefined
     return partitionFull(producer, roughSizeOf(record), budget, settings.maxLaneBytes)
   }
 
@@ -134,9 +135,9 @@ export class Topic implements UnknownTopic {
     const isFirst = !this.#isWaitedFor
     const isDenied = this.#isDenied(nowMs)
     if (isFirst) {
-      const refusal = isDenied ? undefined : this.#deps.unknown.refusal(arrival.ticket)
+      const refusal = isDenied ? undefined : this.#deps.unknown.refusal(arrival.pendingProduce)
       if (refusal !== undefined) return refusal
-      arrival.ticket.newTopics++
+      arrival.pendingProduce.newTopics++
       this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
     const refusal = this.#overflowRefusal(arrival, isDenied)
@@ -157,7 +158,7 @@ export class Topic implements UnknownTopic {
   }
 
   /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
-  #overflowRefusal({ record, ticket }: Arrival, isDenied: boolean): RecordFailure | undefined {
+  #overflowRefusal({ record, pendingProduce }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { budget, unknown } = this.#deps
     const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
@@ -166,12 +167,13 @@ export class Topic implements UnknownTopic {
     const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
     const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayHold(bytes))
     const fits = this.#deferred.chargedBytes + bytes <= limit && mayWait
-    if (fits || (this.#deferred.isOnlyOf(ticket) && unknown.isAlone(this) && budget.hasSpare(bytes))) return undefined
+    if (fits || (this.#deferred.isOnlyOf(pendingProduce) && unknown.isAlone(this) && budget.hasSpare(bytes)))
+      return undefined
     return this.#noRoom(isDenied)
   }
 
-  #mayQueue({ record, ticket }: Arrival, nowMs: number): boolean {
-    return ticket.roomUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
+  #mayQueue({ record, pendingProduce }: Arrival, nowMs: number): boolean {
+    return pendingProduce.roomUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
   }
 
   #noRoom(isDenied: boolean): RecordFailure {
@@ -209,24 +211,24 @@ export class Topic implements UnknownTopic {
     this.#remembered = undefined
     if (!this.#isWaitedFor) return
     for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
-    this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, ticket, index }) =>
-      this.put(record, partitioner, timestampMs, ticket, index, nowMs)
+    this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
+      this.put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
     )
   }
 
   /** A record that has been accepted is not refused because its lane is full. */
-  #enterProducer({ record, partitioner, timestampMs, ticket, index }: Arrival, nowMs: number): void {
+  #enterProducer({ record, partitioner, timestampMs, pendingProduce, index }: Arrival, nowMs: number): void {
     const { partition } = record
     const count = this.#partitionCount
     if (partition !== undefined && partition >= count) {
       this.#deps.counters.failed++
-      ticket.fail(index, failures.unknownPartition(this.name, partition), this.name)
+      pendingProduce.fail(index, failures.unknownPartition(this.name, partition), this.name)
       return
     }
     this.#lastUsedAt = nowMs
-    const producer = this.#producers.withRoom(record, partitioner, count, ticket)
+    const producer = this.#producers.withRoom(record, partitioner, count, pendingProduce)
     const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(record, partitioner, count))
-    chosen.append(record, timestampMs, ticket, index)
+    chosen.append(record, timestampMs, pendingProduce, index)
   }
 
   #takeWaiting(nowMs: number): readonly Arrival[] {
@@ -297,6 +299,7 @@ export class Topic implements UnknownTopic {
   failHeld(failure: RecordFailure): void {
     this.#deps.counters.failed += this.#deferred.recordCount
     this.#deps.counters.refused += this.#queue.enterAll(() => failure)
-    for (const { ticket, index } of this.#takeWaiting(this.#deps.clock())) ticket.fail(index, failure, this.name)
+    for (const { pendingProduce, index } of this.#takeWaiting(this.#deps.clock()))
+      pendingProduce.fail(index, failure, this.name)
   }
 }

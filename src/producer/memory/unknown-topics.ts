@@ -1,6 +1,6 @@
 import type { RecordFailure } from '../../core/model.js'
 import { failures } from './failures.js'
-import type { MemoryTicket } from './pending-produce.js'
+import type { MemoryPendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
 /**
@@ -70,10 +70,11 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   }
 
   /** Why no further topic may wait; `undefined`: it may. */
-  refusal(ticket: MemoryTicket): RecordFailure | undefined {
+  refusal(pendingProduce: MemoryPendingProduce): RecordFailure | undefined {
     const { maxPendingTopics } = this.#settings
     const isFull =
-      this.#pools.pending.topics.size >= maxPendingTopics || ticket.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST
+      this.#pools.pending.topics.size >= maxPendingTopics ||
+      pendingProduce.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST
     if (!isFull) return undefined
     return failures.overloaded('the list of topics to look up is', maxPendingTopics, 'delivery.maxPendingTopics')
   }

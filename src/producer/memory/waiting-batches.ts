@@ -4,7 +4,7 @@ import { RecordBatchWriter } from '../../kafka/record-batch-writer.js'
 import { Batch, loneBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
-import type { Ticket } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 
 /** Unsealed batches of a lane, oldest first; records are appended to the last one. */
 export class WaitingBatches {
@@ -38,18 +38,24 @@ export class WaitingBatches {
   }
 
   /** @returns bytes to charge */
-  append(record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
+  append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
     const last = this.#batches[this.#batches.length - 1]
-    const charge = last === undefined ? 0 : last.append(record, timestampMs, ticket, index)
+    const charge = last === undefined ? 0 : last.append(record, timestampMs, pendingProduce, index)
     if (charge > 0) return charge
     if (last !== undefined) this.#onFull()
-    return this.#begin(this.#newBatch(), record, timestampMs, ticket, index)
+    return this.#begin(this.#newBatch(), record, timestampMs, pendingProduce, index)
   }
 
-  #begin(batch: Batch, record: ProduceRecord, timestampMs: number, ticket: Ticket, index: number): number {
-    const charge = batch.append(record, timestampMs, ticket, index)
+  #begin(
+    batch: Batch,
+    record: ProduceRecord,
+    timestampMs: number,
+    pendingProduce: OutcomeReceiver,
+    index: number
+  ): number {
+    const charge = batch.append(record, timestampMs, pendingProduce, index)
     if (charge === 0) {
-      return this.#begin(loneBatch(record, this.#settings), record, timestampMs, ticket, index)
+      return this.#begin(loneBatch(record, this.#settings), record, timestampMs, pendingProduce, index)
     }
     this.#batches.push(batch)
     return charge

@@ -1,14 +1,14 @@
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { overheadOf } from './batch.js'
 import type { Partitioner } from './partitioners.js'
-import type { MemoryTicket } from './pending-produce.js'
+import type { MemoryPendingProduce } from './pending-produce.js'
 
 /** A record on its way in: who waits for it and as what. */
 export interface Arrival {
   readonly record: ProduceRecord
   readonly partitioner: Partitioner
   readonly timestampMs: number
-  readonly ticket: MemoryTicket
+  readonly pendingProduce: MemoryPendingProduce
   readonly index: number
 }
 
@@ -37,7 +37,7 @@ export class WaitingRecords {
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The request that all records belong to, if there is one. */
-  #soleTicket: MemoryTicket | undefined
+  #solePending: MemoryPendingProduce | undefined
 
   get recordCount(): number {
     return this.#deferred.length
@@ -45,7 +45,7 @@ export class WaitingRecords {
 
   /** When the oldest of its records was accepted. */
   get oldestAt(): number {
-    return this.#deferred[0]?.ticket.acceptedAt ?? Number.POSITIVE_INFINITY
+    return this.#deferred[0]?.pendingProduce.acceptedAt ?? Number.POSITIVE_INFINITY
   }
 
   /** Bytes held, bookkeeping included. */
@@ -54,19 +54,19 @@ export class WaitingRecords {
   }
 
   /** No record of another request waits here. */
-  isOnlyOf(ticket: MemoryTicket): boolean {
-    return this.#deferred.length === 0 || this.#soleTicket === ticket
+  isOnlyOf(pendingProduce: MemoryPendingProduce): boolean {
+    return this.#deferred.length === 0 || this.#solePending === pendingProduce
   }
 
   /** Copies what the record points to. @returns the bytes to charge */
   add(deferred: Arrival): number {
     const record = ownCopyOf(deferred.record)
     const charge = roughSizeOf(record) + overheadOf(deferred.index)
-    if (!this.isOnlyOf(deferred.ticket)) this.#soleTicket = undefined
-    else if (this.#deferred.length === 0) this.#soleTicket = deferred.ticket
+    if (!this.isOnlyOf(deferred.pendingProduce)) this.#solePending = undefined
+    else if (this.#deferred.length === 0) this.#solePending = deferred.pendingProduce
     this.#deferred.push({ ...deferred, record })
     this.#bytes += charge
-    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, deferred.ticket.deadlineAt)
+    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, deferred.pendingProduce.deadlineAt)
     return charge
   }
 
@@ -74,7 +74,7 @@ export class WaitingRecords {
   takeAll(): readonly Arrival[] {
     const all = this.#deferred
     this.#keep([])
-    this.#soleTicket = undefined
+    this.#solePending = undefined
     return all
   }
 
@@ -82,10 +82,10 @@ export class WaitingRecords {
   expire(nowMs: number, failure: RecordFailure): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
     const before = this.#deferred.length
-    for (const { ticket, index, record } of this.#deferred) {
-      if (ticket.deadlineAt <= nowMs) ticket.fail(index, failure, record.topic)
+    for (const { pendingProduce, index, record } of this.#deferred) {
+      if (pendingProduce.deadlineAt <= nowMs) pendingProduce.fail(index, failure, record.topic)
     }
-    this.#keep(this.#deferred.filter(deferred => deferred.ticket.deadlineAt > nowMs))
+    this.#keep(this.#deferred.filter(deferred => deferred.pendingProduce.deadlineAt > nowMs))
     return before - this.#deferred.length
   }
 
@@ -93,7 +93,7 @@ export class WaitingRecords {
     this.#deferred = deferred
     this.#bytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
     this.#earliestDeadlineAt = deferred.reduce(
-      (earliest, { ticket }) => Math.min(earliest, ticket.deadlineAt),
+      (earliest, { pendingProduce }) => Math.min(earliest, pendingProduce.deadlineAt),
       Number.POSITIVE_INFINITY
     )
   }

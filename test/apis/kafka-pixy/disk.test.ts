@@ -3,7 +3,7 @@ import fastify from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/index.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway, failure } from '../../support/fake-gateway.js'
@@ -20,7 +20,7 @@ const diskAdmission = {
 } as unknown as Admission
 
 class DiskIsFull extends FakeGateway {
-  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     if (options.durability !== 'disk') return super.produce(records, options)
     const refused = [failure('overloaded')]
     return { refused, accepted: () => Promise.resolve(refused), outcomes: () => Promise.resolve(refused) }

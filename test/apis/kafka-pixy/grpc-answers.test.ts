@@ -9,7 +9,7 @@ import {
   TimedOutError
 } from '../../../src/core/errors.js'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
-import type { AckResult, NoMessage, ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import type { AckResult, NoMessage, PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'
@@ -24,14 +24,14 @@ const UNKNOWN = 'kafka server: Request was for a topic or partition that does no
 class GrpcGateway extends LookUpGateway {
   readonly produced: unknown[] = []
   readonly options: ProduceOptions[] = []
-  ticket: Partial<ProduceTicket> = {}
+  pendingProduce: Partial<PendingProduce> = {}
 
-  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     this.produced.push(
       ...records.map(({ topic, key, value, headers }) => [topic, key && `${key}`, `${value}`, headers])
     )
     this.options.push(options)
-    return { ...super.produce(records, options), ...this.ticket }
+    return { ...super.produce(records, options), ...this.pendingProduce }
   }
 }
 
@@ -179,7 +179,9 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
 
   it('answers where the message is, and without waiting that it is nowhere yet', async () => {
     const play = new GrpcPlay({ asyncTimeoutMs: 22 })
-    play.gateway.ticket = { outcomes: async () => [{ type: 'delivered', partition: 3, offset: 9, timestampMs: 0 }] }
+    play.gateway.pendingProduce = {
+      outcomes: async () => [{ type: 'delivered', partition: 3, offset: 9, timestampMs: 0 }]
+    }
     expect(await play.ask('Produce')).to.deep.equal({ partition: 3, offset: 9 })
     expect(await play.ask('Produce', { async_mode: true })).to.deep.equal({ partition: -1, offset: -1 })
     expect(play.gateway.options[1]).to.deep.equal({
@@ -194,7 +196,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   it('waits for the disk where messages are kept there', async () => {
     const play = new GrpcPlay({ durability: 'disk' })
     let accept: ((refused: undefined) => void) | undefined
-    play.gateway.ticket = { accepted: () => new Promise(resolve => (accept = resolve)) }
+    play.gateway.pendingProduce = { accepted: () => new Promise(resolve => (accept = resolve)) }
     let isAnswered = false
     const answered = play.ask('Produce', { async_mode: true }).finally(() => (isAnswered = true))
     await turns(5)
@@ -235,7 +237,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   for (const [failed, said] of failures) {
     it(`answers ${said.slice(0, 50)}`, async () => {
       const play = new GrpcPlay()
-      play.gateway.ticket = { outcomes: async () => [failed] }
+      play.gateway.pendingProduce = { outcomes: async () => [failed] }
       expect(await play.ask('Produce')).to.equal(said)
     })
   }
@@ -248,12 +250,12 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
       ['invalidTopic', { partition: -1, offset: -1 }]
     ] as const) {
       const refused = [failure(code)]
-      for (const [settings, ticket] of [
+      for (const [settings, pendingProduce] of [
         [{}, { refused }],
         [{ durability: 'disk' }, { accepted: async () => refused }]
       ] as const) {
         const play = new GrpcPlay(settings)
-        play.gateway.ticket = ticket
+        play.gateway.pendingProduce = pendingProduce
         expect(await play.ask('Produce', { async_mode: true })).to.deep.equal(said)
       }
     }
@@ -262,7 +264,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   it('says that no broker is there', async () => {
     const play = new GrpcPlay()
     play.gateway.isReady = false
-    play.gateway.ticket = { outcomes: async () => [failure('brokerUnreachable')] }
+    play.gateway.pendingProduce = { outcomes: async () => [failure('brokerUnreachable')] }
     expect(await play.ask('Produce')).to.equal(`13: ${NO_BROKER}`)
   })
 })

@@ -33,9 +33,9 @@ class WaitingGateway extends FakeGateway {
   }
 
   override produce(...asked: Parameters<FakeGateway['produce']>): ReturnType<FakeGateway['produce']> {
-    const ticket = super.produce(...asked)
+    const pendingProduce = super.produce(...asked)
     this.onCalled()
-    return ticket
+    return pendingProduce
   }
 
   called(): Promise<void> {

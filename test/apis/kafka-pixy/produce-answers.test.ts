@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
-import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { failure } from '../../support/fake-gateway.js'
@@ -18,20 +18,24 @@ const certainty = ({ headers }: Said): unknown => headers['x-castellan-persisted
 const isClosed = ({ headers }: Said): boolean => headers.connection === 'close'
 
 /** Tickets are the test's. */
-class TicketGateway extends PlayedGateway {
+class PendingGateway extends PlayedGateway {
   readonly options: ProduceOptions[] = []
-  ticket: Partial<ProduceTicket> | Error = {}
+  pendingProduce: Partial<PendingProduce> | Error = {}
 
-  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     this.options.push(options)
-    if (this.ticket instanceof Error) throw this.ticket
-    return { ...super.produce(records, options), ...this.ticket }
+    if (this.pendingProduce instanceof Error) throw this.pendingProduce
+    return { ...super.produce(records, options), ...this.pendingProduce }
   }
 }
 
-const startWith = (ticket: TicketGateway['ticket'], settings = {}, options: PlayOptions = {}): Promise<PixyPlay> => {
-  const gateway = new TicketGateway()
-  gateway.ticket = ticket
+const startWith = (
+  pendingProduce: PendingGateway['pendingProduce'],
+  settings = {},
+  options: PlayOptions = {}
+): Promise<PixyPlay> => {
+  const gateway = new PendingGateway()
+  gateway.pendingProduce = pendingProduce
   return PixyPlay.start(settings, { ...options, gateway })
 }
 const produce = (pixy: PixyPlay, path = SYNC, body: string | Buffer = 'm', headers: object = TEXT): Promise<Said> =>
@@ -115,11 +119,11 @@ describe('pixy: a request that brings no message', () => {
 
 describe('pixy: a message that is produced', () => {
   it('is the body, with the key and the headers of the request', async () => {
-    const gateway = new TicketGateway()
+    const gateway = new PendingGateway()
     const given: ProduceRecord[] = []
     gateway.produce = (records, options) => {
       given.push(...records.map(record => structuredClone(record)))
-      return TicketGateway.prototype.produce.call(gateway, records, options)
+      return PendingGateway.prototype.produce.call(gateway, records, options)
     }
     const pixy = await PixyPlay.start({}, { gateway })
     await produce(pixy, `${PATH}?key=k%FF`, 'v', { ...TEXT, 'x-kafka-a': 'YQ==' })
@@ -142,7 +146,7 @@ describe('pixy: a message that is produced', () => {
 
   it('has a partitioner and time limits by the settings', async () => {
     const optionsWith = async (settings: object, admission?: Admission): Promise<ProduceOptions[]> => {
-      const gateway = new TicketGateway()
+      const gateway = new PendingGateway()
       const pixy = await PixyPlay.start(settings, { gateway, overrides: admission ? { admission } : {} })
       await produce(pixy, SYNC)
       await produce(pixy, PATH)
@@ -304,12 +308,12 @@ describe('pixy: a message that failed', () => {
   ] as const) {
     it(`at once without sync, by ${code}, is ${said === undefined ? 'accepted and dropped' : 'refused'}`, async () => {
       const refused = [failure(code)]
-      for (const [ticket, settings] of [
+      for (const [pendingProduce, settings] of [
         [{ refused }, {}],
         [{ accepted: async () => refused }, { durability: 'disk' }],
         [{ isWaiting: true, accepted: async () => refused }, {}]
       ] as const) {
-        const answer = await produce(await startWith(ticket, settings), PATH)
+        const answer = await produce(await startWith(pendingProduce, settings), PATH)
         expect(certainty(answer)).to.equal('no')
         if (said === undefined) expect([answer.status, answer.body]).to.deep.equal([200, '{}'])
         else expect([errorOf(answer), answer.headers['retry-after']]).to.deep.equal([said, '1'])
@@ -333,14 +337,14 @@ describe('pixy: a message that failed', () => {
   it('by a bug may be in Kafka, is answered and is logged', async () => {
     const bug = new Error('made up')
     const reject = () => Promise.reject(bug)
-    for (const [ticket, path, settings] of [
+    for (const [pendingProduce, path, settings] of [
       [bug, SYNC, {}],
       [bug, PATH, {}],
       [{ outcomes: reject }, SYNC, {}],
       [{ accepted: reject }, PATH, { durability: 'disk' }],
       [{ isWaiting: true, accepted: reject }, PATH, {}]
     ] as const) {
-      const pixy = await startWith(ticket, settings)
+      const pixy = await startWith(pendingProduce, settings)
       const answer = await produce(pixy, path)
       expect([errorOf(answer), certainty(answer)]).to.deep.equal(['500 internal error', 'unknown'])
       expect(pixy.logged).to.deep.equal(['a request of Kafka-Pixy failed unexpectedly'])

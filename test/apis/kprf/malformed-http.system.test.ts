@@ -132,9 +132,9 @@ describe('kprf and malformed HTTP', () => {
     const produce = gateway.produce.bind(gateway)
     gateway.produce = (records, options) => {
       produced += records.length
-      const ticket = produce(records, options)
+      const pendingProduce = produce(records, options)
       gateway.calls.length = 0
-      return ticket
+      return pendingProduce
     }
     const { app } = await serve({ gateway })
     const port = await listen(app)

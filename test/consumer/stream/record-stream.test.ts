@@ -25,11 +25,11 @@ describe('front door 18: castellan.read', () => {
   })
 
   async function write(partition: number, ...values: string[]): Promise<void> {
-    const ticket = castellan.gateway.produce(
+    const pendingProduce = castellan.gateway.produce(
       values.map(value => ({ topic: 'orders', partition, key: null, value, headers: [{ key: 'h', value: null }] })),
       { partitioner: 'murmur2', deadlineMs: 20_000 }
     )
-    for (const outcome of await ticket.outcomes()) expect(outcome.type).to.equal('delivered')
+    for (const outcome of await pendingProduce.outcomes()) expect(outcome.type).to.equal('delivered')
   }
 
   async function read(options?: ReadOptions, enough = Number.POSITIVE_INFINITY): Promise<string[]> {

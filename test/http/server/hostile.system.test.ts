@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { HostileHttp, play } from '../../support/hostile-http.js'
 import { SeededRandom } from '../../support/random.js'
@@ -15,13 +15,13 @@ class SlowGateway extends FakeGateway {
     super({ outcome: 'by hand' })
   }
 
-  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
-    const ticket = super.produce(records, options)
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
+    const pendingProduce = super.produce(records, options)
     const call = this.calls.pop()!
     const settle = (): void => call.settle(records.map(() => delivered()))
     if (records.some(({ topic }) => topic === 'slow')) setTimeout(settle, 5)
     else settle()
-    return ticket
+    return pendingProduce
   }
 }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { ProduceOptions, ProduceTicket } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
@@ -12,7 +12,7 @@ class NotingGateway extends FakeGateway {
   readonly written: string[] = []
   onFirst: () => void = () => undefined
 
-  override produce(records: readonly ProduceRecord[], options: ProduceOptions): ProduceTicket {
+  override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     this.written.push(records[0]!.topic)
     if (this.written.length === 1) this.onFirst()
     return super.produce(records, options)

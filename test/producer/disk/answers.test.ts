@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { DurableTicket } from '../../../src/producer/disk/durable-pending-produce.js'
+import type { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
 
@@ -13,13 +13,13 @@ describe('durable: answers to requests', () => {
     harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, ...options })
     await harness.start()
   }
-  const accept = (records: readonly ProduceRecord[], maxRecordBytes?: number): DurableTicket =>
+  const accept = (records: readonly ProduceRecord[], maxRecordBytes?: number): DurablePendingProduce =>
     harness.delivery.accept(records, {
       partitioner: 'murmur2',
       deadlineMs: 30_000,
       durability: 'disk',
       maxRecordBytes
-    }) as DurableTicket
+    }) as DurablePendingProduce
 
   it('name each record by its place among those that are refused', async () => {
     await start()
@@ -49,9 +49,9 @@ describe('durable: answers to requests', () => {
 
   it('are there at once when no record is taken', async () => {
     await start()
-    const ticket = accept([record('', 'A')])
-    expect(ticket.isComplete).to.equal(true)
-    expect((await ticket.accepted())?.[0]?.code).to.equal('invalidTopic')
+    const pendingProduce = accept([record('', 'A')])
+    expect(pendingProduce.isComplete).to.equal(true)
+    expect((await pendingProduce.accepted())?.[0]?.code).to.equal('invalidTopic')
     const nothing = accept([])
     expect([nothing.refused, await nothing.accepted(), await nothing.outcomes()]).to.deep.equal([
       undefined,

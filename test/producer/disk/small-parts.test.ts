@@ -10,7 +10,7 @@ import {
   partitionOfNoteKey
 } from '../../../src/producer/disk/batch-note.js'
 import { DurableMetrics, type DurableStats, LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
-import { DurableTicket } from '../../../src/producer/disk/durable-pending-produce.js'
+import { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
 import { clusterOf } from '../../../src/producer/disk/durable-queue.js'
 import { refusalFor } from '../../../src/producer/disk/log-share.js'
 import { toLoggedRecord } from '../../../src/producer/disk/logged.js'
@@ -186,33 +186,33 @@ describe('durable: what is taken of a log that fills', () => {
 
 describe('durable: who waits for records', () => {
   const delivered = { type: 'delivered', partition: 0, offset: 5, timestampMs: 1 } as unknown as RecordOutcome
-  const ticketOf = (records: number, deadlineAt: number): DurableTicket => {
-    const ticket = new DurableTicket(records, deadlineAt)
-    ticket.handedOn()
-    ticket.stored()
-    return ticket
+  const pendingOf = (records: number, deadlineAt: number): DurablePendingProduce => {
+    const pendingProduce = new DurablePendingProduce(records, deadlineAt)
+    pendingProduce.handedOn()
+    pendingProduce.stored()
+    return pendingProduce
   }
-  const outcomesOf = async (ticket: DurableTicket): Promise<string[]> =>
-    (await ticket.outcomes()).map(outcome => (outcome.type === 'delivered' ? 'delivered' : outcome.message))
+  const outcomesOf = async (pendingProduce: DurablePendingProduce): Promise<string[]> =>
+    (await pendingProduce.outcomes()).map(outcome => (outcome.type === 'delivered' ? 'delivered' : outcome.message))
 
   it('is told of each record once all are in Kafka', async () => {
     const waiters = new Waiters()
-    const ticket = ticketOf(2, 100)
-    waiters.add(7, ticket, 1)
-    waiters.add(6, ticket, 0)
+    const pendingProduce = pendingOf(2, 100)
+    waiters.add(7, pendingProduce, 1)
+    waiters.add(6, pendingProduce, 0)
     expect(waiters.count).to.equal(1)
     waiters.settle(99, delivered)
     waiters.settle(7, delivered)
-    expect([ticket.isComplete, waiters.count]).to.deep.equal([false, 1])
+    expect([pendingProduce.isComplete, waiters.count]).to.deep.equal([false, 1])
     waiters.settle(7, failures.shuttingDown())
     waiters.settle(6, delivered)
-    expect([ticket.isComplete, waiters.count]).to.deep.equal([true, 0])
-    expect(await outcomesOf(ticket)).to.deep.equal(['delivered', 'delivered'])
+    expect([pendingProduce.isComplete, waiters.count]).to.deep.equal([true, 0])
+    expect(await outcomesOf(pendingProduce)).to.deep.equal(['delivered', 'delivered'])
   })
 
   it('waits until the deadline, to the millisecond, and is told why nothing more came', async () => {
     const waiters = new Waiters()
-    const [soon, later] = [ticketOf(2, 100), ticketOf(1, 101)]
+    const [soon, later] = [pendingOf(2, 100), pendingOf(1, 101)]
     waiters.add(1, soon, 0)
     waiters.add(2, soon, 1)
     waiters.add(3, later, 0)
@@ -230,18 +230,18 @@ describe('durable: who waits for records', () => {
   })
 
   it('learns of refusals in two parts: those at once, and those of the disk', async () => {
-    const ticket = new DurableTicket(3, 100)
-    ticket.refuse(0, failures.shuttingDown())
-    ticket.handedOn()
+    const pendingProduce = new DurablePendingProduce(3, 100)
+    pendingProduce.refuse(0, failures.shuttingDown())
+    pendingProduce.handedOn()
     let accepted: unknown = 'not yet'
-    void ticket.accepted().then(refusals => (accepted = refusals?.map(refusal => refusal?.code)))
+    void pendingProduce.accepted().then(refusals => (accepted = refusals?.map(refusal => refusal?.code)))
     await Promise.resolve()
     expect(accepted).to.equal('not yet')
-    ticket.refuse(2, failures.logUnavailable('the disk is full'))
-    ticket.stored()
-    await ticket.accepted()
-    expect(ticket.refused?.map(refusal => refusal?.code)).to.deep.equal(['shuttingDown', undefined, undefined])
-    const late = await ticket.accepted()
+    pendingProduce.refuse(2, failures.logUnavailable('the disk is full'))
+    pendingProduce.stored()
+    await pendingProduce.accepted()
+    expect(pendingProduce.refused?.map(refusal => refusal?.code)).to.deep.equal(['shuttingDown', undefined, undefined])
+    const late = await pendingProduce.accepted()
     expect(late?.map(refusal => refusal !== undefined)).to.deep.equal([true, false, true])
   })
 })

@@ -113,7 +113,7 @@ describe('delivery: what it accepts', () => {
     await harness.pass(1_000)
     expect(harness.clock.countTimers()).to.equal(0)
     const sent = harness.send(record('orders', 'x'.repeat(90 * KIB), 0), 30_000, 1_000)
-    expect([sent.refused, sent.ticket.isWaiting]).to.deep.equal([undefined, true])
+    expect([sent.refused, sent.pendingProduce.isWaiting]).to.deep.equal([undefined, true])
     await harness.pass(990)
     expect(sent.outcomes).to.equal(undefined)
     await harness.pass(100)

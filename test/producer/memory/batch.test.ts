@@ -6,14 +6,14 @@ import { RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { Batch, boundlessBatch, loneBatch, overheadOf } from '../../../src/producer/memory/batch.js'
 import { BatchLimit } from '../../../src/producer/memory/batch-limit.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
 import { record } from '../../support/delivery-harness.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const
 const numbering = { producerId: 7n, epoch: 3, nextSequence: 40 }
-const ticketOf = (records = 1, deadlineAt = 500, acceptedAt = 5): MemoryTicket =>
-  new MemoryTicket(records, deadlineAt, acceptedAt)
+const pendingOf = (records = 1, deadlineAt = 500, acceptedAt = 5): MemoryPendingProduce =>
+  new MemoryPendingProduce(records, deadlineAt, acceptedAt)
 const batchOf = (maxBytes = 10_000): Batch => new Batch(new RecordBatchWriter(maxBytes), options)
 const valuesIn = (bytes: Buffer): (string | undefined)[] => readBack(bytes).map(({ value }) => value?.toString())
 const late = (persisted: Persisted) => failures.timedOut('late', persisted)
@@ -23,26 +23,26 @@ describe('delivery: a batch', () => {
     expect([overheadOf(0), overheadOf(1), overheadOf(2)]).to.deep.equal([1_024, 256, 256])
     const batch = batchOf()
     const empty = batch.sizeBytes
-    const charges = ['a', 'b'].map((value, index) => batch.append(record('t', value), 1, ticketOf(2), index))
+    const charges = ['a', 'b'].map((value, index) => batch.append(record('t', value), 1, pendingOf(2), index))
     expect(charges.reduce((sum, charge) => sum + charge)).to.equal(batch.sizeBytes - empty + 1_024 + 256)
     expect([batch.chargedBytes, batch.recordCount, batch.isEmpty]).to.deep.equal([charges[0]! + charges[1]!, 2, false])
   })
 
   it('takes nothing any more once something did not fit, or it was sealed', () => {
     const full = batchOf(200)
-    expect(full.append(record('t', 'a'), 1, ticketOf(), 0)).to.be.above(0)
-    expect([full.append(record('t', 'x'.repeat(200)), 1, ticketOf(), 0), full.isClosed]).to.deep.equal([0, true])
-    expect([full.append(record('t', 'b'), 1, ticketOf(), 0), full.recordCount]).to.deep.equal([0, 1])
+    expect(full.append(record('t', 'a'), 1, pendingOf(), 0)).to.be.above(0)
+    expect([full.append(record('t', 'x'.repeat(200)), 1, pendingOf(), 0), full.isClosed]).to.deep.equal([0, true])
+    expect([full.append(record('t', 'b'), 1, pendingOf(), 0), full.recordCount]).to.deep.equal([0, 1])
     const sealed = batchOf()
-    sealed.append(record('t', 'a'), 1, ticketOf(), 0)
+    sealed.append(record('t', 'a'), 1, pendingOf(), 0)
     expect(sealed.isClosed).to.equal(false)
     sealed.bytesFor(numbering)
-    expect([sealed.append(record('t', 'b'), 1, ticketOf(), 0), sealed.isClosed]).to.deep.equal([0, true])
+    expect([sealed.append(record('t', 'b'), 1, pendingOf(), 0), sealed.isClosed]).to.deep.equal([0, true])
   })
 
   it('has the same bytes for the same number, and as few as it had before it was sealed', () => {
     const batch = batchOf()
-    batch.append(record('t', 'a'), 1, ticketOf(), 0)
+    batch.append(record('t', 'a'), 1, pendingOf(), 0)
     const size = batch.sizeBytes
     const bytes = batch.bytesFor(numbering)
     expect(batch.bytesFor(numbering)).to.equal(bytes)
@@ -54,7 +54,7 @@ describe('delivery: a batch', () => {
 
   it('gives its writer away once it is sealed, and only once', () => {
     const batch = batchOf()
-    batch.append(record('t', 'a'), 1, ticketOf(), 0)
+    batch.append(record('t', 'a'), 1, pendingOf(), 0)
     expect(batch.takeWriter()).to.equal(undefined)
     batch.bytesFor(numbering)
     expect([batch.takeWriter()?.maxBytes, batch.takeWriter()]).to.deep.equal([10_000, undefined])
@@ -70,8 +70,8 @@ describe('delivery: a batch', () => {
   it('is as old as the oldest record that is still to be written', () => {
     const batch = batchOf()
     expect(batch.oldestAt).to.equal(Number.POSITIVE_INFINITY)
-    batch.append(record('t', 'a'), 1, ticketOf(1, 100, 5), 0)
-    batch.append(record('t', 'b'), 1, ticketOf(1, 900, 8), 0)
+    batch.append(record('t', 'a'), 1, pendingOf(1, 100, 5), 0)
+    batch.append(record('t', 'b'), 1, pendingOf(1, 900, 8), 0)
     expect(batch.oldestAt).to.equal(5)
     batch.expire(100, true, late)
     expect(batch.oldestAt).to.equal(8)
@@ -81,30 +81,31 @@ describe('delivery: a batch', () => {
 })
 
 describe('delivery: the end of a wait for a batch', () => {
-  const three = (...deadlines: number[]): { batch: Batch; tickets: MemoryTicket[] } => {
+  const three = (...deadlines: number[]): { batch: Batch; pendingProduces: MemoryPendingProduce[] } => {
     const batch = batchOf()
-    const tickets = deadlines.map(deadlineAt => ticketOf(1, deadlineAt))
-    for (const [at, ticket] of tickets.entries()) batch.append(record('t', `${at}`), 10 + at, ticket, 0)
-    return { batch, tickets }
+    const pendingProduces = deadlines.map(deadlineAt => pendingOf(1, deadlineAt))
+    for (const [at, pendingProduce] of pendingProduces.entries())
+      batch.append(record('t', `${at}`), 10 + at, pendingProduce, 0)
+    return { batch, pendingProduces }
   }
 
   it('comes to each record at its own time, which the batch knows', () => {
-    const { batch, tickets } = three(300, 100, 200)
+    const { batch, pendingProduces } = three(300, 100, 200)
     expect([batch.earliestDeadlineAt, batch.expire(99, true, late)]).to.deep.equal([100, 0])
     expect([batch.expire(100, true, late), batch.earliestDeadlineAt]).to.deep.equal([1, 200])
-    expect(tickets.map(({ isComplete }) => isComplete)).to.deep.equal([false, true, false])
+    expect(pendingProduces.map(({ isComplete }) => isComplete)).to.deep.equal([false, true, false])
     expect([batch.expire(300, true, late), batch.earliestDeadlineAt]).to.deep.equal([2, Number.POSITIVE_INFINITY])
     expect([batch.isEmpty, batch.expire(1_000, true, late)]).to.deep.equal([true, 0])
   })
 
   it('takes out what cannot have been written: it is in no bytes, and the others have their places', async () => {
-    const { batch, tickets } = three(300, 100, 300)
+    const { batch, pendingProduces } = three(300, 100, 300)
     batch.bytesFor(numbering)
     expect(batch.expire(100, true, late)).to.equal(1)
-    expect((await tickets[1]!.outcomes())[0]).to.include({ code: 'timedOut', persisted: 'no' })
+    expect((await pendingProduces[1]!.outcomes())[0]).to.include({ code: 'timedOut', persisted: 'no' })
     expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
     batch.deliver(4, 70, -1)
-    const outcomes = await Promise.all([tickets[0]!.outcomes(), tickets[2]!.outcomes()])
+    const outcomes = await Promise.all([pendingProduces[0]!.outcomes(), pendingProduces[2]!.outcomes()])
     const delivered = { type: 'delivered', partition: 4 }
     expect(outcomes.flat()).to.deep.equal([
       { ...delivered, offset: 70, timestampMs: 10 },
@@ -113,9 +114,9 @@ describe('delivery: the end of a wait for a batch', () => {
   })
 
   it('takes nothing out that may have been written, nor what was told so before', async () => {
-    const { batch, tickets } = three(100, 200, 300)
+    const { batch, pendingProduces } = three(100, 200, 300)
     expect(batch.expire(100, false, late)).to.equal(0)
-    expect((await tickets[0]!.outcomes())[0]).to.include({ persisted: 'unknown' })
+    expect((await pendingProduces[0]!.outcomes())[0]).to.include({ persisted: 'unknown' })
     expect(batch.expire(200, true, late), 'the first one was told "unknown"').to.equal(1)
     expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
   })
@@ -129,10 +130,10 @@ describe('delivery: what becomes of a batch', () => {
       [-1, 900, [-1, -1], [900, 900]]
     ] as const) {
       const batch = batchOf()
-      const ticket = ticketOf(2)
-      for (const index of [0, 1]) batch.append(record('t', 'a'), 10 + index, ticket, index)
+      const pendingProduce = pendingOf(2)
+      for (const index of [0, 1]) batch.append(record('t', 'a'), 10 + index, pendingProduce, index)
       batch.deliver(2, baseOffset, logTime)
-      const outcomes = (await ticket.outcomes()) as (RecordOutcome & { type: 'delivered' })[]
+      const outcomes = (await pendingProduce.outcomes()) as (RecordOutcome & { type: 'delivered' })[]
       expect(outcomes.map(({ offset }) => offset)).to.deep.equal(offsets)
       expect(outcomes.map(({ timestampMs }) => timestampMs)).to.deep.equal(times)
     }
@@ -140,10 +141,10 @@ describe('delivery: what becomes of a batch', () => {
 
   it('is told to all of them when it fails', async () => {
     const batch = batchOf()
-    const ticket = ticketOf(2)
-    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, ticket, index)
+    const pendingProduce = pendingOf(2)
+    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, pendingProduce, index)
     batch.fail(failures.shuttingDown())
-    expect((await ticket.outcomes()).map(outcome => outcome.type === 'failed' && outcome.code)).to.deep.equal([
+    expect((await pendingProduce.outcomes()).map(outcome => outcome.type === 'failed' && outcome.code)).to.deep.equal([
       'shuttingDown',
       'shuttingDown'
     ])
@@ -153,9 +154,9 @@ describe('delivery: what becomes of a batch', () => {
     const header = { key: 'h', value: Buffer.from('v') }
     for (const maybeWritten of [true, false]) {
       const batch = batchOf()
-      const ticket = ticketOf(6)
+      const pendingProduce = pendingOf(6)
       for (let index = 0; index < 6; index++) {
-        const deadline = index === 1 ? ticketOf(6, 50) : ticket
+        const deadline = index === 1 ? pendingOf(6, 50) : pendingProduce
         batch.append({ ...record('t', `${index}`, undefined, 'key'), headers: [header] }, index, deadline, index)
       }
       batch.expire(50, true, late)
@@ -174,18 +175,18 @@ describe('delivery: what becomes of a batch', () => {
       expect([String(first!.key), first!.headers]).to.deep.equal(['key', [header]])
     }
     const batch = batchOf()
-    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, ticketOf(2), index)
+    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, pendingOf(2), index)
     for (const half of batch.split()) {
-      expect([half.isClosed, half.append(record('t', 'b'), 1, ticketOf(), 0)]).to.deep.equal([true, 0])
+      expect([half.isClosed, half.append(record('t', 'b'), 1, pendingOf(), 0)]).to.deep.equal([true, 0])
     }
   })
 
   it('may be larger than any limit where its records have been in one before, or it is a single one', () => {
     const large = record('t', 'x'.repeat(50_000))
     const boundless = boundlessBatch(options)
-    for (const index of [0, 1]) expect(boundless.append(large, 1, ticketOf(2), index)).to.be.above(50_000)
+    for (const index of [0, 1]) expect(boundless.append(large, 1, pendingOf(2), index)).to.be.above(50_000)
     const lone = loneBatch(large, options)
-    expect([lone.append(large, 1, ticketOf(), 0), lone.append(large, 1, ticketOf(), 0)]).to.deep.equal([
+    expect([lone.append(large, 1, pendingOf(), 0), lone.append(large, 1, pendingOf(), 0)]).to.deep.equal([
       lone.chargedBytes,
       0
     ])
@@ -229,7 +230,8 @@ describe('delivery: batches that wait', () => {
     const seen = { full: 0 }
     const limit = new BatchLimit(maxBytes, () => 0)
     const waiting = new WaitingBatches(settings, limit, new BatchBufferPool(100_000), () => seen.full++)
-    const append = (value: string, ticket = ticketOf()): number => waiting.append(record('t', value), 1, ticket, 0)
+    const append = (value: string, pendingProduce = pendingOf()): number =>
+      waiting.append(record('t', value), 1, pendingProduce, 0)
     return { waiting, append, seen, limit }
   }
   const counts = (batches: readonly Batch[]): number[] => batches.map(({ recordCount }) => recordCount)
@@ -267,9 +269,9 @@ describe('delivery: batches that wait', () => {
 
   it('lose the records whose time is over, and are dropped when these were all', () => {
     const { waiting, append } = setUp()
-    append('x', ticketOf(1, 100))
-    append('x', ticketOf(1, 200))
-    append('y'.repeat(230), ticketOf(1, 100))
+    append('x', pendingOf(1, 100))
+    append('x', pendingOf(1, 200))
+    append('y'.repeat(230), pendingOf(1, 100))
     const dropped: number[] = []
     const expire = (nowMs: number): number =>
       waiting.expire(nowMs, late, ({ chargedBytes }) => dropped.push(chargedBytes))
@@ -280,13 +282,13 @@ describe('delivery: batches that wait', () => {
 
   it('lose nothing that may have been written', async () => {
     const { waiting } = setUp()
-    const ticket = ticketOf(1, 100)
+    const pendingProduce = pendingOf(1, 100)
     const batch = boundlessBatch(options)
-    batch.append(record('t', 'a') satisfies ProduceRecord, 1, ticket, 0)
+    batch.append(record('t', 'a') satisfies ProduceRecord, 1, pendingProduce, 0)
     batch.maybeWritten = true
     waiting.putBack([batch])
     expect(waiting.expire(100, late, () => expect.fail('it was dropped'))).to.equal(0)
-    expect((await ticket.outcomes())[0]).to.include({ persisted: 'unknown' })
+    expect((await pendingProduce.outcomes())[0]).to.include({ persisted: 'unknown' })
     expect(waiting.isEmpty).to.equal(false)
   })
 })

@@ -5,7 +5,7 @@ import { failures } from '../../../src/producer/memory/failures.js'
 import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
 import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
 import type { PartitionProducer } from '../../../src/producer/memory/partition-producer.js'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 import { turns } from '../../support/ticks.js'
 
@@ -14,9 +14,16 @@ const FIRST_BYTES = 1_024
 const OTHER_BYTES = 256
 const FULL = failures.overloaded('it is', 1, 's')
 
-const ticketOf = (records = 1, roomUntil = 1_000): MemoryTicket => new MemoryTicket(records, 10_000, 0, roomUntil)
-function arrival(value: string | Buffer, ticket = ticketOf(), index = 0): Arrival {
-  return { record: { topic: 't', key: null, value }, partitioner: 'random' as never, timestampMs: 7, ticket, index }
+const pendingOf = (records = 1, roomUntil = 1_000): MemoryPendingProduce =>
+  new MemoryPendingProduce(records, 10_000, 0, roomUntil)
+function arrival(value: string | Buffer, pendingProduce = pendingOf(), index = 0): Arrival {
+  return {
+    record: { topic: 't', key: null, value },
+    partitioner: 'random' as never,
+    timestampMs: 7,
+    pendingProduce,
+    index
+  }
 }
 
 /** A lane whose records cost what they weigh. */
@@ -27,9 +34,9 @@ class SmallPartition {
   constructor(budget: Budget, maxBytes: number) {
     this.charge = new PartitionCharge(budget, maxBytes)
   }
-  append({ value }: Arrival['record'], timestampMs: number, ticket: MemoryTicket, index: number): void {
+  append({ value }: Arrival['record'], timestampMs: number, pendingProduce: MemoryPendingProduce, index: number): void {
     this.values.push(`${value} ${timestampMs} ${index}`)
-    this.charge.take(value!.length, ticket)
+    this.charge.take(value!.length, pendingProduce)
   }
 }
 
@@ -47,19 +54,20 @@ describe('delivery: the queues for room', () => {
     producer = another()
   }
   beforeEach(() => start())
-  const fill = (): void => producer.charge.take(100, ticketOf())
+  const fill = (): void => producer.charge.take(100, pendingOf())
   const empty = (): void => producer.charge.hold(-100, -1)
 
   it('let records in when there is room, in order, and no smaller one before', async () => {
     fill()
-    const ticket = ticketOf(3)
-    for (const [index, size] of [60, 50, 1].entries()) queues.add(producer, arrival('x'.repeat(size), ticket, index))
-    expect([queues.isEmpty, producer.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([false, true, true])
+    const pendingProduce = pendingOf(3)
+    for (const [index, size] of [60, 50, 1].entries())
+      queues.add(producer, arrival('x'.repeat(size), pendingProduce, index))
+    expect([queues.isEmpty, producer.charge.isWaitedFor, pendingProduce.isWaiting]).to.deep.equal([false, true, true])
     queues.freed()
     await turns(2)
     expect(producer.values).to.deep.equal([])
     producer.charge.hold(-40, -1)
-    producer.charge.take(0, ticketOf())
+    producer.charge.take(0, pendingOf())
     queues.freed()
     queues.freed()
     await turns(2)
@@ -73,7 +81,7 @@ describe('delivery: the queues for room', () => {
       ['7', '1'],
       ['7', '2']
     ])
-    expect([entered.length, queues.isEmpty, producer.charge.isWaitedFor, ticket.isWaiting]).to.deep.equal([
+    expect([entered.length, queues.isEmpty, producer.charge.isWaitedFor, pendingProduce.isWaiting]).to.deep.equal([
       3,
       true,
       false,
@@ -83,7 +91,7 @@ describe('delivery: the queues for room', () => {
 
   it('keep who does not fit yet, and go on with it the next time', async () => {
     fill()
-    for (const size of [60, 50]) queues.add(producer, arrival('x'.repeat(size), ticketOf()))
+    for (const size of [60, 50]) queues.add(producer, arrival('x'.repeat(size), pendingOf()))
     empty()
     queues.freed()
     await turns(2)
@@ -118,11 +126,11 @@ describe('delivery: the queues for room', () => {
   it('send those away that have waited long enough, and say how many and why', async () => {
     fill()
     const other = another()
-    other.charge.take(100, ticketOf())
-    const [short, long] = [ticketOf(1, 100), ticketOf(1, 200)]
+    other.charge.take(100, pendingOf())
+    const [short, long] = [pendingOf(1, 100), pendingOf(1, 200)]
     queues.add(producer, arrival('long', long))
     queues.add(producer, arrival('short', short))
-    queues.add(other, arrival('other', ticketOf(1, 200)))
+    queues.add(other, arrival('other', pendingOf(1, 200)))
     const asked: unknown[] = []
     const failureOf = (...told: unknown[]) => {
       asked.push(told)
@@ -140,14 +148,18 @@ describe('delivery: the queues for room', () => {
   it('send all of a lane away when it is closed, and none of another', async () => {
     fill()
     const other = another()
-    other.charge.take(100, ticketOf())
-    const ticket = ticketOf()
-    queues.add(producer, arrival('a', ticket))
+    other.charge.take(100, pendingOf())
+    const pendingProduce = pendingOf()
+    queues.add(producer, arrival('a', pendingProduce))
     queues.add(other, arrival('b'))
     expect([queues.close(another(), FULL), queues.close(producer, FULL), queues.close(producer, FULL)]).to.deep.equal([
       0, 1, 0
     ])
-    expect([await ticket.outcomes(), queues.isEmpty, other.charge.isWaitedFor]).to.deep.equal([[FULL], false, true])
+    expect([await pendingProduce.outcomes(), queues.isEmpty, other.charge.isWaitedFor]).to.deep.equal([
+      [FULL],
+      false,
+      true
+    ])
   })
 })
 
@@ -167,8 +179,8 @@ describe('delivery: what a record weighs', () => {
 
   it('is what is held for it while it is parked, with its bookkeeping', () => {
     const deferred = new WaitingRecords()
-    const ticket = ticketOf(3)
-    expect([0, 1, 2].map(index => deferred.add(arrival('abc', ticket, index)))).to.deep.equal([
+    const pendingProduce = pendingOf(3)
+    expect([0, 1, 2].map(index => deferred.add(arrival('abc', pendingProduce, index)))).to.deep.equal([
       3 + FIRST_BYTES,
       3 + OTHER_BYTES,
       3 + OTHER_BYTES
@@ -176,7 +188,7 @@ describe('delivery: what a record weighs', () => {
     expect(deferred.chargedBytes).to.equal(9 + FIRST_BYTES + 2 * OTHER_BYTES)
     let held = 0
     const queue = new OverflowQueue(bytes => (held += bytes))
-    queue.add(arrival('abc', ticket, 1))
+    queue.add(arrival('abc', pendingProduce, 1))
     expect(held).to.equal(3 + OTHER_BYTES)
   })
 

@@ -5,16 +5,16 @@ import { Budget, boundless } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
 import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
 import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 
-const ticketOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryTicket =>
-  new MemoryTicket(recordCount, deadlineAt, 5, roomUntil)
+const pendingOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryPendingProduce =>
+  new MemoryPendingProduce(recordCount, deadlineAt, 5, roomUntil)
 
-function arrival(value: string, ticket = ticketOf(), index = 0): Arrival {
+function arrival(value: string, pendingProduce = pendingOf(), index = 0): Arrival {
   const record = { topic: 't', key: null, value: Buffer.from(value), headers: [{ key: 'h', value: Buffer.from('v') }] }
-  return { record, partitioner: 'random' as never, timestampMs: 1, ticket, index }
+  return { record, partitioner: 'random' as never, timestampMs: 1, pendingProduce, index }
 }
 
 describe('delivery: the buffer', () => {
@@ -83,7 +83,7 @@ describe('delivery: what a partition may hold', () => {
 
   it('is its share, to the byte', () => {
     const producer = charge()
-    const [one, other] = [ticketOf(), ticketOf()]
+    const [one, other] = [pendingOf(), pendingOf()]
     producer.take(60, one)
     producer.take(20, other)
     expect([producer.bytes, producer.allows(20, one), producer.allows(21, one)]).to.deep.equal([80, true, false])
@@ -91,7 +91,7 @@ describe('delivery: what a partition may hold', () => {
 
   it('is more for a single request that found it empty, as long as the buffer has enough', () => {
     const producer = charge()
-    const [one, other] = [ticketOf(), ticketOf()]
+    const [one, other] = [pendingOf(), pendingOf()]
     expect(producer.allows(700, one)).to.equal(true)
     producer.take(700, one)
     expect([producer.allows(50, one), producer.allows(51, one), producer.allows(1, other)]).to.deep.equal([
@@ -110,21 +110,21 @@ describe('delivery: what a partition may hold', () => {
   it('is nothing for others while records wait for room in it, in the order in which they came', () => {
     const producer = charge()
     producer.isWaitedFor = true
-    expect([producer.allows(1, ticketOf()), producer.allowsNext(1, ticketOf())]).to.deep.equal([false, true])
+    expect([producer.allows(1, pendingOf()), producer.allowsNext(1, pendingOf())]).to.deep.equal([false, true])
   })
 
   it('counts with all others that do not move, for as long as it does not', () => {
     const budget = new Budget(1_000, () => undefined)
     const [producer, other] = [charge(budget), charge(budget)]
-    producer.take(80, ticketOf())
+    producer.take(80, pendingOf())
     producer.setStuck(true)
     producer.setStuck(true)
     expect([producer.isStuck, budget.stuckBytes]).to.deep.equal([true, 80])
-    producer.take(10, ticketOf())
+    producer.take(10, pendingOf())
     expect(budget.stuckBytes).to.equal(90)
     budget.stick(410)
-    expect(producer.allows(1, ticketOf()), 'all that are stuck have half of the buffer').to.equal(false)
-    expect(other.allows(1, ticketOf())).to.equal(true)
+    expect(producer.allows(1, pendingOf()), 'all that are stuck have half of the buffer').to.equal(false)
+    expect(other.allows(1, pendingOf())).to.equal(true)
     producer.setStuck(false)
     expect([producer.isStuck, budget.stuckBytes]).to.deep.equal([false, 410])
     producer.setStuck(true)
@@ -155,7 +155,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 
   it('know whether they are all of one request', () => {
     const deferred = new WaitingRecords()
-    const [one, other] = [ticketOf(), ticketOf()]
+    const [one, other] = [pendingOf(), pendingOf()]
     expect(deferred.isOnlyOf(one)).to.equal(true)
     deferred.add(arrival('a', one))
     deferred.add(arrival('b', one, 1))
@@ -169,7 +169,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 
   it('leave when the time of their request is over, each at its own', async () => {
     const deferred = new WaitingRecords()
-    const [early, late] = [ticketOf(1, 100), ticketOf(1, 200)]
+    const [early, late] = [pendingOf(1, 100), pendingOf(1, 200)]
     deferred.add(arrival('late', late))
     const earlyBytes = deferred.add(arrival('early', early))
     const before = deferred.chargedBytes
@@ -186,7 +186,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
   it('queue for a place, and enter in order; what may not enter is refused', async () => {
     let held = 0
     const queue = new OverflowQueue(bytes => (held += bytes))
-    const [one, other] = [ticketOf(2, 1_000, 500), ticketOf(1, 1_000, 500)]
+    const [one, other] = [pendingOf(2, 1_000, 500), pendingOf(1, 1_000, 500)]
     for (const each of [arrival('a', one), arrival('b', other), arrival('c', one, 1)]) queue.add(each)
     expect([queue.isEmpty, held > 0, one.isWaiting, other.isWaiting]).to.deep.equal([false, true, true, true])
     const failure = failures.overloaded('it is', 1, 's')
@@ -203,7 +203,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 
   it('are refused once they have waited long enough, and the others go on waiting', () => {
     const queue = new OverflowQueue(() => undefined)
-    const [short, long] = [ticketOf(1, 1_000, 100), ticketOf(1, 1_000, 200)]
+    const [short, long] = [pendingOf(1, 1_000, 100), pendingOf(1, 1_000, 200)]
     queue.add(arrival('long', long))
     queue.add(arrival('short', short))
     const failure = failures.overloaded('it is', 1, 's')

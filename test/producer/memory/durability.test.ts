@@ -11,14 +11,14 @@ describe('delivery: where records are kept', () => {
     harness.delivery.accept([record('orders', 'A')], { partitioner: 'murmur2', deadlineMs: 1_000, durability })
 
   it('house 8: accepts records in memory at once', async () => {
-    const ticket = accept()
-    expect(ticket.refused).to.equal(undefined)
-    expect(await ticket.accepted()).to.equal(undefined)
+    const pendingProduce = accept()
+    expect(pendingProduce.refused).to.equal(undefined)
+    expect(await pendingProduce.accepted()).to.equal(undefined)
   })
 
   it('house 8: does not say that a record is on disk where there is no durable log', async () => {
-    const ticket = accept('disk')
-    expect(ticket.refused?.[0]).to.include({ code: 'logUnavailable', persisted: 'no', retriable: true })
-    expect((await ticket.accepted())?.[0]).to.include({ code: 'logUnavailable' })
+    const pendingProduce = accept('disk')
+    expect(pendingProduce.refused?.[0]).to.include({ code: 'logUnavailable', persisted: 'no', retriable: true })
+    expect((await pendingProduce.accepted())?.[0]).to.include({ code: 'logUnavailable' })
   })
 })

@@ -35,7 +35,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
   }
 
   it('waits until it is woken when there is nowhere to send them', async () => {
-    const ticket = stage.append(['A', 'B'])
+    const pendingProduce = stage.append(['A', 'B'])
     stage.producer.wake()
     const batch = stage.requireBatch()
     stage.producer.wake()
@@ -48,22 +48,22 @@ describe('delivery: a lane of records that are kept on disk', () => {
       false,
       ['unknownTopic']
     ])
-    expect([stage.counters.failed, ticket.isComplete]).to.deep.equal([0, false])
+    expect([stage.counters.failed, pendingProduce.isComplete]).to.deep.equal([0, false])
     stage.producer.wake()
     const again = stage.requireBatch()
     expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A', 'B'] })
     await answer(again, appended(3))
-    expect(await outcomesOf(ticket)).to.deep.equal(['at 3', 'at 4'])
+    expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 3', 'at 4'])
   })
 
   it('says when it waits before it tries again, and never gives up', async () => {
-    const ticket = stage.append('A', Number.POSITIVE_INFINITY)
+    const pendingProduce = stage.append('A', Number.POSITIVE_INFINITY)
     for (let attempt = 0; attempt < 20; attempt++) {
       await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
       await stage.pass(10_000)
       stage.tick()
     }
-    expect([keeper.delays, stage.counters.retries, ticket.isComplete]).to.deep.equal([20, 20, false])
+    expect([keeper.delays, stage.counters.retries, pendingProduce.isComplete]).to.deep.equal([20, 20, false])
     await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
     expect([stage.producer.state, keeper.deadLetters], 'rights are mended by an operator').to.deep.equal([
       'backingOff',
@@ -72,7 +72,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
   })
 
   it('isolates the record that Kafka refuses for good; it becomes a dead letter before the next one goes', async () => {
-    const ticket = stage.append(['good', 'bad', 'next'])
+    const pendingProduce = stage.append(['good', 'bad', 'next'])
     await answer(stage.requireBatch(), rejected(INVALID_RECORD))
     const good = stage.requireBatch()
     expect(contentsOf(good).values).to.deep.equal(['good'])
@@ -88,7 +88,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     const next = stage.requireBatch()
     expect(contentsOf(next)).to.deep.equal({ epoch: 3, sequence: 0, values: ['next'] })
     await answer(next, appended(1))
-    expect(await outcomesOf(ticket)).to.deep.equal(['at 0', 'recordRejected, no', 'at 1'])
+    expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 0', 'recordRejected, no', 'at 1'])
     expect([stage.counters.failed, stage.budget.records]).to.deep.equal([1, 0])
   })
 
@@ -113,10 +113,10 @@ describe('delivery: a lane of records that are kept on disk', () => {
   })
 
   it('goes on where another process stopped, with the same batch under the same number', async () => {
-    const ticket = stage.append([])
+    const pendingProduce = stage.append([])
     const numbering = { producerId: 9n, epoch: 4, nextSequence: 70 }
     await stage.pass(5_000)
-    stage.producer.resume(sentRecords(['A', 'B'], 0), ticket, numbering)
+    stage.producer.resume(sentRecords(['A', 'B'], 0), pendingProduce, numbering)
     expect([stage.producer.sentIndexes, stage.budget.records]).to.deep.equal([[0, 1], 2])
     expect(stage.budget.usedBytes).to.be.above(1_024)
     stage.append('C')
@@ -134,8 +134,8 @@ describe('delivery: a lane of records that are kept on disk', () => {
   })
 
   it('takes what it goes on with for something that may be written: it is fenced before the epoch is left', async () => {
-    const ticket = stage.append([])
-    stage.producer.resume(sentRecords(['A', 'B'], 0), ticket, undefined)
+    const pendingProduce = stage.append([])
+    stage.producer.resume(sentRecords(['A', 'B'], 0), pendingProduce, undefined)
     const batch = stage.requireBatch()
     expect(contentsOf(batch)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A', 'B'] })
     await answer(batch, rejected(INVALID_RECORD))
@@ -217,7 +217,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
         return { type: 'found', baseOffset: 5 }
       }
     })
-    const ticket = stage.append('A')
+    const pendingProduce = stage.append('A')
     await answer(stage.requireBatch(), unanswered)
     await stage.pass(5_000)
     await answer(stage.requireBatch(), rejected(UNKNOWN_PRODUCER_ID))
@@ -226,6 +226,6 @@ describe('delivery: a lane of records that are kept on disk', () => {
     expect(stage.take()).to.equal(undefined)
     await stage.pass(0)
     expect(sought).to.deep.equal([true])
-    expect(await outcomesOf(ticket)).to.deep.equal(['at 5'])
+    expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 5'])
   })
 })

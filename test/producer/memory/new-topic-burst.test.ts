@@ -26,12 +26,12 @@ describe('delivery: the first burst to a topic that is being created', () => {
     await start()
     const sent = burst(20)
     expect(sent.filter(({ refused }) => refused !== undefined)).to.deep.equal([])
-    expect(sent.filter(({ ticket }) => ticket.isWaiting).length).to.be.within(10, 19)
+    expect(sent.filter(({ pendingProduce }) => pendingProduce.isWaiting).length).to.be.within(10, 19)
     harness.router.create('fresh', 1)
     await harness.pass(2_000)
     expect(sent.flatMap(resultsOf)).to.deep.equal(sent.map(() => 'delivered'))
     expect(numbers()).to.deep.equal(Array.from(sent, (_, at) => at))
-    expect(sent.map(({ ticket }) => ticket.isWaiting)).to.deep.equal(sent.map(() => false))
+    expect(sent.map(({ pendingProduce }) => pendingProduce.isWaiting)).to.deep.equal(sent.map(() => false))
     expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0, stuckBytes: 0 })
   })
 
@@ -52,14 +52,14 @@ describe('delivery: the first burst to a topic that is being created', () => {
     expect(resultsOf(impatient)).to.deep.equal(['overloaded, no'])
     await harness.pass(20_000)
     expect(new Set(sent.flatMap(resultsOf))).to.deep.equal(new Set(['unknownTopic, no']))
-    expect((await sent.at(-1)!.ticket.accepted())?.[0]?.persisted).to.equal('no')
+    expect((await sent.at(-1)!.pendingProduce.accepted())?.[0]?.persisted).to.equal('no')
     expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0, stuckBytes: 0 })
   })
 
   it('takes a quarter of the buffer at most beside it, all topics together', async () => {
     await start()
     const sent = burst(200)
-    const waiting = sent.filter(({ ticket }) => ticket.isWaiting).length
+    const waiting = sent.filter(({ pendingProduce }) => pendingProduce.isWaiting).length
     expect(waiting * 2 * KIB).to.be.within(60 * KIB, 100 * KIB)
     await harness.pass(20_000)
     expect(send('0').refused?.[0]?.code, 'the topic is missing').to.be.oneOf(['unknownTopic', undefined])
@@ -77,6 +77,6 @@ describe('delivery: the first burst to a topic that is being created', () => {
     void harness.delivery.close(0)
     await harness.pass(100)
     expect(new Set(sent.flatMap(resultsOf))).to.deep.equal(new Set(['shuttingDown, no']))
-    expect(sent.map(({ ticket }) => ticket.isWaiting)).to.deep.equal(sent.map(() => false))
+    expect(sent.map(({ pendingProduce }) => pendingProduce.isWaiting)).to.deep.equal(sent.map(() => false))
   })
 })

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/operations.js'
 import { record } from '../../support/delivery-harness.js'
 import {
@@ -120,7 +120,7 @@ describe('delivery: a lane', () => {
   it('raises the epoch before halves go, whether the whole is known to be refused or may still turn up', async () => {
     for (const isLost of [true, false]) {
       start()
-      const ticket = stage.append(['good', 'bad'])
+      const pendingProduce = stage.append(['good', 'bad'])
       if (isLost) {
         await answer(stage.requireBatch(), unanswered)
         await stage.pass(1_000)
@@ -133,7 +133,7 @@ describe('delivery: a lane', () => {
       expect(contentsOf(bad)).to.deep.equal({ epoch: 1, sequence: 1, values: ['bad'] })
       await answer(bad, rejected(INVALID_RECORD))
       const persisted = isLost ? 'unknown' : 'no'
-      expect(await outcomesOf(ticket)).to.deep.equal(['at 4', `recordRejected, ${persisted}`])
+      expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 4', `recordRejected, ${persisted}`])
       expect([stage.counters.failed, stage.producer.numbering?.epoch]).to.deep.equal([1, isLost ? 2 : 1])
       expect([stage.budget.usedBytes, stage.budget.records]).to.deep.equal([0, 0])
       if (isLost) stage.restore()
@@ -236,14 +236,14 @@ describe('delivery: a lane', () => {
 
   it('does not take a batch back that may have been written', async () => {
     start()
-    const ticket = stage.append('A', 500)
+    const pendingProduce = stage.append('A', 500)
     await answer(stage.requireBatch(), unanswered)
     await stage.pass(100)
     const batch = stage.requireBatch()
     batch.recall = () => expect.fail('it was taken back')
     await stage.pass(500)
     stage.tick()
-    expect([await outcomesOf(ticket), stage.producer.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
+    expect([await outcomesOf(pendingProduce), stage.producer.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
   })
 
   it('is closed while the Router has its batch: what can have left may be written, and what it can take back is not', async () => {
@@ -253,11 +253,11 @@ describe('delivery: a lane', () => {
       [undefined, 'unknown']
     ] as const) {
       start()
-      const ticket = stage.append('A')
+      const pendingProduce = stage.append('A')
       const batch = stage.requireBatch()
       if (isBack !== undefined) batch.recall = () => isBack
       stage.producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
-      expect(await outcomesOf(ticket)).to.deep.equal([`shuttingDown, ${persisted}`])
+      expect(await outcomesOf(pendingProduce)).to.deep.equal([`shuttingDown, ${persisted}`])
       expect([stage.counters.failed, stage.budget.usedBytes]).to.deep.equal([1, 0])
       stage.restore()
     }
@@ -283,11 +283,11 @@ describe('delivery: a lane', () => {
       [false, 'unknown']
     ] as const) {
       start({ answerTimeoutMs: 3_000, timeoutMs: 3_000 })
-      const ticket = stage.append('A')
+      const pendingProduce = stage.append('A')
       stage.requireBatch().recall = () => isBack
       await stage.pass(3_000)
       stage.tick()
-      expect(await outcomesOf(ticket)).to.deep.equal([`timedOut, ${persisted}`])
+      expect(await outcomesOf(pendingProduce)).to.deep.equal([`timedOut, ${persisted}`])
       stage.restore()
     }
   })
@@ -295,11 +295,11 @@ describe('delivery: a lane', () => {
   it('gives a batch up when its time is over, and fences it, for it may turn up', async () => {
     for (const isLost of [true, false]) {
       start({ timeoutMs: 2_000 })
-      const ticket = stage.append('A', 1_000)
+      const pendingProduce = stage.append('A', 1_000)
       const batch = stage.requireBatch()
       await stage.pass(1_000)
       stage.tick()
-      expect(await outcomesOf(ticket), 'on its way').to.deep.equal(['timedOut, unknown'])
+      expect(await outcomesOf(pendingProduce), 'on its way').to.deep.equal(['timedOut, unknown'])
       await stage.pass(990)
       await answer(batch, isLost ? unanswered : rejected(NOT_ENOUGH_REPLICAS))
       await stage.pass(9)
@@ -387,10 +387,10 @@ describe('delivery: a lane', () => {
     start()
     stage.append('A')
     await answer(stage.requireBatch(), appended(0))
-    const ticket = new MemoryTicket(1, 60_000, 0)
+    const pendingProduce = new MemoryPendingProduce(1, 60_000, 0)
     stage.producer.resume(
       [{ record: record('orders', 'B'), timestampMs: 1, index: 0, acceptedAtMs: 1 }],
-      ticket,
+      pendingProduce,
       undefined
     )
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })

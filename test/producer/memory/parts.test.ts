@@ -8,12 +8,12 @@ import { PartitionCharge } from '../../../src/producer/memory/partition-charge.j
 import { PartitionNumbering } from '../../../src/producer/memory/partition-numbering.js'
 import type { ScheduledProducer } from '../../../src/producer/memory/partition-producer-deps.js'
 import { PartitionSchedule } from '../../../src/producer/memory/partition-schedule.js'
-import type { Ticket } from '../../../src/producer/memory/pending-produce.js'
+import type { OutcomeReceiver } from '../../../src/producer/memory/pending-produce.js'
 import { checkRecord } from '../../../src/producer/memory/record-checks.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { turns } from '../../support/ticks.js'
 
-const [one, other] = [{}, {}] as [Ticket, Ticket]
+const [one, other] = [{}, {}] as [OutcomeReceiver, OutcomeReceiver]
 
 describe('delivery: the buffer', () => {
   const budgetOf = (maxBytes: number): Budget => new Budget(maxBytes, () => {})

@@ -1,43 +1,43 @@
 import { expect } from 'chai'
-import { DurableTicket } from '../../../src/producer/disk/durable-pending-produce.js'
+import { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 
 const FULL = failures.logUnavailable('full', 'no')
 const LATE = failures.stillPending('late')
 
-const tickets = {
+const pendingProduces = {
   'in memory': () => {
-    const ticket = new MemoryTicket(2, 1_000)
-    ticket.wait()
-    return { ticket, accept: () => ticket.waited() }
+    const pendingProduce = new MemoryPendingProduce(2, 1_000)
+    pendingProduce.wait()
+    return { pendingProduce, accept: () => pendingProduce.waited() }
   },
   'on disk': () => {
-    const ticket = new DurableTicket(2, 1_000)
-    return { ticket, accept: () => ticket.stored() }
+    const pendingProduce = new DurablePendingProduce(2, 1_000)
+    return { pendingProduce, accept: () => pendingProduce.stored() }
   }
 }
 
-for (const [where, make] of Object.entries(tickets)) {
+for (const [where, make] of Object.entries(pendingProduces)) {
   describe(`a ticket of records ${where}`, () => {
     it('tells everybody who asks which records were refused, before and after the others were accepted', async () => {
-      const { ticket, accept } = make()
-      const asked = [ticket.accepted(), ticket.accepted()]
-      ticket.refuse(1, FULL)
+      const { pendingProduce, accept } = make()
+      const asked = [pendingProduce.accepted(), pendingProduce.accepted()]
+      pendingProduce.refuse(1, FULL)
       accept()
-      for (const refusals of await Promise.all([...asked, ticket.accepted()])) {
+      for (const refusals of await Promise.all([...asked, pendingProduce.accepted()])) {
         expect(refusals).to.deep.equal([undefined, FULL])
       }
     })
 
     it('keeps the first outcome of each record, and tells everybody who asks when all are there', async () => {
-      const { ticket } = make()
-      const asked = [ticket.outcomes(), ticket.outcomes()]
-      ticket.settle(0, LATE)
-      expect(ticket.isComplete).to.equal(false)
-      ticket.refuse(1, FULL)
-      ticket.settle(1, LATE)
-      for (const outcomes of await Promise.all([...asked, ticket.outcomes()])) {
+      const { pendingProduce } = make()
+      const asked = [pendingProduce.outcomes(), pendingProduce.outcomes()]
+      pendingProduce.settle(0, LATE)
+      expect(pendingProduce.isComplete).to.equal(false)
+      pendingProduce.refuse(1, FULL)
+      pendingProduce.settle(1, LATE)
+      for (const outcomes of await Promise.all([...asked, pendingProduce.outcomes()])) {
         expect(outcomes).to.deep.equal([LATE, FULL])
       }
     })

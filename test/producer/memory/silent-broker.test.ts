@@ -20,8 +20,8 @@ describe('delivery: a broker that takes requests and answers none', () => {
       const partition = [0, 1, 2].find(at => cluster.leaderOf(topic, at) !== SILENT_NODE)
       const records = [{ topic, partition, key: null, value: 'A' }]
       // What one silent call used to take was more than this.
-      const ticket = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 4_500 })
-      return (await ticket.outcomes())[0]!.type
+      const pendingProduce = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 4_500 })
+      return (await pendingProduce.outcomes())[0]!.type
     }
     try {
       expect(await write('known')).to.equal('delivered')

@@ -76,9 +76,12 @@ describe('delivery: a broker that is slow', () => {
     const took: number[] = []
     while (took.length < count) {
       const sentAt = time.now()
-      const ticket = delivery.accept([record('orders', 'x', partition)], { partitioner: 'murmur2', deadlineMs: 60_000 })
+      const pendingProduce = delivery.accept([record('orders', 'x', partition)], {
+        partitioner: 'murmur2',
+        deadlineMs: 60_000
+      })
       let outcome: string | undefined
-      void ticket.outcomes().then(([one]) => (outcome = one!.type))
+      void pendingProduce.outcomes().then(([one]) => (outcome = one!.type))
       while (outcome === undefined) await time.pass(1, 1)
       expect(outcome).to.equal('delivered')
       took.push(time.now() - sentAt)

@@ -138,7 +138,7 @@ describe('delivery: a buffer that is full', () => {
     const small = harness.send(record('orders', 'z', 1))
     expect(small.refused).to.equal(undefined)
     const patient = harness.send(record('orders', 'y'.repeat(20 * KIB), 1), 30_000, 5_000)
-    expect([patient.refused, patient.ticket.isWaiting]).to.deep.equal([undefined, true])
+    expect([patient.refused, patient.pendingProduce.isWaiting]).to.deep.equal([undefined, true])
     harness.router.release()
     await harness.pass(200)
     expect([held, small, patient].flatMap(resultsOf)).to.deep.equal(Array(3).fill('delivered'))

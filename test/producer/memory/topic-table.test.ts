@@ -30,9 +30,9 @@ describe('delivery: the table of topics', () => {
     }
     table = new TopicTable({ tell } as never, stage.deps, topic => forgotten.push(topic.name))
   })
-  const open = (name: string, ticket = stage.ticket()): Topic => {
-    const topic = (table.get(name) ?? table.open(name, ticket)) as Topic
-    stage.put(topic, 'a', ticket)
+  const open = (name: string, pendingProduce = stage.pendingProduce()): Topic => {
+    const topic = (table.get(name) ?? table.open(name, pendingProduce)) as Topic
+    stage.put(topic, 'a', pendingProduce)
     return topic
   }
   const takeTold = async (): Promise<unknown[]> => {
@@ -46,7 +46,7 @@ describe('delivery: the table of topics', () => {
     expect(table.get('b')).to.equal(topics[1])
     expect([...table.values()]).to.deep.equal(topics)
     expect(table.unknownCount).to.equal(4)
-    expect(table.open('e', stage.ticket())).to.include({ code: 'overloaded' })
+    expect(table.open('e', stage.pendingProduce())).to.include({ code: 'overloaded' })
     expect([...table.values()]).to.have.length(4)
   })
 
@@ -56,7 +56,7 @@ describe('delivery: the table of topics', () => {
     expect(await takeTold()).to.deep.equal([['followTopics', 'a', 'b', false]])
     table.topicsTold([known('a'), known('unheard of')])
     stage.nowMs += 2_000
-    stage.put(table.get('a')!, 'x', stage.ticket(), 0, 5)
+    stage.put(table.get('a')!, 'x', stage.pendingProduce(), 0, 5)
     open('c')
     expect(await takeTold()).to.deep.equal([
       ['followTopics', 'c', false],
@@ -66,8 +66,8 @@ describe('delivery: the table of topics', () => {
   })
 
   it('says of a topic of a turn only what it came to', async () => {
-    const ticket = stage.ticket(1, 100)
-    open('brief', ticket)
+    const pendingProduce = stage.pendingProduce(1, 100)
+    open('brief', pendingProduce)
     stage.nowMs += 100
     table.tick(stage.nowMs)
     expect([await takeTold(), forgotten, table.get('brief')]).to.deep.equal([
@@ -75,7 +75,7 @@ describe('delivery: the table of topics', () => {
       ['brief'],
       undefined
     ])
-    const again = open('again', stage.ticket(1, 100))
+    const again = open('again', stage.pendingProduce(1, 100))
     await takeTold()
     again.told({ type: 'denied', topic: 'again' }, stage.nowMs)
     stage.nowMs += 100
@@ -85,7 +85,7 @@ describe('delivery: the table of topics', () => {
   })
 
   it('does not leave a topic that was found before the Router was told', async () => {
-    const topic = open('late', stage.ticket(1, 100))
+    const topic = open('late', stage.pendingProduce(1, 100))
     await takeTold()
     topic.told({ type: 'denied', topic: 'late' }, stage.nowMs)
     stage.nowMs += 100

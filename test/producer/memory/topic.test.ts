@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import type { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { DeliverySettings } from '../../../src/producer/memory/settings.js'
 import type { Topic } from '../../../src/producer/memory/topic.js'
 import type { TopicNews } from '../../../src/router/messages/operations.js'
@@ -12,9 +12,9 @@ const OTHER_BYTES = 256
 const known = (partitionCount: number) =>
   ({ type: 'known', topic: 't', partitionCount, topicId: undefined, isDoubted: false }) as const satisfies TopicNews
 const denied: TopicNews = { type: 'denied', topic: 't' }
-const resultOf = async (ticket: MemoryTicket): Promise<string | undefined> => {
-  if (!ticket.isComplete) return undefined
-  const [outcome] = await ticket.outcomes()
+const resultOf = async (pendingProduce: MemoryPendingProduce): Promise<string | undefined> => {
+  if (!pendingProduce.isComplete) return undefined
+  const [outcome] = await pendingProduce.outcomes()
   return outcome!.type === 'failed' ? outcome!.code : outcome!.type
 }
 
@@ -30,7 +30,10 @@ describe('delivery: a topic', () => {
   const codeOf = (...parts: Parameters<TopicStage['put']>): string | undefined => stage.put(...parts)?.code
 
   it('keeps records until its partitions are known, and asks for these once', () => {
-    expect([stage.put(topic, 'a'), stage.put(topic, 'b', stage.ticket(2), 1)]).to.deep.equal([undefined, undefined])
+    expect([stage.put(topic, 'a'), stage.put(topic, 'b', stage.pendingProduce(2), 1)]).to.deep.equal([
+      undefined,
+      undefined
+    ])
     expect(stage.asked).to.deep.equal(['follow t'])
     const waitingBytes = 2 + FIRST_BYTES + OTHER_BYTES
     expect([topic.waitingBytes, stage.budget.usedBytes, stage.budget.stuckBytes]).to.deep.equal(
@@ -69,7 +72,7 @@ describe('delivery: a topic', () => {
   })
 
   it('fails records for a partition that it does not have after all, and counts them', async () => {
-    const [gone, there] = [stage.ticket(), stage.ticket()]
+    const [gone, there] = [stage.pendingProduce(), stage.pendingProduce()]
     stage.put(topic, 'a', gone, 0, 2)
     stage.put(topic, 'b', there, 0, 1)
     tell(known(2))
@@ -87,10 +90,14 @@ describe('delivery: a topic', () => {
   })
 
   it('that Kafka refuses refuses records with the same, and fails those that waited', async () => {
-    const [ticket, counted] = [stage.ticket(), stage.counters]
-    stage.put(topic, 'a', ticket)
+    const [pendingProduce, counted] = [stage.pendingProduce(), stage.counters]
+    stage.put(topic, 'a', pendingProduce)
     tell({ type: 'refused', topic: 't', errorCode: 29, until: START_MS + 500 })
-    expect([await resultOf(ticket), counted.failed, stage.budget.usedBytes]).to.deep.equal(['notAuthorized', 1, 0])
+    expect([await resultOf(pendingProduce), counted.failed, stage.budget.usedBytes]).to.deep.equal([
+      'notAuthorized',
+      1,
+      0
+    ])
     expect(codeOf(topic, 'b')).to.equal('notAuthorized')
     tell(known(1))
     expect(codeOf(topic, 'b'), 'the rights were mended').to.equal(undefined)
@@ -99,14 +106,14 @@ describe('delivery: a topic', () => {
   it('that was denied counts as missing for five seconds', async () => {
     tell(denied)
     expect([stage.unknown.size, topic.isOver(stage.nowMs)], 'nothing waits').to.deep.equal([0, false])
-    const ticket = stage.ticket(1, 5_000)
-    stage.put(topic, 'a', ticket)
+    const pendingProduce = stage.pendingProduce(1, 5_000)
+    stage.put(topic, 'a', pendingProduce)
     expect([...stage.unknown.topics('missing')]).to.deep.equal([topic])
     stage.nowMs += 5_000
     topic.tick(stage.nowMs)
-    expect([await resultOf(ticket), stage.counters.withdrawn]).to.deep.equal(['unknownTopic', 1])
+    expect([await resultOf(pendingProduce), stage.counters.withdrawn]).to.deep.equal(['unknownTopic', 1])
     expect([topic.isOver(stage.nowMs), topic.isOver(stage.nowMs + 1)]).to.deep.equal([false, true])
-    const late = stage.ticket(1, 1)
+    const late = stage.pendingProduce(1, 1)
     stage.put(topic, 'b', late)
     stage.nowMs += 1
     topic.tick(stage.nowMs)
@@ -182,23 +189,23 @@ describe('delivery: a topic', () => {
 
   it('holds what a single request has, as long as nothing else waits and the buffer has enough', () => {
     start({ maxBytes: 40_000, maxLaneBytes: 5_000 })
-    const ticket = stage.ticket(10)
-    for (const index of [0, 1]) expect(codeOf(topic, 'x'.repeat(10_000), ticket, index)).to.equal(undefined)
+    const pendingProduce = stage.pendingProduce(10)
+    for (const index of [0, 1]) expect(codeOf(topic, 'x'.repeat(10_000), pendingProduce, index)).to.equal(undefined)
     expect(codeOf(topic, 'x'), 'of another request').to.equal('overloaded')
     const rest = 30_000 - stage.budget.usedBytes
-    expect([codeOf(topic, 'x'.repeat(rest + 1), ticket, 2), codeOf(topic, 'x'.repeat(rest), ticket, 2)]).to.deep.equal([
-      'overloaded',
-      undefined
-    ])
+    expect([
+      codeOf(topic, 'x'.repeat(rest + 1), pendingProduce, 2),
+      codeOf(topic, 'x'.repeat(rest), pendingProduce, 2)
+    ]).to.deep.equal(['overloaded', undefined])
   })
 
   it('lets records wait for room in order: one that would fit and does not wait is refused', async () => {
     start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
     stage.put(topic, 'x'.repeat(5_000))
-    const patient = stage.ticket(1, 60_000, 1_000)
+    const patient = stage.pendingProduce(1, 60_000, 1_000)
     expect([codeOf(topic, 'x'.repeat(9_000), patient), patient.isWaiting]).to.deep.equal([undefined, true])
     expect([codeOf(topic, 'small'), stage.budget.records]).to.deep.equal(['overloaded', 1])
-    const next = stage.ticket(1, 60_000, 2_000)
+    const next = stage.pendingProduce(1, 60_000, 2_000)
     expect([codeOf(topic, 'small', next), next.isWaiting]).to.deep.equal([undefined, true])
     stage.nowMs += 999
     topic.tick(stage.nowMs)
@@ -213,8 +220,8 @@ describe('delivery: a topic', () => {
   it('refuses those that wait for room when there is none in its lane either, or when the records they wait behind are gone', async () => {
     for (const isFound of [true, false]) {
       start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
-      stage.put(topic, 'x'.repeat(8_000), stage.ticket(1, 100))
-      const waiting = stage.ticket(1, 60_000, 30_000)
+      stage.put(topic, 'x'.repeat(8_000), stage.pendingProduce(1, 100))
+      const waiting = stage.pendingProduce(1, 60_000, 30_000)
       stage.put(topic, 'x'.repeat(9_000), waiting)
       if (isFound) {
         stage.nowMs += 30_000
@@ -230,8 +237,8 @@ describe('delivery: a topic', () => {
 
   it('gives back what expired, to the buffer and to other topics, and is not followed any more', () => {
     start({ maxBytes: 40_000, maxLaneBytes: 10_000 })
-    stage.put(topic, 'x'.repeat(7_000), stage.ticket(1, 100))
-    stage.put(topic, 'y', stage.ticket(1, 200))
+    stage.put(topic, 'x'.repeat(7_000), stage.pendingProduce(1, 100))
+    stage.put(topic, 'y', stage.pendingProduce(1, 200))
     stage.nowMs += 100
     topic.tick(stage.nowMs)
     expect([stage.budget.usedBytes, stage.budget.stuckBytes, stage.counters.withdrawn]).to.deep.equal([
@@ -253,18 +260,18 @@ describe('delivery: a topic', () => {
   it('that is known is followed on when the wait for a new partition ends', () => {
     tell(known(1))
     stage.nowMs += 2_000
-    stage.put(topic, 'a', stage.ticket(1, 100), 0, 4)
+    stage.put(topic, 'a', stage.pendingProduce(1, 100), 0, 4)
     stage.nowMs += 100
     topic.tick(stage.nowMs)
     expect([stage.asked, stage.unknown.size]).to.deep.equal([['follow t anew'], 0])
-    stage.put(topic, 'a', stage.ticket(), 0, 4)
+    stage.put(topic, 'a', stage.pendingProduce(), 0, 4)
     topic.giveWay()
     expect(stage.asked).to.deep.equal(['follow t anew', 'follow t anew'])
   })
 
   it('gives way with its records, and those that wait behind them', async () => {
     start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
-    const [deferred, waiting] = [stage.ticket(), stage.ticket(1, 60_000, 1_000)]
+    const [deferred, waiting] = [stage.pendingProduce(), stage.pendingProduce(1, 60_000, 1_000)]
     stage.put(topic, 'x'.repeat(5_000), deferred)
     stage.put(topic, 'x'.repeat(9_000), waiting)
     topic.giveWay()
@@ -276,7 +283,7 @@ describe('delivery: a topic', () => {
   it('that is gone fails what its lanes hold, and what waits for room in them', async () => {
     start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
     tell(known(3))
-    const [held, waiting] = [stage.ticket(), stage.ticket(1, 60_000, 1_000)]
+    const [held, waiting] = [stage.pendingProduce(), stage.pendingProduce(1, 60_000, 1_000)]
     stage.put(topic, 'x'.repeat(5_000), held, 0, 2)
     stage.put(topic, 'x'.repeat(9_000), waiting, 0, 2)
     expect([stage.rooms.isEmpty, waiting.isWaiting]).to.deep.equal([false, true])
@@ -305,11 +312,11 @@ describe('delivery: a topic', () => {
       true
     ])
     tell(known(4))
-    stage.put(topic, 'a', stage.ticket(), 0, 1)
+    stage.put(topic, 'a', stage.pendingProduce(), 0, 1)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'a lane holds a record').to.equal(false)
     topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000)).to.equal(true)
-    for (const partition of [3, 1]) stage.put(topic, 'a', stage.ticket(), 0, partition)
+    for (const partition of [3, 1]) stage.put(topic, 'a', stage.pendingProduce(), 0, partition)
     topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'one of two lanes').to.equal(false)
   })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { MemoryTicket } from '../../../src/producer/memory/pending-produce.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { DeliverySettings } from '../../../src/producer/memory/settings.js'
 import { type UnknownTopic, UnknownTopics } from '../../../src/producer/memory/unknown-topics.js'
 
@@ -50,17 +50,18 @@ describe('delivery: the places of topics that are not known', () => {
     return topic
   }
   const namesOf = (as: 'pending' | 'missing'): string[] => [...table.topics(as)].map(({ name }) => name)
-  const ticketWith = (newTopics: number): MemoryTicket => Object.assign(new MemoryTicket(1, 0), { newTopics })
+  const pendingWith = (newTopics: number): MemoryPendingProduce =>
+    Object.assign(new MemoryPendingProduce(1, 0), { newTopics })
 
   it('are as many as the setting says, and a quarter of them for one request', () => {
-    expect(table.refusal(ticketWith(1))).to.equal(undefined)
-    expect(table.refusal(ticketWith(2))).to.include({ code: 'overloaded', persisted: 'no' })
+    expect(table.refusal(pendingWith(1))).to.equal(undefined)
+    expect(table.refusal(pendingWith(2))).to.include({ code: 'overloaded', persisted: 'no' })
     for (let at = 0; at < 7; at++) waiting(`t${at}`)
-    expect(table.refusal(ticketWith(0))).to.equal(undefined)
+    expect(table.refusal(pendingWith(0))).to.equal(undefined)
     const last = waiting('last')
-    expect(table.refusal(ticketWith(0))?.message).to.contain('delivery.maxPendingTopics')
+    expect(table.refusal(pendingWith(0))?.message).to.contain('delivery.maxPendingTopics')
     table.enter(last, 'missing')
-    expect(table.refusal(ticketWith(0)), 'missing ones have places of their own').to.equal(undefined)
+    expect(table.refusal(pendingWith(0)), 'missing ones have places of their own').to.equal(undefined)
   })
 
   it('hold a quarter of the buffer in bytes each, and those that queue before them as much', () => {

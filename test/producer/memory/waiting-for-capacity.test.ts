@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ProduceTicket } from '../../../src/producer/memory/pending-produce.js'
+import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
 
 const KIB = 1024
@@ -18,9 +18,9 @@ describe('delivery: records that wait for room in their lane', () => {
     harness.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, roomWaitMs)
   /** As many as fit, and `more` that do not. */
   const flood = (more: number) => Array.from({ length: 4 + more }, (_, at) => send(String(at)))
-  const stateOf = async ({ ticket }: { ticket: ProduceTicket }) => {
+  const stateOf = async ({ pendingProduce }: { pendingProduce: PendingProduce }) => {
     let state = 'waiting'
-    void ticket.accepted().then(refused => (state = refused === undefined ? 'accepted' : 'refused'))
+    void pendingProduce.accepted().then(refused => (state = refused === undefined ? 'accepted' : 'refused'))
     await harness.pass(0)
     return state
   }
@@ -28,7 +28,10 @@ describe('delivery: records that wait for room in their lane', () => {
   it('are accepted when there is room, in order', async () => {
     await start()
     const sent = flood(5)
-    expect(sent.map(({ ticket }) => ticket.isWaiting)).to.deep.equal([...Array(4).fill(false), ...Array(5).fill(true)])
+    expect(sent.map(({ pendingProduce }) => pendingProduce.isWaiting)).to.deep.equal([
+      ...Array(4).fill(false),
+      ...Array(5).fill(true)
+    ])
     expect(sent.filter(({ refused }) => refused !== undefined)).to.deep.equal([])
     expect(await stateOf(sent[5]!)).to.equal('waiting')
     await harness.pass(10)
@@ -52,7 +55,7 @@ describe('delivery: records that wait for room in their lane', () => {
     await harness.pass(200)
     expect(await stateOf(last)).to.equal('refused')
     expect(resultsOf(last)).to.deep.equal(['overloaded, no'])
-    expect((await last.ticket.accepted())?.[0]?.message)
+    expect((await last.pendingProduce.accepted())?.[0]?.message)
       .to.contain('orders/0')
       .and.to.contain('delivery.maxLaneBytes')
   })
@@ -60,16 +63,16 @@ describe('delivery: records that wait for room in their lane', () => {
   it('are refused at once where nobody wants to wait', async () => {
     await start()
     flood(1)
-    const { refused, ticket } = send('impatient', 0, 0)
+    const { refused, pendingProduce } = send('impatient', 0, 0)
     expect(refused?.[0]?.code).to.equal('overloaded')
-    expect(ticket.isWaiting).to.equal(false)
+    expect(pendingProduce.isWaiting).to.equal(false)
   })
 
   it('are not overtaken by smaller ones that would fit', async () => {
     await start()
     flood(2)
     const small = harness.send(record('orders', 'small', 0), 30_000, WAIT_MS)
-    expect(small.ticket.isWaiting).to.equal(true)
+    expect(small.pendingProduce.isWaiting).to.equal(true)
     expect(harness.send(record('orders', 'impatient', 0)).refused?.[0]?.code).to.equal('overloaded')
     await harness.pass(10)
     harness.router.release()
@@ -97,7 +100,7 @@ describe('delivery: records that wait for room in their lane', () => {
     await start()
     flood(4)
     const other = send('other', 1)
-    expect(other.ticket.isWaiting).to.equal(false)
+    expect(other.pendingProduce.isWaiting).to.equal(false)
     await harness.pass(50)
     expect(resultsOf(other)).to.deep.equal(['delivered'])
   })
@@ -105,7 +108,7 @@ describe('delivery: records that wait for room in their lane', () => {
   it('take as much as the buffer beside it at most, and one partition no more than it leaves to others', async () => {
     await start()
     const sent = flood(40)
-    const waiting = sent.filter(({ ticket }) => ticket.isWaiting).length
+    const waiting = sent.filter(({ pendingProduce }) => pendingProduce.isWaiting).length
     expect(waiting).to.be.within(15, 19)
     expect(sent.at(-1)!.refused?.[0]?.code).to.equal('overloaded')
     expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
@@ -138,7 +141,7 @@ describe('delivery: records that wait for room in their lane', () => {
       WAIT_MS
     )
     expect(sent.refused).to.equal(undefined)
-    expect(sent.ticket.isWaiting).to.equal(true)
+    expect(sent.pendingProduce.isWaiting).to.equal(true)
     await harness.pass(200)
     expect(sent.outcomes, 'the buffer is still full').to.equal(undefined)
     harness.router.release()

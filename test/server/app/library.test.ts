@@ -38,11 +38,11 @@ describe('the library', () => {
   const topicPartition = { topic: 'orders', partition: 1 }
 
   it('writes through the gateway and through the Router, and reads it back', async () => {
-    const ticket = castellan.gateway.produce([{ topic: 'orders', partition: 1, key: 'k', value: 'one' }], {
+    const pendingProduce = castellan.gateway.produce([{ topic: 'orders', partition: 1, key: 'k', value: 'one' }], {
       partitioner: 'murmur2',
       deadlineMs: 20_000
     })
-    expect((await ticket.outcomes())[0]).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
+    expect((await pendingProduce.outcomes())[0]).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
     const produced = await askRouter(castellan.router.ref, {
       type: 'produce',
       records: [{ topic: 'orders', partition: 1, key: null, value: 'two' }]

@@ -43,8 +43,8 @@ describe('a mistaken call of the library', () => {
         const before = castellan.gateway.produce([good], { ...options, durability })
         expect(call).to.throw(InvalidRequestError, message)
         const after = castellan.gateway.produce([good], { ...options, durability })
-        for (const ticket of [before, after]) {
-          expect((await ticket.outcomes()).map(({ type }) => type)).to.deep.equal(['delivered'])
+        for (const pendingProduce of [before, after]) {
+          expect((await pendingProduce.outcomes()).map(({ type }) => type)).to.deep.equal(['delivered'])
         }
       })
     }

@@ -125,9 +125,9 @@ export class Producer implements Workload {
     const answered = answers.ask(`produce ${ids[0]}…${ids.length} by ${this.name}`, deadlineMs)
     this.#open++
     this.counts.calls++
-    const ticket = service.gateway.produce(records, options)
+    const pendingProduce = service.gateway.produce(records, options)
     overwrite(records)
-    ticket.outcomes().then(outcomes => {
+    pendingProduce.outcomes().then(outcomes => {
       this.#open--
       if (!answered()) return
       outcomes.forEach((outcome, index) => this.#settled(ids[index]!, outcome))

@@ -1,5 +1,5 @@
 import type { RecordFailure } from '../../../core/model.js'
-import type { ProduceTicket } from '../../../gateway/gateway.js'
+import type { PendingProduce } from '../../../gateway/gateway.js'
 import type { Content } from '../content.js'
 
 /** After this it is looked again whether there is room. */
@@ -17,7 +17,11 @@ export interface BatchHandoverDeps {
   /** So long records wait for room before they are given up. */
   readonly timeoutMs: number
   /** Hands records on in order, up to the first for which there is no room. */
-  readonly produce: (topic: string, contents: readonly Content[], begun: (ticket: ProduceTicket) => void) => void
+  readonly produce: (
+    topic: string,
+    contents: readonly Content[],
+    begun: (pendingProduce: PendingProduce) => void
+  ) => void
   /** Told of records that have found no room in time. */
   readonly onGivenUp: (topic: string, failure: RecordFailure, records: number) => void
 }
@@ -56,17 +60,18 @@ export class BatchHandover {
 
   #offer(waiting: WaitingBatch, contents: readonly Content[], until: number, over: () => void): void {
     const { topic } = waiting
-    this.#deps.produce(topic, contents, ticket => {
-      const end = takenBefore(ticket, contents.length)
+    this.#deps.produce(topic, contents, pendingProduce => {
+      const end = takenBefore(pendingProduce, contents.length)
       waiting.records = contents.length - end
       const rest = (): void => {
         if (this.#isClosed) return
         if (end === contents.length) over()
-        else if (this.#deps.clock() >= until) this.#giveUp(topic, ticket.refused![end]!, contents.length - end, over)
+        else if (this.#deps.clock() >= until)
+          this.#giveUp(topic, pendingProduce.refused![end]!, contents.length - end, over)
         else this.#after(RETRY_MS, () => this.#offer(waiting, contents.slice(end), until, over))
       }
       // The rest must not overtake those that wait already.
-      if (ticket.isWaiting === true) void ticket.accepted().then(rest)
+      if (pendingProduce.isWaiting === true) void pendingProduce.accepted().then(rest)
       else rest()
     })
   }
@@ -86,7 +91,7 @@ export class BatchHandover {
 }
 
 /** How many of the records of a batch are not to be offered again, all before the first that found no room. */
-export function takenBefore({ refused }: Pick<ProduceTicket, 'refused'>, records: number): number {
+export function takenBefore({ refused }: Pick<PendingProduce, 'refused'>, records: number): number {
   const first = refused?.findIndex(failure => failure?.code === 'overloaded') ?? -1
   return first < 0 ? records : first
 }

@@ -1,5 +1,5 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import type { Gateway, ProduceOptions, ProduceTicket, TopicMetadata } from '../../../gateway/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions, TopicMetadata } from '../../../gateway/gateway.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookDesk } from '../hooks/hook-desk.js'
@@ -10,7 +10,7 @@ import { BatchHandover, takenBefore } from './batch-handover.js'
 import { Downtime } from './downtime.js'
 import { ekafFailures } from './failures.js'
 import { PartitionCounts } from './partition-counts.js'
-import { mergedTicket, refusedTicket } from './pending-produces.js'
+import { mergedPending, refusedPending } from './pending-produces.js'
 import { type Placed, Placement } from './placement.js'
 import { StickyPicks } from './sticky-picks.js'
 import { TopicOptionsTable } from './topic-options.js'
@@ -108,21 +108,31 @@ export class Ekaf {
    * Hands records on in order, mostly at once: then `begun` is called before it returns, and the bytes of the contents are
    * free. Where a partition has to be found first they are copied.
    */
-  produce(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
+  produce(
+    topic: string,
+    contents: readonly Content[],
+    mode: EkafMode,
+    begun: (pendingProduce: PendingProduce) => void
+  ): void {
     const { maxDowntimeRecords } = this.#options.of(topic)
     const refusal = this.#downtime.refusalOf(topic, contents.length, maxDowntimeRecords)
     if (refusal === undefined) this.#place(topic, contents, mode, begun)
     else begun(this.#refused(mode, contents.length, refusal))
   }
 
-  #place(topic: string, contents: readonly Content[], mode: EkafMode, begun: (ticket: ProduceTicket) => void): void {
+  #place(
+    topic: string,
+    contents: readonly Content[],
+    mode: EkafMode,
+    begun: (pendingProduce: PendingProduce) => void
+  ): void {
     this.#workers?.used(topic)
     const options = this.#options.of(topic)
     const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
     if (isPlaced) return
     const failure = ekafFailures.tooManyWaiting()
     // A batch is offered again, so this is no outcome of its records.
-    begun(mode === 'batch' ? refusedTicket(contents.length, failure) : this.#refused(mode, contents.length, failure))
+    begun(mode === 'batch' ? refusedPending(contents.length, failure) : this.#refused(mode, contents.length, failure))
   }
 
   /**
@@ -134,15 +144,15 @@ export class Ekaf {
     topic: string,
     contents: readonly Content[],
     isBatched: boolean,
-    accepted: (refused: ProduceTicket['refused']) => void
+    accepted: (refused: PendingProduce['refused']) => void
   ): void {
     if (this.#async.durability === 'disk') {
-      this.produce(topic, contents, 'async', ticket => void ticket.accepted().then(accepted))
+      this.produce(topic, contents, 'async', pendingProduce => void pendingProduce.accepted().then(accepted))
     } else if (isBatched) accepted(this.batch(topic, contents))
     else
-      this.produce(topic, contents, 'async', ticket => {
-        if (ticket.isWaiting === true) void ticket.accepted().then(accepted)
-        else accepted(ticket.refused)
+      this.produce(topic, contents, 'async', pendingProduce => {
+        if (pendingProduce.isWaiting === true) void pendingProduce.accepted().then(accepted)
+        else accepted(pendingProduce.refused)
       })
   }
 
@@ -151,7 +161,7 @@ export class Ekaf {
    *
    * @returns why there is no room for them
    */
-  batch(topic: string, contents: readonly Content[]): ProduceTicket['refused'] {
+  batch(topic: string, contents: readonly Content[]): PendingProduce['refused'] {
     const options = this.#options.of(topic)
     const records = this.#buffers.recordsOf(topic) + contents.length
     const refusal = this.#downtime.refusalOf(topic, records, options.maxDowntimeRecords)
@@ -215,22 +225,22 @@ export class Ekaf {
     onSettled('batch', new Array<RecordFailure>(records).fill(failure))
   }
 
-  #refused(mode: EkafMode, records: number, failure: RecordFailure): ProduceTicket {
-    const ticket = refusedTicket(records, failure)
-    this.#follow(mode, ticket)
-    return ticket
+  #refused(mode: EkafMode, records: number, failure: RecordFailure): PendingProduce {
+    const pendingProduce = refusedPending(records, failure)
+    this.#follow(mode, pendingProduce)
+    return pendingProduce
   }
 
-  #handOn(topic: string, { records, partitioner, refusals }: Placed, mode: EkafMode): ProduceTicket {
+  #handOn(topic: string, { records, partitioner, refusals }: Placed, mode: EkafMode): PendingProduce {
     const options = { partitioner, ...this.#optionsOf(mode) }
     this.#downtime.began(topic, records.length)
     const handedOn = this.#deps.gateway.produce(records, options)
-    const ticket = refusals === undefined ? handedOn : mergedTicket(refusals, handedOn)
+    const pendingProduce = refusals === undefined ? handedOn : mergedPending(refusals, handedOn)
     // What of a batch is offered again has no outcome yet.
-    const settled = mode === 'batch' ? takenBefore(ticket, refusals?.length ?? records.length) : undefined
-    this.#follow(mode, ticket, { topic, records: records.length, settled })
+    const settled = mode === 'batch' ? takenBefore(pendingProduce, refusals?.length ?? records.length) : undefined
+    this.#follow(mode, pendingProduce, { topic, records: records.length, settled })
     if (mode === 'batch') this.#countRefused(topic, refusals)
-    return ticket
+    return pendingProduce
   }
 
   /** Records that a hook has refused after their client was answered. */
@@ -246,8 +256,8 @@ export class Ekaf {
   }
 
   /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
-  #follow(mode: EkafMode, ticket: ProduceTicket, handedOn?: HandedOn): void {
-    void ticket.outcomes().then(outcomes => {
+  #follow(mode: EkafMode, pendingProduce: PendingProduce, handedOn?: HandedOn): void {
+    void pendingProduce.outcomes().then(outcomes => {
       if (handedOn !== undefined) this.#downtime.ended(handedOn.topic, handedOn.records)
       const settled = handedOn?.settled === undefined ? outcomes : outcomes.slice(0, handedOn.settled)
       if (settled.length > 0) this.#deps.onSettled(mode, settled)
@@ -274,15 +284,17 @@ export class Ekaf {
     else this.#handover.handOn(topic, contents, taken)
   }
 
-  #offer(topic: string, contents: readonly Content[], begun: (ticket: ProduceTicket) => void): void {
+  #offer(topic: string, contents: readonly Content[], begun: (pendingProduce: PendingProduce) => void): void {
     const { hooks } = this.#deps
-    this.#place(topic, contents, 'batch', ticket => {
-      const records = takenBefore(ticket, contents.length)
+    this.#place(topic, contents, 'batch', pendingProduce => {
+      const records = takenBefore(pendingProduce, contents.length)
       if (records > 0) {
         hooks?.event({ name: 'ekaf_callback_flush', topic, records })
-        void ticket.outcomes().then(() => hooks?.event({ name: 'ekaf_callback_flushed_replied', topic, records }))
+        void pendingProduce
+          .outcomes()
+          .then(() => hooks?.event({ name: 'ekaf_callback_flushed_replied', topic, records }))
       }
-      begun(ticket)
+      begun(pendingProduce)
     })
   }
 

@@ -1,10 +1,10 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import type { ProduceTicket } from '../../../gateway/gateway.js'
+import type { PendingProduce } from '../../../gateway/gateway.js'
 
 type Refusals = readonly (RecordFailure | undefined)[]
 
 /** The ticket of records of which none was handed on. */
-export function refusedTicket(recordCount: number, failure: RecordFailure): ProduceTicket {
+export function refusedPending(recordCount: number, failure: RecordFailure): PendingProduce {
   const refused = new Array<RecordFailure>(recordCount).fill(failure)
   return { refused, accepted: async () => refused, outcomes: async () => refused }
 }
@@ -14,11 +14,11 @@ export function refusedTicket(recordCount: number, failure: RecordFailure): Prod
  *
  * @param refusals one entry per record, `undefined` for those of `ticket`, in their order
  */
-export const mergedTicket = (refusals: Refusals, ticket: ProduceTicket): ProduceTicket => ({
-  refused: inOrder(refusals, ticket.refused ?? []),
-  isWaiting: ticket.isWaiting === true,
-  accepted: async () => inOrder(refusals, (await ticket.accepted()) ?? []),
-  outcomes: async () => inOrder(refusals, await ticket.outcomes()) as readonly RecordOutcome[]
+export const mergedPending = (refusals: Refusals, pendingProduce: PendingProduce): PendingProduce => ({
+  refused: inOrder(refusals, pendingProduce.refused ?? []),
+  isWaiting: pendingProduce.isWaiting === true,
+  accepted: async () => inOrder(refusals, (await pendingProduce.accepted()) ?? []),
+  outcomes: async () => inOrder(refusals, await pendingProduce.outcomes()) as readonly RecordOutcome[]
 })
 
 /** Puts what is said of the records that were handed on between the refusals. */

@@ -16,8 +16,8 @@ export function producerForHooks(
   if (contents.length === 0) settle?.([])
   else if (settle === undefined) ekaf.accept(topic, contents, mode === 'batchAsync', () => {})
   else {
-    ekaf.produce(topic, contents, 'sync', ticket => {
-      void ticket.outcomes().then(outcomes => settle(outcomes.map(toKafboyOutcome)))
+    ekaf.produce(topic, contents, 'sync', pendingProduce => {
+      void pendingProduce.outcomes().then(outcomes => settle(outcomes.map(toKafboyOutcome)))
     })
   }
 }

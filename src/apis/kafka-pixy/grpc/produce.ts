@@ -45,8 +45,9 @@ export class Producer {
 
   async #produceAsync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
     const { topic } = record
-    const ticket = gateway.produce([record], this.#async)
-    const refused = this.#async.durability === 'disk' ? (await ticket.accepted())?.[0] : ticket.refused?.[0]
+    const pendingProduce = gateway.produce([record], this.#async)
+    const refused =
+      this.#async.durability === 'disk' ? (await pendingProduce.accepted())?.[0] : pendingProduce.refused?.[0]
     if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)
     return refused === undefined ? NO_PLACE : dropped(gateway, topic, refused)
   }

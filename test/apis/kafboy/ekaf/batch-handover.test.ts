@@ -3,7 +3,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import type { Content } from '../../../../src/apis/kafboy/content.js'
 import { BatchHandover, takenBefore } from '../../../../src/apis/kafboy/ekaf/batch-handover.js'
 import type { RecordFailure } from '../../../../src/core/model.js'
-import type { ProduceTicket } from '../../../../src/gateway/gateway.js'
+import type { PendingProduce } from '../../../../src/gateway/gateway.js'
 import { failure } from '../../../support/fake-gateway.js'
 
 const contents = (text: string): Content[] => [...text].map(value => ({ key: null, value }))
@@ -28,14 +28,14 @@ describe('ekaf: batches that were accepted', () => {
       timeoutMs: TIMEOUT_MS,
       produce: (topic, records, begun) => {
         offers.push(`${topic}: ${records.map(({ value }) => value).join('')}`)
-        begun(ticketWith(refusals.shift()))
+        begun(pendingWith(refusals.shift()))
       },
       onGivenUp: (_topic, { code }, records) => givenUp.push([code, records])
     })
   })
   afterEach(() => clock.restore())
 
-  const ticketWith = (refused: ProduceTicket['refused']): ProduceTicket => ({
+  const pendingWith = (refused: PendingProduce['refused']): PendingProduce => ({
     refused,
     isWaiting: waiting !== undefined,
     accepted: () => new Promise(resolve => (waiting = () => resolve(refused))),

@@ -6,7 +6,7 @@ import { TopicOptionsTable } from '../../../../src/apis/kafboy/ekaf/topic-option
 import type { KafboyEvent } from '../../../../src/apis/kafboy/hooks/hooks.js'
 import { type KafboySettings, kafboySettings } from '../../../../src/apis/kafboy/settings.js'
 import type { RecordOutcome } from '../../../../src/core/model.js'
-import type { ProduceTicket } from '../../../../src/gateway/gateway.js'
+import type { PendingProduce } from '../../../../src/gateway/gateway.js'
 import { delivered, FakeGateway, failure } from '../../../support/fake-gateway.js'
 import { SeededRandom } from '../../../support/random.js'
 
@@ -50,7 +50,7 @@ function setUp(
     onSettled: (mode, outcomes) => settled.push([mode, outcomes.map(({ type }) => type)])
   })
   opened.push(ekaf)
-  const produce = (topic: string, values: Content[], mode: EkafMode = 'async'): Promise<ProduceTicket> =>
+  const produce = (topic: string, values: Content[], mode: EkafMode = 'async'): Promise<PendingProduce> =>
     new Promise(resolve => ekaf.produce(topic, values, mode, resolve))
   return {
     ekaf,
@@ -149,7 +149,7 @@ describe('ekaf: batches', () => {
   it('what has waited for room in vain counts as failed, and what comes behind it as what it is', async () => {
     const gateway = new FakeGateway({ outcome: 'by hand' })
     const taken = gateway.produce.bind(gateway)
-    let refused: ProduceTicket['refused']
+    let refused: PendingProduce['refused']
     gateway.produce = (...call) => Object.defineProperty({ ...taken(...call) }, 'refused', { get: () => refused })
     const { ekaf, settled } = setUp({ maxBufferRecords: 2 }, { gateway })
     ekaf.batch('t', contents('a', 'b'))
@@ -309,14 +309,18 @@ describe('ekaf: strategies', () => {
   it('ekaf 17: a record that the hook refuses is not produced, and said to be', async () => {
     const pick: Pick = (_, __, records) => records.map(({ value }) => (String(value) === 'bad' ? -2 : 0))
     const { produce, gateway, settled } = setUp({ partitionStrategy: 'custom' }, { gateway: gatewayWith(3), pick })
-    const ticket = await produce('t', contents('a', 'bad', 'b'), 'sync')
-    const outcomes = await ticket.outcomes()
+    const pendingProduce = await produce('t', contents('a', 'bad', 'b'), 'sync')
+    const outcomes = await pendingProduce.outcomes()
     expect(outcomes.map(outcome => (outcome.type === 'failed' ? outcome.code : 'ok'))).to.deep.equal([
       'ok',
       'unknownPartition',
       'ok'
     ])
-    expect(ticket.refused?.map(refusal => refusal?.code)).to.deep.equal([undefined, 'unknownPartition', undefined])
+    expect(pendingProduce.refused?.map(refusal => refusal?.code)).to.deep.equal([
+      undefined,
+      'unknownPartition',
+      undefined
+    ])
     expect(valuesIn(gateway)).to.deep.equal(['a', 'b'])
     expect(settled).to.deep.equal([['sync', ['delivered', 'failed', 'delivered']]])
   })
@@ -467,12 +471,12 @@ describe('ekaf: events', () => {
     const { produce, events } = setUp({ maxDowntimeRecords: 2 }, { gateway })
     const about = () =>
       events.filter(({ name }) => name.includes('downtime')).map(({ name, records }) => [name.slice(14), records])
-    const tickets = [
+    const pendingProduces = [
       await produce('t', contents('a')),
       await produce('t', contents('b')),
       await produce('t', contents('c'))
     ]
-    expect(tickets.map(({ refused }) => refused?.[0]?.code)).to.deep.equal([undefined, undefined, 'overloaded'])
+    expect(pendingProduces.map(({ refused }) => refused?.[0]?.code)).to.deep.equal([undefined, undefined, 'overloaded'])
     expect(about()).to.deep.equal([
       ['downtime_saved', 1],
       ['downtime_saved', 1],
