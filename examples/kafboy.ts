@@ -25,7 +25,7 @@ const config = loadConfig({
     set('clusters.default.brokers', broker.bootstrap),
     set('http.port', '0'),
     set('management.port', '0'),
-    set('dialects.kafboy.callbackEditJson', fileURLToPath(new URL('./hooks/kafboy-hooks.ts', import.meta.url)))
+    set('apis.kafboy.callbackEditJson', fileURLToPath(new URL('./hooks/kafboy-hooks.ts', import.meta.url)))
   ]
 })
 const app = await startApp(config, { log: silentLogger, version: 'example' })

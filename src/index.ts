@@ -9,7 +9,7 @@
  * The changelog covers everything that is exported here. Files below are internal and may change without notice.
  */
 
-/** Hooks of kafboy's API, typed: the default export of the module that `dialects.kafboy.callbackEditJson` names. */
+/** Hooks of kafboy's API, typed: the default export of the module that `apis.kafboy.callbackEditJson` names. */
 export {
   defineKafboyHooks,
   type KafboyAnswer,
@@ -30,14 +30,14 @@ export {
 } from './apis/kafboy/hooks/hooks.js'
 export type {
   AckResult,
+  AcquiredMessage,
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
   ConsumeResult,
   MessageId,
   MessageLimits,
-  NoMessage,
-  OfferedMessage
+  NoMessage
 } from './consumer/group/consume-result.js'
 /** Consumer groups. */
 export type { ConsumeOptions } from './consumer/group/consume-stream.js'

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { dialects } from '../src/apis/apis.js'
+import { apis } from '../src/apis/apis.js'
 
 describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {
@@ -16,7 +16,7 @@ describe('documentation', () => {
     for (const row of rows) expect(row.split('|')[2]!.trim(), row).to.not.equal('')
   })
 
-  for (const { name, prefix } of dialects) {
+  for (const { name, prefix } of apis) {
     it(`house 2: has a page for ${name} with an example, and a line in the README`, () => {
       const page = readFileSync(`docs/compatibility/${name}.md`, 'utf8')
       expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}/`, 'm'))

@@ -58,7 +58,7 @@ export async function arion({ seconds, rounds, only }: BenchOptions): Promise<re
 function startArion(bootstrap: string, directory: string): Promise<Server> {
   const settings = join(directory, 'castellan.yaml')
   const log = { directory: join(directory, 'log'), fsyncTakes: true }
-  writeFileSync(settings, stringify({ wal: log, dialects: { arion: { durability: 'disk' } } }))
+  writeFileSync(settings, stringify({ wal: log, apis: { arion: { durability: 'disk' } } }))
   return startGateway(bootstrap, [], settings)
 }
 

@@ -13,7 +13,7 @@ const WINDOWS_PER_FLOOD = 5
 
 /**
  * Kafka away and clients that do not care: async pushes as fast as they are answered, at default settings. Once with a
- * gateway that has never seen a broker, once with one whose broker went away, so that its lanes fill. Each time a broker
+ * gateway that has never seen a broker, once with one whose broker went away, so that its partitions fill. Each time a broker
  * then appears, and a sync push is tried until it succeeds.
  */
 export async function flood(options: BenchOptions): Promise<readonly Row[]> {

@@ -1,6 +1,6 @@
 import { startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
-import type { NamesDoor, NamesReport, NamesRun } from './tools/names-process.js'
+import type { NamesAccess, NamesReport, NamesRun } from './tools/names-process.js'
 import type { BenchOptions } from './tools/options.js'
 import { readProcessStats } from './tools/process-stats.js'
 import type { Row } from './tools/report.js'
@@ -14,7 +14,7 @@ const WARM_UP_NAMES = 300_000
 /** Longer than anything is remembered of a name. */
 const SETTLE_MS = 12_000
 const TIMEOUT_MS = 900_000
-const doors: readonly NamesDoor[] = ['writes', 'reads', 'groups']
+const security: readonly NamesAccess[] = ['writes', 'reads', 'groups']
 const HTTP = 'http'
 /** Of the HTTP door: names of one request, and requests at a time. */
 const NAMES_PER_PUSH = 1_000
@@ -27,25 +27,25 @@ const PUSHES_OF_A_MEASUREMENT = 500
  */
 export async function names({ only }: BenchOptions): Promise<readonly Row[]> {
   const rows: Row[] = []
-  for (const door of [...doors, HTTP] as const) {
-    if (only && !only.includes(door)) continue
-    rows.push(...(door === HTTP ? await overHttp() : await inProcess(door)))
+  for (const requestAccess of [...security, HTTP] as const) {
+    if (only && !only.includes(requestAccess)) continue
+    rows.push(...(requestAccess === HTTP ? await overHttp() : await inProcess(requestAccess)))
   }
   return rows
 }
 
-async function inProcess(door: NamesDoor): Promise<readonly Row[]> {
+async function inProcess(requestAccess: NamesAccess): Promise<readonly Row[]> {
   const topics = [TOPIC, READ_TOPIC].map(topic => ({ topic, partitions: 1 }))
   const broker = await startBroker({ topics })
   const { child } = await Child.start('./names-process.ts')
   try {
-    const run: NamesRun = { door, bootstrap: broker.bootstrap, written: TOPIC, read: READ_TOPIC, names: NAMES }
+    const run: NamesRun = { requestAccess, bootstrap: broker.bootstrap, written: TOPIC, read: READ_TOPIC, names: NAMES }
     const { heapBytes, microsPerWrite, microsPerRead } = await child.ask<NamesReport>('run', run, TIMEOUT_MS)
     const heapMb = heapBytes.map(bytes => bytes / 1e6)
     return [
-      toRow(`${door}-heap`, 'MB', heapMb),
-      toRow(`${door}-then-write`, 'µs', microsPerWrite),
-      toRow(`${door}-then-read`, 'µs', microsPerRead)
+      toRow(`${requestAccess}-heap`, 'MB', heapMb),
+      toRow(`${requestAccess}-then-write`, 'µs', microsPerWrite),
+      toRow(`${requestAccess}-then-read`, 'µs', microsPerRead)
     ]
   } finally {
     await child.stop()

@@ -1,5 +1,5 @@
+import { security } from './access.js'
 import { bystanders } from './bystanders.js'
-import { doors } from './doors.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
@@ -20,7 +20,7 @@ import { workers } from './workers.js'
 /** Each measures what its file says and cleans up its processes. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
   ['push', push],
-  ['doors', doors],
+  ['access', security],
   ['produce', produce],
   ['router', router],
   ['idle', idle],

@@ -13,7 +13,7 @@ import { latencyHistogram, percentiles } from './tools/percentiles.js'
 import type { Row } from './tools/report.js'
 
 const VALUE_BYTES = 4_096
-const SLAB_BYTES = 64 * 1024 * 1024
+const SEGMENT_BYTES = 64 * 1024 * 1024
 const PIECE_BYTES = 256 * 1024
 /** Entry header, destination and the fixed part of a record. */
 const OVERHEAD_BYTES = 40 + 14 + 24
@@ -44,9 +44,9 @@ async function append(putters: number, windowMs: number): Promise<Row> {
   try {
     const options = {
       path: join(directory, 'log'),
-      slabBytes: SLAB_BYTES,
+      segmentBytes: SEGMENT_BYTES,
       maxBytes: Number.MAX_SAFE_INTEGER,
-      maxDeadLetterBytes: SLAB_BYTES,
+      maxDeadLetterBytes: SEGMENT_BYTES,
       minFreeBytes: 0,
       syncPuts: true,
       syncTakes: false
@@ -122,7 +122,7 @@ async function appendFor(log: DurableLog, putters: number, ms: number, latencies
 }
 
 /**
- * One write and one sync of the same bytes after the other, in files of a slab's size.
+ * One write and one sync of the same bytes after the other, in files of a segment's size.
  *
  * @param isReused each file is written over again, so that a sync has no new length and no new blocks to write down;
  * otherwise every file is new, and the one before is removed
@@ -130,11 +130,11 @@ async function appendFor(log: DurableLog, putters: number, ms: number, latencies
 function rawFor(directory: string, putters: number, ms: number, isReused: boolean): number {
   const bytes = randomBytes(putters * (VALUE_BYTES + OVERHEAD_BYTES))
   const path = join(directory, 'raw')
-  let descriptor = isReused ? filled(path, SLAB_BYTES + bytes.length) : openSync(path, 'w')
+  let descriptor = isReused ? filled(path, SEGMENT_BYTES + bytes.length) : openSync(path, 'w')
   const startedAt = performance.now()
   let commits = 0
   for (let position = 0; performance.now() - startedAt < ms; commits++, position += bytes.length) {
-    if (position + bytes.length > SLAB_BYTES) {
+    if (position + bytes.length > SEGMENT_BYTES) {
       position = 0
       if (!isReused) descriptor = replaced(descriptor, path)
     }

@@ -6,7 +6,7 @@ import { kafkaPixy } from './kafka-pixy/index.js'
 import { kprf } from './kprf/index.js'
 
 /** Every HTTP API of this version. */
-export const dialects = [kprf, kafboy, arion, kafkaPixy] as const satisfies readonly HttpApi[]
+export const apis = [kprf, kafboy, arion, kafkaPixy] as const satisfies readonly HttpApi[]
 
-/** The settings of each dialect, by name. */
-export type SettingsOfApis = { readonly [D in (typeof dialects)[number] as D['name']]: z.output<D['settings']> }
+/** The settings of each API, by name. */
+export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

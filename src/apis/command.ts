@@ -5,7 +5,7 @@ import type { Assignment } from '../core/settings/assignment.js'
  * enable others; Castellan's own file, environment and flags win over what is translated.
  */
 export interface ApiCommand {
-  /** The name of the dialect. */
+  /** The name of the API. */
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string

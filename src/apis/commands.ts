@@ -5,7 +5,7 @@ import { kafkaPixyCommand } from './kafka-pixy/command.js'
 import { kprfCommand } from './kprf/command.js'
 
 /**
- * The commands of dialects. The list stands apart from that of the dialects, so that `castellan --help` need not load
+ * The commands of APIs. The list stands apart from that of the APIs, so that `castellan --help` need not load
  * them; what a command needs to translate is loaded by `translate`.
  */
 export const apiCommands: readonly ApiCommand[] = [kprfCommand, arionCommand, kafkaPixyCommand, kafboyCommand]

@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { dialects } from '../apis/apis.js'
+import { apis } from '../apis/apis.js'
 import { threadModule } from '../core/thread-module.js'
 import { unixSocketsOf } from '../server/app/apis.js'
 import type { AppLogger } from '../server/app/logger.js'
@@ -27,7 +27,7 @@ export async function serveWithWorkers(
   { style, drainMs }: { style: { pretty: boolean; colors: boolean }; drainMs: number }
 ): Promise<number> {
   const { config } = source
-  const sockets = unixSocketsOf(dialects, config)
+  const sockets = unixSocketsOf(apis, config)
   // This process binds the sockets of all workers.
   const umask = sockets.length === 0 ? process.umask() : process.umask(PRIVATE)
   const starting = startWorkers(config, {

@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { type Command, Option } from 'commander'
-import { dialects } from '../apis/apis.js'
+import { apis } from '../apis/apis.js'
 import type { ApiCommand } from '../apis/command.js'
 import { ConfigError } from '../core/errors.js'
 import { unixSocketsOf } from '../server/app/apis.js'
@@ -105,7 +105,7 @@ async function runGateway(source: ConfigSource, process: Process, notes: readonl
   const drainMs = stdout.isTTY ? 0 : DRAIN_MS
   const log = createLogger({ ...config.log, ...style, descriptor: 1 })
   for (const note of notes) log.warn({}, note)
-  for (const { path, setting } of unixSocketsOf(dialects, config)) await claimSocketPath(path, setting)
+  for (const { path, setting } of unixSocketsOf(apis, config)) await claimSocketPath(path, setting)
   // Behind what fails where another process runs already, whose file it is.
   writePidFile(config.service.pidFile)
   if (workerCountOf(config.workers) > 1) {

@@ -31,7 +31,7 @@ export async function listLog(line: Command, process: Process): Promise<number> 
       process,
       format,
       logs,
-      SLAB_COLUMNS,
+      SEGMENT_COLUMNS,
       reports.map(({ segments }) => segments.map(toSegmentRow))
     )
   if (format === 'json') return EXIT_OK
@@ -89,7 +89,7 @@ export async function verify(line: Command, process: Process): Promise<number> {
     process,
     format,
     logs,
-    SLAB_COLUMNS,
+    SEGMENT_COLUMNS,
     segments.map(own => own.map(toSegmentRow))
   )
   const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
@@ -184,15 +184,15 @@ function toPlace(destination: string): { readonly cluster: string; readonly topi
 }
 
 const toSegmentRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: SegmentReport) => ({
-  slab: name,
+  segment: name,
   records: entries,
   waiting: openEntries,
   damaged: damagedEntries,
   sizeBytes
 })
 
-const SLAB_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
-  'slab',
+const SEGMENT_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
+  'segment',
   'records',
   'waiting',
   'damaged',

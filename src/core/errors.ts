@@ -1,5 +1,5 @@
 /**
- * What happened. Each dialect translates every code; a new code does not compile until each dialect has a translation.
+ * What happened. Each API translates every code; a new code does not compile until each API has a translation.
  */
 export type ErrorCode =
   | 'invalidRequest'

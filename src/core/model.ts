@@ -24,7 +24,10 @@ export interface PartitionIdentity {
  * @param before its id then; `undefined`: not known, which counts as the same topic
  * @param now its id, as brokers tell
  */
-export function lifeOfTopic(before: string | undefined, now: string | undefined): 'same' | 'another' | 'unclear' {
+export function incarnationOfTopic(
+  before: string | undefined,
+  now: string | undefined
+): 'same' | 'another' | 'unclear' {
   if (before === undefined || before === now) return 'same'
   return now === undefined ? 'unclear' : 'another'
 }

@@ -228,7 +228,7 @@ export class Cluster {
    * The error when there is no room for a topic with so many partitions, or for so many more; undefined: there is
    * room.
    */
-  roomProblem(newTopics: number, newPartitions: number): string | undefined {
+  capacityProblem(newTopics: number, newPartitions: number): string | undefined {
     const { maxTopics, maxPartitions } = this.options.limits
     if (this.topics.count + newTopics > maxTopics) return `there may be at most ${maxTopics} topics (limits.maxTopics)`
     if (this.topics.partitionCount + newPartitions <= maxPartitions) return undefined
@@ -260,7 +260,7 @@ export class Cluster {
     if (!this.options.autoCreateTopics || this.#creating.has(name)) return
     if (!isLegalTopicName(name) || this.topics.collidingWith(name)) return
     const begun = this.#creating.size
-    if (this.roomProblem(begun + 1, (begun + 1) * this.options.defaultPartitions)) return
+    if (this.capacityProblem(begun + 1, (begun + 1) * this.options.defaultPartitions)) return
     const create = () => {
       this.#creating.delete(name)
       if (this.topics.get(name) || this.topics.collidingWith(name)) return

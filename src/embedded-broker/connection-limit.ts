@@ -18,7 +18,7 @@ export class ConnectionLimit {
     return true
   }
 
-  giveBack(): void {
+  release(): void {
     this.#taken--
   }
 }

@@ -156,7 +156,7 @@ export class FetchSessions {
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
     const session = new FetchSession(id, nodeId, usesTopicIds, now)
     session.update(topics, [])
-    if (!this.#makeRoomFor(session, now)) return undefined
+    if (!this.#makeCapacityFor(session, now)) return undefined
     this.#sessions.set(id, session)
     this.#weight += session.weight
     return session
@@ -183,7 +183,7 @@ export class FetchSessions {
   }
 
   /** As in Kafka: one that was not used for long makes room, or else a smaller one that is no longer new. */
-  #makeRoomFor({ size, weight }: FetchSession, now: number): boolean {
+  #makeCapacityFor({ size, weight }: FetchSession, now: number): boolean {
     for (;;) {
       const isFull = this.#sessions.size >= MOST_SESSIONS || this.#weight + weight > MOST_PARTITIONS
       if (!isFull) return true

@@ -72,7 +72,7 @@ export class Node {
   }
 
   #forget(socket: Socket): void {
-    if (this.#sockets.delete(socket)) this.#limit.giveBack()
+    if (this.#sockets.delete(socket)) this.#limit.release()
   }
 
   #accept(socket: Socket): void {

@@ -112,7 +112,7 @@ class RunningCluster implements EmbeddedCluster {
       const nodes = this.#nodes.size
       throw new InvalidRequestError(`${partitions} partitions, ${replicationFactor} replicas on ${nodes} nodes`)
     }
-    const problem = this.#cluster.roomProblem(1, options?.partitions ?? this.#cluster.options.defaultPartitions)
+    const problem = this.#cluster.capacityProblem(1, options?.partitions ?? this.#cluster.options.defaultPartitions)
     if (problem !== undefined) throw new InvalidRequestError(problem)
     this.#cluster.createTopic(topic, options)
   }

@@ -15,6 +15,7 @@ import type { PendingProduce } from '../producer/memory/pending-produce.js'
 
 export type {
   AckResult,
+  AcquiredMessage,
   Asker,
   ConsumedMessage,
   ConsumedMessages,
@@ -22,8 +23,7 @@ export type {
   ConsumeResult,
   MessageId,
   MessageLimits,
-  NoMessage,
-  OfferedMessage
+  NoMessage
 } from '../consumer/group/consume-result.js'
 export type { Following, FollowSink } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
@@ -107,7 +107,7 @@ export interface DurableLogStats {
 }
 
 /**
- * The operations on one Kafka cluster that HTTP APIs are built on; no API's own terms occur here. A dialect knows
+ * The operations on one Kafka cluster that HTTP APIs are built on; no API's own terms occur here. An API knows
  * nothing else of Kafka.
  */
 export interface Gateway {

@@ -1,7 +1,7 @@
-const SMALLEST_SLAB_BYTES = 4096
+const SMALLEST_SEGMENT_BYTES = 4096
 
 /**
- * Used slabs that wait for the next batch. Fresh memory costs a page fault per 4 KiB, which is half of what encoding a batch
+ * Used buffers that wait for the next batch. Fresh memory costs a page fault per 4 KiB, which is half of what encoding a batch
  * takes. A caller may give back the bytes of a batch that is not read any more. Bytes that are not given back are collected
  * as garbage.
  *
@@ -13,19 +13,19 @@ export class BatchBufferPool {
   readonly #lent = new WeakSet<ArrayBufferLike>()
   #freeBytes = 0
 
-  /** @param maxBytes of slabs that wait for use */
+  /** @param maxBytes of buffers that wait for use */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
   }
 
-  /** Bytes of slabs that wait for use. */
+  /** Bytes of buffers that wait for use. */
   get freeBytes(): number {
     return this.#freeBytes
   }
 
-  /** A slab of at least this many bytes, with arbitrary content. */
+  /** A buffer of at least this many bytes, with arbitrary content. */
   take(bytes: number): Buffer {
-    const size = Math.max(SMALLEST_SLAB_BYTES, 2 ** Math.ceil(Math.log2(bytes)))
+    const size = Math.max(SMALLEST_SEGMENT_BYTES, 2 ** Math.ceil(Math.log2(bytes)))
     const batchBuffer = this.#free.get(size)?.pop()
     if (batchBuffer !== undefined) this.#freeBytes -= size
     const buffer = batchBuffer !== undefined ? Buffer.from(batchBuffer) : Buffer.allocUnsafeSlow(size)
@@ -34,7 +34,7 @@ export class BatchBufferPool {
   }
 
   /**
-   * Takes back a slab, or any view of one; anything else, or a slab given twice, is ignored. The caller must be
+   * Takes back a buffer, or any view of one; anything else, or a buffer given twice, is ignored. The caller must be
    * certain that it is not used any more, neither by a socket nor by a retry.
    */
   give(bytes: Buffer): void {

@@ -44,7 +44,7 @@ export class FrameReader {
   readonly #maxBytes: number
   readonly #onFrame: (frame: Buffer) => void
   #staging = Buffer.allocUnsafeSlow(FIRST_STAGING_BYTES)
-  #stagedBytes = 0
+  #gatheredBytes = 0
   #frame: Buffer | undefined
   /** Bytes of the large frame being received, 0: none is. */
   #frameLength = 0
@@ -61,7 +61,7 @@ export class FrameReader {
 
   /** Where the next bytes are to be put; never empty. */
   space(): Buffer {
-    if (this.#frameLength === 0) return this.#staging.subarray(this.#stagedBytes)
+    if (this.#frameLength === 0) return this.#staging.subarray(this.#gatheredBytes)
     return this.#frame!.subarray(this.#frameFilled, Math.min(this.#frame!.length, this.#frameLength))
   }
 
@@ -73,8 +73,8 @@ export class FrameReader {
    */
   received(bytes: number): void {
     if (this.#frameLength === 0) {
-      this.#stagedBytes += bytes
-      this.#takeStaged()
+      this.#gatheredBytes += bytes
+      this.#takeGathered()
       return
     }
     this.#frameFilled += bytes
@@ -82,15 +82,15 @@ export class FrameReader {
     else if (this.#frameFilled === this.#frame!.length) this.#growFrame(this.#frame!.length * 2)
   }
 
-  #takeStaged(): void {
-    const staged = this.#stagedBytes
+  #takeGathered(): void {
+    const gathered = this.#gatheredBytes
     let at = 0
-    while (staged - at >= LENGTH_BYTES) {
+    while (gathered - at >= LENGTH_BYTES) {
       const length = this.#checkedLength(this.#staging.readInt32BE(at))
       const end = at + LENGTH_BYTES + length
-      if (end > staged) {
+      if (end > gathered) {
         if (LENGTH_BYTES + length > STAGING_BYTES) {
-          this.#startFrame(length, at + LENGTH_BYTES, staged)
+          this.#startFrame(length, at + LENGTH_BYTES, gathered)
           return
         }
         break
@@ -98,16 +98,16 @@ export class FrameReader {
       this.#onFrame(this.#staging.subarray(at + LENGTH_BYTES, end))
       at = end
     }
-    if (at > 0) this.#staging.copyWithin(0, at, staged)
-    this.#stagedBytes = staged - at
+    if (at > 0) this.#staging.copyWithin(0, at, gathered)
+    this.#gatheredBytes = gathered - at
     // A read that fills it may have left something in the socket.
-    if (staged === this.#staging.length) this.#growStaging()
+    if (gathered === this.#staging.length) this.#growStaging()
   }
 
   #growStaging(): void {
     if (this.#staging.length === STAGING_BYTES) return
     const larger = Buffer.allocUnsafeSlow(STAGING_BYTES)
-    larger.set(this.#staging.subarray(0, this.#stagedBytes))
+    larger.set(this.#staging.subarray(0, this.#gatheredBytes))
     this.#staging = larger
   }
 
@@ -126,7 +126,7 @@ export class FrameReader {
     this.#frameFilled = to - from
     if (this.#frame === undefined) this.#growFrame(FIRST_FRAME_BYTES)
     this.#frame!.set(this.#staging.subarray(from, to))
-    this.#stagedBytes = 0
+    this.#gatheredBytes = 0
   }
 
   #growFrame(bytes: number): void {

@@ -6,7 +6,7 @@ import * as layout from './record-batch-layout.js'
 import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from './varint.js'
 
 const { BATCH_HEADER_BYTES } = layout
-const SMALLEST_SLAB_BYTES = 1024
+const SMALLEST_SEGMENT_BYTES = 1024
 const noHeaders: readonly RecordHeader[] = []
 
 /** The producer of the batch. Brokers recognise duplicates by id, epoch and sequence. */
@@ -81,13 +81,13 @@ function writeHeaders(target: Buffer, headers: readonly RecordHeader[], at: numb
 }
 
 /**
- * Writes records, as they arrive, straight into the bytes that will be sent: a slab that starts with space for the
+ * Writes records, as they arrive, straight into the bytes that will be sent: a buffer that starts with space for the
  * batch header. Sealing fills in the header and computes the CRC once.
  *
- *   slab   [ 61 bytes left open | record 0 | record 1 | … space, doubled when needed … ]
+ *   buffer   [ 61 bytes left open | record 0 | record 1 | … space, doubled when needed … ]
  *
  * What was appended is copied; the caller may reuse its buffers at once. After `seal` the bytes belong to the caller
- * and are never written again; the writer starts over with a new slab.
+ * and are never written again; the writer starts over with a new buffer.
  */
 export class RecordBatchWriter {
   readonly #maxBytes: number
@@ -98,11 +98,11 @@ export class RecordBatchWriter {
   #baseTimestampMs = 0
   #maxTimestampMs = 0
   /** Size of the last batch; the next one is likely to be as large. */
-  #expectedBytes = SMALLEST_SLAB_BYTES
+  #expectedBytes = SMALLEST_SEGMENT_BYTES
 
   /**
    * @param maxBytes of a whole batch, header included
-   * @param slabs where slabs come from; absent: fresh memory
+   * @param buffers where buffers come from; absent: fresh memory
    */
   constructor(maxBytes: number, batchBuffers?: BatchBufferPool) {
     this.#maxBytes = maxBytes
@@ -202,7 +202,7 @@ export class RecordBatchWriter {
   }
 
   #startOver(): void {
-    if (this.#count > 0) this.#expectedBytes = Math.max(SMALLEST_SLAB_BYTES, this.#end)
+    if (this.#count > 0) this.#expectedBytes = Math.max(SMALLEST_SEGMENT_BYTES, this.#end)
     this.#batchBuffer = undefined
     this.#end = BATCH_HEADER_BYTES
     this.#count = this.#baseTimestampMs = this.#maxTimestampMs = 0

@@ -94,8 +94,8 @@ const madeUp: readonly Case[] = [
     intervalSeconds: 5,
     seconds: 900,
     series: {
-      'castellan_http_requests_total{dialect="none",method="GET",status="503"}': '0+1x180',
-      'castellan_http_requests_total{dialect="kprf",method="POST",status="200"}': '0+1x180'
+      'castellan_http_requests_total{api="none",method="GET",status="503"}': '0+1x180',
+      'castellan_http_requests_total{api="kprf",method="POST",status="200"}': '0+1x180'
     },
     fires: []
   }

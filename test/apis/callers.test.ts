@@ -55,7 +55,7 @@ class FakeCaller implements Caller {
   }
 }
 
-describe('dialects: what callers may do, and what they are charged', () => {
+describe('APIs: what callers may do, and what they are charged', () => {
   let app: FastifyInstance
   let port: number
   let gateway: FakeGateway

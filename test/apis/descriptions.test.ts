@@ -40,7 +40,7 @@ function expectExactly(operation: Operation, status: number, value: Value): void
 }
 
 // The bodies are those of the documents of each API.
-describe('dialects: descriptions for /openapi.json', () => {
+describe('APIs: descriptions for /openapi.json', () => {
   describe('arion', () => {
     const sent = { status: 'sent', key: 'k', topic: 't', partition: 3, offset: 7, sent: '2026-01-01T00:00:00.000Z' }
     const id = '13ce13ce-ca05-11e5-82e7-b54ee83bda87'

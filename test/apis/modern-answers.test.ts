@@ -32,7 +32,7 @@ describe('kafboy 4: modern answers', function () {
       CASTELLAN_HTTP_PORT: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
       CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
-      CASTELLAN_DIALECTS_KPRF_MESSAGE_TIMEOUT_MS: '15000'
+      CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '15000'
     }
     app = await startApp(loadConfig({ environment }), { log: silentLogger, version: '0' })
   })

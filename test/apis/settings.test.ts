@@ -14,7 +14,7 @@ const taken = (schema: Schema, ...settings: readonly object[]): boolean[] =>
   settings.map(one => schema.safeParse(one).success)
 
 // Defaults that the original has are the original's.
-describe('dialects: settings', () => {
+describe('APIs: settings', () => {
   it('of arion have its defaults, and bounds', () => {
     expect(arionSettings.parse(undefined)).to.deep.equal({
       ...COMMON,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { z } from 'zod'
-import { dialects } from '../../src/apis/apis.js'
+import { apis } from '../../src/apis/apis.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { commonSettings } from '../../src/http/api/common-settings.js'
 import { unixSocketsOf } from '../../src/server/app/apis.js'
@@ -57,13 +57,13 @@ const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> =
   }
 })
 
-describe('house 2: a dialect registers itself', () => {
+describe('house 2: an API registers itself', () => {
   const events: string[] = []
-  const listed = [...dialects, tinyApi(events)]
+  const listed = [...apis, tinyApi(events)]
   const set = (...texts: string[]) => {
     const flags = texts.map(text => text.split('=') as [string, string])
     return loadConfig({
-      dialects: listed,
+      apis: listed,
       flags: flags.map(([name, value]) => ({ flag: `--set ${name}`, path: name.split('.'), value }))
     })
   }
@@ -72,7 +72,7 @@ describe('house 2: a dialect registers itself', () => {
 
   describe('its settings', () => {
     it('are part of the configuration, with their defaults', () => {
-      expect((set().dialects as Record<string, unknown>).tiny).to.deep.equal({
+      expect((set().apis as Record<string, unknown>).tiny).to.deep.equal({
         enabled: true,
         tls: 'inherit',
         maxBodyBytes: 1_000,
@@ -81,10 +81,10 @@ describe('house 2: a dialect registers itself', () => {
     })
 
     const wrong: [string, string][] = [
-      ['dialects.tiny.greting=hi', 'there is no setting dialects.tiny.greting; did you mean greeting?'],
-      ['dialects.tiny.port=many', 'dialects.tiny.port: expected integer, got "many"'],
-      ['dialects.tiny.farewell=hello', 'dialects.tiny.farewell: must differ from greeting'],
-      ['dialects.tinny.greeting=hi', 'there is no setting dialects.tinny.greeting']
+      ['apis.tiny.greting=hi', 'there is no setting apis.tiny.greting; did you mean greeting?'],
+      ['apis.tiny.port=many', 'apis.tiny.port: expected integer, got "many"'],
+      ['apis.tiny.farewell=hello', 'apis.tiny.farewell: must differ from greeting'],
+      ['apis.tinny.greeting=hi', 'there is no setting apis.tinny.greeting']
     ]
     for (const [text, problem] of wrong) {
       it(`are checked: ${text}`, () => {
@@ -93,21 +93,21 @@ describe('house 2: a dialect registers itself', () => {
     }
 
     it('are held to the rules for addresses that others can reach', () => {
-      expect(() => set('dialects.tiny.host=0.0.0.0', 'dialects.tiny.port=0')).to.throw(
-        'dialects.tiny.host: 0.0.0.0 can be reached from other machines'
+      expect(() => set('apis.tiny.host=0.0.0.0', 'apis.tiny.port=0')).to.throw(
+        'apis.tiny.host: 0.0.0.0 can be reached from other machines'
       )
     })
 
     it('come from the environment as well', () => {
-      const { dialects: found } = loadConfig({
-        dialects: listed,
-        environment: { CASTELLAN_DIALECTS_TINY_GREETING: 'hi' }
+      const { apis: found } = loadConfig({
+        apis: listed,
+        environment: { CASTELLAN_APIS_TINY_GREETING: 'hi' }
       })
       expect((found as Record<string, { greeting?: string }>).tiny!.greeting).to.equal('hi')
     })
 
     it('are unknown where it is not listed', () => {
-      expect(() => loadConfig({ environment: { CASTELLAN_DIALECTS_TINY_GREETING: 'hi' } })).to.throw('no such setting')
+      expect(() => loadConfig({ environment: { CASTELLAN_APIS_TINY_GREETING: 'hi' } })).to.throw('no such setting')
     })
   })
 
@@ -115,8 +115,8 @@ describe('house 2: a dialect registers itself', () => {
     const lines: LogLine[] = []
     let app: App
     before(async () => {
-      const config = set(...free, 'dialects.tiny.port=0', 'shutdown.graceMs=5000')
-      app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', dialects: listed })
+      const config = set(...free, 'apis.tiny.port=0', 'shutdown.graceMs=5000')
+      app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', apis: listed })
     })
     after(() => app?.stop())
     const logged = (): string => lines.map(({ message }) => message).join('\n')
@@ -134,11 +134,11 @@ describe('house 2: a dialect registers itself', () => {
     })
 
     it('it is mounted without its prefix on a port of its own', async () => {
-      expect(await answerOf(`${app.urls.dialects.get('tiny')}/greet`)).to.deep.include({ greeting: 'hello' })
+      expect(await answerOf(`${app.urls.apis.get('tiny')}/greet`)).to.deep.include({ greeting: 'hello' })
     })
 
     it('it has the further listeners it asks for', async () => {
-      expect(await answerOf(`${app.urls.dialects.get('tiny admin')}/events`)).to.deep.equal(['loaded'])
+      expect(await answerOf(`${app.urls.apis.get('tiny admin')}/events`)).to.deep.equal(['loaded'])
     })
 
     it('so is a unix socket, which is announced and made room for', async () => {
@@ -149,13 +149,13 @@ describe('house 2: a dialect registers itself', () => {
     })
 
     it('it is listed on the front page', async () => {
-      const { dialects: shown } = (await answerOf(app.urls.shared)) as { dialects: unknown[] }
+      const { apis: shown } = (await answerOf(app.urls.shared)) as { apis: unknown[] }
       expect(shown).to.deep.include({ name: 'tiny', prefix: '/tiny', source: 'tiny 1.0' })
       expect(shown).to.have.length(listed.length)
     })
 
     it('it is announced, with what to try', () => {
-      expect(logged()).to.include(`tiny API on its own port: ${app.urls.dialects.get('tiny')}`)
+      expect(logged()).to.include(`tiny API on its own port: ${app.urls.apis.get('tiny')}`)
       expect(logged()).to.include(`try: curl ${app.urls.shared}/tiny/greet`)
     })
 
@@ -176,7 +176,7 @@ describe('house 2: a dialect registers itself', () => {
 
     it('its requests are counted under its name', async () => {
       const text = await (await fetch(`${app.urls.management}/metrics`)).text()
-      expect(text).to.include('castellan_http_requests_total{dialect="tiny"')
+      expect(text).to.include('castellan_http_requests_total{api="tiny"')
     })
 
     it('it is told when the process stops: to end what goes on, then to leave', async () => {
@@ -189,10 +189,10 @@ describe('house 2: a dialect registers itself', () => {
   it('does nothing when it is disabled', async () => {
     events.length = 0
     const lines: LogLine[] = []
-    const app = await startApp(set(...free, 'dialects.tiny.enabled=false'), {
+    const app = await startApp(set(...free, 'apis.tiny.enabled=false'), {
       log: recordingLogger(lines),
       version: '0.0.0-test',
-      dialects: listed
+      apis: listed
     })
     try {
       expect((await fetch(`${app.urls.shared}/tiny/greet`)).status).to.equal(404)

@@ -56,7 +56,7 @@ describe('an asynchronous record that waits for room', () => {
     it(`is answered by ${api.name} when it was accepted, and not before`, async () => {
       const gateway = new FullGateway()
       const asked = await ask(gateway)
-      expect(gateway.options!.roomWaitMs).to.equal(700)
+      expect(gateway.options!.capacityWaitMs).to.equal(700)
       await turns(20)
       expect(asked.answer).to.equal(undefined)
       gateway.decide(undefined)

@@ -15,8 +15,8 @@ const PARTITIONS = 2
 const WRITERS = 8
 const MAX_RSS_BYTES = 512 * MIB
 /** The one being written, and two spare ones. */
-const MAX_SLABS_LEFT = 3
-const SLAB_BYTES = 64 * MIB
+const MAX_SEGMENTS_LEFT = 3
+const SEGMENT_BYTES = 64 * MIB
 const STUCK_MS = 30_000
 
 export interface BacklogOptions {
@@ -36,7 +36,7 @@ export interface BacklogResult {
   /** From the start of the process, over the whole backlog, to `/ready`. */
   readonly restartMs: number
   readonly drainedPerSecond: number
-  /** Slabs of the log in the end. */
+  /** Segments of the log in the end. */
   readonly segmentsLeft: number
   readonly problems: readonly string[]
 }
@@ -47,8 +47,8 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
   const directory = mkdtempSync(join(tmpdir(), 'castellan-backlog-'))
   const [port] = await freePorts(1)
   const settings = [
-    'dialects.arion.durability=disk',
-    `wal.slabBytes=${SLAB_BYTES}`,
+    'apis.arion.durability=disk',
+    `wal.segmentBytes=${SEGMENT_BYTES}`,
     `wal.maxBytes=${bytes * 2 + GIB}`,
     'delivery.createTopics=false',
     // Whoever shares the machine may make every request late, which is not what is asked here.
@@ -85,11 +85,11 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
     if (restartMs > allowedMs) problems.push(`the restart took ${restartMs.toFixed(0)} ms`)
     await sleep(2_000)
     const segmentsLeft = segmentsIn(directory).length
-    if (options.goneTopics === 0 && segmentsLeft > MAX_SLABS_LEFT) problems.push(`${segmentsLeft} slabs are left`)
+    if (options.goneTopics === 0 && segmentsLeft > MAX_SEGMENTS_LEFT) problems.push(`${segmentsLeft} segments are left`)
     const exitCode = await gateway.stop()
     if (exitCode !== 0) problems.push(`the gateway ended with ${exitCode}`)
     const left = segmentsIn(directory).length
-    if (options.goneTopics === 0 && left > 0) problems.push(`${left} slabs are left after the stop`)
+    if (options.goneTopics === 0 && left > 0) problems.push(`${left} segments are left after the stop`)
     return { records, peakRssBytes: peak, restartMs, drainedPerSecond, segmentsLeft, problems }
   } catch (error) {
     say(gateway.lastWords())

@@ -43,7 +43,7 @@ async function measure(name: string, options: Omit<BacklogOptions, 'say' | 'sett
   })
   say(
     `${name}: ${records} records, ready after ${restartMs.toFixed(0)} ms, drained at ${drainedPerSecond.toFixed(0)} records/s, ` +
-      `peak RSS ${Math.round(result.peakRssBytes / MIB)} MiB, ${result.segmentsLeft} slabs left`
+      `peak RSS ${Math.round(result.peakRssBytes / MIB)} MiB, ${result.segmentsLeft} segments left`
   )
   for (const problem of problems.slice(0, 20)) console.log(`FAILED: ${problem}`)
   failures += problems.length

@@ -2,7 +2,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { expect } from 'chai'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
-import { dialects } from '../../src/apis/apis.js'
+import { apis } from '../../src/apis/apis.js'
 import type { ApiCommand, ForeignConfiguration, Translation } from '../../src/apis/command.js'
 import { apiCommands } from '../../src/apis/commands.js'
 import type { Process } from '../../src/cli/command.js'
@@ -58,7 +58,7 @@ describe('house 2: a command for the configuration of an imitated system', () =>
   const printed = async (args: readonly string[] = [], environment: Record<string, string> = {}) =>
     parse(await run([...args, '--print-config'], environment)) as {
       readonly http: Record<string, unknown>
-      readonly dialects: Record<string, Record<string, unknown>>
+      readonly apis: Record<string, Record<string, unknown>>
     }
   const set = (path: string, value: unknown) => ({ path: path.split('.'), value, origin: 'PORT' })
 
@@ -80,29 +80,29 @@ describe('house 2: a command for the configuration of an imitated system', () =>
   })
 
   it("has Castellan's settings over it: environment and flags", async () => {
-    translation = { settings: [set('dialects.kprf.port', 4242), set('http.port', 1)], notes: [] }
-    const { http, dialects: found } = await printed(['--port', '3'], { CASTELLAN_HTTP_PORT: '2' })
+    translation = { settings: [set('apis.kprf.port', 4242), set('http.port', 1)], notes: [] }
+    const { http, apis: found } = await printed(['--port', '3'], { CASTELLAN_HTTP_PORT: '2' })
     expect([http.port, found.kprf!.port]).to.deep.equal([3, 4242])
     expect(await run(['--print-config'])).to.include('    port: 4242 # PORT\n')
   })
 
   it('serves no other API', async () => {
-    const { dialects: found } = await printed()
-    for (const { name } of dialects) expect([name, found[name]!.enabled]).to.deep.equal([name, name === 'kprf'])
+    const { apis: found } = await printed()
+    for (const { name } of apis) expect([name, found[name]!.enabled]).to.deep.equal([name, name === 'kprf'])
   })
 
   it('says what is wrong with what was translated, and where it comes from', async () => {
-    translation = { settings: [set('dialects.kprf.port', 'many')], notes: [] }
+    translation = { settings: [set('apis.kprf.port', 'many')], notes: [] }
     await run([]).then(
       () => expect.fail('it ran'),
-      error => expect((error as Error).message).to.equal('dialects.kprf.port: expected integer, got "many" (PORT)')
+      error => expect((error as Error).message).to.equal('apis.kprf.port: expected integer, got "many" (PORT)')
     )
   })
 
   describe('an address that others can reach', () => {
     const open = (): void => {
       translation = {
-        settings: [set('dialects.kprf.host', '0.0.0.0'), set('dialects.kprf.port', 0)],
+        settings: [set('apis.kprf.host', '0.0.0.0'), set('apis.kprf.port', 0)],
         notes: ['a note']
       }
     }
@@ -111,31 +111,31 @@ describe('house 2: a command for the configuration of an imitated system', () =>
     it('is taken back to loopback, which the notes tell', () => {
       open()
       const { config, notes, originOf } = translateConfig({}, translation, 'kprf')
-      expect(config.dialects.kprf.host).to.equal('127.0.0.1')
-      expect(originOf(['dialects', 'kprf', 'host'])).to.equal('PORT')
+      expect(config.apis.kprf.host).to.equal('127.0.0.1')
+      expect(originOf(['apis', 'kprf', 'host'])).to.equal('PORT')
       expect(notes).to.deep.equal([
         'a note',
-        'dialects.kprf.host: listening on 127.0.0.1 instead of 0.0.0.0, because clients would need no credentials; configure authentication (auth), or allow it with --allow-anonymous'
+        'apis.kprf.host: listening on 127.0.0.1 instead of 0.0.0.0, because clients would need no credentials; configure authentication (auth), or allow it with --allow-anonymous'
       ])
     })
 
     it('stays where anonymous clients are allowed', async () => {
       open()
-      const { dialects: found } = await printed([...free, '--allow-anonymous'])
+      const { apis: found } = await printed([...free, '--allow-anonymous'])
       expect(found.kprf!.host).to.equal('0.0.0.0')
     })
 
     it("is refused as ever where Castellan's own settings name it", async () => {
       open()
-      await run([...free, '--set', 'dialects.kprf.host=0.0.0.0']).then(
+      await run([...free, '--set', 'apis.kprf.host=0.0.0.0']).then(
         () => expect.fail('it ran'),
-        error => expect((error as Error).message).to.match(/^dialects\.kprf\.host: 0\.0\.0\.0 can be reached/)
+        error => expect((error as Error).message).to.match(/^apis\.kprf\.host: 0\.0\.0\.0 can be reached/)
       )
     })
   })
 
-  it('every one in the list belongs to a dialect', () => {
-    const names: readonly string[] = dialects.map(({ name }) => name)
+  it('every one in the list belongs to a api', () => {
+    const names: readonly string[] = apis.map(({ name }) => name)
     expect(apiCommands.map(({ name }) => name).filter(name => !names.includes(name))).to.deep.equal([])
   })
 })

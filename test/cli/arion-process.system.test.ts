@@ -58,12 +58,12 @@ describe('castellan arion', function () {
     const { child } = await start({ HEAP_SIZE: '200m', ARION_IDLETIMEOUT: '1' })
     await child.line(/HEAP_SIZE is accepted and has no effect/)
     await child.line(/ARION_IDLETIMEOUT is no variable of Arion/)
-    await child.line(/dialects\.arion\.host: listening on 127\.0\.0\.1 instead of 0\.0\.0\.0/)
+    await child.line(/apis\.arion\.host: listening on 127\.0\.0\.1 instead of 0\.0\.0\.0/)
   })
 
   it('arion 36: refuses to start with a value that cannot be', async () => {
     for (const [environment, problem] of [
-      [{ ARION_PORT: 'abc' }, /^castellan arion: dialects\.arion\.port: .*ARION_PORT/m],
+      [{ ARION_PORT: 'abc' }, /^castellan arion: apis\.arion\.port: .*ARION_PORT/m],
       [{ ARION_FSYNC_THRESHOLD: '5' }, /^castellan arion: ARION_FSYNC_THRESHOLD: works only with/m]
     ] as const) {
       const child = children.start(['arion', '--embedded'], environment)

@@ -11,7 +11,7 @@ import { Children, Gateway } from './child.js'
 /** Nobody listens there: what is accepted stays in the log. */
 const NO_KAFKA = '127.0.0.1:9'
 const PATIENCE_MS = 40_000
-const FILLS_THE_DISK = ['wal.minFreeBytes=0', 'wal.slabBytes=1048576']
+const FILLS_THE_DISK = ['wal.minFreeBytes=0', 'wal.segmentBytes=1048576']
 
 describe('gateways and the directory of the durable log', function () {
   this.timeout(120_000)
@@ -29,7 +29,7 @@ describe('gateways and the directory of the durable log', function () {
 
   const flags = (...settings: string[]): string[] => [
     ...['--brokers', NO_KAFKA],
-    ...[`wal.directory=${directory}`, 'dialects.arion.durability=disk', ...settings].flatMap(each => ['--set', each])
+    ...[`wal.directory=${directory}`, 'apis.arion.durability=disk', ...settings].flatMap(each => ['--set', each])
   ]
   const start = (...settings: string[]): Promise<Gateway> => Gateway.start(children, flags(...settings))
   const post = (gateway: Gateway, body: string): Promise<Response> =>
@@ -109,7 +109,7 @@ describe('gateways and the directory of the durable log', function () {
       expect((await post(gateway, 'x'.repeat(100_000))).status, 'the disk is still full').to.equal(503)
       cluster.createTopic('orders', { partitions: 1 })
       await until('the log drains on the full disk', async () => cluster.highWatermark('orders', 0) === accepted)
-      // The slabs that were drained made room; the ballast is still there.
+      // The segments that were drained made room; the ballast is still there.
       await until('it takes records again', async () => (await post(gateway, 'again')).status === 202)
       rmSync(ballast)
       await until('they arrive', async () => cluster.highWatermark('orders', 0) === accepted + 1)

@@ -39,9 +39,9 @@ describe("flags as Go's package flag takes them", () => {
     const flags = ['-tcpAddr=127.0.0.1:7', '-kafkaPeers', 'k1,k2:1', '-tls=true']
     const { code, stdout, stderr } = await runCommand(['kafka-pixy', ...flags, '--print-config'])
     expect([code, stderr]).to.deep.equal([0, ''])
-    const printed = parse(stdout) as { clusters: { default: object }; dialects: Record<string, object> }
+    const printed = parse(stdout) as { clusters: { default: object }; apis: Record<string, object> }
     expect(printed.clusters.default).to.deep.include({ brokers: ['k1:9092', 'k2:1'] })
-    expect(printed.dialects['kafka-pixy']).to.include({ port: 7 })
+    expect(printed.apis['kafka-pixy']).to.include({ port: 7 })
     expect((await runCommand(['serve', '-host', '127.0.0.1'])).code).to.equal(2)
   })
 

@@ -31,7 +31,7 @@ describe('SIGHUP', function () {
     )
     const child = children.start([
       ...['serve', '--port', '0', '--management-port', '0', '--embedded-port', '0'],
-      ...['--set', `dialects.kafboy.callbackEditJson=${file('hooks.mjs')}`]
+      ...['--set', `apis.kafboy.callbackEditJson=${file('hooks.mjs')}`]
     ])
     while (!existsSync(file('loading'))) await sleep(20)
     child.process.kill('SIGHUP')

@@ -12,7 +12,7 @@ describe('castellan as a process', function () {
   afterEach(() => children.stopAll())
 
   /** kprf's two seconds are little on a machine that runs other tests as well. */
-  const patient = ['--set', 'dialects.kprf.messageTimeoutMs=10000']
+  const patient = ['--set', 'apis.kprf.messageTimeoutMs=10000']
   const order = (key: string, data: string) => ({ topic: 'orders', key, data })
   const read = (...args: string[]) => children.start(['read', ...args])
 
@@ -48,7 +48,7 @@ describe('castellan as a process', function () {
     const health = (await (await fetch(`${gateway.management}/health-check`)).json()) as object
     expect(health).to.deep.include({ status: 'ok', broker: 'embedded' })
     const metrics = await (await fetch(`${gateway.management}/metrics`)).text()
-    expect(metrics).to.contain('castellan_http_requests_total{dialect="kprf",method="POST",status="200"} 2\n')
+    expect(metrics).to.contain('castellan_http_requests_total{api="kprf",method="POST",status="200"} 2\n')
     expect(await gateway.child.stop()).to.equal(0)
     expect(gateway.child.stderr).to.equal('')
     expect(gateway.child.lines.at(-1)).to.contain('"msg":"stopped"')
@@ -94,12 +94,7 @@ describe('castellan as a process', function () {
     const [brokers] = await first.line(/^127\.0\.0\.1:\d+$/)
     await first.stop()
 
-    const gateway = await Gateway.start(children, [
-      '--brokers',
-      brokers,
-      '--set',
-      'dialects.kprf.messageTimeoutMs=4000'
-    ])
+    const gateway = await Gateway.start(children, ['--brokers', brokers, '--set', 'apis.kprf.messageTimeoutMs=4000'])
     expect(gateway.child.lines[0]).to.contain(`kafka at ${brokers}`)
     const unready = await gateway.until(503)
     expect(((await unready.json()) as { reasons: string[] }).reasons.join()).to.match(
@@ -128,7 +123,7 @@ describe('castellan as a process', function () {
   })
 
   it('exits with 1 when accepted records were lost long before the end', async () => {
-    const late = ['--set', 'dialects.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
+    const late = ['--set', 'apis.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
     const gateway = await Gateway.start(children, ['--brokers', '127.0.0.1:1', ...late])
     expect((await gateway.push({ records: [order('k', 'a'), order('k', 'b')] })).status).to.equal(200)
     await gateway.child.line(

@@ -116,7 +116,7 @@ describe('a token that is taken away', function () {
   afterEach(() => children.stopAll())
   after(() => folder.remove())
 
-  const [keeper, leaver] = [makeToken(), makeToken()]
+  const [stayer, leaver] = [makeToken(), makeToken()]
   const token = (principal: string, { sha256 }: { sha256: string }): object => ({ principal, sha256 })
   const rule = (topics: string[]): object => ({
     principals: ['*'],
@@ -132,7 +132,7 @@ describe('a token that is taken away', function () {
         access: { rules },
         embedded: { port: 0 },
         consumer: { longPollMs: LONG_POLL_MS },
-        dialects: {
+        apis: {
           arion: { durability: 'memory' },
           kprf: { messageTimeoutMs: 30_000 },
           'kafka-pixy': { grpcPort: 0 }
@@ -142,11 +142,11 @@ describe('a token that is taken away', function () {
     )
 
   async function start(workers: number): Promise<{ gateway: Gateway; grpc: string }> {
-    const file = write([token('keeper', keeper), token('leaver', leaver)])
+    const file = write([token('stayer', stayer), token('leaver', leaver)])
     const gateway = await Gateway.start(children, ['--config', file, '--workers', String(workers)])
     await gateway.until(200)
     const [, grpc] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC/)
-    const headers = { 'content-type': 'application/json', ...bearer(keeper.token) }
+    const headers = { 'content-type': 'application/json', ...bearer(stayer.token) }
     for (const topic of ['orders', 'empty']) {
       const body = JSON.stringify({ records: [{ topic, data: 'x' }], wait_for_send: true })
       const made = await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })
@@ -158,9 +158,9 @@ describe('a token that is taken away', function () {
   for (const workers of [1, 2]) {
     it(`ends everything that its client has open, and nothing of others: ${workers} processes`, async () => {
       const { gateway, grpc } = await start(workers)
-      const [stays, leaves] = [new OpenClient(gateway, keeper.token, grpc), new OpenClient(gateway, leaver.token, grpc)]
+      const [stays, leaves] = [new OpenClient(gateway, stayer.token, grpc), new OpenClient(gateway, leaver.token, grpc)]
       await Promise.all([stays.open('stays'), leaves.open('leaves')])
-      write([token('keeper', keeper)])
+      write([token('stayer', stayer)])
       gateway.child.process.kill('SIGHUP')
       expect(await leaves.closed).to.match(/^1008 the token is not valid/)
       expect(await leaves.tailEnded).to.contain('event: error\ndata: {"error":"the token is not valid"}\n\n')
@@ -182,17 +182,17 @@ describe('a token that is taken away', function () {
       const options = { method: 'POST', headers: { ...headers }, body: '{}' }
       return (await fetch(`${gateway.url}/kprf/push`, options)).status
     }
-    while ((await status(bearer(keeper.token))) !== 401) await new Promise(resolve => setTimeout(resolve, 20))
+    while ((await status(bearer(stayer.token))) !== 401) await new Promise(resolve => setTimeout(resolve, 20))
     expect(await status({})).to.equal(401)
   })
 
   it('and rules that change end what they do not allow any more', async () => {
     const { gateway, grpc } = await start(1)
-    const client = new OpenClient(gateway, keeper.token, grpc)
+    const client = new OpenClient(gateway, stayer.token, grpc)
     await client.open('keeps')
-    write([token('keeper', keeper), token('leaver', leaver)], [rule(['empty'])])
+    write([token('stayer', stayer), token('leaver', leaver)], [rule(['empty'])])
     gateway.child.process.kill('SIGHUP')
-    expect(await client.closed).to.match(/^1008 no rule allows keeper/)
+    expect(await client.closed).to.match(/^1008 no rule allows stayer/)
     expect(await client.tailEnded).to.contain('event: error')
     expect(await client.push()).to.match(/^HTTP\/1\.1 403 /)
     client.leave()
@@ -202,7 +202,7 @@ describe('a token that is taken away', function () {
     it(`stays where the file is wrong, which one line says: ${workers} processes`, async () => {
       const { gateway } = await start(workers)
       const { child } = gateway
-      folder.write('castellan.yaml', 'auth: {tokens: [{principal: keeper}, nonsense]}\nhttp: {prot: 1}\n')
+      folder.write('castellan.yaml', 'auth: {tokens: [{principal: stayer}, nonsense]}\nhttp: {prot: 1}\n')
       child.process.kill('SIGHUP')
       const [line] = await child.line(/SIGHUP: the settings cannot be used, and those before count: .*/)
       expect(line).to.contain('sha256').and.to.contain('prot')
@@ -213,7 +213,7 @@ describe('a token that is taken away', function () {
       const bad = child.lines.filter(text => /"level":"(?:warn|error)"|WARN|ERROR/.test(text) && /SIGHUP/.test(text))
       expect(bad, bad.join('\n')).to.have.length(1)
       // What counts after a restart only is named, and the rest counts.
-      write([token('keeper', keeper)], undefined, { http: { maxHeaders: 77 } })
+      write([token('stayer', stayer)], undefined, { http: { maxHeaders: 77 } })
       child.process.kill('SIGHUP')
       const [, changed] = await child.line(/SIGHUP: changed, and counts after a restart: ([\w., ]+)/)
       expect(changed).to.equal('http.maxHeaders')

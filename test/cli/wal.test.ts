@@ -19,7 +19,7 @@ describe('castellan wal', () => {
 
   const wal = (...args: string[]): Promise<Outcome> => runCommand(['wal', ...args, '--directory', directory])
   const open = (): Promise<OpenDurableLog> =>
-    openDurableLog(walSettings.parse({ directory, slabBytes: 64 * 1024 }), {
+    openDurableLog(walSettings.parse({ directory, segmentBytes: 64 * 1024 }), {
       log: silentLogger,
       now: () => 1_000,
       onBroken: () => undefined,
@@ -55,7 +55,7 @@ describe('castellan wal', () => {
     const opened = await filled()
     const files = await wal('ls')
     expect(files).to.include({ code: 0, stderr: '' })
-    expect(files.stdout).to.match(/^SLAB +RECORDS +WAITING +DAMAGED +BYTES\n0000000000000001\.slab +3 +2 +0 +\d+\n/)
+    expect(files.stdout).to.match(/^SEGMENT +RECORDS +WAITING +DAMAGED +BYTES\n0000000000000001\.slab +3 +2 +0 +\d+\n/)
     expect(files.stdout).to.match(/\n2 records wait for 2 topics; 1 dead letters; .*; in use by a running process\n$/)
     const topics = await wal('ls', '--topics', '--format', 'json')
     expect(
@@ -87,7 +87,7 @@ describe('castellan wal', () => {
     it('lists files and topics of each, and says whose they are', async () => {
       const files = await wal('ls')
       expect(files).to.include({ code: 0, stderr: '' })
-      expect(files.stdout).to.match(/^LOG +SLAB .*\nworker-1 +0+1\.slab +2 +2 .*\nworker-10 +0+1\.slab +3 +2 /)
+      expect(files.stdout).to.match(/^LOG +SEGMENT .*\nworker-1 +0+1\.slab +2 +2 .*\nworker-10 +0+1\.slab +3 +2 /)
       expect(files.stdout).to.match(/\nworker-1: 2 records wait for 1 topics; 0 dead letters;/)
       expect(files.stdout).to.match(/\nworker-10: 2 records wait for 2 topics; 1 dead letters;/)
       const topics = await wal('ls', '--topics', '--format', 'json')

@@ -8,7 +8,7 @@ import { expect } from 'chai'
 import { freePorts } from '../real-kafka/ports.js'
 import { Children, Gateway } from './child.js'
 
-const PATIENT = ['--set', 'dialects.kprf.messageTimeoutMs=20000']
+const PATIENT = ['--set', 'apis.kprf.messageTimeoutMs=20000']
 const TWO = ['--workers', '2', '--embedded-port', '0', '--set', 'workers.restartPauseMs=100', ...PATIENT]
 
 /** Far longer than any answer takes, on a busy machine as well. */
@@ -128,7 +128,7 @@ describe('castellan serve --workers', function () {
     expect(answers.map(({ status }) => status)).to.deep.equal(new Array(16).fill(200))
     expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
 
-    const answered = 'castellan_http_requests_total{dialect="kprf",method="POST",status="200"}'
+    const answered = 'castellan_http_requests_total{api="kprf",method="POST",status="200"}'
     const delivered = 'castellan_delivery_delivered_records_total'
     let metrics = await metricsOf(gateway)
     // A worker that is late is shown as it was before, and delivery tells what it has counted once in a second.
@@ -235,14 +235,7 @@ describe('castellan serve --workers', function () {
   })
 
   it('workers 15: exits with 1 and the sum of what its processes have lost', async () => {
-    const late = [
-      '--brokers',
-      '127.0.0.1:1',
-      '--set',
-      'dialects.kprf.asyncTimeoutMs=200',
-      '--set',
-      'shutdown.graceMs=500'
-    ]
+    const late = ['--brokers', '127.0.0.1:1', '--set', 'apis.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
     const gateway = await Gateway.start(children, [...TWO, ...late])
     const clients = clientsOf(gateway.url, 8)
     const workers = await Promise.all(clients.map(client => client.push('lost', false)))
@@ -261,7 +254,7 @@ describe('castellan serve --workers', function () {
   })
 
   it('workers 16: says what is known of the records of a process that was killed, and counts what it had lost', async () => {
-    const flags = ['--brokers', '127.0.0.1:1', '--set', 'dialects.kprf.asyncTimeoutMs=200']
+    const flags = ['--brokers', '127.0.0.1:1', '--set', 'apis.kprf.asyncTimeoutMs=200']
     const gateway = await Gateway.start(children, [...TWO, ...flags, '--set', 'shutdown.graceMs=500'])
     const clients = clientsOf(gateway.url, 8)
     await Promise.all(clients.map(client => client.push('lost', false)))
@@ -387,7 +380,7 @@ describe('castellan serve --workers', function () {
   it('workers 9: a rate limit holds for all processes together', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'workers-')), 'castellan.yaml')
     const rules = '[{ topic: limited, maxPerMinute: 42 }]'
-    writeFileSync(file, `dialects: { kprf: { ratelimit: { enabled: true, rules: ${rules} } } }`)
+    writeFileSync(file, `apis: { kprf: { ratelimit: { enabled: true, rules: ${rules} } } }`)
     const gateway = await Gateway.start(children, [...TWO, '--config', file])
     await gateway.until(200)
     const clients = clientsOf(gateway.url, 8)
@@ -501,9 +494,10 @@ describe('castellan serve --workers', function () {
     await new Promise<void>(resolve => statsd.bind(0, '127.0.0.1', resolve))
     const gateway = await Gateway.start(children, [
       ...TWO,
-      ...['dialects.arion.durability=memory', 'dialects.kprf.metricsPort=0', 'statsd.host=127.0.0.1'].flatMap(
-        setting => ['--set', setting]
-      ),
+      ...['apis.arion.durability=memory', 'apis.kprf.metricsPort=0', 'statsd.host=127.0.0.1'].flatMap(setting => [
+        '--set',
+        setting
+      ]),
       ...['--set', `statsd.port=${statsd.address().port}`, '--set', 'statsd.intervalMs=200']
     ])
     await gateway.until(200)

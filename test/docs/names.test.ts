@@ -40,7 +40,7 @@ describe('house 9: names in the docs exist', () => {
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
       const whole = asPattern(name.replace(/\.?\*$/, ''))
-      const everyApi = whole.replace(/^dialects\.<(name|NAME)>/, 'dialects.kprf')
+      const everyApi = whole.replace(/^apis\.<(name|NAME)>/, 'apis.kprf')
       return [whole, everyApi].some(
         path => settings.has(path) || [...settings].some(known => known.startsWith(`${path}.`))
       )

@@ -31,7 +31,7 @@ export class GatewayUnderAttack {
       '--embedded-port',
       '0',
       '--set',
-      'dialects.kafka-pixy.grpcPort=0',
+      'apis.kafka-pixy.grpcPort=0',
       '--set',
       `clusters.evil.brokers=${evilBroker}`
     ])

@@ -38,15 +38,15 @@ describe("Arion's API over a cluster", function () {
     statsd.bind(0, '127.0.0.1')
     await once(statsd, 'listening')
     app = await startTestApp(cluster.bootstrap, {
-      'dialects.arion.port': '0',
-      'dialects.arion.idleTimeoutMs': '60000',
-      'dialects.arion.durability': 'memory',
+      'apis.arion.port': '0',
+      'apis.arion.idleTimeoutMs': '60000',
+      'apis.arion.durability': 'memory',
       'delivery.createTopics': 'false',
       'statsd.host': '127.0.0.1',
       'statsd.port': String((statsd.address() as AddressInfo).port),
       'statsd.intervalMs': '100'
     })
-    url = app.urls.dialects.get('arion')!
+    url = app.urls.apis.get('arion')!
   })
   after(async () => {
     await app?.stop()

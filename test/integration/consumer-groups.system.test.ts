@@ -218,7 +218,7 @@ describe('consumer groups', function () {
 
   it('pixy H56 a member with a message that is not acknowledged waits for it before it hands over', async () => {
     await cluster.createTopic(topic, 1)
-    const one = await start({ handOverMs: 60_000, ackTimeoutMs: 1_500, subscriptionTimeoutMs: 600 })
+    const one = await start({ revocationMs: 60_000, ackTimeoutMs: 1_500, subscriptionTimeoutMs: 600 })
     await one.produce(topic, 0, ['m0', 'm1'])
     await one.next(group, topic)
     const offeredAt = performance.now()

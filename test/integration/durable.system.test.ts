@@ -37,7 +37,7 @@ describe('records that are kept on disk', function () {
   })
 
   const startGateway = (): Promise<Gateway> => {
-    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder }
+    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': folder }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
     return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
   }
@@ -69,12 +69,12 @@ describe('records that are kept on disk', function () {
     const seed = Number(process.env.KILL_SEED ?? (Math.random() * 2 ** 31) | 0)
     const random = new SeededRandom(seed)
     const history = new History()
-    for (let life = 0; life <= KILLS; life++) {
+    for (let incarnation = 0; incarnation <= KILLS; incarnation++) {
       const gateway = await startGateway()
       let isStopped = false
       const clients = (['async', 'async', 'sync'] as const).map((mode, client) =>
         load(mode, {
-          name: `life${life}-client${client}`,
+          name: `life${incarnation}-client${client}`,
           url: gateway.url,
           topic,
           keys: [`${client}-a`, `${client}-b`, `${client}-c`],

@@ -110,7 +110,7 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
   }
 
   const startGateway = (more: Readonly<Record<string, string>> = {}): Promise<Gateway> => {
-    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder, ...more }
+    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': folder, ...more }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
     return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
   }

@@ -16,7 +16,7 @@ describe('a topic that a member gives up', function () {
     const [topic, group] = [freshTopic('orders'), freshTopic('billing')]
     await cluster.createTopic(topic, 1)
     // The only partition goes to the first member by name, also when the second one joins.
-    const owner = { start: 'earliest', subscriptionTimeoutMs: 500, ackTimeoutMs: 60_000, handOverMs: 0 } as const
+    const owner = { start: 'earliest', subscriptionTimeoutMs: 500, ackTimeoutMs: 60_000, revocationMs: 0 } as const
     const first = await GroupInstance.start(cluster.bootstrap, owner, 'a')
     instances.push(first)
     const seldom = { start: 'earliest', heartbeatIntervalMs: 25_000, sessionTimeoutMs: 40_000 } as const

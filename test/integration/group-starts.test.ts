@@ -181,7 +181,7 @@ describe('where a group begins to read', function () {
     // The group waits for the hand-over of a process that reads another topic and holds a message of it.
     const other = freshTopic('other')
     await cluster.createTopic(other, 1)
-    const busy = await start({ handOverMs: 5_000, heartbeatIntervalMs: 500 })
+    const busy = await start({ revocationMs: 5_000, heartbeatIntervalMs: 500 })
     expect((await busy.consume(group, other, 500)).type).to.equal('timedOut')
     await busy.produce(other, 0, ['held'])
     const held = await busy.next(group, other)
@@ -255,7 +255,7 @@ describe('where a group begins to read', function () {
       // Joins when the topic exists, and is given all of it.
       const before = leader.members.map(({ memberId }) => memberId)
       const second = await start()
-      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.giveBack())
+      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.release())
       while (leader.members.length < 3) await sleep(50)
       leader.assign(members =>
         members
@@ -278,7 +278,7 @@ describe('where a group begins to read', function () {
       const [first, values] = await askBefore()
       const before = leader.members.map(({ memberId }) => memberId)
       const second = await start()
-      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.giveBack())
+      void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.release())
       while (leader.members.length < 3) await sleep(50)
       // The coordinator describes the group to the second process when the further client has begun to join.
       const slow = cluster.faults?.add({ api: 'DescribeGroups', count: 1 }, { type: 'delay', delayMs: 40 })

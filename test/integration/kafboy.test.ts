@@ -32,15 +32,15 @@ describe('kafboy on a cluster', () => {
     cluster = await targetCluster()
     castellan = await startCastellan(cluster.bootstrap)
     const patient = { 'delivery.createTopics': 'false', 'delivery.unknownTopicWaitMs': '500' }
-    const fields = { 'dialects.kafboy.payload': 'fields', 'dialects.kafboy.maxBodyBytes': '3000000' }
-    const kafboy = { 'dialects.kafboy.syncTimeoutMs': '30000', 'dialects.kafboy.topics': JSON.stringify(own) }
+    const fields = { 'apis.kafboy.payload': 'fields', 'apis.kafboy.maxBodyBytes': '3000000' }
+    const kafboy = { 'apis.kafboy.syncTimeoutMs': '30000', 'apis.kafboy.topics': JSON.stringify(own) }
     app = await startTestApp(cluster.bootstrap, { ...patient, ...kafboy, ...fields })
     hooked = await startTestApp(cluster.bootstrap, {
       ...patient,
       ...kafboy,
-      'dialects.kafboy.callbackEditJson': hooks,
-      'dialects.kafboy.callbackTimeoutMs': '60000',
-      'dialects.kafboy.bufferTtlMs': '50'
+      'apis.kafboy.callbackEditJson': hooks,
+      'apis.kafboy.callbackTimeoutMs': '60000',
+      'apis.kafboy.bufferTtlMs': '50'
     })
     for (const topic of Object.values(topics)) await cluster.createTopic(topic, partitions)
   })

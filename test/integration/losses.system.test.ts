@@ -37,10 +37,10 @@ describe('records that were answered as accepted and are lost', () => {
         'delivery.timeoutMs': '3000',
         'delivery.createTopics': 'false',
         'delivery.unknownTopicWaitMs': '1000',
-        'dialects.kprf.asyncTimeoutMs': '2000',
-        'dialects.kafka-pixy.asyncTimeoutMs': '2000',
-        'dialects.kafboy.asyncTimeoutMs': '2000',
-        'dialects.arion.durability': 'memory',
+        'apis.kprf.asyncTimeoutMs': '2000',
+        'apis.kafka-pixy.asyncTimeoutMs': '2000',
+        'apis.kafboy.asyncTimeoutMs': '2000',
+        'apis.arion.durability': 'memory',
         'shutdown.graceMs': '2000',
         ...settings
       },
@@ -129,9 +129,9 @@ describe('records that were answered as accepted and are lost', () => {
     await start({
       'delivery.timeoutMs': '120000',
       'delivery.maxBytes': '65536',
-      'dialects.kprf.asyncTimeoutMs': '120000',
-      'dialects.kafboy.asyncTimeoutMs': '120000',
-      'dialects.kafboy.bufferTtlMs': '100'
+      'apis.kprf.asyncTimeoutMs': '120000',
+      'apis.kafboy.asyncTimeoutMs': '120000',
+      'apis.kafboy.bufferTtlMs': '100'
     })
     expect(await push(topic, 1, true)).to.equal('yes')
     await pauseAll()
@@ -158,8 +158,8 @@ describe('records that were answered as accepted and are lost', () => {
     await start({
       'shutdown.graceMs': '30000',
       'delivery.timeoutMs': '60000',
-      'dialects.kprf.asyncTimeoutMs': '60000',
-      'dialects.kafboy.asyncTimeoutMs': '60000'
+      'apis.kprf.asyncTimeoutMs': '60000',
+      'apis.kafboy.asyncTimeoutMs': '60000'
     })
     expect(await push(topic, 1, true)).to.equal('yes')
     expect(await push(topic, 20)).to.equal('pending')

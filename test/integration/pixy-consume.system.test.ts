@@ -123,7 +123,7 @@ describe('pixy: consume', function () {
 
   it('pixy H23: a consumer that is switched off', async () => {
     topic = await stage.topic(1)
-    const pixy = await stage.another({ 'dialects.kafka-pixy.consumerDisabled': 'true' })
+    const pixy = await stage.another({ 'apis.kafka-pixy.consumerDisabled': 'true' })
     expect(brief(await poll(pixy))).to.equal('503 {"error":"service is disabled by configuration"}')
   })
 
@@ -185,7 +185,7 @@ describe('pixy: consume', function () {
 
   it('pixy H56: a process with a message that is not acknowledged hands over when its time is over', async () => {
     topic = await stage.topic(1)
-    const settings = { 'consumer.ackTimeoutMs': '4000', 'consumer.handOverMs': '60000', 'consumer.longPollMs': '500' }
+    const settings = { 'consumer.ackTimeoutMs': '4000', 'consumer.revocationMs': '60000', 'consumer.longPollMs': '500' }
     const names = [1, 2].map(number => ({ ...settings, 'consumer.instanceId': `${group}-${number}` }))
     // The newcomer's name comes first, so that the only partition becomes its own.
     const [newcomer, owner] = [await stage.another(names[0]), await stage.another(names[1])]

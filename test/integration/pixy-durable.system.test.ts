@@ -41,7 +41,7 @@ describe("Kafka-Pixy's API with asynchronous messages on disk", function () {
 
   const start = async () => {
     const config = join(folder, 'castellan.yaml')
-    const pixy = 'dialects: { kafka-pixy: { port: 0, durability: disk } }'
+    const pixy = 'apis: { kafka-pixy: { port: 0, durability: disk } }'
     writeFileSync(config, `${pixy}\nhttp: { port: 0 }\nmanagement: { port: 0 }\n`)
     const environment = { CASTELLAN_WAL_DIRECTORY: join(folder, 'wal') }
     const child = children.start(['serve', '--config', config, '--brokers', cluster.bootstrap], environment)

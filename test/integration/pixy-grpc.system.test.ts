@@ -113,7 +113,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
   })
 
   it('pixy G6: headers where messages have none', async () => {
-    const other = await another({ 'dialects.kafka-pixy.messageHeaders': 'false' })
+    const other = await another({ 'apis.kafka-pixy.messageHeaders': 'false' })
     const request = { topic, message: bytes('m'), headers: [{ key: 'Foo', value: bytes('bar') }] }
     expect(await other.refusal(other.ask('Produce', request))).to.match(
       /^3: headers are not supported with this version of Kafka/

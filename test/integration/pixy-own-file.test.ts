@@ -29,7 +29,7 @@ describe("pixy: a process that is configured by Kafka-Pixy's own file", function
     const translated = translateConfig(sources, await kafkaPixyCommand.translate(given), 'kafka-pixy')
     const app = await startApp(translated.config, { log: silentLogger, version: '0.0.0-test' })
     apps.push(app)
-    const port = Number(new URL(app.urls.dialects.get('kafka-pixy')!).port)
+    const port = Number(new URL(app.urls.apis.get('kafka-pixy')!).port)
     return { app, pixy: new PixyClient({ port, prefix: '' }) }
   }
 

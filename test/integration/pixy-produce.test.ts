@@ -108,7 +108,7 @@ describe('pixy: produce', function () {
 
   it('pixy H13: the largest message, uploaded slowly in pieces', async () => {
     const value = Buffer.alloc(999_961, 'Castellan ')
-    const sent = upload(new URL(`${stage.pixy.app.urls.dialects.get('kafka-pixy')}${path('key=foo')}`), value.length)
+    const sent = upload(new URL(`${stage.pixy.app.urls.apis.get('kafka-pixy')}${path('key=foo')}`), value.length)
     for (let at = 0; at < value.length; at += 100_000) {
       await sent.write(value.subarray(at, at + 100_000))
       await new Promise(resolve => setTimeout(resolve, 5))

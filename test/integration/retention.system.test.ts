@@ -68,7 +68,7 @@ describe('records that have waited long in the durable log', function () {
   }
 
   const startGateway = (timestamps: 'accepted' | 'sent'): Promise<Gateway> => {
-    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': folder, 'wal.timestamps': timestamps }
+    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': folder, 'wal.timestamps': timestamps }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
     return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
   }

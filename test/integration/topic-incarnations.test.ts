@@ -49,11 +49,11 @@ describe('writing to topics that come and go', () => {
     }
     await cluster.createTopic(topic, 1)
     for (let at = 0; at < 5; at++) await produce(`old ${at}`)
-    for (let life = 1; life < 3; life++) {
+    for (let incarnation = 1; incarnation < 3; incarnation++) {
       await cluster.deleteTopic(topic)
       await cluster.createTopic(topic, 1)
       produced.length = 0
-      for (let at = 0; at < 7; at++) await produce(`life ${life}, ${at}`)
+      for (let at = 0; at < 7; at++) await produce(`life ${incarnation}, ${at}`)
       expect(produced).to.have.length(7)
       // One who has not met the former lives.
       const reader = await startCastellan(cluster.bootstrap)

@@ -136,7 +136,7 @@ describe('RecordBatchWriter', () => {
     expect(await decodeWithKafkajs(batch)).to.deep.include({ producerEpoch: 0, firstSequence: 12 })
   })
 
-  it('reuses slabs that are given back, each once', () => {
+  it('reuses buffers that are given back, each once', () => {
     const batchBuffers = new BatchBufferPool(1_000_000)
     const writer = new RecordBatchWriter(100_000, batchBuffers)
     writer.append(null, 'x'.repeat(5000), [], now)
@@ -150,7 +150,7 @@ describe('RecordBatchWriter', () => {
     expect(writer.seal(plain).buffer).to.equal(batch.buffer)
   })
 
-  it('keeps no more slabs than it may', () => {
+  it('keeps no more buffers than it may', () => {
     const batchBuffers = new BatchBufferPool(10_000)
     const taken = [batchBuffers.take(4096), batchBuffers.take(4097), batchBuffers.take(1)]
     expect(taken.map(batchBuffer => batchBuffer.length)).to.deep.equal([4096, 8192, 4096])

@@ -32,7 +32,7 @@ describe('a gateway that is killed under load', function () {
   })
 
   it('is found out when it keeps in memory what it acknowledges', async () => {
-    const asked = { ...options(['dialects.arion.durability=memory']), drains: false }
+    const asked = { ...options(['apis.arion.durability=memory']), drains: false }
     const { verdict } = await runKill(asked)
     expect(verdict.violations.some(({ rule }) => rule === 'lost')).to.equal(true)
     const lostModes = new Set(verdict.violations.map(({ what }) => what.split('-')[0]))

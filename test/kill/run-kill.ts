@@ -20,9 +20,9 @@ const LONGEST_AWAY_MS = 300
 
 /** Keys of kafboy are kept together only so. */
 const onDisk = [
-  ...['arion', 'kprf', 'kafboy'].map(api => `dialects.${api}.durability=disk`),
-  'dialects.kafboy.payload=fields',
-  'dialects.kafboy.partitionStrategy=custom'
+  ...['arion', 'kprf', 'kafboy'].map(api => `apis.${api}.durability=disk`),
+  'apis.kafboy.payload=fields',
+  'apis.kafboy.partitionStrategy=custom'
 ]
 
 /** How many clients of each kind. */
@@ -66,7 +66,7 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
   const startedAt = performance.now()
   const topics = [freshTopic('kill'), freshTopic('kill')]
   for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
-  const flags = [...onDisk, 'wal.slabBytes=4194304', 'workers.maxRestartPauseMs=500', ...(options.settings ?? [])]
+  const flags = [...onDisk, 'wal.segmentBytes=4194304', 'workers.maxRestartPauseMs=500', ...(options.settings ?? [])]
   const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags, workers })
   try {
     await gateway.start()

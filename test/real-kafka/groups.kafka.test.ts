@@ -17,7 +17,7 @@ describe('a group whose processes and brokers are killed', () => {
       processEnds: 5,
       brokerKills: 1,
       pauseMs: { from: 3_000, to: 6_000 },
-      settings: { start: 'earliest', sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500, handOverMs: 500 },
+      settings: { start: 'earliest', sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500, revocationMs: 500 },
       say
     })
     say(summary)

@@ -42,7 +42,7 @@ try {
         start: 'earliest',
         sessionTimeoutMs: 2_000,
         heartbeatIntervalMs: 300,
-        handOverMs: 500,
+        revocationMs: 500,
         ackTimeoutMs: 30_000
       },
       say

@@ -56,7 +56,7 @@ describe('a group shared with kafka-clients and kcat', function () {
     const [topic, group] = [freshTopic('mixed'), freshTopic('mixed-group')]
     await runningKafka().createTopic(topic, PARTITIONS)
     const classpath = await kafkaClasspath()
-    const ours = await GroupInstance.start(bootstrap, { start: 'earliest', handOverMs: 1_000 })
+    const ours = await GroupInstance.start(bootstrap, { start: 'earliest', revocationMs: 1_000 })
     instances.push(ours)
     const produced: string[] = []
     const produceRound = async (name: string): Promise<void> => {

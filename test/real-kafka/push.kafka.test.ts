@@ -5,7 +5,7 @@ import { kcatConsume } from './kcat.js'
 import { runningKafka } from './shared-cluster.js'
 
 // kprf gives up after 2 s, which a busy machine needs to create a topic.
-const patient = ['--set', 'dialects.kprf.messageTimeoutMs=30000']
+const patient = ['--set', 'apis.kprf.messageTimeoutMs=30000']
 
 describe('POST /kprf/push to the command, on real Kafka', () => {
   let gateway: GatewayProcess

@@ -200,12 +200,12 @@ async function recordTrouble(): Promise<void> {
     const full = await Recorded.start(kafka.workspace, 'full', saslSslBootstrap, {
       ...asAlice,
       'wal.maxBytes': 16 * 1024 * 1024,
-      'wal.slabBytes': 1024 * 1024
+      'wal.segmentBytes': 1024 * 1024
     })
     const stuck = await Recorded.start(kafka.workspace, 'stuck', bootstrap, { 'consumer.ackTimeoutMs': 3_000 })
     const late = await Recorded.start(kafka.workspace, 'late', bootstrap, {
       'delivery.maxBytes': 1024 * 1024,
-      'dialects.kprf.asyncTimeoutMs': 20_000
+      'apis.kprf.asyncTimeoutMs': 20_000
     })
     const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
       'workers.count': 2,
@@ -329,7 +329,7 @@ async function recordWithoutKafka(): Promise<void> {
     const alone = await Recorded.start(workspace, 'alone', nobody)
     const filled = await Recorded.start(workspace, 'filled', nobody, {
       'wal.maxBytes': 16 * 1024 * 1024,
-      'wal.slabBytes': 1024 * 1024
+      'wal.segmentBytes': 1024 * 1024
     })
     filled.repeat(100, time => filled.post(`/arion/async/orders-${time % 10}/k`, 'x'.repeat(100_000)))
     const scrapes = async (count: number): Promise<void> => {

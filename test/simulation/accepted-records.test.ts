@@ -32,7 +32,7 @@ describe('simulation: records that a gateway has accepted', () => {
     expect(records.outcomes(inKafka()).get('a')).to.deep.equal(THERE)
   })
 
-  it('were in Kafka before the end when a later one of their lane is', () => {
+  it('were in Kafka before the end when a later one of their partition is', () => {
     const records = recordsOf(['a', 'x', 1], ['b', 'y', 2], ['c', 'x', 3])
     records.ended(5)
     const outcomes = records.outcomes(inKafka('c'))

@@ -3,7 +3,7 @@ import type { Outcome } from '../support/history-checker.js'
 /** A record that a gateway has answered, whatever the answer was. */
 export interface AnsweredRecord {
   readonly id: string
-  /** Topic and key: records of one lane keep their order. */
+  /** Topic and key: records of one partition keep their order. */
   readonly producer: string
   /** Simulated milliseconds. */
   readonly sentAt: number
@@ -19,11 +19,11 @@ interface End {
 
 /**
  * Records that a gateway has accepted into its memory, and what may have become of them when its process ended. A
- * record that is lost may have been in memory then when it was sent before the end, and no later record of its lane
+ * record that is lost may have been in memory then when it was sent before the end, and no later record of its partition
  * that the same process took is in Kafka.
  */
 export class AcceptedRecords {
-  /** In the order in which they were sent, within their lane. */
+  /** In the order in which they were sent, within their partition. */
   readonly #producers = new Map<string, AnsweredRecord[]>()
   readonly #ends: End[] = []
 

@@ -68,8 +68,8 @@ export class GatewayDisk {
 
   boundsProblem(): string | undefined {
     const { sizeBytes = 0 } = this.#stores.at(-1)?.stats ?? {}
-    const { maxBytes = 0, slabBytes = 0 } = this.#options ?? {}
-    return sizeBytes > maxBytes + slabBytes ? `the log has ${sizeBytes} of ${maxBytes} bytes` : undefined
+    const { maxBytes = 0, segmentBytes = 0 } = this.#options ?? {}
+    return sizeBytes > maxBytes + segmentBytes ? `the log has ${sizeBytes} of ${maxBytes} bytes` : undefined
   }
 
   /** @param before throws what an operation is to throw @returns mends it */
@@ -84,8 +84,8 @@ export class GatewayDisk {
   }
 
   /**
-   * Flips bits in bytes that hold something: at the end of the newest slab, whose records may not be in Kafka yet, or
-   * anywhere in a slab or a journal.
+   * Flips bits in bytes that hold something: at the end of the newest segment, whose records may not be in Kafka yet, or
+   * anywhere in a segment or a journal.
    *
    * @returns the name of the file
    */

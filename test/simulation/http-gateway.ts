@@ -22,7 +22,7 @@ const HELD = [
   'castellan_delivery_buffered_records',
   'castellan_delivery_buffered_bytes',
   'castellan_delivery_stuck_bytes',
-  'castellan_router_parked_requests'
+  'castellan_router_waiting_requests'
 ]
 
 export interface HttpGatewayOptions {

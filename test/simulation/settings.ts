@@ -21,7 +21,7 @@ export const someSettings = (random: SeededRandom) =>
       isolationLevel: random.pick(['readUncommitted', 'readCommitted'] as const),
       produceRequestMaxBytes: random.pick([1_500, 8 * MIB]),
       produceBrokerTimeoutMs: random.pick([200, 1_500]),
-      produceParkMs: random.pick([300, 5_000]),
+      produceWaitMs: random.pick([300, 5_000]),
       metadataMaxAgeMs: random.pick([400, 10_000])
     },
     delivery: {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { stringify } from 'yaml'
-import { dialects } from '../../src/apis/apis.js'
+import { apis } from '../../src/apis/apis.js'
 import { CastellanError } from '../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { type Operation, openAccess } from '../../src/http/access/access.js'
@@ -15,7 +15,7 @@ import { hashPassword } from '../../src/http/access/passwords.js'
 import { refusalHeaders, refusalStatus } from '../../src/http/access/refusals.js'
 import { type ApiMount, Http } from '../../src/http/server/http.js'
 import { enabledApis, mountApis } from '../../src/server/app/apis.js'
-import { type Doors, openDoors } from '../../src/server/app/listener-security.js'
+import { type ListenerSecurity, openListenerSecurity } from '../../src/server/app/listener-security.js'
 import { type Config, loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { contextFor } from './api-context.js'
@@ -79,33 +79,33 @@ export function configOf(folder: TestFolder, settings: object): Config {
 
 export interface Guarded {
   readonly http: Http
-  readonly doors: Doors
+  readonly security: ListenerSecurity
   readonly gateway: FakeGateway
   readonly lines: LogLine[]
   metricsText(): Promise<string>
   stop(): Promise<void>
 }
 
-/** All listeners on free ports, behind doors made of the settings: kprf over a fake gateway, and {@link probeDialect}. */
+/** All listeners on free ports, behind doors made of the settings: kprf over a fake gateway, and {@link probeApi}. */
 export async function startGuarded(config: Config, gateway = new FakeGateway()): Promise<Guarded> {
   const metrics = createPrometheusMetrics()
   const lines: LogLine[] = []
   const log = recordingLogger(lines)
-  const doors = await openDoors(config, metrics, log)
-  const access = doors.door ?? openAccess
+  const security = await openListenerSecurity(config, metrics, log)
+  const access = security.requestAccess ?? openAccess
   const steps = { add: () => {} }
   const context = contextFor(gateway, {}, { access, log, metrics })
   const http = await Http.start({
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
-    dialects: [
-      ...mountApis(enabledApis(dialects, config), config, { ...context, shutdown: steps, drainSteps: steps }),
+    apis: [
+      ...mountApis(enabledApis(apis, config), config, { ...context, shutdown: steps, drainSteps: steps }),
       probeApi(access)
     ],
     metrics,
-    door: doors.door,
-    certificates: doors.certificates,
-    managementCertificates: doors.managementCertificates,
+    requestAccess: security.requestAccess,
+    certificates: security.certificates,
+    managementCertificates: security.managementCertificates,
     status: {
       version: '1.2.3',
       brokerMode: 'embedded',
@@ -119,12 +119,12 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
   })
   const stop = async (): Promise<void> => {
     await http.close()
-    doors.close()
+    security.close()
   }
-  return { http, doors, gateway, lines, metricsText: () => metrics.registry.metrics(), stop }
+  return { http, security, gateway, lines, metricsText: () => metrics.registry.metrics(), stop }
 }
 
-/** Stands for the dialects that are to come: `/probe/OPERATION/TOPIC/GROUP` answers 200 where the rules allow it. */
+/** Stands for the APIs that are to come: `/probe/OPERATION/TOPIC/GROUP` answers 200 where the rules allow it. */
 function probeApi(access: typeof openAccess): ApiMount {
   const plugin = async (app: FastifyInstance): Promise<void> => {
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))

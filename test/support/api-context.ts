@@ -8,7 +8,7 @@ import { SilenceLimit } from '../../src/http/exchange/silence.js'
 import { createClientCounts } from '../../src/http/server/server.js'
 import { httpSettings } from '../../src/http/server/settings.js'
 
-/** What a dialect is given in a process that serves one cluster to everybody, and never stops. */
+/** What an API is given in a process that serves one cluster to everybody, and never stops. */
 export const contextFor = <Settings>(
   gateway: Gateway,
   settings: Settings,

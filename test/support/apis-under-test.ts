@@ -1,9 +1,9 @@
-import { dialects } from '../../src/apis/apis.js'
+import { apis } from '../../src/apis/apis.js'
 import type { Operation } from '../../src/http/access/access.js'
 import type { Answer, Call, TestFolder } from './access.js'
 
 /**
- * What the tests of the whole process have to know of a dialect: `test/apis/NAME/under-test.ts` exports it as
+ * What the tests of the whole process have to know of an API: `test/apis/NAME/under-test.ts` exports it as
  * `underTest`. Names of settings are those of its section.
  */
 export interface ApiUnderTest {
@@ -30,5 +30,5 @@ const load = async (name: string): Promise<[string, ApiUnderTest]> => {
 
 /** By name. */
 export const apisUnderTest: ReadonlyMap<string, ApiUnderTest> = new Map(
-  await Promise.all(dialects.map(({ name }) => load(name)))
+  await Promise.all(apis.map(({ name }) => load(name)))
 )

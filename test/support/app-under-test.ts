@@ -5,7 +5,7 @@ import { logWorker } from './built.js'
 import { walDirectoryOf } from './wal-directory.js'
 
 // kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
-const patient = { 'dialects.kprf.messageTimeoutMs': '30000' }
+const patient = { 'apis.kprf.messageTimeoutMs': '30000' }
 
 /** The whole gateway in this process, on free ports. `settings`: dotted path of a setting => its value as text. */
 export function startTestApp(

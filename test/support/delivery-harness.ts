@@ -41,9 +41,9 @@ export class DeliveryHarness {
     })
   }
 
-  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000, roomWaitMs = 0): Sent {
+  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000, capacityWaitMs = 0): Sent {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
-    const pendingProduce = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, roomWaitMs })
+    const pendingProduce = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, capacityWaitMs })
     const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
     pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent

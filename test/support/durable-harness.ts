@@ -76,7 +76,7 @@ export class DurableHarness {
     const isAlive = { now: true }
     this.#isAlive = isAlive
     this.queue = new DurableQueue({
-      settings: { ...walSettings.parse({}), slabBytes: 64 * 1024, ...wal },
+      settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },
       log,
       metrics,
       now: () => Date.now() - this.setBackMs,

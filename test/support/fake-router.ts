@@ -27,7 +27,7 @@ export type Script =
   | { readonly type: 'notSent'; readonly reason: NotSentReason }
   /** Not answered until `release`: on its way to a broker. */
   | { readonly type: 'hold' }
-  /** The same, and not one byte has left: the lane may take it back. */
+  /** The same, and not one byte has left: the partition may take it back. */
   | { readonly type: 'park' }
   /** As if the leader had forgotten everything about producers, then by its rule. */
   | { readonly type: 'forgetThenAppend' }
@@ -272,8 +272,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   stop(): void {}
 
   /** The next look-up of the topic is answered by a broker that knows so many of its partitions, or another life of it. */
-  answerOnce(topic: string, partitions: number, life = { topicId: this.topicIds.get(topic) }): void {
-    this.#laggingAnswers.set(topic, { partitions, ...life })
+  answerOnce(topic: string, partitions: number, incarnation = { topicId: this.topicIds.get(topic) }): void {
+    this.#laggingAnswers.set(topic, { partitions, ...incarnation })
   }
 
   /** The cluster was wiped: what is held gets no answer but that nobody knows. */
@@ -303,7 +303,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   }
 
   #produce(batch: SealedBatch): void {
-    // The lane may use the bytes again once it has its answer.
+    // The partition may use the bytes again once it has its answer.
     const bytes = Buffer.from(batch.bytes)
     this.#later(() => {
       const answer = this.#answerTo(batch, bytes)

@@ -2,7 +2,7 @@ import type { FollowTopics, UnfollowTopics } from '../../src/router/messages/ope
 import { LeaderTable } from '../../src/router/routing/leader-table.js'
 import { RefreshSchedule } from '../../src/router/routing/refresh-schedule.js'
 import { defaultRouterSettings, type RouterSettings } from '../../src/router/routing/settings.js'
-import { FollowedTopics } from '../../src/router/routing/subscribed-topics.js'
+import { SubscribedTopics } from '../../src/router/routing/subscribed-topics.js'
 import { TokenBucket } from '../../src/router/routing/token-bucket.js'
 
 /** What a broker says of one topic. */
@@ -33,7 +33,7 @@ export class FakeTopics {
   readonly #brokers: FakeLookUps
   readonly #leaders: LeaderTable
   readonly #schedule: RefreshSchedule
-  readonly #followed: FollowedTopics
+  readonly #followed: SubscribedTopics
   #timer: NodeJS.Timeout | undefined
 
   constructor(settings: FakeTopicSettings, brokers: FakeLookUps) {
@@ -48,7 +48,7 @@ export class FakeTopics {
       isMissing: topic => leaders.isMissing(topic),
       creations: new TokenBucket(this.#settings.unknownTopicLookUpsPerSecond, performance.now())
     })
-    this.#followed = new FollowedTopics({ leaders, schedule: this.#schedule, mayCreate: this.#mayCreate })
+    this.#followed = new SubscribedTopics({ leaders, schedule: this.#schedule, mayCreate: this.#mayCreate })
   }
 
   get #mayCreate(): boolean {

@@ -22,7 +22,7 @@ export class GroupInstance {
     consumer: ConsumerSettingsOverrides = {},
     clientId = 'castellan'
   ): Promise<GroupInstance> {
-    const quick = { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 100, commitIntervalMs: 50, handOverMs: 500 }
+    const quick = { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 100, commitIntervalMs: 50, revocationMs: 500 }
     const settings = { ...quick, ...consumer }
     return new GroupInstance(await openCastellan({ brokers: bootstrap, connection: { clientId }, consumer: settings }))
   }

@@ -6,14 +6,14 @@ import { BatchLimit } from '../../src/producer/memory/batch-limit.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
 import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
-import type { DeliveryCounters, Keeper, WrittenBatches } from '../../src/producer/memory/partition-producer-deps.js'
+import type { BatchOwner, DeliveryCounters, WrittenBatches } from '../../src/producer/memory/partition-producer-deps.js'
 import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
 import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import { record } from './delivery-harness.js'
 
 /** A keeper that does as it is told. */
-export class FakeKeeper implements Keeper {
+export class FakeBatchOwner implements BatchOwner {
   readonly deadLetters: { readonly index: number; readonly code: string }[] = []
   readonly suspended: (producer: unknown, failure: RecordFailure) => void
   readonly suspensions: string[] = []
@@ -35,7 +35,7 @@ export class FakeKeeper implements Keeper {
   }
 }
 
-/** One lane under a fake clock, and everything around it in sight. The middle of each random pause. Call `restore` afterwards. */
+/** One partition under a fake clock, and everything around it in sight. The middle of each random pause. Call `restore` afterwards. */
 export class PartitionProducerStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
@@ -44,12 +44,12 @@ export class PartitionProducerStage {
   readonly waitedInPartition: number[] = []
   readonly usedUp: bigint[] = []
   batchesClosed = 0
-  /** What the lane has asked for and not got yet. */
+  /** What the partition has asked for and not got yet. */
   isReady = false
   isEmptied = false
   numbering: Numbering | undefined = newNumbering(7n, 0)
 
-  constructor(settings: Partial<DeliverySettings> = {}, keeper?: Keeper, written?: WrittenBatches) {
+  constructor(settings: Partial<DeliverySettings> = {}, owner?: BatchOwner, written?: WrittenBatches) {
     const all = { ...defaultDeliverySettings, ...settings }
     this.producer = new PartitionProducer(
       'orders',
@@ -71,8 +71,8 @@ export class PartitionProducerStage {
           emptied: () => (this.isEmptied = true)
         },
         numbers: { numbering: () => this.numbering, usedUp: id => this.usedUp.push(id) },
-        waitedInPartition: keeper === undefined ? waitedMs => this.waitedInPartition.push(waitedMs) : undefined,
-        keeper,
+        waitedInPartition: owner === undefined ? waitedMs => this.waitedInPartition.push(waitedMs) : undefined,
+        owner,
         written
       },
       new BatchLimit(all.batchMaxBytes, () => performance.now()),
@@ -89,7 +89,7 @@ export class PartitionProducerStage {
     return pendingProduce
   }
 
-  /** What the lane gives when it is asked because it said that it is ready. */
+  /** What the partition gives when it is asked because it said that it is ready. */
   take(): SealedBatch | undefined {
     if (!this.isReady) return undefined
     this.isReady = false
@@ -99,7 +99,7 @@ export class PartitionProducerStage {
   /** The same where there has to be something. */
   requireBatch(): SealedBatch {
     const batch = this.take()
-    if (batch === undefined) throw new Error('the lane had nothing to send')
+    if (batch === undefined) throw new Error('the partition had nothing to send')
     return batch
   }
 

@@ -1,10 +1,10 @@
 /** Cases that mostly wait: more at a time would only make each slower. */
-const LANES = 4
+const PARTITIONS = 4
 
 /**
  * Runs cases that do not know of each other, several at a time, and fails with the names of those that fail.
  *
- * @param run gets the number of its lane as well: no two cases with the same one run at the same time
+ * @param run gets the number of its partition as well: no two cases with the same one run at the same time
  */
 export async function sideBySide<Case>(
   cases: Iterable<Case>,
@@ -18,6 +18,6 @@ export async function sideBySide<Case>(
       await run(next.value, producer).catch(error => failures.push(`${nameOf(next.value)}: ${(error as Error).stack}`))
     }
   }
-  await Promise.all(Array.from({ length: LANES }, (_, producer) => runProducer(producer)))
+  await Promise.all(Array.from({ length: PARTITIONS }, (_, producer) => runProducer(producer)))
   if (failures.length > 0) throw new Error(`${failures.length} failed\n${failures.join('\n\n')}`)
 }

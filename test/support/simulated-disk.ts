@@ -21,14 +21,14 @@ const rooms = new WeakMap<Buffer, Buffer>()
 /** The same bytes and zeros behind them. A file that is appended to many times is copied a few times only. */
 function extended(bytes: Buffer, length: number): Buffer {
   if (bytes.length >= length) return bytes
-  let room = rooms.get(bytes)
+  let capacity = rooms.get(bytes)
   rooms.delete(bytes)
-  if (room === undefined || room.length < length) {
-    room = Buffer.alloc(Math.max(length, 2 * bytes.length))
-    bytes.copy(room)
+  if (capacity === undefined || capacity.length < length) {
+    capacity = Buffer.alloc(Math.max(length, 2 * bytes.length))
+    bytes.copy(capacity)
   }
-  const longer = room.subarray(0, length)
-  rooms.set(longer, room)
+  const longer = capacity.subarray(0, length)
+  rooms.set(longer, capacity)
   return longer
 }
 
@@ -227,12 +227,13 @@ class SimulatedFile implements LogFile {
 
   write(bytes: Uint8Array, position: number): void {
     this.#check()
-    const room = this.#disk.capacityBytes - this.#disk.usedBytes
+    const capacity = this.#disk.capacityBytes - this.#disk.usedBytes
     const grows = Math.max(0, position + bytes.length - this.#inode.now.length)
     if (this.#disk.operationsLeft <= 0) throw errno('EIO', 'the process is dead')
     // A full disk takes the first part, as a real one does.
-    if (grows > room) this.#put(Buffer.from(bytes.subarray(0, Math.max(0, bytes.length - (grows - room)))), position)
-    if (grows > room) throw enospc()
+    if (grows > capacity)
+      this.#put(Buffer.from(bytes.subarray(0, Math.max(0, bytes.length - (grows - capacity)))), position)
+    if (grows > capacity) throw enospc()
     this.#disk.meet('write', this.#name)
     this.#put(Buffer.from(bytes), position)
   }

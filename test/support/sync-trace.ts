@@ -1,5 +1,5 @@
 /**
- * Reads what `strace -f -y` wrote about writes to slabs, their syncs, and answers, and says which answers left before a
+ * Reads what `strace -f -y` wrote about writes to segments, their syncs, and answers, and says which answers left before a
  * sync had covered what they acknowledge.
  */
 
@@ -7,7 +7,7 @@ export interface SyncTrace {
   readonly answered: number
   /** Ids that were acknowledged although no successful sync had covered them. */
   readonly tooEarly: readonly string[]
-  /** Slabs whose sync failed and that were synced again. */
+  /** Segments whose sync failed and that were synced again. */
   readonly syncedAgain: readonly string[]
   readonly failedSyncs: number
   /** Ids that were acknowledged after the first sync that failed. */
@@ -15,11 +15,11 @@ export interface SyncTrace {
 }
 
 export interface SyncTraceRules {
-  /** Every id in bytes that are written to a slab. */
+  /** Every id in bytes that are written to a segment. */
   readonly id: RegExp
-  /** Ids that a write to something else than a slab acknowledges, in the order of `text`. */
+  /** Ids that a write to something else than a segment acknowledges, in the order of `text`. */
   readonly acknowledged: (text: string, descriptor: string) => readonly string[]
-  /** Told of what was read from something else than a slab. */
+  /** Told of what was read from something else than a segment. */
   readonly received?: (text: string, descriptor: string) => void
 }
 
@@ -46,7 +46,7 @@ export function readSyncTrace(lines: Iterable<string>, rules: SyncTraceRules): S
 class Reading {
   readonly #rules: SyncTraceRules
   readonly #calls = new Map<string, Call>()
-  /** By slab: ids that are written and not covered by a sync. */
+  /** By segment: ids that are written and not covered by a sync. */
   readonly #written = new Map<string, string[]>()
   readonly #durable = new Set<string>()
   readonly #failed = new Set<string>()

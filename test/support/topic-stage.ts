@@ -1,7 +1,7 @@
 import { type RecordFailure, silentLogger } from '../../src/core/model.js'
 import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
 import { Budget } from '../../src/producer/memory/budget.js'
-import { RoomQueues } from '../../src/producer/memory/capacity-queues.js'
+import { CapacityQueues } from '../../src/producer/memory/capacity-queues.js'
 import { newNumbering } from '../../src/producer/memory/numbering.js'
 import type { DeliveryCounters } from '../../src/producer/memory/partition-producer-deps.js'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
@@ -20,7 +20,7 @@ export class TopicStage {
   readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
   readonly budget: Budget
   readonly unknown: UnknownTopics<Topic>
-  readonly rooms: RoomQueues
+  readonly rooms: CapacityQueues
   readonly asked: string[] = []
   readonly settings: DeliverySettings
 
@@ -30,7 +30,7 @@ export class TopicStage {
     this.unknown = new UnknownTopics(this.settings, this.settings.maxBytes, topic =>
       this.asked.push(`forgotten ${topic.name}`)
     )
-    this.rooms = new RoomQueues(this.settings.maxBytes, () => undefined)
+    this.rooms = new CapacityQueues(this.settings.maxBytes, () => undefined)
   }
 
   get deps(): MemoryDeps {
@@ -60,9 +60,9 @@ export class TopicStage {
     })
   }
 
-  /** A request of one record, `deadlineMs` and `roomWaitMs` from now. */
-  pendingProduce(records = 1, deadlineMs = 60_000, roomWaitMs = 0): MemoryPendingProduce {
-    return new MemoryPendingProduce(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + roomWaitMs)
+  /** A request of one record, `deadlineMs` and `capacityWaitMs` from now. */
+  pendingProduce(records = 1, deadlineMs = 60_000, capacityWaitMs = 0): MemoryPendingProduce {
+    return new MemoryPendingProduce(records, this.nowMs + deadlineMs, this.nowMs, this.nowMs + capacityWaitMs)
   }
 
   /** The code with which a record was refused, or `undefined`. */

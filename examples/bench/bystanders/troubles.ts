@@ -165,7 +165,7 @@ const decompressionBomb: Trouble = {
 }
 
 const fullPartition: Trouble = {
-  name: 'full lane',
+  name: 'full partition',
   onKafka: false,
   start: async scene => {
     const topic = 'full'

@@ -3,9 +3,9 @@ import { runInNewContext } from 'node:vm'
 import { answerParent } from './child.js'
 import { type AskRouter, startInProcess } from './in-process.js'
 
-export type NamesDoor = 'writes' | 'reads' | 'groups'
+export type NamesAccess = 'writes' | 'reads' | 'groups'
 export interface NamesRun {
-  readonly door: NamesDoor
+  readonly requestAccess: NamesAccess
   readonly bootstrap: string
   /** Topics that exist: one that is written to, one with a single record that is read. */
   readonly written: string
@@ -31,7 +31,7 @@ const SETTLE_MS = 12_000
 
 type Client = Awaited<ReturnType<typeof startInProcess>>
 
-async function run({ door, bootstrap, written, read, names }: NamesRun): Promise<NamesReport> {
+async function run({ requestAccess, bootstrap, written, read, names }: NamesRun): Promise<NamesReport> {
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
   const client = await startInProcess({ brokers: bootstrap })
@@ -49,7 +49,7 @@ async function run({ door, bootstrap, written, read, names }: NamesRun): Promise
     while (invented < names) {
       const first = invented
       invented += NAMES_PER_REQUEST
-      await ask[door](
+      await ask[requestAccess](
         client,
         Array.from({ length: NAMES_PER_REQUEST }, (_, at) => `invented-${first + at}`)
       )
@@ -68,7 +68,7 @@ async function run({ door, bootstrap, written, read, names }: NamesRun): Promise
   }
 }
 
-const ask: Readonly<Record<NamesDoor, (client: Client, names: readonly string[]) => Promise<unknown>>> = {
+const ask: Readonly<Record<NamesAccess, (client: Client, names: readonly string[]) => Promise<unknown>>> = {
   writes: ({ router, askRouter }, names) => {
     const records = names.map(topic => ({ topic, key: null, value: 'x' }))
     return askRouter(router.ref, { type: 'produce', records, timeoutMs: WAIT_MS })

@@ -14,7 +14,7 @@ import type { ConnectionTimes } from './connection-times.js'
 import type { Producer } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type Destination, type Mode, type Target, targetOf } from './target.js'
-import type { WebsocketDoor } from './websocket-upgrade.js'
+import type { WebsocketUpgrade } from './websocket-upgrade.js'
 
 /** Memory kept for putting bodies together again while none are. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -24,7 +24,7 @@ export interface EndpointParts {
   readonly answers: ArionAnswers
   readonly connections: ConnectionTimes
   readonly producer: Producer
-  readonly websockets: WebsocketDoor
+  readonly websockets: WebsocketUpgrade
   /** The body of `GET /stats`. */
   readonly stats: () => Promise<string>
   readonly log: Logger

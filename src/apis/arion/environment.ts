@@ -21,7 +21,7 @@ const flag = (text: string): boolean => text.toLowerCase() === 'true'
 const list = (text: string): string[] => text.split(',').map(part => part.trim())
 const asItIs = (text: string): string => text
 
-const ARION = ['dialects', 'arion'] as const
+const ARION = ['apis', 'arion'] as const
 
 const VARIABLES: readonly Variable[] = [
   { name: 'ARION_PORT', path: [...ARION, 'port'], byDefault: '80', read: whole },
@@ -29,7 +29,7 @@ const VARIABLES: readonly Variable[] = [
   { name: 'ARION_SYNC_TIMEOUT', path: [...ARION, 'syncTimeoutMs'], read: seconds },
   { name: 'ARION_MAX_MESSAGE_SIZE', path: [...ARION, 'maxMessageBytes'], byDefault: '1000000', read: whole },
   { name: 'ARION_QUEUE_PATH', path: ['wal', 'directory'], byDefault: '/var/arion', read: asItIs },
-  { name: 'ARION_SLAB_SIZE', path: ['wal', 'slabBytes'], byDefault: '67108864', read: whole },
+  { name: 'ARION_SLAB_SIZE', path: ['wal', 'segmentBytes'], byDefault: '67108864', read: whole },
   { name: 'ARION_FSYNC_PUT', path: ['wal', 'fsyncPuts'], byDefault: 'true', read: flag },
   { name: 'ARION_FSYNC_TAKE', path: ['wal', 'fsyncTakes'], byDefault: 'true', read: flag },
   { name: 'ARION_FSYNC_THRESHOLD', path: ['wal', 'fsyncThreshold'], read: wholeOrBlank },

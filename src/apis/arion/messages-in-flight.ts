@@ -30,7 +30,7 @@ export class MessagesInFlight {
   }
 
   /** Messages that may be added; 0 also while too many bytes are in flight. */
-  get room(): number {
+  get capacity(): number {
     return this.#bytes < this.#limits.bytes ? this.#limits.messages - this.#messages : 0
   }
 

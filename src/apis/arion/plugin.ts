@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { ArionAnswers } from './arion-answers.js'
@@ -13,7 +13,7 @@ import { MessageIds } from './message-ids.js'
 import { Producer, produceOptions } from './producer.js'
 import { diskStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './queue-counts.js'
 import type { ArionSettings } from './settings.js'
-import { WebsocketDoor, type WebsocketServerClass } from './websocket-upgrade.js'
+import { type WebsocketServerClass, WebsocketUpgrade } from './websocket-upgrade.js'
 
 const ID_BYTES = 8
 
@@ -71,7 +71,7 @@ function createEndpoint(
     stats,
     connections: new ConnectionTimes(metrics, clock),
     producer: new Producer(settings, {
-      roomWaitMs: roomWaitMsOf(context),
+      capacityWaitMs: capacityWaitMsOf(context),
       gateway,
       answers,
       metrics,
@@ -81,7 +81,7 @@ function createEndpoint(
       clock,
       now
     }),
-    websockets: new WebsocketDoor(Server, answers, { gateway, settings, options, metrics, counts, clock, now })
+    websockets: new WebsocketUpgrade(Server, answers, { gateway, settings, options, metrics, counts, clock, now })
   })
 }
 

@@ -34,7 +34,7 @@ const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
 
 export interface ProducerParts {
   /** How long messages in memory wait for room. */
-  readonly roomWaitMs: number
+  readonly capacityWaitMs: number
   readonly gateway: Gateway
   readonly answers: ArionAnswers
   readonly metrics: ArionMetrics
@@ -55,9 +55,9 @@ export class Producer {
 
   constructor(settings: ArionSettings, parts: ProducerParts) {
     this.#limitBytes = settings.maxMessageBytes
-    const { roomWaitMs } = parts
-    this.#sync = { ...produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY), roomWaitMs }
-    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), roomWaitMs, answeredBy: API }
+    const { capacityWaitMs } = parts
+    this.#sync = { ...produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY), capacityWaitMs }
+    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: API }
     this.#parts = parts
   }
 

@@ -150,7 +150,7 @@ export class WebsocketSession implements UpgradeOwner {
   /** Gives delivery as many messages as may be in flight. */
   #handOn(): void {
     if (this.#isLeaving) return
-    while (this.#waiting.length > 0 && this.#mayHandOn) this.#produce(this.#waiting.splice(0, this.#inFlight.room))
+    while (this.#waiting.length > 0 && this.#mayHandOn) this.#produce(this.#waiting.splice(0, this.#inFlight.capacity))
     if (this.#isEnded) return
     this.#holdWhatIsKept()
     if (this.#waiting.length > 0 || !this.#mayHandOn) this.#pauseReading()
@@ -161,7 +161,7 @@ export class WebsocketSession implements UpgradeOwner {
     return (
       !this.#isEnded &&
       this.#pause === undefined &&
-      this.#inFlight.room > 0 &&
+      this.#inFlight.capacity > 0 &&
       this.#websocket!.bufferedAmount < MAX_UNREAD_BYTES
     )
   }

@@ -12,11 +12,11 @@ const VERSION = '13'
 /** Sixteen bytes in base64. */
 const KEY = /^[+/\dA-Za-z]{22}==$/
 
-/** What the package `ws` is used for; it is loaded with the dialect. */
+/** What the package `ws` is used for; it is loaded with the API. */
 export type WebsocketServerClass = typeof WebSocketServer
 
 /** Turns requests into websockets. Topic and key have been found good before. */
-export class WebsocketDoor {
+export class WebsocketUpgrade {
   readonly #server: WebSocketServer
   readonly #answers: ArionAnswers
   readonly #session: Omit<SessionParts, 'destination' | 'caller'>

@@ -12,7 +12,7 @@ export const kafboyCommand: ApiCommand = {
   notes:
     'The file is one that erl takes with -config: [{kafboy, […]}, {ekaf, […]}]. with the defaults of both. It listens on\n' +
     '127.0.0.1 only, unless clients can authenticate or --allow-anonymous is given. Callbacks are modules of JavaScript:\n' +
-    '--set dialects.kafboy.callbackEditJson=hooks.js. What has no effect is said at the start.',
+    '--set apis.kafboy.callbackEditJson=hooks.js. What has no effect is said at the start.',
   examples: [
     'castellan kafboy --config sys.config --allow-anonymous',
     'castellan kafboy --port 8001 --brokers kafka-1:9092,kafka-2:9092',

@@ -91,7 +91,7 @@ export async function logLoadBalancer(balancer: LoadBalancer, log: Logger, timeo
   const what = 'the load balancer of kafboy'
   if (answer.type === 'failed') log.warn({ reason: answer.reason }, `${what} was asked in vain`)
   else if (answer.isExpected) log.info({ node: answer.node }, `${what} has named a node; nothing is forwarded to it`)
-  else log.warn({ node: answer.node }, `${what} has named a node that is not in dialects.kafboy.loadBalancerNodes`)
+  else log.warn({ node: answer.node }, `${what} has named a node that is not in apis.kafboy.loadBalancerNodes`)
 }
 
 async function addressOf(host: string, resolve: Resolve): Promise<string> {

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { MonotonicClock } from '../../core/model.js'
-import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -67,11 +67,11 @@ export async function kafboyPlugin(
       } else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
     }
     const atOnce = byHand(receive)
-    const whenRoom = byHand(receive, context.admission)
-    const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
+    const whenAdmitted = byHand(receive, context.admission)
+    const whenAsyncAdmitted = byHand(receive, admissionOf(context, settings.durability))
     app.addHook('preParsing', function (request, reply, payload, done) {
       const route = request.method === 'POST' ? routeOf(request.raw) : undefined
-      const entry = route?.type !== 'produce' ? atOnce : route.mode === 'sync' ? whenRoom : whenAsyncRoom
+      const entry = route?.type !== 'produce' ? atOnce : route.mode === 'sync' ? whenAdmitted : whenAsyncAdmitted
       entry.call(this, request, reply, payload, done)
     })
     app.all('/*', answeredBefore)
@@ -82,7 +82,7 @@ export async function kafboyPlugin(
 
 async function createParts(context: ApiContext<KafboySettings>, clock: MonotonicClock, options: KafboyOptions) {
   const { gateway, settings, metrics, log, now } = context
-  const roomWaitMs = roomWaitMsOf(context)
+  const capacityWaitMs = capacityWaitMsOf(context)
   const answers = new Answers(now)
   let ekaf: Ekaf
   const counted = new KafboyMetrics(
@@ -98,7 +98,7 @@ async function createParts(context: ApiContext<KafboySettings>, clock: Monotonic
     info: topic => ekaf.info(topic)
   })
   const onSettled = counted.settled.bind(counted)
-  ekaf = new Ekaf({ roomWaitMs, gateway, settings, hooks, clock, random: Math.random, onSettled })
+  ekaf = new Ekaf({ capacityWaitMs, gateway, settings, hooks, clock, random: Math.random, onSettled })
   const replies = new Replies(answers, counted, clock)
   const producing: Producing = new Producing(settings, {
     ekaf,
@@ -133,7 +133,7 @@ function explainWithoutEffect({ settings, log }: ApiContext<KafboySettings>): vo
   const names = ['perPartitionWorkers', 'perPartitionWorkersMax', 'retries'] as const
   for (const name of names) {
     if (settings[name] === undefined) continue
-    log.info({ setting: `dialects.kafboy.${name}` }, `dialects.kafboy.${name} is accepted and has no effect`)
+    log.info({ setting: `apis.kafboy.${name}` }, `apis.kafboy.${name} is accepted and has no effect`)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { CastellanError } from '../../core/errors.js'
 import { sizeOfRecord } from '../../core/model.js'
-import type { AckResult, NoMessage, OfferedMessage } from '../../gateway/gateway.js'
+import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
 import { browserRefusalOf } from '../../http/exchange/browser-refusal.js'
 import { clientOf } from '../../http/exchange/client-of.js'
 import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
@@ -119,7 +119,7 @@ export class ConsumeEndpoint {
 
   #answer(
     { exchange }: PixyRequest,
-    messages: readonly OfferedMessage[],
+    messages: readonly AcquiredMessage[],
     options: MessageOptions,
     isList: boolean
   ): void {
@@ -163,8 +163,8 @@ export class ConsumeEndpoint {
 const notRead = (groupId: string, topic: string, partition: number): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}`
 
-const bytesIn = (messages: readonly OfferedMessage[]): number =>
+const bytesIn = (messages: readonly AcquiredMessage[]): number =>
   messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
 
-const listJson = (messages: readonly OfferedMessage[], options: MessageOptions): string =>
+const listJson = (messages: readonly AcquiredMessage[], options: MessageOptions): string =>
   `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`

@@ -28,7 +28,7 @@ export interface EndpointParts {
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
   /** How long messages in memory wait for room. */
-  readonly roomWaitMs: number
+  readonly capacityWaitMs: number
 }
 
 /** The original gives a profile of its heap in the format of Go's tool pprof. */
@@ -137,7 +137,7 @@ export class Endpoint {
     } else serve({ exchange, gateway, topic, query: parseQuery(query) })
   }
 
-  /** Paths of the dialect's own port have no prefix. */
+  /** Paths of the API's own port have no prefix. */
   #locationOf({ request }: Exchange, path: string, query: string): string {
     const isOwnPort = (request as { originalUrl?: string }).originalUrl !== undefined
     return `${isOwnPort ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`

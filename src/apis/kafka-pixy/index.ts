@@ -19,7 +19,7 @@ export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
   tryIt: url => [`curl -i '${url}/topics/orders/messages?key=k1&sync' -H 'content-type: text/plain' -d hello`],
   listeners: unixSocketOf,
   hosts: ({ grpcPort, grpcHost: host, grpcTls }) =>
-    grpcPort === undefined ? [] : [{ setting: 'dialects.kafka-pixy.grpcHost', host, tls: grpcTls === 'inherit' }],
+    grpcPort === undefined ? [] : [{ setting: 'apis.kafka-pixy.grpcHost', host, tls: grpcTls === 'inherit' }],
   operations: () => kafkaPixyOperations,
   plugin: async context => {
     // The packages of gRPC are only loaded where the service is configured.
@@ -30,6 +30,6 @@ export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
 
 function unixSocketOf({ unixSocket, unixSocketMode: mode }: KafkaPixySettings): OwnListener[] {
   if (unixSocket === undefined) return []
-  const address = { unixSocket, mode, setting: 'dialects.kafka-pixy.unixSocket' }
+  const address = { unixSocket, mode, setting: 'apis.kafka-pixy.unixSocket' }
   return [{ label: 'kafka-pixy unix socket', prefix: PREFIX, address, tls: false }]
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
-import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { nameRoutes } from '../../http/api/route-names.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -20,7 +20,7 @@ export const kafkaPixyPlugin =
     const answers = new PixyAnswers(new Answers(now))
     const maxBodyBytes = app.initialConfig.bodyLimit ?? settings.maxBodyBytes
     const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, {
-      roomWaitMs: roomWaitMsOf(context),
+      capacityWaitMs: capacityWaitMsOf(context),
       access,
       answers,
       gateways,
@@ -35,11 +35,11 @@ export const kafkaPixyPlugin =
     ])
     const receive = endpoint.receive.bind(endpoint)
     const atOnce = byHand(receive)
-    const whenRoom = byHand(receive, context.admission)
-    const whenAsyncRoom = byHand(receive, admissionOf(context, settings.durability))
+    const whenAdmitted = byHand(receive, context.admission)
+    const whenAsyncAdmitted = byHand(receive, admissionOf(context, settings.durability))
     nameRoutes(app, request => nameOf(targetOf(sentParts(request, app.prefix).path)))
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const entry = !isProduce(request.raw) ? atOnce : mayBeSync(request.raw) ? whenRoom : whenAsyncRoom
+      const entry = !isProduce(request.raw) ? atOnce : mayBeSync(request.raw) ? whenAdmitted : whenAsyncAdmitted
       entry.call(this, request, reply, payload, done)
     })
     app.all('/*', answeredBefore)

@@ -1,10 +1,10 @@
 import type {
+  AcquiredMessage,
   ConsumedMessage,
   ConsumedMessages,
   Gateway,
   MessageLimits,
-  NoMessage,
-  OfferedMessage
+  NoMessage
 } from '../../gateway/gateway.js'
 import type { Asked } from './pixy-answers.js'
 
@@ -19,7 +19,7 @@ export interface PollOptions {
   /** Whether the client acknowledges messages by getting them. */
   readonly isAutoAck: boolean
   /** Writes the answer. */
-  readonly answer: (messages: readonly OfferedMessage[]) => void
+  readonly answer: (messages: readonly AcquiredMessage[]) => void
   readonly fail: (reason: NoMessage) => void
   /** It is over, whatever became of it. */
   readonly onOver: () => void
@@ -77,7 +77,7 @@ export class Poll {
 
   #got(messages: ConsumedMessages): void {
     if (this.#isAnswered || this.#asked.response.destroyed) {
-      messages.giveBack()
+      messages.release()
       return
     }
     this.#messages = messages
@@ -92,7 +92,7 @@ export class Poll {
     this.#cancel()
     const isSent = this.#isAnswered && this.#asked.response.writableFinished
     this.#isAnswered = true
-    if (!isSent) this.#messages?.giveBack()
+    if (!isSent) this.#messages?.release()
     else if (isAutoAck) this.#messages?.ack()
   }
 }
@@ -100,5 +100,5 @@ export class Poll {
 const single = (message: ConsumedMessage): ConsumedMessages => ({
   messages: [message],
   ack: () => message.ack(),
-  giveBack: () => message.giveBack()
+  release: () => message.release()
 })

@@ -21,7 +21,7 @@ const PENDING = persistedText(['pending'])
 export interface ProduceParts extends RouteParts {
   readonly pool: BufferPool
   /** How long messages in memory wait for room. */
-  readonly roomWaitMs: number
+  readonly capacityWaitMs: number
 }
 
 /** A message as the request has it. Key and value are valid until the call returns. */
@@ -46,7 +46,7 @@ export class ProduceEndpoint {
     this.#settings = settings
     this.#maxBodyBytes = Math.min(settings.maxBodyBytes, maxBodyBytes)
     this.#parts = parts
-    const { sync, async } = produceOptionsOf(settings, parts.roomWaitMs)
+    const { sync, async } = produceOptionsOf(settings, parts.capacityWaitMs)
     this.#sync = sync
     this.#async = async
   }

@@ -15,12 +15,12 @@ export const API = 'kafka-pixy'
 export const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded', 'shuttingDown', 'logUnavailable'])
 
 export const NO_HEADERS_YET =
-  'headers are not supported with this version of Kafka. Consider changing `kafka.version` (dialects.kafka-pixy.messageHeaders)'
+  'headers are not supported with this version of Kafka. Consider changing `kafka.version` (apis.kafka-pixy.messageHeaders)'
 
 /** How messages are produced, with and without waiting for Kafka. */
 export function produceOptionsOf(
   settings: KafkaPixySettings,
-  roomWaitMs = 0
+  capacityWaitMs = 0
 ): {
   readonly sync: ProduceOptions
   readonly async: ProduceOptions
@@ -28,12 +28,12 @@ export function produceOptionsOf(
   const partitioner = PARTITIONERS[settings.partitioner]
   const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
   return {
-    sync: { partitioner, deadlineMs: syncTimeoutMs, roomWaitMs },
+    sync: { partitioner, deadlineMs: syncTimeoutMs, capacityWaitMs },
     async: {
       partitioner,
       durability,
       deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs,
-      roomWaitMs,
+      capacityWaitMs,
       answeredBy: API
     }
   }

@@ -41,7 +41,7 @@ const metrics: readonly ClientMetric[] = [
     name: 'kafka_producer_broker_outbuf_count',
     help: 'Requests waiting to be sent to a broker',
     type: 'gauge',
-    source: 'castellan_kafka_dispatcher_lane_queue_depth',
+    source: 'castellan_kafka_dispatcher_queue_depth',
     by: 'broker'
   },
   {

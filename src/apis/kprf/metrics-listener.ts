@@ -27,8 +27,8 @@ export function metricsListeners(
       address: {
         host: metricsHost ?? shared.host,
         port: metricsPort,
-        setting: 'dialects.kprf.metricsHost',
-        portSetting: 'dialects.kprf.metricsPort'
+        setting: 'apis.kprf.metricsHost',
+        portSetting: 'apis.kprf.metricsPort'
       },
       tls: tls === 'inherit',
       operations: [metrics]

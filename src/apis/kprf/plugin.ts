@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type ApiContext, type ApiPlugin, admissionOf, roomWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { addPersistedHeader } from '../../http/api/produce-answers.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -43,7 +43,7 @@ export const kprfPlugin =
 function createEndpoint(context: ApiContext<KprfSettings>, counted: KprfMetrics, maxBodyBytes: number): PushEndpoint {
   const { gateway, access, settings, log, now, clock } = context
   const limits = new RecordLimits(settings.messageMaxBytes, new RateLimiter(settings.ratelimit), counted, clock)
-  const options = { ...settings, roomWaitMs: roomWaitMsOf(context) }
+  const options = { ...settings, capacityWaitMs: capacityWaitMsOf(context) }
   const push = new Push(gateway, limits, new Following(counted, log), options, clock)
   const answers = new Answers(now)
   const turns = context.shared && new LimitTurns(new SharedLimits(settings, context.shared))
@@ -80,7 +80,7 @@ function sendMetrics(
 /** An operator of kprf should know which of its settings do nothing here. */
 function explainCompat({ settings: { compat }, log }: ApiContext<KprfSettings>): void {
   if (compat === undefined) return
-  for (const note of translateCompat(compat, () => '').notes) log.info({}, `dialects.kprf.compat: ${note}`)
+  for (const note of translateCompat(compat, () => '').notes) log.info({}, `apis.kprf.compat: ${note}`)
 }
 
 const sendMethodNotAllowed = (reply: FastifyReply): void => {

@@ -37,7 +37,7 @@ export interface PushOptions {
   readonly durability: Durability
   readonly ratelimit: Pick<KprfSettings['ratelimit'], 'answer'>
   /** How long records in memory wait for room. */
-  readonly roomWaitMs: number
+  readonly capacityWaitMs: number
 }
 
 /** Passes the records of a push to the gateway, all of them before any outcome is awaited. */
@@ -55,7 +55,7 @@ export class Push {
     gateway: Gateway,
     limits: RecordLimits,
     following: Following,
-    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit, roomWaitMs }: PushOptions,
+    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit, capacityWaitMs }: PushOptions,
     clock: () => number
   ) {
     this.#gateway = gateway
@@ -63,12 +63,12 @@ export class Push {
     this.#following = following
     this.#whenFull = whenFull
     this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
-    this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs, roomWaitMs }
+    this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs, capacityWaitMs }
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
     this.#async =
       durability === 'disk'
         ? { partitioner: 'crc32', deadlineMs: 0, durability }
-        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, roomWaitMs, answeredBy: API }
+        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, capacityWaitMs, answeredBy: API }
     this.#clock = clock
   }
 

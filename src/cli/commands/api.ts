@@ -13,7 +13,7 @@ const castellanConfig = new Option(
   'YAML file with settings; see examples/castellan.yaml'
 ).argParser(notEmpty)
 
-/** A command of its own for a dialect: `castellan serve` with the flags and variables of the imitated system. */
+/** A command of its own for an API: `castellan serve` with the flags and variables of the imitated system. */
 export function describeApiCommand(command: ApiCommand): CommandDescription {
   const { name, summary, flags, takesGoFlags = false, notes, examples } = command
   const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))

@@ -40,7 +40,7 @@ export class BatchCursor {
       if (record.offset < this.position) continue
       this.#passTo(record.offset, tracker)
       this.position = record.offset + 1
-      if (!tracker.isAcked(record.offset) && !tracker.isOffered(record.offset)) return record
+      if (!tracker.isAcked(record.offset) && !tracker.isAcquired(record.offset)) return record
     }
     this.#passTo(batch.nextOffset, tracker)
     this.#batch = undefined

@@ -1,7 +1,7 @@
 import type { TopicPartition } from '../../core/model.js'
 import { AS_STORED } from '../../router/messages/as-stored.js'
 import { inPortions } from '../../router/requests/portions.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import { lookUpPartitions } from './partition-counts.js'
 import { hasBegunIn } from './start-messages.js'
 
@@ -20,7 +20,7 @@ type OnBegun = (begun: Begun) => void
 
 /** @param leftMs how long the next answer is waited for; 0 or less: no more is asked */
 export function findCommitted(
-  { groupId, ask }: GroupHands,
+  { groupId, ask }: GroupRuntime,
   partitions: readonly TopicPartition[],
   onFound: (committed: Committed) => void,
   leftMs: () => number = () => TIMEOUT_MS
@@ -47,7 +47,7 @@ export function findCommitted(
 
 /** Looks up whether the group has a committed offset in any partition of one topic. */
 export class CommitLookUp {
-  readonly #hands: GroupHands
+  readonly #runtime: GroupRuntime
   readonly #topic: string
   readonly #retryBackoffMs: number
   #waiting: ((hasCommitted: boolean) => void)[] = []
@@ -56,8 +56,8 @@ export class CommitLookUp {
   #membersTimer: Timer | undefined
   #isStopped = false
 
-  constructor(hands: GroupHands, topic: string, retryBackoffMs: number) {
-    this.#hands = hands
+  constructor(runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
+    this.#runtime = runtime
     this.#topic = topic
     this.#retryBackoffMs = retryBackoffMs
   }
@@ -80,7 +80,7 @@ export class CommitLookUp {
    * does not say so. Tries until it is known, for a minute at most while the coordinator does not tell.
    */
   hasBegun(onKnown: OnBegun): void {
-    this.#waitingForMembers.push({ tell: onKnown, endsAt: this.#hands.clock() + JOINING_MS })
+    this.#waitingForMembers.push({ tell: onKnown, endsAt: this.#runtime.clock() + JOINING_MS })
     if (this.#waitingForMembers.length === 1) this.#lookForBegun()
   }
 
@@ -92,7 +92,7 @@ export class CommitLookUp {
   }
 
   #askMembers(): void {
-    const { groupId, ask } = this.#hands
+    const { groupId, ask } = this.#runtime
     ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
       if (result.type === 'success') {
         if (result.state !== STABLE) this.#askMembersAgain()
@@ -104,11 +104,11 @@ export class CommitLookUp {
 
   #askMembersAgain(): void {
     if (this.#isStopped) return
-    const now = this.#hands.clock()
+    const now = this.#runtime.clock()
     const over = this.#waitingForMembers.filter(({ endsAt }) => endsAt <= now)
     this.#waitingForMembers = this.#waitingForMembers.filter(({ endsAt }) => endsAt > now)
     if (this.#waitingForMembers.length > 0) {
-      this.#membersTimer = this.#hands.after(this.#retryBackoffMs, () => this.#lookForBegun())
+      this.#membersTimer = this.#runtime.after(this.#retryBackoffMs, () => this.#lookForBegun())
     }
     for (const { tell } of over) tell('unclear')
   }
@@ -122,13 +122,13 @@ export class CommitLookUp {
   #look(): void {
     const topic = this.#topic
     lookUpPartitions(
-      (...question) => this.#hands.ask('fetchTopicMetadata', ...question),
+      (...question) => this.#runtime.ask('fetchTopicMetadata', ...question),
       [topic],
       partitionsOf => {
         if (!partitionsOf) this.#again()
         else {
           const partitions = partitionsOf(topic).map(partition => ({ topic, partition }))
-          findCommitted(this.#hands, partitions, committed => {
+          findCommitted(this.#runtime, partitions, committed => {
             if (committed === 'unclear') this.#again()
             else this.#known(committed === 'some')
           })
@@ -138,7 +138,7 @@ export class CommitLookUp {
   }
 
   #again(): void {
-    if (!this.#isStopped) this.#timer = this.#hands.after(this.#retryBackoffMs, () => this.#look())
+    if (!this.#isStopped) this.#timer = this.#runtime.after(this.#retryBackoffMs, () => this.#look())
   }
 
   #known(hasCommitted: boolean): void {

@@ -9,7 +9,7 @@ export interface Asker<in Result> extends Requester<Result> {
 }
 
 /** A message that was offered to a client, with its record. */
-export interface OfferedMessage extends KafkaRecord, TopicPartition {
+export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly groupId: string
   /** How often it was offered before. */
   readonly retries: number
@@ -19,11 +19,11 @@ export interface OfferedMessage extends KafkaRecord, TopicPartition {
  * A message that was offered to one client, with its record. Key, value and header values are views: copy what outlives the
  * next message. It is offered again when it is neither acknowledged nor given back in time.
  */
-export interface ConsumedMessage extends OfferedMessage {
+export interface ConsumedMessage extends AcquiredMessage {
   /** It has been processed. Calling it again does nothing. */
   ack(): void
   /** It was not delivered: it is the next message to be offered. Does nothing once it is acknowledged. */
-  giveBack(): void
+  release(): void
 }
 
 /** How many messages a client takes at once. */
@@ -36,11 +36,11 @@ export interface MessageLimits {
 
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
 export interface ConsumedMessages {
-  readonly messages: readonly OfferedMessage[]
+  readonly messages: readonly AcquiredMessage[]
   /** All of them have been processed. Calling it again does nothing. */
   ack(): void
   /** They were not delivered: they are the next messages to be offered, but for those that are acknowledged. */
-  giveBack(): void
+  release(): void
 }
 
 /** Why there is no message: there was none in time, or a failure. */

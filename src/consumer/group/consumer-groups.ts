@@ -19,7 +19,7 @@ import type {
 import { GroupConsumer } from './group-consumer.js'
 import { GroupInbox, type GroupMessages } from './group-inbox.js'
 import { logOfGroup } from './group-log.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
 import { lookUpPartitions } from './partition-counts.js'
@@ -58,7 +58,7 @@ type Read = Omit<FetchData, 'type' | 'requester'>
 
 interface Group {
   /** Gives its share of `maxGroups` back to its client. */
-  readonly release: () => void
+  readonly releaseRequests: () => void
   readonly actor: ActorRef<GroupMessages>
   readonly inbox: GroupInbox
   readonly consumer: GroupConsumer
@@ -264,7 +264,7 @@ export class ConsumerGroups {
     })
     const inbox = new GroupInbox(actor)
     const consumer = new GroupConsumer({
-      hands: this.#handsOf(groupId, log, inbox),
+      runtime: this.#runtimeOf(groupId, log, inbox),
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
@@ -276,11 +276,11 @@ export class ConsumerGroups {
       },
       onLate: message => this.#tellGroup(groupId, message, client)
     })
-    return { actor, inbox, consumer, release: this.#shares.take(client) }
+    return { actor, inbox, consumer, releaseRequests: this.#shares.take(client) }
   }
 
   #forget(groupId: string): void {
-    this.#groups.get(groupId)?.release()
+    this.#groups.get(groupId)?.releaseRequests()
     this.#groups.delete(groupId)
   }
 
@@ -289,7 +289,7 @@ export class ConsumerGroups {
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
 
-  #handsOf(groupId: string, log: Logger, inbox: GroupInbox): GroupHands {
+  #runtimeOf(groupId: string, log: Logger, inbox: GroupInbox): GroupRuntime {
     const { router, clock, metrics } = this.#deps
     return {
       groupId,

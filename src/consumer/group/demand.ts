@@ -3,7 +3,7 @@ export interface Demand {
   /** A request waits for a message. */
   isOpen(): boolean
   /** A message of the partition is staged. */
-  staged(): void
+  prefetched(): void
   /** The partition stages no message until it is told again that one is wanted. */
   rests(): void
 }

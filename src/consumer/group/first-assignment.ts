@@ -1,7 +1,7 @@
 import { type LogPosition, positionIn } from '../../core/model.js'
 import { inPortions } from '../../router/requests/portions.js'
 import { type Committed, findCommitted } from './commit-look-up.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import type { GroupStarts, TopicEnds } from './start-messages.js'
 
 /**
@@ -33,33 +33,33 @@ export interface FirstAssigned {
  * wait for the group to begin.
  */
 export function decideStarts(
-  hands: GroupHands,
+  runtime: GroupRuntime,
   topics: readonly FirstAssigned[],
   onDecided: (starts: GroupStarts) => void
 ): void {
   const undecided = new Set<string>()
   const ends = new Map<string, TopicEnds>()
-  let room = MAX_PARTITIONS
-  const decisionEndsAt = hands.clock() + DECISION_MS
-  const leftMs = (): number => Math.min(ANSWER_MS, decisionEndsAt - hands.clock())
+  let capacity = MAX_PARTITIONS
+  const decisionEndsAt = runtime.clock() + DECISION_MS
+  const leftMs = (): number => Math.min(ANSWER_MS, decisionEndsAt - runtime.clock())
   inPortions(
     topics,
     (first, answered) => {
-      room -= first.partitions.length
+      capacity -= first.partitions.length
       const partitions = first.partitions.map(partition => ({ topic: first.topic, partition }))
-      if (room < 0) {
+      if (capacity < 0) {
         undecided.add(first.topic)
         answered()
         return
       }
       const onCommitted = (committed: Committed): void => {
-        if (committed === 'none') findEnds(hands, first, leftMs, found)
+        if (committed === 'none') findEnds(runtime, first, leftMs, found)
         else {
           if (committed === 'unclear') undecided.add(first.topic)
           answered()
         }
       }
-      findCommitted(hands, partitions, onCommitted, leftMs)
+      findCommitted(runtime, partitions, onCommitted, leftMs)
       const found = (ofTopic: ReadonlyMap<number, LogPosition> | undefined): void => {
         if (ofTopic) ends.set(first.topic, { topicId: first.topicId, ends: ofTopic })
         else undecided.add(first.topic)
@@ -72,7 +72,7 @@ export function decideStarts(
 
 /** `undefined`: the ends cannot be asked for, so each member looks for those of its partitions. */
 function findEnds(
-  hands: GroupHands,
+  runtime: GroupRuntime,
   { topic, partitions, leaderless }: FirstAssigned,
   leftMs: () => number,
   onFound: (ends: ReadonlyMap<number, LogPosition> | undefined) => void
@@ -87,7 +87,7 @@ function findEnds(
         answered()
         return
       }
-      hands.ask('fetchOffset', { topicPartition: { topic, partition }, offsetType: 'latest', timeoutMs }, result => {
+      runtime.ask('fetchOffset', { topicPartition: { topic, partition }, offsetType: 'latest', timeoutMs }, result => {
         if (result.type === 'success') ends.set(partition, positionIn(result))
         else if (result.type === 'failed') isRefused = true
         answered()
@@ -96,7 +96,7 @@ function findEnds(
     () => {
       const unknown = partitions.length - ends.size
       if (!isRefused && unknown > 0) {
-        hands.log.warn(
+        runtime.log.warn(
           { topic, partitions: unknown },
           'partitions whose ends are not known are read from the beginning'
         )

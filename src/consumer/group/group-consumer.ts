@@ -5,7 +5,7 @@ import { ownFailure } from '../../router/requests/failures.js'
 import { CommitLookUp } from './commit-look-up.js'
 import type { Demand } from './demand.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import type { GroupMessage } from './messages.js'
 import { changeOffsets } from './offset-change.js'
@@ -13,7 +13,7 @@ import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { lookUpPartitions } from './partition-counts.js'
 import { lookForForbidden, Refusals } from './refusals.js'
-import { HandOvers } from './revocations.js'
+import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
@@ -33,7 +33,7 @@ const GROUP = ''
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
 export interface GroupConsumerOptions {
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly settings: ConsumerSettings
   readonly deadlines: Deadlines
   readonly batches: HeldBatches
@@ -67,26 +67,26 @@ export class GroupConsumer {
   readonly #refusals: Refusals
   #isEnded = false
   #stopping = false
-  readonly #handOvers = new HandOvers()
+  readonly #revocations = new Revocations()
 
   constructor(options: GroupConsumerOptions) {
-    const { hands, settings } = options
+    const { runtime, settings } = options
     this.#options = options
-    this.#refusals = new Refusals(hands.log)
+    this.#refusals = new Refusals(runtime.log)
     this.#member = new GroupMember({
       ...settings,
-      hands,
+      runtime,
       instanceId: settings.instanceId ?? null,
       begun: topic => this.hasBegun(topic),
       isWaiting: () => this.#consumers.some(({ waitsInVain }) => waitsInVain),
       onAssigned: assigned => this.#assigned(assigned),
       onLost: () => this.#assigned({ partitions: [], isNext: false, topics: new Set(), starts: undefined }),
-      onRebalance: (cause, ready) => this.#handOver(cause === 'others' ? settings.handOverMs : 0, ready),
+      onRebalance: (cause, ready) => this.#revoke(cause === 'others' ? settings.revocationMs : 0, ready),
       onRefused: failure => this.#refuseWaiting(failure)
     })
     this.#committer = new OffsetCommitter({
       ...settings,
-      hands,
+      runtime,
       membership: () => this.#member.membership,
       onFenced: (errorCode, member) => this.#member.fenced(errorCode, member)
     })
@@ -125,8 +125,8 @@ export class GroupConsumer {
       case 'ackAll':
         this.#topics.get(message.topic)?.consumer.ackAll(message.offsets)
         break
-      case 'giveBackAll':
-        this.#topics.get(message.topic)?.consumer.giveBackAll(message.records)
+      case 'releaseAll':
+        this.#topics.get(message.topic)?.consumer.releaseAll(message.records)
         break
       case 'setOffsets':
         this.#setOffsets(message)
@@ -145,7 +145,7 @@ export class GroupConsumer {
       consumer.stop(failure)
     }
     this.#topics.clear()
-    this.#handOvers.cancel()
+    this.#revocations.cancel()
     this.#committer.stop()
     this.#member.leave(() => {})
   }
@@ -157,8 +157,8 @@ export class GroupConsumer {
       requester.reply({ type: 'notRead' })
       return
     }
-    const { hands } = this.#options
-    const change = { hands, member, topic, consumer, committer: this.#committer, offsets, timeoutMs }
+    const { runtime } = this.#options
+    const change = { runtime, member, topic, consumer, committer: this.#committer, offsets, timeoutMs }
     changeOffsets(change, result => requester.reply(result))
   }
 
@@ -171,7 +171,7 @@ export class GroupConsumer {
       return
     }
     topic ??= this.#add(name)
-    topic.askedAt = this.#options.hands.clock()
+    topic.askedAt = this.#options.runtime.clock()
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)
     else {
@@ -181,25 +181,25 @@ export class GroupConsumer {
   }
 
   #add(name: string): Topic {
-    const { hands, settings, deadlines, tell } = this.#options
-    const start = new TopicStart(settings.start, new CommitLookUp(hands, name, settings.retryBackoffMs))
+    const { runtime, settings, deadlines, tell } = this.#options
+    const start = new TopicStart(settings.start, new CommitLookUp(runtime, name, settings.retryBackoffMs))
     const consumer = new TopicConsumer({
       topic: name,
-      groupId: hands.groupId,
-      metrics: hands.metrics,
+      groupId: runtime.groupId,
+      metrics: runtime.metrics,
       deadlines,
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
       ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
       ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
-      giveBackAll: records => tell({ type: 'giveBackAll', topic: name, records })
+      releaseAll: records => tell({ type: 'releaseAll', topic: name, records })
     })
-    const rest = { refusal: undefined, askedAt: hands.clock(), timer: undefined, beginTimer: undefined }
+    const rest = { refusal: undefined, askedAt: runtime.clock(), timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, ...rest }
     this.#topics.set(name, topic)
     if (settings.start === 'latest') {
-      topic.beginTimer = hands.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.release()))
+      topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
       // Joining may take seconds, in which the topic may be created.
       this.#noteMissing(name, start)
     }
@@ -210,7 +210,7 @@ export class GroupConsumer {
 
   #noteMissing(name: string, start: TopicStart): void {
     lookUpPartitions(
-      (...question) => this.#options.hands.ask('fetchTopicMetadata', ...question),
+      (...question) => this.#options.runtime.ask('fetchTopicMetadata', ...question),
       [name],
       (found, unclear, denied) => {
         if (found?.(name).length === 0 && unclear.length + denied.length === 0) start.missing()
@@ -219,11 +219,11 @@ export class GroupConsumer {
   }
 
   #createPartition(topicPartition: TopicPartition, { start, consumer }: Topic, demand: Demand): PartitionConsumer {
-    const { hands, settings, batches } = this.#options
+    const { runtime, settings, batches } = this.#options
     return new PartitionConsumer({
       ...settings,
       topicPartition,
-      hands,
+      runtime,
       batches,
       start: onStart => start.find(topicPartition.partition, onStart),
       tracker: settings,
@@ -231,7 +231,7 @@ export class GroupConsumer {
       demand,
       onRefused: failure => this.#refuseTopic(topicPartition.topic, failure),
       onSettled: () => {
-        this.#handOvers.check()
+        this.#revocations.check()
         consumer.beginIfFixed()
       }
     })
@@ -260,7 +260,7 @@ export class GroupConsumer {
     this.#refusals.forget(GROUP)
     // Brokers show no partition of a topic that may not be read.
     const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
-    lookForForbidden(this.#options.hands, without, (name, failure) => {
+    lookForForbidden(this.#options.runtime, without, (name, failure) => {
       const topic = this.#topics.get(name)
       if (!topic || topic.consumer.partitions.length > 0) return
       topic.refusal = failure
@@ -274,7 +274,7 @@ export class GroupConsumer {
     if (isDecided) consumer.beginIfFixed()
     topic.beginTimer?.cancel()
     if (start.isBegun) return
-    topic.beginTimer = this.#options.hands.after(LONGEST_HOLD_MS, () => {
+    topic.beginTimer = this.#options.runtime.after(LONGEST_HOLD_MS, () => {
       // Whether a topic exists that brokers do not show is not known, and its requests are refused.
       if (this.#member.isStable && !this.#stopping && !topic.refusal) consumer.begin()
     })
@@ -286,13 +286,13 @@ export class GroupConsumer {
   }
 
   /** Offers nothing more, waits for acknowledgements as long as it may, and commits. */
-  #handOver(graceMs: number, ready: () => void): void {
-    const { hands } = this.#options
+  #revoke(graceMs: number, ready: () => void): void {
+    const { runtime } = this.#options
     const consumers = this.#consumers
     for (const consumer of consumers) consumer.pause()
     const waitMs = Math.max(0, ...consumers.map(consumer => consumer.waitMs()))
-    this.#handOvers.begin({
-      hands,
+    this.#revocations.begin({
+      runtime,
       graceMs: Math.min(graceMs, waitMs),
       commitLimitMs: this.#commitLimitMs,
       isSettled: () => consumers.every(consumer => consumer.pending === 0),
@@ -312,9 +312,9 @@ export class GroupConsumer {
 
   /** Gives the topic up once it has not been asked for long enough, and no acknowledgement can be expected. */
   #watch(name: string, topic: Topic, inMs: number): void {
-    topic.timer = this.#options.hands.after(inMs, () => {
-      const { hands, settings } = this.#options
-      const idleMs = hands.clock() - topic.askedAt
+    topic.timer = this.#options.runtime.after(inMs, () => {
+      const { runtime, settings } = this.#options
+      const idleMs = runtime.clock() - topic.askedAt
       const leftMs = settings.subscriptionTimeoutMs - idleMs
       const mayBeAcked = topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs
       if (leftMs > 0) this.#watch(name, topic, leftMs)
@@ -324,20 +324,20 @@ export class GroupConsumer {
   }
 
   #giveUp(name: string, topic: Topic): void {
-    const { hands } = this.#options
+    const { runtime } = this.#options
     const { pending } = topic.consumer
     if (pending > 0) {
-      hands.log.warn(
+      runtime.log.warn(
         { topic: name, messages: pending },
         'a topic is given up while messages are not acknowledged, which will be offered again'
       )
     }
     if (this.#topics.size === 1) {
-      this.#handOver(0, () => this.#leaveIfIdle(name, topic))
+      this.#revoke(0, () => this.#leaveIfIdle(name, topic))
       return
     }
-    this.#handOvers.begin({
-      hands,
+    this.#revocations.begin({
+      runtime,
       graceMs: 0,
       commitLimitMs: this.#commitLimitMs,
       isSettled: () => true,
@@ -356,8 +356,8 @@ export class GroupConsumer {
 
   /** A request that came while offsets were committed keeps the topic. */
   #isAskedAgain(name: string, topic: Topic): boolean {
-    const { hands, settings } = this.#options
-    const leftMs = settings.subscriptionTimeoutMs - (hands.clock() - topic.askedAt)
+    const { runtime, settings } = this.#options
+    const leftMs = settings.subscriptionTimeoutMs - (runtime.clock() - topic.askedAt)
     const isAsked = leftMs > 0 || topic.consumer.waiting > 0
     if (isAsked) this.#watch(name, topic, Math.max(leftMs, SAFE_CHECK_MS))
     return isAsked || this.#stopping
@@ -373,7 +373,7 @@ export class GroupConsumer {
     this.#member.leave(() => {
       if (this.#topics.size > 0 || this.#stopping) return
       this.#isEnded = true
-      this.#handOvers.cancel()
+      this.#revocations.cancel()
       this.#options.onEnded()
     })
   }
@@ -399,13 +399,13 @@ export class GroupConsumer {
       beginTimer?.cancel()
       consumer.refuseWaiting(SHUTTING_DOWN)
     }
-    this.#handOver(graceMs, () => this.#leaveForGood(onStopped))
+    this.#revoke(graceMs, () => this.#leaveForGood(onStopped))
   }
 
   /** A static member does not leave: when it comes back in time, it keeps its partitions. */
   #leaveForGood(onStopped: () => void): void {
     for (const [name, topic] of [...this.#topics]) this.#remove(name, topic)
-    this.#handOvers.cancel()
+    this.#revocations.cancel()
     this.#committer.stop()
     if (this.#options.settings.instanceId === undefined) this.#member.leave(onStopped)
     else {

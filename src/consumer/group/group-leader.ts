@@ -1,6 +1,6 @@
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
 import { decideStarts, type FirstAssigned } from './first-assignment.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
 import { assignRanges, type Subscriber } from './range-assignment.js'
 import { checksumOf, decodeBegun, encodeStarts, type GroupStarts, isOfCastellan } from './start-messages.js'
@@ -31,7 +31,7 @@ interface Subscription extends Subscriber {
 
 /** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
 export class GroupLeader {
-  readonly #hands: GroupHands
+  readonly #runtime: GroupRuntime
   readonly #start: 'latest' | 'earliest'
   /** How many partitions the topics of the group had when they were assigned. */
   #counts: ReadonlyMap<string, number> = new Map()
@@ -41,8 +41,8 @@ export class GroupLeader {
   #recheck: Timer | undefined
 
   /** @param start where this process begins without a committed offset */
-  constructor(hands: GroupHands, start: 'latest' | 'earliest') {
-    this.#hands = hands
+  constructor(runtime: GroupRuntime, start: 'latest' | 'earliest') {
+    this.#runtime = runtime
     this.#start = start
   }
 
@@ -93,7 +93,7 @@ export class GroupLeader {
           })
         )
       }
-      if (this.#start === 'latest') decideStarts(this.#hands, first, decided)
+      if (this.#start === 'latest') decideStarts(this.#runtime, first, decided)
       else decided({ undecided: new Set(first.map(({ topic }) => topic)), ends: new Map() })
     })
   }
@@ -108,7 +108,7 @@ export class GroupLeader {
   /** Calls back once a topic has got more partitions, or exists now. */
   watch(onChanged: () => void): void {
     this.stop()
-    this.#watch = this.#hands.watchTopics(this.#counts, onChanged)
+    this.#watch = this.#runtime.watchTopics(this.#counts, onChanged)
     if (this.#unclear.length > 0) this.#checkSoon(onChanged)
   }
 
@@ -120,7 +120,7 @@ export class GroupLeader {
   }
 
   #checkSoon(onChanged: () => void): void {
-    const recheck = this.#hands.after(UNCLEAR_CHECK_MS, () =>
+    const recheck = this.#runtime.after(UNCLEAR_CHECK_MS, () =>
       this.#lookUp(this.#unclear, (partitionsOf, unclear) => {
         if (this.#recheck !== recheck) return
         const isChanged = (topic: string): boolean => partitionsOf!(topic).length > this.#counts.get(topic)!
@@ -137,7 +137,7 @@ export class GroupLeader {
   }
 
   #lookUp(topics: readonly string[], onFound: OnPartitions): void {
-    lookUpPartitions((...question) => this.#hands.ask('fetchTopicMetadata', ...question), topics, onFound)
+    lookUpPartitions((...question) => this.#runtime.ask('fetchTopicMetadata', ...question), topics, onFound)
   }
 }
 

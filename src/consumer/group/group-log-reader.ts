@@ -2,7 +2,7 @@ import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPa
 import type { Failure, FetchDataResult } from '../../router/messages/operations.js'
 import { BatchCursor } from './batch-cursor.js'
 import { copyOf } from './copy-record.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import type { BatchHolder, HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
@@ -26,9 +26,9 @@ const TIMEOUT_MS = 40_000
 /** Answers to a read of one offset that say that its record cannot be had any more. */
 const goneTypes: ReadonlySet<FetchDataResult['type']> = new Set(['success', 'offsetOutOfRange', 'corruptMessage'])
 
-export interface LogReaderOptions {
+export interface GroupLogReaderOptions {
   readonly topicPartition: TopicPartition
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly batches: HeldBatches
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
@@ -49,8 +49,8 @@ export interface LogReaderOptions {
 }
 
 /** Reads the log of one partition for a group, one fetch at a time, and only when it is told to. */
-export class LogReader implements BatchHolder {
-  readonly #options: LogReaderOptions
+export class GroupLogReader implements BatchHolder {
+  readonly #options: GroupLogReaderOptions
   readonly #name: string
   readonly #cursor = new BatchCursor(0)
   readonly #unknown: UnknownPartition
@@ -60,7 +60,7 @@ export class LogReader implements BatchHolder {
   #hasRead = false
   readonly #check: TruncationCheck
 
-  constructor(options: LogReaderOptions) {
+  constructor(options: GroupLogReaderOptions) {
     this.#options = options
     this.#unknown = new UnknownPartition(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
@@ -117,13 +117,13 @@ export class LogReader implements BatchHolder {
   }
 
   #fetch(tracker: OffsetTracker): void {
-    const { hands, topicPartition, isWanted, finder } = this.#options
-    const askedAt = hands.clock()
+    const { runtime, topicPartition, isWanted, finder } = this.#options
+    const askedAt = runtime.clock()
     const { topicId } = finder
     const offset = this.#cursor.position
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
     const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS }
-    hands.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
+    runtime.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
       // The log was cut meanwhile, or memory was needed.
       if (offset !== this.#cursor.position) this.#ready()
       else
@@ -147,7 +147,7 @@ export class LogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { hands, topicPartition, finder, retryBackoffMs, onReady } = this.#options
+    const { runtime, topicPartition, finder, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       onReady()
@@ -159,12 +159,12 @@ export class LogReader implements BatchHolder {
       else {
         // What will never be readable uses up its retries; everything else is no retry.
         if (result.type !== 'failed' || result.retriable) onFailed()
-        hands.after(retryBackoffMs, over)
+        runtime.after(retryBackoffMs, over)
         return
       }
       over()
     }
-    hands.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
+    runtime.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
       this.#check.afterRead(tracker, result, isSure => {
         if (isSure) take(result)
         else {
@@ -181,11 +181,11 @@ export class LogReader implements BatchHolder {
   }
 
   #readyAfter(delayMs: number): void {
-    this.#options.hands.after(delayMs, () => this.#ready())
+    this.#options.runtime.after(delayMs, () => this.#ready())
   }
 
   #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
-    const { hands, batches } = this.#options
+    const { runtime, batches } = this.#options
     const pauseMs = this.#unknown.pauseMs(result.type)
     switch (result.type) {
       case 'success':
@@ -198,14 +198,14 @@ export class LogReader implements BatchHolder {
       case 'noMessages':
         this.#hasRead = true
         if (this.#isFirstEpoch(result.leaderEpoch, tracker)) this.#options.onSkipped()
-        if (hands.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
+        if (runtime.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
       case 'offsetOutOfRange':
         this.#outOfRange(tracker)
         break
       case 'corruptMessage':
-        hands.metrics.count('groups', 'skipped_batches')
+        runtime.metrics.count('groups', 'skipped_batches')
         this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
         break
       default:
@@ -242,7 +242,7 @@ export class LogReader implements BatchHolder {
           break
         case 'lost':
           this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
-          this.#options.hands.metrics.count('groups', 'truncated_logs')
+          this.#options.runtime.metrics.count('groups', 'truncated_logs')
           this.#options.onStartOver({ ...positionIn(recovery), metadata: '' })
           this.#ready()
           break
@@ -259,10 +259,10 @@ export class LogReader implements BatchHolder {
   }
 
   #cutAt(offset: Offset, epochs: object): void {
-    const { hands, batches, onCut } = this.#options
+    const { runtime, batches, onCut } = this.#options
     const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
-    hands.log.warn(fields, 'the end of the log was lost; the group goes on where the logs part')
-    hands.metrics.count('groups', 'truncated_logs')
+    runtime.log.warn(fields, 'the end of the log was lost; the group goes on where the logs part')
+    runtime.metrics.count('groups', 'truncated_logs')
     this.#cursor.drop()
     batches.release(this)
     this.#cursor.position = Math.min(this.#cursor.position, offset)
@@ -278,7 +278,7 @@ export class LogReader implements BatchHolder {
   }
 
   #say(what: string, offset: Offset): void {
-    const { log } = this.#options.hands
+    const { log } = this.#options.runtime
     log.warn({ partition: this.#name, from: this.#cursor.position, to: offset }, what)
   }
 }

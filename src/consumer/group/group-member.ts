@@ -4,7 +4,7 @@ import { decodeAssignment, encodeSubscription, userDataOfAssignment } from '../.
 import type { JoinGroupResult, SyncGroupResult } from '../../router/messages/membership.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
 import { lookUpPartitions } from './partition-counts.js'
 import { checksumOf, decodeAssignedFrom, decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
@@ -21,7 +21,7 @@ const MAX_BELIEVED = 100
 const LEAVE_TIMEOUT_MS = 5_000
 
 export interface GroupMemberOptions {
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly instanceId: string | null
   readonly sessionTimeoutMs: number
   readonly heartbeatIntervalMs: number
@@ -94,7 +94,7 @@ export class GroupMember {
   #topics: readonly string[] = []
   #joinedTopics: readonly string[] = []
   /** Names the connection, so that a join of a former life that still waits does not hold up the next one. */
-  #life = 0
+  #incarnation = 0
   /** Attempts in a row that were made without a pause. */
   #hastyJoins = 0
   #stableSince: number | undefined
@@ -104,11 +104,11 @@ export class GroupMember {
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
-    this.#leader = new GroupLeader(options.hands, options.start)
+    this.#leader = new GroupLeader(options.runtime, options.start)
     this.#heartbeats = new Heartbeats({
       ...options,
       isWaiting: () => !this.#isAlone && options.isWaiting(),
-      onRebalance: () => this.#handOver('others'),
+      onRebalance: () => this.#revoke('others'),
       onExcluded: errorCode => this.#excluded(errorCode),
       onSilence: () => {
         this.#lose()
@@ -164,13 +164,13 @@ export class GroupMember {
       return
     }
     this.#memberId = ''
-    this.#options.hands.ask('leaveGroup', { ...identity, timeoutMs: LEAVE_TIMEOUT_MS }, whenLeft)
+    this.#options.runtime.ask('leaveGroup', { ...identity, timeoutMs: LEAVE_TIMEOUT_MS }, whenLeft)
   }
 
   /** Stops without a word. A static member that comes back in time keeps its partitions. */
   abandon(): void {
     this.#attempt++
-    this.#life++
+    this.#incarnation++
     this.#phase = 'out'
     this.#refusal = undefined
     this.#generation = this.#lastStable = undefined
@@ -178,7 +178,7 @@ export class GroupMember {
   }
 
   #join(): void {
-    const { hands, instanceId, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options
+    const { runtime, instanceId, sessionTimeoutMs, rebalanceTimeoutMs } = this.#options
     this.#phase = 'joining'
     this.#refusal = undefined
     this.#stopTimers()
@@ -193,7 +193,7 @@ export class GroupMember {
       protocols: [{ name: PROTOCOL, metadata: this.#subscription() }],
       timeoutMs: 2 * rebalanceTimeoutMs
     }
-    hands.ask('joinGroup', request, result => {
+    runtime.ask('joinGroup', request, result => {
       if (attempt === this.#attempt) this.#joined(result)
     })
   }
@@ -204,8 +204,8 @@ export class GroupMember {
   }
 
   #identity() {
-    const { hands, instanceId } = this.#options
-    return { groupId: hands.groupId, connection: String(this.#life), memberId: this.#memberId, instanceId }
+    const { runtime, instanceId } = this.#options
+    return { groupId: runtime.groupId, connection: String(this.#incarnation), memberId: this.#memberId, instanceId }
   }
 
   #joined(result: JoinGroupResult): void {
@@ -255,13 +255,13 @@ export class GroupMember {
       if (!assignments) this.#joinAfter(this.#options.retryBackoffMs)
       else {
         this.#sync(assignments)
-        this.#leader.watch(() => this.#handOver('others'))
+        this.#leader.watch(() => this.#revoke('others'))
       }
     })
   }
 
   #sync(assignments: readonly Assignment[]): void {
-    const { hands, rebalanceTimeoutMs } = this.#options
+    const { runtime, rebalanceTimeoutMs } = this.#options
     const attempt = this.#attempt
     const request = {
       ...this.#identity(),
@@ -270,7 +270,7 @@ export class GroupMember {
       assignments,
       timeoutMs: 2 * rebalanceTimeoutMs
     }
-    hands.ask('syncGroup', request, result => {
+    runtime.ask('syncGroup', request, result => {
       if (attempt === this.#attempt) this.#synced(result)
     })
   }
@@ -296,7 +296,7 @@ export class GroupMember {
     try {
       return [possible(decodeAssignment(assignment), new Set(this.#joinedTopics)), readable(assignment, decodeStarts)]
     } catch (error) {
-      this.#options.hands.log.error({ err: error }, 'the assignment of the leader cannot be read')
+      this.#options.runtime.log.error({ err: error }, 'the assignment of the leader cannot be read')
       return [[], undefined]
     }
   }
@@ -311,17 +311,17 @@ export class GroupMember {
     const assigned = new Set(partitions.map(({ topic }) => topic))
     // Another client does not say which topics the assignment was made from.
     const isOfThese = from ? from.topics === checksumOf(topics) : topics.every(topic => assigned.has(topic))
-    if (isOfThese && from?.counts) this.#leader.resume(from.counts, () => this.#handOver('others'))
+    if (isOfThese && from?.counts) this.#leader.resume(from.counts, () => this.#revoke('others'))
     return isOfThese
   }
 
   /** Partitions that do not exist cost as much as others, and another leader may assign any number of them. */
   #check(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
-    const { hands, retryBackoffMs } = this.#options
+    const { runtime, retryBackoffMs } = this.#options
     const attempt = this.#attempt
     const topics = [...new Set(partitions.map(({ topic }) => topic))]
     lookUpPartitions(
-      (...question) => hands.ask('fetchTopicMetadata', ...question),
+      (...question) => runtime.ask('fetchTopicMetadata', ...question),
       topics,
       partitionsOf => {
         if (attempt !== this.#attempt) return
@@ -338,13 +338,13 @@ export class GroupMember {
     starts: GroupStarts | undefined,
     existing: ReadonlyMap<string, ReadonlySet<number>>
   ): void {
-    const { hands } = this.#options
+    const { runtime } = this.#options
     const found = partitions.filter(({ topic, partition }) => existing.get(topic)!.has(partition))
     const unknown = partitions.length - found.length
     if (unknown > 0) {
-      hands.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
+      runtime.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
       const counts = new Map(Array.from(existing, ([topic, ofTopic]) => [topic, ofTopic.size]))
-      this.#unknownWatch = hands.watchTopics(counts, () => this.#handOver('others'))
+      this.#unknownWatch = runtime.watchTopics(counts, () => this.#revoke('others'))
     }
     this.#stable(found, starts)
   }
@@ -354,7 +354,7 @@ export class GroupMember {
     this.#isUnknown = false
     const isNext = this.#lastStable !== undefined && isSameOrNext(this.#generation!.id, this.#lastStable.id)
     this.#phase = 'stable'
-    this.#stableSince = this.#options.hands.clock()
+    this.#stableSince = this.#options.runtime.clock()
     this.#lastStable = this.#generation
     this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id })
     onAssigned({ partitions, isNext, topics: new Set(this.#joinedTopics), starts })
@@ -363,10 +363,10 @@ export class GroupMember {
 
   #joinAgainIfChanged(): void {
     if (this.#topics.length === 0 || this.#topics.join() === this.#joinedTopics.join()) return
-    this.#handOver('ourselves')
+    this.#revoke('ourselves')
   }
 
-  #handOver(cause: 'others' | 'ourselves'): void {
+  #revoke(cause: 'others' | 'ourselves'): void {
     if (this.#phase !== 'stable') return
     this.#phase = 'handingOver'
     const attempt = this.#attempt
@@ -377,9 +377,9 @@ export class GroupMember {
 
   /** The coordinator does not know the member, or its generation: others may have its partitions. */
   #excluded(errorCode: number | undefined): void {
-    const { hands, retryBackoffMs } = this.#options
-    hands.log.warn({ errorCode }, 'the group went on without this member, which joins again')
-    hands.metrics.count('groups', 'exclusions')
+    const { runtime, retryBackoffMs } = this.#options
+    runtime.log.warn({ errorCode }, 'the group went on without this member, which joins again')
+    runtime.metrics.count('groups', 'exclusions')
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()
     if (errorCode === errorCodes.FENCED_INSTANCE_ID) this.#joinAfter(REFUSED_PAUSE_MS)
@@ -399,8 +399,8 @@ export class GroupMember {
 
   /** At once, so that others need not wait; where that has failed several times, after a pause. */
   #joinSoon(): void {
-    const { hands, retryBackoffMs } = this.#options
-    const wasStable = this.#stableSince !== undefined && hands.clock() - this.#stableSince >= retryBackoffMs
+    const { runtime, retryBackoffMs } = this.#options
+    const wasStable = this.#stableSince !== undefined && runtime.clock() - this.#stableSince >= retryBackoffMs
     this.#stableSince = undefined
     if (wasStable) this.#hastyJoins = 0
     if (this.#hastyJoins >= HASTY_JOINS) this.#joinAfter(retryBackoffMs)
@@ -414,7 +414,7 @@ export class GroupMember {
     this.#phase = 'pausing'
     const attempt = ++this.#attempt
     this.#stopTimers()
-    this.#pause = this.#options.hands.after(delayMs, () => {
+    this.#pause = this.#options.runtime.after(delayMs, () => {
       if (attempt === this.#attempt) this.#join()
     })
   }

@@ -13,7 +13,7 @@ export interface Timer {
  * How the parts of a group reach the world. What they ask for is answered in a turn of the group's actor, so nothing happens
  * to a group beside its actor, and a bug has an owner.
  */
-export interface GroupHands {
+export interface GroupRuntime {
   readonly groupId: string
   ask<Kind extends AskedKind>(
     kind: Kind,

@@ -1,6 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { HeartbeatResult } from '../../router/messages/membership.js'
-import type { GroupHands, GroupRequest, Timer } from './group-runtime.js'
+import type { GroupRequest, GroupRuntime, Timer } from './group-runtime.js'
 
 /**
  * A member learns from its next heartbeat that another one has left. So it sends them at least this often while its clients wait
@@ -9,7 +9,7 @@ import type { GroupHands, GroupRequest, Timer } from './group-runtime.js'
 const WAITING_INTERVAL_MS = 500
 
 export interface HeartbeatsOptions {
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly heartbeatIntervalMs: number
   readonly sessionTimeoutMs: number
   /** Whether clients wait at the member for partitions that another one may give up. */
@@ -38,7 +38,7 @@ export class Heartbeats {
 
   start(member: GroupRequest<'heartbeat'>): void {
     this.stop()
-    this.#answeredAt = this.#options.hands.clock()
+    this.#answeredAt = this.#options.runtime.clock()
     this.#later(member, this.#run)
   }
 
@@ -51,7 +51,7 @@ export class Heartbeats {
   /** Clients have begun to wait: the next heartbeat need not be as late as others. */
   hurry(): void {
     const next = this.#next
-    if (next && next.at - this.#options.hands.clock() > WAITING_INTERVAL_MS) this.#set(next.beat, WAITING_INTERVAL_MS)
+    if (next && next.at - this.#options.runtime.clock() > WAITING_INTERVAL_MS) this.#set(next.beat, WAITING_INTERVAL_MS)
   }
 
   #later(member: GroupRequest<'heartbeat'>, run: number): void {
@@ -62,17 +62,17 @@ export class Heartbeats {
   }
 
   #set(beat: () => void, delayMs: number): void {
-    const { hands } = this.#options
+    const { runtime } = this.#options
     this.#timer?.cancel()
-    this.#next = { at: hands.clock() + delayMs, beat }
-    this.#timer = hands.after(delayMs, beat)
+    this.#next = { at: runtime.clock() + delayMs, beat }
+    this.#timer = runtime.after(delayMs, beat)
   }
 
   #beat(member: GroupRequest<'heartbeat'>, run: number): void {
-    const { hands, sessionTimeoutMs } = this.#options
+    const { runtime, sessionTimeoutMs } = this.#options
     this.#next = undefined
-    const timeoutMs = Math.max(1, this.#answeredAt + sessionTimeoutMs - hands.clock())
-    hands.ask('heartbeat', { ...member, timeoutMs }, result => {
+    const timeoutMs = Math.max(1, this.#answeredAt + sessionTimeoutMs - runtime.clock())
+    runtime.ask('heartbeat', { ...member, timeoutMs }, result => {
       if (run !== this.#run) return
       this.#answered(result)
       this.#later(member, run)
@@ -80,11 +80,11 @@ export class Heartbeats {
   }
 
   #answered(result: HeartbeatResult): void {
-    const { hands, sessionTimeoutMs, onRebalance, onExcluded, onSilence } = this.#options
+    const { runtime, sessionTimeoutMs, onRebalance, onExcluded, onSilence } = this.#options
     const isRebalance = result.type === 'failed' && result.errorCode === errorCodes.REBALANCE_IN_PROGRESS
-    if (result.type === 'success' || isRebalance) this.#answeredAt = hands.clock()
+    if (result.type === 'success' || isRebalance) this.#answeredAt = runtime.clock()
     if (isRebalance) onRebalance()
     else if (result.type === 'failed' && !result.retriable) onExcluded(result.errorCode)
-    else if (hands.clock() - this.#answeredAt >= sessionTimeoutMs) onSilence()
+    else if (runtime.clock() - this.#answeredAt >= sessionTimeoutMs) onSilence()
   }
 }

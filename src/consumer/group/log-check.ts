@@ -1,7 +1,7 @@
 import type { Offset, TopicPartition } from '../../core/model.js'
 import type { FetchEpochEndResult } from '../../router/messages/operations.js'
 import type { EpochHistory } from './epoch-history.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import { partitionNow } from './partition-now.js'
 
 const TIMEOUT_MS = 10_000
@@ -30,20 +30,20 @@ export type LogNow =
   | { readonly type: 'impossible' }
 
 /** Asks the leader whether the end of a log was lost, by the epoch of the last record that was read (KIP-320). */
-export function checkLog(hands: Pick<GroupHands, 'ask'>, read: ReadLog, onChecked: (now: LogNow) => void): void {
+export function checkLog(runtime: Pick<GroupRuntime, 'ask'>, read: ReadLog, onChecked: (now: LogNow) => void): void {
   const { topicPartition, epochs, end } = read
   const leaderEpoch = epochs.before(end)
   if (leaderEpoch === undefined) {
     onChecked({ type: 'impossible' })
     return
   }
-  hands.ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: TIMEOUT_MS }, result => {
+  runtime.ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: TIMEOUT_MS }, result => {
     switch (result.type) {
       case 'success': {
         const { currentLeaderEpoch } = result
         const offset = epochs.partsAt(result)
         if (offset >= end) onChecked({ type: 'kept', currentLeaderEpoch })
-        else confirm(hands, read, { type: 'cut', offset, leaderEpoch, currentLeaderEpoch }, onChecked)
+        else confirm(runtime, read, { type: 'cut', offset, leaderEpoch, currentLeaderEpoch }, onChecked)
         break
       }
       case 'notFound':
@@ -59,12 +59,12 @@ export function checkLog(hands: Pick<GroupHands, 'ask'>, read: ReadLog, onChecke
 }
 
 function confirm(
-  hands: Pick<GroupHands, 'ask'>,
+  runtime: Pick<GroupRuntime, 'ask'>,
   { topicPartition, topicId }: ReadLog,
   cut: LogNow,
   onChecked: (now: LogNow) => void
 ): void {
-  partitionNow(hands, topicPartition, topicId, now => {
+  partitionNow(runtime, topicPartition, topicId, now => {
     if (now === 'same') onChecked(cut)
     else onChecked(now === 'unclear' ? { type: 'unclear', cause: 'timedOut' } : { type: 'another' })
   })

@@ -17,7 +17,7 @@ export type GroupMessage =
   | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
   /** Messages that a client did not get, by partition and in order. */
   | {
-      readonly type: 'giveBackAll'
+      readonly type: 'releaseAll'
       readonly topic: string
       readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
     }

@@ -3,7 +3,7 @@ import { AS_STORED } from '../../router/messages/as-stored.js'
 import type { CommitConsumerOffsetResult, Failure, GroupMembership } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import type { SetOffsetsResult } from './consume-result.js'
-import type { GroupHands, GroupRequest } from './group-runtime.js'
+import type { GroupRequest, GroupRuntime } from './group-runtime.js'
 import type { OffsetCommitter } from './offset-committer.js'
 import { partitionNow } from './partition-now.js'
 import type { TopicConsumer } from './topic-consumer.js'
@@ -13,7 +13,7 @@ const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000
 
 export interface OffsetChange {
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly member: GroupMembership
   readonly topic: string
   readonly consumer: TopicConsumer
@@ -28,7 +28,7 @@ export interface OffsetChange {
  * offered before are forgotten.
  */
 export function changeOffsets(change: OffsetChange, onResult: (result: SetOffsetsResult) => void): void {
-  const { hands, member, topic, consumer, committer, offsets, timeoutMs } = change
+  const { runtime, member, topic, consumer, committer, offsets, timeoutMs } = change
   const partitions = [...offsets.keys()]
   const outcomes = new Map<number, 'committed' | 'unknownTopicOrPartition'>()
   let failure: Failure | TimedOut | undefined
@@ -39,8 +39,8 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
     committer.drop(topicPartition)
     // A commit of what was acknowledged may wait in the Router, with a higher offset.
     const asItIs = { ...AS_STORED, replacesWaiting: true }
-    const request = { groupId: hands.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
-    commitWhere(hands, request, result => {
+    const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
+    commitWhere(runtime, request, result => {
       if (result.type === 'unknownTopicOrPartition') outcomes.set(partition, result.type)
       else if (result.type === 'failed' || result.type === 'timedOut') failure ??= result
       else outcomes.set(partition, 'committed')
@@ -55,21 +55,21 @@ type Commit = GroupRequest<'commitConsumerOffset'>
 
 /** Commits. A coordinator whose metadata lags does not know a partition that exists: it is asked again while there is time. */
 function commitWhere(
-  hands: GroupHands,
+  runtime: GroupRuntime,
   request: Commit & { readonly timeoutMs: number },
   onResult: (result: CommitConsumerOffsetResult) => void
 ): void {
-  const endsAt = hands.clock() + request.timeoutMs
+  const endsAt = runtime.clock() + request.timeoutMs
   const attempt = (pauseMs: number): void => {
-    const timeoutMs = Math.max(1, endsAt - hands.clock())
-    hands.ask('commitConsumerOffset', { ...request, timeoutMs }, result => {
-      if (result.type !== 'unknownTopicOrPartition' || endsAt - hands.clock() <= pauseMs) {
+    const timeoutMs = Math.max(1, endsAt - runtime.clock())
+    runtime.ask('commitConsumerOffset', { ...request, timeoutMs }, result => {
+      if (result.type !== 'unknownTopicOrPartition' || endsAt - runtime.clock() <= pauseMs) {
         onResult(result)
         return
       }
-      partitionNow(hands, request.topicPartition, undefined, now => {
+      partitionNow(runtime, request.topicPartition, undefined, now => {
         if (now === 'gone') onResult(result)
-        else hands.after(pauseMs, () => attempt(Math.min(2 * pauseMs, MAX_PAUSE_MS)))
+        else runtime.after(pauseMs, () => attempt(Math.min(2 * pauseMs, MAX_PAUSE_MS)))
       })
     })
   }

@@ -2,13 +2,13 @@ import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure } from '../../router/requests/failures.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { partitionNow } from './partition-now.js'
 import { isForbidden, Refusals } from './refusals.js'
 
 export interface OffsetCommitterOptions {
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly commitIntervalMs: number
   readonly retryBackoffMs: number
   /** The member in whose name is committed; `undefined`: it is not in the group at the moment. */
@@ -102,7 +102,7 @@ export class OffsetCommitter {
 
   constructor(options: OffsetCommitterOptions) {
     this.#options = options
-    this.#refusals = new Refusals(options.hands.log)
+    this.#refusals = new Refusals(options.runtime.log)
   }
 
   /** Nothing waits to be committed. */
@@ -159,7 +159,7 @@ export class OffsetCommitter {
 
   #schedule(): void {
     if (this.#timer || this.#inFlight.size > 0 || this.#pending.size === 0) return
-    const { clock, after } = this.#options.hands
+    const { clock, after } = this.#options.runtime
     const delayMs = Math.max(0, this.#nextAt - clock())
     const send = (): void => {
       this.#timer = undefined
@@ -169,10 +169,10 @@ export class OffsetCommitter {
   }
 
   #send(): void {
-    const { hands, membership, commitIntervalMs } = this.#options
+    const { runtime, membership, commitIntervalMs } = this.#options
     const member = membership()
     if (!member || this.#inFlight.size > 0) return
-    this.#nextAt = hands.clock() + commitIntervalMs
+    this.#nextAt = runtime.clock() + commitIntervalMs
     const commits = [...this.#pending]
     this.#pending.clear()
     for (const [key, submitted] of commits) this.#inFlight.set(key, submitted)
@@ -180,13 +180,13 @@ export class OffsetCommitter {
   }
 
   #commit(key: string, submitted: Submitted, member: GroupMembership): void {
-    const { hands } = this.#options
+    const { runtime } = this.#options
     const { topicPartition, source } = submitted
     const { position } = source
     const isTooLong = position.metadata.length >= (this.#tooLong.get(key) ?? Number.POSITIVE_INFINITY)
     const offsetAndMetadata = isTooLong ? { ...position, metadata: '' } : position
-    const fields = { groupId: hands.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
-    hands.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
+    const fields = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
+    runtime.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
       if (result.type === 'unknownTopicOrPartition' && this.#inFlight.get(key) !== undefined) {
         this.#lookUp(key, submitted, result)
       } else this.#over(key, () => this.#answered(key, submitted, member, result, isTooLong))
@@ -206,12 +206,12 @@ export class OffsetCommitter {
   /** The coordinator does not know the partition: whether it is there, and in the same topic, others tell. */
   #lookUp(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
     const { topicPartition, source } = submitted
-    const { hands } = this.#options
-    partitionNow(hands, topicPartition, source.topicId, now => {
+    const { runtime } = this.#options
+    partitionNow(runtime, topicPartition, source.topicId, now => {
       this.#over(key, () => {
         if (now === 'another') {
           this.#denials.delete(key)
-          hands.log.warn({ partition: key, offset: source.position.offset }, POSITION_IS_VOID)
+          runtime.log.warn({ partition: key, offset: source.position.offset }, POSITION_IS_VOID)
           return
         }
         const { times, since } = this.#countDenial(key)
@@ -220,14 +220,14 @@ export class OffsetCommitter {
           return
         }
         const pauseMs = Math.min(REFUSED_PAUSE_MS, this.#options.retryBackoffMs * 2 ** (times - 1))
-        const isHopeful = times === 1 || hands.clock() + pauseMs <= since + HOPE_MS
+        const isHopeful = times === 1 || runtime.clock() + pauseMs <= since + HOPE_MS
         this.#delay(key, submitted, pauseMs, isHopeful)
       })
     })
   }
 
   #countDenial(key: string): Denials {
-    const { times, since } = this.#denials.get(key) ?? { times: 0, since: this.#options.hands.clock() }
+    const { times, since } = this.#denials.get(key) ?? { times: 0, since: this.#options.runtime.clock() }
     const denials = { times: times + 1, since }
     this.#denials.set(key, denials)
     return denials
@@ -240,7 +240,7 @@ export class OffsetCommitter {
     result: CommitConsumerOffsetResult,
     isTooLong: boolean
   ): void {
-    const { hands, retryBackoffMs, onFenced } = this.#options
+    const { runtime, retryBackoffMs, onFenced } = this.#options
     const errorCode = result.type === 'failed' ? (result.errorCode ?? errorCodes.NONE) : errorCodes.NONE
     this.#denials.delete(key)
     if (tooLargeCodes.has(errorCode) && !isTooLong) {
@@ -251,7 +251,7 @@ export class OffsetCommitter {
       onFenced(errorCode, member)
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
       this.#keep(key, submitted)
-      this.#nextAt = hands.clock() + retryBackoffMs
+      this.#nextAt = runtime.clock() + retryBackoffMs
     } else if (result.type === 'success') {
       this.#forgetRefusal(key, submitted.topicPartition)
       submitted.source.answered?.()
@@ -277,7 +277,7 @@ export class OffsetCommitter {
     if (newer && !this.#denials.has(key)) return
     this.#pending.delete(key)
     this.#undelay(key)
-    const dueAt = this.#options.hands.clock() + pauseMs
+    const dueAt = this.#options.runtime.clock() + pauseMs
     this.#delayed.set(key, { submitted: newer ?? submitted, dueAt, isHopeful })
     if (isHopeful) this.#hopeful++
     this.#wakeAt(dueAt)
@@ -290,13 +290,13 @@ export class OffsetCommitter {
 
   #wakeAt(dueAt: number): void {
     if (dueAt >= this.#delayEndsAt) return
-    const { hands } = this.#options
+    const { runtime } = this.#options
     this.#delayEndsAt = dueAt
     this.#delayedTimer?.cancel()
-    this.#delayedTimer = hands.after(Math.max(0, dueAt - hands.clock()), () => {
-      this.#endDelays(hands.clock())
+    this.#delayedTimer = runtime.after(Math.max(0, dueAt - runtime.clock()), () => {
+      this.#endDelays(runtime.clock())
       // They have had their pause.
-      this.#nextAt = Math.min(this.#nextAt, hands.clock())
+      this.#nextAt = Math.min(this.#nextAt, runtime.clock())
       this.#timer?.cancel()
       this.#timer = undefined
       this.#schedule()
@@ -319,10 +319,10 @@ export class OffsetCommitter {
   }
 
   #wasRefused(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
-    const { hands } = this.#options
+    const { runtime } = this.#options
     const { topicPartition, source } = submitted
     this.#delay(key, submitted, REFUSED_PAUSE_MS, false)
-    hands.metrics.count('groups', 'failed_commits')
+    runtime.metrics.count('groups', 'failed_commits')
     const fields = { partition: key, offset: source.position.offset }
     if (result.type === 'failed') {
       this.#refusals.say(isForbidden(result) ? topicPartition.topic : key, fields, result, NOT_COMMITTED)

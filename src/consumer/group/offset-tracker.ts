@@ -77,7 +77,7 @@ export class OffsetTracker {
     return offset < this.#offset || this.#acked.has(offset)
   }
 
-  isOffered(offset: Offset): boolean {
+  isAcquired(offset: Offset): boolean {
     return this.#offers[this.#indexOf(offset)]?.offset === offset
   }
 
@@ -88,14 +88,14 @@ export class OffsetTracker {
 
   /** A message was handed to a client. One that is acknowledged, or was offered before, changes nothing. */
   offered(offset: Offset, now: number): void {
-    if (this.isAcked(offset) || this.isOffered(offset)) return
+    if (this.isAcked(offset) || this.isAcquired(offset)) return
     const offer = { offset, deadlineAt: now + this.#options.ackTimeoutMs, retries: 0 }
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
     this.#offers.splice(this.#indexOf(offset), 0, offer)
   }
 
   /** A message is offered again: the time for its acknowledgement starts anew. */
-  offeredAgain(offset: Offset, now: number): void {
+  acquiredAgain(offset: Offset, now: number): void {
     const offer = this.#offers[this.#indexOf(offset)]
     if (offer?.offset === offset) offer.deadlineAt = now + this.#options.ackTimeoutMs
   }
@@ -151,7 +151,7 @@ export class OffsetTracker {
   }
 
   /** The message could not be read, so it was not offered again: that is tried again at `retryAt`, and was no retry. */
-  notOfferedAgain(offset: Offset, retryAt: number): void {
+  notAcquiredAgain(offset: Offset, retryAt: number): void {
     const offer = this.#offers[this.#indexOf(offset)]
     if (offer?.offset !== offset) return
     offer.retries--

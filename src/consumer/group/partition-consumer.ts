@@ -1,9 +1,15 @@
-import { type KafkaRecord, lifeOfTopic, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import {
+  incarnationOfTopic,
+  type KafkaRecord,
+  type Offset,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { copyOf } from './copy-record.js'
 import type { Demand } from './demand.js'
-import { LogReader } from './group-log-reader.js'
-import type { GroupHands, Timer } from './group-runtime.js'
+import { GroupLogReader } from './group-log-reader.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import { withMark } from './incarnation-mark.js'
 import type { PositionSource } from './offset-committer.js'
@@ -16,7 +22,7 @@ const RETRY_PAUSES = 10
 
 export interface PartitionConsumerOptions {
   readonly topicPartition: TopicPartition
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   readonly batches: HeldBatches
   /** Where to begin without a committed offset. */
   readonly start: FindStart
@@ -52,8 +58,8 @@ export class PartitionConsumer {
   /** The position of the tracker, for commits. */
   #source: PositionSource | undefined
   readonly #finder: PositionFinder
-  readonly #reader: LogReader
-  #staged: KafkaRecord | undefined
+  readonly #reader: GroupLogReader
+  #prefetched: KafkaRecord | undefined
   /** Messages to be offered before all others: clients did not get them, or did not acknowledge them in time. */
   #givenBack: KafkaRecord[] = []
   #isWanted = false
@@ -67,16 +73,16 @@ export class PartitionConsumer {
     this.#options = options
     const { topic, partition } = options.topicPartition
     this.#name = topicPartitionKey(topic, partition)
-    const hands = { ...options.hands, ask: this.#ask, after: this.#after }
-    const finder = new PositionFinder({ ...options, hands, onEarliest: () => this.#startIsFixed() })
+    const runtime = { ...options.runtime, ask: this.#ask, after: this.#after }
+    const finder = new PositionFinder({ ...options, runtime, onEarliest: () => this.#startIsFixed() })
     this.#finder = finder
     const beginAnew = (position: TrackedPosition): void => {
       this.#begin(position)
       this.#submit()
     }
-    this.#reader = new LogReader({
+    this.#reader = new GroupLogReader({
       ...options,
-      hands,
+      runtime,
       finder,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
       unstage: () => this.#unstage(),
@@ -105,12 +111,12 @@ export class PartitionConsumer {
   get partition(): number {
     return this.#options.topicPartition.partition
   }
-  get isStaged(): boolean {
-    return this.#staged !== undefined
+  get isPrefetched(): boolean {
+    return this.#prefetched !== undefined
   }
   /** Everything before is acknowledged, or was there before the group; `undefined`: not known in the topic with this id. */
   positionIn(topicId: string | undefined): Offset | undefined {
-    return lifeOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
+    return incarnationOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
   }
   /** Messages that are offered and not acknowledged. */
   get pending(): number {
@@ -118,25 +124,25 @@ export class PartitionConsumer {
   }
   /** How long acknowledgements may still come, at most. */
   waitMs(): number {
-    return this.#tracker?.waitMs(this.#options.hands.clock()) ?? 0
+    return this.#tracker?.waitMs(this.#options.runtime.clock()) ?? 0
   }
 
   /** A request waits for a message. */
   want(): void {
-    if (this.#isStopped || this.#staged) return
+    if (this.#isStopped || this.#prefetched) return
     this.#isWanted = true
     this.#stage()
   }
 
   /** Takes the staged message, which counts as offered. */
   take(): KafkaRecord {
-    const record = this.#staged!
+    const record = this.#prefetched!
     const tracker = this.#tracker!
-    const now = this.#options.hands.clock()
-    if (tracker.isOffered(record.offset)) tracker.offeredAgain(record.offset, now)
+    const now = this.#options.runtime.clock()
+    if (tracker.isAcquired(record.offset)) tracker.acquiredAgain(record.offset, now)
     else tracker.offered(record.offset, now)
-    this.#staged = this.#nextInHand(tracker, now)
-    if (!this.#staged) this.#options.demand.rests()
+    this.#prefetched = this.#nextInHand(tracker, now)
+    if (!this.#prefetched) this.#options.demand.rests()
     return record
   }
 
@@ -147,7 +153,7 @@ export class PartitionConsumer {
 
   ack(offset: Offset): AckOutcome {
     const tracker = this.#tracker
-    if (!tracker || !(tracker.isOffered(offset) || tracker.isAcked(offset))) return 'notOffered'
+    if (!tracker || !(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'
     if (tracker.acked(offset)) this.#settled()
     return 'acked'
   }
@@ -157,28 +163,28 @@ export class PartitionConsumer {
     const tracker = this.#tracker
     if (!tracker) return
     let isNew = false
-    for (const offset of offsets) if (tracker.isOffered(offset) && tracker.acked(offset)) isNew = true
+    for (const offset of offsets) if (tracker.isAcquired(offset) && tracker.acked(offset)) isNew = true
     if (isNew) this.#settled()
   }
 
   /** A client did not get messages that were taken for it. They are the next ones to be offered. */
-  giveBack(records: readonly KafkaRecord[]): void {
+  release(records: readonly KafkaRecord[]): void {
     const tracker = this.#tracker
-    const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isOffered(offset))
+    const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isAcquired(offset))
     if (offered.length === 0) return
     for (const { offset } of offered) tracker!.givenBack(offset)
-    const next = this.#staged ? [...offered, this.#staged] : offered
+    const next = this.#prefetched ? [...offered, this.#prefetched] : offered
     this.#givenBack = [...next.map(copyOf), ...this.#givenBack]
-    this.#staged = this.#givenBack.shift()
+    this.#prefetched = this.#givenBack.shift()
     this.#options.onSettled()
-    this.#options.demand.staged()
+    this.#options.demand.prefetched()
   }
 
   /** Gives the staged message up, which is read again. */
   #unstage(): Offset | undefined {
-    const { offset } = this.#staged ?? {}
-    if (offset === undefined || this.#tracker!.isOffered(offset)) return undefined
-    this.#staged = undefined
+    const { offset } = this.#prefetched ?? {}
+    if (offset === undefined || this.#tracker!.isAcquired(offset)) return undefined
+    this.#prefetched = undefined
     this.#options.demand.rests()
     return offset
   }
@@ -188,14 +194,14 @@ export class PartitionConsumer {
     this.#timer?.cancel()
     for (const pause of this.#pauses) pause.cancel()
     this.#reader.stop()
-    this.#staged = undefined
+    this.#prefetched = undefined
   }
 
   #begin(position: TrackedPosition): void {
     const tracker = new OffsetTracker(position, this.#options.tracker)
     this.#tracker = tracker
     this.#source = this.#sourceOf(tracker)
-    this.#staged = undefined
+    this.#prefetched = undefined
     this.#givenBack = []
     this.#reader.begin(tracker)
     if (this.#isWanted) this.#stage()
@@ -206,8 +212,8 @@ export class PartitionConsumer {
   #cutAt(offset: Offset): void {
     this.#tracker!.cutAt(offset)
     this.#givenBack = this.#givenBack.filter(record => record.offset < offset)
-    if ((this.#staged?.offset ?? -1) >= offset) {
-      this.#staged = undefined
+    if ((this.#prefetched?.offset ?? -1) >= offset) {
+      this.#prefetched = undefined
       this.#options.demand.rests()
     }
     this.#submit()
@@ -222,13 +228,13 @@ export class PartitionConsumer {
   /** Stages the next message, if one is wanted and there is one; otherwise asks for it. */
   #stage(): void {
     const tracker = this.#tracker
-    if (!tracker || !this.#isWanted || this.#staged || this.#isStopped) return
+    if (!tracker || !this.#isWanted || this.#prefetched || this.#isStopped) return
     if (!this.#options.demand.isOpen()) {
       this.#rest()
       return
     }
-    const record = this.#nextInHand(tracker, this.#options.hands.clock())
-    if (record) this.#setStaged(record)
+    const record = this.#nextInHand(tracker, this.#options.runtime.clock())
+    if (record) this.#setPrefetched(record)
     else if (!this.#reader.isFetchingAgain) {
       const retry = this.#nextRetry(tracker)
       if (retry !== undefined) this.#fetchAgain(tracker, retry)
@@ -239,12 +245,12 @@ export class PartitionConsumer {
     }
   }
 
-  #setStaged(record: KafkaRecord): void {
-    this.#staged = record
+  #setPrefetched(record: KafkaRecord): void {
+    this.#prefetched = record
     this.#isWanted = false
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#options.demand.staged()
+    this.#options.demand.prefetched()
   }
 
   /** The next message, where Kafka need not be asked for it and none has to be offered again first. */
@@ -260,14 +266,14 @@ export class PartitionConsumer {
   }
 
   #nextRetry(tracker: OffsetTracker): Offset | undefined {
-    const { hands, onSettled } = this.#options
+    const { runtime, onSettled } = this.#options
     let givenUp = 0
-    const retry = tracker.nextRetry(hands.clock(), offset => {
+    const retry = tracker.nextRetry(runtime.clock(), offset => {
       givenUp++
-      hands.log.warn({ partition: this.#name, offset }, 'a message was given up without an ack')
+      runtime.log.warn({ partition: this.#name, offset }, 'a message was given up without an ack')
     })
     if (givenUp > 0) {
-      hands.metrics.count('groups', 'given_up_messages', {}, givenUp)
+      runtime.metrics.count('groups', 'given_up_messages', {}, givenUp)
       this.#submit()
       onSettled()
     }
@@ -275,13 +281,13 @@ export class PartitionConsumer {
   }
 
   #fetchAgain(tracker: OffsetTracker, offset: Offset): void {
-    const { hands, retryBackoffMs, tracker: settings } = this.#options
+    const { runtime, retryBackoffMs, tracker: settings } = this.#options
     const pauseMs = Math.min(settings.ackTimeoutMs, RETRY_PAUSES * retryBackoffMs)
     this.#reader.fetchAgain(
       tracker,
       offset,
       record => this.#fetchedAgain(tracker, offset, record),
-      () => tracker.notOfferedAgain(offset, hands.clock() + pauseMs)
+      () => tracker.notAcquiredAgain(offset, runtime.clock() + pauseMs)
     )
   }
 
@@ -296,8 +302,8 @@ export class PartitionConsumer {
   #wakeForRetry(tracker: OffsetTracker): void {
     const deadlineAt = tracker.nextDeadlineAt
     if (deadlineAt === undefined || this.#timer) return
-    const { hands } = this.#options
-    this.#timer = hands.after(Math.max(0, deadlineAt - hands.clock()) + 1, () => {
+    const { runtime } = this.#options
+    this.#timer = runtime.after(Math.max(0, deadlineAt - runtime.clock()) + 1, () => {
       this.#timer = undefined
       this.#stage()
     })
@@ -332,16 +338,16 @@ export class PartitionConsumer {
   }
 
   /** Asks the Router; an answer that comes after the end is dropped. */
-  readonly #ask: GroupHands['ask'] = (kind, request, onResult) => {
+  readonly #ask: GroupRuntime['ask'] = (kind, request, onResult) => {
     if (this.#isStopped) return
-    this.#options.hands.ask(kind, request, result => {
+    this.#options.runtime.ask(kind, request, result => {
       if (!this.#isStopped) onResult(result)
     })
   }
 
   /** A pause ends with the partition: one for a partition that does not exist may last half a minute, and keeps a process alive. */
-  readonly #after: GroupHands['after'] = (delayMs, run) => {
-    const pause = this.#options.hands.after(delayMs, () => {
+  readonly #after: GroupRuntime['after'] = (delayMs, run) => {
+    const pause = this.#options.runtime.after(delayMs, () => {
       this.#pauses.delete(pause)
       run()
     })

@@ -1,6 +1,6 @@
-import { lifeOfTopic, type TopicPartition } from '../../core/model.js'
+import { incarnationOfTopic, type TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 
 const TIMEOUT_MS = 5_000
 
@@ -16,7 +16,7 @@ export type PartitionNow = 'same' | 'another' | 'gone' | 'unclear'
  * @param topicId `undefined`: not known, and any topic of the name is the same
  */
 export function partitionNow(
-  { ask }: Pick<GroupHands, 'ask'>,
+  { ask }: Pick<GroupRuntime, 'ask'>,
   { topic, partition }: TopicPartition,
   topicId: string | undefined,
   onKnown: (now: PartitionNow) => void
@@ -26,9 +26,9 @@ export function partitionNow(
     if (found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) onKnown('gone')
     else if (found?.errorCode !== errorCodes.NONE) onKnown('unclear')
     else {
-      const life = lifeOfTopic(topicId, found.topicId)
-      if (life === 'same') onKnown(found.partitions.some(one => one.partition === partition) ? 'same' : 'gone')
-      else onKnown(life)
+      const incarnation = incarnationOfTopic(topicId, found.topicId)
+      if (incarnation === 'same') onKnown(found.partitions.some(one => one.partition === partition) ? 'same' : 'gone')
+      else onKnown(incarnation)
     }
   })
 }

@@ -1,6 +1,6 @@
 import {
+  incarnationOfTopic,
   type LogPosition,
-  lifeOfTopic,
   type Offset,
   positionIn,
   type TopicPartition,
@@ -9,7 +9,7 @@ import {
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED } from '../../router/messages/as-stored.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import { isOfAnother, markIn } from './incarnation-mark.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { isForbidden } from './refusals.js'
@@ -18,7 +18,7 @@ import { UnknownPartition } from './unknown-partition.js'
 
 export interface PositionFinderOptions {
   readonly topicPartition: TopicPartition
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   /** Where to begin without a committed offset. */
   readonly start: FindStart
   /** The group begins at the earliest record, whenever that can be asked for: nothing has to be committed first. */
@@ -79,10 +79,10 @@ export class PositionFinder {
   }
 
   #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void, onMissing: () => void): void {
-    const { hands, topicPartition } = this.#options
-    const request = { groupId: hands.groupId, topicPartition, ...AS_STORED }
+    const { runtime, topicPartition } = this.#options
+    const request = { groupId: runtime.groupId, topicPartition, ...AS_STORED }
     const begin = (position: LogPosition): void => onFound({ ...position, metadata: '' }, true)
-    hands.ask('fetchConsumerOffset', request, result => {
+    runtime.ask('fetchConsumerOffset', request, result => {
       if (isForbidden(result)) this.#options.onRefused(result)
       if (result.type === 'notFound') this.#findNewStart(begin, onMissing)
       else if (result.type !== 'success') this.#again(() => this.#findPosition(onFound, onMissing))
@@ -107,9 +107,9 @@ export class PositionFinder {
 
   /** The committed offset belongs to a former incarnation of the topic. */
   #beginAnew(offset: Offset, begin: (position: LogPosition) => void, onMissing: () => void): void {
-    const { hands, topicPartition, onEarliest } = this.#options
+    const { runtime, topicPartition, onEarliest } = this.#options
     const partition = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    hands.log.warn({ partition, committed: offset }, CREATED_ANEW)
+    runtime.log.warn({ partition, committed: offset }, CREATED_ANEW)
     onEarliest()
     this.#bound('earliest', begin, onMissing)
   }
@@ -131,16 +131,16 @@ export class PositionFinder {
   }
 
   #isInAnother(start: Start): boolean {
-    return typeof start === 'object' && lifeOfTopic(start.topicId, this.#topicId) === 'another'
+    return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#topicId) === 'another'
   }
 
   /** @param hasRead the group has read up to the position, so it was in the log */
   recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#idOfTopic(topicId => {
-      const life = lifeOfTopic(this.#topicId, topicId)
+      const incarnation = incarnationOfTopic(this.#topicId, topicId)
       this.#topicId = topicId ?? this.#topicId
-      if (life === 'same') this.#recoverInLog(position, hasRead, onFound)
-      else if (life === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
+      if (incarnation === 'same') this.#recoverInLog(position, hasRead, onFound)
+      else if (incarnation === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
       else this.#bound('earliest', earliest => onFound({ type: 'recreated', ...earliest }))
     })
   }
@@ -160,9 +160,9 @@ export class PositionFinder {
 
   /** Tries until a broker has answered. A topic that does not exist now has no id. */
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
-    const { hands, topicPartition } = this.#options
+    const { runtime, topicPartition } = this.#options
     const { topic } = topicPartition
-    hands.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
+    runtime.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
       if (result.type !== 'success') this.#again(() => this.#idOfTopic(onKnown))
       else {
         const { topicId, errorCode } = result.topics.get(topic) ?? {}
@@ -173,8 +173,8 @@ export class PositionFinder {
 
   /** @param onMissing called when the partition does not exist; without it, the partition is looked for again */
   #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing?: () => void): void {
-    const { hands, topicPartition } = this.#options
-    hands.ask('fetchOffset', { topicPartition, offsetType }, result => {
+    const { runtime, topicPartition } = this.#options
+    runtime.ask('fetchOffset', { topicPartition, offsetType }, result => {
       if (result.type === 'success') onFound(positionIn(result))
       else {
         if (isForbidden(result)) this.#options.onRefused(result)
@@ -185,10 +185,10 @@ export class PositionFinder {
   }
 
   #afterPause(type: string, attempt: () => void): void {
-    this.#options.hands.after(this.#unknown.pauseMs(type), attempt)
+    this.#options.runtime.after(this.#unknown.pauseMs(type), attempt)
   }
 
   #again(attempt: () => void): void {
-    this.#options.hands.after(this.#options.retryBackoffMs, attempt)
+    this.#options.runtime.after(this.#options.retryBackoffMs, attempt)
   }
 }

@@ -2,7 +2,7 @@ import type { Logger } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { kafkaFailure } from '../../router/requests/failures.js'
 import { isTopic } from '../../router/requests/problems.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 
 const LOOK_UP_TIMEOUT_MS = 10_000
 
@@ -12,7 +12,7 @@ export const isForbidden = (result: { readonly type: string }): result is Failur
 
 /** Tells which of these topics brokers do not show to this process. Names that no topic can have are not asked for. */
 export function lookForForbidden(
-  { ask }: GroupHands,
+  { ask }: GroupRuntime,
   names: readonly string[],
   onForbidden: (topic: string, failure: Failure) => void
 ): void {

@@ -1,7 +1,7 @@
-import type { GroupHands, Timer } from './group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 
-export interface HandOverOptions {
-  readonly hands: GroupHands
+export interface RevocationOptions {
+  readonly runtime: GroupRuntime
   /** How long it waits for acknowledgements. */
   readonly graceMs: number
   /** How long it waits for the commit. */
@@ -13,7 +13,7 @@ export interface HandOverOptions {
   readonly ready: () => void
 }
 
-interface HandOver {
+interface Revocation {
   check(): void
   cancel(): void
 }
@@ -22,23 +22,23 @@ interface HandOver {
  * Waits until partitions can be given away: for acknowledgements, then for their commit, both for a limited time. A stop may
  * begin while the partitions are handed over for a rebalance.
  */
-export class HandOvers {
-  readonly #open = new Set<HandOver>()
+export class Revocations {
+  readonly #open = new Set<Revocation>()
 
-  begin({ hands, graceMs, commitLimitMs, isSettled, commit, ready }: HandOverOptions): void {
+  begin({ runtime, graceMs, commitLimitMs, isSettled, commit, ready }: RevocationOptions): void {
     let limit: Timer | undefined
     const end = (): void => {
       limit?.cancel()
-      if (this.#open.delete(handOver)) ready()
+      if (this.#open.delete(revoke)) ready()
     }
     const beginCommit = (): void => {
       if (limit !== undefined) return
       grace.cancel()
-      limit = hands.after(commitLimitMs, end)
+      limit = runtime.after(commitLimitMs, end)
       commit(end)
     }
-    const grace = hands.after(graceMs, beginCommit)
-    const handOver: HandOver = {
+    const grace = runtime.after(graceMs, beginCommit)
+    const revoke: Revocation = {
       check: () => {
         if (isSettled()) beginCommit()
       },
@@ -47,18 +47,18 @@ export class HandOvers {
         limit?.cancel()
       }
     }
-    this.#open.add(handOver)
-    handOver.check()
+    this.#open.add(revoke)
+    revoke.check()
   }
 
   /** An acknowledgement has come: those that wait for nothing else go on. */
   check(): void {
-    for (const handOver of [...this.#open]) handOver.check()
+    for (const revoke of [...this.#open]) revoke.check()
   }
 
   /** Ends all of them without a word: the member has left the group. */
   cancel(): void {
-    for (const handOver of this.#open) handOver.cancel()
+    for (const revoke of this.#open) revoke.cancel()
     this.#open.clear()
   }
 }

@@ -52,7 +52,7 @@ const section = z.strictObject({
   rebalanceTimeoutMs: milliseconds
     .default(60_000)
     .describe('How long the coordinator waits for all members to join again in a rebalance'),
-  handOverMs: millisecondsOrZero
+  revocationMs: millisecondsOrZero
     .default(5_000)
     .describe(
       'How long a member that has to join again waits for acknowledgements of offered messages. Messages without one are offered again by the member that gets their partition'

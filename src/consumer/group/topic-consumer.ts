@@ -3,7 +3,7 @@ import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import type { ConsumedMessage, ConsumedMessages, MessageLimits, OfferedMessage } from './consume-result.js'
+import type { AcquiredMessage, ConsumedMessage, ConsumedMessages, MessageLimits } from './consume-result.js'
 import type { Demand } from './demand.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
@@ -27,7 +27,7 @@ export interface TopicConsumerOptions {
   /** Acknowledgement of messages, and their return, in a turn of the group's actor. */
   readonly ack: (partition: number, offset: Offset) => void
   readonly ackAll: (offsets: ReadonlyMap<number, readonly Offset[]>) => void
-  readonly giveBackAll: (records: ReadonlyMap<number, readonly KafkaRecord[]>) => void
+  readonly releaseAll: (records: ReadonlyMap<number, readonly KafkaRecord[]>) => void
 }
 
 /**
@@ -39,7 +39,7 @@ export class TopicConsumer {
   readonly #options: TopicConsumerOptions
   readonly #partitions = new Map<number, PartitionConsumer>()
   /** Numbers of the partitions with a staged message; some of them may have lost it. */
-  readonly #staged = new TurnOrder()
+  readonly #prefetched = new TurnOrder()
   /** Partitions that have to be told that a message is wanted. */
   readonly #resting = new Set<number>()
   /** Assigned partitions that are not read, because their offsets are being changed. */
@@ -134,7 +134,7 @@ export class TopicConsumer {
   #drop(partition: number): void {
     this.#partitions.get(partition)?.stop()
     this.#partitions.delete(partition)
-    this.#staged.delete(partition)
+    this.#prefetched.delete(partition)
     this.#resting.delete(partition)
   }
 
@@ -142,8 +142,8 @@ export class TopicConsumer {
     this.#resting.add(partition)
     const consumer = this.#options.createPartition(partition, {
       isOpen: () => this.#first() !== undefined,
-      staged: () => {
-        this.#staged.add(partition)
+      prefetched: () => {
+        this.#prefetched.add(partition)
         this.#serve()
       },
       rests: () => void this.#resting.add(partition)
@@ -161,16 +161,16 @@ export class TopicConsumer {
   /** Answers requests from now on. */
   begin(): void {
     this.#options.start.begin()
-    this.release()
+    this.releaseRequests()
     this.#serve()
   }
 
   /** Tells requests whose time is over that there is nothing yet, from now on. */
-  release(): void {
+  releaseRequests(): void {
     const { deadlines } = this.#options
     for (const request of this.#queue) {
       deadlines.remove(request)
-      request.release()
+      request.releaseRequests()
       if (!request.settled) deadlines.add(request)
     }
   }
@@ -193,8 +193,8 @@ export class TopicConsumer {
     for (const [partition, processed] of offsets) this.#partitions.get(partition)?.ackAll(processed)
   }
 
-  giveBackAll(records: ReadonlyMap<number, readonly KafkaRecord[]>): void {
-    for (const [partition, undelivered] of records) this.#partitions.get(partition)?.giveBack(undelivered)
+  releaseAll(records: ReadonlyMap<number, readonly KafkaRecord[]>): void {
+    for (const [partition, undelivered] of records) this.#partitions.get(partition)?.release(undelivered)
     this.#serve()
   }
 
@@ -220,7 +220,7 @@ export class TopicConsumer {
     for (let request = this.#first(); request; request = this.#first()) {
       // All of them, so that a partition that has much to offer does not keep the others from fetching.
       this.#wakeResting()
-      const partition = this.#nextStaged()
+      const partition = this.#nextPrefetched()
       if (!partition) break
       this.#queue.shift()
       this.#options.deadlines.remove(request)
@@ -244,30 +244,30 @@ export class TopicConsumer {
     return this.#queue[0]
   }
 
-  #nextStaged(): PartitionConsumer | undefined {
+  #nextPrefetched(): PartitionConsumer | undefined {
     for (;;) {
-      const next = this.#staged.after(this.#lastServed)
+      const next = this.#prefetched.after(this.#lastServed)
       if (next === undefined) return undefined
       const partition = this.#partitions.get(next)
-      if (partition?.isStaged) return partition
-      this.#staged.delete(next)
+      if (partition?.isPrefetched) return partition
+      this.#prefetched.delete(next)
     }
   }
 
   #offerOne(partition: PartitionConsumer): ConsumedMessage {
-    const { ack, giveBackAll } = this.#options
+    const { ack, releaseAll } = this.#options
     const id = partition.partition
     const record = this.#take(partition)
     return Object.assign(this.#offered(partition, record), {
       ack: () => ack(id, record.offset),
-      giveBack: () => giveBackAll(new Map([[id, [record]]]))
+      release: () => releaseAll(new Map([[id, [record]]]))
     })
   }
 
   /** One message of each staged partition in turn, as far as the limits go. */
   #offerMany(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
-    const { ackAll, giveBackAll } = this.#options
-    const messages: OfferedMessage[] = []
+    const { ackAll, releaseAll } = this.#options
+    const messages: AcquiredMessage[] = []
     const records = new Map<number, KafkaRecord[]>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
@@ -278,23 +278,23 @@ export class TopicConsumer {
       else records.set(partition.partition, [record])
       bytes += sizeOfRecord(record)
       messages.push(this.#offered(partition, record))
-      partition = this.#nextStaged()
+      partition = this.#nextPrefetched()
     }
     return {
       messages,
       ack: () => ackAll(new Map(Array.from(records, ([id, taken]) => [id, taken.map(({ offset }) => offset)]))),
-      giveBack: () => giveBackAll(records)
+      release: () => releaseAll(records)
     }
   }
 
   #take(partition: PartitionConsumer): KafkaRecord {
     const record = partition.take()
     this.#lastServed = partition.partition
-    if (!partition.isStaged) this.#staged.delete(partition.partition)
+    if (!partition.isPrefetched) this.#prefetched.delete(partition.partition)
     return record
   }
 
-  #offered(partition: PartitionConsumer, record: KafkaRecord): OfferedMessage {
+  #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
     const { groupId, topic, metrics } = this.#options
     const retries = partition.retriesOf(record.offset)
     metrics.count('groups', 'offered_messages')

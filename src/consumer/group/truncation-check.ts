@@ -1,6 +1,6 @@
 import type { Offset, TopicPartition } from '../../core/model.js'
 import type { FetchDataResult } from '../../router/messages/operations.js'
-import type { GroupHands } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import { checkLog } from './log-check.js'
 import type { OffsetTracker } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
@@ -8,7 +8,7 @@ import { UnknownPartition } from './unknown-partition.js'
 
 export interface TruncationCheckOptions {
   readonly topicPartition: TopicPartition
-  readonly hands: GroupHands
+  readonly runtime: GroupRuntime
   /** Knows the topic in whose log the positions are. */
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
@@ -70,14 +70,14 @@ export class TruncationCheck {
 
   /** @param onDone `wasCut`: everything else that was read before is not to be used */
   #check(tracker: OffsetTracker, onDone: (wasCut: boolean) => void): void {
-    const { hands, topicPartition, finder, retryBackoffMs, onCut } = this.#options
+    const { runtime, topicPartition, finder, retryBackoffMs, onCut } = this.#options
     const beginning = this.#beginnings
     if (this.#isImpossible) {
       onDone(false)
       return
     }
     const read = { topicPartition, topicId: finder.topicId, epochs: tracker.epochs, end: this.#topOf(tracker) }
-    checkLog(hands, read, now => {
+    checkLog(runtime, read, now => {
       if (beginning !== this.#beginnings) {
         onDone(true)
         return
@@ -96,7 +96,7 @@ export class TruncationCheck {
         }
         case 'unclear': {
           const pauseMs = now.cause === 'failed' ? retryBackoffMs : this.#unknown.pauseMs(now.cause)
-          hands.after(pauseMs, () => this.#check(tracker, onDone))
+          runtime.after(pauseMs, () => this.#check(tracker, onDone))
           break
         }
         case 'impossible':

@@ -70,7 +70,7 @@ export class WaitingRequest implements Due {
     this.#hold = { graceMs, wait, isOver: false }
   }
 
-  release(): void {
+  releaseRequests(): void {
     if (this.#hold?.isOver) this.deadlineAt -= this.#hold.graceMs
     this.#hold = undefined
   }

@@ -1,8 +1,8 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { lifeOfTopic, type Offset, type TopicPartition } from '../../core/model.js'
+import { incarnationOfTopic, type Offset, type TopicPartition } from '../../core/model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
 import { EpochHistory } from '../group/epoch-history.js'
-import type { GroupHands } from '../group/group-runtime.js'
+import type { GroupRuntime } from '../group/group-runtime.js'
 import { checkLog, type LogNow } from '../group/log-check.js'
 
 /** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */
@@ -41,11 +41,11 @@ export class CheckedReads {
     })
   }
 
-  readonly #ask: GroupHands['ask'] = (kind, request, reply) =>
+  readonly #ask: GroupRuntime['ask'] = (kind, request, reply) =>
     this.#router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
 
   #beginAnew(topicId: string | undefined): void {
-    if (lifeOfTopic(this.#topicId, topicId) !== 'same') {
+    if (incarnationOfTopic(this.#topicId, topicId) !== 'same') {
       this.#history = new EpochHistory()
       this.#checkedIn = undefined
     }

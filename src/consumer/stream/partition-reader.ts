@@ -1,6 +1,6 @@
 import type { ActorRef, ActorSystem, Step } from '../../core/actor/actor.js'
 import type { ErrorCode } from '../../core/errors.js'
-import { lifeOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../../core/model.js'
+import { incarnationOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../../core/model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,
@@ -165,7 +165,7 @@ function onTopic(state: State, result: FetchTopicMetadataResult): Step<State, Ef
   if (result.type !== 'success') return onTrouble(state, result)
   const { topicPartition, topicId, follow } = state.plan
   const found = result.topics.get(topicPartition.topic)?.topicId
-  switch (lifeOfTopic(topicId, found)) {
+  switch (incarnationOfTopic(topicId, found)) {
     case 'same':
       return onOutOfRange({ ...state, plan: { ...state.plan, topicId: found ?? topicId } })
     case 'unclear':
@@ -236,7 +236,7 @@ const finish = (state: State, problem?: ReadProblem): Step<State, Effect> => [st
 const nameOf = ({ plan: { topicPartition } }: State): string => `${topicPartition.topic}/${topicPartition.partition}`
 
 /** What a reader works with. */
-export interface ReaderHands {
+export interface ReaderRuntime {
   readonly router: ActorRef<RouterMessage>
   readonly requestTimeoutMs: number
   /** Puts the records before `end` out; resolves when there is room for more, with whether more are wanted. */
@@ -250,10 +250,10 @@ export interface ReaderHands {
 export function readPartition(
   system: ActorSystem,
   plan: ReaderPlan,
-  hands: ReaderHands
+  runtime: ReaderRuntime
 ): Promise<ReadProblem | undefined> {
   const { topicPartition } = plan
-  const reads = new CheckedReads(hands.router, topicPartition)
+  const reads = new CheckedReads(runtime.router, topicPartition)
   return new Promise(resolve => {
     const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
       initial: initialState(plan),
@@ -265,8 +265,8 @@ export function readPartition(
       }
     })
     const perform = (effect: Effect, self: ActorRef<Message>): void => {
-      const timeoutMs = hands.requestTimeoutMs
-      if (hands.stopped?.aborted) {
+      const timeoutMs = runtime.requestTimeoutMs
+      if (runtime.stopped?.aborted) {
         self.stop()
         resolve(undefined)
         return
@@ -274,7 +274,7 @@ export function readPartition(
       switch (effect.type) {
         case 'askOffset': {
           const requester = { reply: (result: FetchOffsetResult): void => self.tell({ type: 'offset', result }) }
-          hands.router.tell({
+          runtime.router.tell({
             type: 'fetchOffset',
             topicPartition,
             offsetType: effect.offsetType,
@@ -291,11 +291,11 @@ export function readPartition(
         case 'askTopic': {
           const requester = { reply: (result: FetchTopicMetadataResult): void => self.tell({ type: 'topic', result }) }
           const topics = [topicPartition.topic]
-          hands.router.tell({ type: 'fetchTopicMetadata', requestId: 0, topics, requester, timeoutMs })
+          runtime.router.tell({ type: 'fetchTopicMetadata', requestId: 0, topics, requester, timeoutMs })
           break
         }
         case 'write':
-          hands.write(topicPartition, effect.batch, effect.end).then(
+          runtime.write(topicPartition, effect.batch, effect.end).then(
             more => self.tell({ type: 'written', more }),
             () => self.tell({ type: 'written', more: false })
           )
@@ -304,7 +304,7 @@ export function readPartition(
           setTimeout(() => self.tell({ type: 'again' }), RETRY_DELAY_MS)
           break
         case 'warn':
-          hands.warn(effect.message)
+          runtime.warn(effect.message)
           break
         case 'finish':
           self.stop()

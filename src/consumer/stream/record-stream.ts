@@ -36,7 +36,7 @@ export interface ReadOptions {
 export interface ReadRecord extends KafkaRecord, TopicPartition {}
 
 /** What a stream reads with. */
-export interface StreamHands {
+export interface StreamRuntime {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
   /** Aborted when the Router stops: the loop ends with an error. */
@@ -52,7 +52,7 @@ export interface StreamHands {
  * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
  */
 export async function* readRecords(
-  { system, router, closed }: StreamHands,
+  { system, router, closed }: StreamRuntime,
   topic: string,
   options: ReadOptions = {}
 ): AsyncGenerator<ReadRecord, void, undefined> {
@@ -66,7 +66,7 @@ export async function* readRecords(
     feed.close()
   }
   const unlisten = [onAbort(options.signal, close), onAbort(closed, () => feed.failed(CLOSED))]
-  const hands = {
+  const runtime = {
     router,
     requestTimeoutMs,
     write: feed.write.bind(feed),
@@ -75,7 +75,7 @@ export async function* readRecords(
     onProblem: feed.failed.bind(feed)
   }
   try {
-    void readTopic(system, { metadata, partitions: options.partitions, start: from, follow }, hands).then(() =>
+    void readTopic(system, { metadata, partitions: options.partitions, start: from, follow }, runtime).then(() =>
       feed.ended()
     )
     yield* recordsOf(feed)

@@ -1,7 +1,7 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { TopicFollower, TopicNews } from '../../router/messages/operations.js'
-import { type ReaderHands, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
+import { type ReaderRuntime, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
 import { choosePartitions } from './readable-partitions.js'
 
 /** Which partitions of a topic are read, and how. */
@@ -13,7 +13,7 @@ export interface TopicPlan {
   readonly follow: boolean
 }
 
-export interface TopicHands extends ReaderHands {
+export interface TopicRuntime extends ReaderRuntime {
   /** A partition cannot be read to its end. Called at most once for each reader. */
   onProblem(problem: ReadProblem): void
 }
@@ -26,15 +26,15 @@ export interface TopicHands extends ReaderHands {
  * @returns resolves when no partition is read any more
  * @throws InvalidRequestError `unknownPartition`, at once
  */
-export function readTopic(system: ActorSystem, plan: TopicPlan, hands: TopicHands): Promise<void> {
+export function readTopic(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime): Promise<void> {
   const partitions = choosePartitions(plan.metadata, plan.partitions)
-  return new Promise(resolve => new TopicReaders(system, plan, hands, resolve).begin(partitions))
+  return new Promise(resolve => new TopicReaders(system, plan, runtime, resolve).begin(partitions))
 }
 
 class TopicReaders implements TopicFollower {
   readonly #system: ActorSystem
   readonly #plan: TopicPlan
-  readonly #hands: TopicHands
+  readonly #runtime: TopicRuntime
   readonly #onOver: () => void
   /** Partitions that have a reader or had one, but for those that are gone. */
   readonly #begun = new Set<number>()
@@ -44,10 +44,10 @@ class TopicReaders implements TopicFollower {
   /** How many partitions the topic has, as far as brokers are believed. */
   #count: number
 
-  constructor(system: ActorSystem, plan: TopicPlan, hands: TopicHands, onOver: () => void) {
+  constructor(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime, onOver: () => void) {
     this.#system = system
     this.#plan = plan
-    this.#hands = hands
+    this.#runtime = runtime
     this.#onOver = onOver
     this.#count = plan.metadata.partitions.length
   }
@@ -60,7 +60,7 @@ class TopicReaders implements TopicFollower {
   }
 
   #follow(): void {
-    const { router, stopped } = this.#hands
+    const { router, stopped } = this.#runtime
     this.#isFollowing = true
     router.tell({ type: 'followTopics', topics: [this.#plan.metadata.topic], follower: this, isReader: true })
     stopped?.addEventListener('abort', () => this.#unfollow(), { once: true })
@@ -70,7 +70,7 @@ class TopicReaders implements TopicFollower {
   /** Called by the Router. */
   topicsTold(news: readonly TopicNews[]): void {
     for (const one of news) {
-      if (one.type !== 'known' || this.#isOver || this.#hands.stopped?.aborted) continue
+      if (one.type !== 'known' || this.#isOver || this.#runtime.stopped?.aborted) continue
       this.#count = one.partitionCount
       for (let partition = 0; partition < this.#count; partition++)
         if (!this.#begun.has(partition)) this.#read(partition, 'earliest', one.topicId)
@@ -82,7 +82,7 @@ class TopicReaders implements TopicFollower {
     const topicPartition = { topic: metadata.topic, partition }
     this.#begun.add(partition)
     this.#running++
-    readPartition(this.#system, { topicPartition, topicId, start, follow }, this.#hands).then(
+    readPartition(this.#system, { topicPartition, topicId, start, follow }, this.#runtime).then(
       problem => this.#ended(partition, problem),
       ({ message }: Error) => this.#ended(partition, { code: 'protocol', message, retriable: false })
     )
@@ -91,7 +91,7 @@ class TopicReaders implements TopicFollower {
   #ended(partition: number, problem: ReadProblem | undefined): void {
     this.#running--
     if (problem?.code === 'unknownTopic' && partition >= this.#count) this.#gone(partition)
-    else if (problem) this.#hands.onProblem(problem)
+    else if (problem) this.#runtime.onProblem(problem)
     if (this.#running === 0) this.#end()
   }
 
@@ -99,7 +99,7 @@ class TopicReaders implements TopicFollower {
     const { topic } = this.#plan.metadata
     this.#begun.delete(partition)
     const left = this.#count === 1 ? '1 partition' : `${this.#count} partitions`
-    this.#hands.warn(`${topic}/${partition} is gone: ${topic} has ${left} now`)
+    this.#runtime.warn(`${topic}/${partition} is gone: ${topic} has ${left} now`)
   }
 
   #end(): void {
@@ -110,6 +110,6 @@ class TopicReaders implements TopicFollower {
   }
 
   #unfollow(): void {
-    this.#hands.router.tell({ type: 'unfollowTopics', topics: [this.#plan.metadata.topic], follower: this })
+    this.#runtime.router.tell({ type: 'unfollowTopics', topics: [this.#plan.metadata.topic], follower: this })
   }
 }

@@ -1,5 +1,11 @@
 import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
-import { type KafkaRecord, type LogPosition, lifeOfTopic, type Offset, type RecordBatch } from '../../core/model.js'
+import {
+  incarnationOfTopic,
+  type KafkaRecord,
+  type LogPosition,
+  type Offset,
+  type RecordBatch
+} from '../../core/model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,
@@ -267,13 +273,13 @@ class TopicFollower {
 
   #topicKnown(partition: number, result: FetchTopicMetadataResult): void {
     const topicId = result.type === 'success' ? result.topics.get(this.#options.topic)?.topicId : undefined
-    const life = lifeOfTopic(this.#topicIds.get(partition), topicId)
-    if (life === 'unclear') {
+    const incarnation = incarnationOfTopic(this.#topicIds.get(partition), topicId)
+    if (incarnation === 'unclear') {
       this.#goOnAfter(partition, RETRY_DELAY_MS)
       return
     }
     this.#topicIds.set(partition, topicId)
-    if (life === 'another') {
+    if (incarnation === 'another') {
       this.#positions.set(partition, 0)
       this.#foundIn.delete(partition)
       this.#options.sink.warn(`${this.#nameOf(partition)} was created anew, and is read from its beginning`)

@@ -6,7 +6,7 @@
   ;; Whether a byte below 0x20 is among the first $end bytes; $end is a multiple of 64, and not 0.
   (func (export "f") (param $end i32) (result i32)
     (local $at i32)
-    ;; In each of 16 lanes the least byte seen there.
+    ;; In each of 16 partitions the least byte seen there.
     (local $least v128)
     (local.set $least (v128.const i8x16 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1))
     (loop $next

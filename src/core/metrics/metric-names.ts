@@ -41,8 +41,8 @@ const counted: readonly (readonly [string, string])[] = [
   ['delivery.retried_batches', 'Batches that were sent again'],
   ['delivery.found_batches', 'Batches of which no answer had come that were found in the log, and not sent again'],
   ['delivery.unchecked_batches', 'Batches that may be in the log twice: they were sent again without knowing'],
-  ['delivery.room_wait', 'How long records waited for room in their lane that were taken then'],
-  ['delivery.lane_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
+  ['delivery.capacity_wait', 'How long records waited for room in their partition that were taken then'],
+  ['delivery.partition_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
   ['durable.accepted_records', 'Records that the durable log has taken'],
   ['durable.delivered_records', 'Records from the durable log that are in Kafka'],
   [
@@ -56,10 +56,10 @@ const counted: readonly (readonly [string, string])[] = [
 
 /** Their gauges: how those of several processes become one, and their meanings. */
 const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
-  ['router.parked_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker'],
+  ['router.waiting_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker'],
   ['router.cache_bytes', 'sum', 'Memory held by fetched batches'],
   ['router.decompressed_bytes', 'sum', 'Memory held by records that were decompressed'],
-  ['kafka_dispatcher.lane_queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
+  ['kafka_dispatcher.queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
   ['groups.groups', 'sum', 'Consumer groups that this process takes part in'],
   ['delivery.buffered_records', 'sum', 'Records that wait for Kafka'],
   ['delivery.buffered_bytes', 'sum', 'Their bytes, bookkeeping included'],
@@ -79,15 +79,15 @@ const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
     'sum',
     'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
   ],
-  ['delivery.lanes', 'sum', 'Partitions that are written to'],
-  ['delivery.lanes_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  ['delivery.partitions', 'sum', 'Partitions that are written to'],
+  ['delivery.partitions_backing_off', 'sum', 'Of those, how many wait before they try again'],
   [
     'durable.topics',
     'sum',
     'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000'
   ],
-  ['durable.lanes', 'sum', 'Partitions that records from the durable log are written to'],
-  ['durable.lanes_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  ['durable.partitions', 'sum', 'Partitions that records from the durable log are written to'],
+  ['durable.partitions_backing_off', 'sum', 'Of those, how many wait before they try again'],
   [
     'durable.backlog_retention_ratio',
     'max',
@@ -106,10 +106,10 @@ const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
   ],
   ['wal.size_bytes', 'sum', 'What the durable log takes on disk, without dead letters'],
   ['wal.limit_bytes', 'sum', 'Most that the durable log may take on disk: `wal.maxBytes`'],
-  ['wal.slabs', 'sum', 'Files of the durable log'],
+  ['wal.segments', 'sum', 'Files of the durable log'],
   ['wal.dead_letters', 'sum', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
   ['wal.damaged_records', 'sum', 'Records of the durable log that damage has taken, as far as they were looked at'],
-  ['wal.quarantined_slabs', 'sum', 'Damaged files of the durable log that were put aside'],
+  ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were put aside'],
   ['wal.read_ahead_bytes', 'sum', 'Memory for records that were read from the durable log and wait for Kafka'],
   [
     'wal.read_ahead_limit_bytes',
@@ -119,7 +119,9 @@ const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
 ]
 
 /** The same by name. */
-export const roomGauges: ReadonlyMap<string, AcrossWorkers> = new Map(gauges.map(([name, across]) => [name, across]))
+export const gaugesAcrossWorkers: ReadonlyMap<string, AcrossWorkers> = new Map(
+  gauges.map(([name, across]) => [name, across])
+)
 
 /** The metrics of all rooms: the HELP text of Prometheus, and the table of docs/metrics.md. */
 export const metricMeanings: ReadonlyMap<string, string> = new Map([
@@ -133,4 +135,4 @@ export const helpFor = (component: string, metricName: string): string =>
 
 /** How a gauge of several processes becomes one; a gauge that no room has is summed. */
 export const acrossWorkersOf = (component: string, metricName: string): AcrossWorkers =>
-  roomGauges.get(`${component}.${metricName}`) ?? 'sum'
+  gaugesAcrossWorkers.get(`${component}.${metricName}`) ?? 'sum'

@@ -1,7 +1,7 @@
 import { type Metric, Registry } from 'prom-client'
 import type { Family } from './family.js'
 
-/** The process's Prometheus registry; rooms and dialects register what they export. */
+/** The process's Prometheus registry; rooms and APIs register what they export. */
 export interface PrometheusMetrics {
   readonly registry: Registry
   /**

@@ -34,7 +34,7 @@ const counters: readonly (readonly [component: string, metricName: string, tags:
   ['durable', 'retried_batches', UNLABELLED]
 ]
 const gauges: readonly (readonly [component: string, metricName: string])[] = [
-  ['router', 'parked_requests'],
+  ['router', 'waiting_requests'],
   ['router', 'cache_bytes'],
   ['router', 'decompressed_bytes'],
   ['delivery', 'buffered_records'],
@@ -42,12 +42,12 @@ const gauges: readonly (readonly [component: string, metricName: string])[] = [
   ['delivery', 'stuck_bytes'],
   ['delivery', 'oldest_record_age_seconds'],
   ['delivery', 'unknown_topics'],
-  ['delivery', 'lanes'],
-  ['delivery', 'lanes_backing_off'],
+  ['delivery', 'partitions'],
+  ['delivery', 'partitions_backing_off'],
   ['groups', 'groups'],
   ['durable', 'topics'],
-  ['durable', 'lanes'],
-  ['durable', 'lanes_backing_off'],
+  ['durable', 'partitions'],
+  ['durable', 'partitions_backing_off'],
   ['durable', 'backlog_retention_ratio']
 ]
 /** Counters that every broker has. */

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Assignment } from './assignment.js'
+import { renamedPath } from './former-names.js'
 import type { Leaf } from './leaves.js'
 import { suggestion } from './suggestion.js'
 
@@ -83,6 +84,8 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
 
 /** Suggests the setting that was probably meant: in the same section, or of the same name elsewhere. */
 export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
+  const renamed = renamedPath(path)
+  if (renamed) return `; it is called ${renamed.join('.')} now`
   const wrong = path.at(-1)!.toLowerCase()
   const depth = path.length - 1
   const siblings = new Set(

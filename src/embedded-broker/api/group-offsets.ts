@@ -72,7 +72,7 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
 
 /** 0, or a retriable error: while its storage fails, a coordinator answers that it is not available. */
 function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
-  if (!cluster.groups.offsets.hasRoomFor(offsets)) return errors.policyViolation
+  if (!cluster.groups.offsets.hasCapacityFor(offsets)) return errors.policyViolation
   try {
     cluster.groups.offsets.commit(offsets)
     return errors.none

@@ -125,7 +125,7 @@ function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignme
   if (replicationFactor !== -1 && (replicationFactor < 1 || replicationFactor > nodes)) {
     return refuse(errors.invalidReplicationFactor, `Replication factor ${replicationFactor} with ${nodes} brokers.`)
   }
-  const problem = cluster.roomProblem(1, count)
+  const problem = cluster.capacityProblem(1, count)
   return problem === undefined ? undefined : refuse(errors.policyViolation, problem)
 }
 
@@ -246,7 +246,7 @@ function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Ref
   if (growth.assignments?.some(replicas => !areReplicas(replicas, known))) {
     return refuse(errors.invalidReplicaAssignment, 'the replica assignment names an unknown broker')
   }
-  const problem = cluster.roomProblem(0, growth.partitions - current)
+  const problem = cluster.capacityProblem(0, growth.partitions - current)
   if (problem !== undefined) return refuse(errors.policyViolation, problem)
   if (isValidateOnly) return undefined
   return stored(() => cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined))

@@ -45,13 +45,13 @@ export class CommittedOffsets {
     for (const offset of offsets) this.#put(offset)
   }
 
-  hasRoomFor(offsets: readonly StoredOffset[]): boolean {
+  hasCapacityFor(offsets: readonly StoredOffset[]): boolean {
     let added = 0
     for (const stored of offsets) {
       const before = this.get(stored.groupId, stored.topic, stored.partition)
       added += sizeOf(stored.groupId, stored) - (before ? sizeOf(stored.groupId, before) : 0)
     }
-    return added <= 0 || this.#bytes.hasRoom(added)
+    return added <= 0 || this.#bytes.hasCapacity(added)
   }
 
   deleteGroup(groupId: string): void {

@@ -17,7 +17,7 @@ export class GroupBytes {
     return this.#heldBytes
   }
 
-  hasRoom(bytes: number): boolean {
+  hasCapacity(bytes: number): boolean {
     return this.#heldBytes + bytes <= this.#limitBytes
   }
 

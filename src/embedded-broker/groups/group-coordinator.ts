@@ -34,7 +34,7 @@ export class GroupCoordinator {
     if (request.sessionTimeoutMs < this.#minSessionTimeoutMs || request.sessionTimeoutMs > LONGEST_SESSION_MS) {
       return refusedJoin(errors.invalidSessionTimeout)
     }
-    if (!this.#hasRoomFor(request)) return refusedJoin(errors.groupMaxSizeReached, request.memberId)
+    if (!this.#hasCapacityFor(request)) return refusedJoin(errors.groupMaxSizeReached, request.memberId)
     let group = this.#groups.get(request.groupId)
     if (!group) {
       if (request.memberId !== '') return refusedJoin(errors.unknownMemberId)
@@ -61,11 +61,11 @@ export class GroupCoordinator {
   }
 
   /** Removes groups without members when there is no room. */
-  #hasRoomFor({ protocols }: JoinRequest): boolean {
+  #hasCapacityFor({ protocols }: JoinRequest): boolean {
     const neededBytes = GROUP_BYTES + MEMBER_BYTES + sizeOf(protocols)
-    if (this.bytes.hasRoom(neededBytes)) return true
+    if (this.bytes.hasCapacity(neededBytes)) return true
     for (const group of this.#groups.values()) if (group.isForsaken) this.#forget(group)
-    return this.bytes.hasRoom(neededBytes)
+    return this.bytes.hasCapacity(neededBytes)
   }
 
   #forget(group: Group): void {

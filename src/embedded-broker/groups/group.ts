@@ -85,7 +85,7 @@ export class Group {
     if (refusal) return refusedSync(refusal)
     const member = this.#members.get(memberId)!
     if (this.#state === 'PreparingRebalance') return refusedSync(errors.rebalanceInProgress)
-    if (!this.#bytes.hasRoom(sum(assignments))) return refusedSync(errors.groupMaxSizeReached)
+    if (!this.#bytes.hasCapacity(sum(assignments))) return refusedSync(errors.groupMaxSizeReached)
     member.hasSynced = true
     this.#restartSession(member)
     if (this.#state === 'Stable') return { errorCode: errors.none, assignment: member.assignment }

@@ -67,7 +67,7 @@ export class TransactionCoordinator {
     let transaction = this.#transactions.get(transactionalId)
     if (current && transaction && !isThis(transaction, current)) return errors.producerFenced
     if (!transaction) {
-      this.#makeRoom()
+      this.#makeCapacity()
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
     } else this.#fence(transaction)
@@ -138,7 +138,7 @@ export class TransactionCoordinator {
   }
 
   /** Forgets the oldest ids without an open transaction: such a producer starts anew. */
-  #makeRoom(): void {
+  #makeCapacity(): void {
     if (this.#transactions.size < REMEMBERED_IDS) return
     for (const [id, { state }] of this.#transactions) {
       if (state === 'ongoing') continue

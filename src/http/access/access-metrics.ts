@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 
-/** What the doors count. One object per process. */
+/** What access checks count. One object per process. */
 export class AccessMetrics {
   /** Requests that are counted in by a quota of their principal or address. */
   readonly requestsInFlight: Cell

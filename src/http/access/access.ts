@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { type CastellanError, ForbiddenError } from '../../core/errors.js'
-import type { Visit } from './identity.js'
+import type { IncomingRequest } from './identity.js'
 
 /**
  * What a rule may allow:
@@ -26,7 +26,7 @@ export interface Caller {
   readonly principal: string
   allows(operation: Operation, target?: Target): boolean
   /**
-   * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. A dialect calls it
+   * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. An API calls it
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
   refusalOf(operation: Operation, target?: Target): CastellanError | undefined
@@ -47,12 +47,12 @@ export interface Caller {
   /**
    * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The error is
    * to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were taken away since
-   * the request was admitted. A dialect that has already carried it out (a read) ignores the result.
+   * the request was admitted. An API that has already carried it out (a read) ignores the result.
    */
   charge(records: number, bytes: number): CastellanError | undefined
 }
 
-/** Gives a dialect the caller of a request. */
+/** Gives an API the caller of a request. */
 export interface Access {
   callerOf(request: IncomingMessage): Caller
   /**
@@ -60,7 +60,7 @@ export interface Access {
    *
    * @param done called once; with an error when the request is refused
    */
-  enter?(visit: Visit, done: (error?: CastellanError) => void): void
+  enter?(incoming: IncomingRequest, done: (error?: CastellanError) => void): void
 }
 
 /** The principal of clients without credentials, where those are admitted. */

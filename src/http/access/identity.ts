@@ -30,7 +30,7 @@ export interface Arrival {
 }
 
 /** A request that asks to be admitted. */
-export interface Visit extends Arrival {
+export interface IncomingRequest extends Arrival {
   readonly request: IncomingMessage
   readonly requestId: string
   /** The whole address of the peer, for people. */

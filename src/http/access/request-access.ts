@@ -5,7 +5,7 @@ import { type Access, type Caller, deniedCaller, type Operation, type Target } f
 import type { AccessMetrics } from './access-metrics.js'
 import { Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
-import { type Authentication, isRefusal, type Visit } from './identity.js'
+import { type Authentication, type IncomingRequest, isRefusal } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import { type QuotaSharing, Quotas } from './quotas.js'
 import { type CallerDeps, type PresentAccess, RequestCaller } from './request-caller.js'
@@ -16,7 +16,7 @@ import { Watches } from './watches.js'
 const CALLER = Symbol('caller')
 type Called = IncomingMessage & { [CALLER]?: Caller }
 
-export interface DoorDeps {
+export interface RequestAccessDeps {
   readonly authenticator: Authenticator
   /** `undefined`: no rules apply, since nothing about access is configured. */
   readonly rules: Rules | undefined
@@ -31,22 +31,22 @@ export interface DoorDeps {
  * Admits requests before their body is read: first the quota of the address, then authentication, then the quota of
  * the principal.
  */
-export class Door implements Access {
-  readonly #deps: DoorDeps
+export class RequestAccess implements Access {
+  readonly #deps: RequestAccessDeps
   readonly #watches: Watches
   readonly #callerDeps: CallerDeps
   #rules: Rules | undefined
   #version = 0
 
-  constructor(deps: DoorDeps) {
+  constructor(deps: RequestAccessDeps) {
     const { authenticator, audit, metrics, quotas, now } = deps
     this.#deps = deps
     this.#rules = deps.rules
     this.#watches = new Watches({
-      authenticate: visit => authenticator.authenticate(visit),
+      authenticate: incoming => authenticator.authenticate(incoming),
       allows: (principal, operation, target) => this.#allows(principal, operation, target),
-      onEnded: ({ visit, identity, operation, target }, error) => {
-        const { peer: address, requestId } = visit
+      onEnded: ({ incoming, identity, operation, target }, error) => {
+        const { peer: address, requestId } = incoming
         const { principal, method } = identity
         const line = { allowed: false, principal, method, address, operation, ...target, reason: error.message }
         if (audit.wants(false)) audit.write({ ...line, requestId })
@@ -60,7 +60,7 @@ export class Door implements Access {
       get version() {
         return version()
       },
-      refusalOf: (visit, identity) => authenticator.refusalSince(visit, identity),
+      refusalOf: (incoming, identity) => authenticator.refusalSince(incoming, identity),
       grantsOf: principal => this.#rules?.grantsOf(principal)
     }
     this.#callerDeps = { quotas, audit, metrics, watches: this.#watches, present }
@@ -86,30 +86,30 @@ export class Door implements Access {
    * @param done called once: in the same turn, unless a password or signature has to be verified; with an error when
    * the request is refused
    */
-  enter(visit: Visit, done: (error?: CastellanError) => void): void {
+  enter(incoming: IncomingRequest, done: (error?: CastellanError) => void): void {
     const { quotas, authenticator } = this.#deps
     const now = quotas.now()
-    const byAddress = quotas.ofAddress(visit.address, now)
+    const byAddress = quotas.ofAddress(incoming.address, now)
     const tooMany = byAddress && quotas.refusalOf(byAddress, now)
     if (tooMany) {
       done(this.#counted(tooMany))
       return
     }
-    const authentication = authenticator.authenticate(visit)
+    const authentication = authenticator.authenticate(incoming)
     if (authentication instanceof Promise) {
-      this.#byPresent(visit, authentication)
-        .then(result => this.#settle(visit, result, byAddress, quotas.now(), done))
+      this.#byPresent(incoming, authentication)
+        .then(result => this.#settle(incoming, result, byAddress, quotas.now(), done))
         .catch(done)
-    } else this.#settle(visit, authentication, byAddress, now, done)
+    } else this.#settle(incoming, authentication, byAddress, now, done)
   }
 
   /** What was verified while credentials were replaced may have been good by the former ones only: it is verified again. */
-  #byPresent(visit: Visit, verifying: Promise<Authentication>): Promise<Authentication> {
+  #byPresent(incoming: IncomingRequest, verifying: Promise<Authentication>): Promise<Authentication> {
     const version = this.#version
     return verifying.then(result => {
       if (version === this.#version) return result
-      const again = this.#deps.authenticator.authenticate(visit)
-      return again instanceof Promise ? this.#byPresent(visit, again) : again
+      const again = this.#deps.authenticator.authenticate(incoming)
+      return again instanceof Promise ? this.#byPresent(incoming, again) : again
     })
   }
 
@@ -119,14 +119,14 @@ export class Door implements Access {
   }
 
   #settle(
-    visit: Visit,
+    incoming: IncomingRequest,
     authentication: Authentication,
     byAddress: QuotaAccount | undefined,
     now: number,
     done: (error?: CastellanError) => void
   ): void {
     if (isRefusal(authentication)) {
-      done(this.#refused(visit, authentication))
+      done(this.#refused(incoming, authentication))
       return
     }
     const { quotas } = this.#deps
@@ -135,21 +135,21 @@ export class Door implements Access {
     const admitted = (tooMany?: CastellanError): void => {
       if (tooMany === undefined) {
         const grants = this.#rules?.grantsOf(principal)
-        const request: Called = visit.request
-        request[CALLER] = new RequestCaller(this.#callerDeps, visit, authentication, grants, byAddress, byPrincipal)
+        const request: Called = incoming.request
+        request[CALLER] = new RequestCaller(this.#callerDeps, incoming, authentication, grants, byAddress, byPrincipal)
       }
       done(tooMany && this.#counted(tooMany))
     }
     const tooMany = byPrincipal && quotas.refusalOf(byPrincipal, now)
     if (tooMany !== undefined || !byPrincipal?.limitsRequests) admitted(tooMany)
-    else if (quotas.sharing === undefined) admitted(this.#take(visit, byPrincipal))
-    else this.#takeAmongAll(quotas.sharing, visit, principal, byPrincipal).then(admitted, done)
+    else if (quotas.sharing === undefined) admitted(this.#take(incoming, byPrincipal))
+    else this.#takeAmongAll(quotas.sharing, incoming, principal, byPrincipal).then(admitted, done)
   }
 
   /** The same where other processes count as well. */
   async #takeAmongAll(
     sharing: QuotaSharing,
-    visit: Visit,
+    incoming: IncomingRequest,
     principal: string,
     { maxRequests }: QuotaAccount
   ): Promise<CastellanError | undefined> {
@@ -159,7 +159,7 @@ export class Door implements Access {
     })
     if (leave === undefined) return quotas.tooManyInFlight
     metrics.requestsInFlight.value++
-    visit.onEnd(() => {
+    incoming.onEnd(() => {
       metrics.requestsInFlight.value--
       leave()
     })
@@ -167,12 +167,12 @@ export class Door implements Access {
   }
 
   /** Counts a request as in flight until it ends, or returns the reason for refusing it. */
-  #take(visit: Visit, account: QuotaAccount): CastellanError | undefined {
+  #take(incoming: IncomingRequest, account: QuotaAccount): CastellanError | undefined {
     const { quotas, metrics } = this.#deps
     const error = quotas.enter(account)
     if (error) return error
     metrics.requestsInFlight.value++
-    visit.onEnd(() => {
+    incoming.onEnd(() => {
       metrics.requestsInFlight.value--
       account.leave()
     })
@@ -184,7 +184,7 @@ export class Door implements Access {
     return error
   }
 
-  #refused({ peer, requestId }: Visit, error: CastellanError): CastellanError {
+  #refused({ peer, requestId }: IncomingRequest, error: CastellanError): CastellanError {
     const { audit } = this.#deps
     if (audit.wants(false)) audit.write({ allowed: false, address: peer, reason: error.message, requestId })
     return this.#counted(error)
@@ -192,7 +192,7 @@ export class Door implements Access {
 }
 
 /** The parts of a door besides the authenticator. */
-export interface DoorSettings {
+export interface RequestAccessSettings {
   readonly access: AccessSettings
   readonly quotas: QuotaSettings
 }
@@ -202,8 +202,8 @@ export interface DoorSettings {
  *
  * @param isAuthenticated whether clients can authenticate, which makes rules necessary
  */
-export function createDoor(
-  { access, quotas: quotaSettings }: DoorSettings,
+export function createRequestAccess(
+  { access, quotas: quotaSettings }: RequestAccessSettings,
   deps: {
     readonly authenticator: Authenticator
     readonly isAuthenticated: boolean
@@ -214,12 +214,12 @@ export function createDoor(
     readonly now: () => number
     readonly sharing?: QuotaSharing | undefined
   }
-): Door | undefined {
+): RequestAccess | undefined {
   const { authenticator, isAuthenticated, metrics, auditSink, clock, now, sharing } = deps
   const quotas = new Quotas(quotaSettings, clock, sharing)
   const rules = hasRules(access, isAuthenticated) ? new Rules(access.rules) : undefined
   if (rules === undefined && !quotas.isActive && access.audit === 'off') return undefined
-  return new Door({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })
+  return new RequestAccess({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })
 }
 
 /** Otherwise everything is allowed: nothing about access is configured. */

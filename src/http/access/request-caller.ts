@@ -2,7 +2,7 @@ import { type CastellanError, ForbiddenError } from '../../core/errors.js'
 import type { Caller, Operation, Target } from './access.js'
 import type { AccessMetrics } from './access-metrics.js'
 import { type Audit, namedTopics } from './audit.js'
-import type { Identity, Visit } from './identity.js'
+import type { Identity, IncomingRequest } from './identity.js'
 import type { QuotaAccount } from './quota-account.js'
 import type { Quotas } from './quotas.js'
 import type { Grants } from './rules.js'
@@ -22,7 +22,7 @@ export interface PresentAccess {
   /** How often they have been replaced. */
   readonly version: number
   /** Why a client that was admitted before may not go on; not where that takes a verification. */
-  refusalOf(visit: Visit, identity: Identity): CastellanError | undefined
+  refusalOf(incoming: IncomingRequest, identity: Identity): CastellanError | undefined
   /** `undefined`: no rules apply. */
   grantsOf(principal: string): Grants | undefined
 }
@@ -30,7 +30,7 @@ export interface PresentAccess {
 /** The caller of one request. One is made per request, so it only references what exists already. */
 export class RequestCaller implements Caller {
   readonly #deps: CallerDeps
-  readonly #visit: Visit
+  readonly #incoming: IncomingRequest
   readonly #identity: Identity
   #grants: Grants | undefined
   /** Credentials and rules as they were when they were looked at last. */
@@ -43,14 +43,14 @@ export class RequestCaller implements Caller {
   /** @param grants `undefined`: no rules apply, everything is allowed */
   constructor(
     deps: CallerDeps,
-    visit: Visit,
+    incoming: IncomingRequest,
     identity: Identity,
     grants: Grants | undefined,
     byAddress: QuotaAccount | undefined,
     byPrincipal: QuotaAccount | undefined
   ) {
     this.#deps = deps
-    this.#visit = visit
+    this.#incoming = incoming
     this.#identity = identity
     this.#grants = grants
     this.#version = deps.present.version
@@ -80,7 +80,7 @@ export class RequestCaller implements Caller {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
     const { audit, metrics } = this.#deps
     const { principal, method } = this.#identity
-    const { peer: address, requestId } = this.#visit
+    const { peer: address, requestId } = this.#incoming
     const reason = 'no rule is about this principal'
     if (audit.wants(false)) audit.write({ allowed: false, principal, method, address, reason, requestId })
     metrics.refused('forbidden')
@@ -99,7 +99,7 @@ export class RequestCaller implements Caller {
   }
 
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
-    this.#deps.watches.add({ visit: this.#visit, identity: this.#identity, operation, target, onRefused })
+    this.#deps.watches.add({ incoming: this.#incoming, identity: this.#identity, operation, target, onRefused })
   }
 
   charge(records: number, bytes: number): CastellanError | undefined {
@@ -115,10 +115,10 @@ export class RequestCaller implements Caller {
   #refusalSince(): CastellanError | undefined {
     const { present, audit, metrics } = this.#deps
     if (this.#version === present.version) return undefined
-    const error = present.refusalOf(this.#visit, this.#identity)
+    const error = present.refusalOf(this.#incoming, this.#identity)
     if (error !== undefined) {
       const { principal, method } = this.#identity
-      const { peer: address, requestId } = this.#visit
+      const { peer: address, requestId } = this.#incoming
       if (audit.wants(false)) {
         audit.write({ allowed: false, principal, method, address, reason: error.message, requestId })
       }
@@ -153,7 +153,7 @@ export class RequestCaller implements Caller {
 
   #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {
     const { principal, method } = this.#identity
-    const { peer: address, requestId } = this.#visit
+    const { peer: address, requestId } = this.#incoming
     this.#deps.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
   }
 }

@@ -1,7 +1,7 @@
 import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Operation, Target } from './access.js'
-import { type Authentication, type Identity, isRefusal, type Visit } from './identity.js'
+import { type Authentication, type Identity, type IncomingRequest, isRefusal } from './identity.js'
 
 /** Credentials are verified again after this, or when they expire. */
 const CHECK_MS = 60_000
@@ -12,7 +12,7 @@ const UNVERIFIED_MS = 60_000
 
 /** A websocket, a stream or a waiting request: something that stays open after it was admitted. */
 export interface Watched {
-  readonly visit: Visit
+  readonly incoming: IncomingRequest
   readonly identity: Identity
   readonly operation: Operation
   readonly target: Target
@@ -27,7 +27,7 @@ interface Watch extends Watched {
 }
 
 export interface WatchesDeps {
-  readonly authenticate: (visit: Visit) => Authentication | Promise<Authentication>
+  readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
   /** Whether rules allow it. */
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
   /** It was ended for this reason. */
@@ -61,7 +61,7 @@ export class Watches {
     const watch = { ...watched, verifiedAt, checkAt: this.#nextCheckOf(watched.identity) }
     this.#all.add(watch)
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
-    watched.visit.onEnd(() => this.#remove(watch))
+    watched.incoming.onEnd(() => this.#remove(watch))
   }
 
   /** Looks at everything now: settings have changed. */
@@ -80,7 +80,7 @@ export class Watches {
   }
 
   #check(watch: Watch): void {
-    const authentication = this.#deps.authenticate(watch.visit)
+    const authentication = this.#deps.authenticate(watch.incoming)
     if (!(authentication instanceof Promise)) {
       this.#settle(watch, authentication)
       return

@@ -13,7 +13,7 @@ import type { SilenceLimit } from '../exchange/silence.js'
 import type { Operation } from '../openapi/operation.js'
 import type { ApiSettings } from './common-settings.js'
 
-/** What every dialect is created with. */
+/** What every API is created with. */
 export interface ApiContext<Settings> {
   /** The gateway of the cluster `default`. */
   readonly gateway: Gateway
@@ -23,9 +23,9 @@ export interface ApiContext<Settings> {
   readonly diskAdmission?: Admission | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
-  /** Where calls are counted that come over a listener of the dialect's own, by another protocol than HTTP/1.1. */
+  /** Where calls are counted that come over a listener of the API's own, by another protocol than HTTP/1.1. */
   readonly calls: CountedCalls
-  /** Gives the caller of a request; every dialect asks it for permission to use topics and groups. */
+  /** Gives the caller of a request; every API asks it for permission to use topics and groups. */
   readonly access: Access
   readonly settings: Settings
   readonly log: Logger
@@ -35,14 +35,14 @@ export interface ApiContext<Settings> {
   /** For durations: the other one may be set back. */
   readonly clock: MonotonicClock
   readonly lifetime: Lifetime
-  /** Where the dialect adds what it reports by StatsD under names of its own. */
+  /** Where the API adds what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources
-  /** TLS of the shared port, for a listener that the dialect opens by itself; absent: `http.tls` is not set. */
+  /** TLS of the shared port, for a listener that the API opens by itself; absent: `http.tls` is not set. */
   readonly tls?: SharedTls | undefined
-  /** Set by the dialect: time limits for silent clients. */
+  /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
-   * Asks what the dialect has once for several processes ({@link Dialect.shared}). Absent: this process is the only one.
+   * Asks what the API has once for several processes ({@link HttpApi.shared}). Absent: this process is the only one.
    *
    * @throws Error when there is no answer
    */
@@ -62,7 +62,7 @@ export interface SharedTls {
   serve(server: TlsServer): void
 }
 
-/** @param name of what is told, the same in all processes; a dialect tells each once */
+/** @param name of what is told, the same in all processes; an API tells each once */
 export type Everywhere = <Value>(name: string, own: () => Value) => () => Promise<readonly Value[]>
 
 /** Where requests wait whose records are kept so. */
@@ -71,17 +71,18 @@ export const admissionOf = (
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
-/** How long records in memory wait for room where the lane of their partition is full: as long as requests do. */
-export const roomWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number => admission?.waitMs ?? 0
+/** How long records in memory wait for room where the partition of their partition is full: as long as requests do. */
+export const capacityWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number =>
+  admission?.waitMs ?? 0
 
 /**
- * A dialect is told twice when the process stops. Both steps have a time limit; a step that fails affects no other
- * dialect.
+ * An API is told twice when the process stops. Both steps have a time limit; a step that fails affects no other
+ * API.
  */
 export interface Lifetime {
   /**
-   * New requests are refused, and those in progress are being finished: the dialect ends what would not end by itself,
-   * such as websockets and long polls. All dialects and listeners are told at the same time.
+   * New requests are refused, and those in progress are being finished: the API ends what would not end by itself,
+   * such as websockets and long polls. All APIs and listeners are told at the same time.
    */
   onDrain(step: LifetimeStep): void
   /**
@@ -96,7 +97,7 @@ export type LifetimeStep = (remainingMs: number) => Promise<unknown>
 
 /**
  * One compatible HTTP API, as the rest of the process knows it: configuration, listeners, start, help and tests
- * iterate the list in dialects.ts. A new dialect is its own folder, a line there, and its page in docs/compatibility/.
+ * iterate the list in apis.ts. A new API is its own folder, a line there, and its page in docs/compatibility/.
  */
 export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extends string = string> {
   readonly name: Name
@@ -108,7 +109,7 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   readonly prefix: string
   /** `all`: its requests can name a cluster of the configuration. Absent: all of them go to `default`. */
   readonly clusters?: 'all'
-  /** Its section in `dialects` of the configuration: {@link commonSettings} and its own, with defaults for everything. */
+  /** Its section in `apis` of the configuration: {@link commonSettings} and its own, with defaults for everything. */
   readonly settings: z.ZodType<Settings>
   /**
    * Shell commands that try it, given a URL that ends in its prefix: printed at start, and shown in its documentation.
@@ -126,7 +127,7 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
    * @param originOf where a setting comes from; the path begins in its section
    */
   implied?(settings: Settings, originOf: (path: readonly string[]) => string): readonly Assignment[]
-  /** Listeners besides the shared port and the dialect's own port. */
+  /** Listeners besides the shared port and the API's own port. */
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
@@ -145,12 +146,12 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
 }
 
 /**
- * Adds the routes of a dialect to its scope. Parsers, error handler and 404 stay inside. It sets the error handler before
+ * Adds the routes of an API to its scope. Parsers, error handler and 404 stay inside. It sets the error handler before
  * it awaits anything: Fastify gives a route the handler that its scope has in the turn in which the route is added.
  */
 export type ApiPlugin = (app: FastifyInstance) => void | Promise<void>
 
-/** An address on which a dialect listens by itself. */
+/** An address on which an API listens by itself. */
 export interface OwnHost {
   /** Names the setting where the address is refused. */
   readonly setting: string
@@ -159,7 +160,7 @@ export interface OwnHost {
   readonly tls: boolean
 }
 
-/** A listener that serves one dialect only. */
+/** A listener that serves one API only. */
 export interface OwnListener {
   /** Distinguishes the listeners of the process: `kprf`, `kprf metrics`. */
   readonly label: string
@@ -171,6 +172,6 @@ export interface OwnListener {
     | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
   /** Whether it speaks TLS when the shared port does. */
   readonly tls: boolean
-  /** What it serves, for its `/openapi.json`. Absent: the operations of the dialect. */
+  /** What it serves, for its `/openapi.json`. Absent: the operations of the API. */
   readonly operations?: readonly Operation[]
 }

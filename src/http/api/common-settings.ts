@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { bytes, host, listenPort } from '../../core/settings/units.js'
 
-/** The parts in which the common settings differ between dialects. */
+/** The parts in which the common settings differ between APIs. */
 export interface CommonDefaults {
   /** Its prefix on the shared port. */
   readonly prefix: string
@@ -12,10 +12,10 @@ export interface CommonDefaults {
   readonly bodyNote?: string
 }
 
-/** The settings that every dialect has, to be spread into its section. */
+/** The settings that every API has, to be spread into its section. */
 export const commonSettings = ({ prefix, portNote = '', maxBodyBytes, bodyNote }: CommonDefaults) => ({
   enabled: z.boolean().default(true).describe('Serves this API'),
-  host: host.optional().describe("Listening address of the dialect's own port; absent: that of `http.host`"),
+  host: host.optional().describe("Listening address of the API's own port; absent: that of `http.host`"),
   port: listenPort
     .optional()
     .describe(`A port of its own, without the prefix \`${prefix}\`${portNote}; 0: any free one. Absent: none`),
@@ -42,5 +42,5 @@ export const asyncDurability = (records: string, note = '') =>
       `Where ${records} are kept until Kafka has them: \`disk\` answers when the durable log has synced them, and delivers them after a crash, too; \`memory\` loses them with the process${note}`
     )
 
-/** The settings of a dialect as the app, the checks and the listeners use them. */
+/** The settings of an API as the app, the checks and the listeners use them. */
 export type ApiSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>

@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 
 /**
- * Makes Fastify's answers to produce requests carry the header {@link PERSISTED_HEADER}, also those that the dialect did
- * not write itself. Without a word from the dialect the header is `no` as long as no handler has run, for then no record
+ * Makes Fastify's answers to produce requests carry the header {@link PERSISTED_HEADER}, also those that the API did
+ * not write itself. Without a word from the API the header is `no` as long as no handler has run, for then no record
  * was accepted, and `unknown` afterwards.
  *
  * An answer that is written past Fastify (`reply.hijack()`) must name the header itself.

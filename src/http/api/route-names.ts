@@ -9,10 +9,10 @@ interface Named {
 }
 
 /**
- * For a dialect that finds its routes by itself: names them for the logs, where Fastify knows a wildcard only. It is asked
+ * For an API that finds its routes by itself: names them for the logs, where Fastify knows a wildcard only. It is asked
  * when a line is written.
  *
- * @param nameOf without the prefix of the dialect
+ * @param nameOf without the prefix of the API
  */
 export function nameRoutes(app: FastifyInstance, nameOf: NameOf): void {
   const { prefix } = app

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { OverloadedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { BufferRoom } from '../../producer/memory/budget.js'
+import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { FairQueue } from './fair-queue.js'
 
 /** A request whose connection can be kept from being read. */
@@ -53,7 +53,7 @@ const TICK_MS = 50
  * others pass.
  */
 export class Admission {
-  readonly #room: BufferRoom
+  readonly #capacity: BufferCapacity
   /** How long a request waits at most. */
   readonly waitMs: number
   readonly #clock: MonotonicClock
@@ -71,16 +71,16 @@ export class Admission {
    * @param onWaited told how long a request has waited that was let in or refused
    */
   constructor(
-    room: BufferRoom,
+    capacity: BufferCapacity,
     waitMs: number,
     clock: MonotonicClock,
     onWaited: (waitedMs: number) => void = () => undefined
   ) {
     this.#onWaited = onWaited
-    this.#room = room
+    this.#capacity = capacity
     this.waitMs = waitMs
     this.#clock = clock
-    room.onFreed(() => {
+    capacity.onFreed(() => {
       if (this.#waiting.size > 0) this.#watchTurn()
     })
   }
@@ -123,13 +123,13 @@ export class Admission {
   }
 
   #sizeOf(request: HeldRequest): number {
-    return Math.min(announcedBytes(request), this.#room.maxBytes * MAX_SHARE)
+    return Math.min(announcedBytes(request), this.#capacity.maxBytes * MAX_SHARE)
   }
 
   /** @param reservedBytes of the room: kept for another request */
   #fits(sizeBytes: number, reservedBytes = 0): boolean {
     if (this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES) return false
-    const { usedBytes, maxBytes, stuckBytes } = this.#room
+    const { usedBytes, maxBytes, stuckBytes } = this.#capacity
     const comingBytes = usedBytes - stuckBytes + this.#expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
   }
@@ -207,7 +207,7 @@ export class Admission {
   }
 
   get #error(): OverloadedError {
-    const { what, setting, usedBytes, maxBytes } = this.#room
+    const { what, setting, usedBytes, maxBytes } = this.#capacity
     return new OverloadedError(
       `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and no room was found in ${this.waitMs} ms (http.admissionWaitMs)`
     )

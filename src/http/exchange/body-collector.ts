@@ -59,7 +59,7 @@ export function collectBody(
 /** Up to this size memory is allocated as announced. Beyond it, the buffer doubles as bytes arrive. */
 const BELIEVED_BYTES = 1024 * 1024
 
-const roomFor = (lengthBytes: number, declaredBytes: number): number =>
+const capacityFor = (lengthBytes: number, declaredBytes: number): number =>
   Math.max(lengthBytes, Math.min(declaredBytes, Math.max(BELIEVED_BYTES, 2 * lengthBytes)))
 
 class PartialBody implements BodyReader {
@@ -117,11 +117,11 @@ class PartialBody implements BodyReader {
       this.#only = chunk
       return
     }
-    this.#makeRoom(start, roomFor(length, this.#declaredBytes))
+    this.#makeCapacity(start, capacityFor(length, this.#declaredBytes))
     chunk.copy(this.#joined!, start)
   }
 
-  #makeRoom(usedBytes: number, neededBytes: number): void {
+  #makeCapacity(usedBytes: number, neededBytes: number): void {
     if (this.#joined !== undefined && this.#joined.length >= neededBytes) return
     const larger = this.#pool.take(neededBytes)
     ;(this.#only ?? this.#joined!).copy(larger, 0, 0, usedBytes)

@@ -1,7 +1,7 @@
 /**
- * How long the clients of a dialect may be silent on their connections, whatever they wait for. The plugin of the dialect
- * sets it before the ports of the dialect open; it holds for all connections of those, and on other ports from the first
- * request of the dialect until a request of another one.
+ * How long the clients of an API may be silent on their connections, whatever they wait for. The plugin of the API
+ * sets it before the ports of the API open; it holds for all connections of those, and on other ports from the first
+ * request of the API until a request of another one.
  *
  * Only what clients send counts, and on an upgraded connection also what they are sent.
  */

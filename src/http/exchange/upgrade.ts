@@ -21,7 +21,7 @@ export interface UpgradedSocket {
 export interface UpgradeOwner {
   /** The process is about to stop. Called once; the connection is cut when the time for it is over. */
   leave(): void
-  /** Nothing has gone over the connection for as long as the dialect allows. */
+  /** Nothing has gone over the connection for as long as the API allows. */
   silent(): void
 }
 

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
-import type { Visit } from '../access/identity.js'
+import type { IncomingRequest } from '../access/identity.js'
 import { refusalHeaders, refusalStatus } from '../access/refusals.js'
-import type { Door } from '../access/request-access.js'
+import type { RequestAccess } from '../access/request-access.js'
 import type { ReceivedRequest } from './received-request.js'
 
 /** Requests on the unix socket. Their socket has no address, but neither has a destroyed one. */
@@ -17,17 +17,21 @@ export const markUnixSocket = (request: IncomingMessage): void => void unixSocke
  *
  * @param isOpen exempts requests
  */
-export function addDoor(app: FastifyInstance, door: Door, isOpen: (request: FastifyRequest) => boolean): void {
+export function addAccessHooks(
+  app: FastifyInstance,
+  requestAccess: RequestAccess,
+  isOpen: (request: FastifyRequest) => boolean
+): void {
   app.addHook('onRequest', (request, _, done) => {
     if (isOpen(request)) {
       done()
       return
     }
-    door.enter(new HttpVisit(request.raw as ReceivedRequest, request.id), done)
+    requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id), done)
   })
 }
 
-class HttpVisit implements Visit {
+class IncomingHttpRequest implements IncomingRequest {
   readonly request: ReceivedRequest
   readonly requestId: string
 
@@ -64,21 +68,21 @@ class HttpVisit implements Visit {
 /** Requires the permission `management` for every request of a scope. To be added after the door. */
 export function requireManagement(
   app: FastifyInstance,
-  door: Door,
+  requestAccess: RequestAccess,
   isOpen: (request: FastifyRequest) => boolean
 ): void {
   app.addHook('onRequest', (request, _, done) => {
-    done(isOpen(request) ? undefined : door.callerOf(request.raw).refusalOf('management'))
+    done(isOpen(request) ? undefined : requestAccess.callerOf(request.raw).refusalOf('management'))
   })
 }
 
 /** For routes that name no topic: refuses clients that no rule is about. To be added after the door. */
 export const requireRule =
-  (door: Door | undefined): onRequestHookHandler =>
+  (requestAccess: RequestAccess | undefined): onRequestHookHandler =>
   (request, _, done) =>
-    done(door?.callerOf(request.raw).refusalOfUnruled())
+    done(requestAccess?.callerOf(request.raw).refusalOfUnruled())
 
-/** Answers refusals outside of the dialects; those have error formats of their own. */
+/** Answers refusals outside of the APIs; those have error formats of their own. */
 export function answerRefusal(
   error: FastifyError | CastellanError,
   { headers }: FastifyRequest,

@@ -18,12 +18,12 @@ export class BodyBudget {
    * @param ownBytes what the same body holds already: a single body always fits into an otherwise empty budget
    */
   take(sizeBytes: number, ownBytes: number): boolean {
-    if (!this.hasRoom(sizeBytes, ownBytes)) return false
+    if (!this.hasCapacity(sizeBytes, ownBytes)) return false
     this.#gauge.value = this.#usedBytes += sizeBytes
     return true
   }
 
-  hasRoom(sizeBytes: number, ownBytes: number): boolean {
+  hasCapacity(sizeBytes: number, ownBytes: number): boolean {
     return this.#usedBytes <= ownBytes || this.#usedBytes + sizeBytes <= this.#maxBytes
   }
 

@@ -4,7 +4,7 @@ import type { SilenceLimit } from '../exchange/silence.js'
 import type { AddressUse } from './client-addresses.js'
 import { Pace } from './pace.js'
 import type { ReceivedRequest, RequestHolder } from './received-request.js'
-import { type LoopTurns, RequestTurns } from './request-ticks.js'
+import { type LoopTicks, RequestTicks } from './request-ticks.js'
 
 /** Time for the client to read the last answer before the connection is closed. */
 const LINGER_MS = 2_000
@@ -14,7 +14,7 @@ const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnecti
 
 /** What all connections share. */
 export interface ConnectionHost {
-  readonly turns: LoopTurns
+  readonly turns: LoopTicks
   /** Reserves room for bytes of a body, or returns the error when there is none. */
   take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
   give(sizeBytes: number): void
@@ -37,7 +37,7 @@ export class Connection implements RequestHolder {
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: ReceivedRequest[] = []
-  readonly #turns: RequestTurns
+  readonly #turns: RequestTicks
   #isPaused = false
   /** Requests that must not be read on yet. */
   #heldRequests = 0
@@ -54,7 +54,7 @@ export class Connection implements RequestHolder {
     this.socket = socket
     this.address = address
     this.#host = host
-    this.#turns = new RequestTurns(host.turns)
+    this.#turns = new RequestTicks(host.turns)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
     // Node resumes the socket by itself, such as when a request was read or an answer was sent.

@@ -8,7 +8,7 @@ import { type AddressesElsewhere, type AddressLimits, type AddressUse, ClientAdd
 import { Connection, type ConnectionHost } from './connection.js'
 import { RestingConnections } from './idle-connections.js'
 import type { Pace, PaceLimits } from './pace.js'
-import { LoopTurns } from './request-ticks.js'
+import { LoopTicks } from './request-ticks.js'
 
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
@@ -58,7 +58,7 @@ export interface ReceivingBody extends BodyHolder {
 
 /** All connections of all listeners, and what they hold together. Room for bodies is granted here only. */
 export class Connections implements ConnectionHost {
-  readonly turns = new LoopTurns()
+  readonly turns = new LoopTicks()
   readonly #limits: ConnectionLimits
   readonly #budget: BodyBudget
   readonly #gauge: Cell
@@ -143,7 +143,7 @@ export class Connections implements ConnectionHost {
     const refusal = this.#addresses.bodyRefusal(address, sizeBytes)
     if (refusal !== undefined) return refusal
     if (this.#budget.take(sizeBytes, heldBytes)) return undefined
-    this.#makeRoom(holder, sizeBytes)
+    this.#makeCapacity(holder, sizeBytes)
     return this.#budget.take(sizeBytes, heldBytes) ? undefined : this.#budget.error
   }
 
@@ -234,7 +234,7 @@ export class Connections implements ConnectionHost {
    * Refuses unfinished bodies that hold more than the one that finds no room, slow ones first, then the largest, until
    * there is room. So a few large bodies cannot keep out small ones.
    */
-  #makeRoom(holder: BodyHolder, sizeBytes: number): void {
+  #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
     const now = this.#now()
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
     if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
@@ -244,7 +244,7 @@ export class Connections implements ConnectionHost {
       this.#searchedInVainBytes = leastBytes
     }
     for (const body of unfinished.sort(bySlownessAndSize)) {
-      if (this.#budget.hasRoom(sizeBytes, holder.heldBytes)) return
+      if (this.#budget.hasCapacity(sizeBytes, holder.heldBytes)) return
       body.refuse(this.#budget.error)
     }
   }

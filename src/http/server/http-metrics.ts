@@ -54,7 +54,7 @@ export class HttpMetrics {
   }
 
   /**
-   * @param mount name of the dialect, `none` outside of all
+   * @param mount name of the API, `none` outside of all
    * @param status as sent; `aborted` when the client left before the end of its answer
    * @param bodyMs from the headers to the end of the body; `undefined`: it has not come as a whole
    */

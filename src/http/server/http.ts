@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Door } from '../access/request-access.js'
+import type { RequestAccess } from '../access/request-access.js'
 import type { ApiContext, HttpApi, OwnListener } from '../api/api.js'
 import type { ApiSettings } from '../api/common-settings.js'
 import type { SilenceLimit } from '../exchange/silence.js'
@@ -21,7 +21,7 @@ import { type ClientCounts, createHttpContext, createHttpServer, type HttpContex
 import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addFrontPage, type MountedApi } from './shared-port.js'
 
-/** A dialect, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
+/** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface ApiMount extends MountedApi {
   /** Default: none is described. */
   readonly operations?: readonly Operation[]
@@ -32,7 +32,7 @@ export interface ApiMount extends MountedApi {
   readonly silence?: SilenceLimit
 }
 
-/** Gives a dialect the parts that it works with. */
+/** Gives an API the parts that it works with. */
 export function mountOf<Settings extends ApiSettings>(
   api: HttpApi<Settings>,
   context: ApiContext<Settings>,
@@ -51,7 +51,7 @@ export function mountOf<Settings extends ApiSettings>(
 export interface HttpOptions {
   readonly http: HttpSettings
   readonly management: ManagementSettings
-  readonly dialects: readonly ApiMount[]
+  readonly apis: readonly ApiMount[]
   readonly metrics: PrometheusMetrics
   readonly status: ProcessStatus
   readonly log: Logger
@@ -59,13 +59,13 @@ export interface HttpOptions {
   /** Prefix of generated request ids. */
   readonly idPrefix: string
   /** Absent: no access rules are configured. */
-  readonly door?: Door | undefined
+  readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
   /** What clients hold at other processes that serve the same ports. */
   readonly elsewhere?: AddressesElsewhere | undefined
-  /** Where clients are counted that the dialects serve by themselves as well. Default: of its own. */
+  /** Where clients are counted that the APIs serve by themselves as well. Default: of its own. */
   readonly counts?: ClientCounts | undefined
-  /** TLS of the shared port and the dialects' own ports; absent: plain HTTP. */
+  /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined
 }
@@ -75,8 +75,8 @@ export interface HttpUrls {
   readonly shared: string
   readonly unixSocket: string | undefined
   readonly management: string | undefined
-  /** Listeners that serve one dialect only, by label; that of the port of its own is the name of the dialect. */
-  readonly dialects: ReadonlyMap<string, string>
+  /** Listeners that serve one API only, by label; that of the port of its own is the name of the API. */
+  readonly apis: ReadonlyMap<string, string>
 }
 
 /** All listeners of the process. */
@@ -168,21 +168,22 @@ export class Http {
 /** Of the event loop: sockets that were resumed are read in it. */
 const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
-async function createSharedApp(context: HttpContext, { dialects, status }: HttpOptions): Promise<FastifyInstance> {
+async function createSharedApp(context: HttpContext, { apis, status }: HttpOptions): Promise<FastifyInstance> {
   const app = createHttpServer(context)
-  addFrontPage(app, dialects, context.door)
+  addFrontPage(app, apis, context.requestAccess)
   addDescriptions(
     app,
     status.version,
-    dialects.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
-    context.door
+    apis.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
+    context.requestAccess
   )
-  for (const { name, listeners } of dialects) {
+  for (const { name, listeners } of apis) {
     for (const { prefix, operations } of listeners) {
-      if (operations !== undefined) addPartDescription(app, status.version, { name, prefix, operations }, context.door)
+      if (operations !== undefined)
+        addPartDescription(app, status.version, { name, prefix, operations }, context.requestAccess)
     }
   }
-  for (const { name, prefix, plugin, maxBodyBytes } of dialects) {
+  for (const { name, prefix, plugin, maxBodyBytes } of apis) {
     app.register(
       async scope => {
         nameMount(scope, name)
@@ -193,7 +194,7 @@ async function createSharedApp(context: HttpContext, { dialects, status }: HttpO
     )
   }
   await app.ready()
-  for (const { name, silence } of dialects) {
+  for (const { name, silence } of apis) {
     if (silence?.limitMs === undefined) continue
     context.silences.set(name, silence)
     context.connections.limitSilence(silence)
@@ -210,7 +211,7 @@ const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
 
 async function openTraffic(
   app: FastifyInstance,
-  { http: { host, port, unixSocket, unixSocketMode: mode }, dialects, certificates }: HttpOptions,
+  { http: { host, port, unixSocket, unixSocketMode: mode }, apis, certificates }: HttpOptions,
   open: Open
 ): Promise<Omit<HttpUrls, 'management'>> {
   const handler = handlerOf(app)
@@ -221,13 +222,13 @@ async function openTraffic(
       ? undefined
       : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
   const own = new Map<string, string>()
-  for (const { listeners, silence } of dialects) {
+  for (const { listeners, silence } of apis) {
     for (const { label, prefix, address, tls } of listeners) {
       const inner = withPrefix(prefix, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
       own.set(label, await open(inner, toListenAddress(address), tls ? certificates : undefined, silence))
     }
   }
-  return { shared, unixSocket: socketUrl, dialects: own }
+  return { shared, unixSocket: socketUrl, apis: own }
 }
 
 function toListenAddress(address: OwnListener['address']): ListenAddress {
@@ -243,7 +244,7 @@ const fromUnixSocket =
     handler(request, response)
   }
 
-/** On a dialect's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
+/** On a API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
 const withPrefix =
   (prefix: string, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {

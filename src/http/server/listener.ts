@@ -42,7 +42,7 @@ type Limits = Pick<
 interface ListenerParts {
   readonly connections: Connections
   readonly guard: BrowserGuard
-  /** The prefix of the dialect, on a listener that serves one dialect only. */
+  /** The prefix of the API, on a listener that serves one API only. */
   readonly silence?: SilenceLimit | undefined
 }
 
@@ -182,7 +182,7 @@ const requestClass = (
   class extends ReceivedRequest {
     constructor(socket: Socket) {
       const connection = connections.of(socket)
-      // The previous request may have belonged to a dialect with a limit of its own.
+      // The previous request may have belonged to an API with a limit of its own.
       connection.silence = silence
       super(socket, connection, guard)
     }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Door } from '../access/request-access.js'
+import type { RequestAccess } from '../access/request-access.js'
 import { requireManagement } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
 import type { Listener } from './listener.js'
@@ -19,7 +19,7 @@ export async function createManagementApp(
 ): Promise<FastifyInstance> {
   const isOpen = ({ routeOptions }: FastifyRequest): boolean => openProbes && isProbe(routeOptions.url)
   const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
-  if (context.door) requireManagement(app, context.door, isOpen)
+  if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
   addManagementRoutes(app, status, metrics)
   addManagementDescription(app, status.version)
   await app.ready()
@@ -53,7 +53,7 @@ export interface ManagementPortOptions extends ManagementAddress {
   readonly log: Logger
   readonly now: MonotonicClock
   readonly idPrefix: string
-  readonly door?: Door | undefined
+  readonly requestAccess?: RequestAccess | undefined
 }
 
 /** The management port alone, in a process that serves nothing else. */

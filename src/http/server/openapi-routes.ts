@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import type { Door } from '../access/request-access.js'
+import type { RequestAccess } from '../access/request-access.js'
 import { type DescribedApi, OPENAPI_PATH, toDocument } from '../openapi/document.js'
 import { json, listOf, type Operation, object, oneOf, text } from '../openapi/operation.js'
 import { requireRule } from './access-hooks.js'
@@ -67,14 +67,14 @@ const management: readonly Operation[] = [
 
 const own = (...operations: Operation[]): DescribedApi => ({ name: 'castellan', prefix: '', operations })
 
-/** Serves the description of everything on the shared port, and of each dialect on its own ports. */
+/** Serves the description of everything on the shared port, and of each API on its own ports. */
 export function addDescriptions(
   app: FastifyInstance,
   version: string,
   apis: readonly DescribedApi[],
-  door?: Door
+  requestAccess?: RequestAccess
 ): void {
-  const onRequest = requireRule(door)
+  const onRequest = requireRule(requestAccess)
   const shared = JSON.stringify(toDocument('Castellan', version, [own(frontPage, description), ...apis]))
   app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type('application/json').send(shared))
   for (const api of apis) {
@@ -87,20 +87,20 @@ export function addDescriptions(
   }
 }
 
-/** Serves the description of a port that serves one part of a dialect only; `prefix` is added to its paths. */
+/** Serves the description of a port that serves one part of an API only; `prefix` is added to its paths. */
 export function addPartDescription(
   app: FastifyInstance,
   version: string,
   { prefix, ...part }: DescribedApi,
-  door?: Door
+  requestAccess?: RequestAccess
 ): void {
   const apis = [own(description), { ...part, prefix: '' }]
   const document = JSON.stringify(toDocument(`Castellan: ${part.name}`, version, apis))
-  const answer = { onRequest: requireRule(door) }
+  const answer = { onRequest: requireRule(requestAccess) }
   app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type('application/json').send(document))
 }
 
-/** A dialect's own port adds the prefix of the dialect and keeps the URL as it was sent. */
+/** An API's own port adds the prefix of the API and keeps the URL as it was sent. */
 const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boolean => request.originalUrl !== undefined
 
 /** Serves the description of the management port. */

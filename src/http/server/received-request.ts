@@ -27,7 +27,7 @@ export interface RequestHolder {
   readonly openRequests: number
   /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
   receiving: ReceivedRequest | undefined
-  /** Time limit for silence of the client; a dialect may have its own. */
+  /** Time limit for silence of the client; an API may have its own. */
   silence: SilenceLimit | undefined
   begin(request: ReceivedRequest): void
   /** Calls back now, or in a later turn of the event loop when many requests of this connection came at once. */

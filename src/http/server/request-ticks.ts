@@ -1,10 +1,10 @@
 /** Most requests of one connection that are handled in one turn of the event loop. */
 const MAX_REQUESTS_PER_TURN = 8
 /** After so long no further one of those that were deferred is handled in the same turn. */
-const MAX_TURN_MS = 2
+const MAX_TICK_MS = 2
 
 /** Numbers the turns of the event loop, as far as anything happens in them. */
-export class LoopTurns {
+export class LoopTicks {
   #number = 0
   #isWatched = false
 
@@ -24,14 +24,14 @@ export class LoopTurns {
  * Spreads the pipelined requests of one connection over turns of the event loop. One chunk from a socket may hold more than
  * a thousand requests; handled at once, they would hold up all other connections.
  */
-export class RequestTurns {
-  readonly #turns: LoopTurns
+export class RequestTicks {
+  readonly #turns: LoopTicks
   readonly #waiting: (() => void)[] = []
   #turn = 0
   #handledInTurn = 0
   #isScheduled = false
 
-  constructor(turns: LoopTurns) {
+  constructor(turns: LoopTicks) {
     this.#turns = turns
   }
 
@@ -60,7 +60,7 @@ export class RequestTurns {
   }
 
   #handleSome(): void {
-    const untilMs = performance.now() + MAX_TURN_MS
+    const untilMs = performance.now() + MAX_TICK_MS
     try {
       for (let left = MAX_REQUESTS_PER_TURN; left > 0 && performance.now() < untilMs; left--) this.#waiting.shift()?.()
     } finally {

@@ -1,6 +1,6 @@
 /**
  * A URL whose path Fastify's router can decode. The router answers others itself before any hook runs: without
- * authentication, without counting, and not in the error format of the dialect. With its percent signs escaped, such a
+ * authentication, without counting, and not in the error format of the API. With its percent signs escaped, such a
  * path matches no route and passes through the hooks.
  *
  *   /push       /push

@@ -3,12 +3,12 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Door } from '../access/request-access.js'
+import type { RequestAccess } from '../access/request-access.js'
 import { routeNameOf } from '../api/route-names.js'
 import type { CountedCalls } from '../exchange/counted-calls.js'
 import { failureCodeOf } from '../exchange/failure-codes.js'
 import type { SilenceLimit } from '../exchange/silence.js'
-import { addDoor, answerRefusal } from './access-hooks.js'
+import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import type { AccessLog } from './access-log.js'
 import { BodyBudget } from './body-budget.js'
 import { CallCounts } from './call-counts.js'
@@ -40,8 +40,8 @@ export interface HttpContext {
   readonly nextRequestId: (request: IncomingMessage) => string
   readonly now: MonotonicClock
   /** `undefined`: no access rules are configured. */
-  readonly door: Door | undefined
-  /** Time limits for silence by dialect, for dialects that set one. */
+  readonly requestAccess: RequestAccess | undefined
+  /** Time limits for silence by API, for APIs that set one. */
   readonly silences: Map<string, SilenceLimit>
   /** True once new requests are refused. */
   isDraining: boolean
@@ -78,7 +78,7 @@ export function createHttpContext(options: {
   readonly log: Logger
   readonly now: MonotonicClock
   readonly idPrefix: string
-  readonly door?: Door | undefined
+  readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
   readonly elsewhere?: AddressesElsewhere | undefined
   /** Default: of its own. */
@@ -96,7 +96,7 @@ export function createHttpContext(options: {
     foreignHosts: new ForeignHosts(log),
     nextRequestId: requestIds(options.idPrefix),
     now,
-    door: options.door,
+    requestAccess: options.requestAccess,
     silences: new Map(),
     isDraining: false,
     isLeaving: false
@@ -119,7 +119,7 @@ function createConnections(
 /**
  * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, a
  * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
- * error handler of the dialect words the answer. A body that finds no room becomes an error of its stream.
+ * error handler of the API words the answer. A body that finds no room becomes an error of its stream.
  *
  * @param isOpen exempts requests from the door
  */
@@ -130,7 +130,7 @@ export function createHttpServer(
   const app = fastify({
     genReqId: context.nextRequestId,
     bodyLimit: context.settings.maxBodyBytes,
-    // Modules of dialects are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
+    // Modules of APIs are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
     pluginTimeout: 0,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
   })
@@ -141,7 +141,7 @@ export function createHttpServer(
     const error = admit(context, request, reply.raw)
     done(error)
   })
-  if (context.door) addDoor(app, context.door, isOpen)
+  if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen)
   app.setErrorHandler(answerRefusal)
   return app
 }
@@ -215,10 +215,10 @@ function answered(
   }
 }
 
-/** The dialect a request was routed to; {@link mount} leaves the name on the requests of its scope. */
+/** The API a request was routed to; {@link mount} leaves the name on the requests of its scope. */
 const mountNameOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
 
-/** Marks all requests of a scope as belonging to a dialect. */
+/** Marks all requests of a scope as belonging to an API. */
 export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)
 }

@@ -31,7 +31,7 @@ export const httpSettings = z
       ),
     port: listenPort
       .default(8080)
-      .describe('The shared port, where every dialect is served below its prefix; 0: any free port, which is logged'),
+      .describe('The shared port, where every API is served below its prefix; 0: any free port, which is logged'),
     unixSocket: z
       .string()
       .min(1)

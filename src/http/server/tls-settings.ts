@@ -26,7 +26,7 @@ const listenerTls = z.strictObject({
 
 export const httpTlsSettings = listenerTls
   .prefault({})
-  .describe("TLS of the shared port and of the dialects' own ports, not of the unix socket")
+  .describe("TLS of the shared port and of the APIs' own ports, not of the unix socket")
 export const managementTlsSettings = listenerTls.prefault({}).describe('TLS of the management port')
 
 export type ListenerTlsSettings = z.output<typeof listenerTls>

@@ -1,14 +1,14 @@
-import { ANY_PARTITION, type Flows } from './partition-cursors.js'
+import { ANY_PARTITION, type PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
 
-export interface FlowRoomOptions {
-  readonly readAhead: Pick<ReadAhead, 'share' | 'hasRoom' | 'starve'>
+export interface CursorCapacityOptions {
+  readonly readAhead: Pick<ReadAhead, 'share' | 'hasCapacity' | 'starve'>
   /** The most that one partition may hold. */
-  readonly maxLaneBytes: number
-  readonly flows: Pick<Flows, 'isBehind'>
+  readonly maxPartitionBytes: number
+  readonly cursors: Pick<PartitionCursors, 'isBehind'>
   /** 0: not known. */
   readonly partitionCount: () => number
-  /** Bytes that the partition's lane holds. */
+  /** Bytes that the partition's partition holds. */
   readonly heldBy: (partition: number) => number
   /** The partition takes nothing now: it waits for a batch that was sent before. */
   readonly isReserved: (partition: number) => boolean
@@ -20,50 +20,50 @@ export interface FlowRoomOptions {
 const SHARE_TO_READ_AT = 1 / 2
 
 /** Which partitions of a topic have room for records, and which flows for so many that reading is worth while. */
-export class FlowRoom {
-  readonly #options: FlowRoomOptions
+export class CursorCapacity {
+  readonly #options: CursorCapacityOptions
   /** Bytes of the record for which a flow had no room. */
   readonly #needs = new Map<number, number>()
   /** Flows that wait for a former batch. */
   readonly #heldUp = new Set<number>()
 
-  constructor(options: FlowRoomOptions) {
+  constructor(options: CursorCapacityOptions) {
     this.#options = options
   }
 
-  hasRoom(partition: number, bytes: number): boolean {
-    const { readAhead, maxLaneBytes, partitionCount, heldBy, isReserved, starved } = this.#options
+  hasCapacity(partition: number, bytes: number): boolean {
+    const { readAhead, maxPartitionBytes, partitionCount, heldBy, isReserved, starved } = this.#options
     if (partition >= partitionCount() || isReserved(partition)) return false
     const held = heldBy(partition)
-    if (held + bytes <= Math.min(maxLaneBytes, readAhead.share)) return true
-    if (held === 0 && readAhead.hasRoom(bytes)) return true
-    if (held === 0 || held + bytes <= maxLaneBytes) readAhead.starve(starved)
+    if (held + bytes <= Math.min(maxPartitionBytes, readAhead.share)) return true
+    if (held === 0 && readAhead.hasCapacity(bytes)) return true
+    if (held === 0 || held + bytes <= maxPartitionBytes) readAhead.starve(starved)
     return false
   }
 
   /** The first partition from `partition` on, going round once, that has room. */
-  firstWithRoom(partition: number, bytes: number): number | undefined {
+  firstWithCapacity(partition: number, bytes: number): number | undefined {
     const count = this.#options.partitionCount()
     for (let step = 0; step < count; step++) {
       const next = (partition + step) % count
-      if (this.hasRoom(next, bytes)) return next
+      if (this.hasCapacity(next, bytes)) return next
     }
     return undefined
   }
 
   /** The flow has no room for a record of this size. */
-  lacks(flow: number, bytes: number): void {
-    this.#needs.set(flow, bytes)
+  lacks(cursor: number, bytes: number): void {
+    this.#needs.set(cursor, bytes)
   }
 
   /** The flow had room for the record it waited for. */
-  had(flow: number): void {
-    this.#needs.delete(flow)
+  had(cursor: number): void {
+    this.#needs.delete(cursor)
   }
 
   /** The flow waits until {@link release}. */
-  holdUp(flow: number): void {
-    this.#heldUp.add(flow)
+  holdUp(cursor: number): void {
+    this.#heldUp.add(cursor)
   }
 
   release(): void {
@@ -77,24 +77,24 @@ export class FlowRoom {
   }
 
   /** A flow that is behind has room for so much that reading is worth while. */
-  isHungry(flow: number): boolean {
-    if (this.#heldUp.has(flow)) return false
-    if (flow === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(flow))
-    return this.#isProducerHungry(flow, this.#needs.get(flow))
+  isHungry(cursor: number): boolean {
+    if (this.#heldUp.has(cursor)) return false
+    if (cursor === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(cursor))
+    return this.#isProducerHungry(cursor, this.#needs.get(cursor))
   }
 
   /** The same for the flows that are not behind. */
   isAnyHungry(bytes = 0): boolean {
     const count = this.#options.partitionCount()
     for (let partition = 0; partition < count; partition++) {
-      if (!this.#options.flows.isBehind(partition) && this.#isProducerHungry(partition, bytes)) return true
+      if (!this.#options.cursors.isBehind(partition) && this.#isProducerHungry(partition, bytes)) return true
     }
     return false
   }
 
   #isProducerHungry(partition: number, bytes = 0): boolean {
-    if (!this.hasRoom(partition, bytes)) return false
-    const { readAhead, maxLaneBytes, heldBy } = this.#options
-    return heldBy(partition) <= Math.min(maxLaneBytes, readAhead.share) * SHARE_TO_READ_AT
+    if (!this.hasCapacity(partition, bytes)) return false
+    const { readAhead, maxPartitionBytes, heldBy } = this.#options
+    return heldBy(partition) <= Math.min(maxPartitionBytes, readAhead.share) * SHARE_TO_READ_AT
   }
 }

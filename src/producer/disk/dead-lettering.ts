@@ -13,7 +13,7 @@ export interface DeadLetteringOptions {
 /** Makes dead letters of records that Kafka refuses for good, one by one, so that they do not stop what comes behind. */
 export class DeadLettering {
   readonly #options: DeadLetteringOptions
-  /** Those whose lanes have not been told yet. */
+  /** Those whose partitions have not been told yet. */
   readonly #untold = new Set<number>()
   #count = 0
 
@@ -36,7 +36,7 @@ export class DeadLettering {
     }
   }
 
-  /** Whether this record has become a dead letter: true once, for its lane. */
+  /** Whether this record has become a dead letter: true once, for its partition. */
   takeDeadLetter(sequence: number): boolean {
     return this.#untold.delete(sequence)
   }

@@ -9,7 +9,7 @@ import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import { LogSearch } from '../memory/log-search.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
-import type { ClusterState, Keeper, ScheduledProducer } from '../memory/partition-producer-deps.js'
+import type { BatchOwner, ClusterState, ScheduledProducer } from '../memory/partition-producer-deps.js'
 import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall } from '../memory/produce-call.js'
@@ -47,10 +47,10 @@ const LOOK_AT_AGES_EVERY_MS = 5_000
 const FORGET_EVERY_MS = 10_000
 /** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 60
-/** Slabs kept for the next batches. */
-const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Segments kept for the next batches. */
+const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 /** Of one partition: the batch that is on its way, and the next one. */
-const BATCHES_PER_LANE = 2
+const BATCHES_PER_PARTITION = 2
 /** A producer id that was refused is asked for again after this. */
 const REFUSED_PAUSE_MS = 1_000
 
@@ -58,7 +58,7 @@ const REFUSED_PAUSE_MS = 1_000
  * Delivery of one cluster's records from the durable log: a record is accepted when the log has it, read again when its
  * partition has room, and completed when Kafka has it. Records never expire.
  */
-export class DurableDelivery implements QueueMember, ClusterState, Keeper {
+export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
   readonly cluster: string
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
@@ -80,7 +80,7 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
   #clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
-  /** Lanes to which brokers refuse a producer id are made ready again later. */
+  /** Partitions to which brokers refuse a producer id are made ready again later. */
   readonly #pauses = new Set<NodeJS.Timeout>()
   #forgottenAt = 0
   #reportedAt = 0
@@ -126,16 +126,19 @@ export class DurableDelivery implements QueueMember, ClusterState, Keeper {
       random,
       log,
       counters: this.#counters,
-      batchBuffers: new BatchBufferPool(SPARE_SLAB_BYTES),
+      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       cluster: this,
       budget: boundless,
       schedule: this.#schedule,
       numbers: this.#identity,
-      keeper: this,
+      owner: this,
       written: this.#written,
       sendTimeMs: queue.stampsWhenSent ? deps.now : undefined,
       readAhead: queue.readAhead,
-      maxLaneBytes: Math.min(this.#settings.maxLaneBytes, BATCHES_PER_LANE * this.#settings.batchMaxBytes),
+      maxPartitionBytes: Math.min(
+        this.#settings.maxPartitionBytes,
+        BATCHES_PER_PARTITION * this.#settings.batchMaxBytes
+      ),
       want: topic => this.#openedQueue!.feed.want(topic),
       follow: (topic, pauseMs) => this.#follower.follow(topic, pauseMs),
       delivered: (sequence, outcome) => {

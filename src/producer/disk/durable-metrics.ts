@@ -30,17 +30,17 @@ const counted = {
 } as const
 const gauged = {
   topics: 'topics',
-  producers: 'lanes',
-  producersBackingOff: 'lanes_backing_off',
+  producers: 'partitions',
+  producersBackingOff: 'partitions_backing_off',
   retentionShare: 'backlog_retention_ratio'
 } as const
 const logGauges = {
   openEntries: 'open_records',
   deadLetters: 'dead_letters',
   sizeBytes: 'size_bytes',
-  segmentCount: 'slabs',
+  segmentCount: 'segments',
   damagedEntries: 'damaged_records',
-  quarantinedSegments: 'quarantined_slabs'
+  quarantinedSegments: 'quarantined_segments'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 

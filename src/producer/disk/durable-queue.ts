@@ -12,7 +12,7 @@ import type { RecoveryReport } from '../log/recovery.js'
 import type { WalSettings } from '../log/settings.js'
 import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-note.js'
 import { LogMetrics } from './durable-metrics.js'
-import { LogRoom } from './log-capacity.js'
+import { LogCapacity } from './log-capacity.js'
 import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
 
@@ -86,7 +86,7 @@ export const clusterOf = (destination: string): string => destination.slice(0, d
 export class DurableQueue {
   readonly readAhead: ReadAhead
   /** The memory for records that wait for the disk. */
-  readonly room: LogRoom
+  readonly capacity: LogCapacity
   readonly #options: DurableQueueOptions
   readonly #members = new Map<string, QueueMember>()
   #opened: OpenDurableLog | undefined
@@ -109,7 +109,7 @@ export class DurableQueue {
     this.#options = options
     this.#isDraining = options.drainsLater !== true
     const { maxWaitingBytes } = options.settings
-    this.room = new LogRoom(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
+    this.capacity = new LogCapacity(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
     this.readAhead = new ReadAhead(options.settings.readAheadBytes)
     this.#metrics = new LogMetrics(options.metrics, options.settings)
   }
@@ -210,7 +210,7 @@ export class DurableQueue {
         void this.#feed?.stop()
         onBroken(error)
       }
-      const opened = await open(settings, { log, now, worker, onBroken: broken, onTaken: this.room.freed })
+      const opened = await open(settings, { log, now, worker, onBroken: broken, onTaken: this.capacity.freed })
       const backlog = await opened.log.backlog()
       this.#use(opened, backlog)
     } catch (error) {
@@ -262,7 +262,7 @@ export class DurableQueue {
     this.#waiting = []
     this.#waitingBytes = 0
     for (const one of waiting) use(one)
-    this.room.freed()
+    this.capacity.freed()
   }
 
   /** Notes of destinations with nothing left are forgotten: what they are about is in Kafka. */

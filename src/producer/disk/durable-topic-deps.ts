@@ -8,7 +8,7 @@ import type { Recalled, SentBatch } from './recalled-batches.js'
 export interface DurableTopicDeps extends PartitionProducerDeps {
   readonly readAhead: ReadAhead
   /** The most that one partition may hold. */
-  readonly maxLaneBytes: number
+  readonly maxPartitionBytes: number
   /** The topic may want entries of the log. */
   want(topic: FeedTarget): void
   /** Has the Router tell what there is to know about the topic, after `pauseMs`. */

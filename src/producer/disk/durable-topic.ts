@@ -9,21 +9,21 @@ import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import type { BatchNote } from './batch-note.js'
-import { FlowRoom } from './cursor-capacity.js'
+import { CursorCapacity } from './cursor-capacity.js'
 import type { DurableTopicDeps } from './durable-topic-deps.js'
 import type { FeedTarget } from './log-feed.js'
-import { Flows } from './partition-cursors.js'
+import { PartitionCursors } from './partition-cursors.js'
 import { ProducerChoice, toProduceRecord } from './producer-choice.js'
 import type { Starved } from './read-ahead.js'
 import { type Recalled, ReturningBatches, type SentBatch } from './recalled-batches.js'
 import { FormerBatches } from './superseded-batches.js'
 
-/** Pause before records are read again that a lane gave back, because of a bug or of a partition that is not there. */
+/** Pause before records are read again that a partition gave back, because of a bug or of a partition that is not there. */
 const PAUSE_MS = 1_000
 
 /**
  * One topic of the durable log: its records are read as far as its partitions have room, in order per partition, and are
- * sent by lanes as others are. What a lane cannot send stays in the log, and is read again later.
+ * sent by partitions as others are. What a partition cannot send stays in the log, and is read again later.
  */
 export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   readonly name: string
@@ -32,7 +32,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   readonly deadlineAt = Number.POSITIVE_INFINITY
   readonly #deps: DurableTopicDeps
   readonly #producers: TopicProducers
-  readonly #flows: Flows
+  readonly #cursors: PartitionCursors
   /** Behind the last entry that this process has appended or read. */
   #end = 0
   /** Entries of an earlier process may be in the log. */
@@ -41,13 +41,13 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   #partitionCount = 0
   #topicId = ''
   readonly #returning: ReturningBatches
-  /** Entries that lanes hold although the flows stand before them, and the last of them. */
+  /** Entries that partitions hold although the flows stand before them, and the last of them. */
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
-  readonly #room: FlowRoom
+  readonly #capacity: CursorCapacity
   readonly #choice: ProducerChoice
-  /** Lanes that wait for their partition to be known. */
+  /** Partitions that wait for their partition to be known. */
   readonly #suspended = new Set<PartitionProducer>()
   #isVoid = false
   #isClosed = false
@@ -66,12 +66,12 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   ) {
     this.name = name
     this.destination = destination
-    this.#flows = new Flows(backlogFrom ?? 0)
+    this.#cursors = new PartitionCursors(backlogFrom ?? 0)
     this.#hasBacklog = backlogFrom !== undefined
     const budget = {
       ...boundless,
       hold: (bytes: number, records: number): void => this.#hold(bytes, records),
-      hasSpare: (bytes: number): boolean => deps.readAhead.hasRoom(bytes)
+      hasSpare: (bytes: number): boolean => deps.readAhead.hasCapacity(bytes)
     }
     this.#deps = { ...deps, budget }
     this.#producers = new TopicProducers(name, this.#deps)
@@ -83,10 +83,10 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
       mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
       onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })
-    this.#room = new FlowRoom({
+    this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
-      maxLaneBytes: deps.maxLaneBytes,
-      flows: this.#flows,
+      maxPartitionBytes: deps.maxPartitionBytes,
+      cursors: this.#cursors,
       partitionCount: () => this.#partitionCount,
       heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
       isReserved: partition => this.#returning.has(partition),
@@ -96,7 +96,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
       topic: name,
       partitionCount: () => this.#partitionCount,
       producers: this.#producers,
-      room: this.#room,
+      capacity: this.#capacity,
       former: this.#former
     })
   }
@@ -124,36 +124,36 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     return this.#end
   }
 
-  /** Its first entry that no lane has taken, or an entry before it. */
+  /** Its first entry that no partition has taken, or an entry before it. */
   get lowest(): number {
-    return this.#flows.lowest
+    return this.#cursors.lowest
   }
 
-  /** The number of partitions with which the partition of what its lane is sending was chosen. */
+  /** The number of partitions with which the partition of what its partition is sending was chosen. */
   countOfSent(partition: number): number {
     return this.#former.countOf(partition) ?? this.#partitionCount
   }
 
   /** Some flow has entries in the log. */
   get #hasMore(): boolean {
-    return this.#hasBacklog || this.#flows.behindCount > 0 || this.#flows.position < this.#end
+    return this.#hasBacklog || this.#cursors.behindCount > 0 || this.#cursors.position < this.#end
   }
 
   /** An entry of it is in the log now. */
   appended(sequence: number): void {
-    if (!this.#hasMore) this.#flows.skipTo(sequence)
+    if (!this.#hasMore) this.#cursors.skipTo(sequence)
     this.#end = Math.max(this.#end, sequence + 1)
     this.#want()
   }
 
-  /** All its entries have been taken by lanes: it can take the next one before that is read. */
+  /** All its entries have been taken by partitions: it can take the next one before that is read. */
   get isCaughtUp(): boolean {
     return this.#partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
   }
 
   /** Takes an entry that was appended just now, if there is room for it. Only when it {@link isCaughtUp}. */
   take(sequence: number, body: Buffer): void {
-    this.#flows.skipTo(sequence)
+    this.#cursors.skipTo(sequence)
     this.offer({ sequence, body })
     this.offered(sequence + 1, false)
     this.#want()
@@ -259,7 +259,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Recalled): void {
     // Only what is still there is waited for.
     this.#former.forget(producer.partition)
-    this.#room.release()
+    this.#capacity.release()
     this.#want()
     if (entries.length === 0) return
     const records = entries.map(toSentRecord)
@@ -278,17 +278,20 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   nextWanted(): number | undefined {
     this.#isVoid = false
     if (this.#partitionCount === 0 || this.#timer !== undefined || this.#isClosed) return undefined
-    const isSomethingThere = this.#hasBacklog || this.#flows.position < this.#end
-    return this.#flows.next(flow => this.#room.isHungry(flow), isSomethingThere && this.#room.isAnyHungry())
+    const isSomethingThere = this.#hasBacklog || this.#cursors.position < this.#end
+    return this.#cursors.next(
+      cursor => this.#capacity.isHungry(cursor),
+      isSomethingThere && this.#capacity.isAnyHungry()
+    )
   }
 
   offer({ sequence, body }: Pick<StoredEntry, 'sequence' | 'body'>): void {
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
-    const flow = this.#choice.flowOf(record)
-    if (!this.#flows.isNext(flow, sequence)) return
-    const producer = this.#choice.producerFor(record, flow)
-    if (producer === undefined) this.#flows.stall(flow, sequence)
+    const cursor = this.#choice.cursorOf(record)
+    if (!this.#cursors.isNext(cursor, sequence)) return
+    const producer = this.#choice.producerFor(record, cursor)
+    if (producer === undefined) this.#cursors.stall(cursor, sequence)
     else producer.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
   }
 
@@ -299,11 +302,11 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
 
   offered(sequence: number, isAtEnd: boolean): void {
     if (this.#isVoid) return
-    this.#flows.reached(sequence)
+    this.#cursors.reached(sequence)
     // After a rewind there is something to read again as far as here.
-    this.#end = Math.max(this.#end, this.#flows.position)
+    this.#end = Math.max(this.#end, this.#cursors.position)
     if (isAtEnd) this.#hasBacklog = false
-    if (this.#held.size > 0 && this.#flows.lowest > this.#lastHeld) this.#held.clear()
+    if (this.#held.size > 0 && this.#cursors.lowest > this.#lastHeld) this.#held.clear()
   }
 
   fed(): void {
@@ -340,11 +343,11 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
       return
     }
     if (this.#former.isEmpty || !this.#former.settled(sequence)) return
-    this.#room.release()
+    this.#capacity.release()
     this.#want()
   }
 
-  /** A lane sends nothing for now, or its record is to be sent by another one. */
+  /** A partition sends nothing for now, or its record is to be sent by another one. */
   suspended(producer: ScheduledProducer, failure: RecordFailure): void {
     if (failure.code === 'shuttingDown') return
     const own = this.#producers.all[producer.partition]!
@@ -358,9 +361,9 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#deps.follow(this, PAUSE_MS)
   }
 
-  /** A lane has lost a record of the log, which is read again after a pause: whatever was the matter might be so still. */
+  /** A partition has lost a record of the log, which is read again after a pause: whatever was the matter might be so still. */
   #gaveBack(sequence: number): void {
-    this.#flows.rewind(sequence)
+    this.#cursors.rewind(sequence)
     this.#isVoid = true
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
@@ -376,14 +379,14 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#held.clear()
     for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)
     this.#lastHeld = largest(this.#held)
-    this.#flows.rewind(smallest(taken))
-    this.#room.clear()
+    this.#cursors.rewind(smallest(taken))
+    this.#capacity.clear()
     this.#isVoid = true
     // What was delivered a moment ago must not be read again.
     this.#deps.flushCompletions()
   }
 
-  /** Takes nothing any more; what lanes have not sent yet stays in the log. */
+  /** Takes nothing any more; what partitions have not sent yet stays in the log. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)

@@ -1,7 +1,7 @@
-import type { BufferRoom } from '../memory/budget.js'
+import type { BufferCapacity } from '../memory/budget.js'
 
 /** The memory for records that wait for the disk, `wal.maxWaitingBytes`. */
-export class LogRoom implements BufferRoom {
+export class LogCapacity implements BufferCapacity {
   readonly what = 'the memory for records that wait for the disk'
   readonly setting = 'wal.maxWaitingBytes'
   readonly maxBytes: number

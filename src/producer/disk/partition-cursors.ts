@@ -10,7 +10,7 @@ export const ANY_PARTITION = -1
  *
  *   position 19, behind {1 -> 13}: 15 and 17 were taken, 13, 14, 16 and 18 are to be read again for partition 1
  */
-export class Flows {
+export class PartitionCursors {
   #position: number
   readonly #behind = new Map<number, number>()
   /** Of those behind: they take no part in the read under way. */
@@ -30,8 +30,8 @@ export class Flows {
     return this.#behind.size
   }
 
-  isBehind(flow: number): boolean {
-    return this.#behind.has(flow)
+  isBehind(cursor: number): boolean {
+    return this.#behind.has(cursor)
   }
 
   /** There is nothing before `sequence`. */
@@ -50,39 +50,39 @@ export class Flows {
    * @param canTake whether a flow that is behind has room
    * @param canGoOn whether anything is there at the position, and some flow that is not behind has room
    */
-  next(canTake: (flow: number) => boolean, canGoOn: boolean): number | undefined {
+  next(canTake: (cursor: number) => boolean, canGoOn: boolean): number | undefined {
     this.#stalled.clear()
     let behind = Number.POSITIVE_INFINITY
-    for (const [flow, sequence] of this.#behind) {
-      if (canTake(flow)) behind = Math.min(behind, sequence)
-      else this.#stalled.add(flow)
+    for (const [cursor, sequence] of this.#behind) {
+      if (canTake(cursor)) behind = Math.min(behind, sequence)
+      else this.#stalled.add(cursor)
     }
     const canCatchUp = behind < Number.POSITIVE_INFINITY
     if (!canCatchUp && !canGoOn) return undefined
     this.#isCatchingUp = canCatchUp && (!canGoOn || !this.#isCatchingUp)
     if (this.#isCatchingUp) return behind
-    for (const flow of this.#behind.keys()) this.#stalled.add(flow)
+    for (const cursor of this.#behind.keys()) this.#stalled.add(cursor)
     return this.#position
   }
 
   /** Whether the entry at `sequence` is the flow's to take now, rather than taken before or out of its turn. */
-  isNext(flow: number, sequence: number): boolean {
-    return !this.#stalled.has(flow) && sequence >= (this.#behind.get(flow) ?? this.#position)
+  isNext(cursor: number, sequence: number): boolean {
+    return !this.#stalled.has(cursor) && sequence >= (this.#behind.get(cursor) ?? this.#position)
   }
 
   /** The flow has no room for the entry at `sequence`. */
-  stall(flow: number, sequence: number): void {
-    this.#behind.set(flow, sequence)
-    this.#stalled.add(flow)
+  stall(cursor: number, sequence: number): void {
+    this.#behind.set(cursor, sequence)
+    this.#stalled.add(cursor)
   }
 
   /** Everything before `sequence` was offered to those that took part. */
   reached(sequence: number): void {
     if (sequence >= this.#position) this.#position = sequence
-    for (const [flow, from] of this.#behind) {
-      if (this.#stalled.has(flow) || from > sequence) continue
-      if (sequence >= this.#position) this.#behind.delete(flow)
-      else this.#behind.set(flow, sequence)
+    for (const [cursor, from] of this.#behind) {
+      if (this.#stalled.has(cursor) || from > sequence) continue
+      if (sequence >= this.#position) this.#behind.delete(cursor)
+      else this.#behind.set(cursor, sequence)
     }
   }
 

@@ -4,7 +4,7 @@ import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type Partitioner, partitioners } from '../memory/partitioners.js'
 import type { TopicProducers } from '../memory/topic-producers.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
-import type { FlowRoom } from './cursor-capacity.js'
+import type { CursorCapacity } from './cursor-capacity.js'
 import { ANY_PARTITION } from './partition-cursors.js'
 import { partitionerOfNumber } from './partitioner-numbers.js'
 import type { FormerBatches } from './superseded-batches.js'
@@ -13,11 +13,11 @@ export interface ProducerChoiceOptions {
   readonly topic: string
   readonly partitionCount: () => number
   readonly producers: TopicProducers
-  readonly room: FlowRoom
+  readonly capacity: CursorCapacity
   readonly former: FormerBatches
 }
 
-/** Which lane of a topic a record of the log goes to, when it has room. */
+/** Which partition of a topic a record of the log goes to, when it has room. */
 export class ProducerChoice {
   readonly #options: ProducerChoiceOptions
 
@@ -26,33 +26,33 @@ export class ProducerChoice {
   }
 
   /** A partition, or {@link ANY_PARTITION}. */
-  flowOf(record: LoggedRecord): number {
+  cursorOf(record: LoggedRecord): number {
     const { topic, partitionCount } = this.#options
     const choice = record.partition ?? partitionerOf(record)(record.key, partitionCount(), topic)
     return typeof choice === 'number' ? choice : ANY_PARTITION
   }
 
   /** Where a record of the flow goes; `undefined`: it has to wait. */
-  producerFor(record: LoggedRecord, flow: number): PartitionProducer | undefined {
-    const { topic, room, former, producers } = this.#options
+  producerFor(record: LoggedRecord, cursor: number): PartitionProducer | undefined {
+    const { topic, capacity, former, producers } = this.#options
     const bytes = roughSizeOf(toProduceRecord(record))
-    const partition = flow === ANY_PARTITION ? this.#anyWithRoom(record, bytes) : flow
-    if (partition === undefined || !room.hasRoom(partition, bytes)) {
-      room.lacks(flow, bytes)
+    const partition = cursor === ANY_PARTITION ? this.#anyWithCapacity(record, bytes) : cursor
+    if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
+      capacity.lacks(cursor, bytes)
       return undefined
     }
     if (record.partition === undefined && former.holdsUp(record.key, partition, partitionerOf(record), topic)) {
-      room.holdUp(flow)
+      capacity.holdUp(cursor)
       return undefined
     }
-    room.had(flow)
+    capacity.had(cursor)
     return producers.of(partition)
   }
 
   /** The partition that is chosen for records that may go anywhere, or the next one that has room. */
-  #anyWithRoom(record: LoggedRecord, bytes: number): number | undefined {
-    const { producers, room, partitionCount } = this.#options
-    return room.firstWithRoom(
+  #anyWithCapacity(record: LoggedRecord, bytes: number): number | undefined {
+    const { producers, capacity, partitionCount } = this.#options
+    return capacity.firstWithCapacity(
       producers.partitionOf(toProduceRecord(record), partitionerOf(record), partitionCount()),
       bytes
     )
@@ -61,7 +61,7 @@ export class ProducerChoice {
 
 const partitionerOf = ({ partitioner }: LoggedRecord): Partitioner => partitioners[partitionerOfNumber(partitioner)]
 
-/** The topic is that of the lane. */
+/** The topic is that of the partition. */
 export const toProduceRecord = ({ key, value, headers, timestampMs, isTimeGiven }: LoggedRecord): ProduceRecord => ({
   topic: '',
   key,

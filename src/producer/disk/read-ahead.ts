@@ -50,7 +50,7 @@ export class ReadAhead {
   }
 
   /** There is memory for one record of a partition that holds nothing. */
-  hasRoom(bytes: number): boolean {
+  hasCapacity(bytes: number): boolean {
     return this.#bytes + bytes <= this.maxBytes
   }
 
@@ -60,9 +60,9 @@ export class ReadAhead {
     if (this.#stuck.size > 0 && this.#bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()
   }
 
-  /** A partition waits before it tries again. @param giveBack called when others need its memory */
-  isStuck(partition: object, giveBack: () => void): void {
-    this.#stuck.set(partition, giveBack)
+  /** A partition waits before it tries again. @param release called when others need its memory */
+  isStuck(partition: object, release: () => void): void {
+    this.#stuck.set(partition, release)
     if (this.#isShort) this.#feedSoon()
   }
 
@@ -96,10 +96,10 @@ export class ReadAhead {
 
   /** The partitions that have been stuck longest come first. */
   #reclaim(): void {
-    for (const [partition, giveBack] of this.#stuck) {
+    for (const [partition, release] of this.#stuck) {
       if (this.#bytes <= this.maxBytes * SHARE_AFTER_YIELDING) return
       this.#stuck.delete(partition)
-      giveBack()
+      release()
     }
   }
 

@@ -19,16 +19,16 @@ export interface ReturningBatchesOptions {
   readonly readAhead: Pick<ReadAhead, 'return'>
   /** Reads the records of a batch. */
   readonly recall: (batch: SentBatch) => Promise<Recalled>
-  /** False: nothing may be given to lanes now. */
+  /** False: nothing may be given to partitions now. */
   readonly mayReturn: () => boolean
-  /** The batch is its lane's again. */
+  /** The batch is its partition's again. */
   readonly onReturned: (partition: number, batch: SentBatch, recalled: Recalled) => void
 }
 
 /** Pause before a batch that was set aside, or could not be read, comes back. */
 const PAUSE_MS = 1_000
 
-/** Batches of one topic that another process has sent, or that were set aside, by partition, until their lanes have them. */
+/** Batches of one topic that another process has sent, or that were set aside, by partition, until their partitions have them. */
 export class ReturningBatches {
   readonly #options: ReturningBatchesOptions
   readonly #batches: Map<number, SentBatch>
@@ -66,7 +66,7 @@ export class ReturningBatches {
   }
 
   /**
-   * There are lanes to give them to: those whose number means something there come back, the others are forgotten. Returns
+   * There are partitions to give them to: those whose number means something there come back, the others are forgotten. Returns
    * the sequences of the records of these, which are to be read and sent as any others.
    */
   resume(isValid: (partition: number, batch: SentBatch) => boolean): readonly number[] {
@@ -81,13 +81,13 @@ export class ReturningBatches {
     return forgotten
   }
 
-  /** A lane has given its batch back: it comes again when its turn comes. */
+  /** A partition has given its batch back: it comes again when its turn comes. */
   setAside(partition: number, batch: SentBatch): void {
     this.#batches.set(partition, batch)
     this.#returnLater(partition, batch)
   }
 
-  /** Gives nothing back any more: what lanes have not got stays in the log. */
+  /** Gives nothing back any more: what partitions have not got stays in the log. */
   close(): void {
     this.#isClosed = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -103,7 +103,7 @@ export class ReturningBatches {
     this.#timers.add(timer)
   }
 
-  /** Reads a batch again when there is memory for it, and gives it to its lane. */
+  /** Reads a batch again when there is memory for it, and gives it to its partition. */
   #return(partition: number, batch: SentBatch): void {
     const { readAhead, mayReturn, recall, onReturned, log, topic } = this.#options
     const isWanted = (): boolean => this.#batches.get(partition) === batch

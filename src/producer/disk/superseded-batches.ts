@@ -29,7 +29,7 @@ export class FormerBatches {
     }
   }
 
-  /** True when this was the last record of a former batch: the lane that waits for that batch may go on. */
+  /** True when this was the last record of a former batch: the partition that waits for that batch may go on. */
   settled(sequence: number): boolean {
     for (const [partition, { open }] of this.#byPartition) {
       if (open.delete(sequence)) return open.size === 0 && this.#byPartition.delete(partition)

@@ -10,9 +10,9 @@ export interface DestinationBacklog {
 }
 
 /**
- * Who has entries in the log that are not completed. Looks at the index of every slab.
+ * Who has entries in the log that are not completed. Looks at the index of every segment.
  *
- * @throws when a slab cannot be read
+ * @throws when a segment cannot be read
  */
 export function backlogOf(segments: readonly LogSegment[], indexes: SegmentIndexes): Map<string, DestinationBacklog> {
   const backlog = new Map<string, { firstSequence: number; openEntries: number }>()
@@ -30,7 +30,7 @@ export function backlogOf(segments: readonly LogSegment[], indexes: SegmentIndex
   return backlog
 }
 
-/** Open entries of a slab by the number of their destination. */
+/** Open entries of a segment by the number of their destination. */
 function countOpen(segment: LogSegment, index: SegmentIndex): Map<number, { readonly first: number; count: number }> {
   const counts = new Map<number, { readonly first: number; count: number }>()
   for (let at = 0; at < segment.entryCount; at++) {

@@ -26,9 +26,9 @@ export interface FoundDestinations {
 const MAX_STEPS = 500_000
 
 /**
- * Looks through the indexes of the slabs, without a look at the entries.
+ * Looks through the indexes of the segments, without a look at the entries.
  *
- * @throws when a slab cannot be read
+ * @throws when a segment cannot be read
  */
 export function searchDestinations(
   segments: readonly LogSegment[],

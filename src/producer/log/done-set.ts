@@ -4,7 +4,7 @@ export interface SequenceRange {
   readonly count: number
 }
 
-/** Which entries of one slab are completed: one bit each, allocated with the first of them. */
+/** Which entries of one segment are completed: one bit each, allocated with the first of them. */
 export class DoneSet {
   #count = 0
   #bits = new Uint8Array(0)

@@ -15,7 +15,7 @@ import { SyncSchedule, type SyncScheduleOptions } from './sync-schedule.js'
 
 export interface DurableLogOptions extends SyncScheduleOptions {
   readonly host: LogHost
-  readonly slabBytes: number
+  readonly segmentBytes: number
   /** Bytes of entries that may wait for the disk; appends beyond it are refused. */
   readonly maxWaitingBytes: number
   /** Sync every group before it is acknowledged. */
@@ -199,14 +199,14 @@ export class DurableLog {
   }
 
   #refusalFor(sizes: readonly number[], sizeBytes: number): Refusal | undefined {
-    const { slabBytes, maxWaitingBytes } = this.#options
+    const { segmentBytes, maxWaitingBytes } = this.#options
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#abandoned !== undefined) return refuse('failed', this.#abandoned)
     const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
-    if (largest > slabBytes - SEGMENT_HEADER_BYTES) {
+    if (largest > segmentBytes - SEGMENT_HEADER_BYTES) {
       return refuse(
         'tooLarge',
-        `an entry of ${largest} bytes does not fit into a slab of ${slabBytes} bytes (wal.slabBytes)`
+        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (wal.segmentBytes)`
       )
     }
     if (this.#groups.waitingBytes + sizeBytes > maxWaitingBytes) {

@@ -10,10 +10,10 @@ import { tryTo } from './try-to.js'
 
 /** Bytes that are read at once. */
 const RUN_BYTES = 1024 * 1024
-/** After so many failures in a row the entries of a slab are read one by one, and those that cannot be are given up. */
+/** After so many failures in a row the entries of a segment are read one by one, and those that cannot be are given up. */
 const MAX_FAILURES = 3
 
-/** Reads entries back from the slabs. Entries that are not wanted cost a look into the slab's index. */
+/** Reads entries back from the segments. Entries that are not wanted cost a look into the segment's index. */
 export class LogReader {
   /** The store's own list. */
   readonly #segments: readonly LogSegment[]
@@ -48,7 +48,7 @@ export class LogReader {
     }
   }
 
-  /** The slab will be removed. */
+  /** The segment will be removed. */
   forget(segment: LogSegment): void {
     this.#failures.delete(segment)
     this.#indexes.forget(segment)
@@ -59,7 +59,7 @@ export class LogReader {
     this.#files.closeAll()
   }
 
-  /** Returns false when enough is gathered, true when the slab is through. */
+  /** Returns false when enough is gathered, true when the segment is through. */
   #readSegment(segment: LogSegment, gathering: Gathering): boolean {
     try {
       const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
@@ -77,7 +77,7 @@ export class LogReader {
   #readNext(segment: LogSegment, wanted: WantedEntries, gathering: Gathering): void {
     const isCareful = this.#hasFailed(segment)
     const fromIndex = segment.placeOf(gathering.nextSequence)
-    const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.roomBytes))
+    const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.capacityBytes))
     gathering.looked(run.nextIndex - fromIndex)
     if (!isCareful) this.#readRun(segment, run, gathering)
     else if (!tryTo(() => this.#readRun(segment, run, gathering))) {
@@ -140,9 +140,9 @@ class Gathering {
   }
 
   get isFull(): boolean {
-    return this.roomBytes <= 0 || this.#steps >= MAX_STEPS
+    return this.capacityBytes <= 0 || this.#steps >= MAX_STEPS
   }
-  get roomBytes(): number {
+  get capacityBytes(): number {
     return this.request.maxBytes - this.#bytes
   }
 

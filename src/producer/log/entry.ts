@@ -7,7 +7,7 @@ import { readUInt64, writeUInt64 } from './segment-header.js'
  *   magic u32 | headerCrc u32 | type u8 | 0 u8 | destinationBytes u16 | bodyBytes u32 |
  *   sequence u64 | acceptedAtMs u64 | bodyCrc u32 | unsynced u32 | destination | body
  *
- * Both CRCs start with the salt of the slab. The lengths are believed only once the header's CRC fits.
+ * Both CRCs start with the salt of the segment. The lengths are believed only once the header's CRC fits.
  */
 export const ENTRY_HEADER_BYTES = 40
 
@@ -20,7 +20,7 @@ export const SEAL_TYPE = 2
 const END_MARK_TYPE = 3
 const NO_DESTINATION = new Uint8Array(0)
 
-/** Entries that no one appended: the index of a closed slab, and what stands behind the last entry of an open one. */
+/** Entries that no one appended: the index of a closed segment, and what stands behind the last entry of an open one. */
 export type EntryKind = 'record' | 'seal' | 'endMark'
 
 /** What the log keeps of an entry. */
@@ -54,7 +54,7 @@ const DAMAGED = { type: 'damaged' } as const
 export const entrySizeBytes = (destinationBytes: number, bodyBytes: number): number =>
   ENTRY_HEADER_BYTES + destinationBytes + bodyBytes
 
-/** Writes everything but what {@link stampEntry} adds once the slab is known: magic, sequence, CRCs. */
+/** Writes everything but what {@link stampEntry} adds once the segment is known: magic, sequence, CRCs. */
 export function writeUnstamped(
   target: Buffer,
   offset: number,
@@ -95,7 +95,7 @@ export const destinationAt = (bytes: Buffer, offset: number): string =>
   bytes.toString('utf8', offset + ENTRY_HEADER_BYTES, offset + ENTRY_HEADER_BYTES + bytes.readUInt16BE(offset + 10))
 
 /**
- * Gives the entry at `offset` its place in a slab: sequence, magic and both CRCs.
+ * Gives the entry at `offset` its place in a segment: sequence, magic and both CRCs.
  *
  * @param unsyncedCount entries before this one that no sync has covered yet
  */

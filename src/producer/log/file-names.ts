@@ -18,10 +18,10 @@ export const segmentIdOf = (fileName: string): number | undefined => idOf(fileNa
 export const journalName = (id: number): string => name(id, 'progress')
 export const journalIdOf = (fileName: string): number | undefined => idOf(fileName, 'progress')
 
-/** Several slabs on their way to become one. */
+/** Several segments on their way to become one. */
 export const mergeName = (id: number): string => name(id, 'merge')
 export const mergeIdOf = (fileName: string): number | undefined => idOf(fileName, 'merge')
 
-/** A finished slab whose file is going to be another one. */
+/** A finished segment whose file is going to be another one. */
 export const spareName = (id: number): string => name(id, 'spare')
 export const spareIdOf = (fileName: string): number | undefined => idOf(fileName, 'spare')

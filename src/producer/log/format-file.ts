@@ -10,7 +10,7 @@ const FORMAT = Buffer.from('castellan-log 1\n')
 const OTHER_RELEASE = /^castellan-log \d+\n$/
 
 /**
- * A file that damage has changed does not keep the log from being used: its slabs and journals tell their format themselves.
+ * A file that damage has changed does not keep the log from being used: its segments and journals tell their format themselves.
  *
  * @returns whether it is damaged
  * @throws LogUnusableError when the directory holds something else
@@ -48,7 +48,7 @@ function isOneBitOff(format: Buffer): boolean {
   return differences.length === 1 && Number.isInteger(Math.log2(differences[0]!))
 }
 
-/** Some slab or journal has a header that this release has written. */
+/** Some segment or journal has a header that this release has written. */
 const hasFilesOfOurs = (directory: LogDirectory): boolean =>
   directory.list().some(name => {
     if (segmentIdOf(name) !== undefined) {

@@ -12,7 +12,7 @@ import type { LogSegment } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { withFile } from './with-file.js'
 
-/** What one slab holds. */
+/** What one segment holds. */
 export interface SegmentReport {
   readonly name: string
   readonly sizeBytes: number
@@ -56,7 +56,7 @@ export const inspectLog = (directory: LogDirectory): LogReport =>
     }
   })
 
-/** Reads every byte of every slab, completed entries included, and tells what is damaged. */
+/** Reads every byte of every segment, completed entries included, and tells what is damaged. */
 export const verifyLog = (directory: LogDirectory): readonly SegmentReport[] =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)

@@ -9,7 +9,7 @@ import type { RecoveryReport } from './recovery.js'
 
 /** What the thread needs to open the log. */
 export interface LogThreadOptions
-  extends Pick<LogStoreOptions, 'slabBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
+  extends Pick<LogStoreOptions, 'segmentBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
   /** The directory of the log. */
   readonly path: string
   /** What dead letters may take on disk. */

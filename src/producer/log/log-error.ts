@@ -4,10 +4,10 @@ import { CastellanError } from '../../core/errors.js'
 export type RefusalKind =
   /** The disk, or the share of it that the log may use, is full. It resumes by itself. */
   | 'full'
-  /** The disk failed. A new slab is tried from time to time. */
+  /** The disk failed. A new segment is tried from time to time. */
   | 'failed'
   | 'closed'
-  /** The entry is larger than a slab: it will never fit. */
+  /** The entry is larger than a segment: it will never fit. */
   | 'tooLarge'
 
 /** The log took nothing of what was appended. */

@@ -10,7 +10,7 @@ import { checkFormat, writeFormat } from './format-file.js'
 import { isFullDisk, type Refusal, refuse } from './log-error.js'
 import type { StoreStats } from './log-stats.js'
 import type { Progress } from './progress-journal.js'
-import { ProgressKeeper } from './progress-keeper.js'
+import { ProgressRecorder } from './progress-recorder.js'
 import type { ReadRequest, ReadResult } from './read-request.js'
 import { completeRange, type RecoveryReport, recover } from './recovery.js'
 import type { LogSegment } from './segment.js'
@@ -24,9 +24,9 @@ import { tryTo } from './try-to.js'
 
 export interface LogStoreOptions {
   readonly directory: LogDirectory
-  /** A slab of this size is closed and the next one begun. */
-  readonly slabBytes: number
-  /** What all slabs together may take on disk; appends beyond it are refused. */
+  /** A segment of this size is closed and the next one begun. */
+  readonly segmentBytes: number
+  /** What all segments together may take on disk; appends beyond it are refused. */
   readonly maxBytes: number
   /** Free space on the disk below which appends are refused. */
   readonly minFreeBytes: number
@@ -34,21 +34,21 @@ export interface LogStoreOptions {
   readonly syncPuts: boolean
   /** Sync completions as well. */
   readonly syncTakes: boolean
-  /** What completed entries may take in slabs that could be merged; an eighth of `maxBytes` when absent. */
+  /** What completed entries may take in segments that could be merged; an eighth of `maxBytes` when absent. */
   readonly maxWastedBytes?: number | undefined
-  /** Memory for the indexes of closed slabs; 32 MiB when absent. */
+  /** Memory for the indexes of closed segments; 32 MiB when absent. */
   readonly maxIndexBytes?: number | undefined
   /** Epoch milliseconds. */
   readonly now: () => number
   /** For pauses: the other one may be set back. */
   readonly clock: MonotonicClock
-  /** A 32-bit number that no other slab of this process has, random at start. */
+  /** A 32-bit number that no other segment of this process has, random at start. */
   readonly newSalt: () => number
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
 }
 
-/** Of the limit: what completed entries may take in slabs that could be merged. */
+/** Of the limit: what completed entries may take in segments that could be merged. */
 const WASTED_SHARE = 8
 
 /** Whether a group of appends is in the log. Entries are taken in order: the first `committedCount` of the group are. */
@@ -67,7 +67,7 @@ interface Group {
 }
 
 /**
- * The durable log, synchronous and alone with its directory: what runs on the log's thread. Decides about slabs, takes
+ * The durable log, synchronous and alone with its directory: what runs on the log's thread. Decides about segments, takes
  * appends, remembers what is completed, and removes what is finished. docs/wal-format.md has the format and the order
  * of steps.
  */
@@ -81,16 +81,16 @@ export class LogStore {
   readonly #indexes: SegmentIndexes
   readonly #reader: LogReader
   readonly #merger: SegmentMerger
-  readonly #progress: ProgressKeeper
+  readonly #progress: ProgressRecorder
   readonly #availability: Availability
   #writer: SegmentWriter | undefined
   #group: Group | undefined
-  /** By id of the slab: behind its last entry that was synced, of all slabs there are. */
+  /** By id of the segment: behind its last entry that was synced, of all segments there are. */
   readonly #synced: Map<number, number>
   /** Of the next entry when there is no {@link #writer}. */
   #nextSequence: number
   #nextSegmentId: number
-  /** Id and valid length of the slab before the next one. */
+  /** Id and valid length of the segment before the next one. */
   #previous: { readonly id: number; readonly endBytes: number }
   #isDiskLow = false
   #syncs = 0
@@ -128,14 +128,14 @@ export class LogStore {
       directory,
       segments: found.segments,
       spares: this.#spares,
-      minSpareBytes: options.slabBytes / 2,
+      minSpareBytes: options.segmentBytes / 2,
       onRemoved: segment => this.#reader.forget(segment),
       keepNext: () => this.#progress.write([this.#next()]) && this.#progress.sync(),
       syncProgress: () => this.#progress.sync()
     })
     this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
-    this.#progress = new ProgressKeeper({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
+    this.#progress = new ProgressRecorder({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     const isEmpty = found.segments.length + found.journalIds.length === 0
     if (!isEmpty && tryTo(() => this.#progress.renew())) this.#segments.removeFinished()
     if (isFormatDamaged) this.#mendFormat()
@@ -216,12 +216,12 @@ export class LogStore {
     return result
   }
 
-  /** Who has entries that are not completed. @throws when a slab cannot be read */
+  /** Who has entries that are not completed. @throws when a segment cannot be read */
   backlog(): ReadonlyMap<string, DestinationBacklog> {
     return backlogOf(this.#segments.all, this.#indexes)
   }
 
-  /** Which destinations have entries that are not completed, from some sequence on. @throws when a slab cannot be read */
+  /** Which destinations have entries that are not completed, from some sequence on. @throws when a segment cannot be read */
   search(request: DestinationSearch): FoundDestinations {
     return searchDestinations(this.#segments.all, this.#indexes, request)
   }
@@ -262,7 +262,7 @@ export class LogStore {
     this.#merger.mergeNext()
   }
 
-  /** Closes the open slab with a seal. */
+  /** Closes the open segment with a seal. */
   close(): void {
     if (this.#availability.state === 'closed') return
     if (this.#settle() === undefined) tryTo(() => this.#closeWriter())
@@ -297,7 +297,7 @@ export class LogStore {
   #write(bytes: Buffer): void {
     for (let start = 0; start < bytes.length; ) {
       const writer = this.#requireWriter()
-      const end = writer.fitting(bytes, start, this.#options.slabBytes)
+      const end = writer.fitting(bytes, start, this.#options.segmentBytes)
       if (end > start) writer.write(bytes, start, end)
       else this.#roll()
       start = end
@@ -314,13 +314,13 @@ export class LogStore {
     }
   }
 
-  /** Closes the slab that is full; the next write opens another one. @throws when the disk does */
+  /** Closes the segment that is full; the next write opens another one. @throws when the disk does */
   #roll(): void {
     this.#closeWriter()
     this.#segments.removeFinished()
   }
 
-  /** @throws when what is in the slab could not be made durable */
+  /** @throws when what is in the segment could not be made durable */
   #closeWriter(): void {
     const writer = this.#writer
     if (!writer) return
@@ -328,7 +328,7 @@ export class LogStore {
     this.#noteSynced(writer.segment)
     this.#leave(writer)
     if (!writer.seal()) {
-      this.#options.report({ segment: writer.segment.name }, 'a slab of the durable log could not be sealed')
+      this.#options.report({ segment: writer.segment.name }, 'a segment of the durable log could not be sealed')
     }
     this.#indexes.closed(writer.segment)
   }
@@ -341,7 +341,7 @@ export class LogStore {
     this.#progress.mark({ type: 'synced', sequence: segment.endSequence, segmentId: segment.id })
   }
 
-  /** Nothing is written to this slab any more. */
+  /** Nothing is written to this segment any more. */
   #leave(writer: SegmentWriter): void {
     this.#writer = undefined
     this.#syncs += writer.syncs
@@ -396,7 +396,7 @@ export class LogStore {
 
   /**
    * A write or a sync failed: nothing that was not synced before is believed any more, and the file is not used again. A
-   * new slab, whose header ends the old one, makes the refusal certain.
+   * new segment, whose header ends the old one, makes the refusal certain.
    */
   #fail(error: unknown): Refusal {
     const kind = isFullDisk(error) ? 'full' : 'failed'

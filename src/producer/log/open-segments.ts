@@ -4,7 +4,7 @@ import type { LogSegment } from './segment.js'
 /** Readers go through the log at several places at once. */
 const MAX_FILES = 4
 
-/** The files of the slabs that were read last. */
+/** The files of the segments that were read last. */
 export class OpenSegments {
   readonly #directory: LogDirectory
   /** Least recently used first. */

@@ -9,11 +9,11 @@ export type Progress =
   | { readonly type: 'completed'; readonly range: SequenceRange }
   /** An empty value forgets the key. */
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
-  /** The lowest sequence and the lowest id of a slab that were never used. */
+  /** The lowest sequence and the lowest id of a segment that were never used. */
   | { readonly type: 'next'; readonly sequence: number; readonly segmentId: number }
-  /** All entries of a slab before this sequence have been synced. */
+  /** All entries of a segment before this sequence have been synced. */
   | { readonly type: 'synced'; readonly sequence: number; readonly segmentId: number }
-  /** The slab was cut: this many entries at its end are lost. They count as completed. */
+  /** The segment was cut: this many entries at its end are lost. They count as completed. */
   | { readonly type: 'cut'; readonly count: number; readonly segmentId: number }
 
 const MAGIC = Buffer.from('CASTPROG')

@@ -16,10 +16,10 @@ import { withFile } from './with-file.js'
 export interface Recovered {
   /** Rising ids. All are closed. */
   readonly segments: readonly LogSegment[]
-  /** Of slabs that had to be scanned. */
+  /** Of segments that had to be scanned. */
   readonly indexes: ReadonlyMap<LogSegment, SegmentIndex>
   readonly notes: Map<string, Buffer>
-  /** By id of the slab: behind its last entry that was synced, where a journal tells. */
+  /** By id of the segment: behind its last entry that was synced, where a journal tells. */
   readonly synced: ReadonlyMap<number, number>
   readonly nextSequence: number
   readonly nextSegmentId: number
@@ -33,9 +33,9 @@ export interface RecoveryReport {
   /** Entries found that are still to be delivered. */
   readonly openEntries: number
   readonly damagedEntries: number
-  /** Of these, entries that are missing at the end of slabs, which were cut. */
+  /** Of these, entries that are missing at the end of segments, which were cut. */
   readonly cutEntries: number
-  /** Bytes behind the last good entry of slabs that a crash left in the middle of an append: they were never acknowledged. */
+  /** Bytes behind the last good entry of segments that a crash left in the middle of an append: they were never acknowledged. */
   readonly tornBytes: number
   /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
   readonly tornEntries: number
@@ -54,7 +54,7 @@ interface Headed {
 }
 
 /**
- * Reads what a directory holds. Moves slabs with a damaged header to `quarantine`, and changes nothing else.
+ * Reads what a directory holds. Moves segments with a damaged header to `quarantine`, and changes nothing else.
  *
  * @throws LogUnusableError when another release wrote the files; nothing is touched then
  */
@@ -103,7 +103,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   }
 }
 
-/** Up to which sequence the entries of slabs have been synced once. */
+/** Up to which sequence the entries of segments have been synced once. */
 function syncedEnds(progress: readonly Progress[]): Map<number, number> {
   const ends = new Map<number, number>()
   for (const one of progress) {
@@ -139,8 +139,8 @@ interface Headers {
   readonly headed: readonly Headed[]
   readonly damagedNames: readonly string[]
   /**
-   * Slabs that a crash left: the newest one before its header was written, which never held an entry, and those that a
-   * merged slab replaces.
+   * Segments that a crash left: the newest one before its header was written, which never held an entry, and those that a
+   * merged segment replaces.
    */
   readonly leftovers: readonly string[]
 }
@@ -178,7 +178,7 @@ interface ReadSegment {
   readonly cutEntries: number
 }
 
-/** What journals tell of the end of a slab. */
+/** What journals tell of the end of a segment. */
 interface KnownEnd {
   /** Behind the last entry that was synced; 0: not known. */
   readonly synced: number
@@ -279,7 +279,7 @@ function applyProgress(
   return { notes, nextSequence, nextSegmentId }
 }
 
-/** Marks a run of sequences as completed, in whichever slabs hold them. Returns how many had been open. */
+/** Marks a run of sequences as completed, in whichever segments hold them. Returns how many had been open. */
 export function completeRange(segments: readonly LogSegment[], { first, count }: SequenceRange): number {
   let newly = 0
   for (let index = segmentIndexOf(segments, first); index < segments.length; index++) {
@@ -290,7 +290,7 @@ export function completeRange(segments: readonly LogSegment[], { first, count }:
   return newly
 }
 
-/** Index of the slab that holds `sequence`, or of the first one behind it. */
+/** Index of the segment that holds `sequence`, or of the first one behind it. */
 export function segmentIndexOf(segments: readonly LogSegment[], sequence: number): number {
   let low = 0
   let high = segments.length

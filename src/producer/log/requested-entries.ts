@@ -2,7 +2,7 @@ import { type ReadRequest, wantedFrom } from './read-request.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 
-/** Entries of one slab that are read at once, because they lie together. */
+/** Entries of one segment that are read at once, because they lie together. */
 export interface Run {
   /** Places in the index, rising. Empty when nothing that is wanted was found. */
   readonly members: readonly number[]
@@ -17,7 +17,7 @@ const MAX_GAP_BYTES = 16 * 1024
 /** A look at so many places of an index takes some milliseconds. */
 const MAX_STEPS = 500_000
 
-/** Which entries of a slab a request wants, as its index tells. */
+/** Which entries of a segment a request wants, as its index tells. */
 export class WantedEntries {
   readonly #segment: LogSegment
   readonly #index: SegmentIndex

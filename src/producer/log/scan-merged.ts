@@ -4,7 +4,7 @@ import { SegmentCursor } from './segment-cursor.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 
-/** What reading a merged slab from its first entry to its last has found. */
+/** What reading a merged segment from its first entry to its last has found. */
 export interface ScannedMergedSegment {
   /** Of the entries that were found. */
   readonly index: SegmentIndex
@@ -16,7 +16,7 @@ export interface ScannedMergedSegment {
   readonly tornBytes: number
 }
 
-/** Reads every entry of a merged slab whose seal is damaged. Each says how many stand before it: what is missing is lost. */
+/** Reads every entry of a merged segment whose seal is damaged. Each says how many stand before it: what is missing is lost. */
 export function scanMerged(file: LogFile, salt: number, fileBytes: number): ScannedMergedSegment {
   const index = new SegmentIndex()
   const sequences: number[] = []
@@ -42,7 +42,7 @@ export function scanMerged(file: LogFile, salt: number, fileBytes: number): Scan
   }
 }
 
-/** The index of a merged slab whose sequences are known; entries that are not found any more are lost. */
+/** The index of a merged segment whose sequences are known; entries that are not found any more are lost. */
 export function rebuildMerged(file: LogFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
   const found = scanMerged(file, salt, endBytes)
   const index = new SegmentIndex()

@@ -3,7 +3,7 @@ import { SegmentCursor } from './segment-cursor.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 
-/** What reading a slab from its first entry to its last has found. */
+/** What reading a segment from its first entry to its last has found. */
 export interface ScannedSegment {
   readonly index: SegmentIndex
   /** Behind the last entry that counts. */
@@ -23,7 +23,7 @@ export interface ScanRange {
   readonly endBytes: number
 }
 
-/** Reads every entry of a slab that has no seal, or a damaged one. */
+/** Reads every entry of a segment that has no seal, or a damaged one. */
 export function scanSegment(file: LogFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
   const scan = new Scan(firstSequence)
   const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, endBytes)

@@ -11,7 +11,7 @@ const SEQUENCE_BYTES = 8
 const CRC_AT = 20
 const NO_DESTINATION = new Uint8Array(0)
 
-/** The bytes that close a slab: an entry with its index, and a trailer that finds it. */
+/** The bytes that close a segment: an entry with its index, and a trailer that finds it. */
 export function encodeSeal(segment: LogSegment, index: SegmentIndex): Buffer {
   const body = Buffer.concat([index.encode(), encodeSequences(segment.sequences)])
   const sizeBytes = entrySizeBytes(0, body.length)
@@ -38,7 +38,7 @@ export function readTrailer(file: LogFile, salt: number): SegmentExtent | undefi
   return endBytes + TRAILER_BYTES < sizeBytes ? { endBytes, entryCount: trailer.readUInt32BE(16) } : undefined
 }
 
-/** The index in the seal; `undefined` when the slab has none, or the seal is damaged. */
+/** The index in the seal; `undefined` when the segment has none, or the seal is damaged. */
 export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: LogSegment): SegmentIndex | undefined {
   const trailer = readTrailer(file, salt)
   if (trailer?.endBytes !== endBytes) return undefined
@@ -47,7 +47,7 @@ export function readSealedIndex(file: LogFile, { salt, endBytes, entryCount }: L
   return index?.count === entryCount ? index : undefined
 }
 
-/** How far a merged slab reaches, and the sequences of its entries; `undefined` when its seal is missing or damaged. */
+/** How far a merged segment reaches, and the sequences of its entries; `undefined` when its seal is missing or damaged. */
 export function readSealedSequences(
   file: LogFile,
   salt: number

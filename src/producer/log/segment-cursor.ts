@@ -1,7 +1,7 @@
 import { type DecodedEntry, decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, MAX_DESTINATION_BYTES } from './entry.js'
 import type { LogFile } from './files.js'
 
-/** What stands at a place of a slab. Offsets are bytes from the beginning of the file. */
+/** What stands at a place of a segment. Offsets are bytes from the beginning of the file. */
 export type Found =
   | Extract<DecodedEntry, { type: 'entry' | 'damagedBody' }>
   /** Bytes that belong to no entry, up to the next good header. */
@@ -13,7 +13,7 @@ const WINDOW_BYTES = 1024 * 1024
 const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
 const EMPTY = Buffer.alloc(0)
 
-/** Reads one slab from some entry on, a window at a time. The windows are handed out with the entries that lie in them. */
+/** Reads one segment from some entry on, a window at a time. The windows are handed out with the entries that lie in them. */
 export class SegmentCursor {
   /** Where {@link next} looks. */
   offset: number

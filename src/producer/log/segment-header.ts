@@ -8,17 +8,17 @@ const MERGED_VERSION = 2
 const MERGED_AT = 56
 const CRC_AT = 60
 
-/** The first bytes of a slab; docs/wal-format.md draws them. */
+/** The first bytes of a segment; docs/wal-format.md draws them. */
 export interface SegmentHeader {
   readonly salt: number
   readonly id: number
   readonly firstSequence: number
   /** 0: there is none. */
   readonly previousId: number
-  /** Whatever the slab before holds behind this length was refused. */
+  /** Whatever the segment before holds behind this length was refused. */
   readonly previousEndBytes: number
   readonly createdAtMs: number
-  /** Of a merged slab: the id of the last slab that it replaces; it has that of the first one. */
+  /** Of a merged segment: the id of the last segment that it replaces; it has that of the first one. */
   readonly mergedUpTo?: number | undefined
 }
 

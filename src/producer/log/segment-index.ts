@@ -2,11 +2,11 @@ const FIRST_CAPACITY = 1_024
 const NUMBER_BYTES = 4
 const NAME_LENGTH_BYTES = 2
 const MEMORY_BYTES_PER_NAME = 100
-/** No entry begins here: the header of the slab does. */
+/** No entry begins here: the header of the segment does. */
 const LOST = 0
 
 /**
- * Where the entries of one slab are and for which destinations, so that an entry is passed over without a look at the
+ * Where the entries of one segment are and for which destinations, so that an entry is passed over without a look at the
  * file:
  *
  *   names         default/orders  default/audit
@@ -58,7 +58,7 @@ export class SegmentIndex {
     return this.#destinations[index]!
   }
 
-  /** Where the entry ends at the latest: at the next one, or where the slab does. */
+  /** Where the entry ends at the latest: at the next one, or where the segment does. */
   endAt(index: number, segmentEndBytes: number): number {
     for (let next = index + 1; next < this.#count; next++) if (!this.isLost(next)) return this.#offsets[next]!
     return segmentEndBytes

@@ -9,7 +9,7 @@ import { withFile } from './with-file.js'
 /** Room for the indexes of 4 million entries. */
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** The indexes of slabs: of the open one always, of the others those that were asked for last; the rest stay on disk. */
+/** The indexes of segments: of the open one always, of the others those that were asked for last; the rest stay on disk. */
 export class SegmentIndexes {
   readonly #directory: LogDirectory
   readonly #onDamaged: (segment: LogSegment) => void
@@ -26,14 +26,14 @@ export class SegmentIndexes {
     this.#maxBytes = maxBytes
   }
 
-  /** @throws when the slab cannot be read */
+  /** @throws when the segment cannot be read */
   of(segment: LogSegment): SegmentIndex {
     const index = this.#growing.get(segment) ?? this.#kept.get(segment) ?? this.#load(segment)
     if (!this.#growing.has(segment)) this.keep(segment, index)
     return index
   }
 
-  /** A new slab: its index stays here until the slab is closed. */
+  /** A new segment: its index stays here until the segment is closed. */
   grow(segment: LogSegment, index: SegmentIndex): void {
     this.#growing.set(segment, index)
   }
@@ -56,7 +56,7 @@ export class SegmentIndexes {
     }
   }
 
-  /** The slab will be removed. */
+  /** The segment will be removed. */
   forget(segment: LogSegment): void {
     this.#growing.delete(segment)
     this.#drop(segment)
@@ -69,7 +69,7 @@ export class SegmentIndexes {
     this.#keptBytes -= index.memoryBytes
   }
 
-  /** What the seal says; what a scan says of a slab whose seal is missing or damaged. */
+  /** What the seal says; what a scan says of a segment whose seal is missing or damaged. */
   #load(segment: LogSegment): SegmentIndex {
     return withFile(
       this.#directory,

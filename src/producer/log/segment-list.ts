@@ -9,15 +9,15 @@ export interface SegmentListOptions {
   readonly spares: SpareSegments
   /** Smaller files are not worth keeping as spare ones. */
   readonly minSpareBytes: number
-  /** Nothing may use the slab any more. */
+  /** Nothing may use the segment any more. */
   readonly onRemoved: (segment: LogSegment) => void
-  /** Keeps what only the newest slab tells: where sequences go on. False: it could not be kept. */
+  /** Keeps what only the newest segment tells: where sequences go on. False: it could not be kept. */
   readonly keepNext: () => boolean
   /** Makes what was noted survive a power cut. */
   readonly syncProgress: () => void
 }
 
-/** The slabs there are, by rising ids and sequences. Finished ones leave it: to be used again, removed, or set aside. */
+/** The segments there are, by rising ids and sequences. Finished ones leave it: to be used again, removed, or set aside. */
 export class SegmentList {
   readonly all: LogSegment[]
   readonly #options: SegmentListOptions
@@ -42,13 +42,13 @@ export class SegmentList {
     return this.all.at(-1)
   }
 
-  /** @param slab one of this process: no other slab of a former life has its salt */
+  /** @param segment one of this process: no other segment of a former life has its salt */
   add(segment: LogSegment): void {
     this.all.push(segment)
     this.#reusable.add(segment)
   }
 
-  /** Their entries are in another slab now, which has taken the name of the first. The files of the others are still there. */
+  /** Their entries are in another segment now, which has taken the name of the first. The files of the others are still there. */
   replace(segments: readonly LogSegment[], merged: LogSegment): void {
     for (const segment of segments) this.#options.onRemoved(segment)
     this.all.splice(this.all.indexOf(segments[0]!), segments.length, merged)

@@ -14,28 +14,28 @@ export interface SegmentMergerOptions {
   readonly directory: LogDirectory
   readonly segments: SegmentList
   readonly reader: LogReader
-  readonly slabBytes: number
+  readonly segmentBytes: number
   readonly newSalt: () => number
   readonly report: (fields: object, message: string) => void
 }
 
-/** Of a slab with fewer open entries than this, the rest is waste. */
+/** Of a segment with fewer open entries than this, the rest is waste. */
 const SPARSE_SHARE = 1 / 4
-/** One merge copies no more than this, so that the thread is soon free for appends. A sparse slab is merged in any case. */
+/** One merge copies no more than this, so that the thread is soon free for appends. A sparse segment is merged in any case. */
 const COPIED_BYTES = 4 * 1024 * 1024
 /** One merge looks at no more entries than this, open or not. */
 const MAX_ENTRIES = 1_000_000
 const READ_BYTES = 1024 * 1024
 
 /**
- * Makes one small slab of slabs in which hardly any entry is still open: a topic that is stuck for days keeps its own
+ * Makes one small segment of segments in which hardly any entry is still open: a topic that is stuck for days keeps its own
  * records on the disk, and not all those that were written in between.
  *
- *   slabs     [a . . .] [. . a b] [. . . a] [c c c c]
+ *   segments     [a . . .] [. . a b] [. . . a] [c c c c]
  *   merged    [a a b a]                     [c c c c]      sequences stay what they were
  *
- * The new slab is complete and synced before its name replaces that of the first one, and only then the others are
- * removed. Its header names the last slab that it replaces: what a crash leaves of those is not read any more.
+ * The new segment is complete and synced before its name replaces that of the first one, and only then the others are
+ * removed. Its header names the last segment that it replaces: what a crash leaves of those is not read any more.
  */
 export class SegmentMerger {
   readonly #options: SegmentMergerOptions
@@ -44,7 +44,7 @@ export class SegmentMerger {
     this.#options = options
   }
 
-  /** Bytes that entries take which are completed, in slabs that could be merged; roughly. */
+  /** Bytes that entries take which are completed, in segments that could be merged; roughly. */
   get wastedBytes(): number {
     return this.#options.segments.all.reduce(
       (sum, segment) => sum + (isSparse(segment) ? segment.endBytes - openBytesOf(segment) : 0),
@@ -52,7 +52,7 @@ export class SegmentMerger {
     )
   }
 
-  /** Merges the oldest slabs that are worth it, if there are any. When that fails, they stay as they are. */
+  /** Merges the oldest segments that are worth it, if there are any. When that fails, they stay as they are. */
   mergeNext(): void {
     const run = this.#nextRun()
     if (run.length === 0) return
@@ -62,7 +62,7 @@ export class SegmentMerger {
     else if (!isMerged) tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
   }
 
-  /** Slabs one behind the other, of which at least one is sparse. */
+  /** Segments one behind the other, of which at least one is sparse. */
   #nextRun(): readonly LogSegment[] {
     let run: LogSegment[] = []
     for (const segment of this.#options.segments.all) {
@@ -77,12 +77,12 @@ export class SegmentMerger {
     return run.some(isSparse) ? run : []
   }
 
-  /** A merged slab that can take more. */
+  /** A merged segment that can take more. */
   #isSmall(segment: LogSegment): boolean {
-    return segment.sequences !== undefined && isWhole(segment) && segment.endBytes <= this.#options.slabBytes / 4
+    return segment.sequences !== undefined && isWhole(segment) && segment.endBytes <= this.#options.segmentBytes / 4
   }
 
-  /** @returns `undefined` when an entry turns out to be damaged: then the slab is kept for the operator @throws when the disk does */
+  /** @returns `undefined` when an entry turns out to be damaged: then the segment is kept for the operator @throws when the disk does */
   #merge(run: readonly LogSegment[]): LogSegment | undefined {
     const { directory, newSalt } = this.#options
     const entries = this.#openEntriesOf(run)
@@ -107,7 +107,7 @@ export class SegmentMerger {
     for (let fromSequence = run[0]!.firstSequence; fromSequence < endSequence; ) {
       const read = this.#options.reader.read({ fromSequence, maxBytes: READ_BYTES }, endSequence)
       for (const entry of read.entries) if (entry.sequence < endSequence) entries.push(entry)
-      if (read.nextSequence === fromSequence && !read.isAtEnd) throw new Error('a slab cannot be read')
+      if (read.nextSequence === fromSequence && !read.isAtEnd) throw new Error('a segment cannot be read')
       fromSequence = read.isAtEnd ? endSequence : read.nextSequence
     }
     return entries
@@ -130,16 +130,16 @@ export class SegmentMerger {
     segments.replace(run, merged)
     report(
       { segments: run.length, bytesBefore, bytesAfter: merged.endBytes, records: merged.entryCount },
-      'slabs of the durable log with few records left were merged into one'
+      'segments of the durable log with few records left were merged into one'
     )
-    // Before the new name is durable, a power cut may bring the old slabs back: then all of them are needed.
+    // Before the new name is durable, a power cut may bring the old segments back: then all of them are needed.
     if (!tryTo(() => directory.sync())) return
     for (const { name } of run.slice(1)) tryTo(() => directory.remove(name))
     tryTo(() => directory.sync())
   }
 }
 
-/** A slab with damage in it is kept as it is. */
+/** A segment with damage in it is kept as it is. */
 const isWhole = ({ isClosed, damagedCount, openCount }: LogSegment): boolean =>
   isClosed && damagedCount === 0 && openCount > 0
 

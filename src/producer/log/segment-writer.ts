@@ -7,12 +7,12 @@ import { SegmentIndex } from './segment-index.js'
 import { tryTo } from './try-to.js'
 
 /**
- * The slab that entries are appended to. Entries are written first, any number of times, and belong to the slab once
+ * The segment that entries are appended to. Entries are written first, any number of times, and belong to the segment once
  * they are settled:
  *
  *   settled            written        file
  *   |---------------------|--------------|- - - - - an earlier life of the file - - - - -|
- *   slab.endBytes --------^              ^-- end mark, when everything is settled
+ *   segment.endBytes -----^              ^-- end mark, when everything is settled
  */
 export class SegmentWriter {
   readonly segment: LogSegment
@@ -38,13 +38,13 @@ export class SegmentWriter {
     return this.index.count - this.#syncedCount
   }
 
-  /** Where the entries from `start` on stop to fit; an empty slab takes one of any size. */
-  fitting(bytes: Buffer, start: number, slabBytes: number): number {
+  /** Where the entries from `start` on stop to fit; an empty segment takes one of any size. */
+  fitting(bytes: Buffer, start: number, segmentBytes: number): number {
     let end = start
     while (end < bytes.length) {
       const next = end + unverifiedSizeBytes(bytes, end)
       const isEmpty = this.index.count === 0 && end === start
-      if (!isEmpty && this.#writtenBytes + next - start > slabBytes) break
+      if (!isEmpty && this.#writtenBytes + next - start > segmentBytes) break
       end = next
     }
     return end
@@ -64,7 +64,7 @@ export class SegmentWriter {
     this.#writtenBytes += end - start
   }
 
-  /** What is written belongs to the slab now; durably, when `isSynced`. @throws when the disk does */
+  /** What is written belongs to the segment now; durably, when `isSynced`. @throws when the disk does */
   settle(isSynced: boolean): void {
     const { segment, index } = this
     if (index.count > segment.entryCount) {

@@ -3,7 +3,7 @@ import { segmentName } from './file-names.js'
 import type { SegmentHeader } from './segment-header.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
-/** What is always kept in memory of one slab: how many entries it has, and which of them are completed. */
+/** What is always kept in memory of one segment: how many entries it has, and which of them are completed. */
 export class LogSegment {
   readonly id: number
   readonly salt: number
@@ -18,7 +18,7 @@ export class LogSegment {
   damagedCount = 0
   /** Of these, entries at its end that were cut off. */
   cutCount = 0
-  /** Of a merged slab: the sequence of each entry, rising, with gaps. Of others they have none. */
+  /** Of a merged segment: the sequence of each entry, rising, with gaps. Of others they have none. */
   readonly sequences: Float64Array | undefined
 
   constructor(
@@ -75,7 +75,7 @@ export class LogSegment {
     return this.sequences === undefined ? this.firstSequence + place : this.sequences[place]!
   }
 
-  /** Returns false when the entry is not of this slab, or was completed before. */
+  /** Returns false when the entry is not of this segment, or was completed before. */
   complete(sequence: number): boolean {
     return this.completeBetween(sequence, sequence + 1) > 0
   }
@@ -96,7 +96,7 @@ export class LogSegment {
     }
   }
 
-  /** An entry is lost to damage: it counts as completed, so that the slab can end. */
+  /** An entry is lost to damage: it counts as completed, so that the segment can end. */
   damaged(sequence: number): boolean {
     if (!this.complete(sequence)) return false
     this.damagedCount++
@@ -104,7 +104,7 @@ export class LogSegment {
   }
 }
 
-/** How far the entries of a slab reach. */
+/** How far the entries of a segment reach. */
 export interface SegmentExtent {
   readonly endBytes: number
   readonly entryCount: number

@@ -13,7 +13,7 @@ const section = z
       .describe(
         'Directory of the durable log, for this process alone. It is made when the first record comes that is to be kept on disk'
       ),
-    slabBytes: bytes
+    segmentBytes: bytes
       .min(64 * 1024)
       .max(GIB)
       .default(64 * MIB)

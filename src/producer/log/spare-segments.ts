@@ -6,7 +6,7 @@ import { tryTo } from './try-to.js'
 
 /** One is filled while another one is finished. */
 const MAX_SPARES = 2
-/** A log that needs no new slab for so long does not need spare ones. */
+/** A log that needs no new segment for so long does not need spare ones. */
 const KEPT_FOR_MS = 30_000
 
 interface Spare {
@@ -15,7 +15,7 @@ interface Spare {
 }
 
 /**
- * Finished slabs that are written anew from their beginning. A sync of bytes that replace others costs about half of one
+ * Finished segments that are written anew from their beginning. A sync of bytes that replace others costs about half of one
  * that makes the file longer, and removing a large file holds up appends for many milliseconds.
  */
 export class SpareSegments {
@@ -33,7 +33,7 @@ export class SpareSegments {
     return this.#spares.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
   }
 
-  /** Returns false when there are enough; the slab's file is still there then. @throws when the disk does */
+  /** Returns false when there are enough; the segment's file is still there then. @throws when the disk does */
   keep(segment: LogSegment): boolean {
     if (this.#spares.length >= MAX_SPARES) return false
     const name = spareName(segment.id)
@@ -43,7 +43,7 @@ export class SpareSegments {
   }
 
   /**
-   * Makes a spare file the slab `name`: its header is durable before it has that name.
+   * Makes a spare file the segment `name`: its header is durable before it has that name.
    *
    * @returns `undefined` when there is none, or it cannot be used
    */

@@ -7,7 +7,7 @@ export interface AnswerListener {
   delayed(lastError: string | undefined): void
 }
 
-/** The one answer that a lane waits for. Those to earlier attempts, which come late, are not heard. */
+/** The one answer that a partition waits for. Those to earlier attempts, which come late, are not heard. */
 export class AwaitedAnswer {
   #awaited: SealedBatch | undefined
   #sinceMs = 0

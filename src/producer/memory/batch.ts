@@ -32,7 +32,7 @@ const STAMP_AFTER_MS = 1_000
 export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'timeoutMs'>
 
 /**
- * Records of one lane that travel together, and who waits for each. Open: records are written into the slab as they
+ * Records of one partition that travel together, and who waits for each. Open: records are written into the buffer as they
  * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as no broker can have
  * written it; its bytes are then left out.
  */
@@ -46,7 +46,7 @@ export class Batch {
   readonly #options: BatchOptions
   #withdrawn = 0
   #bytes: Buffer | undefined
-  /** The next attempt needs other bytes than the last: records were withdrawn, or the lane got another number. */
+  /** The next attempt needs other bytes than the last: records were withdrawn, or the partition got another number. */
   #numbering: Numbering | undefined
   #isClosed = false
   #sizeBytes = 0

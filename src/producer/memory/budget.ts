@@ -1,5 +1,5 @@
 /** Memory for records that were accepted and wait, for Kafka or for the disk. */
-export interface BufferRoom {
+export interface BufferCapacity {
   /** What it is, and the setting that bounds it: for messages. */
   readonly what: string
   readonly setting: string
@@ -12,42 +12,42 @@ export interface BufferRoom {
   onFreed(freed: () => void): void
 }
 
-/** What a lane asks of the budget. */
+/** What a partition asks of the budget. */
 export interface PartitionBudget {
   /** Bytes and records came or, negative, went. */
   hold(bytes: number, records: number): void
-  hasRoom(bytes: number): boolean
-  /** A single request may take so many bytes more than its lane's share. */
+  hasCapacity(bytes: number): boolean
+  /** A single request may take so many bytes more than its partition's share. */
   hasSpare(bytes: number): boolean
-  /** What a lane may hold now, of the share that it has at most. */
+  /** What a partition may hold now, of the share that it has at most. */
   shareOf(partitionMaxBytes: number): number
   /** Of what is held, so many bytes more, or fewer, wait for something that may not come soon. */
   stick(bytes: number): void
-  /** Stuck lanes may hold so many bytes more. */
+  /** Stuck partitions may hold so many bytes more. */
   mayStick(bytes: number): boolean
 }
 
-/** The budget of lanes whose records are bounded elsewhere. */
+/** The budget of partitions whose records are bounded elsewhere. */
 export const boundless: PartitionBudget = {
   hold: () => undefined,
-  hasRoom: () => true,
+  hasCapacity: () => true,
   hasSpare: () => true,
   shareOf: partitionMaxBytes => partitionMaxBytes,
   stick: () => undefined,
   mayStick: () => true
 }
 
-/** Of the buffer: what may be taken when a single request fills the lane it goes to. */
+/** Of the buffer: what may be taken when a single request fills the partition it goes to. */
 const SHARE_OF_A_REQUEST = 3 / 4
-/** While less of the buffer than this is free, the share of a lane shrinks. */
+/** While less of the buffer than this is free, the share of a partition shrinks. */
 const SHARE_LEFT_FREE = 1 / 4
-/** Of the buffer: stuck lanes are given no more once everything that is stuck holds as much. */
-const SHARE_OF_STUCK_LANES = 1 / 2
+/** Of the buffer: stuck partitions are given no more once everything that is stuck holds as much. */
+const SHARE_OF_STUCK_PARTITIONS = 1 / 2
 /** The same for topics that the brokers do not know. */
 const SHARE_OF_STUCK = 3 / 4
 
 /** Counts the bytes and records that are held for Kafka, bookkeeping included, against their limit. */
-export class Budget implements BufferRoom, PartitionBudget {
+export class Budget implements BufferCapacity, PartitionBudget {
   readonly what = 'the buffer of records for kafka'
   readonly setting = 'delivery.maxBytes'
   readonly maxBytes: number
@@ -91,7 +91,7 @@ export class Budget implements BufferRoom, PartitionBudget {
     if (bytes > 0) this.#onFreed()
   }
 
-  hasRoom(bytes: number): boolean {
+  hasCapacity(bytes: number): boolean {
     return this.#bytes + bytes <= this.maxBytes
   }
 
@@ -100,7 +100,7 @@ export class Budget implements BufferRoom, PartitionBudget {
   }
 
   /**
-   * The whole share while a quarter of the buffer is free, and less and less then: however many lanes get stuck at once,
+   * The whole share while a quarter of the buffer is free, and less and less then: however many partitions get stuck at once,
    * they leave something to the others.
    */
   shareOf(partitionMaxBytes: number): number {
@@ -109,7 +109,7 @@ export class Budget implements BufferRoom, PartitionBudget {
   }
 
   get stuckPartitionsMaxBytes(): number {
-    return this.maxBytes * SHARE_OF_STUCK_LANES
+    return this.maxBytes * SHARE_OF_STUCK_PARTITIONS
   }
 
   mayStick(bytes: number): boolean {

@@ -9,10 +9,10 @@ interface Queue {
 }
 
 /**
- * Records that wait for room in their lane, in the order in which they came. They are no part of the buffer but have
- * memory of their own beside it, of which a lane may take no more than it leaves to the others.
+ * Records that wait for room in their partition, in the order in which they came. They are no part of the buffer but have
+ * memory of their own beside it, of which a partition may take no more than it leaves to the others.
  */
-export class RoomQueues {
+export class CapacityQueues {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
   readonly #queues = new Map<PartitionProducer, Queue>()
@@ -52,7 +52,7 @@ export class RoomQueues {
     })
   }
 
-  /** Puts into the lanes what has room there now. */
+  /** Puts into the partitions what has room there now. */
   #serve(): void {
     for (const [producer, queue] of this.#queues) {
       const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(producer, arrival))
@@ -70,21 +70,21 @@ export class RoomQueues {
     return true
   }
 
-  /** Puts into the lanes what has room, and refuses what has waited long enough. @returns how many were refused */
+  /** Puts into the partitions what has room, and refuses what has waited long enough. @returns how many were refused */
   tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
     this.#serve()
     let refused = 0
     for (const [producer, queue] of this.#queues) {
-      const over = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.roomUntil <= nowMs)
+      const over = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs)
       if (over.length === 0) continue
       refused += this.#refuse(producer, over, failureOf(producer, roughSizeOf(over[0]!.record)))
-      const staying = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.roomUntil > nowMs)
+      const staying = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil > nowMs)
       this.#keep(producer, queue, staying)
     }
     return refused
   }
 
-  /** Refuses all that wait for a lane. @returns how many */
+  /** Refuses all that wait for a partition. @returns how many */
   close(producer: PartitionProducer, failure: RecordFailure): number {
     const queue = this.#queues.get(producer)
     if (queue === undefined) return 0

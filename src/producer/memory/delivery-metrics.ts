@@ -17,8 +17,8 @@ const gauged = {
   bufferedBytes: 'buffered_bytes',
   stuckBytes: 'stuck_bytes',
   unknownTopics: 'unknown_topics',
-  producers: 'lanes',
-  producersBackingOff: 'lanes_backing_off'
+  producers: 'partitions',
+  producersBackingOff: 'partitions_backing_off'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
@@ -33,12 +33,12 @@ export class DeliveryMetrics {
     metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
   }
 
-  waitedForRoom(waitedMs: number): void {
-    this.#metrics.time(COMPONENT, 'room_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
+  waitedForCapacity(waitedMs: number): void {
+    this.#metrics.time(COMPONENT, 'capacity_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
   }
 
   waitedInPartition(waitedMs: number): void {
-    this.#metrics.time(COMPONENT, 'lane_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
+    this.#metrics.time(COMPONENT, 'partition_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
   }
 
   report(stats: DeliveryStats): void {

@@ -2,7 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
-import type { BufferRoom } from './budget.js'
+import type { BufferCapacity } from './budget.js'
 import type { Losses } from './losses.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerName } from './partitioners.js'
@@ -24,10 +24,10 @@ export interface ProduceOptions {
    */
   readonly deadlineMs: number
   /**
-   * How long records in memory wait for room where the lane of their partition is full, in order; the ticket says so.
+   * How long records in memory wait for room where the partition of their partition is full, in order; the ticket says so.
    * Default 0: they are refused at once.
    */
-  readonly roomWaitMs?: number | undefined
+  readonly capacityWaitMs?: number | undefined
   /**
    * Behind the first record in memory that finds no room all others of the call are refused, too: what was refused may be
    * handed in again in its order. Default false.
@@ -84,7 +84,7 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
 /** Brings records to Kafka: in order per partition, once, as long as their time allows. */
 export interface Delivery {
   /** The memory that records take which are accepted. */
-  readonly room: BufferRoom
+  readonly capacity: BufferCapacity
   /** Takes records in order and copies their bytes; see PendingProduce. */
   accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
   /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */

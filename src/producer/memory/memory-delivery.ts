@@ -3,8 +3,8 @@ import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../../
 import { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
 import type { Produce } from '../../router/messages/operations.js'
 import { overheadOf } from './batch.js'
-import { Budget, type BufferRoom } from './budget.js'
-import { RoomQueues } from './capacity-queues.js'
+import { Budget, type BufferCapacity } from './budget.js'
+import { CapacityQueues } from './capacity-queues.js'
 import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
 import { DeliveryMetrics } from './delivery-metrics.js'
 import { failures } from './failures.js'
@@ -27,11 +27,11 @@ import { roughSizeOf } from './waiting-records.js'
 
 /** Deadlines are kept to this. */
 const TICK_MS = 50
-/** Slabs kept for the next batches: what some busy lanes take in one round trip. */
-const SPARE_SLAB_BYTES = 8 * 1024 * 1024
+/** Buffers kept for the next batches: what some busy partitions take in one round trip. */
+const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 
-/** Delivery from memory: lanes under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
+/** Delivery from memory: partitions under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
 export class MemoryDelivery implements Delivery, ClusterState {
   readonly #deps: MemoryDeps
   readonly #now: () => number
@@ -39,7 +39,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   readonly #topics: TopicTable
   readonly #identity: ProducerIdentity
   readonly #budget: Budget
-  readonly #rooms: RoomQueues
+  readonly #rooms: CapacityQueues
   readonly #written: LogSearch
   readonly #schedule: PartitionSchedule
   readonly #metrics: DeliveryMetrics
@@ -57,8 +57,8 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
-    this.#rooms = new RoomQueues(waitingMaxBytes, ({ pendingProduce }) =>
-      this.#metrics.waitedForRoom(clock() - pendingProduce.acceptedAt)
+    this.#rooms = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
+      this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#written = new LogSearch(deps)
     this.#schedule = new PartitionSchedule({ router, log })
@@ -81,7 +81,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       random,
       log,
       counters: { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 },
-      batchBuffers: new BatchBufferPool(SPARE_SLAB_BYTES),
+      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       written: this.#written,
       cluster: this,
       budget: this.#budget,
@@ -95,7 +95,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#losses = deps.losses ?? new Losses(deps)
   }
 
-  get room(): BufferRoom {
+  get capacity(): BufferCapacity {
     return this.#budget
   }
 
@@ -105,12 +105,12 @@ export class MemoryDelivery implements Delivery, ClusterState {
     const timestampMs = this.#now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
-    const { roomWaitMs = 0 } = options
+    const { capacityWaitMs = 0 } = options
     const pendingProduce = new MemoryPendingProduce(
       records.length,
       nowMs + this.#waitMsOf(options),
       nowMs,
-      nowMs + roomWaitMs,
+      nowMs + capacityWaitMs,
       this.#losses,
       options
     )
@@ -146,7 +146,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     nowMs: number
   ): RecordFailure | undefined {
     if (this.#isClosed) return failures.shuttingDown()
-    if (pendingProduce.roomUntil <= nowMs && !this.#budget.hasRoom(roughSizeOf(record) + overheadOf(index))) {
+    if (pendingProduce.capacityUntil <= nowMs && !this.#budget.hasCapacity(roughSizeOf(record) + overheadOf(index))) {
       return failures.overloaded('the buffer of records for kafka is', this.#budget.maxBytes, 'delivery.maxBytes')
     }
     const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, pendingProduce)
@@ -222,7 +222,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   }
 
   #partitionFull(producer: PartitionProducer, bytes: number): RecordFailure {
-    return partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxLaneBytes)
+    return partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxPartitionBytes)
   }
 
   stats(): DeliveryStats {
@@ -252,7 +252,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
   async flush(timeoutMs: number): Promise<number> {
     const until = this.#deps.clock() + timeoutMs
-    // Repeated: parked records that move into a lane count nowhere for a moment.
+    // Repeated: parked records that move into a partition count nowhere for a moment.
     while (this.#isBusy && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
     return this.#budget.records
   }

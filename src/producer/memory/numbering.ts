@@ -1,4 +1,4 @@
-/** How a lane numbers its batches: the broker tells duplicates and gaps by it, per partition. */
+/** How a partition numbers its batches: the broker tells duplicates and gaps by it, per partition. */
 export interface Numbering {
   readonly producerId: bigint
   readonly epoch: number
@@ -10,7 +10,7 @@ export const MAX_EPOCH = 0x7fff
 /** How many sequences there are: 0 to 2147483647. */
 const SEQUENCES = 0x80000000
 
-/** A lane that starts writing under a producer id. */
+/** A partition that starts writing under a producer id. */
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
 
 /** After a batch of `recordCount` was appended. 2147483647 is followed by 0. */

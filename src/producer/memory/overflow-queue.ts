@@ -30,7 +30,7 @@ export class OverflowQueue {
 
   /** Refuses those that have waited long enough. @returns how many */
   refuseOver(nowMs: number, failure: () => RecordFailure): number {
-    return this.#takeOut(({ pendingProduce }) => pendingProduce.roomUntil <= nowMs, failure)
+    return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failure)
   }
 
   #takeOut(isOver: (arrival: Arrival) => boolean, enter: (arrival: Arrival) => RecordFailure | undefined): number {

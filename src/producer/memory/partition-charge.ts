@@ -1,18 +1,18 @@
 import type { PartitionBudget } from './budget.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 
-/** What one lane holds of the buffer, bookkeeping included, and whether it may hold more. */
+/** What one partition holds of the buffer, bookkeeping included, and whether it may hold more. */
 export class PartitionCharge {
   readonly #budget: PartitionBudget
   readonly #maxBytes: number
   #bytes = 0
   #isStuck = false
-  /** Records wait for room in the lane: none that comes now may go before them. */
+  /** Records wait for room in the partition: none that comes now may go before them. */
   isWaitedFor = false
   /** The request that everything held belongs to, if there is one. */
   #solePending: OutcomeReceiver | undefined
 
-  /** @param maxBytes the share of a lane */
+  /** @param maxBytes the share of a partition */
   constructor(budget: PartitionBudget, maxBytes: number) {
     this.#budget = budget
     this.#maxBytes = maxBytes
@@ -32,12 +32,12 @@ export class PartitionCharge {
   }
 
   /**
-   * May take the first record of those that wait: its share of the buffer is not used up, or the lane was empty when the
-   * record's request came, since one request within the limits is not refused while there is room. A lane that is stuck
+   * May take the first record of those that wait: its share of the buffer is not used up, or the partition was empty when the
+   * record's request came, since one request within the limits is not refused while there is room. A partition that is stuck
    * shares a part of the buffer with all others that are.
    */
   allowsNext(bytes: number, pendingProduce: OutcomeReceiver): boolean {
-    if (!this.#budget.hasRoom(bytes)) return false
+    if (!this.#budget.hasCapacity(bytes)) return false
     if (this.#isStuck && !this.#budget.mayStick(bytes)) return false
     if (this.#bytes + bytes <= this.#budget.shareOf(this.#maxBytes)) return true
     return (this.#bytes === 0 || this.#solePending === pendingProduce) && this.#budget.hasSpare(bytes)

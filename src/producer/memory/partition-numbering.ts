@@ -1,7 +1,7 @@
 import { advanced, type Numbering, raised } from './numbering.js'
 import type { Numbers, ScheduledProducer } from './partition-producer-deps.js'
 
-/** Under which producer id, epoch and sequence a lane goes on writing. */
+/** Under which producer id, epoch and sequence a partition goes on writing. */
 export class PartitionNumbering {
   readonly #numbers: Numbers
   #current: Numbering | undefined
@@ -17,15 +17,15 @@ export class PartitionNumbering {
     return this.#current
   }
 
-  /** Starts if need be; `undefined`: there is no producer id yet, and the lane is made ready when there is one. */
+  /** Starts if need be; `undefined`: there is no producer id yet, and the partition is made ready when there is one. */
   start(producer: ScheduledProducer): Numbering | undefined {
     this.#current ??= this.#numbers.numbering(producer)
     return this.#current
   }
 
   /**
-   * Goes on where another process, or this lane, has stopped; `undefined`: it is not known where, and the batch gets a number
-   * that no batch of this lane has had.
+   * Goes on where another process, or this partition, has stopped; `undefined`: it is not known where, and the batch gets a number
+   * that no batch of this partition has had.
    */
   resume(numbering: Numbering | undefined): void {
     if (numbering === undefined) this.raise()

@@ -18,7 +18,7 @@ export interface DeliveryCounters {
   retries: number
 }
 
-/** A lane as seen by what schedules and numbers it. */
+/** A partition as seen by what schedules and numbers it. */
 export interface ScheduledProducer {
   readonly topic: string
   readonly partition: number
@@ -30,31 +30,31 @@ export interface ScheduledProducer {
   close(failureOf: (maybeWritten: boolean) => RecordFailure): void
 }
 
-/** Says when lanes send. */
+/** Says when partitions send. */
 export interface Schedule {
-  /** The lane wants its `take` called, once, together with all others of this turn. */
+  /** The partition wants its `take` called, once, together with all others of this turn. */
   ready(producer: ScheduledProducer): void
-  /** The lane holds nothing. */
+  /** The partition holds nothing. */
   emptied(producer: ScheduledProducer): void
 }
 
-/** Gives lanes their producer id and epoch. */
+/** Gives partitions their producer id and epoch. */
 export interface Numbers {
-  /** Where to start; `undefined`: there is no producer id yet, and the lane is made ready again when there is one. */
+  /** Where to start; `undefined`: there is no producer id yet, and the partition is made ready again when there is one. */
   numbering(producer: ScheduledProducer): Numbering | undefined
   /** All epochs of this producer id are used up on some partition. */
   usedUp(producerId: bigint): void
 }
 
-/** Looks after lanes whose records are in the durable log, where they stay until Kafka has them. */
-export interface Keeper {
+/** Looks after partitions whose records are in the durable log, where they stay until Kafka has them. */
+export interface BatchOwner {
   /** Kafka refuses this record for good. Resolves when it is among the dead letters; false: it cannot be, try again. */
   deadLetter(index: number, failure: RecordFailure): Promise<boolean>
   /** Kafka refuses records of the topic, which stay where they are. */
   refused?(topic: string, failure: RecordFailure): void
-  /** The lane waits before it tries again. */
+  /** The partition waits before it tries again. */
   delayed(producer: ScheduledProducer): void
-  /** The lane waits until it is woken: there is nowhere to send its records. */
+  /** The partition waits until it is woken: there is nowhere to send its records. */
   suspended(producer: ScheduledProducer, failure: RecordFailure): void
 }
 
@@ -94,7 +94,7 @@ export interface WrittenBatches {
   sentUnknown(batch: Pick<SoughtBatch, 'topic' | 'partition' | 'recordCount'>, reason: string): void
 }
 
-/** What is known of the cluster that lanes write to. */
+/** What is known of the cluster that partitions write to. */
 export interface ClusterState {
   /** The Kafka cluster that producer ids belong to; `undefined`: no broker has told. */
   readonly clusterId: string | undefined
@@ -102,10 +102,10 @@ export interface ClusterState {
   readonly awayBecause: string | undefined
 }
 
-/** Limits of a lane. Records of a lane whose `timeoutMs` is infinite never expire. */
+/** Limits of a partition. Records of a partition whose `timeoutMs` is infinite never expire. */
 export type PartitionProducerSettings = Pick<
   DeliverySettings,
-  | 'maxLaneBytes'
+  | 'maxPartitionBytes'
   | 'batchMaxBytes'
   | 'timeoutMs'
   | 'retryBackoffMs'
@@ -114,7 +114,7 @@ export type PartitionProducerSettings = Pick<
   | 'compression'
 >
 
-/** What all lanes of a delivery share. */
+/** What all partitions of a delivery share. */
 export interface PartitionProducerDeps {
   readonly settings: PartitionProducerSettings
   readonly clock: MonotonicClock
@@ -133,5 +133,5 @@ export interface PartitionProducerDeps {
   /** Absent: brokers are trusted to recognise each batch that is sent again. */
   readonly written?: WrittenBatches | undefined
   /** Absent: what is lost is lost, and the requests that wait are told. */
-  readonly keeper?: Keeper | undefined
+  readonly owner?: BatchOwner | undefined
 }

@@ -1,6 +1,6 @@
 import type { Logger, RecordFailure, TopicPartition } from '../../core/model.js'
 
-/** The lines that a lane logs. */
+/** The lines that a partition logs. */
 export class PartitionProducerLog {
   readonly #log: Logger
   readonly #place: TopicPartition

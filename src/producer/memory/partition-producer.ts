@@ -3,12 +3,12 @@ import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.
 import { AwaitedAnswer } from './awaited-answer.js'
 import { type Batch, boundlessBatch } from './batch.js'
 import type { BatchLimit } from './batch-limit.js'
-import { LaneSearch } from './lane-search.js'
 import type { Numbering } from './numbering.js'
 import { PartitionCharge } from './partition-charge.js'
 import { PartitionNumbering } from './partition-numbering.js'
-import type { Keeper, PartitionProducerDeps, ScheduledProducer } from './partition-producer-deps.js'
+import type { BatchOwner, PartitionProducerDeps, ScheduledProducer } from './partition-producer-deps.js'
 import { PartitionProducerLog } from './partition-producer-log.js'
+import { PartitionSearch } from './partition-search.js'
 import { PartitionTrouble } from './partition-trouble.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 import { retryPauseMs } from './retry-pause.js'
@@ -17,11 +17,11 @@ import { WaitingBatches } from './waiting-batches.js'
 
 /** The attempt after which a warning is logged, about a second after the first one. */
 const ATTEMPTS_WORTH_A_LINE = 4
-/** A lane is stuck when a batch has waited so long for its acknowledgement, however often it was tried. */
+/** A partition is stuck when a batch has waited so long for its acknowledgement, however often it was tried. */
 const STUCK_AFTER_MS = 500
 
 /**
- * Where a lane stands.
+ * Where a partition stands.
  *
  *   idle ─ a record ─▶ ready ─ flush ─▶ awaiting ─ acknowledged or failed ─▶ idle, or ready when more is waiting
  *                        ▲                 │ not now
@@ -29,7 +29,7 @@ const STUCK_AFTER_MS = 500
  *
  * A batch that may have been written, and that brokers may not recognise any more, is `sought` in the log first.
  *
- * A lane of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
+ * A partition of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
  * `suspended` instead of failing them.
  */
 export type PartitionProducerState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
@@ -57,7 +57,7 @@ export class PartitionProducer implements ScheduledProducer {
   readonly #waiting: WaitingBatches
   readonly #charge: PartitionCharge
   readonly #numbering: PartitionNumbering
-  readonly #search: LaneSearch
+  readonly #search: PartitionSearch
   readonly #trouble: PartitionTrouble
   readonly #answer = new AwaitedAnswer()
   readonly #log: PartitionProducerLog
@@ -70,7 +70,7 @@ export class PartitionProducer implements ScheduledProducer {
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param limit of all lanes of the topic
+   * @param limit of all partitions of the topic
    * @param onBatchClosed a batch was sealed or is full, or there is trouble: records without a key may go elsewhere now
    */
   constructor(
@@ -86,9 +86,9 @@ export class PartitionProducer implements ScheduledProducer {
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
-    this.#charge = new PartitionCharge(deps.budget, deps.settings.maxLaneBytes)
+    this.#charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.#numbering = new PartitionNumbering(deps.numbers)
-    this.#search = new LaneSearch(deps.written, deps.clock)
+    this.#search = new PartitionSearch(deps.written, deps.clock)
     this.#trouble = new PartitionTrouble(topic, deps.cluster)
     this.#log = new PartitionProducerLog(deps.log, this)
   }
@@ -114,8 +114,8 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   /**
-   * What to send now, called once after the lane said that it is ready. `undefined`: nothing, or no producer id yet;
-   * then the lane is asked again when there is one.
+   * What to send now, called once after the partition said that it is ready. `undefined`: nothing, or no producer id yet;
+   * then the partition is asked again when there is one.
    */
   take(): SealedBatch | undefined {
     if (this.#state !== 'ready') return undefined
@@ -200,7 +200,7 @@ export class PartitionProducer implements ScheduledProducer {
       recordCount: head.recordCount,
       maybeWritten: head.maybeWritten,
       isExpired: nowMs >= head.expiresAt,
-      isDurable: this.#deps.keeper !== undefined,
+      isDurable: this.#deps.owner !== undefined,
       lastError: this.#trouble.cause
     }
     this.#carryOut(head, judge(facts, answer))
@@ -219,7 +219,7 @@ export class PartitionProducer implements ScheduledProducer {
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten
-        if (verdict.refusal !== undefined) this.#deps.keeper?.refused?.(this.topic, verdict.refusal)
+        if (verdict.refusal !== undefined) this.#deps.owner?.refused?.(this.topic, verdict.refusal)
         this.#backOff(verdict.reason, verdict.soon)
         return
       case 'restart':
@@ -234,13 +234,13 @@ export class PartitionProducer implements ScheduledProducer {
         this.#settled(head, head.split())
         return
       case 'fail':
-        if (this.#deps.keeper === undefined) this.#giveUp(head, verdict)
-        else void this.#deadLetter(head, verdict, this.#deps.keeper)
+        if (this.#deps.owner === undefined) this.#giveUp(head, verdict)
+        else void this.#deadLetter(head, verdict, this.#deps.owner)
         return
       case 'suspend':
         this.#trouble.refused(verdict.failure.message)
         this.#enter('suspended')
-        this.#deps.keeper!.suspended(this, verdict.failure)
+        this.#deps.owner!.suspended(this, verdict.failure)
     }
   }
 
@@ -250,10 +250,10 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   /** The record of the durable log that is alone in this batch becomes a dead letter before the next one is sent. */
-  async #deadLetter(head: Batch, verdict: Verdict & { type: 'fail' }, keeper: Keeper): Promise<void> {
+  async #deadLetter(head: Batch, verdict: Verdict & { type: 'fail' }, owner: BatchOwner): Promise<void> {
     this.#enter('suspended')
     this.#isDeadLettering = true
-    const isDeadLetter = await keeper.deadLetter(head.indexes[0]!, verdict.failure)
+    const isDeadLetter = await owner.deadLetter(head.indexes[0]!, verdict.failure)
     this.#isDeadLettering = false
     if (this.#head !== head) return
     if (isDeadLetter) this.#giveUp(head, verdict)
@@ -322,8 +322,8 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   /**
-   * The same for a lane that waits before it tries again: its batch is to come back by {@link resume}. Returns `undefined` when it
-   * does not wait, or when it has to look for the batch first, which only this lane knows.
+   * The same for a partition that waits before it tries again: its batch is to come back by {@link resume}. Returns `undefined` when it
+   * does not wait, or when it has to look for the batch first, which only this partition knows.
    */
   setAside(): { readonly indexes: readonly number[]; readonly numbering: Numbering | undefined } | undefined {
     const head = this.#head
@@ -369,7 +369,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#onBatchClosed()
     const delayMs = retryPauseMs(this.#attempts, soon, settings, random)
     this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
-    this.#deps.keeper?.delayed(this)
+    this.#deps.owner?.delayed(this)
     if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#log.notTakenYet(this.#attempts, reason)
   }
 

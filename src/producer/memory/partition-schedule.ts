@@ -9,14 +9,14 @@ import { persistedOf } from './verdict.js'
 export interface PartitionScheduleOptions {
   readonly router: ActorRef<RouterMessage>
   readonly log: Logger
-  /** Called with the batches of a turn and their lanes before they are sent; they are sent when it resolves. */
+  /** Called with the batches of a turn and their partitions before they are sent; they are sent when it resolves. */
   readonly beforeSending?: ((batches: ReadonlyMap<ScheduledProducer, SealedBatch>) => Promise<unknown>) | undefined
 }
 
-/** Sends what lanes have ready: all that became ready in one turn of the event loop leave in one message. */
+/** Sends what partitions have ready: all that became ready in one turn of the event loop leave in one message. */
 export class PartitionSchedule implements Schedule {
   readonly #options: PartitionScheduleOptions
-  /** Lanes that hold something. */
+  /** Partitions that hold something. */
   readonly #busy = new Set<ScheduledProducer>()
   #ready: ScheduledProducer[] = []
   #isFlushPlanned = false
@@ -61,7 +61,7 @@ export class PartitionSchedule implements Schedule {
     this.#options.router.tell({ type: 'produceBatches', batches: [...batches.values()] })
   }
 
-  /** A bug met in one lane stays in it. */
+  /** A bug met in one partition stays in it. */
   #take(producer: ScheduledProducer): SealedBatch | undefined {
     try {
       return producer.take()
@@ -71,7 +71,7 @@ export class PartitionSchedule implements Schedule {
         return undefined
       }
       const { topic, partition } = producer
-      this.#options.log.error({ err: error, topic, partition }, 'a lane met a bug and was emptied')
+      this.#options.log.error({ err: error, topic, partition }, 'a partition met a bug and was emptied')
       producer.close(maybeWritten => failures.bug(persistedOf(maybeWritten)))
       return undefined
     }

@@ -4,7 +4,7 @@ import type { BatchAnswer } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
 import type { ClusterState } from './partition-producer-deps.js'
 
-/** Why the records of a lane are not in Kafka yet: what a record is told when its time is over. */
+/** Why the records of a partition are not in Kafka yet: what a record is told when its time is over. */
 export class PartitionTrouble {
   readonly #topic: string
   readonly #cluster: ClusterState

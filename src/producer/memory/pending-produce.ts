@@ -45,7 +45,7 @@ const NOBODY_ASKED = 'library'
 export class MemoryPendingProduce extends RequestOutcomes implements PendingProduce, OutcomeReceiver {
   readonly acceptedAt: number
   /** Until then its records may wait for room; infinite in the past: not at all. */
-  readonly roomUntil: number
+  readonly capacityUntil: number
   /** Topics that began to be looked up because of this request. */
   newTopics = 0
   /** Records that wait for room. */
@@ -60,14 +60,14 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     recordCount: number,
     deadlineAt: number,
     acceptedAt = Number.POSITIVE_INFINITY,
-    roomUntil = Number.NEGATIVE_INFINITY,
+    capacityUntil = Number.NEGATIVE_INFINITY,
     losses?: Losses,
     acceptance: Acceptance = NOT_ANSWERED
   ) {
     super(recordCount, deadlineAt)
     this.#losses = losses
     this.#acceptance = acceptance
-    this.roomUntil = Math.min(roomUntil, deadlineAt)
+    this.capacityUntil = Math.min(capacityUntil, deadlineAt)
     this.acceptedAt = acceptedAt
   }
 

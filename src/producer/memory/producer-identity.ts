@@ -12,7 +12,7 @@ const TIMEOUT_MS = 1_500
 /** Added to the time limit of the promise: the Router itself answers within its own. */
 const BELT_MS = 1_000
 
-/** What becomes of the lanes that wait. */
+/** What becomes of the partitions that wait. */
 export interface IdentityWaiters {
   /** Their `take` brings a batch now. */
   ready(producers: readonly ScheduledProducer[]): void
@@ -21,7 +21,7 @@ export interface IdentityWaiters {
 }
 
 /**
- * The producer id of this process. Asked for when the first record wants to leave, and until it comes; lanes that are
+ * The producer id of this process. Asked for when the first record wants to leave, and until it comes; partitions that are
  * ready wait here meanwhile.
  */
 export class ProducerIdentity implements Numbers {
@@ -32,7 +32,7 @@ export class ProducerIdentity implements Numbers {
   readonly #waiters: IdentityWaiters
   readonly #producers = new Set<ScheduledProducer>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
-  /** A new lane begins with this epoch at least: lanes that were forgotten have used the ones below. */
+  /** A new partition begins with this epoch at least: partitions that were forgotten have used the ones below. */
   #firstEpoch = 0
   #isAsking = false
   #isClosed = false
@@ -50,7 +50,7 @@ export class ProducerIdentity implements Numbers {
     this.#waiters = waiters
   }
 
-  /** A number for a lane to start with; without a producer id the lane is named to `ready` later. */
+  /** A number for a partition to start with; without a producer id the partition is named to `ready` later. */
   numbering(producer: ScheduledProducer): Numbering | undefined {
     if (this.#current !== undefined) {
       const { producerId, producerEpoch } = this.#current
@@ -61,12 +61,12 @@ export class ProducerIdentity implements Numbers {
     return undefined
   }
 
-  /** A lane has no epoch left under this id; others may go on with it. */
+  /** A partition has no epoch left under this id; others may go on with it. */
   usedUp(producerId: bigint): void {
     if (this.#current?.producerId === producerId) this.#current = undefined
   }
 
-  /** A lane is forgotten. Another one for its partition may come, and must not repeat the sequences of this one. */
+  /** A partition is forgotten. Another one for its partition may come, and must not repeat the sequences of this one. */
   retired({ producerId, epoch }: Numbering): void {
     if (this.#current?.producerId !== producerId) return
     this.#firstEpoch = Math.max(this.#firstEpoch, epoch + 1)

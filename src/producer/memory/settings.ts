@@ -11,7 +11,7 @@ const section = z.strictObject({
     .describe(
       'Memory for records that wait for Kafka, all partitions together, bookkeeping included; further records are refused as overload'
     ),
-  maxLaneBytes: bytes
+  maxPartitionBytes: bytes
     .default(16 * MIB)
     .describe('The same for one partition, so that a stuck partition leaves memory to the others'),
   batchMaxBytes: bytes
@@ -33,7 +33,7 @@ const section = z.strictObject({
   unknownTopicMaxBytes: bytes
     .default(1 * MIB)
     .describe(
-      'Memory for the records of one topic that the brokers do not know. While no broker has answered yet, `maxLaneBytes` applies instead. The records of all topics of either kind may take a quarter of `maxBytes`'
+      'Memory for the records of one topic that the brokers do not know. While no broker has answered yet, `maxPartitionBytes` applies instead. The records of all topics of either kind may take a quarter of `maxBytes`'
     ),
   maxUnknownTopics: count
     .default(1_000)

@@ -7,7 +7,7 @@ import type { Partitioner } from './partitioners.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 import { roughSizeOf } from './waiting-records.js'
 
-/** The lanes of one topic, by partition, and which of them a record goes to. */
+/** The partitions of one topic, by partition, and which of them a record goes to. */
 export class TopicProducers {
   /** `undefined`: nothing has been written to the partition. */
   readonly all: (PartitionProducer | undefined)[] = []
@@ -34,8 +34,8 @@ export class TopicProducers {
     return partition ?? this.#choice.of(key, partitioner, count)
   }
 
-  /** The lane of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
-  withRoom(
+  /** The partition of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
+  withCapacity(
     record: ProduceRecord,
     partitioner: Partitioner,
     count: number,

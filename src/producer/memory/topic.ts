@@ -1,7 +1,7 @@
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { Budget } from './budget.js'
-import type { RoomQueues } from './capacity-queues.js'
+import type { CapacityQueues } from './capacity-queues.js'
 import { failures } from './failures.js'
 import { OverflowQueue } from './overflow-queue.js'
 import { partitionFull } from './partition-full.js'
@@ -19,11 +19,11 @@ const FRESH_MS = 1_000
 /** An answer that a topic does not exist says nothing about a time in which no broker was asked. */
 const DENIAL_COUNTS_FOR_MS = 5_000
 
-/** What all lanes and topics of memory share. */
+/** What all partitions and topics of memory share. */
 export interface MemoryDeps extends PartitionProducerDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
-  readonly rooms: RoomQueues
+  readonly rooms: CapacityQueues
   /** Memory of all records that wait for room. */
   readonly waitingMaxBytes: number
 }
@@ -37,11 +37,11 @@ export interface TopicDeps extends MemoryDeps {
   unfollow(topic: Topic): void
 }
 
-/** One topic: how many partitions it has, their lanes, and the records that came before the partitions were known. */
+/** One topic: how many partitions it has, their partitions, and the records that came before the partitions were known. */
 export class Topic implements UnknownTopic {
   readonly name: string
   readonly #deps: TopicDeps
-  /** A topic that vanishes keeps its lanes, for their sequences go on should it come back. */
+  /** A topic that vanishes keeps its partitions, for their sequences go on should it come back. */
   readonly #producers: TopicProducers
   readonly #deferred = new WaitingRecords()
   /** Waits for room among the parked ones, or in the whole buffer. */
@@ -106,9 +106,9 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
-      const producer = this.#producers.withRoom(record, partitioner, count, pendingProduce)
+      const producer = this.#producers.withCapacity(record, partitioner, count, pendingProduce)
       if (producer === undefined)
-        return this.#waitForRoom({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
+        return this.#waitForCapacity({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
       producer.append(record, timestampMs, pendingProduce, index)
       return undefined
     }
@@ -120,13 +120,13 @@ export class Topic implements UnknownTopic {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  /** No room in its lane: it waits for some, if its request does. */
-  #waitForRoom(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+  /** No room in its partition: it waits for some, if its request does. */
+  #waitForCapacity(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     const { budget, settings, rooms } = this.#deps
     const { record, partitioner, pendingProduce } = arrival
     const producer = this.#producers.of(this.#producers.partitionOf(record, partitioner, this.#partitionCount))
-    if (pendingProduce.roomUntil > nowMs && rooms.add(producer, arrival)) return undefined
-    return partitionFull(producer, roughSizeOf(record), budget, settings.maxLaneBytes)
+    if (pendingProduce.capacityUntil > nowMs && rooms.add(producer, arrival)) return undefined
+    return partitionFull(producer, roughSizeOf(record), budget, settings.maxPartitionBytes)
   }
 
   #enqueue(arrival: Arrival, nowMs: number): RecordFailure | undefined {
@@ -148,7 +148,7 @@ export class Topic implements UnknownTopic {
         return undefined
       }
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
-      return refusal ?? this.#noRoom(isDenied)
+      return refusal ?? this.#noCapacity(isDenied)
     }
     const charge = this.#deferred.add(arrival)
     this.#deps.budget.enqueue(charge, 1)
@@ -157,33 +157,37 @@ export class Topic implements UnknownTopic {
     return undefined
   }
 
-  /** A topic that may exist may hold as many bytes as a lane; a topic that brokers denied may hold few. */
+  /** A topic that may exist may hold as many bytes as a partition; a topic that brokers denied may hold few. */
   #overflowRefusal({ record, pendingProduce }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { budget, unknown } = this.#deps
-    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
+    const { unknownTopicMaxBytes, maxPartitionBytes, maxBytes } = this.#deps.settings
     const bytes = roughSizeOf(record)
-    if (!budget.hasRoom(bytes))
+    if (!budget.hasCapacity(bytes))
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
-    const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxLaneBytes)
-    const mayWait = unknown.hasRoom(this, bytes) && (!isDenied || budget.mayHold(bytes))
+    const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxPartitionBytes)
+    const mayWait = unknown.hasCapacity(this, bytes) && (!isDenied || budget.mayHold(bytes))
     const fits = this.#deferred.chargedBytes + bytes <= limit && mayWait
     if (fits || (this.#deferred.isOnlyOf(pendingProduce) && unknown.isAlone(this) && budget.hasSpare(bytes)))
       return undefined
-    return this.#noRoom(isDenied)
+    return this.#noCapacity(isDenied)
   }
 
   #mayQueue({ record, pendingProduce }: Arrival, nowMs: number): boolean {
-    return pendingProduce.roomUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
+    return pendingProduce.capacityUntil > nowMs && this.#deps.unknown.mayQueue(roughSizeOf(record))
   }
 
-  #noRoom(isDenied: boolean): RecordFailure {
-    const { unknownTopicMaxBytes, maxLaneBytes, maxBytes } = this.#deps.settings
+  #noCapacity(isDenied: boolean): RecordFailure {
+    const { unknownTopicMaxBytes, maxPartitionBytes, maxBytes } = this.#deps.settings
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
       return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
     }
     const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
-    return failures.overloaded(what, Math.min(maxLaneBytes, maxBytes / 4), 'delivery.maxLaneBytes, delivery.maxBytes')
+    return failures.overloaded(
+      what,
+      Math.min(maxPartitionBytes, maxBytes / 4),
+      'delivery.maxPartitionBytes, delivery.maxBytes'
+    )
   }
 
   /** What the Router knows now. */
@@ -216,7 +220,7 @@ export class Topic implements UnknownTopic {
     )
   }
 
-  /** A record that has been accepted is not refused because its lane is full. */
+  /** A record that has been accepted is not refused because its partition is full. */
   #enterProducer({ record, partitioner, timestampMs, pendingProduce, index }: Arrival, nowMs: number): void {
     const { partition } = record
     const count = this.#partitionCount
@@ -226,7 +230,7 @@ export class Topic implements UnknownTopic {
       return
     }
     this.#lastUsedAt = nowMs
-    const producer = this.#producers.withRoom(record, partitioner, count, pendingProduce)
+    const producer = this.#producers.withCapacity(record, partitioner, count, pendingProduce)
     const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(record, partitioner, count))
     chosen.append(record, timestampMs, pendingProduce, index)
   }
@@ -247,7 +251,7 @@ export class Topic implements UnknownTopic {
     const failure = this.#isDenied(nowMs)
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
-    counters.refused += this.#queue.refuseOver(nowMs, () => this.#noRoom(this.#isDenied(nowMs)))
+    counters.refused += this.#queue.refuseOver(nowMs, () => this.#noCapacity(this.#isDenied(nowMs)))
     const expired = this.#deferred.expire(nowMs, failure)
     if (expired > 0) {
       counters.withdrawn += expired

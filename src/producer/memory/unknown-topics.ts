@@ -80,7 +80,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   }
 
   /** The records of all topics that wait like this one may take so many bytes more. */
-  hasRoom(topic: Topic, bytes: number): boolean {
+  hasCapacity(topic: Topic, bytes: number): boolean {
     return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
   }
 
@@ -106,7 +106,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     this.#take(topic)
     this.#pools[as].topics.add(topic)
     this.#pools[as].bytes += topic.waitingBytes
-    if (as === 'missing') this.#makeRoom()
+    if (as === 'missing') this.#makeCapacity()
   }
 
   /** More bytes wait for it, or, negative, fewer. */
@@ -153,7 +153,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     }
   }
 
-  #makeRoom(): void {
+  #makeCapacity(): void {
     const { topics } = this.#pools.missing
     while (
       topics.size > this.#settings.maxUnknownTopics ||

@@ -3,7 +3,7 @@ import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { BatchAnswer } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
 
-/** What is known about the batch at the head of a lane when an answer comes. */
+/** What is known about the batch at the head of a partition when an answer comes. */
 export interface HeadFacts {
   readonly topic: string
   readonly partition: number
@@ -83,7 +83,7 @@ const forgotten: ReadonlySet<number> = codesOf(
   'PRODUCER_FENCED'
 )
 
-/** Decides what an answer means for the batch at the head of its lane. Total over all codes. */
+/** Decides what an answer means for the batch at the head of its partition. Total over all codes. */
 export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
   switch (answer.type) {
     case 'appended':

@@ -6,7 +6,7 @@ import type { BatchLimit } from './batch-limit.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 
-/** Unsealed batches of a lane, oldest first; records are appended to the last one. */
+/** Unsealed batches of a partition, oldest first; records are appended to the last one. */
 export class WaitingBatches {
   readonly #settings: PartitionProducerSettings
   readonly #limit: BatchLimit

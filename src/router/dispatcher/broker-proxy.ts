@@ -127,13 +127,13 @@ export class BrokerProxy {
   #start(role: Role, key: string): Dispatcher {
     const { system, openRequests, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
-    const { intake, connections } = planDispatcher(role, { ...this.#options, tags: this.#tags })
+    const { admission, connections } = planDispatcher(role, { ...this.#options, tags: this.#tags })
     return new Dispatcher({
       name: `broker-${nodeId}-${role}`,
       role,
       system,
       openRequests,
-      intake,
+      admission,
       connections,
       metrics,
       tags: this.#tags,

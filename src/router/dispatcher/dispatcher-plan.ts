@@ -1,15 +1,15 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
-import { type FetchDataOptions, FetchIntake } from '../processors/fetch-data.js'
+import { FetchAdmission, type FetchDataOptions } from '../processors/fetch-data.js'
 import type { ProcessorContext, TopicLookUp } from '../processors/processor-context.js'
-import { ProduceIntake, type ProduceIntakeOptions } from '../processors/produce-admission.js'
-import type { BrokerTags, Intake } from '../processors/queue-processor.js'
+import { ProduceAdmission, type ProduceAdmissionOptions } from '../processors/produce-admission.js'
+import type { Admission, BrokerTags } from '../processors/queue-processor.js'
 import type { ReadCache } from '../processors/read-cache.js'
 import type { OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 import type { ConnectionPlan } from './dispatcher.js'
-import { GroupIntake, type GroupIntakeOptions } from './group-admission.js'
-import { SharedIntake } from './shared-admission.js'
+import { GroupAdmission, type GroupAdmissionOptions } from './group-admission.js'
+import { SharedAdmission } from './shared-admission.js'
 
 /** What the dispatchers of a broker need to know of the Router. */
 export interface DispatcherPlanOptions {
@@ -22,8 +22,8 @@ export interface DispatcherPlanOptions {
     FetchDataOptions,
     'fetchMaxWaitMs' | 'fetchBufferBytes' | 'fetchMaxBytes' | 'maxPartitionsPerCall'
   >
-  readonly group: GroupIntakeOptions
-  readonly produce: ProduceIntakeOptions
+  readonly group: GroupAdmissionOptions
+  readonly produce: ProduceAdmissionOptions
   /** Which of these missing topics brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
   readonly reports: { metadata(response: MetadataResponse, call: TopicLookUp): void }
@@ -33,24 +33,24 @@ export interface DispatcherPlanOptions {
 export function planDispatcher(
   role: Role,
   options: DispatcherPlanOptions
-): { readonly intake: Intake; readonly connections: readonly ConnectionPlan[] } {
+): { readonly admission: Admission; readonly connections: readonly ConnectionPlan[] } {
   const { fetch, group, produce, readCache, metrics, openRequests, callTimeoutMs, tags } = options
   switch (role) {
     case 'control':
     case 'member': {
-      const intake = new SharedIntake(role, contextOf(options))
-      return { intake, connections: [{ purpose: role, processors: intake.processors }] }
+      const admission = new SharedAdmission(role, contextOf(options))
+      return { admission, connections: [{ purpose: role, processors: admission.processors }] }
     }
     case 'group': {
-      const intake = new GroupIntake(contextOf(options), group)
+      const admission = new GroupAdmission(contextOf(options), group)
       const purposeOf = (at: number): string => (at === 0 ? 'group' : `group-${at + 1}`)
       return {
-        intake,
-        connections: intake.processors.map((processors, at) => ({ purpose: purposeOf(at), processors }))
+        admission,
+        connections: admission.processors.map((processors, at) => ({ purpose: purposeOf(at), processors }))
       }
     }
     case 'fetch': {
-      const intake = new FetchIntake(readCache, {
+      const admission = new FetchAdmission(readCache, {
         ...fetch,
         metrics,
         tags,
@@ -58,22 +58,22 @@ export function planDispatcher(
         callTimeoutMs
       })
       return {
-        intake,
+        admission,
         connections: [
-          { purpose: 'fetch-catch-up', processors: [intake.catchUp] },
-          { purpose: 'fetch-tail', processors: [intake.tail] }
+          { purpose: 'fetch-catch-up', processors: [admission.catchUp] },
+          { purpose: 'fetch-tail', processors: [admission.tail] }
         ]
       }
     }
     case 'produce': {
-      const intake = new ProduceIntake(produce)
+      const admission = new ProduceAdmission(produce)
       // Delivery sends one batch per partition at a time, so calls in flight at the same time are for different partitions.
       const main = Array.from({ length: produce.connections ?? 1 }, () => ({
         purpose: 'produce',
-        processors: [intake.main]
+        processors: [admission.main]
       }))
-      const newTopics = { purpose: 'produce-new-topics', processors: [intake.newTopics] }
-      return { intake, connections: [...main, newTopics, { purpose: 'produce-slow', processors: [intake.slow] }] }
+      const newTopics = { purpose: 'produce-new-topics', processors: [admission.newTopics] }
+      return { admission, connections: [...main, newTopics, { purpose: 'produce-slow', processors: [admission.slow] }] }
     }
   }
 }

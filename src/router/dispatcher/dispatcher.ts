@@ -9,7 +9,7 @@ import {
 } from '../../core/errors.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { BrokerTags, Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { Admission, BrokerTags, QueueProcessor } from '../processors/queue-processor.js'
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import { fail } from '../requests/answers.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
@@ -35,7 +35,7 @@ export interface DispatcherOptions {
   readonly role: Role
   readonly system: ActorSystem
   readonly openRequests: OpenRequests
-  readonly intake: Intake
+  readonly admission: Admission
   readonly connections: readonly ConnectionPlan[]
   readonly createClient: (purpose: string) => BrokerClient
   readonly reports: DispatcherReports
@@ -101,7 +101,7 @@ export class Dispatcher implements Holder {
       receive: message => this.#receive(message),
       onCrash: error => this.#crash(error)
     })
-    options.intake.onReady?.(() => this.#self.tell({ type: 'work' }))
+    options.admission.onReady?.(() => this.#self.tell({ type: 'work' }))
     for (const counter of callCounters) this.#count(counter, 0)
   }
 
@@ -127,7 +127,7 @@ export class Dispatcher implements Holder {
 
   /** Returns all requests that have not been sent. Calls in flight continue. */
   drain(): AnyAccepted[] {
-    const requests = [...this.#inbox, ...this.#options.intake.drain()].filter(request => !request.settled)
+    const requests = [...this.#inbox, ...this.#options.admission.drain()].filter(request => !request.settled)
     this.#inbox = []
     for (const request of requests) request.heldBy(undefined)
     return requests
@@ -135,7 +135,7 @@ export class Dispatcher implements Holder {
 
   release(request: AnyAccepted): void {
     this.#held--
-    const share = this.#options.intake.shareOf?.(request)
+    const share = this.#options.admission.shareOf?.(request)
     if (share !== undefined) this.#addToShare(share, -1)
   }
 
@@ -184,20 +184,20 @@ export class Dispatcher implements Holder {
     // A request that was queued, or moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
     // A broker has one dispatcher per role, but one for each member of a group, whose depth would be told of all of them.
-    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'lane_queue_depth', this.#tags, this.#held)
+    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held)
   }
 
   #takeIn(): void {
-    const { intake, openRequests, maxQueued } = this.#options
+    const { admission, openRequests, maxQueued } = this.#options
     // If a request makes the actor crash, those behind it are still in the inbox.
     const inbox = this.#inbox
     let taken = 0
     try {
       for (; taken < inbox.length; taken++) {
         const request = inbox[taken]!
-        if (request.settled || intake.answerFromCache(request)) continue
-        const share = intake.shareOf?.(request)
-        if (this.#held >= maxQueued * NEARLY_FULL) intake.makeRoom?.()
+        if (request.settled || admission.answerFromCache(request)) continue
+        const share = admission.shareOf?.(request)
+        if (this.#held >= maxQueued * NEARLY_FULL) admission.makeCapacity?.()
         if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
           fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
           continue
@@ -206,7 +206,7 @@ export class Dispatcher implements Holder {
         if (share !== undefined) this.#addToShare(share, 1)
         request.heldBy(this)
         openRequests.watch(request)
-        intake.addToQueue(request)
+        admission.addToQueue(request)
       }
     } finally {
       this.#inbox = inbox.slice(taken)

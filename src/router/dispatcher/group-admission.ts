@@ -2,14 +2,14 @@ import type { MayGo } from '../processors/group-queue.js'
 import { GroupTurns } from '../processors/group-turns.js'
 import { operationsOf } from '../processors/operations.js'
 import type { ProcessorContext } from '../processors/processor-context.js'
-import type { Intake, QueueProcessor } from '../processors/queue-processor.js'
+import type { Admission, QueueProcessor } from '../processors/queue-processor.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 import { groupIdOf } from '../requests/targets.js'
 
 /** The first one, and a spare one for slow groups. */
 const LEAST_CONNECTIONS = 2
 
-export interface GroupIntakeOptions {
+export interface GroupAdmissionOptions {
   /** Connections to one broker for group calls. */
   readonly maxGroupConnections: number
   readonly slowGroupCallMs: number
@@ -27,13 +27,13 @@ type GroupProcessor = QueueProcessor<{ readonly groupId: string }, never> & {
  * The operations of all groups that one broker coordinates. All connections share the queues; each takes requests of the
  * groups that may use it.
  */
-export class GroupIntake implements Intake {
+export class GroupAdmission implements Admission {
   /** Per connection, in the order of their turns. */
   readonly processors: readonly (readonly QueueProcessor[])[]
   readonly #processorOf: ReadonlyMap<string, GroupProcessor>
   #look = (): void => {}
 
-  constructor(context: ProcessorContext, { maxGroupConnections, slowGroupCallMs }: GroupIntakeOptions) {
+  constructor(context: ProcessorContext, { maxGroupConnections, slowGroupCallMs }: GroupAdmissionOptions) {
     this.#processorOf = new Map(
       operationsOf('group').map(({ kind, createProcessor }) => [
         kind,

@@ -1,10 +1,10 @@
 import { operationsOf } from '../processors/operations.js'
 import type { ProcessorContext } from '../processors/processor-context.js'
-import type { Intake, OperationProcessor } from '../processors/queue-processor.js'
+import type { Admission, OperationProcessor } from '../processors/queue-processor.js'
 import type { AnyAccepted } from '../requests/accepted.js'
 
 /** The operations of one role, which share one connection in turn. */
-export class SharedIntake implements Intake {
+export class SharedAdmission implements Admission {
   readonly processors: readonly OperationProcessor[]
   readonly #processorOf: ReadonlyMap<string, OperationProcessor>
 

@@ -9,7 +9,7 @@ import { invalid, problemOfPartition } from '../requests/problems.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
-import type { BrokerTags, Intake, QueueProcessor, Returned } from './queue-processor.js'
+import type { Admission, BrokerTags, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 import { ReadersAtEnd } from './readers-at-end.js'
 import { type FetchWaiter, waitersOf } from './wanted.js'
@@ -56,7 +56,7 @@ const IMPATIENT_FOR_MS = 60_000
  * the call in flight. Readers that have waited at the end for a second make room for others when the dispatcher is nearly
  * full.
  */
-export class FetchIntake implements Intake {
+export class FetchAdmission implements Admission {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #readCache: ReadCache
@@ -111,7 +111,7 @@ export class FetchIntake implements Intake {
     this.#queues.add(waiter, isAtEnd)
   }
 
-  makeRoom(): void {
+  makeCapacity(): void {
     this.#readersAtEnd.giveWay(this.#options.now())
   }
 

@@ -88,10 +88,10 @@ export class FetchQueues {
    *
    * @param firstAlone the next catch-up call asks for the first partition in turn only; set by such a call only
    */
-  giveBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
+  putBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
     if (firstAlone) this.#isFirstAlone = true
     const left = unserved.map(toQueued).filter(({ waiters }) => waiters.length > 0)
-    if (slot === 'catchUp') this.#queues.catchUp.giveBack(left)
+    if (slot === 'catchUp') this.#queues.catchUp.putBack(left)
     else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
   }
 

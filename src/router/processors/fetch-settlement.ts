@@ -62,7 +62,7 @@ export class FetchSettlement {
       this.#leavePoll(key)
       this.#error(key, wanted, errorCode)
     }
-    this.#giveBackUnserved()
+    this.#putBackUnserved()
     return this.#returned
   }
 
@@ -86,7 +86,7 @@ export class FetchSettlement {
       this.#partition(key, wanted, partition)
     }
     for (const [key, wanted] of looks) if (poll.partitions.get(key) === wanted) this.#look(key, wanted)
-    this.#giveBackUnserved()
+    this.#putBackUnserved()
     return this.#returned
   }
 
@@ -185,13 +185,13 @@ export class FetchSettlement {
    * partitions in the order of the call, or holds records back. Then the next call asks for that partition alone, and if that
    * brings no records either, it is asked again after a pause.
    */
-  #giveBackUnserved(): void {
+  #putBackUnserved(): void {
     const { queues } = this.#context
     const first = this.#call.partitions.values().next().value
     const [head] = this.#unserved
     const isHeldBack = this.#call.slot === 'catchUp' && head !== undefined && head.wanted === first
     if (isHeldBack && this.#call.partitions.size === 1) this.#return('retryLater', waitersOf(head.wanted))
-    else queues.giveBack(this.#call, this.#unserved, isHeldBack)
+    else queues.putBack(this.#call, this.#unserved, isHeldBack)
   }
 
   /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */

@@ -2,7 +2,7 @@ import { KafkaError, ProtocolError } from '../../core/errors.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import type { Intake, QueueProcessor, Returned } from './queue-processor.js'
+import type { Admission, QueueProcessor, Returned } from './queue-processor.js'
 import { RequestLimit } from './request-limit.js'
 
 type Batch = Accepted<'produceBatch'>
@@ -14,7 +14,7 @@ export interface BatchesCall {
   readonly sizeBytes: number
 }
 
-export interface ProduceIntakeOptions {
+export interface ProduceAdmissionOptions {
   /** Connections that share `main`. As many calls may be in flight, each for different partitions. */
   readonly connections?: number
   /** Most bytes of all batches in one request; a single larger batch is sent alone. */
@@ -46,9 +46,9 @@ const NO_OFFSET = -1
  *
  * A connection is opened by its first call, so a process that only writes to healthy topics only has those of `main`.
  *
- * A batch that may have left is never sent again here; the lane that sealed it decides.
+ * A batch that may have left is never sent again here; the partition that sealed it decides.
  */
-export class ProduceIntake implements Intake {
+export class ProduceAdmission implements Admission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>
@@ -58,7 +58,7 @@ export class ProduceIntake implements Intake {
   readonly #proven = new Set<string>()
   readonly #limit: RequestLimit
 
-  constructor(options: ProduceIntakeOptions) {
+  constructor(options: ProduceAdmissionOptions) {
     this.#limit = new RequestLimit(options.requestMaxBytes)
     const queue = (): BatchQueue => new BatchQueue(this.#limit)
     this.#queues = { main: queue(), newTopics: queue(), slow: queue() }
@@ -87,7 +87,7 @@ export class ProduceIntake implements Intake {
   #processor(
     name: string,
     queue: BatchQueue,
-    options: ProduceIntakeOptions
+    options: ProduceAdmissionOptions
   ): QueueProcessor<BatchesCall, ProduceResponse> {
     return {
       name,
@@ -130,7 +130,7 @@ export class ProduceIntake implements Intake {
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }
-    // Reported before the answer, so that the refresh has begun when the lane tries again.
+    // Reported before the answer, so that the refresh has begun when the partition tries again.
     if (staleLeaderCodes.has(errorCode)) {
       // A topic that is created anew under that name has not been written to.
       this.#proven.delete(batch.key)
@@ -173,7 +173,7 @@ function remember(keys: Set<string>, key: string): void {
   keys.delete(first!)
 }
 
-function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options: ProduceIntakeOptions) {
+function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options: ProduceAdmissionOptions) {
   const { brokerTimeoutMs, callMarginMs } = options
   const partitions: ProduceCall['partitions'][number][] = []
   for (const batch of batches.values()) {

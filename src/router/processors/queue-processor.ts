@@ -54,7 +54,7 @@ export interface OperationProcessor extends QueueProcessor {
 }
 
 /** Takes the requests of one dispatcher for its processors. */
-export interface Intake {
+export interface Admission {
   /** Answers a request without Kafka, if possible. True when it has been answered. */
   answerFromCache(request: AnyAccepted): boolean
   addToQueue(request: AnyAccepted): void
@@ -63,7 +63,7 @@ export interface Intake {
   /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
   shareOf?(request: AnyAccepted): string | undefined
   /** Places are short, and one more is needed: answers a request that has had its turn, if there is one. */
-  makeRoom?(): void
+  makeCapacity?(): void
   /** Empties all queues. The Router routes these requests again. */
   drain(): AnyAccepted[]
 }

@@ -57,7 +57,7 @@ export class RequestQueue<Subkey, Waiter> {
    * Puts back waiters that were taken and not served, in the order in which they were taken; their keys keep their turns.
    * The cost depends on what is put back, not on what else is queued.
    */
-  giveBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
+  putBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
     if (unserved.length === 0) return
     const first = new Map<string, Waiting<Subkey, Waiter>>()
     for (const { key, subkey, waiters } of unserved) {

@@ -9,7 +9,7 @@ export interface Holder {
 }
 
 /** The book in which an accepted request stands until it is answered. */
-export interface Book {
+export interface OpenRequestList {
   readonly log: Logger
   settle(request: AnyAccepted): void
   expire(request: AnyAccepted): void
@@ -28,7 +28,7 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   readonly request: RequestFor<Kind>
   readonly acceptedAt: number
   readonly deadlineAt: number
-  readonly #book: Book
+  readonly #openRequests: OpenRequestList
   next: Due | undefined
   previous: Due | undefined
   settled = false
@@ -65,13 +65,13 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   #holder: Holder | undefined
 
   constructor(
-    book: Book,
+    openRequests: OpenRequestList,
     operation: OperationDescriptor<Kind>,
     request: RequestFor<Kind>,
     acceptedAt: number,
     deadlineAt: number
   ) {
-    this.#book = book
+    this.#openRequests = openRequests
     this.operation = operation
     this.kind = operation.kind
     this.request = request
@@ -85,11 +85,14 @@ export class Accepted<Kind extends RoutedKind> implements Due {
     if (this.settled) return false
     this.settled = true
     this.heldBy(undefined)
-    this.#book.settle(this as unknown as AnyAccepted)
+    this.#openRequests.settle(this as unknown as AnyAccepted)
     try {
       this.operation.give(this.request, result)
     } catch (error) {
-      this.#book.log.error({ err: error, operation: this.kind }, 'a requester threw while it was given its answer')
+      this.#openRequests.log.error(
+        { err: error, operation: this.kind },
+        'a requester threw while it was given its answer'
+      )
     }
     if (!this.inFlight) this.whenOver?.()
     return true
@@ -109,6 +112,6 @@ export class Accepted<Kind extends RoutedKind> implements Due {
   }
 
   onDue(): void {
-    this.#book.expire(this as unknown as AnyAccepted)
+    this.#openRequests.expire(this as unknown as AnyAccepted)
   }
 }

@@ -1,7 +1,7 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RoutedKind } from '../messages/operations.js'
-import { Accepted, type AnyAccepted, type Book } from './accepted.js'
+import { Accepted, type AnyAccepted, type OpenRequestList } from './accepted.js'
 import { Deadlines } from './deadlines.js'
 import type { OperationDescriptor, RequestFor } from './operation.js'
 
@@ -14,7 +14,7 @@ export interface OpenRequestsOptions {
 }
 
 /** The book of accepted requests: which are open, and when each must be answered at the latest. */
-export class OpenRequests implements Book {
+export class OpenRequests implements OpenRequestList {
   readonly now: MonotonicClock
   readonly log: Logger
   readonly deadlines: Deadlines

@@ -26,7 +26,7 @@ type Fate = 'go' | 'wait' | 'answered'
  * answered `superseded`. A commit that would have to be sent again yields to any later one. So a reader that wants to go
  * back commits a lower offset once the higher one is in flight or answered, or asks for its commit to replace those that wait.
  */
-export class CommitLines {
+export class CommitOrder {
   readonly #lines = new Map<string, Line>()
   readonly #onTurn: (key: string) => void
 

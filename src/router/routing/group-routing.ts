@@ -9,7 +9,7 @@ import type { OpenRequests } from '../requests/open-requests.js'
 import { groupIdOf } from '../requests/targets.js'
 import type { BrokerPool } from './broker-pool.js'
 import type { ClusterIdentity } from './cluster-identity.js'
-import { CommitLines, lineKey } from './commit-order.js'
+import { CommitOrder, lineKey } from './commit-order.js'
 import { CoordinatorTable } from './coordinator-table.js'
 import type { RouterNotice } from './messages.js'
 import type { RouterSettings } from './settings.js'
@@ -35,7 +35,7 @@ export class GroupRouting {
   readonly #waiting: WaitingRequests
   readonly #routeAll: (requests: readonly AnyAccepted[], now: number) => void
   readonly #coordinators = new CoordinatorTable()
-  readonly #commits: CommitLines
+  readonly #commits: CommitOrder
 
   /** @param routeAll routes requests again that were parked, and searches for coordinators */
   constructor(
@@ -46,7 +46,7 @@ export class GroupRouting {
     this.#options = options
     this.#waiting = waiting
     this.#routeAll = routeAll
-    this.#commits = new CommitLines(key => options.self.tell({ type: 'wake', place: linePlace(key) }))
+    this.#commits = new CommitOrder(key => options.self.tell({ type: 'wake', place: linePlace(key) }))
   }
 
   route(request: AnyAccepted, now: number): void {

@@ -72,10 +72,10 @@ export class KnownTopic {
 
   /** True when a look-up has named another number of partitions, or another life of the topic, that is not believed yet. */
   get isCountDoubted(): boolean {
-    return this.partitionCount.isDoubted || this.#isCountOfAnotherLife
+    return this.partitionCount.isDoubted || this.#isCountOfAnotherIncarnation
   }
 
-  get #isCountOfAnotherLife(): boolean {
+  get #isCountOfAnotherIncarnation(): boolean {
     const { topicId } = this.partitionCount
     return topicId !== undefined && this.#topicId !== topicId
   }
@@ -111,12 +111,12 @@ export class KnownTopic {
   /** @param askedAt when the look-up began; doubts that came later stay */
   found(metadata: TopicMetadata, askedAt: number, now: number): void {
     if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.told(metadata)
-    if (!this.#isOfThisLife(metadata.topicId)) return
+    if (!this.#isOfThisIncarnation(metadata.topicId)) return
     this.misses = 0
     this.#error = { code: 0, until: 0 }
     if (metadata.errorCode !== errorCodes.NONE) return
     for (const partition of metadata.partitions) this.#apply(partition, askedAt)
-    if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherLife) return
+    if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherIncarnation) return
     this.#countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
     const count = countOf(metadata.partitions)
     if (count > 0) this.forgetFrom(count)
@@ -136,7 +136,7 @@ export class KnownTopic {
   }
 
   /** False when the answer is about a former life of the topic. A new id makes everything void that is known of the former. */
-  #isOfThisLife(topicId: string | undefined): boolean {
+  #isOfThisIncarnation(topicId: string | undefined): boolean {
     if (topicId === undefined) return true
     if (topicId === this.#topicId) {
       this.#formerIdTold = 0

@@ -34,8 +34,9 @@ export class PartitionCount {
   /** Notes what a look-up found. */
   told({ topicId, partitions }: TopicMetadata): void {
     const count = partitions.length
-    const isSameLife = topicId === undefined || this.#topicId === undefined || topicId === this.#topicId
-    if (this.#count === 0 || count === this.#count || (isSameLife && count > this.#count)) this.#believe(count, topicId)
+    const isSameIncarnation = topicId === undefined || this.#topicId === undefined || topicId === this.#topicId
+    if (this.#count === 0 || count === this.#count || (isSameIncarnation && count > this.#count))
+      this.#believe(count, topicId)
     else if (topicId !== undefined && topicId === this.#topicId) this.#doubted = undefined
     else this.#doubt(count, topicId)
   }

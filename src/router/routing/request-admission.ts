@@ -20,7 +20,7 @@ import { refuseProduce } from './refuse-produce.js'
 import type { RouterSettings } from './settings.js'
 import { problemOf } from './validate.js'
 
-export interface RequestIntakeOptions {
+export interface RequestAdmissionOptions {
   readonly openRequests: OpenRequests
   readonly cluster: ClusterIdentity
   readonly settings: RouterSettings
@@ -43,13 +43,13 @@ const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started withou
  * Takes messages from outside into the book: each request is checked, accepted and sent on its way, or refused. It knows
  * how far it has come with the message in hand, so that after a bug each of its requests still gets exactly one answer.
  */
-export class RequestIntake {
-  readonly #options: RequestIntakeOptions
+export class RequestAdmission {
+  readonly #options: RequestAdmissionOptions
   /** How many requests of the message in hand have been accepted, and the one that was accepted last. */
   #taken = 0
   #inHand: AnyAccepted | undefined
 
-  constructor(options: RequestIntakeOptions) {
+  constructor(options: RequestAdmissionOptions) {
     this.#options = options
   }
 
@@ -112,7 +112,7 @@ export class RequestIntake {
 
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
     const { openRequests, cluster, settings } = this.#options
-    const accepted = openRequests.accept(produceBatch, batch, settings.produceParkMs, now)
+    const accepted = openRequests.accept(produceBatch, batch, settings.produceWaitMs, now)
     batch.recall = () => !accepted.inFlight && notSent(accepted, 'noLeader')
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
     else {

@@ -52,12 +52,12 @@ export class RouterCore {
 
   receive(message: RouterMailbox): void {
     const now = this.#deps.clock()
-    const { intake } = this.parts
-    intake.nextMessage()
+    const { admission } = this.parts
+    admission.nextMessage()
     if (!isFromOutside(message)) this.#notice(message, now)
-    else if (this.#stopped) intake.refuse(message)
-    else intake.take(message, now)
-    intake.nextMessage()
+    else if (this.#stopped) admission.refuse(message)
+    else admission.take(message, now)
+    admission.nextMessage()
     if (!this.#stopped) this.parts.refresher.pump(now)
     this.#reportWaiting()
   }
@@ -69,7 +69,7 @@ export class RouterCore {
     clearInterval(this.#maintenance)
     const inProxies = this.parts.pool.stop()
     for (const request of [...inProxies, ...this.parts.openRequests.waiting()]) fail(request, failure)
-    this.parts.intake.failInHand(failure)
+    this.parts.admission.failInHand(failure)
     this.parts.openRequests.deadlines.stop()
     this.parts.refresher.stop()
   }
@@ -79,10 +79,10 @@ export class RouterCore {
    * and those of all messages behind it.
    */
   refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
-    const { intake } = this.parts
-    intake.refuseRest(message, failure)
-    intake.nextMessage()
-    for (const unhandled of behindIt) intake.refuseRest(unhandled, failure)
+    const { admission } = this.parts
+    admission.refuseRest(message, failure)
+    admission.nextMessage()
+    for (const unhandled of behindIt) admission.refuseRest(unhandled, failure)
   }
 
   #notice(notice: RouterNotice, now: number): void {
@@ -203,6 +203,6 @@ export class RouterCore {
     const deferred = this.parts.routing.queues.size
     if (deferred === this.#waitedBefore) return
     this.#waitedBefore = deferred
-    this.#deps.metrics.gauge('router', 'parked_requests', {}, this.#waitedBefore)
+    this.#deps.metrics.gauge('router', 'waiting_requests', {}, this.#waitedBefore)
   }
 }

@@ -15,10 +15,10 @@ import { ClusterIdentity } from './cluster-identity.js'
 import { LeaderTable } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
 import { Refresher } from './refresher.js'
-import { RequestIntake } from './request-admission.js'
+import { RequestAdmission } from './request-admission.js'
 import { Routing } from './routing.js'
 import type { RouterSettings } from './settings.js'
-import { FollowedTopics } from './subscribed-topics.js'
+import { SubscribedTopics } from './subscribed-topics.js'
 import { TokenBucket } from './token-bucket.js'
 
 export interface RouterDeps {
@@ -50,9 +50,9 @@ export class RouterParts {
   readonly leaders: LeaderTable
   readonly pool: BrokerPool
   readonly refresher: Refresher
-  readonly followed: FollowedTopics
+  readonly followed: SubscribedTopics
   readonly routing: Routing
-  readonly intake: RequestIntake
+  readonly admission: RequestAdmission
   readonly #deps: RouterDeps
   readonly #self: ActorRef<RouterNotice>
   /** Limits how many topics per second brokers are asked to create, for all requesters together. */
@@ -75,7 +75,7 @@ export class RouterParts {
     this.refresher = this.#createRefresher()
     const { schedule } = this.refresher
     const mayCreate = settings.allowAutoTopicCreation
-    this.followed = new FollowedTopics({ leaders: this.leaders, schedule, mayCreate })
+    this.followed = new SubscribedTopics({ leaders: this.leaders, schedule, mayCreate })
     this.routing = new Routing({
       ...this,
       settings,
@@ -86,7 +86,7 @@ export class RouterParts {
       isInTouch: () => this.refresher.isInTouch,
       self
     })
-    this.intake = new RequestIntake({
+    this.admission = new RequestAdmission({
       ...deps,
       ...this,
       route: (request, now) => this.routing.route(request, now),

@@ -106,7 +106,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       path: actor.path,
       tell: message => {
         if (!isRouterMessage(message)) log.error({}, 'the router was told something that is no request')
-        else if (over) core.parts.intake.refuse(message, over.failure)
+        else if (over) core.parts.admission.refuse(message, over.failure)
         else actor.tell(message)
       },
       stop: () => void stop()

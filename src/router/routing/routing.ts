@@ -21,7 +21,7 @@ import type { RouterNotice } from './messages.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RequestQueues, WaitingPlace } from './request-queues.js'
 import type { RouterSettings } from './settings.js'
-import type { FollowedTopics } from './subscribed-topics.js'
+import type { SubscribedTopics } from './subscribed-topics.js'
 import { ANY_NODE, nodePlace, topicPlace, WaitingRequests } from './waiting-requests.js'
 
 export interface RoutingOptions {
@@ -30,7 +30,7 @@ export interface RoutingOptions {
   readonly leaders: LeaderTable
   readonly pool: BrokerPool
   readonly schedule: RefreshSchedule
-  readonly followed: FollowedTopics
+  readonly followed: SubscribedTopics
   /** True while brokers answer. */
   readonly isInTouch: () => boolean
   readonly settings: RouterSettings
@@ -122,7 +122,7 @@ export class Routing {
 
   /**
    * Takes back all requests that wait for the former cluster or were sent to it. Batches that were sealed for it go back to
-   * their lanes; the other requests are returned, to be routed again.
+   * their partitions; the other requests are returned, to be routed again.
    */
   leaveCluster(): AnyAccepted[] {
     const { pool, leaders, followed } = this.#options

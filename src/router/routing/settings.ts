@@ -108,7 +108,7 @@ const section = z.strictObject({
     .describe(
       'Most requests that wait at one dispatcher of a broker; further ones are refused as overload. When three quarters of the places are taken, readers that have waited at the end of a partition for a second are told `noMessages`, so that others get their turn'
     ),
-  maxParkedRequests: count
+  maxWaitingRequests: count
     .default(10_000)
     .describe(
       'Most requests that wait for a leader, a coordinator or a broker; further ones are refused as overload. Requests for topics that brokers say are missing may fill half of it, requests for all unknown topics together three quarters'
@@ -127,7 +127,7 @@ const section = z.strictObject({
   produceBrokerTimeoutMs: milliseconds
     .default(1_500)
     .describe('How long a broker may wait for its in-sync replicas to acknowledge a produce request'),
-  produceParkMs: milliseconds
+  produceWaitMs: milliseconds
     .default(5_000)
     .describe(
       'How long a batch that has not been sent may wait for a leader before it is returned to delivery, which tries it again'

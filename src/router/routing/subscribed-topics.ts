@@ -2,7 +2,7 @@ import type { FollowTopics, TopicFollower, TopicNews, UnfollowTopics } from '../
 import type { LeaderTable } from './leader-table.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 
-export interface FollowedTopicsOptions {
+export interface SubscribedTopicsOptions {
   readonly leaders: Pick<LeaderTable, 'newsOf'>
   readonly schedule: Pick<RefreshSchedule, 'want'>
   /** Brokers may be asked to create a followed topic that is missing. */
@@ -19,12 +19,12 @@ export interface FollowedTopicsOptions {
  * Readers of a topic are told, too, until they do not want to know any more. They have nothing looked up that is not known:
  * their own requests do that.
  */
-export class FollowedTopics {
-  readonly #options: FollowedTopicsOptions
+export class SubscribedTopics {
+  readonly #options: SubscribedTopicsOptions
   readonly #followers = new Map<string, Set<TopicFollower>>()
   readonly #readers = new Map<string, Set<TopicFollower>>()
 
-  constructor(options: FollowedTopicsOptions) {
+  constructor(options: SubscribedTopicsOptions) {
     this.#options = options
   }
 

@@ -35,7 +35,7 @@ export class WaitingRequests {
   constructor(options: WaitingOptions, onTopicEmpty: (topic: string) => void) {
     this.#options = options
     const { openRequests, settings } = options
-    const limit = settings.maxParkedRequests
+    const limit = settings.maxWaitingRequests
     this.queues = new RequestQueues({
       openRequests,
       limit,
@@ -49,7 +49,7 @@ export class WaitingRequests {
   /** False when the limit is reached; the request has then been answered. */
   enqueue(place: WaitingPlace, request: AnyAccepted, as: WaitingClass = 'known'): boolean {
     if (this.queues.enqueue(place, request, as)) return true
-    fail(request, tooManyWaiting(this.#options.settings.maxParkedRequests))
+    fail(request, tooManyWaiting(this.#options.settings.maxWaitingRequests))
     return false
   }
 
@@ -72,4 +72,4 @@ export class WaitingRequests {
 }
 
 const tooManyWaiting = (limit: number): Failure =>
-  ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxParkedRequests)`, true)
+  ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxWaitingRequests)`, true)

@@ -34,23 +34,22 @@ export async function announceDurableLog(
   log: Logger
 ): Promise<void> {
   const { path, leftRecords } = queue
-  const keepers = namesOfKeepers(config, enabled)
-  if (path === undefined && keepers.length === 0) return
+  const owners = namesOfOwners(config, enabled)
+  if (path === undefined && owners.length === 0) return
   const directory = path ?? resolve(config.wal.directory)
   const waiting = [...leftRecords.values()].reduce((sum, count) => sum + count, 0)
   const what = path === undefined ? 'opened with the first record' : `${waiting} records wait for kafka`
-  log.info({ directory, dialects: keepers, waiting }, `durable log in ${directory}; ${what}`)
+  log.info({ directory, apis: owners, waiting }, `durable log in ${directory}; ${what}`)
   const why = await queue.whyUnusable()
-  if (why !== undefined)
-    log.warn({ directory, dialects: keepers }, `${why}; its records are refused until that is changed`)
+  if (why !== undefined) log.warn({ directory, apis: owners }, `${why}; its records are refused until that is changed`)
   for (const [cluster, count] of leftRecords) {
     if (Object.hasOwn(config.clusters, cluster)) continue
     log.warn({ cluster, records: count }, `${count} records wait for the cluster ${cluster}, which is not configured`)
   }
 }
 
-/** Dialects whose settings keep records on disk. */
-export function namesOfKeepers(config: Config, enabled: readonly HttpApi[]): string[] {
+/** APIs whose settings keep records on disk. */
+export function namesOfOwners(config: Config, enabled: readonly HttpApi[]): string[] {
   const settings = new Map(settingsOfApis(config))
   return enabled
     .map(({ name }) => name)
@@ -69,7 +68,7 @@ export function announceUrls(
   log.info({ url: shared, ...(unixSocket !== undefined && { unixSocket }) }, `listening on ${shared}`)
   if (unixSocket !== undefined) log.info({ url: unixSocket }, `listening on ${unixSocket}`)
   const names = new Set(enabled.map(({ name }) => name))
-  for (const [label, url] of urls.dialects) {
+  for (const [label, url] of urls.apis) {
     log.info({ api: label, url }, `${names.has(label) ? `${label} API on its own port` : label}: ${url}`)
   }
   if (management !== undefined) {

@@ -7,7 +7,7 @@ import { type Config, settingsOfApis } from '../config/schema.js'
 import type { DrainSteps } from './drain-steps.js'
 import type { Shutdown } from './shutdown.js'
 
-/** What the dialects are given besides their settings, and where they say what to do at the end. */
+/** What the APIs are given besides their settings, and where they say what to do at the end. */
 export interface ApisDeps
   extends Pick<
     ApiContext<unknown>,
@@ -24,28 +24,28 @@ export interface ApisDeps
     | 'tls'
   > {
   readonly access: Access
-  /** Asks what a dialect has once for several processes; absent: there are none. */
+  /** Asks what an API has once for several processes; absent: there are none. */
   readonly shared?: ((api: string, question: unknown) => Promise<unknown>) | undefined
-  /** What a dialect has in every process; absent: there is one. */
+  /** What an API has in every process; absent: there is one. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>
 }
 
 /** Those that are enabled. */
-export function enabledApis(dialects: readonly HttpApi[], config: Pick<Config, 'dialects'>): readonly HttpApi[] {
+export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis'>): readonly HttpApi[] {
   const settingsByName = new Map(settingsOfApis(config))
-  return dialects.filter(({ name }) => settingsByName.get(name)!.enabled)
+  return apis.filter(({ name }) => settingsByName.get(name)!.enabled)
 }
 
 /** Whether any request can reach a cluster. One that none can reach says nothing about whether requests can be served. */
 export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boolean =>
   enabled.some(({ clusters }) => clusters === 'all' || cluster === 'default')
 
-/** Dialects that are enabled, ready to be mounted. */
+/** APIs that are enabled, ready to be mounted. */
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'http' | 'dialects'>,
+  config: Pick<Config, 'http' | 'apis'>,
   deps: ApisDeps
 ): ApiMount[] {
   const settingsByName = new Map(settingsOfApis(config))
@@ -61,7 +61,7 @@ function mountApi(
   const { name } = api
   const context = {
     ...deps,
-    // The smaller of the two limits counts: a dialect may read bodies by itself.
+    // The smaller of the two limits counts: an API may read bodies by itself.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {
       onDrain: step => drainSteps.add(name, step),
@@ -76,15 +76,15 @@ function mountApi(
 
 /** Paths of all unix sockets that will be listened on, with the setting that names each. */
 export function unixSocketsOf(
-  dialects: readonly HttpApi[],
-  { http, ...config }: Pick<Config, 'http' | 'dialects'>
+  apis: readonly HttpApi[],
+  { http, ...config }: Pick<Config, 'http' | 'apis'>
 ): UnixSocket[] {
   const shared =
     http.unixSocket === undefined
       ? []
       : [{ path: http.unixSocket, mode: http.unixSocketMode, setting: '--unix-socket (http.unixSocket)' }]
   const settings = new Map(settingsOfApis(config))
-  const own = enabledApis(dialects, config).flatMap(api => {
+  const own = enabledApis(apis, config).flatMap(api => {
     const listeners = listenersOf(api, settings.get(api.name)!, http)
     return listeners.flatMap(({ address }) =>
       'unixSocket' in address ? [{ path: address.unixSocket, mode: address.mode, setting: address.setting }] : []
@@ -103,7 +103,7 @@ export interface UnixSocket {
 function listenersOf(api: HttpApi, settings: ApiSettings, { host: sharedHost }: Config['http']): OwnListener[] {
   const { name, prefix } = api
   const { host = sharedHost, port, tls } = settings
-  const setting = `--set dialects.${name}.port=N (dialects.${name}.port)`
+  const setting = `--set apis.${name}.port=N (apis.${name}.port)`
   const ownPort = { label: name, prefix, address: { host, port: port ?? 0, setting }, tls: tls === 'inherit' }
   return [...(port === undefined ? [] : [ownPort]), ...(api.listeners?.(settings, { host: sharedHost }) ?? [])]
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { dialects } from '../../apis/apis.js'
+import { apis } from '../../apis/apis.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { registerProcessMetrics } from '../../core/metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../core/metrics/prometheus.js'
@@ -17,7 +17,7 @@ import { createClientCounts } from '../../http/server/server.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import { leftDirectories } from '../../producer/log/orphaned-directories.js'
-import type { BufferRoom } from '../../producer/memory/budget.js'
+import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { everywhereOf, gatheredFor } from '../workers/everywhere.js'
@@ -32,7 +32,7 @@ import { Clusters } from './clusters.js'
 import { DrainSteps } from './drain-steps.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { boundHeapGrowth } from './heap-growth.js'
-import { allPrepared, type Doors, openDoors } from './listener-security.js'
+import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { quietLogger } from './quiet-logger.js'
 import { registerClusters, registerReadiness } from './scraped-metrics.js'
 import { Shutdown } from './shutdown.js'
@@ -108,7 +108,7 @@ export interface AppDeps {
   /** Where the durable log is kept. Default: on the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs to serve. Default: all of this version. */
-  readonly dialects?: readonly HttpApi[]
+  readonly apis?: readonly HttpApi[]
   /** Given to a process that serves the same ports together with others. */
   readonly worker?: WorkerDeps | undefined
 }
@@ -121,7 +121,7 @@ export interface AppDeps {
  */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   boundHeapGrowth()
-  const rooms = new Rooms(config, deps)
+  const rooms = new ProcessParts(config, deps)
   try {
     return await rooms.start()
   } catch (error) {
@@ -140,11 +140,11 @@ function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
 }
 
 /** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
-class Rooms {
+class ProcessParts {
   readonly #config: Config
   readonly #log: Logger
   /** Logger of everything that connects to Kafka: it leaves out repeated failures while Kafka is away. */
-  readonly #roomLog: Logger
+  readonly #quietLog: Logger
   readonly #version: string
   readonly #shutdown: Shutdown
   readonly #metrics: PrometheusMetrics
@@ -157,21 +157,21 @@ class Rooms {
   #stopped: Promise<StopResult> | undefined
   readonly #drainMs: number
   /** Those that are enabled. */
-  readonly #dialects: readonly HttpApi[]
+  readonly #apis: readonly HttpApi[]
   #http: Http | undefined
   readonly #worker: WorkerDeps | undefined
 
   constructor(config: Config, deps: AppDeps) {
-    const { log, version, drainMs = 0, dialects: listed = dialects, logWorker, logStorage } = deps
+    const { log, version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
     this.#worker = deps.worker
     this.#metrics = metricsOf(deps.worker)
     this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
-    this.#dialects = enabledApis(listed, config)
+    this.#apis = enabledApis(listed, config)
     this.#log = log
-    this.#roomLog = quietLogger(log, () => performance.now())
+    this.#quietLog = quietLogger(log, () => performance.now())
     this.#version = version
     this.#shutdown = new Shutdown(log, () => performance.now())
     let onFatal: (error: Error) => void = () => undefined
@@ -181,9 +181,9 @@ class Rooms {
     this.#clusters = new Clusters({
       system: this.#system,
       config,
-      dialects: this.#dialects,
+      apis: this.#apis,
       log,
-      roomLog: this.#roomLog,
+      quietLog: this.#quietLog,
       metrics: this.#metricsLogger,
       decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
         this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
@@ -202,28 +202,33 @@ class Rooms {
     registerClusters(this.#metrics, this.#clusters.all)
     // Comes first: a certificate that cannot be read should be found before anything else is started.
     const { peers } = this.#worker ?? {}
-    const doors = await openDoors(this.#config, this.#metrics, this.#roomLog, peers && new SharedQuotas(peers))
-    this.#shutdown.add('closing the doors', async () => doors.close())
-    const accessLog = openAccessLog(this.#config.http.accessLog, this.#roomLog)
+    const security = await openListenerSecurity(
+      this.#config,
+      this.#metrics,
+      this.#quietLog,
+      peers && new SharedQuotas(peers)
+    )
+    this.#shutdown.add('closing the listeners', async () => security.close())
+    const accessLog = openAccessLog(this.#config.http.accessLog, this.#quietLog)
     this.#shutdown.add('closing the access log', async () => accessLog?.close())
     const embeddedBootstrap = this.#worker
       ? this.#worker.embeddedBootstrap
       : await startBrokerOfGateway(this.#config, this.#log, this.#shutdown)
     if (this.#worker === undefined) {
       announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
-      for (const line of warnings(this.#config, this.#dialects)) this.#log.warn({}, line)
+      for (const line of warnings(this.#config, this.#apis)) this.#log.warn({}, line)
     }
     const { registry } = this.#metrics
     const [log, shutdown] = [this.#log, this.#shutdown]
     const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
     await this.#startClusters(embeddedBootstrap)
-    const urls = await this.#startHttp(doors, statsd, accessLog)
-    if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#dialects)
+    const urls = await this.#startHttp(security, statsd, accessLog)
+    if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
     // A large backlog would take the time that the listeners need.
     this.#clusters.drainDurableLog()
     let running = this.#config
     const reload = async (config: Config): Promise<void> => {
-      const use = await allPrepared([doors.prepare(config), this.#clusters.prepareLogins(config.clusters)])
+      const use = await allPrepared([security.prepare(config), this.#clusters.prepareLogins(config.clusters)])
       use()
       running = config
     }
@@ -245,7 +250,7 @@ class Rooms {
       },
       reopenLogs: () => {
         accessLog?.reopen()
-        doors.reopen()
+        security.reopen()
       },
       stop: options => this.stop(options)
     }
@@ -289,17 +294,21 @@ class Rooms {
     await this.#clusters.start(embeddedBootstrap)
   }
 
-  #admission(room: BufferRoom, name: 'memory' | 'disk'): Admission {
-    const tags = { room: name }
+  #admission(capacity: BufferCapacity, name: 'memory' | 'disk'): Admission {
+    const tags = { capacity: name }
     return new Admission(
-      room,
+      capacity,
       this.#config.http.admissionWaitMs,
       () => performance.now(),
       waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND)
     )
   }
 
-  async #startHttp(doors: Doors, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<HttpUrls> {
+  async #startHttp(
+    security: ListenerSecurity,
+    statsd: StatsdSources,
+    accessLog: AccessLog | undefined
+  ): Promise<HttpUrls> {
     const { http, management } = this.#config
     const drainSteps = new DrainSteps(this.#log)
     const gateways = this.#gateways()
@@ -314,18 +323,18 @@ class Rooms {
     const server = await Http.start({
       http,
       management,
-      dialects: mountApis(this.#dialects, this.#config, {
+      apis: mountApis(this.#apis, this.#config, {
         gateway: gateways.get('default')!,
         gateways,
         // By the room for records of the cluster `default`, the one that they are produced to.
-        admission: this.#admission(this.#clusters.default.delivery.room, 'memory'),
-        diskAdmission: this.#admission(this.#clusters.logRoom, 'disk'),
+        admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
+        diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
-        access: doors.door ?? openAccess,
-        tls: doors.certificates,
+        access: security.requestAccess ?? openAccess,
+        tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
-        log: this.#roomLog,
+        log: this.#quietLog,
         metrics: this.#metrics,
         statsd,
         now: Date.now,
@@ -333,11 +342,11 @@ class Rooms {
         shutdown: this.#shutdown,
         drainSteps
       }),
-      door: doors.door,
+      requestAccess: security.requestAccess,
       counts,
       accessLog,
-      certificates: doors.certificates,
-      managementCertificates: doors.managementCertificates,
+      certificates: security.certificates,
+      managementCertificates: security.managementCertificates,
       metrics: this.#metrics,
       status: this.#status(),
       log: this.#log,

@@ -7,10 +7,10 @@ import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
-import type { BufferRoom } from '../../producer/memory/budget.js'
+import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { operations } from '../../router/processors/operations.js'
 import type { Config } from '../config/config.js'
-import { announceDurableLog, namesOfKeepers } from './announce.js'
+import { announceDurableLog, namesOfOwners } from './announce.js'
 import { isAddressable } from './apis.js'
 import { briefOf } from './brief.js'
 import { toBrokerAddress } from './broker-address.js'
@@ -27,11 +27,11 @@ const ACKS_SHARE = 0.5
 export interface ClustersDeps {
   readonly system: ActorSystem
   readonly config: Config
-  /** The dialects that are enabled: they decide which clusters requests can reach. */
-  readonly dialects: readonly HttpApi[]
+  /** The APIs that are enabled: they decide which clusters requests can reach. */
+  readonly apis: readonly HttpApi[]
   readonly log: Logger
   /** For what connects to Kafka: it leaves out repeated failures while Kafka is away. */
-  readonly roomLog: Logger
+  readonly quietLog: Logger
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
   readonly onFatal: (error: Error) => void
@@ -55,7 +55,7 @@ export class Clusters {
   #lostRecords = 0
 
   constructor(deps: ClustersDeps) {
-    const { config, metrics, roomLog: log, onFatal: onBroken, logWorker: worker, logStorage } = deps
+    const { config, metrics, quietLog: log, onFatal: onBroken, logWorker: worker, logStorage } = deps
     this.#deps = deps
     const settings = config.wal
     const drainsLater = true
@@ -72,7 +72,7 @@ export class Clusters {
       ...logStorage
     })
     this.#left = new LeftLogs(deps.leftDirectories, { settings, log, metrics, now: Date.now, clock, worker })
-    const isKept = namesOfKeepers(config, deps.dialects).length > 0
+    const isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
       isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
     this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
@@ -88,8 +88,8 @@ export class Clusters {
   }
 
   /** The memory for records that wait for the disk, of all clusters. */
-  get logRoom(): BufferRoom {
-    return this.#queue.room
+  get logCapacity(): BufferCapacity {
+    return this.#queue.capacity
   }
 
   get gateways(): ReadonlyMap<string, Gateway> {
@@ -106,8 +106,8 @@ export class Clusters {
       await this.#start(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
     }
     await this.#queue.openIfNotEmpty()
-    const { config, dialects, log } = this.#deps
-    await announceDurableLog(config, this.#queue, dialects, log)
+    const { config, apis, log } = this.#deps
+    await announceDurableLog(config, this.#queue, apis, log)
     await this.#logWatch.start()
   }
 
@@ -135,7 +135,7 @@ export class Clusters {
 
   #clustersAway(): string[] {
     return this.#clusters
-      .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.dialects))
+      .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.apis))
       .map(({ name, router: { awayBecause } }) =>
         awayBecause === undefined
           ? `no broker of cluster ${name} answers`
@@ -163,7 +163,7 @@ export class Clusters {
 
   /** Waits for acknowledgements of offered messages for a while, commits, and leaves all consumer groups. */
   async leaveGroups(timeoutMs: number): Promise<void> {
-    const graceMs = Math.min(this.#deps.config.consumer.handOverMs, timeoutMs * ACKS_SHARE)
+    const graceMs = Math.min(this.#deps.config.consumer.revocationMs, timeoutMs * ACKS_SHARE)
     await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs, timeoutMs)))
   }
 
@@ -202,12 +202,12 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, roomLog, dialects, system, config, decompressedMemory, onFatal } = this.#deps
+    const { log, quietLog, apis, system, config, decompressedMemory, onFatal } = this.#deps
     const deps = { system, config, decompressedMemory, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,
-      log: roomLog,
+      log: quietLog,
       metrics,
       queue: this.#queue,
       left: this.#left.all
@@ -215,13 +215,13 @@ export class Clusters {
     startAtZero(metrics, Object.keys(operations))
     this.#clusters.push(cluster)
     this.#watch(cluster, brokers, isEmbedded)
-    if (!isAddressable(name, dialects)) {
+    if (!isAddressable(name, apis)) {
       log.info({ cluster: name }, `no API that is served can address cluster ${name}; /ready ignores it`)
     }
   }
 
   #watch(cluster: KafkaCluster, brokers: readonly string[], isEmbedded: boolean): void {
-    const { log, roomLog } = this.#deps
+    const { log, quietLog } = this.#deps
     // The topics of the embedded broker have one replica by design, and the start message says what it is for.
     const check = isEmbedded ? undefined : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), log)
     const watched = {
@@ -231,7 +231,7 @@ export class Clusters {
       awayBecause: () => cluster.router.awayBecause,
       onAppear: () => void check?.look()
     }
-    const watch = watchKafka(watched, roomLog)
+    const watch = watchKafka(watched, quietLog)
     this.#stopWatching.push(() => {
       watch.stop()
       check?.stop()

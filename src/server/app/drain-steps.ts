@@ -1,7 +1,7 @@
 import type { Logger } from '../../core/model.js'
 import type { LifetimeStep } from '../../http/api/api.js'
 
-/** What dialects do while requests are being finished, all at the same time. One that fails is logged. */
+/** What APIs do while requests are being finished, all at the same time. One that fails is logged. */
 export class DrainSteps {
   readonly #log: Logger
   readonly #steps: { readonly name: string; readonly run: LifetimeStep }[] = []

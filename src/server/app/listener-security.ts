@@ -8,7 +8,7 @@ import { fetchKeys } from '../../http/access/fetch-keys.js'
 import { IssuerKeys } from '../../http/access/issuer-keys.js'
 import { JsonWebTokens } from '../../http/access/json-web-tokens.js'
 import type { QuotaSharing } from '../../http/access/quotas.js'
-import { createDoor, type Door } from '../../http/access/request-access.js'
+import { createRequestAccess, type RequestAccess } from '../../http/access/request-access.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import { Certificates } from '../../http/server/certificates.js'
 import type { Config } from '../config/config.js'
@@ -16,9 +16,9 @@ import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
 import { type AuditLog, openAuditLog } from './audit-log.js'
 
 /** Authentication and TLS of the HTTP listeners. */
-export interface Doors {
+export interface ListenerSecurity {
   /** `undefined`: no access rules are configured. */
-  readonly door: Door | undefined
+  readonly requestAccess: RequestAccess | undefined
   readonly certificates: Certificates | undefined
   readonly managementCertificates: Certificates | undefined
   /**
@@ -40,12 +40,12 @@ export interface Doors {
  * @param sharing where other processes serve the same clients
  * @throws ConfigError naming the setting whose file cannot be used
  */
-export async function openDoors(
+export async function openListenerSecurity(
   config: Config,
   metrics: PrometheusMetrics,
   log: Logger,
   sharing?: QuotaSharing
-): Promise<Doors> {
+): Promise<ListenerSecurity> {
   const certificates = await openCertificates('http.tls', config.http.tls, log)
   const managementCertificates =
     config.management.port === 'off' ? undefined : await openCertificates('management.tls', config.management.tls, log)
@@ -58,7 +58,7 @@ export async function openDoors(
     allowAnonymous: config.http.allowAnonymous,
     now: Date.now
   })
-  const door = createDoor(config, {
+  const requestAccess = createRequestAccess(config, {
     authenticator,
     isAuthenticated: requiresCredentials(config.auth),
     metrics: new AccessMetrics(metrics),
@@ -75,9 +75,9 @@ export async function openDoors(
       if (!isSame) tokens = next
       current = { auth, access }
       authenticator.replace(auth, tokens)
-      door?.replaceRules(access, requiresCredentials(auth))
-      door?.checkAll()
-      if (door === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
+      requestAccess?.replaceRules(access, requiresCredentials(auth))
+      requestAccess?.checkAll()
+      if (requestAccess === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
         log.warn({}, 'authentication and rules count after a restart: there were none at the start')
       }
     }
@@ -87,7 +87,7 @@ export async function openDoors(
     return allPrepared([prepareAccess(next), certificates?.prepare(), managementCertificates?.prepare()])
   }
   return {
-    door,
+    requestAccess,
     certificates,
     managementCertificates,
     prepare,

@@ -204,7 +204,7 @@ export async function openCluster(
   const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {
-    const graceMs = Math.min(settings.consumer.handOverMs, timeoutMs)
+    const graceMs = Math.min(settings.consumer.revocationMs, timeoutMs)
     const written = writeWhatIsLeft(delivery, timeoutMs)
     const [lost] = await Promise.all([written, durable?.close(timeoutMs), groups.stop(graceMs, timeoutMs)])
     await own?.close()

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { dialects } from '../../apis/apis.js'
+import { apis } from '../../apis/apis.js'
 import { registerProcessMetrics } from '../../core/metrics/process-metrics.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { registerScrapedCounter, registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
@@ -22,7 +22,7 @@ import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
-import { type Doors, openDoors } from './listener-security.js'
+import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness } from './scraped-metrics.js'
 import { Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
@@ -87,7 +87,7 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
 function sharedPartsOf(config: Config): Map<string, (question: unknown) => unknown> {
   const settings = new Map(settingsOfApis(config))
   return new Map(
-    enabledApis(dialects, config).flatMap(({ name, ...api }) => {
+    enabledApis(apis, config).flatMap(({ name, ...api }) => {
       const part = api.shared?.(settings.get(name)!)
       return part === undefined ? [] : [[name, part]]
     })
@@ -106,7 +106,7 @@ class Parent {
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #inFlight = new RequestsInFlight()
   readonly #startedAt = performance.now()
-  /** What dialects have once for all workers, by their names. */
+  /** What APIs have once for all workers, by their names. */
   readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
   /** Records that are lost of workers that have ended unexpectedly. */
   #lostByEnded = 0
@@ -152,12 +152,12 @@ class Parent {
   async start(): Promise<Workers> {
     const { log, version } = this.#deps
     const config = this.#config
-    const enabled = enabledApis(dialects, config)
+    const enabled = enabledApis(apis, config)
     this.#registerMetrics()
     this.#embeddedBootstrap = await startBrokerOfGateway(config, log, this.#shutdown)
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
-    const { doors, url } = await this.#openManagement()
+    const { security, url } = await this.#openManagement()
     const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
     statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
@@ -170,7 +170,7 @@ class Parent {
     announceUrls(config, urls, this.#embeddedBootstrap, log, enabled)
     const reopenLogs = (): void => {
       this.#supervisor.tellAll(link => link.tell('reload'))
-      doors.reopen()
+      security.reopen()
     }
     return {
       urls,
@@ -178,7 +178,7 @@ class Parent {
       reload: async next => {
         const config = next ?? this.#config
         // Workers read the same files: what this process cannot use is told to none of them.
-        const use = await doors.prepare(config).catch((error: unknown) => {
+        const use = await security.prepare(config).catch((error: unknown) => {
           reopenLogs()
           throw error
         })
@@ -265,16 +265,16 @@ class Parent {
     }
   }
 
-  async #openManagement(): Promise<{ doors: Doors; url: string | undefined }> {
+  async #openManagement(): Promise<{ security: ListenerSecurity; url: string | undefined }> {
     const { log } = this.#deps
     const { http, management } = this.#config
-    const doors = await openDoors(this.#config, this.#metrics, log)
-    this.#shutdown.add('closing the doors', async () => doors.close())
+    const security = await openListenerSecurity(this.#config, this.#metrics, log)
+    this.#shutdown.add('closing the listeners', async () => security.close())
     const port = await openManagementPort({
       http,
       management,
-      managementCertificates: doors.managementCertificates,
-      door: doors.door,
+      managementCertificates: security.managementCertificates,
+      requestAccess: security.requestAccess,
       metrics: this.#metrics,
       shown: { registry: this.#gathered },
       status: this.#status(),
@@ -283,7 +283,7 @@ class Parent {
       idPrefix: randomBytes(4).toString('hex')
     })
     this.#shutdown.addFirst('closing the management port', () => port.close())
-    return { doors, url: port.url }
+    return { security, url: port.url }
   }
 
   #status(): ProcessStatus {

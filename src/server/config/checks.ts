@@ -1,4 +1,4 @@
-import { dialects } from '../../apis/apis.js'
+import { apis } from '../../apis/apis.js'
 import { isLoopback } from '../../core/settings/loopback.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import type { HttpApi } from '../../http/api/api.js'
@@ -17,25 +17,20 @@ export type Role = 'serve' | 'client' | 'broker'
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Problems between settings that are fine one by one. */
-export function crossCheck(
-  config: Config,
-  role: Role,
-  environment: Environment,
-  dialects: readonly HttpApi[]
-): string[] {
+export function crossCheck(config: Config, role: Role, environment: Environment, apis: readonly HttpApi[]): string[] {
   if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
   if (role === 'client') return checkClusters(config)
   return [
-    ...checkHosts(config, hostsOf(config, dialects)),
+    ...checkHosts(config, hostsOf(config, apis)),
     ...checkAccess(config),
-    ...checkApis(config, dialects),
+    ...checkApis(config, apis),
     ...checkEmbedded(config, environment),
     ...checkClusters(config)
   ]
 }
 
 /** Every listening address that a setting names. */
-function hostsOf(config: Config, dialects: readonly HttpApi[]): ListenedHost[] {
+function hostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   const { http, management } = config
   const isSecure = http.tls.certFile !== undefined
   const hosts: ListenedHost[] = [{ setting: 'http.host', host: http.host, isSecure }]
@@ -45,18 +40,18 @@ function hostsOf(config: Config, dialects: readonly HttpApi[]): ListenedHost[] {
   }
   for (const [name, { enabled, host, port, tls }] of settingsOfApis(config)) {
     if (!enabled || port === undefined || host === undefined) continue
-    hosts.push({ setting: `dialects.${name}.host`, host, isSecure: isSecure && tls === 'inherit' })
+    hosts.push({ setting: `apis.${name}.host`, host, isSecure: isSecure && tls === 'inherit' })
   }
-  hosts.push(...furtherHostsOf(config, dialects))
+  hosts.push(...furtherHostsOf(config, apis))
   if (usesEmbeddedBroker(config)) hosts.push(embeddedHost(config))
   return hosts
 }
 
-/** Addresses of the listeners that only single dialects have. */
-function furtherHostsOf(config: Config, dialects: readonly HttpApi[]): ListenedHost[] {
+/** Addresses of the listeners that only single APIs have. */
+function furtherHostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   const { host: shared, tls } = config.http
   const settings = new Map(settingsOfApis(config))
-  const enabled = dialects.filter(({ name }) => settings.get(name)!.enabled)
+  const enabled = apis.filter(({ name }) => settings.get(name)!.enabled)
   const byThemselves = enabled.flatMap(api => api.hosts?.(settings.get(api.name)!) ?? [])
   const listeners = enabled.flatMap(api =>
     (api.listeners?.(settings.get(api.name)!, { host: shared }) ?? []).flatMap(({ address, tls: inherits }) =>
@@ -74,12 +69,12 @@ const embeddedHost = ({ embedded: { host } }: Config): ListenedHost => ({
   isSecure: false
 })
 
-function checkApis(config: Config, dialects: readonly HttpApi[]): string[] {
+function checkApis(config: Config, apis: readonly HttpApi[]): string[] {
   const settings = new Map(settingsOfApis(config))
-  return dialects.flatMap(api => {
+  return apis.flatMap(api => {
     const own = settings.get(api.name)!
     const problems = own.enabled ? (api.check?.(own) ?? []) : []
-    return problems.map(problem => `dialects.${api.name}.${problem}`)
+    return problems.map(problem => `apis.${api.name}.${problem}`)
   })
 }
 
@@ -91,8 +86,8 @@ const checkHosts = (config: Config, hosts: readonly ListenedHost[]): string[] =>
   )
 
 /** Addresses that may not be listened on, since clients on other machines would not have to authenticate. */
-export const forbiddenHosts = (config: Config, dialects: readonly HttpApi[]): readonly ListenedHost[] =>
-  forbiddenAmong(config, hostsOf(config, dialects))
+export const forbiddenHosts = (config: Config, apis: readonly HttpApi[]): readonly ListenedHost[] =>
+  forbiddenAmong(config, hostsOf(config, apis))
 
 const forbiddenAmong = ({ http, auth }: Config, hosts: readonly ListenedHost[]): readonly ListenedHost[] =>
   http.allowAnonymous ? [] : hosts.filter(({ setting, host }) => !isLoopback(host) && !isGuarded(setting, auth))
@@ -152,7 +147,7 @@ function checkSasl(name: string, sasl: SaslSettings): string[] {
 }
 
 /** Warnings about settings that work but are risky; logged once at start. */
-export function warnings(config: Config, listed: readonly HttpApi[] = dialects): string[] {
+export function warnings(config: Config, listed: readonly HttpApi[] = apis): string[] {
   const { auth, http } = config
   const hosts = hostsOf(config, listed)
   const open = hosts.filter(

@@ -1,4 +1,4 @@
-import { dialects } from '../../apis/apis.js'
+import { apis } from '../../apis/apis.js'
 import type { Translation } from '../../apis/command.js'
 import { ConfigError } from '../../core/errors.js'
 import { printable } from '../../core/printable.js'
@@ -19,7 +19,7 @@ export interface ConfigSources extends ValueSources {
   /** What the settings are for; decides which of them must fit together. Default `serve`. */
   readonly role?: Role | undefined
   /** The APIs whose settings there are. Default: those of this version. */
-  readonly dialects?: readonly HttpApi[] | undefined
+  readonly apis?: readonly HttpApi[] | undefined
 }
 
 /** The configuration, and where each of its values comes from. */
@@ -30,18 +30,18 @@ export interface ExplainedConfig {
 }
 
 interface Settable {
-  readonly dialects: readonly HttpApi[]
+  readonly apis: readonly HttpApi[]
   readonly schema: typeof configSchema
   readonly leaves: readonly Leaf[]
 }
 
-const known: Settable = { dialects, schema: configSchema, leaves: describeSettings().leaves }
+const known: Settable = { apis, schema: configSchema, leaves: describeSettings().leaves }
 
-/** What can be set where these dialects are served. */
+/** What can be set where these APIs are served. */
 function settableWith(listed: readonly HttpApi[] | undefined): Settable {
   if (listed === undefined) return known
   const schema = schemaOf(listed)
-  return { dialects: listed, schema, leaves: describeSettings(schema).leaves }
+  return { apis: listed, schema, leaves: describeSettings(schema).leaves }
 }
 
 /**
@@ -67,7 +67,7 @@ export interface TranslatedConfig extends ExplainedConfig {
  * The same with settings that were made of the configuration of an imitated system. Addresses among them that others
  * could reach without credentials become loopback.
  *
- * @param only the dialect to serve; others are off unless another source enables them
+ * @param only the API to serve; others are off unless another source enables them
  * @throws ConfigError as {@link loadConfig}
  */
 export function translateConfig(
@@ -75,10 +75,10 @@ export function translateConfig(
   { settings, notes }: Translation,
   only: string
 ): TranslatedConfig {
-  const listed = sources.dialects ?? dialects
+  const listed = sources.apis ?? apis
   const others = listed.filter(({ name }) => name !== only)
   const off = others.map(({ name }) => ({
-    path: ['dialects', name, 'enabled'],
+    path: ['apis', name, 'enabled'],
     value: false,
     origin: `castellan ${only}`
   }))
@@ -101,14 +101,14 @@ const describeClosed = ({ path, value }: Assignment): string =>
 
 interface Read {
   readonly sources: ConfigSources
-  readonly dialects: readonly HttpApi[]
+  readonly apis: readonly HttpApi[]
   readonly accepted: readonly Assignment[]
   readonly problems: readonly string[]
   /** Each setting by itself is right; whether they fit together is not known yet. */
   readonly config: Config | undefined
 }
 
-/** Reads again where settings of dialects stand for others. */
+/** Reads again where settings of APIs stand for others. */
 function readWithImplied(sources: ConfigSources): Read {
   const first = read(sources)
   const implied = impliedBy(first)
@@ -116,35 +116,35 @@ function readWithImplied(sources: ConfigSources): Read {
   return read({ ...sources, translated: [...(sources.translated ?? []), ...implied] })
 }
 
-function impliedBy({ config, dialects: listed, accepted }: Read): Assignment[] {
+function impliedBy({ config, apis: listed, accepted }: Read): Assignment[] {
   if (config === undefined) return []
   const settings = new Map(settingsOfApis(config))
   return listed.flatMap(({ name, implied }) => {
-    const at = (path: readonly string[]): string => originOf(['dialects', name, ...path], accepted)
+    const at = (path: readonly string[]): string => originOf(['apis', name, ...path], accepted)
     return implied?.(settings.get(name)!, at) ?? []
   })
 }
 
 function read(sources: ConfigSources): Read {
-  const { schema, leaves, dialects: listed } = settableWith(sources.dialects)
+  const { schema, leaves, apis: listed } = settableWith(sources.apis)
   const { assignments, problems } = readSources(sources, leaves)
   const accepted = assignments.filter(assignment => !usesInheritedName(assignment))
   const parsed = schema.safeParse(assemble(accepted))
   return {
     sources,
-    dialects: listed,
+    apis: listed,
     accepted,
     problems: [
       ...problems,
       ...assignments.filter(usesInheritedName).map(describeInheritedName),
       ...(parsed.success ? [] : toProblems(parsed.error, accepted, leaves))
     ],
-    // The section of each dialect is what its own schema makes of it.
+    // The section of each API is what its own schema makes of it.
     config: parsed.data as Config | undefined
   }
 }
 
-function check({ sources, dialects: listed, accepted, problems, config }: Read): ExplainedConfig {
+function check({ sources, apis: listed, accepted, problems, config }: Read): ExplainedConfig {
   const { role = 'serve', environment = {} } = sources
   const found = config ? [...problems, ...crossCheck(config, role, environment, listed)] : problems
   if (found.length > 0 || !config) throw new ConfigError(found.map(printable).join('\n'))

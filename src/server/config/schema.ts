@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { dialects, type SettingsOfApis } from '../../apis/apis.js'
+import { apis, type SettingsOfApis } from '../../apis/apis.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { embeddedSettings } from '../../embedded-broker/settings.js'
@@ -31,7 +31,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
       .transform(clusters => (clusters.default ? clusters : { default: clusterSettings.parse({}), ...clusters }))
       .describe('Kafka clusters by name. `default` is always there'),
     embedded: embeddedSettings,
-    dialects: z
+    apis: z
       .strictObject(Object.fromEntries(listed.map(({ name, settings }) => [name, settings])))
       .prefault({})
       .describe('The HTTP APIs'),
@@ -48,14 +48,13 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
   })
 
 /** The schema of the whole configuration. */
-export const configSchema = schemaOf(dialects)
+export const configSchema = schemaOf(apis)
 
 /** Every section and every setting of it. */
 export const describeSettings = (schema: z.ZodType = configSchema) => describeSchema(schema)
 
 /** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
-export type Config = Omit<z.output<typeof configSchema>, 'dialects'> & { readonly dialects: SettingsOfApis }
+export type Config = Omit<z.output<typeof configSchema>, 'apis'> & { readonly apis: SettingsOfApis }
 
-/** The settings of every dialect that is configured, whichever those are. */
-export const settingsOfApis = ({ dialects }: Pick<Config, 'dialects'>): [name: string, ApiSettings][] =>
-  Object.entries(dialects)
+/** The settings of every API that is configured, whichever those are. */
+export const settingsOfApis = ({ apis }: Pick<Config, 'apis'>): [name: string, ApiSettings][] => Object.entries(apis)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Document, LineCounter, parseDocument } from 'yaml'
 import type { Assignment } from '../../core/settings/assignment.js'
+import { renamedVariable } from '../../core/settings/former-names.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { suggestion } from '../../core/settings/suggestion.js'
 
@@ -138,6 +139,8 @@ function fromJson(text: string): unknown {
 
 /** Suggests the variable that was probably meant; variables with a cluster's name in them are not suggested. */
 function closestVariable(name: string, leaves: readonly Leaf[]): string {
+  const renamed = renamedVariable(name)
+  if (renamed) return `; it is called ${renamed} now`
   const names = leaves.filter(({ path }) => !path.includes('*')).map(({ path }) => environmentName(path))
   return suggestion(name, [...names, ...SHORT_NAMES.keys()])
 }

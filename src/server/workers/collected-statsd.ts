@@ -1,7 +1,7 @@
 import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
 import type { StatsdSource, StatsdSources } from '../../core/metrics/statsd/statsd-reporter.js'
 
-/** What the dialects of a worker report by StatsD under names of their own. The parent asks for it. */
+/** What the APIs of a worker report by StatsD under names of their own. The parent asks for it. */
 export class CollectedStatsd implements StatsdSources {
   readonly #sources: StatsdSource[] = []
 

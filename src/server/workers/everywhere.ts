@@ -5,7 +5,7 @@ import type { Peers } from './peers.js'
 
 const TIMEOUT_MS = 2_000
 
-/** What a dialect has in every worker. */
+/** What an API has in every worker. */
 export const everywhereOf =
   (peers: Peers) =>
   (api: string): Everywhere =>

@@ -1,6 +1,7 @@
 import { CastellanError } from '../../core/errors.js'
 import type { OffsetAndMetadata } from '../../core/model.js'
 import type {
+  AcquiredMessage,
   CommitOutcome,
   ConsumedMessage,
   ConsumedMessages,
@@ -9,8 +10,7 @@ import type {
   GroupOffset,
   MessageId,
   MessageLimits,
-  NoMessage,
-  OfferedMessage
+  NoMessage
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
@@ -25,7 +25,7 @@ const MAX_KEPT = 10_000
 /** Messages on their way to another worker, at least one. */
 export interface MessagesOfOwner {
   readonly type: 'messages'
-  readonly messages: readonly OfferedMessage[]
+  readonly messages: readonly AcquiredMessage[]
   /** Stands for them where they are acknowledged together, or given back. */
   readonly token: number
 }
@@ -71,7 +71,7 @@ export interface ToldByOwner {
   readonly offsets: readonly GroupOffset[] | undefined
 }
 
-interface Kept extends Pick<ConsumedMessages, 'ack' | 'giveBack'> {
+interface Kept extends Pick<ConsumedMessages, 'ack' | 'release'> {
   readonly for: number
   /** Of the request, as in {@link AskedOfOwner}. */
   readonly id: number
@@ -98,7 +98,7 @@ export class GroupOwner {
     serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked).catch(failureIn))
     serve('offsets', (asked: TopicOfGroup) => this.#offsets(asked).catch(failureIn))
     serve('ackAll', (asked: AcksOfOwner) => this.#ackAll(asked))
-    serve('giveBack', ({ token }: { token: number }) => this.#take(token)?.giveBack())
+    serve('release', ({ token }: { token: number }) => this.#take(token)?.release())
     peers.onGone(number => this.#gone(number))
   }
 
@@ -150,16 +150,16 @@ export class GroupOwner {
   #cancel(id: number, from: number): void {
     const cancel = this.#cancels.get(`${from}/${id}`)
     if (cancel) cancel()
-    else for (const [token, kept] of this.#kept) if (kept.for === from && kept.id === id) this.#take(token)?.giveBack()
+    else for (const [token, kept] of this.#kept) if (kept.for === from && kept.id === id) this.#take(token)?.release()
   }
 
   #keep(given: ConsumedMessages, from: number, id: number): MessagesOfOwner {
     const token = ++this.#lastToken
-    const kept = { for: from, id, at: performance.now(), ack: () => given.ack(), giveBack: () => given.giveBack() }
+    const kept = { for: from, id, at: performance.now(), ack: () => given.ack(), release: () => given.release() }
     this.#kept.set(token, kept)
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
-    return { type: 'messages', messages: given.messages.map(toOffered), token }
+    return { type: 'messages', messages: given.messages.map(toAcquired), token }
   }
 
   #take(token: number): Kept | undefined {
@@ -182,7 +182,7 @@ export class GroupOwner {
   #gone(number: number): void {
     for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${number}/`)) cancel()
     const given = [...this.#kept].filter(([, kept]) => kept.for === number)
-    for (const [token] of given.reverse()) this.#take(token)?.giveBack()
+    for (const [token] of given.reverse()) this.#take(token)?.release()
   }
 }
 
@@ -194,11 +194,11 @@ function failureIn(error: unknown): Failure {
 
 const together = (message: ConsumedMessage): ConsumeManyResult => ({
   type: 'messages',
-  messages: { messages: [message], ack: () => message.ack(), giveBack: () => message.giveBack() }
+  messages: { messages: [message], ack: () => message.ack(), release: () => message.release() }
 })
 
 /** Without what only this process can call. */
-const toOffered = ({
+const toAcquired = ({
   topic,
   partition,
   groupId,
@@ -208,4 +208,14 @@ const toOffered = ({
   key,
   value,
   headers
-}: OfferedMessage): OfferedMessage => ({ topic, partition, groupId, retries, offset, timestampMs, key, value, headers })
+}: AcquiredMessage): AcquiredMessage => ({
+  topic,
+  partition,
+  groupId,
+  retries,
+  offset,
+  timestampMs,
+  key,
+  value,
+  headers
+})

@@ -52,7 +52,7 @@ export interface Entering {
 /** A request of a principal has ended, or its worker has not waited for the answer whether it may begin. */
 export type Leaving = Pick<Entering, 'principal' | 'id'>
 
-/** A question of a dialect to what it has once for all workers. */
+/** A question of an API to what it has once for all workers. */
 export interface SharedQuestion {
   readonly api: string
   readonly question: unknown
@@ -70,7 +70,7 @@ export type WorkerServes = {
   reload: Told<unknown>
   /** What it has counted, now. */
   metrics: Asked<undefined, MetricsSnapshot>
-  /** What its dialects report by StatsD. */
+  /** What its APIs report by StatsD. */
   statsd: Asked<undefined, readonly StatsdValue[]>
   /** The worker of this number has ended. */
   gone: Told<number>

@@ -34,12 +34,12 @@ export class SharedAddresses implements AddressesElsewhere {
   }
 
   follow(uses: () => Iterable<AddressUse>): void {
-    this.#peers.serve('addresses', (body, from) => this.#hear(body as readonly Told[], from))
+    this.#peers.serve('addresses', (body, from) => this.#learn(body as readonly Told[], from))
     this.#peers.onGone(number => this.#elsewhere.delete(number))
     setInterval(() => this.#tell(uses()), TELL_EVERY_MS).unref()
   }
 
-  #hear(all: readonly Told[], from: number): void {
+  #learn(all: readonly Told[], from: number): void {
     const uses = this.#elsewhere.get(from) ?? new Map<string, Omit<AddressUse, 'key'>>()
     this.#elsewhere.set(from, uses)
     for (const [key, connections, bodyBytes, requests] of all) {

@@ -149,7 +149,7 @@ class OtherOwners {
         const answered = this.#call(asked.groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
         const result = (await answered) as MessagesOfOwner | NoMessage
         if (!isOver) end(result.type === 'messages' ? this.#toMessages(asked.groupId, result) : result)
-        else if (result.type === 'messages') this.#giveBack(asked.groupId, result)
+        else if (result.type === 'messages') this.#release(asked.groupId, result)
       } catch (error) {
         if (isOver) return
         if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, asked.groupId), true))
@@ -213,11 +213,11 @@ class OtherOwners {
     const { messages, token } = result
     const ids = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
     const ack = (): void => this.#tell(groupId, 'ackAll', { token, groupId, ids } satisfies AcksOfOwner)
-    return { type: 'messages', messages: { messages, ack, giveBack: () => this.#giveBack(groupId, result) } }
+    return { type: 'messages', messages: { messages, ack, release: () => this.#release(groupId, result) } }
   }
 
-  #giveBack(groupId: string, { token }: MessagesOfOwner): void {
-    this.#tell(groupId, 'giveBack', { token })
+  #release(groupId: string, { token }: MessagesOfOwner): void {
+    this.#tell(groupId, 'release', { token })
   }
 
   /** An owner that has ended need not be told: it has forgotten the request and the messages. */
@@ -244,6 +244,6 @@ function reasonOf(error: unknown, groupId: string): string {
 /** The first of several messages, where only one was asked for. */
 function single(result: ConsumeManyResult): ConsumeResult {
   if (result.type !== 'messages') return result
-  const { messages, ack, giveBack } = result.messages
-  return { type: 'message', message: { ...messages[0]!, ack, giveBack } }
+  const { messages, ack, release } = result.messages
+  return { type: 'message', message: { ...messages[0]!, ack, release } }
 }

@@ -102,7 +102,7 @@ describe('arion answers', () => {
     await untilNothingIsHeld(served)
     const text = await served.metricsText()
     for (const status of [201, 202]) {
-      expect(text).to.contain(`castellan_http_requests_total{dialect="arion",method="POST",status="${status}"} 1`)
+      expect(text).to.contain(`castellan_http_requests_total{api="arion",method="POST",status="${status}"} 1`)
     }
   })
 

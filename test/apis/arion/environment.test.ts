@@ -21,17 +21,17 @@ const problemsOf = (environment: Record<string, string>): string[] => {
 describe("Arion's environment variables", () => {
   it('have the defaults of Arion', () => {
     const { config, originOf } = load({})
-    expect(config.dialects.arion).to.include({
+    expect(config.apis.arion).to.include({
       enabled: true,
       port: 80,
       idleTimeoutMs: 15_000,
       maxMessageBytes: 1_000_000,
       partitioner: 'javaHashCode'
     })
-    expect(config.dialects.arion.syncTimeoutMs).to.equal(undefined)
+    expect(config.apis.arion.syncTimeoutMs).to.equal(undefined)
     expect(config.wal).to.include({
       directory: '/var/arion',
-      slabBytes: 67_108_864,
+      segmentBytes: 67_108_864,
       fsyncPuts: true,
       fsyncTakes: true
     })
@@ -45,7 +45,7 @@ describe("Arion's environment variables", () => {
     const readFile = (): never => expect.fail('Arion has no files')
     const { settings } = translateArion({ environment: { ARION_FSYNC_THRESHOLD: ' ' }, flags: new Map(), readFile })
     const names = settings.map(({ path }) => path.at(-1))
-    expect(names).to.include.members(['port', 'slabBytes', 'brokers'])
+    expect(names).to.include.members(['port', 'segmentBytes', 'brokers'])
     for (const absent of ['syncTimeoutMs', 'fsyncThreshold', 'fsyncIntervalMs']) expect(names).not.to.include(absent)
     expect(settings.filter(({ value }) => value === undefined)).to.deep.equal([])
   })
@@ -66,7 +66,7 @@ describe("Arion's environment variables", () => {
       STATSD_HOST: 'metrics',
       STATSD_PORT: '9125'
     })
-    expect(config.dialects.arion).to.include({
+    expect(config.apis.arion).to.include({
       port: 8_000,
       idleTimeoutMs: 0,
       syncTimeoutMs: 30_000,
@@ -74,7 +74,7 @@ describe("Arion's environment variables", () => {
     })
     expect(config.wal).to.include({
       directory: '/data/queue',
-      slabBytes: 1_048_576,
+      segmentBytes: 1_048_576,
       fsyncPuts: false,
       fsyncTakes: false,
       fsyncThreshold: 100,
@@ -82,7 +82,7 @@ describe("Arion's environment variables", () => {
     })
     expect(config.clusters.default!.brokers).to.deep.equal(['one:9092', 'two:9093'])
     expect(config.statsd).to.include({ host: 'metrics', port: 9_125 })
-    expect(originOf(['dialects', 'arion', 'port'])).to.equal('ARION_PORT')
+    expect(originOf(['apis', 'arion', 'port'])).to.equal('ARION_PORT')
     expect(notes.filter(note => !note.includes('127.0.0.1'))).to.deep.equal([])
   })
 
@@ -120,12 +120,12 @@ describe("Arion's environment variables", () => {
   })
 
   const wrong: [name: string, value: string, problem: RegExp][] = [
-    ['ARION_PORT', 'abc', /^dialects\.arion\.port: .*"abc".*ARION_PORT/],
-    ['ARION_PORT', '', /^dialects\.arion\.port: .*ARION_PORT/],
-    ['ARION_IDLE_TIMEOUT', '1.5', /^dialects\.arion\.idleTimeoutMs: .*"1\.5".*ARION_IDLE_TIMEOUT/],
-    ['ARION_IDLE_TIMEOUT', '-1', /^dialects\.arion\.idleTimeoutMs: must be at least 0.*ARION_IDLE_TIMEOUT/],
-    ['ARION_MAX_MESSAGE_SIZE', '1MB', /^dialects\.arion\.maxMessageBytes: .*"1MB".*ARION_MAX_MESSAGE_SIZE/],
-    ['ARION_SLAB_SIZE', '1000', /^wal\.slabBytes: .*ARION_SLAB_SIZE/],
+    ['ARION_PORT', 'abc', /^apis\.arion\.port: .*"abc".*ARION_PORT/],
+    ['ARION_PORT', '', /^apis\.arion\.port: .*ARION_PORT/],
+    ['ARION_IDLE_TIMEOUT', '1.5', /^apis\.arion\.idleTimeoutMs: .*"1\.5".*ARION_IDLE_TIMEOUT/],
+    ['ARION_IDLE_TIMEOUT', '-1', /^apis\.arion\.idleTimeoutMs: must be at least 0.*ARION_IDLE_TIMEOUT/],
+    ['ARION_MAX_MESSAGE_SIZE', '1MB', /^apis\.arion\.maxMessageBytes: .*"1MB".*ARION_MAX_MESSAGE_SIZE/],
+    ['ARION_SLAB_SIZE', '1000', /^wal\.segmentBytes: .*ARION_SLAB_SIZE/],
     ['STATSD_PORT', 'x', /^statsd\.port: .*"x".*STATSD_PORT/],
     ['KAFKA_BOOTSTRAP', 'nowhere', /^clusters\.default\.brokers.*nowhere.*KAFKA_BOOTSTRAP/]
   ]
@@ -146,18 +146,18 @@ describe("Arion's environment variables", () => {
 
   it('serve Arion alone, on loopback as long as clients need no credentials, and say so', () => {
     const { config, notes } = load({})
-    expect(config.dialects.kprf.enabled).to.equal(false)
-    expect(config.dialects.arion.host).to.equal('127.0.0.1')
-    expect(notes.find(note => note.startsWith('dialects.arion.host'))).to.match(/127\.0\.0\.1 instead of 0\.0\.0\.0/)
+    expect(config.apis.kprf.enabled).to.equal(false)
+    expect(config.apis.arion.host).to.equal('127.0.0.1')
+    expect(notes.find(note => note.startsWith('apis.arion.host'))).to.match(/127\.0\.0\.1 instead of 0\.0\.0\.0/)
     const open = load({ CASTELLAN_HTTP_ALLOW_ANONYMOUS: 'true' })
-    expect(open.config.dialects.arion.host).to.equal('0.0.0.0')
+    expect(open.config.apis.arion.host).to.equal('0.0.0.0')
     expect(open.notes).to.deep.equal([])
   })
 
   it('flags name the port, and the embedded broker instead of Kafka', () => {
     const { config, originOf } = load({ ARION_PORT: '1', KAFKA_BOOTSTRAP: 'x:1' }, { port: '8000', embedded: true })
-    expect(config.dialects.arion.port).to.equal(8_000)
-    expect([originOf(['dialects', 'arion', 'port']), originOf(['embedded', 'enabled'])]).to.deep.equal([
+    expect(config.apis.arion.port).to.equal(8_000)
+    expect([originOf(['apis', 'arion', 'port']), originOf(['embedded', 'enabled'])]).to.deep.equal([
       '--port',
       '--embedded'
     ])

@@ -40,12 +40,12 @@ for (const durability of ['disk', 'memory'] as const) {
 
     const start = async (): Promise<void> => {
       app = await startTestApp(cluster.bootstrap, {
-        'dialects.arion.port': '0',
-        'dialects.arion.idleTimeoutMs': '60000',
-        'dialects.arion.durability': durability,
+        'apis.arion.port': '0',
+        'apis.arion.idleTimeoutMs': '60000',
+        'apis.arion.durability': durability,
         'wal.directory': folder
       })
-      url = app.urls.dialects.get('arion')!
+      url = app.urls.apis.get('arion')!
     }
     const post = async (path: string, body: string): Promise<Answer> => {
       const answer = await fetch(`${url}${path}`, { method: 'POST', body })

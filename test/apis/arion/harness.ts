@@ -18,7 +18,7 @@ export interface ServedArion extends Started {
   readonly sharedUrl: string
   /** What it reports by StatsD, by name. */
   readonly statsd: () => Promise<Readonly<Record<string, number>>>
-  /** Ends the dialect as the process does. */
+  /** Ends the API as the process does. */
   readonly stop: () => Promise<void>
 }
 
@@ -49,7 +49,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
   const started = await Http.start({
     http: { ...http, port: 0, ...options.http },
     management: { ...management, port: 'off' },
-    dialects: [
+    apis: [
       {
         name: 'arion',
         prefix: '/arion',
@@ -60,7 +60,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
           {
             label: 'arion',
             prefix: '/arion',
-            address: { host: '127.0.0.1', port: 0, setting: 'dialects.arion.port' },
+            address: { host: '127.0.0.1', port: 0, setting: 'apis.arion.port' },
             tls: true
           }
         ]
@@ -81,7 +81,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
   const metricsText = (): Promise<string> => metrics.registry.metrics()
   const metric = async (name: string): Promise<number> =>
     Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, 'm').exec(await metricsText())?.[1] ?? 0)
-  const url = started.urls.dialects.get('arion')!
+  const url = started.urls.apis.get('arion')!
   return {
     http: started,
     lines,

@@ -12,18 +12,18 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
     ask(served.url, 'POST', path, body, headers)
   const stats = async (): Promise<unknown> => jsonOf(await ask(served.url, 'GET', '/stats')).queue
   const byHand = (): FakeGateway => new FakeGateway({ outcome: 'by hand' })
-  const NO_SLABS = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
+  const NO_SEGMENTS = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
 
   it('messages are in progress until their outcome is known, whoever waits for it', async () => {
     const { gateway } = await serve({ gateway: byHand() })
     const sync = post('/sync/t', 'four')
     while (gateway.calls.length === 0) await new Promise(setImmediate)
     await post('/async/t', 'elevenbytes')
-    expect(await stats()).to.deep.equal({ ...NO_SLABS, enqueued: 2, completed: 0, 'in-progress': 2 })
+    expect(await stats()).to.deep.equal({ ...NO_SEGMENTS, enqueued: 2, completed: 0, 'in-progress': 2 })
     gateway.calls[1]!.settle([failure('timedOut')])
     gateway.calls[0]!.settle([delivered()])
     await sync
-    expect(await stats()).to.deep.equal({ ...NO_SLABS, enqueued: 2, completed: 2, 'in-progress': 0 })
+    expect(await stats()).to.deep.equal({ ...NO_SEGMENTS, enqueued: 2, completed: 2, 'in-progress': 0 })
     expect(await served.statsd()).to.include({
       'arion.broadcast.attempt.count': 2,
       'arion.broadcast.error.count': 1,

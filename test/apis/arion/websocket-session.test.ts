@@ -14,7 +14,7 @@ import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 /** A connection whose bytes the test sends; it notes what is held of them. */
 class FakeSocket extends EventEmitter {
   heldBytes = 0
-  isRoomFull = false
+  isCapacityUsedUp = false
   readonly holdCalls: number[] = []
   cork(): void {}
   uncork(): void {}
@@ -80,7 +80,7 @@ describe('arion: a session of a websocket', () => {
         head: Buffer.alloc(0),
         hold: (bytes: number) => {
           socket.holdCalls.push(bytes)
-          if (socket.isRoomFull) return new OverloadedError('full')
+          if (socket.isCapacityUsedUp) return new OverloadedError('full')
           socket.heldBytes += bytes
           return undefined
         },
@@ -289,7 +289,7 @@ describe('arion: a session of a websocket', () => {
 
   it('closes when there is no room for bytes that come, and reads nothing more', () => {
     const { websocket, socket } = setUp()
-    socket.isRoomFull = true
+    socket.isCapacityUsedUp = true
     socket.emit('data', Buffer.from([0x81]))
     expect([websocket.closed, websocket.isPaused]).to.deep.equal(['1013 too many bytes are in flight', true])
   })

@@ -23,7 +23,7 @@ describe('kafboy in the whole gateway', () => {
   let cluster: EmbeddedCluster
   let app: App
   const start = async (settings: Record<string, string> = {}): Promise<void> => {
-    app = await startTestApp(cluster.bootstrap, { 'dialects.kafboy.syncTimeoutMs': '30000', ...settings })
+    app = await startTestApp(cluster.bootstrap, { 'apis.kafboy.syncTimeoutMs': '30000', ...settings })
   }
   const post = async (path: string, body: string, headers: Record<string, string> = {}) => {
     const answer = await fetch(app.urls.shared + path, { method: 'POST', body, headers })
@@ -41,8 +41,8 @@ describe('kafboy in the whole gateway', () => {
   })
 
   it('has a port of its own, without the prefix', async () => {
-    await start({ 'dialects.kafboy.port': '0' })
-    const own = app.urls.dialects.get('kafboy')!
+    await start({ 'apis.kafboy.port': '0' })
+    const own = app.urls.apis.get('kafboy')!
     const answer = await fetch(`${own}/sync/t?x=1`, { method: 'POST', body: 'a=1' })
     expect(`${answer.status} ${await answer.text()}`).to.equal('200 [{"ok":true}]')
     expect((await fetch(`${own}/disco`)).status).to.equal(200)
@@ -64,7 +64,7 @@ describe('kafboy in the whole gateway', () => {
   })
 
   it('kafboy 15: without Kafka /async is accepted and delivered later, /sync is told and is not', async () => {
-    await start({ 'dialects.kafboy.syncTimeoutMs': '500', 'dialects.kafboy.maxDowntimeRecords': '3' })
+    await start({ 'apis.kafboy.syncTimeoutMs': '500', 'apis.kafboy.maxDowntimeRecords': '3' })
     while ((await post('/kafboy/sync/t', 'first=1')).said !== '200 [{"ok":true}]');
     const { nodeId } = cluster.nodes[0]!
     await cluster.stopNode(nodeId)
@@ -118,10 +118,10 @@ describe('kafboy in the whole gateway', () => {
   it('durability: disk of kafboy and kprf brings to Kafka what the log has taken', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'castellan-disk-'))
     await start({
-      'dialects.kafboy.durability': 'disk',
-      'dialects.kprf.durability': 'disk',
+      'apis.kafboy.durability': 'disk',
+      'apis.kprf.durability': 'disk',
       'wal.directory': folder,
-      'wal.slabBytes': '65536'
+      'wal.segmentBytes': '65536'
     })
     const push = JSON.stringify({ records: [{ topic: 't', data: 'pushed' }] })
     for (const [path, body, type] of [
@@ -145,11 +145,11 @@ describe('kafboy in the whole gateway', () => {
   })
 
   const refused: [settings: Record<string, string>, message: string][] = [
-    [{ 'dialects.kafboy.routesSync': 'no/slash' }, 'begin it with /'],
-    [{ 'dialects.kafboy.asyncUrl': '/async' }, 'name the topic in it'],
-    [{ 'dialects.kafboy.partitionStrategy': 'ketama' }, 'partitionStrategy'],
-    [{ 'dialects.kafboy.loadBalancer': 'http://elsewhere.example/' }, 'loadBalancerHosts'],
-    [{ 'dialects.kafboy.callbackEditJson': '/no/such/module.js' }, 'callbackEditJson']
+    [{ 'apis.kafboy.routesSync': 'no/slash' }, 'begin it with /'],
+    [{ 'apis.kafboy.asyncUrl': '/async' }, 'name the topic in it'],
+    [{ 'apis.kafboy.partitionStrategy': 'ketama' }, 'partitionStrategy'],
+    [{ 'apis.kafboy.loadBalancer': 'http://elsewhere.example/' }, 'loadBalancerHosts'],
+    [{ 'apis.kafboy.callbackEditJson': '/no/such/module.js' }, 'callbackEditJson']
   ]
   for (const [settings, message] of refused) {
     it(`kafboy 17: ${Object.keys(settings)[0]} that cannot be is refused at start`, async () => {
@@ -197,7 +197,7 @@ describe('kafboy in the whole gateway', () => {
   it('after 1,000 requests of known kinds every counter is what was sent', async function () {
     this.timeout(60_000)
     await start({
-      'dialects.kafboy.bufferTtlMs': '1',
+      'apis.kafboy.bufferTtlMs': '1',
       'delivery.createTopics': 'false',
       'delivery.unknownTopicWaitMs': '50'
     })
@@ -251,7 +251,7 @@ describe('kafboy in the whole gateway', () => {
 
   it('10,000 random topics add no lines to the metrics and leave nothing behind', async function () {
     this.timeout(120_000)
-    await start({ 'delivery.createTopics': 'false', 'dialects.kafboy.partitionStrategy': 'sticky_round_robin' })
+    await start({ 'delivery.createTopics': 'false', 'apis.kafboy.partitionStrategy': 'sticky_round_robin' })
     await post('/kafboy/sync/t', 'a=1')
     const before = (await scrape(app)).size
     for (let at = 0; at < 10_000; at += 200) {

@@ -22,8 +22,8 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     served = await serve({ log, settings: { perPartitionWorkers: 100, retries: 3 } })
     const words = 'is accepted and has no effect'
     expect(lines).to.deep.equal([
-      `info dialects.kafboy.perPartitionWorkers dialects.kafboy.perPartitionWorkers ${words}`,
-      `info dialects.kafboy.retries dialects.kafboy.retries ${words}`
+      `info apis.kafboy.perPartitionWorkers apis.kafboy.perPartitionWorkers ${words}`,
+      `info apis.kafboy.retries apis.kafboy.retries ${words}`
     ])
   })
 
@@ -107,8 +107,8 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     await served.post('/sync/t', 'a=1')
     await served.post('/async/t', 'a=1')
     expect(served.gateway.calls.map(({ options }) => options)).to.deep.equal([
-      { partitioner: 'random', deadlineMs: 70, roomWaitMs: 0 },
-      { partitioner: 'random', durability: 'memory', deadlineMs: 90, roomWaitMs: 0, answeredBy: 'kafboy' }
+      { partitioner: 'random', deadlineMs: 70, capacityWaitMs: 0 },
+      { partitioner: 'random', durability: 'memory', deadlineMs: 90, capacityWaitMs: 0, answeredBy: 'kafboy' }
     ])
   })
 

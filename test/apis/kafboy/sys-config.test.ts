@@ -8,7 +8,7 @@ async function load(text: string | undefined, flags: object = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'sys.config' }), ...flags }))
   const translation = await kafboyCommand.translate({ flags: all, environment: {}, readFile: () => text ?? '' })
   const { config, notes } = translateConfig({}, translation, 'kafboy')
-  return { config, kafboy: config.dialects.kafboy, notes }
+  return { config, kafboy: config.apis.kafboy, notes }
 }
 
 const refusal = async (text: string): Promise<string> => {
@@ -25,7 +25,7 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
     const { config, kafboy, notes } = await load(undefined)
     expect(kafboy).to.include({ port: 8_000, host: '127.0.0.1', maxBufferRecords: 100, partitionStrategy: 'random' })
     expect(config.clusters.default!.brokers).to.deep.equal(['localhost:9091'])
-    expect([config.dialects.kprf.enabled, config.http.port]).to.deep.equal([false, 0])
+    expect([config.apis.kprf.enabled, config.http.port]).to.deep.equal([false, 0])
     expect(notes.join()).to.include('listening on 127.0.0.1 instead of 0.0.0.0')
   })
 
@@ -62,7 +62,7 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
       '[{kafboy, [{kafboy_callback_edit_json, {m, f}}, {kafboy_set_cookie, secret}, {kafboy_http_prot, 1}]}, {ekaf, [{ekaf_callback_flush, {m, f}}]}].'
     const { notes } = await load(text)
     const of = (key: string): string | undefined => notes.find(note => note.startsWith(`${key} `))
-    expect(of('kafboy_callback_edit_json')).to.include('dialects.kafboy.callbackEditJson')
+    expect(of('kafboy_callback_edit_json')).to.include('apis.kafboy.callbackEditJson')
     expect(of('ekaf_callback_flush')).to.include('modules of Erlang cannot be called')
     expect(of('kafboy_http_prot')).to.equal(
       'kafboy_http_prot is no key of kafboy and is ignored; did you mean kafboy_http_port?'
@@ -83,7 +83,7 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
     expect(await refusal('[{ekaf, [{ekaf_bootstrap_broker, "k:1"}]}].')).to.equal(
       'sys.config, ekaf_bootstrap_broker: write {"HOST", PORT}'
     )
-    expect(await refusal('[{kafboy, [{kafboy_http_port, eight}]}].')).to.include('dialects.kafboy.port')
+    expect(await refusal('[{kafboy, [{kafboy_http_port, eight}]}].')).to.include('apis.kafboy.port')
     expect(await refusal(`${'['.repeat(5_000)}`)).to.include('fewer brackets')
   })
 })

@@ -20,7 +20,7 @@ async function refusalOf(text: string, flags: object = {}): Promise<string> {
 }
 
 const DEFAULT = '(default of Kafka-Pixy)'
-const PIXY = 'dialects.kafka-pixy'
+const PIXY = 'apis.kafka-pixy'
 const ADDRESSES = [
   'http.port = 0 (castellan kafka-pixy)',
   `${PIXY}.host = "0.0.0.0" ${DEFAULT}`,

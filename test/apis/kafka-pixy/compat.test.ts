@@ -9,7 +9,7 @@ async function load(text: string | undefined, flags: object = {}, environment = 
   const given = { flags: all, environment, readFile: () => text ?? '' }
   const translation = await kafkaPixyCommand.translate(given)
   const { config, notes } = translateConfig({}, translation, 'kafka-pixy')
-  return { config, pixy: config.dialects['kafka-pixy'], notes }
+  return { config, pixy: config.apis['kafka-pixy'], notes }
 }
 
 const refusal = async (text: string, flags?: object): Promise<string> => {
@@ -28,7 +28,7 @@ describe("pixy: Kafka-Pixy's configuration", () => {
     expect(config.clusters.default!.brokers).to.deep.equal(['localhost:9092'])
     expect(pixy).to.deep.include({ host: '127.0.0.1', port: 19_092, maxMessageBytes: 1_000_000, partitioner: 'hash' })
     expect(config.consumer).to.deep.include({ longPollMs: 3_000, ackTimeoutMs: 300_000, maxWaitingRequests: 64 })
-    expect(config.dialects.kprf.enabled).to.equal(false)
+    expect(config.apis.kprf.enabled).to.equal(false)
     expect(notes.join()).to.include('127.0.0.1')
     expect((await load(undefined)).pixy.port).to.equal(19_092)
   })
@@ -77,9 +77,9 @@ describe("pixy: Kafka-Pixy's configuration", () => {
     const { settings } = await kafkaPixyCommand.translate(given)
     const byPath = Object.fromEntries(settings.map(({ path, value }) => [path.join('.'), value]))
     expect(byPath).to.deep.include({
-      'dialects.kafka-pixy.host': '127.0.0.1',
-      'dialects.kafka-pixy.port': 1,
-      'dialects.kafka-pixy.unixSocket': '/tmp/pixy.sock',
+      'apis.kafka-pixy.host': '127.0.0.1',
+      'apis.kafka-pixy.port': 1,
+      'apis.kafka-pixy.unixSocket': '/tmp/pixy.sock',
       'http.tls.certFile': 'c.pem',
       'http.tls.keyFile': 'k.pem',
       'clusters.default.tls.enabled': true,
@@ -225,7 +225,7 @@ proxies:
   other: { zoo_keeper: { chroot: /b } }
 `)
     const zooKeeper = 'groups are kept by Kafka itself; ZooKeeper is not asked'
-    const retries = 'messages are tried until their time is over (dialects.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
+    const retries = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
     expect(notes.filter(note => note.includes(' has no effect: '))).to.have.members(
       [
         ['net.write_timeout', 'net.read_timeout limits a whole call'],
@@ -264,7 +264,7 @@ proxies:
 `)
     expect(notes.filter(note => note.startsWith('proxies.two.'))).to.have.members([
       'proxies.two.producer.compression has no effect: delivery.compression is that of all clusters',
-      'proxies.two.producer.max_message_bytes has no effect: dialects.kafka-pixy.maxMessageBytes is that of all clusters',
+      'proxies.two.producer.max_message_bytes has no effect: apis.kafka-pixy.maxMessageBytes is that of all clusters',
       'proxies.two.consumer.max_retries has no effect: consumer.maxRetries is that of all clusters'
     ])
     expect(notes.filter(note => note.startsWith('proxies.main.'))).to.deep.equal([])
@@ -279,7 +279,7 @@ proxies:
   const MAIN = 'proxies: { main: {} }'
 
   it('addresses have a host and a port, or are paths; all addresses of the machine are meant by no host', async () => {
-    const pixy = 'dialects.kafka-pixy'
+    const pixy = 'apis.kafka-pixy'
     const addressed = await settingsOf(`tcp_addr: ":80"\ngrpc_addr: "[::1]:81"\nunix_addr: ""\n${MAIN}`)
     expect(addressed).to.deep.include({
       [`${pixy}.host`]: '0.0.0.0',

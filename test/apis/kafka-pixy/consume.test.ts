@@ -19,7 +19,7 @@ const QUICK = {
   'consumer.commitIntervalMs': '20',
   'consumer.start': 'earliest',
   'consumer.ackTimeoutMs': '500',
-  'consumer.handOverMs': '100'
+  'consumer.revocationMs': '100'
 }
 /** Of tests that wait for messages. */
 const PATIENT = { ...QUICK, 'consumer.longPollMs': '10000' }
@@ -99,7 +99,7 @@ describe('pixy: consume', function () {
   }
 
   it('pixy H23: a consumer that is switched off', async () => {
-    const pixy = await PixyUnderTest.over(cluster, { 'dialects.kafka-pixy.consumerDisabled': 'true' })
+    const pixy = await PixyUnderTest.over(cluster, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     try {
       expect(brief(await pixy.get('/topics/test.1/messages?group=g'))).to.equal(
         '503 {"error":"service is disabled by configuration"}'
@@ -332,12 +332,12 @@ describe('pixy: consume', function () {
 
   it('gives a message back whose answer waits behind another one when the connection is cut', async () => {
     const [silent, topic] = [await topicWith(0), await topicWith(1)]
-    const offered = await offeredMessages(patient)
-    const socket = await RawSocket.open(patient.app.urls.dialects.get('kafka-pixy')!)
+    const offered = await acquiredMessages(patient)
+    const socket = await RawSocket.open(patient.app.urls.apis.get('kafka-pixy')!)
     const ask = (name: string) => `GET /topics/${name}/messages?group=${topic} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
     await socket.send(`GET /topics/${silent}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n${ask(topic)}`)
     await until(async () => (await openPolls(patient)) === 1)
-    await until(async () => (await offeredMessages(patient)) === offered + 1)
+    await until(async () => (await acquiredMessages(patient)) === offered + 1)
     socket.reset()
     await until(async () => (await openPolls(patient)) === 0)
     expect(await next(patient, topic, `group=${topic}`)).to.include({ offset: 0 })
@@ -355,7 +355,7 @@ describe('pixy: consume', function () {
 
 /** Clients of the process that wait for a message. */
 const openPolls = (pixy: PixyUnderTest): Promise<number> => metricOf(pixy, 'kafka_pixy_open_polls')
-const offeredMessages = (pixy: PixyUnderTest): Promise<number> =>
+const acquiredMessages = (pixy: PixyUnderTest): Promise<number> =>
   metricOf(pixy, 'castellan_groups_offered_messages_total')
 
 async function metricOf({ app }: PixyUnderTest, name: string): Promise<number> {

@@ -166,7 +166,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
       ['t', '', 'm', []],
       ['t', null, 'm', []]
     ])
-    expect(play.gateway.options[0]).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, roomWaitMs: 0 })
+    expect(play.gateway.options[0]).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, capacityWaitMs: 0 })
   })
 
   it('charges the message and its key, and is refused when the quota is used up', async () => {
@@ -188,7 +188,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
       partitioner: 'fnv1a',
       durability: 'memory',
       deadlineMs: 22,
-      roomWaitMs: 0,
+      capacityWaitMs: 0,
       answeredBy: 'kafka-pixy'
     })
   })

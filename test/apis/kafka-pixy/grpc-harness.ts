@@ -31,7 +31,7 @@ export class GrpcHarness {
     client = credentials.createInsecure()
   ): Promise<GrpcHarness> {
     const lines: LogLine[] = []
-    const all = { 'dialects.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
+    const all = { 'apis.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
     const app = await startTestApp(bootstrap, all, recordingLogger(lines))
     const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
     return new GrpcHarness(app, `127.0.0.1:${port}`, client)

@@ -84,7 +84,7 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
   const hostile: ClientHttp2Session[] = []
 
   before(async () => {
-    gateway = await Gateway.start(children, ['--set', 'dialects.kafka-pixy.grpcPort=0'], SMALL_HEAP)
+    gateway = await Gateway.start(children, ['--set', 'apis.kafka-pixy.grpcPort=0'], SMALL_HEAP)
     const [, bound] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC service listens"/)
     port = Number(bound)
     polite = await connectHttp2(port)

@@ -36,13 +36,13 @@ describe('kafka-pixy: the port of gRPC', () => {
     const error = await failure('127.0.0.1', taken)
     expect(error).to.be.instanceOf(ListenError)
     expect(error.message).to.equal(
-      `port ${taken} on 127.0.0.1 is taken; choose another with dialects.kafka-pixy.grpcPort (0 means any free one)`
+      `port ${taken} on 127.0.0.1 is taken; choose another with apis.kafka-pixy.grpcPort (0 means any free one)`
     )
   })
 
   it('says that the machine does not have the address', async () => {
     expect((await failure('192.0.2.1', 0)).message).to.equal(
-      'cannot listen on 192.0.2.1 (EADDRNOTAVAIL); choose another address with dialects.kafka-pixy.grpcHost'
+      'cannot listen on 192.0.2.1 (EADDRNOTAVAIL); choose another address with apis.kafka-pixy.grpcHost'
     )
   })
 

@@ -17,7 +17,7 @@ const message = {
   value: Buffer.alloc(1_000),
   headers: [],
   ack: () => undefined,
-  giveBack: () => undefined
+  release: () => undefined
 }
 
 describe("Kafka-Pixy's gRPC service and quotas", () => {

@@ -12,7 +12,7 @@ import { answered, RawService } from './raw-service.js'
 const POLL = encodedRequest('ConsumeNAck', { topic: 't', group: 'g', no_ack: true })
 const GIVES_WAY = {
   status: '14',
-  details: 'the connection gives way to one of an address that has fewer (dialects.kafka-pixy.grpcMaxConnections)'
+  details: 'the connection gives way to one of an address that has fewer (apis.kafka-pixy.grpcMaxConnections)'
 }
 const [POLITE, HOG, THIRD, FOURTH] = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'] as const
 
@@ -199,7 +199,7 @@ describe('kafka-pixy: a client whose connection has to give way', function () {
     cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 1 })
     const settings = {
-      'dialects.kafka-pixy.grpcMaxConnections': '2',
+      'apis.kafka-pixy.grpcMaxConnections': '2',
       'consumer.longPollMs': '30000',
       'consumer.start': 'earliest'
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { connect as connectTls } from 'node:tls'
 import { type ChannelCredentials, credentials, Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { warnings } from '../../../src/server/config/checks.js'
@@ -96,7 +96,7 @@ describe("the door of Kafka-Pixy's gRPC service", function () {
     const grpc = await GrpcHarness.start(cluster.bootstrap, {
       'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }]),
       'access.rules': JSON.stringify(rules),
-      'dialects.kafka-pixy.consumerDisabled': 'true'
+      'apis.kafka-pixy.consumerDisabled': 'true'
     })
     const metadata = new Metadata()
     metadata.set('authorization', 'Bearer a-token-of-anna')
@@ -118,16 +118,16 @@ describe("the door of Kafka-Pixy's gRPC service", function () {
       }))
       return loadConfig({ flags })
     }
-    const open = { 'dialects.kafka-pixy.grpcPort': '0', 'dialects.kafka-pixy.grpcHost': '0.0.0.0' }
-    expect(() => load(open)).to.throw(/dialects\.kafka-pixy\.grpcHost: 0\.0\.0\.0 can be reached from other machines/)
+    const open = { 'apis.kafka-pixy.grpcPort': '0', 'apis.kafka-pixy.grpcHost': '0.0.0.0' }
+    expect(() => load(open)).to.throw(/apis\.kafka-pixy\.grpcHost: 0\.0\.0\.0 can be reached from other machines/)
     expect(() => load({ ...open, 'http.allowAnonymous': 'true' })).not.to.throw()
-    expect(() => load({ 'dialects.kafka-pixy.grpcHost': '0.0.0.0' })).not.to.throw()
+    expect(() => load({ 'apis.kafka-pixy.grpcHost': '0.0.0.0' })).not.to.throw()
   })
 
   it('pixy G15 a consumer that is disabled, and a process that stops, are unavailable', async () => {
     const cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 1 })
-    const disabled = await GrpcHarness.start(cluster.bootstrap, { 'dialects.kafka-pixy.consumerDisabled': 'true' })
+    const disabled = await GrpcHarness.start(cluster.bootstrap, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     const asked = { topic: 'orders', group: 'g', no_ack: true }
     expect(await disabled.refusal(disabled.ask('ConsumeNAck', asked))).to.equal(
       '14: service is disabled by configuration'
@@ -223,17 +223,17 @@ describe("TLS of Kafka-Pixy's gRPC port", function () {
   it('may be off, which is warned of where other machines can reach the port', () => {
     const settings = {
       ...serve('castellan'),
-      'dialects.kafka-pixy.grpcPort': '0',
-      'dialects.kafka-pixy.grpcHost': '0.0.0.0',
+      'apis.kafka-pixy.grpcPort': '0',
+      'apis.kafka-pixy.grpcHost': '0.0.0.0',
       'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }])
     }
     const warned = (grpcTls: string): string => {
-      const all = Object.entries({ ...settings, 'dialects.kafka-pixy.grpcTls': grpcTls })
+      const all = Object.entries({ ...settings, 'apis.kafka-pixy.grpcTls': grpcTls })
       const flags = all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-      return warnings(loadConfig({ flags }), dialects).join('\n')
+      return warnings(loadConfig({ flags }), apis).join('\n')
     }
-    expect(warned('off')).to.contain('dialects.kafka-pixy.grpcHost')
-    expect(warned('inherit')).not.to.contain('dialects.kafka-pixy.grpcHost')
+    expect(warned('off')).to.contain('apis.kafka-pixy.grpcHost')
+    expect(warned('inherit')).not.to.contain('apis.kafka-pixy.grpcHost')
   })
 })
 

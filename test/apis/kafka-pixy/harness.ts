@@ -94,7 +94,7 @@ export class PixyUnderTest extends PixyClient {
   readonly #cluster: EmbeddedCluster | undefined
 
   private constructor(app: App, cluster: EmbeddedCluster | undefined) {
-    super({ port: Number(new URL(app.urls.dialects.get('kafka-pixy')!).port), prefix: '' })
+    super({ port: Number(new URL(app.urls.apis.get('kafka-pixy')!).port), prefix: '' })
     this.#cluster = cluster
     this.app = app
   }
@@ -139,4 +139,4 @@ export class PixyUnderTest extends PixyClient {
 }
 
 const startPixy = (bootstrap: string, settings: Readonly<Record<string, string>>): Promise<App> =>
-  startTestApp(bootstrap, { 'dialects.kafka-pixy.port': '0', 'router.unknownTopicTimeoutMs': '100', ...settings })
+  startTestApp(bootstrap, { 'apis.kafka-pixy.port': '0', 'router.unknownTopicTimeoutMs': '100', ...settings })

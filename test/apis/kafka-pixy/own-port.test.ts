@@ -23,14 +23,14 @@ describe('pixy: where it listens by itself', () => {
       {
         label: 'kafka-pixy unix socket',
         prefix: '/pixy',
-        address: { unixSocket: '/tmp/pixy.sock', mode: '600', setting: 'dialects.kafka-pixy.unixSocket' },
+        address: { unixSocket: '/tmp/pixy.sock', mode: '600', setting: 'apis.kafka-pixy.unixSocket' },
         tls: false
       }
     ])
   })
 
   it('is a port for gRPC, which has the TLS of the shared port or none', () => {
-    const host = { setting: 'dialects.kafka-pixy.grpcHost', host: '10.0.0.1' }
+    const host = { setting: 'apis.kafka-pixy.grpcHost', host: '10.0.0.1' }
     const settings = { grpcPort: 19_091, grpcHost: '10.0.0.1' }
     expect(hostsOf({ ...settings, grpcTls: 'inherit' })).to.deep.equal([{ ...host, tls: true }])
     expect(hostsOf({ ...settings, grpcTls: 'off' })).to.deep.equal([{ ...host, tls: false }])

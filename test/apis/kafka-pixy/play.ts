@@ -6,14 +6,14 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { type OffsetAndMetadata, silentLogger } from '../../../src/core/model.js'
 import type {
   AckResult,
+  AcquiredMessage,
   CommitOutcome,
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
   ConsumeResult,
   MessageId,
-  MessageLimits,
-  OfferedMessage
+  MessageLimits
 } from '../../../src/gateway/gateway.js'
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
@@ -55,11 +55,11 @@ export class PlayedGateway extends FakeGateway {
   committing: ReadonlyMap<number, CommitOutcome> | Error | undefined
 
   /** What {@link consume} or {@link consumeMany} gives. */
-  message(message: Partial<OfferedMessage>): ConsumeResult {
+  message(message: Partial<AcquiredMessage>): ConsumeResult {
     return { type: 'message', message: { ...offered(message), ...this.#ends() } as ConsumedMessage }
   }
 
-  messages(...messages: Partial<OfferedMessage>[]): ConsumeManyResult {
+  messages(...messages: Partial<AcquiredMessage>[]): ConsumeManyResult {
     return { type: 'messages', messages: { messages: messages.map(offered), ...this.#ends() } as ConsumedMessages }
   }
 
@@ -107,11 +107,11 @@ export class PlayedGateway extends FakeGateway {
   }
 
   #ends() {
-    return { ack: () => void this.told.push('acknowledged'), giveBack: () => void this.told.push('given back') }
+    return { ack: () => void this.told.push('acknowledged'), release: () => void this.told.push('given back') }
   }
 }
 
-const offered = (message: Partial<OfferedMessage>): OfferedMessage => ({
+const offered = (message: Partial<AcquiredMessage>): AcquiredMessage => ({
   topic: 't',
   groupId: 'g',
   partition: 0,

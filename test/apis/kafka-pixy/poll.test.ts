@@ -2,9 +2,9 @@ import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import { Poll } from '../../../src/apis/kafka-pixy/poll.js'
-import type { ConsumeManyResult, ConsumeResult, Gateway, OfferedMessage } from '../../../src/gateway/gateway.js'
+import type { AcquiredMessage, ConsumeManyResult, ConsumeResult, Gateway } from '../../../src/gateway/gateway.js'
 
-const message = { topic: 't', partition: 0, offset: 7 } as OfferedMessage
+const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
 
 /** A poll whose gateway and connection the test plays. */
 class PollHarness {
@@ -35,7 +35,7 @@ class PollHarness {
 
   /** @param count of the messages that the gateway gives */
   give(count?: number): void {
-    const done = { ack: () => void this.told.push('ack'), giveBack: () => void this.told.push('give back') }
+    const done = { ack: () => void this.told.push('ack'), release: () => void this.told.push('give back') }
     const one: ConsumeResult = { type: 'message', message: { ...message, ...done } }
     const many: ConsumeManyResult = {
       type: 'messages',

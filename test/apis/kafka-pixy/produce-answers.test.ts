@@ -153,23 +153,23 @@ describe('pixy: a message that is produced', () => {
       return gateway.options
     }
     const [sync, async] = await optionsWith({ syncTimeoutMs: 11, asyncTimeoutMs: 22 })
-    expect(sync).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, roomWaitMs: 0 })
+    expect(sync).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, capacityWaitMs: 0 })
     expect(async).to.deep.equal({
       partitioner: 'fnv1a',
       durability: 'memory',
       deadlineMs: 22,
-      roomWaitMs: 0,
+      capacityWaitMs: 0,
       answeredBy: 'kafka-pixy'
     })
     const disk = await optionsWith({ durability: 'disk', partitioner: 'random' })
-    expect(disk[0]).to.deep.equal({ partitioner: 'random', deadlineMs: 60_000, roomWaitMs: 0 })
+    expect(disk[0]).to.deep.equal({ partitioner: 'random', deadlineMs: 60_000, capacityWaitMs: 0 })
     expect(disk[1]).to.deep.equal({
-      ...{ partitioner: 'random', durability: 'disk', deadlineMs: 0, roomWaitMs: 0 },
+      ...{ partitioner: 'random', durability: 'disk', deadlineMs: 0, capacityWaitMs: 0 },
       answeredBy: 'kafka-pixy'
     })
-    const room = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
-    const waiting = await optionsWith({ partitioner: 'roundrobin' }, room)
-    expect(waiting.map(({ partitioner, roomWaitMs }) => [partitioner, roomWaitMs])).to.deep.equal([
+    const capacity = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
+    const waiting = await optionsWith({ partitioner: 'roundrobin' }, capacity)
+    expect(waiting.map(({ partitioner, capacityWaitMs }) => [partitioner, capacityWaitMs])).to.deep.equal([
       ['roundRobin', 700],
       ['roundRobin', 700]
     ])

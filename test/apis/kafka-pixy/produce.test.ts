@@ -40,7 +40,7 @@ describe('pixy: produce', function () {
   }
 
   it('pixy H9: headers are refused where they are switched off', async () => {
-    const other = await PixyUnderTest.over(pixy.cluster, { 'dialects.kafka-pixy.messageHeaders': 'false' })
+    const other = await PixyUnderTest.over(pixy.cluster, { 'apis.kafka-pixy.messageHeaders': 'false' })
     try {
       const headers = { 'X-Kafka-Foo': 'YQ==' }
       expect(await errorOf(other.produce(`${MESSAGES}?sync`, 'm', headers))).to.match(
@@ -101,7 +101,7 @@ describe('pixy: produce', function () {
   })
 
   it('pixy H42: the cluster default may have another name', async () => {
-    const other = await PixyUnderTest.over(pixy.cluster, { 'dialects.kafka-pixy.defaultCluster': 'Main' })
+    const other = await PixyUnderTest.over(pixy.cluster, { 'apis.kafka-pixy.defaultCluster': 'Main' })
     try {
       expect((await other.produce('/clusters/Main/topics/test.4/messages?sync', 'm')).status).to.equal(200)
     } finally {

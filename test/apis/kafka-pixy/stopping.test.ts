@@ -13,7 +13,7 @@ describe('pixy: start and stop', function () {
 
   it('pixy H52: while the process stops, a synchronous message is refused, and it says that it is alive', async () => {
     const pixy = await PixyUnderTest.start({ 'consumer.longPollMs': '20000' })
-    const url = pixy.app.urls.dialects.get('kafka-pixy')!
+    const url = pixy.app.urls.apis.get('kafka-pixy')!
     const begin = async (head: string): Promise<RawSocket> => {
       const socket = await RawSocket.open(url)
       await socket.send(`${head}\r\nHost: pixy\r\nConnection: close\r\n`)
@@ -42,11 +42,11 @@ describe('pixy: start and stop', function () {
     const cluster = await startEmbeddedCluster()
     const folder = mkdtempSync(join(tmpdir(), 'castellan-pixy-'))
     const socketPath = join(folder, 'pixy.sock')
-    const app = await startTestApp(cluster.bootstrap, { 'dialects.kafka-pixy.unixSocket': socketPath })
+    const app = await startTestApp(cluster.bootstrap, { 'apis.kafka-pixy.unixSocket': socketPath })
     const client = new PixyClient({ socketPath, prefix: '' })
     try {
       expect(brief(await client.get('/_ping'))).to.equal('200 pong')
-      expect(app.urls.dialects.has('kafka-pixy')).to.equal(false)
+      expect(app.urls.apis.has('kafka-pixy')).to.equal(false)
     } finally {
       client.close()
       await app.stop()

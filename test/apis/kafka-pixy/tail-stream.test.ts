@@ -17,7 +17,7 @@ class PlayedResponse extends EventEmitter {
   headersSent = false
   isEnded = false
   isCut = false
-  hasRoom = true
+  hasCapacity = true
   written = ''
   head: unknown[] = []
   readonly req = { socket: { destroy: () => (this.isCut = true) } }
@@ -29,7 +29,7 @@ class PlayedResponse extends EventEmitter {
 
   write(text: string): boolean {
     this.written += text
-    return this.hasRoom
+    return this.hasCapacity
   }
 
   end(): void {
@@ -170,12 +170,12 @@ describe('pixy: the stream of a tail', () => {
 
   it('pauses while its client does not take what it was sent', () => {
     const play = TailPlay.begun()
-    play.response.hasRoom = false
+    play.response.hasCapacity = false
     play.take(3)
     play.tail.flush()
     expect(play.tail.isFull).to.equal(true)
     clock.tick(STALL_MS - 1)
-    play.response.hasRoom = true
+    play.response.hasCapacity = true
     play.response.emit('drain')
     expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume']])
     clock.tick(STALL_MS)
@@ -184,7 +184,7 @@ describe('pixy: the stream of a tail', () => {
 
   it('is cut where its client takes nothing for too long, however much is written meanwhile', () => {
     const play = TailPlay.begun()
-    play.response.hasRoom = false
+    play.response.hasCapacity = false
     play.tail.warn('one')
     clock.tick(STALL_MS - 1)
     play.tail.warn('two')
@@ -196,7 +196,7 @@ describe('pixy: the stream of a tail', () => {
   it('goes on when both its client and its quota have room', () => {
     const play = TailPlay.begun()
     play.retryAfterSeconds = 1
-    play.response.hasRoom = false
+    play.response.hasCapacity = false
     play.take(3)
     play.tail.flush()
     play.response.emit('drain')
@@ -225,7 +225,7 @@ describe('pixy: the stream of a tail', () => {
     expect(play.written).to.equal(HEARTBEAT)
     clock.tick(2 * HEARTBEAT_MS)
     expect(play.written).to.equal(HEARTBEAT + HEARTBEAT)
-    play.response.hasRoom = false
+    play.response.hasCapacity = false
     play.tail.warn('full')
     expect(play.written).not.to.equal('')
     clock.tick(5 * HEARTBEAT_MS)
@@ -261,7 +261,7 @@ describe('pixy: the stream of a tail', () => {
   it('leaves nothing behind when its client is gone', () => {
     const play = TailPlay.begun()
     play.retryAfterSeconds = 1
-    play.response.hasRoom = false
+    play.response.hasCapacity = false
     play.take(3)
     play.tail.flush()
     expect(clock.countTimers()).to.equal(3)

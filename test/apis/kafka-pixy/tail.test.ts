@@ -25,7 +25,7 @@ class EventClient {
   static async open(pixy: PixyUnderTest, path: string, lastId?: string): Promise<EventClient> {
     const client = new EventClient()
     const headers: IncomingHttpHeaders = lastId === undefined ? {} : { 'last-event-id': lastId }
-    const url = `${pixy.app.urls.dialects.get('kafka-pixy')}${path}`
+    const url = `${pixy.app.urls.apis.get('kafka-pixy')}${path}`
     client.#response = await new Promise((resolve, reject) => get(url, { headers }, resolve).on('error', reject))
     client.#listen(client.#response!)
     return client
@@ -89,7 +89,7 @@ describe('pixy: tail', function () {
   let topics = 0
 
   before(async () => {
-    pixy = await PixyUnderTest.start({ 'dialects.kafka-pixy.tailHeartbeatMs': '50' })
+    pixy = await PixyUnderTest.start({ 'apis.kafka-pixy.tailHeartbeatMs': '50' })
     cluster = pixy.cluster
   })
   after(() => pixy.stopAll())
@@ -139,7 +139,7 @@ describe('pixy: tail', function () {
 
   it('that wait behind another one of their connection end with it', async () => {
     const topic = await topicWith(1)
-    const socket = await RawSocket.open(pixy.app.urls.dialects.get('kafka-pixy')!)
+    const socket = await RawSocket.open(pixy.app.urls.apis.get('kafka-pixy')!)
     await socket.send(`GET /topics/${topic}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`.repeat(5))
     while ((await openTails()) < 5);
     socket.reset()
@@ -240,9 +240,9 @@ describe('pixy: tail', function () {
 
   it('keeps its limits: tails, partitions, and how long a client may take nothing', async () => {
     const few = await PixyUnderTest.over(cluster, {
-      'dialects.kafka-pixy.maxTails': '1',
-      'dialects.kafka-pixy.maxTailPartitions': '2',
-      'dialects.kafka-pixy.tailStallMs': '200'
+      'apis.kafka-pixy.maxTails': '1',
+      'apis.kafka-pixy.maxTailPartitions': '2',
+      'apis.kafka-pixy.tailStallMs': '200'
     })
     const topic = await topicWith(0)
     const wide = await topicWith(0, 3)

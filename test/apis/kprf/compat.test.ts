@@ -54,14 +54,14 @@ describe('castellan kprf: the configuration file of kprf', () => {
   it("takes the example of kprf's README", async () => {
     const { config, notes } = load(await translate(EXAMPLE))
     expect(config.clusters.default!.brokers).to.deep.equal(['127.0.0.1:9092'])
-    expect(config.dialects.kprf).to.deep.include({ port: 4242, metricsPort: 8088, messageTimeoutMs: 2_000 })
-    expect(config.dialects.kprf.ratelimit).to.deep.include({
+    expect(config.apis.kprf).to.deep.include({ port: 4242, metricsPort: 8088, messageTimeoutMs: 2_000 })
+    expect(config.apis.kprf.ratelimit).to.deep.include({
       enabled: true,
       rules: [{ topic: 'some_topic_name', maxPerMinute: 42 }]
     })
     expect(config.delivery.maxBytes).to.equal(2 * 1024 * 1024)
     expect(config.log).to.include({ format: 'kprf' }).and.not.to.have.property('file')
-    expect(config.dialects.kafboy.enabled).to.equal(false)
+    expect(config.apis.kafboy.enabled).to.equal(false)
     expect(notes.join('\n')).to.include('kafka.request_required_acks has no effect')
     expect(notes.join('\n')).to.include('kafka.queue_buffering_max_ms has no effect')
   })
@@ -69,20 +69,20 @@ describe('castellan kprf: the configuration file of kprf', () => {
   it('listens on loopback only, and says so, unless clients may be anonymous', async () => {
     const translation = await translate(EXAMPLE)
     const { config, notes } = load(translation)
-    expect(config.dialects.kprf).to.include({ host: '127.0.0.1', metricsHost: '127.0.0.1' })
+    expect(config.apis.kprf).to.include({ host: '127.0.0.1', metricsHost: '127.0.0.1' })
     expect(notes.filter(note => note.includes('listening on 127.0.0.1 instead of 0.0.0.0'))).to.have.length(2)
     const open = translateConfig(
       { flags: [{ flag: '--allow-anonymous', path: ['http', 'allowAnonymous'], value: true }] },
       translation,
       'kprf'
     )
-    expect(open.config.dialects.kprf).to.include({ host: '0.0.0.0', metricsHost: '0.0.0.0' })
+    expect(open.config.apis.kprf).to.include({ host: '0.0.0.0', metricsHost: '0.0.0.0' })
   })
 
   it('has the defaults of kprf', async () => {
     const { config } = load(await translate('kafka: { brokers: ["kafka-1"] }'))
-    expect(config.dialects.kprf).to.deep.include({ port: 4242, metricsPort: 8088, messageMaxBytes: 1_048_576 })
-    expect(config.dialects.kprf.ratelimit.enabled).to.equal(false)
+    expect(config.apis.kprf).to.deep.include({ port: 4242, metricsPort: 8088, messageMaxBytes: 1_048_576 })
+    expect(config.apis.kprf.ratelimit.enabled).to.equal(false)
   })
 
   it('reads brokers as librdkafka does: a protocol may stand before, and the port may be absent', async () => {
@@ -120,10 +120,10 @@ describe('castellan kprf: the configuration file of kprf', () => {
     }
     const { settings, notes } = await translate(stringify(all))
     const set = new Map(settings.map(({ path, value }) => [path.join('.'), value]))
-    expect(set.get('dialects.kprf.messageMaxBytes')).to.equal(2_000)
-    expect(set.get('dialects.kprf.messageTimeoutMs')).to.equal(1_234)
+    expect(set.get('apis.kprf.messageMaxBytes')).to.equal(2_000)
+    expect(set.get('apis.kprf.messageTimeoutMs')).to.equal(1_234)
     expect(set.get('delivery.maxBytes')).to.equal(1_048_576)
-    expect([set.get('dialects.kprf.port'), set.get('dialects.kprf.metricsPort')]).to.deep.equal([1, 2])
+    expect([set.get('apis.kprf.port'), set.get('apis.kprf.metricsPort')]).to.deep.equal([1, 2])
     expect(set.get('log.file')).to.equal('/var/log/kprf.log')
     const explained = notes.map(note => note.split(' ')[0])
     expect(explained).to.deep.equal([
@@ -151,7 +151,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
   for (const [file, text] of formats) {
     it(`reads ${file}`, async () => {
       const { config } = load(await translate(text, { file }))
-      expect([config.clusters.default!.brokers, config.dialects.kprf.port]).to.deep.equal([['a:1'], 7])
+      expect([config.clusters.default!.brokers, config.apis.kprf.port]).to.deep.equal([['a:1'], 7])
     })
   }
 
@@ -160,14 +160,14 @@ describe('castellan kprf: the configuration file of kprf', () => {
       'Kafka: { BROKERS: [a:1], Message_Timeout_Ms: 7 }\nHTTP: { Port: 8 }\nRatelimit: { Enabled: true, Rules: [{ Topic_Name: Orders, Max_Requests_Per_Minute: 9 }] }\nKafko: 1'
     const { config, notes } = load(await translate(text))
     expect(config.clusters.default!.brokers).to.deep.equal(['a:1'])
-    expect(config.dialects.kprf).to.include({ port: 8, messageTimeoutMs: 7 })
-    expect(config.dialects.kprf.ratelimit.rules).to.deep.equal([{ topic: 'Orders', maxPerMinute: 9 }])
+    expect(config.apis.kprf).to.include({ port: 8, messageTimeoutMs: 7 })
+    expect(config.apis.kprf.ratelimit.rules).to.deep.equal([{ topic: 'Orders', maxPerMinute: 9 }])
     expect(notes).to.include('config.yaml: Kafko is no setting of kprf and is ignored; did you mean kafka?')
   })
 
   it('waits for a message as long as delivery does where message_timeout_ms is 0, which is no limit', async () => {
     const { config } = load(await translate('kafka: { brokers: [a:1], message_timeout_ms: 0 }'))
-    expect(config.dialects.kprf.messageTimeoutMs).to.be.greaterThan(config.delivery.timeoutMs)
+    expect(config.apis.kprf.messageTimeoutMs).to.be.greaterThan(config.delivery.timeoutMs)
   })
 
   describe('named without its ending', () => {
@@ -211,7 +211,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
     const { notes, settings } = await translate(text)
     expect(notes).to.include('config.yaml: kafka.speed is no setting of kprf and is ignored')
     expect(notes).to.include('config.yaml: more is no setting of kprf and is ignored')
-    expect(settings.find(({ path }) => path.join('.') === 'dialects.kprf.ratelimit.enabled')?.value).to.equal(true)
+    expect(settings.find(({ path }) => path.join('.') === 'apis.kprf.ratelimit.enabled')?.value).to.equal(true)
   })
 
   it('reads lists of INI from keys that are paths, as kprf does', async () => {
@@ -228,8 +228,8 @@ metrics_port = 8
 `
     const { config, notes } = load(await translate(text, { file: 'kprf.ini' }))
     expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
-    expect(config.dialects.kprf).to.include({ port: 4242, metricsPort: 8 })
-    expect(config.dialects.kprf.ratelimit).to.deep.include({
+    expect(config.apis.kprf).to.include({ port: 4242, metricsPort: 8 })
+    expect(config.apis.kprf.ratelimit).to.deep.include({
       enabled: true,
       rules: [{ topic: 'orders', maxPerMinute: 42 }]
     })
@@ -244,7 +244,7 @@ metrics_port = 8
         stringify({ kafka: { brokers: ['a:1'] }, http: { prot: 1 }, ratelimit: { enabled: true, rules } })
       )
     )
-    expect(config.dialects.kprf.ratelimit.rules).to.deep.equal([{ topic: 'orders', maxPerMinute: 42 }])
+    expect(config.apis.kprf.ratelimit.rules).to.deep.equal([{ topic: 'orders', maxPerMinute: 42 }])
     expect(notes).to.include('config.yaml: ratelimit.rules.0.owner is no setting of kprf and is ignored')
     expect(notes).to.include('config.yaml: http.prot is no setting of kprf and is ignored; did you mean port?')
   })
@@ -309,7 +309,7 @@ metrics_port = 8
   })
 })
 
-describe('dialects.kprf.compat', () => {
+describe('apis.kprf.compat', () => {
   let folder: TestFolder
   beforeEach(() => {
     folder = new TestFolder()
@@ -319,31 +319,31 @@ describe('dialects.kprf.compat', () => {
   const compat = { kafka: { brokers: ['kafka-1'] }, http: { port: 4242 }, ratelimit: { enabled: true, rules: [] } }
 
   it("takes kprf's keys in Castellan's own file", () => {
-    const config = configOf(folder, { dialects: { kprf: { compat } } })
+    const config = configOf(folder, { apis: { kprf: { compat } } })
     expect(config.clusters.default!.brokers).to.deep.equal(['kafka-1:9092'])
-    expect(config.dialects.kprf).to.deep.include({ port: 4242 })
-    expect(config.dialects.kprf.ratelimit.enabled).to.equal(true)
-    expect(config.dialects.kprf).not.to.have.property('metricsPort')
+    expect(config.apis.kprf).to.deep.include({ port: 4242 })
+    expect(config.apis.kprf.ratelimit.enabled).to.equal(true)
+    expect(config.apis.kprf).not.to.have.property('metricsPort')
   })
 
   it('gives way to the settings that its keys stand for', () => {
     const config = configOf(folder, {
       clusters: { default: { brokers: ['kafka-2:9092'] } },
-      dialects: { kprf: { port: 1, compat } }
+      apis: { kprf: { port: 1, compat } }
     })
     expect(config.clusters.default!.brokers).to.deep.equal(['kafka-2:9092'])
-    expect(config.dialects.kprf.port).to.equal(1)
+    expect(config.apis.kprf.port).to.equal(1)
   })
 
   it('refuses what is no key of kprf, naming the line', () => {
-    expect(() => configOf(folder, { dialects: { kprf: { compat: { kafka: { speed: 1 } } } } })).to.throw(
+    expect(() => configOf(folder, { apis: { kprf: { compat: { kafka: { speed: 1 } } } } })).to.throw(
       ConfigError,
-      /dialects\.kprf\.compat\.kafka\.speed.*line 5/
+      /apis\.kprf\.compat\.kafka\.speed.*line 5/
     )
   })
 
   it('tells of a wrong value where it was written', () => {
-    expect(() => configOf(folder, { dialects: { kprf: { compat: { kafka: { brokers: ['a b'] } } } } })).to.throw(
+    expect(() => configOf(folder, { apis: { kprf: { compat: { kafka: { brokers: ['a b'] } } } } })).to.throw(
       ConfigError,
       /clusters\.default\.brokers.*castellan\.yaml, line \d/
     )

@@ -15,11 +15,11 @@ describe('kprf: after 1,000 requests of known kinds', function () {
     cluster.createTopic('t', { partitions: 1 })
     cluster.createTopic('slow', { partitions: 1 })
     app = await startTestApp(cluster.bootstrap, {
-      'dialects.kprf.metricsPort': '0',
+      'apis.kprf.metricsPort': '0',
       'http.admissionWaitMs': '30000',
-      'dialects.kprf.asyncTimeoutMs': '60000',
-      'dialects.kprf.ratelimit.enabled': 'true',
-      'dialects.kprf.ratelimit.rules': JSON.stringify([{ topic: 'slow', maxPerMinute: 42 }]),
+      'apis.kprf.asyncTimeoutMs': '60000',
+      'apis.kprf.ratelimit.enabled': 'true',
+      'apis.kprf.ratelimit.rules': JSON.stringify([{ topic: 'slow', maxPerMinute: 42 }]),
       'delivery.createTopics': 'false',
       'delivery.unknownTopicWaitMs': '50'
     })
@@ -29,7 +29,7 @@ describe('kprf: after 1,000 requests of known kinds', function () {
     await cluster.close()
   })
 
-  const text = async (): Promise<string> => (await fetch(`${app.urls.dialects.get('kprf metrics')}/metrics`)).text()
+  const text = async (): Promise<string> => (await fetch(`${app.urls.apis.get('kprf metrics')}/metrics`)).text()
   const counters = async (): Promise<Map<string, number>> => {
     const lines = (await text()).matchAll(/^(\w+(?:\{[^}]*\})?) (\S+)$/gm)
     const all = [...lines].map(([, name, value]) => [name!, Number(value)] as const)

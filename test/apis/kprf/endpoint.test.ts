@@ -181,7 +181,7 @@ describe('kprf: a push and what surrounds it', () => {
         expect(others).to.deep.equal([])
         return only && { tls: only.tls, ...only.address }
       }
-      const names = { setting: 'dialects.kprf.metricsHost', portSetting: 'dialects.kprf.metricsPort' }
+      const names = { setting: 'apis.kprf.metricsHost', portSetting: 'apis.kprf.metricsPort' }
       expect(address({})).to.equal(undefined)
       expect(address({ metricsPort: 1 })).to.deep.equal({ host: '127.0.0.3', port: 1, tls: true, ...names })
       expect(address({ metricsPort: 0, host: '127.0.0.2' })).to.deep.include({ host: '127.0.0.2', port: 0 })
@@ -195,7 +195,7 @@ describe('kprf: a push and what surrounds it', () => {
   it('says at start which keys of kprf have no effect', async () => {
     await serve(new FakeGateway(), { compat: { kafka: { retries: 3, message_timeout_ms: 500 } } })
     expect(lines).to.deep.equal([
-      'info dialects.kprf.compat: kafka.retries has no effect: records are tried until their time is over'
+      'info apis.kprf.compat: kafka.retries has no effect: records are tried until their time is over'
     ])
     await app.close()
     await serve(new FakeGateway())

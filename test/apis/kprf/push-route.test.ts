@@ -30,7 +30,7 @@ describe('kprf POST /push', () => {
     expect(gateway.calls[0]!.options).to.deep.equal({
       partitioner: 'crc32',
       deadlineMs: 120_000,
-      roomWaitMs: 0,
+      capacityWaitMs: 0,
       answeredBy: 'kprf'
     })
   })
@@ -49,7 +49,7 @@ describe('kprf POST /push', () => {
     while (gateway.calls.length === 0) await new Promise(setImmediate)
     expect(isAnswered).to.equal(false)
     expect(gateway.calls).to.have.length(1)
-    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000, roomWaitMs: 0 })
+    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000, capacityWaitMs: 0 })
     gateway.calls[0]!.settle([delivered(), delivered()])
     expect((await pending).body).to.equal(OK)
   })
@@ -270,7 +270,7 @@ describe('kprf POST /push', () => {
       await push(app, true)
       expect(gateway.calls.map(({ options }) => options)).to.deep.equal([
         { partitioner: 'crc32', deadlineMs: 0, durability: 'disk' },
-        { partitioner: 'crc32', deadlineMs: 2_000, roomWaitMs: 0 }
+        { partitioner: 'crc32', deadlineMs: 2_000, capacityWaitMs: 0 }
       ])
     })
 

@@ -10,7 +10,7 @@ const SETTINGS = {
   start: 'earliest',
   sessionTimeoutMs: 1_000,
   heartbeatIntervalMs: 100,
-  handOverMs: 200,
+  revocationMs: 200,
   ackTimeoutMs: 2_000,
   retryBackoffMs: 50
 } as const

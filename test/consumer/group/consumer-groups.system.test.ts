@@ -283,7 +283,7 @@ describe('consumer groups on a cluster with faults', function () {
     gone()
     const first = await consume()
     expect(first.type === 'message' && String(first.message.value)).to.equal('m0')
-    if (first.type === 'message') first.message.giveBack()
+    if (first.type === 'message') first.message.release()
     const second = await consume()
     expect(second.type === 'message' && [String(second.message.value), second.message.retries]).to.deep.equal(['m0', 0])
     const place = { topic: 'orders', partition: 0, offset: 0 }

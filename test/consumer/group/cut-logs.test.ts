@@ -29,14 +29,14 @@ class CutLog {
     this.world.committed = committed as never
     this.consumer = new PartitionConsumer({
       topicPartition: TOPIC_PARTITION,
-      hands: this.world,
+      runtime: this.world,
       batches: new HeldBatches(1_000_000),
       start: onStart => onStart(this.startOf),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
-      demand: { isOpen: () => true, staged: () => {}, rests: () => {} },
+      demand: { isOpen: () => true, prefetched: () => {}, rests: () => {} },
       onSettled: () => {},
       onRefused: () => {}
     })
@@ -53,7 +53,7 @@ class CutLog {
   next(): number | undefined {
     this.consumer.want()
     this.world.settle()
-    return this.consumer.isStaged ? this.consumer.take().offset : undefined
+    return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
   }
 
   take(count: number): (number | undefined)[] {
@@ -189,12 +189,12 @@ describe('a group whose log was cut', () => {
     const record = { offset: 60, timestampMs: 0, key: null, value: Buffer.from('old'), headers: [] }
     log.cut(60, 5)
     log.world.pass(200)
-    log.consumer.giveBack([record])
+    log.consumer.release([record])
     log.world.pass(ACK_TIMEOUT_MS + 1)
     for (let count = 0; count < 5; count++) {
       log.consumer.want()
       log.world.pass(10)
-      if (log.consumer.isStaged) seen.push(log.consumer.take())
+      if (log.consumer.isPrefetched) seen.push(log.consumer.take())
     }
     expect(seen.map(one => (one as { offset: number }).offset).slice(-5)).to.deep.equal(run(60, 5))
   })

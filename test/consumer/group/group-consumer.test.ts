@@ -31,12 +31,12 @@ class GroupHarness {
     watched.push(this.#deadlines)
     this.world.committed = { offset: 0, metadata: '' }
     this.consumer = new GroupConsumer({
-      hands: this.world,
+      runtime: this.world,
       settings: {
         ...defaultConsumerSettings,
         subscriptionTimeoutMs: SUBSCRIPTION_MS,
         ackTimeoutMs: ACK_MS,
-        handOverMs: ACK_MS,
+        revocationMs: ACK_MS,
         ...settings
       },
       deadlines: this.#deadlines,
@@ -313,7 +313,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('keeps what it has offered over a rebalance in which it keeps the partition', () => {
-    const harness = new GroupHarness({ handOverMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const harness = new GroupHarness({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     const [first, second] = [harness.next(), harness.next()]
     second.ack()
     rebalance(harness)
@@ -329,7 +329,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('starts from the committed offset when a generation was missed: others may have read in between', () => {
-    const harness = new GroupHarness({ handOverMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const harness = new GroupHarness({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     harness.next()
     harness.world.committed = { offset: 7, metadata: '' }
     harness.world.generation++
@@ -339,7 +339,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('offers nothing between the news of a rebalance and its end, and takes acks', () => {
-    const harness = new GroupHarness({ handOverMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const harness = new GroupHarness({ revocationMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     const message = harness.next()
     rebalance(harness)
     const asked = harness.ask()
@@ -457,8 +457,8 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.world.newly('fetchData'), harness.world.newly('joinGroup')]).to.deep.equal([0, 0])
   })
 
-  const harnessInRebalance = (handOverMs: number): { harness: GroupHarness; message: ConsumedMessage } => {
-    const harness = new GroupHarness({ handOverMs })
+  const harnessInRebalance = (revocationMs: number): { harness: GroupHarness; message: ConsumedMessage } => {
+    const harness = new GroupHarness({ revocationMs })
     const message = harness.next()
     const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
     harness.world.answers.push({ kind: 'heartbeat', result: rebalancing })

@@ -15,7 +15,7 @@ class MemberHarness {
   constructor(instanceId: string | null = null, answers: GroupWorld['answers'] = []) {
     this.world.answers.push(...answers)
     this.member = new GroupMember({
-      hands: this.world,
+      runtime: this.world,
       instanceId,
       sessionTimeoutMs: 10_000,
       heartbeatIntervalMs: 1_000,

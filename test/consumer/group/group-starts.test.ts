@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { decideStarts, type FirstAssigned } from '../../../src/consumer/group/first-assignment.js'
 import { GroupLeader } from '../../../src/consumer/group/group-leader.js'
-import type { GroupHands } from '../../../src/consumer/group/group-runtime.js'
+import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
 import {
   checksumOf,
   decisionOn,
@@ -157,15 +157,15 @@ function decideWithout(
   topics: readonly FirstAssigned[]
 ): { readonly starts: GroupStarts; readonly afterMs: number } {
   const world = new GroupWorld(run(0, 7))
-  const ask: GroupHands['ask'] = (asked, request, onResult) => {
+  const ask: GroupRuntime['ask'] = (asked, request, onResult) => {
     const { topicPartition, timeoutMs } = request as { topicPartition?: { topic: string }; timeoutMs: number }
     if (asked !== kind || !silent.includes(topicPartition!.topic)) world.ask(asked, request, onResult)
     else world.after(timeoutMs, () => onResult({ type: 'timedOut' } as never))
   }
-  const hands: GroupHands = Object.assign(Object.create(world), { ask, after: world.after, clock: world.clock })
+  const runtime: GroupRuntime = Object.assign(Object.create(world), { ask, after: world.after, clock: world.clock })
   const begunAt = world.now
   let decided: { starts: GroupStarts; afterMs: number } | undefined
-  decideStarts(hands, topics, starts => (decided = { starts, afterMs: world.now - begunAt }))
+  decideStarts(runtime, topics, starts => (decided = { starts, afterMs: world.now - begunAt }))
   world.pass(60_000)
   return decided!
 }

@@ -1,4 +1,4 @@
-import type { GroupHands, Timer } from '../../../src/consumer/group/group-runtime.js'
+import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
 import { lookUpPartitions } from '../../../src/consumer/group/partition-counts.js'
 import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
@@ -17,7 +17,7 @@ interface Question {
  * What a group's parts meet, without Kafka, actors and time: the log of one partition, its committed offset, and a clock.
  * Questions are answered by {@link settle}; a read at the end of the log waits until something is written.
  */
-export class GroupWorld implements GroupHands {
+export class GroupWorld implements GroupRuntime {
   readonly groupId = 'foo'
   /** Fields of the errors in the log. */
   readonly errors: object[] = []
@@ -57,7 +57,7 @@ export class GroupWorld implements GroupHands {
 
   readonly clock = (): number => this.now
 
-  readonly ask: GroupHands['ask'] = (kind, request, onResult) => {
+  readonly ask: GroupRuntime['ask'] = (kind, request, onResult) => {
     this.asked.push({ kind, request: request as never })
     this.#questions.push({ kind, request: request as never, answer: onResult as never })
   }
@@ -74,7 +74,7 @@ export class GroupWorld implements GroupHands {
     lookUp: (topics, onFound) =>
       lookUpPartitions((...question) => this.ask('fetchTopicMetadata', ...question), topics, onFound)
   })
-  readonly watchTopics: GroupHands['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
+  readonly watchTopics: GroupRuntime['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
 
   get timersLeft(): number {
     return this.#timers.length

@@ -19,7 +19,7 @@ describe('heartbeats of a member', () => {
     world = new GroupWorld([])
     isWaiting = false
     heartbeats = new Heartbeats({
-      hands: world,
+      runtime: world,
       heartbeatIntervalMs: 3_000,
       sessionTimeoutMs: 10_000,
       isWaiting: () => isWaiting,

@@ -13,7 +13,7 @@ const SESSION_MS = 10_000
 const failed = (errorCode: number, retriable = false) => ({ type: 'failed', errorCode, retriable })
 
 /** A member that writes down what it is told; `hand over` is answered by the test. */
-class Life {
+class Incarnation {
   readonly world = new GroupWorld()
   readonly told: string[] = []
   readonly refusals: Failure[] = []
@@ -22,7 +22,7 @@ class Life {
 
   constructor(options: Partial<GroupMemberOptions> = {}) {
     this.member = new GroupMember({
-      hands: this.world,
+      runtime: this.world,
       instanceId: null,
       sessionTimeoutMs: SESSION_MS,
       heartbeatIntervalMs: 1_000,
@@ -45,12 +45,12 @@ class Life {
     })
   }
 
-  static joined(options: Partial<GroupMemberOptions> = {}): Life {
-    const life = new Life(options)
-    life.subscribe('orders')
-    expect(life.newly()).to.deep.equal(['assigned orders/0'])
-    life.world.asked.length = 0
-    return life
+  static joined(options: Partial<GroupMemberOptions> = {}): Incarnation {
+    const incarnation = new Incarnation(options)
+    incarnation.subscribe('orders')
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
+    incarnation.world.asked.length = 0
+    return incarnation
   }
 
   subscribe(...topics: readonly string[]): void {
@@ -86,10 +86,10 @@ class Life {
 
 describe('a member that joins', () => {
   it('says who it is, what it reads, and how long it may take', () => {
-    const life = new Life({ instanceId: 'static-1' })
-    life.subscribe('orders', 'audit')
-    const [join] = life.world.asked
-    const sync = life.world.asked.find(({ kind }) => kind === 'syncGroup')
+    const incarnation = new Incarnation({ instanceId: 'static-1' })
+    incarnation.subscribe('orders', 'audit')
+    const [join] = incarnation.world.asked
+    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
     expect(join).to.deep.equal({
       kind: 'joinGroup',
       request: {
@@ -112,30 +112,30 @@ describe('a member that joins', () => {
       }
     })
     expect(sync!.request).to.include({ memberId: 'm', instanceId: 'static-1', generationId: 1, timeoutMs: 120_000 })
-    expect(life.newly()).to.deep.equal(['assigned audit/0,orders/0'])
-    expect(life.member.membership).to.deep.equal({ memberId: 'm', generationId: 1, instanceId: 'static-1' })
-    expect(life.member.isStable).to.equal(true)
+    expect(incarnation.newly()).to.deep.equal(['assigned audit/0,orders/0'])
+    expect(incarnation.member.membership).to.deep.equal({ memberId: 'm', generationId: 1, instanceId: 'static-1' })
+    expect(incarnation.member.isStable).to.equal(true)
   })
 
   it('takes the id that the coordinator gives it, and joins with it at once', () => {
-    const life = new Life()
-    life.answer('joinGroup', { type: 'memberIdRequired', memberId: 'given' })
-    life.subscribe('orders')
-    expect(life.asked().slice(0, 2)).to.deep.equal([
+    const incarnation = new Incarnation()
+    incarnation.answer('joinGroup', { type: 'memberIdRequired', memberId: 'given' })
+    incarnation.subscribe('orders')
+    expect(incarnation.asked().slice(0, 2)).to.deep.equal([
       { kind: 'joinGroup', memberId: '' },
       { kind: 'joinGroup', memberId: 'given' }
     ])
   })
 
   it('leaves the assignment to the leader when it is another member', () => {
-    const life = new Life()
-    life.answer('joinGroup', { type: 'success', generationId: 7, memberId: 'm', leaderId: 'other', members: [] })
-    life.answer('syncGroup', { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false })
-    life.member.subscribe(['orders'])
-    life.world.settle()
-    const sync = life.world.asked.find(({ kind }) => kind === 'syncGroup')
+    const incarnation = new Incarnation()
+    incarnation.answer('joinGroup', { type: 'success', generationId: 7, memberId: 'm', leaderId: 'other', members: [] })
+    incarnation.answer('syncGroup', { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false })
+    incarnation.member.subscribe(['orders'])
+    incarnation.world.settle()
+    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
     expect(sync!.request).to.deep.include({ generationId: 7, assignments: [] })
-    expect(life.world.asked[1]!.kind, 'no topic is looked up').to.equal('syncGroup')
+    expect(incarnation.world.asked[1]!.kind, 'no topic is looked up').to.equal('syncGroup')
   })
 
   const outcomes: [name: string, result: unknown, pauseMs: number, memberId: string, refusals: number][] = [
@@ -147,31 +147,31 @@ describe('a member that joins', () => {
   ]
   for (const [name, result, pauseMs, memberId, refusals] of outcomes) {
     it(`tries again ${pauseMs} ms after ${name}`, () => {
-      const life = new Life()
-      life.answer('joinGroup', result)
-      life.subscribe('orders')
-      expect([life.member.isStable, life.member.membership]).to.deep.equal([false, undefined])
-      expect(life.refusals).to.have.length(refusals)
-      life.joinsAfter(pauseMs, memberId)
-      expect(life.newly()).to.deep.equal(['assigned orders/0'])
+      const incarnation = new Incarnation()
+      incarnation.answer('joinGroup', result)
+      incarnation.subscribe('orders')
+      expect([incarnation.member.isStable, incarnation.member.membership]).to.deep.equal([false, undefined])
+      expect(incarnation.refusals).to.have.length(refusals)
+      incarnation.joinsAfter(pauseMs, memberId)
+      expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
     })
   }
 
   it('tries again after a pause when nobody tells about the topics', () => {
-    const life = new Life()
-    life.answer('fetchTopicMetadata', { type: 'timedOut' })
-    life.subscribe('orders')
-    expect(life.newly()).to.deep.equal([])
-    life.joinsAfter(RETRY_MS, 'm')
-    expect(life.newly()).to.deep.equal(['assigned orders/0'])
+    const incarnation = new Incarnation()
+    incarnation.answer('fetchTopicMetadata', { type: 'timedOut' })
+    incarnation.subscribe('orders')
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.joinsAfter(RETRY_MS, 'm')
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
   })
 
   it('gets nothing of a topic that is not there', () => {
-    const life = new Life()
+    const incarnation = new Incarnation()
     const metadata = { errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION, topic: 'gone', partitions: [] }
-    life.answer('fetchTopicMetadata', { type: 'success', topics: new Map([['gone', metadata]]) })
-    life.subscribe('gone', 'unheard-of')
-    expect(life.newly()).to.deep.equal(['assigned '])
+    incarnation.answer('fetchTopicMetadata', { type: 'success', topics: new Map([['gone', metadata]]) })
+    incarnation.subscribe('gone', 'unheard-of')
+    expect(incarnation.newly()).to.deep.equal(['assigned '])
   })
 })
 
@@ -186,26 +186,26 @@ describe('a member that syncs', () => {
   ]
   for (const [name, result, pauseMs, memberId, exclusions] of outcomes) {
     it(`joins ${pauseMs === 0 ? 'at once' : `${pauseMs} ms`} after ${name}`, () => {
-      const life = new Life()
-      life.answer('syncGroup', result)
-      life.subscribe('orders')
-      expect(life.world.metrics.of('exclusions')).to.equal(exclusions)
+      const incarnation = new Incarnation()
+      incarnation.answer('syncGroup', result)
+      incarnation.subscribe('orders')
+      expect(incarnation.world.metrics.of('exclusions')).to.equal(exclusions)
       if (pauseMs === 0) {
-        const joins = life.asked().filter(({ kind }) => kind === 'joinGroup')
+        const joins = incarnation.asked().filter(({ kind }) => kind === 'joinGroup')
         expect(joins.map(join => join.memberId)).to.deep.equal(['', memberId])
-      } else life.joinsAfter(pauseMs, memberId)
-      expect(life.newly(), 'it had nothing to lose').to.deep.equal(['assigned orders/0'])
+      } else incarnation.joinsAfter(pauseMs, memberId)
+      expect(incarnation.newly(), 'it had nothing to lose').to.deep.equal(['assigned orders/0'])
     })
   }
 })
 
 describe('a member of a stable group', () => {
   it('shows that it lives once in each interval, in its own name', () => {
-    const life = Life.joined()
-    life.world.pass(999)
-    expect(life.world.newly('heartbeat')).to.equal(0)
-    life.world.pass(3_001)
-    const beats = life.world.asked.filter(({ kind }) => kind === 'heartbeat')
+    const incarnation = Incarnation.joined()
+    incarnation.world.pass(999)
+    expect(incarnation.world.newly('heartbeat')).to.equal(0)
+    incarnation.world.pass(3_001)
+    const beats = incarnation.world.asked.filter(({ kind }) => kind === 'heartbeat')
     expect(beats).to.have.length(4)
     expect(beats[0]!.request).to.deep.include({ groupId: 'foo', memberId: 'm', generationId: 1, timeoutMs: 9_000 })
     expect(beats[3]!.request, 'counted from the last answer').to.include({ timeoutMs: 9_000 })
@@ -219,88 +219,88 @@ describe('a member of a stable group', () => {
   ]
   for (const [name, code, pauseMs, memberId] of exclusions) {
     it(`loses what it reads when a heartbeat says ${name}, and joins again`, () => {
-      const life = Life.joined()
-      life.answer('heartbeat', failed(code))
-      life.world.pass(1_000)
-      expect(life.newly()[0]).to.equal('lost')
-      expect(life.world.metrics.of('exclusions')).to.equal(1)
-      if (pauseMs === 0) expect(life.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId })
+      const incarnation = Incarnation.joined()
+      incarnation.answer('heartbeat', failed(code))
+      incarnation.world.pass(1_000)
+      expect(incarnation.newly()[0]).to.equal('lost')
+      expect(incarnation.world.metrics.of('exclusions')).to.equal(1)
+      if (pauseMs === 0) expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId })
       else {
-        expect(life.member.membership).to.equal(undefined)
-        life.joinsAfter(pauseMs, memberId)
+        expect(incarnation.member.membership).to.equal(undefined)
+        incarnation.joinsAfter(pauseMs, memberId)
       }
-      expect(life.member.isStable).to.equal(true)
+      expect(incarnation.member.isStable).to.equal(true)
     })
   }
 
   it('loses what it reads when no heartbeat is answered for the time of a session', () => {
-    const life = Life.joined()
-    for (let beat = 0; beat < 12; beat++) life.answer('heartbeat', failed(errorCodes.NOT_COORDINATOR, true))
-    life.world.pass(9_999)
-    expect(life.newly()).to.deep.equal([])
-    life.world.pass(1)
-    expect(life.newly()).to.deep.equal(['lost', 'assigned orders/0'])
-    expect(life.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId: 'm' })
+    const incarnation = Incarnation.joined()
+    for (let beat = 0; beat < 12; beat++) incarnation.answer('heartbeat', failed(errorCodes.NOT_COORDINATOR, true))
+    incarnation.world.pass(9_999)
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.world.pass(1)
+    expect(incarnation.newly()).to.deep.equal(['lost', 'assigned orders/0'])
+    expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId: 'm' })
   })
 
   it('is not silent as long as it hears of a rebalance', () => {
-    const life = Life.joined()
-    for (let beat = 0; beat < 30; beat++) life.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    life.world.pass(25_000)
-    expect(life.newly()).to.deep.equal(['hand over: others'])
+    const incarnation = Incarnation.joined()
+    for (let beat = 0; beat < 30; beat++) incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(25_000)
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
   })
 
   it('hands over before it joins again, and keeps what it has in the next generation', () => {
-    const life = Life.joined()
-    life.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    life.world.pass(1_000)
-    expect(life.newly()).to.deep.equal(['hand over: others'])
-    expect([life.member.isStable, life.member.membership?.generationId]).to.deep.equal([false, 1])
-    expect(life.asked()).to.deep.equal([])
-    life.ready()
-    expect(life.member.membership, 'while it joins').to.equal(undefined)
-    life.ready()
-    life.world.settle()
-    expect(life.asked().filter(({ kind }) => kind === 'joinGroup')).to.deep.equal([
+    const incarnation = Incarnation.joined()
+    incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(1_000)
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
+    expect([incarnation.member.isStable, incarnation.member.membership?.generationId]).to.deep.equal([false, 1])
+    expect(incarnation.asked()).to.deep.equal([])
+    incarnation.ready()
+    expect(incarnation.member.membership, 'while it joins').to.equal(undefined)
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.asked().filter(({ kind }) => kind === 'joinGroup')).to.deep.equal([
       { kind: 'joinGroup', memberId: 'm' }
     ])
-    expect(life.newly()).to.deep.equal(['assigned orders/0 next'])
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0 next'])
   })
 
   it('does not keep what others may have read in a generation between', () => {
-    const life = Life.joined()
-    life.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    life.world.pass(1_000)
-    life.world.generation = 2
-    life.ready()
-    life.world.settle()
-    expect(life.newly()).to.deep.equal(['hand over: others', 'assigned orders/0'])
+    const incarnation = Incarnation.joined()
+    incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(1_000)
+    incarnation.world.generation = 2
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['hand over: others', 'assigned orders/0'])
   })
 
   it('joins again for other topics, and for nothing else', () => {
-    const life = Life.joined()
-    life.subscribe('orders')
-    life.subscribe()
-    expect(life.newly()).to.deep.equal([])
-    life.subscribe('orders', 'audit')
-    expect(life.newly()).to.deep.equal(['hand over: ourselves'])
-    life.ready()
-    life.world.settle()
-    expect(life.newly()).to.deep.equal(['assigned audit/0,orders/0 next'])
-    life.subscribe('audit', 'orders')
-    expect(life.newly(), 'in another order').to.deep.equal([])
+    const incarnation = Incarnation.joined()
+    incarnation.subscribe('orders')
+    incarnation.subscribe()
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.subscribe('orders', 'audit')
+    expect(incarnation.newly()).to.deep.equal(['hand over: ourselves'])
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned audit/0,orders/0 next'])
+    incarnation.subscribe('audit', 'orders')
+    expect(incarnation.newly(), 'in another order').to.deep.equal([])
   })
 
   it('joins again for topics that were asked for while it joined', () => {
-    const life = new Life()
-    life.member.subscribe(['orders'])
-    life.member.subscribe(['orders', 'audit'])
-    life.world.settle()
-    expect(life.newly()).to.deep.equal(['assigned orders/0', 'hand over: ourselves'])
+    const incarnation = new Incarnation()
+    incarnation.member.subscribe(['orders'])
+    incarnation.member.subscribe(['orders', 'audit'])
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0', 'hand over: ourselves'])
   })
 
   it('has all join again when a topic has got more partitions', () => {
-    const life = Life.joined()
+    const incarnation = Incarnation.joined()
     const orders = (count: number) => ({
       type: 'success',
       topics: new Map([
@@ -314,75 +314,79 @@ describe('a member of a stable group', () => {
         ]
       ])
     })
-    life.answer('fetchTopicMetadata', { type: 'timedOut' })
-    life.answer('fetchTopicMetadata', orders(0))
-    life.answer('fetchTopicMetadata', orders(1))
-    life.answer('fetchTopicMetadata', orders(2))
-    life.world.pass(9_999)
-    expect(life.world.newly('fetchTopicMetadata')).to.equal(0)
-    life.world.pass(30_000)
-    expect(life.newly()).to.deep.equal([])
-    life.world.pass(1)
-    expect(life.newly()).to.deep.equal(['hand over: others'])
-    life.answer('fetchTopicMetadata', orders(2))
-    life.ready()
-    life.world.settle()
-    expect(life.newly()).to.deep.equal(['assigned orders/0,orders/1 next'])
+    incarnation.answer('fetchTopicMetadata', { type: 'timedOut' })
+    incarnation.answer('fetchTopicMetadata', orders(0))
+    incarnation.answer('fetchTopicMetadata', orders(1))
+    incarnation.answer('fetchTopicMetadata', orders(2))
+    incarnation.world.pass(9_999)
+    expect(incarnation.world.newly('fetchTopicMetadata')).to.equal(0)
+    incarnation.world.pass(30_000)
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.world.pass(1)
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
+    incarnation.answer('fetchTopicMetadata', orders(2))
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0,orders/1 next'])
   })
 })
 
 describe('a member that goes', () => {
   it('tells the coordinator, in its own name, and says when that knows', () => {
-    const life = Life.joined({ instanceId: 'static-1' })
+    const incarnation = Incarnation.joined({ instanceId: 'static-1' })
     let isGone = false
-    life.member.leave(() => (isGone = true))
-    expect([isGone, life.member.isStable, life.member.membership]).to.deep.equal([false, false, undefined])
-    life.world.settle()
+    incarnation.member.leave(() => (isGone = true))
+    expect([isGone, incarnation.member.isStable, incarnation.member.membership]).to.deep.equal([
+      false,
+      false,
+      undefined
+    ])
+    incarnation.world.settle()
     expect(isGone).to.equal(true)
-    expect(life.world.asked.at(-1)).to.deep.equal({
+    expect(incarnation.world.asked.at(-1)).to.deep.equal({
       kind: 'leaveGroup',
       request: { groupId: 'foo', connection: '0', memberId: 'm', instanceId: 'static-1', timeoutMs: 5_000 }
     })
-    life.asked()
-    life.world.pass(1_000_000)
-    expect(life.world.asked, 'nothing is asked any more').to.deep.equal([])
-    expect(life.newly()).to.deep.equal([])
+    incarnation.asked()
+    incarnation.world.pass(1_000_000)
+    expect(incarnation.world.asked, 'nothing is asked any more').to.deep.equal([])
+    expect(incarnation.newly()).to.deep.equal([])
   })
 
   it('need not tell anybody when it never came', () => {
-    const life = new Life()
+    const incarnation = new Incarnation()
     let isGone = false
-    life.member.leave(() => (isGone = true))
-    expect([isGone, life.world.asked]).to.deep.equal([true, []])
+    incarnation.member.leave(() => (isGone = true))
+    expect([isGone, incarnation.world.asked]).to.deep.equal([true, []])
   })
 
   it('comes back as another one, over a connection of its own', () => {
-    const life = Life.joined()
-    life.member.leave(() => undefined)
-    life.world.settle()
-    life.world.asked.length = 0
-    life.subscribe('orders')
-    expect(life.world.asked[0]!.request).to.include({ memberId: '', connection: '1' })
-    expect(life.newly()).to.deep.equal(['assigned orders/0'])
+    const incarnation = Incarnation.joined()
+    incarnation.member.leave(() => undefined)
+    incarnation.world.settle()
+    incarnation.world.asked.length = 0
+    incarnation.subscribe('orders')
+    expect(incarnation.world.asked[0]!.request).to.include({ memberId: '', connection: '1' })
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
   })
 
   it('may go without a word, and is the same when it comes back', () => {
-    const life = Life.joined()
-    life.member.abandon()
-    life.world.pass(1_000_000)
-    expect(life.world.asked).to.deep.equal([])
-    life.subscribe('orders')
-    expect(life.world.asked[0]!.request).to.include({ memberId: 'm', connection: '1' })
-    expect(life.newly(), 'others may have read meanwhile').to.deep.equal(['assigned orders/0'])
+    const incarnation = Incarnation.joined()
+    incarnation.member.abandon()
+    incarnation.world.pass(1_000_000)
+    expect(incarnation.world.asked).to.deep.equal([])
+    incarnation.subscribe('orders')
+    expect(incarnation.world.asked[0]!.request).to.include({ memberId: 'm', connection: '1' })
+    expect(incarnation.newly(), 'others may have read meanwhile').to.deep.equal(['assigned orders/0'])
   })
 
   it('is not brought back by an answer to a question of before', () => {
     for (const kind of ['joinGroup', 'syncGroup', 'fetchTopicMetadata', 'heartbeat'] as const) {
-      const life = new Life()
-      const { ask } = life.world
+      const incarnation = new Incarnation()
+      const { ask } = incarnation.world
       let isGone = false
-      const hands = {
-        ...life.world,
+      const runtime = {
+        ...incarnation.world,
         ask: ((asked, request, onResult) =>
           ask(asked, request, result => {
             if (asked === kind && !isGone) {
@@ -393,7 +397,7 @@ describe('a member that goes', () => {
           })) as typeof ask
       }
       const member = new GroupMember({
-        hands: Object.assign(Object.create(life.world), hands),
+        runtime: Object.assign(Object.create(incarnation.world), runtime),
         instanceId: null,
         sessionTimeoutMs: SESSION_MS,
         heartbeatIntervalMs: 1_000,
@@ -402,18 +406,18 @@ describe('a member that goes', () => {
         start: 'latest',
         begun: () => false,
         isWaiting: () => false,
-        onAssigned: () => life.told.push('assigned'),
-        onLost: () => life.told.push('lost'),
-        onRebalance: () => life.told.push('hand over'),
-        onRefused: () => life.told.push('refused')
+        onAssigned: () => incarnation.told.push('assigned'),
+        onLost: () => incarnation.told.push('lost'),
+        onRebalance: () => incarnation.told.push('hand over'),
+        onRefused: () => incarnation.told.push('refused')
       })
       member.subscribe(['orders'])
-      life.world.pass(1_500)
+      incarnation.world.pass(1_500)
       expect(isGone, kind).to.equal(true)
-      life.newly()
-      life.world.asked.length = 0
-      life.world.pass(100_000)
-      expect([life.newly(), life.world.asked, member.isStable], kind).to.deep.equal([[], [], false])
+      incarnation.newly()
+      incarnation.world.asked.length = 0
+      incarnation.world.pass(100_000)
+      expect([incarnation.newly(), incarnation.world.asked, member.isStable], kind).to.deep.equal([[], [], false])
     }
   })
 })

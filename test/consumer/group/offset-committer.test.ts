@@ -19,7 +19,7 @@ class Harness {
 
   constructor(retryBackoffMs = RETRY_MS) {
     this.committer = new OffsetCommitter({
-      hands: this.world,
+      runtime: this.world,
       commitIntervalMs: INTERVAL_MS,
       retryBackoffMs,
       membership: () => this.membership,
@@ -308,7 +308,7 @@ describe('the commits of a group', () => {
     expect(harness.sent()).to.deep.equal(['1@1'])
     const answers: ((result: never) => void)[] = []
     const held = new OffsetCommitter({
-      hands: Object.assign(Object.create(world), {
+      runtime: Object.assign(Object.create(world), {
         clock: world.clock,
         after: world.after,
         ask: (_: unknown, __: unknown, onResult: (result: never) => void) => answers.push(onResult)

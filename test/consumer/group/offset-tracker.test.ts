@@ -130,7 +130,7 @@ describe('offset tracker', () => {
     expect(tracker.pending).to.equal(3)
     tracker.acked(301)
     tracker.offered(301, 0)
-    expect([tracker.pending, tracker.isOffered(301), tracker.isOffered(302)]).to.deep.equal([2, false, true])
+    expect([tracker.pending, tracker.isAcquired(301), tracker.isAcquired(302)]).to.deep.equal([2, false, true])
     tracker.acked(305)
     expect(tracker.pending).to.equal(2)
     tracker.acked(300)

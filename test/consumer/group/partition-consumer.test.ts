@@ -19,14 +19,14 @@ class PartitionHarness {
     this.world = world
     this.consumer = new PartitionConsumer({
       topicPartition: { topic: 'test.1', partition: 0 },
-      hands: world,
+      runtime: world,
       batches: this.batches,
       start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: options.maxRetries ?? -1 },
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
-      demand: { isOpen: () => this.isWanted, staged: () => {}, rests: () => {} },
+      demand: { isOpen: () => this.isWanted, prefetched: () => {}, rests: () => {} },
       onSettled: () => {},
       onRefused: () => {},
       ...options
@@ -38,7 +38,7 @@ class PartitionHarness {
   next(): number | undefined {
     this.consumer.want()
     this.world.settle()
-    return this.consumer.isStaged ? this.consumer.take().offset : undefined
+    return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
   }
 
   /** Another partition gets a batch that needs all memory. */
@@ -260,7 +260,7 @@ describe('one partition of a group', () => {
     expect(harness.next()).to.equal(0)
     harness.consumer.want()
     world.pass(ACK_TIMEOUT_MS - 10)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
     // The poll at the end of the log ends, as the Router's does all the time.
     world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
     world.write()
@@ -279,10 +279,10 @@ describe('one partition of a group', () => {
     expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
     const asked = world.asked.length
     world.pass(ACK_TIMEOUT_MS - 10)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
     expect(world.asked).to.have.length(asked)
     world.pass(20)
-    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.consumer.isPrefetched).to.equal(true)
     expect(harness.next()).to.equal(0)
     expect(harness.consumer.retriesOf(0)).to.equal(1)
   })
@@ -292,12 +292,12 @@ describe('one partition of a group', () => {
     world.committed = { offset: 0, metadata: '' }
     const harness = new PartitionHarness(world)
     world.pass(100)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
     expect(harness.next()).to.equal(0)
     harness.consumer.stop()
     harness.consumer.want()
     world.pass(10 * ACK_TIMEOUT_MS)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
   })
 
   it('what has to be offered again does not wait for the read that waits at the end of the log', () => {
@@ -357,7 +357,7 @@ describe('one partition of a group', () => {
     harness.consumer.want()
     world.settle()
     const record = harness.consumer.take()
-    harness.consumer.giveBack([record])
+    harness.consumer.release([record])
     expect(harness.consumer.pending).to.equal(0)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
     expect(harness.consumer.retriesOf(0)).to.equal(0)
@@ -373,7 +373,7 @@ describe('one partition of a group', () => {
       return harness.consumer.take()
     }
     const first = take()
-    harness.consumer.giveBack([first])
+    harness.consumer.release([first])
     const again = harness.consumer.take()
     expect(again).to.deep.equal(first)
     expect(again.value).not.to.equal(first.value)
@@ -403,14 +403,14 @@ describe('one partition of a group', () => {
     world.committed = { offset: 0, metadata: '' }
     let rests = 0
     const harness = new PartitionHarness(world, {
-      demand: { isOpen: () => true, staged: () => {}, rests: () => rests++ }
+      demand: { isOpen: () => true, prefetched: () => {}, rests: () => rests++ }
     })
     harness.consumer.want()
     world.settle()
-    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.consumer.isPrefetched).to.equal(true)
     const before = rests
     harness.needMemory()
-    expect([harness.consumer.isStaged, rests - before]).to.deep.equal([false, 1])
+    expect([harness.consumer.isPrefetched, rests - before]).to.deep.equal([false, 1])
     expect(harness.batches.bytes).to.equal(1_000_000)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
   })
@@ -421,9 +421,9 @@ describe('one partition of a group', () => {
     const harness = new PartitionHarness(world, { maxPendingMessages: 0 })
     expect(harness.nextFew(2)).to.deep.equal([0, undefined])
     world.pass(ACK_TIMEOUT_MS + 2)
-    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.consumer.isPrefetched).to.equal(true)
     harness.needMemory()
-    expect(harness.consumer.isStaged).to.equal(true)
+    expect(harness.consumer.isPrefetched).to.equal(true)
     expect(harness.consumer.take().offset).to.equal(0)
     expect(harness.consumer.retriesOf(0)).to.equal(1)
     expect(harness.consumer.retriesOf(1)).to.equal(0)
@@ -445,7 +445,7 @@ describe('one partition of a group', () => {
     expect(harness.batches.bytes).to.be.above(0)
     harness.consumer.stop()
     expect(harness.batches.bytes).to.equal(0)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
   })
 
   it('asks at the end of a log for as long as the Router waits, and not at once where it does not wait', () => {
@@ -474,7 +474,7 @@ describe('one partition of a group', () => {
     expect(harness.next()).to.equal(undefined)
     world.write(1)
     world.pass(99)
-    expect(harness.consumer.isStaged).to.equal(false)
+    expect(harness.consumer.isPrefetched).to.equal(false)
     world.pass(1)
     expect(harness.next()).to.equal(1)
     world.pass(ACK_TIMEOUT_MS + 1)
@@ -581,7 +581,7 @@ describe('one partition of a group', () => {
       expect(world.newly(kind), 'in the first minute').to.be.below(9)
       world.write(0)
       world.pass(300_000)
-      expect([consumer.isStaged, world.answers]).to.deep.equal([true, []])
+      expect([consumer.isPrefetched, world.answers]).to.deep.equal([true, []])
     })
   }
 })

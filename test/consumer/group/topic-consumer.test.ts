@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { CommitLookUp } from '../../../src/consumer/group/commit-look-up.js'
 import type {
+  AcquiredMessage,
   ConsumedMessages,
   ConsumeManyResult,
   ConsumeResult,
-  MessageLimits,
-  OfferedMessage
+  MessageLimits
 } from '../../../src/consumer/group/consume-result.js'
 import type { Demand } from '../../../src/consumer/group/demand.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
@@ -60,7 +60,7 @@ class TopicHarness {
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       ack: () => {},
       ackAll: offsets => this.consumer.ackAll(offsets),
-      giveBackAll: records => this.consumer.giveBackAll(records)
+      releaseAll: records => this.consumer.releaseAll(records)
     })
     this.consumer.assign(messages.map((_, partition) => partition))
     this.settle()
@@ -69,7 +69,7 @@ class TopicHarness {
   #createPartition(partition: number, demand: Demand): PartitionConsumer {
     return new PartitionConsumer({
       topicPartition: { topic: 'test.4', partition },
-      hands: this.worlds[partition]!,
+      runtime: this.worlds[partition]!,
       batches: this.#batches,
       start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
@@ -100,7 +100,7 @@ class TopicHarness {
     const got: ConsumedMessages[] = []
     const reply = (result: ConsumeManyResult): void => {
       if (result.type === 'messages') got.push(result.messages)
-      const placeOf = ({ partition, offset }: OfferedMessage) => `${partition}/${offset}`
+      const placeOf = ({ partition, offset }: AcquiredMessage) => `${partition}/${offset}`
       const what = result.type === 'messages' ? result.messages.messages.map(placeOf).join(' ') : result.type
       this.told.push(`${name}: ${what}`)
     }
@@ -367,8 +367,8 @@ describe('one topic of a group', () => {
       harness.ask('first')
       const [got] = harness.askMany('ann', { maxMessages: 4, maxBytes: 1_000 })
       harness.consumer.ack(1, 0)
-      got!.giveBack()
-      got!.giveBack()
+      got!.release()
+      got!.release()
       harness.askMany('bob', { maxMessages: 9, maxBytes: 1_000 })
       expect(harness.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 0/1 1/1 0/2', 'bob: 1/1 0/1 1/2 0/2 0/3 0/4 0/5'])
       expect(harness.consumer.pending).to.equal(8)
@@ -380,7 +380,7 @@ describe('one topic of a group', () => {
       const [got] = harness.askMany('ann', many)
       harness.consumer.assign([1])
       harness.submitted.length = 0
-      got!.giveBack()
+      got!.release()
       got!.ack()
       expect([...new Set(harness.submitted.map(place => place[0]))]).to.deep.equal([])
       harness.askMany('bob', many)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import { takeSnapshot } from '../../../src/core/metrics/aggregate.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
@@ -60,11 +60,11 @@ describe('the metrics of the gateway', function () {
   before(async () => {
     cluster = await startEmbeddedCluster()
     const patient = [...apisUnderTest].flatMap(([name, { patient: settings }]) =>
-      Object.entries(settings).map(([setting, value]) => [`dialects.${name}.${setting}`, String(value)])
+      Object.entries(settings).map(([setting, value]) => [`apis.${name}.${setting}`, String(value)])
     )
     app = await startTestApp(cluster.bootstrap, {
       ...Object.fromEntries(patient),
-      'dialects.kprf.metricsPort': '0'
+      'apis.kprf.metricsPort': '0'
     })
   })
   after(async () => {
@@ -86,17 +86,17 @@ describe('the metrics of the gateway', function () {
   })
 
   it('tell for each API how long bodies took to come, and where the rest of the time went', async () => {
-    for (const { name, prefix } of dialects) {
+    for (const { name, prefix } of apis) {
       await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const all = await scrape(`${app.urls.management}/metrics`)
     const countOf = (series: RegExp): number =>
       [...all.matchAll(series)].reduce((sum, [, value]) => sum + Number(value), 0)
-    for (const { name } of dialects) {
-      const bodies = new RegExp(`^castellan_http_body_seconds_count\\{dialect="${name}"\\} (\\d+)$`, 'gm')
+    for (const { name } of apis) {
+      const bodies = new RegExp(`^castellan_http_body_seconds_count\\{api="${name}"\\} (\\d+)$`, 'gm')
       expect(countOf(bodies), name).to.be.above(0)
     }
-    expect(countOf(/^castellan_delivery_lane_wait_seconds_count(?:\{.*\})? (\d+)$/gm)).to.be.above(0)
+    expect(countOf(/^castellan_delivery_partition_wait_seconds_count(?:\{.*\})? (\d+)$/gm)).to.be.above(0)
     const router = /^castellan_router_request_latency_seconds_count\{.*operation="produceBatch".*\} (\d+)$/gm
     expect(countOf(router)).to.be.above(0)
     const broker = /^castellan_kafka_dispatcher_call_seconds_count\{.*dispatcher="produce".*\} (\d+)$/gm
@@ -104,7 +104,7 @@ describe('the metrics of the gateway', function () {
   })
 
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
-    for (const { name, prefix } of dialects) {
+    for (const { name, prefix } of apis) {
       await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const names = ['a"b', 'a\\b', 'a\nb', 'a\0b', '__proto__', 'x'.repeat(250), 'é', '{}']
@@ -117,7 +117,7 @@ describe('the metrics of the gateway', function () {
     const all = await scrape(`${app.urls.management}/metrics`)
     expect(all).to.include('kafboy_requests_total').and.to.include('kafka_sent_messages').and.to.include('castellan_')
     expect(expositionProblems(all, isForeign)).to.deep.equal([])
-    const own = await scrape(`${app.urls.dialects.get('kprf metrics')}/metrics`)
+    const own = await scrape(`${app.urls.apis.get('kprf metrics')}/metrics`)
     expect(own).to.include('kafka_sent_messages')
     expect(expositionProblems(own, isForeign)).to.deep.equal([])
   })

@@ -85,13 +85,13 @@ describe('TaggedMetricsLogger', () => {
     for (const cluster of ['default', 'other']) {
       const logger = new TaggedMetricsLogger(inner, { cluster })
       logger.count('delivery', 'records', undefined, 2)
-      logger.gauge('delivery', 'lanes', {}, 3)
+      logger.gauge('delivery', 'partitions', {}, 3)
       logger.time('router', 'request', { operation: 'produce' }, 1)
     }
     const text = await registry.metrics()
     for (const cluster of ['default', 'other']) {
       expect(text).to.contain(`castellan_delivery_records_total{cluster="${cluster}"} 2\n`)
-      expect(text).to.contain(`castellan_delivery_lanes{cluster="${cluster}"} 3\n`)
+      expect(text).to.contain(`castellan_delivery_partitions{cluster="${cluster}"} 3\n`)
       expect(text).to.contain(`castellan_router_request_seconds_count{operation="produce",cluster="${cluster}"} 1\n`)
     }
   })

@@ -8,7 +8,7 @@ import { type OpenCastellanOptions, openCastellan } from '../../../src/server/ap
 describe('house 1: options of the library are checked as settings are', () => {
   const wrong: [object, string][] = [
     [{ fetchMaxWaitMs: -1 }, 'settings.fetchMaxWaitMs: must be at least 0, got -1 (startRouter)'],
-    [{ maxParkedRequests: 1.5 }, 'settings.maxParkedRequests: expected integer, got 1.5 (startRouter)'],
+    [{ maxWaitingRequests: 1.5 }, 'settings.maxWaitingRequests: expected integer, got 1.5 (startRouter)'],
     [{ fetchMaxBytes: '16 MiB' }, 'settings.fetchMaxBytes: expected integer, got "16 MiB" (startRouter)'],
     [
       { isolationLevel: 'all' },
@@ -38,7 +38,7 @@ describe('house 1: options of the library are checked as settings are', () => {
   })
 
   it('takes undefined for absent: a limit is never lost', () => {
-    const untyped = { maxParkedRequests: undefined, requestTimeoutMs: undefined } as object
+    const untyped = { maxWaitingRequests: undefined, requestTimeoutMs: undefined } as object
     expect(toRouterSettings(untyped)).to.deep.equal(defaultRouterSettings)
   })
 })

@@ -342,7 +342,7 @@ describe('walls 7: the door', () => {
 
       const { renameSync } = await import('node:fs')
       renameSync(auditFile, `${auditFile}.1`)
-      await guarded.doors.prepare()
+      await guarded.security.prepare()
       await push(guarded.http.urls.shared, 'orders', { headers: bearer })
       expect(linesOf()).to.have.length(1)
     })

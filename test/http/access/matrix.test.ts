@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/access/access.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import {
@@ -51,16 +51,16 @@ function toSurface({ name, prefix }: HttpApi): Surface {
 }
 
 const surfaces: readonly Surface[] = [
-  ...dialects.map(toSurface),
+  ...apis.map(toSurface),
   {
     name: 'management port',
     calls: { management: ({ http }, options) => call(`${http.urls.management}/metrics`, options) }
   },
-  // What no dialect offers yet is asked of the interface that all of them use.
+  // What no API offers yet is asked of the interface that all of them use.
   { name: 'Access', calls: Object.fromEntries(OPERATIONS.map(operation => [operation, probe(operation)])) }
 ]
 
-const isApi = (name: string): boolean => dialects.some(api => api.name === name)
+const isApi = (name: string): boolean => apis.some(api => api.name === name)
 
 /** A password does not expire, and without authentication there is nothing to forge. */
 const isMeaningless = (way: Way, credential: Credential): boolean =>

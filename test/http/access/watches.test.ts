@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { OverloadedError, UnauthenticatedError, UnavailableError } from '../../../src/core/errors.js'
 import type { Operation, Target } from '../../../src/http/access/access.js'
-import type { Authentication, Identity, Visit } from '../../../src/http/access/identity.js'
+import type { Authentication, Identity, IncomingRequest } from '../../../src/http/access/identity.js'
 import { Watches } from '../../../src/http/access/watches.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -16,7 +16,7 @@ describe('what was let in and goes on', () => {
   let ends: (() => void)[]
   let refusals: string[]
   const identity: Identity = { principal: 'anna', method: 'jwt', validUntil: Number.POSITIVE_INFINITY }
-  const visit = { onEnd: (ended: () => void) => ends.push(ended) } as unknown as Visit
+  const incoming = { onEnd: (ended: () => void) => ends.push(ended) } as unknown as IncomingRequest
 
   beforeEach(() => {
     time = new FakeTime()
@@ -40,7 +40,7 @@ describe('what was let in and goes on', () => {
   afterEach(() => time.restore())
   const watch = (known = identity): void =>
     watches.add({
-      visit,
+      incoming,
       identity: known,
       operation: 'consume',
       target: { topic: 'orders' },

@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { PERSISTED_HEADER, persistedText } from '../../../src/gateway/persisted.js'
 import { addPersistedHeader } from '../../../src/http/api/produce-answers.js'
 
-/** A dialect that knows nothing of kprf, mounted as dialects are. */
+/** An API that knows nothing of kprf, mounted as APIs are. */
 function createApi(): FastifyInstance {
   const app = fastify()
   app.addHook('onRequest', (request, _reply, done) => {
@@ -23,7 +23,7 @@ function createApi(): FastifyInstance {
   return app
 }
 
-describe('hardening 14: the persisted header in any dialect', () => {
+describe('hardening 14: the persisted header in any api', () => {
   const app = createApi()
   const post = (url: string, payload: string | object = {}) =>
     app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
@@ -33,7 +33,7 @@ describe('hardening 14: the persisted header in any dialect', () => {
   }
   after(() => app.close())
 
-  it('is what the dialect said', async () => {
+  it('is what the API said', async () => {
     expect(await said('/topics/t')).to.deep.equal([200, 'yn'])
   })
 

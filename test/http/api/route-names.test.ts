@@ -11,7 +11,7 @@ import { FakeGateway } from '../../support/fake-gateway.js'
 type Named = [request: string, name: string | undefined]
 
 /** A route name has no value of a client in it, since it becomes part of a log line. */
-describe('dialects: the names of routes in the logs', () => {
+describe('APIs: the names of routes in the logs', () => {
   const cases: [api: HttpApi, settings: object, named: Named[]][] = [
     [
       arion,

@@ -6,7 +6,7 @@ import { Admission, type HeldRequest } from '../../../src/http/exchange/admissio
 const KIB = 1024
 const MIB = 1024 * KIB
 
-class FakeRoom {
+class FakeCapacity {
   readonly what = 'the buffer of records for kafka'
   readonly setting = 'delivery.maxBytes'
   readonly maxBytes = 10 * MIB
@@ -76,7 +76,7 @@ class FakeRequest {
 
 describe('admission', () => {
   let clock: SinonFakeTimers
-  let room: FakeRoom
+  let capacity: FakeCapacity
   let admission: Admission
   let entered: string[]
   let refused: OverloadedError[]
@@ -96,8 +96,8 @@ describe('admission', () => {
     clock = useFakeTimers({
       toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'performance']
     })
-    room = new FakeRoom()
-    admission = new Admission(room, 1_000, () => performance.now())
+    capacity = new FakeCapacity()
+    admission = new Admission(capacity, 1_000, () => performance.now())
     entered = []
     refused = []
   })
@@ -110,11 +110,11 @@ describe('admission', () => {
   })
 
   it('keeps a request from being read while the room is nearly full, and lets it in when some of it is free', () => {
-    room.usedBytes = 9 * MIB
+    capacity.usedBytes = 9 * MIB
     const request = ask('a', 4 * KIB)
     expect(entered).to.deep.equal([])
     expect(request.isHeld).to.equal(true)
-    room.free(2 * MIB)
+    capacity.free(2 * MIB)
     clock.tick(0)
     expect(entered).to.deep.equal(['a'])
     expect(request.isHeld).to.equal(false)
@@ -122,7 +122,7 @@ describe('admission', () => {
   })
 
   it('refuses a request for which no room was found in time, and says what is full', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     const request = ask('a', 4 * KIB)
     clock.tick(999)
     expect(refused).to.have.length(0)
@@ -130,13 +130,13 @@ describe('admission', () => {
     expect(refused[0]?.code).to.equal('overloaded')
     expect(refused[0]?.message).to.contain('delivery.maxBytes').and.to.contain('http.admissionWaitMs')
     expect(request.isHeld).to.equal(false)
-    room.free(10 * MIB)
+    capacity.free(10 * MIB)
     clock.tick(100)
     expect(entered).to.deep.equal([])
   })
 
   it('refuses a request at once whose body found no room while it waited, and only once', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     const request = ask('a', 100 * KIB)
     const behind = ask('b', 4 * KIB, request.socket)
     const why = new OverloadedError('no room for bodies')
@@ -145,7 +145,7 @@ describe('admission', () => {
     expect(request.isHeld).to.equal(false)
     expect(admission.waiting).to.equal(1)
     request.beRefused(why)
-    room.free(10 * MIB)
+    capacity.free(10 * MIB)
     clock.tick(0)
     expect(entered).to.deep.equal(['b'])
     expect(behind.isHeld).to.equal(false)
@@ -154,10 +154,10 @@ describe('admission', () => {
   })
 
   it('answers each request once, and stops its timer when none waits', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     for (const name of ['a', 'b', 'c']) ask(name, 4 * KIB)
     clock.tick(500)
-    room.free(5 * MIB)
+    capacity.free(5 * MIB)
     clock.tick(5_000)
     expect(entered).to.deep.equal(['a', 'b', 'c'])
     expect(refused).to.have.length(0)
@@ -167,19 +167,19 @@ describe('admission', () => {
   it('tells how long requests have waited', () => {
     const waited: number[] = []
     admission = new Admission(
-      room,
+      capacity,
       1_000,
       () => performance.now(),
       waitedMs => waited.push(waitedMs)
     )
     ask('at once', 4 * KIB)
     clock.tick(0)
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     ask('a', 4 * KIB)
     clock.tick(310)
-    room.free(5 * MIB)
+    capacity.free(5 * MIB)
     clock.tick(0)
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     ask('b', 4 * KIB)
     clock.tick(1_100)
     expect(entered).to.deep.equal(['at once', 'a'])
@@ -190,10 +190,10 @@ describe('admission', () => {
   })
 
   it('forgets a request whose client has left', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     ask('gone', 4 * KIB).leave()
     ask('stays', 4 * KIB)
-    room.free(5 * MIB)
+    capacity.free(5 * MIB)
     clock.tick(0)
     expect(entered).to.deep.equal(['stays'])
     clock.tick(2_000)
@@ -216,7 +216,7 @@ describe('admission', () => {
   })
 
   it('counts bodies that are announced and have not come', () => {
-    room.usedBytes = 4 * MIB
+    capacity.usedBytes = 4 * MIB
     const coming = [1, 2, 3].map(at => {
       const request = ask(`a${at}`, 1 * MIB)
       clock.tick(0)
@@ -244,13 +244,13 @@ describe('admission', () => {
   })
 
   it('lets a large request into a small room that is empty', () => {
-    admission = new Admission(Object.assign(new FakeRoom(), { maxBytes: 64 * KIB }), 1_000, () => performance.now())
+    admission = new Admission(Object.assign(new FakeCapacity(), { maxBytes: 64 * KIB }), 1_000, () => performance.now())
     ask('large', 16 * MIB)
     expect(entered).to.deep.equal(['large'])
   })
 
   it('lets requests without a body in, whatever there is room for', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     const request = new FakeRequest(undefined, {})
     admission.admit(
       request as unknown as HeldRequest,
@@ -261,7 +261,7 @@ describe('admission', () => {
   })
 
   it('counts a body of unknown length', () => {
-    room.usedBytes = 9 * MIB
+    capacity.usedBytes = 9 * MIB
     const request = new FakeRequest(undefined, {})
     request.headers['transfer-encoding'] = 'chunked'
     admission.admit(
@@ -274,7 +274,7 @@ describe('admission', () => {
   })
 
   it('believes no announcement beyond 1 MiB', () => {
-    room.usedBytes = 5 * MIB
+    capacity.usedBytes = 5 * MIB
     ask('boaster', 16 * MIB)
     clock.tick(0)
     ask('b', 1 * MIB)
@@ -283,21 +283,21 @@ describe('admission', () => {
   })
 
   it('lets requests in beside records that are stuck, by what is left to the others', () => {
-    room.usedBytes = 8 * MIB
-    room.stuckBytes = 8 * MIB
+    capacity.usedBytes = 8 * MIB
+    capacity.stuckBytes = 8 * MIB
     for (let at = 0; at < 4; at++) ask(`a${at}`, 4 * KIB)
     expect(entered).to.have.length(4)
-    room.usedBytes = 9.5 * MIB
+    capacity.usedBytes = 9.5 * MIB
     ask('b', 4 * KIB)
     expect(entered).to.have.length(4)
-    room.free(MIB)
+    capacity.free(MIB)
     clock.tick(0)
     expect(entered).to.contain('b')
   })
 
   it('lets one request at a time in when nearly everything is stuck', () => {
-    room.usedBytes = 9.9 * MIB
-    room.stuckBytes = 9.9 * MIB
+    capacity.usedBytes = 9.9 * MIB
+    capacity.stuckBytes = 9.9 * MIB
     const first = ask('a', MIB)
     ask('b', MIB)
     clock.tick(0)
@@ -308,18 +308,18 @@ describe('admission', () => {
   })
 
   it('lets connections take turns, whatever each of them has waiting', () => {
-    room.usedBytes = 10 * MIB
+    capacity.usedBytes = 10 * MIB
     const greedy = {}
     for (let at = 0; at < 6; at++) ask(`greedy${at}`, 32 * KIB, greedy)
     ask('modest', 4 * KIB)
-    room.free(10 * MIB)
+    capacity.free(10 * MIB)
     clock.tick(0)
     expect(entered.indexOf('modest')).to.equal(2)
     expect(entered).to.have.length(7)
   })
 
   it('lets small requests pass a large one for which there is no room', () => {
-    room.usedBytes = 7 * MIB
+    capacity.usedBytes = 7 * MIB
     ask('large', MIB)
     clock.tick(0)
     for (let at = 0; at < 10; at++) ask(`small${at}`, KIB)
@@ -329,7 +329,7 @@ describe('admission', () => {
   })
 
   it('lets no stream of small requests keep a large one out', () => {
-    room.usedBytes = 7.4 * MIB
+    capacity.usedBytes = 7.4 * MIB
     ask('large', MIB)
     let small = 0
     for (let at = 0; at < 90 && !entered.includes('large'); at++) {
@@ -337,9 +337,9 @@ describe('admission', () => {
       ask(`small${at}`, 32 * KIB)
       clock.tick(10)
       const come = entered.filter(name => name !== 'large').length
-      room.usedBytes += (come - small) * 32 * KIB
+      capacity.usedBytes += (come - small) * 32 * KIB
       small = come
-      room.free(Math.min(32 * KIB, room.usedBytes))
+      capacity.free(Math.min(32 * KIB, capacity.usedBytes))
       clock.tick(0)
     }
     expect(entered).to.contain('large')
@@ -347,7 +347,7 @@ describe('admission', () => {
   })
 
   it('lets in those behind a request that was refused, when there is room for them', () => {
-    room.usedBytes = 7 * MIB
+    capacity.usedBytes = 7 * MIB
     ask('large', MIB)
     clock.tick(500)
     ask('small', KIB)

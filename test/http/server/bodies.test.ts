@@ -17,7 +17,7 @@ const CHUNKED = 'Transfer-Encoding: chunked'
 const unread: [string, string][] = [
   ['GET /', head('GET /', CHUNKED)],
   ['a 404', head('POST /nowhere', CHUNKED)],
-  ["a dialect's 404", head('POST /loud/nowhere', CHUNKED)],
+  ["a API's 404", head('POST /loud/nowhere', CHUNKED)],
   ['OPTIONS', head('OPTIONS /loud/push', CHUNKED)],
   ['a 415', head('POST /kprf/push', CHUNKED, 'Content-Type: text/plain')],
   ['a 405', head('PUT /kprf/push', CHUNKED)],
@@ -72,18 +72,18 @@ describe('request bodies', () => {
 
     it(`walls 1: they are not read behind a request that waits, and end ${end}`, async () => {
       await start()
-      const doors = unread.map((_, i) => gate(gates, String(i)))
+      const security = unread.map((_, i) => gate(gates, String(i)))
       const sockets = await Promise.all(
         unread.map(async ([, request], i) => {
           const socket = await RawSocket.open(started.http.urls.shared)
           await socket.send(waitingPush(String(i)) + request + bytes)
-          await doors[i]!.arrived
+          await security[i]!.arrived
           finish(socket)
           return socket
         })
       )
       await isAlive()
-      for (const door of doors) door.release()
+      for (const requestAccess of security) requestAccess.release()
       await Promise.all(sockets.map(socket => socket.untilClosed()))
       for (const socket of sockets) socket.destroy()
       await untilNothingIsHeldBut()
@@ -92,10 +92,10 @@ describe('request bodies', () => {
 
   it('walls 1: a chunked GET comes when there is no room for bodies', async () => {
     await start({ maxBodiesInFlightBytes: 1_000 })
-    const door = gate(gates, 'full')
+    const requestAccess = gate(gates, 'full')
     const full = await RawSocket.open(started.http.urls.shared)
     await full.send(waitingPush('full', 'x'.repeat(1_000)))
-    await door.arrived
+    await requestAccess.arrived
     for (const [name, request] of unread) {
       const answer = await RawSocket.open(started.http.urls.shared)
       await answer.send(`${request}5\r\nabcde\r\n0\r\n\r\n`)
@@ -104,7 +104,7 @@ describe('request bodies', () => {
     }
     const refused = await askRaw(started.http.urls.shared, `${head('POST /kprf/push', CHUNKED)}5\r\nabcde\r\n0\r\n\r\n`)
     expect(refused).to.match(/^HTTP\/1\.1 503 /)
-    door.release()
+    requestAccess.release()
     expect(await full.until(text => text.includes('held'))).to.match(/^HTTP\/1\.1 200 /)
     full.destroy()
     await untilNothingIsHeldBut()
@@ -132,11 +132,11 @@ describe('request bodies', () => {
 
   it('walls 1: a request that breaks in the middle of its body does not take the answers before it along', async () => {
     await start()
-    const door = gate(gates, 'before')
+    const requestAccess = gate(gates, 'before')
     const socket = await RawSocket.open(started.http.urls.shared)
     await socket.send(`${waitingPush('before')}${head('POST /loud/push', CHUNKED)}xyz\r\n`)
-    await door.arrived
-    door.release()
+    await requestAccess.arrived
+    requestAccess.release()
     const answers = await socket.untilClosed()
     expect(answers.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 400'])
     socket.destroy()
@@ -161,7 +161,7 @@ describe('request bodies', () => {
 
   it('walls 2: what a request behind an unanswered one holds is given back when both are cut', async () => {
     await start()
-    const door = gate(gates, 'first')
+    const requestAccess = gate(gates, 'first')
     const sockets = await Promise.all(Array.from({ length: 41 }, () => RawSocket.open(started.http.urls.shared)))
     for (const socket of sockets) {
       await socket.send(`${waitingPush('first')}${head('POST /loud/push', 'Content-Length: 16777216')}abc`)
@@ -170,7 +170,7 @@ describe('request bodies', () => {
     await until(async () => (await started.metric(HELD)) === 41 * 4, '164 bytes')
     for (const socket of sockets) socket.reset()
     await untilNothingIsHeldBut()
-    door.release()
+    requestAccess.release()
   })
 
   it('walls 3: sockets that announce much and send nothing keep no other client from writing', async () => {
@@ -242,17 +242,17 @@ describe('request bodies', () => {
 
   it('walls 3: a connection whose bodies hold its share is read on when it has answers', async () => {
     await start({ maxBodyBytesPerConnection: 100_000 })
-    const door = gate(gates, 'share')
+    const requestAccess = gate(gates, 'share')
     const socket = await RawSocket.open(started.http.urls.shared)
     const body = 'y'.repeat(90_000)
     const push = head('POST /loud/push', `Content-Length: ${body.length}`) + body
     void socket.send(waitingPush('share') + push.repeat(40))
-    await door.arrived
+    await requestAccess.arrived
     await until(async () => (await started.metric(HELD)) >= 100_000, 'the share')
     await isAlive()
     // What one read of the socket holds may come on top.
     expect(await started.metric(HELD)).to.be.below(100_000 + 2 * 65_536)
-    door.release()
+    requestAccess.release()
     await socket.until(() => socket.answers === 41)
     expect(socket.answers).to.equal(41)
     socket.destroy()
@@ -261,14 +261,14 @@ describe('request bodies', () => {
 
   it('walls 3: a connection with many requests that wait is read on when it has answers', async () => {
     await start({ maxRequestsPerConnection: 10 })
-    const door = gate(gates, 'many')
+    const requestAccess = gate(gates, 'many')
     const socket = await RawSocket.open(started.http.urls.shared)
     const requests = 5_000
     void socket.send(waitingPush('many') + head('GET /loud/topics/a', `X: ${'x'.repeat(200)}`).repeat(requests))
-    await door.arrived
+    await requestAccess.arrived
     await isAlive()
     expect(await started.metric(IN_FLIGHT)).to.be.within(10, 1_000)
-    door.release()
+    requestAccess.release()
     await socket.until(() => socket.answers === requests + 1)
     socket.destroy()
     await untilNothingIsHeldBut()
@@ -287,14 +287,14 @@ describe('request bodies', () => {
 
     it('has no more requests in flight than it may', async () => {
       await start({ perAddress: { maxRequestsInFlight: 1 } })
-      const door = gate(gates, 'only')
+      const requestAccess = gate(gates, 'only')
       const first = await RawSocket.open(started.http.urls.shared)
       await first.send(waitingPush('only'))
-      await door.arrived
+      await requestAccess.arrived
       const second = await RawSocket.open(started.http.urls.shared)
       await second.send(waitingPush('only'))
       expect(await second.until(text => text.includes('LOUD'))).to.match(/^HTTP\/1\.1 429 .*quotaExceeded/s)
-      door.release()
+      requestAccess.release()
       await first.until(text => text.includes('held'))
       first.destroy()
       second.destroy()
@@ -313,14 +313,14 @@ describe('request bodies', () => {
   it('walls 4: bytes of a body count however many headers came before', async () => {
     const manyHeaders = 'a:\r\n'.repeat(1_500)
     await start({ maxHeaders: 10_000 })
-    const door = gate(gates, 'headers')
+    const requestAccess = gate(gates, 'headers')
     const socket = await RawSocket.open(started.http.urls.shared)
     await socket.send(
       `POST /loud/hold/headers HTTP/1.1\r\nHost: localhost\r\n${manyHeaders}Content-Length: 5000\r\n\r\n${'x'.repeat(5_000)}`
     )
-    await door.arrived
+    await requestAccess.arrived
     expect(await started.metric(HELD)).to.equal(5_000)
-    door.release()
+    requestAccess.release()
     await socket.until(text => text.includes('held'))
     socket.destroy()
     await untilNothingIsHeldBut()

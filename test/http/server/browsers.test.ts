@@ -267,12 +267,12 @@ describe('a web page', () => {
 
   it('walls 5: reads nothing by a domain of its own, on no port', async () => {
     const { http } = await start()
-    const { shared, management, dialects } = http.urls
+    const { shared, management, apis } = http.urls
     for (const [url, path] of [
       [shared, '/'],
       [management!, '/metrics'],
       [management!, '/health-check'],
-      [dialects.get('loud')!, '/topics/a']
+      [apis.get('loud')!, '/topics/a']
     ] as const) {
       expect(await askRaw(url, get(path, 'Host: evil.example:8081')), url).to.match(/^HTTP\/1\.1 403 .*not served/s)
       expect(await askRaw(url, get(path, 'Host: localhost', 'Sec-Fetch-Site: cross-site'))).to.match(/^HTTP\/1\.1 403 /)

@@ -5,7 +5,7 @@ import { SilenceLimit } from '../../../src/http/exchange/silence.js'
 import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
 
 /** An eighth of it is 125. */
-const ROOM_BYTES = 1_000
+const CAPACITY_BYTES = 1_000
 const CROWD_BYTES = 126
 
 describe('http: the states of a connection', () => {
@@ -20,7 +20,7 @@ describe('http: the states of a connection', () => {
   type World = ReturnType<typeof connectionsWith>
   type Client = ReturnType<World['connect']>
   const setUp = (limits: Parameters<typeof connectionsWith>[0] = {}): World =>
-    connectionsWith({ maxBodyBytesPerConnection: 1_000_000, ...limits }, () => clock.now, ROOM_BYTES)
+    connectionsWith({ maxBodyBytesPerConnection: 1_000_000, ...limits }, () => clock.now, CAPACITY_BYTES)
 
   /** A request that waits to be admitted and holds so many bytes. */
   const wait = ({ connect }: World, sizeBytes = CROWD_BYTES): FakeRequest => {

@@ -29,13 +29,13 @@ export const recordingLogger = (lines: LogLine[]): Logger => {
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }
 
-/** A request a test holds open: `arrived` when the dialect has it, `release` lets it answer. */
+/** A request a test holds open: `arrived` when the API has it, `release` lets it answer. */
 export interface Gate {
   readonly arrived: Promise<void>
   release(): void
 }
 
-/** A dialect that answers in capitals, so that its words cannot be mistaken for Fastify's. */
+/** An API that answers in capitals, so that its words cannot be mistaken for Fastify's. */
 export function loudApi(gates: Map<string, { arrive(): void; released: Promise<void> }> = new Map()) {
   return async (app: FastifyInstance): Promise<void> => {
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
@@ -137,7 +137,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   const options: HttpOptions = {
     http: { ...http, port: 0, ...settings.http },
     management: { ...management, port: 0, ...settings.management },
-    dialects: [
+    apis: [
       {
         name: 'loud',
         prefix: '/loud',
@@ -176,7 +176,7 @@ const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSet
 const ownPortOf = (name: string): OwnListener => ({
   label: name,
   prefix: `/${name}`,
-  address: { host: '127.0.0.1', port: 0, setting: `dialects.${name}.port` },
+  address: { host: '127.0.0.1', port: 0, setting: `apis.${name}.port` },
   tls: true
 })
 

@@ -19,33 +19,33 @@ describe('http', () => {
   const start = async (...settings: Parameters<typeof startHttp>): Promise<Started> =>
     (started = await startHttp(...settings))
 
-  it('gives dialects all the time they need to load', async () => {
+  it('gives APIs all the time they need to load', async () => {
     let limitMs: number | undefined
     await start({ plugin: async app => void (limitMs = app.initialConfig.pluginTimeout) })
     expect(limitMs).to.equal(0)
   })
 
   describe('the shared port', () => {
-    it('mounts a dialect under its prefix', async () => {
+    it('mounts an API under its prefix', async () => {
       const { http } = await start()
       const response = await fetch(`${http.urls.shared}/loud/push`, { method: 'POST', body: 'four' })
       expect(response.status).to.equal(200)
       expect(await response.json()).to.deep.equal({ LOUD: 4 })
     })
 
-    it('lists the dialects at / and names the prefixes where nothing is', async () => {
+    it('lists the APIs at / and names the prefixes where nothing is', async () => {
       const { http } = await start()
       const front = await fetch(http.urls.shared)
       expect(front.status).to.equal(200)
       expect((await front.json()) as object).to.deep.include({
-        dialects: [{ name: 'loud', prefix: '/loud', source: 'LOUD 1.0' }]
+        apis: [{ name: 'loud', prefix: '/loud', source: 'LOUD 1.0' }]
       })
       const missing = await fetch(`${http.urls.shared}/push`)
       expect(missing.status).to.equal(404)
       expect((await missing.json()) as object).to.deep.include({ error: 'not found', prefixes: ['/loud'] })
     })
 
-    it('leaves the 404 below a prefix to its dialect', async () => {
+    it('leaves the 404 below a prefix to its api', async () => {
       const { http } = await start()
       const response = await fetch(`${http.urls.shared}/loud/nothing`)
       expect(await response.json()).to.deep.equal({ LOUD: 'not here' })
@@ -100,10 +100,10 @@ describe('http', () => {
     })
   })
 
-  describe("a dialect's own port", () => {
-    it('has the paths at its root, and the dialect’s 404', async () => {
+  describe("a API's own port", () => {
+    it('has the paths at its root, and the API’s 404', async () => {
       const { http } = await start({ own: true })
-      const url = http.urls.dialects.get('loud')!
+      const url = http.urls.apis.get('loud')!
       expect(await (await fetch(`${url}/topics/a%2Fb?x=1`)).json()).to.deep.equal({ LOUD: 'a/b' })
       expect(await (await fetch(url)).json()).to.deep.equal({ LOUD: 'not here' })
       expect(await (await fetch(`${url}/loud/topics/a`)).json()).to.deep.equal({ LOUD: 'not here' })
@@ -111,7 +111,7 @@ describe('http', () => {
 
     it('understands a request line with a whole URL', async () => {
       const { http } = await start({ own: true })
-      const url = http.urls.dialects.get('loud')!
+      const url = http.urls.apis.get('loud')!
       const answer = await sendRaw(
         url,
         'GET http://elsewhere/topics/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
@@ -197,19 +197,19 @@ describe('http', () => {
         ...(chunked ? { body: new Blob([body]).stream(), duplex: 'half' } : { body })
       } as RequestInit)
 
-    const holding = async (chunked: boolean): Promise<{ first: Promise<Response>; door: Gate }> => {
+    const holding = async (chunked: boolean): Promise<{ first: Promise<Response>; requestAccess: Gate }> => {
       const gates: Gates = new Map()
-      const door = gate(gates!, 'one')
+      const requestAccess = gate(gates!, 'one')
       await start({ http: { maxBodiesInFlightBytes: 1000 }, plugin: loudApi(gates) })
       const first = hold(started!.http, 'one', 'x'.repeat(900), chunked)
-      await door.arrived
-      return { first, door }
+      await requestAccess.arrived
+      return { first, requestAccess }
     }
 
     for (const chunked of [false, true]) {
       const kind = chunked ? 'chunked' : 'announced'
-      it(`are counted when ${kind}, refused in the dialect’s words beyond the limit, and forgotten afterwards`, async () => {
-        const { first, door } = await holding(chunked)
+      it(`are counted when ${kind}, refused in the API’s words beyond the limit, and forgotten afterwards`, async () => {
+        const { first, requestAccess } = await holding(chunked)
         const url = `${started!.http.urls.shared}/loud/push`
         const push = (): Promise<Response> =>
           fetch(url, {
@@ -220,7 +220,7 @@ describe('http', () => {
         expect(refused.status).to.equal(503)
         expect(await refused.json()).to.deep.equal({ LOUD: 'overloaded' })
         expect(await started!.metricsText()).to.contain('castellan_http_bodies_in_flight_bytes 900\n')
-        door.release()
+        requestAccess.release()
         expect((await first).status).to.equal(200)
         await (await first).text()
         expect((await push()).status).to.equal(200)
@@ -238,10 +238,7 @@ describe('http', () => {
       await untilMetrics(metricsText, 'castellan_http_bodies_in_flight_bytes 4\n')
       request.destroy()
       await untilMetrics(metricsText, 'castellan_http_bodies_in_flight_bytes 0\n')
-      await untilMetrics(
-        metricsText,
-        'castellan_http_requests_total{dialect="loud",method="POST",status="aborted"} 1\n'
-      )
+      await untilMetrics(metricsText, 'castellan_http_requests_total{api="loud",method="POST",status="aborted"} 1\n')
     })
 
     it('one body larger than the limit is answered 413, announced or not', async () => {
@@ -279,7 +276,7 @@ describe('http', () => {
       ])
     })
 
-    it('exports requests by dialect, method and status', async () => {
+    it('exports requests by API, method and status', async () => {
       const { http } = await start()
       await (await fetch(`${http.urls.shared}/loud/topics/a`)).text()
       await (await fetch(`${http.urls.shared}/loud/topics/b`)).text()
@@ -287,9 +284,9 @@ describe('http', () => {
       const response = await fetch(`${http.urls.management}/metrics`)
       expect(response.headers.get('content-type')).to.match(/^text\/plain/)
       const text = await response.text()
-      expect(text).to.contain('castellan_http_requests_total{dialect="loud",method="GET",status="200"} 2\n')
-      expect(text).to.contain('castellan_http_requests_total{dialect="none",method="GET",status="404"} 1\n')
-      expect(text).to.contain('castellan_http_request_seconds_count{dialect="loud",method="GET"} 2\n')
+      expect(text).to.contain('castellan_http_requests_total{api="loud",method="GET",status="200"} 2\n')
+      expect(text).to.contain('castellan_http_requests_total{api="none",method="GET",status="404"} 1\n')
+      expect(text).to.contain('castellan_http_request_seconds_count{api="loud",method="GET"} 2\n')
     })
 
     it('has nothing else, and nothing of it stands on the shared port', async () => {
@@ -305,10 +302,10 @@ describe('http', () => {
   describe('draining', () => {
     it('finishes the requests it has and refuses new ones, while the management port goes on', async () => {
       const gates: Gates = new Map()
-      const door = gate(gates!, 'one')
+      const requestAccess = gate(gates!, 'one')
       const { http } = await start({ plugin: loudApi(gates) })
       const first = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' })
-      await door.arrived
+      await requestAccess.arrived
       let drained = false
       const drain = http.drain(60_000).then(() => (drained = true))
       expect((await fetch(`${http.urls.management}/health-check`)).status).to.equal(200)
@@ -318,26 +315,26 @@ describe('http', () => {
       )
       expect(refused).to.equal('refused')
       expect(drained).to.equal(false)
-      door.release()
+      requestAccess.release()
       expect((await first).status).to.equal(200)
       await drain
     })
 
     it('cuts what is not finished in time', async () => {
       const gates: Gates = new Map()
-      const door = gate(gates!, 'one')
+      const requestAccess = gate(gates!, 'one')
       const { http } = await start({ plugin: loudApi(gates) })
       const held = fetch(`${http.urls.shared}/loud/hold/one`, { method: 'POST', body: 'x' }).then(
         () => 'answered',
         () => 'cut'
       )
-      await door.arrived
+      await requestAccess.arrived
       await http.drain(10)
       expect(await held).to.equal('cut')
-      door.release()
+      requestAccess.release()
     })
 
-    it('refuses a request on an open connection in the dialect’s words, and closes it', async () => {
+    it('refuses a request on an open connection in the API’s words, and closes it', async () => {
       const { http } = await start()
       http.refuse()
       const answer = await sendRaw(http.urls.shared, 'GET /loud/topics/a HTTP/1.1\r\nHost: x\r\n\r\n')

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Admission } from '../../../src/http/exchange/admission.js'
-import type { BufferRoom } from '../../../src/producer/memory/budget.js'
+import type { BufferCapacity } from '../../../src/producer/memory/budget.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
@@ -12,7 +12,7 @@ const MAX_HELD_BYTES = 10_000
 const WAITING_BYTES = 6_000
 const GET = 'GET /loud/topics/t HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'
 
-class FakeRoom implements BufferRoom {
+class FakeCapacity implements BufferCapacity {
   readonly what = 'the room'
   readonly setting = 'its.setting'
   readonly maxBytes = 1_000_000
@@ -37,7 +37,7 @@ const push = (bytes: number): string => {
 
 describe('a connection between two requests', () => {
   let started: Started
-  let room: FakeRoom
+  let capacity: FakeCapacity
   let laterMs: number
   let clients: RawSocket[]
   const open = async (): Promise<RawSocket> => {
@@ -54,37 +54,37 @@ describe('a connection between two requests', () => {
   const answeredBeside = async (waiting: RawSocket): Promise<RawSocket> => {
     const rested = await open()
     await rested.send('POST /loud/hold/a HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1\r\n\r\nx')
-    await door.arrived
-    room.usedBytes = room.maxBytes
+    await requestAccess.arrived
+    capacity.usedBytes = capacity.maxBytes
     await waiting.send(push(WAITING_BYTES))
     await until(async () => (await started.metric(HELD)) > WAITING_BYTES, 'the waiting request')
-    door.release()
+    requestAccess.release()
     await rested.until(() => rested.answers === 1)
     return rested
   }
-  let door: ReturnType<typeof gate>
+  let requestAccess: ReturnType<typeof gate>
 
   beforeEach(() => {
     clients = []
     return start()
   })
   const start = async (http: object = {}): Promise<void> => {
-    room = new FakeRoom()
+    capacity = new FakeCapacity()
     laterMs = 0
     const gates: NonNullable<Parameters<typeof loudApi>[0]> = new Map()
-    door = gate(gates, 'a')
+    requestAccess = gate(gates, 'a')
     const now = (): number => performance.now() + laterMs
     started = await startHttp({
       http: { maxBodiesInFlightBytes: MAX_HELD_BYTES, admissionWaitMs: WAIT_MS, ...http },
       plugin: loudApi(gates),
       gateway: new FakeGateway(),
-      admission: new Admission(room, 2 * WAIT_MS, now),
+      admission: new Admission(capacity, 2 * WAIT_MS, now),
       now
     })
   }
   afterEach(async () => {
     for (const client of clients) client.destroy()
-    room.free()
+    capacity.free()
     await started.http.close()
   })
 
@@ -94,7 +94,7 @@ describe('a connection between two requests', () => {
     await rested.send(GET)
     await others()
     expect(rested.answers).to.equal(1)
-    room.free()
+    capacity.free()
     await waiting.until(() => waiting.answers === 1)
     await rested.until(() => rested.answers === 2)
     await until(async () => (await started.metric(HELD)) === 0, `${HELD} 0`)
@@ -127,7 +127,7 @@ describe('a connection between two requests', () => {
   it('is read all the time while requests that wait hold little', async () => {
     const waiting = await open()
     const rested = await open()
-    room.usedBytes = room.maxBytes
+    capacity.usedBytes = capacity.maxBytes
     await waiting.send(push(100))
     await until(async () => (await started.metric(HELD)) > 100, 'the waiting request')
     for (let at = 1; at <= 3; at++) {
@@ -141,7 +141,7 @@ describe('a connection between two requests', () => {
     const waiting = await open()
     const rested = await answeredBeside(waiting)
     rested.reset()
-    room.free()
+    capacity.free()
     await waiting.until(() => waiting.answers === 1)
     waiting.destroy()
     await untilNothingIsHeld(started)
@@ -155,21 +155,21 @@ describe('a connection between two requests', () => {
     const drained = started.http.drain(WAIT_MS)
     await rested.until(() => rested.answers === 2)
     expect(rested.received).to.contain('shuttingDown')
-    room.free()
+    capacity.free()
     await drained
     await waiting.until(() => waiting.answers === 1)
   })
 
   it('refuses a request whose beginning finds no room while it waits, at once', async () => {
     const [waiting, refused] = [await open(), await open()]
-    room.usedBytes = room.maxBytes
+    capacity.usedBytes = capacity.maxBytes
     await waiting.send(push(WAITING_BYTES))
     await until(async () => (await started.metric(HELD)) > WAITING_BYTES, 'the waiting request')
     await refused.send(push(WAITING_BYTES))
     await refused.until(() => refused.answers === 1)
     expect(refused.received).to.match(/^HTTP\/1\.1 503 .*retry-after: /s)
     expect(waiting.answers).to.equal(0)
-    room.free()
+    capacity.free()
     await waiting.until(() => waiting.answers === 1)
     expect(waiting.received).to.match(/^HTTP\/1\.1 200 /)
   })

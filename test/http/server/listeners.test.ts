@@ -29,14 +29,14 @@ describe('http: listeners', () => {
   const start = async (settings: StartSettings = {}): Promise<Started> => (started = await startHttp(settings))
 
   /** A client whose request is being answered until the gate is released. */
-  const withRequest = async (settings: StartSettings = {}): Promise<{ client: RawSocket; door: Gate }> => {
+  const withRequest = async (settings: StartSettings = {}): Promise<{ client: RawSocket; requestAccess: Gate }> => {
     const gates: NonNullable<Parameters<typeof loudApi>[0]> = new Map()
-    const door = gate(gates, 'a')
+    const requestAccess = gate(gates, 'a')
     const { http } = await start({ ...settings, plugin: loudApi(gates) })
     const client = await RawSocket.open(http.urls.shared)
     await client.send(`${head('POST /loud/hold/a', 'Content-Length: 1')}x`)
-    await door.arrived
-    return { client, door }
+    await requestAccess.arrived
+    return { client, requestAccess }
   }
 
   it('count a connection before its first request, and not any more when it has ended', async () => {
@@ -89,11 +89,11 @@ describe('http: listeners', () => {
 
   describe('that stop', () => {
     it('refuse what comes on a connection behind a request that they finish', async () => {
-      const { client, door } = await withRequest()
+      const { client, requestAccess } = await withRequest()
       const drained = started.http.drain(60_000)
       await client.send(GET)
       await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 2, 'both requests')
-      door.release()
+      requestAccess.release()
       const answers = await client.untilClosed()
       expect(answers).to.match(/^HTTP\/1\.1 200 .*"held".*HTTP\/1\.1 503 .*connection: close.*"shuttingDown"/is)
       await drained
@@ -102,10 +102,10 @@ describe('http: listeners', () => {
     it('end connections whose last answer came meanwhile, and leave no timer behind', async () => {
       const clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
       try {
-        const { client, door } = await withRequest()
+        const { client, requestAccess } = await withRequest()
         const before = clock.countTimers()
         const drained = started.http.drain(60_000)
-        door.release()
+        requestAccess.release()
         await client.until(() => client.answers === 1)
         await until(() => {
           clock.tick(50)
@@ -150,7 +150,7 @@ describe('http: listeners', () => {
     })
   })
 
-  describe('of a dialect', () => {
+  describe('of a api', () => {
     const listenerAt = (address: object) => [
       { label: 'loud', prefix: '/loud', address: { host: '127.0.0.1', port: 0, ...address } as never, tls: false }
     ]
@@ -190,7 +190,7 @@ describe('http: listeners', () => {
             }
           ]
         })
-        const url = started.http.urls.dialects.get('loud socket')!
+        const url = started.http.urls.apis.get('loud socket')!
         expect(url).to.equal(`unix:${unixSocket}`)
         expect(statSync(unixSocket).mode & 0o777).to.equal(0o640)
         const client = await RawSocket.open(url)
@@ -232,7 +232,7 @@ describe('http: listeners', () => {
         await askRaw(http.urls.shared, `${head('POST /loud/push', 'Content-Length: 1', 'Connection: close')}x`)
         const text = await metricsText()
         const sampleOf = (name: string): number =>
-          Number(new RegExp(`^castellan_http_body_seconds_${name}\\{dialect="loud"\\} (.+)$`, 'm').exec(text)![1])
+          Number(new RegExp(`^castellan_http_body_seconds_${name}\\{api="loud"\\} (.+)$`, 'm').exec(text)![1])
         expect(sampleOf('count')).to.equal(1)
         expect(sampleOf('sum')).to.be.within(leastSeconds, mostSeconds)
         await http.close()
@@ -242,7 +242,7 @@ describe('http: listeners', () => {
     it('a slow answer, and log it, but not one whose client has left', async () => {
       let laterMs = 0
       const slowRequestMs = 600_000
-      const { client, door } = await withRequest({
+      const { client, requestAccess } = await withRequest({
         http: { slowRequestMs },
         now: () => performance.now() + laterMs
       })
@@ -250,11 +250,11 @@ describe('http: listeners', () => {
       client.reset()
       await untilNothingIsHeld(started)
       expect(started.lines).to.deep.equal([])
-      door.release()
+      requestAccess.release()
       await started.http.close()
       const slow = await withRequest({ http: { slowRequestMs }, now: () => performance.now() + laterMs })
       laterMs *= 2
-      slow.door.release()
+      slow.requestAccess.release()
       await slow.client.until(text => text.includes('held'))
       slow.client.destroy()
       await untilNothingIsHeld(started)

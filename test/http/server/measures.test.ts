@@ -13,7 +13,7 @@ describe('http: room for bodies', () => {
     expect(budget.error.message).to.contain('100 bytes').and.to.contain('http.maxBodiesInFlightBytes')
     budget.give(40)
     expect(gauge.value).to.equal(60)
-    expect([budget.hasRoom(41, 0), budget.hasRoom(40, 0)]).to.deep.equal([false, true])
+    expect([budget.hasCapacity(41, 0), budget.hasCapacity(40, 0)]).to.deep.equal([false, true])
   })
 
   it('is there for a single body of any size, and only as long as it is the only one', () => {
@@ -65,7 +65,7 @@ describe('http: the pace of a body', () => {
 })
 
 describe('http: metrics of requests', () => {
-  it('tell counts by dialect, method and status, and times in seconds', async () => {
+  it('tell counts by API, method and status, and times in seconds', async () => {
     const prometheus = createPrometheusMetrics()
     const metrics = new HttpMetrics(prometheus)
     metrics.answered('kprf', 'POST', 200, 500, 250)
@@ -84,14 +84,14 @@ describe('http: metrics of requests', () => {
       return Number(lines[0]!.split(' ').at(-1))
     }
     const requests = (...labels: string[]): number => sampleOf('castellan_http_requests_total', ...labels)
-    expect(requests('dialect="kprf"', 'method="POST"', 'status="200"')).to.equal(3)
-    expect(requests('dialect="kprf"', 'method="GET"')).to.equal(1)
+    expect(requests('api="kprf"', 'method="POST"', 'status="200"')).to.equal(3)
+    expect(requests('api="kprf"', 'method="GET"')).to.equal(1)
     expect(requests('status="aborted"')).to.equal(2)
-    expect(requests('dialect="arion"')).to.equal(1)
-    const [durations, bodies] = [...text.matchAll(/^(\S+_seconds)_sum\{dialect="kprf"(?:,method="POST")?\} (\S+)$/gm)]
+    expect(requests('api="arion"')).to.equal(1)
+    const [durations, bodies] = [...text.matchAll(/^(\S+_seconds)_sum\{api="kprf"(?:,method="POST")?\} (\S+)$/gm)]
       .map(([, name, sum]) => [name, Number(sum)])
       .sort((a, b) => Number(b[1]) - Number(a[1]))
     expect([durations![1], bodies![1]]).to.deep.equal([2, 0.25])
-    expect(sampleOf(`${bodies![0]}_count`, 'dialect="kprf"')).to.equal(1)
+    expect(sampleOf(`${bodies![0]}_count`, 'api="kprf"')).to.equal(1)
   })
 })

@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import fastify from 'fastify'
 import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import type { Operation } from '../../../src/http/openapi/operation.js'
 import {
   type App,
@@ -93,13 +93,13 @@ describe('kafboy 4: /openapi.json', function () {
       CASTELLAN_CONSUMER_LONG_POLL_MS: '20000',
       CASTELLAN_SHUTDOWN_GRACE_MS: '200'
     }
-    const flags = dialects.flatMap(({ name }) => [
-      { flag: '--set', path: ['dialects', name, 'enabled'], value: true },
-      { flag: '--set', path: ['dialects', name, 'port'], value: '0' }
+    const flags = apis.flatMap(({ name }) => [
+      { flag: '--set', path: ['apis', name, 'enabled'], value: true },
+      { flag: '--set', path: ['apis', name, 'port'], value: '0' }
     ])
-    flags.push({ flag: '--set', path: ['dialects', 'kprf', 'metricsPort'], value: '0' })
+    flags.push({ flag: '--set', path: ['apis', 'kprf', 'metricsPort'], value: '0' })
     app = await startApp(loadConfig({ environment, flags }), { log: silentLogger, version: '1.2.3' })
-    const { shared, management, dialects: own } = app.urls
+    const { shared, management, apis: own } = app.urls
     for (const url of [shared, management!, ...own.values()]) {
       documents.set(url, (await (await fetch(`${url}/openapi.json`)).json()) as Described)
     }
@@ -115,8 +115,8 @@ describe('kafboy 4: /openapi.json', function () {
     )
 
   it('is a valid document on each port', async () => {
-    // The shared port, the management port, the port of kprf's metrics, and one of each dialect.
-    expect(documents.size).to.equal(3 + dialects.length)
+    // The shared port, the management port, the port of kprf's metrics, and one of each API.
+    expect(documents.size).to.equal(3 + apis.length)
     for (const [url, document] of documents) {
       const { valid, errors } = await new Validator().validate(document as unknown as Record<string, unknown>)
       expect(errors, url).to.equal(undefined)
@@ -126,10 +126,10 @@ describe('kafboy 4: /openapi.json', function () {
     }
   })
 
-  it('has the paths of each dialect with its prefix on the shared port, and without on its own', () => {
-    const { shared, dialects: own } = app.urls
+  it('has the paths of each API with its prefix on the shared port, and without on its own', () => {
+    const { shared, apis: own } = app.urls
     const prefixed = Object.keys(documents.get(shared)!.paths)
-    for (const { name, prefix } of dialects) {
+    for (const { name, prefix } of apis) {
       const paths = Object.keys(documents.get(own.get(name)!)!.paths).filter(path => path !== '/openapi.json')
       expect(paths).to.not.deep.equal([])
       expect(prefixed).to.include.members(paths.map(path => `${prefix}${path}`))
@@ -143,14 +143,14 @@ describe('kafboy 4: /openapi.json', function () {
   })
 
   it('has the metrics alone on the port of kprf that serves nothing else, without a trace on other ports', () => {
-    const metrics = app.urls.dialects.get('kprf metrics')!
+    const metrics = app.urls.apis.get('kprf metrics')!
     expect(Object.keys(documents.get(metrics)!.paths)).to.have.members(['/metrics', '/openapi.json'])
     expect(Object.keys(documents.get(app.urls.shared)!.paths).filter(path => path.startsWith('/kprf'))).to.deep.equal([
       '/kprf/push'
     ])
   })
 
-  for (const api of dialects) {
+  for (const api of apis) {
     it(`describes every path that ${api.name} serves`, async () => {
       const settings = api.settings.parse({}) as never
       const bare = fastify()

@@ -88,7 +88,7 @@ describe('a web page that has its visitor send a GET over plain HTTP', () => {
   })
 
   it('writes nothing to Arion, where a GET may write', async () => {
-    const arion = { dialects: { arion: { producesByGet: true, durability: 'memory' } } }
+    const arion = { apis: { arion: { producesByGet: true, durability: 'memory' } } }
     const own = new Groups()
     const open = await startGuarded(configOf(folder, arion), own)
     try {

@@ -6,7 +6,7 @@ import { OverloadedError } from '../../../src/core/errors.js'
 import type { BodyReader } from '../../../src/http/exchange/body-collector.js'
 import { ReceivedRequest, type RequestHolder } from '../../../src/http/server/received-request.js'
 
-const noRoom = new OverloadedError('no room')
+const noCapacity = new OverloadedError('no room')
 
 /** A connection that has room for so many bytes, and writes down what it is told. */
 class FakeHolder implements RequestHolder {
@@ -15,7 +15,7 @@ class FakeHolder implements RequestHolder {
   readonly told: string[] = []
   openRequests = 0
   receiving: ReceivedRequest | undefined
-  roomBytes = 10_000
+  capacityBytes = 10_000
 
   begin(): void {
     this.told.push('begin')
@@ -27,7 +27,7 @@ class FakeHolder implements RequestHolder {
     this.told.push('end')
   }
   take(_: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
-    if (sizeBytes > this.roomBytes) return noRoom
+    if (sizeBytes > this.capacityBytes) return noCapacity
     this.told.push(`take ${sizeBytes}`)
     return undefined
   }
@@ -219,7 +219,7 @@ describe('http: a request', () => {
     it('is told a refusal once, and no end', () => {
       const reader = new Reader()
       request.handOn(reader)
-      holder.roomBytes = 1
+      holder.capacityBytes = 1
       push('ab')
       push('cd')
       request.refuse(new OverloadedError('another'))
@@ -234,7 +234,7 @@ describe('http: a request', () => {
       ['it flows', () => request.resume()],
       ['it was stopped', () => request.pause()],
       ['its client waits to be asked for it', () => request.waitForContinue(response.asResponse)],
-      ['it was refused', () => request.refuse(noRoom)],
+      ['it was refused', () => request.refuse(noCapacity)],
       ['the request is over', () => request.over()]
     ]
     for (const [name, act] of tooLate) {
@@ -253,17 +253,17 @@ describe('http: a request', () => {
       const errors: Error[] = []
       request.on('error', error => errors.push(error))
       push('ab')
-      holder.roomBytes = 0
+      holder.capacityBytes = 0
       push('cd')
-      holder.roomBytes = 10_000
+      holder.capacityBytes = 10_000
       push('ef')
-      expect(errors).to.deep.equal([noRoom])
+      expect(errors).to.deep.equal([noCapacity])
       expect(holder.newly()).to.deep.equal(['take 320', 'give'])
       expect(request.destroyed).to.equal(false)
     })
 
     it('keeps the end back from a reader that has not been told, until it is over', async () => {
-      request.refuse(noRoom)
+      request.refuse(noCapacity)
       expect(finish(), 'the end').to.equal(false)
       const told: string[] = []
       request.on('error', error => told.push(error.message))
@@ -281,7 +281,7 @@ describe('http: a request', () => {
       request.hold()
       request.whenRefused(error => told.push(error.message))
       expect(told).to.deep.equal([])
-      request.refuse(noRoom)
+      request.refuse(noCapacity)
       expect(told).to.deep.equal(['no room'])
       request.whenRefused(error => told.push(`late ${error.message}`))
       expect(told).to.deep.equal(['no room', 'late no room'])
@@ -290,14 +290,14 @@ describe('http: a request', () => {
       request.hold()
       request.whenRefused(() => told.push('let go'))
       request.letGo()
-      request.refuse(noRoom)
+      request.refuse(noCapacity)
       expect(told).to.have.length(2)
     })
 
     it('is left alone when it is over', () => {
       request.over()
       holder.newly()
-      request.refuse(noRoom)
+      request.refuse(noCapacity)
       expect(holder.newly()).to.deep.equal([])
     })
   })

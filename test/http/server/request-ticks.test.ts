@@ -1,14 +1,14 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { LoopTurns, RequestTurns } from '../../../src/http/server/request-ticks.js'
+import { LoopTicks, RequestTicks } from '../../../src/http/server/request-ticks.js'
 
 describe('http: turns of pipelined requests', () => {
   let clock: SinonFakeTimers
-  let turns: RequestTurns
+  let turns: RequestTicks
   let handled: number[]
   beforeEach(() => {
     clock = useFakeTimers({ toFake: ['setImmediate', 'clearImmediate', 'performance'] })
-    turns = new RequestTurns(new LoopTurns())
+    turns = new RequestTicks(new LoopTicks())
     handled = []
   })
   afterEach(() => clock.restore())
@@ -84,8 +84,8 @@ describe('http: turns of pipelined requests', () => {
   })
 
   it('are counted by connection', () => {
-    const shared = new LoopTurns()
-    const [one, other] = [new RequestTurns(shared), new RequestTurns(shared)]
+    const shared = new LoopTicks()
+    const [one, other] = [new RequestTicks(shared), new RequestTicks(shared)]
     expect(upTo(9).map(() => one.mayHandle())).to.deep.equal([...upTo(8).map(() => true), false])
     expect(other.mayHandle()).to.equal(true)
   })

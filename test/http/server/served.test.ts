@@ -23,7 +23,7 @@ describe('http: what is served how', () => {
 
     it('is a path below the prefix on a port of its own, whatever scheme and host it names', async () => {
       await start({ plugin: telling, own: true })
-      const own = started.http.urls.dialects.get('loud')!
+      const own = started.http.urls.apis.get('loud')!
       const cases = [
         ['/a?b=c', '/loud/a?b=c'],
         ['http://elsewhere/a?b=c', '/loud/a?b=c'],
@@ -47,7 +47,7 @@ describe('http: what is served how', () => {
     })
   })
 
-  it('a dialect may have a limit of its own for bodies, and a route of it another one', async () => {
+  it('an API may have a limit of its own for bodies, and a route of it another one', async () => {
     await start({
       maxBodyBytes: 100,
       http: { maxBodyBytes: 1_000 },
@@ -112,12 +112,12 @@ describe('http: what is served how', () => {
     expect(await idle.untilClosed()).to.match(/^HTTP\/1\.1 200 /)
     await started.http.close()
     const gates: Parameters<typeof loudApi>[0] = new Map()
-    const door = gate(gates, 'a')
+    const requestAccess = gate(gates, 'a')
     await start({ http: { socketTimeoutMs: 50 }, plugin: loudApi(gates) })
     const silent = await RawSocket.open(started.http.urls.shared)
     await silent.send('POST /loud/hold/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx')
     expect(await silent.untilClosed()).to.equal('')
-    door.release()
+    requestAccess.release()
   })
 
   it('answers chunk extensions that are too long with 413', async () => {
@@ -129,7 +129,7 @@ describe('http: what is served how', () => {
     expect(answer).to.match(/^HTTP\/1\.1 413 /)
   })
 
-  it('tells clients that name no dialect which there are', async () => {
+  it('tells clients that name no API which there are', async () => {
     await start()
     const { shared } = started.http.urls
     const front = await fetch(shared)
@@ -148,7 +148,7 @@ describe('http: the access log', () => {
     const lines: AccessFields[] = []
     let isWanted = true
     const gates: Parameters<typeof loudApi>[0] = new Map()
-    const door = gate(gates, 'a')
+    const requestAccess = gate(gates, 'a')
     const accessLog = { wants: () => isWanted, write: (fields: AccessFields) => void lines.push(fields) }
     let now = 0
     const { http } = await startHttp({ accessLog, plugin: loudApi(gates), now: () => (now += 5) })
@@ -164,10 +164,10 @@ describe('http: the access log', () => {
       await socket.send(
         'POST /loud/hold/a HTTP/1.1\r\nHost: localhost\r\nx-request-id: three\r\nContent-Length: 1\r\n\r\nx'
       )
-      await door.arrived
+      await requestAccess.arrived
       socket.reset()
       await until(() => lines.some(({ requestId }) => requestId === 'three'), 'the third line')
-      door.release()
+      requestAccess.release()
       const shown = lines
         .filter(({ requestId }) => requestId !== 'unwanted')
         .map(({ durationMs, ...rest }) => {

@@ -24,7 +24,7 @@ describe('http under strain', () => {
     const empty = { method: 'POST', headers: { 'content-length': '0' } }
     for (let at = 0; at < 8; at++) {
       expect((await fetch(`${shared}/loud/push`, empty)).status, 'no body').to.equal(200)
-      expect((await fetch(`${shared}/nowhere`, { method: 'POST', body: 'x' })).status, 'no dialect').to.equal(404)
+      expect((await fetch(`${shared}/nowhere`, { method: 'POST', body: 'x' })).status, 'no api').to.equal(404)
     }
     expect(await started.metric('castellan_http_shed_requests_total')).to.be.greaterThan(0)
     expect(started.lines.map(({ message }) => message).join()).to.contain('http.maxEventLoopDelayMs')

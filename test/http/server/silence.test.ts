@@ -10,7 +10,7 @@ const LIMIT_MS = 200
 const head = (path: string, headers = ''): string => `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`
 const UPGRADE = 'GET /loud/up HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
 
-describe('silent clients of a dialect with a limit for them', () => {
+describe('silent clients of an API with a limit for them', () => {
   const silence = new SilenceLimit()
   let started: Started
   let ended = 0
@@ -55,7 +55,7 @@ describe('silent clients of a dialect with a limit for them', () => {
   })
 
   it('are cut on its own port although they have not asked anything', async () => {
-    const socket = await RawSocket.open(started.http.urls.dialects.get('loud')!)
+    const socket = await RawSocket.open(started.http.urls.apis.get('loud')!)
     expect(await socket.untilClosed()).to.equal('')
     expect(ended).to.equal(1)
   })
@@ -71,7 +71,7 @@ describe('silent clients of a dialect with a limit for them', () => {
     socket.destroy()
   })
 
-  it('are not cut on the shared port before they have asked this dialect, or once they have asked another', async () => {
+  it('are not cut on the shared port before they have asked this API, or once they have asked another', async () => {
     const { shared } = started.http.urls
     const fresh = await RawSocket.open(shared)
     const gone = await ask(shared, head('/loud/x'))

@@ -4,7 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect } from 'chai'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { openDoors } from '../../../src/server/app/listener-security.js'
+import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { call, configOf, type Guarded, push, startGuarded, TestAuthority, TestFolder } from '../../support/access.js'
 import type { TestCertificate } from '../../support/certificates.js'
 
@@ -51,11 +51,11 @@ describe('walls 7: TLS', () => {
   it('is spoken on every port that is told to, and on no other', async () => {
     const tls = write(certificateFor('one'))
     const settings = { http: { tls, unixSocket: `${folder.path}/socket`, unixSocketMode: '600' } }
-    const { http } = await start({ ...settings, dialects: { kprf: { port: 0, metricsPort: 0 } } })
-    const { shared, management, unixSocket, dialects } = http.urls
+    const { http } = await start({ ...settings, apis: { kprf: { port: 0, metricsPort: 0 } } })
+    const { shared, management, unixSocket, apis } = http.urls
     expect(shared).to.match(/^https:/)
-    expect(dialects.get('kprf')).to.match(/^https:/)
-    expect(dialects.get('kprf metrics')).to.match(/^https:/)
+    expect(apis.get('kprf')).to.match(/^https:/)
+    expect(apis.get('kprf metrics')).to.match(/^https:/)
     expect(management).to.match(/^http:/)
     const ca = authority.cert
     expect((await push(shared, 'orders', { ca })).status).to.equal(200)
@@ -65,14 +65,14 @@ describe('walls 7: TLS', () => {
     expect(statSync(socketPath).mode & 0o777).to.equal(0o600)
   })
 
-  it('can be left out for old clients of a dialect, and asked for on the management port', async () => {
+  it('can be left out for old clients of an API, and asked for on the management port', async () => {
     const tls = write(certificateFor('one'))
     const { http } = await start({
       http: { tls },
       management: { tls },
-      dialects: { kprf: { port: 0, metricsPort: 0, tls: 'off' } }
+      apis: { kprf: { port: 0, metricsPort: 0, tls: 'off' } }
     })
-    expect([...http.urls.dialects.values()].map(url => new URL(url).protocol)).to.deep.equal(['http:', 'http:'])
+    expect([...http.urls.apis.values()].map(url => new URL(url).protocol)).to.deep.equal(['http:', 'http:'])
     expect(http.urls.management).to.match(/^https:/)
     expect((await call(`${http.urls.management}/ready`, { ca: authority.cert })).status).to.equal(200)
   })
@@ -266,11 +266,11 @@ describe('walls 7: TLS', () => {
       start({ http: { tls: { ...write(certificate), reloadIntervalMs } } })
 
     it('are used for new connections after a reload; open ones go on', async () => {
-      const { http, doors } = await startWith(certificateFor('one'))
+      const { http, security } = await startWith(certificateFor('one'))
       const open = await shake(http.urls.shared)
       write(certificateFor('two'))
       expect(await shownBy(http.urls.shared)).to.equal('one')
-      const use = await doors.prepare()
+      const use = await security.prepare()
       expect(await shownBy(http.urls.shared)).to.equal('one')
       use()
       expect(await shownBy(http.urls.shared)).to.equal('two')
@@ -288,7 +288,7 @@ describe('walls 7: TLS', () => {
 
     it('change nothing but the log while they are half written or do not fit together', async () => {
       const first = certificateFor('one')
-      const { http, doors, lines } = await startWith(first)
+      const { http, security, lines } = await startWith(first)
       const second = certificateFor('two')
       const half = (text: string): string => text.slice(0, text.length / 2)
       const stages: TestCertificate[] = [
@@ -300,15 +300,15 @@ describe('walls 7: TLS', () => {
       ]
       for (const [index, stage] of stages.entries()) {
         write(stage)
-        await doors.certificates!.reload()
-        await doors.certificates!.reload()
+        await security.certificates!.reload()
+        await security.certificates!.reload()
         expect(await shownBy(http.urls.shared), `stage ${index}`).to.equal('one')
         // Said once for each state of the files, and without their content.
         expect(lines).to.have.length(index + 1)
         expect(lines.at(-1)!.message).to.match(/^the changed files of http\.tls cannot be used/)
       }
       write(second)
-      await doors.certificates!.reload()
+      await security.certificates!.reload()
       expect(await shownBy(http.urls.shared)).to.equal('two')
       expect(lines.at(-1)).to.deep.include({ level: 'info', message: 'the changed files of http.tls are in use' })
       expect(JSON.stringify(lines)).to.not.contain('PRIVATE KEY')
@@ -318,15 +318,15 @@ describe('walls 7: TLS', () => {
       const { lines } = await startWith(certificateFor('one'))
       for (const text of ['', 'nothing', authority.cert.slice(0, -40)]) {
         folder.write('ca.pem', text)
-        await guarded!.doors.certificates!.reload()
+        await guarded!.security.certificates!.reload()
       }
       expect(lines.map(({ level }) => level)).to.deep.equal(['warn', 'warn', 'warn'])
     })
 
     it('may be away for a moment', async () => {
-      const { http, doors, lines } = await startWith(certificateFor('one'))
+      const { http, security, lines } = await startWith(certificateFor('one'))
       renameSync(`${folder.path}/cert.pem`, `${folder.path}/away.pem`)
-      await doors.certificates!.reload()
+      await security.certificates!.reload()
       expect(await shownBy(http.urls.shared)).to.equal('one')
       expect(lines).to.have.length(1)
     })
@@ -335,7 +335,7 @@ describe('walls 7: TLS', () => {
   it('with files that cannot be used is an error at the start that names the setting', async () => {
     const files = write(certificateFor('one'))
     const problemOf = async (tls: object): Promise<string> =>
-      openDoors(configOf(folder, { http: { tls } }), createPrometheusMetrics(), silentLogger).then(
+      openListenerSecurity(configOf(folder, { http: { tls } }), createPrometheusMetrics(), silentLogger).then(
         () => 'none',
         (error: Error) => `${error.name}: ${error.message}`
       )

@@ -9,7 +9,7 @@ import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/upgrade.js'
 import { Http } from '../../../src/http/server/http.js'
 import { isWebsocketRequest } from '../../../src/http/server/websocket-request.js'
-import { openDoors } from '../../../src/server/app/listener-security.js'
+import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
@@ -81,7 +81,7 @@ describe('house 7: upgrades', () => {
     expect(await metric('castellan_http_connections')).to.equal(1)
     expect(await metric('castellan_http_upgraded_connections')).to.equal(1)
     expect(await metric('castellan_http_requests_in_flight')).to.equal(0)
-    expect(await metricsText()).to.contain('{dialect="loud",method="GET",status="101"} 1')
+    expect(await metricsText()).to.contain('{api="loud",method="GET",status="101"} 1')
     socket.destroy()
     await untilNothingIsHeld(started)
     expect(await metric('castellan_http_upgraded_connections')).to.equal(0)
@@ -92,7 +92,7 @@ describe('house 7: upgrades', () => {
     const unixSocket = `${folder.path}/socket`
     const { http } = await start({ own: true, http: { unixSocket } })
     for (const [url, path] of [
-      [http.urls.dialects.get('loud')!, '/echo'],
+      [http.urls.apis.get('loud')!, '/echo'],
       [http.urls.unixSocket!, '/loud/echo']
     ] as const) {
       const socket = await open(url, path, 'x')
@@ -136,7 +136,7 @@ describe('house 7: upgrades', () => {
     expect(echoes.taken).to.deep.equal([])
   })
 
-  it('are refused to web pages of others and to other hosts, before any dialect is asked', async () => {
+  it('are refused to web pages of others and to other hosts, before any API is asked', async () => {
     const { http } = await start()
     for (const headers of [`${UPGRADE}origin: https://evil.example\r\n`, `${UPGRADE}sec-fetch-site: cross-site\r\n`]) {
       const socket = await RawSocket.open(http.urls.shared)
@@ -338,14 +338,14 @@ describe('house 7: upgrades where clients must say who they are', () => {
     })
     const echoes = new Echoes()
     const metrics = createPrometheusMetrics()
-    const doors = await openDoors(config, metrics, recordingLogger([]))
+    const security = await openListenerSecurity(config, metrics, recordingLogger([]))
     const http = await Http.start({
       http: config.http,
       management: config.management,
-      dialects: [{ name: 'loud', prefix: '/loud', source: 'LOUD 1.0', plugin: echoes.plugin, listeners: [] }],
+      apis: [{ name: 'loud', prefix: '/loud', source: 'LOUD 1.0', plugin: echoes.plugin, listeners: [] }],
       metrics,
-      door: doors.door,
-      certificates: doors.certificates,
+      requestAccess: security.requestAccess,
+      certificates: security.certificates,
       status: {
         version: '1',
         brokerMode: 'embedded',
@@ -375,7 +375,7 @@ describe('house 7: upgrades where clients must say who they are', () => {
     await http.drain(60_000)
     await closed
     await http.close()
-    doors.close()
+    security.close()
     folder.remove()
   })
 })

@@ -73,7 +73,7 @@ describe('durable: answers to requests', () => {
   })
 
   it('tell a record that fits in no file of the log from a log that is full for now', async () => {
-    await start({ wal: { slabBytes: 64 * KIB, maxWaitingBytes: 100 * KIB } })
+    await start({ wal: { segmentBytes: 64 * KIB, maxWaitingBytes: 100 * KIB } })
     const [large, fits] = [record('orders', 'x'.repeat(64 * KIB)), record('orders', 'x'.repeat(60 * KIB))]
     const sent = [large, fits, fits].map(each => harness.send([each, each].slice(0, each === large ? 2 : 1)))
     expect(sent[0]!.refused?.map(refusal => refusal?.code)).to.deep.equal(['recordTooLarge', 'recordTooLarge'])
@@ -231,7 +231,7 @@ describe('durable: topics that are not used any more', () => {
     const [first, second] = harness.router.partition('orders', 0).attempts
     expect(
       [first?.epoch, second?.epoch, second?.baseSequence],
-      'numbers of the former lane are not repeated'
+      'numbers of the former partition are not repeated'
     ).to.deep.equal([0, 1, 0])
     await harness.pass(90_000)
     expect(harness.delivery.stats()).to.include({ topics: 0, producers: 0 })

@@ -17,7 +17,7 @@ describe('arion: a topic that may not be written', () => {
       const write: Logger['warn'] = (fields, text) => lines.push(JSON.stringify({ ...fields, text }))
       const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
       const fault: Fault = cluster.faults.add({ api, topic: 'denied', count: Infinity }, { type: 'error', errorCode })
-      const settings = { 'dialects.arion.idleTimeoutMs': '60000' }
+      const settings = { 'apis.arion.idleTimeoutMs': '60000' }
       const app = await startTestApp(cluster.bootstrap, settings, {
         ...silentLogger,
         warn: write,

@@ -47,7 +47,7 @@ describe('durable-queue', () => {
   let log: DurableLog
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'castellan-queue-'))
-    const settings = walSettings.parse({ directory: join(directory, 'wal'), slabBytes: 8 * MIB })
+    const settings = walSettings.parse({ directory: join(directory, 'wal'), segmentBytes: 8 * MIB })
     opened = await openDurableLog(settings, {
       log: silentLogger,
       now: Date.now,

@@ -23,7 +23,7 @@ describe('durable: names of topics that Kafka does not know', () => {
   }
 
   it('durable-queue: any number of them costs no more than some, and a real topic in the middle is delivered', async () => {
-    harness = new DurableHarness({ delivery: { createTopics: false }, wal: { slabBytes: 1024 * 1024 } })
+    harness = new DurableHarness({ delivery: { createTopics: false }, wal: { segmentBytes: 1024 * 1024 } })
     harness.router.isAway = true
     await harness.start()
     await sendInvented(0, NAMES / 2)
@@ -56,7 +56,7 @@ describe('durable: names of topics that Kafka does not know', () => {
   })
 
   it('durable-queue: nothing is kept in memory of names that have given up their places, however long they stand there', async () => {
-    harness = new DurableHarness({ delivery: { createTopics: false }, wal: { slabBytes: 1024 * 1024 } })
+    harness = new DurableHarness({ delivery: { createTopics: false }, wal: { segmentBytes: 1024 * 1024 } })
     await harness.start()
     const topics = (): number => queryObjects(DurableTopic, { format: 'count' })
     const before = topics()

@@ -67,7 +67,7 @@ describe('durable: topics and partitions in trouble', () => {
     const stuck = upTo(300).map(at => `stuck-${at}`)
     harness = new DurableHarness({
       topics: Object.fromEntries([...stuck, 'orders'].map(name => [name, 1])),
-      wal: { readAheadBytes: 256 * KIB, slabBytes: 1024 * KIB }
+      wal: { readAheadBytes: 256 * KIB, segmentBytes: 1024 * KIB }
     })
     await harness.start()
     for (const topic of stuck) stick(topic, 0)
@@ -87,7 +87,7 @@ describe('durable: topics and partitions in trouble', () => {
     const stuck = upTo(40).map(at => `stuck-${at}`)
     harness = new DurableHarness({
       topics: Object.fromEntries([...stuck, 'orders'].map(name => [name, 1])),
-      wal: { readAheadBytes: 256 * KIB, slabBytes: 1024 * KIB }
+      wal: { readAheadBytes: 256 * KIB, segmentBytes: 1024 * KIB }
     })
     await harness.start()
     for (const topic of stuck) stick(topic, 0)
@@ -104,7 +104,7 @@ describe('durable: topics and partitions in trouble', () => {
     harness = new DurableHarness({
       topics: Object.fromEntries(names.filter(name => !gone.has(name)).map(name => [name, 1])),
       delivery: { createTopics: false },
-      wal: { slabBytes: 1024 * KIB }
+      wal: { segmentBytes: 1024 * KIB }
     })
     await harness.start()
     harness.router.isAway = true

@@ -47,15 +47,20 @@ describe('the room for records that wait for the disk', () => {
     })
 
   it('is used by what waits, before the log is open and after, and tells when it is free again', async () => {
-    expect(queue.room).to.include({ maxBytes: 64 * KIB, usedBytes: 0, stuckBytes: 0, setting: 'wal.maxWaitingBytes' })
+    expect(queue.capacity).to.include({
+      maxBytes: 64 * KIB,
+      usedBytes: 0,
+      stuckBytes: 0,
+      setting: 'wal.maxWaitingBytes'
+    })
     let freed = 0
-    queue.room.onFreed(() => freed++)
+    queue.capacity.onFreed(() => freed++)
     for (const when of ['before it is open', 'after']) {
       const freedBefore = freed
       const stored = append()
-      expect(queue.room.usedBytes, when).to.be.within(10 * KIB, 11 * KIB)
+      expect(queue.capacity.usedBytes, when).to.be.within(10 * KIB, 11 * KIB)
       await stored
-      expect(queue.room.usedBytes, when).to.equal(0)
+      expect(queue.capacity.usedBytes, when).to.equal(0)
       expect(freed, when).to.be.greaterThan(freedBefore)
     }
   })

@@ -10,7 +10,7 @@ describe('durable: topics that Kafka does not have', () => {
     harness = new DurableHarness({
       topics: { orders: 1 },
       delivery: { createTopics: false },
-      wal: { slabBytes: 64 * KIB, maxBytes: 2048 * KIB }
+      wal: { segmentBytes: 64 * KIB, maxBytes: 2048 * KIB }
     })
     await harness.start()
   })

@@ -141,12 +141,12 @@ describe('durable: the log is opened', () => {
     await unopened({ wal: { maxWaitingBytes: 2 * (78 + 100) } })
     const value = 'x'.repeat(100)
     const sent = [value, value, ''].map(each => harness.send(record('orders', each)))
-    expect(harness.queue.room.usedBytes).to.equal(2 * 178)
+    expect(harness.queue.capacity.usedBytes).to.equal(2 * 178)
     expect(sent.map(({ refused }) => refused?.[0]?.code)).to.deep.equal([undefined, undefined, 'logUnavailable'])
     expect(sent[2]!.refused?.[0]).to.include({ persisted: 'no', retriable: true })
     expect(sent[2]!.refused?.[0]?.message).to.contain('356 bytes wait for the disk already (wal.maxWaitingBytes)')
     await harness.pass(100)
-    expect([harness.queue.room.usedBytes, values()]).to.deep.equal([0, [value, value]])
+    expect([harness.queue.capacity.usedBytes, values()]).to.deep.equal([0, [value, value]])
   })
 
   it('a second after it could not be, and refuses records with the reason until then', async () => {
@@ -326,11 +326,11 @@ describe('durable: what is told of the log now and then', () => {
     await harness.pass(1_000)
     const told = ['accepted_records', 'delivered_records', 'retried_batches'].map(name => metrics.of(name))
     expect(told).to.deep.equal([2, 2, 0])
-    expect([metrics.gaugeOf('topics'), metrics.gaugeOf('lanes')]).to.deep.equal([1, 1])
+    expect([metrics.gaugeOf('topics'), metrics.gaugeOf('partitions')]).to.deep.equal([1, 1])
     harness.router.partition('orders', 0).script.push(...Array(50).fill({ type: 'notSent', reason: 'noLeader' }))
     harness.send(record('orders', 'C'))
     await harness.pass(3_000)
-    expect(metrics.gaugeOf('lanes_backing_off')).to.equal(1)
+    expect(metrics.gaugeOf('partitions_backing_off')).to.equal(1)
     expect(metrics.of('retried_batches')).to.be.above(1)
   })
 

@@ -214,7 +214,7 @@ describe('delivery from the durable log under random faults', function () {
         async (steps, kib) => {
           const harness = new DurableHarness({
             topics: { orders: 2, audit: 1, late: 3 },
-            wal: { readAheadBytes: kib * 1024, slabBytes: 64 * 1024 },
+            wal: { readAheadBytes: kib * 1024, segmentBytes: 64 * 1024 },
             delivery: { batchMaxBytes: 10_000, createTopics: false }
           })
           harness.hostLatencyMs = 2

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { FlowRoom } from '../../../src/producer/disk/cursor-capacity.js'
+import { CursorCapacity } from '../../../src/producer/disk/cursor-capacity.js'
 import { ANY_PARTITION } from '../../../src/producer/disk/partition-cursors.js'
 import { ReadAhead, type Starved } from '../../../src/producer/disk/read-ahead.js'
 
@@ -17,9 +17,9 @@ describe('durable: memory for records that were read from the log', () => {
   const starvedAs = (name: string): Starved => ({ fed: () => done.push(name) })
 
   it('has room to the byte, and a quarter of what is free for one partition', () => {
-    expect([memory.share, memory.hasRoom(1_000), memory.hasRoom(1_001)]).to.deep.equal([250, true, false])
+    expect([memory.share, memory.hasCapacity(1_000), memory.hasCapacity(1_001)]).to.deep.equal([250, true, false])
     memory.hold(600)
-    expect([memory.bytes, memory.share, memory.hasRoom(400), memory.hasRoom(401)]).to.deep.equal([
+    expect([memory.bytes, memory.share, memory.hasCapacity(400), memory.hasCapacity(401)]).to.deep.equal([
       600,
       100,
       true,
@@ -116,12 +116,12 @@ describe('durable: memory for records that were read from the log', () => {
   })
 
   it('takes from partitions that are stuck for batches that come back, from three quarters on', async () => {
-    const giveBack = (): void => {
+    const release = (): void => {
       done.push('stuck')
       memory.hold(-400)
     }
     memory.hold(750)
-    memory.isStuck({}, giveBack)
+    memory.isStuck({}, release)
     memory.return(async () => void done.push('back'))
     await clock.tickAsync(2)
     expect(done).to.deep.equal(['back'])
@@ -142,20 +142,20 @@ describe('durable: which partitions have room', () => {
   }
   let world: World
   let starved: number
-  let room: FlowRoom
+  let capacity: CursorCapacity
   beforeEach(() => {
     world = { share: 100, free: 1_000, held: [0, 0, 0], reserved: new Set(), behind: new Set() }
     starved = 0
-    room = new FlowRoom({
+    capacity = new CursorCapacity({
       readAhead: {
         get share() {
           return world.share
         },
-        hasRoom: bytes => bytes <= world.free,
+        hasCapacity: bytes => bytes <= world.free,
         starve: () => void starved++
       },
-      maxLaneBytes: 200,
-      flows: { isBehind: flow => world.behind.has(flow) },
+      maxPartitionBytes: 200,
+      cursors: { isBehind: cursor => world.behind.has(cursor) },
       partitionCount: () => world.held.length,
       heldBy: partition => world.held[partition]!,
       isReserved: partition => world.reserved.has(partition),
@@ -165,34 +165,34 @@ describe('durable: which partitions have room', () => {
 
   it('are those that stay within their share, to the byte', () => {
     world.held = [60, 0, 0]
-    expect([room.hasRoom(0, 40), room.hasRoom(0, 41), starved]).to.deep.equal([true, false, 1])
+    expect([capacity.hasCapacity(0, 40), capacity.hasCapacity(0, 41), starved]).to.deep.equal([true, false, 1])
     world.share = 1_000
-    expect([room.hasRoom(0, 140), room.hasRoom(0, 141)]).to.deep.equal([true, false])
+    expect([capacity.hasCapacity(0, 140), capacity.hasCapacity(0, 141)]).to.deep.equal([true, false])
     expect(starved, 'more memory would not help').to.equal(1)
   })
 
   it('are also those that hold nothing, whatever the record takes, if there is memory for it', () => {
-    expect([room.hasRoom(1, 1_000), starved]).to.deep.equal([true, 0])
-    expect([room.hasRoom(1, 1_001), starved]).to.deep.equal([false, 1])
+    expect([capacity.hasCapacity(1, 1_000), starved]).to.deep.equal([true, 0])
+    expect([capacity.hasCapacity(1, 1_001), starved]).to.deep.equal([false, 1])
     world.held = [1, 0, 0]
-    expect(room.hasRoom(0, 300)).to.equal(false)
+    expect(capacity.hasCapacity(0, 300)).to.equal(false)
   })
 
   it('are none that are not there, or wait for a batch that was sent before', () => {
     world.reserved.add(1)
-    expect([2, 3, 1].map(partition => room.hasRoom(partition, 1))).to.deep.equal([true, false, false])
+    expect([2, 3, 1].map(partition => capacity.hasCapacity(partition, 1))).to.deep.equal([true, false, false])
     expect(starved).to.equal(0)
   })
 
   it('are tried in turn from the one that is preferred', () => {
     world.held = [200, 200, 0]
-    expect([0, 1, 2].map(partition => room.firstWithRoom(partition, 10))).to.deep.equal([2, 2, 2])
+    expect([0, 1, 2].map(partition => capacity.firstWithCapacity(partition, 10))).to.deep.equal([2, 2, 2])
     world.held = [0, 200, 200]
-    expect(room.firstWithRoom(1, 10)).to.equal(0)
+    expect(capacity.firstWithCapacity(1, 10)).to.equal(0)
     world.held = [200, 200, 200]
-    expect(room.firstWithRoom(0, 10)).to.equal(undefined)
+    expect(capacity.firstWithCapacity(0, 10)).to.equal(undefined)
     world.held = []
-    expect(room.firstWithRoom(0, 10)).to.equal(undefined)
+    expect(capacity.firstWithCapacity(0, 10)).to.equal(undefined)
   })
 
   it('are worth reading for when half of what they may hold has gone', () => {
@@ -202,41 +202,41 @@ describe('durable: which partitions have room', () => {
     ] as const) {
       world.share = share
       world.held = [held, 0, 0]
-      expect(room.isHungry(0), `${held} of ${share}`).to.equal(true)
+      expect(capacity.isHungry(0), `${held} of ${share}`).to.equal(true)
       world.held = [held + 1, 0, 0]
-      expect(room.isHungry(0), `${held + 1} of ${share}`).to.equal(false)
+      expect(capacity.isHungry(0), `${held + 1} of ${share}`).to.equal(false)
     }
   })
 
   it('are worth reading for only with room for the record that found none', () => {
     world.held = [50, 0, 0]
-    room.lacks(0, 51)
-    expect([room.isHungry(0), room.isHungry(1)]).to.deep.equal([false, true])
-    room.had(0)
-    expect(room.isHungry(0)).to.equal(true)
-    room.lacks(0, 51)
-    room.clear()
-    expect(room.isHungry(0)).to.equal(true)
+    capacity.lacks(0, 51)
+    expect([capacity.isHungry(0), capacity.isHungry(1)]).to.deep.equal([false, true])
+    capacity.had(0)
+    expect(capacity.isHungry(0)).to.equal(true)
+    capacity.lacks(0, 51)
+    capacity.clear()
+    expect(capacity.isHungry(0)).to.equal(true)
   })
 
   it('are not while a flow waits for a former batch', () => {
-    room.holdUp(0)
-    expect([room.isHungry(0), room.isHungry(1)]).to.deep.equal([false, true])
-    room.release()
-    expect(room.isHungry(0)).to.equal(true)
-    room.holdUp(0)
-    room.clear()
-    expect(room.isHungry(0)).to.equal(true)
+    capacity.holdUp(0)
+    expect([capacity.isHungry(0), capacity.isHungry(1)]).to.deep.equal([false, true])
+    capacity.release()
+    expect(capacity.isHungry(0)).to.equal(true)
+    capacity.holdUp(0)
+    capacity.clear()
+    expect(capacity.isHungry(0)).to.equal(true)
   })
 
   it('are for records that may go anywhere those of which any has room and is not behind', () => {
     world.held = [200, 200, 0]
-    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry()]).to.deep.equal([true, true])
+    expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry()]).to.deep.equal([true, true])
     world.behind.add(2)
-    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry()]).to.deep.equal([false, false])
+    expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry()]).to.deep.equal([false, false])
     world.behind.clear()
-    room.lacks(ANY_PARTITION, 1_001)
-    expect([room.isHungry(ANY_PARTITION), room.isAnyHungry(), room.isAnyHungry(1_001)]).to.deep.equal([
+    capacity.lacks(ANY_PARTITION, 1_001)
+    expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry(), capacity.isAnyHungry(1_001)]).to.deep.equal([
       false,
       true,
       false

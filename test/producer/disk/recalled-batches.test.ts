@@ -11,7 +11,7 @@ const batchOf = (...sequences: number[]): SentBatch => ({
   sequences
 })
 
-describe('durable: batches that come back to their lanes', () => {
+describe('durable: batches that come back to their partitions', () => {
   let clock: SinonFakeTimers
   let waiting: (() => Promise<void>)[]
   let returned: [partition: number, sequences: readonly number[], recalled: Recalled][]
@@ -105,7 +105,7 @@ describe('durable: batches that come back to their lanes', () => {
     expect([returned.length, batches.sequences]).to.deep.equal([0, [4]])
   })
 
-  it('stay where they are while nothing may be given to lanes', async () => {
+  it('stay where they are while nothing may be given to partitions', async () => {
     const batches = open([0, batchOf(1)])
     mayReturn = false
     batches.resume(() => true)

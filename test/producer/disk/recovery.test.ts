@@ -111,10 +111,10 @@ describe('durable: after a crash', () => {
     }
   })
 
-  /** Two records in slabs of their own: their batch was too large, the first alone is in Kafka, the second on its way. */
+  /** Two records in segments of their own: their batch was too large, the first alone is in Kafka, the second on its way. */
   const crashAfterHalving = async ([first, second]: readonly [string, string]): Promise<void> => {
     harness?.restore()
-    harness = new DurableHarness({ topics: { orders: 1 }, wal: { slabBytes: 5_000 } })
+    harness = new DurableHarness({ topics: { orders: 1 }, wal: { segmentBytes: 5_000 } })
     const partition = harness.router.partition('orders', 0)
     partition.maxBatchBytes = 4_000
     await harness.start()

@@ -65,7 +65,7 @@ describe('durable: records that are read again', () => {
 
   it('durable-queue: send no record twice that is on its way behind more than one read of others', async () => {
     count = 0
-    harness = new DurableHarness({ topics: { orders: 2 }, wal: { slabBytes: 8 * KIB * KIB } })
+    harness = new DurableHarness({ topics: { orders: 2 }, wal: { segmentBytes: 8 * KIB * KIB } })
     await harness.start()
     for (const partition of [0, 1]) harness.router.partition('orders', partition).script.push({ type: 'hold' })
     harness.send(next(null, 0))

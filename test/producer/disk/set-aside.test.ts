@@ -27,7 +27,7 @@ describe('durable: batches that were sent and are not in memory', () => {
   const crowd = async (stuckOrders = 0): Promise<void> => {
     harness = new DurableHarness({
       topics: { ...Object.fromEntries(names.map(name => [name, 1])), orders: Math.max(1, stuckOrders) },
-      wal: { readAheadBytes: 256 * KIB, slabBytes: 1024 * KIB }
+      wal: { readAheadBytes: 256 * KIB, segmentBytes: 1024 * KIB }
     })
     await harness.start()
     for (let partition = 0; partition < stuckOrders; partition++) stick('orders', partition)

@@ -276,8 +276,8 @@ describe('durable: what metrics are told', () => {
     reporting.report(stats)
     const gauges = [
       'durable.topics 4',
-      'durable.lanes 8',
-      'durable.lanes_backing_off 1',
+      'durable.partitions 8',
+      'durable.partitions_backing_off 1',
       'durable.backlog_retention_ratio 0'
     ]
     expect(told).to.have.members([
@@ -320,7 +320,7 @@ describe('durable: what metrics are told', () => {
       'wal.open_records 6',
       'wal.dead_letters 7',
       'wal.size_bytes 300',
-      'wal.slabs 2',
+      'wal.segments 2',
       'wal.damaged_records 1',
       'wal.quarantined_slabs 5',
       'wal.writable 0',

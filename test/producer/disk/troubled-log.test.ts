@@ -231,7 +231,7 @@ describe('durable: a record that becomes a dead letter', () => {
     expect(deadLettering.count).to.equal(2)
   })
 
-  it('is told once to its lane', async () => {
+  it('is told once to its partition', async () => {
     expect(deadLettering.takeDeadLetter(7)).to.equal(false)
     await deadLettering.deadLetter(7, failure(10))
     expect([7, 8, 7].map(sequence => deadLettering.takeDeadLetter(sequence))).to.deep.equal([true, false, false])

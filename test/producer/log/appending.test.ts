@@ -23,10 +23,10 @@ function open(
   store: Partial<LogStoreOptions> = {},
   disk = new SimulatedDisk()
 ): { readonly log: DurableLog; readonly disk: SimulatedDisk; readonly host: LogHost } {
-  const host = new InlineLogHost(openStore(disk, { slabBytes: 10_000, ...store }).store, deadLettersOn(disk))
+  const host = new InlineLogHost(openStore(disk, { segmentBytes: 10_000, ...store }).store, deadLettersOn(disk))
   const log = new DurableLog({
     host,
-    slabBytes: 10_000,
+    segmentBytes: 10_000,
     maxWaitingBytes: 1_000_000,
     syncPuts: true,
     now: () => 0,
@@ -51,13 +51,13 @@ const OVERHEAD_BYTES = 40 + 'default/orders'.length + 24
 const SEGMENT_HEADER_BYTES = 64
 
 describe('what may be appended', () => {
-  it('is what fits into a slab, to the byte; the largest entry of an append decides', async () => {
+  it('is what fits into a segment, to the byte; the largest entry of an append decides', async () => {
     const { log } = open()
     const most = 10_000 - SEGMENT_HEADER_BYTES - OVERHEAD_BYTES
     const refusal = log.append([entry('x'.repeat(most + 1)), entry('small')], () => undefined)
     expect(refusal).to.include({ kind: 'tooLarge', isCertain: true })
     expect(refusal?.message).to.equal(
-      `an entry of ${10_000 - SEGMENT_HEADER_BYTES + 1} bytes does not fit into a slab of 10000 bytes (wal.slabBytes)`
+      `an entry of ${10_000 - SEGMENT_HEADER_BYTES + 1} bytes does not fit into a segment of 10000 bytes (wal.segmentBytes)`
     )
     expect(await append(log, [entry('x'.repeat(most)), entry('small')])).to.include({ storedCount: 2 })
     await log.close()
@@ -84,7 +84,7 @@ describe('what may be appended', () => {
   })
 
   it('has a destination that the format can hold', async () => {
-    const { log } = open({ slabBytes: 100_000 }, { slabBytes: 200_000 })
+    const { log } = open({ segmentBytes: 100_000 }, { segmentBytes: 200_000 })
     const longest = `default/${'x'.repeat(0xffff - 'default/'.length)}`
     expect(() => log.append([entry('x', `${longest}y`)], () => undefined)).to.throw(RangeError, 'destination')
     await append(log, [entry('x', longest)])
@@ -94,7 +94,7 @@ describe('what may be appended', () => {
   })
 
   it('keeps its destination, however many others there were before', async () => {
-    const { log } = open({ slabBytes: 1_000_000 }, { slabBytes: 1_000_000 })
+    const { log } = open({ segmentBytes: 1_000_000 }, { segmentBytes: 1_000_000 })
     const destinations = Array.from({ length: 10_050 }, (_, at) => `default/topic-${at}`)
     await append(
       log,
@@ -140,7 +140,7 @@ describe('the answer to an append', () => {
   })
 
   it('tells how much of it is stored where the log became full in the middle', async () => {
-    const { log } = open({ slabBytes: 1_000 }, { slabBytes: 1_000, maxBytes: 2_500 })
+    const { log } = open({ segmentBytes: 1_000 }, { segmentBytes: 1_000, maxBytes: 2_500 })
     const results = await Promise.all([
       append(log, [entry('a')]),
       append(log, [entry('b'.repeat(300)), entry('c'.repeat(300))]),

@@ -5,10 +5,10 @@ import { group, openStore, readAll } from './fixtures.js'
 
 const BODIES = Array.from({ length: 12 }, (_, index) => `body-${index}-${'x'.repeat(index * 3)}`)
 
-/** A log of one slab, stopped or killed. */
+/** A log of one segment, stopped or killed. */
 function written(isSealed: boolean): { disk: SimulatedDisk; segment: string } {
   const disk = new SimulatedDisk()
-  const { store } = openStore(disk, { slabBytes: 100_000 })
+  const { store } = openStore(disk, { segmentBytes: 100_000 })
   store.commit(group(BODIES))
   if (isSealed) store.close()
   return { disk, segment: [...disk.files().keys()].find(name => name.endsWith('.slab'))! }
@@ -25,7 +25,7 @@ const isSubsequence = (some: readonly string[], all: readonly string[]): boolean
 
 describe('damage to the durable log', () => {
   for (const isSealed of [false, true]) {
-    const kind = isSealed ? 'a sealed slab' : 'a slab that a crash left'
+    const kind = isSealed ? 'a sealed segment' : 'a segment that a crash left'
 
     it(`costs ${kind} at most one entry per flipped bit, never changes one, and never goes unnoticed`, () => {
       const { disk, segment } = written(isSealed)
@@ -91,7 +91,7 @@ describe('damage to the durable log', () => {
 
   for (const [what, from] of [
     ['the last entries', -200],
-    ['the header of the slab', 0]
+    ['the header of the segment', 0]
   ] as const) {
     it(`never uses a sequence again that ${what} had, though damage took them`, () => {
       const { disk, segment } = written(false)
@@ -108,7 +108,7 @@ describe('damage to the durable log', () => {
   }
 
   for (const isSealed of [false, true]) {
-    it(`tells at any length how many acknowledged entries ${isSealed ? 'a sealed slab' : 'the open slab'} lacks that was cut`, () => {
+    it(`tells at any length how many acknowledged entries ${isSealed ? 'a sealed segment' : 'the open segment'} lacks that was cut`, () => {
       const { disk, segment } = written(isSealed)
       const whole = disk.files().get(segment)!
       for (let length = 64; length < whole.length; length++) {
@@ -127,9 +127,9 @@ describe('damage to the durable log', () => {
     })
   }
 
-  it('misses nothing that was delivered before a slab was cut, and tells of it as long as the slab is there', () => {
+  it('misses nothing that was delivered before a segment was cut, and tells of it as long as the segment is there', () => {
     const { disk, segment } = written(false)
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.complete([{ first: 10, count: 2 }])
     disk.patch(segment, bytes => bytes.subarray(0, bytes.indexOf('body-8')))
     for (const _ of ['at once', 'and later']) {
@@ -141,7 +141,7 @@ describe('damage to the durable log', () => {
 
   it('misses nothing of an append that was never acknowledged', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(BODIES.slice(0, 6)))
     store.stage(group(BODIES.slice(6)))
     const { store: again, reports } = openStore(disk)
@@ -150,7 +150,7 @@ describe('damage to the durable log', () => {
 
   it('tells damage to what was durable from holes in the append that a power cut interrupted', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(BODIES.slice(0, 6)))
     const journal = '0000000000000001.progress'
     const before = disk.files().get(journal)!
@@ -174,7 +174,7 @@ describe('damage to the durable log', () => {
     }
   })
 
-  it('moves a slab with damage into quarantine once the rest of it is delivered, and says so', () => {
+  it('moves a segment with damage into quarantine once the rest of it is delivered, and says so', () => {
     const { disk, segment } = written(true)
     disk.patch(segment, bytes => {
       bytes[bytes.indexOf('body-3')]! ^= 1

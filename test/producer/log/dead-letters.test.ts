@@ -120,7 +120,7 @@ describe('dead letters, looked at and driven again', () => {
 })
 
 describe('looking at a log', () => {
-  /** Two slabs and more, the first two entries completed. */
+  /** Two segments and more, the first two entries completed. */
   function filled(): SimulatedDisk {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
@@ -135,7 +135,7 @@ describe('looking at a log', () => {
       return bytes
     })
 
-  it('tells what every slab holds and who waits, and changes nothing', () => {
+  it('tells what every segment holds and who waits, and changes nothing', () => {
     const disk = filled()
     const before = new Map([...disk.files()].map(([name, bytes]) => [name, Buffer.from(bytes)]))
     const { segments, backlog } = inspectLog(disk.directory)

@@ -23,10 +23,10 @@ const entry = (value: string, destination = 'default/orders'): NewEntry => ({
 })
 
 function inlineLog(disk: SimulatedDisk, overrides: Partial<DurableLogOptions> = {}): DurableLog {
-  const { store } = openStore(disk, { slabBytes: 10_000 })
+  const { store } = openStore(disk, { segmentBytes: 10_000 })
   return new DurableLog({
     host: new InlineLogHost(store, deadLettersOn(disk)),
-    slabBytes: 10_000,
+    segmentBytes: 10_000,
     maxWaitingBytes: 1_000_000,
     syncPuts: true,
     now: () => 0,
@@ -80,12 +80,12 @@ describe('appending to the durable log', () => {
 
   it('writes large groups in parts while they are filled, and syncs them once', async () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 10_000_000 })
+    const { store } = openStore(disk, { segmentBytes: 10_000_000 })
     const host = new InlineLogHost(store, deadLettersOn(disk))
     const staged = sinon.spy(host, 'stage')
     const log = new DurableLog({
       host,
-      slabBytes: 10_000_000,
+      segmentBytes: 10_000_000,
       maxWaitingBytes: 10_000_000,
       syncPuts: true,
       now: () => 0
@@ -119,7 +119,7 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
-  it('durable-queue 7: refuses at once what does not fit into a slab, and what does not fit into the waiting room', async () => {
+  it('durable-queue 7: refuses at once what does not fit into a segment, and what does not fit into the waiting room', async () => {
     const log = inlineLog(new SimulatedDisk(), { maxWaitingBytes: 500 })
     expect(log.append([entry('x'.repeat(10_000))], () => undefined)).to.include({ kind: 'tooLarge' })
     expect(log.append([entry('x'.repeat(300))], () => undefined)).to.equal(undefined)
@@ -188,7 +188,7 @@ describe('the thread of the durable log', () => {
   const open = async (onCrash: (error: Error) => void = () => undefined) => {
     const options = {
       path: directory,
-      slabBytes: 100_000,
+      segmentBytes: 100_000,
       maxBytes: 10_000_000,
       minFreeBytes: 0,
       syncPuts: true,

@@ -11,8 +11,8 @@ const segmentsOn = (disk: SimulatedDisk): string[] =>
 
 /** The acceptance cases of durable-queue, as far as they are about the log itself; docs/compatibility/arion.md has the rest. */
 describe('durable-queue', () => {
-  it('durable-queue 1: 10,000 puts come back in order, with slabs of 1 KiB', () => {
-    const { store } = openStore(new SimulatedDisk(), { slabBytes: 1_024 })
+  it('durable-queue 1: 10,000 puts come back in order, with segments of 1 KiB', () => {
+    const { store } = openStore(new SimulatedDisk(), { segmentBytes: 1_024 })
     const bodies = numbers(0, 10_000)
     for (let at = 0; at < bodies.length; at += 10) store.commit(group(bodies.slice(at, at + 10)))
     expect(store.stats.segmentCount).to.be.above(500)
@@ -60,9 +60,9 @@ describe('durable-queue', () => {
     expect(store.complete([{ first: 7, count: 1 }])).to.equal(0)
   })
 
-  it('durable-queue 9: one flipped bit costs one record, which is counted, and its slab is set aside', () => {
+  it('durable-queue 9: one flipped bit costs one record, which is counted, and its segment is set aside', () => {
     const disk = new SimulatedDisk()
-    const first = openStore(disk, { slabBytes: 10_000 }).store
+    const first = openStore(disk, { segmentBytes: 10_000 }).store
     first.commit(group(numbers(100, 110)))
     first.close()
     disk.patch('0000000000000001.slab', bytes => {
@@ -77,7 +77,7 @@ describe('durable-queue', () => {
     expect(disk.directory.directory('quarantine').list()).to.deep.equal(['0000000000000001.slab'])
   })
 
-  it('durable-queue 10: finished slabs vanish while the log runs and when it is opened; one open record keeps its slab', () => {
+  it('durable-queue 10: finished segments vanish while the log runs and when it is opened; one open record keeps its segment', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     for (const body of numbers(1_000, 1_100)) store.commit(group([body.repeat(20)]))
@@ -101,7 +101,7 @@ describe('durable-queue', () => {
     for (let operations = 0; operations < 16; operations++) {
       for (const random of [0.1, 0.5, 0.9, 0.99]) {
         const disk = new SimulatedDisk()
-        const { store } = openStore(disk, { slabBytes: 100_000 })
+        const { store } = openStore(disk, { segmentBytes: 100_000 })
         store.commit(group(['before']))
         disk.operationsLeft = operations
         const isStored = store.commit(group([body])).refusal === undefined
@@ -127,7 +127,7 @@ describe('durable-queue', () => {
 
     function openLog(when: { readonly syncEveryOperations?: number; readonly syncIntervalMs?: number }) {
       const disk = new SimulatedDisk()
-      const options = { slabBytes: 10_000, syncPuts: false }
+      const options = { segmentBytes: 10_000, syncPuts: false }
       const { store } = openStore(disk, options)
       const host = new InlineLogHost(store, deadLettersOn(disk))
       const log = new DurableLog({ ...options, ...when, host, maxWaitingBytes: 1_000_000, now: () => 0 })

@@ -172,7 +172,7 @@ describe('the file that names the format', () => {
     }
   })
 
-  it('of another release keeps the directory from being used also where there are slabs', () => {
+  it('of another release keeps the directory from being used also where there are segments', () => {
     const disk = new SimulatedDisk()
     openStore(disk).store.commit(group(['a']))
     disk.patch('FORMAT', () => Buffer.from('castellan-log 2\n'))
@@ -199,7 +199,7 @@ describe('the file that names the format', () => {
     }
   })
 
-  it('that is damaged is told by a journal where all slabs are gone', () => {
+  it('that is damaged is told by a journal where all segments are gone', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(['a']))

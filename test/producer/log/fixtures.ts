@@ -31,7 +31,7 @@ export function storeOptions(
 ): LogStoreOptions {
   return {
     directory: disk.directory,
-    slabBytes: 1_024,
+    segmentBytes: 1_024,
     maxBytes: Number.MAX_SAFE_INTEGER,
     minFreeBytes: 0,
     syncPuts: true,

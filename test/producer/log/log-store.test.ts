@@ -3,7 +3,7 @@ import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 describe('the durable log', () => {
-  it('gives back what was appended, in order, over many slabs', () => {
+  it('gives back what was appended, in order, over many segments', () => {
     const { store } = openStore(new SimulatedDisk())
     const bodies = Array.from({ length: 200 }, (_, index) => `body ${index}`)
     for (const body of bodies) expect(store.commit(group([body])).refusal).to.equal(undefined)
@@ -11,7 +11,7 @@ describe('the durable log', () => {
     expect(readAll(store)).to.deep.equal(bodies)
   })
 
-  it('numbers entries one after the other, over slabs and groups', () => {
+  it('numbers entries one after the other, over segments and groups', () => {
     const { store } = openStore(new SimulatedDisk())
     expect(store.commit(group(['a', 'b'])).firstSequence).to.equal(1)
     expect(store.commit(group(Array.from({ length: 50 }, () => 'x'.repeat(90)))).firstSequence).to.equal(3)
@@ -30,7 +30,7 @@ describe('the durable log', () => {
     expect(readAll(store)).to.deep.equal(['b', 'd'])
   })
 
-  it('removes a slab once all its entries are completed, and keeps one with a single open entry', () => {
+  it('removes a segment once all its entries are completed, and keeps one with a single open entry', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     for (let index = 0; index < 60; index++) store.commit(group(['x'.repeat(50)]))
@@ -82,7 +82,7 @@ describe('the durable log', () => {
     expect(store.notes.get('orders/0')?.toString()).to.equal('sent')
   })
 
-  it('reads for some destinations only, and passes over slabs without them', () => {
+  it('reads for some destinations only, and passes over segments without them', () => {
     const { store } = openStore(new SimulatedDisk())
     for (let index = 0; index < 100; index++) {
       store.commit(group([`o${index}`], 'default/orders'))
@@ -109,9 +109,9 @@ describe('the durable log', () => {
     expect(readAll(store)).to.deep.equal(['again'])
   })
 
-  it('acknowledges nothing after a failed sync, never syncs that file again, and goes on in another slab', () => {
+  it('acknowledges nothing after a failed sync, never syncs that file again, and goes on in another segment', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['kept']))
     const failed: string[] = []
     const synced: string[] = []
@@ -132,9 +132,9 @@ describe('the durable log', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['kept', 'next'])
   })
 
-  it('never gives back what was refused, though it could not be cut off: the next slab says where the one before ends', () => {
+  it('never gives back what was refused, though it could not be cut off: the next segment says where the one before ends', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['kept']))
     let syncs = 0
     disk.faults.before = operation => {
@@ -146,7 +146,7 @@ describe('the durable log', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['kept', 'next'])
   })
 
-  it('says that the outcome is unknown when neither the failed write can be taken back nor a new slab be opened', () => {
+  it('says that the outcome is unknown when neither the failed write can be taken back nor a new segment be opened', () => {
     const disk = new SimulatedDisk()
     let clock = 0
     const { store } = openStore(disk, { clock: () => clock })
@@ -226,7 +226,7 @@ describe('the durable log', () => {
 
   it('never uses a sequence again that was completed, though a power cut took the entries', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { syncPuts: false, syncTakes: true, slabBytes: 100_000 })
+    const { store } = openStore(disk, { syncPuts: false, syncTakes: true, segmentBytes: 100_000 })
     store.commit(group(['a', 'b', 'c']))
     store.complete([{ first: 1, count: 3 }])
     disk.powerCut(() => 0.1)
@@ -235,7 +235,7 @@ describe('the durable log', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['new'])
   })
 
-  it('never gives an id to two slabs, though all of the first ones are gone', () => {
+  it('never gives an id to two segments, though all of the first ones are gone', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     for (let at = 0; at < 30; at++) store.commit(group(['x'.repeat(100)]))
@@ -247,7 +247,7 @@ describe('the durable log', () => {
     expect(Number.parseInt(segment!, 10)).to.be.above(5)
   })
 
-  it('starts again after a power cut that came before the first slab', () => {
+  it('starts again after a power cut that came before the first segment', () => {
     for (let operations = 0; operations < 12; operations++) {
       const disk = new SimulatedDisk()
       disk.operationsLeft = operations
@@ -285,7 +285,7 @@ describe('the durable log', () => {
     }
   })
 
-  it('reports ENOSPC from creating a slab as full', () => {
+  it('reports ENOSPC from creating a segment as full', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     disk.faults.before = operation => {

@@ -25,7 +25,7 @@ const failureOf = (promise: Promise<unknown>): Promise<Error | undefined> =>
 
 describe('the process and the thread of the durable log', () => {
   const options = {
-    slabBytes: 100_000,
+    segmentBytes: 100_000,
     maxBytes: 10_000_000,
     minFreeBytes: 0,
     syncPuts: false,
@@ -180,7 +180,7 @@ describe('the process and the thread of the durable log', () => {
     bytes[64 + 40 + 'default/orders'.length]! ^= 1
     writeFileSync(segment, bytes)
     const again = (await open()).host
-    // What the next slab would be called is taken.
+    // What the next segment would be called is taken.
     mkdirSync(join(path, '0000000000000002.slab'))
     expect(await again.commit(entries('c'))).to.include({ committedCount: 0 })
     await again.close()

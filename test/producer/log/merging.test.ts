@@ -32,7 +32,7 @@ function randomOf(seed: number): () => number {
   }
 }
 
-describe('merging slabs of the durable log', () => {
+describe('merging segments of the durable log', () => {
   it('keeps the records of a topic that is stuck, and gives back the disk that they pinned', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, merging)
@@ -51,7 +51,7 @@ describe('merging slabs of the durable log', () => {
 
   it('merges what was merged before, and removes it when its last entry is completed', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { ...merging, slabBytes: 4_096 })
+    const { store } = openStore(disk, { ...merging, segmentBytes: 4_096 })
     const left: string[] = []
     for (let round = 0; round < 20; round++) {
       left.push(...fill(store, 5, round * 5))
@@ -105,7 +105,7 @@ describe('merging slabs of the durable log', () => {
     })
   }
 
-  it('goes on with the slabs as they are when a step fails', () => {
+  it('goes on with the segments as they are when a step fails', () => {
     for (const operation of ['create', 'write', 'sync', 'rename', 'read', 'syncDirectory', 'remove'] as const) {
       const disk = new SimulatedDisk()
       const { store } = openStore(disk, merging)
@@ -132,7 +132,7 @@ describe('merging slabs of the durable log', () => {
     return { disk, left, name: [...disk.files().keys()].filter(isSegment).sort()[0]! }
   }
 
-  it('finds damage in every byte of a merged slab, which costs no other entry', () => {
+  it('finds damage in every byte of a merged segment, which costs no other entry', () => {
     const { disk, left, name } = merged()
     const whole = Buffer.from(disk.files().get(name)!)
     for (let at = 0; at < whole.length; at++) {
@@ -150,7 +150,7 @@ describe('merging slabs of the durable log', () => {
     }
   })
 
-  it('counts each entry of a merged slab that damage took once, whatever of it is damaged', () => {
+  it('counts each entry of a merged segment that damage took once, whatever of it is damaged', () => {
     const { disk, left, name } = merged()
     const whole = Buffer.from(disk.files().get(name)!)
     const places = ['stuck-1', 'stuck-2', 'stuck-10'].map(body => whole.indexOf(Buffer.from(body)))
@@ -178,7 +178,7 @@ describe('merging slabs of the durable log', () => {
     }
   })
 
-  it('finds every whole entry of a merged slab that was cut off, wherever', () => {
+  it('finds every whole entry of a merged segment that was cut off, wherever', () => {
     const { disk, left, name } = merged()
     const whole = Buffer.from(disk.files().get(name)!)
     for (let length = 64; length < whole.length; length += 3) {

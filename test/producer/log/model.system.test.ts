@@ -38,7 +38,7 @@ type Command =
   | { readonly type: 'restart' }
   | { readonly type: 'kill' }
   | { readonly type: 'powerCut'; readonly seed: number }
-  /** Time passes: slabs with few open entries are merged. */
+  /** Time passes: segments with few open entries are merged. */
   | { readonly type: 'tick' }
   /** The process dies, or the power goes, before one of the disk operations of an append, a completion or a merge. */
   | {
@@ -48,7 +48,7 @@ type Command =
       readonly seed: number | undefined
       readonly sizes: readonly number[]
     }
-  /** One bit of a slab is flipped while nobody looks; `place` is the share of the file before it. */
+  /** One bit of a segment is flipped while nobody looks; `place` is the share of the file before it. */
   | { readonly type: 'flip'; readonly segment: number; readonly place: number; readonly bit: number }
   | { readonly type: 'failWrite'; readonly sizes: readonly number[] }
   | { readonly type: 'failSync'; readonly sizes: readonly number[] }
@@ -304,7 +304,7 @@ class Run {
     for (const [sequence, body] of found) {
       if (this.#model.stored.get(sequence) === body) this.#model.completed.delete(sequence)
       else {
-        // What ended a slab may have been in a header that was damaged: then what it took back is there again.
+        // What ended a segment may have been in a header that was damaged: then what it took back is there again.
         const isPossible = this.#hasDamage || this.#model.possible.has(body)
         expect(isPossible, `${body} at ${sequence} was appended once`).to.equal(true)
         this.#model.stored.set(sequence, body)
@@ -371,7 +371,7 @@ class Run {
     for (const sequence of open) this.#store.complete([{ first: sequence, count: 1 }])
     this.#store.close()
     const segments = [...this.#disk.files().keys()].filter(name => name.endsWith('.slab'))
-    expect(segments.length, 'finished slabs are removed').to.be.at.most(1)
+    expect(segments.length, 'finished segments are removed').to.be.at.most(1)
   }
 }
 
@@ -398,7 +398,7 @@ describe('the durable log against its model', function () {
     })
   }
 
-  it('keeps its promises while slabs with few open entries are merged', () => {
+  it('keeps its promises while segments with few open entries are merged', () => {
     fc.assert(
       fc.property(fc.array(mergingCommand, { minLength: 5, maxLength: 40 }), commands => {
         const run = new Run(true)

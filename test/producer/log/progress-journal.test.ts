@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type Progress, ProgressJournal, readJournal } from '../../../src/producer/log/progress-journal.js'
-import { ProgressKeeper } from '../../../src/producer/log/progress-keeper.js'
+import { ProgressRecorder } from '../../../src/producer/log/progress-recorder.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
@@ -87,9 +87,9 @@ describe('a progress journal', () => {
 })
 
 describe('the keeper of progress', () => {
-  const keeperOn = (disk: SimulatedDisk, snapshot: readonly Progress[], foundIds: readonly number[] = []) => {
+  const ownerOn = (disk: SimulatedDisk, snapshot: readonly Progress[], foundIds: readonly number[] = []) => {
     const reports: string[] = []
-    const keeper = new ProgressKeeper({
+    const owner = new ProgressRecorder({
       directory: disk.directory,
       maxBytes: Number.MAX_SAFE_INTEGER,
       foundIds,
@@ -97,51 +97,51 @@ describe('the keeper of progress', () => {
       snapshot: () => snapshot,
       report: (_, message) => reports.push(message)
     })
-    return { keeper, reports }
+    return { owner, reports }
   }
   const journalsOn = (disk: SimulatedDisk): string[] => [...disk.files().keys()].sort()
   const written = (disk: SimulatedDisk, name: string): unknown => readJournal(disk.files().get(name)!)
 
   it('begins no file before there is something to keep', () => {
     const disk = new SimulatedDisk()
-    const { keeper } = keeperOn(disk, [])
-    expect([keeper.sizeBytes, keeper.syncs, keeper.sync()]).to.deep.equal([0, 0, false])
-    keeper.mend()
-    keeper.close()
+    const { owner } = ownerOn(disk, [])
+    expect([owner.sizeBytes, owner.syncs, owner.sync()]).to.deep.equal([0, 0, false])
+    owner.mend()
+    owner.close()
     expect(journalsOn(disk)).to.deep.equal([])
   })
 
   it('replaces the journals of an earlier process by one', () => {
     const disk = new SimulatedDisk()
     for (const id of [3, 4]) ProgressJournal.create(disk.directory, id, 1, [])
-    const { keeper } = keeperOn(disk, [note('a', '1')], [3, 4])
-    keeper.renew()
+    const { owner } = ownerOn(disk, [note('a', '1')], [3, 4])
+    owner.renew()
     expect(journalsOn(disk)).to.deep.equal(['0000000000000005.progress'])
-    expect(keeper.write([note('b', '2')])).to.equal(true)
-    expect(keeper.sync()).to.equal(true)
-    expect(keeper.syncs).to.equal(1)
+    expect(owner.write([note('b', '2')])).to.equal(true)
+    expect(owner.sync()).to.equal(true)
+    expect(owner.syncs).to.equal(1)
     expect(written(disk, '0000000000000005.progress')).to.deep.equal({
       progress: [note('a', '1'), note('b', '2')],
       damagedBytes: 0
     })
-    expect(keeper.sizeBytes).to.equal(disk.usedBytes)
+    expect(owner.sizeBytes).to.equal(disk.usedBytes)
   })
 
   it('keeps the old journal until the new one is complete', () => {
     for (const operation of ['create', 'write', 'sync', 'syncDirectory'] as const) {
       const disk = new SimulatedDisk()
-      const { keeper } = keeperOn(disk, [note('a', '1')])
-      keeper.write([note('b', '2')])
+      const { owner } = ownerOn(disk, [note('a', '1')])
+      owner.write([note('b', '2')])
       let isArmed = true
       disk.faults.before = current => {
         if (current !== operation || !isArmed) return
         isArmed = false
         throw eio()
       }
-      expect(() => keeper.renew(), operation).to.throw('EIO')
+      expect(() => owner.renew(), operation).to.throw('EIO')
       expect(journalsOn(disk), operation).to.deep.equal(['0000000000000001.progress'])
-      expect(keeper.write([note('c', '3')]), operation).to.equal(true)
-      keeper.renew()
+      expect(owner.write([note('c', '3')]), operation).to.equal(true)
+      owner.renew()
       expect(journalsOn(disk), operation).to.have.length(1)
     }
   })
@@ -149,23 +149,23 @@ describe('the keeper of progress', () => {
   for (const operation of ['write', 'sync'] as const) {
     it(`says that a ${operation} failed, never uses that file again, and mends it with what is true then`, () => {
       const disk = new SimulatedDisk()
-      const { keeper, reports } = keeperOn(disk, [note('a', '1')])
-      keeper.write([note('b', '2')])
+      const { owner, reports } = ownerOn(disk, [note('a', '1')])
+      owner.write([note('b', '2')])
       disk.faults.before = current => {
         if (current === operation) throw eio()
       }
-      expect(operation === 'write' ? keeper.write([note('c', '3')]) : keeper.sync()).to.equal(false)
+      expect(operation === 'write' ? owner.write([note('c', '3')]) : owner.sync()).to.equal(false)
       expect(reports).to.deep.equal(['completions could not be written; they may be delivered again after a crash'])
-      expect(keeper.sizeBytes).to.equal(0)
-      keeper.mend()
+      expect(owner.sizeBytes).to.equal(0)
+      owner.mend()
       expect(journalsOn(disk)).to.deep.equal(['0000000000000001.progress'])
       delete disk.faults.before
-      keeper.mend()
+      owner.mend()
       const [name, ...others] = journalsOn(disk)
       expect(others).to.deep.equal([])
       expect(name).not.to.equal('0000000000000001.progress')
       expect(written(disk, name!)).to.deep.equal({ progress: [note('a', '1')], damagedBytes: 0 })
-      keeper.mend()
+      owner.mend()
       expect(journalsOn(disk), 'it is mended once').to.deep.equal([name])
     })
   }
@@ -173,13 +173,13 @@ describe('the keeper of progress', () => {
   it('writes the journal anew once it has grown by 16 MiB, and by as much as it began with', () => {
     const mib = (count: number): string => 'x'.repeat(count * 1024 * 1024)
     const disk = new SimulatedDisk()
-    const { keeper } = keeperOn(disk, [note('a', mib(1))])
-    for (let count = 0; count < 15; count++) keeper.write([note('b', mib(1))])
+    const { owner } = ownerOn(disk, [note('a', mib(1))])
+    for (let count = 0; count < 15; count++) owner.write([note('b', mib(1))])
     expect(journalsOn(disk)).to.deep.equal(['0000000000000001.progress'])
-    for (let count = 0; count < 2; count++) keeper.write([note('b', mib(1))])
+    for (let count = 0; count < 2; count++) owner.write([note('b', mib(1))])
     expect(journalsOn(disk)).to.deep.equal(['0000000000000002.progress'])
-    expect(keeper.sizeBytes).to.be.below(3 * 1024 * 1024)
-    const large = keeperOn(new SimulatedDisk(), [note('a', mib(20))]).keeper
+    expect(owner.sizeBytes).to.be.below(3 * 1024 * 1024)
+    const large = ownerOn(new SimulatedDisk(), [note('a', mib(20))]).owner
     large.write([])
     const { sizeBytes } = large
     for (let count = 0; count < 19; count++) large.write([note('b', mib(1))])

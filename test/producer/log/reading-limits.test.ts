@@ -16,7 +16,7 @@ import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } f
 
 const ORDERS = new Set(['default/orders'])
 const EVERYTHING = { fromSequence: 1, maxBytes: Number.MAX_SAFE_INTEGER }
-const FIRST_SLAB = '0000000000000001.slab'
+const FIRST_SEGMENT = '0000000000000001.slab'
 
 describe('one read of the durable log', () => {
   it('looks at a million entries at most that nobody wants, and goes on there', () => {
@@ -41,7 +41,7 @@ describe('one read of the durable log', () => {
 
   it('reads about a thousand times at most, and goes on there', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 1024 * 1024, syncPuts: false })
+    const { store } = openStore(disk, { segmentBytes: 1024 * 1024, syncPuts: false })
     const between = 'x'.repeat(16 * 1024)
     for (let segment = 0; segment < 20; segment++) {
       const pairs = Array.from({ length: 55 }, (_, at) => [
@@ -60,7 +60,7 @@ describe('one read of the durable log', () => {
   })
 
   it('gives as many bytes as are asked for, and the entry that begins before', () => {
-    const { store } = openStore(new SimulatedDisk(), { slabBytes: 100_000 })
+    const { store } = openStore(new SimulatedDisk(), { segmentBytes: 100_000 })
     store.commit(group(['a', 'b', 'c', 'd']))
     const entryBytes = group(['a']).length
     const read = (maxBytes: number): number => store.read({ fromSequence: 1, maxBytes }).entries.length
@@ -89,9 +89,9 @@ describe('one read of the durable log', () => {
 
   it('gives no entry that is not the one that should be there', () => {
     const disk = new SimulatedDisk()
-    const { store, reports } = openStore(disk, { slabBytes: 100_000 })
+    const { store, reports } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['a', 'b', 'c']))
-    disk.patch(FIRST_SLAB, bytes => {
+    disk.patch(FIRST_SEGMENT, bytes => {
       const header = decodeSegmentHeader(bytes)
       if (typeof header === 'string') throw new Error(header)
       const other = encodeEntry('default/orders', Buffer.from('B'), 1_000)
@@ -102,7 +102,7 @@ describe('one read of the durable log', () => {
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     expect(store.stats).to.include({ damagedEntries: 1, openEntries: 2 })
     expect(readAll(store), 'it is given up once').to.deep.equal(['a', 'c'])
-    expect(reports.map(({ fields }) => fields)).to.deep.equal([{ segment: FIRST_SLAB }])
+    expect(reports.map(({ fields }) => fields)).to.deep.equal([{ segment: FIRST_SEGMENT }])
   })
 
   it('gives what a file still holds that became shorter while it was in use', () => {
@@ -112,16 +112,16 @@ describe('one read of the durable log', () => {
     first.close()
     const { store, reports } = openStore(disk, { maxIndexBytes: 1 })
     const all = readAll(store)
-    disk.patch(FIRST_SLAB, bytes => bytes.subarray(0, 64 + 2 * group([all[0]!]).length + 100))
+    disk.patch(FIRST_SEGMENT, bytes => bytes.subarray(0, 64 + 2 * group([all[0]!]).length + 100))
     expect(readAll(store)).to.deep.equal([...all.slice(0, 2), ...all.slice(3)])
     expect(reports).to.deep.equal([
-      { fields: { segment: FIRST_SLAB }, message: 'an entry of the durable log is damaged and cannot be delivered' }
+      { fields: { segment: FIRST_SEGMENT }, message: 'an entry of the durable log is damaged and cannot be delivered' }
     ])
   })
 })
 
-describe('merging slabs one of which turns out to be damaged', () => {
-  it('keeps the slab for the operator, and costs no other entry', () => {
+describe('merging segments one of which turns out to be damaged', () => {
+  it('keeps the segment for the operator, and costs no other entry', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxWastedBytes: 0 })
     for (let segment = 0; segment < 4; segment++) {

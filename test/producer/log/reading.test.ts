@@ -6,11 +6,11 @@ import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 const VALUE_BYTES = 4_000
 
-/** Entries for so many topics in turn, in slabs of about `perSlab` entries. */
+/** Entries for so many topics in turn, in segments of about `perSlab` entries. */
 function filled(entries: number, topics: number, perSegment: number): { store: LogStore; disk: SimulatedDisk } {
   const disk = new SimulatedDisk()
-  const slabBytes = perSegment * (VALUE_BYTES + ENTRY_HEADER_BYTES + 20)
-  const { store } = openStore(disk, { slabBytes })
+  const segmentBytes = perSegment * (VALUE_BYTES + ENTRY_HEADER_BYTES + 20)
+  const { store } = openStore(disk, { segmentBytes })
   for (let at = 0; at < entries; at++) {
     store.commit(group([`${at}:`.padEnd(VALUE_BYTES, 'x')], `default/topic-${at % topics}`))
   }
@@ -72,7 +72,7 @@ describe('reading the durable log', () => {
     }
   })
 
-  it('scans a slab whose seal is damaged, and loses nothing', () => {
+  it('scans a segment whose seal is damaged, and loses nothing', () => {
     const { store, disk } = filled(20, 2, 100)
     store.close()
     const segment = [...disk.files().keys()].find(name => name.endsWith('.slab'))!
@@ -99,7 +99,7 @@ describe('reading the durable log', () => {
     expect(store.stats.damagedEntries).to.equal(1)
   })
 
-  it('gives up a slab of which not even the index can be had, after trying again, and goes on behind it', () => {
+  it('gives up a segment of which not even the index can be had, after trying again, and goes on behind it', () => {
     const { disk } = filled(60, 2, 20)
     const { store, reports } = openStore(disk)
     disk.faults.before = (operation, name) => {
@@ -115,7 +115,7 @@ describe('reading the durable log', () => {
     expect(reports.filter(({ message }) => message.includes('is damaged'))).to.have.length(20)
   })
 
-  it('counts failures anew once a slab could be read', () => {
+  it('counts failures anew once a segment could be read', () => {
     const { disk } = filled(40, 2, 20)
     const { store } = openStore(disk, { maxIndexBytes: 1 })
     const read = () => store.read({ fromSequence: 1, maxBytes: 10_000_000 })
@@ -133,7 +133,7 @@ describe('reading the durable log', () => {
   it('passes over the entries of thousands of stuck topics without reading them', () => {
     const topics = 10_000
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 1024 * 1024 })
+    const { store } = openStore(disk, { segmentBytes: 1024 * 1024 })
     for (let round = 0; round < 3; round++) {
       const bodies = Array.from({ length: topics }, (_, topic) => group([`${round}`], `default/topic-${topic}`))
       store.commit(Buffer.concat(bodies))

@@ -25,10 +25,10 @@ function listedAs(disk: SimulatedDisk, names: readonly string[]): SimulatedDisk 
   return copy
 }
 
-/** Slabs of two entries each, killed. */
+/** Segments of two entries each, killed. */
 function killed(entries: number): SimulatedDisk {
   const disk = new SimulatedDisk()
-  const { store } = openStore(disk, { slabBytes: 600 })
+  const { store } = openStore(disk, { segmentBytes: 600 })
   for (let at = 0; at < entries; at++) store.commit(group([`${at}`.padEnd(200, '.')]))
   return disk
 }
@@ -40,7 +40,7 @@ const flip = (disk: SimulatedDisk, name: string, at: number): void =>
   })
 
 describe('starting with what a log has left', () => {
-  it('takes slabs and journals by their ids, in whichever order the disk lists them', () => {
+  it('takes segments and journals by their ids, in whichever order the disk lists them', () => {
     const disk = killed(12)
     const names = segmentsOn(disk)
     expect(names.length).to.be.above(3)
@@ -85,7 +85,7 @@ describe('starting with what a log has left', () => {
     expect([...disk.files().keys()]).to.deep.equal([])
   })
 
-  it('writes its journal anew, and removes slabs that are finished', () => {
+  it('writes its journal anew, and removes segments that are finished', () => {
     const disk = killed(1)
     ProgressJournal.create(disk.directory, 9, 1, [completed(1, 1)])
     expect(segmentsOn(disk)).to.have.length(1)
@@ -94,7 +94,7 @@ describe('starting with what a log has left', () => {
     expect(store.stats).to.include({ segmentCount: 0, openEntries: 0 })
   })
 
-  it('removes no slab while its journal cannot be written: nothing else tells where sequences go on', () => {
+  it('removes no segment while its journal cannot be written: nothing else tells where sequences go on', () => {
     const disk = killed(1)
     ProgressJournal.create(disk.directory, 9, 1, [completed(1, 1)])
     disk.faults.before = operation => {
@@ -106,7 +106,7 @@ describe('starting with what a log has left', () => {
     expect(store.commit(group(['next'])).firstSequence).to.equal(2)
   })
 
-  it('removes what slabs on their way to something else have left, and nothing else', () => {
+  it('removes what segments on their way to something else have left, and nothing else', () => {
     const disk = killed(2)
     const mine = ['0000000000000003.spare', '0000000000000001.merge']
     const others = ['3.spare', 'x.merge', 'notes']
@@ -117,16 +117,16 @@ describe('starting with what a log has left', () => {
       .and.not.to.include.any.members(mine)
   })
 
-  it('syncs a slab that was left without a seal: no later call would do it', () => {
+  it('syncs a segment that was left without a seal: no later call would do it', () => {
     const disk = new SimulatedDisk()
-    openStore(disk, { syncPuts: false, slabBytes: 100_000 }).store.commit(group(['a', 'b']))
+    openStore(disk, { syncPuts: false, segmentBytes: 100_000 }).store.commit(group(['a', 'b']))
     openStore(disk)
     disk.powerCut(() => 0.39)
     expect(readAll(openStore(disk).store)).to.deep.equal(['a', 'b'])
   })
 })
 
-describe('slabs with a header that is not whole', () => {
+describe('segments with a header that is not whole', () => {
   const unwritten = [Buffer.alloc(0), Buffer.alloc(63, 1), Buffer.alloc(64), Buffer.alloc(5_000)]
 
   it('were never used when it is the newest, and are removed', () => {
@@ -225,8 +225,8 @@ describe('what a start tells about damage', () => {
   })
 })
 
-describe('runs of sequences over several slabs', () => {
-  /** Slabs by rising sequences, with gaps between some. */
+describe('runs of sequences over several segments', () => {
+  /** Segments by rising sequences, with gaps between some. */
   const segments = fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 4 })), { maxLength: 6 }).map(parts => {
     let next = 1
     return parts.map(([gap, entryCount], at) => {
@@ -254,7 +254,7 @@ describe('runs of sequences over several slabs', () => {
     )
   })
 
-  it('are looked for in the slab that holds them, or the first one behind', () => {
+  it('are looked for in the segment that holds them, or the first one behind', () => {
     fc.assert(
       fc.property(segments, fc.integer({ min: 0, max: 50 }), (all, sequence) => {
         const expected = all.findIndex(({ endSequence }) => endSequence > sequence)

@@ -9,7 +9,7 @@ const FIRST = 100
 const EVERYTHING = Number.MAX_SAFE_INTEGER
 const MAX_GAP_BYTES = 16 * 1024
 
-/** A slab whose entries have these sizes, all for `default/orders` unless a destination is given. */
+/** A segment whose entries have these sizes, all for `default/orders` unless a destination is given. */
 function segmentOf(entries: readonly (number | readonly [sizeBytes: number, destination: string])[]) {
   const index = new SegmentIndex()
   let offset = 64
@@ -28,8 +28,8 @@ function segmentOf(entries: readonly (number | readonly [sizeBytes: number, dest
 const OTHER = 'default/audit'
 const ORDERS_ONLY = { destinations: new Set(['default/orders']) }
 
-describe('which entries of a slab are read at once', () => {
-  it('are all that lie together, to the last byte of the slab', () => {
+describe('which entries of a segment are read at once', () => {
+  it('are all that lie together, to the last byte of the segment', () => {
     const { wanted } = segmentOf([10, 20, 30])
     const all = { members: [0, 1, 2], offset: 64, endBytes: 124, nextIndex: 3 }
     expect(wanted().nextRun(0, EVERYTHING)).to.deep.equal(all)

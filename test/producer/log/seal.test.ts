@@ -10,7 +10,7 @@ import { SimulatedDisk } from '../../support/simulated-disk.js'
 const SALT = 0xcafef00d
 const TRAILER_BYTES = 24
 
-/** A slab of three entries with its index, and where its entries end. Its sequences have gaps when it is merged. */
+/** A segment of three entries with its index, and where its entries end. Its sequences have gaps when it is merged. */
 function sealed(isMerged: boolean) {
   const index = new SegmentIndex()
   const entries = [3, 7, 8].map((sequence, at) => {
@@ -39,9 +39,9 @@ function fileOf(bytes: Buffer): LogFile {
 const shown = (index: SegmentIndex | undefined): unknown =>
   index && Array.from({ length: index.count }, (_, at) => [index.names[index.destinationAt(at)], index.offsetAt(at)])
 
-describe('the seal of a slab', () => {
+describe('the seal of a segment', () => {
   for (const isMerged of [false, true]) {
-    const kind = isMerged ? 'a merged slab' : 'a slab'
+    const kind = isMerged ? 'a merged segment' : 'a segment'
 
     it(`tells how far the entries of ${kind} reach, and where they are`, () => {
       const { segment, index, bytes } = sealed(isMerged)
@@ -83,7 +83,7 @@ describe('the seal of a slab', () => {
     expect(readSealedIndex(file, other)).to.equal(undefined)
   })
 
-  it('of a slab of another length or with other entries is not believed', () => {
+  it('of a segment of another length or with other entries is not believed', () => {
     const { segment, bytes } = sealed(false)
     const file = fileOf(bytes)
     expect(readSealedIndex(file, new LogSegment(segment, { endBytes: segment.endBytes - 1, entryCount: 3 }))).to.equal(

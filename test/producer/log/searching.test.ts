@@ -59,7 +59,7 @@ describe('searching the durable log for destinations', () => {
     ])
   })
 
-  it('begins at the sequence it is given, also in the middle of a slab and behind a removed one', () => {
+  it('begins at the sequence it is given, also in the middle of a segment and behind a removed one', () => {
     const store = holding(Array.from({ length: 12 }, (_, at) => `default/topic-${at}`))
     expect(search(store, { fromSequence: 6 }).destinations.map(([, sequence]) => sequence)).to.deep.equal([
       6, 7, 8, 9, 10, 11, 12
@@ -93,7 +93,7 @@ describe('searching the durable log for destinations', () => {
     })
   })
 
-  it('finds the topics of slabs that were merged, at the sequences that they have', () => {
+  it('finds the topics of segments that were merged, at the sequences that they have', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxWastedBytes: 0 })
     for (let round = 0; round < 20; round++) {
@@ -118,7 +118,7 @@ describe('searching the durable log for destinations', () => {
 
   it('looks at no more than half a million entries in one call, so that appends do not wait for it', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 64 * 1024 * 1024, syncPuts: false })
+    const { store } = openStore(disk, { segmentBytes: 64 * 1024 * 1024, syncPuts: false })
     const one = group([''], 'default/orders')
     for (let part = 0; part < 5; part++) store.commit(Buffer.concat(Array.from({ length: 100_000 }, () => one)))
     store.commit(group([''], 'default/audit'))

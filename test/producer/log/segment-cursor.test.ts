@@ -20,7 +20,7 @@ const flipped = (bytes: Buffer, at: number): Buffer => {
   return damaged
 }
 
-/** A slab with these pieces behind its header. */
+/** A segment with these pieces behind its header. */
 function fileOf(pieces: readonly Buffer[]) {
   const disk = new SimulatedDisk()
   const file = disk.directory.create('a')
@@ -97,7 +97,7 @@ function expectedOf(pieces: readonly Piece[], tornBytes: number): string[] {
   return [...expected, `gap ${gapBytes}`, `end ${tornBytes}`]
 }
 
-describe('a cursor over a slab', () => {
+describe('a cursor over a segment', () => {
   it('finds every whole entry and what lies between them, wherever its windows end', () => {
     const tail = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 130 }))
     const windows = fc.constantFrom(ENTRY_HEADER_BYTES, 41, 100, 66_000, 1024 * 1024)

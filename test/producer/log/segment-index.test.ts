@@ -12,7 +12,7 @@ import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
-describe('the index of a slab', () => {
+describe('the index of a segment', () => {
   const indexOf = (entries: readonly (readonly [string, number] | 'lost')[]): SegmentIndex => {
     const index = new SegmentIndex()
     for (const entry of entries) entry === 'lost' ? index.addLost() : index.add(...entry)
@@ -38,7 +38,7 @@ describe('the index of a slab', () => {
     )
   })
 
-  it('tells where an entry ends: where the next one begins that is not lost, or the slab ends', () => {
+  it('tells where an entry ends: where the next one begins that is not lost, or the segment ends', () => {
     const index = indexOf([['a', 64], 'lost', 'lost', ['a', 300], ['b', 400], 'lost'])
     expect([0, 3, 4].map(at => index.endAt(at, 1_000))).to.deep.equal([300, 400, 1_000])
   })
@@ -77,7 +77,7 @@ describe('the indexes that are kept in memory', () => {
   }
   const { memoryBytes } = index()
 
-  /** Which of these slabs' indexes are still there, without asking for them. */
+  /** Which of these segments' indexes are still there, without asking for them. */
   const keptOf = (indexes: SegmentIndexes, segments: readonly LogSegment[]): number[] =>
     segments
       .filter(segment => {
@@ -103,7 +103,7 @@ describe('the indexes that are kept in memory', () => {
     expect(keptOf(indexes, segments), 'none counts twice').to.deep.equal([1, 2, 4])
   })
 
-  it('are, beside them, those of slabs that grow, until they are closed', () => {
+  it('are, beside them, those of segments that grow, until they are closed', () => {
     const segments = [1, 2].map(id => new LogSegment(headerOf(id)))
     const indexes = new SegmentIndexes(new SimulatedDisk().directory, () => undefined, memoryBytes)
     const growing = index()
@@ -120,7 +120,7 @@ describe('the indexes that are kept in memory', () => {
   })
 })
 
-describe('which entries of a slab are completed', () => {
+describe('which entries of a segment are completed', () => {
   it('is remembered entry by entry, and told in runs', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.nat(2_000), { maxLength: 300 }), places => {
@@ -146,7 +146,7 @@ describe('which entries of a slab are completed', () => {
   })
 })
 
-describe('a slab', () => {
+describe('a segment', () => {
   const merged = (): LogSegment =>
     new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
   const plain = (): LogSegment => new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 })
@@ -194,7 +194,7 @@ describe('a slab', () => {
   })
 })
 
-describe('the header of a slab', () => {
+describe('the header of a segment', () => {
   const header: SegmentHeader = {
     salt: 0xfedcba98,
     id: 2 ** 40,
@@ -205,7 +205,7 @@ describe('the header of a slab', () => {
     mergedUpTo: undefined
   }
 
-  it('is read as it was written, of a merged slab as well', () => {
+  it('is read as it was written, of a merged segment as well', () => {
     for (const each of [header, { ...header, mergedUpTo: header.id }, { ...header, mergedUpTo: header.id + 300 }]) {
       expect(decodeSegmentHeader(encodeSegmentHeader(each))).to.deep.equal(each)
     }

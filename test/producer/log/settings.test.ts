@@ -11,7 +11,7 @@ describe('the settings of the durable log', () => {
   it('have defaults that keep every record through a power cut, and bound the disk and the memory', () => {
     expect(walSettings.parse(undefined)).to.deep.equal({
       directory: 'castellan-data/wal',
-      slabBytes: 64 * MIB,
+      segmentBytes: 64 * MIB,
       maxBytes: 10 * GIB,
       minFreeBytes: 128 * MIB,
       maxDeadLetterBytes: GIB,
@@ -30,18 +30,18 @@ describe('the settings of the durable log', () => {
 
   it('have limits', () => {
     for (const [name, ...values] of [
-      ['slabBytes', 64 * KIB, GIB],
+      ['segmentBytes', 64 * KIB, GIB],
       ['minFreeBytes', 0, 1]
     ] as const) {
       for (const value of values) expect(isTaken({ [name]: value }), `${name} ${value}`).to.equal(true)
     }
     for (const settings of [
-      { slabBytes: 64 * KIB - 1 },
-      { slabBytes: GIB + 1 },
+      { segmentBytes: 64 * KIB - 1 },
+      { segmentBytes: GIB + 1 },
       { minFreeBytes: -1 },
       { minFreeBytes: 0.5 },
       { directory: '' },
-      { segmentBytes: 64 * MIB }
+      { segmentBites: 64 * MIB }
     ]) {
       expect(isTaken(settings), JSON.stringify(settings)).to.equal(false)
     }

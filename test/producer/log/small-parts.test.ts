@@ -118,7 +118,7 @@ describe('wal: when the next sync is due', () => {
   })
 })
 
-describe('wal: which entries of a slab are completed', () => {
+describe('wal: which entries of a segment are completed', () => {
   it('is remembered one by one, however far apart', () => {
     const done = new DoneSet()
     expect([done.add(7), done.add(8), done.add(7), done.add(100_000)]).to.deep.equal([true, true, false, true])
@@ -175,7 +175,7 @@ describe('wal: whether appends are taken', () => {
   })
 })
 
-describe('wal: the files of slabs that are read', () => {
+describe('wal: the files of segments that are read', () => {
   const segmentOf = (name: string): LogSegment => ({ name }) as LogSegment
   let done: string[]
   let files: OpenSegments
@@ -199,7 +199,7 @@ describe('wal: the files of slabs that are read', () => {
     expect(done).to.have.length(6)
   })
 
-  it('are closed with their slab, and all of them in the end, once each', () => {
+  it('are closed with their segment, and all of them in the end, once each', () => {
     const [a, b] = [segmentOf('a'), segmentOf('b')]
     files.of(a)
     files.of(b)

@@ -7,7 +7,7 @@ const namesOf = (disk: SimulatedDisk, suffix: string): string[] =>
 
 const body = (at: number): string => `${at}:`.padEnd(80, 'x')
 
-describe('slabs whose files are used again', () => {
+describe('segments whose files are used again', () => {
   it('are written over finished ones, and nothing is created or removed any more', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
@@ -56,7 +56,7 @@ describe('slabs whose files are used again', () => {
     expect(namesOf(disk, '.spare')).to.deep.equal([])
   })
 
-  it('give their room back when the log is full, and when no slab was needed for a while', () => {
+  it('give their room back when the log is full, and when no segment was needed for a while', () => {
     const disk = new SimulatedDisk()
     let clock = 0
     const { store } = openStore(disk, { maxBytes: 5_000, clock: () => clock })
@@ -78,7 +78,7 @@ describe('slabs whose files are used again', () => {
 describe('parts of a group', () => {
   it('are in the log once the group is committed, and not before', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.stage(group(['a', 'b']))
     store.stage(group(['c']))
     expect(readAll(store)).to.deep.equal([])
@@ -105,7 +105,7 @@ describe('parts of a group', () => {
 
   it('are all refused when one of them could not be written', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['first']))
     store.stage(group(['a']))
     disk.faults.before = operation => {

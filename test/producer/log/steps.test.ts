@@ -16,14 +16,14 @@ function watched(disk: SimulatedDisk): string[] {
   return steps
 }
 
-/** Two entries fit into a slab. */
+/** Two entries fit into a segment. */
 const body = (at: number): string => `${at}`.padEnd(400, '.')
 const commit = (store: LogStore, from: number, to: number): void => {
   for (let at = from; at < to; at++) store.commit(group([body(at)]))
 }
 
 describe('the steps of the durable log', () => {
-  it('are, for a new log, its format, a journal and a slab, each durable before the next one', () => {
+  it('are, for a new log, its format, a journal and a segment, each durable before the next one', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     const steps = watched(disk)
@@ -56,7 +56,7 @@ describe('the steps of the durable log', () => {
     ])
   })
 
-  it('sync what was noted before a slab goes: notes tell why records are missing in the log', () => {
+  it('sync what was noted before a segment goes: notes tell why records are missing in the log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     commit(store, 1, 8)
@@ -65,10 +65,10 @@ describe('the steps of the durable log', () => {
     expect(steps).to.deep.equal(['write 1.progress', 'sync 1.progress', 'rename 1.slab', 'syncDirectory /simulated'])
     steps.length = 0
     store.complete([{ first: 3, count: 1 }])
-    expect(steps, 'no slab is finished').to.deep.equal(['write 1.progress'])
+    expect(steps, 'no segment is finished').to.deep.equal(['write 1.progress'])
   })
 
-  it('sync what was noted before slabs are merged', () => {
+  it('sync what was noted before segments are merged', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxWastedBytes: 0 })
     for (let round = 0; round < 3; round++) {
@@ -93,7 +93,7 @@ describe('the steps of the durable log', () => {
   })
 })
 
-describe('slabs of the durable log', () => {
+describe('segments of the durable log', () => {
   it('take an entry that is larger than they are, alone', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
@@ -106,14 +106,14 @@ describe('slabs of the durable log', () => {
 
   it('are filled to the byte', () => {
     const entryBytes = encodeEntry('default/orders', Buffer.from('x'), 0).length
-    for (const [slabBytes, segments] of [
+    for (const [segmentBytes, segments] of [
       [64 + 3 * entryBytes, 1],
       [64 + 3 * entryBytes - 1, 2]
     ] as const) {
       for (const parts of [[['x', 'x', 'x']], [['x'], ['x'], ['x']], [['x', 'x'], ['x']]]) {
-        const { store } = openStore(new SimulatedDisk(), { slabBytes })
+        const { store } = openStore(new SimulatedDisk(), { segmentBytes })
         for (const part of parts) store.commit(group(part))
-        expect(store.stats.segmentCount, `${slabBytes} bytes`).to.equal(segments)
+        expect(store.stats.segmentCount, `${segmentBytes} bytes`).to.equal(segments)
       }
     }
   })
@@ -138,13 +138,13 @@ describe('slabs of the durable log', () => {
       const { store, reports } = openStore(disk)
       commit(store, 0, 2)
       disk.faults.before = (current, name) => {
-        // The mark behind the entries is there already: the next write to this slab is its seal.
+        // The mark behind the entries is there already: the next write to this segment is its seal.
         if (current === operation && name === '0000000000000001.slab') throw eio()
       }
       store.commit(group([body(2)]))
       delete disk.faults.before
       expect(reports, operation).to.deep.equal([
-        { fields: { segment: '0000000000000001.slab' }, message: 'a slab of the durable log could not be sealed' }
+        { fields: { segment: '0000000000000001.slab' }, message: 'a segment of the durable log could not be sealed' }
       ])
       expect(readAll(store)).to.deep.equal([0, 1, 2].map(body))
       expect(readAll(openStore(disk).store)).to.deep.equal([0, 1, 2].map(body))
@@ -213,7 +213,7 @@ describe('slabs of the durable log', () => {
     expect(namesOf(disk, '.slab')).to.have.length(1)
   })
 
-  it('are kept to be written anew only when they are half as large as a slab, or larger', () => {
+  it('are kept to be written anew only when they are half as large as a segment, or larger', () => {
     for (const [bodyBytes, spares] of [
       [512 - 64 - 54, 1],
       [512 - 64 - 54 - 1, 0]
@@ -256,7 +256,7 @@ describe('a write that failed', () => {
 
   it('costs nothing that was acknowledged without a sync before', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { syncPuts: false, slabBytes: 100_000 })
+    const { store } = openStore(disk, { syncPuts: false, segmentBytes: 100_000 })
     store.commit(group(['a', 'b']))
     failing(disk, ['write'])
     expect(store.commit(group(['refused'])).refusal).to.include({ kind: 'failed', isCertain: true })
@@ -265,10 +265,10 @@ describe('a write that failed', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['a', 'b'])
   })
 
-  it('is certain when it was cut off, or another slab says where this one ends', () => {
+  it('is certain when it was cut off, or another segment says where this one ends', () => {
     const stopped = (operations: readonly string[], isAnother: boolean): boolean | undefined => {
       const disk = new SimulatedDisk()
-      const { store } = openStore(disk, { slabBytes: 100_000 })
+      const { store } = openStore(disk, { segmentBytes: 100_000 })
       store.commit(group(['kept']))
       disk.faults.before = (operation, name) => {
         if (name === '0000000000000001.slab' && operations.includes(operation)) throw eio()
@@ -284,10 +284,10 @@ describe('a write that failed', () => {
     expect(stopped(['write', 'truncate', 'sync'], true)).to.equal(true)
   })
 
-  it('because the disk is full opens no other slab, and one is opened once there is room', () => {
+  it('because the disk is full opens no other segment, and one is opened once there is room', () => {
     const disk = new SimulatedDisk()
     let clock = 0
-    const { store } = openStore(disk, { slabBytes: 100_000, clock: () => clock })
+    const { store } = openStore(disk, { segmentBytes: 100_000, clock: () => clock })
     store.commit(group(['kept']))
     failing(disk, ['write'], enospc)
     expect(store.commit(group(['refused'])).refusal).to.include({ kind: 'full', isCertain: true })
@@ -298,9 +298,9 @@ describe('a write that failed', () => {
     expect(readAll(store)).to.deep.equal(['kept', 'later'])
   })
 
-  it('and could not be cut off opens another slab, also when the disk is full', () => {
+  it('and could not be cut off opens another segment, also when the disk is full', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['kept']))
     failing(disk, ['write', 'truncate'], enospc)
     expect(store.commit(group(['refused'])).refusal).to.include({ kind: 'full', isCertain: true })

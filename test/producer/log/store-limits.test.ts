@@ -137,7 +137,7 @@ describe('what the durable log tells about itself', () => {
 
   it('counts what came, what went, and every sync of a file', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { slabBytes: 100_000 })
+    const { store } = openStore(disk, { segmentBytes: 100_000 })
     expect(store.stats).to.deep.equal({
       state: 'ok',
       segmentCount: 0,
@@ -160,7 +160,7 @@ describe('what the durable log tells about itself', () => {
     expect(store.stats).to.include({ enqueued: 4, completed: 2, openEntries: 2, segmentCount: 1, syncs: syncs + 3 })
   })
 
-  it('goes on with the syncs of slabs that are closed', () => {
+  it('goes on with the syncs of segments that are closed', () => {
     const { store } = openStore(new SimulatedDisk())
     let last = 0
     for (let at = 0; at < 30; at++) {
@@ -181,7 +181,7 @@ describe('when the durable log syncs', () => {
 
   it('appends need no sync where the settings say so, and survive a power cut from the next sync on', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { syncPuts: false, slabBytes: 100_000 })
+    const { store } = openStore(disk, { syncPuts: false, segmentBytes: 100_000 })
     store.commit(group(['a']))
     const before = disk.syncs
     store.commit(group(['b']))
@@ -195,7 +195,7 @@ describe('when the durable log syncs', () => {
 
   it('a sync that fails says so, and what comes later is kept elsewhere', () => {
     const disk = new SimulatedDisk()
-    const { store, reports } = openStore(disk, { syncPuts: false, slabBytes: 100_000 })
+    const { store, reports } = openStore(disk, { syncPuts: false, segmentBytes: 100_000 })
     store.commit(group(['a']))
     let isArmed = true
     disk.faults.before = (operation, name) => {
@@ -216,7 +216,7 @@ describe('when the durable log syncs', () => {
   for (const syncTakes of [true, false]) {
     it(`completions ${syncTakes ? 'survive a power cut at once' : 'cost no sync'} where the settings say so`, () => {
       const disk = new SimulatedDisk()
-      const { store } = openStore(disk, { syncTakes, slabBytes: 100_000 })
+      const { store } = openStore(disk, { syncTakes, segmentBytes: 100_000 })
       store.commit(group(['a', 'b']))
       const before = disk.syncs
       store.complete([{ first: 1, count: 1 }])
@@ -227,7 +227,7 @@ describe('when the durable log syncs', () => {
 
   it('completing what is completed writes nothing', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { syncTakes: true, slabBytes: 100_000 })
+    const { store } = openStore(disk, { syncTakes: true, segmentBytes: 100_000 })
     store.commit(group(['a', 'b']))
     store.complete([{ first: 1, count: 1 }])
     const { sizeBytes } = store.stats
@@ -238,8 +238,8 @@ describe('when the durable log syncs', () => {
   })
 })
 
-describe('when slabs are merged', () => {
-  /** Slabs in which one entry of seventeen is open. */
+describe('when segments are merged', () => {
+  /** Segments in which one entry of seventeen is open. */
   function sparse(store: LogStore): void {
     for (let round = 0; round < 20; round++) {
       const { firstSequence } = store.commit(group(Array.from({ length: 17 }, () => 'x'.repeat(30))))
@@ -274,11 +274,11 @@ describe('when slabs are merged', () => {
   })
 
   const MIB = 1024 * 1024
-  /** Slabs of five entries of `entryBytes`, of which the last one is open, and an open slab. */
+  /** Segments of five entries of `entryBytes`, of which the last one is open, and an open segment. */
   function large(segments: number, entryBytes: number): { readonly store: LogStore; readonly disk: SimulatedDisk } {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, {
-      slabBytes: 64 + 5 * group(['x'.repeat(entryBytes)]).length,
+      segmentBytes: 64 + 5 * group(['x'.repeat(entryBytes)]).length,
       maxWastedBytes: 0,
       syncPuts: false
     })
@@ -287,7 +287,7 @@ describe('when slabs are merged', () => {
       const { firstSequence } = store.commit(group(bodies))
       store.complete([{ first: firstSequence, count: 4 }])
     }
-    store.commit(group(['the open slab']))
+    store.commit(group(['the open segment']))
     return { store, disk }
   }
 

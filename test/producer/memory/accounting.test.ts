@@ -13,7 +13,7 @@ describe('delivery: what it tells of itself', () => {
   afterEach(() => harness.restore())
   const stats = () => harness.delivery.stats()
 
-  it('is how old the oldest record is, of those that wait for their topic as of those in lanes', async () => {
+  it('is how old the oldest record is, of those that wait for their topic as of those in partitions', async () => {
     harness = new DeliveryHarness({ orders: 3 })
     await harness.warmUp('orders', 1)
     expect(stats().oldestRecordAgeMs, 'nothing waits').to.equal(0)
@@ -32,7 +32,7 @@ describe('delivery: what it tells of itself', () => {
     expect(harness.metrics.gaugeOf('oldest_record_age_seconds')).to.be.closeTo(0.16, 0.051)
   })
 
-  it('is how many lanes there are, and how many of them wait before they try again', async () => {
+  it('is how many partitions there are, and how many of them wait before they try again', async () => {
     harness = new DeliveryHarness({ orders: 4, others: 1 })
     for (const partition of [1, 3]) await harness.warmUp('orders', partition)
     expect(stats()).to.include({ producers: 2, producersBackingOff: 0 })
@@ -40,13 +40,13 @@ describe('delivery: what it tells of itself', () => {
     harness.send(record('orders', 'A', 3))
     await harness.pass(60)
     expect(stats()).to.include({ producers: 2, producersBackingOff: 1, retries: 1 })
-    expect(harness.metrics.gaugeOf('lanes_backing_off')).to.equal(1)
+    expect(harness.metrics.gaugeOf('partitions_backing_off')).to.equal(1)
     await harness.pass(1_000)
     expect(stats()).to.include({ producersBackingOff: 0 })
   })
 
   it('is what became of all records that were ever given to it', async () => {
-    harness = new DeliveryHarness({ orders: 2 }, { maxBytes: 100 * KIB, maxLaneBytes: 20 * KIB })
+    harness = new DeliveryHarness({ orders: 2 }, { maxBytes: 100 * KIB, maxPartitionBytes: 20 * KIB })
     await harness.warmUp('orders', 0)
     const { script } = harness.router.partition('orders', 0)
     script.push({ type: 'reject', errorCode: 29 })
@@ -92,7 +92,7 @@ describe('delivery: what it accepts', () => {
   })
 
   it('is what the buffer has room for with its bookkeeping, to the byte', async () => {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxLaneBytes: 100 * KIB })
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     await harness.warmUp('orders', 0)
     harness.router.isAway = true
     for (const partition of [0, 1, 2]) harness.send(record('orders', 'x'.repeat(30 * KIB), partition))
@@ -108,7 +108,7 @@ describe('delivery: what it accepts', () => {
   })
 
   it('waits for room although nothing is held, and is told when its time is over', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB, maxLaneBytes: 50 * KIB })
+    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB })
     await harness.warmUp('orders', 0)
     await harness.pass(1_000)
     expect(harness.clock.countTimers()).to.equal(0)
@@ -196,7 +196,7 @@ describe('delivery: the end', () => {
   })
 
   it('fails what is held, counts it, and tells the metrics, with no timer left', async () => {
-    harness = new DeliveryHarness({ orders: 3 }, { maxBytes: 400 * KIB, maxLaneBytes: 20 * KIB })
+    harness = new DeliveryHarness({ orders: 3 }, { maxBytes: 400 * KIB, maxPartitionBytes: 20 * KIB })
     await harness.warmUp('orders', 2)
     harness.router.partition('orders', 2).script.push({ type: 'hold' })
     harness.send(record('orders', 'x'.repeat(15 * KIB), 2))
@@ -225,11 +225,11 @@ describe('delivery: the end', () => {
   })
 })
 
-describe('delivery: what topics and lanes leave behind', () => {
+describe('delivery: what topics and partitions leave behind', () => {
   let harness: DeliveryHarness
   afterEach(() => harness.restore())
 
-  it('is nothing, also of lanes between others and of those that have no number any more', async () => {
+  it('is nothing, also of partitions between others and of those that have no number any more', async () => {
     harness = new DeliveryHarness({ orders: 3, users: 3, busy: 1 }, { metadataMaxAgeMs: 1_000 })
     harness.delivery.clusterChanged({ before: undefined, now: 'old' })
     await harness.warmUp('orders', 1)

@@ -24,7 +24,7 @@ describe('delivery: bounds', () => {
   }
 
   it('refuses at once what does not fit, and takes again when there is room', async () => {
-    await start({ maxBytes: 100 * KIB, maxLaneBytes: 100 * KIB })
+    await start({ maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const { sent, refusal } = flood('orders', 0, KIB)
     expect(refusal).to.include({ code: 'overloaded', persisted: 'no', retriable: true })
@@ -43,24 +43,24 @@ describe('delivery: bounds', () => {
   })
 
   it('bounds records without bytes too', async () => {
-    await start({ maxBytes: 100 * KIB, maxLaneBytes: 100 * KIB })
+    await start({ maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     expect(flood('orders', 0, 0).sent).to.have.length.below(512)
   })
 
   it('leaves room for the others when one partition is stuck', async () => {
-    await start({ maxBytes: 400 * KIB, maxLaneBytes: 100 * KIB })
+    await start({ maxBytes: 400 * KIB, maxPartitionBytes: 100 * KIB })
     for (let at = 0; at < 1_000; at++) {
       harness.router.partition('orders', 1).script.push({ type: 'notSent', reason: 'noLeader' })
     }
     const { refusal } = flood('orders', 1, KIB)
-    expect(refusal!.message).to.contain('delivery.maxLaneBytes')
+    expect(refusal!.message).to.contain('delivery.maxPartitionBytes')
     const others = [0, 2, 3].map(partition => harness.send(record('orders', 'x', partition)))
     await harness.pass(50)
     expect(others.flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered', 'delivered'])
   })
 
   it('gives room back when waiting records are withdrawn', async () => {
-    await start({ maxBytes: 100 * KIB, maxLaneBytes: 100 * KIB })
+    await start({ maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     harness.router.isAway = true
     for (let at = 0; at < 60; at++) harness.send(record('orders', 'x'.repeat(KIB), at % 2), 1_000)
     await harness.pass(3_000)
@@ -68,7 +68,7 @@ describe('delivery: bounds', () => {
   })
 
   it('answers some of a request and refuses the rest', async () => {
-    await start({ maxBytes: 10 * KIB, maxLaneBytes: 10 * KIB })
+    await start({ maxBytes: 10 * KIB, maxPartitionBytes: 10 * KIB })
     const sent = harness.send(Array.from({ length: 20 }, () => record('orders', 'x'.repeat(KIB), 0)))
     await harness.pass(100)
     const results = resultsOf(sent)!

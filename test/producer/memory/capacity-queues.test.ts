@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Budget } from '../../../src/producer/memory/budget.js'
-import { RoomQueues } from '../../../src/producer/memory/capacity-queues.js'
+import { CapacityQueues } from '../../../src/producer/memory/capacity-queues.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
 import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
@@ -14,8 +14,8 @@ const FIRST_BYTES = 1_024
 const OTHER_BYTES = 256
 const FULL = failures.overloaded('it is', 1, 's')
 
-const pendingOf = (records = 1, roomUntil = 1_000): MemoryPendingProduce =>
-  new MemoryPendingProduce(records, 10_000, 0, roomUntil)
+const pendingOf = (records = 1, capacityUntil = 1_000): MemoryPendingProduce =>
+  new MemoryPendingProduce(records, 10_000, 0, capacityUntil)
 function arrival(value: string | Buffer, pendingProduce = pendingOf(), index = 0): Arrival {
   return {
     record: { topic: 't', key: null, value },
@@ -26,7 +26,7 @@ function arrival(value: string | Buffer, pendingProduce = pendingOf(), index = 0
   }
 }
 
-/** A lane whose records cost what they weigh. */
+/** A partition whose records cost what they weigh. */
 class SmallPartition {
   readonly charge: PartitionCharge
   readonly values: string[] = []
@@ -42,7 +42,7 @@ class SmallPartition {
 
 describe('delivery: the queues for room', () => {
   let budget: Budget
-  let queues: RoomQueues
+  let queues: CapacityQueues
   let entered: string[]
   let producer: SmallPartition & PartitionProducer
   const another = (): SmallPartition & PartitionProducer =>
@@ -50,7 +50,7 @@ describe('delivery: the queues for room', () => {
   const start = (maxBytes = 100_000): void => {
     entered = []
     budget = new Budget(10_000, () => undefined)
-    queues = new RoomQueues(maxBytes, ({ record }) => entered.push(String(record.value)))
+    queues = new CapacityQueues(maxBytes, ({ record }) => entered.push(String(record.value)))
     producer = another()
   }
   beforeEach(() => start())
@@ -101,7 +101,7 @@ describe('delivery: the queues for room', () => {
     expect([producer.values.length, queues.isEmpty]).to.deep.equal([2, true])
   })
 
-  it('hold up to as many bytes as the buffer, and one lane what it leaves to others, to the byte', () => {
+  it('hold up to as many bytes as the buffer, and one partition what it leaves to others, to the byte', () => {
     start(10_000)
     fill()
     const add = (to: SmallPartition & PartitionProducer, bytes: number): boolean =>
@@ -145,7 +145,7 @@ describe('delivery: the queues for room', () => {
     expect(entered, 'none of them was taken').to.deep.equal([])
   })
 
-  it('send all of a lane away when it is closed, and none of another', async () => {
+  it('send all of a partition away when it is closed, and none of another', async () => {
     fill()
     const other = another()
     other.charge.take(100, pendingOf())

@@ -9,8 +9,8 @@ import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produ
 import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
 import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 
-const pendingOf = (recordCount = 10, deadlineAt = 1_000, roomUntil?: number): MemoryPendingProduce =>
-  new MemoryPendingProduce(recordCount, deadlineAt, 5, roomUntil)
+const pendingOf = (recordCount = 10, deadlineAt = 1_000, capacityUntil?: number): MemoryPendingProduce =>
+  new MemoryPendingProduce(recordCount, deadlineAt, 5, capacityUntil)
 
 function arrival(value: string, pendingProduce = pendingOf(), index = 0): Arrival {
   const record = { topic: 't', key: null, value: Buffer.from(value), headers: [{ key: 'h', value: Buffer.from('v') }] }
@@ -35,7 +35,7 @@ describe('delivery: the buffer', () => {
   it('has room to the last byte, and three quarters for a single request that fills its partition', () => {
     const budget = new Budget(1_000, () => undefined)
     budget.hold(600, 1)
-    expect([budget.hasRoom(400), budget.hasRoom(401)]).to.deep.equal([true, false])
+    expect([budget.hasCapacity(400), budget.hasCapacity(401)]).to.deep.equal([true, false])
     expect([budget.hasSpare(150), budget.hasSpare(151)]).to.deep.equal([true, false])
   })
 
@@ -69,7 +69,7 @@ describe('delivery: the buffer', () => {
   it('need not bound records that are bounded elsewhere', () => {
     boundless.hold(1e12, 1)
     boundless.stick(1e12)
-    expect([boundless.hasRoom(1e12), boundless.hasSpare(1e12), boundless.mayStick(1e12)]).to.deep.equal([
+    expect([boundless.hasCapacity(1e12), boundless.hasSpare(1e12), boundless.mayStick(1e12)]).to.deep.equal([
       true,
       true,
       true

@@ -3,7 +3,7 @@ import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/oper
 import {
   appended,
   contentsOf,
-  FakeKeeper,
+  FakeBatchOwner,
   outcomesOf,
   PartitionProducerStage,
   rejected,
@@ -17,12 +17,12 @@ const UNKNOWN_PRODUCER_ID = 59
 const TOPIC_AUTHORIZATION_FAILED = 29
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
 
-describe('delivery: a lane of records that are kept on disk', () => {
+describe('delivery: a partition of records that are kept on disk', () => {
   let stage: PartitionProducerStage
-  let keeper: FakeKeeper
+  let owner: FakeBatchOwner
   beforeEach(() => {
-    keeper = new FakeKeeper()
-    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper)
+    owner = new FakeBatchOwner()
+    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, owner)
   })
   afterEach(() => stage.restore())
   const answer = async (batch: SealedBatch, what: BatchAnswer): Promise<void> => {
@@ -30,7 +30,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     await stage.pass(0)
   }
   const decide = async (isDeadLetter: boolean): Promise<void> => {
-    keeper.decide.shift()!(isDeadLetter)
+    owner.decide.shift()!(isDeadLetter)
     await stage.pass(0)
   }
 
@@ -43,7 +43,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     await answer(batch, unknownTopic)
     await stage.pass(60_000)
     stage.append('C')
-    expect([stage.producer.state, stage.isReady, keeper.suspensions]).to.deep.equal([
+    expect([stage.producer.state, stage.isReady, owner.suspensions]).to.deep.equal([
       'suspended',
       false,
       ['unknownTopic']
@@ -63,9 +63,9 @@ describe('delivery: a lane of records that are kept on disk', () => {
       await stage.pass(10_000)
       stage.tick()
     }
-    expect([keeper.delays, stage.counters.retries, pendingProduce.isComplete]).to.deep.equal([20, 20, false])
+    expect([owner.delays, stage.counters.retries, pendingProduce.isComplete]).to.deep.equal([20, 20, false])
     await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
-    expect([stage.producer.state, keeper.deadLetters], 'rights are mended by an operator').to.deep.equal([
+    expect([stage.producer.state, owner.deadLetters], 'rights are mended by an operator').to.deep.equal([
       'backingOff',
       []
     ])
@@ -81,7 +81,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
     const bad = stage.requireBatch()
     expect(contentsOf(bad).values).to.deep.equal(['bad'])
     await answer(bad, rejected(INVALID_RECORD))
-    expect(keeper.deadLetters).to.deep.equal([{ index: 1, code: 'recordRejected' }])
+    expect(owner.deadLetters).to.deep.equal([{ index: 1, code: 'recordRejected' }])
     stage.producer.wake()
     expect([stage.producer.state, stage.isReady, stage.producer.takeBackSent()]).to.deep.equal(['suspended', false, []])
     await decide(true)
@@ -208,7 +208,7 @@ describe('delivery: a lane of records that are kept on disk', () => {
   it('is not set aside while it has to look for a batch whose producer brokers have forgotten', async () => {
     stage.restore()
     const sought: boolean[] = []
-    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, keeper, {
+    stage = new PartitionProducerStage({ timeoutMs: Number.POSITIVE_INFINITY }, owner, {
       now: () => Date.now(),
       mayBeForgotten: () => false,
       sentUnknown: () => undefined,

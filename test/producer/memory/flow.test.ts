@@ -14,7 +14,7 @@ describe('delivery: flow', () => {
   afterEach(() => harness.restore())
   const everywhere = (value: string) => [0, 1, 2, 3].map(partition => record('orders', value, partition))
 
-  it('sends all lanes of a turn in one message, one batch each', async () => {
+  it('sends all partitions of a turn in one message, one batch each', async () => {
     const before = harness.router.produceMessages.length
     for (let at = 0; at < 5; at++) harness.send([...everywhere(`${at}`), record('others', `${at}`)])
     await harness.pass(20)
@@ -206,7 +206,7 @@ describe('delivery: producer id', () => {
   })
   afterEach(() => harness.restore())
 
-  it('is asked for when the first record wants to leave, once for all lanes', async () => {
+  it('is asked for when the first record wants to leave, once for all partitions', async () => {
     await harness.pass(1_000)
     expect(harness.router.messages).to.deep.equal([])
     harness.send([record('orders', 'A', 0), record('orders', 'B', 1)])
@@ -247,7 +247,7 @@ describe('delivery: producer id', () => {
     expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
   })
 
-  it('is replaced, for the lanes that need it, when all epochs are used up', async () => {
+  it('is replaced, for the partitions that need it, when all epochs are used up', async () => {
     harness.router.firstEpoch = 32766
     await harness.warmUp('orders', 0)
     const last = harness.router.partition('orders', 0)
@@ -309,7 +309,7 @@ describe('delivery: leaving', () => {
     expect(harness.clock.countTimers()).to.equal(0)
   })
 
-  it('waits for parked records that move into their lane', async () => {
+  it('waits for parked records that move into their partition', async () => {
     harness.router.create('new', 1)
     const sent = harness.send(record('new', 'A'))
     let lost: number | undefined

@@ -35,8 +35,8 @@ describe('delivery: requests of very many records', () => {
     expect(failuresIn(resultsOf(sent))).to.deep.equal([])
   })
 
-  it('hardening 13: moves on with records without a key when the lane is full', async () => {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxLaneBytes: 100 * KIB })
+  it('hardening 13: moves on with records without a key when the partition is full', async () => {
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 100 * KIB })
     await harness.warmUp('orders', 0)
     for (const partition of harness.router.topics.get('orders')!) partition.script.push({ type: 'hold' })
     const sent = Array.from({ length: 100 }, () => harness.send(record('orders', 'x'.repeat(2 * KIB))))
@@ -48,8 +48,8 @@ describe('delivery: requests of very many records', () => {
     expect(harness.router.topics.get('orders')!.filter(({ log }) => log.length > 2).length).to.be.greaterThan(2)
   })
 
-  it('hardening 13: keeps a quarter of the buffer from the one request that fills a lane', async () => {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxLaneBytes: 50 * KIB })
+  it('hardening 13: keeps a quarter of the buffer from the one request that fills a partition', async () => {
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
     await harness.warmUp('orders', 0)
     const sent = harness.send(many(() => record('orders', 'x'.repeat(KIB), 0), 1_000))
     expect(sent.refused?.filter(Boolean).length).to.be.greaterThan(0)

@@ -7,22 +7,22 @@ describe('delivery: where the time of a record goes', () => {
   let harness: DeliveryHarness
   afterEach(() => harness.restore())
 
-  it('tells how long a batch waited in its lane, and a record for room', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 400 * KIB, maxLaneBytes: 50 * KIB })
+  it('tells how long a batch waited in its partition, and a record for room', async () => {
+    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
     await harness.warmUp('orders', 0)
     const { metrics } = harness
-    const [batches, partitionMs] = [metrics.timesOf('lane_wait'), metrics.millisecondsOf('lane_wait')]
+    const [batches, partitionMs] = [metrics.timesOf('partition_wait'), metrics.millisecondsOf('partition_wait')]
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     harness.send(record('orders', 'held', 0))
     await harness.pass(10)
     for (let at = 0; at < 5; at++) harness.send(record('orders', 'x'.repeat(10 * KIB), 0), 30_000, 1_000)
-    expect(metrics.timesOf('room_wait')).to.equal(0)
+    expect(metrics.timesOf('capacity_wait')).to.equal(0)
     await harness.pass(300)
     harness.router.release()
     await harness.pass(100)
-    expect(metrics.timesOf('room_wait')).to.equal(1)
-    expect(metrics.millisecondsOf('room_wait')).to.be.within(300, 400)
-    expect(metrics.timesOf('lane_wait') - batches).to.be.within(2, 4)
-    expect(metrics.millisecondsOf('lane_wait') - partitionMs).to.be.within(300, 1_000)
+    expect(metrics.timesOf('capacity_wait')).to.equal(1)
+    expect(metrics.millisecondsOf('capacity_wait')).to.be.within(300, 400)
+    expect(metrics.timesOf('partition_wait') - batches).to.be.within(2, 4)
+    expect(metrics.millisecondsOf('partition_wait') - partitionMs).to.be.within(300, 1_000)
   })
 })

@@ -13,8 +13,8 @@ describe('delivery: the first burst to a topic that is being created', () => {
     send('first')
     await harness.pass(100)
   }
-  const send = (value: string, topic = 'fresh', roomWaitMs = WAIT_MS): Sent =>
-    harness.send(record(topic, value.padEnd(2 * KIB, '.'), undefined, 'key'), 30_000, roomWaitMs)
+  const send = (value: string, topic = 'fresh', capacityWaitMs = WAIT_MS): Sent =>
+    harness.send(record(topic, value.padEnd(2 * KIB, '.'), undefined, 'key'), 30_000, capacityWaitMs)
   const burst = (count: number): Sent[] => Array.from({ length: count }, (_, at) => send(`${at}`))
   const numbers = (): number[] =>
     harness.router

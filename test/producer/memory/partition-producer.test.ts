@@ -18,7 +18,7 @@ const NOT_LEADER = 6
 const INVALID_RECORD = 87
 const TOPIC_AUTHORIZATION_FAILED = 29
 
-describe('delivery: a lane', () => {
+describe('delivery: a partition', () => {
   let stage: PartitionProducerStage
   const start = (...parts: ConstructorParameters<typeof PartitionProducerStage>): PartitionProducerStage =>
     (stage = new PartitionProducerStage(...parts))

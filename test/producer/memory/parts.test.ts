@@ -23,14 +23,14 @@ describe('delivery: the buffer', () => {
     const freed: string[] = []
     budget.onFreed(() => freed.push('freed'))
     budget.hold(600, 2)
-    expect([budget.hasRoom(400), budget.hasRoom(401)]).to.deep.equal([true, false])
+    expect([budget.hasCapacity(400), budget.hasCapacity(401)]).to.deep.equal([true, false])
     expect(freed).to.deep.equal([])
     budget.hold(-100, -1)
-    expect([budget.hasRoom(500), budget.records, budget.usedBytes]).to.deep.equal([true, 1, 500])
+    expect([budget.hasCapacity(500), budget.records, budget.usedBytes]).to.deep.equal([true, 1, 500])
     expect(freed).to.deep.equal(['freed'])
   })
 
-  it('lets lanes have their whole share while there is much room, and less and less then', () => {
+  it('lets partitions have their whole share while there is much room, and less and less then', () => {
     const budget = budgetOf(1_000)
     budget.hold(750, 1)
     expect(budget.shareOf(200)).to.equal(200)
@@ -40,7 +40,7 @@ describe('delivery: the buffer', () => {
     expect(budget.shareOf(200)).to.equal(0)
   })
 
-  it('is shared by lanes that are stuck up to a bound, to the last byte', () => {
+  it('is shared by partitions that are stuck up to a bound, to the last byte', () => {
     const budget = budgetOf(1_000)
     const most = budget.stuckPartitionsMaxBytes
     expect(most).to.be.within(1, 999)
@@ -51,7 +51,7 @@ describe('delivery: the buffer', () => {
   })
 })
 
-describe('delivery: what a lane holds', () => {
+describe('delivery: what a partition holds', () => {
   const setUp = (maxBytes: number) => {
     const budget = new Budget(1_000, () => {})
     return { budget, charge: new PartitionCharge(budget, maxBytes) }
@@ -151,7 +151,7 @@ describe('delivery: metrics', () => {
     metrics.report(stats({ delivered: 7, failed: 1, withdrawn: 3, refused: 3, retries: 4, bufferedBytes: 9 }))
     const counters = ['delivered_records', 'failed_records', 'withdrawn_records', 'refused_records', 'retried_batches']
     expect(counters.map(name => told.of(name))).to.deep.equal([7, 1, 3, 3, 4])
-    expect([told.gaugeOf('lanes'), told.gaugeOf('buffered_bytes')]).to.deep.equal([0, 9])
+    expect([told.gaugeOf('partitions'), told.gaugeOf('buffered_bytes')]).to.deep.equal([0, 9])
   })
 
   it('tell ages in seconds, and waits in nanoseconds', () => {
@@ -161,9 +161,9 @@ describe('delivery: metrics', () => {
     expect(told.gaugeOf('oldest_record_age_seconds')).to.equal(1.5)
     metrics.report(stats({ oldestRecordAgeMs: 0 }))
     expect(told.gaugeOf('oldest_record_age_seconds')).to.equal(0)
-    metrics.waitedForRoom(3)
+    metrics.waitedForCapacity(3)
     metrics.waitedInPartition(5)
-    expect([told.millisecondsOf('room_wait'), told.millisecondsOf('lane_wait')]).to.deep.equal([3, 5])
+    expect([told.millisecondsOf('capacity_wait'), told.millisecondsOf('partition_wait')]).to.deep.equal([3, 5])
   })
 
   it('send nothing that has not changed', () => {
@@ -175,7 +175,7 @@ describe('delivery: metrics', () => {
     metrics.report(stats({ delivered: 5, producers: 2, oldestRecordAgeMs: 7 }))
     expect(sent).to.deep.equal([])
     metrics.report(stats({ delivered: 6, producers: 3, oldestRecordAgeMs: 7 }))
-    expect(sent).to.deep.equal(['delivered_records', 'lanes'])
+    expect(sent).to.deep.equal(['delivered_records', 'partitions'])
   })
 
   it('are all of delivery, each under its name', () => {
@@ -193,7 +193,7 @@ describe('delivery: metrics', () => {
       'delivery buffered_bytes': 2,
       'delivery stuck_bytes': 3,
       'delivery unknown_topics': 4,
-      'delivery lanes': 5,
+      'delivery partitions': 5,
       'delivery lanes_backing_off': 6,
       'delivery failed_records': 7,
       'delivery withdrawn_records': 8,
@@ -202,7 +202,7 @@ describe('delivery: metrics', () => {
   })
 })
 
-describe('delivery: lanes that have something to send', () => {
+describe('delivery: partitions that have something to send', () => {
   const NOTHING = Symbol('nothing to send')
   const producerOf = (name: string, batch: unknown = name) => {
     const producer = {
@@ -295,7 +295,7 @@ describe('delivery: lanes that have something to send', () => {
   })
 })
 
-describe('delivery: the numbers of a lane', () => {
+describe('delivery: the numbers of a partition', () => {
   const numbering = { producerId: 7n, epoch: 0, nextSequence: 0 }
   const setUp = (first: typeof numbering | undefined = numbering) => {
     const usedUp: bigint[] = []

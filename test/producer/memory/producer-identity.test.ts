@@ -100,7 +100,7 @@ describe('delivery: the producer id', () => {
     expect(asked).to.have.length(2)
   })
 
-  it('stays when another one is used up, or belonged to a lane that was forgotten', async () => {
+  it('stays when another one is used up, or belonged to a partition that was forgotten', async () => {
     identity.numbering(a)
     await answer(success(5n))
     identity.usedUp(4n)
@@ -109,7 +109,7 @@ describe('delivery: the producer id', () => {
     expect(asked).to.have.length(1)
   })
 
-  it('begins above the epochs of lanes that were forgotten, and is another one when none is left', async () => {
+  it('begins above the epochs of partitions that were forgotten, and is another one when none is left', async () => {
     identity.numbering(a)
     await answer(success(5n, 2))
     const epoch = (): number | undefined => identity.numbering(b)?.epoch

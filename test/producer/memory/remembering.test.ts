@@ -7,7 +7,7 @@ describe('delivery: what is remembered, and for how long', () => {
   let harness: DeliveryHarness
   afterEach(() => harness.restore())
 
-  it('hardening 10: keeps no topic that nobody has produced to for long, nor its lanes', async () => {
+  it('hardening 10: keeps no topic that nobody has produced to for long, nor its partitions', async () => {
     const names = Array.from({ length: 200 }, (_, at) => `topic-${at}`)
     harness = new DeliveryHarness(Object.fromEntries([...names, 'busy'].map(name => [name, 1])))
     harness.send(names.map(name => record(name, 'x')))
@@ -20,7 +20,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(harness.delivery.stats().producers).to.equal(1)
   })
 
-  it('hardening 10: repeats no sequence of a lane that was forgotten', async () => {
+  it('hardening 10: repeats no sequence of a partition that was forgotten', async () => {
     harness = new DeliveryHarness({ orders: 1, busy: 1 }, { metadataMaxAgeMs: 1_000 })
     for (let round = 0; round < 3; round++) {
       const sent = harness.send([record('orders', `${round}a`, 0), record('orders', `${round}b`, 0)])
@@ -40,7 +40,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(harness.router.partition('busy', 0).attempts.every(({ epoch }) => epoch === 0)).to.equal(true)
   })
 
-  it('hardening 10: has one lane per partition after a name was forgotten and met again', async () => {
+  it('hardening 10: has one partition per partition after a name was forgotten and met again', async () => {
     harness = new DeliveryHarness({ other: 1 })
     harness.send(record('late', 'too early'), 500)
     await harness.pass(15_000)

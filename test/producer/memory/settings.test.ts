@@ -7,7 +7,7 @@ describe('delivery: settings', () => {
   it('are these unless others are given', () => {
     const defaults = {
       maxBytes: 64 * MIB,
-      maxLaneBytes: 16 * MIB,
+      maxPartitionBytes: 16 * MIB,
       batchMaxBytes: 1_000_000,
       maxRecordBytes: MIB,
       timeoutMs: 120_000,

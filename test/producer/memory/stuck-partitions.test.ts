@@ -12,7 +12,7 @@ describe('delivery: stuck partitions and the others', () => {
   async function start(stuckPartitions: number): Promise<void> {
     harness = new DeliveryHarness(
       { stuck: stuckPartitions, healthy: 4 },
-      { maxBytes: 400 * KIB, maxLaneBytes: 100 * KIB }
+      { maxBytes: 400 * KIB, maxPartitionBytes: 100 * KIB }
     )
     for (let at = 0; at < stuckPartitions; at++) await harness.warmUp('stuck', at)
     await harness.warmUp('healthy', 0)
@@ -67,12 +67,12 @@ describe('delivery: stuck partitions and the others', () => {
   it('tells how many bytes are stuck, and none any more when the partitions go on', async () => {
     await start(4)
     flood(4)
-    expect(harness.delivery.room.stuckBytes).to.equal(0)
+    expect(harness.delivery.capacity.stuckBytes).to.equal(0)
     await harness.pass(STUCK_MS)
-    expect(harness.delivery.room.stuckBytes).to.equal(buffered())
+    expect(harness.delivery.capacity.stuckBytes).to.equal(buffered())
     for (const { script } of harness.router.topics.get('stuck')!) script.length = 0
     await harness.pass(5_000)
-    expect(harness.delivery.room.stuckBytes).to.equal(0)
+    expect(harness.delivery.capacity.stuckBytes).to.equal(0)
     expect(buffered()).to.equal(0)
   })
 
@@ -82,7 +82,7 @@ describe('delivery: stuck partitions and the others', () => {
     for (let at = 0; at < 100; at++) harness.send(record(`nowhere-${at}`, 'x'.repeat(KIB)))
     await harness.pass(STUCK_MS)
     flood(16)
-    expect(harness.delivery.room.stuckBytes).to.be.within(150 * KIB, 300 * KIB)
+    expect(harness.delivery.capacity.stuckBytes).to.be.within(150 * KIB, 300 * KIB)
     const others = sendHealthy(40)
     await harness.pass(100)
     expect(others.flatMap(resultsOf)).to.deep.equal(delivered(40))
@@ -92,7 +92,7 @@ describe('delivery: stuck partitions and the others', () => {
     await start(4)
     for (let at = 0; at < 4; at++) harness.send(record('stuck', 'x'.repeat(KIB), at), 1_000)
     await harness.pass(3_000)
-    expect(harness.delivery.room.stuckBytes).to.equal(0)
+    expect(harness.delivery.capacity.stuckBytes).to.equal(0)
     expect(buffered()).to.equal(0)
   })
 })

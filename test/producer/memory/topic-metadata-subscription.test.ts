@@ -127,7 +127,7 @@ describe('delivery: a buffer that is full', () => {
 
   it('refuses at once who does not wait for room, and names the setting; who waits has it when there is some', async () => {
     const KIB = 1024
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxLaneBytes: 100 * KIB })
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     for (const partition of [0, 1]) await harness.warmUp('orders', partition)
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const held = harness.send(record('orders', 'x'.repeat(90 * KIB), 0))

@@ -141,7 +141,7 @@ describe('delivery: a topic', () => {
   })
 
   it('leaves no place behind when its first record had no room', () => {
-    start({ maxBytes: 40_000, maxLaneBytes: 10_000 })
+    start({ maxBytes: 40_000, maxPartitionBytes: 10_000 })
     stage.put(stage.topic('other'), 'x'.repeat(9_000 - FIRST_BYTES))
     expect([codeOf(topic, 'x'.repeat(1_001)), stage.unknown.size, stage.asked]).to.deep.equal([
       'overloaded',
@@ -151,8 +151,8 @@ describe('delivery: a topic', () => {
     expect([codeOf(topic, 'x'.repeat(1_000)), stage.unknown.size]).to.deep.equal([undefined, 2])
   })
 
-  it('holds as much as a lane until it was denied, and little then', () => {
-    start({ maxBytes: 400_000, maxLaneBytes: 20_000, unknownTopicMaxBytes: 10_000 })
+  it('holds as much as a partition until it was denied, and little then', () => {
+    start({ maxBytes: 400_000, maxPartitionBytes: 20_000, unknownTopicMaxBytes: 10_000 })
     stage.put(topic, 'x'.repeat(5_000 - FIRST_BYTES))
     const refusal = stage.put(topic, 'x'.repeat(15_001))
     expect(refusal?.message).to.contain('partitions of t are known').and.to.contain('limit 20000;')
@@ -178,7 +178,7 @@ describe('delivery: a topic', () => {
   })
 
   it('names a quarter of the buffer as the limit where that is less', () => {
-    start({ maxBytes: 40_000, maxLaneBytes: 20_000 })
+    start({ maxBytes: 40_000, maxPartitionBytes: 20_000 })
     stage.put(topic, 'a')
     stage.put(stage.topic('other'), 'b')
     expect(stage.put(topic, 'x'.repeat(9_000))?.message).to.contain('limit 10000;')
@@ -188,7 +188,7 @@ describe('delivery: a topic', () => {
   })
 
   it('holds what a single request has, as long as nothing else waits and the buffer has enough', () => {
-    start({ maxBytes: 40_000, maxLaneBytes: 5_000 })
+    start({ maxBytes: 40_000, maxPartitionBytes: 5_000 })
     const pendingProduce = stage.pendingProduce(10)
     for (const index of [0, 1]) expect(codeOf(topic, 'x'.repeat(10_000), pendingProduce, index)).to.equal(undefined)
     expect(codeOf(topic, 'x'), 'of another request').to.equal('overloaded')
@@ -200,7 +200,7 @@ describe('delivery: a topic', () => {
   })
 
   it('lets records wait for room in order: one that would fit and does not wait is refused', async () => {
-    start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
+    start({ maxBytes: 400_000, maxPartitionBytes: 10_000 })
     stage.put(topic, 'x'.repeat(5_000))
     const patient = stage.pendingProduce(1, 60_000, 1_000)
     expect([codeOf(topic, 'x'.repeat(9_000), patient), patient.isWaiting]).to.deep.equal([undefined, true])
@@ -217,9 +217,9 @@ describe('delivery: a topic', () => {
     expect([next.isWaiting, await resultOf(next), stage.budget.records]).to.deep.equal([false, undefined, 2])
   })
 
-  it('refuses those that wait for room when there is none in its lane either, or when the records they wait behind are gone', async () => {
+  it('refuses those that wait for room when there is none in its partition either, or when the records they wait behind are gone', async () => {
     for (const isFound of [true, false]) {
-      start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
+      start({ maxBytes: 400_000, maxPartitionBytes: 10_000 })
       stage.put(topic, 'x'.repeat(8_000), stage.pendingProduce(1, 100))
       const waiting = stage.pendingProduce(1, 60_000, 30_000)
       stage.put(topic, 'x'.repeat(9_000), waiting)
@@ -236,7 +236,7 @@ describe('delivery: a topic', () => {
   })
 
   it('gives back what expired, to the buffer and to other topics, and is not followed any more', () => {
-    start({ maxBytes: 40_000, maxLaneBytes: 10_000 })
+    start({ maxBytes: 40_000, maxPartitionBytes: 10_000 })
     stage.put(topic, 'x'.repeat(7_000), stage.pendingProduce(1, 100))
     stage.put(topic, 'y', stage.pendingProduce(1, 200))
     stage.nowMs += 100
@@ -246,7 +246,7 @@ describe('delivery: a topic', () => {
       FIRST_BYTES + 1,
       1
     ])
-    expect([stage.unknown.hasRoom(topic, 8_000), stage.unknown.size, stage.asked]).to.deep.equal([
+    expect([stage.unknown.hasCapacity(topic, 8_000), stage.unknown.size, stage.asked]).to.deep.equal([
       true,
       1,
       ['follow t']
@@ -270,7 +270,7 @@ describe('delivery: a topic', () => {
   })
 
   it('gives way with its records, and those that wait behind them', async () => {
-    start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
+    start({ maxBytes: 400_000, maxPartitionBytes: 10_000 })
     const [deferred, waiting] = [stage.pendingProduce(), stage.pendingProduce(1, 60_000, 1_000)]
     stage.put(topic, 'x'.repeat(5_000), deferred)
     stage.put(topic, 'x'.repeat(9_000), waiting)
@@ -280,8 +280,8 @@ describe('delivery: a topic', () => {
     expect(stage.asked).to.include('unfollow t')
   })
 
-  it('that is gone fails what its lanes hold, and what waits for room in them', async () => {
-    start({ maxBytes: 400_000, maxLaneBytes: 10_000 })
+  it('that is gone fails what its partitions hold, and what waits for room in them', async () => {
+    start({ maxBytes: 400_000, maxPartitionBytes: 10_000 })
     tell(known(3))
     const [held, waiting] = [stage.pendingProduce(), stage.pendingProduce(1, 60_000, 1_000)]
     stage.put(topic, 'x'.repeat(5_000), held, 0, 2)
@@ -313,11 +313,11 @@ describe('delivery: a topic', () => {
     ])
     tell(known(4))
     stage.put(topic, 'a', stage.pendingProduce(), 0, 1)
-    expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'a lane holds a record').to.equal(false)
+    expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'a partition holds a record').to.equal(false)
     topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
     expect(topic.isUnused(1_000, stage.nowMs + 5_000)).to.equal(true)
     for (const partition of [3, 1]) stage.put(topic, 'a', stage.pendingProduce(), 0, partition)
     topic.producers[1]!.close(() => ({ type: 'failed' }) as never)
-    expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'one of two lanes').to.equal(false)
+    expect(topic.isUnused(1_000, stage.nowMs + 5_000), 'one of two partitions').to.equal(false)
   })
 })

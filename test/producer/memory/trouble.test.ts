@@ -163,20 +163,22 @@ describe('delivery: failures', () => {
   })
 })
 
-describe('delivery: what is told where a lane is full', () => {
+describe('delivery: what is told where a partition is full', () => {
   it('is the limit that holds: its share, or what all that are stuck may have', () => {
     const budget = new Budget(1_000, () => undefined)
     const charge = new PartitionCharge(budget, 300)
     const told = (bytes: number): string =>
       partitionFull({ topic: 'orders', partition: 3, charge } as never, bytes, budget, 300).message
-    expect(told(1)).to.equal('the lane of orders/3 is full (limit 300; delivery.maxLaneBytes, delivery.maxBytes)')
+    expect(told(1)).to.equal(
+      'the partition of orders/3 is full (limit 300; delivery.maxPartitionBytes, delivery.maxBytes)'
+    )
     budget.hold(901, 1)
     expect(told(1), 'whole bytes').to.contain('limit 118;')
     charge.setStuck(true)
     budget.stick(400)
-    expect(told(100)).to.contain('the lane of orders/3')
+    expect(told(100)).to.contain('the partition of orders/3')
     expect(told(101)).to.contain('stuck').and.to.contain('limit 500; a half of delivery.maxBytes')
     charge.setStuck(false)
-    expect(told(101)).to.contain('the lane of orders/3')
+    expect(told(101)).to.contain('the partition of orders/3')
   })
 })

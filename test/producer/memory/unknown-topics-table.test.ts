@@ -66,13 +66,13 @@ describe('delivery: the places of topics that are not known', () => {
 
   it('hold a quarter of the buffer in bytes each, and those that queue before them as much', () => {
     const pending = waiting('pending', 600)
-    expect([table.hasRoom(pending, 400), table.hasRoom(pending, 401)]).to.deep.equal([true, false])
+    expect([table.hasCapacity(pending, 400), table.hasCapacity(pending, 401)]).to.deep.equal([true, false])
     const missing = waiting('missing', 900, 'missing')
-    expect([table.hasRoom(missing, 100), table.hasRoom(missing, 101)]).to.deep.equal([true, false])
-    expect(table.hasRoom(pending, 400), 'by itself').to.equal(true)
+    expect([table.hasCapacity(missing, 100), table.hasCapacity(missing, 101)]).to.deep.equal([true, false])
+    expect(table.hasCapacity(pending, 400), 'by itself').to.equal(true)
     table.grew(missing, -900)
     missing.waitingBytes = 0
-    expect(table.hasRoom(missing, 1_000)).to.equal(true)
+    expect(table.hasCapacity(missing, 1_000)).to.equal(true)
     table.queued(700)
     expect([table.mayQueue(300), table.mayQueue(301)]).to.deep.equal([true, false])
     table.queued(-700)
@@ -84,12 +84,12 @@ describe('delivery: the places of topics that are not known', () => {
     table.grew(topic, 300)
     topic.waitingBytes = 900
     table.enter(topic, 'pending')
-    expect(table.hasRoom(topic, 100), 'entered once').to.equal(true)
+    expect(table.hasCapacity(topic, 100), 'entered once').to.equal(true)
     table.enter(topic, 'missing')
     const other = waiting('b')
-    expect([table.hasRoom(other, 1_000), table.hasRoom(topic, 101)]).to.deep.equal([true, false])
+    expect([table.hasCapacity(other, 1_000), table.hasCapacity(topic, 101)]).to.deep.equal([true, false])
     table.leave(topic, 0)
-    expect([table.size, namesOf('missing'), table.hasRoom(waiting('c', 0, 'missing'), 1_000)]).to.deep.equal([
+    expect([table.size, namesOf('missing'), table.hasCapacity(waiting('c', 0, 'missing'), 1_000)]).to.deep.equal([
       1,
       [],
       true
@@ -153,7 +153,7 @@ describe('delivery: the places of topics that are not known', () => {
       expect([forgotten, table.size]).to.deep.equal([['a', 'b', 'c'], 1])
     })
 
-    it('are kept by topics that were found, or that have lanes', () => {
+    it('are kept by topics that were found, or that have partitions', () => {
       const [known, laned] = [left('known', 200), left('laned', 200)]
       known.isKnown = laned.hasProducers = true
       table.tick(200)
@@ -170,7 +170,7 @@ describe('delivery: the places of topics that are not known', () => {
     it('and all others are nothing any more once they are forgotten', () => {
       for (const topic of [left('a', 200), waiting('b', 10), waiting('c', 10, 'missing')]) table.forget(topic)
       expect([table.size, forgotten]).to.deep.equal([0, []])
-      expect(table.hasRoom(waiting('d'), 1_000)).to.equal(true)
+      expect(table.hasCapacity(waiting('d'), 1_000)).to.equal(true)
     })
   })
 

@@ -9,7 +9,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
   afterEach(() => harness.restore())
   const refusalOf = (sent: Sent) => sent.refused?.find(Boolean)?.code
 
-  it('hardening 12: takes the first burst after the start, as much as a lane holds', async () => {
+  it('hardening 12: takes the first burst after the start, as much as a partition holds', async () => {
     harness = new DeliveryHarness({ orders: 4 })
     const burst = Array.from({ length: 12 }, () => harness.send(record('orders', 'x'.repeat(1_000_000))))
     expect(burst.map(refusalOf)).to.deep.equal(burst.map(() => undefined))
@@ -22,7 +22,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     const names = Array.from({ length: 10 }, (_, at) => `topic-${at}`)
     harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])), {
       maxBytes: 64 * KIB,
-      maxLaneBytes: 8 * KIB
+      maxPartitionBytes: 8 * KIB
     })
     const sent = names.map(name => harness.send(record(name, 'x'.repeat(3 * KIB))))
     expect(sent.map(refusalOf)).to.deep.equal([...Array(4).fill(undefined), ...Array(6).fill('overloaded')])
@@ -45,7 +45,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
   })
 
   it('hardening 12: never refuses a record later that it has accepted', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxLaneBytes: 100 * KIB, maxBytes: 4 * MIB })
+    harness = new DeliveryHarness({ orders: 1 }, { maxPartitionBytes: 100 * KIB, maxBytes: 4 * MIB })
     // As text it is a third of what it is as bytes.
     const sent = Array.from({ length: 80 }, () => harness.send(record('orders', '€'.repeat(200))))
     expect(sent.map(refusalOf).filter(Boolean), 'refused at once').to.deep.equal([])

@@ -5,17 +5,17 @@ import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harne
 const KIB = 1024
 const WAIT_MS = 1_000
 
-describe('delivery: records that wait for room in their lane', () => {
+describe('delivery: records that wait for room in their partition', () => {
   let harness: DeliveryHarness
   afterEach(() => harness.restore())
 
   async function start(settings: ConstructorParameters<typeof DeliveryHarness>[1] = {}): Promise<void> {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxLaneBytes: 50 * KIB, ...settings })
+    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB, ...settings })
     await harness.warmUp('orders', 0)
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
   }
-  const send = (value: string, partition = 0, roomWaitMs = WAIT_MS) =>
-    harness.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, roomWaitMs)
+  const send = (value: string, partition = 0, capacityWaitMs = WAIT_MS) =>
+    harness.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, capacityWaitMs)
   /** As many as fit, and `more` that do not. */
   const flood = (more: number) => Array.from({ length: 4 + more }, (_, at) => send(String(at)))
   const stateOf = async ({ pendingProduce }: { pendingProduce: PendingProduce }) => {
@@ -57,7 +57,7 @@ describe('delivery: records that wait for room in their lane', () => {
     expect(resultsOf(last)).to.deep.equal(['overloaded, no'])
     expect((await last.pendingProduce.accepted())?.[0]?.message)
       .to.contain('orders/0')
-      .and.to.contain('delivery.maxLaneBytes')
+      .and.to.contain('delivery.maxPartitionBytes')
   })
 
   it('are refused at once where nobody wants to wait', async () => {
@@ -84,7 +84,7 @@ describe('delivery: records that wait for room in their lane', () => {
     await start()
     const values = Array.from({ length: 90 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
     const fitting = record('orders', 'elsewhere', 1)
-    const options = { partitioner: 'murmur2', deadlineMs: 30_000, roomWaitMs: WAIT_MS } as const
+    const options = { partitioner: 'murmur2', deadlineMs: 30_000, capacityWaitMs: WAIT_MS } as const
     const refusedOf = (stopsWhereFull: boolean) =>
       harness.delivery
         .accept([...values, fitting], { ...options, stopsWhereFull })
@@ -114,8 +114,13 @@ describe('delivery: records that wait for room in their lane', () => {
     expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
   })
 
-  it('take as much as requests may hold where those are counted elsewhere, and the lane its half of it', async () => {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxLaneBytes: 50 * KIB }, undefined, 800 * KIB)
+  it('take as much as requests may hold where those are counted elsewhere, and the partition its half of it', async () => {
+    harness = new DeliveryHarness(
+      { orders: 4 },
+      { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB },
+      undefined,
+      800 * KIB
+    )
     await harness.warmUp('orders', 0)
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const values = Array.from({ length: 60 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))

@@ -9,7 +9,7 @@ import {
 } from '../../../src/core/errors.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
-import type { Intake, QueueProcessor } from '../../../src/router/processors/queue-processor.js'
+import type { Admission, QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { answerTimedOut } from '../../../src/router/requests/answers.js'
 import { turns } from '../../support/ticks.js'
@@ -39,7 +39,7 @@ describe('connections of a dispatcher', () => {
     clock.restore()
   })
 
-  const intakeOf = (more: Partial<Intake> = {}): Intake => ({
+  const admissionOf = (more: Partial<Admission> = {}): Admission => ({
     answerFromCache: () => false,
     addToQueue: request => void queue.requests.push(request),
     drain: () => queue.requests.splice(0),
@@ -53,7 +53,7 @@ describe('connections of a dispatcher', () => {
       role: 'control',
       system,
       openRequests: harness.openRequests,
-      intake: intakeOf(),
+      admission: admissionOf(),
       connections: [{ purpose: 'control', processors: [processor(queue)] }],
       createClient: () => broker as unknown as BrokerClient,
       reports: reportsTo(reported),
@@ -115,7 +115,7 @@ describe('connections of a dispatcher', () => {
     const purposes: string[] = []
     const clients = [broker, new Broker()]
     const dispatcher = start({
-      intake: intakeOf({
+      admission: admissionOf({
         addToQueue: one => void (queue.requests.length === 0 ? queue : other).requests.push(one)
       }),
       connections: [
@@ -236,7 +236,7 @@ describe('connections of a dispatcher', () => {
   describe('take in', () => {
     it('nothing that was answered before, by others or from the cache', async () => {
       const fromCache = new Set<AnyAccepted>()
-      const dispatcher = start({ intake: intakeOf({ answerFromCache: one => fromCache.has(one) }) })
+      const dispatcher = start({ admission: admissionOf({ answerFromCache: one => fromCache.has(one) }) })
       const [settled, cached] = [request(), request()]
       settled.settled = true
       fromCache.add(cached)
@@ -247,7 +247,7 @@ describe('connections of a dispatcher', () => {
 
     it('have room made for them from three quarters of all places on', async () => {
       let made = 0
-      const dispatcher = start({ maxQueued: 4, intake: intakeOf({ makeRoom: () => made++ }) })
+      const dispatcher = start({ maxQueued: 4, admission: admissionOf({ makeCapacity: () => made++ }) })
       for (let held = 0; held < 3; held++) await submit(dispatcher)
       expect(made).to.equal(0)
       await submit(dispatcher)
@@ -258,7 +258,7 @@ describe('connections of a dispatcher', () => {
       const bug = new TypeError('a bug')
       let added = 0
       const dispatcher = start({
-        intake: intakeOf({
+        admission: admissionOf({
           addToQueue: one => {
             if (++added === 2) throw bug
             queue.requests.push(one)
@@ -279,7 +279,7 @@ describe('connections of a dispatcher', () => {
       let mayGo = false
       const held = queue as { readonly isEmpty: boolean }
       Object.defineProperty(held, 'isEmpty', { get: () => !mayGo || queue.requests.length === 0 })
-      await submit(start({ intake: intakeOf({ onReady: found => (look = found) }) }))
+      await submit(start({ admission: admissionOf({ onReady: found => (look = found) }) }))
       expect(broker.calls).to.deep.equal([])
       mayGo = true
       look()

@@ -41,7 +41,7 @@ describe('dispatcher of a broker', () => {
       role: 'control',
       system,
       openRequests: harness.openRequests,
-      intake: {
+      admission: {
         answerFromCache: () => false,
         addToQueue: request => {
           if (bug) throw bug
@@ -265,13 +265,13 @@ describe('dispatcher of a broker', () => {
   })
 
   it('lets no group have more than half of what may wait, until some of it is answered', async () => {
-    const intake = {
+    const admission = {
       answerFromCache: () => false,
       addToQueue: (one: AnyAccepted) => void queue.requests.push(one),
       shareOf: ({ key }: AnyAccepted) => key,
       drain: () => queue.requests.splice(0)
     }
-    const dispatcher = start({ maxQueued: 4, intake })
+    const dispatcher = start({ maxQueued: 4, admission })
     const submitOf = async (group: string): Promise<Results<'fetchOffset'>> => {
       const results: Results<'fetchOffset'> = []
       const one = request(results)

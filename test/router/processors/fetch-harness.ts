@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../../src/core/model.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
-import { FetchIntake } from '../../../src/router/processors/fetch-data.js'
+import { FetchAdmission } from '../../../src/router/processors/fetch-data.js'
 import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
 import { MessageCache } from '../../../src/router/processors/message-cache.js'
 import { ReadCache } from '../../../src/router/processors/read-cache.js'
@@ -18,7 +18,7 @@ export const B = { topic: 'api', partition: 17 }
 export class FetchHarness extends ProcessorHarness {
   readonly cache = new MessageCache({ maxBytes: 10_000_000, bufferBytes: 498_452, concat: FakeBatch.concat })
   readonly readCache: ReadCache
-  readonly fetch: FetchIntake
+  readonly fetch: FetchAdmission
   readonly #cluster = new ScriptedCluster([1])
 
   constructor(
@@ -33,7 +33,7 @@ export class FetchHarness extends ProcessorHarness {
       concat: FakeBatch.concat,
       metrics: this.metrics
     })
-    this.fetch = new FetchIntake(this.readCache, {
+    this.fetch = new FetchAdmission(this.readCache, {
       now: () => this.now,
       metrics: this.metrics,
       tags: this.tags,

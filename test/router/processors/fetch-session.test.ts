@@ -354,9 +354,9 @@ describe('fetch data processor: its session', () => {
       const table: Record<string, object> = {}
       for (const [key, from] of mine.from) {
         const end = this.ends.get(key) ?? 0
-        const hasRoom = this.#random.next() < 0.8
+        const hasCapacity = this.#random.next() < 0.8
         const entry =
-          end > from && hasRoom ? { ...record(from), highWatermark: end } : { nextOffset: from, highWatermark: end }
+          end > from && hasCapacity ? { ...record(from), highWatermark: end } : { nextOffset: from, highWatermark: end }
         if (isNew || end > from || mine.told.get(key) !== end) table[`${key}@${from}`] = entry
         mine.told.set(key, end)
       }

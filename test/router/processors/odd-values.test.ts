@@ -11,7 +11,7 @@ import { FetchConsumerOffsetProcessor } from '../../../src/router/processors/fet
 import { FetchOffsetProcessor } from '../../../src/router/processors/fetch-offset.js'
 import { FindCoordinatorProcessor } from '../../../src/router/processors/find-coordinator.js'
 import { InitProducerIdProcessor } from '../../../src/router/processors/init-producer-id.js'
-import { ProduceIntake } from '../../../src/router/processors/produce-admission.js'
+import { ProduceAdmission } from '../../../src/router/processors/produce-admission.js'
 import { produceBatch } from '../../../src/router/processors/produce-batch.js'
 import type { Returned } from '../../../src/router/processors/queue-processor.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
@@ -122,7 +122,7 @@ const offsetCommit: Ask = parts => {
 
 const produce: Ask = parts => {
   const sharing = new Sharing()
-  const processor = new ProduceIntake({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1 })
+  const processor = new ProduceAdmission({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1 })
   for (const partition of PARTITIONS) {
     const answer = (told: { type: string; baseOffset?: number }) => {
       const offset = told.baseOffset

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { KafkaError, TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient, ProduceCall } from '../../../src/kafka/broker-client.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
-import { type BatchesCall, ProduceIntake } from '../../../src/router/processors/produce-admission.js'
+import { type BatchesCall, ProduceAdmission } from '../../../src/router/processors/produce-admission.js'
 import { notSent, produceBatch } from '../../../src/router/processors/produce-batch.js'
 import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { ProcessorHarness } from './harness.js'
@@ -10,7 +10,7 @@ import { ProcessorHarness } from './harness.js'
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
 
 class ProduceHarness extends ProcessorHarness {
-  readonly produce = new ProduceIntake({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  readonly produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
 
   /** The batch that was added last. */
   added: AnyAccepted | undefined

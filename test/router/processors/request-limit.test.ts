@@ -1,15 +1,15 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
-import { type BatchesCall, ProduceIntake } from '../../../src/router/processors/produce-admission.js'
+import { type BatchesCall, ProduceAdmission } from '../../../src/router/processors/produce-admission.js'
 import { produceBatch } from '../../../src/router/processors/produce-batch.js'
 import { ProcessorHarness } from './harness.js'
 
 const BROKER_MAX_BYTES = 30
 const closed = new UnavailableError('brokerUnreachable', 'the connection was closed by the other side')
 
-/** A broker that closes the connection on requests it finds too large, and lanes that try again. */
+/** A broker that closes the connection on requests it finds too large, and partitions that try again. */
 class SmallBroker extends ProcessorHarness {
-  readonly produce = new ProduceIntake({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  readonly produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
   maxBytes = BROKER_MAX_BYTES
 
   add(partition: number, bytes = 10): void {

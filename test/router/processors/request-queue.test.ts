@@ -77,7 +77,7 @@ describe('request queue', () => {
     for (const key of ['a/0', 'b/0', 'c/0', 'd/0']) queue.add(key, 1, key)
     const heads = [...queue.takeHeads(3)]
     queue.add('a/0', 2, 'new')
-    queue.giveBack(heads.slice(1).map(([key, head]) => ({ key, ...head })))
+    queue.putBack(heads.slice(1).map(([key, head]) => ({ key, ...head })))
     expect([...queue.takeHeads().keys()]).to.deep.equal(['b/0', 'c/0', 'd/0', 'a/0'])
     expect(queue.isEmpty).to.equal(true)
   })
@@ -86,7 +86,7 @@ describe('request queue', () => {
     queue.add('perf/1', 5, 'r1')
     queue.add('api/17', 9, 'r2')
     queue.add('api/17', 4, 'r3')
-    queue.giveBack([{ key: 'api/17', subkey: 4, waiters: ['r0'] }])
+    queue.putBack([{ key: 'api/17', subkey: 4, waiters: ['r0'] }])
     expect([...queue.takeHeads()].map(([key, head]) => [key, head.subkey, head.waiters])).to.deep.equal([
       ['api/17', 4, ['r0', 'r3']],
       ['perf/1', 5, ['r1']]
@@ -113,7 +113,7 @@ describe('request queue', () => {
       const heads = [...crowded.takeHeads(2_000)].map(([key, head]) => ({ key, ...head }))
       const set = sinon.spy(Map.prototype, 'set')
       try {
-        crowded.giveBack(heads)
+        crowded.putBack(heads)
         return set.callCount
       } finally {
         set.restore()
@@ -147,7 +147,7 @@ describe('request queue', () => {
               ask(key, round, waiting())
             }
             for (let count = 0; count < joining; count++) ask(`orders/${keys++}`, round, waiting())
-            turns.giveBack(heads.slice(served))
+            turns.putBack(heads.slice(served))
           }
         }
       )

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import type { Accepted } from '../../../src/router/requests/accepted.js'
 import { answerTimedOut, reply } from '../../../src/router/requests/answers.js'
-import { CommitLines } from '../../../src/router/routing/commit-order.js'
+import { CommitOrder } from '../../../src/router/routing/commit-order.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
 const A = { topic: 'perf', partition: 1 }
@@ -11,7 +11,7 @@ type Commit = Accepted<'commitConsumerOffset'>
 
 class LinesHarness extends ProcessorHarness {
   readonly turns: string[] = []
-  readonly lines = new CommitLines(key => this.turns.push(key))
+  readonly lines = new CommitOrder(key => this.turns.push(key))
   readonly told: string[] = []
 
   make(who: string, groupId: string, topicPartition: typeof A, offset: number, replacesWaiting = false): Commit {
@@ -43,7 +43,7 @@ const summaryOf = (result: CommitConsumerOffsetResult): string =>
 
 describe('commit lines', () => {
   let harness: LinesHarness
-  let lines: CommitLines
+  let lines: CommitOrder
   beforeEach(() => {
     harness = new LinesHarness()
     lines = harness.lines

@@ -63,12 +63,12 @@ describe('router on the embedded broker', () => {
       )
     )
     expect(offsets.map(result => result.type === 'success' && result.offset)).to.deep.equal([0, 3, 0])
-    const keeper = { groupId: 'keeper', topicPartition }
-    expect((await askRouter(router.ref, { type: 'fetchConsumerOffset', ...keeper })).type).to.equal('notFound')
+    const position = { groupId: 'keeper', topicPartition }
+    expect((await askRouter(router.ref, { type: 'fetchConsumerOffset', ...position })).type).to.equal('notFound')
     const offsetAndMetadata = { offset: 2, metadata: 'so far' }
-    const commit = { type: 'commitConsumerOffset', ...keeper, offsetAndMetadata } as const
+    const commit = { type: 'commitConsumerOffset', ...position, offsetAndMetadata } as const
     expect((await askRouter(router.ref, commit)).type).to.equal('success')
-    expect(await askRouter(router.ref, { type: 'fetchConsumerOffset', ...keeper })).to.deep.include({
+    expect(await askRouter(router.ref, { type: 'fetchConsumerOffset', ...position })).to.deep.include({
       type: 'success',
       offsetAndMetadata
     })
@@ -152,7 +152,7 @@ describe('router on the embedded broker', () => {
   })
 })
 
-/** Tries again as a lane does. */
+/** Tries again as a partition does. */
 async function untilAppended(write: () => Promise<BatchAnswer>): Promise<string> {
   for (let tries = 0; ; tries++) {
     const answer = await write()

@@ -61,17 +61,17 @@ describe('a topic that brokers have named', () => {
   })
 
   it('has a number of partitions in doubt while that belongs to another life than the one that is known', () => {
-    const ofLife = (topicId: string, partitions: number): ScriptedTopic => ({
+    const ofIncarnation = (topicId: string, partitions: number): ScriptedTopic => ({
       topicId,
       ...led(...Array.from({ length: partitions }, (): [number, number] => [1, 0]))
     })
-    found(ofLife('one', 2))
+    found(ofIncarnation('one', 2))
     expect(topic.isCountDoubted).to.equal(false)
-    found(ofLife('two', 1))
+    found(ofIncarnation('two', 1))
     expect(topic.isCountDoubted).to.equal(true)
-    found(ofLife('one', 2))
+    found(ofIncarnation('one', 2))
     expect(topic.isCountDoubted, 'a broker that lags tells of the former life').to.equal(true)
-    for (let times = 0; times < 3; times++) found(ofLife('two', 1))
+    for (let times = 0; times < 3; times++) found(ofIncarnation('two', 1))
     expect([topic.isCountDoubted, topic.partitionCount.value]).to.deep.equal([false, 1])
   })
 
@@ -164,28 +164,28 @@ describe('a topic that brokers have named', () => {
   })
 
   describe('its lives', () => {
-    const ofLife = (topicId: string): ScriptedTopic => ({ topicId, ...led([1, 0], [1, 0]) })
+    const ofIncarnation = (topicId: string): ScriptedTopic => ({ topicId, ...led([1, 0], [1, 0]) })
 
     it('begin anew with another id: what is known of every partition is void', () => {
       found(led([1, 0], [1, 0]))
-      found(ofLife('one'))
+      found(ofIncarnation('one'))
       expect(voided, 'the first id may belong to what is known').to.deep.equal([])
-      found(ofLife('two'))
+      found(ofIncarnation('two'))
       expect(voided).to.deep.equal(['orders/0', 'orders/1'])
       expect(topic.partitions.get(0)!.identity.topicId).to.equal('two')
     })
 
     it('come back to a former id only after three answers in a row', () => {
-      found(ofLife('one'))
-      found(ofLife('two'))
+      found(ofIncarnation('one'))
+      found(ofIncarnation('two'))
       const idNow = (): string | undefined => topic.partitions.get(0)!.identity.topicId
-      found(ofLife('one'))
-      found(ofLife('one'))
-      found(ofLife('two'))
-      found(ofLife('one'))
-      found(ofLife('one'))
+      found(ofIncarnation('one'))
+      found(ofIncarnation('one'))
+      found(ofIncarnation('two'))
+      found(ofIncarnation('one'))
+      found(ofIncarnation('one'))
       expect(idNow()).to.equal('two')
-      found(ofLife('one'))
+      found(ofIncarnation('one'))
       expect(idNow()).to.equal('one')
     })
   })

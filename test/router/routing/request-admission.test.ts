@@ -11,7 +11,7 @@ import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { ClusterIdentity } from '../../../src/router/routing/cluster-identity.js'
 import type { RouterMailbox } from '../../../src/router/routing/messages.js'
-import { RequestIntake, type RequestIntakeOptions } from '../../../src/router/routing/request-admission.js'
+import { RequestAdmission, type RequestAdmissionOptions } from '../../../src/router/routing/request-admission.js'
 import { toRouterSettings } from '../../../src/router/routing/settings.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
@@ -42,11 +42,11 @@ describe('router: messages from outside', () => {
     poison = undefined
   })
   const nameOf = ({ request }: AnyAccepted): string => (request as unknown as { topic: string }).topic
-  const intakeOf = (options: Partial<RequestIntakeOptions> = {}): RequestIntake =>
-    new RequestIntake({
+  const admissionOf = (options: Partial<RequestAdmissionOptions> = {}): RequestAdmission =>
+    new RequestAdmission({
       openRequests: harness.openRequests,
       cluster,
-      settings: toRouterSettings({ requestTimeoutMs: { fetchOffset: 7_000 }, callTimeoutMs: 900, produceParkMs: 500 }),
+      settings: toRouterSettings({ requestTimeoutMs: { fetchOffset: 7_000 }, callTimeoutMs: 900, produceWaitMs: 500 }),
       clock: () => harness.now,
       log: silentLogger,
       delivery: { produce: request => void produced.push(request) },
@@ -84,12 +84,12 @@ describe('router: messages from outside', () => {
   const answers = () => told.map(([name, { type, code }]) => [name, type, code])
 
   it('are sent on their way, with the time that the request, its operation or the setting gives them', () => {
-    const intake = intakeOf()
-    intake.take(message(fetchOffset('own', { timeoutMs: 0 })), 10)
-    intake.take(message(fetchOffset('operation')), 10)
+    const admission = admissionOf()
+    admission.take(message(fetchOffset('own', { timeoutMs: 0 })), 10)
+    admission.take(message(fetchOffset('operation')), 10)
     const group = { type: 'heartbeat', groupId: 'billing', topic: 'setting', requester: requesterOf('setting') }
-    intake.take(message({ type: 'requests', requests: [group] }), 10)
-    intake.take(message({ type: 'produceBatches', batches: [batch('batch')] }), 10)
+    admission.take(message({ type: 'requests', requests: [group] }), 10)
+    admission.take(message({ type: 'produceBatches', batches: [batch('batch')] }), 10)
     expect(routed.map(request => [nameOf(request), request.deadlineAt])).to.deep.equal([
       ['own', 10],
       ['operation', 7_010],
@@ -99,24 +99,24 @@ describe('router: messages from outside', () => {
   })
 
   it('carry the cluster that is connected, if that is known', () => {
-    const intake = intakeOf()
-    intake.take(message(fetchOffset('before')), 0)
+    const admission = admissionOf()
+    admission.take(message(fetchOffset('before')), 0)
     cluster.see('one')
-    intake.take(message(fetchOffset('after')), 0)
+    admission.take(message(fetchOffset('after')), 0)
     expect(routed.map(({ clusterId }) => clusterId)).to.deep.equal([undefined, 'one'])
   })
 
   it('that follow topics are passed on, and produce requests to delivery', () => {
-    const intake = intakeOf()
-    for (const type of ['followTopics', 'unfollowTopics'] as const) intake.take(message({ type, topics: [] }), 0)
-    intake.take(message({ type: 'requests', requests: [produce('a'), fetchOffset('b')] }), 0)
+    const admission = admissionOf()
+    for (const type of ['followTopics', 'unfollowTopics'] as const) admission.take(message({ type, topics: [] }), 0)
+    admission.take(message({ type: 'requests', requests: [produce('a'), fetchOffset('b')] }), 0)
     expect([followed, produced.length, routed.length]).to.deep.equal([['followTopics', 'unfollowTopics'], 1, 1])
     expect(harness.openRequests.accepted, 'delivery has its own book').to.equal(1)
   })
 
   it('that produce are refused where there is no delivery', () => {
-    const intake = intakeOf({ delivery: undefined })
-    for (const records of [[{}, {}], 'no list']) intake.take(message(produce('a', records)), 0)
+    const admission = admissionOf({ delivery: undefined })
+    for (const records of [[{}, {}], 'no list']) admission.take(message(produce('a', records)), 0)
     const outcome = {
       type: 'failed',
       code: 'invalidRequest',
@@ -132,27 +132,27 @@ describe('router: messages from outside', () => {
   })
 
   it('that no broker can be asked are answered, and not routed', () => {
-    const intake = intakeOf()
-    intake.take(message(fetchOffset('odd', { offsetType: 'last' })), 0)
-    intake.failInHand(BUG)
+    const admission = admissionOf()
+    admission.take(message(fetchOffset('odd', { offsetType: 'last' })), 0)
+    admission.failInHand(BUG)
     expect([answers(), routed]).to.deep.equal([[['odd', 'failed', 'invalidRequest']], []])
   })
 
   describe('with sealed batches', () => {
-    const take = (intake: RequestIntake, sealed: object): void =>
-      intake.take(message({ type: 'produceBatches', batches: [sealed] }), 0)
+    const take = (admission: RequestAdmission, sealed: object): void =>
+      admission.take(message({ type: 'produceBatches', batches: [sealed] }), 0)
     const recall = (sealed: object): unknown => (sealed as { recall(): unknown }).recall()
 
     it('are refused when they were sealed for another cluster', () => {
-      const intake = intakeOf()
-      take(intake, batch('unknown yet', { clusterId: 'two' }))
+      const admission = admissionOf()
+      take(admission, batch('unknown yet', { clusterId: 'two' }))
       cluster.see('one')
       for (const [name, clusterId] of [
         ['same', 'one'],
         ['another', 'two'],
         ['any', undefined]
       ]) {
-        take(intake, batch(name!, { clusterId }))
+        take(admission, batch(name!, { clusterId }))
       }
       expect(routed.map(nameOf)).to.deep.equal(['unknown yet', 'same', 'any'])
       expect(told.map(([name, answer]) => [name, answer.type, (answer as { reason?: string }).reason])).to.deep.equal([
@@ -162,7 +162,7 @@ describe('router: messages from outside', () => {
 
     it('can be called back as long as they have not been sent', () => {
       const [waits, sent] = [batch('waits'), batch('sent')]
-      for (const sealed of [waits, sent]) take(intakeOf(), sealed)
+      for (const sealed of [waits, sent]) take(admissionOf(), sealed)
       routed[1]!.inFlight = true
       expect([recall(waits), recall(sent), recall(waits)]).to.deep.equal([true, false, false])
       expect(answers()).to.deep.equal([['waits', 'notSent', undefined]])
@@ -171,17 +171,17 @@ describe('router: messages from outside', () => {
 
   describe('that make the Router throw', () => {
     /** As the actor does after a bug. */
-    const crash = (intake: RequestIntake, poisoned: RouterMessage): void => {
+    const crash = (admission: RequestAdmission, poisoned: RouterMessage): void => {
       poison = 'b'
-      intake.nextMessage()
-      expect(() => intake.take(poisoned, 0)).to.throw('a bug')
-      intake.failInHand(BUG)
-      intake.refuseRest(poisoned, BUG)
+      admission.nextMessage()
+      expect(() => admission.take(poisoned, 0)).to.throw('a bug')
+      admission.failInHand(BUG)
+      admission.refuseRest(poisoned, BUG)
     }
     const names = ['a', 'b', 'c', 'd']
 
     it('have the request in hand and those behind it answered, and none that went on its way', () => {
-      crash(intakeOf(), message({ type: 'requests', requests: names.map(name => fetchOffset(name)) }))
+      crash(admissionOf(), message({ type: 'requests', requests: names.map(name => fetchOffset(name)) }))
       expect(answers()).to.deep.equal(['b', 'c', 'd'].map(name => [name, 'failed', 'shuttingDown']))
       expect(harness.openRequests.open).to.equal(1)
     })
@@ -189,31 +189,31 @@ describe('router: messages from outside', () => {
     it('have odd requests, those of delivery and batches before the one in hand answered once', () => {
       const odd = fetchOffset('odd', { offsetType: 'last' })
       const requests = [odd, produce('produce'), fetchOffset('a'), fetchOffset('b'), fetchOffset('c')]
-      crash(intakeOf(), message({ type: 'requests', requests }))
+      crash(admissionOf(), message({ type: 'requests', requests }))
       expect(told.map(([name]) => name)).to.deep.equal(['odd', 'b', 'c'])
     })
 
     it('have batches answered in the same way', () => {
       cluster.see('one')
       const former = batch('former', { clusterId: 'two' })
-      crash(intakeOf(), message({ type: 'produceBatches', batches: [former, ...names.map(name => batch(name))] }))
+      crash(admissionOf(), message({ type: 'produceBatches', batches: [former, ...names.map(name => batch(name))] }))
       expect(answers()).to.deep.equal(['former', 'b', 'c', 'd'].map(name => [name, 'notSent', undefined]))
     })
 
     it('have a single request answered once', () => {
-      crash(intakeOf(), message(fetchOffset('b')))
+      crash(admissionOf(), message(fetchOffset('b')))
       expect(answers()).to.deep.equal([['b', 'failed', 'shuttingDown']])
     })
 
     it('begin anew with the next message', () => {
-      const intake = intakeOf()
-      intake.take(message({ type: 'requests', requests: [fetchOffset('before'), fetchOffset('too')] }), 0)
-      crash(intake, message({ type: 'requests', requests: [fetchOffset('b'), fetchOffset('c')] }))
+      const admission = admissionOf()
+      admission.take(message({ type: 'requests', requests: [fetchOffset('before'), fetchOffset('too')] }), 0)
+      crash(admission, message({ type: 'requests', requests: [fetchOffset('b'), fetchOffset('c')] }))
       expect(answers().map(([name]) => name)).to.deep.equal(['b', 'c'])
     })
 
     it('have those of messages that were not taken yet answered, whatever they carry', () => {
-      const intake = intakeOf()
+      const admission = admissionOf()
       const accepted = (name: string): AnyAccepted =>
         harness.accept(
           'fetchOffset',
@@ -230,20 +230,20 @@ describe('router: messages from outside', () => {
         { type: 'followTopics', topics: [], follower: {} },
         message(fetchOffset('e'))
       ]
-      for (const one of unhandled) intake.refuseRest(one as unknown as RouterMailbox, BUG)
+      for (const one of unhandled) admission.refuseRest(one as unknown as RouterMailbox, BUG)
       expect(told.map(([name]) => name)).to.deep.equal([...names, 'e'])
     })
   })
 
   it('that come too late are all refused, and one that cannot be understood harms no other', () => {
-    const intake = intakeOf()
+    const admission = admissionOf()
     const errors: unknown[] = []
     const log = { ...silentLogger, error: (fields: unknown) => void errors.push(fields) }
-    intakeOf({ log }).refuse(message({ type: 'requests', requests: [{ type: 'nonsense' }, fetchOffset('a')] }))
+    admissionOf({ log }).refuse(message({ type: 'requests', requests: [{ type: 'nonsense' }, fetchOffset('a')] }))
     expect(errors).to.have.length(1)
-    intake.refuse(message({ type: 'produceBatches', batches: [batch('b')] }))
-    intake.refuse(message(produce('c')))
-    intake.refuse(message({ type: 'unfollowTopics', topics: [], follower: {} }))
+    admission.refuse(message({ type: 'produceBatches', batches: [batch('b')] }))
+    admission.refuse(message(produce('c')))
+    admission.refuse(message({ type: 'unfollowTopics', topics: [], follower: {} }))
     expect(told.map(([name]) => name)).to.deep.equal(['a', 'b', 'c'])
     expect(told[0]![1]).to.include({ type: 'failed', code: 'shuttingDown', message: 'the router is shutting down' })
   })

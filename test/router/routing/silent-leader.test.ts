@@ -15,7 +15,7 @@ describe('a leader that falls silent', () => {
         { api: 'Produce', nodeId: leader, count: Number.POSITIVE_INFINITY },
         { type: 'dropRequest' }
       )
-      // The news takes longer than the lane waits before it tries again.
+      // The news takes longer than the partition waits before it tries again.
       cluster.faults.add({ api: 'Metadata', count: Number.POSITIVE_INFINITY }, { type: 'delay', delayMs: 600 })
       const written = write('while it is silent')
       await silence.whenFired()

@@ -1,17 +1,17 @@
 import { expect } from 'chai'
 import type { TopicNews } from '../../../src/router/messages/operations.js'
-import { FollowedTopics } from '../../../src/router/routing/subscribed-topics.js'
+import { SubscribedTopics } from '../../../src/router/routing/subscribed-topics.js'
 
 describe('router: topics that delivery follows', () => {
   let known: Map<string, TopicNews>
   let wanted: string[]
   let told: TopicNews[][]
-  let followed: FollowedTopics
+  let followed: SubscribedTopics
   beforeEach(() => {
     known = new Map()
     wanted = []
     told = []
-    followed = new FollowedTopics({
+    followed = new SubscribedTopics({
       leaders: { newsOf: topic => known.get(topic) },
       schedule: { want: topic => wanted.push(topic) },
       mayCreate: true
@@ -125,7 +125,7 @@ describe('router: topics that delivery follows', () => {
 
     it('have a topic looked up whose number of partitions is in doubt, and never have it created', () => {
       const asked: unknown[] = []
-      followed = new FollowedTopics({
+      followed = new SubscribedTopics({
         leaders: { newsOf: topic => known.get(topic) },
         schedule: { want: (topic, mayCreate) => asked.push([topic, mayCreate]) },
         mayCreate: true

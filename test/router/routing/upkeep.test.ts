@@ -83,10 +83,10 @@ describe('router: what it does by itself', () => {
     topics.set('orders', { partitions: { 0: { leaderId: -1 } } })
     const waits = ask('orders', 2_000)
     await time.pass(100)
-    expect([castle.metrics.gaugeOf('parked_requests'), castle.router.stats().deferred]).to.deep.equal([1, 1])
+    expect([castle.metrics.gaugeOf('waiting_requests'), castle.router.stats().deferred]).to.deep.equal([1, 1])
     await time.pass(2_000, 50)
     expect(typesOf(waits)).to.deep.equal(['timedOut'])
-    expect([castle.metrics.gaugeOf('parked_requests'), castle.metrics.of('timeouts_sent')]).to.deep.equal([0, 1])
+    expect([castle.metrics.gaugeOf('waiting_requests'), castle.metrics.of('timeouts_sent')]).to.deep.equal([0, 1])
   })
 
   it('tells whose time is up why no broker answers, as long as none does', async () => {

@@ -130,9 +130,9 @@ describe('the access log', () => {
     beforeEach(async () => {
       app = await startTestApp('127.0.0.1:1', {
         'http.accessLog.target': file,
-        'dialects.kafboy.syncTimeoutMs': '100',
-        'dialects.kafboy.routesAsync': '/say "/:topic',
-        'dialects.arion.durability': 'memory',
+        'apis.kafboy.syncTimeoutMs': '100',
+        'apis.kafboy.routesAsync': '/say "/:topic',
+        'apis.arion.durability': 'memory',
         'shutdown.graceMs': '200'
       })
     })

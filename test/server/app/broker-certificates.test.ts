@@ -30,7 +30,7 @@ describe('certificates towards brokers', function () {
       http: { port: 0 },
       management: { port: 0 },
       wal: { directory: walDirectoryOf('apps') },
-      dialects: { kprf: { messageTimeoutMs: 30_000 } }
+      apis: { kprf: { messageTimeoutMs: 30_000 } }
     })
 
   it('are read again, and count for connections that are opened from then on', async () => {

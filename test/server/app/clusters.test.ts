@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
@@ -22,8 +22,8 @@ describe('house 3: several clusters', () => {
       CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_CLUSTERS_EU_BROKERS: '127.0.0.1:1'
     }
-    const config = loadConfig({ environment, dialects: listed })
-    app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', dialects: listed })
+    const config = loadConfig({ environment, apis: listed })
+    app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', apis: listed })
   }
   const ready = async (): Promise<{ status: number; reasons: readonly string[] }> => {
     const answer = await fetch(`${app.urls.management}/ready`)
@@ -35,7 +35,7 @@ describe('house 3: several clusters', () => {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
   }
-  const ofDefaultOnly = (dialects as readonly HttpApi[]).filter(({ clusters }) => clusters !== 'all')
+  const ofDefaultOnly = (apis as readonly HttpApi[]).filter(({ clusters }) => clusters !== 'all')
   const said = (): string => lines.map(({ message }) => message).join('\n')
 
   it('one that no API can address does not make /ready fail', async () => {

@@ -11,7 +11,7 @@ import { loadConfig } from '../../../src/server/config/config.js'
 import { logWorker } from '../../support/built.js'
 import { GroupInstance } from '../../support/group-instance.js'
 
-/** Gives the test the gateway that dialects are given. */
+/** Gives the test the gateway that APIs are given. */
 const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
   name: 'peeking',
   about: 'a test',
@@ -39,7 +39,7 @@ describe('consumer groups of the command', () => {
 
   const start = async (settings: Readonly<Record<string, string>>) => {
     let gateway: Gateway | undefined
-    const dialects = [peekingApi(given => (gateway = given))]
+    const apis = [peekingApi(given => (gateway = given))]
     const all = {
       'clusters.default.brokers': cluster.bootstrap,
       'http.port': '0',
@@ -47,8 +47,8 @@ describe('consumer groups of the command', () => {
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-    const config = loadConfig({ flags, dialects })
-    const app = await startApp(config, { log: silentLogger, version: '0', logWorker, dialects })
+    const config = loadConfig({ flags, apis })
+    const app = await startApp(config, { log: silentLogger, version: '0', logWorker, apis })
     return { app, gateway: gateway! }
   }
   const consume = (gateway: Gateway): Promise<ConsumeResult> =>

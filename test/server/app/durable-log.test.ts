@@ -27,7 +27,7 @@ describe('the durable log of the gateway', () => {
 
   it('is in the directory that is configured, and nowhere else', async () => {
     const isThere = existsSync(resolve('castellan-data'))
-    app = await startTestApp(cluster.bootstrap, { 'dialects.arion.durability': 'disk', 'wal.directory': directory })
+    app = await startTestApp(cluster.bootstrap, { 'apis.arion.durability': 'disk', 'wal.directory': directory })
     const answer = await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
     expect(answer.status).to.equal(202)
     expect(readdirSync(directory)).to.include.members(['FORMAT', 'LOCK'])
@@ -35,7 +35,7 @@ describe('the durable log of the gateway', () => {
   })
 
   it('house 14: belongs to its process: another one is told so before it opens it', async () => {
-    const settings = { 'dialects.arion.durability': 'disk', 'wal.directory': directory }
+    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': directory }
     app = await startTestApp(cluster.bootstrap, settings)
     await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
     expect(await whyNotToTake(directory)).to.match(/^another process uses the durable log in .*wal\.directory/)
@@ -60,7 +60,7 @@ describe('the durable log of the gateway', () => {
     expect(ready).to.equal(false)
     expect(reasons.join()).to.match(/^the durable log cannot use .*not a directory/)
     await app.stop()
-    app = await startTestApp(cluster.bootstrap, { ...settings, 'dialects.arion.durability': 'memory' })
+    app = await startTestApp(cluster.bootstrap, { ...settings, 'apis.arion.durability': 'memory' })
     expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [], warnings: [] })
   })
 

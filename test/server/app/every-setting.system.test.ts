@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
-import { dialects } from '../../../src/apis/apis.js'
+import { apis } from '../../../src/apis/apis.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
@@ -83,8 +83,8 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['service.pidFile', 'castellan.pid']
 ])
 
-/** The settings that all dialects have. */
-const OF_ALL_DIALECTS = { enabled: true, host: '127.0.0.2', port: 0 }
+/** The settings that all APIs have. */
+const OF_ALL_APIS = { enabled: true, host: '127.0.0.2', port: 0 }
 
 const SCENES = [
   'tls',
@@ -105,7 +105,7 @@ const SCENES = [
 ] as const
 
 /** `kprf: rate limit` */
-const SCENES_OF_DIALECTS = [...apisUnderTest].flatMap(([api, { scenes = {} }]) =>
+const SCENES_OF_APIS = [...apisUnderTest].flatMap(([api, { scenes = {} }]) =>
   Object.entries(scenes).map(([scene, settings]) => ({ name: `${api}: ${scene}`, api, settings }))
 )
 
@@ -144,9 +144,9 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
 /** The other words of a setting; for a number nine tenths of its default, for a switch the other position. */
 function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
   if (VALUES.has(name)) return [VALUES.get(name)]
-  const [, api, setting = ''] = name.match(/^dialects\.([^.]+)\.(.+)$/) ?? []
+  const [, api, setting = ''] = name.match(/^apis\.([^.]+)\.(.+)$/) ?? []
   const { otherValues } = apisUnderTest.get(api ?? '') ?? { otherValues: {} }
-  const ofApi = { ...OF_ALL_DIALECTS, ...otherValues } as Readonly<Record<string, unknown>>
+  const ofApi = { ...OF_ALL_APIS, ...otherValues } as Readonly<Record<string, unknown>>
   if (api !== undefined && setting in ofApi) return [ofApi[setting]]
   const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
   if (kind === 'string' && words.length > 0) return words
@@ -160,8 +160,8 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
 const isPartOfAScene = (name: string): boolean =>
   /^clusters\.|\.tls\.\w|^auth\.jwks|^wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
 
-/** `http.perAddress.maxConnections` => `http`; `dialects.kprf.enabled` => `dialects.kprf`. */
-const sectionOf = (name: string): string => name.match(/^(dialects\.)?[^.]+/)![0]
+/** `http.perAddress.maxConnections` => `http`; `apis.kprf.enabled` => `apis.kprf`. */
+const sectionOf = (name: string): string => name.match(/^(apis\.)?[^.]+/)![0]
 
 const within = (name: string, value: unknown): Settings =>
   name.split('.').reduceRight((inner: unknown, key) => ({ [key]: inner }), value) as Settings
@@ -192,7 +192,7 @@ const BASE: Settings = {
   http: { port: 0 },
   management: { port: 0 },
   embedded: { port: 0 },
-  dialects: Object.fromEntries([...apisUnderTest].map(([name, { patient }]) => [name, patient])),
+  apis: Object.fromEntries([...apisUnderTest].map(([name, { patient }]) => [name, patient])),
   shutdown: { drainMs: 0 }
 }
 
@@ -209,7 +209,7 @@ const RULES = [
 /**
  * A plain client does what it did before, whatever is switched on.
  *
- * @param lane gateways of different lanes may run at the same time; those of one lane use one durable log in turn
+ * @param partition gateways of different partitions may run at the same time; those of one partition use one durable log in turn
  */
 async function isServedPlainly(settings: Settings, folder: TestFolder, client: Call = {}, producer = 0): Promise<void> {
   const config = configOf(folder, merged(BASE, { wal: { directory: `${folder.path}/wal-${producer}` } }, settings))
@@ -232,7 +232,7 @@ const WORKER = new URL(isBuilt ? '../../../dist/cli/worker.js' : '../../../src/c
 /** The same gateway, served by two processes. */
 const byTwoWorkers = (config: Config): Promise<Started> => {
   const said: string[] = []
-  const hear = (lines: Buffer): void => void said.push(lines.toString())
+  const learn = (lines: Buffer): void => void said.push(lines.toString())
   return startWorkers(
     { ...config, workers: { ...config.workers, count: 2 } },
     {
@@ -242,8 +242,8 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
       logStyle: { pretty: false, colors: false },
       umask: process.umask(),
       fork: workerForker(fileURLToPath(WORKER)),
-      stdout: hear,
-      stderr: hear
+      stdout: learn,
+      stderr: learn
     }
   ).catch(error => {
     throw new Error(`${error.message}\n${said.join('')}`)
@@ -251,10 +251,10 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
 }
 
 async function servesAllApis({ urls }: Started, client: Call): Promise<void> {
-  for (const { name, prefix } of dialects) {
+  for (const { name, prefix } of apis) {
     const { isServed } = apisUnderTest.get(name)!
     await isServed(`${urls.shared}${prefix}`, client)
-    const own = urls.dialects.get(name)
+    const own = urls.apis.get(name)
     if (own !== undefined) await isServed(own, client)
   }
 }
@@ -312,7 +312,7 @@ describe('walls 7: with every setting switched on', function () {
   }
 
   it('a plain client that has what it needs is served in every scene', async () => {
-    const names = [...SCENES, ...SCENES_OF_DIALECTS.map(scene => scene.name)]
+    const names = [...SCENES, ...SCENES_OF_APIS.map(scene => scene.name)]
     const serve = async (name: string, producer: number): Promise<void> => {
       const { settings, client } = scenes.get(name)!
       for (const each of namesIn(settings)) tested.add(each)
@@ -322,7 +322,7 @@ describe('walls 7: with every setting switched on', function () {
   })
 
   for (const [kind, ofProcess] of TOGETHER) {
-    const names = [...ofProcess, ...SCENES_OF_DIALECTS.map(({ name }) => name)]
+    const names = [...ofProcess, ...SCENES_OF_APIS.map(({ name }) => name)]
     const everything = (): { settings: Settings; client: Call } => {
       const ofKind = alone
         .filter(({ name }) => kind.includes('embedded') || !name.startsWith('embedded.'))
@@ -455,8 +455,8 @@ async function makeScenes(
       'rules and audit file',
       { settings: { access: { rules: RULES, audit: 'all', auditFile: `${folder.path}/audit` } } }
     ],
-    ...SCENES_OF_DIALECTS.map(
-      ({ name, api, settings }) => [name, { settings: { dialects: { [api]: settings(folder) } } }] as const
+    ...SCENES_OF_APIS.map(
+      ({ name, api, settings }) => [name, { settings: { apis: { [api]: settings(folder) } } }] as const
     ),
     ['access log', { settings: { http: { accessLog: { target: `${folder.path}/access`, share: 0.5 } } } }],
     ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],

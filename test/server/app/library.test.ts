@@ -32,7 +32,7 @@ describe('the library', () => {
     CASTELLAN_HTTP_PORT: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',
     CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
-    CASTELLAN_DIALECTS_KPRF_MESSAGE_TIMEOUT_MS: '15000',
+    CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '15000',
     ...more
   })
   const topicPartition = { topic: 'orders', partition: 1 }
@@ -109,18 +109,18 @@ describe('the library', () => {
     }
   })
 
-  it('serves several clusters, and a dialect on a port of its own', async () => {
+  it('serves several clusters, and an API on a port of its own', async () => {
     const config = loadConfig({
       environment: onFreePorts({
         CASTELLAN_CLUSTERS_SECOND_BROKERS: '127.0.0.1:1',
-        CASTELLAN_DIALECTS_KPRF_PORT: '0',
-        CASTELLAN_DIALECTS_KAFKA_PIXY_ENABLED: 'false'
+        CASTELLAN_APIS_KPRF_PORT: '0',
+        CASTELLAN_APIS_KAFKA_PIXY_ENABLED: 'false'
       })
     })
     const app = await startApp(config, { log: silentLogger, version: '0' })
     try {
       const push = (chunked: boolean) =>
-        fetch(`${app.urls.dialects.get('kprf')}/push`, {
+        fetch(`${app.urls.apis.get('kprf')}/push`, {
           method: 'POST',
           headers: { 'content-type': 'application/json' },
           body: chunked ? new Blob([body]).stream() : body,

@@ -59,7 +59,7 @@ describe('walls 7: castellan as a process behind doors', function () {
     const environment = { CASTELLAN_AUTH_TOKENS_FILE: tokens, CASTELLAN_ACCESS_RULES: rules }
     const gateway = await Gateway.start(
       children,
-      ['--host', '0.0.0.0', '--embedded-port', '0', '--set', 'dialects.kprf.messageTimeoutMs=30000'],
+      ['--host', '0.0.0.0', '--embedded-port', '0', '--set', 'apis.kprf.messageTimeoutMs=30000'],
       environment
     )
     const url = gateway.url.replace('0.0.0.0', '127.0.0.1')

@@ -94,7 +94,7 @@ describe('walls 8: with every option on', () => {
         perAddress: { recordsPerSecond: 1_000, bytesPerSecond: 1_000_000 },
         principals: [{ principal: 'shop', recordsPerSecond: 2_000 }]
       },
-      dialects: {
+      apis: {
         kprf: {
           port: 0,
           messageTimeoutMs: 30_000,
@@ -124,7 +124,7 @@ describe('walls 8: with every option on', () => {
         expect(await ask(push(url, 'orders', options))).to.equal(200)
         expect(answers.at(-1)!.body).to.equal('{"status":"ok","errors":[]}')
       }
-      const own = `${app.urls.dialects.get('kprf')}/push`
+      const own = `${app.urls.apis.get('kprf')}/push`
       const headers = { 'content-type': 'application/json', ...credentials[way]!.headers }
       const body = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: true })
       const options = { ca: authority.cert, ...credentials[way], method: 'POST', headers, body }

@@ -12,7 +12,7 @@ describe('hardening 14: x-castellan-persisted over HTTP', () => {
   beforeEach(async () => {
     cluster = await startEmbeddedCluster()
     for (const topic of ['healthy', 'silent', 'leaderless']) cluster.createTopic(topic, { partitions: 1 })
-    app = await startTestApp(cluster.bootstrap, { 'dialects.kprf.messageTimeoutMs': String(DEADLINE_MS) })
+    app = await startTestApp(cluster.bootstrap, { 'apis.kprf.messageTimeoutMs': String(DEADLINE_MS) })
   })
   afterEach(async () => {
     cluster.faults.clear()

@@ -10,7 +10,7 @@ import { configOf, makeToken, push, TestAuthority, TestFolder } from '../../supp
 describe('settings that are read again', () => {
   const authority = new TestAuthority()
   const folder = new TestFolder()
-  const [keeper, leaver] = [makeToken(), makeToken()]
+  const [owner, leaver] = [makeToken(), makeToken()]
   let app: App
   after(async () => {
     await app?.stop()
@@ -38,10 +38,10 @@ describe('settings that are read again', () => {
         ]
       },
       access: { rules: [{ principals: ['*'], operations: ['produce'], topics: ['*'], groups: ['*'] }] },
-      dialects: { kprf: { messageTimeoutMs: 30_000 } }
+      apis: { kprf: { messageTimeoutMs: 30_000 } }
     })
   const both = [
-    { principal: 'keeper', sha256: keeper.sha256 },
+    { principal: 'keeper', sha256: owner.sha256 },
     { principal: 'leaver', sha256: leaver.sha256 }
   ]
   const statusOf = async (token: string): Promise<number> =>
@@ -73,7 +73,7 @@ describe('settings that are read again', () => {
 
     folder.write('jwks.json', '{"keys":[]}')
     await app.reload(without)
-    expect([await statusOf(leaver.token), await statusOf(keeper.token)]).to.deep.equal([401, 200])
+    expect([await statusOf(leaver.token), await statusOf(owner.token)]).to.deep.equal([401, 200])
   })
 
   it('that could not be used are not those that run, at the next SIGHUP', async () => {

@@ -19,13 +19,13 @@ const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 5)
 describe('a body that is under way when its client loses its rights', function () {
   this.timeout(60_000)
   const folder = new TestFolder()
-  const [keeper, leaver] = [makeToken(), makeToken()]
+  const [owner, leaver] = [makeToken(), makeToken()]
   let passwordHash: string
   let app: App
   before(async () => {
     passwordHash = await cheapHash('secret')
     app = await startApp(everything(), { log: recordingLogger([]), version: '0.0.0-test' })
-    const pushed = await push(app.urls.shared, 'orders', { headers: { authorization: `Bearer ${keeper.token}` } })
+    const pushed = await push(app.urls.shared, 'orders', { headers: { authorization: `Bearer ${owner.token}` } })
     expect(pushed.status).to.equal(200)
   })
   after(async () => {
@@ -40,7 +40,7 @@ describe('a body that is under way when its client loses its rights', function (
       embedded: { port: 0 },
       auth: {
         tokens: [
-          { principal: 'keeper', sha256: keeper.sha256 },
+          { principal: 'keeper', sha256: owner.sha256 },
           ...(principals.includes('leaver') ? [{ principal: 'leaver', sha256: leaver.sha256 }] : [])
         ],
         users: principals.includes('anna') ? [{ username: 'anna', passwordHash }] : []
@@ -51,7 +51,7 @@ describe('a body that is under way when its client loses its rights', function (
           { principals: ['leaver', 'anna'], operations: ['produce'], topics, groups: ['*'] }
         ]
       },
-      dialects: { arion: { durability: 'memory' }, kprf: { messageTimeoutMs: 30_000 } }
+      apis: { arion: { durability: 'memory' }, kprf: { messageTimeoutMs: 30_000 } }
     })
   const everything = (): Config => config(['leaver', 'anna'], ['*'])
 
@@ -79,7 +79,7 @@ describe('a body that is under way when its client loses its rights', function (
   }
   /** Records in the topic. */
   const written = async (): Promise<number> => {
-    const headers = { authorization: `Bearer ${keeper.token}` }
+    const headers = { authorization: `Bearer ${owner.token}` }
     const answer = await fetch(`${app.urls.shared}/pixy/topics/orders/offsets?group=g`, { headers })
     return ((await answer.json()) as { end: number }[]).reduce((sum, { end }) => sum + end, 0)
   }

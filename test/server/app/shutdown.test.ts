@@ -58,7 +58,7 @@ describe('Shutdown', () => {
       return new Promise(() => undefined)
     }
     shutdown.add('last', hang)
-    shutdown.add('lanes', hang)
+    shutdown.add('partitions', hang)
     shutdown.add('requests', hang, 0.5)
     const done = shutdown.run(10_000)
     await clock.tickAsync(10_100)

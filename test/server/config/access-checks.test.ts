@@ -20,7 +20,7 @@ describe('walls 7: settings of the doors', () => {
   const hosts: [string, object][] = [
     ['http.host', { http: { host: '0.0.0.0' } }],
     ['management.host', { management: { host: '0.0.0.0' } }],
-    ['dialects.kprf.host', { dialects: { kprf: { host: '0.0.0.0', port: 0 } } }]
+    ['apis.kprf.host', { apis: { kprf: { host: '0.0.0.0', port: 0 } } }]
   ]
   for (const [name, settings] of hosts) {
     it(`${name} may be reached by other machines once clients must authenticate`, () => {

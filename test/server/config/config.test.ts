@@ -170,6 +170,22 @@ describe('config', () => {
       ])
     })
 
+    it('name what a setting is called now', () => {
+      expect(
+        problemsOf({
+          file: file('dialects: {kprf: {port: 1}}\ndelivery: {maxLaneBytes: 1}\n'),
+          environment: { CASTELLAN_DIALECTS_KPRF_PORT: '1', CASTELLAN_WAL_SLAB_BYTES: '1' },
+          flags: [flag('--set dialects.kprf.port', 'dialects.kprf.port', '1')]
+        })
+      ).to.deep.equal([
+        'CASTELLAN_DIALECTS_KPRF_PORT: no such setting; it is called CASTELLAN_APIS_KPRF_PORT now',
+        'CASTELLAN_WAL_SLAB_BYTES: no such setting; it is called CASTELLAN_WAL_SEGMENT_BYTES now',
+        '--set dialects.kprf.port: there is no setting dialects.kprf.port; it is called apis.kprf.port now',
+        'delivery.maxLaneBytes: no such setting; it is called delivery.maxPartitionBytes now (castellan.yaml, line 2)',
+        'dialects: no such setting; it is called apis now (castellan.yaml, line 1)'
+      ])
+    })
+
     it('name the line of a file that is no YAML', () => {
       expect(problemsOf({ file: file('http: {port: 1') })[0]).to.match(/^castellan\.yaml: .* line 1/)
       expect(problemsOf({ file: file('http: 1\nhttp: 2') })[0]).to.match(
@@ -235,10 +251,10 @@ describe('config', () => {
     })
 
     it('are such names inside of structures too', () => {
-      const path = 'dialects.kprf.ratelimit.rules'
+      const path = 'apis.kprf.ratelimit.rules'
       const rules = '[{"topic":"t","maxPerMinute":1,"__proto__":{"polluted":1}}]'
       expect(problemsOf({ flags: [flag(`--set ${path}`, path, rules)] })).to.have.length(1)
-      expect(problemsOf({ file: file(`dialects: {kprf: {ratelimit: {rules: ${rules}}}}`) })).to.have.length(1)
+      expect(problemsOf({ file: file(`apis: {kprf: {ratelimit: {rules: ${rules}}}}`) })).to.have.length(1)
     })
 
     it('never quote an address with a user name and a password', () => {
@@ -326,9 +342,9 @@ describe('config', () => {
   describe('front door 14: a wrong value in a file', () => {
     it('is told with its line, inside of lists too', () => {
       const text =
-        'http:\n  port: 1\n\ndialects:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
+        'http:\n  port: 1\n\napis:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
       expect(problemsOf({ file: file(text) })).to.deep.equal([
-        'dialects.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got {"topic":"a","maxPerMinute":-1} (castellan.yaml, line 9)'
+        'apis.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got {"topic":"a","maxPerMinute":-1} (castellan.yaml, line 9)'
       ])
     })
   })

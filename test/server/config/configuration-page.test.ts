@@ -48,6 +48,6 @@ describe('examples/castellan.yaml', () => {
 
   it('stays one when its commented settings are used', () => {
     const text = readFileSync('examples/castellan.yaml', 'utf8').replace(/^( *)#([a-zA-Z-])/gm, '$1$2')
-    expect(Object.keys(parse(text) as object)).to.include.members(['http', 'management', 'clusters', 'dialects'])
+    expect(Object.keys(parse(text) as object)).to.include.members(['http', 'management', 'clusters', 'apis'])
   })
 })

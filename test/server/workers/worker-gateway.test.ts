@@ -2,13 +2,13 @@ import { expect } from 'chai'
 import type { Requester } from '../../../src/core/actor/requester.js'
 import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
 import type {
+  AcquiredMessage,
   ConsumedMessage,
   ConsumeManyResult,
   ConsumeResult,
   Gateway,
   MessageId,
-  MessageLimits,
-  OfferedMessage
+  MessageLimits
 } from '../../../src/gateway/gateway.js'
 import { Link } from '../../../src/server/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/server/workers/messages.js'
@@ -48,10 +48,10 @@ class GroupsByHand extends FakeGateway {
     _timeoutMs: number | undefined,
     { reply }: Requester<ConsumeManyResult>
   ): () => void {
-    const messages = Array.from({ length: limits.maxMessages }, (_, offset) => toOffered(groupId, topic, offset))
+    const messages = Array.from({ length: limits.maxMessages }, (_, offset) => toAcquired(groupId, topic, offset))
     const ack = (): void => void this.acked.push(...messages.map(one => [groupId, one] as [string, MessageId]))
-    const giveBack = (): void => void this.givenBack.push(...messages.map(({ offset }) => offset))
-    reply({ type: 'messages', messages: { messages, ack, giveBack } })
+    const release = (): void => void this.givenBack.push(...messages.map(({ offset }) => offset))
+    reply({ type: 'messages', messages: { messages, ack, release } })
     return () => this.cancelled++
   }
 
@@ -73,13 +73,13 @@ class GroupsByHand extends FakeGateway {
       headers: [{ key: 'h', value: null }],
       retries: 1,
       ack: () => this.acked.push([groupId, { topic, partition: 3, offset }]),
-      giveBack: () => this.givenBack.push(offset)
+      release: () => this.givenBack.push(offset)
     }
     reply({ type: 'message', message })
   }
 }
 
-const toOffered = (groupId: string, topic: string, offset: number): OfferedMessage => ({
+const toAcquired = (groupId: string, topic: string, offset: number): AcquiredMessage => ({
   groupId,
   topic,
   partition: 3,
@@ -205,7 +205,7 @@ describe('consumer groups of several workers', () => {
     const [first, second] = results.map(result => (result as ConsumeManyResult & { type: 'messages' }).messages)
     expect(first!.messages.map(({ offset }) => offset)).to.deep.equal([0, 1, 2])
     first!.ack()
-    second!.giveBack()
+    second!.release()
     await turns(3)
     expect(workers[1]!.own.acked.map(([, { offset }]) => offset)).to.deep.equal([0, 1, 2])
     expect(workers[1]!.own.givenBack).to.deep.equal([0, 1, 2])
@@ -227,7 +227,7 @@ describe('consumer groups of several workers', () => {
     workers[1]!.own.offer(8)
     await turns(3)
     expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'message'])
-    ;(results[1] as ConsumeResult & { type: 'message' }).message.giveBack()
+    ;(results[1] as ConsumeResult & { type: 'message' }).message.release()
     await turns(3)
     expect(workers[1]!.own.givenBack).to.deep.equal([8])
   })

@@ -54,7 +54,7 @@ const drip: FaultKind = (targets, random) => {
   if (pipe === undefined) return NOTHING_THERE
   const [bytes, everyMs] = [random.pick([1, 7, 100, 1_000]), random.pick([1, 10, 100])]
   pipe.drip(bytes, everyMs)
-  return { what: `${bytes} bytes every ${everyMs} ms ${pipe.name}`, stop: () => pipe.flow(), isMet: sentSince(pipe) }
+  return { what: `${bytes} bytes every ${everyMs} ms ${pipe.name}`, stop: () => pipe.cursor(), isMet: sentSince(pipe) }
 }
 
 /** A connection breaks in the middle of what it carries. */

@@ -19,7 +19,7 @@ const BOUND_MS = 500
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, log } = setting
   const service = await openService(setting, 'service', {
-    delivery: { maxBytes: 2_000_000, maxLaneBytes: 100_000 },
+    delivery: { maxBytes: 2_000_000, maxPartitionBytes: 100_000 },
     router: usualReads
   })
   const history = new History()

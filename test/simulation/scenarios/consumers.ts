@@ -18,7 +18,7 @@ const consuming = {
   topic: 'orders',
   longPollMs: LONG_POLL_MS,
   pauseMs: [0, 60],
-  hands: 3,
+  runtime: 3,
   mayHangUp: () => true
 } as const
 
@@ -35,7 +35,7 @@ async function build(setting: Setting): Promise<Cast> {
     'consumer.heartbeatIntervalMs': '1000',
     'consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
     'consumer.maxPendingMessages': String(draw.pick([5, 300])),
-    'consumer.handOverMs': String(draw.pick([0, 1_000, 5_000])),
+    'consumer.revocationMs': String(draw.pick([0, 1_000, 5_000])),
     'consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))
   }
   const member = (name: string, port: number): Promise<HttpGateway> =>
@@ -50,10 +50,10 @@ async function build(setting: Setting): Promise<Cast> {
   const deps = depsOf(setting, bench, history)
   const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3 }
   const progress = new GroupProgress(audit, deps('auditor'), log)
-  const hands = members.flatMap(gateway => pixyConsumersOf(setting, gateway, progress, consuming))
+  const runtime = members.flatMap(gateway => pixyConsumersOf(setting, gateway, progress, consuming))
   const workloads = [
     new Producer({ ...steady, name: 'steady', topics: ['orders'] }, deps('steady')),
-    ...hands,
+    ...runtime,
     progress
   ]
   const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [] }]

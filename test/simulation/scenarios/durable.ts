@@ -21,10 +21,10 @@ export const usualOfLog: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
   isDurable: true
 }
 
-/** Small slabs, so that there are several, and some are removed. */
+/** Small segments, so that there are several, and some are removed. */
 export const walSettings = {
   'wal.directory': '/simulated/wal',
-  'wal.slabBytes': '65536',
+  'wal.segmentBytes': '65536',
   'wal.minFreeBytes': '0'
 }
 /** Of the log: it is full at times, or never. */
@@ -45,10 +45,10 @@ const build =
       ...walSettings,
       'wal.maxBytes': String(random('settings').pick(LOG_BYTES)),
       'wal.fsyncPuts': String(losesPower || random('syncs').pick([true, false])),
-      'dialects.kprf.durability': 'disk',
-      'dialects.kafboy.durability': 'disk',
-      'dialects.kafboy.payload': 'fields',
-      'dialects.kafboy.partitionStrategy': 'custom'
+      'apis.kprf.durability': 'disk',
+      'apis.kafboy.durability': 'disk',
+      'apis.kafboy.payload': 'fields',
+      'apis.kafboy.partitionStrategy': 'custom'
     }
     const { gateway, history, killedAt, pusher } = await openGateway(setting, settings, usualOfLog, disk)
     const workloads = [

@@ -19,7 +19,7 @@ const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
 }
 
 /** So long requests wait to be admitted, and then their records for room: `http.admissionWaitMs` each. */
-const ROOM_WAIT_MS = 2_000
+const CAPACITY_WAIT_MS = 2_000
 
 type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 
@@ -56,11 +56,11 @@ export async function openGateway(
   const gateway = await HttpGateway.start(world, 'gateway', options)
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
-    const all = { acceptedWithinMs: ROOM_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name }
+    const all = { acceptedWithinMs: CAPACITY_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name }
     const { answeredWithinMs = Number.POSITIVE_INFINITY } = all
     return new Pusher(
       // The time within which Kafka has to answer begins when there was room for the request.
-      { ...all, answeredWithinMs: answeredWithinMs + ROOM_WAIT_MS },
+      { ...all, answeredWithinMs: answeredWithinMs + CAPACITY_WAIT_MS },
       {
         host: world.host(`client-${name}`),
         gateway,

@@ -22,7 +22,7 @@ async function build(setting: Setting): Promise<Cast> {
     sessionTimeoutMs: 6_000,
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: draw.pick([3_000, 10_000]),
-    handOverMs: draw.pick([0, 1_000]),
+    revocationMs: draw.pick([0, 1_000]),
     maxPendingMessages: draw.pick([5, 300]),
     bufferMaxBytes: draw.pick([1_000, 67_108_864])
   } as const
@@ -41,8 +41,14 @@ async function build(setting: Setting): Promise<Cast> {
     deps('auditor'),
     log
   )
-  const consumerOf = (service: Service, hands: number): GroupConsumer => {
-    const options = { name: `${service.name}-hands`, groupId: GROUP, topic: 'orders', hands, pauseMs: [0, 60] as const }
+  const consumerOf = (service: Service, runtime: number): GroupConsumer => {
+    const options = {
+      name: `${service.name}-hands`,
+      groupId: GROUP,
+      topic: 'orders',
+      runtime,
+      pauseMs: [0, 60] as const
+    }
     return new GroupConsumer(options, depsOf(setting, service, history)(options.name), progress)
   }
   const workloads = [

@@ -16,7 +16,7 @@ const growing: SimulatedTopic = {
 
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, random } = setting
-  const settings = { ...walSettings, 'dialects.kprf.durability': 'disk' }
+  const settings = { ...walSettings, 'apis.kprf.durability': 'disk' }
   const usual = { ...usualOfLog, topics: [growing.name] }
   const { gateway, history, pusher } = await openGateway(setting, settings, usual, new GatewayDisk(random('disk')))
   const workloads = [

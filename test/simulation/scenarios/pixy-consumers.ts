@@ -5,7 +5,7 @@ import { PixyConsumer, type PixyConsumerDeps, type PixyConsumerOptions } from '.
 
 interface Consuming extends Omit<PixyConsumerOptions, 'name' | 'port'>, Pick<PixyConsumerDeps, 'mayHangUp'> {
   /** Clients of each gateway. */
-  readonly hands: number
+  readonly runtime: number
 }
 
 /** Those who consume over a gateway by Kafka-Pixy's API. */
@@ -13,9 +13,9 @@ export function pixyConsumersOf(
   { world, answers, random }: Setting,
   gateway: HttpGateway,
   progress: GroupProgress,
-  { hands, mayHangUp, ...usual }: Consuming
+  { runtime, mayHangUp, ...usual }: Consuming
 ): PixyConsumer[] {
-  return Array.from({ length: hands }, (_, hand) => {
+  return Array.from({ length: runtime }, (_, hand) => {
     const name = `${gateway.name}-${hand}`
     const host = world.host(`client-${name}`)
     return new PixyConsumer(

@@ -23,7 +23,7 @@ async function build(setting: Setting): Promise<Cast> {
     sessionTimeoutMs: 6_000,
     heartbeatIntervalMs: 1_000,
     rebalanceTimeoutMs: draw.pick([3_000, 10_000]),
-    handOverMs: draw.pick([0, 1_000])
+    revocationMs: draw.pick([0, 1_000])
   } as const
   const member = (name: string): Promise<Service> =>
     Service.open(world, name, {

@@ -25,7 +25,7 @@ const ofAllManners = (pusher: PushedGateway['pusher']): Pusher[] => [
 async function build(setting: Setting): Promise<Cast> {
   const { brokers, random } = setting
   const messageTimeoutMs = random('settings').pick([300, 2_000, 5_000])
-  const settings = { 'dialects.kprf.messageTimeoutMs': String(messageTimeoutMs) }
+  const settings = { 'apis.kprf.messageTimeoutMs': String(messageTimeoutMs) }
   const ofAll = { ...usual, api: kprfApi, answeredWithinMs: messageTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
   const workloads = ofAllManners(pusher)
@@ -37,12 +37,12 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
   const draw = random('settings')
   const syncTimeoutMs = draw.pick([300, 2_000, 5_000])
   const settings = {
-    'dialects.kafboy.syncTimeoutMs': String(syncTimeoutMs),
-    'dialects.kafboy.payload': 'fields',
+    'apis.kafboy.syncTimeoutMs': String(syncTimeoutMs),
+    'apis.kafboy.payload': 'fields',
     // Hashes the key, where there is no hook that picks the partition.
-    'dialects.kafboy.partitionStrategy': 'custom',
-    'dialects.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
-    'dialects.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
+    'apis.kafboy.partitionStrategy': 'custom',
+    'apis.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
+    'apis.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
   }
   const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
@@ -60,7 +60,7 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
 async function buildPixy(setting: Setting): Promise<Cast> {
   const { brokers, random } = setting
   const syncTimeoutMs = random('settings').pick([300, 2_000, 5_000])
-  const settings = { 'dialects.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
+  const settings = { 'apis.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
   const ofAll = { ...usual, api: pixyApi, answeredWithinMs: syncTimeoutMs }
   const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
   const workloads = ofAllManners(pusher)

@@ -18,7 +18,7 @@ const LONG_POLL_MS = 1_000
 const SYNC_TIMEOUT_MS = 2_000
 /** Each has a port for management, too. */
 const PORTS_APART = 10
-const consuming = { groupId: GROUP, topic: 'orders', longPollMs: LONG_POLL_MS, pauseMs: [10, 100], hands: 2 } as const
+const consuming = { groupId: GROUP, topic: 'orders', longPollMs: LONG_POLL_MS, pauseMs: [10, 100], runtime: 2 } as const
 /** While both gateways are upgraded, one after the other. */
 const LAST = { records: 60, pauseMs: 150 }
 
@@ -32,13 +32,13 @@ function settingsOf({ random }: Setting): Record<string, string> {
     'delivery.maxBytes': '1000000',
     'shutdown.graceMs': String(graceMs),
     'shutdown.drainMs': String(draw.pick([0, 0, 200, graceMs / 2])),
-    'dialects.kprf.messageTimeoutMs': String(SYNC_TIMEOUT_MS),
-    'dialects.kafboy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
-    'dialects.kafboy.payload': 'fields',
-    'dialects.kafboy.partitionStrategy': 'custom',
-    'dialects.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
-    'dialects.kafka-pixy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
-    'dialects.kafka-pixy.durability': draw.pick(['memory', 'disk']),
+    'apis.kprf.messageTimeoutMs': String(SYNC_TIMEOUT_MS),
+    'apis.kafboy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
+    'apis.kafboy.payload': 'fields',
+    'apis.kafboy.partitionStrategy': 'custom',
+    'apis.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
+    'apis.kafka-pixy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
+    'apis.kafka-pixy.durability': draw.pick(['memory', 'disk']),
     'consumer.start': 'earliest',
     'consumer.longPollMs': String(LONG_POLL_MS),
     'consumer.ackTimeoutMs': String(draw.pick([1_000, 4_000])),
@@ -100,7 +100,7 @@ async function build(setting: Setting): Promise<Cast> {
   const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3, last: LAST, moves: true }
   const progress = new GroupProgress(audit, depsOf(setting, bench, history)('auditor'), log)
   const workloads = [
-    ...pushersOf(pusher, settings['dialects.kafka-pixy.durability'] === 'disk'),
+    ...pushersOf(pusher, settings['apis.kafka-pixy.durability'] === 'disk'),
     websocketOf(setting, history),
     ...pixyConsumersOf(setting, gateway, progress, { ...consuming, mayHangUp: at => outages.mayHangUp(at) }),
     ...pixyConsumersOf(setting, other, progress, { ...consuming, mayHangUp: at => others.mayHangUp(at) }),

@@ -15,7 +15,7 @@ async function build(setting: Setting): Promise<Cast> {
   const standby = await Brokers.start(world, brokers.hosts.length, topics, 'standby')
   // At home in the other cluster, where producer ids begin with the same number.
   const native = await openService(setting, 'native', { prepare: host => standby.takeOver([host]) })
-  const settings = { ...walSettings, 'dialects.kprf.durability': 'disk' }
+  const settings = { ...walSettings, 'apis.kprf.durability': 'disk' }
   const { gateway, history, pusher } = await openGateway(setting, settings, usualOfLog, new GatewayDisk(random('disk')))
   const workloads = [
     pusher({ manners: 'polite' }),

@@ -12,7 +12,7 @@ export interface GroupConsumerOptions {
   readonly groupId: string
   readonly topic: string
   /** Requests at a time. */
-  readonly hands: number
+  readonly runtime: number
   /** What a message takes to process. */
   readonly pauseMs: readonly [number, number]
 }
@@ -44,7 +44,7 @@ export class GroupConsumer implements Workload {
   }
 
   start(): void {
-    while (this.#busy < this.#options.hands) {
+    while (this.#busy < this.#options.runtime) {
       this.#busy++
       this.#ask()
     }
@@ -113,7 +113,7 @@ export class GroupConsumer implements Workload {
     const draw = random.next() * 100
     if (draw < FORGETS_PERCENT) return void this.#next(pauseMs)
     if (draw < FORGETS_PERCENT + GIVES_BACK_PERCENT) {
-      message.giveBack()
+      message.release()
       return void this.#next(pauseMs)
     }
     const isLate = percent(random, 1)

@@ -182,7 +182,7 @@ export class Pipe {
     this.#drip = { bytes, everyMs }
   }
 
-  flow(): void {
+  cursor(): void {
     this.#drip = undefined
   }
 
@@ -194,10 +194,10 @@ export class Pipe {
   /** Moves what the operating system has room for from the writer onto the way. */
   #pump(): void {
     while (this.#waiting.length > 0) {
-      const room = this.nature.capacityBytes - this.#heldBytes
-      if (room <= 0) return
+      const capacity = this.nature.capacityBytes - this.#heldBytes
+      if (capacity <= 0) return
       const next = this.#waiting[0]!
-      const taken = Math.min(room, next.bytes.length)
+      const taken = Math.min(capacity, next.bytes.length)
       this.#put(Buffer.from(next.bytes.subarray(0, taken)))
       if (taken < next.bytes.length) next.bytes = next.bytes.subarray(taken)
       else {

@@ -81,10 +81,10 @@ export class SimulatedSocket extends Socket {
       return
     }
     for (let at = 0; at < bytes.length && !this.destroyed; ) {
-      const room = this.#onRead.buffer()
-      const taken = bytes.copy(room, 0, at)
+      const capacity = this.#onRead.buffer()
+      const taken = bytes.copy(capacity, 0, at)
       at += taken
-      this.#onRead.callback(taken, room)
+      this.#onRead.callback(taken, capacity)
     }
   }
 

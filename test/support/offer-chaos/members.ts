@@ -36,7 +36,7 @@ const QUICK = {
   rebalanceTimeoutMs: 6_000,
   heartbeatIntervalMs: 300,
   commitIntervalMs: 100,
-  handOverMs: 500,
+  revocationMs: 500,
   ackTimeoutMs: 3_000,
   partitionCheckMs: 400,
   retryBackoffMs: 100
@@ -85,7 +85,7 @@ export async function gatewayMember(
   const [grpcPort] = await freePorts(1)
   const settings = { ...QUICK, start, longPollMs: 800 }
   const flags = Object.entries(settings).map(([setting, value]) => ['--set', `consumer.${setting}=${value}`])
-  flags.push(['--set', `dialects.kafka-pixy.grpcPort=${grpcPort}`])
+  flags.push(['--set', `apis.kafka-pixy.grpcPort=${grpcPort}`])
   const gateway = await GatewayProcess.start(workspace, bootstrap, ...flags.flat())
   const http = new PixyClient({ port: Number(new URL(gateway.url).port), prefix: '/pixy' })
   const grpc = new GrpcConsumer(`127.0.0.1:${grpcPort}`)

@@ -4,7 +4,7 @@ import { suggestion } from '../../../core/settings/suggestion.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 
-const KAFBOY = 'dialects.kafboy'
+const KAFBOY = 'apis.kafboy'
 const COMMAND = 'castellan kafboy'
 const DEFAULT_PORT = 8_000
 const DEFAULT_BROKER = 'localhost:9091'
@@ -29,7 +29,7 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['kafboy_routes_async_batch', { setting: 'routesAsyncBatch' }],
   ['kafboy_load_balancer', { setting: 'loadBalancer' }],
   ['kafboy_master', { setting: 'master' }],
-  ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with dialects.kafboy.callbackEditJson` }],
+  ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with apis.kafboy.callbackEditJson` }],
   ['kafboy_callback_auth', { note: 'kafboy does not call it either' }],
   ['kafboy_enable_safetyvalve', { note: 'requests wait for room, and are refused where there is none in time' }],
   ['kafboy_fresh', { note: OF_ERLANG }],

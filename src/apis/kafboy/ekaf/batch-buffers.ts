@@ -58,7 +58,7 @@ export class BatchBuffers {
    */
   add(topic: string, records: readonly Content[], limits: BatchLimits): number | undefined {
     const sizeBytes = sizeOf(records)
-    if (sizeBytes > this.#roomOf(topic)) return undefined
+    if (sizeBytes > this.#capacityOf(topic)) return undefined
     const batch = this.#byTopic.get(topic) ?? this.#open(topic, limits.bufferTtlMs)
     for (const { key, value } of records) batch.records.push({ key: copied(key), value: copied(value) })
     batch.sizeBytes += sizeBytes
@@ -94,7 +94,7 @@ export class BatchBuffers {
   }
 
   /** A topic that does not get on may hold no more than it leaves to the others. */
-  #roomOf(topic: string): number {
+  #capacityOf(topic: string): number {
     const free = this.#deps.maxBytes - this.#sizeBytes
     const inHand = this.#inHand.get(topic)
     return inHand === undefined ? free : free - inHand - (this.#byTopic.get(topic)?.sizeBytes ?? 0)

@@ -6,7 +6,7 @@ import type { HookDesk } from '../hooks/hook-desk.js'
 import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'
 import type { KafboySettings } from '../settings.js'
 import { BatchBuffers } from './batch-buffers.js'
-import { BatchHandover, takenBefore } from './batch-handover.js'
+import { BatchHandover, takenBefore } from './batch-delivery.js'
 import { Downtime } from './downtime.js'
 import { ekafFailures } from './failures.js'
 import { PartitionCounts } from './partition-counts.js'
@@ -29,7 +29,7 @@ export interface EkafDeps {
   /** [0, 1) */
   readonly random: () => number
   /** How long records in memory wait for room. Default 0. */
-  readonly roomWaitMs?: number
+  readonly capacityWaitMs?: number
   /** Told once of all records of a call of {@link Ekaf.produce}. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
 }
@@ -89,13 +89,18 @@ export class Ekaf {
     this.#workers = followsWorkers
       ? new Workers({ clock, isReady, tell, lookUp: names => this.topics(names) })
       : undefined
-    const { roomWaitMs = 0 } = deps
-    this.#sync = { deadlineMs: settings.syncTimeoutMs, roomWaitMs }
+    const { capacityWaitMs = 0 } = deps
+    this.#sync = { deadlineMs: settings.syncTimeoutMs, capacityWaitMs }
     const { durability, asyncTimeoutMs } = settings
     // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
-    this.#async = { durability, deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs, roomWaitMs, answeredBy: API }
+    this.#async = {
+      durability,
+      deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs,
+      capacityWaitMs,
+      answeredBy: API
+    }
     // They were accepted when they came.
-    this.#batch = { deadlineMs: asyncTimeoutMs, roomWaitMs: asyncTimeoutMs, stopsWhereFull: true, answeredBy: API }
+    this.#batch = { deadlineMs: asyncTimeoutMs, capacityWaitMs: asyncTimeoutMs, stopsWhereFull: true, answeredBy: API }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 

@@ -15,12 +15,12 @@ export const ekafFailures = {
   downtimeBufferFull: (topic: string, limit: number) =>
     failure(
       'overloaded',
-      `no broker can be reached, and ${limit} records of ${topic} wait already (dialects.kafboy.maxDowntimeRecords)`
+      `no broker can be reached, and ${limit} records of ${topic} wait already (apis.kafboy.maxDowntimeRecords)`
     ),
   batchBufferFull: (limit: number) =>
     failure(
       'overloaded',
-      `the records of batch routes that wait are full (limit ${limit}; dialects.kafboy.maxBufferBytes)`
+      `the records of batch routes that wait are full (limit ${limit}; apis.kafboy.maxBufferBytes)`
     ),
   stopped: () => failure('shuttingDown', 'the process stopped before there was room for the record'),
   tooManyWaiting: () => failure('overloaded', 'too many records wait until the partitions of their topics are known'),

@@ -81,7 +81,7 @@ export class HookThread {
         if (start.type === 'ready') resolve(new Set(start.hooks))
         else {
           this.#isClosed = true
-          reject(new ConfigError(`dialects.kafboy.callbackEditJson: the module cannot be used: ${start.message}`))
+          reject(new ConfigError(`apis.kafboy.callbackEditJson: the module cannot be used: ${start.message}`))
         }
       })
     })

@@ -130,7 +130,7 @@ export interface KafboyEvent {
 }
 
 /**
- * What may be hooked into kafboy's requests and ekaf's producer. The module that `dialects.kafboy.callbackEditJson` names
+ * What may be hooked into kafboy's requests and ekaf's producer. The module that `apis.kafboy.callbackEditJson` names
  * exports one of these as its default. It runs in a thread of its own, where it cannot hold up or end the gateway.
  */
 export interface KafboyHooks {

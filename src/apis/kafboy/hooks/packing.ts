@@ -37,10 +37,10 @@ export class Packer {
     }
     const start = this.#used
     if (typeof content === 'string') {
-      this.#makeRoom(content.length * MAX_BYTES_OF_A_UNIT)
+      this.#makeCapacity(content.length * MAX_BYTES_OF_A_UNIT)
       this.#used += this.#bytes.write(content, start)
     } else {
-      this.#makeRoom(content.length)
+      this.#makeCapacity(content.length)
       this.#bytes.set(content, start)
       this.#used += content.length
     }
@@ -56,7 +56,7 @@ export class Packer {
     this.#lengths[this.#count++] = length
   }
 
-  #makeRoom(sizeBytes: number): void {
+  #makeCapacity(sizeBytes: number): void {
     const needed = this.#used + sizeBytes
     if (needed <= this.#bytes.length) return
     const larger = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, this.#firstBytes, needed, this.#bytes.length * 2))

@@ -66,7 +66,7 @@ const peers: Convert = value =>
 
 const ZOO_KEEPER = 'groups are kept by Kafka itself; ZooKeeper is not asked'
 const SENT_AT_ONCE = 'messages are sent as soon as their broker is free'
-const RETRIES = 'messages are tried until their time is over (dialects.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
+const RETRIES = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
 
 /** Of one cluster. */
 export const CLUSTER_KEYS: readonly ClusterKey[] = [
@@ -96,9 +96,9 @@ export const CLUSTER_KEYS: readonly ClusterKey[] = [
 
 /** Of the first cluster, for all: these settings hold for the process. */
 export const PROCESS_KEYS: readonly ClusterKey[] = [
-  { path: 'kafka.version', setting: 'dialects.kafka-pixy.messageHeaders', convert: oldVersion },
+  { path: 'kafka.version', setting: 'apis.kafka-pixy.messageHeaders', convert: oldVersion },
   { path: 'producer.channel_buffer_size', note: 'the buffer is bounded in bytes: delivery.maxBytes' },
-  { path: 'producer.max_message_bytes', setting: 'dialects.kafka-pixy.maxMessageBytes' },
+  { path: 'producer.max_message_bytes', setting: 'apis.kafka-pixy.maxMessageBytes' },
   { path: 'producer.compression', setting: 'delivery.compression' },
   { path: 'producer.flush_bytes', note: SENT_AT_ONCE },
   { path: 'producer.flush_frequency', note: SENT_AT_ONCE },
@@ -106,9 +106,9 @@ export const PROCESS_KEYS: readonly ClusterKey[] = [
   { path: 'producer.retry_max', note: RETRIES },
   { path: 'producer.required_acks', note: 'all in-sync replicas acknowledge a message' },
   { path: 'producer.shutdown_timeout', setting: 'shutdown.graceMs', convert: grace },
-  { path: 'producer.partitioner', setting: 'dialects.kafka-pixy.partitioner' },
+  { path: 'producer.partitioner', setting: 'apis.kafka-pixy.partitioner' },
   { path: 'producer.timeout', note: 'clusters.default.requestTimeoutMs limits a call' },
-  { path: 'consumer.disabled', setting: 'dialects.kafka-pixy.consumerDisabled' },
+  { path: 'consumer.disabled', setting: 'apis.kafka-pixy.consumerDisabled' },
   { path: 'consumer.ack_timeout', setting: 'consumer.ackTimeoutMs', convert: duration },
   { path: 'consumer.channel_buffer_size', setting: 'consumer.maxWaitingRequests' },
   { path: 'consumer.fetch_max_bytes', note: 'readers share their fetches: router.fetchMaxBytes' },

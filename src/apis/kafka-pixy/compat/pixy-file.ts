@@ -6,7 +6,7 @@ import { isSection, type Section, sectionOf } from './section.js'
 import { unknownKeys } from './unknown-keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
-const PIXY = 'dialects.kafka-pixy'
+const PIXY = 'apis.kafka-pixy'
 const DEFAULT_TCP_ADDRESS = '0.0.0.0:19092'
 const DEFAULT_GRPC_ADDRESS = '0.0.0.0:19091'
 const NO_PROXIES = 'invalid config parameter: at least on proxy must be configured'

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Metadata } from '@grpc/grpc-js'
 import type { CastellanError } from '../../../core/errors.js'
 import type { Access, Caller } from '../../../http/access/access.js'
-import type { Visit } from '../../../http/access/identity.js'
+import type { IncomingRequest } from '../../../http/access/identity.js'
 
 /** What has come of a call. */
 export interface CallHead {
@@ -23,9 +23,9 @@ export interface Admission {
 }
 
 /** A call that asks to be admitted, as a request over HTTP is. */
-class CallVisit implements Visit {
+class IncomingCall implements IncomingRequest {
   /** The key under which the door remembers the caller. */
-  readonly request: Visit['request']
+  readonly request: IncomingRequest['request']
   readonly requestId: string
   readonly authorization: string | undefined
   readonly address: string
@@ -42,7 +42,7 @@ class CallVisit implements Visit {
     this.socket = socket
     this.address = address
     const headers: IncomingHttpHeaders = {}
-    this.request = { headers } as Visit['request']
+    this.request = { headers } as IncomingRequest['request']
   }
 
   onEnd(ended: () => void): void {
@@ -56,11 +56,11 @@ class CallVisit implements Visit {
 
 /** Lets calls in by the same door as requests over HTTP: quotas, authentication, rules. */
 export async function admit(access: Access, head: CallHead, requestId: string): Promise<Admission> {
-  const visit = new CallVisit(head, requestId)
+  const incoming = new IncomingCall(head, requestId)
   const refusal = await new Promise<CastellanError | undefined>(resolve => {
-    if (access.enter) access.enter(visit, resolve)
+    if (access.enter) access.enter(incoming, resolve)
     else resolve(undefined)
   })
   if (refusal !== undefined) throw refusal
-  return { caller: access.callerOf(visit.request), end: () => visit.end() }
+  return { caller: access.callerOf(incoming.request), end: () => incoming.end() }
 }

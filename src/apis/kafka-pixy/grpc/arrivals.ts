@@ -5,7 +5,7 @@ import type { Access, Caller } from '../../../http/access/access.js'
 import type { CountedCall } from '../../../http/exchange/counted-calls.js'
 import { type Admission, admit } from './admit-call.js'
 import type { ConnectedCall, GrpcConnection } from './connections.js'
-import { MessageIntake } from './message-reader.js'
+import { MessageReader } from './message-reader.js'
 import { StatusError, statusOfError } from './statuses.js'
 
 export interface ArrivalLimits {
@@ -30,8 +30,7 @@ export interface ArrivalsOptions {
   readonly broken: (error: unknown) => StatusError
 }
 
-const GIVES_WAY =
-  'the connection gives way to one of an address that has fewer (dialects.kafka-pixy.grpcMaxConnections)'
+const GIVES_WAY = 'the connection gives way to one of an address that has fewer (apis.kafka-pixy.grpcMaxConnections)'
 
 /** A request that has arrived, as its bytes. */
 export interface ReceivedRequest {
@@ -129,7 +128,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   #counted: CountedCall | undefined
   #listener: Listener | undefined
   #admission: Admission | undefined
-  #intake: MessageIntake | undefined
+  #reader: MessageReader | undefined
   #timer: NodeJS.Timeout | undefined
   #isArriving = false
   #isServed = false
@@ -213,7 +212,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     }
     this.connection.began(this.#stream.session, this)
     this.#counted = this.connection.counted.begin(refusal => this.#refuse(exhausted(refusal)))
-    this.#intake = new MessageIntake(maxMessageBytes, encodingOf(this.#call), this.#counted)
+    this.#reader = new MessageReader(maxMessageBytes, encodingOf(this.#call), this.#counted)
     this.#readAlong()
     this.#timer = setTimeout(() => {
       this.#refuse(
@@ -222,10 +221,10 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     }, limits.arrivalMs)
     const headerBytes = sizeOf(metadata)
     const refusal = this.#counted.refusal()
-    const noRoom = refusal ?? this.#counted.take(headerBytes)
+    const noCapacity = refusal ?? this.#counted.take(headerBytes)
     if (headerBytes > maxHeaderBytes) {
       this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, `the headers have more than ${maxHeaderBytes} bytes`))
-    } else if (noRoom !== undefined) this.#refuseBy(noRoom)
+    } else if (noCapacity !== undefined) this.#refuseBy(noCapacity)
     else this.#admit(metadata)
   }
 
@@ -256,11 +255,11 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     stream.push = (chunk: Buffer | null, encoding) => {
       if (chunk === null) return push(chunk, encoding)
       if (!this.#isArriving) return true
-      return this.#orRefuse(() => this.#intake!.arrived(chunk)) ? push(separate(chunk), encoding) : true
+      return this.#orRefuse(() => this.#reader!.arrived(chunk)) ? push(separate(chunk), encoding) : true
     }
     stream.removeAllListeners('data')
     stream.on('data', chunk => {
-      if (this.#isArriving) this.#orRefuse(() => this.#intake!.read(chunk as Buffer))
+      if (this.#isArriving) this.#orRefuse(() => this.#reader!.read(chunk as Buffer))
     })
     stream.on('end', () => {
       if (this.#isArriving) void this.#arrive()
@@ -279,7 +278,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
 
   async #arrive(): Promise<void> {
     try {
-      const bytes = await this.#intake!.end()
+      const bytes = await this.#reader!.end()
       if (!this.#isArriving) return
       this.#leave()
       this.connection!.serves(1)
@@ -331,7 +330,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     clearTimeout(this.#timer)
     if (!this.#isArriving) return
     this.#isArriving = false
-    this.#intake = undefined
+    this.#reader = undefined
     this.#arrivals.leave(this)
     this.#counted?.received()
   }

@@ -56,7 +56,7 @@ export class Consumer {
     const message = await this.#next(gateway, group, topic, call)
     call.charge(1, sizeOfRecord(message))
     call.onAnswered(isSent => {
-      if (!isSent) message.giveBack()
+      if (!isSent) message.release()
       else if (auto_ack && !no_ack) message.ack()
     })
     return toAnswer(message)
@@ -94,7 +94,7 @@ export class Consumer {
         this.#waiting.delete(end)
         if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
         else if (call.cancelled) {
-          result.message.giveBack()
+          result.message.release()
           reject(new StatusError(status.CANCELLED, 'the client has gone away'))
         } else resolve(result.message)
       }

@@ -26,7 +26,7 @@ const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map<string, Decompress>(
  *
  * Every method throws a {@link StatusError} when the call has to be refused.
  */
-export class MessageIntake {
+export class MessageReader {
   readonly #maxBytes: number
   readonly #encoding: string
   readonly #counted: CountedCall
@@ -84,14 +84,14 @@ export class MessageIntake {
   #addToMessage(chunk: Buffer, at: number): number {
     const length = Math.min(chunk.length - at, this.#sizeBytes - this.#receivedBytes)
     if (length === 0) throw new StatusError(status.UNIMPLEMENTED, 'Received a second request message')
-    this.#makeRoom(this.#receivedBytes + length)
+    this.#makeCapacity(this.#receivedBytes + length)
     // A copy, since a chunk keeps all in memory that came from the socket at once.
     chunk.copy(this.#message, this.#receivedBytes, at, at + length)
     this.#receivedBytes += length
     return length
   }
 
-  #makeRoom(neededBytes: number): void {
+  #makeCapacity(neededBytes: number): void {
     if (neededBytes <= this.#message.length) return
     const sizeBytes = Math.min(this.#sizeBytes, Math.max(BELIEVED_BYTES, 2 * neededBytes))
     const addedBytes = sizeBytes - this.#message.length

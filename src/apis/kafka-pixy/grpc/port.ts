@@ -8,7 +8,7 @@ import { type GrpcConnection, GrpcConnections } from './connections.js'
 /** Time limit of the TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const HTTP2 = 'h2'
-const SETTINGS = { hostSetting: 'dialects.kafka-pixy.grpcHost', portSetting: 'dialects.kafka-pixy.grpcPort' }
+const SETTINGS = { hostSetting: 'apis.kafka-pixy.grpcHost', portSetting: 'apis.kafka-pixy.grpcPort' }
 
 export interface GrpcPortOptions {
   readonly maxConnections: number

@@ -16,11 +16,11 @@ const set = (setting: string, value: unknown, origin: string): Assignment => ({
 
 /** What kprf does without being told, where Castellan does something else. */
 const DEFAULTS: readonly Assignment[] = [
-  set('dialects.kprf.port', 4_242, 'default of kprf'),
-  set('dialects.kprf.metricsPort', 8_088, 'default of kprf'),
+  set('apis.kprf.port', 4_242, 'default of kprf'),
+  set('apis.kprf.metricsPort', 8_088, 'default of kprf'),
   // kprf listens on every address.
-  set('dialects.kprf.host', '0.0.0.0', COMMAND),
-  set('dialects.kprf.metricsHost', '0.0.0.0', COMMAND),
+  set('apis.kprf.host', '0.0.0.0', COMMAND),
+  set('apis.kprf.metricsHost', '0.0.0.0', COMMAND),
   set('log.format', 'kprf', COMMAND),
   // Clients of kprf use its own port. The shared one is not needed, so that it must not be in the way of another process.
   set('http.port', 0, COMMAND)

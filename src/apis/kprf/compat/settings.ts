@@ -13,14 +13,14 @@ const kafka = z
       .describe('`clusters.default.brokers`; the port is 9092 where it is absent'),
     user: z.string().optional().describe('No effect, as in kprf, which cannot log in; set `clusters.default.sasl`'),
     password: z.string().optional().describe('As `user`').meta({ secret: true }),
-    message_max_bytes: atLeastOne.optional().describe('`dialects.kprf.messageMaxBytes`'),
+    message_max_bytes: atLeastOne.optional().describe('`apis.kprf.messageMaxBytes`'),
     queue_buffering_max_messages: atLeastOne.optional().describe('No effect: the buffer is bounded in bytes'),
     queue_buffering_max_ms: zeroOrMore.optional().describe('No effect: a record is sent as soon as its broker is free'),
     queue_buffering_max_kbytes: atLeastOne.optional().describe('`delivery.maxBytes`, in KiB'),
     retries: zeroOrMore.optional().describe('No effect: records are tried until their time is over'),
     message_timeout_ms: zeroOrMore
       .optional()
-      .describe('`dialects.kprf.messageTimeoutMs`, of synchronous requests; 0: as long as `delivery.timeoutMs`'),
+      .describe('`apis.kprf.messageTimeoutMs`, of synchronous requests; 0: as long as `delivery.timeoutMs`'),
     request_timeout_ms: atLeastOne.optional().describe('No effect: `clusters.default.requestTimeoutMs` limits a call'),
     request_required_acks: whole.optional().describe('No effect: all in-sync replicas acknowledge'),
     statistics_interval_ms: zeroOrMore.optional().describe('No effect: metrics are calculated when they are asked for')
@@ -30,8 +30,8 @@ const kafka = z
 
 const http = z
   .strictObject({
-    port: listenPort.optional().describe('`dialects.kprf.port`'),
-    metrics_port: listenPort.optional().describe('`dialects.kprf.metricsPort`')
+    port: listenPort.optional().describe('`apis.kprf.port`'),
+    metrics_port: listenPort.optional().describe('`apis.kprf.metricsPort`')
   })
   .optional()
   .describe("kprf's section `http`")
@@ -40,8 +40,8 @@ const rule = z.strictObject({ topic_name: z.string(), max_requests_per_minute: z
 
 const ratelimit = z
   .strictObject({
-    enabled: z.boolean().optional().describe('`dialects.kprf.ratelimit.enabled`'),
-    rules: z.array(rule).optional().describe('`dialects.kprf.ratelimit.rules`')
+    enabled: z.boolean().optional().describe('`apis.kprf.ratelimit.enabled`'),
+    rules: z.array(rule).optional().describe('`apis.kprf.ratelimit.rules`')
   })
   .optional()
   .describe("kprf's section `ratelimit`")

@@ -25,7 +25,7 @@ const KEYS: readonly Key[] = [
   },
   { path: ['kafka', 'user'], note: 'kprf cannot log in either; set clusters.default.sasl' },
   { path: ['kafka', 'password'], note: 'kprf cannot log in either; set clusters.default.sasl' },
-  { path: ['kafka', 'message_max_bytes'], setting: 'dialects.kprf.messageMaxBytes' },
+  { path: ['kafka', 'message_max_bytes'], setting: 'apis.kprf.messageMaxBytes' },
   { path: ['kafka', 'queue_buffering_max_messages'], note: 'the buffer is bounded in bytes: delivery.maxBytes' },
   { path: ['kafka', 'queue_buffering_max_ms'], note: 'a record is sent as soon as its broker is free' },
   {
@@ -36,20 +36,20 @@ const KEYS: readonly Key[] = [
   { path: ['kafka', 'retries'], note: 'records are tried until their time is over' },
   {
     path: ['kafka', 'message_timeout_ms'],
-    setting: 'dialects.kprf.messageTimeoutMs',
+    setting: 'apis.kprf.messageTimeoutMs',
     // In librdkafka 0 is no limit; delivery has one of its own.
     toValue: (timeoutMs: number) => (timeoutMs === 0 ? NO_LIMIT_MS : timeoutMs)
   },
   { path: ['kafka', 'request_timeout_ms'], note: 'clusters.default.requestTimeoutMs limits a call' },
   { path: ['kafka', 'request_required_acks'], note: ALL_ACKS },
   { path: ['kafka', 'statistics_interval_ms'], note: 'metrics are calculated when they are asked for' },
-  { path: ['http', 'port'], setting: 'dialects.kprf.port' },
-  { path: ['http', 'metrics_port'], setting: 'dialects.kprf.metricsPort' },
+  { path: ['http', 'port'], setting: 'apis.kprf.port' },
+  { path: ['http', 'metrics_port'], setting: 'apis.kprf.metricsPort' },
   { path: ['output_file'], setting: 'log.file', toValue: (file: string) => (file === STDOUT ? undefined : file) },
-  { path: ['ratelimit', 'enabled'], setting: 'dialects.kprf.ratelimit.enabled' },
+  { path: ['ratelimit', 'enabled'], setting: 'apis.kprf.ratelimit.enabled' },
   {
     path: ['ratelimit', 'rules'],
-    setting: 'dialects.kprf.ratelimit.rules',
+    setting: 'apis.kprf.ratelimit.rules',
     toValue: (rules: NonNullable<NonNullable<CompatSettings['ratelimit']>['rules']>) =>
       rules.map(({ topic_name: topic, max_requests_per_minute: maxPerMinute }) => ({ topic, maxPerMinute }))
   }

@@ -22,7 +22,7 @@ interface Metric {
  * Everything in a registry of Prometheus by StatsD. The values of labels are appended to the name in the order of the
  * labels' names; of a histogram only its count and its sum are told.
  *
- *   castellan_http_requests_total{dialect="kprf",method="POST",status="200"}
+ *   castellan_http_requests_total{api="kprf",method="POST",status="200"}
  *   castellan.http_requests_total.kprf.POST.200                                   what came since the last time, as `c`
  */
 export function registrySource(registry: JsonRegistry): StatsdSource {

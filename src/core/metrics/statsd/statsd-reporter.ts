@@ -12,7 +12,7 @@ export interface StatsdTarget {
 /** Asked for its values once per interval. */
 export type StatsdSource = () => Iterable<StatsdValue> | Promise<Iterable<StatsdValue>>
 
-/** Where rooms and dialects add what they report by StatsD. */
+/** Where rooms and APIs add what they report by StatsD. */
 export interface StatsdSources {
   add(source: StatsdSource): void
 }

@@ -177,16 +177,16 @@ describe('ekaf: batches', () => {
   })
 
   it('wait for room in their order when they are handed on: they were accepted', async () => {
-    let hasRoom = false
-    const gateway = new FakeGateway({ refuse: () => (hasRoom ? undefined : failure('overloaded')) })
+    let hasCapacity = false
+    const gateway = new FakeGateway({ refuse: () => (hasCapacity ? undefined : failure('overloaded')) })
     const { ekaf, settled, events } = setUp({ maxBufferRecords: 2, asyncTimeoutMs: 60_000 }, { gateway })
     for (const value of ['a', 'b', 'c', 'd', 'e']) expect(ekaf.batch('t', contents(value))).to.equal(undefined)
     clock.tick(10_000)
     await turn()
     expect([settled, events.filter(({ name }) => name.includes('flush'))]).to.deep.equal([[], []])
-    expect(gateway.calls[0]!.options).to.deep.include({ roomWaitMs: 60_000, stopsWhereFull: true })
+    expect(gateway.calls[0]!.options).to.deep.include({ capacityWaitMs: 60_000, stopsWhereFull: true })
     gateway.calls.length = 0
-    hasRoom = true
+    hasCapacity = true
     clock.tick(100)
     await turn()
     expect(valuesIn(gateway)).to.deep.equal(['a', 'b', 'c', 'd', 'e'])

@@ -247,7 +247,7 @@ describe('kafboy: hooks that misbehave', function () {
         () => undefined,
         (thrown: Error) => thrown
       )
-      expect(error?.message).to.include('dialects.kafboy.callbackEditJson').and.to.include(expected)
+      expect(error?.message).to.include('apis.kafboy.callbackEditJson').and.to.include(expected)
     })
   }
 
@@ -258,7 +258,7 @@ describe('kafboy: hooks that misbehave', function () {
       (thrown: Error) => thrown
     )
     expect(error?.message).to.equal(
-      'dialects.kafboy.callbackEditJson: the module cannot be used: it was not loaded within 2 s; is there an await at its top that never ends?'
+      'apis.kafboy.callbackEditJson: the module cannot be used: it was not loaded within 2 s; is there an await at its top that never ends?'
     )
   })
 

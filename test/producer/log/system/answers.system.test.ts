@@ -55,7 +55,7 @@ describe('answers of the gateway', function () {
   it('durable-queue 13: 10,000 of them say 202, each after the fdatasync that covers its record', async () => {
     const [port, managementPort] = await freePorts(2)
     const trace = join(directory, 'trace')
-    const settings = ['dialects.arion.durability=disk', `wal.directory=${join(directory, 'wal')}`]
+    const settings = ['apis.arion.durability=disk', `wal.directory=${join(directory, 'wal')}`]
     gateway = spawn(
       'strace',
       [

@@ -10,7 +10,7 @@ export interface AppendingOptions {
   /** It ends after so many records; absent: when it is killed. */
   readonly records?: number
   readonly valueBytes: number
-  readonly slabBytes?: number
+  readonly segmentBytes?: number
   readonly minFreeBytes?: number
   /** Milliseconds that a putter waits after a refusal. */
   readonly pauseMs?: number
@@ -27,8 +27,8 @@ const {
   pauseMs = 10,
   completeWhenFull = false
 } = options
-const { slabBytes = 64 * 1024, minFreeBytes = 0 } = options
-const { log, close } = await openDurableLog(walSettings.parse({ directory, slabBytes, minFreeBytes }), {
+const { segmentBytes = 64 * 1024, minFreeBytes = 0 } = options
+const { log, close } = await openDurableLog(walSettings.parse({ directory, segmentBytes, minFreeBytes }), {
   log: silentLogger,
   now: Date.now,
   onBroken: error => {

@@ -1,17 +1,17 @@
 import { expect } from 'chai'
-import { LaneSearch } from '../../../src/producer/memory/lane-search.js'
 import { newNumbering } from '../../../src/producer/memory/numbering.js'
+import { PartitionSearch } from '../../../src/producer/memory/partition-search.js'
 
 const MINUTE_MS = 60_000
 
-describe('delivery: the patience of a lane that looks for its batch', () => {
+describe('delivery: the patience of a partition that looks for its batch', () => {
   for (const [what, queuedMs, found] of [
     ['is over after a minute in which it was looked for', 0, 'unknown'],
     ['does not run while the searches of others hold it up', MINUTE_MS, 'later']
   ] as const) {
     it(what, async () => {
       let nowMs = 0
-      const search = new LaneSearch(
+      const search = new PartitionSearch(
         {
           now: () => 0,
           mayBeForgotten: () => true,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import type { Content } from '../../../../src/apis/kafboy/content.js'
-import { BatchHandover, takenBefore } from '../../../../src/apis/kafboy/ekaf/batch-handover.js'
+import { BatchHandover, takenBefore } from '../../../../src/apis/kafboy/ekaf/batch-delivery.js'
 import type { RecordFailure } from '../../../../src/core/model.js'
 import type { PendingProduce } from '../../../../src/gateway/gateway.js'
 import { failure } from '../../../support/fake-gateway.js'

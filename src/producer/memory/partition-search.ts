@@ -7,8 +7,8 @@ const PATIENCE_MS = 60_000
 
 type SoughtPlace = Pick<SoughtBatch, 'topic' | 'partition' | 'recordCount'>
 
-/** What a lane knows of the batch that it is sending, for finding it in the log. */
-export class LaneSearch {
+/** What a partition knows of the batch that it is sending, for finding it in the log. */
+export class PartitionSearch {
   readonly #written: WrittenBatches | undefined
   readonly #clock: MonotonicClock
   /** Under which number it was sent last. */

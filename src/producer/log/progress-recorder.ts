@@ -3,7 +3,7 @@ import type { LogDirectory } from './files.js'
 import { type Progress, ProgressJournal } from './progress-journal.js'
 import { tryTo } from './try-to.js'
 
-export interface ProgressKeeperOptions {
+export interface ProgressRecorderOptions {
   readonly directory: LogDirectory
   /** Of the whole log. */
   readonly maxBytes: number
@@ -26,8 +26,8 @@ const GROWTH_SHARE = 1 / 8
  * Keeps the progress journal: one is open at a time, and its beginning says everything that was true then. What cannot be
  * written stays true in memory, until a new journal has been written with it.
  */
-export class ProgressKeeper {
-  readonly #options: ProgressKeeperOptions
+export class ProgressRecorder {
+  readonly #options: ProgressRecorderOptions
   #journal: ProgressJournal | undefined
   #nextId: number
   #maxBytes = 0
@@ -35,7 +35,7 @@ export class ProgressKeeper {
   #old: string[]
   #syncs = 0
 
-  constructor(options: ProgressKeeperOptions) {
+  constructor(options: ProgressRecorderOptions) {
     this.#options = options
     this.#old = options.foundIds.map(journalName)
     this.#nextId = (options.foundIds.at(-1) ?? 0) + 1

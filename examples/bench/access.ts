@@ -21,7 +21,7 @@ const PLENTY = 1_000_000_000
 const SCRAPE_INTERVAL_MS = 1_000
 
 /** One way to set up the doors. */
-interface Door {
+interface RequestAccess {
   readonly name: string
   readonly settings: object
   readonly headers?: readonly string[]
@@ -32,26 +32,26 @@ interface Door {
 
 interface Work {
   readonly name: string
-  readonly door: string
+  readonly requestAccess: string
   readonly body: string
   readonly records: number
   readonly against: string | undefined
 }
 
 /** `POST /push` of one record, through gateways that differ in what stands before them, against one without anything. */
-export async function doors({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+export async function security({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'castellan-bench-'))
-  const all = makeDoors(folder)
+  const all = makeListenerSecurity(folder)
   const works = worksOf(all).filter(({ name, against }) => !only || against === undefined || only.includes(name))
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
   const { child: load } = await Child.start('./load.ts')
   const gateways = new Map<string, Gateway>()
   try {
-    for (const door of all) gateways.set(door.name, await startBehind(door, folder, broker))
+    for (const requestAccess of all) gateways.set(requestAccess.name, await startBehind(requestAccess, folder, broker))
     await pushOne(gateways.get('open')!.port, TOPIC)
     const reports = await measureAll(works, rounds, work => {
-      const { headers, ca, isScraped } = all.find(({ name }) => name === work.door)!
-      const gateway = gateways.get(work.door)!
+      const { headers, ca, isScraped } = all.find(({ name }) => name === work.requestAccess)!
+      const gateway = gateways.get(work.requestAccess)!
       const stopScraping = isScraped ? scrape(gateway) : () => undefined
       const report = measureDelivered(load, gateway, broker, work, ({ port, pid }) => ({
         port,
@@ -83,7 +83,7 @@ function scrape({ managementPort }: Gateway): () => void {
   return () => clearInterval(timer)
 }
 
-function makeDoors(folder: string): readonly Door[] {
+function makeListenerSecurity(folder: string): readonly RequestAccess[] {
   const token = randomBytes(32).toString('base64url')
   const sha256 = createHash('sha256').update(token).digest('hex')
   const guarded = {
@@ -95,7 +95,7 @@ function makeDoors(folder: string): readonly Door[] {
     }
   }
   const observed = {
-    dialects: { kprf: { ratelimit: { enabled: true, rules: [{ topic: TOPIC, maxPerMinute: PLENTY }] } } },
+    apis: { kprf: { ratelimit: { enabled: true, rules: [{ topic: TOPIC, maxPerMinute: PLENTY }] } } },
     http: { accessLog: { target: join(folder, 'access.log') } }
   }
   const authority = new TestAuthority()
@@ -111,11 +111,11 @@ function makeDoors(folder: string): readonly Door[] {
   ]
 }
 
-const worksOf = (all: readonly Door[]): readonly Work[] =>
+const worksOf = (all: readonly RequestAccess[]): readonly Work[] =>
   ['async', 'sync'].flatMap(mode =>
     all.map(({ name }) => ({
       name: name === 'open' ? `push-${mode}` : `push-${mode}-${name}`,
-      door: name,
+      requestAccess: name,
       body: bodyOf(TOPIC, [single], mode === 'sync'),
       records: 1,
       against: name === 'open' ? undefined : `push-${mode}`
@@ -123,7 +123,7 @@ const worksOf = (all: readonly Door[]): readonly Work[] =>
   )
 
 /** JSON is YAML. */
-function startBehind({ name, settings }: Door, folder: string, { bootstrap }: Broker): Promise<Gateway> {
+function startBehind({ name, settings }: RequestAccess, folder: string, { bootstrap }: Broker): Promise<Gateway> {
   const file = join(folder, `${name}.yaml`)
   writeFileSync(file, JSON.stringify(settings))
   return startGateway(bootstrap, [], file)

@@ -1,0 +1,113 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { metricMeanings } from '../src/core/metrics/metric-names.js'
+import { describeSettings } from '../src/server/config/schema.js'
+
+/**
+ * Words of our own that gave way to the words of the field, and the word that took the place of each (docs/architecture.md).
+ * They may be no part of the name of anything: `lane` refuses `laneOf`, `MAX_LANES` and `lane-table.ts`.
+ */
+const retired: ReadonlyMap<string, string> = new Map([
+  ['lane', 'PartitionProducer, or partition'],
+  ['slab', 'segment of the durable log, or buffer of memory'],
+  ['strain', 'load shedding'],
+  ['parking', 'waiting requests'],
+  ['parked', 'waiting'],
+  ['ledger', 'open requests'],
+  ['ticket', 'PendingProduce'],
+  ['intake', 'admission'],
+  ['dialect', 'API'],
+  ['keeper', 'owner'],
+  ['door', 'access, or listener'],
+  ['hands', 'runtime, or what it does'],
+  ['hand over', 'revoke'],
+  ['give back', 'release'],
+  ['commit line', 'commit order']
+])
+
+/** Names that others have given. */
+const foreign = new Set([
+  'ZOO_KEEPER',
+  'zooKeeper',
+  'SSL_OP_NO_TICKET',
+  'ARION_SLAB_SIZE',
+  'shakeHands',
+  'num-slabs',
+  'num-active-slabs',
+  'num_slabs',
+  'zoo_keeper'
+])
+
+/** Names of files on disks of users stay, and the former names of settings are known to tell of the new ones. */
+const exempt = new Set(['src/core/settings/former-names.ts', 'test/words.test.ts', 'test/server/config/config.test.ts'])
+
+const words = (name: string): string =>
+  ` ${name
+    .replace(/([a-z\d])([A-Z])/g, '$1 $2')
+    .replace(/[^a-zA-Z\d]+/g, ' ')
+    .toLowerCase()} `
+
+const complaintsAbout = (name: string): string[] =>
+  foreign.has(name)
+    ? []
+    : [...retired]
+        .filter(([word]) => words(name).includes(` ${word} `) || words(name).includes(` ${word}s `))
+        .map(([word, instead]) => `${name}: "${word}" is ${instead} now`)
+
+const files = ['src', 'test', 'examples'].flatMap(folder =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map(name => join(folder, name))
+    .filter(name => /\.(ts|mjs|patch)$/.test(name) && !name.includes('node_modules'))
+)
+
+/** Comments and texts: whoever reads them judges their words. */
+const PROSE = /\/\*[\s\S]*?\*\/|\/\/.*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g
+const IDENTIFIER = /[A-Za-z_$][\w$]*/g
+
+/** In patterns; the files of the durable log keep their names on the disks of users. */
+const FILE_OF_THE_LOG = '\\.slab'
+
+const identifiersIn = (text: string): Set<string> =>
+  new Set(text.replaceAll(FILE_OF_THE_LOG, ' ').replace(PROSE, ' ').match(IDENTIFIER))
+
+describe('retired words', () => {
+  it('are part of no identifier', () => {
+    const complaints = files
+      .filter(file => !exempt.has(file) && !file.endsWith('.patch'))
+      .flatMap(file =>
+        [...identifiersIn(readFileSync(file, 'utf8'))]
+          .flatMap(complaintsAbout)
+          .map(complaint => `${file}: ${complaint}`)
+      )
+    expect(complaints).to.deep.equal([])
+    expect(identifiersIn('const laneOf = (`lane`) // lane').has('laneOf')).to.equal(true)
+    expect(identifiersIn("const of = ('lane') /* lane */")).to.deep.equal(new Set(['const', 'of']))
+  }).timeout(60_000)
+
+  it('are part of no file name', () => {
+    expect(files.flatMap(file => complaintsAbout(file))).to.deep.equal([])
+  })
+
+  it('are part of no metric and no setting', () => {
+    const settings = describeSettings().leaves.map(({ path }) => path.join('.'))
+    expect(settings).to.not.have.lengthOf(0)
+    expect(metricMeanings.size).to.be.above(0)
+    expect([...settings, ...metricMeanings.keys()].flatMap(complaintsAbout)).to.deep.equal([])
+  })
+
+  it('are recognised in every form of a name', () => {
+    for (const name of [
+      'laneOf',
+      'MAX_LANES',
+      'lane-table.ts',
+      'takeLanes',
+      'delivery.lanes',
+      'handOverMs',
+      'ApiDoor'
+    ]) {
+      expect(complaintsAbout(name), name).to.have.lengthOf(1)
+    }
+    expect(['planes', 'slabber', 'indoors', 'overflow'].flatMap(complaintsAbout)).to.deep.equal([])
+  })
+})
