@@ -17,7 +17,7 @@ describe('documentation', () => {
   })
 
   for (const { name, prefix } of apis) {
-    it(`house 2: has a page for ${name} with an example, and a line in the README`, () => {
+    it(`has a page for ${name} with an example, and a line in the README`, () => {
       const page = readFileSync(`docs/compatibility/${name}.md`, 'utf8')
       expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}/`, 'm'))
       const readme = readFileSync('README.md', 'utf8')

@@ -24,7 +24,7 @@ const { satisfies, minVersion } = createRequire(createRequire(import.meta.url).r
   minVersion(range: string): { readonly version: string }
 }
 
-describe('front door 18: the package', function () {
+describe('the package', function () {
   this.timeout(60_000)
   const manifest = read<Manifest>('package.json')
 

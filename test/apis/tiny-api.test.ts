@@ -57,7 +57,7 @@ const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> =
   }
 })
 
-describe('house 2: an API registers itself', () => {
+describe('an API registers itself', () => {
   const events: string[] = []
   const listed = [...apis, tinyApi(events)]
   const set = (...texts: string[]) => {

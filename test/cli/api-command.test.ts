@@ -11,7 +11,7 @@ import { toProgram } from '../../src/cli/program.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { translateConfig } from '../../src/server/config/config.js'
 
-describe('house 2: a command for the configuration of an imitated system', () => {
+describe('a command for the configuration of an imitated system', () => {
   let given: ForeignConfiguration | undefined
   let translation: Translation
   const command: ApiCommand = {

@@ -18,7 +18,7 @@ const addressOf = (server: Server | http.Server): string => `127.0.0.1:${(server
 const environmentNameOf = (setting: string): string =>
   `CASTELLAN_${setting.replace(/[A-Z]/g, '_$&').replaceAll('.', '_').toUpperCase()}`
 
-describe('front door 14: causes reach people', () => {
+describe('causes reach people', () => {
   let plain: EmbeddedCluster
   let tls: EmbeddedCluster
   let sasl: EmbeddedCluster

@@ -55,7 +55,7 @@ describe('castellan', () => {
     expect(version()).to.match(/^\d+\.\d+\.\d+/)
   })
 
-  it('front door 14: guesses which setting was meant', async () => {
+  it('guesses which setting was meant', async () => {
     const problems: [string[], string][] = [
       [['--set', 'http.prot=1'], '--set http.prot: there is no setting http.prot; did you mean port?'],
       [['--set', 'htpp.port=1'], '--set htpp.port: there is no setting htpp.port; did you mean http.port?'],
@@ -74,7 +74,7 @@ describe('castellan', () => {
     )
   })
 
-  describe('walls 6: what was written', () => {
+  describe('what was written', () => {
     it('is repeated without control characters, in one line', async () => {
       const hostile = 'a\u001b[2J\u009b\nb'
       const commands = [
@@ -270,7 +270,7 @@ describe('castellan', () => {
   })
 })
 
-describe('walls 7: castellan token and castellan password', () => {
+describe('castellan token and castellan password', () => {
   it('make a token that its hash belongs to, another one every time', async () => {
     const made = [await castellan(['token']), await castellan(['token'])].map(({ stdout }) => stdout)
     expect(made[0]).to.match(/^token {3}castellan_[\w-]{43}\nsha256 {2}[0-9a-f]{64}\n$/)

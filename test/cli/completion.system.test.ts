@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Children } from './child.js'
 
-describe('house 12: completion in the shell', function () {
+describe('completion in the shell', function () {
   this.timeout(60_000)
   const children = new Children()
   afterEach(() => children.stopAll())

@@ -78,7 +78,7 @@ describe('flags', () => {
     expect(parse('--', '--port').args).to.deep.equal(['--port'])
   })
 
-  describe('house 12: commander finds what is wrong, and the message is one line of ours', () => {
+  describe('commander finds what is wrong, and the message is one line of ours', () => {
     const cases: [string[], string][] = [
       [['--prot', '1'], 'unknown flag --prot; did you mean --port?'],
       [['--prot=hush'], 'unknown flag --prot; did you mean --port?'],
@@ -103,7 +103,7 @@ describe('flags', () => {
     }
   })
 
-  it('house 12: a command below a command has flags of its own, and is named when it is unknown', () => {
+  it('a command below a command has flags of its own, and is named when it is unknown', () => {
     const { run, ...parent } = description
     const group: CommandDescription = { ...parent, name: 'group', arguments: [], commands: [description] }
     expect(parseWith(group, ['group', 'try', 'orders', '-p', '1']).opts()).to.deep.equal({ port: '1' })
@@ -113,7 +113,7 @@ describe('flags', () => {
     expect(problemOf(() => parseWith(group, ['group']))).to.equal('a command is missing; there are try, help')
   })
 
-  it('house 12: a command that takes everything is handed each argument as it was written', () => {
+  it('a command that takes everything is handed each argument as it was written', () => {
     const everything: CommandDescription = { ...description, arguments: [], options: [], takesEverything: true }
     const words = ['-kafkaPeers=a:1', '--help', '--config', 'f', '--', '--version', 'x']
     expect(parseWith(everything, ['try', ...words]).args).to.deep.equal(words)

@@ -166,7 +166,7 @@ describe('castellan as a process', function () {
     ['an error nobody caught', "throw new Error('made up')"],
     ['a rejection nobody handled', "Promise.reject(new Error('made up'))"]
   ] as const) {
-    it(`walls 1: after ${kind} it answers what has begun, writes what it holds, and exits with 1`, async () => {
+    it(`after ${kind} it answers what has begun, writes what it holds, and exits with 1`, async () => {
       const bug = `data:text/javascript,process.on('SIGUSR2',()=>{${encodeURIComponent(statement)}})`
       const environment = { NODE_OPTIONS: `--import="${bug}"` }
       const gateway = await Gateway.start(children, ['--embedded-port', '0', ...patient], environment)

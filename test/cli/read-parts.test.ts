@@ -43,7 +43,7 @@ describe('record formats', () => {
     expect(formatRecord({ format: 'value' }, place, record(null, null)).toString()).to.equal('\n')
   })
 
-  it('walls 6: write no control character of a record on a terminal', () => {
+  it('write no control character of a record on a terminal', () => {
     const hostile = record(Buffer.from('k\u001b[2J\nx'), Buffer.from('{\n\t"a": "\u009b\r\u202e"\n}'))
     const look = (format: RecordFormat): string =>
       formatRecord({ format, isTerminal: true }, place, hostile).toString('utf8')

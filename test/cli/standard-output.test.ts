@@ -16,7 +16,7 @@ function failing(code: string, errno: number): NodeJS.WriteStream {
   return stream as unknown as NodeJS.WriteStream
 }
 
-describe('front door 14: stdout', () => {
+describe('stdout', () => {
   it('that is full ends a command with exit code 1 and the reason', async () => {
     for (const args of [['--help'], ['version'], ['serve', '--print-config']]) {
       const { code, stderr } = await runCommand(args, { stdout: failing('ENOSPC', -28) })

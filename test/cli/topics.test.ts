@@ -20,7 +20,7 @@ describe('castellan topics', () => {
     offlineReplicas: []
   }
 
-  it('walls 9: lists 300,000 topics, and one of 300,000 partitions', () => {
+  it('lists 300,000 topics, and one of 300,000 partitions', () => {
     const topics = Array.from({ length: 300_000 }, (_, at) => topicOf(`topic-${300_000 - at}`))
     const wide = topicOf(
       'wide',

@@ -14,7 +14,7 @@ const isControl = (code: number): boolean =>
   (code >= 0x2066 && code <= 0x2069)
 const controlsIn = (text: string): number[] => [...text].map(one => one.codePointAt(0)!).filter(isControl)
 
-describe('walls 6: foreign text for the eyes of people', () => {
+describe('foreign text for the eyes of people', () => {
   it('has escapes in place of control characters', () => {
     expect(printable('a\nb\u001b[2J')).to.equal('a\\nb\\u001b[2J')
     expect(printable(HOSTILE)).to.equal(

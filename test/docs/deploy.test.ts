@@ -7,7 +7,7 @@ const linesOf = (name: string): string[] =>
     .split('\n')
     .filter(line => line.trim() !== '' && !line.startsWith('#'))
 
-describe('front door 18: docs/deploy', () => {
+describe('docs/deploy', () => {
   describe('Dockerfile', () => {
     const instructions = linesOf('Dockerfile').map(line => {
       const [, name, rest] = /^([A-Z]+) (.*)$/.exec(line) ?? []

@@ -44,7 +44,7 @@ function variantsOf(name: string): [string, string[]][] | undefined {
   ])
 }
 
-describe('front door 18: docs/library.md', function () {
+describe('docs/library.md', function () {
   this.timeout(120_000)
 
   it('names every field of every interface it describes, and no other', () => {

@@ -28,7 +28,7 @@ function unknown(pattern: RegExp, isKnown: (name: string) => boolean): string[] 
 const all = (descriptions: readonly CommandDescription[]): CommandDescription[] =>
   descriptions.flatMap(description => [description, ...all(description.commands ?? [])])
 
-describe('house 9: names in the docs exist', () => {
+describe('names in the docs exist', () => {
   const { leaves, sections } = describeSettings()
   const settings = new Set([...leaves, ...sections].map(({ path }) => path.join('.').replaceAll('*', '<name>')))
   const tops = [...new Set(leaves.map(({ path }) => path[0]!))].join('|')

@@ -13,7 +13,7 @@ const filesOf = (path: string): string[] =>
         .map(entry => join(entry.parentPath, entry.name))
         .filter(file => !file.endsWith('changelog.md'))
 
-describe('house 11: prose', () => {
+describe('prose', () => {
   it('says who acts', () => {
     const vague = ['README.md', 'docs', 'examples', 'src'].flatMap(filesOf).flatMap(file =>
       readFileSync(file, 'utf8')

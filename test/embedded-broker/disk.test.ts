@@ -89,7 +89,7 @@ describe('broker: a disk that fails', () => {
   const send = async (value: string, topic = 'orders') => (await produce(client, topic, 0, batchOf([value]))).errorCode
   const nextTurn = () => new Promise(resolve => setImmediate(resolve))
 
-  it('walls 11: a full disk is answered 56, half a batch does not stay, and room heals it', async () => {
+  it('a full disk is answered 56, half a batch does not stay, and room heals it', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     expect(await send('a')).to.equal(0)
     disk.isFull = true
@@ -103,7 +103,7 @@ describe('broker: a disk that fails', () => {
     expect(warnings).to.deep.equal([])
   })
 
-  it('walls 11: a topic made while the disk is full takes no record that would be forgotten with it', async () => {
+  it('a topic made while the disk is full takes no record that would be forgotten with it', async () => {
     disk.isFull = true
     await metadata(client, ['orders'], true)
     while ((await metadata(client, ['orders'])).topics[0]!.errorCode !== 0) await nextTurn()
@@ -116,7 +116,7 @@ describe('broker: a disk that fails', () => {
     expect(values()).to.deep.equal(['b'])
   })
 
-  it('walls 11: what is changed while the disk is full is written once there is room, without being asked', async () => {
+  it('what is changed while the disk is full is written once there is room, without being asked', async () => {
     disk.isFull = true
     cluster.createTopic('orders', { partitions: 1 })
     while (warnings.length === 0) await nextTurn()
@@ -151,7 +151,7 @@ describe('broker: a disk that fails', () => {
     expect(warnings).to.have.length(warned)
   })
 
-  it('walls 11: commits and producer ids are refused while they cannot be written, and work again after', async () => {
+  it('commits and producer ids are refused while they cannot be written, and work again after', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     await offsetCommit(client, 'billing', 'orders', [[0, 1]])
     disk.isFull = true
@@ -167,7 +167,7 @@ describe('broker: a disk that fails', () => {
     expect((await offsetFetch(client, 'billing', 'orders', [0])).partitions[0]!.offset).to.equal(3)
   })
 
-  it('walls 11: closing on a full disk is no error', async () => {
+  it('closing on a full disk is no error', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     await nextTurn()
     disk.isFull = true
@@ -177,7 +177,7 @@ describe('broker: a disk that fails', () => {
     await start()
   })
 
-  it('walls 11: more segments than may be open share the descriptors', async () => {
+  it('more segments than may be open share the descriptors', async () => {
     await restart({ limits: { maxOpenFiles: 4 } })
     cluster.createTopic('orders', { partitions: 20 })
     for (let round = 0; round < 3; round++) {
@@ -192,7 +192,7 @@ describe('broker: a disk that fails', () => {
     }
   })
 
-  it('walls 11: when the process has no descriptors left others are closed, and nothing is lost', async () => {
+  it('when the process has no descriptors left others are closed, and nothing is lost', async () => {
     cluster.createTopic('orders', { partitions: 30 })
     disk.maxDescriptors = 10
     for (let partition = 0; partition < 30; partition++) {
@@ -203,7 +203,7 @@ describe('broker: a disk that fails', () => {
     for (let partition = 0; partition < 30; partition++) expect(cluster.highWatermark('orders', partition)).to.equal(1)
   })
 
-  it('walls 11: a damaged middle is reported and put aside, what lies behind it is read', async () => {
+  it('a damaged middle is reported and put aside, what lies behind it is read', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     for (const value of ['a', 'b', 'c']) await send(value)
     await stop()
@@ -227,7 +227,7 @@ describe('broker: a disk that fails', () => {
     expect(values()).to.deep.equal(['a', 'c', 'd'])
   })
 
-  it('walls 11: what a deleted topic left behind does not come back with its name', async () => {
+  it('what a deleted topic left behind does not come back with its name', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     await send('old')
     await stop()
@@ -241,7 +241,7 @@ describe('broker: a disk that fails', () => {
     expect(values()).to.deep.equal(['new'])
   })
 
-  it('walls 11: files are for their owner only', async function () {
+  it('files are for their owner only', async function () {
     if (process.platform === 'win32') {
       console.log('    SKIPPED: Windows has no permissions of this kind')
       this.skip()
@@ -294,7 +294,7 @@ describe('broker: a disk that fails', () => {
       ['a list', [], 'object'],
       ['null', null, 'object']
     ] as const) {
-      it(`walls 11: ${title} is refused in one line that says where`, async () => {
+      it(`${title} is refused in one line that says where`, async () => {
         await stop()
         const path = join(directory, 'cluster.json')
         writeFileSync(path, JSON.stringify(content))

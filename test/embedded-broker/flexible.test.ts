@@ -70,7 +70,7 @@ describe('broker: flexible versions', () => {
   const idOf = async (name: string) => (await metadata(12, [{ name }])).topics[0]!.id
 
   for (const version of [3, 4]) {
-    it(`hardening 15: ApiVersions v${version} has a flexible body behind the oldest header`, async () => {
+    it(`ApiVersions v${version} has a flexible body behind the oldest header`, async () => {
       const answer = await client.callFlexible(18, version, body => body.string('test').string('1.0'))
       expect(answer.int16()).to.equal(0)
       const ranges = answer.structs(() => [answer.int16(), answer.int16(), answer.int16()])
@@ -81,7 +81,7 @@ describe('broker: flexible versions', () => {
     })
   }
 
-  it('hardening 15: an ApiVersions version from the future gets error 35 and the list in the oldest form', async () => {
+  it('an ApiVersions version from the future gets error 35 and the list in the oldest form', async () => {
     const answer = await client.call(18, 5, body => body.int8(0))
     expect(answer.int16()).to.equal(35)
     expect(answer.array(() => [answer.int16(), answer.int16(), answer.int16()])).to.deep.include([18, 0, 4])
@@ -90,7 +90,7 @@ describe('broker: flexible versions', () => {
   })
 
   for (const version of [9, 10, 11, 12]) {
-    it(`hardening 15: Metadata v${version} names brokers, cluster, topics and partitions`, async () => {
+    it(`Metadata v${version} names brokers, cluster, topics and partitions`, async () => {
       const { brokers, clusterId, controllerId, topics } = await metadata(version, [
         { name: 'orders' },
         { name: 'none' }
@@ -111,7 +111,7 @@ describe('broker: flexible versions', () => {
   }
 
   for (const version of [10, 12]) {
-    it(`hardening 15: Metadata v${version} finds a topic by its id, and answers 100 for an unknown id`, async () => {
+    it(`Metadata v${version} finds a topic by its id, and answers 100 for an unknown id`, async () => {
       const id = await idOf('orders')
       const nobody = `${id.slice(0, 10)}${id[10] === 'x' ? 'y' : 'x'}${id.slice(11)}`
       const { topics } = await metadata(version, [
@@ -128,7 +128,7 @@ describe('broker: flexible versions', () => {
     })
   }
 
-  it('hardening 15: a topic created again under the same name has another id, and the old one is unknown', async () => {
+  it('a topic created again under the same name has another id, and the old one is unknown', async () => {
     const before = await idOf('orders')
     cluster.deleteTopic('orders')
     cluster.createTopic('orders', { partitions: 1 })
@@ -138,7 +138,7 @@ describe('broker: flexible versions', () => {
     expect(topics[0]!.errorCode).to.equal(UNKNOWN_TOPIC_ID)
   })
 
-  it('hardening 15: cluster id and topic ids outlive a restart in a directory; a new cluster has others', async () => {
+  it('cluster id and topic ids outlive a restart in a directory; a new cluster has others', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'castellan-ids-'))
     const identity = async (options: object) => {
       const started = await startEmbeddedCluster(options)
@@ -161,7 +161,7 @@ describe('broker: flexible versions', () => {
   })
 
   for (const version of [12, 13, 17]) {
-    it(`hardening 15: Fetch v${version} reads by ${version >= 13 ? 'id' : 'name'}`, async () => {
+    it(`Fetch v${version} reads by ${version >= 13 ? 'id' : 'name'}`, async () => {
       await produce(client, 'orders', 0, batchOf(['a', 'b']))
       const id = await idOf('orders')
       const fetch = async (topicId: string) => {
@@ -205,7 +205,7 @@ describe('broker: flexible versions', () => {
     })
   }
 
-  it('hardening 15: Produce v9 and v11 take compact records', async () => {
+  it('Produce v9 and v11 take compact records', async () => {
     for (const version of [9, 11]) {
       const answer = await client.callFlexible(0, version, body => {
         body.nullableString(null).int16(-1).int32(1000)
@@ -232,7 +232,7 @@ describe('broker: flexible versions', () => {
     expect(cluster.records('orders', 1)).to.have.length(2)
   })
 
-  it('hardening 15: DeleteTopics v6 deletes by id', async () => {
+  it('DeleteTopics v6 deletes by id', async () => {
     const id = await idOf('orders')
     const remove = async () => {
       const answer = await client.callFlexible(20, 6, body =>

@@ -66,7 +66,7 @@ describe('broker: limits', () => {
 
   describe('of batches', () => {
     for (const codec of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
-      it(`walls 10: a ${codec} batch that claims millions of records is refused unread`, async () => {
+      it(`a ${codec} batch that claims millions of records is refused unread`, async () => {
         const client = await start({ limits: { maxRecordsPerBatch: 1000 } })
         cluster.createTopic('orders', { partitions: 1 })
         const bomb = compressedBatch(codec, smallRecords(1001), 1001)
@@ -74,7 +74,7 @@ describe('broker: limits', () => {
         expect(cluster.highWatermark('orders', 0)).to.equal(0)
       })
 
-      it(`walls 10: a ${codec} batch that grows beyond the limit is refused, and the next one is not`, async () => {
+      it(`a ${codec} batch that grows beyond the limit is refused, and the next one is not`, async () => {
         const client = await start({ limits: { maxDecompressedBytes: 50_000 } })
         cluster.createTopic('orders', { partitions: 1 })
         const bomb = compressedBatch(codec, Buffer.alloc(MIB), 1)
@@ -84,7 +84,7 @@ describe('broker: limits', () => {
       })
     }
 
-    it('walls 10: a few kilobytes of zstd with 9.6 million records leave the process standing', async () => {
+    it('a few kilobytes of zstd with 9.6 million records leave the process standing', async () => {
       const client = await start()
       cluster.createTopic('orders', { partitions: 1 })
       const payload = compress('zstd', smallRecords(9_600_000))
@@ -98,7 +98,7 @@ describe('broker: limits', () => {
       }
     })
 
-    it('walls 10: the limit of unpacked bytes is one for the whole request', async () => {
+    it('the limit of unpacked bytes is one for the whole request', async () => {
       const client = await start({ limits: { maxDecompressedBytes: 50_000 } })
       cluster.createTopic('orders', { partitions: 3 })
       const one = compressedBatch('gzip', batchOf(['x'.repeat(20_000)]).subarray(HEADER_BYTES), 1)
@@ -117,7 +117,7 @@ describe('broker: limits', () => {
       expect(codes).to.deep.equal([0, 0, MESSAGE_TOO_LARGE])
     })
 
-    it('walls 10: a count that the bytes cannot hold does not move the offsets', async () => {
+    it('a count that the bytes cannot hold does not move the offsets', async () => {
       const client = await start()
       cluster.createTopic('orders', { partitions: 1 })
       const lie = batchOf(['x'])
@@ -128,7 +128,7 @@ describe('broker: limits', () => {
       expect(cluster.highWatermark('orders', 0)).to.equal(0)
     })
 
-    it('walls 10: compressed records must count up by one', async () => {
+    it('compressed records must count up by one', async () => {
       const client = await start()
       cluster.createTopic('orders', { partitions: 1 })
       const batch = compressedBatch('gzip', smallRecords(3), 3)
@@ -162,7 +162,7 @@ describe('broker: limits', () => {
       })
     }
 
-    it('walls 10: further topics and partitions are refused with 44, in whatever way they are asked for', async () => {
+    it('further topics and partitions are refused with 44, in whatever way they are asked for', async () => {
       const client = await start({ limits: { maxTopics: 3, maxPartitions: 10 } })
       const assignments = Array.from({ length: 11 }, (_, index) => [index, [1]] as const)
       expect(await createTopics(client, [{ name: 'a', partitions: 11 }])).to.deep.equal([POLICY_VIOLATION])
@@ -181,7 +181,7 @@ describe('broker: limits', () => {
       expect(cluster.usage()).to.include({ topics: 3, partitions: 10 })
     })
 
-    it('walls 10: topics that are only asked for stay within the limit, too', async () => {
+    it('topics that are only asked for stay within the limit, too', async () => {
       const client = await start({ defaultPartitions: 1, limits: { maxTopics: 3 } })
       await metadata(client, ['a', 'b', 'c', 'd', 'e'], true)
       await until(() => cluster.usage().topics === 3)
@@ -189,7 +189,7 @@ describe('broker: limits', () => {
       expect(topics.filter(({ errorCode }) => errorCode === 0)).to.have.length(3)
     })
 
-    it('walls 10: assignments are judged in one pass and have the limit of partitions', async () => {
+    it('assignments are judged in one pass and have the limit of partitions', async () => {
       const client = await start()
       const of = (numbers: readonly number[], replicas = [1]) => numbers.map(number => [number, replicas] as const)
       const many = Array.from({ length: 100_000 }, (_, index) => index)
@@ -211,7 +211,7 @@ describe('broker: limits', () => {
       return part
     }
 
-    it('walls 10: one too many is closed at once, and let in when another has gone', async () => {
+    it('one too many is closed at once, and let in when another has gone', async () => {
       const client = await start({ limits: { maxConnections: 2 } })
       await another()
       const refused = await another()
@@ -222,7 +222,7 @@ describe('broker: limits', () => {
       expect((await metadata(await another(), [])).brokers).to.deep.equal([1])
     })
 
-    it('walls 10: half requests of many are bounded together, and who finishes requests is served', async () => {
+    it('half requests of many are bounded together, and who finishes requests is served', async () => {
       const client = await start({ limits: { maxHeldBytes: 2 * MIB } })
       cluster.createTopic('orders', { partitions: 1 })
       const attackers: Socket[] = []
@@ -239,14 +239,14 @@ describe('broker: limits', () => {
       expect(cluster.usage().heldBytes).to.equal(0)
     })
 
-    it('walls 10: a length alone holds nothing', async () => {
+    it('a length alone holds nothing', async () => {
       await start()
       for (let count = 0; count < 20; count++) (await deaf()).write(begun(4))
       await until(() => cluster.usage().connections === 21)
       expect(cluster.usage().heldBytes).to.be.at.most(20 * 4)
     })
 
-    it('walls 10: a client that reads none of its answers gets no further ones', async () => {
+    it('a client that reads none of its answers gets no further ones', async () => {
       const client = await start()
       cluster.createTopic('orders', { partitions: 1, config: new Map([['max.message.bytes', '20000000']]) })
       await produce(client, 'orders', 0, batchOf([{ value: Buffer.alloc(15 * MIB) }]))
@@ -263,7 +263,7 @@ describe('broker: limits', () => {
       await until(() => cluster.usage().heldBytes === 0)
     })
 
-    it('walls 10: unread answers of many are bounded together', async () => {
+    it('unread answers of many are bounded together', async () => {
       const client = await start({ limits: { maxHeldBytes: 40 * MIB } })
       cluster.createTopic('orders', { partitions: 1, config: new Map([['max.message.bytes', '20000000']]) })
       await produce(client, 'orders', 0, batchOf([{ value: Buffer.alloc(15 * MIB) }]))
@@ -275,7 +275,7 @@ describe('broker: limits', () => {
       expect(records.length).to.be.above(15 * MIB)
     })
 
-    it('walls 10: an idle connection is closed, one that waits for an answer is not', async () => {
+    it('an idle connection is closed, one that waits for an answer is not', async () => {
       const client = await start({ limits: { idleTimeoutMs: 50 } })
       cluster.createTopic('orders', { partitions: 1 })
       const idle = await another()
@@ -284,14 +284,14 @@ describe('broker: limits', () => {
       expect(polled.errorCode).to.equal(0)
     })
 
-    it('walls 10: a request that does not become whole closes its connection', async () => {
+    it('a request that does not become whole closes its connection', async () => {
       const client = await start({ limits: { requestTimeoutMs: 50 } })
       client.write(begun(100))
       await client.closed()
       await until(() => cluster.usage().heldBytes === 0)
     })
 
-    it('walls 10: a larger request than allowed closes its connection', async () => {
+    it('a larger request than allowed closes its connection', async () => {
       const client = await start({ limits: { maxRequestBytes: 1000 } })
       client.write(Buffer.from([0, 0, 3, 233]))
       await client.closed()
@@ -322,7 +322,7 @@ describe('broker: limits', () => {
     }
     const GROUP_MAX_SIZE_REACHED = 81
 
-    it('walls 10: members that tell much are bounded together', async () => {
+    it('members that tell much are bounded together', async () => {
       await start({ limits: { maxGroupBytes: 100_000 } })
       expect(await join('one', 200_000)).to.equal(GROUP_MAX_SIZE_REACHED)
       expect(await join('one', 60_000)).to.equal(0)
@@ -331,7 +331,7 @@ describe('broker: limits', () => {
       expect(await join('two', 10_000)).to.equal(0)
     })
 
-    it('walls 10: invented groups do not fill the memory with their offsets', async () => {
+    it('invented groups do not fill the memory with their offsets', async () => {
       const client = await start({ limits: { maxGroupBytes: 10_000 } })
       cluster.createTopic('orders', { partitions: 1 })
       const codes = new Set<string>()
@@ -348,13 +348,13 @@ describe('broker: limits', () => {
   })
 
   describe('of what is told', () => {
-    it('hardening 15: a broker that listens everywhere names the address at which the client came', async () => {
+    it('a broker that listens everywhere names the address at which the client came', async () => {
       cluster = await startEmbeddedCluster({ host: '0.0.0.0' })
       expect(cluster.bootstrap).to.match(/^127\.0\.0\.1:\d+$/)
       expect(await hostTold()).to.equal('127.0.0.1')
     })
 
-    it('hardening 15: a broker that was told how clients reach it names that', async () => {
+    it('a broker that was told how clients reach it names that', async () => {
       cluster = await startEmbeddedCluster({ host: '0.0.0.0', advertisedHost: 'broker.example' })
       expect(await hostTold('127.0.0.1')).to.equal('broker.example')
     })

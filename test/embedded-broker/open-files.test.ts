@@ -27,7 +27,7 @@ describe('broker: open segment files', () => {
     expect([files.count, used]).to.deep.equal([10, 10])
   })
 
-  it('walls 11: leave descriptors to new connections once the process has run out of them', () => {
+  it('leave descriptors to new connections once the process has run out of them', () => {
     const files = new OpenFiles(256)
     for (let i = 0; i < 1_000; i++) {
       files.open(file(files), open)

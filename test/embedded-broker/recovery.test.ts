@@ -72,7 +72,7 @@ function logOf(values: readonly (readonly string[])[], baseOffset = 0) {
 const VALUES = [['a', 'b'], ['c'], ['d', 'e', 'f']]
 
 describe('broker: reading a log back', () => {
-  it('walls 11: a flipped bit, wherever it is, costs at most the batch it is in, and is told of', () => {
+  it('a flipped bit, wherever it is, costs at most the batch it is in, and is told of', () => {
     const { bytes, batches, nextOffset } = logOf(VALUES)
     let start = 0
     for (const [index, batch] of batches.entries()) {
@@ -101,7 +101,7 @@ describe('broker: reading a log back', () => {
     }
   })
 
-  it('walls 11: a log cut at any byte keeps its whole batches, and nothing is called damaged', () => {
+  it('a log cut at any byte keeps its whole batches, and nothing is called damaged', () => {
     const { bytes, batches } = logOf(VALUES)
     const ends = batches.map((_, index) =>
       batches.slice(0, index + 1).reduce((sum, batch) => sum + batch.bytes.length, 0)
@@ -115,7 +115,7 @@ describe('broker: reading a log back', () => {
     }
   })
 
-  it('walls 11: any damage of any log leaves what is read true, in order, and the rest reported', () => {
+  it('any damage of any log leaves what is read true, in order, and the rest reported', () => {
     const values = fc.array(fc.array(fc.string({ maxLength: 20 }), { minLength: 1, maxLength: 4 }), {
       minLength: 1,
       maxLength: 8
@@ -140,7 +140,7 @@ describe('broker: reading a log back', () => {
     )
   })
 
-  describe('walls 11: a length that claims the following batch, too', () => {
+  describe('a length that claims the following batch, too', () => {
     const damagedLog = () => {
       const { bytes, batches } = logOf([['a', 'b'], ['c'], ['d']])
       const [first, second] = batches.map(batch => batch.bytes.length) as [number, number]
@@ -164,7 +164,7 @@ describe('broker: reading a log back', () => {
     })
   })
 
-  it('walls 11: a batch inside a record is not taken for one of the log', () => {
+  it('a batch inside a record is not taken for one of the log', () => {
     const inner = batchOf(['forged'])
     new BatchView(inner).place(2, 0)
     const first = batchOf([{ value: inner }])
@@ -181,7 +181,7 @@ describe('broker: reading a log back', () => {
     expect(recover(flipped).records).to.deep.equal(['1=true'])
   })
 
-  it('walls 11: gaps that an earlier version left in a file are no damage', () => {
+  it('gaps that an earlier version left in a file are no damage', () => {
     const parts = [0, 5, 6, 7].map(offset => {
       const batch = batchOf([`at ${offset}`])
       new BatchView(batch).place(offset, 0)

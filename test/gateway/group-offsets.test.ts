@@ -5,7 +5,7 @@ import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/k
 
 const PATIENCE_MS = 15_000
 
-describe('house 3: the gateway tells and sets where groups stand', () => {
+describe('the gateway tells and sets where groups stand', () => {
   let stack: EmbeddedStack
   beforeEach(async () => {
     stack = await startEmbeddedStack()

@@ -5,7 +5,7 @@ import { delivered, failure } from '../support/fake-gateway.js'
 
 const certainty = fc.constantFrom<Certainty>('yes', 'no', 'unknown', 'pending')
 
-describe('hardening 14: what x-castellan-persisted says', () => {
+describe('what x-castellan-persisted says', () => {
   it('is one word when all records agree, however many', () => {
     for (const word of ['yes', 'no', 'unknown', 'pending'] as const) {
       for (const count of [1, 2, 1_000, 100_000]) {

@@ -24,7 +24,7 @@ function seal(values: readonly string[], codec: 'none' | 'gzip'): Buffer {
   return Buffer.from(writer.seal({ ...noProducer, codec }))
 }
 
-describe('hardening: bystanders are answered rightly and before their deadline', () => {
+describe('bystanders are answered rightly and before their deadline', () => {
   let cluster: TargetCluster
   let castellan: Castellan
   let app: App

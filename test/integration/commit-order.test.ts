@@ -7,7 +7,7 @@ import { askRouter } from '../../src/router/routing/ask-router.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-describe('hardening 7: the last commit that was accepted is what stays', () => {
+describe('the last commit that was accepted is what stays', () => {
   let cluster: TargetCluster
   let castellan: Castellan
   let topic: string

@@ -32,7 +32,7 @@ describe('readers that catch up', () => {
     }
   }
 
-  it('hardening 2: of a hundred partitions all get their turns, the last about as often as the first', async () => {
+  it('of a hundred partitions all get their turns, the last about as often as the first', async () => {
     const topic = freshTopic('turns')
     await cluster.createTopic(topic, PARTITIONS)
     await fill(topic)

@@ -67,7 +67,7 @@ describe('a topic that is deleted and created anew', () => {
 
   const NEW = ['NEW-0', 'NEW-1', 'NEW-2', 'NEW-3', 'NEW-4']
 
-  it('hardening 4: a reader from 0 gets exactly the new records, although no reader was at the tail', async () => {
+  it('a reader from 0 gets exactly the new records, although no reader was at the tail', async () => {
     const topic = freshTopic('recreated')
     await cluster.createTopic(topic, 1)
     await write(topic, ['old-0', 'old-1', 'old-2'])
@@ -83,7 +83,7 @@ describe('a topic that is deleted and created anew', () => {
     expect((await readFromStart(topic, values => values.length >= 5)).at(-1), 'and from the cache').to.deep.equal(NEW)
   })
 
-  it('hardening 4: what is cached is not served longer than the documented time when no broker reports the deletion', async () => {
+  it('what is cached is not served longer than the documented time when no broker reports the deletion', async () => {
     const topic = freshTopic('aged')
     await cluster.createTopic(topic, 1)
     await write(topic, ['old-0', 'old-1', 'old-2'])
@@ -95,7 +95,7 @@ describe('a topic that is deleted and created anew', () => {
     expect(await castellan.readAll(topic, 0)).to.have.length(5)
   })
 
-  it('hardening 4: what was cached before a leader moved is asked for again', async () => {
+  it('what was cached before a leader moved is asked for again', async () => {
     const topic = freshTopic('led')
     await cluster.createTopic(topic, 1)
     await write(topic, ['a', 'b', 'c'])

@@ -15,7 +15,7 @@ describe('writing to topics that come and go', () => {
     await cluster?.close()
   })
 
-  it('hardening 6: creates a topic with its first record although readers ask for it all the time', async () => {
+  it('creates a topic with its first record although readers ask for it all the time', async () => {
     const topics = Array.from({ length: 8 }, () => freshTopic('wanted'))
     let isOver = false
     const readers = topics.map(async topic => {
@@ -40,7 +40,7 @@ describe('writing to topics that come and go', () => {
     }
   })
 
-  it('hardening 4: writes every record that it acknowledges to a topic that was deleted and created anew', async () => {
+  it('writes every record that it acknowledges to a topic that was deleted and created anew', async () => {
     const topic = freshTopic('recreated')
     const produced: string[] = []
     const produce = async (value: string): Promise<void> => {

@@ -32,7 +32,7 @@ describe('names of topics and groups that do not exist', () => {
       timeoutMs
     })
 
-  it('hardening 1: two thousand of them do not hold up the first request of a topic that exists', async () => {
+  it('two thousand of them do not hold up the first request of a topic that exists', async () => {
     const topic = freshTopic('orders')
     await cluster.createTopic(topic, 1)
     const invented = Array.from({ length: 2_000 }, (_, at) => latestOf(`${topic}-invented-${at}`, 30_000))
@@ -45,7 +45,7 @@ describe('names of topics and groups that do not exist', () => {
     expect(await latestOf(another, 5_000), 'when they are answered').to.include({ type: 'success', offset: 0 })
   })
 
-  it('hardening 6: a topic that is read before it exists is created for its first writer', async () => {
+  it('a topic that is read before it exists is created for its first writer', async () => {
     const topic = freshTopic('read-first')
     let isReading = true
     const reader = (async () => {
@@ -61,7 +61,7 @@ describe('names of topics and groups that do not exist', () => {
     expect(outcome).to.include({ type: 'delivered', offset: 0 })
   })
 
-  it('hardening 4: a deleted topic is not read from the cache for longer than the setting allows', async () => {
+  it('a deleted topic is not read from the cache for longer than the setting allows', async () => {
     const topic = freshTopic('deleted')
     await cluster.createTopic(topic, 1)
     await castellan.produce([{ topic, key: null, value: 'old' }])

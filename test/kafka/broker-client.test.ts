@@ -268,7 +268,7 @@ describe('BrokerClient', () => {
       expect(broker.requests).to.have.length(sent + 2)
     })
 
-    it('walls 9: a pause of 2^31-1 ms is cut to maxThrottleMs, also in what is reported', async () => {
+    it('a pause of 2^31-1 ms is cut to maxThrottleMs, also in what is reported', async () => {
       connectWith({ maxThrottleMs: 200 })
       await client.connect()
       broker.script = (_request, reply) => reply.payload(metadataPayload(0x7fffffff))
@@ -284,7 +284,7 @@ describe('BrokerClient', () => {
       await waiting
     })
 
-    it('hardening 10: the time for an answer begins when the request is sent, not while it is held back', async () => {
+    it('the time for an answer begins when the request is sent, not while it is held back', async () => {
       await client.connect()
       broker.script = (_request, reply) => reply.payload(metadataPayload(5000))
       const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })

@@ -35,7 +35,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 describe('decompression', () => {
   before(prepareCompression)
 
-  it('hardening 9: one turn of the event loop decompresses no more than 16 MiB behind the first batch', () => {
+  it('one turn of the event loop decompresses no more than 16 MiB behind the first batch', () => {
     const limits = { memory: new DecompressedMemory(128 * MIB), responseMaxBytes: 64 * MIB }
     const large = Array.from({ length: 4 }, (_, at) => bombAt(at * 900, 900, 'zstd'))
     const whole = read(Buffer.concat(large), new DecompressionAllowance(limits))
@@ -49,7 +49,7 @@ describe('decompression', () => {
   })
 
   for (const codec of codecs) {
-    it(`hardening 9: one response is decompressed to no more than it may be, the rest is left out (${codec})`, () => {
+    it(`one response is decompressed to no more than it may be, the rest is left out (${codec})`, () => {
       const memory = new DecompressedMemory(10 * MIB)
       const allowance = new DecompressionAllowance({ memory, responseMaxBytes: MIB })
       const bomb = bombAt(0, 50, codec)
@@ -61,7 +61,7 @@ describe('decompression', () => {
       expect(memory.heldBytes).to.be.within(1_000_000, MIB)
     })
 
-    it(`hardening 9: a batch that alone would be too much is named, those before it are delivered (${codec})`, () => {
+    it(`a batch that alone would be too much is named, those before it are delivered (${codec})`, () => {
       const limits = { memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB }
       const bytes = Buffer.concat([bombAt(0, 5, codec), bombAt(5, 150, codec), bombAt(155, 5, codec)])
       const first = read(bytes, new DecompressionAllowance(limits))
@@ -73,7 +73,7 @@ describe('decompression', () => {
       expect(read(bytes, new DecompressionAllowance(limits), 155).batches).to.have.length(1)
     })
 
-    it(`hardening 9: all batches together hold no more than the memory, and are still read right (${codec})`, () => {
+    it(`all batches together hold no more than the memory, and are still read right (${codec})`, () => {
       const memory = new DecompressedMemory(MIB)
       const batches: RecordBatch[] = []
       for (let at = 0; at < 40; at++) {
@@ -105,7 +105,7 @@ describe('decompression', () => {
     })
   }
 
-  it('hardening 9: many readers of one batch share what was decompressed; who reads while memory is short reads on', () => {
+  it('many readers of one batch share what was decompressed; who reads while memory is short reads on', () => {
     const memory = new DecompressedMemory(MIB)
     const limits = { memory, responseMaxBytes: MIB }
     const [batch] = read(bombAt(0, 50, 'gzip'), new DecompressionAllowance(limits)).batches
@@ -120,7 +120,7 @@ describe('decompression', () => {
     expect(valuesOf(other)).to.have.length(60)
   })
 
-  it('hardening 9: the least recently read batch lets go first', () => {
+  it('the least recently read batch lets go first', () => {
     const memory = new DecompressedMemory(MIB)
     const limits = { memory, responseMaxBytes: MIB }
     const [old, recent] = [0, 40].map(
@@ -134,7 +134,7 @@ describe('decompression', () => {
     expect(valuesOf(third)).to.have.length(40)
   })
 
-  it('hardening 9: what a batch took comes back when nobody holds the batch any more', async () => {
+  it('what a batch took comes back when nobody holds the batch any more', async () => {
     const seen: number[] = []
     const memory = new DecompressedMemory(10 * MIB, bytes => seen.push(bytes))
     const limits = { memory, responseMaxBytes: MIB }
@@ -154,7 +154,7 @@ describe('decompression', () => {
     expect(kept.at(49).offset).to.equal(49)
   })
 
-  it('hardening 9: damaged batches cost no more work than good ones: one, and the rest of the response is left out', () => {
+  it('damaged batches cost no more work than good ones: one, and the rest of the response is left out', () => {
     const allowance = new DecompressionAllowance({ memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB })
     // One record more than the header says.
     const damaged = batchAt(0, ['a'.repeat(KIB), 'b'], { codec: 'gzip' }, batch => batch.writeInt32BE(1, 57))
@@ -162,7 +162,7 @@ describe('decompression', () => {
     expect(read(bombAt(0, 5, 'gzip'), allowance)).to.deep.include({ isLeftOut: true, corruption: undefined })
   })
 
-  it('hardening 9: sizes that lie are damage, whatever they claim', () => {
+  it('sizes that lie are damage, whatever they claim', () => {
     const limit = 8 * MIB
     const gzip = Buffer.from(gzipSync(Buffer.alloc(1000)))
     gzip.writeUInt32LE(0xffffffff, gzip.length - 4)

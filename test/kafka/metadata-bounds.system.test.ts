@@ -66,7 +66,7 @@ class Answer {
 
 const repeat = (bytes: Buffer, times: number): Buffer => Buffer.alloc(bytes.length * times, bytes)
 
-describe('walls 9: a metadata answer that holds too much', () => {
+describe('a metadata answer that holds too much', () => {
   for (const api of [metadataV7, metadataV10, metadataV12]) {
     const { version } = api
     const read = (payload: Buffer, topics: readonly string[] | null) =>

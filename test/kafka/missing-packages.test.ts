@@ -27,20 +27,20 @@ describe('native packages that cannot be loaded', () => {
     results = JSON.parse(stdout)
   })
 
-  it('front door 17: are told to whoever reads what needs them, and are no damage of the log', () => {
+  it('are told to whoever reads what needs them, and are no damage of the log', () => {
     const { lz4, zstd } = results
     expect(lz4).to.match(/^lz4 is not available here: the package lz4-napi cannot be loaded \(Cannot find module .*\)$/)
     if (hasNativeZstd) expect(zstd).to.equal('in zstd')
     else expect(zstd).to.match(/^zstd is not available here: the package @bokuweb\/zstd-wasm cannot be loaded \(/)
   })
 
-  it('front door 17: are not missed by anything else', () => {
+  it('are not missed by anything else', () => {
     const { gzip, snappy, none } = results
     expect([gzip, snappy, none]).to.deep.equal(['in gzip', 'in snappy', 'in none'])
     expect(results['writing gzip']).to.equal('delivered')
   })
 
-  it('front door 17: are told to whoever is to write with them: lz4 before the start, zstd with the first record', () => {
+  it('are told to whoever is to write with them: lz4 before the start, zstd with the first record', () => {
     expect(results['writing lz4']).to.match(/^delivery\.compression: lz4 is not available here: /)
     expect(results['writing zstd']).to.match(hasNativeZstd ? /^delivered$/ : /^zstd is not available here: /)
   })

@@ -224,7 +224,7 @@ describe('requests', () => {
     expect(tail([])).to.equal('0000000001')
   })
 
-  it('hardening 4: Metadata v10 and v12 ask by name, with the zero id, in the flexible encoding', () => {
+  it('Metadata v10 and v12 ask by name, with the zero id, in the flexible encoding', () => {
     const bytes = (api: typeof metadataV12, topics: string[] | null) =>
       encode(api, { topics, allowAutoTopicCreation: true }).subarray(8).toString('hex')
     const name = (api: typeof metadataV12) => encode(api, { topics: [], allowAutoTopicCreation: true }).subarray(4, 8)
@@ -240,7 +240,7 @@ describe('requests', () => {
     expect(body(metadataV12, [])).to.equal('01010000')
   })
 
-  it('hardening 4: Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {
+  it('Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {
     const topicId = '00112233445566778899aabbccddeeff'
     const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000, currentLeaderEpoch: 4 }
     const asked = [{ topic: 'orders', topicId: Buffer.from(topicId, 'hex').toString('base64url'), ...partition }]

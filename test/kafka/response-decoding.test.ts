@@ -58,12 +58,12 @@ describe('responses', () => {
     expect(partitions[0]!.records).to.deep.include({ sizeBytes: 0, nextOffset: 10, hasPartialBatch: false })
   })
 
-  it('hardening 3: Fetch passes over a partition nobody asked for, and answers those that were asked for', () => {
+  it('Fetch passes over a partition nobody asked for, and answers those that were asked for', () => {
     const call = { ...fetchCall, partitions: [{ ...fetchCall.partitions[0], partition: 4 }] }
     expect(decode(fetchV11, fetchPayload(null), call).partitions).to.deep.equal([])
   })
 
-  it('hardening 3: an odd offset of one partition of a Fetch is its own affair', () => {
+  it('an odd offset of one partition of a Fetch is its own affair', () => {
     const payload = new ResponseBuilder().int32(0).int16(0).int32(0)
     payload.array(['orders'], topic => {
       payload.string(topic).array([3, 4], partition => {
@@ -80,7 +80,7 @@ describe('responses', () => {
     expect(good).to.include({ highWatermark: 100, lastStableOffset: 100, logStartOffset: 100 })
   })
 
-  it('hardening 4: Fetch of version 13 finds partitions by topic ids', () => {
+  it('Fetch of version 13 finds partitions by topic ids', () => {
     const partitions = [{ ...fetchCall.partitions[0], topicId: ORDERS_ID.toString('base64url') }]
     const response = decode(fetchV13, flexibleFetchPayload(batchAt(10, ['a', 'b'])), { ...fetchCall, partitions })
     expect(response).to.include({ throttleTimeMs: 5, errorCode: 0 })

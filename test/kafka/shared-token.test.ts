@@ -27,19 +27,19 @@ describe('the token that connections of a cluster share', () => {
       error => error.message
     )
 
-  it('front door 17: is asked for once, whoever comes at the same time and later', async () => {
+  it('is asked for once, whoever comes at the same time and later', async () => {
     expect(await Promise.all([shared.get(), shared.get(), shared.get()])).to.deep.equal(['token1', 'token1', 'token1'])
     now += 0.79 * LIFETIME_MS
     expect([await shared.get(), asked]).to.deep.equal(['token1', 1])
   })
 
-  it('front door 17: is renewed before it ends', async () => {
+  it('is renewed before it ends', async () => {
     await shared.get()
     now += 0.8 * LIFETIME_MS
     expect(await Promise.all([shared.get(), shared.get()])).to.deep.equal(['token2', 'token2'])
   })
 
-  it('front door 17: is used to its end while no new one can be had, and asked for no more often than each second', async () => {
+  it('is used to its end while no new one can be had, and asked for no more often than each second', async () => {
     await shared.get()
     failure = new Error('no token')
     now += 0.9 * LIFETIME_MS
@@ -54,7 +54,7 @@ describe('the token that connections of a cluster share', () => {
     expect(await shared.get()).to.equal('token4')
   })
 
-  it('front door 17: is asked for anew when a broker has refused it', async () => {
+  it('is asked for anew when a broker has refused it', async () => {
     const token = await shared.get()
     shared.refused(token)
     expect(await shared.get()).to.equal('token2')
@@ -62,7 +62,7 @@ describe('the token that connections of a cluster share', () => {
     expect(await shared.get()).to.equal('token2')
   })
 
-  it('front door 17: is none when it had ended before it came, or ends in the moment of the login', async () => {
+  it('is none when it had ended before it came, or ends in the moment of the login', async () => {
     const slow = new SharedToken(
       async () => {
         now += LIFETIME_MS
@@ -77,7 +77,7 @@ describe('the token that connections of a cluster share', () => {
     expect(await errorOf(shared.get())).to.equal('no token')
   })
 
-  it('front door 17: is asked for again a second after that failed, and not sooner', async () => {
+  it('is asked for again a second after that failed, and not sooner', async () => {
     failure = new Error('no token')
     await errorOf(shared.get())
     now += 999

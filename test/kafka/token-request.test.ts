@@ -32,7 +32,7 @@ describe('a token by client credentials', () => {
   }
 
   for (const isTls of [false, true]) {
-    it(`front door 17: is had ${isTls ? 'over TLS' : 'in plain text'}, with the login and the scope as the standard has it`, async () => {
+    it(`is had ${isTls ? 'over TLS' : 'in plain text'}, with the login and the scope as the standard has it`, async () => {
       endpoint = await TokenEndpoint.start(good, { isTls })
       const ca = isTls ? testCertificate : undefined
       expect(await requestToken(credentials({ scope: 'kafka.write kafka.read', ca }), TIMEOUT_MS)).to.deep.equal({
@@ -49,7 +49,7 @@ describe('a token by client credentials', () => {
     })
   }
 
-  it('front door 17: an endpoint that refuses the client is told from one that is in trouble', async () => {
+  it('an endpoint that refuses the client is told from one that is in trouble', async () => {
     endpoint = await TokenEndpoint.start(good)
     const refused = await errorOf(answering({ error: 'invalid_client', error_description: 'hush' }, 401))
     expect(refused).to.include({
@@ -62,7 +62,7 @@ describe('a token by client credentials', () => {
     })
   })
 
-  it('front door 17: only what the client did wrong is a refusal, not that it asked too often', async () => {
+  it('only what the client did wrong is a refusal, not that it asked too often', async () => {
     endpoint = await TokenEndpoint.start(good)
     const codes: [number, string][] = []
     for (const status of [399, 400, 404, 428, 429, 430, 499, 500, 503]) {
@@ -73,7 +73,7 @@ describe('a token by client credentials', () => {
     expect(codes.every(([, code]) => code === 'authenticationFailed' || code === 'issuerUnreachable')).to.equal(true)
   })
 
-  it('front door 17: reads an answer of 64 KiB, and no byte more', async () => {
+  it('reads an answer of 64 KiB, and no byte more', async () => {
     endpoint = await TokenEndpoint.start(good)
     const json = JSON.stringify({ access_token: 'a', expires_in: 1, padding: '' })
     const padded = (bytes: number): string => json.replace('""', `"${'x'.repeat(bytes - json.length)}"`)
@@ -97,13 +97,13 @@ describe('a token by client credentials', () => {
     ['nothing, and hangs up', response => response.destroy(), /socket hang up/]
   ]
   for (const [what, answer, says] of odd) {
-    it(`front door 17: says in a line what is wrong with an answer that is ${what}`, async () => {
+    it(`says in a line what is wrong with an answer that is ${what}`, async () => {
       endpoint = await TokenEndpoint.start(good)
       expect((await errorOf(answer)).message).to.match(says)
     })
   }
 
-  it('front door 17: says so when nobody answers, nobody listens, or the certificate is of nobody it trusts', async () => {
+  it('says so when nobody answers, nobody listens, or the certificate is of nobody it trusts', async () => {
     endpoint = await TokenEndpoint.start(good, { isTls: true })
     expect((await errorOf(good)).message).to.contain(
       'its certificate is self-signed; name the authority with sasl.tokenCaFile'
@@ -114,7 +114,7 @@ describe('a token by client credentials', () => {
     )
   })
 
-  it('front door 17: takes a time in a string, and a short one where none is told', async () => {
+  it('takes a time in a string, and a short one where none is told', async () => {
     endpoint = await TokenEndpoint.start(answering({ access_token: 'a', expires_in: '90' }))
     expect((await requestToken(credentials(), TIMEOUT_MS)).lifetimeMs).to.equal(90_000)
     endpoint.answer = answering({ access_token: 'a' })

@@ -11,7 +11,7 @@ let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
 
 async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
-  // Not by the front door: the rooms behind it would only be more for this process's garbage collector to walk through.
+  // Not by the library's entry: the rooms behind it would only be more for this process's garbage collector to walk through.
   const capacity: Pick<typeof import('castellan'), 'startEmbeddedCluster'> = await import(
     new URL('embedded-broker/start-embedded-cluster.js', DIST).href
   )

@@ -7,7 +7,7 @@ import type { Castellan, OpenCastellanOptions } from 'castellan'
  */
 export const DIST = pathToFileURL(`${process.env.BENCH_DIST ?? new URL('../../../dist', import.meta.url).pathname}/`)
 
-/** The package's front door. */
+/** The package's entry. */
 export const loadCastellan = (): Promise<typeof import('castellan')> => import(new URL('index.js', DIST).href)
 
 export type AskRouter = typeof import('castellan').askRouter

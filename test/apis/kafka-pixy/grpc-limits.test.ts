@@ -23,7 +23,7 @@ const MIB = 1024 * 1024
 const PING = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
 const call = openCall
 
-describe("the walls of Kafka-Pixy's gRPC port", function () {
+describe("limits of Kafka-Pixy's gRPC port", function () {
   this.timeout(60_000)
   let service: RawService
   afterEach(() => service.stop())

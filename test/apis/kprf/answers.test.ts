@@ -379,7 +379,7 @@ async function expectAnswer(
   }
 }
 
-describe('every answer of kprf (hardening 11, hardening 14)', () => {
+describe('every answer of kprf', () => {
   const modes: [string, object][] = [
     ['without rate limits', {}],
     ['with rate limits that are off', { ratelimit: { ...rules(['t', 1]).ratelimit, enabled: false } }],
@@ -394,12 +394,12 @@ describe('every answer of kprf (hardening 11, hardening 14)', () => {
     ]
   ]
   for (const [mode, limits] of modes) {
-    describe(`hardening 11: ${mode}`, () => {
+    describe(`${mode}`, () => {
       for (const row of cases) it(row.title, () => expectAnswer(row, limits))
     })
   }
 
-  describe('hardening 11: beyond a rate limit', () => {
+  describe('beyond a rate limit', () => {
     const limits = rules(['slow', 1], ['shut', 1])
     for (const row of limited) it(row.title, () => expectAnswer(row, limits))
   })

@@ -8,7 +8,7 @@ import {
   startEmbeddedCluster
 } from '../../../src/index.js'
 
-describe('front door 18: castellan.read', () => {
+describe('castellan.read', () => {
   let cluster: EmbeddedCluster
   let castellan: Castellan
 

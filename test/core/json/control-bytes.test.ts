@@ -55,7 +55,7 @@ for (const [way, hasControlByte] of [
   })
 
 describe('the WebAssembly module that looks for control bytes', () => {
-  it('house 7: is what its source says', async () => {
+  it('is what its source says', async () => {
     const { parseWat } = await wabt()
     const source = readFileSync('src/core/json/control-bytes.wat', 'utf8')
     const module = parseWat('control-bytes.wat', source, { simd: true })

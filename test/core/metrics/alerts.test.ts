@@ -17,7 +17,7 @@ const rules = alertRules
 const OF_WORKERS: ReadonlySet<string> = new Set(['castellan_worker_restarts_total'])
 const dashboard = (): Dashboard => JSON.parse(readFileSync('docs/grafana-dashboard.json', 'utf8')) as Dashboard
 
-describe('front door 15: metrics to alert on', () => {
+describe('metrics to alert on', () => {
   let app: App
   let atStart: string
   let exported: Set<string>

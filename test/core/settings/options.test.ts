@@ -5,7 +5,7 @@ import { toDeliverySettings } from '../../../src/producer/memory/settings.js'
 import { defaultRouterSettings, toRouterSettings } from '../../../src/router/routing/settings.js'
 import { type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
 
-describe('house 1: options of the library are checked as settings are', () => {
+describe('options of the library are checked as settings are', () => {
   const wrong: [object, string][] = [
     [{ fetchMaxWaitMs: -1 }, 'settings.fetchMaxWaitMs: must be at least 0, got -1 (startRouter)'],
     [{ maxWaitingRequests: 1.5 }, 'settings.maxWaitingRequests: expected integer, got 1.5 (startRouter)'],
@@ -43,7 +43,7 @@ describe('house 1: options of the library are checked as settings are', () => {
   })
 })
 
-describe('house 1: options of openCastellan', () => {
+describe('options of openCastellan', () => {
   const wrong: [object, string][] = [
     [{ brokers: [] }, 'brokers: name at least one broker, as HOST:PORT, got []'],
     [{ brokers: '' }, 'brokers.0: write it as HOST:PORT, for example kafka-1:9092, got ""'],
@@ -94,7 +94,7 @@ describe('house 1: options of openCastellan', () => {
   })
 })
 
-describe('house 1: options of the embedded cluster', () => {
+describe('options of the embedded cluster', () => {
   const wrong: [object, string][] = [
     [{ nodes: 0 }, 'nodes: must be at least 1, got 0 (startEmbeddedCluster)'],
     [{ limits: { maxTopics: -1 } }, 'limits.maxTopics: must be at least 1, got -1 (startEmbeddedCluster)'],

@@ -24,7 +24,7 @@ const everything = {
   groups: ['*']
 }
 
-describe('walls 7: the door', () => {
+describe('the door', () => {
   const { token, sha256 } = makeToken()
   const bearer = { authorization: `Bearer ${token}` }
   const auth = { tokens: [{ principal: 'shop', sha256 }] }
@@ -294,7 +294,7 @@ describe('walls 7: the door', () => {
     expect(guarded.gateway.records.map(({ value }) => Number(value))).to.deep.equal(requests.map((_, i) => i))
   })
 
-  describe('walls 8: the audit', () => {
+  describe('the audit', () => {
     const audited = async (which: string, more: object = {}): Promise<Record<string, unknown>[]> => {
       await start({ auth, access: { ...access, audit: which, ...more } })
       const { shared, management } = guarded.http.urls

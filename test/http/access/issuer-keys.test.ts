@@ -52,7 +52,7 @@ function describeResult(result: JwtResult): string {
 
 const down = (): Promise<never> => Promise.reject(new Error('connect ECONNREFUSED'))
 
-describe('walls 7: JSON Web Tokens', () => {
+describe('JSON Web Tokens', () => {
   let issuer: TestIssuer
   before(async () => {
     issuer = await makeIssuer()
@@ -123,7 +123,7 @@ describe('walls 7: JSON Web Tokens', () => {
   })
 })
 
-describe('walls 7: the keys of an issuer', () => {
+describe('the keys of an issuer', () => {
   it('are fetched once for many tokens', async () => {
     const issuer = await makeIssuer()
     const harness = new Harness(() => Promise.resolve(issuer.jwks))

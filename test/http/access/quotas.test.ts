@@ -6,7 +6,7 @@ import type { QuotaSettings } from '../../../src/http/access/settings.js'
 
 const none: QuotaSettings = { perPrincipal: {}, perAddress: {}, principals: [] }
 
-describe('walls 7: quotas', () => {
+describe('quotas', () => {
   let nowMs = 0
   const quotasOf = (settings: Partial<QuotaSettings>): Quotas => new Quotas({ ...none, ...settings }, () => nowMs)
   beforeEach(() => {

@@ -4,7 +4,7 @@ import { OPERATIONS, type Operation } from '../../../src/http/access/access.js'
 import { toMatcher } from '../../../src/http/access/pattern.js'
 import { Rules } from '../../../src/http/access/rules.js'
 
-describe('walls 7: patterns', () => {
+describe('patterns', () => {
   const cases: [pattern: string, matching: string[], other: string[]][] = [
     ['orders', ['orders'], ['order', 'orders2', 'Orders', '']],
     ['shop-*', ['shop-', 'shop-a'], ['shop', 'a-shop-']],
@@ -42,7 +42,7 @@ describe('walls 7: patterns', () => {
   })
 })
 
-describe('walls 7: rules', () => {
+describe('rules', () => {
   const rules = new Rules([
     { principals: ['shop'], operations: ['produce'], topics: ['orders', 'shop-*'], groups: [] },
     { principals: ['billing-*'], operations: ['consume', 'offsets'], topics: ['orders'], groups: ['billing'] },

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { VerificationQueue } from '../../../src/http/access/verification-queue.js'
 
-describe('walls 7: password verifications', () => {
+describe('password verifications', () => {
   /** A queue whose verifications end when the test says so. */
   const harness = () => {
     const queue = new VerificationQueue()

@@ -23,7 +23,7 @@ function createApi(): FastifyInstance {
   return app
 }
 
-describe('hardening 14: the persisted header in any api', () => {
+describe('the persisted header in any api', () => {
   const app = createApi()
   const post = (url: string, payload: string | object = {}) =>
     app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })

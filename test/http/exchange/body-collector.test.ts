@@ -28,7 +28,7 @@ describe('collectBody', () => {
     }
   })
 
-  it('walls 3: makes no room for what is only announced', async () => {
+  it('makes no room for what is only announced', async () => {
     const pool = new BufferPool(1 << 20)
     const takenBytes: number[] = []
     const watched = Object.assign(Object.create(pool) as BufferPool, {

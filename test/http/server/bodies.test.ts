@@ -55,7 +55,7 @@ describe('request bodies', () => {
   afterEach(() => started.http.close())
 
   for (const [end, bytes, finish] of endings) {
-    it(`walls 1: they are not read, and end ${end}`, async () => {
+    it(`they are not read, and end ${end}`, async () => {
       await start()
       await Promise.all(
         unread.map(async ([, request]) => {
@@ -70,7 +70,7 @@ describe('request bodies', () => {
       await untilNothingIsHeldBut()
     })
 
-    it(`walls 1: they are not read behind a request that waits, and end ${end}`, async () => {
+    it(`they are not read behind a request that waits, and end ${end}`, async () => {
       await start()
       const security = unread.map((_, i) => gate(gates, String(i)))
       const sockets = await Promise.all(
@@ -90,7 +90,7 @@ describe('request bodies', () => {
     })
   }
 
-  it('walls 1: a chunked GET comes when there is no room for bodies', async () => {
+  it('a chunked GET comes when there is no room for bodies', async () => {
     await start({ maxBodiesInFlightBytes: 1_000 })
     const requestAccess = gate(gates, 'full')
     const full = await RawSocket.open(started.http.urls.shared)
@@ -110,7 +110,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 1: a client that is still sending reads the answer that refuses it', async () => {
+  it('a client that is still sending reads the answer that refuses it', async () => {
     await start({ perAddress: { maxBodiesInFlightBytes: 1_000_000 } })
     const body = Buffer.alloc(8 * MIB, 32)
     const refused: [string, RegExp][] = [
@@ -130,7 +130,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 1: a request that breaks in the middle of its body does not take the answers before it along', async () => {
+  it('a request that breaks in the middle of its body does not take the answers before it along', async () => {
     await start()
     const requestAccess = gate(gates, 'before')
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -143,7 +143,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 1: who waits for 100 Continue gets it when the body is wanted, and only then', async () => {
+  it('who waits for 100 Continue gets it when the body is wanted, and only then', async () => {
     await start()
     const wanted = await RawSocket.open(started.http.urls.shared)
     await wanted.send(head('POST /loud/push', 'Content-Length: 4', 'Expect: 100-continue'))
@@ -159,7 +159,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 2: what a request behind an unanswered one holds is given back when both are cut', async () => {
+  it('what a request behind an unanswered one holds is given back when both are cut', async () => {
     await start()
     const requestAccess = gate(gates, 'first')
     const sockets = await Promise.all(Array.from({ length: 41 }, () => RawSocket.open(started.http.urls.shared)))
@@ -173,7 +173,7 @@ describe('request bodies', () => {
     requestAccess.release()
   })
 
-  it('walls 3: sockets that announce much and send nothing keep no other client from writing', async () => {
+  it('sockets that announce much and send nothing keep no other client from writing', async () => {
     await start()
     const idle = await Promise.all(Array.from({ length: 8 }, () => RawSocket.open(started.http.urls.shared)))
     for (const socket of idle) await socket.send(head('POST /kprf/push', 'Content-Length: 16777216'))
@@ -183,7 +183,7 @@ describe('request bodies', () => {
     for (const socket of idle) socket.reset()
   })
 
-  it('walls 3: bodies that hold all the room and do not come on make room for those that do', async () => {
+  it('bodies that hold all the room and do not come on make room for those that do', async () => {
     await start({ maxBodiesInFlightBytes: 4 * MIB, maxBodyBytes: 2 * MIB, bodyGraceMs: 200, minBodyBytesPerSecond: 0 })
     const idle = await Promise.all(Array.from({ length: 4 }, () => RawSocket.open(started.http.urls.shared)))
     const part = Buffer.alloc(MIB - 10)
@@ -203,7 +203,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 3: make room for a small one, too, right after a large one has found none', async () => {
+  it('make room for a small one, too, right after a large one has found none', async () => {
     const maxBodiesInFlightBytes = 4 * MIB
     await start({ maxBodiesInFlightBytes, maxBodyBytes: 2 * MIB, minBodyBytesPerSecond: 0 }, { now: () => 1 })
     const idle = await Promise.all(Array.from({ length: 4 }, () => RawSocket.open(started.http.urls.shared)))
@@ -227,7 +227,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 3: a body that comes too slowly is answered 408', async () => {
+  it('a body that comes too slowly is answered 408', async () => {
     await start({ bodyGraceMs: 100, minBodyBytesPerSecond: 1_000 })
     const slow = await RawSocket.open(started.http.urls.shared)
     await slow.send(`${head('POST /loud/push', 'Content-Length: 1000')}abc`)
@@ -240,7 +240,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 3: a connection whose bodies hold its share is read on when it has answers', async () => {
+  it('a connection whose bodies hold its share is read on when it has answers', async () => {
     await start({ maxBodyBytesPerConnection: 100_000 })
     const requestAccess = gate(gates, 'share')
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -259,7 +259,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 3: a connection with many requests that wait is read on when it has answers', async () => {
+  it('a connection with many requests that wait is read on when it has answers', async () => {
     await start({ maxRequestsPerConnection: 10 })
     const requestAccess = gate(gates, 'many')
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -274,7 +274,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  describe('walls 3: an address', () => {
+  describe('an address', () => {
     it('has no more connections than it may', async () => {
       await start({ perAddress: { maxConnections: 2 } })
       const held = [await RawSocket.open(started.http.urls.shared), await RawSocket.open(started.http.urls.shared)]
@@ -310,7 +310,7 @@ describe('request bodies', () => {
     })
   })
 
-  it('walls 4: bytes of a body count however many headers came before', async () => {
+  it('bytes of a body count however many headers came before', async () => {
     const manyHeaders = 'a:\r\n'.repeat(1_500)
     await start({ maxHeaders: 10_000 })
     const requestAccess = gate(gates, 'headers')
@@ -326,7 +326,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 4: unread chunks count for what they cost', async () => {
+  it('unread chunks count for what they cost', async () => {
     let release = (): void => undefined
     const released = new Promise<void>(resolve => (release = resolve))
     await start(
@@ -347,7 +347,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('walls 4: a body that is refused before it is read is never taken for a complete one', async () => {
+  it('a body that is refused before it is read is never taken for a complete one', async () => {
     let release = (): void => undefined
     const released = new Promise<void>(resolve => (release = resolve))
     await start(

@@ -33,7 +33,7 @@ describe('BrowserGuard', () => {
       expect(lines[2]).to.deep.equal({ host: 'x'.repeat(255) })
     })
 
-    it(`walls 5: on ${boundHost} probes that ask by an address are served, whatever hosts are allowed`, () => {
+    it(`on ${boundHost} probes that ask by an address are served, whatever hosts are allowed`, () => {
       const guard = new BrowserGuard(boundHost, { allowedHosts: ['gateway.example.com'], allowedOrigins: [] })
       const isServed = (host: string): boolean => guard.refusalOf({ host }) === undefined
       const own = [
@@ -55,7 +55,7 @@ describe('BrowserGuard', () => {
     ['::1', ['[::1]', 'localhost']],
     ['localhost', ['localhost', '127.0.0.1']]
   ] as const) {
-    it(`walls 5: on ${bound} knows the names of this machine, and no others`, () => {
+    it(`on ${bound} knows the names of this machine, and no others`, () => {
       for (const host of hosts) expect(isServed(bound, { host }), host).to.equal(true)
       expect(isServed(bound, {}), 'HTTP/1.0').to.equal(true)
       for (const host of [
@@ -72,7 +72,7 @@ describe('BrowserGuard', () => {
     })
   }
 
-  it('walls 5: knows further names by a setting, and checks names elsewhere only by it', () => {
+  it('knows further names by a setting, and checks names elsewhere only by it', () => {
     const allowedHosts = ['Gateway.example', 'other.example:8080']
     expect(isServed('127.0.0.1', { host: 'gateway.example:80' }, { allowedHosts })).to.equal(true)
     expect(isServed('127.0.0.1', { host: 'other.example:8080' }, { allowedHosts })).to.equal(true)
@@ -83,7 +83,7 @@ describe('BrowserGuard', () => {
     expect(isServed(undefined, { host: 'anything' })).to.equal(true)
   })
 
-  it('walls 5: reads names of hosts as a whole, in any case, with a port or without', () => {
+  it('reads names of hosts as a whole, in any case, with a port or without', () => {
     for (const host of ['localhost:', 'LocalHost:80', '[::1]:', '[::1]:8080', '127.0.0.1:65535']) {
       expect(isServed('127.0.0.1', { host }), host).to.equal(true)
     }
@@ -102,7 +102,7 @@ describe('BrowserGuard', () => {
     expect(isServed('127.0.0.1', { host: 'LOCALHOST:8080', origin: 'http://localhost:8080' })).to.equal(true)
   })
 
-  it('walls 5: knows the address it listens at, by its own name alone where that is not loopback', () => {
+  it('knows the address it listens at, by its own name alone where that is not loopback', () => {
     const allowedHosts = ['Gateway.example']
     for (const [bound, host] of [
       ['10.0.0.7', '10.0.0.7:8080'],
@@ -116,21 +116,21 @@ describe('BrowserGuard', () => {
     }
   })
 
-  it('walls 5: refuses a host each time that it is asked for, and serves one each time', () => {
+  it('refuses a host each time that it is asked for, and serves one each time', () => {
     const guard = new BrowserGuard('127.0.0.1', none)
     const hosts = ['evil.example', 'evil.example', 'localhost', 'localhost', 'evil.example', 'localhost']
     const served = hosts.map(host => guard.refusalOf({ host }) === undefined)
     expect(served).to.deep.equal([false, false, true, true, false, true])
   })
 
-  it('walls 5: takes no page for its own without a host, and any page of the host at a unix socket', () => {
+  it('takes no page for its own without a host, and any page of the host at a unix socket', () => {
     for (const origin of ['http://', 'https://', '']) expect(isServed('127.0.0.1', { origin }), origin).to.equal(false)
     expect(isServed(undefined, { host: 'any', origin: 'http://any' })).to.equal(true)
     expect(isServed(undefined, { host: 'any', origin: 'http://other' })).to.equal(false)
     expect(isServed(undefined, { host: 'any', 'sec-fetch-site': 'same-origin' })).to.equal(true)
   })
 
-  it('walls 5: names origins in any case', () => {
+  it('names origins in any case', () => {
     const settings = { allowedOrigins: ['HTTPS://App.example'] }
     expect(isServed('127.0.0.1', { host: 'localhost', origin: 'https://aPP.example' }, settings)).to.equal(true)
   })
@@ -166,7 +166,7 @@ describe('BrowserGuard', () => {
     ['ours, but cross-site', { origin: 'http://localhost:8080', 'sec-fetch-site': 'cross-site' }, false]
   ]
   for (const [name, headers, served] of pages) {
-    it(`walls 5: ${served ? 'serves' : 'refuses'} ${name}`, () => {
+    it(`${served ? 'serves' : 'refuses'} ${name}`, () => {
       expect(isServed('127.0.0.1', { host, ...headers })).to.equal(served)
     })
   }
@@ -227,7 +227,7 @@ describe('BrowserGuard', () => {
     })
   }
 
-  it('walls 5: serves pages that a setting names, and none by its own host where that is not checked', () => {
+  it('serves pages that a setting names, and none by its own host where that is not checked', () => {
     const origin = 'https://app.example'
     expect(
       isServed('127.0.0.1', { host, origin, 'sec-fetch-site': 'cross-site' }, { allowedOrigins: [origin] })
@@ -254,7 +254,7 @@ describe('a web page', () => {
   const get = (path: string, ...headers: string[]): string =>
     `GET ${path} HTTP/1.1\r\n${headers.map(header => `${header}\r\n`).join('')}Connection: close\r\n\r\n`
 
-  it('walls 5: writes nothing from another site, and is told so in the words of the API', async () => {
+  it('writes nothing from another site, and is told so in the words of the API', async () => {
     const gateway = new FakeGateway()
     const { http } = await start({ gateway })
     const answer = await askRaw(http.urls.shared, push('Host: localhost', 'Origin: https://evil.example'))
@@ -265,7 +265,7 @@ describe('a web page', () => {
     expect(gateway.calls).to.have.length(1)
   })
 
-  it('walls 5: reads nothing by a domain of its own, on no port', async () => {
+  it('reads nothing by a domain of its own, on no port', async () => {
     const { http } = await start()
     const { shared, management, apis } = http.urls
     for (const [url, path] of [
@@ -280,7 +280,7 @@ describe('a web page', () => {
     }
   })
 
-  it('walls 5: is served when a setting names it', async () => {
+  it('is served when a setting names it', async () => {
     const { http } = await start({
       http: { allowedOrigins: ['https://app.example'], allowedHosts: ['gateway.example'] }
     })
@@ -288,7 +288,7 @@ describe('a web page', () => {
     expect(await askRaw(http.urls.shared, push(...headers))).to.match(/^HTTP\/1\.1 200 /)
   })
 
-  it('walls 5: cannot reach a unix socket, where any host is fine', async () => {
+  it('cannot reach a unix socket, where any host is fine', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'castellan-'))
     try {
       const { http } = await start({ http: { unixSocket: join(directory, 'castellan.sock') } })

@@ -50,14 +50,14 @@ describe('heads of requests', () => {
     ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', '505']
   ]
   for (const [name, bytes, status] of refused) {
-    it(`walls 4: answers ${name} with ${status}, once, and closes`, async () => {
+    it(`answers ${name} with ${status}, once, and closes`, async () => {
       const answer = await askRaw(started.http.urls.shared, bytes)
       expect(answer.match(/HTTP\/1\.1 \d+/g)).to.deep.equal([`HTTP/1.1 ${status}`])
       expect(answer).to.match(/^connection: close\r$/im)
     })
   }
 
-  it('walls 4: ends the preface of HTTP/2 and everything else that is no HTTP/1', async () => {
+  it('ends the preface of HTTP/2 and everything else that is no HTTP/1', async () => {
     for (const bytes of [
       'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
       '\x16\x03\x01\x02\0\x01\0',
@@ -67,7 +67,7 @@ describe('heads of requests', () => {
     }
   })
 
-  it('walls 4: takes 100 headers, HTTP/1.0 without a host, a whole URL, and a header over two lines or its refusal', async () => {
+  it('takes 100 headers, HTTP/1.0 without a host, a whole URL, and a header over two lines or its refusal', async () => {
     const { shared } = started.http.urls
     expect(
       await askRaw(shared, `GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${'a:\r\n'.repeat(98)}\r\n`)
@@ -84,14 +84,14 @@ describe('heads of requests', () => {
     expect(folded.match(/HTTP\/1\.1 (200|400)/g)).to.have.length(1)
   })
 
-  it('walls 4: answers an upgrade like any request, and ends the connection with it', async () => {
+  it('answers an upgrade like any request, and ends the connection with it', async () => {
     const upgrade = 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
     const answer = await askRaw(started.http.urls.shared, upgrade)
     expect(answer).to.match(/^HTTP\/1\.1 200 /)
     expect(answer).to.match(/^connection: close\r$/im)
   })
 
-  it('walls 4: lets go of requests in front of a CONNECT', async () => {
+  it('lets go of requests in front of a CONNECT', async () => {
     const socket = await RawSocket.open(started.http.urls.shared)
     await socket.send(
       'POST /loud/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nrest'

@@ -48,12 +48,12 @@ describe('http and hostile clients', () => {
     await untilNothingIsHeld(started)
   }
 
-  it(`walls 1: ${REQUESTS} requests that break off anywhere leave nothing behind (seed ${seed})`, async function () {
+  it(`${REQUESTS} requests that break off anywhere leave nothing behind (seed ${seed})`, async function () {
     this.timeout(60_000 + REQUESTS * 10)
     await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000, bodyGraceMs: 1_000 })
   })
 
-  it(`walls 2: the same where hardly any room is left (seed ${seed})`, async function () {
+  it(`the same where hardly any room is left (seed ${seed})`, async function () {
     this.timeout(60_000 + REQUESTS * 10)
     await attack({
       requestTimeoutMs: 3_000,

@@ -28,7 +28,7 @@ describe('pipelined requests', () => {
   let started: Started
   afterEach(() => started.http.close())
 
-  it('hardening 3: of one connection do not hold up those of another, and keep their order', async () => {
+  it('of one connection do not hold up those of another, and keep their order', async () => {
     const gateway = new NotingGateway()
     started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, gateway })
     const [flood, innocent] = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))

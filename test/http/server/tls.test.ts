@@ -8,7 +8,7 @@ import { openListenerSecurity } from '../../../src/server/app/listener-security.
 import { call, configOf, type Guarded, push, startGuarded, TestAuthority, TestFolder } from '../../support/access.js'
 import type { TestCertificate } from '../../support/certificates.js'
 
-describe('walls 7: TLS', () => {
+describe('TLS', () => {
   const authority = new TestAuthority()
   let folder: TestFolder
   let guarded: Guarded | undefined
@@ -87,7 +87,7 @@ describe('walls 7: TLS', () => {
     expect(refused).to.match(/protocol version/)
   })
 
-  it('walls 3: counts connections to their address from the first byte of the handshake', async () => {
+  it('counts connections to their address from the first byte of the handshake', async () => {
     const perAddress = { maxConnections: 2 }
     const { http } = await start({ http: { tls: write(certificateFor('one')), perAddress } })
     const { port } = new URL(http.urls.shared)

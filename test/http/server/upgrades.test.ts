@@ -55,7 +55,7 @@ class Echoes {
   }
 }
 
-describe('house 7: upgrades', () => {
+describe('upgrades', () => {
   let echoes: Echoes
   let started: Started
   beforeEach(() => {
@@ -248,7 +248,7 @@ describe('house 7: upgrades', () => {
   })
 })
 
-describe('house 7: upgrades that are taken late', () => {
+describe('upgrades that are taken late', () => {
   let started: Started
   let asked: { request: IncomingMessage; response: ServerResponse } | undefined
   let left: number
@@ -305,7 +305,7 @@ describe('house 7: upgrades that are taken late', () => {
   })
 })
 
-describe('house 7: requests for the websocket protocol', () => {
+describe('requests for the websocket protocol', () => {
   it('are those that have no body, in any case', () => {
     const isOne = (headers: object, method = 'GET'): boolean =>
       isWebsocketRequest({ method, headers } as IncomingMessage)
@@ -324,7 +324,7 @@ describe('house 7: requests for the websocket protocol', () => {
   })
 })
 
-describe('house 7: upgrades where clients must say who they are', () => {
+describe('upgrades where clients must say who they are', () => {
   it('need credentials as every request does, and go over TLS', async () => {
     const folder = new TestFolder()
     const authority = new TestAuthority()

@@ -16,7 +16,7 @@ describe('delivery: another cluster at the same addresses', () => {
   }
   const idOf = (bytes: Buffer): bigint => bytes.readBigInt64BE(43)
 
-  it('hardening 5: writes under an id of that cluster, where the old one may be somebody else', async () => {
+  it('writes under an id of that cluster, where the old one may be somebody else', async () => {
     await start()
     harness.router.wipe({ orders: 2 })
     harness.router.partition('orders', 0).writtenByAnother(1n, 5)
@@ -29,7 +29,7 @@ describe('delivery: another cluster at the same addresses', () => {
     expect(attempts.map(({ bytes, baseSequence }) => [idOf(bytes), baseSequence])).to.deep.equal([[2n, 0]])
   })
 
-  it('hardening 5: sends what is unsettled again under the new id, in order', async () => {
+  it('sends what is unsettled again under the new id, in order', async () => {
     await start()
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const first = harness.send(record('orders', 'A', 0))
@@ -45,7 +45,7 @@ describe('delivery: another cluster at the same addresses', () => {
     expect(new Set(attempts.map(({ bytes }) => idOf(bytes)))).to.deep.equal(new Set([2n]))
   })
 
-  it('hardening 5: does not become certain that a record is nowhere, which the cluster before may have', async () => {
+  it('does not become certain that a record is nowhere, which the cluster before may have', async () => {
     await start()
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const maybe = harness.send(record('orders', 'A', 0))
@@ -58,7 +58,7 @@ describe('delivery: another cluster at the same addresses', () => {
     expect([maybe, never].flatMap(resultsOf)).to.deep.equal(['notAuthorized, unknown', 'notAuthorized, no'])
   })
 
-  it('hardening 5: asks again how many partitions the topics have', async () => {
+  it('asks again how many partitions the topics have', async () => {
     await start()
     harness.router.wipe({ orders: 1 })
     harness.delivery.clusterChanged(change)
@@ -67,7 +67,7 @@ describe('delivery: another cluster at the same addresses', () => {
     expect(resultsOf(sent)).to.deep.equal(['delivered', 'unknownPartition, no'])
   })
 
-  it('hardening 5: creates topics there that it has records for', async () => {
+  it('creates topics there that it has records for', async () => {
     await start()
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     const unsettled = harness.send(record('orders', 'A', 0))
@@ -81,7 +81,7 @@ describe('delivery: another cluster at the same addresses', () => {
     expect(harness.router.partition('orders', 0).values).to.deep.equal(['A', 'B'])
   })
 
-  it('hardening 5: names the cluster that a batch is sealed for', async () => {
+  it('names the cluster that a batch is sealed for', async () => {
     await start()
     harness.delivery.clusterChanged(change)
     harness.send(record('orders', 'A', 0))
@@ -92,7 +92,7 @@ describe('delivery: another cluster at the same addresses', () => {
 })
 
 describe('delivery: an embedded broker that is wiped and comes back', () => {
-  it('hardening 5: has every record that was acknowledged, although its producer ids are given out anew', async () => {
+  it('has every record that was acknowledged, although its producer ids are given out anew', async () => {
     const old = await startEmbeddedCluster({ nodes: 1 })
     const { port } = old.nodes[0]!
     old.createTopic('orders', { partitions: 1 })

@@ -10,13 +10,13 @@ describe('delivery: where records are kept', () => {
   const accept = (durability?: 'disk' | 'memory') =>
     harness.delivery.accept([record('orders', 'A')], { partitioner: 'murmur2', deadlineMs: 1_000, durability })
 
-  it('house 8: accepts records in memory at once', async () => {
+  it('accepts records in memory at once', async () => {
     const pendingProduce = accept()
     expect(pendingProduce.refused).to.equal(undefined)
     expect(await pendingProduce.accepted()).to.equal(undefined)
   })
 
-  it('house 8: does not say that a record is on disk where there is no durable log', async () => {
+  it('does not say that a record is on disk where there is no durable log', async () => {
     const pendingProduce = accept('disk')
     expect(pendingProduce.refused?.[0]).to.include({ code: 'logUnavailable', persisted: 'no', retriable: true })
     expect((await pendingProduce.accepted())?.[0]).to.include({ code: 'logUnavailable' })

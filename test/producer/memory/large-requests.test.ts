@@ -17,7 +17,7 @@ describe('delivery: requests of very many records', () => {
     ['for one partition', () => record('orders', 'x', 3)],
     ['of 140 bytes', () => record('orders', 'x'.repeat(140), 3)]
   ] as const) {
-    it(`hardening 13: takes 100,000 records ${what} while it is idle`, async () => {
+    it(`takes 100,000 records ${what} while it is idle`, async () => {
       harness = new DeliveryHarness({ orders: 4 })
       await harness.warmUp('orders', 0)
       const sent = harness.send(many(make))
@@ -27,7 +27,7 @@ describe('delivery: requests of very many records', () => {
     })
   }
 
-  it('hardening 13: takes them for a topic that it has not met yet', async () => {
+  it('takes them for a topic that it has not met yet', async () => {
     harness = new DeliveryHarness({ orders: 4 })
     const sent = harness.send(many(() => record('orders', 'x')))
     expect(sent.refused).to.equal(undefined)
@@ -35,7 +35,7 @@ describe('delivery: requests of very many records', () => {
     expect(failuresIn(resultsOf(sent))).to.deep.equal([])
   })
 
-  it('hardening 13: moves on with records without a key when the partition is full', async () => {
+  it('moves on with records without a key when the partition is full', async () => {
     harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 100 * KIB })
     await harness.warmUp('orders', 0)
     for (const partition of harness.router.topics.get('orders')!) partition.script.push({ type: 'hold' })
@@ -48,7 +48,7 @@ describe('delivery: requests of very many records', () => {
     expect(harness.router.topics.get('orders')!.filter(({ log }) => log.length > 2).length).to.be.greaterThan(2)
   })
 
-  it('hardening 13: keeps a quarter of the buffer from the one request that fills a partition', async () => {
+  it('keeps a quarter of the buffer from the one request that fills a partition', async () => {
     harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
     await harness.warmUp('orders', 0)
     const sent = harness.send(many(() => record('orders', 'x'.repeat(KIB), 0), 1_000))

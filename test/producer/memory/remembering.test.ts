@@ -7,7 +7,7 @@ describe('delivery: what is remembered, and for how long', () => {
   let harness: DeliveryHarness
   afterEach(() => harness.restore())
 
-  it('hardening 10: keeps no topic that nobody has produced to for long, nor its partitions', async () => {
+  it('keeps no topic that nobody has produced to for long, nor its partitions', async () => {
     const names = Array.from({ length: 200 }, (_, at) => `topic-${at}`)
     harness = new DeliveryHarness(Object.fromEntries([...names, 'busy'].map(name => [name, 1])))
     harness.send(names.map(name => record(name, 'x')))
@@ -20,7 +20,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(harness.delivery.stats().producers).to.equal(1)
   })
 
-  it('hardening 10: repeats no sequence of a partition that was forgotten', async () => {
+  it('repeats no sequence of a partition that was forgotten', async () => {
     harness = new DeliveryHarness({ orders: 1, busy: 1 }, { metadataMaxAgeMs: 1_000 })
     for (let round = 0; round < 3; round++) {
       const sent = harness.send([record('orders', `${round}a`, 0), record('orders', `${round}b`, 0)])
@@ -40,7 +40,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(harness.router.partition('busy', 0).attempts.every(({ epoch }) => epoch === 0)).to.equal(true)
   })
 
-  it('hardening 10: has one partition per partition after a name was forgotten and met again', async () => {
+  it('has one partition per partition after a name was forgotten and met again', async () => {
     harness = new DeliveryHarness({ other: 1 })
     harness.send(record('late', 'too early'), 500)
     await harness.pass(15_000)
@@ -58,7 +58,7 @@ describe('delivery: what is remembered, and for how long', () => {
     ])
   })
 
-  it('hardening 10: does not believe a broker that lags and names fewer partitions', async () => {
+  it('does not believe a broker that lags and names fewer partitions', async () => {
     harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
     await harness.warmUp('orders', 0)
     const all = harness.router.topics.get('orders')!
@@ -103,7 +103,7 @@ describe('delivery: what is remembered, and for how long', () => {
     'with the same id': { now: 'id', told: 'id' }
   }
   for (const [what, { now, told }] of Object.entries(laggards)) {
-    it(`hardening 10: keeps keys where they are when a broker that lags tells another number, ${what}`, async () => {
+    it(`keeps keys where they are when a broker that lags tells another number, ${what}`, async () => {
       harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
       if (now !== undefined) harness.router.topicIds.set('orders', now)
       await harness.warmUp('orders', 0)
@@ -118,7 +118,7 @@ describe('delivery: what is remembered, and for how long', () => {
     })
   }
 
-  it('hardening 10: never takes partitions from a topic that lives, however often brokers that lag tell fewer', async () => {
+  it('never takes partitions from a topic that lives, however often brokers that lag tell fewer', async () => {
     harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
     harness.router.topicIds.set('orders', 'id')
     await harness.warmUp('orders', 0)
@@ -130,7 +130,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(await keysOf()).to.deep.equal(before)
   })
 
-  it('hardening 10: follows a topic that was made anew with another number of partitions', async () => {
+  it('follows a topic that was made anew with another number of partitions', async () => {
     harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
     harness.router.topicIds.set('orders', 'one')
     await harness.warmUp('orders', 0)
@@ -140,7 +140,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(Math.max(...(await keysOf()))).to.equal(2)
   })
 
-  it('hardening 10: learns how large the batches of a topic may be, and tries larger ones later', async () => {
+  it('learns how large the batches of a topic may be, and tries larger ones later', async () => {
     harness = new DeliveryHarness({ orders: 1 }, { batchMaxBytes: 100 * KIB })
     await harness.warmUp('orders', 0)
     const partition = harness.router.partition('orders', 0)
@@ -162,7 +162,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(Math.max(...partition.attempts.slice(-2).map(({ bytes }) => bytes.length))).to.be.greaterThan(60 * KIB)
   })
 
-  it('hardening 10: does not say of a record that may be written that it is not, when no id is given any more', async () => {
+  it('does not say of a record that may be written that it is not, when no id is given any more', async () => {
     harness = new DeliveryHarness({ orders: 1 })
     harness.router.firstEpoch = 32767
     await harness.warmUp('orders', 0)

@@ -81,7 +81,7 @@ describe('delivery: topics', () => {
     expect(resultsOf(sent)).to.deep.equal(['delivered', 'unknownTopic, no', 'delivered'])
   })
 
-  it('house 5: asks at most 50 times a second for topics, and 20 times a second to create some, for all of the moment together', async () => {
+  it('asks at most 50 times a second for topics, and 20 times a second to create some, for all of the moment together', async () => {
     for (let at = 0; at < 300; at++) {
       harness.send(record(`nowhere-${at}`, 'A'))
       await harness.pass(10)

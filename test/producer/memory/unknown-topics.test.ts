@@ -9,7 +9,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
   afterEach(() => harness.restore())
   const refusalOf = (sent: Sent) => sent.refused?.find(Boolean)?.code
 
-  it('hardening 12: takes the first burst after the start, as much as a partition holds', async () => {
+  it('takes the first burst after the start, as much as a partition holds', async () => {
     harness = new DeliveryHarness({ orders: 4 })
     const burst = Array.from({ length: 12 }, () => harness.send(record('orders', 'x'.repeat(1_000_000))))
     expect(burst.map(refusalOf)).to.deep.equal(burst.map(() => undefined))
@@ -18,7 +18,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
   })
 
-  it('hardening 12: has a quarter of the buffer for all of them together', async () => {
+  it('has a quarter of the buffer for all of them together', async () => {
     const names = Array.from({ length: 10 }, (_, at) => `topic-${at}`)
     harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])), {
       maxBytes: 64 * KIB,
@@ -32,7 +32,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(refusalOf(harness.send(record('topic-9', 'x'.repeat(3 * KIB))))).to.equal(undefined)
   })
 
-  it('hardening 12: keeps the small room for names that the brokers denied', async () => {
+  it('keeps the small room for names that the brokers denied', async () => {
     harness = new DeliveryHarness({}, { unknownTopicMaxBytes: 10 * KIB })
     const first = harness.send(record('nowhere', 'x'.repeat(100 * KIB)))
     expect(refusalOf(first)).to.equal(undefined)
@@ -44,7 +44,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(resultsOf(first)).to.deep.equal(['unknownTopic, no'])
   })
 
-  it('hardening 12: never refuses a record later that it has accepted', async () => {
+  it('never refuses a record later that it has accepted', async () => {
     harness = new DeliveryHarness({ orders: 1 }, { maxPartitionBytes: 100 * KIB, maxBytes: 4 * MIB })
     // As text it is a third of what it is as bytes.
     const sent = Array.from({ length: 80 }, () => harness.send(record('orders', '€'.repeat(200))))
@@ -53,7 +53,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(sent.flatMap(resultsOf)).to.deep.equal(sent.map(() => 'delivered'))
   })
 
-  it('hardening 1: takes existing topics at once while invented ones come by the thousand', async () => {
+  it('takes existing topics at once while invented ones come by the thousand', async () => {
     const names = Array.from({ length: 12 }, (_, at) => `existing-${at}`)
     harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])))
     const existing: Sent[] = []
@@ -67,7 +67,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     }
   })
 
-  it('hardening 1: asks for names nobody has met before those that were denied', async () => {
+  it('asks for names nobody has met before those that were denied', async () => {
     harness = new DeliveryHarness({ existing: 1 })
     for (let at = 0; at < 900; at++) harness.send(record(`invented-${at}`, 'x'))
     await harness.pass(300)
@@ -78,7 +78,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(next.findIndex(({ topics }) => topics!.includes('existing'))).to.be.within(0, 1)
   })
 
-  it('hardening 1: sends away the name that was denied first when there are too many, and says why', async () => {
+  it('sends away the name that was denied first when there are too many, and says why', async () => {
     harness = new DeliveryHarness({}, { maxUnknownTopics: 5 })
     const sent: Sent[] = []
     for (let at = 0; at < 8; at++) {
@@ -90,7 +90,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(sent.flatMap(resultsOf)).to.deep.equal(Array(8).fill('unknownTopic, no'))
   })
 
-  it('hardening 1: leaves places to others when one request names very many topics', async () => {
+  it('leaves places to others when one request names very many topics', async () => {
     harness = new DeliveryHarness({ existing: 1 })
     harness.send(Array.from({ length: 50_000 }, (_, at) => record(`invented-${at}`, 'x')))
     const existing = harness.send(record('existing', 'x'))
@@ -99,7 +99,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(resultsOf(existing)).to.deep.equal(['delivered'])
   })
 
-  it('hardening 1: holds no more and works no longer after very many names', async () => {
+  it('holds no more and works no longer after very many names', async () => {
     harness = new DeliveryHarness({ existing: 1 })
     for (let round = 0; round < 40; round++) {
       for (let at = 0; at < 500; at++) harness.send(record(`invented-${round}-${at}`, 'x'))

@@ -96,7 +96,7 @@ describe('verdict on an answer', () => {
     expect(uncertain).to.include({ renumber: true })
   })
 
-  it('house 5: believes the Router that a topic is missing: it has been patient', () => {
+  it('believes the Router that a topic is missing: it has been patient', () => {
     expect(judge(fresh, notSent('unknownTopic'))).to.have.nested.property('failure.code', 'unknownTopic')
     expect(judge(fresh, notSent('unknownPartition'))).to.have.nested.property('failure.code', 'unknownPartition')
     expect(judge(fresh, notSent('noLeader')).type).to.equal('retry')

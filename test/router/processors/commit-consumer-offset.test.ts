@@ -45,7 +45,7 @@ describe('commit processor', () => {
     expect(returned).to.deep.equal([{ reason: 'unknownTopicOrPartition', requests: [], ...A }])
   })
 
-  it('hardening 7: codes 2 and 9 are no success: the coordinator has not stored the offset', () => {
+  it('codes 2 and 9 are no success: the coordinator has not stored the offset', () => {
     for (const errorCode of [2, 9]) {
       harness.commit('one', 'c1', A, 100)
       const [returned] = harness.answer(harness.processor.nextCall()!, errorCode)

@@ -146,7 +146,7 @@ describe('fetch data processor', () => {
     expect([...call.partitions.keys()]).to.deep.equal(['perf/16', 'api/17'])
   })
 
-  it('hardening 2: a response that serves two of a hundred partitions serves the next two the next time', () => {
+  it('a response that serves two of a hundred partitions serves the next two the next time', () => {
     const harness = new FetchHarness(0, 'readUncommitted', 2_000)
     const answered = new Map<number, number>()
     const ask = (partition: number): void => {
@@ -173,7 +173,7 @@ describe('fetch data processor', () => {
     expect([...answered.values()]).to.deep.equal(Array.from({ length: 100 }, () => 3))
   })
 
-  it('hardening 2: a partition that a broker serves last, in whatever order it was asked, is asked for alone', () => {
+  it('a partition that a broker serves last, in whatever order it was asked, is asked for alone', () => {
     const harness = new FetchHarness()
     const results = harness.ask(50)
     harness.ask(1, B)
@@ -187,7 +187,7 @@ describe('fetch data processor', () => {
     expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17'])
   })
 
-  it('hardening 2: a partition that skips what holds no record does not keep the first turn', () => {
+  it('a partition that skips what holds no record does not keep the first turn', () => {
     const harness = new FetchHarness()
     harness.ask(200)
     harness.ask(1, B)
@@ -196,7 +196,7 @@ describe('fetch data processor', () => {
     expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17', 'perf/16'])
   })
 
-  it('hardening 9: a batch that is too large when decompressed fails those who want it, and nobody else', () => {
+  it('a batch that is too large when decompressed fails those who want it, and nobody else', () => {
     const harness = new FetchHarness()
     const bomb = harness.ask(10)
     const innocent = harness.ask(1, B)
@@ -215,7 +215,7 @@ describe('fetch data processor', () => {
     expect(behind).to.have.length(0)
   })
 
-  it('hardening 9: what was left out for want of room keeps its turn, and less is asked for', async () => {
+  it('what was left out for want of room keeps its turn, and less is asked for', async () => {
     const harness = new FetchHarness()
     const first = harness.ask(1, B)
     const leftOut = harness.ask(10)
@@ -302,7 +302,7 @@ describe('fetch data processor', () => {
     expect(harness.hit(1), 'the log was cut below 3 and has grown since').to.equal(undefined)
   })
 
-  it('hardening 4: a fetch below the log start leaves what is above it in the cache', () => {
+  it('a fetch below the log start leaves what is above it in the cache', () => {
     const harness = new FetchHarness()
     harness.ask(10)
     harness.answer(harness.issue(), {
@@ -325,7 +325,7 @@ describe('fetch data processor', () => {
     expect(harness.hit(15)).to.deep.equal([15])
   })
 
-  it('hardening 4: a fetch that shows where the log ends drops what is above, and only that', () => {
+  it('a fetch that shows where the log ends drops what is above, and only that', () => {
     for (const topicId of ['id-of-this-topic', undefined]) {
       const harness = new FetchHarness()
       harness.identity = { topicId, leaderEpoch: 3 }
@@ -345,7 +345,7 @@ describe('fetch data processor', () => {
     }
   })
 
-  it('hardening 4: another topic id or leader epoch: nothing of the one before is served or joined', () => {
+  it('another topic id or leader epoch: nothing of the one before is served or joined', () => {
     for (const later of [
       { topicId: 'second', leaderEpoch: 0 },
       { topicId: 'first', leaderEpoch: 1 }
@@ -364,7 +364,7 @@ describe('fetch data processor', () => {
     }
   })
 
-  it('hardening 4: a late answer of a log that is gone is neither given nor cached', () => {
+  it('a late answer of a log that is gone is neither given nor cached', () => {
     const harness = new FetchHarness()
     harness.identity = { topicId: 'first', leaderEpoch: 0 }
     const results = harness.ask(0)
@@ -379,7 +379,7 @@ describe('fetch data processor', () => {
     expect(harness.cache.entryCount).to.equal(0)
   })
 
-  it('hardening 4: nobody joins a call to a log that is gone', () => {
+  it('nobody joins a call to a log that is gone', () => {
     const harness = new FetchHarness()
     harness.identity = { topicId: 'first', leaderEpoch: 0 }
     harness.ask(0)
@@ -389,7 +389,7 @@ describe('fetch data processor', () => {
     expect(harness.issue().partitions.get('perf/16')).to.deep.include({ identity: harness.identity, joined: [] })
   })
 
-  it('hardening 4: an answer of a former leader is given, since it was true, but not cached', () => {
+  it('an answer of a former leader is given, since it was true, but not cached', () => {
     const harness = new FetchHarness()
     harness.identity = { topicId: 'first', leaderEpoch: 0 }
     const results = harness.ask(0)
@@ -401,7 +401,7 @@ describe('fetch data processor', () => {
     expect(harness.cache.entryCount).to.equal(0)
   })
 
-  it('hardening 4: an offset of a topic that is gone is out of range in the new one, unless it is where that begins', () => {
+  it('an offset of a topic that is gone is out of range in the new one, unless it is where that begins', () => {
     const harness = new FetchHarness()
     harness.identity = { topicId: 'first', leaderEpoch: 0 }
     const [later, first] = [harness.ask(3), harness.ask(0)]
@@ -421,7 +421,7 @@ describe('fetch data processor', () => {
     expect(harness.hit(3), 'who asks for it now means the new topic').to.deep.equal([3])
   })
 
-  it('hardening 3: a watermark that no log can have fails its own partition only, where it is needed', () => {
+  it('a watermark that no log can have fails its own partition only, where it is needed', () => {
     const harness = new FetchHarness()
     const [odd, good] = [harness.ask(10), harness.ask(1, B)]
     const call = harness.issue()

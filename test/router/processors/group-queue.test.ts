@@ -27,14 +27,14 @@ describe('group queue', () => {
   })
   afterEach(() => clock.restore())
 
-  it('hardening 8: a connection that is free for few groups is not the dearer the more groups wait', () => {
+  it('a connection that is free for few groups is not the dearer the more groups wait', () => {
     expect(queue.isEmptyFor(mayGo(false)), 'spare connections are for slow groups').to.equal(true)
     expect(queue.takeFirst(mayGo(false))).to.equal(undefined)
     expect(queue.takeFirst(mayGo(true))?.groupId).to.equal('group-0')
     expect(looks).to.be.at.most(2)
   })
 
-  it('hardening 8: a slow group is found behind all others, and may use a spare connection', () => {
+  it('a slow group is found behind all others, and may use a spare connection', () => {
     turns.began('group-4321', false)
     clock.tick(1)
     turns.ended('group-4321')

@@ -165,7 +165,7 @@ const oddities: readonly (readonly [string, Partial<Part>])[] = [
   ['the partition of a neighbour', { partition: 0 }]
 ]
 
-describe('hardening 3: one odd value in a shared answer', () => {
+describe('one odd value in a shared answer', () => {
   for (const [api, ask] of Object.entries(asks)) {
     const undisturbed = ask(PARTITIONS.map(good)).told
 

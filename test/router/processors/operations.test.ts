@@ -14,7 +14,7 @@ const filesNaming = (word: string): string[] => {
     .sort()
 }
 
-describe('house 4: one descriptor per operation', () => {
+describe('one descriptor per operation', () => {
   it('an operation is named by its message, its processor, the lists and its user', () => {
     expect(filesNaming('initProducerId')).to.deep.equal([
       'kafka/api-calls.ts',

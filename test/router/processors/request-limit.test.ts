@@ -47,19 +47,19 @@ describe('produce processor: how large a request may be', () => {
   let broker: SmallBroker
   beforeEach(() => (broker = new SmallBroker()))
 
-  it('hardening 10: halves requests of several batches that a broker closes the connection on', () => {
+  it('halves requests of several batches that a broker closes the connection on', () => {
     const calls = Array.from({ length: 4 }, () => broker.fullCall())
     expect(calls.map(({ sizeBytes }) => sizeBytes)).to.deep.equal([100, 50, 20, 20])
     expect(calls.map(({ isAnswered }) => isAnswered)).to.deep.equal([false, false, true, true])
   })
 
-  it('hardening 10: goes down to one batch', () => {
+  it('goes down to one batch', () => {
     broker.maxBytes = 45
     const calls = Array.from({ length: 4 }, () => broker.fullCall(45))
     expect(calls.map(({ sizeBytes }) => sizeBytes)).to.deep.equal([90, 45, 45, 45])
   })
 
-  it('hardening 10: tries larger requests again, ever more rarely where they fail', () => {
+  it('tries larger requests again, ever more rarely where they fail', () => {
     const failedAt: number[] = []
     for (let call = 0; call < 2_000; call++) if (!broker.fullCall().isAnswered) failedAt.push(call)
     expect(failedAt.length).to.be.within(4, 12)
@@ -71,7 +71,7 @@ describe('produce processor: how large a request may be', () => {
     expect(sizeBytes).to.equal(100)
   })
 
-  it('hardening 10: takes no time-out, and no request that never left, for a request that is too large', () => {
+  it('takes no time-out, and no request that never left, for a request that is too large', () => {
     for (const [error, sent] of [
       [new TimedOutError('produce', 1), true],
       [closed, false]

@@ -73,7 +73,7 @@ describe('request queue', () => {
     }
   })
 
-  it('hardening 2: what was not served keeps its turn, in the order in which it was taken', () => {
+  it('what was not served keeps its turn, in the order in which it was taken', () => {
     for (const key of ['a/0', 'b/0', 'c/0', 'd/0']) queue.add(key, 1, key)
     const heads = [...queue.takeHeads(3)]
     queue.add('a/0', 2, 'new')
@@ -106,7 +106,7 @@ describe('request queue', () => {
     ])
   })
 
-  it('hardening 2: giving back one response costs the same, however many other partitions are queued', () => {
+  it('giving back one response costs the same, however many other partitions are queued', () => {
     const costOf = (queued: number): number => {
       const crowded = new RequestQueue<number, string>()
       for (let partition = 0; partition < queued; partition++) crowded.add(`orders/${partition}`, 1, 'r')
@@ -124,7 +124,7 @@ describe('request queue', () => {
     expect(costOf(10_000)).to.equal(alone)
   })
 
-  it('hardening 2: of N keys each is served within ceil(N / S) + 1 calls that serve S or more, whoever joins', () => {
+  it('of N keys each is served within ceil(N / S) + 1 calls that serve S or more, whoever joins', () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ served: fc.integer({ min: 3, max: 12 }), joining: fc.integer({ min: 0, max: 4 }) }), {

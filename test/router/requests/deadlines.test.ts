@@ -54,7 +54,7 @@ describe('deadlines', () => {
     expect(calls).to.deep.equal(['first'])
   })
 
-  it('hardening 10: calls what is due in the same 10 ms in the order it was added, whatever was removed between', () => {
+  it('calls what is due in the same 10 ms in the order it was added, whatever was removed between', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.boolean()), { maxLength: 40 }), items => {
         const called: number[] = []

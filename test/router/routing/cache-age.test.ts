@@ -54,7 +54,7 @@ describe('router: how long the cache may lag behind', () => {
     return time.now() - changedAt
   }
 
-  it('hardening 4: a topic that was created anew is noticed within metadataMaxAgeMs by who reads from the cache only', async () => {
+  it('a topic that was created anew is noticed within metadataMaxAgeMs by who reads from the cache only', async () => {
     let id = 'first'
     const cluster = clusterOf(
       () => id,
@@ -63,7 +63,7 @@ describe('router: how long the cache may lag behind', () => {
     expect(await lagMs(cluster, () => (id = 'second'))).to.be.at.most(MAX_AGE_MS + 2 * STEP_MS)
   }).timeout(20_000)
 
-  it('hardening 4: and so is another leader epoch, after which the end of the log may be another', async () => {
+  it('and so is another leader epoch, after which the end of the log may be another', async () => {
     let epoch = 0
     const cluster = clusterOf(
       () => 'first',

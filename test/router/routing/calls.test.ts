@@ -84,7 +84,7 @@ describe('router: what it asks brokers for', () => {
     expect(cluster.callsOf(1, 'offsetCommit')[0]).to.include({ groupId: 'c1', generationId: -1, memberId: '' })
   })
 
-  it('hardening 8: cluster calls take turns on one connection, calls of groups on another', async () => {
+  it('cluster calls take turns on one connection, calls of groups on another', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster
       .always(1, 'findCoordinator', coordinatorReply(cluster, 1))

@@ -58,7 +58,7 @@ describe('router: another cluster at the same addresses', () => {
     await successor.close()
   })
 
-  it('hardening 5: is followed: nothing of the cluster before is served, and whoever listens is told', async () => {
+  it('is followed: nothing of the cluster before is served, and whoever listens is told', async () => {
     await start()
     await write(['old-0', 'old-1', 'old-2'])
     expect(valuesOf(await read(0))).to.deep.equal(['old-0', 'old-1', 'old-2'])
@@ -79,7 +79,7 @@ describe('router: another cluster at the same addresses', () => {
     expect(embedded.metrics.of('cluster_changes')).to.equal(1)
   })
 
-  it('hardening 5: a batch with a producer id of the cluster before is never written to the one after', async () => {
+  it('a batch with a producer id of the cluster before is never written to the one after', async () => {
     await start()
     expect(await write(['old-0'])).to.include({ type: 'appended' })
     const { now: before } = changes[0]!
@@ -91,7 +91,7 @@ describe('router: another cluster at the same addresses', () => {
     expect(successor.records('orders', 0).map(({ value }) => String(value))).to.deep.equal(['new'])
   })
 
-  it('hardening 5: a commit that waits while the cluster changes is not stored in the new one: it names offsets of another log', async () => {
+  it('a commit that waits while the cluster changes is not stored in the new one: it names offsets of another log', async () => {
     await start()
     await write(['old-0', 'old-1'])
     const groupId = 'billing'
@@ -117,7 +117,7 @@ describe('router: another cluster at the same addresses', () => {
     expect(await commit(0), 'what is asked from then on is meant for it').to.include({ type: 'success' })
   })
 
-  it('hardening 5: ends the Router with a reason where the setting says stop', async () => {
+  it('ends the Router with a reason where the setting says stop', async () => {
     await start({ onClusterChange: 'stop' })
     await write(['old-0'])
     const ended = once(news, 'fatal')

@@ -74,7 +74,7 @@ describe('commit lines', () => {
     expect(harness.enter('late', 'g', A, 2)).to.deep.equal(['answered', 'late: superseded 2 by 3'])
   })
 
-  it('hardening 7: nothing follows a commit on its way, not even when that has been answered by its deadline', () => {
+  it('nothing follows a commit on its way, not even when that has been answered by its deadline', () => {
     const first = harness.make('one', 'g', A, 100)
     lines.enter(first)
     harness.send(first)
@@ -89,7 +89,7 @@ describe('commit lines', () => {
     expect(harness.newly()).to.deep.equal(['one: timedOut'])
   })
 
-  it('hardening 7: a lower offset asked for while a higher one is on its way follows it: readers may go back', () => {
+  it('a lower offset asked for while a higher one is on its way follows it: readers may go back', () => {
     const first = harness.make('one', 'g', A, 100)
     lines.enter(first)
     harness.send(first)
@@ -100,7 +100,7 @@ describe('commit lines', () => {
     expect(lines.enter(back)).to.equal('go')
   })
 
-  it('hardening 7: one that has to be sent again yields to a later one, whatever their offsets', () => {
+  it('one that has to be sent again yields to a later one, whatever their offsets', () => {
     for (const later of [200, 50]) {
       const first = harness.make('one', 'g', A, 100)
       lines.enter(first)
@@ -118,7 +118,7 @@ describe('commit lines', () => {
     expect(lines.size).to.equal(0)
   })
 
-  it('hardening 7: one that rests before it is sent again is not sent after a later one', () => {
+  it('one that rests before it is sent again is not sent after a later one', () => {
     const first = harness.make('one', 'g', A, 100)
     lines.enter(first)
     harness.send(first)

@@ -52,7 +52,7 @@ const commit = (offset: number) =>
 const summaryOf = (result: CommitConsumerOffsetResult): string =>
   `${result.offsetAndMetadata.offset} ${result.type}${result.type === 'superseded' ? ` by ${result.supersededBy.offset}` : ''}`
 
-describe('hardening 7: commits never go backwards', () => {
+describe('commits never go backwards', () => {
   const outcomes: readonly (readonly [string, Outcome])[] = [
     ...[-1, 2, 7, 9, 14].map(errorCode => [`code ${errorCode}`, { type: 'code', errorCode }] as const),
     ['a time-out after it was stored', { type: 'timeOut', isStored: true }],

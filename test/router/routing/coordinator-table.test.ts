@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { CoordinatorTable } from '../../../src/router/routing/coordinator-table.js'
 
 describe('coordinator table', () => {
-  it('hardening 10: remembers no more than 10,000 searches that are over, whatever groups were ever named', () => {
+  it('remembers no more than 10,000 searches that are over, whatever groups were ever named', () => {
     const table = new CoordinatorTable()
     table.beginSearch('kept', 0)
     for (let group = 0; group < 30_000; group++) {

@@ -134,7 +134,7 @@ describe('router: FetchData', () => {
     expect(castle.metrics.of('unknown_topic_or_partition_responses')).to.equal(3)
   })
 
-  it('hardening 10: one passing answer that a topic is unknown, which a refresh refutes, is not the last word', async () => {
+  it('one passing answer that a topic is unknown, which a refresh refutes, is not the last word', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster
       .on(1, 'fetch', 1, fetchReply(cluster, { 'perf/1@1000': { errorCode: 3 } }))

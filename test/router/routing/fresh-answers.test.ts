@@ -9,7 +9,7 @@ import {
 } from '../../support/scripted-client.js'
 import { turns } from '../../support/ticks.js'
 
-describe('hardening 10: an answer is never older than its request', () => {
+describe('an answer is never older than its request', () => {
   let cluster: ScriptedCluster
   let castle: CastleRouter
   beforeEach(() => {

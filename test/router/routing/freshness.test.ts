@@ -7,7 +7,7 @@ import { fetchReply, metadataOf, ScriptedCluster, type ScriptedTopic } from '../
 
 const MAX_AGE_MS = 10_000
 
-describe('hardening 4: how long the gateway may lag behind a deletion that nobody told it of', () => {
+describe('how long the gateway may lag behind a deletion that nobody told it of', () => {
   let castle: CastleRouter
   let time: FakeTime
   let cluster: ScriptedCluster
@@ -49,7 +49,7 @@ describe('hardening 4: how long the gateway may lag behind a deletion that nobod
     return time.now() - from
   }
 
-  it('hardening 4: a deleted topic that is polled is read from the cache for ten seconds at most', async () => {
+  it('a deleted topic that is polled is read from the cache for ten seconds at most', async () => {
     start(['orders'])
     await read()
     await time.pass(3_000, 50)
@@ -62,14 +62,14 @@ describe('hardening 4: how long the gateway may lag behind a deletion that nobod
     }
   })
 
-  it('hardening 4: the setting decides how long', async () => {
+  it('the setting decides how long', async () => {
     start(['orders'], { metadataMaxAgeMs: 2_000 })
     await read()
     topics.delete('orders')
     expect(await readUntilGone(50)).to.be.at.most(2_000)
   })
 
-  it('hardening 4: what was read long ago and not since is not served before the topic was looked up', async () => {
+  it('what was read long ago and not since is not served before the topic was looked up', async () => {
     start(['orders'])
     await read()
     await time.pass(60_000, 500)
@@ -77,7 +77,7 @@ describe('hardening 4: how long the gateway may lag behind a deletion that nobod
     expect(await read()).to.equal('unknownTopicOrPartition')
   })
 
-  it('hardening 4: a topic created anew is not read from the cache of the one before, longer than allowed', async () => {
+  it('a topic created anew is not read from the cache of the one before, longer than allowed', async () => {
     start(['orders'])
     await read()
     const before = castle.metrics.of('fetches')
@@ -90,7 +90,7 @@ describe('hardening 4: how long the gateway may lag behind a deletion that nobod
     expect(time.now() - from).to.be.at.most(MAX_AGE_MS)
   })
 
-  it('hardening 4: while no broker answers, what is cached is served', async () => {
+  it('while no broker answers, what is cached is served', async () => {
     start(['orders'])
     await read()
     cluster.always(0, 'metadata', () => {
@@ -102,7 +102,7 @@ describe('hardening 4: how long the gateway may lag behind a deletion that nobod
     }
   })
 
-  it('hardening 4: all topics in use are looked up in one call, those that are not are left alone', async () => {
+  it('all topics in use are looked up in one call, those that are not are left alone', async () => {
     const names = Array.from({ length: 300 }, (_, at) => `topic-${at}`)
     start(names)
     const readAll = async (some: readonly string[], forMs: number): Promise<void> => {

@@ -14,7 +14,7 @@ import {
 
 const CALL_TIMEOUT_MS = 5_000
 
-describe('hardening 8: a group that is stuck', () => {
+describe('a group that is stuck', () => {
   let time: FakeTime
   let cluster: ScriptedCluster
   let castle: CastleRouter

@@ -41,7 +41,7 @@ class Topics {
   }
 }
 
-describe('hardening 1: names that nobody knows', () => {
+describe('names that nobody knows', () => {
   let castle: CastleRouter
   let time: FakeTime
   const fakeTime = () => {
@@ -53,7 +53,7 @@ describe('hardening 1: names that nobody knows', () => {
     time.restore()
   })
 
-  it('hardening 1: two thousand invented names, all answered, do not hold up the first request of a topic', async () => {
+  it('two thousand invented names, all answered, do not hold up the first request of a topic', async () => {
     const { cluster } = new Topics('orders')
     const { now, pass } = fakeTime()
     castle = new CastleRouter(cluster, {}, undefined, now)
@@ -73,7 +73,7 @@ describe('hardening 1: names that nobody knows', () => {
     ).to.deep.equal([['orders']])
   })
 
-  it('hardening 1: nor do names that still wait', async () => {
+  it('nor do names that still wait', async () => {
     const { cluster } = new Topics('orders')
     const { now, pass } = fakeTime()
     castle = new CastleRouter(cluster, {}, undefined, now)
@@ -88,7 +88,7 @@ describe('hardening 1: names that nobody knows', () => {
     )
   })
 
-  it('hardening 1: a leader that moves is found at once while thousands of invented names wait', async () => {
+  it('a leader that moves is found at once while thousands of invented names wait', async () => {
     const { cluster, existing } = new Topics('orders')
     const { now, pass } = fakeTime()
     castle = new CastleRouter(cluster, {}, undefined, now)
@@ -109,7 +109,7 @@ describe('hardening 1: names that nobody knows', () => {
     await inbox.take(3_000)
   })
 
-  it('hardening 1: an existing topic is found through FetchTopicMetadata while others have topics created', async () => {
+  it('an existing topic is found through FetchTopicMetadata while others have topics created', async () => {
     const { cluster, created } = new Topics('orders')
     const { now, pass } = fakeTime()
     castle = new CastleRouter(cluster, {}, undefined, now)
@@ -131,7 +131,7 @@ describe('hardening 1: names that nobody knows', () => {
     ).to.have.length(1)
   })
 
-  it('hardening 1: five thousand that wait for a leaderless topic do not use up the room of others', async () => {
+  it('five thousand that wait for a leaderless topic do not use up the room of others', async () => {
     const { cluster, existing } = new Topics('orders')
     existing.set('leaderless', { partitions: { 0: { errorCode: 5 } } })
     const { now, pass } = fakeTime()
@@ -150,7 +150,7 @@ describe('hardening 1: names that nobody knows', () => {
     await inbox.take(15_000)
   })
 
-  it('hardening 1: what a message costs does not depend on how many names wait, nor is anything left of them', async () => {
+  it('what a message costs does not depend on how many names wait, nor is anything left of them', async () => {
     const { cluster, existing } = new Topics('orders')
     existing.set('orders', { partitions: { 0: { leaderId: 1 } } })
     const { now, pass } = fakeTime()
@@ -167,11 +167,11 @@ describe('hardening 1: names that nobody knows', () => {
   })
 })
 
-describe('hardening 6: a topic that is read before it exists', () => {
+describe('a topic that is read before it exists', () => {
   let embedded: EmbeddedRouter
   afterEach(() => embedded.stop())
 
-  it('hardening 6: is created for its first writer without delay', async () => {
+  it('is created for its first writer without delay', async () => {
     embedded = await startEmbeddedRouter({ nodes: 1 })
     const { router, write } = embedded
     const inbox = new Inbox<'fetchOffset'>()

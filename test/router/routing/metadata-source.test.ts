@@ -51,7 +51,7 @@ describe('metadata source', () => {
     expect(asked).to.deep.equal([0, 1, 2])
   })
 
-  it('hardening 1: asks the next as well when one keeps silent for half a second, and takes the first answer', async () => {
+  it('asks the next as well when one keeps silent for half a second, and takes the first answer', async () => {
     const answer = ask(sourceOf(['keeps silent', 'answers']), 2)
     await clock.tickAsync(499)
     expect(asked).to.deep.equal([0])

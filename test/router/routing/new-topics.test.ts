@@ -54,7 +54,7 @@ describe('router: writing to a topic that was just created', () => {
     })
   const produceConnections = (): string[] => cluster.connections.filter(name => name.includes('produce'))
 
-  it('hardening 1: its first call, which waits for replicas, holds up no first record of a topic that exists', async () => {
+  it('its first call, which waits for replicas, holds up no first record of a topic that exists', async () => {
     const held = cluster.hold(1, 'produce', 1)
     const answered: string[] = []
     const invented = write('invented').then(({ type }) => answered.push(`invented ${type}`))
@@ -66,7 +66,7 @@ describe('router: writing to a topic that was just created', () => {
     expect(produceConnections()).to.deep.equal(['1 produce-new-topics', '1 produce'])
   })
 
-  it('hardening 1: goes with all others once it has been written to', async () => {
+  it('goes with all others once it has been written to', async () => {
     await write('invented')
     const held = cluster.hold(1, 'produce', 2)
     const another = write('another')
@@ -76,13 +76,13 @@ describe('router: writing to a topic that was just created', () => {
     await another
   })
 
-  it('hardening 1: topics that exist have one connection, from the first record on', async () => {
+  it('topics that exist have one connection, from the first record on', async () => {
     await Promise.all([write('orders'), write('payments')])
     await write('orders')
     expect(produceConnections()).to.deep.equal(['1 produce'])
   })
 
-  it('hardening 1: on the embedded broker, where answers for a new topic are late', async () => {
+  it('on the embedded broker, where answers for a new topic are late', async () => {
     const { cluster: embedded, write: writeTo, stop } = await startEmbeddedRouter({ nodes: 1 })
     try {
       embedded.createTopic('orders', { partitions: 1 })

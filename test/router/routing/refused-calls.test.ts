@@ -8,7 +8,7 @@ const refuse = (): never => {
   throw new KafkaError(35, 'the broker speaks another version', false)
 }
 
-describe('hardening 3: a call that a broker does not take', () => {
+describe('a call that a broker does not take', () => {
   let cluster: ScriptedCluster
   let castle: CastleRouter
   beforeEach(() => {

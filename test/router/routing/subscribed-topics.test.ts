@@ -26,14 +26,14 @@ describe('router: topics that delivery follows', () => {
     return news
   }
 
-  it('house 5: tells at once what is known, and has the rest looked up', () => {
+  it('tells at once what is known, and has the rest looked up', () => {
     const orders = is('orders')
     follow(['orders', 'audit'])
     expect(told).to.deep.equal([[orders]])
     expect(wanted).to.deep.equal(['audit'])
   })
 
-  it('house 5: tells all news of a look-up in one call, until they are believed to be missing', () => {
+  it('tells all news of a look-up in one call, until they are believed to be missing', () => {
     follow(['a', 'b', 'c'])
     wanted = []
     const news: TopicNews[] = [is('a'), { type: 'denied', topic: 'b' }, { type: 'missing', topic: 'c', until: 9 }]
@@ -44,7 +44,7 @@ describe('router: topics that delivery follows', () => {
     expect(['a', 'b', 'c'].map(topic => followed.has(topic))).to.deep.equal([true, true, false])
   })
 
-  it('house 5: looks a topic up again before it tells of it where that is asked for', () => {
+  it('looks a topic up again before it tells of it where that is asked for', () => {
     const orders = is('orders')
     follow(['orders'], true)
     expect(told).to.deep.equal([])
@@ -53,7 +53,7 @@ describe('router: topics that delivery follows', () => {
     expect(told).to.deep.equal([[orders]])
   })
 
-  it('house 5: looks a topic up again while its number of partitions is in doubt, or it has none yet', () => {
+  it('looks a topic up again while its number of partitions is in doubt, or it has none yet', () => {
     follow(['doubted', 'empty'])
     is('doubted', true)
     wanted = []
@@ -61,7 +61,7 @@ describe('router: topics that delivery follows', () => {
     expect(wanted).to.deep.equal(['doubted', 'empty'])
   })
 
-  it('house 5: tells whoever does not want to know any more nothing', () => {
+  it('tells whoever does not want to know any more nothing', () => {
     follow(['orders'])
     followed.unfollow({ type: 'unfollowTopics', topics: ['orders', 'never'], follower })
     is('orders')
@@ -70,7 +70,7 @@ describe('router: topics that delivery follows', () => {
     expect(followed.has('orders')).to.equal(false)
   })
 
-  it('house 5: tells everybody who follows a topic, each in one call, until they are told that it is refused', () => {
+  it('tells everybody who follows a topic, each in one call, until they are told that it is refused', () => {
     const others: TopicNews[][] = []
     const other = { topicsTold: (news: readonly TopicNews[]) => others.push([...news]) }
     follow(['orders', 'secret'])
@@ -87,7 +87,7 @@ describe('router: topics that delivery follows', () => {
     expect([told.length, others.slice(1)]).to.deep.equal([1, [[orders]]])
   })
 
-  it('house 5: does not follow what is missing or refused, and says so, also to who wants it looked up anew', () => {
+  it('does not follow what is missing or refused, and says so, also to who wants it looked up anew', () => {
     const missing: TopicNews = { type: 'missing', topic: 'gone', until: 9 }
     const refused: TopicNews = { type: 'refused', topic: 'secret', errorCode: 29, until: 9 }
     for (const news of [missing, refused]) known.set(news.topic, news)
@@ -99,7 +99,7 @@ describe('router: topics that delivery follows', () => {
     expect([wanted, followed.has('gone'), followed.has('secret')]).to.deep.equal([[], false, false])
   })
 
-  it('house 5: tells nothing and looks nothing up of a topic that nobody follows, or of the cluster before', () => {
+  it('tells nothing and looks nothing up of a topic that nobody follows, or of the cluster before', () => {
     follow(['orders'])
     wanted = []
     followed.clear()

@@ -93,7 +93,7 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0'])
   })
 
-  it('hardening 6: gives a topic that is being created five seconds, whatever readers have found meanwhile', () => {
+  it('gives a topic that is being created five seconds, whatever readers have found meanwhile', () => {
     for (let now = 0; now < 1_000; now += 100) table.apply(missing, now, now, false)
     expect(lookUp(0, 1_000), 'to who reads').to.equal('unknownTopic')
     expect(lookUp(0, 1_000, true), 'to who may create').to.equal('ask')
@@ -105,7 +105,7 @@ describe('leader table', () => {
     expect(lookUp(0, 6_100)).to.equal(1)
   })
 
-  it('hardening 6: a try to create it that ended long ago does not end the next one at once', () => {
+  it('a try to create it that ended long ago does not end the next one at once', () => {
     for (let now = 0; now <= 5_000; now += 500) table.apply(missing, now, now, true)
     expect(lookUp(0, 5_000, true)).to.equal('unknownTopic')
     for (let now = 6_000; now <= 12_000; now += 1_000) table.apply(missing, now, now, false)
@@ -113,7 +113,7 @@ describe('leader table', () => {
     expect(lookUp(0, 19_000, true)).to.equal('ask')
   })
 
-  it('hardening 1: remembers ten thousand missing names at most, and those only for a while', () => {
+  it('remembers ten thousand missing names at most, and those only for a while', () => {
     for (let at = 0; at < 30_000; at++) table.apply({ ...missing, topic: `invented-${at}` }, 0, 0, false)
     expect(table.missingCount).to.be.within(9_000, 10_000)
     expect(table.topicCount).to.equal(0)
@@ -138,7 +138,7 @@ describe('leader table', () => {
     topicOf({ topicId, partitions: { 0: { leaderId, leaderEpoch }, 1: { leaderId } } })
   const identity = () => table.leaderOf('orders', 0)?.identity
 
-  it('hardening 4: another topic id is another life: all that is known of every partition is void', () => {
+  it('another topic id is another life: all that is known of every partition is void', () => {
     table.apply(created('one', 2, 5), 0, 0, false)
     expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 5 })
     table.apply(created('two', 3, 0), 10, 10, false)
@@ -147,13 +147,13 @@ describe('leader table', () => {
     expect(lookUp()).to.equal(3)
   })
 
-  it('hardening 4: another topic id with the same epochs is another life too', () => {
+  it('another topic id with the same epochs is another life too', () => {
     table.apply(created('one'), 0, 0, false)
     table.apply(created('two'), 10, 10, false)
     expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
-  it('hardening 4: a lagging broker that tells the id before does not bring the life before back', () => {
+  it('a lagging broker that tells the id before does not bring the life before back', () => {
     for (const [now, id] of ['one', 'two', 'one', 'two', 'one', 'one', 'two'].entries()) {
       table.apply(created(id), now, now, false)
     }
@@ -161,14 +161,14 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
-  it('hardening 4: where the lagging broker was asked later, the id that lives wins by being told again and again', () => {
+  it('where the lagging broker was asked later, the id that lives wins by being told again and again', () => {
     for (const [now, id] of ['new', 'old', 'new', 'new'].entries()) table.apply(created(id), now, now, false)
     expect(identity()?.topicId).to.equal('old')
     table.apply(created('new'), 4, 4, false)
     expect(identity()?.topicId).to.equal('new')
   })
 
-  it('hardening 4: brokers that do not tell ids change nothing, and the first id told is that of what is known', () => {
+  it('brokers that do not tell ids change nothing, and the first id told is that of what is known', () => {
     table.apply(ledBy(2), 0, 0, false)
     const without = identity()
     table.apply(ledBy(2), 1, 1, false)
@@ -193,7 +193,7 @@ describe('leader table', () => {
 
   const two = topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } })
 
-  it('hardening 10: believes fewer partitions only when they are told again and again: a broker may lag', () => {
+  it('believes fewer partitions only when they are told again and again: a broker may lag', () => {
     table.apply(two, 0, 0, false)
     for (const now of [10, 20]) table.apply(ledBy(1), now, now, false)
     expect(lookUp(1, 20)).to.equal(1)
@@ -206,7 +206,7 @@ describe('leader table', () => {
     expect(lookUp(1, 60)).to.equal('unknownPartition')
   })
 
-  it('hardening 10: believes fewer partitions at once when the topic id has changed', () => {
+  it('believes fewer partitions at once when the topic id has changed', () => {
     table.apply(created('one'), 0, 0, false)
     table.apply(topicOf({ topicId: 'two', partitions: { 0: { leaderId: 2 } } }), 10, 10, false)
     expect(lookUp(1, 10)).to.equal('unknownPartition')
@@ -315,7 +315,7 @@ describe('refresh schedule', () => {
     expect(schedule.nextAt(120)).to.equal(320)
   })
 
-  it('hardening 1: looks up known topics first and many names at once, however many were invented', () => {
+  it('looks up known topics first and many names at once, however many were invented', () => {
     for (let at = 0; at < 2_000; at++) schedule.want(`invented-${at}`, false, 0)
     known.add('known')
     schedule.want('known', false, 0)
@@ -329,7 +329,7 @@ describe('refresh schedule', () => {
     expect(refresh(100)![0]).to.equal('known')
   })
 
-  it('hardening 1: asks brokers to create what they say is missing only, within the budget, in turn with look-ups', () => {
+  it('asks brokers to create what they say is missing only, within the budget, in turn with look-ups', () => {
     for (let at = 0; at < 50; at++) schedule.want(`new-${at}`, true, 0)
     expect(schedule.start(0)).to.deep.include({ allowAutoTopicCreation: false })
     schedule.succeeded()
@@ -349,7 +349,7 @@ describe('refresh schedule', () => {
     expect(next.topics, 'each once a second').to.have.length(9).and.not.include(creation.topics[0])
   })
 
-  it('hardening 1: a want ends with its last waiter, and nothing is left of it', () => {
+  it('a want ends with its last waiter, and nothing is left of it', () => {
     for (let at = 0; at < 1_000; at++) schedule.want(`invented-${at}`, true, 0)
     for (let at = 0; at < 1_000; at++) schedule.forget(`invented-${at}`)
     expect(schedule.size).to.equal(0)

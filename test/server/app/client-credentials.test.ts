@@ -13,7 +13,7 @@ import { answering, TokenEndpoint } from '../../support/token-endpoint.js'
 
 const SECRET = 'hush-secret'
 
-describe('front door 17: Kafka with tokens by client credentials', () => {
+describe('Kafka with tokens by client credentials', () => {
   let directory: string
   let cluster: EmbeddedCluster
   let endpoint: TokenEndpoint

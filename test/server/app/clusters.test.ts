@@ -6,7 +6,7 @@ import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
-describe('house 3: several clusters', () => {
+describe('several clusters', () => {
   let app: App
   let lines: LogLine[]
   afterEach(() => app.stop())

@@ -59,7 +59,7 @@ class Balancer {
   }
 }
 
-describe('front door 16: leaving without a crash', () => {
+describe('leaving without a crash', () => {
   let cluster: EmbeddedCluster
   before(async () => {
     cluster = await startEmbeddedCluster()

@@ -34,14 +34,14 @@ describe('the durable log of the gateway', () => {
     expect(existsSync(resolve('castellan-data'))).to.equal(isThere)
   })
 
-  it('house 14: belongs to its process: another one is told so before it opens it', async () => {
+  it('belongs to its process: another one is told so before it opens it', async () => {
     const settings = { 'apis.arion.durability': 'disk', 'wal.directory': directory }
     app = await startTestApp(cluster.bootstrap, settings)
     await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
     expect(await whyNotToTake(directory)).to.match(/^another process uses the durable log in .*wal\.directory/)
   })
 
-  it('house 14: says at start that the directory cannot be made, and why', async () => {
+  it('says at start that the directory cannot be made, and why', async () => {
     const file = join(directory, '..', 'file')
     writeFileSync(file, '')
     const warnings: string[] = []
@@ -50,7 +50,7 @@ describe('the durable log of the gateway', () => {
     expect(warnings.join()).to.match(/^the durable log cannot use .*not a directory.*; its records are refused/)
   })
 
-  it('house 14: is a reason not to be ready while it cannot be used and an API keeps records there', async () => {
+  it('is a reason not to be ready while it cannot be used and an API keeps records there', async () => {
     const file = join(directory, '..', 'file')
     writeFileSync(file, '')
     const [port] = await freePorts(1)
@@ -90,7 +90,7 @@ describe('the durable log of the gateway', () => {
     expect(await scrape(port!, 'castellan_wal_writable')).to.equal(1)
   })
 
-  it('house 14: has no complaint about a directory that does not exist yet, however long its path', async () => {
+  it('has no complaint about a directory that does not exist yet, however long its path', async () => {
     expect(await whyNotToTake(directory)).to.equal(undefined)
     expect(await whyNotToTake(join(directory, 'x'.repeat(200), 'wal'))).to.equal(undefined)
   })

@@ -266,7 +266,7 @@ async function looksAtHealth({ urls }: Started, client: Call): Promise<void> {
   }
 }
 
-describe('walls 7: with every setting switched on', function () {
+describe('with every setting switched on', function () {
   this.timeout(120_000)
   const authority = new TestAuthority()
   const scenes = new Map<string, Scene>()

@@ -25,7 +25,7 @@ import {
 /** What must be seen nowhere: every kind of secret the doors know, good ones and wrong ones. */
 const CANARY = 'canary-Jx81'
 
-describe('walls 8: with every option on', () => {
+describe('with every option on', () => {
   const authority = new TestAuthority()
   const { token, sha256 } = makeToken()
   const server = authority.issue({ commonName: 'castellan', alternativeNames: ['IP:127.0.0.1'] })

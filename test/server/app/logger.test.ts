@@ -20,7 +20,7 @@ function write(look: 'pretty' | 'json', statement: string): string {
 // Everything a terminal obeys but the line breaks and the indentation of the log itself.
 const CONTROL = /[\u007f-\u009f\u202a-\u202e]|(?![\n\t])\p{Cc}/u
 
-describe('walls 6: the log', () => {
+describe('the log', () => {
   it('shows names of others without control characters, in messages and fields', () => {
     const text = write('pretty', "log.warn({ topic: NAME, of: [{ clientId: NAME }] }, 'no topic ' + NAME)")
     expect(text).to.not.match(CONTROL)

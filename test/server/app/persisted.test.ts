@@ -6,7 +6,7 @@ import { startTestApp } from '../../support/app-under-test.js'
 
 const DEADLINE_MS = 1_000
 
-describe('hardening 14: x-castellan-persisted over HTTP', () => {
+describe('x-castellan-persisted over HTTP', () => {
   let cluster: EmbeddedCluster
   let app: App
   beforeEach(async () => {

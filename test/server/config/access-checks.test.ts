@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { warnings } from '../../../src/server/config/checks.js'
 import { configOf, TestFolder } from '../../support/access.js'
 
-describe('walls 7: settings of the doors', () => {
+describe('settings of the doors', () => {
   const folder = new TestFolder()
   after(() => folder.remove())
   const problemsOf = (settings: object): string[] => {

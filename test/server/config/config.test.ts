@@ -229,7 +229,7 @@ describe('config', () => {
     })
   })
 
-  describe('walls 6: problems', () => {
+  describe('problems', () => {
     const names = ['__proto__', 'constructor']
 
     it('are names that every object has, whichever way they come', () => {
@@ -315,7 +315,7 @@ describe('config', () => {
     })
   })
 
-  describe('front door 14: files of TLS', () => {
+  describe('files of TLS', () => {
     const tls = (settings: object): string =>
       JSON.stringify({ clusters: { default: { brokers: ['a:1'], tls: { enabled: true, ...settings } } } })
 
@@ -339,7 +339,7 @@ describe('config', () => {
     })
   })
 
-  describe('front door 14: a wrong value in a file', () => {
+  describe('a wrong value in a file', () => {
     it('is told with its line, inside of lists too', () => {
       const text =
         'http:\n  port: 1\n\napis:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
@@ -381,7 +381,7 @@ describe('config', () => {
       expect(problemsOf({ flags })[0]).to.match(/^embedded\.enabled: /)
     })
 
-    it('front door 17: make up either a token or a way to get one', () => {
+    it('make up either a token or a way to get one', () => {
       const text = `clusters:
   one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token"}}
   two: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, token: hush, tokenUrl: "https://idp/token"}}
