@@ -154,7 +154,7 @@ export class Member {
     this.#synced = undefined
   }
 
-  /** Restarts the session time-out. A member with a parked request is not late. */
+  /** Restarts the session time-out. A member with a waiting request is not late. */
   heartbeat(expired: () => void): void {
     clearTimeout(this.#sessionTimer)
     this.#sessionTimer = setTimeout(() => {

@@ -1,7 +1,7 @@
 import type { AnyAccepted, Holder } from '../requests/accepted.js'
 import type { OpenRequests } from '../requests/open-requests.js'
 
-/** What a parked request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or the end of its own pause. */
+/** What a queued request waits for: `topic:orders`, `group:billing`, `node:3`, `anyNode`, or the end of its own pause. */
 export type WaitingPlace = string
 
 /**

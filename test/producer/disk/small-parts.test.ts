@@ -322,7 +322,7 @@ describe('durable: what metrics are told', () => {
       'wal.size_bytes 300',
       'wal.segments 2',
       'wal.damaged_records 1',
-      'wal.quarantined_slabs 5',
+      'wal.quarantined_segments 5',
       'wal.writable 0',
       'wal.oldest_record_age_seconds 2.5',
       'wal.read_ahead_bytes 90',

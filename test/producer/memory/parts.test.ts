@@ -194,7 +194,7 @@ describe('delivery: metrics', () => {
       'delivery stuck_bytes': 3,
       'delivery unknown_topics': 4,
       'delivery partitions': 5,
-      'delivery lanes_backing_off': 6,
+      'delivery partitions_backing_off': 6,
       'delivery failed_records': 7,
       'delivery withdrawn_records': 8,
       'delivery oldest_record_age_seconds': 0

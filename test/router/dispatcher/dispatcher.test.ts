@@ -116,7 +116,7 @@ describe('dispatcher of a broker', () => {
       const dispatcher = start()
       await submit(dispatcher)
       await submit(dispatcher)
-      const depth = 'kafka_dispatcher lane_queue_depth'
+      const depth = 'kafka_dispatcher queue_depth'
       const depths = (): number[] => measured.filter(([, name]) => name === depth).map(([, , value]) => value)
       expect(depths().at(-1)).to.equal(2)
       await answer(0)

@@ -255,7 +255,7 @@ describe('router: faults', () => {
     expect(cluster.countOf(1, 'fetch'), 'nobody waits for it any more').to.equal(1)
   })
 
-  it('castle 9.16-D15 parked requests time out, too', async () => {
+  it('castle 9.16-D15 waiting requests time out, too', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', () => {
       throw gone
