@@ -134,7 +134,7 @@ describe('a command for the configuration of an imitated system', () => {
     })
   })
 
-  it('every one in the list belongs to a api', () => {
+  it('every one in the list belongs to an API', () => {
     const names: readonly string[] = apis.map(({ name }) => name)
     expect(apiCommands.map(({ name }) => name).filter(name => !names.includes(name))).to.deep.equal([])
   })

@@ -71,7 +71,7 @@ export const admissionOf = (
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
-/** How long records in memory wait for room where the partition of their partition is full: as long as requests do. */
+/** How long records in memory wait for room where the producer of their partition is full: as long as requests do. */
 export const capacityWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number =>
   admission?.waitMs ?? 0
 

@@ -244,7 +244,7 @@ const fromUnixSocket =
     handler(request, response)
   }
 
-/** On a API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
+/** On an API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
 const withPrefix =
   (prefix: string, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {

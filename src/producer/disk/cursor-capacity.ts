@@ -8,7 +8,7 @@ export interface CursorCapacityOptions {
   readonly cursors: Pick<PartitionCursors, 'isBehind'>
   /** 0: not known. */
   readonly partitionCount: () => number
-  /** Bytes that the partition's partition holds. */
+  /** Bytes that the partition's producer holds. */
   readonly heldBy: (partition: number) => number
   /** The partition takes nothing now: it waits for a batch that was sent before. */
   readonly isReserved: (partition: number) => boolean

@@ -18,7 +18,7 @@ import type { Starved } from './read-ahead.js'
 import { type Recalled, ReturningBatches, type SentBatch } from './recalled-batches.js'
 import { FormerBatches } from './superseded-batches.js'
 
-/** Pause before records are read again that a partition gave back, because of a bug or of a partition that is not there. */
+/** Pause before records are read again that a producer gave back, because of a bug or of a partition that is not there. */
 const PAUSE_MS = 1_000
 
 /**
@@ -47,7 +47,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   readonly #former = new FormerBatches()
   readonly #capacity: CursorCapacity
   readonly #choice: ProducerChoice
-  /** Partitions that wait for their partition to be known. */
+  /** Producers that wait for their partition to be known. */
   readonly #suspended = new Set<PartitionProducer>()
   #isVoid = false
   #isClosed = false
@@ -129,7 +129,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     return this.#cursors.lowest
   }
 
-  /** The number of partitions with which the partition of what its partition is sending was chosen. */
+  /** The number of partitions with which the partition of what its producer is sending was chosen. */
   countOfSent(partition: number): number {
     return this.#former.countOf(partition) ?? this.#partitionCount
   }

@@ -28,7 +28,7 @@ export interface ReturningBatchesOptions {
 /** Pause before a batch that was set aside, or could not be read, comes back. */
 const PAUSE_MS = 1_000
 
-/** Batches of one topic that another process has sent, or that were set aside, by partition, until their partitions have them. */
+/** Batches of one topic that another process has sent, or that were set aside, by partition, until their producers have them. */
 export class ReturningBatches {
   readonly #options: ReturningBatchesOptions
   readonly #batches: Map<number, SentBatch>

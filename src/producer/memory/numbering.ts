@@ -1,4 +1,4 @@
-/** How a partition numbers its batches: the broker tells duplicates and gaps by it, per partition. */
+/** How a producer numbers its batches: the broker tells duplicates and gaps by it, per partition. */
 export interface Numbering {
   readonly producerId: bigint
   readonly epoch: number

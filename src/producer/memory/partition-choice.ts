@@ -10,7 +10,7 @@ export class PartitionChoice {
   #sticky = -1
   #rotation = 0
 
-  /** @param partitions looked at when a new partition is chosen for records that may go anywhere */
+  /** @param producers looked at when a new partition is chosen for records that may go anywhere */
   constructor(topic: string, producers: readonly (PartitionProducer | undefined)[], random: () => number) {
     this.#topic = topic
     this.#producers = producers

@@ -14,7 +14,7 @@ export function partitionFull(
   if (!charge.isStuck || budget.mayStick(bytes)) {
     const limits = 'delivery.maxPartitionBytes, delivery.maxBytes'
     return failures.overloaded(
-      `the partition of ${topic}/${partition} is`,
+      `the buffer of ${topic}/${partition} is`,
       Math.floor(budget.shareOf(maxPartitionBytes)),
       limits
     )

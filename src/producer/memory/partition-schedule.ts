@@ -71,7 +71,7 @@ export class PartitionSchedule implements Schedule {
         return undefined
       }
       const { topic, partition } = producer
-      this.#options.log.error({ err: error, topic, partition }, 'a partition met a bug and was emptied')
+      this.#options.log.error({ err: error, topic, partition }, 'a producer met a bug and was emptied')
       producer.close(maybeWritten => failures.bug(persistedOf(maybeWritten)))
       return undefined
     }

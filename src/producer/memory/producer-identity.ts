@@ -66,7 +66,7 @@ export class ProducerIdentity implements Numbers {
     if (this.#current?.producerId === producerId) this.#current = undefined
   }
 
-  /** A partition is forgotten. Another one for its partition may come, and must not repeat the sequences of this one. */
+  /** A producer is forgotten. Another one for its partition may come, and must not repeat the sequences of this one. */
   retired({ producerId, epoch }: Numbering): void {
     if (this.#current?.producerId !== producerId) return
     this.#firstEpoch = Math.max(this.#firstEpoch, epoch + 1)

@@ -7,7 +7,7 @@ import type { Partitioner } from './partitioners.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 import { roughSizeOf } from './waiting-records.js'
 
-/** The partitions of one topic, by partition, and which of them a record goes to. */
+/** The producers of one topic, by partition, and which of them a record goes to. */
 export class TopicProducers {
   /** `undefined`: nothing has been written to the partition. */
   readonly all: (PartitionProducer | undefined)[] = []
@@ -34,7 +34,7 @@ export class TopicProducers {
     return partition ?? this.#choice.of(key, partitioner, count)
   }
 
-  /** The partition of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
+  /** The producer of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
   withCapacity(
     record: ProduceRecord,
     partitioner: Partitioner,

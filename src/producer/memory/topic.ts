@@ -37,7 +37,7 @@ export interface TopicDeps extends MemoryDeps {
   unfollow(topic: Topic): void
 }
 
-/** One topic: how many partitions it has, their partitions, and the records that came before the partitions were known. */
+/** One topic: how many partitions it has, their producers, and the records that came before the partitions were known. */
 export class Topic implements UnknownTopic {
   readonly name: string
   readonly #deps: TopicDeps

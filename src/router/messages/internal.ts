@@ -5,7 +5,7 @@ import type { Failure, Request, TimedOut } from './request.js'
 import type { TopicConfigOperations } from './topic-configs.js'
 
 /**
- * Internal, from delivery only: sealed batches to write, at most one per partition. All partitions that became ready in a
+ * Internal, from delivery only: sealed batches to write, at most one per partition. All producers that became ready in a
  * turn are in one message. Each batch is answered by one direct call of `answer`; after that the Router writes no byte of
  * the batch any more. The Router never retries a batch that may have reached a broker, because that is for its partition to decide.
  */

@@ -17,7 +17,7 @@ const CHUNKED = 'Transfer-Encoding: chunked'
 const unread: [string, string][] = [
   ['GET /', head('GET /', CHUNKED)],
   ['a 404', head('POST /nowhere', CHUNKED)],
-  ["a API's 404", head('POST /loud/nowhere', CHUNKED)],
+  ["an API's 404", head('POST /loud/nowhere', CHUNKED)],
   ['OPTIONS', head('OPTIONS /loud/push', CHUNKED)],
   ['a 415', head('POST /kprf/push', CHUNKED, 'Content-Type: text/plain')],
   ['a 405', head('PUT /kprf/push', CHUNKED)],

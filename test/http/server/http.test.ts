@@ -100,7 +100,7 @@ describe('http', () => {
     })
   })
 
-  describe("a API's own port", () => {
+  describe("an API's own port", () => {
     it('has the paths at its root, and the API’s 404', async () => {
       const { http } = await start({ own: true })
       const url = http.urls.apis.get('loud')!

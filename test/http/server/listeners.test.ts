@@ -150,7 +150,7 @@ describe('http: listeners', () => {
     })
   })
 
-  describe('of a api', () => {
+  describe('of an API', () => {
     const listenerAt = (address: object) => [
       { label: 'loud', prefix: '/loud', address: { host: '127.0.0.1', port: 0, ...address } as never, tls: false }
     ]

@@ -40,7 +40,7 @@ describe('delivery: what is remembered, and for how long', () => {
     expect(harness.router.partition('busy', 0).attempts.every(({ epoch }) => epoch === 0)).to.equal(true)
   })
 
-  it('has one partition per partition after a name was forgotten and met again', async () => {
+  it('has one producer per partition after a name was forgotten and met again', async () => {
     harness = new DeliveryHarness({ other: 1 })
     harness.send(record('late', 'too early'), 500)
     await harness.pass(15_000)

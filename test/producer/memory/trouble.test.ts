@@ -170,15 +170,15 @@ describe('delivery: what is told where a partition is full', () => {
     const told = (bytes: number): string =>
       partitionFull({ topic: 'orders', partition: 3, charge } as never, bytes, budget, 300).message
     expect(told(1)).to.equal(
-      'the partition of orders/3 is full (limit 300; delivery.maxPartitionBytes, delivery.maxBytes)'
+      'the buffer of orders/3 is full (limit 300; delivery.maxPartitionBytes, delivery.maxBytes)'
     )
     budget.hold(901, 1)
     expect(told(1), 'whole bytes').to.contain('limit 118;')
     charge.setStuck(true)
     budget.stick(400)
-    expect(told(100)).to.contain('the partition of orders/3')
+    expect(told(100)).to.contain('the buffer of orders/3')
     expect(told(101)).to.contain('stuck').and.to.contain('limit 500; a half of delivery.maxBytes')
     charge.setStuck(false)
-    expect(told(101)).to.contain('the partition of orders/3')
+    expect(told(101)).to.contain('the buffer of orders/3')
   })
 })
