@@ -59,7 +59,6 @@ type Read = Omit<FetchData, 'type' | 'requester'>
 interface Group {
   /** Gives its share of `maxGroups` back to its client. */
   readonly releaseRequests: () => void
-  readonly actor: ActorRef<GroupMessages>
   readonly inbox: GroupInbox
   readonly consumer: GroupConsumer
 }
@@ -200,9 +199,9 @@ export class ConsumerGroups {
     }
   }
 
-  async #leave(groupId: string, { actor, inbox }: Group, graceMs: number): Promise<void> {
+  async #leave(groupId: string, { inbox }: Group, graceMs: number): Promise<void> {
     await new Promise<void>(resolve => inbox.tell({ type: 'stop', graceMs, onStopped: resolve }))
-    actor.stop()
+    refuseAll(inbox.stop(), SHUTTING_DOWN)
     this.#forget(groupId)
   }
 
@@ -212,9 +211,9 @@ export class ConsumerGroups {
       { groups: this.#groups.size },
       'consumer groups could not be left in time; others wait for them'
     )
-    for (const { actor, consumer } of this.#groups.values()) {
+    for (const { inbox, consumer } of this.#groups.values()) {
       consumer.abandon(SHUTTING_DOWN)
-      actor.stop()
+      refuseAll(inbox.stop(), SHUTTING_DOWN)
     }
     for (const groupId of [...this.#groups.keys()]) this.#forget(groupId)
   }
@@ -258,7 +257,7 @@ export class ConsumerGroups {
         log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
-        for (const { messages } of [told, ...unhandled]) for (const lost of messages) refuse(lost, failure)
+        for (const { messages } of [told, ...unhandled]) refuseAll(messages, failure)
         this.#ended(groupId)
       }
     })
@@ -272,11 +271,16 @@ export class ConsumerGroups {
       onEnded: () => {
         this.#ended(groupId)
         // Behind the messages that were told before: requests among them go to the successor.
-        inbox.tell({ type: 'happened', run: () => actor.stop() })
+        inbox.tell({
+          type: 'happened',
+          run: () => {
+            for (const late of inbox.stop()) consumer.receive(late)
+          }
+        })
       },
       onLate: message => this.#tellGroup(groupId, message, client)
     })
-    return { actor, inbox, consumer, releaseRequests: this.#shares.take(client) }
+    return { inbox, consumer, releaseRequests: this.#shares.take(client) }
   }
 
   #forget(groupId: string): void {
@@ -328,6 +332,10 @@ function inTurn(inbox: GroupInbox, run: () => void, start: (tell: () => void) =>
 function after(delayMs: number, run: () => void): Timer {
   const timer = setTimeout(run, delayMs)
   return { cancel: () => clearTimeout(timer) }
+}
+
+function refuseAll(messages: readonly GroupMessage[], failure: ReturnType<typeof ownFailure>): void {
+  for (const message of messages) refuse(message, failure)
 }
 
 function refuse(message: GroupMessage, failure: ReturnType<typeof ownFailure>): void {

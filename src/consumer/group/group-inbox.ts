@@ -18,6 +18,8 @@ export class GroupInbox {
   /** Told already, and not handled yet: what comes now is added. */
   #open: GroupMessage[] = []
   #isTold = false
+  /** Those that the actor has not begun to handle, in order. */
+  #unhandled: GroupMessages[] = []
 
   constructor(actor: ActorRef<GroupMessages>) {
     this.#actor = actor
@@ -27,13 +29,22 @@ export class GroupInbox {
     if (!this.#isTold || this.#open.length >= MAX_PER_TURN) {
       this.#open = []
       this.#isTold = true
-      this.#actor.tell({ messages: this.#open })
+      const told = { messages: this.#open }
+      this.#unhandled.push(told)
+      this.#actor.tell(told)
     }
     this.#open.push(message)
   }
 
   /** The actor begins to handle these. */
-  begins({ messages }: GroupMessages): void {
-    if (messages === this.#open) this.#isTold = false
+  begins(told: GroupMessages): void {
+    if (told.messages === this.#open) this.#isTold = false
+    if (told === this.#unhandled[0]) this.#unhandled.shift()
+  }
+
+  /** Stops the actor. Returns the messages that it has not begun to handle: it never will. */
+  stop(): readonly GroupMessage[] {
+    this.#actor.stop()
+    return this.#unhandled.splice(0).flatMap(({ messages }) => messages)
   }
 }

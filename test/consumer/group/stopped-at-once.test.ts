@@ -1,0 +1,52 @@
+import { expect } from 'chai'
+import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { turns } from '../../support/ticks.js'
+
+/** Longer than the shortest timer. */
+const BUSY_MS = 5
+
+describe('groups that are stopped at once, without time to leave', () => {
+  let system: ActorSystem
+  let groups: ConsumerGroups
+  beforeEach(async () => {
+    system = new ActorSystem()
+    groups = new ConsumerGroups({
+      system,
+      router: { path: 'silent', tell: () => undefined, stop: () => undefined },
+      settings: defaultConsumerSettings,
+      clock: () => performance.now(),
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+    // The next timer is due before the next turn of an actor.
+    await turns(1)
+  })
+  afterEach(() => system.stop())
+
+  /** Stops them in this tick, and lets the time for leaving run out before an actor has had a turn. */
+  async function stopAtOnce(): Promise<void> {
+    const stopped = groups.stop(0, 0)
+    const until = performance.now() + BUSY_MS
+    while (performance.now() < until);
+    await stopped
+  }
+
+  it('answer a request that the group has not looked at yet', async () => {
+    const answer = groups.consume('g', 'orders', 60_000)
+    await stopAtOnce()
+    expect(await answer).to.deep.include({ type: 'failed', code: 'shuttingDown' })
+  })
+
+  it('answer an acknowledgement, and a request for other offsets, that the group has not looked at yet', async () => {
+    void groups.consume('g', 'orders', 60_000)
+    const acknowledged = groups.ack('g', { topic: 'orders', partition: 0, offset: 0 })
+    const changed = groups.setOffsets('g', 'orders', new Map([[0, { offset: 1 }]]), 60_000)
+    await stopAtOnce()
+    expect(await acknowledged).to.deep.include({ type: 'failed', code: 'shuttingDown' })
+    expect(await changed).to.deep.include({ type: 'failed', code: 'shuttingDown' })
+  })
+})
