@@ -39,7 +39,7 @@ describe('the package', function () {
     expect(tooNew).to.deep.equal([])
   })
 
-  it('has the command, types, docs and examples, and neither tests nor benchmarks', () => {
+  it('has the command, types, docs and examples, and neither tests, benchmarks nor source maps', () => {
     const [packed] = JSON.parse(
       execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', stdio: 'pipe' })
     ) as [Packed]
@@ -57,6 +57,7 @@ describe('the package', function () {
       'LICENSE',
       'README.md'
     ])
+    expect(paths.filter(path => path.endsWith('.map'))).to.deep.equal([])
     const examples = paths.filter(path => /^examples\/[^/]+\.ts$/.test(path))
     for (const example of examples) {
       const named = [...readFileSync(example, 'utf8').matchAll(/'(\.\/[\w./-]+)'/g)].map(([, name]) => name!)
@@ -80,7 +81,7 @@ describe('the package', function () {
     expect(loaded(`await import('./dist/cli/cli.js')`)).to.include('commander').and.to.not.include('kafkajs')
   })
 
-  it('has source maps that carry their sources', () => {
+  it('is built with source maps that carry their sources, which a checkout runs with', () => {
     const { sourcesContent } = read<{ sourcesContent?: readonly string[] }>('dist/index.js.map')
     expect(sourcesContent?.[0]).to.equal(readFileSync('src/index.ts', 'utf8'))
   })
