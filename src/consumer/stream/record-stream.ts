@@ -47,7 +47,7 @@ export interface StreamRuntime {
  * The records of a topic; those of one partition come in order. It holds one batch per partition: the next one is
  * asked for when the former has been read.
  *
- *   for await (const record of readRecords(hands, 'orders')) console.log(record.offset, String(record.value))
+ *   for await (const record of readRecords(runtime, 'orders')) console.log(record.offset, String(record.value))
  *
  * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
  */

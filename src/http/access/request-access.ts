@@ -191,14 +191,14 @@ export class RequestAccess implements Access {
   }
 }
 
-/** The parts of a door besides the authenticator. */
+/** The parts of access checks besides the authenticator. */
 export interface RequestAccessSettings {
   readonly access: AccessSettings
   readonly quotas: QuotaSettings
 }
 
 /**
- * The door of a process; `undefined` when nothing about access is configured, so that requests need no check at all.
+ * The access checks of a process; `undefined` when nothing about access is configured, so that requests need no check at all.
  *
  * @param isAuthenticated whether clients can authenticate, which makes rules necessary
  */

@@ -13,7 +13,7 @@ const unixSocketRequests = new WeakSet<IncomingMessage>()
 export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
 
 /**
- * Passes every request of a server through the door before its body is read.
+ * Passes every request of a server through the access checks before its body is read.
  *
  * @param isOpen exempts requests
  */
@@ -65,7 +65,7 @@ class IncomingHttpRequest implements IncomingRequest {
   }
 }
 
-/** Requires the permission `management` for every request of a scope. To be added after the door. */
+/** Requires the permission `management` for every request of a scope. To be added after the access checks. */
 export function requireManagement(
   app: FastifyInstance,
   requestAccess: RequestAccess,
@@ -76,7 +76,7 @@ export function requireManagement(
   })
 }
 
-/** For routes that name no topic: refuses clients that no rule is about. To be added after the door. */
+/** For routes that name no topic: refuses clients that no rule is about. To be added after the access checks. */
 export const requireRule =
   (requestAccess: RequestAccess | undefined): onRequestHookHandler =>
   (request, _, done) =>

@@ -7,7 +7,7 @@ import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { HttpSettings } from './settings.js'
 
 const SAMPLE_MS = 100
-/** The event loop is judged once in this time, by the least delay that was met: a single pause is no strain. */
+/** The event loop is judged once in this time, by the least delay that was met: a single pause is no overload. */
 const JUDGED_EVERY_MS = 1_000
 const MIN_SAMPLES = 2
 /** The share of requests that are refused changes by so much with each judgement. */

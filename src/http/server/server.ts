@@ -121,7 +121,7 @@ function createConnections(
  * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
  * error handler of the API words the answer. A body that finds no room becomes an error of its stream.
  *
- * @param isOpen exempts requests from the door
+ * @param isOpen exempts requests from the access checks
  */
 export function createHttpServer(
   context: HttpContext,
@@ -158,7 +158,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   )
 }
 
-/** Probes and metrics are never refused because of strain, and neither is a request without a body. */
+/** Probes and metrics are never refused because of overload, and neither is a request without a body. */
 const bringsWork = (request: FastifyRequest): boolean =>
   (request.raw as ReceivedRequest).hasBody && mountNameOf(request) !== 'none'
 

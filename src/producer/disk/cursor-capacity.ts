@@ -19,12 +19,12 @@ export interface CursorCapacityOptions {
 /** Half of what a partition may hold is on its way while the other half is read. */
 const SHARE_TO_READ_AT = 1 / 2
 
-/** Which partitions of a topic have room for records, and which flows for so many that reading is worth while. */
+/** Which partitions of a topic have room for records, and which cursors for so many that reading is worth while. */
 export class CursorCapacity {
   readonly #options: CursorCapacityOptions
-  /** Bytes of the record for which a flow had no room. */
+  /** Bytes of the record for which a cursor had no room. */
   readonly #needs = new Map<number, number>()
-  /** Flows that wait for a former batch. */
+  /** Cursors that wait for a former batch. */
   readonly #heldUp = new Set<number>()
 
   constructor(options: CursorCapacityOptions) {
@@ -51,17 +51,17 @@ export class CursorCapacity {
     return undefined
   }
 
-  /** The flow has no room for a record of this size. */
+  /** The cursor has no room for a record of this size. */
   lacks(cursor: number, bytes: number): void {
     this.#needs.set(cursor, bytes)
   }
 
-  /** The flow had room for the record it waited for. */
+  /** The cursor had room for the record it waited for. */
   had(cursor: number): void {
     this.#needs.delete(cursor)
   }
 
-  /** The flow waits until {@link release}. */
+  /** The cursor waits until {@link release}. */
   holdUp(cursor: number): void {
     this.#heldUp.add(cursor)
   }
@@ -70,20 +70,20 @@ export class CursorCapacity {
     this.#heldUp.clear()
   }
 
-  /** Flows begin again. */
+  /** Cursors begin again. */
   clear(): void {
     this.#needs.clear()
     this.#heldUp.clear()
   }
 
-  /** A flow that is behind has room for so much that reading is worth while. */
+  /** A cursor that is behind has room for so much that reading is worth while. */
   isHungry(cursor: number): boolean {
     if (this.#heldUp.has(cursor)) return false
     if (cursor === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(cursor))
     return this.#isProducerHungry(cursor, this.#needs.get(cursor))
   }
 
-  /** The same for the flows that are not behind. */
+  /** The same for the cursors that are not behind. */
   isAnyHungry(bytes = 0): boolean {
     const count = this.#options.partitionCount()
     for (let partition = 0; partition < count; partition++) {

@@ -41,7 +41,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   #partitionCount = 0
   #topicId = ''
   readonly #returning: ReturningBatches
-  /** Entries that partitions hold although the flows stand before them, and the last of them. */
+  /** Entries that partitions hold although the cursors stand before them, and the last of them. */
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
@@ -134,7 +134,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     return this.#former.countOf(partition) ?? this.#partitionCount
   }
 
-  /** Some flow has entries in the log. */
+  /** Some cursor has entries in the log. */
   get #hasMore(): boolean {
     return this.#hasBacklog || this.#cursors.behindCount > 0 || this.#cursors.position < this.#end
   }

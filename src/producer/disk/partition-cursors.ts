@@ -2,8 +2,8 @@
 export const ANY_PARTITION = -1
 
 /**
- * Where the records of one topic stand in the log. Records of one partition are a flow, those that may go anywhere are
- * another one. Flows go on together, at {@link position}; one that has no room stays behind, and catches up later:
+ * Where the records of one topic stand in the log. Records of one partition have a cursor, those that may go anywhere have
+ * another one. Cursors go on together, at {@link position}; one that has no room stays behind, and catches up later:
  *
  *   sequences   10 11 12 13 14 15 16 17 18
  *   partition    0  1  0  1  1  0  1  0  1      partition 1 has no room for 13
@@ -15,7 +15,7 @@ export class PartitionCursors {
   readonly #behind = new Map<number, number>()
   /** Of those behind: they take no part in the read under way. */
   readonly #stalled = new Set<number>()
-  /** Whether the next read is for flows that are behind, when both could go on. */
+  /** Whether the next read is for cursors that are behind, when both could go on. */
   #isCatchingUp = false
 
   constructor(position: number) {
@@ -39,7 +39,7 @@ export class PartitionCursors {
     this.#position = Math.max(this.#position, sequence)
   }
 
-  /** The lowest sequence that some flow has not taken. */
+  /** The lowest sequence that some cursor has not taken. */
   get lowest(): number {
     return Math.min(this.#position, ...this.#behind.values())
   }
@@ -47,8 +47,8 @@ export class PartitionCursors {
   /**
    * Where the next read begins.
    *
-   * @param canTake whether a flow that is behind has room
-   * @param canGoOn whether anything is there at the position, and some flow that is not behind has room
+   * @param canTake whether a cursor that is behind has room
+   * @param canGoOn whether anything is there at the position, and some cursor that is not behind has room
    */
   next(canTake: (cursor: number) => boolean, canGoOn: boolean): number | undefined {
     this.#stalled.clear()
@@ -65,12 +65,12 @@ export class PartitionCursors {
     return this.#position
   }
 
-  /** Whether the entry at `sequence` is the flow's to take now, rather than taken before or out of its turn. */
+  /** Whether the entry at `sequence` is the cursor's to take now, rather than taken before or out of its turn. */
   isNext(cursor: number, sequence: number): boolean {
     return !this.#stalled.has(cursor) && sequence >= (this.#behind.get(cursor) ?? this.#position)
   }
 
-  /** The flow has no room for the entry at `sequence`. */
+  /** The cursor has no room for the entry at `sequence`. */
   stall(cursor: number, sequence: number): void {
     this.#behind.set(cursor, sequence)
     this.#stalled.add(cursor)
@@ -86,7 +86,7 @@ export class PartitionCursors {
     }
   }
 
-  /** All flows begin again at `sequence`, if they are not behind it. */
+  /** All cursors begin again at `sequence`, if they are not behind it. */
   rewind(sequence: number): void {
     this.#position = Math.min(this.lowest, sequence)
     this.#behind.clear()

@@ -32,7 +32,7 @@ export class ProducerChoice {
     return typeof choice === 'number' ? choice : ANY_PARTITION
   }
 
-  /** Where a record of the flow goes; `undefined`: it has to wait. */
+  /** Where a record of the cursor goes; `undefined`: it has to wait. */
   producerFor(record: LoggedRecord, cursor: number): PartitionProducer | undefined {
     const { topic, capacity, former, producers } = this.#options
     const bytes = roughSizeOf(toProduceRecord(record))

@@ -12,10 +12,10 @@ import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
 
-/** What a record costs beside its bytes: ticket, outcome, places in arrays. Charged, so that small records are bounded too. */
+/** What a record costs beside its bytes: pending produce, outcome, places in arrays. Charged, so that small records are bounded too. */
 const RECORD_OVERHEAD_BYTES = 256
 /**
- * What a request costs beside its records: the ticket's outcomes, the promise, and what its caller keeps until then.
+ * What a request costs beside its records: the outcomes of the pending produce, the promise, and what its caller keeps until then.
  * Charged with its first record. Measured at 700 bytes of heap with kprf's pushes of one small record.
  */
 const REQUEST_OVERHEAD_BYTES = 768
@@ -88,7 +88,7 @@ export class Batch {
     return this.#timestampsMs.reduce((newest, one) => Math.max(newest, one), Number.NEGATIVE_INFINITY)
   }
 
-  /** What its tickets call the records; for records of the durable log, their sequences. */
+  /** What its pending produces call the records; for records of the durable log, their sequences. */
   get indexes(): readonly number[] {
     return this.#indexes
   }

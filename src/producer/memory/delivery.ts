@@ -24,7 +24,7 @@ export interface ProduceOptions {
    */
   readonly deadlineMs: number
   /**
-   * How long records in memory wait for room where the producer of their partition is full, in order; the ticket says so.
+   * How long records in memory wait for room where the producer of their partition is full, in order; the pending produce says so.
    * Default 0: they are refused at once.
    */
   readonly capacityWaitMs?: number | undefined

@@ -252,7 +252,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
   async flush(timeoutMs: number): Promise<number> {
     const until = this.#deps.clock() + timeoutMs
-    // Repeated: parked records that move into a partition count nowhere for a moment.
+    // Repeated: waiting records that move into a partition count nowhere for a moment.
     while (this.#isBusy && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
     return this.#budget.records
   }

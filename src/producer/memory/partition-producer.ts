@@ -34,7 +34,7 @@ const STUCK_AFTER_MS = 500
  */
 export type PartitionProducerState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
 
-/** A record that was in a batch before, and what its ticket calls it. */
+/** A record that was in a batch before, and what its pending produce calls it. */
 export interface SentRecord {
   readonly record: ProduceRecord
   readonly timestampMs: number
@@ -282,7 +282,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#release(batch)
   }
 
-  /** What tickets call the records of the batch that is being tried. */
+  /** What pending produces call the records of the batch that is being tried. */
   get sentIndexes(): readonly number[] {
     return this.#head?.indexes ?? []
   }
@@ -303,7 +303,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#becomeReady()
   }
 
-  /** Lets go of what was never sent. Returns what tickets call the records. */
+  /** Lets go of what was never sent. Returns what pending produces call the records. */
   takeBack(): number[] {
     return this.#waiting.takeAll().flatMap(batch => {
       this.#release(batch)

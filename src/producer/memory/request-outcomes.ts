@@ -4,7 +4,7 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 export type Refusals = readonly (RecordFailure | undefined)[] | undefined
 
 /**
- * What became of the records of one request: what tickets of records in memory and of records on disk have in common. No
+ * What became of the records of one request: what pending produces of records in memory and of records on disk have in common. No
  * promise is made unless a caller waits, and never more than one of a kind.
  */
 export abstract class RequestOutcomes {

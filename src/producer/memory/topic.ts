@@ -44,7 +44,7 @@ export class Topic implements UnknownTopic {
   /** A topic that vanishes keeps its partitions, for their sequences go on should it come back. */
   readonly #producers: TopicProducers
   readonly #deferred = new WaitingRecords()
-  /** Waits for room among the parked ones, or in the whole buffer. */
+  /** Waits for room among the waiting ones, or in the whole buffer. */
   readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0

@@ -37,7 +37,7 @@ export class GroupRouting {
   readonly #coordinators = new CoordinatorTable()
   readonly #commits: CommitOrder
 
-  /** @param routeAll routes requests again that were parked, and searches for coordinators */
+  /** @param routeAll routes requests again that waited, and searches for coordinators */
   constructor(
     options: GroupRoutingOptions,
     waiting: WaitingRequests,

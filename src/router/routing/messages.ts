@@ -40,7 +40,7 @@ export type RouterNotice =
     }
   | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: FindCoordinatorResult }
   | { readonly type: 'searchCoordinator'; readonly groupId: string }
-  /** Requests that are parked there may be routed again. */
+  /** Requests that wait there may be routed again. */
   | { readonly type: 'wake'; readonly place: WaitingPlace }
   /** A broker that was not asked for a while after a failure has answered. */
   | { readonly type: 'brokerIsBack'; readonly nodeId: number }

@@ -49,7 +49,7 @@ const AUTHENTICATION_PAUSE_MS = 1_000
  * Decides which broker is asked.
  *
  *   request ─▶ leader or coordinator known, broker up ─▶ its proxy
- *           ─▶ otherwise parked by what it waits for, until a refresh, a search or a pause ends, and routed again
+ *           ─▶ otherwise queued by what it waits for, until a refresh, a search or a pause ends, and routed again
  */
 export class Routing {
   readonly #options: RoutingOptions
@@ -102,7 +102,7 @@ export class Routing {
     }
   }
 
-  /** Routes the requests again that are parked at a place. */
+  /** Routes the requests again that wait at a place. */
   wake(place: WaitingPlace, now: number): void {
     this.routeAll(this.queues.take(place), now)
   }

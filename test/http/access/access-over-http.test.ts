@@ -24,7 +24,7 @@ const everything = {
   groups: ['*']
 }
 
-describe('the door', () => {
+describe('access', () => {
   const { token, sha256 } = makeToken()
   const bearer = { authorization: `Bearer ${token}` }
   const auth = { tokens: [{ principal: 'shop', sha256 }] }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { warnings } from '../../../src/server/config/checks.js'
 import { configOf, TestFolder } from '../../support/access.js'
 
-describe('settings of the doors', () => {
+describe('settings of the listeners', () => {
   const folder = new TestFolder()
   after(() => folder.remove())
   const problemsOf = (settings: object): string[] => {

@@ -3,16 +3,16 @@ import type { PendingProduce } from '../../../gateway/gateway.js'
 
 type Refusals = readonly (RecordFailure | undefined)[]
 
-/** The ticket of records of which none was handed on. */
+/** The pending produce of records of which none was handed on. */
 export function refusedPending(recordCount: number, failure: RecordFailure): PendingProduce {
   const refused = new Array<RecordFailure>(recordCount).fill(failure)
   return { refused, accepted: async () => refused, outcomes: async () => refused }
 }
 
 /**
- * The ticket of records of which some were refused before the others were handed on.
+ * The pending produce of records of which some were refused before the others were handed on.
  *
- * @param refusals one entry per record, `undefined` for those of `ticket`, in their order
+ * @param refusals one entry per record, `undefined` for those of `pendingProduce`, in their order
  */
 export const mergedPending = (refusals: Refusals, pendingProduce: PendingProduce): PendingProduce => ({
   refused: inOrder(refusals, pendingProduce.refused ?? []),

@@ -24,7 +24,7 @@ export interface Admission {
 
 /** A call that asks to be admitted, as a request over HTTP is. */
 class IncomingCall implements IncomingRequest {
-  /** The key under which the door remembers the caller. */
+  /** The key under which the access check remembers the caller. */
   readonly request: IncomingRequest['request']
   readonly requestId: string
   readonly authorization: string | undefined
@@ -54,7 +54,7 @@ class IncomingCall implements IncomingRequest {
   }
 }
 
-/** Lets calls in by the same door as requests over HTTP: quotas, authentication, rules. */
+/** Lets calls in by the same checks as requests over HTTP: quotas, authentication, rules. */
 export async function admit(access: Access, head: CallHead, requestId: string): Promise<Admission> {
   const incoming = new IncomingCall(head, requestId)
   const refusal = await new Promise<CastellanError | undefined>(resolve => {
