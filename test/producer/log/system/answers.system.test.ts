@@ -95,7 +95,7 @@ function tracedBy({ pid }: ChildProcess): number {
 }
 
 async function ready(url: string): Promise<void> {
-  for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(50)) {
+  for (const deadline = performance.now() + 90_000; performance.now() < deadline; await sleep(50)) {
     const answer = await fetch(url).catch(() => undefined)
     await answer?.arrayBuffer()
     if (answer?.status === 200) return
