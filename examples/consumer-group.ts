@@ -1,20 +1,14 @@
 /**
- * Two consumer actors in one group, each in a process of its own in real life. They share the partitions of a topic; when
- * one leaves, the other goes on with all of them, exactly behind what was acknowledged.
+ * Two consumer actors in one group. In production, each runs in its own process. They share the partitions of a topic.
+ * When one actor leaves, the other continues with all partitions, directly after the last acknowledged messages.
  *
  * ```text
  * together they have billed 60 orders, none of them twice
  * alone the second one has billed 20 more
  * ```
  */
-import {
-  type ActorRef,
-  type Castellan,
-  type ConsumeResult,
-  type EmbeddedCluster,
-  openCastellan,
-  startEmbeddedCluster
-} from 'castellan'
+import { type ActorRef, type Castellan, type ConsumeResult, openCastellan } from 'castellan/client'
+import { type EmbeddedCluster, startEmbeddedCluster } from 'castellan/testing'
 
 /** How long one request waits for a message. */
 const POLL_MS = 5_000
@@ -31,7 +25,7 @@ function spawnBiller(castellan: Castellan, bill: (order: string) => void): Actor
         if (result.type === 'failed') return
         if (result.type === 'message') {
           bill(String(result.message.value))
-          // Not before: an order that was not billed is offered again.
+          // The message is acknowledged after billing, so that an order that was not billed is offered again.
           result.message.ack()
         }
       }

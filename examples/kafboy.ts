@@ -1,6 +1,6 @@
 /**
- * kafboy's API with hooks: the session of its README. The hooks are in `hooks/kafboy-hooks.ts`; the gateway loads them by
- * path into a thread of their own.
+ * kafboy's API with hooks: the session of its README. The hooks are in `hooks/kafboy-hooks.ts`. The gateway loads this
+ * file into a separate thread.
  *
  * ```text
  * POST /kafboy/batch/async/ekaf test=a
@@ -14,7 +14,9 @@
  * ```
  */
 import { fileURLToPath } from 'node:url'
-import { loadConfig, openCastellan, silentLogger, startApp, startEmbeddedCluster } from 'castellan'
+import { loadConfig, silentLogger, startApp } from 'castellan'
+import { openCastellan } from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 const set = (setting: string, value: string) => ({ flag: `--set ${setting}`, path: setting.split('.'), value })
 

@@ -9,7 +9,8 @@
  * requests answered: fetchData 3
  * ```
  */
-import { askRouter, type MetricsLogger, openCastellan, startEmbeddedCluster } from 'castellan'
+import { askRouter, type MetricsLogger, openCastellan } from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 /** Sums counts by `component.metric`, and counts latencies by operation. */
 class SummingMetricsLogger implements MetricsLogger {

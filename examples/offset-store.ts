@@ -1,7 +1,7 @@
 /**
- * An actor that keeps a consumer's position: it commits how far it has come, and asks for that offset after a restart.
- * When commits come faster than Kafka accepts them, only the highest one is sent, and the others are told by which
- * commit they were superseded.
+ * An actor that stores the position of a consumer. It commits an offset, and asks for it after a restart. When commits
+ * come faster than Kafka accepts them, only the highest offset is sent. The result of each other commit names the
+ * commit that superseded it.
  *
  * ```text
  * billing has no place yet: starting at 0
@@ -12,11 +12,12 @@
  * ```
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { askRouter, type Castellan, openCastellan, startEmbeddedCluster } from 'castellan'
+import { askRouter, type Castellan, openCastellan } from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 const topicPartition = { topic: 'invoices', partition: 0 }
 
-/** Where the group goes on, and what it noted there. */
+/** The offset from which the group continues, and the metadata it has stored there. */
 async function placeOf({ router }: Castellan, groupId: string) {
   const result = await askRouter(router.ref, { type: 'fetchConsumerOffset', groupId, topicPartition })
   switch (result.type) {
@@ -33,8 +34,8 @@ async function placeOf({ router }: Castellan, groupId: string) {
 const ATTEMPTS = 10
 
 /**
- * Resolves with what became of this commit. A coordinator that was just started may not know the partition yet: that passes,
- * where the topic was not deleted.
+ * Resolves with the outcome of this commit. A coordinator that has just started may not know the partition yet, so the
+ * commit is tried again.
  */
 async function commit({ router }: Castellan, groupId: string, offset: number, metadata: string): Promise<string> {
   const offsetAndMetadata = { offset, metadata }

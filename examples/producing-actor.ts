@@ -9,13 +9,14 @@
  * order 4: failed with unknownPartition, in the log: no
  * ```
  */
-import { type Castellan, openCastellan, type ProduceResult, startEmbeddedCluster } from 'castellan'
+import { type Castellan, openCastellan, type ProduceResult } from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 type SellerMessage =
   | { readonly type: 'sold'; readonly order: number; readonly partition: number }
   | { readonly type: 'written'; readonly order: number; readonly result: ProduceResult }
 
-/** Writes a record per sale; calls `done` with what became of each when all `expected` have their outcome. */
+/** Writes one record per sale. Calls `done` with the outcomes when all `expected` records have an outcome. */
 function spawnSeller({ system, router }: Castellan, expected: number, done: (fates: Map<number, string>) => void) {
   const fates = new Map<number, string>()
   return system.spawnOwner<SellerMessage>('seller', {
@@ -52,7 +53,7 @@ const fates = await new Promise<Map<number, string>>(done => {
   for (const order of [1, 2, 3]) seller.tell({ type: 'sold', order, partition: 0 })
   seller.tell({ type: 'sold', order: 4, partition: 7 })
 })
-// Sorted: a partition that does not exist is told sooner than a write is acknowledged.
+// The orders are sorted, because the failure for an unknown partition comes before the acknowledgements.
 for (const order of [...fates.keys()].sort()) console.log(`order ${order}: ${fates.get(order)}`)
 await castellan.close()
 await broker.close()

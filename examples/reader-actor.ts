@@ -1,6 +1,7 @@
 /**
- * An actor that reads a partition from its beginning with the request manager, which keeps track of open requests: it
- * matches answers, repeats a request without an answer in time, and drops answers that come too late.
+ * An actor that reads a partition from its beginning. It uses the request manager, which keeps track of open requests.
+ * The request manager assigns answers to requests, repeats a request that is not answered in time, and drops answers
+ * that come too late.
  *
  * Every result of FetchData needs a handler; this file does not compile when one is missing.
  *
@@ -17,11 +18,11 @@ import {
   type FetchDataResult,
   type FromRouter,
   openCastellan,
-  RequestManager,
-  startEmbeddedCluster
-} from 'castellan'
+  RequestManager
+} from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
-/** The one message this actor is sent by others; answers of the Router come as `fromRouter`. */
+/** The only message that others send to this actor; answers of the Router come as `fromRouter`. */
 type ReaderMessage = { readonly type: 'start' } | FromRouter
 
 /** Reads to the end of the log, then calls `done`. */

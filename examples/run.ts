@@ -1,14 +1,19 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { loadConfig, silentLogger, startApp } from 'castellan'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 /**
- * Runs every example of this folder in a process of its own and holds what it prints against the ```text block in its
- * head comment, which is the only place where the expected output is written down.
+ * Runs every example of this folder in a process of its own and compares its output with the ```text block in its head
+ * comment, which is the only place where the expected output is written down. The examples in testing/ are run by the
+ * test runner that they are written for; those in confluent/ are clients, each with a gateway of its own.
  */
 const FOLDER = fileURLToPath(new URL('.', import.meta.url))
 const EXAMPLE_TIMEOUT_MS = 30_000
+const MOCHA = createRequire(import.meta.url).resolve('mocha/bin/mocha.js')
 
 interface Outcome {
   readonly stdout: string
@@ -16,16 +21,17 @@ interface Outcome {
   readonly problem: string | undefined
 }
 
-/** The ```text block of a file's first comment, without the comment's stars. */
+/** The ```text block in the first comment of a file, without the signs of the comment. */
 function expectedOutput(source: string): string | undefined {
-  const head = source.slice(0, source.indexOf('*/'))
-  const block = head.match(/```text\n([\s\S]*?)\n \* ```/)?.[1]
-  return block?.replaceAll(/^ \* ?/gm, '')
+  const block = /```text\n([\s\S]*?)\n(?: \* |# )?```/.exec(source)?.[1]
+  return block?.replaceAll(/^(?: \*|#) ?/gm, '')
 }
 
-function run(file: string): Promise<Outcome> {
+const run = (...args: readonly string[]): Promise<Outcome> => runWith(process.execPath, '--import', 'tsx', ...args)
+
+function runWith(command: string, ...args: readonly string[]): Promise<Outcome> {
   return new Promise(resolve => {
-    const child = spawn(process.execPath, ['--import', 'tsx', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr, late] = ['', '', false]
     child.stdout.setEncoding('utf8').on('data', text => {
       stdout += text
@@ -49,22 +55,89 @@ function run(file: string): Promise<Outcome> {
   })
 }
 
-/** What is wrong with an example; `undefined`: nothing. */
+/** Runs an example. Returns a description of the problem, or `undefined` if there is none. */
 async function check(name: string): Promise<string | undefined> {
   const expected = expectedOutput(readFileSync(join(FOLDER, name), 'utf8'))
   if (expected === undefined) return 'its head comment does not say what it prints'
-  const { stdout, stderr, problem } = await run(join(FOLDER, name))
+  return problemOf(expected, await run(join(FOLDER, name)))
+}
+
+function problemOf(expected: string, { stdout, stderr, problem }: Outcome): string | undefined {
   if (problem !== undefined) return `${problem}\n${stdout}${stderr}`
   if (stdout.trim() === expected.trim()) return undefined
   return `it should print\n\n${expected}\n\nand printed\n\n${stdout}${stderr}`
 }
 
-const names = readdirSync(FOLDER).filter(name => name.endsWith('.ts') && name !== 'run.ts')
-let failed = 0
-for (const name of names) {
-  const wrong = await check(name)
-  process.stdout.write(wrong === undefined ? `ok      ${name}\n` : `FAILED  ${name}: ${wrong}\n`)
-  if (wrong !== undefined) failed++
+/** Runs an example of a test. Returns a description of the problem, or `undefined` if the test passes. */
+async function checkTest(name: string): Promise<string | undefined> {
+  const file = join(FOLDER, name)
+  const runner = name.endsWith('.node-test.ts')
+    ? ['--test']
+    : [MOCHA, '--no-config', '--timeout', String(EXAMPLE_TIMEOUT_MS)]
+  const { stdout, stderr, problem } = await run(...runner, file)
+  return problem && `${problem}\n${stdout}${stderr}`
 }
-process.stdout.write(`${names.length - failed} passed, ${failed} failed\n`)
-process.exitCode = failed === 0 && names.length > 0 ? 0 : 1
+
+const set = (setting: string, value: string) => ({ flag: `--set ${setting}`, path: setting.split('.'), value })
+
+/** What runs the examples of a language; `needed`: what it must be able to do. */
+const languages: Readonly<Record<string, { readonly command: string; readonly needed: readonly string[] }>> = {
+  sh: { command: 'sh', needed: ['-c', 'curl --version'] },
+  py: { command: 'python3', needed: ['-c', 'import requests'] }
+}
+
+/** Runs a client of Confluent's API beside a gateway of its own. `'not run'`: the machine cannot. */
+async function checkClient(name: string): Promise<string | undefined> {
+  const file = join(FOLDER, name)
+  const expected = expectedOutput(readFileSync(file, 'utf8'))
+  if (expected === undefined) return 'its head comment does not say what it prints'
+  const language = languages[name.split('.').at(-1)!]
+  if (language !== undefined && spawnSync(language.command, language.needed).status !== 0) return NOT_RUN
+  const broker = await startEmbeddedCluster()
+  broker.createTopic('orders', { partitions: 1 })
+  const settings = { 'clusters.default.brokers': broker.bootstrap, 'delivery.createTopics': 'false' }
+  const ports = { 'http.port': '0', 'management.port': '0' }
+  const flags = Object.entries({ ...settings, ...ports }).map(([setting, value]) => set(setting, value))
+  const app = await startApp(loadConfig({ flags }), { log: silentLogger, version: 'example' })
+  try {
+    const { shared } = app.urls
+    const outcome =
+      language === undefined
+        ? await run(file, shared, 'orders')
+        : await runWith(language.command, file, `${shared}/confluent`, 'orders')
+    return problemOf(expected, outcome)
+  } finally {
+    await app.stop()
+    await broker.close()
+  }
+}
+
+const NOT_RUN = 'not run'
+const programs = readdirSync(FOLDER).filter(name => name.endsWith('.ts') && name !== 'run.ts')
+const tests = readdirSync(join(FOLDER, 'testing')).map(name => join('testing', name))
+const clients = readdirSync(join(FOLDER, 'confluent')).map(name => join('confluent', name))
+const kinds = [
+  { names: programs, check },
+  { names: tests, check: checkTest },
+  { names: clients, check: checkClient }
+]
+const counts = { passed: 0, failed: 0, 'not run': 0 }
+for (const { names, check } of kinds) {
+  for (const name of names) {
+    const wrong = await check(name)
+    if (wrong === undefined) {
+      counts.passed++
+      process.stdout.write(`ok      ${name}\n`)
+    } else if (wrong === NOT_RUN) {
+      counts[NOT_RUN]++
+      const { command, needed } = languages[name.split('.').at(-1)!]!
+      process.stdout.write(`NOT RUN ${name}: this machine cannot do ${command} ${needed.join(' ')}\n`)
+    } else {
+      counts.failed++
+      process.stdout.write(`FAILED  ${name}: ${wrong}\n`)
+    }
+  }
+}
+const all = Object.entries(counts).map(([what, count]) => `${count} ${what}`)
+process.stdout.write(`${all.join(', ')}\n`)
+process.exitCode = counts.failed === 0 && kinds.every(({ names }) => names.length > 0) ? 0 : 1

@@ -1,19 +1,20 @@
 /**
- * A hundred readers of one partition. Equal requests share one call to Kafka and one batch in memory; later readers are
- * served from the cache.
+ * A hundred readers of one partition. Equal requests share one call to Kafka and one batch in memory. Later readers get
+ * their records from the cache.
  *
  * ```text
  * 100 readers at once read 100000 records: 1 fetch
  * 100 readers later read 100000 records: 0 fetches
  * ```
  */
-import { askRouter, type Castellan, openCastellan, startEmbeddedCluster } from 'castellan'
+import { askRouter, type Castellan, openCastellan } from 'castellan/client'
+import { startEmbeddedCluster } from 'castellan/testing'
 
 const READERS = 100
 const RECORDS = 1000
 const topicPartition = { topic: 'prices', partition: 0 }
 
-/** Reads the whole partition. @returns how many records it saw */
+/** Reads the whole partition. Returns the number of records. */
 async function readAll({ router }: Castellan): Promise<number> {
   let recordCount = 0
   for (let offset = 0; offset < RECORDS; ) {

@@ -1,15 +1,18 @@
 /**
- * Castellan as a library.
+ * The whole of Castellan as a library.
  *
- *   const castellan = await openCastellan({ brokers: 'kafka-1:9092' })
- *   const result = await askRouter(castellan.router.ref, {
- *     type: 'fetchOffset', topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest'
- *   })
- *
- * The changelog covers everything that is exported here. Files below are internal and may change without notice.
+ * Two smaller entries load less: `castellan/client` to read and write, `castellan/testing` for the embedded broker. The
+ * changelog covers everything that these entries export. Other files are internal and may change without notice.
  */
 
-/** Hooks of kafboy's API, typed: the default export of the module that `apis.kafboy.callbackEditJson` names. */
+import type { startEmbeddedCluster as start } from './embedded-broker/start-embedded-cluster.js'
+import type { App, AppDeps } from './server/app/app.js'
+import type { Config } from './server/config/config.js'
+
+/**
+ * Types for the hooks of kafboy's API. `apis.kafboy.callbackEditJson` names a module whose default export has these
+ * hooks.
+ */
 export {
   defineKafboyHooks,
   type KafboyAnswer,
@@ -28,115 +31,28 @@ export {
   type KafboyRecord,
   type KafboyRequest
 } from './apis/kafboy/hooks/hooks.js'
-export type {
-  AckResult,
-  AcquiredMessage,
-  ConsumedMessage,
-  ConsumedMessages,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits,
-  NoMessage
-} from './consumer/group/consume-result.js'
-/** Consumer groups. */
-export type { ConsumeOptions } from './consumer/group/consume-stream.js'
+export * from './client.js'
+/** The parts of a client, for programs that connect the parts themselves. */
 export { ConsumerGroups, type ConsumerGroupsDeps } from './consumer/group/consumer-groups.js'
-export {
-  type ConsumerSettings,
-  type ConsumerSettingsOverrides,
-  defaultConsumerSettings
-} from './consumer/group/settings.js'
-/** Reading a topic as a stream. */
-export type { ReadStart } from './consumer/stream/partition-reader.js'
-export type { ReadOptions, ReadRecord } from './consumer/stream/record-stream.js'
-/** Actors of your own. */
-export { type ActorLogic, type ActorRef, ActorSystem, type OwnerLogic, type Step } from './core/actor/actor.js'
-export { ask, type Requester } from './core/actor/requester.js'
-/** Nouns and errors. */
-export * from './core/errors.js'
-/** Counting. */
-export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metrics/metrics-logger.js'
-export { createPrometheusMetrics, type PrometheusMetrics } from './core/metrics/prometheus.js'
-export { PrometheusMetricsLogger } from './core/metrics/prometheus-metrics-logger.js'
-export * from './core/model.js'
-/** The embedded broker, for tests and trials. */
-export type {
-  ApiName,
-  EmbeddedCluster,
-  EmbeddedClusterOptions,
-  Fault,
-  FaultAction,
-  FaultMatch,
-  Faults,
-  SaslOptions as EmbeddedSaslOptions,
-  TopicOptions
-} from './embedded-broker/embedded-cluster.js'
-export { startEmbeddedCluster } from './embedded-broker/start-embedded-cluster.js'
-export type {
-  CommitOutcome,
-  Durability,
-  Gateway,
-  GroupOffset,
-  PartitionerName,
-  PendingProduce,
-  ProduceOptions
-} from './gateway/gateway.js'
+export { defaultConsumerSettings } from './consumer/group/settings.js'
 export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
-/** Connections. */
-export type { BrokerClient, BrokerClientFactory, PartitionMetadata, TopicMetadata } from './kafka/broker-client.js'
-export {
-  type ConnectionSettings,
-  createBrokerClientFactory,
-  type SaslOptions
-} from './kafka/create-broker-client-factory.js'
-/** Memory that several clusters of one process may share: `openCastellan({ decompressedMemory })`. */
-export { DecompressedMemory } from './kafka/decompressed-memory.js'
-export type { WalSettings } from './producer/log/settings.js'
-/** Writing. */
-export type { Delivery, DeliveryDeps, DeliveryStats } from './producer/memory/delivery.js'
-export { type DeliverySettings, defaultDeliverySettings } from './producer/memory/settings.js'
-export { startDelivery } from './producer/memory/start-delivery.js'
-/** The Router, its requests and their results. */
-export type {
-  CommitConsumerOffset,
-  CommitConsumerOffsetResult,
-  FetchConsumerOffset,
-  FetchConsumerOffsetResult,
-  FetchData,
-  FetchDataResult,
-  FetchOffset,
-  FetchOffsetResult,
-  FetchTopicMetadata,
-  FetchTopicMetadataResult,
-  OffsetType,
-  Operations,
-  Produce,
-  ProduceResult,
-  RequestOf,
-  ResultOf,
-  RouterMessage,
-  RouterRequest,
-  RouterResult
-} from './router/messages/operations.js'
-export { askRouter, type Unasked } from './router/routing/ask-router.js'
-export {
-  type FromRouter,
-  type Question,
-  RequestManager,
-  type RequestManagerOptions,
-  type ResultHandlers
-} from './router/routing/request-manager.js'
-export {
-  Router,
-  type RouterHandle,
-  type RouterStats,
-  type StartRouterOptions,
-  startRouter
-} from './router/routing/router.js'
-export { defaultRouterSettings, type RouterSettings, type RouterSettingsOverrides } from './router/routing/settings.js'
+export { createBrokerClientFactory } from './kafka/kafkajs-broker-client.js'
+export type { DeliveryDeps } from './producer/memory/delivery.js'
+export { startDelivery } from './producer/memory/memory-delivery.js'
+export { defaultDeliverySettings } from './producer/memory/settings.js'
+export { Router, type StartRouterOptions, startRouter } from './router/routing/router.js'
+export { defaultRouterSettings } from './router/routing/settings.js'
+/** A gateway with its HTTP ports. */
 export type { App, AppDeps, StopResult } from './server/app/app.js'
-export { type Castellan, type OpenCastellanOptions, openCastellan } from './server/app/open-castellan.js'
-/** A gateway with its HTTP ports, or one cluster without HTTP. */
-export { startApp } from './server/app/start-app.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './server/config/config.js'
+/** Starts the whole gateway. The HTTP server is loaded by this call, and not by programs that only import this file. */
+export const startApp = async (config: Config, deps: AppDeps): Promise<App> =>
+  (await import('./server/app/app.js')).startApp(config, deps)
+
+export type * from './testing.js'
+
+/**
+ * Starts a Kafka cluster in this process. This call loads the broker's code; `castellan/testing` loads it on import.
+ */
+export const startEmbeddedCluster: typeof start = async options =>
+  (await import('./embedded-broker/start-embedded-cluster.js')).startEmbeddedCluster(options)

@@ -2,12 +2,13 @@
 import { run } from './cli/cli.js'
 import { stopSignal } from './cli/stop-signal.js'
 
-// A closed stdout or stderr is not an error here; commands that depend on stdout listen themselves.
+// Ignores a closed stdout. Commands that depend on stdout have their own listeners.
 process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
 const { env: environment, stdin, stdout, stderr } = process
-// Unhandled rejections arrive here as well. The first error counts: later ones are most likely its consequences.
+// Unhandled rejections arrive here, too. Only the first error is reported, because later errors are most likely its
+// consequences.
 const crashed = new Promise(resolve => process.on('uncaughtException', resolve))
 const stopped = stopSignal(process)
 const onHangUp = (listener: () => void): void => void process.on('SIGHUP', listener)

@@ -14,6 +14,7 @@ const floors: Floors = [
   ['http'],
   ['apis'],
   ['server'],
+  ['client', 'testing'],
   ['cli', 'index'],
   ['main']
 ]
@@ -23,8 +24,8 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['group'], ['stream']],
   producer: [['log', 'memory'], ['disk']],
-  http: [['access'], ['exchange'], ['openapi'], ['api'], ['server']],
-  apis: [['command'], ['arion', 'kafboy', 'kafka-pixy', 'kprf'], ['apis', 'commands']],
+  http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
+  apis: [['command'], ['findings'], ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf'], ['apis', 'commands']],
   server: [['workers'], ['config'], ['app']]
 }
 
@@ -39,11 +40,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'lru-cache': ['router/processors'],
   ws: ['apis/arion'],
   fastify: ['apis', 'http'],
-  zod: ['apis', 'core/settings', 'http/api', 'server/config'],
+  zod: ['apis', 'core/settings', 'http', 'server/config'],
   yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],
-  'smol-toml': ['apis/kprf'],
-  ini: ['apis/kprf'],
-  hjson: ['apis/kprf'],
   jose: ['http/access'],
   'prom-client': ['core/metrics'],
   commander: ['cli'],

@@ -1,11 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
+import { removeUnusedDeclarations } from '../.ci/prepack.js'
 
 interface Manifest {
   readonly engines: { readonly node: string }
   readonly overrides?: unknown
+  readonly dependencies: Readonly<Record<string, string>>
 }
 interface Locked {
   readonly version: string
@@ -13,6 +19,7 @@ interface Locked {
   readonly engines?: { readonly node?: string }
 }
 interface Packed {
+  readonly filename: string
   readonly files: readonly { readonly path: string }[]
 }
 
@@ -39,46 +46,135 @@ describe('the package', function () {
     expect(tooNew).to.deep.equal([])
   })
 
-  it('has the command, types, docs and examples, and neither tests, benchmarks nor source maps', () => {
-    const [packed] = JSON.parse(
-      execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', stdio: 'pipe' })
-    ) as [Packed]
-    const paths = packed.files.map(({ path }) => path)
-    expect(paths).to.include.members([
-      'dist/main.js',
-      'dist/index.js',
-      'dist/index.d.ts',
-      'docs/library.md',
-      'docs/deploy/Dockerfile',
-      'examples/castellan.yaml',
-      'examples/reader-actor.ts',
-      'examples/testing/order-counter.test.ts',
-      'examples/hooks/kafboy-hooks.ts',
-      'LICENSE',
-      'README.md'
-    ])
-    expect(paths.filter(path => path.endsWith('.map'))).to.deep.equal([])
-    const examples = paths.filter(path => /^examples\/[^/]+\.ts$/.test(path))
-    for (const example of examples) {
-      const named = [...readFileSync(example, 'utf8').matchAll(/'(\.\/[\w./-]+)'/g)].map(([, name]) => name!)
-      const missing = named.filter(name => !paths.includes(`examples/${name.slice(2).replace(/\.js$/, '.ts')}`))
-      expect(missing, example).to.deep.equal([])
+  describe('when it is packed', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'castellan-package-'))
+    const installed = join(folder, 'node_modules/castellan')
+    let paths: readonly string[]
+
+    before(() => {
+      mkdirSync(installed, { recursive: true })
+      const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]
+      const [packed] = JSON.parse(execFileSync('npm', pack, { encoding: 'utf8', stdio: 'pipe' })) as [Packed]
+      execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', installed, '--strip-components=1'])
+      // `npm pack` does it before it packs. Here the dist that other tests use must stay as it is.
+      removeUnusedDeclarations(installed)
+      paths = packed.files.map(({ path }) => path).filter(path => existsSync(join(installed, path)))
+    })
+    after(() => rmSync(folder, { recursive: true }))
+
+    it('has the command, types, docs and examples, and neither tests, benchmarks nor source maps', () => {
+      expect(paths).to.include.members([
+        'dist/main.js',
+        'dist/index.js',
+        'dist/index.d.ts',
+        'docs/library.md',
+        'docs/deploy/Dockerfile',
+        'examples/castellan.yaml',
+        'examples/reader-actor.ts',
+        'examples/testing/order-counter.test.ts',
+        'examples/hooks/kafboy-hooks.ts',
+        'LICENSE',
+        'README.md'
+      ])
+      expect(paths.filter(path => path.endsWith('.map'))).to.deep.equal([])
+      const examples = paths.filter(path => /^examples\/[^/]+\.ts$/.test(path))
+      for (const example of examples) {
+        const named = [...readFileSync(example, 'utf8').matchAll(/'(\.\/[\w./-]+)'/g)].map(([, name]) => name!)
+        const missing = named.filter(name => !paths.includes(`examples/${name.slice(2).replace(/\.js$/, '.ts')}`))
+        expect(missing, example).to.deep.equal([])
+      }
+      expect(paths.filter(path => /^(test|src|examples\/bench)\//.test(path))).to.deep.equal([])
+    })
+
+    it('has at most 4 MB', () => {
+      const bytes = paths.reduce((sum, path) => sum + statSync(join(installed, path)).size, 0)
+      expect(bytes).to.be.below(4_000_000)
+    })
+
+    it('names in its types only packages that it brings', () => {
+      const named = paths
+        .filter(path => path.endsWith('.d.ts'))
+        .flatMap(path => [
+          ...readFileSync(join(installed, path), 'utf8').matchAll(/(?:from|import\()\s*['"]([^.'"][^'"]*)['"]/g)
+        ])
+        .map(([, specifier]) => specifier!.match(/^(@[^/]+\/)?[^/]+/)![0])
+      const brought = ['castellan', ...Object.keys(manifest.dependencies)]
+      const missing = new Set(named.filter(name => !name.startsWith('node:') && !brought.includes(name)))
+      expect([...missing]).to.deep.equal([])
+      expect(brought).to.include('@types/node')
+    })
+
+    // Its dependencies have the version that the lock file says; of them the types are needed only.
+    const strict = {
+      target: 'es2023',
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+      exactOptionalPropertyTypes: true
     }
-    expect(paths.filter(path => /^(test|src|examples\/bench)\//.test(path))).to.deep.equal([])
+    const consumers = {
+      'nodenext, with the types of Node': { module: 'nodenext', types: ['node'] },
+      'node16, without them': { module: 'node16', types: [] },
+      'a bundler': { module: 'esnext', moduleResolution: 'bundler', types: ['node'] }
+    }
+    for (const [name, options] of Object.entries(consumers)) {
+      it(`compiles in a strict program that checks its libraries, for ${name}`, () => {
+        installTypesOfDependencies(folder)
+        writeFileSync(join(folder, 'program.mts'), PROGRAM)
+        const config = { compilerOptions: { ...strict, ...options }, include: ['program.mts'] }
+        writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+        try {
+          execFileSync(resolve('node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
+        } catch (error) {
+          expect.fail((error as { stdout: string }).stdout)
+        }
+      })
+    }
   })
 
-  it('loads the HTTP server with the gateway only, and nothing of either to show the help', () => {
-    const loaded = (code: string): string[] => {
-      const list = `const { createRequire } = await import('node:module')
-        process.stdout.write(JSON.stringify(Object.keys(createRequire(import.meta.url).cache)))`
-      const args = ['--input-type=module', '-e', `${code}; ${list}`]
-      const paths = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as string[]
-      return [...new Set(paths.map(path => path.match(/node_modules\/([^/]+)/)?.[1] ?? ''))]
-    }
-    const library = loaded(`await import('./dist/index.js')`)
-    expect(library).to.include('kafkajs')
-    expect(library).to.not.include('fastify').and.to.not.include('pino')
-    expect(loaded(`await import('./dist/cli/cli.js')`)).to.include('commander').and.to.not.include('kafkajs')
+  const GATEWAY_ONLY = ['fastify', 'pino', 'ws', '@grpc/grpc-js', '@grpc/proto-loader', 'yaml']
+
+  it('loads with its main entry no HTTP, and no formats of configuration files', () => {
+    const loaded = loadedBy('-e', `await import('./dist/index.js')`)
+    expect(loaded).to.include('kafkajs').and.to.include('zod')
+    expect(GATEWAY_ONLY.filter(name => loaded.has(name))).to.deep.equal([])
+  })
+
+  it('loads hardly anything with the entry for clients', () => {
+    const loaded = loadedBy('-e', `await import('./dist/client.js')`)
+    expect([...loaded].filter(name => !name.startsWith('dist/'))).to.have.members(['nact', 'denque'])
+    const own = [...loaded].filter(name => name.startsWith('dist/'))
+    expect(own.length).to.be.below(20)
+    expect(
+      own.filter(name => /^dist\/(apis|http|server|consumer|producer|embedded-broker)\//.test(name))
+    ).to.deep.equal([])
+  })
+
+  it('loads the embedded broker, and no part of a client or gateway, with the entry for tests', () => {
+    const loaded = [...loadedBy('-e', `await import('./dist/testing.js')`)]
+    expect(loaded).to.include('dist/embedded-broker/start-embedded-cluster.js').and.to.not.include('kafkajs')
+    expect(loaded.filter(name => /^dist\/(?!testing|core|kafka|embedded-broker)/.test(name))).to.deep.equal([])
+  })
+
+  it('loads what reads and writes when a client is opened, and neither APIs nor the embedded broker', () => {
+    const code = `const { openCastellan } = await import('./dist/client.js')
+      await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
+    const loaded = loadedBy('-e', code)
+    expect(loaded).to.include('kafkajs').and.to.include('dist/router/routing/router.js')
+    expect([...loaded].filter(name => /^dist\/(apis|http|embedded-broker|cli)\//.test(name))).to.deep.equal([])
+    expect([...GATEWAY_ONLY, 'prom-client'].filter(name => loaded.has(name))).to.deep.equal([])
+  })
+
+  it('loads neither gRPC, websockets nor formats of configuration files to serve without them', async () => {
+    const loaded = await loadedByServing()
+    expect(loaded).to.include('fastify').and.to.include('dist/apis/arion/plugin.js')
+    const idle = GATEWAY_ONLY.filter(name => name !== 'fastify' && name !== 'pino')
+    expect(idle.filter(name => loaded.has(name))).to.deep.equal([])
+  })
+
+  it('loads the command line only to show the help', () => {
+    const loaded = loadedBy('-e', `await import('./dist/cli/cli.js')`)
+    expect(loaded).to.include('commander').and.to.not.include('kafkajs')
   })
 
   it('is built with source maps that carry their sources, which a checkout runs with', () => {
@@ -86,3 +182,107 @@ describe('the package', function () {
     expect(sourcesContent?.[0]).to.equal(readFileSync('src/index.ts', 'utf8'))
   })
 })
+
+/** Names something of every entry, and uses the types that programs meet first. */
+const PROGRAM = `
+import { KafkaGateway, loadConfig, startApp, startDelivery, startRouter } from 'castellan'
+import { askRouter, openCastellan, type MetricsLogger, type RecordOutcome } from 'castellan/client'
+import { defineKafboyHooks } from 'castellan/kafboy'
+import { type Fault, startEmbeddedCluster } from 'castellan/testing'
+
+export const metrics: MetricsLogger = { count() {}, time() {}, gauge() {} }
+export const hooks = defineKafboyHooks({ editJson: () => ({ status: 200, body: '' }) })
+export const parts = { KafkaGateway, loadConfig, startApp, startDelivery, startRouter }
+
+const cluster = await startEmbeddedCluster()
+export const fault: Fault = cluster.faults.add({ api: 'Produce' }, { type: 'dropResponse' })
+const castellan = await openCastellan({ brokers: cluster.bootstrap, metrics })
+for await (const { value } of castellan.read('orders')) if (value !== null) value.toString('utf8')
+const pending = castellan.gateway.produce([{ topic: 'orders', key: 'ann', value: 'x' }], { partitioner: 'murmur2', deadlineMs: 1 })
+export const outcomes: readonly RecordOutcome[] = await pending.outcomes()
+const topicPartition = { topic: 'orders', partition: 0 }
+const result = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
+export const offset: number = result.type === 'success' ? result.offset : -1
+`
+
+/** As \`npm install\` does it, without what only runs. */
+function installTypesOfDependencies(folder: string): void {
+  const isOfTypes = (path: string): boolean =>
+    statSync(path).isDirectory() || /(\.d\.[cm]?ts|package\.json)$/.test(path)
+  for (const [path, { dev }] of Object.entries(
+    read<{ packages: Record<string, Locked> }>('package-lock.json').packages
+  )) {
+    const isInstalled = path.startsWith('node_modules/') && !dev && existsSync(path)
+    if (isInstalled) cpSync(path, join(folder, path), { recursive: true, dereference: true, filter: isOfTypes })
+  }
+}
+
+/** Writes the address of every module that is loaded, and at the exit the paths of all CommonJS modules. */
+const REPORTER = `
+import { appendFileSync } from 'node:fs'
+import { createRequire, register } from 'node:module'
+const write = lines => appendFileSync(process.env.LOADED, lines.join('\\n') + '\\n')
+const hook = \`import { appendFileSync } from 'node:fs'
+  export const load = (url, context, next) => (appendFileSync(process.env.LOADED, url + '\\\\n'), next(url, context))\`
+register('data:text/javascript,' + encodeURIComponent(hook))
+process.on('exit', () => write(Object.keys(createRequire(import.meta.url).cache)))
+`
+
+interface Reporter {
+  readonly args: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  /** Packages by their name, files of ours as \`dist/index.js\`. */
+  loaded(): ReadonlySet<string>
+  remove(): void
+}
+
+function createReporter(): Reporter {
+  const folder = mkdtempSync(join(tmpdir(), 'castellan-loaded-'))
+  const [script, list] = [join(folder, 'reporter.mjs'), join(folder, 'list')]
+  writeFileSync(script, REPORTER)
+  return {
+    args: ['--no-warnings', '--import', pathToFileURL(script).href, '--input-type=module'],
+    env: { ...process.env, LOADED: list, NODE_OPTIONS: '' },
+    loaded: () => {
+      const name = /node_modules\/((?:@[^/]+\/)?[^/\n]+)|\/(dist\/[^\n]+)$/
+      const names = readFileSync(list, 'utf8')
+        .split('\n')
+        .map(line => line.match(name))
+      return new Set(names.flatMap(match => match?.[1] ?? match?.[2] ?? []))
+    },
+    remove: () => rmSync(folder, { recursive: true })
+  }
+}
+
+/** What a program of these arguments of Node loads. */
+function loadedBy(...args: readonly string[]): ReadonlySet<string> {
+  const { args: first, env, loaded, remove } = createReporter()
+  try {
+    execFileSync(process.execPath, [...first, ...args], { env, stdio: 'pipe' })
+    return loaded()
+  } finally {
+    remove()
+  }
+}
+
+/** What \`castellan serve\` loads until it is ready, without any setting but its ports. */
+async function loadedByServing(): Promise<ReadonlySet<string>> {
+  const { args, env, loaded, remove } = createReporter()
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-serve-'))
+  const ports = ['--port', '0', '--management-port', '0', '--embedded-port', '0']
+  const child = spawn(process.execPath, [...args.slice(0, 3), resolve('dist/main.js'), 'serve', ...ports], {
+    env,
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  try {
+    for await (const line of child.stdout.setEncoding('utf8')) if (String(line).includes('/ready')) break
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    return loaded()
+  } finally {
+    child.kill('SIGKILL')
+    remove()
+    rmSync(directory, { recursive: true })
+  }
+}

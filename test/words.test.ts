@@ -40,7 +40,11 @@ const foreign = new Set([
 ])
 
 /** Names of files on disks of users stay, and the former names of settings are known to tell of the new ones. */
-const exempt = new Set(['src/core/settings/former-names.ts', 'test/words.test.ts', 'test/server/config/config.test.ts'])
+const exempt = new Set([
+  'src/core/settings/setting-names.ts',
+  'test/words.test.ts',
+  'test/server/config/config.test.ts'
+])
 
 const words = (name: string): string =>
   ` ${name
@@ -58,7 +62,7 @@ const complaintsAbout = (name: string): string[] =>
 const files = ['src', 'test', 'examples'].flatMap(folder =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map(name => join(folder, name))
-    .filter(name => /\.(ts|mjs|patch)$/.test(name) && !name.includes('node_modules'))
+    .filter(name => /\.(ts|mjs)$/.test(name) && !name.includes('node_modules'))
 )
 
 /** Comments and texts: whoever reads them judges their words. */
@@ -74,7 +78,7 @@ const identifiersIn = (text: string): Set<string> =>
 describe('retired words', () => {
   it('are part of no identifier', () => {
     const complaints = files
-      .filter(file => !exempt.has(file) && !file.endsWith('.patch'))
+      .filter(file => !exempt.has(file))
       .flatMap(file =>
         [...identifiersIn(readFileSync(file, 'utf8'))]
           .flatMap(complaintsAbout)

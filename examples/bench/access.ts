@@ -15,18 +15,18 @@ const CONNECTIONS = 256
 const PARTITIONS = 4
 const WARM_UP_MS = 500
 const TOPIC = 'push'
-/** Never reached: what is measured is the counting. */
+/** A limit that is never reached, because only the cost of counting is measured. */
 const PLENTY = 1_000_000_000
-/** As a Prometheus server in a hurry does. */
+/** Shorter than the usual scrape interval of a Prometheus server. */
 const SCRAPE_INTERVAL_MS = 1_000
 
-/** One way to set up the doors. */
+/** One configuration of access control that is measured. */
 interface RequestAccess {
   readonly name: string
   readonly settings: object
   readonly headers?: readonly string[]
   readonly ca?: string
-  /** Whether something reads the metrics meanwhile. */
+  /** Whether the metrics are scraped during the measurement. */
   readonly isScraped?: boolean
 }
 
@@ -38,7 +38,7 @@ interface Work {
   readonly against: string | undefined
 }
 
-/** `POST /push` of one record, through gateways that differ in what stands before them, against one without anything. */
+/** `POST /push` of one record, through gateways with different kinds of access control, against one without any. */
 export async function security({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'castellan-bench-'))
   const all = makeListenerSecurity(folder)
@@ -74,7 +74,7 @@ export async function security({ seconds, rounds, only }: BenchOptions): Promise
   }
 }
 
-/** Reads the metrics at a steady pace. @returns what ends it */
+/** Reads the metrics at a steady pace. Returns a function that stops the reading. */
 function scrape({ managementPort }: Gateway): () => void {
   const timer = setInterval(async () => {
     const response = await fetch(`http://127.0.0.1:${managementPort}/metrics`)
@@ -122,14 +122,17 @@ const worksOf = (all: readonly RequestAccess[]): readonly Work[] =>
     }))
   )
 
-/** JSON is YAML. */
+/** Starts a gateway with these settings. They are written as JSON, which is also YAML. */
 function startBehind({ name, settings }: RequestAccess, folder: string, { bootstrap }: Broker): Promise<Gateway> {
   const file = join(folder, `${name}.yaml`)
   writeFileSync(file, JSON.stringify(settings))
   return startGateway(bootstrap, [], file)
 }
 
-/** Works in turn, so that what the machine does meanwhile happens to all of them; the first round is for the compiler. */
+/**
+ * Runs the works in turn, so that changes in the speed of the machine affect all works equally. The first round warms
+ * up the compiler.
+ */
 async function measureAll(
   works: readonly Work[],
   rounds: number,

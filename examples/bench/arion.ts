@@ -24,8 +24,8 @@ const WORKS = ['floor', 'arion-async', 'arion-sync', 'arion-websocket'] as const
 type Work = (typeof WORKS)[number]
 
 /**
- * Arion's API with the durable log, next to a bare node:http server that reads the same body and answers. Gateway, broker,
- * floor and load generators are a process each.
+ * Arion's API with the durable log, next to a bare node:http server that reads the same body and answers. Gateway,
+ * broker, floor and load generators each run in a process of their own.
  */
 export async function arion({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const works = WORKS.filter(work => work === 'floor' || !only || only.includes(work))
@@ -39,7 +39,7 @@ export async function arion({ seconds, rounds, only }: BenchOptions): Promise<re
   ]
   const measured = new Map<Work, Figures[]>(works.map(work => [work, []]))
   try {
-    // The first round is for the compiler.
+    // The first round warms up the compiler.
     for (let round = 0; round <= rounds; round++) {
       for (const work of works) {
         const run = { gateway, floor, broker, load, sockets, seconds }
@@ -57,10 +57,16 @@ export async function arion({ seconds, rounds, only }: BenchOptions): Promise<re
 
 function startArion(bootstrap: string, directory: string): Promise<Server> {
   const settings = join(directory, 'castellan.yaml')
-  const log = { directory: join(directory, 'log'), fsyncTakes: true }
-  writeFileSync(settings, stringify({ wal: log, apis: { arion: { durability: 'disk' } } }))
+  writeFileSync(settings, stringify(arionSettings(join(directory, 'log'))))
   return startGateway(bootstrap, [], settings)
 }
+
+/** The settings of the gateway. `directory` is for the durable log. */
+export const arionSettings = (directory: string): object => ({
+  wal: { directory },
+  apis: { arion: { durability: 'disk' } },
+  advanced: { wal: { fsyncTakes: true } }
+})
 
 interface Run {
   readonly gateway: Server
@@ -116,7 +122,7 @@ async function bySockets({ gateway: { port, pid }, broker, sockets, seconds }: R
   return { perSecond: messages / report.seconds, cpuUs: cpuMicros / messages, rssBytes }
 }
 
-/** A figure counts only when every message that was accepted is in Kafka afterwards, and none that was not sent. */
+/** Throws unless the figure is valid: Kafka has every accepted message, and no message that was not sent. */
 async function requireDelivered(
   work: Work,
   broker: Broker,

@@ -14,8 +14,8 @@ const RAW_BATCH_BYTES = 32 * 1024 * 1024
 const SETTLE_MS = 500
 
 /**
- * Well-behaved clients beside one fault after another, all in this process with an embedded cluster: the worst latency
- * of each client during the fault, against its worst without any fault, before and after.
+ * Runs well-behaved clients beside one fault after another, all in this process with an embedded cluster. Compares the
+ * worst latency of each client during the fault with its worst latency before and after, without a fault.
  */
 export async function bystanders({ seconds, only }: BenchOptions): Promise<readonly Row[]> {
   const wanted = troubles.filter(({ name }) => only?.includes(name) ?? true)
@@ -32,7 +32,7 @@ export async function bystanders({ seconds, only }: BenchOptions): Promise<reado
     return watched
   }
   try {
-    // The first window is for the compiler and the connections.
+    // The first window warms up the compiler and opens the connections.
     await watch()
     const quiet = [await watch()]
     const disturbed: (readonly [Trouble, Watched])[] = []

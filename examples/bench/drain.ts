@@ -11,7 +11,7 @@ import { median, type Row } from './tools/report.js'
 const TOPIC = 'drain'
 const PARTITIONS = 4
 const RECORD_BYTES = 4_096
-/** 1 GiB of values. */
+/** Number of records: 1 GiB of values. */
 const RECORDS = 262_144
 const MAX_ROUNDS = 3
 const TIMEOUT_MS = 120_000
@@ -23,7 +23,7 @@ interface Figures {
   readonly rssMb: number
 }
 
-/** How fast a backlog of 1 GB leaves the durable log, next to the same records produced from memory. */
+/** How fast a backlog of 1 GiB is delivered from the durable log, compared with the same records from memory. */
 export async function drain({ rounds }: BenchOptions): Promise<Row> {
   const fromDisk: Figures[] = []
   const fromMemory: Figures[] = []
@@ -46,7 +46,7 @@ export async function drain({ rounds }: BenchOptions): Promise<Row> {
   }
 }
 
-/** A fresh broker and client each time, so that no run stands on what an earlier one left behind. */
+/** Each run has a new broker and a new client, so that no run profits from an earlier run. */
 async function measure(verb: 'drain' | 'produce'): Promise<Figures> {
   const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-drain-'))
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }], retentionBytes: GIB })

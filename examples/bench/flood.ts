@@ -12,9 +12,9 @@ const RECOVERY_POLL_MS = 20
 const WINDOWS_PER_FLOOD = 5
 
 /**
- * Kafka away and clients that do not care: async pushes as fast as they are answered, at default settings. Once with a
- * gateway that has never seen a broker, once with one whose broker went away, so that its partitions fill. Each time a broker
- * then appears, and a sync push is tried until it succeeds.
+ * Sends asynchronous pushes as fast as they are answered while Kafka is away, at default settings. The first gateway
+ * has never reached a broker. The second gateway has lost its broker, so its partitions fill. In both cases a broker is
+ * then started, and a synchronous push is tried until it succeeds.
  */
 export async function flood(options: BenchOptions): Promise<readonly Row[]> {
   return [...(await floodOnce('never-seen', options)), ...(await floodOnce('went-away', options))]
@@ -72,7 +72,7 @@ function toRows(when: string, report: LoadReport, recoveredMs: number): readonly
   ]
 }
 
-/** From the broker listening to the first sync push that is in Kafka. */
+/** The time from the moment at which the broker listens until a synchronous push succeeds. */
 async function recovery(port: number): Promise<number> {
   const startedAtMs = performance.now()
   while (performance.now() - startedAtMs < RECOVERY_TIMEOUT_MS) {

@@ -26,21 +26,21 @@ const works: readonly Work[] = [
   { name: 'flood-async-100', body: bodyOf(TOPIC, hundred, false), records: 100 }
 ]
 
-/** What came of a flood, and when the log had all of it. */
+/** The result of a load, and how long it took until the log had all accepted records. */
 export interface Flood {
   readonly report: LoadReport
-  /** Records per second from the first request until the log had all that were accepted. */
+  /** Records per second, from the first request until the log had all accepted records. */
   readonly deliveredPerSecond: number
-  /** From the last answer until the log had all. */
+  /** Time from the last answer until the log had all accepted records. */
   readonly drainMs: number
-  /** Of all that was accepted: what the log had a second after the last answer. */
+  /** The share of the accepted records that the log had a second after the last answer. */
   readonly inASecond: number
 }
 
 /**
- * Clients that do not wait for Kafka, in a closed loop without a pace: what counts is what is in the log, from the first
- * request until the log has all that was accepted. `push-sync-100`, measured alike, is what the same gateway delivers
- * when its clients wait.
+ * Measures clients that do not wait for Kafka, in a closed loop without a pace. Records count when they are in the log.
+ * The time is measured from the first request until the log has all accepted records. `push-sync-100` is the rate of
+ * the same gateway when its clients wait for Kafka.
  */
 export async function goodput({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
@@ -71,7 +71,7 @@ export async function goodput({ seconds, rounds, only }: BenchOptions): Promise<
   return chosen.map(work => toRow(work, floods))
 }
 
-/** Resolves when the log has everything that was accepted. */
+/** Resolves when the log has all accepted records. */
 export async function measureUntilSent(load: Child, broker: Broker, work: Work, run: LoadRun): Promise<Flood> {
   const before = await broker.recordsIn(TOPIC)
   const startedAtMs = performance.now()

@@ -7,19 +7,20 @@ import { pushOne, startGateway } from './tools/servers.js'
 
 const NODES = 3
 const PARTITIONS = 6
-// About 8 s after the last work V8 tidies its heap once, which takes 0.1 s of CPU and is not what idling costs.
+// About 8 s after the last work, V8 collects garbage once. This takes 0.1 s of CPU and is not a cost of idling.
 const SETTLE_MS = 15_000
 const GROUP_PARTITIONS = 5_000
 const GROUP_SETTLE_MS = 25_000
-// A collection of garbage costs 0.2 s of CPU and comes about every 20 s: a shorter time would count none or two of them.
+// Garbage is collected about every 20 s, for 0.2 s of CPU. In a short window, the number of collections varies too
+// much.
 const GROUP_SECONDS = 120
 
-/** The cost of waiting: of an unused gateway, and of one whose only client polls for a group on many idle partitions. */
+/** The cost of an unused gateway, and of a gateway whose only client polls for a group on many idle partitions. */
 export async function idle({ seconds }: BenchOptions): Promise<readonly Row[]> {
   return [await idleGateway(seconds), await idleGroup(seconds)]
 }
 
-/** The cost of an unused gateway that is connected to three brokers, to all of which it has written. */
+/** The cost of an unused gateway that has written to three brokers and stays connected to them. */
 async function idleGateway(seconds: number): Promise<Row> {
   const broker = await startBroker({ nodes: NODES, topics: [{ topic: 'idle', partitions: PARTITIONS }] })
   const gateway = await startGateway(broker.bootstrap)
@@ -56,7 +57,7 @@ async function idleGroup(atLeastSeconds: number): Promise<Row> {
   }
 }
 
-/** Resolves with the answer, 408 where no message came in time. */
+/** Resolves when the answer has arrived. It is 408 when no message came in time. */
 function poll(agent: Agent, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     get({ agent, port, path: '/pixy/topics/idle/messages?group=idlers' }, response => {

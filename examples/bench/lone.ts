@@ -8,7 +8,10 @@ import { pushOne, startGateway } from './tools/servers.js'
 const TOPIC = 'lone'
 const WARM_UP_MS = 300
 
-/** One record of 4 KiB at a time, synchronously through the gateway, next to a bare Produce call on the same broker in turn. */
+/**
+ * Writes one record of 4 KiB at a time, in turn synchronously through the gateway and by a bare Produce call to the
+ * same broker.
+ */
 export async function lone({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: 1 }] })
   const gateway = await startGateway(broker.bootstrap)
@@ -17,7 +20,7 @@ export async function lone({ seconds, rounds }: BenchOptions): Promise<readonly 
   const { child: client } = await Child.start('./lone-client.ts', setup)
   const reports = { bare: [] as LoneReport[], push: [] as LoneReport[] }
   try {
-    // The first round is for the compilers.
+    // The first round warms up the compilers.
     for (let round = 0; round <= rounds; round++) {
       for (const what of ['bare', 'push'] as const) {
         const before = await broker.recordsIn(TOPIC)

@@ -9,21 +9,21 @@ import { pushOne, startGateway, tryPush } from './tools/servers.js'
 const TOPIC = 'exists'
 const READ_TOPIC = 'exists-too'
 const NAMES = 1_000_000
-/** Warm-up: until then a process allocates memory that it keeps in any case. */
+/** Number of names in the warm-up, during which the process allocates memory that it keeps. */
 const WARM_UP_NAMES = 300_000
-/** Longer than anything is remembered of a name. */
+/** Longer than the process remembers any part of a name. */
 const SETTLE_MS = 12_000
 const TIMEOUT_MS = 900_000
 const security: readonly NamesAccess[] = ['writes', 'reads', 'groups']
 const HTTP = 'http'
-/** Of the HTTP door: names of one request, and requests at a time. */
+/** The number of names in one HTTP request, and the number of requests in flight. */
 const NAMES_PER_PUSH = 1_000
 const PUSHES_IN_FLIGHT = 10
 const PUSHES_OF_A_MEASUREMENT = 500
 
 /**
- * A million distinct invented names through each entrance; then the memory that stays in use, and the time of a
- * request for an existing topic, against both before. A ratio of 1 means no growth.
+ * Sends a million distinct invented names by each kind of request. Compares the memory in use and the time of a request
+ * for an existing topic with the values before the names. A ratio of 1 means no growth.
  */
 export async function names({ only }: BenchOptions): Promise<readonly Row[]> {
   const rows: Row[] = []

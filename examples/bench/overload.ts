@@ -14,29 +14,29 @@ const PEAK_CONNECTIONS = 256
 const MOST_CONNECTIONS = 2_000
 const RECORDS = 100
 const SHARES = [0.5, 1, 2, 5]
-/** All clients come at once in the beginning; what counts is how it goes on. */
+/** Length of the warm-up, in which all clients send at once. It is not measured. */
 const WARM_UP_MS = 1_000
-/** So short a wait that the gateway must refuse, whatever this machine can do. */
+/** With this short wait, the gateway has to refuse requests on any machine. */
 const SHORT_WAIT_MS = 50
 const POLL_MS = 20
 const DRAIN_TIMEOUT_MS = 60_000
 const body = bodyOf(TOPIC, new Array<string>(RECORDS).fill('x'.repeat(1024)), false)
 
-/** What came of one load. */
+/** The result of one load. */
 interface Load {
   readonly report: LoadReport
-  /** Records that came into the log in a second of the window. */
+  /** Records per second that reached the log within the window. */
   readonly deliveredPerSecond: number
   /** The slowest answer to `/ready` and `/metrics` during the load. */
   readonly slowestProbeMs: number
 }
 
-/** What is measured, in the order of a round. */
+/** One measured load; a round measures them in order. */
 interface Work {
   readonly name: string
-  /** Of the peak. */
+  /** The offered load as a share of the peak. */
   readonly share: number
-  /** By the gateway that hardly lets requests wait. */
+  /** True: the load is sent to the gateway with the short wait. */
   readonly isRefusing?: boolean
 }
 
@@ -46,9 +46,10 @@ const works: readonly Work[] = [
 ]
 
 /**
- * Asynchronous requests of 100 records, more of them than the gateway can take: in an open loop at shares of what a
- * closed loop without a pace has delivered. A request whose time comes while all connections wait for their answer
- * counts as offered. What counts is what comes into the log within the window, and how long those waited who were accepted.
+ * Asynchronous requests of 100 records, sent in an open loop. The rates are shares of the peak, which is the rate that
+ * a closed loop at full speed delivers; the highest share is more than the gateway can take. A request that is due
+ * while all connections are busy counts as offered. The results are the records that reach the log within the window,
+ * and the latency of accepted requests.
  */
 export async function overload({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
@@ -62,7 +63,7 @@ export async function overload({ seconds, rounds }: BenchOptions): Promise<reado
   const floors: number[] = []
   const loads = new Map<string, Load[]>(works.map(({ name }) => [name, []]))
   try {
-    // The first round is for the compiler.
+    // The first round warms up the compiler.
     for (let round = 0; round <= rounds; round++) {
       const atFloor = { ...window, port: floor.port, pid: floor.pid, path: '/', connections: PEAK_CONNECTIONS }
       const floorUs = cpuUsPerRequest(await load.ask<LoadReport>('run', atFloor))
@@ -139,11 +140,11 @@ const refusedOf = (report: LoadReport): number => report.answered - okAnswers(re
 
 const serverCpuMicros = ({ cpuMicros, othersCpuMicros }: LoadReport): number => cpuMicros + othersCpuMicros[0]!
 
-/** Records that a second of CPU time of gateway and broker brings into the log, whatever the load generator takes. */
+/** Records in the log per second of CPU time of gateway and broker, without the CPU time of the load generator. */
 const perCpuSecond = ({ deliveredPerSecond, report }: Load): number =>
   (deliveredPerSecond * report.seconds * 1e6) / serverCpuMicros(report)
 
-/** How much of a core each process had. */
+/** The share of a core that each process used. */
 function coresOf(loads: readonly Load[]): string {
   const cores = (microsOf: (report: LoadReport) => number): string =>
     median(loads.map(({ report }) => microsOf(report) / 1e6 / report.seconds)).toFixed(2)
@@ -151,7 +152,10 @@ function coresOf(loads: readonly Load[]): string {
   return `gateway ${cores(report => report.cpuMicros)}, broker ${broker}, load ${cores(report => report.ownCpuMicros)}`
 }
 
-/** CPU beyond what the accepted requests cost at the peak, per refused request; `undefined` where hardly any was refused. */
+/**
+ * The CPU time of a refused request: the total CPU time without the cost of the accepted requests, which is taken from
+ * the peak. `undefined`: there are hardly any refusals.
+ */
 function refusalCostUs(loads: readonly Load[], acceptedUs: number): number | undefined {
   const costs = loads
     .filter(({ report }) => refusedOf(report) > report.answered / 100)

@@ -19,8 +19,9 @@ interface Asked {
 }
 
 /**
- * Any server that takes what kprf's `POST /push` takes, started by a command line, next to Castellan on the same broker in
- * turn. What counts is what is in the log, from the first request until the log has all that was accepted.
+ * Compares Castellan with any server that accepts the requests of kprf's `POST /push`. A command line starts the other
+ * server. Both are measured in turn on the same broker. Records count when they are in the log. The time is measured
+ * from the first request until the log has all accepted records.
  */
 export async function peers({ seconds, rounds, only, peer, peerUrl }: BenchOptions): Promise<readonly Row[]> {
   if (peer === undefined || peerUrl === undefined) throw new Error('peers needs --peer CMD and --peer-url URL')
@@ -37,7 +38,7 @@ export async function peers({ seconds, rounds, only, peer, peerUrl }: BenchOptio
   const floods = new Map<string, Flood[]>()
   try {
     for (const { server, path } of asked.values()) await untilServed(`http://127.0.0.1:${server.port}${path}`)
-    // The first round is for the compilers.
+    // The first round warms up the compilers.
     for (let round = 0; round <= rounds; round++) {
       for (const mode of modes) {
         for (const [name, { server, path }] of asked) {
@@ -62,7 +63,10 @@ export async function peers({ seconds, rounds, only, peer, peerUrl }: BenchOptio
   return modes.flatMap(mode => [...asked.keys()].map(name => toRow(name, mode, floods)))
 }
 
-/** A server that listens may not be connected yet; afterwards it knows the topic. */
+/**
+ * Waits until a push succeeds. A server that already listens may not be connected to Kafka yet, or may not know the
+ * topic.
+ */
 async function untilServed(url: string): Promise<void> {
   const headers = { 'content-type': 'application/json' }
   for (const deadline = performance.now() + FIRST_TIMEOUT_MS; performance.now() < deadline; ) {

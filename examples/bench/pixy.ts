@@ -14,26 +14,26 @@ import { type Server, startFloor, startGateway } from './tools/servers.js'
 
 const PARTITIONS = 4
 const WARM_UP_MS = 500
-/** Written by the works that produce; the name is that of the works of `push`, whose checks are used. */
+/** The topic of the works that produce. It is the topic of the benchmark `push`, whose checks are used. */
 const WRITTEN = 'push'
 const READ = 'backlog'
-/** More than a group reads in a window. */
+/** Messages that the backlog has for each second of reading. A group reads fewer. */
 const BACKLOG_MESSAGES_PER_SECOND = 200_000
-/** All of the backlog stays. */
+/** Large enough for the whole backlog. */
 const RETENTION_BYTES = 1024 * 1024 * 1024
 const message = 'x'.repeat(1024)
 
 interface Work {
   readonly name: string
   readonly connections: number
-  /** Produces with this query; absent: consumes. */
+  /** The query of a produce request. Absent: the work consumes. */
   readonly produces?: string
-  /** Messages that a request asks for; absent: one. */
+  /** Number of messages that a request asks for. Absent: one. */
   readonly count?: number
   readonly isFloor?: boolean
 }
 
-/** In the order of a round. */
+/** The workloads in the order in which a round runs them. */
 const works: readonly Work[] = [
   { name: 'floor', connections: 256, isFloor: true },
   { name: 'pixy-async', connections: 256, produces: '' },
@@ -44,8 +44,8 @@ const works: readonly Work[] = [
 ]
 
 /**
- * Kafka-Pixy's API: messages of 1 KiB, a topic of 4 partitions, and, for consuming, a group of its own in each window that
- * reads a backlog with auto-ack. Gateway, broker, floor and load generator are a process each.
+ * Measures Kafka-Pixy's API with messages of 1 KiB and topics of 4 partitions. To measure consuming, a new group reads
+ * a backlog with auto-ack in each window. Gateway, broker, floor and load generator each run in a process of their own.
  */
 export async function pixy({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const chosen = works.filter(({ name, isFloor }) => isFloor || (only?.includes(name) ?? true))
@@ -54,11 +54,14 @@ export async function pixy({ seconds, rounds, only }: BenchOptions): Promise<rea
   return [...rows, ...(await measureGroups(ofGroups))]
 }
 
+/** The settings of the gateway. */
+export const pixySettings: object = { consumer: { start: 'earliest' } }
+
 async function measureWorks(chosen: readonly Work[], seconds: number, rounds: number): Promise<readonly Row[]> {
   const topics = [WRITTEN, READ].map(topic => ({ topic, partitions: PARTITIONS }))
   const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-pixy-'))
   const settings = join(directory, 'castellan.yaml')
-  writeFileSync(settings, stringify({ consumer: { start: 'earliest' } }))
+  writeFileSync(settings, stringify(pixySettings))
   const broker = await startBroker({ topics, retentionBytes: RETENTION_BYTES })
   const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap, [], settings)]
   const { child: load } = await Child.start('./load.ts')
@@ -67,7 +70,7 @@ async function measureWorks(chosen: readonly Work[], seconds: number, rounds: nu
     const messages = BACKLOG_MESSAGES_PER_SECOND * (seconds + WARM_UP_MS / 1_000)
     const backlog = { topic: READ, partitions: PARTITIONS, messages, value: message }
     if (chosen.some(work => !work.isFloor && work.produces === undefined)) await writeBacklog(broker.bootstrap, backlog)
-    // The first round is for the compiler.
+    // The first round warms up the compiler.
     for (let round = 0; round <= rounds; round++) {
       for (const work of chosen) {
         const scene = { gateway, floor, broker, load, seconds, backlog, groupId: `${work.name}-${round}` }
@@ -108,7 +111,10 @@ async function measure(work: Work, scene: Scene): Promise<Figures> {
   return { report, messagesPerRequest: 1 }
 }
 
-/** A figure counts only when the group has committed as many messages as were sent, and some of the backlog is left. */
+/**
+ * Measures consuming. Throws unless the group has committed as many messages as were sent, and some of the backlog is
+ * left.
+ */
 async function measureConsumed(work: Work, scene: Scene): Promise<Figures> {
   const { gateway, load, backlog, groupId } = scene
   const group = new PixyGroup(gateway.port, groupId, backlog)

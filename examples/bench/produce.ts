@@ -5,53 +5,65 @@ import type { ProduceReport, ProduceRun } from './tools/produce-clients.js'
 import { median, type Row } from './tools/report.js'
 
 const TOPIC = 'produce'
-const PARTITIONS = 4
-const RECORD_BYTES = 1024
-const RECORDS_PER_CALL = 1000
-const CALLS_IN_FLIGHT = 10
 const WARM_UP_MS = 500
 
-type Client = ProduceRun['client']
+type Load = Pick<ProduceRun, 'topics' | 'partitions' | 'recordBytes' | 'recordsPerCall' | 'callsInFlight'>
+
+const USUAL: Load = { topics: 1, partitions: 4, recordBytes: 1024, recordsPerCall: 1000, callsInFlight: 10 }
+/** As many bytes in a call, and in flight. */
+const SMALLER: Load = { ...USUAL, recordBytes: 100_000, recordsPerCall: 10 }
+const LARGE: Load = { ...USUAL, recordBytes: 1_000_000, recordsPerCall: 1 }
+/** One record of each topic is in flight. */
+const manyTopics = (topics: number): Load => ({ ...USUAL, topics, partitions: 1, callsInFlight: topics / 1000 })
+/** 10,000 records in flight in one partition: with twice as many, some are refused, because a partition has a limit of its own. */
+const ONE_TOPIC: Load = { ...manyTopics(10_000), topics: 1 }
 
 /**
- * Produce through Router and delivery in process, next to kafkajs' `sendBatch`: the same records, the same number of
- * records per call and calls in flight, acks all, the embedded broker in a process of its own.
+ * Produce through Router and delivery in process: the records, and the loads that they are compared with in turn. Acks all, the
+ * embedded broker in a process of its own.
  */
-export async function produce({ seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
-  const reports: Record<Client, ProduceReport[]> = { castellan: [], kafkajs: [] }
-  for (let round = 0; round < rounds; round++) {
-    for (const client of ['kafkajs', 'castellan'] as const) reports[client].push(await measure(client, seconds))
-  }
-  const ours = figures(reports.castellan)
-  const theirs = figures(reports.kafkajs)
-  return [
-    toRow('kafkajs sendBatch', theirs),
-    {
-      ...toRow('produce', ours),
-      ratio: ours.recordsPerSecond / theirs.recordsPerSecond,
-      against: 'kafkajs sendBatch',
-      note: `${(theirs.cpuUsPerRecord / ours.cpuUsPerRecord).toFixed(1)} × in CPU per record`
+export async function produce({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+  const compare = async (work: string, mine: Measured, theirs: Measured, rowsOf: RowsOf): Promise<readonly Row[]> => {
+    if (only && !only.includes(work)) return []
+    const reports: [ProduceReport[], ProduceReport[]] = [[], []]
+    for (let round = 0; round < rounds; round++) {
+      reports[1].push(await measure(theirs, seconds))
+      reports[0].push(await measure(mine, seconds))
     }
+    return rowsOf(figures(reports[0], mine.load), figures(reports[1], theirs.load))
+  }
+  const ours = (load: Load): Measured => ({ client: 'castellan', load })
+  return [
+    ...(await compare('produce', ours(USUAL), { client: 'kafkajs', load: USUAL }, besideKafkajs)),
+    ...(await compare('records-1MB', ours(LARGE), ours(SMALLER), perByte)),
+    ...(await compare('topics-10000', ours(manyTopics(10_000)), ours(ONE_TOPIC), perRecord('topics-10000'))),
+    ...(await compare('topics-20000', ours(manyTopics(20_000)), ours(ONE_TOPIC), perRecord('topics-20000')))
   ]
 }
 
-/** A fresh broker and client for each window, so that no run stands on what an earlier one left behind. */
-async function measure(client: Client, seconds: number): Promise<ProduceReport> {
-  const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
+interface Measured {
+  readonly client: ProduceRun['client']
+  readonly load: Load
+}
+
+/** A fresh broker and client for each window, so that no run is affected by what an earlier one left behind. */
+async function measure({ client, load }: Measured, seconds: number): Promise<ProduceReport> {
+  const { topics, partitions } = load
+  const broker = await startBroker({
+    topics: Array.from({ length: topics }, (_, at) => ({ topic: `${TOPIC}-${at}`, partitions }))
+  })
   const { child } = await Child.start('./produce-clients.ts')
   try {
-    const report = await child.ask<ProduceReport>('run', {
+    const run: ProduceRun = {
       client,
       bootstrap: broker.bootstrap,
       topic: TOPIC,
-      partitions: PARTITIONS,
-      recordBytes: RECORD_BYTES,
-      recordsPerCall: RECORDS_PER_CALL,
-      callsInFlight: CALLS_IN_FLIGHT,
+      ...load,
       warmUpMs: WARM_UP_MS,
       measureMs: seconds * 1000
-    } satisfies ProduceRun)
-    const found = await broker.recordsIn(TOPIC)
+    }
+    const report = await child.ask<ProduceReport>('run', run)
+    const found = await broker.recordsInAll()
     if (found !== report.acknowledgedInAll) {
       throw new Error(`${client}: ${report.acknowledgedInAll} records acknowledged, ${found} in the log`)
     }
@@ -62,17 +74,76 @@ async function measure(client: Client, seconds: number): Promise<ProduceReport> 
   }
 }
 
-const figures = (reports: readonly ProduceReport[]) => ({
-  recordsPerSecond: median(reports.map(({ counted, seconds }) => counted / seconds)),
-  cpuUsPerRecord: median(reports.map(({ cpuMicros, counted }) => cpuMicros / counted)),
-  rssMb: median(reports.map(({ rssBytes }) => rssBytes)) / 1e6
-})
+const figures = (reports: readonly ProduceReport[], { recordsPerCall, recordBytes }: Load) => {
+  const cpuUsPerRecord = median(reports.map(({ cpuMicros, counted }) => cpuMicros / counted))
+  return {
+    recordsPerSecond: median(reports.map(({ counted, seconds }) => counted / seconds)),
+    cpuUsPerRecord,
+    cpuUsPerRequest: cpuUsPerRecord * recordsPerCall,
+    cpuUsPerMb: (cpuUsPerRecord / recordBytes) * 1e6,
+    longestTickMs: Math.max(...reports.map(({ longestTickMs }) => longestTickMs)),
+    rssMb: median(reports.map(({ rssBytes }) => rssBytes)) / 1e6
+  }
+}
+type Figures = ReturnType<typeof figures>
+type RowsOf = (ours: Figures, theirs: Figures) => readonly Row[]
 
-const toRow = (work: string, { recordsPerSecond, cpuUsPerRecord, rssMb }: ReturnType<typeof figures>): Row => ({
+const inRecords = (work: string, { recordsPerSecond, cpuUsPerRequest, rssMb }: Figures): Row => ({
   work,
   value: recordsPerSecond,
   unit: 'records/s',
   recordsPerSecond,
-  cpuUsPerRequest: cpuUsPerRecord * RECORDS_PER_CALL,
+  cpuUsPerRequest,
   rssMb
 })
+
+const besideKafkajs: RowsOf = (ours, theirs) => [
+  inRecords('kafkajs sendBatch', theirs),
+  {
+    ...inRecords('produce', ours),
+    ratio: ours.recordsPerSecond / theirs.recordsPerSecond,
+    against: 'kafkajs sendBatch',
+    note: `${(theirs.cpuUsPerRecord / ours.cpuUsPerRecord).toFixed(1)} × in CPU per record`
+  }
+]
+
+const perByte: RowsOf = (ours, theirs) => {
+  const toRow = (work: string, { cpuUsPerMb, cpuUsPerRequest, rssMb }: Figures): Row => ({
+    work,
+    value: cpuUsPerMb,
+    unit: 'CPU µs/MB',
+    cpuUsPerRequest,
+    rssMb
+  })
+  return [
+    toRow('records-100kB', theirs),
+    {
+      ...toRow('records-1MB', ours),
+      ratio: theirs.cpuUsPerMb / ours.cpuUsPerMb,
+      against: 'records-100kB',
+      note: `${(ours.cpuUsPerMb / theirs.cpuUsPerMb).toFixed(2)} × the CPU per byte`
+    }
+  ]
+}
+
+const perRecord =
+  (work: string): RowsOf =>
+  (ours, theirs) => {
+    const toRow = (name: string, { cpuUsPerRecord, rssMb, longestTickMs }: Figures): Row => ({
+      work: name,
+      value: cpuUsPerRecord,
+      unit: 'CPU µs/record',
+      longestTickMs,
+      rssMb
+    })
+    const against = `${work}-beside-1`
+    return [
+      toRow(against, theirs),
+      {
+        ...toRow(work, ours),
+        ratio: theirs.cpuUsPerRecord / ours.cpuUsPerRecord,
+        against,
+        note: `${(ours.cpuUsPerRecord / theirs.cpuUsPerRecord).toFixed(1)} × the CPU per record`
+      }
+    ]
+  }

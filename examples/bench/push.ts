@@ -17,13 +17,13 @@ interface Work {
   readonly name: string
   readonly body: string
   readonly records: number
-  /** The floor that reads the same body; a floor itself has none. */
+  /** The name of the floor that reads the same body. `undefined`: this work is a floor. */
   readonly floor: string | undefined
   /** Default: kprf's. */
   readonly path?: string
-  /** Served by the gateway that has hooks. */
-  readonly isHooked?: boolean
-  /** Open loop, at so much of the rate that this other work had just before; absent: closed loop. */
+  /** The gateway that serves this work, where it is not one with the default settings. */
+  readonly gateway?: 'hooked' | 'engine'
+  /** Open loop at a share of the last rate of the work `of`. Absent: closed loop. */
   readonly pace?: { readonly of: string; readonly share: number }
 }
 
@@ -33,20 +33,35 @@ const hundred = Array.from({ length: 100 }, () => 'x'.repeat(1024))
 export const bodyOf = (topic: string, values: readonly string[], sync: boolean): string =>
   JSON.stringify({ records: values.map(data => ({ topic, data })), wait_for_send: sync })
 
-/** The same JSON to kafboy's routes: without a hook it is one record as it stands. */
+/** Sends the same JSON to kafboy's routes. They write it as one record, unless a hook splits it. */
 const kafboy = (mode: 'async' | 'sync', values: readonly string[]) => ({
   body: bodyOf('push', values, false),
   records: values.length,
   path: `/kafboy/${mode}/push`
 })
 
-/** Every work beside the floor that reads the same bytes, in the order in which a round runs them. */
+/** The flags of each gateway beyond the default one. */
+const gateways = {
+  hooked: ['--config', fileURLToPath(HOOK_SETTINGS)],
+  engine: ['--set', 'http.engine=castellan']
+}
+
+/** All works, in the order in which a round runs them. Each work is near the floor that reads the same bytes. */
 const allWorks: readonly Work[] = [
   { name: 'floor', body: bodyOf('push', [single], false), records: 1, floor: undefined },
   { name: 'push-async', body: bodyOf('push', [single], false), records: 1, floor: 'floor' },
+  { name: 'push-async-engine', body: bodyOf('push', [single], false), records: 1, floor: 'floor', gateway: 'engine' },
   { name: 'push-sync', body: bodyOf('push', [single], true), records: 1, floor: 'floor' },
+  { name: 'push-sync-engine', body: bodyOf('push', [single], true), records: 1, floor: 'floor', gateway: 'engine' },
   { name: 'floor-100', body: bodyOf('push', hundred, false), records: 100, floor: undefined },
   { name: 'push-sync-100', body: bodyOf('push', hundred, true), records: 100, floor: 'floor-100' },
+  {
+    name: 'push-sync-100-engine',
+    body: bodyOf('push', hundred, true),
+    records: 100,
+    floor: 'floor-100',
+    gateway: 'engine'
+  },
   {
     name: 'push-async-100',
     body: bodyOf('push', hundred, false),
@@ -57,27 +72,33 @@ const allWorks: readonly Work[] = [
   },
   { name: 'kafboy-async', ...kafboy('async', [single]), floor: 'floor' },
   { name: 'kafboy-sync', ...kafboy('sync', [single]), floor: 'floor' },
-  // A hook takes the request apart: the same body as that of push-sync-100, the same records.
-  { name: 'kafboy-hook-100', ...kafboy('sync', hundred), floor: 'floor-100', isHooked: true }
+  // A hook splits the request, so body and records are those of push-sync-100.
+  { name: 'kafboy-hook-100', ...kafboy('sync', hundred), floor: 'floor-100', gateway: 'hooked' }
 ]
 
 /**
- * kprf's `POST /push` and kafboy's routes through the gateway, next to a bare node:http server that reads the same body, JSON.parses it
- * and answers the same bytes. Gateway, broker, floor and load generator are a process each.
+ * Compares kprf's `POST /push` and kafboy's routes with a bare node:http server that reads the same body, parses it
+ * with JSON.parse and answers the same bytes. Works that end in `-engine` have `http.engine: castellan`. Gateway,
+ * broker, floor and load generator each run in a process of their own.
  */
 export async function push({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const works = selected(only)
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
-  const [floor, gateway] = [await startFloor(), await startGateway(broker.bootstrap)]
-  const hooked = works.some(({ isHooked }) => isHooked)
-    ? await startGateway(broker.bootstrap, [], fileURLToPath(HOOK_SETTINGS))
-    : undefined
+  const floor = await startFloor()
+  const started = new Map<Work['gateway'], Server>()
+  for (const { gateway: name } of works) {
+    if (!started.has(name)) {
+      const flags = name === undefined ? [] : gateways[name]
+      started.set(name, await startGateway(broker.bootstrap, [], undefined, flags))
+    }
+  }
   const { child: load } = await Child.start('./load.ts')
-  for (const { port } of [gateway, ...(hooked ? [hooked] : [])]) await pushOne(port, 'push')
+  for (const { port } of started.values()) await pushOne(port, 'push')
   const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
   try {
     const last = new Map<string, LoadReport>()
-    // The first round is for the compiler: a program of some size needs tens of thousands of requests to be compiled.
+    // The first round warms up the compiler, because V8 needs tens of thousands of requests to compile a program of
+    // this size.
     for (let round = 0; round <= rounds; round++) {
       for (const work of works) {
         const paceSetter = work.pace && last.get(work.pace.of)
@@ -85,19 +106,19 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
         const report =
           work.floor === undefined
             ? await measure(load, floor, run)
-            : await measureDelivered(load, work.isHooked ? hooked! : gateway, broker, work, run)
+            : await measureDelivered(load, started.get(work.gateway)!, broker, work, run)
         last.set(work.name, report)
         if (round > 0) reports.get(work.name)!.push(report)
       }
     }
   } finally {
-    await Promise.all([load.stop(), floor.stop(), gateway.stop(), hooked?.stop()])
+    await Promise.all([load, floor, ...started.values()].map(process => process.stop()))
     await broker.stop()
   }
   return toRows(works, reports)
 }
 
-/** The works that were asked for, and those they are compared with or paced by. */
+/** The chosen works, and the works that they are compared with or paced by. */
 function selected(only: readonly string[] | undefined): readonly Work[] {
   if (!only) return allWorks
   const chosen = allWorks.filter(({ name }) => only.includes(name))
@@ -122,7 +143,7 @@ const toRun =
 const measure = (load: Child, server: Server, run: RunOf): Promise<LoadReport> =>
   load.ask<LoadReport>('run', run(server))
 
-/** A figure counts only when every record that was accepted is in the log afterwards, and none that was not sent. */
+/** Measures a work. Throws unless the log has every accepted record, and no record that was not sent. */
 export async function measureDelivered(
   load: Child,
   gateway: Server,
@@ -134,7 +155,7 @@ export async function measureDelivered(
   const report = await measure(load, gateway, run)
   const written = (await settledCount(broker)) - before
   const accepted = report.acceptedInAll * work.records
-  // An answer other than 200 may have had some of its records taken.
+  // Some records of a request may be written although its answer is not 200.
   const most = report.answeredInAll * work.records
   if (written < accepted || written > most) {
     throw new Error(`${work.name}: ${accepted} records accepted, ${written} in the log`)
@@ -142,7 +163,7 @@ export async function measureDelivered(
   return report
 }
 
-/** The records in the log once nothing has been added for a while. */
+/** The number of records in the log, read when no record has been added for a while. */
 async function settledCount(broker: Broker): Promise<number> {
   const deadline = performance.now() + DRAIN_TIMEOUT_MS
   let count = await broker.recordsIn('push')
@@ -154,7 +175,7 @@ async function settledCount(broker: Broker): Promise<number> {
   }
 }
 
-/** Only answers with 200 are counted as work done; CPU is charged to them in full. */
+/** The number of answers with 200. Only these count as work, and all CPU time is charged to them. */
 export const okAnswers = (report: LoadReport): number => new Map(report.statuses).get(200) ?? 0
 export const requestsPerSecond = (report: LoadReport): number => okAnswers(report) / report.seconds
 export const cpuUsPerRequest = (report: LoadReport): number => report.cpuMicros / okAnswers(report)

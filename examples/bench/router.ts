@@ -1,3 +1,4 @@
+import { hasKcat, readByKcat } from './router/kcat.js'
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { FetchReport, FetchRun } from './tools/fetch-clients.js'
@@ -17,13 +18,13 @@ import type {
 
 const PARTITIONS = 4
 const RECORD_BYTES = 1024
-// Far more than the cache of the reader under test, so that reading it over and over never finds anything there.
+// Far more records than the reader's cache can hold, so that repeated reading never finds a record in the cache.
 const RECORDS_PER_PARTITION = 60_000
 const PARTITION_MAX_BYTES = 1024 * 1024
 const RETENTION_BYTES = 256 * 1024 * 1024
 const UNCACHED_BYTES = 8 * 1024 * 1024
 const WARM_UP_MS = 500
-// One batch of one record fits, a second does not: every read brings one.
+// Has room for one batch of one record but not for two, so that every read returns one record.
 const LATENCY_MAX_BYTES = 1200
 const LATENCY_RECORDS = 1000
 const TAIL_EVERY_MS = 5
@@ -38,7 +39,10 @@ const works: readonly (readonly [string, Work])[] = [
   ['router-latency', latency]
 ]
 
-/** The Router in process: answers from the cache, readers at the tail, reading everything, a lone miss. */
+/**
+ * Measures the Router in process: answers from the cache, readers at the end of the log, reading of all records, and
+ * single cache misses.
+ */
 export async function router(options: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({
     retentionBytes: RETENTION_BYTES,
@@ -59,7 +63,7 @@ export async function router(options: BenchOptions): Promise<readonly Row[]> {
   }
 }
 
-/** Written by a client that is not ours: batches of 250 records, and for the latency of one record each. */
+/** Writes the records with kafkajs: batches of 250 records, and batches of one record for the latency. */
 async function fill(broker: Broker): Promise<void> {
   const { child } = await Child.start('./produce-clients.ts')
   const fillTopic = (topic: string, partitions: number, recordsPerCall: number, records: number) =>
@@ -71,6 +75,7 @@ async function fill(broker: Broker): Promise<void> {
       warmUpMs: 0,
       measureMs: 0,
       topic,
+      topics: 1,
       partitions,
       recordsPerCall,
       records
@@ -81,7 +86,7 @@ async function fill(broker: Broker): Promise<void> {
   await child.stop()
 }
 
-/** A process of its own for as long as `use` takes. */
+/** Runs a child process for as long as `use` takes. */
 async function withChild<Value>(file: string, input: unknown, use: (child: Child) => Promise<Value>): Promise<Value> {
   const { child } = await Child.start(file, input)
   try {
@@ -110,7 +115,7 @@ async function cached({ bootstrap }: Broker, { seconds, rounds }: BenchOptions):
   return [{ work: 'fetch-cached', value: answersPerSecond, unit: 'answers/s', answersPerSecond, cpuUsPerRequest }]
 }
 
-/** How often the broker is asked must not depend on how many read. */
+/** The number of calls to the broker must not depend on the number of readers. */
 async function tail(broker: Broker, readers: number, { seconds }: BenchOptions): Promise<readonly Row[]> {
   const run = {
     topic: 'tail',
@@ -139,59 +144,73 @@ async function tail(broker: Broker, readers: number, { seconds }: BenchOptions):
   })
 }
 
-/** Interleaved: kafkajs, the bare socket and the Router read the same partitions of the same broker. */
+const PEER = '@platformatic/kafka'
+
+type ReadRow = Row & { readonly cpuUsPerRecord: number }
+
+/** What all readers of everything report. `rssBytes`: absent for a reader that ends with each pass. */
+type ReadFigures = Pick<ReadReport, 'counted' | 'seconds' | 'cpuMicros'> & Partial<Pick<ReadReport, 'rssBytes'>>
+
+/** In turn, the peers, the bare socket and the Router read the same partitions of the same broker. */
 async function uncached({ bootstrap }: Broker, { seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
   const window = { warmUpMs: WARM_UP_MS, measureMs: seconds * 1000 }
   const source = { topic: 'fetch', partitions: PARTITIONS, recordsPerPartition: RECORDS_PER_PARTITION }
-  const other = (client: FetchRun['client']) =>
+  const partitionMaxBytes = PARTITION_MAX_BYTES
+  const other = (client: FetchRun['client']) => () =>
     withChild('./fetch-clients.ts', {}, child =>
-      child.ask<FetchReport>('run', {
-        ...window,
-        ...source,
-        client,
-        bootstrap,
-        partitionMaxBytes: PARTITION_MAX_BYTES
-      } satisfies FetchRun)
+      child.ask<FetchReport>('run', { ...window, ...source, client, bootstrap, partitionMaxBytes } satisfies FetchRun)
     )
-  const reports: Record<'kafkajs' | 'socket' | 'castellan', ReadReport[]> = { kafkajs: [], socket: [], castellan: [] }
+  const settings = { cacheMaxBytes: UNCACHED_BYTES, fetchBufferBytes: PARTITION_MAX_BYTES }
+  const castellan = () =>
+    withRouter({ bootstrap, settings }, child =>
+      child.ask<ReadReport>('readAll', { ...window, ...source } satisfies ReadAllRun)
+    )
+  const valueBytes = PARTITIONS * RECORDS_PER_PARTITION * RECORD_BYTES
+  const kcat = () =>
+    readByKcat({ bootstrap, topic: 'fetch', valueBytes, partitionMaxBytes, measureMs: window.measureMs })
+  const readers: (readonly [string, () => Promise<ReadFigures>])[] = [
+    ['kafkajs eachBatch', other('kafkajs')],
+    [PEER, other('platformatic')],
+    ['bare socket', other('socket')],
+    ['fetch-uncached', castellan]
+  ]
+  if (hasKcat()) readers.push(['librdkafka (kcat)', kcat])
+  else process.stderr.write('bench: kcat is not there: librdkafka is LEFT OUT\n')
+  const reports = readers.map((): ReadFigures[] => [])
   for (let round = 0; round < rounds; round++) {
-    reports.kafkajs.push(await other('kafkajs'))
-    reports.socket.push(await other('socket'))
-    const settings = { cacheMaxBytes: UNCACHED_BYTES, fetchBufferBytes: PARTITION_MAX_BYTES }
-    const read = (child: Child) => child.ask<ReadReport>('readAll', { ...window, ...source } satisfies ReadAllRun)
-    reports.castellan.push(await withRouter({ bootstrap, settings }, read))
+    for (const [at, [, read]] of readers.entries()) reports[at]!.push(await read())
   }
-  const toRow = (work: string, of: readonly ReadReport[]): Row => {
-    const megabytesPerSecond = median(of.map(({ counted, seconds: taken }) => counted / taken)) / 1e6
-    return {
-      work,
-      value: megabytesPerSecond,
-      unit: 'MB/s',
-      recordsPerSecond: (megabytesPerSecond * 1e6) / RECORD_BYTES,
-      cpuUsPerRecord: median(of.map(({ cpuMicros, counted }) => (cpuMicros / counted) * RECORD_BYTES)),
-      rssMb: median(of.map(({ rssBytes }) => rssBytes)) / 1e6
-    }
-  }
-  const [theirs, socket, ours] = [
-    toRow('kafkajs eachBatch', reports.kafkajs),
-    toRow('bare socket', reports.socket),
-    toRow('fetch-uncached', reports.castellan)
-  ]
-  const ratioToSocket = ours.value / socket.value
-  return [
-    theirs,
-    socket,
-    {
-      ...ours,
-      ratio: ours.value / theirs.value,
-      against: 'kafkajs eachBatch',
-      ratioToSocket,
-      note: `${ratioToSocket.toFixed(2)} × bare socket`
-    }
-  ]
+  const rows = readers.map(([work], at) => toReadRow(work, reports[at]!))
+  return rows.map(row => (row.work === 'fetch-uncached' ? { ...row, ...compared(row, rows) } : row))
 }
 
-/** Interleaved as well; the cache is too small to keep what was read. */
+/** Ratios to `PEER`, and to each of the other readers in the note: in CPU per record, and in bytes per second. */
+function compared(ours: ReadRow, rows: readonly ReadRow[]): Partial<Row> {
+  const ratioTo = (row: ReadRow) => ({
+    ratio: row.cpuUsPerRecord / ours.cpuUsPerRecord,
+    ratioRequests: ours.value / row.value
+  })
+  const toAll = rows.filter(row => row !== ours).map(row => ({ ...ratioTo(row), against: row.work }))
+  const note = toAll.map(
+    ({ ratio, ratioRequests, against }) => `${against} ${ratio.toFixed(2)} in CPU, ${ratioRequests.toFixed(2)} in MB/s`
+  )
+  return { ...toAll.find(({ against }) => against === PEER)!, note: note.join('; ') }
+}
+
+function toReadRow(work: string, of: readonly ReadFigures[]): ReadRow {
+  const megabytesPerSecond = median(of.map(({ counted, seconds: taken }) => counted / taken)) / 1e6
+  const rss = of.flatMap(({ rssBytes }) => rssBytes ?? [])
+  return {
+    work,
+    value: megabytesPerSecond,
+    unit: 'MB/s',
+    recordsPerSecond: (megabytesPerSecond * 1e6) / RECORD_BYTES,
+    cpuUsPerRecord: median(of.map(({ cpuMicros, counted }) => (cpuMicros / counted) * RECORD_BYTES)),
+    ...(rss.length > 0 && { rssMb: median(rss) / 1e6 })
+  }
+}
+
+/** In turn, the Router and a bare connection fetch single records. The cache is too small to keep them. */
 async function latency({ bootstrap }: Broker, { seconds, rounds }: BenchOptions): Promise<readonly Row[]> {
   const settings = { cacheMaxBytes: 1, fetchBufferBytes: LATENCY_MAX_BYTES }
   const run = {

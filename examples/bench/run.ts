@@ -1,10 +1,14 @@
 import { security } from './access.js'
 import { bystanders } from './bystanders.js'
+import { confluent } from './confluent.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
+import { journey } from './journey.js'
+import { latency } from './latency.js'
 import { lone } from './lone.js'
 import { names } from './names.js'
+import { nodes } from './nodes.js'
 import { overload } from './overload.js'
 import { peers } from './peers.js'
 import { pixy } from './pixy.js'
@@ -17,24 +21,28 @@ import { type Row, toTable, writeJson } from './tools/report.js'
 import { wal } from './wal.js'
 import { workers } from './workers.js'
 
-/** Each measures what its file says and cleans up its processes. */
+/** The benchmarks by name. Each ends the processes that it has started. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
   ['push', push],
   ['access', security],
+  ['confluent', confluent],
   ['produce', produce],
   ['router', router],
   ['idle', idle],
   ['flood', flood],
   ['goodput', goodput],
   ['overload', overload],
+  ['latency', latency],
   ['lone', lone],
   ['bystanders', bystanders],
   ['names', names],
+  ['nodes', nodes],
   ['peers', peers],
   ['pixy', pixy],
   ['wal', wal],
   ['workers', workers],
-  ['start', start]
+  ['start', start],
+  ['journey', journey]
 ])
 
 async function main(): Promise<void> {

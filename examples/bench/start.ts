@@ -6,20 +6,28 @@ import { DIST } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
 
-const LIBRARY = new URL('index.js', DIST).href
 const MAIN = fileURLToPath(new URL('main.js', DIST))
-const IMPORT = `const t = performance.now(); await import('${LIBRARY}'); console.log(performance.now() - t)`
+const CLIENT = new URL('client.js', DIST).href
+const OPEN = `const { openCastellan } = await import('${CLIENT}')
+await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
 const SERVE = ['serve', '--port', '0', '--management-port', '0', '--embedded-port', '0']
 
-/** Milliseconds until something has happened, each in a process of its own. */
+/** The works. Each runs in its own process and returns milliseconds: a duration or CPU time. */
 const works = new Map<string, () => Promise<number>>([
   ['node', () => untilExit(['-e', '0'])],
-  ['import', () => untilLine(['--input-type=module', '-e', IMPORT], /^([\d.]+)$/)],
+  ['import', () => cpuOf(`await import('${new URL('index.js', DIST).href}')`)],
+  ['import-client', () => cpuOf(`await import('${CLIENT}')`)],
+  ['import-testing', () => cpuOf(`await import('${new URL('testing.js', DIST).href}')`)],
+  ['import-kafkajs', () => cpuOf(`await import('kafkajs')`)],
+  ['open', () => cpuOf(OPEN)],
   ['version', () => untilExit([MAIN, '--version'])],
   ['serve', () => untilLine([MAIN, ...SERVE], /"msg":"listening on /)]
 ])
 
-/** How long the library takes to be imported, and the command to answer and to listen; next to a Node that does nothing. */
+/**
+ * Measures how long it takes to import the library and to start the command, compared with a Node process that does
+ * nothing.
+ */
 export async function start({ rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const chosen = [...works].filter(([work]) => work === 'node' || (only?.includes(work) ?? true))
   const timesMs = new Map(chosen.map(([work]) => [work, [] as number[]]))
@@ -31,7 +39,11 @@ export async function start({ rounds, only }: BenchOptions): Promise<readonly Ro
 
 const notes = new Map([
   ['node', 'a Node process that does nothing, from its start to its end'],
-  ['import', "import('castellan') in a Node that runs already"],
+  ['import', "CPU of import('castellan') in a Node that runs already"],
+  ['import-client', "CPU of import('castellan/client')"],
+  ['import-testing', "CPU of import('castellan/testing')"],
+  ['import-kafkajs', "CPU of import('kafkajs')"],
+  ['open', "CPU of import('castellan/client') and openCastellan together"],
   ['version', 'castellan --version, from its start to its end'],
   ['serve', 'castellan serve, from its start until it listens, embedded broker included']
 ])
@@ -43,7 +55,21 @@ async function untilExit(args: readonly string[]): Promise<number> {
   return performance.now() - startedAt
 }
 
-/** @returns the number in the line, or the time until it came */
+/** User and system time of some code, without the time of an idle Node process. */
+const cpuOf = (code: string): Promise<number> =>
+  untilLine(
+    [
+      '--input-type=module',
+      '-e',
+      `const before = process.cpuUsage()
+      ${code}
+      const { user, system } = process.cpuUsage(before)
+      console.log((user + system) / 1000)`
+    ],
+    /^([\d.]+)$/
+  )
+
+/** Waits for a line that matches. Returns the number in the line, or the time until the line came. */
 async function untilLine(args: readonly string[], pattern: RegExp): Promise<number> {
   const startedAt = performance.now()
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })

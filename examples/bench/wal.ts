@@ -15,15 +15,15 @@ import type { Row } from './tools/report.js'
 const VALUE_BYTES = 4_096
 const SEGMENT_BYTES = 64 * 1024 * 1024
 const PIECE_BYTES = 256 * 1024
-/** Entry header, destination and the fixed part of a record. */
+/** Size of the entry header, the destination and the fixed part of a record. */
 const OVERHEAD_BYTES = 40 + 14 + 24
 const WINDOWS = 5
 const PUTTERS = [64, 256, 1_024]
 
 /**
- * Appends to the durable log by so many putters, each of which waits for its answer, next to the raw group commit: one
- * write and one sync of the same bytes after the other, on the same disk, in alternating windows. Then Arion's API, which
- * keeps its messages in that log, and how fast a backlog leaves it.
+ * Measures appending to the durable log by concurrent putters, each of which waits for its answer. In turn, it measures
+ * a raw group commit on the same disk: repeated writes and syncs of the same number of bytes. Then it measures Arion's
+ * API, which stores its messages in the durable log, and how fast a backlog is delivered from the log.
  */
 export async function wal(options: BenchOptions): Promise<readonly Row[]> {
   const rows: Row[] = []
@@ -85,14 +85,14 @@ async function append(putters: number, windowMs: number): Promise<Row> {
   }
 }
 
-/** What is built is measured, as users run it. */
+/** The compiled file is measured, because users run that file. */
 const builtWorker = (): URL => new URL('../../dist/producer/log/log-worker.js', import.meta.url)
 
 function fail(error: Error): never {
   throw error
 }
 
-/** Puts per second. */
+/** Appends for a time. Returns the number of puts per second. */
 async function appendFor(log: DurableLog, putters: number, ms: number, latencies: Histogram): Promise<number> {
   const value = randomBytes(VALUE_BYTES)
   const record = { key: null, value, headers: [], timestampMs: 0 }
@@ -122,10 +122,10 @@ async function appendFor(log: DurableLog, putters: number, ms: number, latencies
 }
 
 /**
- * One write and one sync of the same bytes after the other, in files of a segment's size.
+ * Repeats a write and a sync of the same bytes, in files with the size of a segment.
  *
- * @param isReused each file is written over again, so that a sync has no new length and no new blocks to write down;
- * otherwise every file is new, and the one before is removed
+ * @param isReused true: files are overwritten, so that a sync need not store a new length and new blocks; false: every
+ * file is new, and the previous file is removed
  */
 function rawFor(directory: string, putters: number, ms: number, isReused: boolean): number {
   const bytes = randomBytes(putters * (VALUE_BYTES + OVERHEAD_BYTES))

@@ -10,18 +10,18 @@ import { pushOne, type Server, startGateway } from './tools/servers.js'
 const CONNECTIONS = 256
 const PARTITIONS = 4
 const WARM_UP_MS = 500
-/** Both workers of a gateway know the topic afterwards. */
+/** Number of pushes after which both workers of a gateway know the topic. */
 const FIRST_PUSHES = 4
 const COUNTS = [1, 2]
-/** Where the operating system can keep a process, and what it starts, on one core. */
+/** The command that keeps a process and its children on one core. Not every operating system has it. */
 const ONE_CORE = ['taskset', '-c', '0']
 const hasTaskset = spawnSync('taskset', ['--version'], { stdio: 'ignore' }).error === undefined
 
 interface Mode {
-  /** Of the works: `workers-2-sync`. */
+  /** The last part of the name of a work: `sync` in `workers-2-sync`. */
   readonly mode: string
   readonly body: string
-  /** Whether the gateway, all its processes together, has one core. */
+  /** Whether all processes of the gateway share one core. */
   readonly isOnOneCore: boolean
 }
 
@@ -34,11 +34,11 @@ const allModes: readonly Mode[] = [
 ]
 
 /**
- * kprf's `POST /push` with one record of 4 KiB, through a gateway of one process and one of two workers, in turn; load
- * generator, broker and both gateways are processes beside each other, and share the cores of the machine. On one core both
- * gateways have the same one.
+ * Compares a gateway of one process with a gateway of two workers, in turn, by kprf's `POST /push` with one record of 4
+ * KiB. Load generator, broker and both gateways share the cores of the machine. In works on one core, both gateways use
+ * the same core.
  *
- * @throws Error when only works were asked for that this machine cannot run
+ * @throws Error when this machine can run none of the chosen works
  */
 export async function workers({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const modes = selected(only)
@@ -50,7 +50,7 @@ export async function workers({ seconds, rounds, only }: BenchOptions): Promise<
     for (const isOnOneCore of new Set(modes.map(mode => mode.isOnOneCore))) {
       for (const count of COUNTS) gateways.set(`${count} ${isOnOneCore}`, await gatewayOf(broker, count, isOnOneCore))
     }
-    // The first round is for the compiler.
+    // The first round warms up the compiler.
     for (let round = 0; round <= rounds; round++) {
       for (const { mode, body, isOnOneCore } of modes) {
         for (const count of COUNTS) {

@@ -1,9 +1,10 @@
 /**
- * A mocha test of code that uses Kafka, against the embedded broker: no Docker, no port to choose, started in
- * milliseconds. Each file has a cluster of its own.
+ * A mocha test of code that uses Kafka. It runs against the embedded broker, which starts in milliseconds and needs
+ * neither Docker nor a fixed port. Each test file has its own cluster.
  */
 import assert from 'node:assert/strict'
-import { type Castellan, type EmbeddedCluster, openCastellan, startEmbeddedCluster } from 'castellan'
+import { type Castellan, openCastellan } from 'castellan/client'
+import { type EmbeddedCluster, startEmbeddedCluster } from 'castellan/testing'
 
 /** The code under test: counts the orders of a customer. */
 async function countOrders(castellan: Castellan, customer: string): Promise<number> {

@@ -2,18 +2,18 @@ import type { Assignment } from '../core/settings/assignment.js'
 
 /**
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings
- * enable others; Castellan's own file, environment and flags win over what is translated.
+ * enable others; Castellan's own file, environment and flags override translated settings.
  */
 export interface ApiCommand {
   /** The name of the API. */
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** Flags of the imitated system. One that Castellan has too means what it means there. */
+  /** Flags of the imitated system. A flag that Castellan has too keeps its meaning from the imitated system. */
   readonly flags: readonly ApiFlag[]
   /** Its flags are those of Go's package `flag`: with one dash or two. Default: two. */
   readonly takesGoFlags?: boolean
-  /** Further lines of its help: which variables it reads, for instance. */
+  /** Further lines of the command's help, such as the variables it reads. */
   readonly notes?: string
   /** At least one. */
   readonly examples: readonly string[]
@@ -31,9 +31,9 @@ export interface ApiFlag {
   readonly description: string
 }
 
-/** What the imitated system would be given. */
+/** The configuration that the imitated system would read. */
 export interface ForeignConfiguration {
-  /** Those of its flags that were given, by long name without dashes; `true` for one that takes no value. */
+  /** The given flags by long name without dashes; `true` for a flag that takes no value. */
   readonly flags: ReadonlyMap<string, string | true>
   readonly environment: Readonly<Record<string, string | undefined>>
   /** @throws ConfigError naming the file */
@@ -41,11 +41,11 @@ export interface ForeignConfiguration {
 }
 
 /**
- * Settings, with the variable, flag or line they were made of as their origin. An address that others can reach is taken
- * back to loopback where clients need no credentials and `http.allowAnonymous` is off, and the operator is told.
+ * Settings, with the variable, flag or line they were made of as their origin. Where clients need no credentials and
+ * `http.allowAnonymous` is off, an address that others can reach is replaced by loopback, with a note for the operator.
  */
 export interface Translation {
   readonly settings: readonly Assignment[]
-  /** What was understood and has no effect, or another one than in the original: one line each, said at the start. */
+  /** One line, logged at the start, for each key that has no effect or another one than in the original. */
   readonly notes: readonly string[]
 }

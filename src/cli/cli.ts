@@ -43,13 +43,13 @@ async function runOne(args: readonly string[], process: Process): Promise<number
     await program.parseAsync(complete(args, program), { from: 'user' })
     return code
   } catch (error) {
-    // Help or the version has been written.
+    // Help or the version has been written, which is no error.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK
     return report(error, called, args, process)
   }
 }
 
-/** Adds the command to a line without one: `castellan --port 1` is `castellan serve --port 1`. */
+/** Adds the default command to a command line that names none: `castellan --port 1` is `castellan serve --port 1`. */
 function complete(args: readonly string[], program: Command): readonly string[] {
   const [first = '', ...rest] = args
   if (['--help', '-h', '--version'].includes(first)) return args
@@ -60,19 +60,19 @@ function complete(args: readonly string[], program: Command): readonly string[] 
   return [first, ...spelledOut(first, rest)]
 }
 
-/** The flags of a command as commander takes them. */
+/** Rewrites the flags of a command into the form that commander understands. */
 function spelledOut(name: string, args: readonly string[]): readonly string[] {
   const description = commands.find(command => command.name === name)
   return description?.goFlags === undefined ? args : fromGoFlags(args, description.options, description.goFlags)
 }
 
-/** Checked here because commander answers `sreve --help` with the list of commands. */
+/** Refuses an unknown command. commander alone would answer `sreve --help` with the list of commands. */
 function requireCommand(name: string, program: Command): void {
   const isKnown = program.commands.some(command => command.name() === name)
   if (!isKnown) throw new UsageError(unknownCommand(name, program))
 }
 
-/** `castellan read`, `castellan wal inspect` */
+/** The full name of a command, such as `castellan read` or `castellan wal verify`. */
 const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
 
 async function runCommand(
@@ -96,12 +96,12 @@ const rejectWith = async (crashed: Promise<unknown>): Promise<never> => {
   throw await crashed
 }
 
-/** Writes one line per problem to stderr; a stack only with `--debug`. */
+/** Writes one line per problem to stderr, and a stack only with `--debug`. */
 function report(error: unknown, called: string, args: readonly string[], { stderr }: Process): number {
   const debug = args.includes('--debug')
   const known = error instanceof UsageError || error instanceof CommandError || error instanceof CastellanError
   const message = error instanceof Error ? error.message : String(error)
-  // Only the configuration can have several problems; a line break elsewhere belongs to a name.
+  // Only a ConfigError lists several problems, one per line. In other messages a line break is part of a name.
   const lines = error instanceof ConfigError ? message.split('\n') : [message || 'failed']
   for (const line of lines) stderr.write(`${called}: ${printable(line)}\n`)
   if (error instanceof UsageError) stderr.write(`${called} --help shows the usage\n`)

@@ -13,7 +13,7 @@ import { CommandError, UsageError } from './usage-error.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
 
-/** The flags of every command that is a client; see clientOptions. */
+/** The flags of the commands that connect to a running cluster; see clientOptions. */
 export interface ClientFlags {
   readonly brokers?: string
   readonly cluster?: string
@@ -22,10 +22,10 @@ export interface ClientFlags {
   readonly debug?: boolean
 }
 
-/** A Router and an actor system, for commands that are clients of a running cluster. */
+/** A Router and an actor system, for commands that connect to a running cluster. */
 export interface Client {
   readonly router: ActorRef<RouterMessage>
-  /** Why no broker answers; known once every broker has been tried. */
+  /** Why no broker answers. `undefined` until every broker has been tried. */
   awayBecause(): Error | undefined
   readonly system: ActorSystem
   readonly brokers: readonly string[]
@@ -33,7 +33,10 @@ export interface Client {
   stop(): Promise<void>
 }
 
-/** Connects as the flags and the configuration say. Logs to stderr, since stdout is for what was asked for. */
+/**
+ * Connects to the cluster that the flags and the configuration name. Logs to stderr, because stdout is for the output
+ * of the command.
+ */
 export async function openClient(line: Command, { environment, stderr }: Process): Promise<Client> {
   const { timeout = DEFAULT_TIMEOUT_SECONDS, cluster: name = 'default', ...given } = line.opts<ClientFlags>()
   const timeoutMs = timeout * 1_000
@@ -67,15 +70,18 @@ export async function openClient(line: Command, { environment, stderr }: Process
 }
 
 /**
- * Refuses a cluster's name that occurs in `--cluster` only: together with `--brokers` it would create a new cluster
- * instead of being reported as misspelt.
+ * Refuses a name in `--cluster` that the configuration does not have. Without this check, `--cluster` with `--brokers`
+ * silently creates a new cluster for a misspelt name.
  */
 function requireConfigured(name: string, sources: ConfigSources): void {
   const named = clustersOf(sources)
   if (named !== undefined) requireCluster(named, name)
 }
 
-/** `undefined`: without `--brokers` the configuration is not valid, so the cluster is configured. */
+/**
+ * The clusters of the configuration without `--brokers`. `undefined`: it is invalid without `--brokers`, because it has
+ * the cluster but not its brokers.
+ */
 function clustersOf(sources: ConfigSources): Config['clusters'] | undefined {
   try {
     return loadConfig(sources).clusters
@@ -86,7 +92,7 @@ function clustersOf(sources: ConfigSources): Config['clusters'] | undefined {
 
 const otherFlags = (line: Command): FlagSetting[] => settingsOf(line).filter(({ flag }) => flag !== '--brokers')
 
-/** `--brokers` sets the brokers of the chosen cluster. */
+/** Turns `--brokers` into a setting of the chosen cluster. */
 const flagsFor = (name: string, line: Command): FlagSetting[] =>
   settingsOf(line).map(setting =>
     setting.flag === '--brokers' ? { ...setting, path: ['clusters', name, 'brokers'] } : setting
@@ -107,7 +113,7 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
   throw new UsageError(`there is no cluster ${name}${suggestion(name, names)}; ${known}`)
 }
 
-/** The one line for a cluster that cannot be reached. */
+/** The error for a cluster that cannot be reached: one line. */
 export function unreachable({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError {
   const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`
   const isAbsent = reason === undefined || reason.includes('ECONNREFUSED')

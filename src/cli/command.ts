@@ -7,40 +7,41 @@ export interface Process {
   readonly stderr: NodeJS.WriteStream
   /** Standard input. */
   readonly stdin: AsyncIterable<Buffer | string>
-  /** Aborted by the first SIGINT or SIGTERM; the second ends the process at once. */
+  /** Aborted by the first SIGINT or SIGTERM. The second signal ends the process at once. */
   readonly stopped: AbortSignal
-  /** Resolves with the first error that was not caught anywhere. */
+  /** Resolves with the first uncaught error. */
   readonly crashed: Promise<unknown>
-  /** Calls back at every SIGHUP. Without a listener SIGHUP ends the process. */
+  /** Calls the listener at every SIGHUP. Without a listener, SIGHUP ends the process. */
   onHangUp(listener: () => void): void
 }
 
 /**
- * Describes one of `castellan serve`, `castellan read`, …; the list is in commands.ts. A description imports nothing
- * that only `run` needs: `run` imports it when it is called, so that `castellan --help` does not load the gateway.
+ * Describes one command, such as `castellan serve`. All descriptions are listed in commands.ts. Modules that only `run`
+ * needs are imported when `run` is called, so that `castellan --help` does not load the gateway.
  */
 export interface CommandDescription {
   readonly name: string
-  /** One line for the list of commands. */
+  /** One line that describes the command in the list of commands. */
   readonly summary: string
   readonly arguments?: readonly Argument[]
   readonly options: readonly Option[]
-  /** Further lines of `--help`. */
+  /** Further lines for `--help`. */
   readonly notes?: string
-  /** At least one; the first is shown in the list of commands. */
+  /** At least one example. The list of commands shows the first. */
   readonly examples: readonly string[]
-  /** Left out of the list of commands. */
+  /** The list of commands leaves this command out. */
   readonly isHidden?: boolean
-  /** Every argument is handed on as it is, `--help` included: the command has a command line of another program. */
+  /** The command gets every argument unchanged, even `--help`, because another program defines its command line. */
   readonly takesEverything?: boolean
-  /** Flags, without dashes, that may be written as Go's package `flag` takes them: with one dash, for example. */
+  /** Flags, without dashes, that may be written in the style of Go's package `flag`, for example with one dash. */
   readonly goFlags?: ReadonlySet<string>
-  /** Stops in order by itself after an error that was not caught; other commands end at once. */
+  /** After an uncaught error the command still shuts down in order. Other commands end at once. */
   readonly survivesCrash?: boolean
-  /** `castellan wal inspect`: commands below this one. A command with commands below it does not run itself. */
+  /** Subcommands, such as `verify` of `castellan wal verify`. A command with subcommands has no `run`. */
   readonly commands?: readonly CommandDescription[]
   /**
-   * @param line `line.args` are the arguments, `line.opts()` the flags, `settingsOf(line)` those that are settings
+   * @param line `line.args` are the arguments, `line.opts()` the flags, and `settingsOf(line)` the flags that stand for
+   * settings
    * @returns the exit code
    */
   run?(line: Command, process: Process): Promise<number>
@@ -51,7 +52,7 @@ export const EXIT_OK = 0
 export const EXIT_FAILURE = 1
 export const EXIT_USAGE = 2
 
-/** Resolves when the signal fires, or at once when it has. */
+/** Resolves when the signal fires, or at once if it has fired already. */
 export const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise(resolve => {
     if (signal.aborted) resolve()

@@ -10,7 +10,7 @@ import { tokenCommand } from './commands/token.js'
 import { topicsCommand } from './commands/topics.js'
 import { walCommand } from './commands/wal.js'
 
-/** Every command, in the order of `castellan --help`. The first runs when no command is named. */
+/** Every command, in the order of `castellan --help`. The first command runs when the command line names none. */
 export const commands: readonly CommandDescription[] = [
   serveCommand,
   ...commandsOfApis,

@@ -5,25 +5,27 @@ import type { Config } from '../server/config/config.js'
 import { type Reloaded, reloaded } from '../server/config/reload.js'
 
 interface Reloading {
-  /** @throws ConfigError when any part cannot be used; then nothing has changed */
+  /** @throws ConfigError when any part cannot be used. Nothing is changed then. */
   reload(config: Config): Promise<unknown>
   reopenLogs(): void
 }
 
-/** Where the configuration comes from. */
+/** The configuration at the start, and a function that reads it again. */
 export interface ConfigSource {
-  /** That with which the process was started. */
+  /** The configuration with which the process was started. */
   readonly config: Config
-  /** Reads it again from the same sources. @throws ConfigError */
+  /** Reads the configuration again from the same sources. Throws a ConfigError when it is invalid. */
   readonly read: () => Config | Promise<Config>
 }
 
 /**
- * What a gateway does at SIGHUP. The listener is added before the start: without one the signal ends the process.
- * The log is opened again at once; settings, certificates and keys are read again as soon as the gateway has started.
+ * Reloads a gateway at SIGHUP. The listener is added before the gateway starts, because without a listener the signal
+ * ends the process. The log file is opened again at once. Settings, certificates and keys are read again as soon as the
+ * gateway has started.
  *
- * @param starting when it rejects, nothing is read again, and the caller has to report the error
- * @param reopen opens the file of the log again
+ * @param starting resolves when the gateway has started; when it rejects, nothing is read again and the caller reports
+ * the error
+ * @param reopen opens the log file again
  */
 export function reloadAtHangUp(
   onHangUp: (listener: () => void) => void,
@@ -46,36 +48,39 @@ export function reloadAtHangUp(
       running = next.config
       if (next.needRestart.length > 0) {
         const names = next.needRestart.join(', ')
-        log.warn({ settings: next.needRestart }, `SIGHUP: changed, and counts after a restart: ${names}`)
+        log.warn(
+          { settings: next.needRestart },
+          `SIGHUP: these settings have changed and take effect after a restart: ${names}`
+        )
       }
     } catch (error) {
       log.error(...toReloadError(error))
     }
   }
-  // One after the other, so that the last one counts.
+  // Reloads run one after another, so that the last reload takes effect.
   let last: Promise<void> = Promise.resolve()
   onHangUp(() => {
     reopen()
-    log.info({}, 'SIGHUP: reading certificates and keys again, and settings')
+    log.info({}, 'SIGHUP: reading settings, certificates and keys again')
     last = last.then(reload)
   })
 }
 
-/** @returns `undefined`: the settings cannot be used, and those before count */
+/** @returns `undefined`: the new settings are invalid, and the current settings stay in effect */
 async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger): Promise<Reloaded | undefined> {
   try {
     return reloaded(running, await read())
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const problems = error.message.split('\n').join('; ')
-    log.error({}, `SIGHUP: the settings cannot be used, and those before count: ${problems}`)
+    log.error({}, `SIGHUP: the new settings cannot be used, and the former ones stay in effect: ${problems}`)
     return undefined
   }
 }
 
-/** The line that tells of it. */
+/** The log line about a reload that failed. */
 export function toReloadError(error: unknown): [fields: object, message: string] {
-  if (!(error instanceof ConfigError)) return [{ err: error }, 'SIGHUP: reading again has failed']
+  if (!(error instanceof ConfigError)) return [{ err: error }, 'SIGHUP: reloading has failed']
   const problems = printable(error.message.split('\n').join('; '))
-  return [{}, `SIGHUP: nothing has changed, and the former settings and files stay: ${problems}`]
+  return [{}, `SIGHUP: nothing was reloaded, and the former settings and files stay in effect: ${problems}`]
 }

@@ -1,16 +1,17 @@
-import { ask } from '../core/actor/requester.js'
+import { ask } from '../core/actor/actor.js'
 import type { TopicMetadata } from '../kafka/broker-client.js'
 import type { FetchTopicMetadataResult } from '../router/messages/operations.js'
 import { type Client, unreachable } from './client.js'
 
-/** How often it is checked whether any broker can be reached. */
+/** Interval of the checks whether any broker can be reached. */
 const LOOK_EVERY_MS = 20
 
 /**
  * Asks the Router for topics.
  *
- * @param names `null`: all
- * @throws CommandError as soon as no broker could be reached, or when none answers within the client's time-out
+ * @param names `null`: all topics
+ * @throws CommandError as soon as every broker has been tried in vain, or when no broker answers within the client's
+ * time-out
  */
 export async function askForTopics(
   client: Client,
@@ -31,8 +32,7 @@ export async function askForTopics(
 }
 
 /**
- * Rejects when every broker has been tried in vain. A gateway would go on trying; a command reports the reason at
- * once.
+ * Rejects when every broker has been tried in vain. A gateway keeps trying; a command reports the reason at once.
  */
 function watchForTrouble(client: Client): { readonly trouble: Promise<never>; stop(): void } {
   let timer: NodeJS.Timeout | undefined

@@ -17,10 +17,10 @@ export class SettingOption extends Option {
   }
 }
 
-/** Tells flags that stand for one setting from others. */
+/** Whether a flag stands for one setting. */
 export const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
 
-/** Flags that say where the configuration comes from. */
+/** Flags that name sources of the configuration. */
 export const configOptions: readonly Option[] = [
   new Option('-c, --config <FILE>', 'YAML file with settings; see examples/castellan.yaml').argParser(notEmpty),
   new Option(
@@ -30,11 +30,11 @@ export const configOptions: readonly Option[] = [
   new Option('--debug', 'log everything, and show stacks of errors')
 ]
 
-/** Flags of commands that are clients of a cluster that is running already. */
+/** Flags of commands that connect to a running cluster. */
 export const clientOptions: readonly Option[] = [
   new SettingOption(
     '-b, --brokers <HOST:PORT,…>',
-    'bootstrap brokers (default: those of the configuration, else 127.0.0.1:9092)',
+    'bootstrap brokers (default: the brokers in the configuration, else 127.0.0.1:9092)',
     ['clusters', 'default', 'brokers']
   ),
   new Option('--cluster <NAME>', 'one of the clusters of the configuration (default: default)').argParser(notEmpty),
@@ -42,20 +42,22 @@ export const clientOptions: readonly Option[] = [
   ...configOptions
 ]
 
-/** Every flag of a command line that stands for a setting, `--set` included, in the form the configuration takes. */
+/**
+ * Every flag of a command line that stands for a setting, and every `--set`, in the form that the configuration reads.
+ */
 export function settingsOf(line: Command): FlagSetting[] {
   const direct = line.options
     .filter(isSetting)
     .filter(option => line.getOptionValueSource(option.attributeName()) === 'cli')
     .map(option => ({ flag: option.long!, path: option.path, value: line.getOptionValue(option.attributeName()) }))
   const { set } = line.opts<{ set?: readonly FlagSetting[] | string }>()
-  // A command may have a `--set` of its own, as `castellan pixy offsets` has.
+  // `castellan pixy offsets` has a `--set` with another meaning.
   return [...direct, ...(typeof set === 'string' ? [] : (set ?? []))]
 }
 
 function toSetting(text: string): FlagSetting {
   const [, key, value] = text.match(/^([^=]+)=(.*)$/s) ?? []
-  // Only the name is repeated: the rest may be a secret with another character before it than "=".
+  // The message repeats only the name. The text after the name may be a secret that was not separated by "=".
   const name = text.match(/^[\w.-]*/)?.[0] ?? ''
   if (key === undefined)
     throw new UsageError(`--set takes NAME=VALUE, for example --set http.port=9000; "${name}" has no value`)

@@ -3,15 +3,18 @@ import type { CommandDescription, Process } from './command.js'
 import { usageMessage } from './usage-message.js'
 import { version } from './version.js'
 
-/** What happens with a command line. */
+/** The result of parsing a command line. */
 export interface Outcomes {
-  /** The line is right: its command is to run. */
+  /** Runs the command of a valid command line. */
   run(description: CommandDescription, line: Command): Promise<void>
-  /** The line is wrong. */
+  /** Throws the error for an invalid command line. */
   refuse(line: Command, message: string): never
 }
 
-/** The command line as commander reads it. Help and version are thrown as a CommanderError with exit code 0. */
+/**
+ * Creates commander's parser of the command line. After help or the version, it throws a CommanderError with exit code
+ * 0.
+ */
 export function toProgram(
   descriptions: readonly CommandDescription[],
   { stdout }: Pick<Process, 'stdout'>,
@@ -22,12 +25,12 @@ export function toProgram(
     .usage('[COMMAND] [FLAGS]')
     .configureOutput({
       writeOut: text => stdout.write(text),
-      // `refuse` is told instead.
+      // `refuse` is called instead.
       writeErr: () => undefined,
       getOutHelpWidth: () => stdout.columns
     })
     .configureHelp({ subcommandTerm: command => command.name() })
-    // `usageMessage` suggests.
+    // Suggestions are made by `usageMessage`.
     .showSuggestionAfterError(false)
     .enablePositionalOptions()
     .optionsGroup('Flags:')

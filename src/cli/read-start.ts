@@ -2,7 +2,7 @@ import type { ReadStart } from '../consumer/stream/partition-reader.js'
 import { UsageError } from './usage-error.js'
 
 /**
- * Understands `--from`:
+ * Parses the value of `--from`:
  *
  *   earliest | latest       the ends
  *   42                      an offset

@@ -5,7 +5,7 @@ import { printable, printableJson, printableLines } from '../core/printable.js'
 /** How `castellan read` writes a record. */
 export type RecordFormat = 'value' | 'key-value' | 'json'
 
-/** Format and destination of records. */
+/** How records are formatted, and whether they go to a terminal. */
 export interface RecordLook {
   readonly format: RecordFormat
   /** A terminal interprets control characters, so those of a record are escaped. Default: no. */
@@ -19,15 +19,15 @@ const TAB = Buffer.from('\t')
 const NOTHING = Buffer.alloc(0)
 
 /**
- * One line of output.
+ * Formats a record as one line of output.
  *
  *   value       hello
  *   key-value   k1<TAB>hello
  *   json        {"topic":"orders","partition":1,"offset":7,"timestampMs":…,"key":"k1","value":"hello","headers":[]}
  *
- * `value` and `key-value` write the bytes as they are; a null is an empty text there. On a terminal control characters are
- * written as escapes, but for line breaks and tabs of values. In JSON null is `null`, and bytes that are no UTF-8 are
- * written as `{"base64":"…"}`.
+ * `value` and `key-value` write the bytes unchanged, and an empty text for a null. On a terminal, control characters
+ * are escaped, except line breaks and tabs in values. `json` writes a null as `null`, and bytes that are not UTF-8 as
+ * `{"base64":"…"}`.
  */
 export function formatRecord(
   { format, isTerminal = false }: RecordLook,
@@ -56,6 +56,6 @@ export function formatRecord(
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
 
-/** Bytes in JSON: their text, or `{"base64":"…"}`. */
+/** Converts bytes for JSON: to a text if they are UTF-8, otherwise to `{"base64":"…"}`. */
 export const toJson = (bytes: Buffer | null): string | null | { base64: string } =>
   bytes === null ? null : isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }

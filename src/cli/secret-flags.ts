@@ -1,8 +1,8 @@
+import { environmentName } from '../core/settings/setting-names.js'
 import type { FlagSetting } from '../server/config/config.js'
 import { describeSettings } from '../server/config/schema.js'
-import { environmentName } from '../server/config/sources.js'
 
-/** One line for each secret that stands on a command line, where other users of the machine can read it. */
+/** Returns one warning for each secret on the command line. Other users of the machine can read command lines. */
 export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
   const secrets = describeSettings().leaves.filter(({ isSecret }) => isSecret)
   const isSecret = ({ path }: FlagSetting): boolean =>

@@ -2,16 +2,16 @@ import { constants } from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** The shell's convention for a process ended by a signal. */
+/** The exit code of a process that a signal ends is this number plus the number of the signal, as in shells. */
 const SIGNAL_EXIT_BASE = 128
 
 /**
- * A terminal sends SIGINT to npm and to this process, and npm passes its own on: signals within this time count as
- * one.
+ * Signals within this time count as one. A terminal sends SIGINT to npm and to this process, and npm passes the signal
+ * on, so this process gets it twice.
  */
 const SAME_SIGNAL_MS = 250
 
-/** Fires at the first SIGINT or SIGTERM. The second ends the process at once, whatever it is still doing. */
+/** Fires at the first SIGINT or SIGTERM. The second signal ends the process at once. */
 export function stopSignal(process: NodeJS.Process): AbortSignal {
   const controller = new AbortController()
   let stoppedAt = Number.POSITIVE_INFINITY

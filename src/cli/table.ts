@@ -1,9 +1,9 @@
 import { printable, printableJson } from '../core/printable.js'
 
-/** A field of the rows, in the order of the columns. */
+/** The name of a field, which is shown as a column. */
 export type Column<Row> = keyof Row & string
 
-/** Writes rows as a table with a headline, or one line of JSON each with all of their fields. */
+/** Writes rows as a table with a header line, or each row as one line of JSON with all its fields. */
 export function writeTable<Row extends object>(
   stdout: NodeJS.WritableStream,
   format: 'table' | 'json' = 'table',
@@ -26,6 +26,6 @@ export function writeTable<Row extends object>(
   }
 }
 
-/** `sizeBytes` is `BYTES`, `firstSequence` is `FIRST SEQUENCE`. */
+/** The title of a column: `sizeBytes` => `BYTES`, `firstSequence` => `FIRST SEQUENCE`. */
 const toTitle = (column: string): string =>
   column === 'sizeBytes' ? 'BYTES' : column.replace(/(?=[A-Z])/g, ' ').toUpperCase()

@@ -3,13 +3,17 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { CommandError } from './usage-error.js'
 
-/** Linux takes 107 bytes, macOS 103; Node cuts longer paths off, and listens at what is left. */
+/**
+ * Maximum length of the path: 107 bytes on Linux, 103 on macOS. Node truncates a longer path and listens on the
+ * truncated path.
+ */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 
 /**
- * Removes the unix socket that a killed process left behind, and nothing else.
+ * Removes a unix socket that a killed process has left behind. Nothing else is removed.
  *
- * @throws CommandError when the path is too long or something else, its directory is missing, or a process is listening there
+ * @throws CommandError when the path is too long, is not a socket, has no directory, or is a socket on which a process
+ * listens
  */
 export async function claimSocketPath(path: string, setting = '--unix-socket (http.unixSocket)'): Promise<void> {
   const length = Buffer.byteLength(path)

@@ -3,8 +3,8 @@ import { suggestion } from '../core/settings/suggestion.js'
 import { isSetting } from './options.js'
 
 /**
- * commander's messages, and ours: one line, with "flag" for a word that begins with dashes. A test runs each of them,
- * so that an upgrade of commander that changes a message is noticed.
+ * commander's messages and our replacements. A replacement is one line and calls a word that begins with dashes a
+ * "flag". A test produces each message, so an upgrade of commander that changes a message is noticed.
  */
 const rewrites: readonly (readonly [RegExp, string])[] = [
   [/^error: option '[^']*?(--[\w-]+) [^']*' argument '' is invalid\..*$/s, '$1 needs a value'],
@@ -29,7 +29,7 @@ const rewrites: readonly (readonly [RegExp, string])[] = [
 const UNKNOWN_OPTION = /^error: unknown option '([^=]*?)(?:=.*)?'$/s
 const UNKNOWN_COMMAND = /^error: unknown command '(.*)'$/s
 
-/** Describes in one line what is wrong with the command line, with a suggestion where there is one. */
+/** Describes in one line what is wrong with the command line, with a suggestion if there is a similar name. */
 export function usageMessage({ code, message }: CommanderError, line: Command, example: string | undefined): string {
   if (code === 'commander.help') return `a command is missing; there are ${commandsOf(line).join(', ')}`
   const [, command] = message.match(UNKNOWN_COMMAND) ?? []
@@ -41,7 +41,7 @@ export function usageMessage({ code, message }: CommanderError, line: Command, e
   return / is (missing|empty)$/.test(text) && example !== undefined ? `${text}, for example: ${example}` : text
 }
 
-/** `there is no command sreve; did you mean serve?; there are serve, read` */
+/** For example `there is no command sreve; did you mean serve?; there are serve, read`. */
 export function unknownCommand(name: string, parent: Command): string {
   const names = commandsOf(parent)
   return `there is no command ${name}${suggestion(name, names)}; there are ${names.join(', ')}`
@@ -55,12 +55,12 @@ const commandsOf = (parent: Command): string[] =>
 
 function unknownFlag(flag: string, line: Command): string {
   const known = line.options.map(({ long }) => long ?? '')
-  // The flag of --flag=value is known when it takes no value.
+  // The flag in --flag=value exists, but takes no value.
   if (known.includes(flag)) return `${flag} takes no value`
   return `unknown flag ${flag}${flagOfSetting(flag, line) ?? suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
 }
 
-/** What to write instead of `--http.port`: the flag that stands for this setting, or `--set`. */
+/** Suggests what to write instead of `--http.port`: the flag that stands for this setting, or `--set`. */
 function flagOfSetting(flag: string, { options }: Command): string | undefined {
   const name = withoutDashes(flag)
   if (!name.includes('.') || !options.some(({ long }) => long === '--set')) return undefined

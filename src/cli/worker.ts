@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { takeSnapshot } from '../core/metrics/aggregate.js'
+import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { isLocked } from '../producer/log/directory-lock.js'
-import type { App } from '../server/app/app.js'
+import { type App, startApp } from '../server/app/app.js'
 import { createLogger } from '../server/app/logger.js'
-import { startApp } from '../server/app/start-app.js'
 import type { WorkerOrder } from '../server/app/worker-order.js'
-import { CollectedStatsd } from '../server/workers/collected-statsd.js'
+import { CollectedStatsd } from '../server/workers/gathered-metrics.js'
 import { type Handlers, Link } from '../server/workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../server/workers/messages.js'
 import { Peers } from '../server/workers/peers.js'
@@ -13,15 +12,15 @@ import { EXIT_FAILURE, EXIT_OK } from './command.js'
 import { toReloadError } from './hang-up.js'
 import { version } from './version.js'
 
-/** What is served before the worker is started, and by its {@link Peers}. */
+/** Messages that are handled elsewhere: before the worker starts, or by its {@link Peers}. */
 type ServedElsewhere = 'start' | 'exit' | 'peer' | 'others' | 'gone'
 
-/** What a worker counts is told so often that little of it is lost with the process. */
+/** Interval at which a worker reports its counters. If it dies, later counts are lost. */
 const COUNTED_EVERY_MS = 5_000
 const REPORT_EVERY_MS = 250
 const LOCK_LOOK_MS = 50
 
-// The process that has started this one decides when it stops, however many of them a signal reaches.
+// The parent decides when this process stops, even when both processes get the signal.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
@@ -60,26 +59,26 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   link.serveAll(served)
   const report = tellStatus(app)
   void Promise.race([app.crashed, crashed]).then(async error => {
-    log.error({ err: error }, 'something has broken that only a new process can mend')
+    log.error({ err: error }, 'this process cannot recover from an error, and ends')
     await stop(true)
     report()
     process.exit(EXIT_FAILURE)
   })
   process.on('disconnect', () => {
-    log.error({}, 'the process that has started this worker is gone')
-    // No further connection comes, and the process that takes its place needs the directory of the log.
+    log.error({}, 'the parent process of this worker has ended')
+    // Without the parent no connections arrive, and the next process needs the directory of the log.
     void stop(true).then(() => process.exit(EXIT_FAILURE))
   })
   return { urls: app.urls }
 }
 
-/** After its parent was killed, a worker of before may still be writing what it held; it is waited for. */
+/** Waits until the directory is free. An earlier worker whose parent was killed may still write its records. */
 async function untilFree(directory: string, timeoutMs: number): Promise<void> {
   const endsAt = performance.now() + timeoutMs
   while (performance.now() < endsAt && (await isLocked(directory))) await sleep(LOCK_LOOK_MS)
 }
 
-/** @returns tells it once more, now */
+/** Reports the status at intervals. Returns a function that reports it at once. */
 function tellStatus(app: App): () => void {
   const report = (): void => {
     const { waiting: waitingRecords, lost: lostRecords } = app.memoryRecords()

@@ -1,5 +1,6 @@
 /**
- * What happened. Each API translates every code; a new code does not compile until each API has a translation.
+ * The kinds of errors. Each API translates every code. After a new code is added, each API needs a translation of it to
+ * compile.
  */
 export type ErrorCode =
   | 'invalidRequest'
@@ -26,7 +27,7 @@ export type ErrorCode =
   | 'protocol'
   | 'kafka'
 
-/** Base of all errors. The class says who has to act, the code what happened, the message what to do. */
+/** Base of all errors. The class says who has to act, the code says what happened, and the message says what to do. */
 export class CastellanError extends Error {
   override readonly name: string = 'CastellanError'
   readonly code: ErrorCode
@@ -48,13 +49,14 @@ export class InvalidRequestError extends CastellanError {
 }
 
 /**
- * A limit is reached, or Castellan is shutting down; the same request may succeed later. Names the limit and its
- * setting.
+ * A limit is reached, or Castellan is shutting down. The same request may succeed later. The message names the limit
+ * and its setting.
  */
 export class OverloadedError extends CastellanError {
   override readonly name = 'OverloadedError'
   constructor(message: string, code: 'overloaded' | 'shuttingDown' = 'overloaded') {
-    // It is made when there is no time: measured, its stack costs 6 % of a refusal. The message says which limit was met.
+    // No stack is captured, because that takes 6 % of the time of a refusal, and an overloaded process refuses many
+    // requests.
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 0
     super(code, message, true)
@@ -62,7 +64,7 @@ export class OverloadedError extends CastellanError {
   }
 }
 
-/** The client did not prove who it is: HTTP's 401. The message names no credential. */
+/** The client did not prove its identity: HTTP's 401. The message contains no credential. */
 export class UnauthenticatedError extends CastellanError {
   override readonly name = 'UnauthenticatedError'
   /** The value of `WWW-Authenticate`. */
@@ -73,7 +75,7 @@ export class UnauthenticatedError extends CastellanError {
   }
 }
 
-/** The client is known and may not do this: HTTP's 403. */
+/** The client is authenticated but not authorized: HTTP's 403. */
 export class ForbiddenError extends CastellanError {
   override readonly name = 'ForbiddenError'
   constructor(message: string) {
@@ -81,7 +83,7 @@ export class ForbiddenError extends CastellanError {
   }
 }
 
-/** The client has used up its quota: HTTP's 429. The same request succeeds later. */
+/** The client has used up its quota: HTTP's 429. The same request may succeed later. */
 export class QuotaExceededError extends CastellanError {
   override readonly name = 'QuotaExceededError'
   /** The value of `Retry-After`; at least 1. */
@@ -92,10 +94,10 @@ export class QuotaExceededError extends CastellanError {
   }
 }
 
-/** Kafka, or another service that is needed to answer, cannot be reached. */
+/** Kafka, or another service that the answer depends on, cannot be reached. */
 export class UnavailableError extends CastellanError {
   override readonly name = 'UnavailableError'
-  /** The reason without addresses and names, for callers who may not see those. */
+  /** The reason without addresses and names, for clients that must not see them. */
   readonly brief: string | undefined
   constructor(
     code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable',
@@ -108,11 +110,11 @@ export class UnavailableError extends CastellanError {
   }
 }
 
-/** No answer within the time limit. What was asked may or may not have been done. */
+/** There was no answer within the time limit. The request may or may not have been carried out. */
 export class TimedOutError extends CastellanError {
   override readonly name = 'TimedOutError'
   readonly timeoutMs: number
-  /** @param reason the last cause, when it is known */
+  /** @param reason the last known cause */
   constructor(what: string, timeoutMs: number, reason?: string) {
     super(
       'timedOut',
@@ -139,7 +141,7 @@ export class ResponseTooLargeError extends CastellanError {
   }
 }
 
-/** Kafka answered a call as a whole with an error code. */
+/** Kafka answered a whole call with one error code. */
 export class KafkaError extends CastellanError {
   override readonly name = 'KafkaError'
   /** Kafka's protocol error code, e.g. 35. */

@@ -1,7 +1,7 @@
 import { CastellanError } from './errors.js'
 
 /**
- * An address to listen on, and the settings to name when it cannot be used. The mode of a file is in octal digits.
+ * An address to listen on, and the names of its settings, for error messages. `mode` is the mode of the file in octal digits.
  */
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
@@ -15,7 +15,7 @@ export class ListenError extends CastellanError {
   }
 }
 
-/** What an operator is told of an error of Node's `listen`: the cause, and what to change. */
+/** Describes an error of Node's `listen` for the operator: the cause, and the setting to change. */
 export function toListenError({ code }: NodeJS.ErrnoException, address: ListenAddress): ListenError {
   if ('unixSocket' in address) return new ListenError(unixSocketProblem(code, address.unixSocket, address.setting))
   const { host, port, hostSetting, portSetting } = address
@@ -36,7 +36,7 @@ function unixSocketProblem(code: string | undefined, path: string, setting: stri
   switch (code) {
     case 'EADDRINUSE':
       return `${path} exists already; remove it, or choose another path with ${setting}`
-    // Node tells of a missing directory as EACCES, too.
+    // Node reports EACCES also for a missing directory.
     case 'EACCES':
     case 'ENOENT':
       return `cannot listen on ${path} (${code}): its directory is missing, or this process may not write to it; create it, change its permissions, or choose another path with ${setting}`

@@ -7,22 +7,22 @@ export interface TopicPartition {
 }
 
 /**
- * Identifies one life of a partition's log. Another topic id: the topic was deleted and created anew. Another leader
- * epoch: the leader changed, and after an unclean election the end of the log may have been lost.
+ * Identifies one incarnation of a partition's log. The topic id changes when a topic is deleted and created anew. The
+ * leader epoch changes with the leader. After an unclean leader election, the end of the log may be lost.
  */
 export interface PartitionIdentity {
-  /** `undefined`: the broker does not tell. */
+  /** `undefined`: the broker does not report it. */
   readonly topicId: string | undefined
   /** -1: unknown. */
   readonly leaderEpoch: number
 }
 
 /**
- * Whether a topic is still the one that was known by this name, whose log positions are offsets of. `another`: it was deleted
- * and created anew, so that its log is a new one. `unclear`: brokers do not tell now, and are to be asked again.
- *
- * @param before its id then; `undefined`: not known, which counts as the same topic
- * @param now its id, as brokers tell
+ * Whether a topic is still the incarnation that was known before. `another`: the topic was deleted and created again,
+ * so known offsets do not apply to its log. `unclear`: the brokers report no id at the moment and have to be asked
+ * again.
+ * @param before the known id; `undefined`: no id is known, and the result is `same`
+ * @param now the id that brokers report
  */
 export function incarnationOfTopic(
   before: string | undefined,
@@ -35,29 +35,27 @@ export function incarnationOfTopic(
 /** Neither topic id nor leader epoch is known. */
 export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
 
-/**
- * Another Kafka cluster answers at the same addresses. Nothing that was learnt from the former cluster holds any more.
- */
+/** Another Kafka cluster answers at the same addresses. Metadata, offsets and ids of the former cluster do not apply to it. */
 export interface ClusterChange {
-  /** The id of the former cluster; `undefined` when this is the first one. */
+  /** The id of the former cluster; `undefined`: there was none. */
   readonly before: string | undefined
   readonly now: string
 }
 
 /**
- * A position in a partition. 64 bits on the wire; decoding checks that it is a safe integer, so it is a plain number
- * here.
+ * A position in a partition. Offsets have 64 bits in the protocol, but decoders accept safe integers only, so a number
+ * is enough.
  */
 export type Offset = number
 
-/** A place in a log. */
+/** A position in a log, and the leader epoch that it belongs to. */
 export interface LogPosition {
   readonly offset: Offset
-  /** An epoch of the leader in whose log all was that is before the offset. Absent or `undefined`: unknown. */
+  /** A leader epoch whose log contains every record before the offset. Absent or `undefined`: unknown. */
   readonly leaderEpoch?: number | undefined
 }
 
-/** The position in an answer, or in anything else with these fields. */
+/** Copies the fields of the position from an object with more fields. */
 export const positionIn = ({ offset, leaderEpoch }: LogPosition): LogPosition => ({
   offset,
   ...(leaderEpoch !== undefined && { leaderEpoch })
@@ -69,24 +67,27 @@ export interface OffsetAndMetadata {
   /** Absent or `undefined`: none. */
   readonly metadata?: string | undefined
   /**
-   * The leader epoch of the last record before the offset, or a later one in which that record was still in the log: by it a
-   * group finds out that the end of the log was lost (KIP-320). Absent or `undefined`: unknown.
+   * The leader epoch of the last record before the offset, or a later epoch whose log still contains that record. A
+   * group uses it to detect that the end of the log was lost (KIP-320). Absent or `undefined`: unknown.
    */
   readonly leaderEpoch?: number | undefined
 }
 
-/** `orders/3`: used as a Map key, in logs and in test names. Unambiguous, because a topic name has no slash. */
+/**
+ * Returns for example `orders/3`: a Map key, and a name for logs and tests. It is unambiguous, because topic names have
+ * no slash.
+ */
 export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
 
-/** Kafka's own bound, in characters. */
+/** Kafka's limit for the length of a topic name, in characters. */
 export const MAX_TOPIC_LENGTH = 249
 
 const LEGAL_TOPIC_NAME = new RegExp(`^[a-zA-Z0-9._-]{1,${MAX_TOPIC_LENGTH}}$`)
 
-/** Kafka's rule for topic names. `__proto__` is a legal one. Source: org.apache.kafka.common.internals.Topic */
+/** Kafka's rule for topic names. `__proto__` is legal. Source: org.apache.kafka.common.internals.Topic */
 export const isLegalTopicName = (name: string): boolean => LEGAL_TOPIC_NAME.test(name) && name !== '.' && name !== '..'
 
-/** A broker as the cluster's metadata names it. Identity is `nodeId`; the address may change. */
+/** A broker in the cluster's metadata. `nodeId` identifies it; its address may change. */
 export interface BrokerNode {
   readonly nodeId: number
   readonly host: string
@@ -94,13 +95,13 @@ export interface BrokerNode {
   readonly rack: string | null
 }
 
-/** The address of a bootstrap broker. Its id is unknown until it has answered a metadata request. */
+/** The address of a broker whose id is unknown, such as a bootstrap broker. */
 export interface BrokerAddress {
   readonly host: string
   readonly port: number
 }
 
-/** Bytes of a key or value. A string stands for its UTF-8 bytes; `null` is Kafka's null and differs from empty. */
+/** A key or value. A string stands for its UTF-8 bytes. `null` is Kafka's null, which is not the same as empty. */
 export type Bytes = Buffer | string | null
 
 /** A record header. Keys may repeat and their order is kept. */
@@ -122,8 +123,8 @@ export interface ProduceRecord {
 }
 
 /**
- * `no`: never in Kafka's log. `unknown`: zero or more times. `pending`: stored in the durable log and delivered later,
- * but the caller's deadline is over. Takes into account everything that has happened to the record.
+ * Whether a record is in Kafka's log, judged by all attempts to write it. `no`: it is not there. `unknown`: it may be
+ * there, even several times. `pending`: it is in the durable log, and is delivered after the caller's deadline.
  */
 export type Persisted = 'no' | 'unknown' | 'pending'
 
@@ -134,21 +135,21 @@ export type RecordOutcome =
 export interface RecordFailure {
   readonly type: 'failed'
   readonly code: ErrorCode
-  /** Kafka's protocol error code when a broker said so. */
+  /** Kafka's protocol error code; `undefined`: no broker answered with an error. */
   readonly errorCode: number | undefined
   readonly message: string
   readonly persisted: Persisted
   readonly retriable: boolean
 }
 
-/** Bytes of key, value and headers. The keys of headers count by their characters. */
+/** The bytes of key, value and headers. A character in the key of a header counts as one byte. */
 export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   let bytes = (key?.length ?? 0) + (value?.length ?? 0)
   for (const header of headers) bytes += header.key.length + (header.value?.length ?? 0)
   return bytes
 }
 
-/** A record read out of Kafka. Key, value and header values are views of the batch's bytes: copy what outlives it. */
+/** A record read from Kafka. Key, value and header values are views of the bytes of its batch: copy them to keep them. */
 export interface KafkaRecord {
   readonly offset: Offset
   readonly timestampMs: number
@@ -157,55 +158,58 @@ export interface KafkaRecord {
   readonly headers: readonly RecordHeader[]
 }
 
-/** From `offset` on records were written in this leader epoch, until the next one begins. */
+/** Records from `offset` on were written in this leader epoch, up to the start of the next epoch. */
 export interface EpochStart {
   readonly offset: Offset
   readonly leaderEpoch: number
 }
 
-/** A batch as it was written: who wrote it, and where it is in the log. */
+/** The producer of a batch, and the offsets of the batch in the log. */
 export interface BatchOrigin {
   readonly baseOffset: Offset
-  /** As it was written: records in between may be gone. */
+  /** The last offset of the batch as it was written. Compaction may have removed this record. */
   readonly lastOffset: Offset
-  /** -1: it has none. */
+  /** -1: the producer has no id. */
   readonly producerId: number
   readonly producerEpoch: number
   readonly baseSequence: number
 }
 
 /**
- * Consecutive records of one partition, never empty, possibly with holes (compaction). Lazy: records are decoded
- * when asked for. Read-only and shared by many readers.
+ * Consecutive records of one partition. A batch has at least one record; compaction may have removed others. Records
+ * are decoded when a reader iterates over them. A batch is read-only and shared by many readers.
  */
 export interface RecordBatch extends Iterable<KafkaRecord> {
   /** Offset of the first record. */
   readonly offset: Offset
   /** Offset of the last record. */
   readonly maxOffset: Offset
-  /** What to ask for next. May lie further than `maxOffset + 1` where compaction or control records left holes. */
+  /** The offset to fetch next. It is above `maxOffset + 1` where compaction or control records leave gaps. */
   readonly nextOffset: Offset
   readonly recordCount: number
   /** Bytes on the wire, after decompression. */
   readonly sizeBytes: number
   /**
-   * The leader epochs in which its records were written: from `offset` on `leaderEpoch`, ascending. The first one may begin
-   * before the batch. Absent: not known.
+   * The leader epochs in which its records were written, ascending. The first epoch may begin before the batch. Absent:
+   * unknown.
    */
   readonly leaderEpochs?: readonly EpochStart[]
-  /** The written batches that its records come from, ascending; of the first one there may be a part only. Absent: not known. */
+  /**
+   * The batches in the log that its records come from, ascending. Its first record need not be the first record of a
+   * batch in the log. Absent: unknown.
+   */
   readonly origins?: readonly BatchOrigin[]
-  /** Memory that is held as long as this batch: a slice holds all of the batch it was cut from. Absent: not known. */
+  /** Memory in bytes that this batch keeps alive. A slice keeps its whole original batch alive. Absent: unknown. */
   readonly heapBytes?: number
   at(index: number): KafkaRecord
   /**
-   * The tail starting with the first record at or after `offset`; the same object when that is the first record,
-   * `undefined` when no record is left or `offset` lies before the batch.
+   * The records at or after `offset`. Returns this object when these are all its records, and `undefined` when there is
+   * no such record or `offset` is before the batch.
    */
   sliceFrom(offset: Offset): RecordBatch | undefined
 }
 
-/** The logger interface of the core. pino implements it: fields come first. */
+/** The logger interface of all of Castellan; pino implements it. */
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -213,8 +217,14 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** Says nothing. */
+/** Drops every message. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Monotonic milliseconds for durations and deadlines. Passed in, so that tests can control the time. */
+/**
+ * Returns monotonic milliseconds, for durations and deadlines. It is passed as a parameter, so that tests can control
+ * the time.
+ */
 export type MonotonicClock = () => number
+
+/** Longest delay of a timer in Node, 24.8 days; a timer with a longer delay fires at once. */
+export const MAX_TIMER_MS = 0x7fffffff

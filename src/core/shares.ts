@@ -1,19 +1,20 @@
-/** How many of a limited kind of thing each client has. */
+/** Divides a limited number of places among clients. */
 export class Shares {
   readonly #max: number
   readonly #byClient = new Map<string, number>()
   #all = 0
 
-  /** @param max of all clients together */
+  /** @param max places of all clients together */
   constructor(max: number) {
     this.#max = max
   }
 
   /**
-   * Whether a client may have one more: as long as it has no more than are free. So one client alone gets half of them, and
-   * there is always some for one more client.
+   * Why a client gets no further place; `undefined`: it gets a place. A client gets a place while the number of places
+   * that it holds is at most the number of free places. A single client can therefore take about half of all places,
+   * and others remain free for other clients.
    *
-   * @param client `undefined`: all that are free
+   * @param client `undefined`: a caller without a share, which may take all free places
    */
   problemOf(client: string | undefined): 'full' | 'greedy' | undefined {
     const free = this.#max - this.#all
@@ -21,7 +22,7 @@ export class Shares {
     return client !== undefined && (this.#byClient.get(client) ?? 0) > free ? 'greedy' : undefined
   }
 
-  /** @returns what to call, once, when it has one fewer */
+  /** @returns a function that releases the place; to be called once */
   take(client: string | undefined): () => void {
     this.#all++
     if (client !== undefined) this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1)

@@ -1,6 +1,6 @@
 /**
- * The module that a thread is started with. Where the sources themselves are run (tests, examples) it is the built one,
- * because Node 20 does not hand the loader for TypeScript on to threads.
+ * Returns the URL of the module that a thread is started with. When the process runs the TypeScript sources (tests,
+ * examples), the thread runs the built module, because Node 20 does not pass the TypeScript loader on to threads.
  *
  * @param specifier relative to the module `from`, as in an import
  */

@@ -1,23 +1,19 @@
 import { type BrokerNode, isLegalTopicName } from '../core/model.js'
-import { ConnectionLimit } from './connection-limit.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
 import { FetchSessions } from './fetch-sessions.js'
-import { FramePool } from './frame-pool.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
-import { HeldBytes } from './held-bytes.js'
+import type { ProducerExpiration } from './log/batch-history.js'
 import { PartitionLog, type Recovery } from './log/partition-log.js'
-import type { ProducerExpiration } from './log/producer-state.js'
-import { ProducerIds } from './producer-ids.js'
-import { controlBatch } from './protocol/control-batch.js'
-import type { SaslExchange } from './sasl/sasl-exchange.js'
+import { controlBatch } from './protocol/record-batch.js'
+import type { SaslExchange } from './sasl-mechanisms.js'
 import type { EmbeddedLimits } from './settings.js'
+import { ConnectionLimit, FramePool, HeldBytes } from './shared-capacity.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
 import { toTopicConfig } from './topics/topic-config.js'
-import { type ClusterImage, frozen, imageOf } from './topics/topic-image.js'
-import { type Topic, TopicTable } from './topics/topic-table.js'
-import { TransactionCoordinator } from './transactions/transaction-coordinator.js'
+import { type ClusterImage, frozen, imageOf, type Topic, TopicTable } from './topics/topic-table.js'
+import { ProducerIds, TransactionCoordinator } from './transaction-coordinator.js'
 
 export interface ClusterOptions {
   readonly defaultPartitions: number
@@ -26,7 +22,7 @@ export interface ClusterOptions {
   readonly minSessionTimeoutMs: number
   readonly producerExpiration: ProducerExpiration
   readonly limits: EmbeddedLimits
-  /** True: each client is told the address at which it has connected. */
+  /** True: metadata gives each client the address to which it has connected. */
   readonly listensEverywhere: boolean
   /** Reports a message to the operator. */
   readonly warn: (message: string) => void
@@ -35,13 +31,13 @@ export interface ClusterOptions {
   readonly storage: Storage
 }
 
-/** How long a topic that a metadata request asked for stays unknown. Real brokers were seen to take 56-154 ms. */
+/** Duration of the creation of a topic by a metadata request. Real brokers needed 56 to 154 ms. */
 const AUTO_CREATE_MS = 100
-/** Approximate number of segments of a full partition, so that retention can drop one at a time. */
+/** Approximate number of segments of a full partition. Retention drops one segment at a time. */
 const SEGMENTS_PER_LOG = 16
 const LARGEST_SEGMENT_BYTES = 16 * 1024 * 1024
 
-/** The state that all nodes share: live nodes, topics and their leaders, groups, producer ids. No sockets. */
+/** The state that all nodes share: live nodes, topics and their leaders, groups, producer ids. It has no sockets. */
 export class Cluster {
   readonly clusterId: string
   readonly options: ClusterOptions
@@ -58,22 +54,22 @@ export class Cluster {
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
   readonly #creating = new Map<string, NodeJS.Timeout>()
-  /** What nodes that lag behind know. */
+  /** The metadata of nodes that lag behind. */
   readonly #oldImages = new Map<number, ClusterImage>()
 
   constructor(options: ClusterOptions) {
-    this.clusterId = options.storage.clusterId
+    this.clusterId = options.storage.cluster.clusterId
     this.options = options
     const { storage, limits } = options
     this.held = new HeldBytes(limits.maxHeldBytes)
     this.connections = new ConnectionLimit(limits.maxConnections)
-    this.producerIds = new ProducerIds(storage)
-    this.groups = new GroupCoordinator(storage, options.minSessionTimeoutMs, limits.maxGroupBytes)
+    this.producerIds = new ProducerIds(storage.cluster)
+    this.groups = new GroupCoordinator(storage.offsets, options.minSessionTimeoutMs, limits.maxGroupBytes)
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)
     const segmentBytes = Math.max(1024, Math.min(LARGEST_SEGMENT_BYTES, options.retentionBytes / SEGMENTS_PER_LOG))
     this.topics = new TopicTable({
       openLog(topic, partition, { logStartOffset, leaderEpoch, endOffset, isCompacted }, isNew) {
-        const { open, baseOffsets, rollsAtGaps, quarantine } = storage.openLog(topic, partition, isNew)
+        const { open, baseOffsets, rollsAtGaps, quarantine } = storage.logs.open(topic, partition, isNew)
         const log = new PartitionLog({ open, segmentBytes, rollsAtGaps })
         const damaged: Recovery['damaged'] = ({ position, sizeBytes, fromOffset, toOffset }, baseOffset, bytes) => {
           const where = quarantine(baseOffset, position, bytes)
@@ -89,17 +85,17 @@ export class Cluster {
       },
       removeLog(topic, partition, log) {
         log.remove()
-        storage.removeLog(topic, partition)
+        storage.logs.remove(topic, partition)
       }
     })
   }
 
-  /** What a node tells of the cluster: the present, unless it lags behind. */
+  /** The metadata in the responses of a node: the current metadata, unless the node lags behind. */
   imageOf(nodeId: number): ClusterImage {
     return this.#oldImages.get(nodeId) ?? this.image
   }
 
-  /** The node goes on telling of the present moment, until the function that is returned is called. */
+  /** Lets the node answer with the metadata of this moment until the returned function is called. */
   lag(nodeId: number): () => void {
     const old = frozen(this.image)
     this.#oldImages.set(nodeId, old)
@@ -108,7 +104,7 @@ export class Cluster {
     }
   }
 
-  /** The present. */
+  /** The current metadata. */
   get image(): ClusterImage {
     const isAlive = (nodeId: number): boolean => this.isAlive(nodeId)
     const image = (topic: Topic | undefined) => topic && imageOf(topic, isAlive)
@@ -127,7 +123,7 @@ export class Cluster {
   get liveNodes(): readonly BrokerNode[] {
     return this.nodes.filter(({ nodeId }) => this.#alive.has(nodeId))
   }
-  /** The live node with the lowest id; -1: none. */
+  /** The live node with the lowest id; -1: no node is live. */
   get controllerId(): number {
     return this.liveNodes[0]?.nodeId ?? -1
   }
@@ -141,12 +137,12 @@ export class Cluster {
     this.#alive.add(node.nodeId)
   }
 
-  /** Restores the state from the directory. The nodes exist already. */
+  /** Restores the state from the directory. The nodes must exist before. */
   restore(): void {
-    for (const { partitions, ...topic } of this.options.storage.topics()) {
+    for (const { partitions, ...topic } of this.options.storage.cluster.topics) {
       const restored = partitions.map(({ replicas, leaderEpoch, logStartOffset, endOffset }, index) => {
         const known = replicas.filter(nodeId => this.#nodes.has(nodeId))
-        // There are fewer nodes than last time: a live one becomes replica and leader, with a new leader epoch.
+        // If the cluster now has fewer nodes and all replicas are gone, an existing node becomes replica and leader.
         return {
           replicas: known.length > 0 ? known : this.assignReplicas(index, 1),
           leaderEpoch: leaderEpoch + 1,
@@ -185,7 +181,7 @@ export class Cluster {
     return partition.replicas.filter(nodeId => this.#alive.has(nodeId))
   }
 
-  /** The coordinator of a group or transaction: always the same node while that lives. */
+  /** The coordinator of a group or transaction: the same node as long as this node lives. */
   coordinatorOf(key: string): BrokerNode | undefined {
     const { nodes } = this
     let hash = 0
@@ -218,16 +214,13 @@ export class Cluster {
     return topic
   }
 
-  /** Consecutive nodes, so that leaders are spread. */
+  /** Returns consecutive nodes, so that leaders are distributed among all nodes. */
   assignReplicas(partition: number, count: number): number[] {
     const ids = [...this.#nodes.keys()]
     return Array.from({ length: count }, (_, replica) => ids[(partition + replica) % ids.length]!)
   }
 
-  /**
-   * The error when there is no room for a topic with so many partitions, or for so many more; undefined: there is
-   * room.
-   */
+  /** The error when the given numbers of new topics and new partitions exceed a limit; undefined: there is capacity. */
   capacityProblem(newTopics: number, newPartitions: number): string | undefined {
     const { maxTopics, maxPartitions } = this.options.limits
     if (this.topics.count + newTopics > maxTopics) return `there may be at most ${maxTopics} topics (limits.maxTopics)`
@@ -255,7 +248,7 @@ export class Cluster {
     this.topicsChanged()
   }
 
-  /** Creates a topic that a metadata request named, a moment later. */
+  /** Creates a topic after a short time, because a metadata request has named it. */
   autoCreate(name: string): void {
     if (!this.options.autoCreateTopics || this.#creating.has(name)) return
     if (!isLegalTopicName(name) || this.topics.collidingWith(name)) return
@@ -264,7 +257,7 @@ export class Cluster {
     const create = () => {
       this.#creating.delete(name)
       if (this.topics.get(name) || this.topics.collidingWith(name)) return
-      // The client asks again, and each time creation is tried again.
+      // After a failure the client asks again, which starts another attempt.
       this.#attempt(`topic ${name}`, () => this.createTopic(name))
     }
     this.#creating.set(name, setTimeout(create, AUTO_CREATE_MS))
@@ -281,9 +274,9 @@ export class Cluster {
     if (partition.log.logStartOffset !== before) this.topicsChanged()
   }
 
-  /** Call after every change of topics, settings, leaders or log starts. */
+  /** Stores the topics. Must be called after every change of topics, settings, leaders or log starts. */
   topicsChanged(): void {
-    this.options.storage.saveTopics(() => this.topics.describe())
+    this.options.storage.cluster.saveTopics(() => this.topics.describe())
   }
 
   count(api: ApiName, nodeId: number): void {
@@ -292,7 +285,7 @@ export class Cluster {
     byNode.set(nodeId, (byNode.get(nodeId) ?? 0) + 1)
   }
 
-  /** @param nodeId absent: of all nodes */
+  /** @param nodeId absent: the requests to all nodes are counted */
   requestCount(api: ApiName, nodeId?: number): number {
     const byNode = this.#requestCounts.get(api) ?? new Map<number, number>()
     if (nodeId !== undefined) return byNode.get(nodeId) ?? 0
@@ -309,7 +302,7 @@ export class Cluster {
     this.options.storage.close()
   }
 
-  /** No node is left that could end these transactions, and readers would wait without end. */
+  /** Aborts the open transactions after a restart. No producer can end them, so readers would wait forever. */
   #abortOpenTransactions({ log, leaderEpoch }: Partition): void {
     for (const producerId of log.transactions.openProducerIds) {
       const epoch = log.producers.epochOf(producerId)
@@ -318,7 +311,7 @@ export class Cluster {
     }
   }
 
-  /** Runs work whose failure no client is waiting for: the operator is told. */
+  /** Runs work that no client waits for, and reports a failure to the operator. */
   #attempt(what: string, action: () => void): void {
     try {
       action()

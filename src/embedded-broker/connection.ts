@@ -1,25 +1,27 @@
 import type { Socket } from 'node:net'
 import type { Call, OpenRequest, Peer } from './api/api.js'
-import { API_VERSIONS_KEY, writeApiVersions } from './api/api-versions.js'
-import { apiOf, apis } from './api/apis.js'
+import { API_VERSIONS_KEY, apiOf, apis, writeApiVersions } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noEffects } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
-import type { Holder } from './held-bytes.js'
 import { errors } from './protocol/error-codes.js'
 import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
 import { ProtocolWriter } from './protocol/writer.js'
-import type { SaslExchange } from './sasl/sasl-exchange.js'
+import type { SaslExchange } from './sasl-mechanisms.js'
+import type { Holder } from './shared-capacity.js'
 
 const PRODUCE_KEY = 0
-/** With so many unread bytes of answers, a client gets no further ones, and nothing is read from it. */
+/**
+ * Limit of the response bytes that a client has not read. Beyond it, the client gets no further responses, and its
+ * requests are not read.
+ */
 const UNREAD_ANSWER_BYTES = 1024 * 1024
-/** Bytes that may wait behind a long poll before the socket is paused. */
+/** Limits of the requests that wait for the end of a long poll. Beyond them, the socket is paused. */
 const UNSERVED_FRAMES = 64
 const UNSERVED_BYTES = 4 * 1024 * 1024
 
-/** One client. Its requests are served strictly one after another, as in Kafka. */
+/** The connection of one client. As in Kafka, its requests are answered strictly one after another. */
 export class Connection implements Peer, Holder {
   principal: string | undefined
   sasl: SaslExchange | undefined
@@ -35,7 +37,7 @@ export class Connection implements Peer, Holder {
   #isBusy = false
   #isClosed = false
   #isKilled = false
-  /** Runs while a request is incomplete. */
+  /** The timer of an incomplete request. */
   #requestTimer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {
@@ -54,7 +56,7 @@ export class Connection implements Peer, Holder {
       this.#serve()
       this.#measure()
     })
-    // An error is followed by `close`.
+    // The event `close` follows each error, so errors are ignored.
     socket.on('error', () => {})
     socket.on('close', () => {
       this.#gone()
@@ -76,19 +78,17 @@ export class Connection implements Peer, Holder {
     this.#socket.destroySoon()
   }
 
-  /** Closes at once, as when the process dies; work in progress is not finished. */
+  /**
+   * Closes at once, without finishing work in progress, as when a process dies. Also called when all connections
+   * together hold too many bytes, for the connection that has made no progress for the longest time.
+   */
   kill(): void {
     this.#isKilled = true
     this.#socket.destroy()
     this.#gone()
   }
 
-  /** All connections together hold too much, and this one has made no progress for the longest time. */
-  evict(): void {
-    this.kill()
-  }
-
-  /** A client that waits for an answer (a long poll, a rebalance) is not idle. */
+  /** Closes an idle connection. A client that waits for an answer (a long poll, a rebalance) is not idle. */
   #idle(): void {
     if (!this.#isBusy) this.#socket.destroy()
   }
@@ -113,7 +113,7 @@ export class Connection implements Peer, Holder {
     this.#measure()
   }
 
-  /** Reports what is held for this client, and starts or stops the timer of an incomplete request. */
+  /** Reports the bytes that are held for this client, and starts or stops the timer of an incomplete request. */
   #measure(): void {
     if (this.#isClosed) return
     const partial = this.#frames.heldBytes
@@ -128,13 +128,13 @@ export class Connection implements Peer, Holder {
 
   #startRequestTimer(): void {
     this.#requestTimer = setTimeout(() => {
-      // While the socket is paused, the client is not late.
+      // A client is not late while its socket is paused.
       if (this.#socket.isPaused()) this.#startRequestTimer()
       else this.#socket.destroy()
     }, this.#cluster.options.limits.requestTimeoutMs)
   }
 
-  /** Serves complete requests until one must wait. Their answers are sent in one write. */
+  /** Answers complete requests until one of them has to wait. Their responses are sent in one write. */
   #serve(): void {
     if (this.#isBusy || this.#isClosed) return
     this.#socket.cork()
@@ -153,7 +153,7 @@ export class Connection implements Peer, Holder {
     try {
       const work = this.#handle(frame)
       if (!work) {
-        // The log has copied the records it keeps.
+        // The frame can be reused, because the log has copied the records.
         if (frame.readInt16BE(0) === PRODUCE_KEY) this.#frames.recycle(frame)
         return
       }
@@ -166,7 +166,7 @@ export class Connection implements Peer, Holder {
           this.#measure()
         })
     } catch {
-      // Invalid bytes, an unknown API or version, or a bug: the connection is closed, others are not affected.
+      // After invalid bytes, an unknown API or version, or a bug, only this connection is closed.
       this.#socket.destroy()
     }
   }
@@ -188,7 +188,7 @@ export class Connection implements Peer, Holder {
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, targets)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.becomeFlexible()
-    // A client that asks for the versions does not know the header version yet: the answer has the oldest form.
+    // The response to ApiVersions has the oldest header, because the client does not know the versions yet.
     if (key !== API_VERSIONS_KEY) response.tags()
     const cluster = this.#cluster
     const call: Call = {
@@ -210,7 +210,7 @@ export class Connection implements Peer, Holder {
     return this.#cluster.options.saslMechanisms !== undefined && this.principal === undefined
   }
 
-  /** ApiVersions alone answers an unknown version: with the list, in the oldest form. */
+  /** Refuses an unknown version. Only ApiVersions is answered, with the list of versions in its oldest form. */
   #refuse(key: number, correlationId: number): undefined {
     if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
     this.#cluster.count('ApiVersions', this.#nodeId)
@@ -260,13 +260,13 @@ export class Connection implements Peer, Holder {
   }
 }
 
-/** An IPv4 client of a socket that listens on both families. */
+/** Returns the plain address of an IPv4 client. On a socket for IPv4 and IPv6 it has the prefix `::ffff:`. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
 
 const pause = (ms: number): Promise<void> | undefined =>
   ms > 0 ? new Promise(resolve => setTimeout(resolve, ms)) : undefined
 
-/** Prepends the length. */
+/** Finishes a response, with its length first. */
 function sealed(response: ProtocolWriter): Buffer[] {
   const sizeBytes = response.sizeBytes - 4
   const chunks = response.finish()

@@ -1,10 +1,10 @@
 import type { BrokerNode, KafkaRecord, Offset } from '../core/model.js'
 import type { EmbeddedLimits } from './settings.js'
 
-/** Several Kafka brokers in this process, speaking the protocol on loopback ports. For trying, developing, testing. */
+/** Kafka brokers in this process that speak Kafka's protocol on ports, for trials, development and tests. */
 export interface EmbeddedCluster {
   readonly nodes: readonly BrokerNode[]
-  /** `127.0.0.1:9092,127.0.0.1:9093`; an IPv6 host in brackets. */
+  /** The addresses of all nodes: `127.0.0.1:9092,127.0.0.1:9093`. An IPv6 host is in brackets. */
   readonly bootstrap: string
   readonly faults: Faults
   createTopic(topic: string, options?: TopicOptions): void
@@ -13,32 +13,38 @@ export interface EmbeddedCluster {
   growTopic(topic: string, partitions: number): void
   leaderOf(topic: string, partition: number): number
   moveLeader(topic: string, partition: number, nodeId: number): void
-  /** Cuts all connections and refuses new ones, like a killed broker; its partitions move to a live replica, if any. */
+  /**
+   * Closes all connections and refuses new connections, like a killed broker. The partitions of the node move to live
+   * replicas, if there are any.
+   */
   stopNode(nodeId: number): Promise<void>
   /**
-   * Starts the node, on the same port unless another is given. Like a restarted Kafka broker it then remembers only the last batch of each
-   * producer.
+   * Starts the node, on its former port unless another port is given. Like a restarted Kafka broker, the node then
+   * remembers only the last batch of each producer.
    */
   startNode(nodeId: number, options?: { readonly port?: number }): Promise<void>
-  /** From now on the node answers Metadata as of this moment, until the function that is returned is called. */
+  /** Lets the node answer with the metadata of this moment until the returned function is called. */
   lagBehind(nodeId: number): () => void
-  /** As an unclean election: the log ends below the offset, where a batch ends, and a new leader epoch begins. */
+  /**
+   * Truncates the log as an unclean election does: the batch with this offset and all later ones are lost, and a new
+   * leader epoch begins.
+   */
   truncate(topic: string, partition: number, offset: Offset): void
-  /** The records of the log, decoded; for tests. */
+  /** The decoded records of the log, for tests. */
   records(topic: string, partition: number): KafkaRecord[]
   /**
-   * Writes bytes into the log unchanged: control batches, aborted transactions, damage. Complete batches get their
-   * base offset and leader epoch; remaining bytes take one offset. For tests of readers.
+   * Writes bytes into the log unchanged: control batches, aborted transactions, damage. Complete batches get their base
+   * offset and leader epoch; bytes after them take one offset. For tests of readers.
    */
   appendRaw(topic: string, partition: number, bytes: Buffer): void
   /**
-   * Leaves only the newest record of each key. Offsets stay, so batches get holes; the last batch of the log, and
-   * those of idempotent producers, stay as headers when no record of them is left. For tests of readers.
+   * Keeps only the newest record of each key. Offsets do not change, so batches get holes. The last batch of the log,
+   * and the last batch of each idempotent producer, remain as headers when they lose all records. For tests of readers.
    */
   compact(topic: string, partition: number): void
-  /** What is held at this moment. */
+  /** The present number of connections, bytes, topics and files. */
   usage(): EmbeddedUsage
-  /** Requests served so far, by API name. @param nodeId by this node; absent: by all */
+  /** The number of answered requests of this API. @param nodeId counts only requests to this node; absent: all nodes */
   requestCount(api: ApiName, nodeId?: number): number
   logStartOffset(topic: string, partition: number): Offset
   highWatermark(topic: string, partition: number): Offset
@@ -47,13 +53,13 @@ export interface EmbeddedCluster {
 
 export interface EmbeddedUsage {
   readonly connections: number
-  /** Incomplete or waiting requests, and unread answers, of all clients. */
+  /** Bytes of incomplete requests, waiting requests and unread responses of all clients. */
   readonly heldBytes: number
-  /** Members of groups and committed offsets. */
+  /** Bytes of group members and committed offsets. */
   readonly groupBytes: number
   readonly topics: number
   readonly partitions: number
-  /** Segment files of a directory. */
+  /** Number of open segment files. */
   readonly openFiles: number
 }
 
@@ -73,44 +79,49 @@ export interface EmbeddedClusterOptions {
   /** Default 127.0.0.1. */
   readonly host?: string
   /**
-   * The host that clients are told to connect to. Default: `host`; where that is every address of the machine
-   * (`0.0.0.0`, `::`), each client is told the one at which it has reached the broker.
+   * The host in the metadata for clients. Default: `host`. If `host` means every address of the machine (`0.0.0.0`,
+   * `::`), each client gets the address to which it has connected.
    */
   readonly advertisedHost?: string
-  /** Port of node 1, following nodes take the following ports; 0 (default): any free ones. */
+  /** Port of node 1; further nodes take the following ports. 0 (default): any free ports. */
   readonly port?: number
-  /** Records survive a restart when given; memory otherwise. */
+  /** Directory for records, which then survive a restart; absent: records are kept in memory. */
   readonly directory?: string
   /** Default 4. */
   readonly defaultPartitions?: number
   /** Default true. */
   readonly autoCreateTopics?: boolean
-  /** Oldest segments of a partition go beyond it. Default 1 GiB in a directory, 128 MiB in memory. */
+  /**
+   * Size of a partition beyond which its oldest segments are deleted. Default 1 GiB in a directory, 128 MiB in memory.
+   */
   readonly retentionBytes?: number
-  /** Shortest session a group member may ask for; below it is answered 26. Default 6000, as Kafka's. */
+  /**
+   * Shortest session time-out that a group member may ask for. A shorter time-out is refused with code 26. Default:
+   * 6000, as in Kafka.
+   */
   readonly minSessionTimeoutMs?: number
   /**
-   * Idempotent producers whose newest record has a timestamp so long ago are forgotten. Default a day, as Kafka's
-   * `producer.id.expiration.ms`.
+   * An idempotent producer is forgotten when the timestamp of its newest record is older than this. Default: a day, as
+   * in Kafka (`producer.id.expiration.ms`).
    */
   readonly producerIdExpirationMs?: number
-  /** How often there is a look for such producers. Default 10 minutes, as Kafka's. */
+  /** Pause between two searches for expired producers. Default: 10 minutes, as in Kafka. */
   readonly producerIdExpirationCheckMs?: number
-  /** What is held at most; those not given have their defaults. */
+  /** Limits of memory, files and connections; absent limits have their defaults. */
   readonly limits?: Partial<EmbeddedLimits>
-  /** Told of problems for the operator: a damaged log, a full disk. Default: a process warning. */
+  /** Receives messages for the operator: a damaged log, a full disk. Default: a process warning. */
   readonly warn?: (message: string) => void
-  /** Given: every client must authenticate. */
+  /** If set, every client must authenticate. */
   readonly sasl?: SaslOptions
-  /** Given: all ports speak TLS. PEM. */
+  /** If set, all ports use TLS. Key and certificate are in PEM. */
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
 }
 
-/** The credentials that are accepted. */
+/** The accepted credentials. */
 export interface SaslOptions {
   /** User and password, for PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
   readonly users?: ReadonlyMap<string, string>
-  /** For OAUTHBEARER. */
+  /** The accepted tokens for OAUTHBEARER. */
   readonly tokens?: ReadonlySet<string>
 }
 
@@ -146,31 +157,30 @@ export type ApiName =
   | 'AddOffsetsToTxn'
   | 'EndTxn'
   | 'TxnOffsetCommit'
-  | 'ElectLeaders'
   | 'DescribeCluster'
 
-/** Which requests a fault hits; absent fields match everything. */
+/** The requests that a fault affects. An absent field matches every request. */
 export interface FaultMatch {
   readonly api: ApiName
   readonly nodeId?: number
   readonly topic?: string
   readonly partition?: number
-  /** How many requests it hits. Default 1; Infinity: until removed. */
+  /** The number of requests that the fault affects. Default: 1. With Infinity, it stays until it is removed. */
   readonly count?: number
   /** Lets this many matching requests pass first. Default 0. */
   readonly skip?: number
 }
 
 export type FaultAction =
-  /** Answer this code for the matching partitions (or the whole call where it has one code); nothing is done. */
+  /** Do nothing, and answer this code for the matching partitions, or for the whole call if it has only one code. */
   | { readonly type: 'error'; readonly errorCode: number }
-  /** Do the work, but answer this code: such as 7 with the record in the log. */
+  /** Do the work, but answer this code: for example 7, although the record is in the log. */
   | { readonly type: 'errorAfter'; readonly errorCode: number }
-  /** Wait before the work; `afterWork`: wait with the answer only. */
+  /** Wait before the work; `afterWork`: do the work, and wait before the answer. */
   | { readonly type: 'delay'; readonly delayMs: number; readonly afterWork?: boolean }
   /** Do the work, never answer. */
   | { readonly type: 'dropResponse' }
-  /** Neither do nor answer. */
+  /** Neither do the work nor answer. */
   | { readonly type: 'dropRequest' }
   /** Send only the first `bytes` of the response, then close. */
   | { readonly type: 'truncate'; readonly bytes: number }
@@ -180,9 +190,9 @@ export type FaultAction =
   | { readonly type: 'close'; readonly afterWork: boolean }
 
 export interface Fault {
-  /** How often it hit. A fault test asserts that this is not 0. */
+  /** How many requests the fault has affected. A test with a fault should assert that this is not 0. */
   readonly fired: number
-  /** Resolves when it has hit for the n-th time (default 1). */
+  /** Resolves when the fault has affected this many requests (default: 1). */
   whenFired(times?: number): Promise<void>
   remove(): void
 }

@@ -1,7 +1,7 @@
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
 import { errors } from './protocol/error-codes.js'
 
-/** The topic and partition of a part of a request; without a partition: a topic as a whole. */
+/** A topic and partition in a request. Without a partition, it is the whole topic. */
 export interface Target {
   readonly topic: string
   readonly partition?: number
@@ -11,15 +11,15 @@ const NO_ERROR = errors.none
 
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 
-/** What the faults do to one request. */
+/** The effects of all faults on one request. */
 export interface FaultEffects {
-  /** Before the work, and between the work and its answer. */
+  /** Delays before the work, and between the work and its answer. */
   readonly delayMs: number
   readonly answerDelayMs: number
   readonly transport: TransportAction | undefined
-  /** Error code to answer instead of doing the work; 0: none. */
+  /** The error code to answer without doing the work; 0: no error. */
   before(topic?: string, partition?: number): number
-  /** Error code to answer although the work was done; 0: none. */
+  /** The error code to answer although the work was done; 0: no error. */
   after(topic?: string, partition?: number): number
 }
 
@@ -72,7 +72,7 @@ class ArmedFault implements Fault {
     return targets.length > 0 ? targets : [undefined]
   }
 
-  /** False while it lets requests pass. */
+  /** Counts a matching request. Returns false when the fault lets the request pass. */
   fires(): boolean {
     if (this.#skipped < (this.match.skip ?? 0)) {
       this.#skipped++
@@ -86,8 +86,9 @@ class ArmedFault implements Fault {
 }
 
 /**
- * The faults that are armed. They are asked in the order they were added; delays add up; of the others, each
- * partition of a request meets the first that covers it, so `7`, then `19` are two faults for two requests.
+ * The active faults, in the order in which they were added. Delays add up. Among the other faults, only the first
+ * matching fault affects a partition. So with a fault `7` and a fault `19`, one request is answered 7 and the next
+ * request 19.
  */
 export class FaultTable implements Faults {
   #armed: ArmedFault[] = []

@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto'
 import { errors } from './protocol/error-codes.js'
 
-/** As Kafka's `max.incremental.fetch.session.cache.slots`. */
+/** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
 const MOST_SESSIONS = 1_000
-/** Most partitions of all sessions together; one with a very long name counts as several. */
+/** Limit of partitions in all sessions together. A partition of a topic with a very long name counts as several. */
 const MOST_PARTITIONS = 100_000
 const CHARACTERS_OF_ONE = 256
-/** As Kafka's `min.incremental.fetch.session.eviction.ms`. */
+/**
+ * A session that was used within this time counts as in use. The value is that of Kafka's
+ * `min.incremental.fetch.session.eviction.ms`.
+ */
 const IN_USE_MS = 120_000
 const LARGEST_ID = 0x7fffffff
 
@@ -17,16 +20,16 @@ export interface FetchPartition {
   readonly maxBytes: number
 }
 
-/** A topic asked for by its id has its name once it is known here; until then it is called by its id. */
+/** A topic in a fetch request. If it was requested by id, `topic` is the id until the broker has looked up the name. */
 export interface FetchTopic {
   readonly topic: string
-  /** Undefined: it was asked for by name. */
+  /** Undefined: the topic was requested by name. */
   readonly topicId: string | undefined
   readonly partitions: readonly FetchPartition[]
 }
 
-/** What an answer tells of a partition. */
-export interface ToldOfPartition {
+/** The state of a partition in a response. */
+export interface ReportedPartition {
   readonly errorCode: number
   readonly highWatermark: number
   readonly logStartOffset: number
@@ -36,7 +39,7 @@ export interface ToldOfPartition {
 interface Remembered {
   readonly topic: FetchTopic
   asked: FetchPartition
-  /** What the client was told last; -1: nothing, or an error. */
+  /** The value in the last response; -1: there was no response yet, or it had an error. */
   highWatermark: number
   logStartOffset: number
 }
@@ -46,17 +49,17 @@ export type ForgottenTopics = readonly { readonly topic: string; readonly partit
 const keyOf = (topic: string, partition: number): string => `${topic}/${partition}`
 const weightOf = ({ topic }: Pick<FetchTopic, 'topic'>): number => 1 + Math.floor(topic.length / CHARACTERS_OF_ONE)
 
-/** The partitions that a client reads again and again, so that a request names only what has changed (KIP-227). */
+/** The partitions that a client reads repeatedly. A request in a session only names changed partitions (KIP-227). */
 export class FetchSession {
   readonly id: number
   readonly nodeId: number
-  /** Whether its topics are named by ids. */
+  /** True: requests name topics by their ids. */
   readonly usesTopicIds: boolean
   readonly beganAt: number
   usedAt: number
-  /** Of the next request. */
+  /** The epoch that the next request must have. */
   epoch = 1
-  /** Of all its partitions. */
+  /** The weight of all partitions of the session. */
   weight = 0
   readonly #partitions = new Map<string, Remembered>()
   #topics: readonly FetchTopic[] | undefined
@@ -73,13 +76,15 @@ export class FetchSession {
     return this.#partitions.size
   }
 
-  /** Its partitions in the order in which they are served; neighbours of one topic together. */
+  /**
+   * The partitions of the session in the order in which they are served. Adjacent partitions of one topic are grouped.
+   */
   get topics(): readonly FetchTopic[] {
     this.#topics ??= inOrder(this.#partitions.values())
     return this.#topics
   }
 
-  /** Takes in what a request names: new partitions, and others from where they are to be read now. */
+  /** Adds the partitions of a request, or moves them to the requested offsets, and removes the forgotten partitions. */
   update(topics: readonly FetchTopic[], forgotten: ForgottenTopics): void {
     if (topics.length > 0 || forgotten.length > 0) this.#topics = undefined
     for (const topic of topics) {
@@ -101,14 +106,14 @@ export class FetchSession {
   }
 
   /**
-   * Whether the client has to be told this of a partition: there are records or an error, or it was told something else
-   * before. A partition with records goes behind the others, so that all have their turns.
+   * Returns true when a response must list this partition, because it has records, an error, or other watermarks than
+   * in the last response. A partition with records moves to the end, so that all partitions take turns.
    */
-  isNews(topic: FetchTopic, partition: number, told: ToldOfPartition): boolean {
+  isNews(topic: FetchTopic, partition: number, reported: ReportedPartition): boolean {
     const key = keyOf(topic.topicId ?? topic.topic, partition)
     const known = this.#partitions.get(key)
     if (!known) return true
-    const { errorCode, highWatermark, logStartOffset, hasRecords } = told
+    const { errorCode, highWatermark, logStartOffset, hasRecords } = reported
     const isNews =
       errorCode !== errors.none ||
       hasRecords ||
@@ -134,7 +139,7 @@ export class FetchSessions {
     return this.#sessions.size
   }
 
-  /** The session of a node; it counts as used now. */
+  /** Returns a session of the node and marks it as used. */
   use(id: number, nodeId: number, now: number): FetchSession | undefined {
     const session = this.#sessions.get(id)
     if (session?.nodeId !== nodeId) return undefined
@@ -144,13 +149,13 @@ export class FetchSessions {
     return session
   }
 
-  /** The session of a node, only looked at. */
+  /** Returns a session of the node without marking it as used. */
   get(id: number, nodeId: number): FetchSession | undefined {
     const session = this.#sessions.get(id)
     return session?.nodeId === nodeId ? session : undefined
   }
 
-  /** A new session; undefined: there is no room, because too many others are in use. */
+  /** Begins a session; undefined: the limit is reached, because too many other sessions are in use. */
   begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean, now: number): FetchSession | undefined {
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
@@ -162,7 +167,7 @@ export class FetchSessions {
     return session
   }
 
-  /** @returns false when there is no room for what the request adds; the session has ended then */
+  /** @returns false when the limit does not allow the added partitions; this ends the session */
   update(session: FetchSession, topics: readonly FetchTopic[], forgotten: ForgottenTopics): boolean {
     const before = session.weight
     session.update(topics, forgotten)
@@ -177,12 +182,15 @@ export class FetchSessions {
     if (session) this.#remove(session)
   }
 
-  /** A node keeps its sessions in memory. */
+  /** Ends the sessions of a stopped node, because it loses its memory. */
   nodeStopped(nodeId: number): void {
     for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#remove(session)
   }
 
-  /** As in Kafka: one that was not used for long makes room, or else a smaller one that is no longer new. */
+  /**
+   * Evicts sessions to make capacity, as Kafka does: first a session that was not used for long, else a smaller session
+   * that is no longer new.
+   */
   #makeCapacityFor({ size, weight }: FetchSession, now: number): boolean {
     for (;;) {
       const isFull = this.#sessions.size >= MOST_SESSIONS || this.#weight + weight > MOST_PARTITIONS

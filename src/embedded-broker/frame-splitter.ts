@@ -1,23 +1,27 @@
-import { FramePool } from './frame-pool.js'
 import { embeddedLimits } from './settings.js'
+import { FramePool } from './shared-capacity.js'
 
 /** The shortest request header: key, version, correlation id. */
 const SMALLEST_FRAME_BYTES = 8
 const LENGTH_BYTES = 4
-/** Most bytes that are allocated because of an announced length; beyond it the buffer doubles as bytes arrive. */
+/** Limit of the bytes that are allocated for an announced length. Beyond it, the buffer doubles while bytes arrive. */
 const FIRST_FRAME_BYTES = 1024 * 1024
 /** Larger buffers are not reused. */
 const LARGEST_SPARE_BYTES = 16 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Cuts a byte stream into frames: a 4-byte length, then that many bytes. A frame within one chunk is a view of it; one
- * in several chunks is copied together as they arrive. Its buffer can be returned with {@link FrameSplitter.recycle}.
+ * Cuts a byte stream into frames. A frame is a 4-byte length and this many bytes. A frame within one chunk is a view of
+ * the chunk. A frame in several chunks is copied into a buffer, which can be returned with {@link
+ * FrameSplitter.recycle}.
  */
 export class FrameSplitter {
   /** The bytes of a length that is incomplete. */
   #lengthBytes: Buffer = NOTHING
-  /** The incomplete frame, its bytes so far, and its length; 0: there is none. */
+  /**
+   * The buffer of the incomplete frame, the number of received bytes, and the length of the frame. Length 0: no frame
+   * is incomplete.
+   */
   #frame: Buffer = NOTHING
   #filled = 0
   #needed = 0
@@ -40,7 +44,7 @@ export class FrameSplitter {
     this.#filled = this.#needed = 0
   }
 
-  /** Adds complete frames, without their length, to `frames`. False: the stream is invalid. */
+  /** Adds complete frames, without their length, to `frames`. Returns false when the stream is invalid. */
   push(chunk: Buffer, frames: Buffer[]): boolean {
     let at = this.#needed > 0 ? this.#fill(chunk, 0, frames) : 0
     if (this.#lengthBytes.length > 0 && at < chunk.length) {
@@ -64,9 +68,9 @@ export class FrameSplitter {
     return true
   }
 
-  /** The frame is not used any more: its buffer may hold the next large one. */
+  /** Takes back the buffer of a frame that is no longer used, for the next large frame. */
   recycle(frame: Buffer): void {
-    // A view of a chunk starts behind its length, and its neighbours may still be needed.
+    // A frame that is a view does not start at 0. It shares its chunk with other frames, which may still be needed.
     if (frame.byteOffset > 0) return
     const { byteLength } = frame.buffer
     if (byteLength <= LARGEST_SPARE_BYTES) this.#pool.give(Buffer.from(frame.buffer))
@@ -77,7 +81,7 @@ export class FrameSplitter {
     this.#frame = this.#pool.take(length) ?? NOTHING
   }
 
-  /** Takes the bytes that the incomplete frame needs. @returns where the rest of the chunk starts */
+  /** Takes the bytes that the incomplete frame needs. @returns the start of the rest of the chunk */
   #fill(chunk: Buffer, from: number, frames: Buffer[]): number {
     const taken = Math.min(chunk.length - from, this.#needed - this.#filled)
     if (this.#filled + taken > this.#frame.length) this.#grow(this.#filled + taken)
@@ -92,11 +96,11 @@ export class FrameSplitter {
   }
 
   #grow(bytes: number): void {
-    const room =
+    const capacity =
       this.#needed <= FIRST_FRAME_BYTES
         ? 2 ** Math.ceil(Math.log2(this.#needed))
         : Math.min(this.#needed, Math.max(bytes, FIRST_FRAME_BYTES, this.#frame.length * 2))
-    const larger = Buffer.allocUnsafeSlow(room)
+    const larger = Buffer.allocUnsafeSlow(capacity)
     this.#frame.copy(larger, 0, 0, this.#filled)
     this.#frame = larger
   }

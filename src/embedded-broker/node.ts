@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
 import { Connection } from './connection.js'
-import type { ConnectionLimit } from './connection-limit.js'
+import type { ConnectionLimit } from './shared-capacity.js'
 
 /** One broker: a port, and the connections to it. */
 export class Node {
@@ -13,7 +13,7 @@ export class Node {
   readonly #limit: ConnectionLimit
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
-  /** Clients that connected before the cluster was complete. */
+  /** Sockets of clients that connected before the cluster was complete. */
   #early: Socket[] = []
   #cluster: Cluster | undefined
   #server: Server | undefined
@@ -27,17 +27,17 @@ export class Node {
     this.#port = port
   }
 
-  /** The actual port once it listens; kept over restarts. */
+  /** The port. After `listen` it is the actual port, which stays the same over restarts. */
   get port(): number {
     return this.#port
   }
 
-  /** @param port another one than before; default: the same */
+  /** @param port a new port; default: the former port */
   async listen(port = this.#port): Promise<void> {
     this.#port = port
     const accept = (socket: Socket) => this.#accept(socket)
     const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
-    // TLS passes on a socket after its handshake only; a stop must cut it before that, too.
+    // A TLS server reports a socket only after its handshake, but a stop must also close sockets before this.
     server.on('connection', (socket: Socket) => {
       if (!this.#limit.take()) return void socket.destroy()
       this.#sockets.add(socket)
@@ -55,7 +55,7 @@ export class Node {
     for (const socket of this.#early.splice(0)) this.#accept(socket)
   }
 
-  /** Cuts every connection and frees the port. */
+  /** Closes every connection and frees the port. */
   async stop(): Promise<void> {
     const server = this.#server
     if (!server) return

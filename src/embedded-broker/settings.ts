@@ -1,58 +1,57 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../core/settings/units.js'
+import {
+  bytes,
+  constantOptions,
+  count,
+  host,
+  listenPort,
+  milliseconds,
+  millisecondsOrZero
+} from '../core/settings/units.js'
 
 const MIB = 1024 * 1024
 
-const embeddedLimitSettings = z
-  .strictObject({
-    maxTopics: count.default(25_000).describe('Most topics; further ones are refused with code 44'),
-    maxPartitions: count
-      .default(100_000)
-      .describe('Most partitions of all topics together; further ones are refused with code 44'),
-    maxOpenFiles: count
-      .min(2)
-      .default(256)
-      .describe('Most open segment files of a directory; for a further one the least recently used is closed'),
-    maxConnections: count
-      .default(2_000)
-      .describe('Most connections to all nodes together; further ones are closed at once'),
-    idleTimeoutMs: milliseconds.default(600_000).describe('Time after which an idle connection is closed'),
-    requestTimeoutMs: milliseconds
-      .default(30_000)
-      .describe('Time limit for receiving a whole request from its first byte; beyond it the connection is closed'),
-    maxRequestBytes: bytes
-      .max(1024 * MIB)
-      .default(100 * MIB)
-      .describe('Largest request; beyond it the connection is closed'),
-    maxHeldBytes: bytes
-      .min(MIB)
-      .default(256 * MIB)
-      .describe(
-        'Most bytes of incomplete or waiting requests and unread answers, all connections together. Beyond it the connection that has made no progress for the longest time is closed'
-      ),
-    maxGroupBytes: bytes
-      .default(64 * MIB)
-      .describe(
-        'Most bytes of group members, their metadata, and committed offsets; beyond it joining is refused with code 81 and committing with code 44'
-      ),
-    maxRecordsPerBatch: count
-      .default(1_000_000)
-      .describe('Most records of one batch; a batch with more is refused with code 10'),
-    maxDecompressedBytes: bytes
-      .default(64 * MIB)
-      .describe(
-        'Most bytes of the compressed batches of one Produce request after decompression; beyond it they are refused with code 10'
-      )
-  })
-  .prefault({})
-  .describe('Limits of the embedded broker, so that no client can exhaust the process')
+/**
+ * Limits of the embedded broker, so that no client can use up the resources of the process. They apply to memory and
+ * files in use, not to the sizes that clients announce.
+ */
+const limits = {
+  /** Ten times the topics of a large test suite. Further topics are refused with code 44. */
+  maxTopics: 25_000,
+  /** This many empty partitions use about 100 MB of memory. Further partitions are refused with code 44. */
+  maxPartitions: 100_000,
+  /** A quarter of the usual limit of file descriptors. Beyond it, the least recently used segment file is closed. */
+  maxOpenFiles: 256,
+  /** Connections to all nodes together, enough for some hundred clients. Further connections are closed at once. */
+  maxConnections: 2_000,
+  /** The same as Apache Kafka's `connections.max.idle.ms`. */
+  idleTimeoutMs: 600_000,
+  /** Time from the first to the last byte of a request, enough for the largest request at 3.5 MB/s. */
+  requestTimeoutMs: 30_000,
+  /** The same as Apache Kafka's `socket.request.max.bytes`. A larger request closes its connection. */
+  maxRequestBytes: 100 * MIB,
+  /**
+   * Bytes of incomplete requests, waiting requests and unread responses. Beyond it, the connection that has made no
+   * progress for the longest time is closed.
+   */
+  maxHeldBytes: 256 * MIB,
+  /**
+   * Bytes of members, their metadata and committed offsets. Beyond it, joins are refused with code 81 and commits with
+   * code 44.
+   */
+  maxGroupBytes: 64 * MIB,
+  /** Enough for the largest request with records of 105 bytes. A batch with more records is refused with code 10. */
+  maxRecordsPerBatch: 1_000_000,
+  /** Decompressed bytes of the compressed batches of one Produce request. Further batches are refused with code 10. */
+  maxDecompressedBytes: 64 * MIB
+}
 
 const section = z.strictObject({
   enabled: z
     .boolean()
     .default(false)
     .describe(
-      'Runs the embedded broker as the `default` cluster. Also happens when that cluster names no brokers, except with NODE_ENV=production'
+      'Runs the embedded broker as the `default` cluster. It also runs when this cluster has no `brokers`, except with NODE_ENV=production'
     ),
   host: host
     .default('127.0.0.1')
@@ -60,16 +59,16 @@ const section = z.strictObject({
   advertisedHost: host
     .optional()
     .describe(
-      'The host that clients are told to connect to; absent: `embedded.host` or, where that is every address of the machine (`0.0.0.0`, `::`), the address at which the client has connected. To be set behind port forwarding'
+      'The host in the metadata for clients; absent: `embedded.host` or, if it means every address of the machine (`0.0.0.0`, `::`), the address to which the client has connected. Necessary behind port forwarding'
     ),
   port: listenPort
     .default(9092)
-    .describe('Port of its first node; further nodes take the following ports. 0: any free ones'),
+    .describe('Port of the first node; further nodes take the following ports. 0: any free ports'),
   directory: z
     .string()
     .min(1)
     .optional()
-    .describe('Directory for its records; absent: they are kept in memory and lost at exit'),
+    .describe('Directory for records; absent: records are kept in memory and lost at exit'),
   nodes: count.max(9).default(1).describe('Number of brokers in the embedded cluster'),
   defaultPartitions: count.max(10_000).default(4).describe('Partitions of topics that are created by a write'),
   autoCreateTopics: z.boolean().default(true).describe('Creates missing topics when records are written to them'),
@@ -77,8 +76,7 @@ const section = z.strictObject({
     .optional()
     .describe(
       'Size of a partition beyond which its oldest records are deleted; absent: 1 GiB in a directory, 128 MiB in memory'
-    ),
-  limits: embeddedLimitSettings
+    )
 })
 
 /** The section `embedded` of the configuration. */
@@ -88,16 +86,22 @@ export const embeddedSettings = section
 
 export type EmbeddedSettings = z.output<typeof embeddedSettings>
 
-/** Limits of what the embedded broker holds. Every limit counts what is held, never what a client announces. */
-export type EmbeddedLimits = EmbeddedSettings['limits']
+const limitOptions = z.strictObject({
+  ...constantOptions(limits),
+  maxRequestBytes: bytes.max(1024 * MIB).default(limits.maxRequestBytes),
+  maxHeldBytes: bytes.min(MIB).default(limits.maxHeldBytes)
+})
 
-export const embeddedLimits: EmbeddedLimits = embeddedLimitSettings.parse({})
+export type EmbeddedLimits = z.output<typeof limitOptions>
 
-/** Objects and functions of the caller, which are taken as they are. */
+export const embeddedLimits: EmbeddedLimits = limits
+
+/** An option with an object or a function of the caller, which is not checked. */
 const given = z.unknown().optional()
 
-/** The options of `startEmbeddedCluster`. Some have no place in the configuration: they are for tests. */
+/** The options of `startEmbeddedCluster`. Some are not in the configuration, because only tests need them. */
 export const clusterOptions = section.omit({ enabled: true }).extend({
+  limits: limitOptions.prefault({}),
   nodes: count.default(1),
   port: listenPort.default(0),
   minSessionTimeoutMs: millisecondsOrZero.default(6_000),

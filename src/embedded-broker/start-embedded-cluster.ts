@@ -14,10 +14,10 @@ import type {
 import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
 import { decodeRecords } from './protocol/records.js'
-import { saslMechanisms } from './sasl/mechanisms.js'
+import { saslMechanisms } from './sasl-mechanisms.js'
 import { type ClusterSettings, clusterOptions } from './settings.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
-import { type FileSystem, nodeFileSystem } from './storage/file-system.js'
+import { type FileSystem, nodeFileSystem } from './storage/file-bytes.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
 import type { Topic } from './topics/topic-table.js'
@@ -27,12 +27,12 @@ const MEBIBYTE = 1024 * 1024
 /**
  * Starts the nodes and listens. Rejects when a port is taken.
  *
- * @throws ConfigError naming every option that is wrong; Error with the code `EADDRINUSE` when a port is taken
+ * @throws ConfigError that names every wrong option; Error with the code `EADDRINUSE` when a port is taken
  */
 export const startEmbeddedCluster = (options: EmbeddedClusterOptions = {}): Promise<EmbeddedCluster> =>
   startClusterOn(nodeFileSystem, options)
 
-/** As {@link startEmbeddedCluster}, for tests whose disk is full. */
+/** Like {@link startEmbeddedCluster}, for tests with a full disk. */
 export async function startClusterOn(files: FileSystem, options: EmbeddedClusterOptions): Promise<EmbeddedCluster> {
   const settings = parseOptions(clusterOptions, options, 'startEmbeddedCluster')
   const { directory, advertisedHost, host, limits, defaultPartitions, autoCreateTopics, minSessionTimeoutMs } = settings
@@ -61,7 +61,7 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
   return running
 }
 
-/** An address that stands for every address of this machine, which no client can connect to. */
+/** True for an address that means all addresses of the machine. Clients cannot connect to such an address. */
 const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
 const LOOPBACK = '127.0.0.1'
 
@@ -133,7 +133,7 @@ class RunningCluster implements EmbeddedCluster {
       groupBytes: groups.bytes.heldBytes,
       topics: topics.count,
       partitions: topics.partitionCount,
-      openFiles: this.#cluster.options.storage.openFiles
+      openFiles: this.#cluster.options.storage.logs.openFiles
     }
   }
 

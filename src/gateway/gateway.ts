@@ -6,12 +6,13 @@ import type {
   MessageId,
   MessageLimits
 } from '../consumer/group/consume-result.js'
-import type { Following, FollowSink } from '../consumer/stream/topic-subscription.js'
-import type { Offset, OffsetAndMetadata, ProduceRecord } from '../core/model.js'
+import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
+import type { Offset, OffsetAndMetadata, ProduceRecord, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
+import type { AdminGateway } from './admin.js'
 
 export type {
   AckResult,
@@ -25,28 +26,29 @@ export type {
   MessageLimits,
   NoMessage
 } from '../consumer/group/consume-result.js'
-export type { Following, FollowSink } from '../consumer/stream/topic-subscription.js'
+export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
 export type { Loss } from '../producer/memory/losses.js'
 export type { PartitionerName } from '../producer/memory/partitioners.js'
 export type { PendingProduce } from '../producer/memory/pending-produce.js'
+export type * from './admin.js'
 
-/** What of a topic is followed, and from where on. */
+/** The partitions of a topic to follow, and the offsets to begin at. */
 export interface FollowOptions {
-  /** `undefined`: all that the topic has now. */
+  /** `undefined`: all partitions that the topic has now. */
   readonly partitions: readonly number[] | undefined
-  /** More are refused. */
+  /** Maximum number of partitions. A request for more is refused. */
   readonly maxPartitions: number
-  /** Where partitions begin that `positions` does not name. */
+  /** Where to begin in partitions that `positions` does not contain. */
   readonly from: 'earliest' | 'latest'
-  /** Offsets to begin at, by partition; those of partitions that are not followed are ignored. */
+  /** Offsets to begin at, by partition. Offsets of partitions that are not followed are ignored. */
   readonly positions: ReadonlyMap<number, Offset>
-  /** How long finding the beginning may take. */
+  /** Time limit for finding the offsets to begin at, in milliseconds. */
   readonly timeoutMs: number
 }
 
-/** Where a group stands in a partition. */
+/** The position of a group in a partition. */
 export interface GroupOffset {
   readonly partition: number
   /** Offset of the first record that Kafka still has. */
@@ -54,103 +56,154 @@ export interface GroupOffset {
   /** Offset of the next record to be written. */
   readonly latest: Offset
   /**
-   * `undefined`: the group has committed none in this topic, or only in a former one of its name. Metadata is as it was stored,
-   * by whichever client, without Castellan's mark of the topic; a negative offset, too, which has a meaning for that client only.
+   * `undefined`: the group has committed no offset in this topic, or only in an earlier topic of the same name.
+   * Metadata is returned as the client stored it, without the topic id that Castellan adds. A negative offset is also
+   * returned unchanged, because the client may give it a meaning.
    */
   readonly committed: OffsetAndMetadata | undefined
-  /** Nothing is committed, and the group reads the partition from this offset on. `undefined`: it begins at the end, whenever that is. */
+  /**
+   * Nothing is committed, and the group reads the partition from this offset on. `undefined`: it begins at the end of
+   * the log, wherever that is when reading begins.
+   */
   readonly beginsAt?: Offset | undefined
-  /** Acknowledged above the committed offset, where the metadata says so: from `from` to the one before `to`. */
+  /** Acknowledged ranges above the committed offset, taken from the metadata: `from` is included, `to` is excluded. */
   readonly acknowledged: readonly { readonly from: Offset; readonly to: Offset }[]
 }
 
 /**
- * What became of a commit. `superseded`: a commit of the same group and partition that came at the same time is the one
- * that is stored.
+ * The outcome of a commit. `superseded`: another commit for the same group and partition was made at the same time, and
+ * its offset is stored.
  */
 export type CommitOutcome = 'committed' | 'superseded' | 'unknownTopicOrPartition'
 
-/** A member of a consumer group, of whichever client, and what it reads. */
+/** A member of a consumer group and the partitions that it reads. The member may be any Kafka client. */
 export interface GroupReader {
-  /** As the coordinator names it. */
+  /** The id that the coordinator assigned to the member. */
   readonly memberId: string
-  /** Of a static member (KIP-345); `null`: a dynamic one. */
+  /** The id of a static member (KIP-345); `null`: the member is dynamic. */
   readonly instanceId: string | null
-  /** As its client names itself; several members may have the same. */
+  /** The name that the client gives itself; several members may have the same name. */
   readonly clientId: string
-  /** The address from which it is connected, as the coordinator writes it. */
+  /** The client's address, as the coordinator writes it. */
   readonly clientHost: string
-  /** Topic -> partitions in ascending order. Empty while the members of its group join. */
+  /** Topic -> partitions in ascending order. Empty while the group rebalances. */
   readonly partitions: ReadonlyMap<string, readonly number[]>
 }
 
-/** Which of the readers are asked for. Absent members: all of them. */
+/** A consumer group, as its coordinator describes it. */
+export interface GroupDescription {
+  readonly groupId: string
+  /** `Stable`, `PreparingRebalance`, `CompletingRebalance` or `Empty`; or another of Kafka's states. */
+  readonly state: string
+  /** The assignment strategy that the members have agreed on; empty unless the group is `Stable`. */
+  readonly assignor: string
+  /** True: the group only has offsets, and no member has joined it. */
+  readonly isSimple: boolean
+  /** The broker that coordinates the group. */
+  readonly coordinatorId: number
+  readonly members: readonly GroupReader[]
+}
+
+/** An offset that a group has committed. */
+export interface CommittedOffset extends TopicPartition {
+  readonly offset: Offset
+  /** As the client stored it, without the topic id that Castellan adds; empty: there is none. */
+  readonly metadata: string
+}
+
+/** Selects which readers are returned. An absent field sets no limit. */
 export interface ReadersOnly {
-  /** Partitions of this topic only. Members that read none of it are told as well, without any. */
+  /**
+   * Only partitions of this topic are returned. A member that does not read the topic is returned without partitions.
+   */
   readonly topic?: string | undefined
-  /** Groups that the caller may be told of; no broker is asked about the others. */
+  /** Whether the caller may see a group. Brokers are asked only about groups that the caller may see. */
   readonly includes?: ((groupId: string) => boolean) | undefined
 }
 
-/** What the durable log holds, and what went through it since it was opened. */
+/** The contents of the durable log, and counts since it was opened. */
 export interface DurableLogStats {
   /** Files that hold records. */
   readonly segmentCount: number
-  /** Records that were there when the log was opened, and those that came since. */
+  /** Records that were in the log when it was opened, and records that were added since. */
   readonly enqueued: number
-  /** Of them, those that need not be kept any more: Kafka has them, or has refused them for good. */
+  /** Enqueued records that are finished: they are in Kafka, or Kafka has refused them for good. */
   readonly completed: number
-  /** All others. */
+  /** The enqueued records that are not completed. */
   readonly openEntries: number
-  /** Records that Kafka has refused for good. They are kept until an operator decides about them. */
+  /** Records that Kafka has refused for good. They are kept until an operator sends them again or deletes them. */
   readonly deadLetters: number
 }
 
 /**
- * The operations on one Kafka cluster that HTTP APIs are built on; no API's own terms occur here. An API knows
- * nothing else of Kafka.
+ * The operations on one Kafka cluster. HTTP APIs are built on them and use Kafka in no other way. The terms used here
+ * belong to no single API.
  */
 export interface Gateway {
   /**
-   * Takes records in order. Keys and values are copied before it returns, so their buffers are free at once.
-   * Records of one partition keep the order of the calls, awaited or not.
+   * Accepts records in order. Keys and values are copied before it returns, so the caller may reuse their buffers.
+   * Records of one partition keep the order of the calls, even when the caller does not await the results.
    */
   produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
   /**
-   * Counts records as lost that an API has told its client are accepted, and that never came as far as {@link produce}, or were
-   * refused by it afterwards.
+   * Counts records as lost. An API has answered that it accepted them, but they never reached {@link produce}, or
+   * {@link produce} refused them.
    *
    * @param api as in {@link ProduceOptions.answeredBy}
    */
   lost(api: string, loss: Loss, records: number): void
   /**
-   * What brokers say of topics; a topic that does not exist has an error code. Asking never creates one.
+   * The metadata of topics; a topic that does not exist has an error code. Asking never creates a topic.
    *
    * @param names `all`: every topic of the cluster
    * @throws CastellanError when no broker answers in time
    */
   topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>>
   /**
-   * The settings that topics have for themselves: setting -> value, by topic.
-   *
-   * @returns without topics that do not exist
+   * The settings of topics that override the defaults of the brokers: setting -> value, by topic.
+   * @returns only topics that exist
    * @throws CastellanError when no broker answers in time
    */
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
+  /** The operations on consumer groups. */
+  readonly groups: GroupGateway
+  /** The operations that describe and change the cluster. */
+  readonly admin: AdminGateway
   /**
-   * Where a group stands in every partition of a topic, in the order of the partitions. The offsets are asked for one
-   * after another, so they belong to slightly different moments.
+   * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; a
+   * slow reader does not hold up the others.
+   *
+   * @throws InvalidRequestError when the topic or a partition does not exist, or there are too many partitions
+   * @throws CastellanError when no broker answers in time
+   */
+  follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription>
+  /**
+   * The current counts of the durable log. All clusters and APIs of the process share the log.
+   * @returns `undefined`: there is no durable log, or it is not open yet because no record was stored in it
+   * @throws Error when the log has stopped
+   */
+  durableLog(): Promise<DurableLogStats | undefined>
+  /** True while at least one broker answers. */
+  readonly isReady: boolean
+}
+
+/** The operations on the consumer groups of one Kafka cluster. */
+export interface GroupGateway {
+  /**
+   * The positions of a group in all partitions of a topic, in the order of the partitions. The requests for the offsets
+   * are sent one after another, so the offsets are from slightly different times.
    *
    * @returns `undefined`: there is no such topic
-   * @throws CastellanError when one of the partitions cannot be told in time
+   * @throws CastellanError when an offset of one of the partitions cannot be found in time
    */
   offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined>
   /**
-   * Commits offsets of a group, by partition, with metadata stored as it stands. Offsets may go backwards. In partitions that
-   * this process reads for the group, it goes on there at once. While others read them, the coordinator refuses the commit.
+   * Commits offsets of a group, by partition. The metadata is stored unchanged. An offset may be lower than the
+   * committed one. If this process reads a partition for the group, it continues at once at the new offset. While other
+   * members read the partitions, the coordinator refuses the commit.
    *
-   * @returns what became of each
-   * @throws CastellanError when one of them failed or was not answered in time; the others may be stored
+   * @returns the outcome of each
+   * @throws CastellanError when a commit failed or was not answered in time; other commits may be stored
    */
   commit(
     groupId: string,
@@ -159,13 +212,11 @@ export interface Gateway {
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>>
   /**
-   * Who reads on behalf of consumer groups, as their coordinators say. Groups whose members are of the protocol of KIP-848
-   * are not told of.
-   *
-   * Groups are described some at a time. Of all groups, those that cannot be read are left out, with a warning.
-   *
-   * @param groups `all`: every group that we may see
-   * @param only what is asked for; of everything else nothing is made
+   * The members of consumer groups and the partitions that they read, as the coordinators report them. Groups that use
+   * the protocol of KIP-848 are left out. Groups are described a few at a time. When the caller asks for all groups, a
+   * group that cannot be described is left out and a warning is logged.
+   * @param groups `all`: every group that the brokers list
+   * @param only selects the results; nothing else is decoded
    * @returns by group; a group without members is absent
    * @throws CastellanError when a broker does not answer in time
    */
@@ -175,14 +226,36 @@ export interface Gateway {
     only?: ReadersOnly
   ): Promise<ReadonlyMap<string, readonly GroupReader[]>>
   /**
-   * Waits for a message of a topic on behalf of a consumer group. The group is joined for the first request, and left when the
-   * topic is not asked for any more. A message that the client does not get is to be given back, so that another one gets it.
+   * Describes consumer groups, also groups without members. Groups that use the protocol of KIP-848 are left out.
+   *
+   * @param groups `all`: every group that the brokers list
+   * @param includes whether the caller may see a group; brokers are asked only about these
+   * @returns by group; a group that no coordinator knows is absent
+   * @throws CastellanError when a broker does not answer in time; KafkaError when Kafka refuses
+   */
+  describe(
+    groups: readonly string[] | 'all',
+    timeoutMs: number,
+    includes?: (groupId: string) => boolean
+  ): Promise<ReadonlyMap<string, GroupDescription>>
+  /**
+   * All offsets that a group has committed, by topic and partition; empty: it has committed none, or does not exist.
+   * @throws CastellanError when the coordinator does not answer in time; KafkaError when Kafka refuses
+   */
+  committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]>
+  /**
+   * Waits for a message of a topic on behalf of a consumer group. The first request makes this process join the group.
+   * It leaves the group when no more requests for the topic come. The caller must release a message that does not reach
+   * the client, so that another client gets it.
    *
    * @param timeoutMs `undefined`: `consumer.longPollMs`
-   * @returns what to call when the client has gone away
+   * @returns a function to call when the client has gone away
    */
   consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void
-  /** The same for several messages at once: those that are there when there is one, within the limits. */
+  /**
+   * Like {@link consume}, but answers with several messages: the first, and all others that are available at that
+   * moment, within the limits.
+   */
   consumeMany(
     groupId: string,
     topic: string,
@@ -190,24 +263,6 @@ export interface Gateway {
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
   ): () => void
-  /** Acknowledges a message that this process has offered to the group. */
+  /** Acknowledges a message that the group has acquired from this process. */
   ack(groupId: string, message: MessageId): Promise<AckResult>
-  /**
-   * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; one that is
-   * slow holds up no other.
-   *
-   * @throws InvalidRequestError when the topic or a partition does not exist, or there are too many partitions
-   * @throws CastellanError when no broker answers in time
-   */
-  follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<Following>
-  /**
-   * Numbers of the durable log, as of now. The log keeps the records of all clusters and APIs of the process that are to be
-   * kept on disk.
-   *
-   * @returns `undefined`: there is none, or it has not been opened, since nothing was kept yet
-   * @throws Error when the log cannot be asked any more
-   */
-  durableLog(): Promise<DurableLogStats | undefined>
-  /** True once any broker has answered and until all are gone. */
-  readonly isReady: boolean
 }

@@ -1,38 +1,38 @@
 import type { ActorRef } from '../core/actor/actor.js'
-import { ask } from '../core/actor/requester.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'
-import type {
-  DescribeGroup,
-  DescribeGroupResult,
-  ListGroups,
-  ListGroupsResult
-} from '../router/messages/group-description.js'
-import type { RouterMessage } from '../router/messages/operations.js'
+import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
-import type { GroupReader, ReadersOnly } from './gateway.js'
-import { toError } from './group-offsets.js'
-import { TimeLimit } from './time-limit.js'
+import type { GroupDescription, GroupReader, ReadersOnly } from './gateway.js'
+import { TimeLimit, toError } from './offsets.js'
 
-/** Brokers that come and go change who has to be asked. */
+/** Maximum number of attempts to list the groups. An attempt fails when a broker leaves the cluster in the meantime. */
 const LISTING_ATTEMPTS = 3
 /**
- * Groups that are described at a time. Kafka keeps a group in one record, of 1 MB at most by default: so much of each is in
- * memory until what is asked for has been made of it.
+ * Number of groups that are described at the same time. Their descriptions are in memory until they are decoded. A
+ * description has about 1 MB at most, because Kafka stores a group in one record, of 1 MB at most by default.
  */
 const GROUPS_AT_ONCE = 40
-/** Most partitions that are told at a time: as many as a cluster of Kafka has. Members beyond are told without any. */
+/**
+ * Maximum number of partitions in one result. A Kafka cluster has at most about this many. When the limit is reached,
+ * further members are returned without partitions.
+ */
 const MAX_PARTITIONS = 200_000
-/** Of each group, so many are told all the same: those before it may be of clients that write what they like. */
+/**
+ * Partitions that a group may still return after that limit is reached. Members of other groups can use up the limit,
+ * because a member can claim partitions that do not exist.
+ */
 const RESERVED_OF_GROUP = 1_000
-/** Members and partitions that are read in one turn of the event loop; a member that has more is read at once. */
+/**
+ * Maximum number of members and partitions that are decoded in one tick. A single member is always decoded in one tick.
+ */
 const MAX_PER_TURN = 10_000
-/** Of an assignment: a topic that is skipped, or a partition, takes at least so many. */
+/** The protocol type of a group that no member has joined. */
+const NO_PROTOCOL_TYPE = ''
+/** A lower bound of the bytes that a topic or a partition takes in an assignment. */
 const BYTES_OF_ITEM = 6
-// The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
-const MARGIN_MS = 1_000
 
-type DescribedMember = (DescribeGroupResult & { type: 'success' })['members'][number]
+type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
 
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
@@ -41,13 +41,16 @@ export interface GroupReadersDeps {
   readonly clock: MonotonicClock
 }
 
-/** Finds who reads what on behalf of consumer groups, by requests to the Router, all of them within one time limit. */
+/**
+ * Finds the members of consumer groups and their partitions by requests to the Router. One time limit applies to all
+ * requests together.
+ */
 export class GroupReaders {
   readonly #router: ActorRef<RouterMessage>
   readonly #log: Logger
   readonly #limit: TimeLimit
   readonly #only: ReadersOnly
-  #told = 0
+  #returned = 0
   #inTurn = 0
 
   constructor({ router, log, timeoutMs, clock }: GroupReadersDeps, only: ReadersOnly) {
@@ -57,27 +60,49 @@ export class GroupReaders {
     this.#only = only
   }
 
+  /** The members of groups. A group without members is absent. */
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    const isAll = groups === 'all'
-    const { includes = () => true } = this.#only
-    const groupIds = (isAll ? await this.#allGroups() : [...new Set(groups)]).filter(includes)
     const found = new Map<string, readonly GroupReader[]>()
-    for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
-      const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
-      const described = await Promise.all(portion.map(groupId => this.#membersOf(groupId, isAll)))
-      for (const [at, groupId] of portion.entries()) {
-        const readers = await this.#readersFrom(described[at]!)
-        if (readers.length > 0) found.set(groupId, readers)
-      }
+    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE])) {
+      const readers = await this.#readersFrom(described)
+      if (readers.length > 0) found.set(groupId, readers)
     }
     return found
   }
 
-  /** Consumer groups with members. Every broker tells those that it coordinates. */
-  async #allGroups(): Promise<string[]> {
+  /** Groups as their coordinators describe them. A group that no coordinator knows is absent. */
+  async describe(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, GroupDescription>> {
+    const found = new Map<string, GroupDescription>()
+    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE, NO_PROTOCOL_TYPE])) {
+      const { state, protocol: assignor, coordinatorId, protocolType } = described
+      const members = await this.#readersFrom(described)
+      const isSimple = protocolType === NO_PROTOCOL_TYPE
+      found.set(groupId, { groupId, state, assignor, isSimple, coordinatorId, members })
+    }
+    return found
+  }
+
+  /** Describes groups of these protocol types, a few at a time. */
+  async *#described(groups: readonly string[] | 'all', types: readonly string[]) {
+    const isAll = groups === 'all'
+    const { includes = () => true } = this.#only
+    const groupIds = (isAll ? await this.#allGroups(types) : [...new Set(groups)]).filter(includes)
+    for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
+      const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
+      const all = await Promise.all(portion.map(groupId => this.#groupOf(groupId, isAll)))
+      for (const [at, groupId] of portion.entries()) {
+        const described = all[at]
+        if (described !== undefined && types.includes(described.protocolType)) yield { groupId, described }
+      }
+    }
+  }
+
+  /** Lists the groups of these protocol types. Each broker lists the groups that it coordinates. */
+  async #allGroups(types: readonly string[]): Promise<string[]> {
     for (let attempt = 1; ; attempt++) {
       const nodeIds = await this.#brokers()
-      const lists = await Promise.all(nodeIds.map(nodeId => this.#groupsOf(nodeId, attempt === LISTING_ATTEMPTS)))
+      const isLast = attempt === LISTING_ATTEMPTS
+      const lists = await Promise.all(nodeIds.map(nodeId => this.#groupsOf(nodeId, types, isLast)))
       if (lists.every(list => list !== undefined)) return [...new Set(lists.flat())].sort()
     }
   }
@@ -90,44 +115,49 @@ export class GroupReaders {
       timeoutMs: this.#limit.remainingMs
     } as const
     const result = await askRouter(this.#router, request)
-    if (result.type !== 'success') throw toError(result, 'which brokers there are', this.#limit.timeoutMs)
+    if (result.type !== 'success') throw toError(result, 'the request for the brokers', this.#limit.timeoutMs)
     return result.brokers.map(({ nodeId }) => nodeId)
   }
 
-  /** @returns `undefined`: the broker has gone, and other brokers have taken its groups */
-  async #groupsOf(nodeId: number, isLastAttempt: boolean): Promise<string[] | undefined> {
-    const result = await this.#ask<ListGroups, ListGroupsResult>({ type: 'listGroups', nodeId })
+  /** @returns `undefined`: the broker has left the cluster, and other brokers now coordinate its groups */
+  async #groupsOf(nodeId: number, types: readonly string[], isLastAttempt: boolean): Promise<string[] | undefined> {
+    // Groups without a protocol type have no members.
+    const withMembers = !types.includes(NO_PROTOCOL_TYPE)
+    const asked = { type: 'listGroups', nodeId, withMembers, timeoutMs: this.#limit.remainingMs } as const
+    const result = await askRouter(this.#router, asked)
     if (result.type === 'success') {
-      return result.groups
-        .filter(({ protocolType }) => protocolType === CONSUMER_PROTOCOL_TYPE)
-        .map(({ groupId }) => groupId)
+      return result.groups.filter(({ protocolType }) => types.includes(protocolType)).map(({ groupId }) => groupId)
     }
     if (result.type === 'failed' && result.code === 'brokerUnreachable' && !isLastAttempt) return undefined
-    throw toError(result, `the groups of broker ${nodeId}`, this.#limit.timeoutMs)
+    throw toError(result, `the request for the groups of broker ${nodeId}`, this.#limit.timeoutMs)
   }
 
-  async #membersOf(groupId: string, isOneOfAll: boolean): Promise<readonly DescribedMember[]> {
-    const result = await this.#ask<DescribeGroup, DescribeGroupResult>({ type: 'describeGroup', groupId })
-    if (result.type === 'notFound') return []
-    if (result.type === 'success') return result.protocolType === CONSUMER_PROTOCOL_TYPE ? result.members : []
+  /** @returns `undefined`: no coordinator knows the group, or it is left out of a list of all groups */
+  async #groupOf(groupId: string, isOneOfAll: boolean): Promise<DescribedGroup | undefined> {
+    const result = await askRouter(this.#router, { type: 'describeGroup', groupId, timeoutMs: this.#limit.remainingMs })
+    if (result.type === 'notFound') return undefined
+    if (result.type === 'success') return result
     if (!isOneOfAll || result.type === 'timedOut' || result.retriable) {
-      throw toError(result, `the members of group ${groupId}`, this.#limit.timeoutMs)
+      throw toError(result, `the request for the members of group ${groupId}`, this.#limit.timeoutMs)
     }
     if (result.code !== 'notAuthorized') {
       this.#log.warn({ group: groupId, reason: result.message }, 'a consumer group cannot be read; lists leave it out')
     }
-    return []
+    return undefined
   }
 
-  /** Any client can be a member, and write whatever it likes: as little at a time, and not much more in all, is made of it. */
-  async #readersFrom(members: readonly DescribedMember[]): Promise<readonly GroupReader[]> {
+  /**
+   * Decodes the assignments of members. Any client can be a member and choose the content of its assignment, so the
+   * work of one tick and the number of partitions are limited.
+   */
+  async #readersFrom({ members }: DescribedGroup): Promise<readonly GroupReader[]> {
     const readers: GroupReader[] = []
     let ofGroup = 0
     for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
-      const isFull = this.#told >= MAX_PARTITIONS
-      const mayBeTold = !isFull || ofGroup < RESERVED_OF_GROUP
+      const isFull = this.#returned >= MAX_PARTITIONS
+      const mayBeReturned = !isFull || ofGroup < RESERVED_OF_GROUP
       let partitions: ReadonlyMap<string, readonly number[]> = new Map()
-      if (mayBeTold) partitions = partitionsIn(assignment, this.#only.topic)
+      if (mayBeReturned) partitions = partitionsIn(assignment, this.#only.topic)
       let count = 0
       for (const ofTopic of partitions.values()) count += ofTopic.length
       if (isFull && ofGroup + count > RESERVED_OF_GROUP) {
@@ -135,7 +165,7 @@ export class GroupReaders {
         count = 0
       }
       ofGroup += count
-      this.#told += count
+      this.#returned += count
       this.#inTurn += 1 + Math.max(count, assignment.length / BYTES_OF_ITEM)
       readers.push({ memberId, instanceId, clientId, clientHost, partitions })
       if (this.#inTurn < MAX_PER_TURN) continue
@@ -144,21 +174,11 @@ export class GroupReaders {
     }
     return readers
   }
-
-  #ask<Request extends DescribeGroup | ListGroups, Result>(
-    request: Omit<Request, 'requester' | 'timeoutMs'>
-  ): Promise<Result> {
-    const timeoutMs = this.#limit.remainingMs
-    return ask<Result>(String((request as Request).type), timeoutMs + MARGIN_MS, requester =>
-      this.#router.tell({ ...request, timeoutMs, requester } as unknown as RouterMessage)
-    )
-  }
 }
 
 /**
- * In ascending order by topic. Clients may write what cannot be read: such a member reads nothing that we know of.
- *
- * @param topic `undefined`: all of them
+ * The partitions in an assignment, in ascending order by topic. A member whose assignment cannot be decoded has none.
+ * @param topic `undefined`: all topics
  */
 function partitionsIn(assignment: Buffer, topic: string | undefined): ReadonlyMap<string, readonly number[]> {
   const partitions = new Map<string, number[]>()
@@ -180,5 +200,4 @@ function partitionsIn(assignment: Buffer, topic: string | undefined): ReadonlyMa
   return partitions
 }
 
-/** Of the event loop. */
 const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

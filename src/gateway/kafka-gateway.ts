@@ -7,10 +7,9 @@ import type {
   MessageLimits
 } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
-import { choosePartitions, requireTopic } from '../consumer/stream/readable-partitions.js'
-import { type Following, type FollowSink, followTopic } from '../consumer/stream/topic-subscription.js'
+import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
+import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
-import { ask } from '../core/actor/requester.js'
 import { InvalidRequestError, KafkaError } from '../core/errors.js'
 import {
   type Logger,
@@ -25,30 +24,33 @@ import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { RouterMessage } from '../router/messages/operations.js'
-import type { DescribeTopicConfigsResult } from '../router/messages/topic-configs.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
+import type { AdminGateway } from './admin.js'
 import type {
   CommitOutcome,
+  CommittedOffset,
   DurableLogStats,
   FollowOptions,
   Gateway,
+  GroupDescription,
+  GroupGateway,
   GroupOffset,
   GroupReader,
   ReadersOnly
 } from './gateway.js'
-import { GroupOffsets, toError } from './group-offsets.js'
 import { GroupReaders } from './group-readers.js'
-import { StartOffsets } from './start-offsets.js'
+import { KafkaAdmin, toAdminError } from './kafka-admin.js'
+import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 
 export interface KafkaGatewayDeps {
-  readonly delivery: Pick<Delivery, 'accept'>
-  /** Counts records that were accepted and are lost. Absent: they are not counted. */
+  readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged'>>
+  /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Pick<Losses, 'add'> | undefined
-  /** For records that are kept on disk. Absent: delivery refuses them. */
+  /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
   readonly durable?: (Pick<Delivery, 'accept'> & { logStats(): Promise<DurableLogStats | undefined> }) | undefined
   readonly router: ActorRef<RouterMessage>
-  /** For readers that follow topics. */
+  /** The actor system for readers that follow topics. */
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:
@@ -59,28 +61,33 @@ export interface KafkaGatewayDeps {
   readonly isReady: () => boolean
   /** Default: nothing is logged. */
   readonly log?: Logger | undefined
-  /** Default: that of the process. */
+  /** Default: the clock of the process. */
   readonly clock?: MonotonicClock | undefined
 }
-
-// The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
-const MARGIN_MS = 1_000
 
 const UNKNOWN_BEGINNING: TopicBeginning = { atEarliest: false, positions: new Map() }
 
 const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
 
-/** The gateway's verbs over one Kafka cluster. */
+/** The gateway of one Kafka cluster. */
 export class KafkaGateway implements Gateway {
+  readonly groups: GroupGateway
   readonly #deps: KafkaGatewayDeps
+  #admin: AdminGateway | undefined
 
   constructor(deps: KafkaGatewayDeps) {
     this.#deps = deps
+    this.groups = new KafkaGroupGateway(deps)
+  }
+
+  get admin(): AdminGateway {
+    const { router, delivery, clock = performanceClock } = this.#deps
+    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
   }
 
   produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     const { delivery, durable } = this.#deps
-    // Untyped callers may pass no options; delivery refuses them.
+    // A caller without types may pass no options. `delivery` then refuses the call.
     return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
   }
 
@@ -92,28 +99,56 @@ export class KafkaGateway implements Gateway {
     return this.#deps.durable?.logStats()
   }
 
-  async topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
-    const topics = names === 'all' ? null : names
-    const request = { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs } as const
-    const result = await askRouter(this.#deps.router, request)
-    if (result.type === 'success') return result.topics
-    throw toError(result, 'what topics there are', timeoutMs)
+  topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
+    return fetchTopics(this.#deps.router, names, timeoutMs)
   }
 
   async topicConfigs(
     topics: readonly string[],
     timeoutMs: number
   ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
-    const result = await ask<DescribeTopicConfigsResult>('topicConfigs', timeoutMs + MARGIN_MS, requester =>
-      this.#deps.router.tell({ type: 'describeTopicConfigs', topics, timeoutMs, requester } as unknown as RouterMessage)
-    )
+    const result = await askRouter(this.#deps.router, { type: 'describeTopicConfigs', topics, timeoutMs })
     if (result.type === 'success') return result.overrides
-    throw toError(result, 'what settings topics have', timeoutMs)
+    throw toError(result, 'the request for the settings of topics', timeoutMs)
+  }
+
+  async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription> {
+    const { router, system } = this.#deps
+    const { maxPartitions, timeoutMs } = options
+    const metadata = requireTopic(topic, await this.topics([topic], timeoutMs))
+    const partitions = choosePartitions(metadata, options.partitions)
+    if (partitions.length > maxPartitions) {
+      const text = `${partitions.length} partitions are too many to follow (limit ${maxPartitions}); choose some of them`
+      throw new InvalidRequestError(text)
+    }
+    const limit = new TimeLimit(timeoutMs, this.#deps.clock ?? performanceClock)
+    const positions = await findStarts(router, limit, topic, partitions, options)
+    return followTopic(system, {
+      router,
+      topic,
+      topicId: metadata.topicId,
+      positions,
+      ...(options.partitions === undefined && { maxPartitions }),
+      sink
+    })
+  }
+
+  get isReady(): boolean {
+    return this.#deps.isReady()
+  }
+}
+
+/** The operations on the consumer groups of one Kafka cluster. */
+class KafkaGroupGateway implements GroupGateway {
+  readonly #deps: KafkaGatewayDeps
+
+  constructor(deps: KafkaGatewayDeps) {
+    this.#deps = deps
   }
 
   async offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined> {
     const group = this.#group(groupId, timeoutMs)
-    const found = (await this.topics([topic], timeoutMs)).get(topic)
+    const found = (await fetchTopics(this.#deps.router, [topic], timeoutMs)).get(topic)
     if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
     const { name, message, retriable } = kafkaErrorOf(found.errorCode)
     if (found.errorCode !== errorCodes.NONE)
@@ -140,8 +175,23 @@ export class KafkaGateway implements Gateway {
     timeoutMs: number,
     only: ReadersOnly = {}
   ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    const { router, log = silentLogger } = this.#deps
-    return new GroupReaders({ router, log, timeoutMs, clock: this.#clock }, only).read(groups)
+    const { router, log = silentLogger, clock = performanceClock } = this.#deps
+    return new GroupReaders({ router, log, timeoutMs, clock }, only).read(groups)
+  }
+
+  describe(
+    groups: readonly string[] | 'all',
+    timeoutMs: number,
+    includes?: (groupId: string) => boolean
+  ): Promise<ReadonlyMap<string, GroupDescription>> {
+    const { router, log = silentLogger, clock = performanceClock } = this.#deps
+    return new GroupReaders({ router, log, timeoutMs, clock }, { includes }).describe(groups)
+  }
+
+  async committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]> {
+    const result = await askRouter(this.#deps.router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
+    if (result.type === 'success') return committedOffsets(result.offsets)
+    throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
   }
 
   consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
@@ -168,36 +218,21 @@ export class KafkaGateway implements Gateway {
     return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
   }
 
-  async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<Following> {
-    const { router, system } = this.#deps
-    const { from, maxPartitions, timeoutMs } = options
-    const metadata = requireTopic(topic, await this.topics([topic], timeoutMs))
-    const partitions = choosePartitions(metadata, options.partitions)
-    if (partitions.length > maxPartitions) {
-      const text = `${partitions.length} partitions are too many to follow (limit ${maxPartitions}); choose some of them`
-      throw new InvalidRequestError(text)
-    }
-    const starts = new StartOffsets(router, timeoutMs, this.#clock)
-    const positions = await starts.find(topic, partitions, from, options.positions)
-    return followTopic(system, {
-      router,
-      topic,
-      topicId: metadata.topicId,
-      positions,
-      ...(options.partitions === undefined && { maxPartitions }),
-      sink
-    })
-  }
-
-  get isReady(): boolean {
-    return this.#deps.isReady()
-  }
-
   #group(groupId: string, timeoutMs: number): GroupOffsets {
-    return new GroupOffsets(this.#deps.router, groupId, timeoutMs, this.#clock)
+    const { router, clock = performanceClock } = this.#deps
+    return new GroupOffsets(router, groupId, timeoutMs, clock)
   }
+}
 
-  get #clock(): MonotonicClock {
-    return this.#deps.clock ?? (() => performance.now())
-  }
+const performanceClock: MonotonicClock = () => performance.now()
+
+async function fetchTopics(
+  router: KafkaGatewayDeps['router'],
+  names: readonly string[] | 'all',
+  timeoutMs: number
+): Promise<ReadonlyMap<string, TopicMetadata>> {
+  const topics = names === 'all' ? null : names
+  const result = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs })
+  if (result.type === 'success') return result.topics
+  throw toError(result, 'the request for the topics', timeoutMs)
 }

@@ -1,34 +1,50 @@
-import type { BrokerAddress } from '../core/model.js'
-import type { ApiCalls } from './api-calls.js'
+import type { ConnectionOptions } from 'node:tls'
+import type { BrokerAddress, Logger } from '../core/model.js'
+import { createPartitionsV1, createTopicsV4, deleteTopicsV5 } from './protocol/administration.js'
+import type { Api } from './protocol/api.js'
+import {
+  describeBrokerConfigsV2,
+  describeConfigsV2,
+  describeTopicConfigsV2,
+  incrementalAlterConfigsV0
+} from './protocol/configs.js'
+import { fetchV13 } from './protocol/fetch.js'
+import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from './protocol/group-membership.js'
+import { describeGroupsV4, findCoordinatorV2, listGroupsV4 } from './protocol/groups.js'
+import { metadataV12 } from './protocol/metadata.js'
+import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
+import { initProducerIdV1, produceV7 } from './protocol/produce.js'
 
 export * from './calls.js'
 
 /**
- * One connection to one broker, with one method per call; api-calls.ts lists them. A broker answers the calls of one
- * connection in order, one at a time, so a call that must not wait for others needs a client of its own.
+ * One connection to one broker, with one method per call; {@link apis} lists them. A broker answers the calls of a
+ * connection one after another, so a call that must not wait for others needs a client of its own. A call connects
+ * first when there is no connection.
  *
- * Every method rejects with UnavailableError (connection refused, lost, authentication failed), TimedOutError (the
- * connection is closed as well, since a late answer cannot be told from the next) or ProtocolError (connection closed).
- * Kafka's error codes are values in the response, per partition; nothing throws for them. A call whose version the
- * broker does not speak rejects with KafkaError 35, one that cannot be expressed (a name beyond 32,767 bytes) with
- * InvalidRequestError; both leave the connection alone. `connect` is idempotent and shared by concurrent callers; every
- * call connects when needed.
+ * A call rejects with
+ * - UnavailableError: the connection was refused or lost, or authentication failed
+ * - TimedOutError: no answer came in time. The connection is then closed, because a late answer could be taken for the
+ *   answer to the next call
+ * - ProtocolError: the answer cannot be read. The connection is then closed
+ * - KafkaError 35: the broker does not support any version of the call that Castellan knows
+ * - InvalidRequestError: the call cannot be expressed, for example a name beyond 32,767 bytes
  *
- * A broker may ask for a pause (`throttleTimeMs`). The client limits the pause, holds back its own calls for that time, and
- * reports the limited time.
- *
- * Responses may be large: batches of a Fetch own their bytes, everything else is plain data.
+ * Kafka's error codes are values in the response, per partition; no call rejects because of them. A broker may ask for a pause
+ * (`throttleTimeMs`). The client limits this pause, holds back its own calls meanwhile, and reports the limited pause.
  */
 export interface BrokerClient extends ApiCalls {
   readonly address: BrokerAddress
   readonly isConnected: boolean
-  /** Opens socket, TLS, ApiVersions, SASL. Idempotent; a closed client may be connected again. */
+  /** Opens the socket, asks for the versions, and authenticates. Idempotent; a closed client may be connected again. */
   connect(): Promise<void>
   /** Closes the socket at once; calls in flight reject. Idempotent, never rejects. */
   close(): Promise<void>
 }
 
-/** Makes clients; the Router opens several per broker. `purpose` names the connection in logs: `fetch-tail`, `control`, … */
+/**
+ * Creates a client, which connects at its first call. `purpose` names the client in logs: `fetch-tail`, `control`, …
+ */
 export type BrokerClientFactory = (
   address: BrokerAddress,
   purpose: string,
@@ -36,7 +52,78 @@ export type BrokerClientFactory = (
 ) => BrokerClient
 
 /**
- * The cluster a connection must belong to, asked whenever one is opened: a broker that names another cluster is refused,
- * as if it could not be reached, before anything else is sent. `undefined`: any cluster.
+ * The id of the cluster that a new connection must belong to; `undefined`: any cluster. A broker of another cluster counts as
+ * unreachable, and no call is sent to it.
  */
 export type ExpectedClusterId = () => string | undefined
+
+/** The login at a broker. */
+export type SaslOptions =
+  | {
+      readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+      readonly username: string
+      readonly password: string
+    }
+  | {
+      readonly mechanism: 'oauthbearer'
+      /** If this is a function, every authentication calls it, so it can renew the token. */
+      readonly token: string | (() => Promise<string>)
+      /** Called with a token that a broker has refused. */
+      readonly refused?: ((token: string) => void) | undefined
+    }
+
+/** The settings that all connections to a cluster share. */
+export interface ConnectionSettings {
+  /** The client id in the logs and quotas of brokers. */
+  readonly clientId: string
+  /** Time limit for an answer, unless the call has one of its own. */
+  readonly requestTimeoutMs: number
+  /** Time limit for socket, TLS, ApiVersions and authentication together. */
+  readonly connectTimeoutMs: number
+  /** Options for `tls.connect`. The server name is the broker's host by default. Absent: no TLS. */
+  readonly tls?: ConnectionOptions | undefined
+  readonly sasl?: SaslOptions | undefined
+  /** Limit of a response. A response that claims more bytes closes its connection. Default: 100 MiB. */
+  readonly maxResponseBytes?: number | undefined
+  /** The longest pause that a broker may ask for (KIP-219). A longer pause is shortened. Default: 10 s. */
+  readonly maxThrottleMs?: number | undefined
+  readonly log: Logger
+}
+
+export const DEFAULT_MAX_THROTTLE_MS = 10_000
+export const DEFAULT_MAX_RESPONSE_BYTES = 100 * 1024 * 1024
+
+/** All calls, each in its newest version. To add a call, write its codec in protocol/ and a line here. */
+export const apis = {
+  metadata: metadataV12,
+  produce: produceV7,
+  fetch: fetchV13,
+  listOffsets: listOffsetsV4,
+  offsetForLeaderEpoch: offsetForLeaderEpochV3,
+  findCoordinator: findCoordinatorV2,
+  offsetCommit: offsetCommitV7,
+  offsetFetch: offsetFetchV5,
+  joinGroup: joinGroupV5,
+  syncGroup: syncGroupV3,
+  heartbeat: heartbeatV3,
+  leaveGroup: leaveGroupV3,
+  describeGroups: describeGroupsV4,
+  listGroups: listGroupsV4,
+  initProducerId: initProducerIdV1,
+  describeConfigs: describeConfigsV2,
+  describeTopicConfigs: describeTopicConfigsV2,
+  describeBrokerConfigs: describeBrokerConfigsV2,
+  alterConfigs: incrementalAlterConfigsV0,
+  createTopics: createTopicsV4,
+  deleteTopics: deleteTopicsV5,
+  createPartitions: createPartitionsV1
+} as const
+
+export type CallName = keyof typeof apis
+
+/** One method per call. */
+export type ApiCalls = {
+  readonly [Name in CallName]: (typeof apis)[Name] extends Api<infer Call, infer Response>
+    ? (call: Call) => Promise<Response>
+    : never
+}

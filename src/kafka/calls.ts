@@ -1,23 +1,35 @@
-import type { BrokerNode, Offset } from '../core/model.js'
-import type { DecompressionLimits } from './decompression-allowance.js'
+import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { FetchedRecords } from './fetched-records.js'
+import type { DecompressionLimits } from './packed-records.js'
 
-/** Every call may name its own time-out; the default is the factory's `requestTimeoutMs`. */
 export interface CallOptions {
+  /** Time limit for the answer. Default: `requestTimeoutMs` of the connection. */
   readonly timeoutMs?: number | undefined
 }
 
+/** The field that all responses have. */
+export interface Throttled {
+  /** The pause that the broker asks for (KIP-219), within the limit of the connection. */
+  readonly throttleTimeMs: number
+}
+
+export interface PartitionResponse extends TopicPartition {
+  readonly errorCode: number
+}
+/** Settings by their names. */
+export type Configs = ReadonlyMap<string, string | null>
+
 export interface MetadataCall extends CallOptions {
-  /** `null` asks for all topics, `[]` for none (brokers only). */
+  /** `null` asks for all topics, `[]` only for brokers. */
   readonly topics: readonly string[] | null
   readonly allowAutoTopicCreation: boolean
 }
 export interface PartitionMetadata {
   readonly errorCode: number
   readonly partition: number
-  /** -1: none. */
+  /** -1: the partition has no leader. */
   readonly leaderId: number
-  /** -1 when the version does not tell. */
+  /** -1: unknown. */
   readonly leaderEpoch: number
   readonly replicas: readonly number[]
   readonly isr: readonly number[]
@@ -27,76 +39,65 @@ export interface TopicMetadata {
   readonly errorCode: number
   readonly topic: string
   /**
-   * Kafka's id of this life of the topic, as Kafka's tools print it: a topic that is deleted and created anew under the
-   * same name has another one. `undefined` when the broker does not tell (before Kafka 2.8, or no such topic).
+   * Kafka's id of this incarnation of the topic, as Kafka's tools print it. A topic that is deleted and created again
+   * gets another id. `undefined`: the broker is older than Kafka 2.8, or there is no such topic.
    */
   readonly topicId: string | undefined
   readonly isInternal: boolean
   /** Sorted by partition id. */
   readonly partitions: readonly PartitionMetadata[]
 }
-export interface MetadataResponse {
-  readonly throttleTimeMs: number
+export interface MetadataResponse extends Throttled {
   readonly brokers: readonly BrokerNode[]
-  /** Kafka's id of the cluster; `null` when the broker does not tell. */
+  /** Kafka's id of the cluster; `null`: the broker does not report it. */
   readonly clusterId: string | null
   readonly controllerId: number
   readonly topics: readonly TopicMetadata[]
 }
 
 export interface ProduceCall extends CallOptions {
-  /** -1 always, in Castellan. */
+  /** -1: the broker answers when all in-sync replicas have the records. Castellan always asks for this. */
   readonly acks: -1
   /** How long the broker may wait for the in-sync replicas. */
   readonly brokerTimeoutMs: number
-  /** One whole record batch (61-byte header included) per partition; the bytes are only read. */
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
-    readonly batch: Buffer
-  }[]
+  /** One whole record batch per partition, header included. The bytes are not changed. */
+  readonly partitions: readonly (TopicPartition & { readonly batch: Buffer })[]
 }
-export interface ProducePartitionResponse {
-  readonly topic: string
-  readonly partition: number
-  readonly errorCode: number
-  /** -1 on most errors; `undefined`: beyond 2^53. */
+export interface ProducePartitionResponse extends PartitionResponse {
+  /** -1 in most answers with an error. `undefined`: the offset is beyond 2^53. */
   readonly baseOffset: Offset | undefined
   /** -1 unless the topic uses LogAppendTime. */
   readonly logAppendTimeMs: number
   readonly logStartOffset: Offset | undefined
 }
-export interface ProduceResponse {
-  readonly throttleTimeMs: number
+export interface ProduceResponse extends Throttled {
   readonly partitions: readonly ProducePartitionResponse[]
 }
 
 export type IsolationLevel = 'readUncommitted' | 'readCommitted'
 
-export interface FetchPartition {
-  readonly topic: string
-  /** With an id, brokers that know ids do not answer with records of another topic that was created under the same name. */
+export interface FetchPartition extends TopicPartition {
+  /** A broker that knows topic ids refuses the call if another topic was created under the same name. */
   readonly topicId?: string | undefined
-  readonly partition: number
   readonly fetchOffset: Offset
   readonly maxBytes: number
-  /** -1: do not check. */
+  /** The broker refuses another epoch. -1: it does not check the epoch. */
   readonly currentLeaderEpoch: number
 }
 /**
- * A fetch session (KIP-227): the broker remembers the partitions of a client, and answers only those with news. A call names
- * those that are new or are to be read from elsewhere; the first one names all.
+ * A fetch session (KIP-227). The broker remembers the partitions of a session and returns only those that have changed.
+ * The first call names all partitions; later calls name new partitions and changed positions.
  */
 export interface FetchSessionCall {
-  /** 0: none yet. With epoch 0: the session that ends. */
+  /** 0: there is no session yet. An id with epoch 0 ends the session with this id. */
   readonly id: number
-  /** 0: a session begins, with the partitions of this call. Later calls count up from 1. */
+  /** 0: a session begins with the partitions of this call. Later calls count up from 1. */
   readonly epoch: number
-  /** Whether brokers that know topic ids are asked by ids, the same in all calls of a session. */
+  /** Whether the session uses topic ids if the broker knows them. The value is the same in all calls of a session. */
   readonly usesTopicIds: boolean
   /** Partitions that leave the session. */
   readonly forgotten: readonly Pick<FetchPartition, 'topic' | 'topicId' | 'partition'>[]
-  /** All partitions of the session by `topic/partition`, as they were asked for last. */
+  /** All partitions of the session by `topic/partition`, each as in the last call that named it. */
   readonly partitions: ReadonlyMap<string, FetchPartition>
   /** The names of the topics of the session by their ids. */
   readonly names: ReadonlyMap<string | undefined, string>
@@ -108,59 +109,54 @@ export interface FetchCall extends CallOptions {
   readonly isolationLevel: IsolationLevel
   /** Default: 64 MiB per response. */
   readonly decompression?: DecompressionLimits | undefined
-  /** Default: no session. */
+  /** Absent: no session. */
   readonly session?: FetchSessionCall | undefined
-  /** Served by the broker in this order; in a session, behind those that it has already. */
+  /** The broker serves them in this order. In a session, new partitions come last. */
   readonly partitions: readonly FetchPartition[]
 }
-export interface FetchPartitionResponse {
-  readonly topic: string
-  readonly partition: number
-  readonly errorCode: number
-  /** -1 on most errors; this and the next two are `undefined` beyond 2^53. */
+export interface FetchPartitionResponse extends PartitionResponse {
+  /** -1 in most answers with an error. This offset and the next two are `undefined` when they are beyond 2^53. */
   readonly highWatermark: Offset | undefined
   readonly lastStableOffset: Offset | undefined
   readonly logStartOffset: Offset | undefined
   readonly preferredReadReplica: number
   readonly records: FetchedRecords
 }
-export interface FetchResponse {
-  readonly throttleTimeMs: number
+export interface FetchResponse extends Throttled {
   readonly errorCode: number
-  /** The session that has begun or goes on; 0: none. */
+  /** The id of the session; 0: there is none. */
   readonly sessionId: number
   /** Bytes of the whole response frame. */
   readonly sizeBytes: number
   readonly partitions: readonly FetchPartitionResponse[]
 }
 
-/** -1 latest, -2 earliest, else epoch milliseconds: first offset whose timestamp is at or after it. */
+/** Special timestamps, for which ListOffsets returns the end of the log and its start. */
 export const LATEST_TIMESTAMP = -1
 export const EARLIEST_TIMESTAMP = -2
 export interface ListOffsetsCall extends CallOptions {
   readonly isolationLevel: IsolationLevel
-  readonly partitions: readonly { readonly topic: string; readonly partition: number; readonly timestamp: number }[]
+  /** `timestamp`: epoch milliseconds; asks for the first record at or after this time. */
+  readonly partitions: readonly (TopicPartition & { readonly timestamp: number })[]
 }
-export interface ListOffsetsResponse {
-  readonly throttleTimeMs: number
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
-    readonly errorCode: number
-    /** The time of the record that was found. Beyond 2^53 it is not exact. */
+export interface ListOffsetsResponse extends Throttled {
+  readonly partitions: readonly (PartitionResponse & {
+    /** The timestamp of the found record; not exact beyond 2^53. */
     readonly timestampMs: number
-    /** -1: no such offset (asked by timestamp, nothing that late); `undefined`: beyond 2^53. */
+    /** -1: all records are older than the timestamp. `undefined`: the offset is beyond 2^53. */
     readonly offset: Offset | undefined
-    /** Of the leader at the end of the log, else of the record that was found. -1: not known; absent: the broker does not tell. */
+    /**
+     * The leader epoch of the found record; for the end of the log, the epoch of the present leader. -1: unknown;
+     * absent: the broker does not report it.
+     */
     readonly leaderEpoch?: number
-  }[]
+  })[]
 }
 
 export interface FindCoordinatorCall extends CallOptions {
   readonly groupId: string
 }
-export interface FindCoordinatorResponse {
-  readonly throttleTimeMs: number
+export interface FindCoordinatorResponse extends Throttled {
   readonly errorCode: number
   readonly errorMessage: string | null
   readonly coordinator: BrokerNode
@@ -168,72 +164,58 @@ export interface FindCoordinatorResponse {
 
 export interface OffsetCommitCall extends CallOptions {
   readonly groupId: string
-  /** -1 with an empty memberId: a stand-alone commit, which is accepted while the group has no members. */
+  /** -1 with an empty `memberId`: a commit without membership, accepted while the group has no members. */
   readonly generationId: number
   readonly memberId: string
-  /** Of a static member; absent: a dynamic one. */
+  /** The instance id of a static member; absent: the member is dynamic. */
   readonly instanceId?: string | null | undefined
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
+  readonly partitions: readonly (TopicPartition & {
     readonly offset: Offset
     readonly metadata: string | null
-    /** Of the last record before the offset. Default -1: unknown. */
+    /** The epoch of the last record before the offset. Default: -1, unknown. */
     readonly leaderEpoch?: number | undefined
-  }[]
+  })[]
 }
-export interface OffsetCommitResponse {
-  readonly throttleTimeMs: number
-  readonly partitions: readonly { readonly topic: string; readonly partition: number; readonly errorCode: number }[]
+export interface OffsetCommitResponse extends Throttled {
+  readonly partitions: readonly PartitionResponse[]
 }
 
 export interface OffsetFetchCall extends CallOptions {
   readonly groupId: string
-  /** `null`: every partition the group has an offset for. */
-  readonly partitions: readonly { readonly topic: string; readonly partition: number }[] | null
+  /** `null`: every partition for which the group has an offset. */
+  readonly partitions: readonly TopicPartition[] | null
 }
-export interface OffsetFetchResponse {
-  readonly throttleTimeMs: number
+export interface OffsetFetchResponse extends Throttled {
   readonly errorCode: number
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
-    readonly errorCode: number
-    /** -1: none stored; `undefined`: beyond 2^53. */
+  readonly partitions: readonly (PartitionResponse & {
+    /** -1: the group has no offset. `undefined`: the offset is beyond 2^53. */
     readonly offset: Offset | undefined
-    /** As it was committed; -1: unknown. */
+    /** The epoch that was committed with the offset; -1: unknown. */
     readonly leaderEpoch: number
     readonly metadata: string | null
-  }[]
+  })[]
 }
 
 export interface OffsetForLeaderEpochCall extends CallOptions {
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
-    /** -1: do not check. */
+  readonly partitions: readonly (TopicPartition & {
+    /** The broker refuses another epoch. -1: it does not check the epoch. */
     readonly currentLeaderEpoch: number
-    /** The epoch whose end is asked for. */
+    /** The epoch whose end the caller asks for. */
     readonly leaderEpoch: number
-  }[]
+  })[]
 }
-export interface OffsetForLeaderEpochResponse {
-  readonly throttleTimeMs: number
-  readonly partitions: readonly {
-    readonly topic: string
-    readonly partition: number
-    readonly errorCode: number
-    /** The newest epoch of the log that is not above the one asked for; -1: the log knows no such epoch. */
+export interface OffsetForLeaderEpochResponse extends Throttled {
+  readonly partitions: readonly (PartitionResponse & {
+    /** The newest epoch of the log that is not newer than the requested epoch; -1: the log has no such epoch. */
     readonly leaderEpoch: number
-    /** Behind the last record of that epoch; -1: not known; `undefined`: beyond 2^53. */
+    /** The offset after the last record of this epoch. -1: unknown; `undefined`: beyond 2^53. */
     readonly endOffset: Offset | undefined
-  }[]
+  })[]
 }
 
 export interface InitProducerIdCall extends CallOptions {}
-export interface InitProducerIdResponse {
-  readonly throttleTimeMs: number
-  /** Check it: 14 comes with producerId -1 just after a broker started. */
+export interface InitProducerIdResponse extends Throttled {
+  /** A broker that has just started answers 14, with `producerId` -1. */
   readonly errorCode: number
   readonly producerId: bigint
   readonly producerEpoch: number
@@ -241,50 +223,53 @@ export interface InitProducerIdResponse {
 
 export interface DescribeTopicConfigsCall extends CallOptions {
   readonly topics: readonly string[]
-  /** `null` asks for all settings. */
+  /** The settings to describe; `null`: all. */
   readonly names: readonly string[] | null
 }
-export interface DescribeTopicConfigsResponse {
-  readonly throttleTimeMs: number
+export interface DescribeTopicConfigsResponse extends Throttled {
   readonly topics: readonly {
     readonly topic: string
     readonly errorCode: number
-    readonly configs: ReadonlyMap<string, string | null>
-    /** Those of them that the topic has for itself. */
+    readonly configs: Configs
+    /** The names of the settings that the topic overrides. */
     readonly overrides: ReadonlySet<string>
   }[]
 }
 
-/** Settings of the broker that is asked; it answers for itself only. */
+/** Asks for settings of a broker; only the broker with this id knows them. */
 export interface DescribeBrokerConfigsCall extends CallOptions {
   readonly nodeId: number
   readonly names: readonly string[]
 }
-export interface DescribeBrokerConfigsResponse {
-  readonly throttleTimeMs: number
+export interface DescribeBrokerConfigsResponse extends Throttled {
   readonly errorCode: number
-  /** Empty where there is an error. */
-  readonly configs: ReadonlyMap<string, string | null>
+  /** Empty when there is an error. */
+  readonly configs: Configs
 }
 
-/** The controller creates and deletes topics; every broker passes these calls on. For the command line and tests. */
+/** Creates topics. */
 export interface CreateTopicsCall extends CallOptions {
   readonly topics: readonly {
     readonly topic: string
+    /** -1: the broker's default, or there are assignments. */
     readonly partitions: number
+    /** -1: the broker's default, or there are assignments. */
     readonly replicationFactor: number
-    readonly configs?: ReadonlyMap<string, string | null> | undefined
+    /** The brokers of each partition, the preferred leader first. */
+    readonly assignments?: ReadonlyMap<number, readonly number[]> | undefined
+    readonly configs?: Configs | undefined
   }[]
-  /** How long the broker may wait until the topics exist everywhere. */
+  /** How long the broker may wait until the topics exist on all brokers. */
   readonly brokerTimeoutMs: number
+  /** True: the topics are only checked. */
+  readonly validateOnly?: boolean | undefined
 }
 export interface DeleteTopicsCall extends CallOptions {
   readonly topics: readonly string[]
   readonly brokerTimeoutMs: number
 }
-export interface TopicErrorsResponse {
-  readonly throttleTimeMs: number
-  /** One per topic, 0 where it worked. */
+export interface TopicErrorsResponse extends Throttled {
+  /** The error code of each topic; 0: success. */
   readonly topics: readonly {
     readonly topic: string
     readonly errorCode: number

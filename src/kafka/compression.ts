@@ -1,33 +1,34 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import snappy from 'snappyjs'
-import { withinLimit } from './decompression-error.js'
+import { DecompressionLimitError, withinLimit } from './compression-errors.js'
 import { loadLz4, lz4Compress, lz4Decompress } from './lz4.js'
-import { snappyDecompress } from './snappy-decompress.js'
 import { prepareZstd, zstdCompress, zstdDecompress } from './zstd.js'
 
-/** How the records of a batch may be compressed. */
 export type CompressionCodec = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
-/** The number in the attributes of a batch. */
+/** The numbers of the codecs in the attributes of a batch. */
 export const codecNumbers: Readonly<Record<CompressionCodec, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 const codecs: readonly CompressionCodec[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
-/** The codec with this number; `undefined` for an unknown one. */
+/** The codec with this number; `undefined`: the number is unknown. */
 export const codecOf = (number: number): CompressionCodec | undefined => codecs[number]
 
-/** Must have resolved once before `compress` and `decompress` know zstd. Every broker client awaits it on connecting. */
+/**
+ * Loads zstd. Its promise must resolve before `compress` and `decompress` use zstd. Broker clients await it when they
+ * connect.
+ */
 export const prepareCompression = prepareZstd
 
 /**
- * Loads what the codec needs. For zstd, which may take a moment to load, {@link prepareCompression} does it.
+ * Loads the package of a codec. Only zstd is loaded elsewhere, by {@link prepareCompression}.
  *
- * @throws CodecUnavailableError when it cannot be loaded
+ * @throws CodecUnavailableError when the package cannot be loaded
  */
 export function requireCodec(codec: CompressionCodec): void {
   if (codec === 'lz4') loadLz4()
 }
 
-/** lz4 as frames with independent blocks, snappy raw: what Java, librdkafka and the brokers all read. */
+/** Writes lz4 as frames with independent blocks, and raw snappy, because Java, librdkafka and brokers can read both. */
 export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
   switch (codec) {
     case 'none':
@@ -44,9 +45,9 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
 }
 
 /**
- * @throws DecompressionLimitError when the bytes would take more than `maxBytes`
- * @throws CodecUnavailableError when the package that the codec needs cannot be loaded
- * @throws when they are damaged
+ * @throws DecompressionLimitError when the result is larger than `maxBytes`
+ * @throws CodecUnavailableError when the package of the codec cannot be loaded
+ * @throws Error when the bytes are damaged
  */
 export function decompress(codec: CompressionCodec, bytes: Buffer, maxBytes: number): Buffer {
   switch (codec) {
@@ -87,3 +88,78 @@ function decompressXerial(bytes: Buffer, maxBytes: number): Buffer {
   }
   return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks)
 }
+
+/**
+ * Decompresses one raw snappy block. Unlike snappyjs, this function refuses a truncated block.
+ *
+ *   uncompressed length, varint; then elements by the low bits of a tag byte:
+ *   00  literal: length - 1 in the upper six bits, 60..63: in the 1..4 bytes that follow
+ *   01  copy of 4..11 bytes, offset of 11 bits      10  copy of 1..64, offset u16      11  the same, offset u32
+ *
+ * Source: google/snappy, format_description.txt
+ *
+ * @throws DecompressionLimitError when the result is larger than `maxBytes`
+ * @throws Error when the block is damaged
+ */
+export function snappyDecompress(bytes: Buffer, maxBytes: number): Buffer {
+  let at = 0
+  let length = 0
+  for (let shift = 0; ; shift += 7) {
+    if (at >= bytes.length || shift > 28) throw damaged()
+    const byte = bytes[at++]!
+    length += (byte & 0x7f) * 2 ** shift
+    if (byte < 0x80) break
+  }
+  // An element of three bytes copies at most 64 bytes. A larger claim is refused before memory is allocated for it.
+  if (length > bytes.length * 22) throw new Error(`a snappy block claims ${length} bytes, more than it can hold`)
+  if (length > maxBytes) throw new DecompressionLimitError(maxBytes, length)
+  const target = Buffer.allocUnsafe(length)
+  let end = 0
+  while (at < bytes.length) {
+    const tag = bytes[at++]!
+    let size = (tag >> 2) + 1
+    let distance = 0
+    switch (tag & 3) {
+      case 0:
+        if (size > 60) {
+          const sizeBytes = size - 60
+          if (at + sizeBytes > bytes.length) throw damaged()
+          size = bytes.readUIntLE(at, sizeBytes) + 1
+          at += sizeBytes
+        }
+        if (size > bytes.length - at || size > length - end) throw damaged()
+        copyForward(bytes, at, target, end, size)
+        at += size
+        end += size
+        continue
+      case 1:
+        size = ((tag >> 2) & 7) + 4
+        distance = ((tag >> 5) << 8) | bytes[at]!
+        at += 1
+        break
+      case 2:
+        distance = bytes[at]! | (bytes[at + 1]! << 8)
+        at += 2
+        break
+      default:
+        distance = (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+        at += 4
+    }
+    if (at > bytes.length || distance === 0 || distance > end || size > length - end) throw damaged()
+    copyForward(target, end - distance, target, end, size)
+    end += size
+  }
+  if (end !== length) throw damaged()
+  return target
+}
+
+/**
+ * Copies short ranges and overlapping ranges byte by byte. An overlapping range may repeat bytes that were just
+ * written.
+ */
+function copyForward(source: Buffer, from: number, target: Buffer, to: number, size: number): void {
+  if (size > 32 && (source !== target || to - from >= size)) target.set(source.subarray(from, from + size), to)
+  else for (let index = 0; index < size; index++) target[to + index] = source[from + index]!
+}
+
+const damaged = (): Error => new Error('the snappy stream is damaged')

@@ -1,7 +1,7 @@
 import { UnavailableError } from '../core/errors.js'
-import type { ForeignProtocol, ForeignProtocolError } from './frame-reader.js'
+import type { ForeignProtocol, ForeignProtocolError } from './socket.js'
 
-/** What went wrong, without the address of the broker, and what to check. */
+/** The cause of a failed connection, without the address of the broker, and advice on what to check. */
 interface Trouble {
   readonly brief: string
   readonly advice?: string
@@ -26,7 +26,7 @@ const unknownAuthority: Trouble = {
 const selfSigned: Trouble = { ...unknownAuthority, brief: 'the certificate of the broker is self-signed' }
 const noRoute: Trouble = { brief: 'there is no route to the host' }
 
-/** By Node's error code. */
+/** The causes by Node's error code. */
 const troubles: ReadonlyMap<string, Trouble> = new Map([
   ['ECONNREFUSED', { brief: 'connection refused', advice: 'is a broker running there?' }],
   ['ENOTFOUND', { brief: 'the host name cannot be resolved', advice: 'is it spelt right?' }],
@@ -54,7 +54,7 @@ const troubles: ReadonlyMap<string, Trouble> = new Map([
 ])
 
 /**
- * Why a connection could not be opened, with advice on what to check.
+ * The error for a connection that could not be opened: the cause, and advice on what to check.
  *
  * @param name HOST:PORT of the broker
  */
@@ -67,28 +67,28 @@ export function connectionRefused(name: string, error: NodeJS.ErrnoException, is
 
 function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean): Trouble {
   if (isTls && code === 'ECONNRESET') return cutHandshake
-  // OpenSSL names some failures in its text only.
+  // For some failures only the message of OpenSSL names the cause.
   if (code === 'EPROTO') return /alert/i.test(message) ? refusedHandshake : notTls
   if (/^ERR_SSL_.*ALERT/.test(code)) return refusedHandshake
   return troubles.get(code) ?? { brief: message.split('\n')[0] || 'it could not be opened' }
 }
 
-/** What is known of a connection that the broker closed. */
+/** The state of a connection when the broker closed it. */
 export interface LostConnection {
-  /** TCP, and TLS where it is wanted, were ready. */
+  /** The connection was established, including TLS if it is used. */
   readonly isConnected: boolean
   readonly isTls: boolean
   readonly hasLogin: boolean
-  /** Answers that came over it. */
+  /** Number of answers that were received. */
   readonly answers: number
   /** A request was in flight. */
   readonly isWaiting: boolean
 }
 
-/** ApiVersions is answered before any login, and asked twice at most. */
+/** Number of ApiVersions answers before a login. Castellan sends ApiVersions at most twice. */
 const HELLO_ANSWERS = 2
 
-/** A broker that closes a connection after the first bytes usually expects TLS, or a login. */
+/** The error for a connection that the broker closed. A broker that closes it early usually expects TLS or a login. */
 export function connectionLost(name: string, lost: LostConnection): UnavailableError {
   if (lost.isTls && !lost.isConnected) {
     const { brief, advice } = cutHandshake
@@ -110,7 +110,7 @@ const adviceFor: Readonly<Record<ForeignProtocol, string>> = {
   TLS: 'set tls.enabled to true, or use its port without TLS'
 }
 
-/** Something answers at the address, and is no broker. */
+/** The error for a peer that is not a Kafka broker. */
 export function speaksAnotherProtocol(name: string, error: ForeignProtocolError): UnavailableError {
   const brief = `it answers in ${error.protocol}, not in Kafka's protocol`
   const message = `no connection to ${name}: ${brief}; ${adviceFor[error.protocol]}`

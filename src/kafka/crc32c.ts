@@ -20,7 +20,9 @@ function createTables(): Uint32Array {
 
 let tables: Uint32Array | undefined
 
-/** In JavaScript, eight bytes a step; for platforms the native package has no binary for. Four times slower. */
+/**
+ * CRC-32C in JavaScript for platforms without a native binary. It takes eight bytes per step, and is four times slower.
+ */
 export const crc32cOfJavaScript: Crc32c = (bytes, initial = 0) => {
   const t = (tables ??= createTables())
   let crc = ~initial
@@ -41,7 +43,7 @@ export const crc32cOfJavaScript: Crc32c = (bytes, initial = 0) => {
   return ~crc >>> 0
 }
 
-/** The native implementation, or `undefined` where its binary is missing. */
+/** The native implementation, or `undefined` if its binary is missing. */
 export function loadNativeCrc32c(): Crc32c | undefined {
   try {
     return (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: Crc32c }).crc32c

@@ -1,36 +1,38 @@
-import type { RecordIndex } from './record-index.js'
+import type { CheckedRecords } from './record-reader.js'
 
-/** The records of a batch, decompressed, and where each of them begins. */
-export interface OpenRecords extends RecordIndex {
-  readonly records: Buffer
-}
+/** The decompressed records of a batch, and their positions. */
+export type OpenRecords = CheckedRecords
 
-/** Keeps decompressed records until it is told that their memory is needed. */
+/** Keeps decompressed records until their memory is needed. */
 export interface DecompressedHolder {
   /** Drops the records; the holder can decompress them again. */
   release(): void
 }
 
-/** The entry of a holder. It does not keep the holder alive, and may outlive it. */
+/** The entry of a holder. The entry does not keep the holder alive, and may outlive it. */
 export interface HeldPlace {
   readonly holder: WeakRef<DecompressedHolder>
   readonly bytes: number
 }
 
-export const heldBytesOf = ({ records, positions, offsetDeltas }: OpenRecords): number =>
+export const heldBytesOf = ({
+  records,
+  positions,
+  offsetDeltas
+}: Pick<OpenRecords, 'records' | 'positions' | 'offsetDeltas'>): number =>
   records.length + positions.byteLength + (offsetDeltas?.byteLength ?? 0)
 
 /**
- * Limits the memory of the decompressed records of all readers. The batch that was read least recently drops its records
- * first, and decompresses them again when it is read again. So no read waits for memory or is refused for lack of it. The
- * memory of a batch is free again when it is released here, or when the batch itself has become garbage.
+ * Limits the memory of the decompressed records of all readers. The least recently read batch drops its records first, and
+ * decompresses them again when it is read again. Therefore no read waits for memory or is refused for lack of it. The memory of a
+ * batch is free when its records are dropped, or when the batch is garbage collected.
  *
  * Invariants: `heldBytes` is the sum over all places; it is at most `maxBytes`.
  */
 export class DecompressedMemory {
   readonly maxBytes: number
   readonly #onChange: (heldBytes: number) => void
-  /** Least recently read first. */
+  /** The entries of all holders, least recently read first. */
   readonly #places = new Set<HeldPlace>()
   readonly #collected = new FinalizationRegistry<HeldPlace>(place => this.#give(place))
   #heldBytes = 0
@@ -48,7 +50,10 @@ export class DecompressedMemory {
     return this.#heldBytes
   }
 
-  /** Counts `bytes` for the records that `holder` has decompressed, at most `maxBytes`. Others drop theirs where necessary. */
+  /**
+   * Counts `bytes` (at most `maxBytes`) for the decompressed records of `holder`. Other holders drop their records if
+   * necessary.
+   */
   hold(holder: DecompressedHolder, bytes: number): HeldPlace {
     for (const place of this.#places) {
       if (this.#heldBytes + bytes <= this.maxBytes) break
@@ -63,14 +68,14 @@ export class DecompressedMemory {
     return place
   }
 
-  /** The holder is being read, so others drop their records before it. */
+  /** Marks the holder as most recently read, so that other holders drop their records before it. */
   touch(place: HeldPlace): void {
     if (this.#places.delete(place)) this.#places.add(place)
   }
 
   #give(place: HeldPlace): void {
     if (!this.#places.delete(place)) return
-    // A batch may be opened a million times: each place is watched only as long as it is taken.
+    // A batch may be opened many times, so each place is unregistered when it is released.
     this.#collected.unregister(place)
     this.#heldBytes -= place.bytes
     this.#onChange(this.#heldBytes)

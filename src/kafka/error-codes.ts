@@ -1,23 +1,23 @@
 /** One of Kafka's protocol error codes. */
 export interface KafkaErrorCode {
   readonly code: number
-  /** As Kafka names it: `NOT_LEADER_OR_FOLLOWER`. */
+  /** Kafka's name of the code, for example `NOT_LEADER_OR_FOLLOWER`. */
   readonly name: string
-  /** True: the same request may succeed later. */
+  /** The same request may succeed later. */
   readonly retriable: boolean
-  /** For people: name, code and the likely cause. */
+  /** Name, code and likely cause, for logs and errors. */
   readonly message: string
 }
 
 type Reaction = 'final' | 'retry'
 
 /**
- * Code, name, what to do, likely cause. Retriable as in the Java client, but for three: -1 (the broker may recover),
- * 41 and 129 (fresh metadata cures both).
+ * Code, name, reaction, and likely cause. The reactions are those of the Java client with three exceptions: -1, because the broker
+ * may recover, and 41 and 129, because fresh metadata helps.
  * Source: org.apache.kafka.common.protocol.Errors of kafka-clients 4.3.1, names and classes.
  */
 const table = [
-  [-1, 'UNKNOWN_SERVER_ERROR', 'retry', 'the broker failed in a way it does not name; its log tells more'],
+  [-1, 'UNKNOWN_SERVER_ERROR', 'retry', 'the broker failed with an unexpected error; see its log'],
   [0, 'NONE', 'final'],
   [1, 'OFFSET_OUT_OF_RANGE', 'final', 'the offset lies outside the log'],
   [2, 'CORRUPT_MESSAGE', 'retry', 'the batch failed its checksum or its validation'],
@@ -37,8 +37,13 @@ const table = [
   [16, 'NOT_COORDINATOR', 'retry', 'another broker coordinates the group now'],
   [17, 'INVALID_TOPIC_EXCEPTION', 'final', 'the topic name is not allowed'],
   [18, 'RECORD_LIST_TOO_LARGE', 'final', 'the batch is larger than a segment of the topic'],
-  [19, 'NOT_ENOUGH_REPLICAS', 'retry', 'fewer replicas are in sync than min.insync.replicas asks for'],
-  [20, 'NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'retry', 'written, but to fewer replicas than min.insync.replicas asks for'],
+  [19, 'NOT_ENOUGH_REPLICAS', 'retry', 'fewer replicas are in sync than min.insync.replicas requires'],
+  [
+    20,
+    'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
+    'retry',
+    'the batch was written to fewer replicas than min.insync.replicas requires'
+  ],
   [21, 'INVALID_REQUIRED_ACKS', 'final', 'the acks setting is not allowed'],
   [22, 'ILLEGAL_GENERATION', 'final', 'the group has moved on to another generation'],
   [23, 'INCONSISTENT_GROUP_PROTOCOL', 'final'],
@@ -56,14 +61,19 @@ const table = [
   [35, 'UNSUPPORTED_VERSION', 'final', 'the broker does not speak this version of the request'],
   [36, 'TOPIC_ALREADY_EXISTS', 'final', 'the topic exists already'],
   [37, 'INVALID_PARTITIONS', 'final', 'the number of partitions is not allowed'],
-  [38, 'INVALID_REPLICATION_FACTOR', 'final', 'the replication factor is not allowed with the brokers at hand'],
+  [38, 'INVALID_REPLICATION_FACTOR', 'final', 'the replication factor is below 1 or above the number of brokers'],
   [39, 'INVALID_REPLICA_ASSIGNMENT', 'final'],
   [40, 'INVALID_CONFIG', 'final'],
   [41, 'NOT_CONTROLLER', 'retry', 'another broker is the controller now'],
   [42, 'INVALID_REQUEST', 'final', 'the broker finds the request malformed'],
   [43, 'UNSUPPORTED_FOR_MESSAGE_FORMAT', 'final'],
   [44, 'POLICY_VIOLATION', 'final', 'a policy of the broker refuses the request'],
-  [45, 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'final', 'the sequence number does not follow the last one the broker knows'],
+  [
+    45,
+    'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    'final',
+    'the sequence number does not follow the last number that the broker knows'
+  ],
   [46, 'DUPLICATE_SEQUENCE_NUMBER', 'final', 'the batch was written before'],
   [47, 'INVALID_PRODUCER_EPOCH', 'final', 'a newer epoch of this producer exists'],
   [48, 'INVALID_TXN_STATE', 'final'],
@@ -90,13 +100,13 @@ const table = [
   [69, 'GROUP_ID_NOT_FOUND', 'final'],
   [70, 'FETCH_SESSION_ID_NOT_FOUND', 'retry'],
   [71, 'INVALID_FETCH_SESSION_EPOCH', 'retry'],
-  [72, 'LISTENER_NOT_FOUND', 'retry', 'the leader has no listener of the kind that was asked'],
+  [72, 'LISTENER_NOT_FOUND', 'retry', 'the leader has no listener with the requested name'],
   [73, 'TOPIC_DELETION_DISABLED', 'final'],
   [74, 'FENCED_LEADER_EPOCH', 'retry', 'the leader epoch is older than the one of the broker'],
   [75, 'UNKNOWN_LEADER_EPOCH', 'retry', 'the leader epoch is newer than the one of the broker'],
   [76, 'UNSUPPORTED_COMPRESSION_TYPE', 'final', 'the topic does not take this compression'],
   [77, 'STALE_BROKER_EPOCH', 'final'],
-  [78, 'OFFSET_NOT_AVAILABLE', 'retry', 'the leader is too new to tell offsets yet'],
+  [78, 'OFFSET_NOT_AVAILABLE', 'retry', 'the new leader cannot report offsets yet'],
   [79, 'MEMBER_ID_REQUIRED', 'final', 'the member needs an id first'],
   [80, 'PREFERRED_LEADER_NOT_AVAILABLE', 'retry'],
   [81, 'GROUP_MAX_SIZE_REACHED', 'final'],
@@ -177,6 +187,7 @@ const known: ReadonlyMap<number, KafkaErrorCode> = new Map(
   table.map(([code, name, reaction, cause]) => [code, describe(code, name, reaction, cause)])
 )
 
-/** Total over all codes: one we do not know is retriable, for a newer broker may only be in a passing trouble. */
+/** An unknown code counts as retriable, because it may be a temporary error of a newer broker. */
 export const kafkaErrorOf = (code: number): KafkaErrorCode =>
-  known.get(code) ?? describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'a code this version does not know')
+  known.get(code) ??
+  describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'this version of Castellan does not know the code')

@@ -3,12 +3,12 @@ import { type CastellanError, ProtocolError, TimedOutError } from '../core/error
 /** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 export interface OutgoingRequest {
   readonly correlationId: number
-  /** `Fetch`, for messages. */
+  /** Kafka's name of the call, for example `Fetch`, for error messages. */
   readonly apiName: string
   readonly timeoutMs: number
-  /** Hands the bytes to the socket. */
+  /** Writes the bytes to the socket. */
   write(): void
-  /** The response behind its correlation id; the bytes are valid during the call only. Must not throw. */
+  /** Gets the response without its correlation id. The bytes are valid during the call only. Must not throw. */
   onPayload(payload: Buffer): void
   onError(error: Error): void
 }
@@ -18,12 +18,12 @@ interface Sent {
 }
 
 /**
- * The requests of one connection. Kafka answers in order, so an answer belongs to the oldest request in flight. An answer
- * with any other correlation id means that the connection cannot be trusted any more.
+ * The requests of one connection. Kafka answers in order, so an answer belongs to the oldest request in flight. An
+ * answer with another correlation id breaks the connection.
  *
- * Each request has a timer. A request that times out breaks the connection, because its late answer could not be told from
- * the next one. While the broker throttles the client (KIP-219), requests wait unsent. The time limit for an answer begins
- * when the request is sent.
+ * Each request has a timer, which starts when the request is sent. A request that times out breaks the connection,
+ * because a late answer could be taken for the answer to the next request. While the broker throttles the client
+ * (KIP-219), requests wait unsent.
  */
 export class InFlightRequests {
   readonly #breakConnection: (error: CastellanError) => void
@@ -32,12 +32,12 @@ export class InFlightRequests {
   #throttleTimer: NodeJS.Timeout | undefined
   #throttledUntil = 0
 
-  /** @param breakConnection has to call `failAll`, sooner or later */
+  /** @param breakConnection closes the connection and calls `failAll` */
   constructor(breakConnection: (error: CastellanError) => void) {
     this.#breakConnection = breakConnection
   }
 
-  /** Requests without an answer so far. */
+  /** Number of requests that have no answer yet. */
   get count(): number {
     return this.#inFlight.length + this.#throttled.length
   }
@@ -47,7 +47,7 @@ export class InFlightRequests {
     else this.#write(request)
   }
 
-  /** @throws ProtocolError when it answers another request than the oldest */
+  /** @throws ProtocolError when the answer is not for the oldest request */
   answer(correlationId: number, payload: Buffer): void {
     const oldest = this.#inFlight[0]
     if (oldest?.request.correlationId !== correlationId) {
@@ -59,7 +59,7 @@ export class InFlightRequests {
     oldest.request.onPayload(payload)
   }
 
-  /** Sends nothing for this time. Of several pauses the one that ends last counts. */
+  /** Holds back requests for this time. When pauses overlap, the latest end counts. */
   throttle(durationMs: number): void {
     const until = performance.now() + durationMs
     if (durationMs <= 0 || until <= this.#throttledUntil) return
@@ -71,7 +71,7 @@ export class InFlightRequests {
     }, durationMs)
   }
 
-  /** Fails all requests in flight with this error. */
+  /** Fails all requests that have no answer yet. */
   failAll(error: Error): void {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = undefined
@@ -86,7 +86,7 @@ export class InFlightRequests {
     request.write()
   }
 
-  /** If the event loop was held up, the answer may be in the socket already, so it is read first. */
+  /** Lets Node read the socket first, because the answer may have arrived while the event loop was blocked. */
   #onTimeout(sent: Sent): void {
     setImmediate(() => {
       if (!this.#inFlight.includes(sent)) return

@@ -7,20 +7,15 @@ import {
   UnavailableError
 } from '../core/errors.js'
 import type { BrokerAddress } from '../core/model.js'
-import { apiCalls } from './api-calls.js'
-import type * as client from './broker-client.js'
+import * as client from './broker-client.js'
 import { prepareCompression } from './compression.js'
-import type { ConnectionSettings } from './connection-options.js'
 import { errorCodes } from './error-codes.js'
 import { KafkajsConnection } from './kafkajs-connection.js'
-import type { Api } from './protocol/api.js'
-import { type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api-versions.js'
+import { type Api, type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api.js'
+import { RequestWriter, ResponseReader } from './protocol/encoding.js'
 import { metadataV12 } from './protocol/metadata.js'
-import { RequestWriter } from './protocol/request-writer.js'
-import { ResponseReader } from './protocol/response-reader.js'
 
 type VersionRange = { readonly minVersion: number; readonly maxVersion: number }
-type Throttled = { readonly throttleTimeMs: number }
 
 /** A connection that is ready for calls, and the versions that its broker supports. */
 interface Session {
@@ -28,20 +23,38 @@ interface Session {
   readonly ranges: ApiVersionRanges
 }
 
-/** {@link client.BrokerClient} over a connection of kafkajs and codecs of our own; every (re)connect is a new connection. */
-export function createKafkajsBrokerClient(...args: ConstructorParameters<typeof KafkajsSessions>): client.BrokerClient {
-  const sessions = new KafkajsSessions(...args)
-  return Object.assign(
-    sessions,
-    apiCalls((api, call) => sessions.call(api, call))
-  )
+/** Creates clients of one cluster. They use connections of kafkajs, and the codecs in protocol/. */
+export const createBrokerClientFactory =
+  (settings: client.ConnectionSettings): client.BrokerClientFactory =>
+  (address, purpose, expectedClusterId) => {
+    const sessions = new KafkajsSessions(address, purpose, settings, expectedClusterId)
+    return Object.assign(
+      sessions,
+      apiCalls((api, call) => sessions.call(api, call))
+    )
+  }
+
+/** One method per call, which passes the call to `exchange`. */
+export function apiCalls(
+  exchange: <Call extends client.CallOptions, Response extends client.Throttled>(
+    api: Api<Call, Response>,
+    call: Call
+  ) => Promise<Response>
+): client.ApiCalls {
+  const methods = Object.entries(client.apis).map(([name, api]) => [
+    name,
+    (call: never) => exchange(api as never, call)
+  ])
+  return Object.fromEntries(methods) as client.ApiCalls
 }
 
-/** Keeps one session with a broker, opened by the first call and again by the first after it was lost. */
+/**
+ * Keeps one session with a broker. The first call opens a session, and the first call after a loss opens a new session.
+ */
 class KafkajsSessions {
   readonly address: BrokerAddress
   readonly #purpose: string
-  readonly #settings: ConnectionSettings
+  readonly #settings: client.ConnectionSettings
   readonly #expectedClusterId: client.ExpectedClusterId
   #session: Session | undefined
   #connecting: { readonly connection: KafkajsConnection; readonly session: Promise<Session> } | undefined
@@ -49,7 +62,7 @@ class KafkajsSessions {
   constructor(
     address: BrokerAddress,
     purpose: string,
-    settings: ConnectionSettings,
+    settings: client.ConnectionSettings,
     expectedClusterId: client.ExpectedClusterId = () => undefined
   ) {
     this.address = address
@@ -69,7 +82,7 @@ class KafkajsSessions {
   async close(): Promise<void> {
     const connection = this.#session?.connection ?? this.#connecting?.connection
     connection?.close(
-      new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was closed on our side`)
+      new UnavailableError('brokerUnreachable', `the connection to ${this.#name} was closed by Castellan`)
     )
   }
 
@@ -77,8 +90,8 @@ class KafkajsSessions {
     return `${this.address.host}:${this.address.port}`
   }
 
-  /** Sends at once when the connection is ready. Otherwise it connects, or logs in again, first. */
-  call<Call extends client.CallOptions, Response extends Throttled>(
+  /** Sends at once when the connection is ready; otherwise connects, or logs in again, before it sends. */
+  call<Call extends client.CallOptions, Response extends client.Throttled>(
     api: Api<Call, Response>,
     call: Call
   ): Promise<Response> {
@@ -94,7 +107,7 @@ class KafkajsSessions {
     return session
   }
 
-  #exchange<Call extends client.CallOptions, Response extends Throttled>(
+  #exchange<Call extends client.CallOptions, Response extends client.Throttled>(
     session: Session,
     api: Api<Call, Response>,
     call: Call
@@ -102,16 +115,10 @@ class KafkajsSessions {
     const range = session.ranges.get(api.key)
     const spoken = range && newestWithin(api, range, call)
     if (!spoken) return Promise.reject(this.#unsupported(api, range))
-    return send(
-      session.connection,
-      spoken,
-      call,
-      call.timeoutMs ?? this.#settings.requestTimeoutMs,
-      this.#settings.clientId
-    )
+    return this.#send(session.connection, spoken, call, call.timeoutMs ?? this.#settings.requestTimeoutMs)
   }
 
-  #unsupported<Call, Response extends Throttled>(
+  #unsupported<Call, Response extends client.Throttled>(
     api: Api<Call, Response>,
     range: VersionRange | undefined
   ): KafkaError {
@@ -158,7 +165,7 @@ class KafkajsSessions {
     }
   }
 
-  /** Since the last connection, another cluster may have come up behind the address. */
+  /** Another cluster may have started at the address since the last connection. */
   async #checkCluster(session: Session): Promise<void> {
     const expected = this.#expectedClusterId()
     if (expected === undefined) return
@@ -170,15 +177,48 @@ class KafkajsSessions {
   }
 
   async #askVersions(connection: KafkajsConnection): Promise<ApiVersionRanges> {
-    const { connectTimeoutMs, clientId } = this.#settings
-    let response = await send(connection, apiVersionsV1, {}, connectTimeoutMs, clientId)
+    const { connectTimeoutMs } = this.#settings
+    let response = await this.#send(connection, apiVersionsV1, {}, connectTimeoutMs)
     if (response.errorCode === errorCodes.UNSUPPORTED_VERSION) {
-      response = await send(connection, apiVersionsV0, {}, connectTimeoutMs, clientId)
+      response = await this.#send(connection, apiVersionsV0, {}, connectTimeoutMs)
     }
     if (response.errorCode !== errorCodes.NONE) {
       throw new ProtocolError(`${this.#name} answers ApiVersions with code ${response.errorCode}`)
     }
     return response.ranges
+  }
+
+  /** Sends one call on an open connection. A response that cannot be read closes the connection. */
+  #send<Call, Response extends client.Throttled>(
+    connection: KafkajsConnection,
+    api: Api<Call, Response>,
+    call: Call,
+    timeoutMs: number
+  ): Promise<Response> {
+    const { clientId } = this.#settings
+    return new Promise((resolve, reject) => {
+      connection.exchange({
+        apiName: api.name,
+        timeoutMs,
+        encode(correlationId) {
+          const writer = new RequestWriter(api.key, api.version, correlationId, clientId, api.isFlexible)
+          api.encode(writer, call)
+          return writer.finish()
+        },
+        onPayload(payload) {
+          try {
+            const response = decode(api, payload, call)
+            const throttleTimeMs = connection.throttle(response.throttleTimeMs)
+            resolve(throttleTimeMs === response.throttleTimeMs ? response : { ...response, throttleTimeMs })
+          } catch (error) {
+            const failure = explain(error, api.name, connection.name)
+            reject(failure)
+            if (!(failure instanceof ResponseTooLargeError)) connection.close(failure)
+          }
+        },
+        onError: reject
+      })
+    })
   }
 
   #onClosed(connection: KafkajsConnection, error: CastellanError): void {
@@ -191,8 +231,8 @@ class KafkajsSessions {
   }
 }
 
-/** The newest version that both sides know and that can express the call; `undefined`: none. */
-function newestWithin<Call, Response extends Throttled>(
+/** The newest version that both sides support and that can express the call; `undefined`: there is none. */
+function newestWithin<Call, Response extends client.Throttled>(
   api: Api<Call, Response>,
   { minVersion, maxVersion }: VersionRange,
   call: Call
@@ -204,43 +244,10 @@ function newestWithin<Call, Response extends Throttled>(
   return undefined
 }
 
-const oldest = <Call, Response extends Throttled>(api: Api<Call, Response>): Api<Call, Response> =>
+const oldest = <Call, Response extends client.Throttled>(api: Api<Call, Response>): Api<Call, Response> =>
   api.older ? oldest(api.older) : api
 
-/** One call on an open connection. A response that cannot be read closes the connection. */
-function send<Call, Response extends Throttled>(
-  connection: KafkajsConnection,
-  api: Api<Call, Response>,
-  call: Call,
-  timeoutMs: number,
-  clientId: string
-): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    connection.exchange({
-      apiName: api.name,
-      timeoutMs,
-      encode(correlationId) {
-        const writer = new RequestWriter(api.key, api.version, correlationId, clientId, api.isFlexible)
-        api.encode(writer, call)
-        return writer.finish()
-      },
-      onPayload(payload) {
-        try {
-          const response = decode(api, payload, call)
-          const throttleTimeMs = connection.throttle(response.throttleTimeMs)
-          resolve(throttleTimeMs === response.throttleTimeMs ? response : { ...response, throttleTimeMs })
-        } catch (error) {
-          const failure = explain(error, api.name, connection.name)
-          reject(failure)
-          if (!(failure instanceof ResponseTooLargeError)) connection.close(failure)
-        }
-      },
-      onError: reject
-    })
-  })
-}
-
-/** Adds the name of the broker. */
+/** Adds the names of the broker and of the call to an error of decoding. */
 function explain(error: unknown, apiName: string, broker: string): CastellanError {
   const what = `broker ${broker}: a ${apiName} response`
   if (error instanceof ResponseTooLargeError) return new ResponseTooLargeError(`${what} is too large: ${error.message}`)
@@ -248,14 +255,17 @@ function explain(error: unknown, apiName: string, broker: string): CastellanErro
   return new ProtocolError(`${what} cannot be read${why}`, error)
 }
 
-/** @throws ProtocolError when the bytes are no such response, ResponseTooLargeError when it holds too much */
-export function decode<Call, Response extends Throttled>(
+/**
+ * @throws ProtocolError when the bytes are not a response of this call, ResponseTooLargeError when its lists are too
+ *   long
+ */
+export function decode<Call, Response extends client.Throttled>(
   api: Api<Call, Response>,
   payload: Buffer,
   call: Call
 ): Response {
-  const reader = new ResponseReader(payload)
-  if (api.isFlexible) reader.skipTags()
+  const reader = new ResponseReader(payload, api.isFlexible)
+  reader.tags()
   const response = api.decode(reader, call)
   reader.end()
   return response

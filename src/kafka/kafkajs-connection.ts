@@ -2,35 +2,35 @@ import type { Socket } from 'node:net'
 import Connection, { type KafkajsLogger, type KafkajsRequestQueue } from 'kafkajs/src/network/connection.js'
 import { type CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../core/errors.js'
 import type { BrokerAddress } from '../core/model.js'
-import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './connection-options.js'
+import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './broker-client.js'
 import { connectionLost, connectionRefused, speaksAnotherProtocol } from './connection-trouble.js'
-import { ForeignProtocolError, FrameReader } from './frame-reader.js'
-import { InFlightRequests } from './in-flight-requests.js'
-import { openSocket, resetSocket } from './open-socket.js'
-import type { ApiVersionRanges } from './protocol/api-versions.js'
+import { InFlightRequests, type OutgoingRequest } from './in-flight-requests.js'
+import type { ApiVersionRanges } from './protocol/api.js'
 import { toKafkajsSasl } from './sasl.js'
+import { ForeignProtocolError, FrameReader, openSocket, resetSocket } from './socket.js'
 
 const CORRELATION_ID_BYTES = 4
 const SASL_AUTHENTICATE = 36
 
 /** A request to send; see {@link InFlightRequests}. */
-export interface Exchange {
-  readonly apiName: string
-  readonly timeoutMs: number
-  /** The whole request in pieces. Called at once; they must stay as they are until the answer. */
+export interface Exchange extends Omit<OutgoingRequest, 'correlationId' | 'write'> {
+  /**
+   * Returns the whole request in pieces. The pieces must not change until the answer arrives. Called once, without
+   * delay.
+   */
   encode(correlationId: number): readonly Buffer[]
-  onPayload(payload: Buffer): void
-  onError(error: Error): void
 }
 
-/** kafkajs logs a lot; everything that matters is an error as well. */
+/** Drops the log of kafkajs, because kafkajs also throws every failure that it logs. */
 const silent: KafkajsLogger = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
 /**
- * One socket, from opening to closing. It uses the Connection of kafkajs, which logs in, and again when a session ends, but
- * replaces three of its parts: the request queue, which wakes a thousand times a second, keeps a connection whose answer is
- * overdue and does not check the order of answers; the framing, which trusts every length; and the socket, which uses
- * Nagle's algorithm.
+ * One socket, from opening to closing. The Connection of kafkajs logs in, and logs in again when the login expires.
+ * Three parts of kafkajs are replaced, for these reasons:
+ * - its request queue wakes a thousand times a second, keeps a connection whose answer is overdue, and does not check
+ *   the order of answers
+ * - its framing trusts every length
+ * - its socket uses Nagle's algorithm
  */
 export class KafkajsConnection {
   readonly #address: BrokerAddress
@@ -45,7 +45,7 @@ export class KafkajsConnection {
   #closedBy: CastellanError | undefined
   #failStep: ((error: CastellanError) => void) | undefined
 
-  /** @param onClosed called once, with the reason, when the connection cannot be used any more */
+  /** @param onClosed called once, with the reason, when the connection is closed */
   constructor(address: BrokerAddress, settings: ConnectionSettings, onClosed: (error: CastellanError) => void) {
     this.#address = address
     this.#settings = settings
@@ -60,7 +60,7 @@ export class KafkajsConnection {
       clientId: settings.clientId,
       logger: silent,
       requestTimeout: settings.requestTimeoutMs,
-      // The client has a timer for the whole of connecting, which fires first.
+      // The broker client has a timer for all steps of connecting, which fires before this timer.
       connectionTimeout: settings.connectTimeoutMs + 1000,
       enforceRequestTimeout: false,
       ssl: settings.tls ?? null,
@@ -74,24 +74,24 @@ export class KafkajsConnection {
     return this.#closedBy === undefined
   }
 
-  /** False: `authenticate` has to be awaited before the next request. */
+  /** False: the caller must await `authenticate` before the next request. */
   get isAuthenticated(): boolean {
     return this.#settings.sasl === undefined || this.#connection.isAuthenticated()
   }
 
-  /** Opens the socket, and TLS. Once. Any failure closes the connection. */
+  /** Opens the socket, with TLS if set. Called once. Any failure closes the connection. */
   open(): Promise<void> {
     return this.#orClose(this.#connection.connect(), error => this.#unreachable(error))
   }
 
-  /** Logs in, or in again; shared by concurrent callers. Any failure closes the connection. */
+  /** Logs in, or logs in again. Concurrent callers share one login. Any failure closes the connection. */
   authenticate(ranges: ApiVersionRanges): Promise<void> {
     this.#connection.setVersions(Object.fromEntries(ranges))
     this.#connection.setSupportAuthenticationProtocol(ranges.has(SASL_AUTHENTICATE))
     return this.#orClose(this.#connection.authenticate(), error => this.#refusal(error))
   }
 
-  /** Sends at once, on an open connection; a closed one fails the request at once. */
+  /** Sends the request; a closed connection fails it at once. */
   exchange({ apiName, timeoutMs, encode, onPayload, onError }: Exchange): void {
     if (this.#closedBy !== undefined) {
       onError(this.#closedBy)
@@ -102,14 +102,14 @@ export class KafkajsConnection {
     this.#requests.send({ correlationId, apiName, timeoutMs, onPayload, onError, write: () => this.#write(pieces) })
   }
 
-  /** Sends nothing for the time that the broker asks for, within a limit. Returns the pause. */
+  /** Holds back requests for the time that the broker asks for, within a limit. Returns the length of the pause. */
   throttle(wantedMs: number): number {
     const durationMs = Math.min(wantedMs, this.#settings.maxThrottleMs ?? DEFAULT_MAX_THROTTLE_MS)
     this.#requests.throttle(durationMs)
     return durationMs
   }
 
-  /** Closes the socket at once; every request in flight gets the error. Only the first reason counts. */
+  /** Closes the socket at once and fails every request in flight. Only the first call has an effect. */
   close(error: CastellanError): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = error
@@ -138,7 +138,7 @@ export class KafkajsConnection {
     return socket
   }
 
-  /** With an error, because only then kafkajs clears its own connect timer. */
+  /** Destroys the socket with an error, because kafkajs clears its connect timer only after an error. */
   #closeSocket(socket: Socket, error: CastellanError): void {
     if (this.#requests.count > 0) resetSocket(socket, error)
     else socket.destroy(error)
@@ -172,7 +172,7 @@ export class KafkajsConnection {
     if (pieces.length > 1) socket.uncork()
   }
 
-  /** Settles with `step`, or when the connection is closed meanwhile, which kafkajs does not always notice. */
+  /** Settles as `step` does, but rejects when the connection is closed first. kafkajs does not always notice this. */
   #orClose(step: Promise<unknown>, explain: (error: Error) => CastellanError): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closedBy !== undefined) return reject(this.#closedBy)
@@ -187,7 +187,7 @@ export class KafkajsConnection {
     })
   }
 
-  /** The queue as kafkajs' own requests (SaslHandshake, SaslAuthenticate) see it. */
+  /** The queue for the requests of kafkajs itself: SaslHandshake, SaslAuthenticate. */
   #queueForKafkajs(): KafkajsRequestQueue {
     return {
       push: ({ entry, sendRequest }) => {
@@ -197,7 +197,7 @@ export class KafkajsConnection {
           apiName: entry.apiName,
           timeoutMs: this.#settings.requestTimeoutMs,
           write: sendRequest,
-          // kafkajs decodes later, when the bytes are no longer ours.
+          // kafkajs decodes later, when the bytes are no longer valid.
           onPayload: payload =>
             entry.resolve({
               correlationId: entry.correlationId,
@@ -232,7 +232,7 @@ export class KafkajsConnection {
 
   #refusal(error: Error): CastellanError {
     if (error instanceof TimedOutError || error instanceof ProtocolError) return error
-    // The error already says what went wrong before the broker was asked.
+    // The error comes from a step before the login, and names its cause already.
     if (error instanceof UnavailableError && error.brief !== undefined) return error
     const mechanism = this.#settings.sasl?.mechanism
     return new UnavailableError(

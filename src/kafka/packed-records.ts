@@ -1,15 +1,15 @@
 import { type CompressionCodec, decompress } from './compression.js'
+import { DecompressionLimitError } from './compression-errors.js'
 import {
   type DecompressedHolder,
-  type DecompressedMemory,
+  DecompressedMemory,
   type HeldPlace,
   heldBytesOf,
   type OpenRecords
 } from './decompressed-memory.js'
-import { DecompressionLimitError } from './decompression-error.js'
-import { indexRecords } from './record-index.js'
+import { indexRecords } from './record-reader.js'
 
-/** The compressed records of a batch, as they came, and what the header says of them. */
+/** The compressed records of a batch, and the fields of its header that describe them. */
 export interface Packed {
   readonly codec: CompressionCodec
   readonly bytes: Buffer
@@ -17,28 +17,28 @@ export interface Packed {
   readonly lastOffsetDelta: number
 }
 
-/** The records of a batch: either plain, or compressed and decompressed when they are read. */
+/** The records of a batch: either plain, or compressed until they are read. */
 export interface RecordSource {
-  /** `undefined`: {@link open} has to decompress them. */
+  /** `undefined`: the records are compressed, and `open` decompresses them. */
   readonly opened: OpenRecords | undefined
   open(): OpenRecords
-  /** Called when a reader begins to read them. */
+  /** Called when a reader begins to read the records. */
   touch(): void
-  /** Memory that lives as long as the source, decompressed records not counted. */
+  /** Bytes of memory of this object, without decompressed records. */
   readonly heapBytes: number
 }
 
 /**
  * Finds and checks uncompressed records.
  *
- * @throws DamagedRecordsError when they are not what the header says
+ * @throws DamagedRecordsError when the records do not match the header
  */
 export function openRecords(records: Buffer, recordCount: number, lastOffsetDelta: number): OpenRecords {
   const { positions, offsetDeltas } = indexRecords(records, 0, recordCount, lastOffsetDelta)
-  return { records, positions, offsetDeltas }
+  return { records, positions, offsetDeltas, memory: records.buffer, memoryOffset: records.byteOffset }
 }
 
-/** Records that came uncompressed. */
+/** The records of an uncompressed batch. */
 export class PlainRecords implements RecordSource {
   readonly opened: OpenRecords
   readonly heapBytes: number
@@ -56,8 +56,8 @@ export class PlainRecords implements RecordSource {
 }
 
 /**
- * Records that came compressed and stay compressed in the cache and in answers. All readers of the batch share the
- * decompressed records, which belong to a {@link DecompressedMemory} and may be dropped.
+ * The records of a compressed batch, which stays compressed in the cache and in answers. All readers of the batch share its
+ * decompressed records, which a {@link DecompressedMemory} may drop.
  */
 export class PackedRecords implements RecordSource, DecompressedHolder {
   readonly #memory: DecompressedMemory
@@ -74,7 +74,7 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
     return this.#packed.bytes.length
   }
 
-  /** What was opened once can be opened again: the bytes are the same. */
+  /** Decompresses the records again when they were dropped. This cannot fail, because the bytes are the same. */
   open(): OpenRecords {
     return this.opened ?? this.openWithin(this.#memory.maxBytes)
   }
@@ -82,8 +82,9 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
   /**
    * Decompresses and checks the records.
    *
-   * @throws DecompressionLimitError when they take more than `maxBytes`, or with their index more than all memory
-   * @throws when they are damaged
+   * @throws DecompressionLimitError when the records take more than `maxBytes`, or records and index together take more
+   *   than the limit of the memory
+   * @throws Error when the records are damaged
    */
   openWithin(maxBytes: number): OpenRecords {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
@@ -103,5 +104,67 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
   release(): void {
     this.opened = undefined
     this.#place = undefined
+  }
+}
+
+/** Limits for the decompressed size of a response. */
+export interface DecompressionLimits {
+  readonly memory: DecompressedMemory
+  /** Limit of one response, and therefore of one batch. */
+  readonly responseMaxBytes: number
+}
+
+/**
+ * Limit of the decompressed bytes of all batches of a response but the first: a response is decompressed in one tick.
+ */
+const TURN_MAX_BYTES = 16 * 1024 * 1024
+const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+
+/** The limits of a call without limits of its own. */
+export const defaultDecompressionLimits = (): DecompressionLimits => ({
+  memory: new DecompressedMemory(DEFAULT_MAX_BYTES),
+  responseMaxBytes: DEFAULT_MAX_BYTES
+})
+
+/**
+ * The result of opening compressed records. `leftOut`: a later call delivers the batch. `tooLarge`: no call can deliver
+ * it.
+ */
+type Unpacked =
+  | { readonly type: 'opened'; readonly source: PackedRecords }
+  | { readonly type: 'leftOut' }
+  | { readonly type: 'tooLarge'; readonly maxBytes: number }
+
+/**
+ * Limits the decompressed bytes of one response. The first batch may use the whole limit of a response. Later batches
+ * are opened only within a smaller limit for the whole response, so that they do not block the event loop for long. A
+ * later batch that does not fit is left out and fetched again. A first batch that does not fit is too large.
+ */
+export class DecompressionAllowance {
+  readonly #limits: DecompressionLimits
+  #leftBytes: number
+
+  constructor(limits: DecompressionLimits) {
+    this.#limits = limits
+    this.#leftBytes = limits.responseMaxBytes
+  }
+
+  /** @throws Error when the records are damaged */
+  unpack(packed: Packed): Unpacked {
+    const { memory, responseMaxBytes } = this.#limits
+    const isAlone = this.#leftBytes === responseMaxBytes
+    if (this.#leftBytes <= 0) return { type: 'leftOut' }
+    const source = new PackedRecords(memory, packed)
+    const allowedBytes = this.#leftBytes
+    // A failed attempt uses up the allowance, because it may cost as much work as a success.
+    this.#leftBytes = 0
+    try {
+      const { records } = source.openWithin(allowedBytes)
+      this.#leftBytes = Math.min(allowedBytes, TURN_MAX_BYTES) - records.length
+      return { type: 'opened', source }
+    } catch (error) {
+      if (!(error instanceof DecompressionLimitError)) throw error
+      return isAlone ? { type: 'tooLarge', maxBytes: error.maxBytes } : { type: 'leftOut' }
+    }
   }
 }

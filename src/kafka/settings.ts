@@ -1,31 +1,25 @@
 import { z } from 'zod'
 import { brokerAddress, milliseconds, secret, tokenUrl } from '../core/settings/units.js'
 
+const optionalText = z.string().min(1).optional()
+
 const tls = z
   .strictObject({
-    enabled: z.boolean().default(false).describe('Speaks TLS to the brokers'),
-    caFile: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of the certificate authorities to trust instead of the list built into Node'),
-    certFile: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('PEM file of the certificate to show to the brokers; needs `keyFile`'),
-    keyFile: z.string().min(1).optional().describe('PEM file of the private key that belongs to `certFile`'),
+    enabled: z.boolean().default(false).describe('Uses TLS for the connections to the brokers'),
+    caFile: optionalText.describe(
+      'PEM file of the certificate authorities to trust instead of the list built into Node'
+    ),
+    certFile: optionalText.describe('PEM file of the certificate to show to the brokers; needs `keyFile`'),
+    keyFile: optionalText.describe('PEM file of the private key that belongs to `certFile`'),
     rejectUnauthorized: z
       .boolean()
       .default(true)
       .describe(
-        'Refuses brokers whose certificate cannot be verified. `false` makes TLS worthless against an active attacker'
+        'Refuses brokers whose certificate cannot be verified. With `false`, TLS does not protect against an active attacker'
       ),
-    serverName: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('Host name to expect in the certificate instead of the host that is connected to')
+    serverName: optionalText.describe(
+      'Host name that the certificate of the broker must have; absent: the host of the connection'
+    )
   })
   .prefault({})
   .describe('Encryption between Castellan and the brokers')
@@ -35,8 +29,8 @@ const sasl = z
     mechanism: z
       .enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'])
       .describe('SASL mechanism; `plain` sends the password in clear text, so use it with TLS only'),
-    username: z.string().min(1).optional().describe('For `plain` and the `scram` mechanisms'),
-    password: secret.optional().describe('For `plain` and the `scram` mechanisms').meta({ secret: true }),
+    username: optionalText.describe('User name for `plain` and the `scram` mechanisms'),
+    password: secret.optional().describe('Password for `plain` and the `scram` mechanisms').meta({ secret: true }),
     token: secret
       .optional()
       .describe(
@@ -48,19 +42,17 @@ const sasl = z
       .describe(
         'For `oauthbearer`: URL of the token endpoint, which is asked with the client credentials grant (RFC 6749, 4.4). All connections of the cluster share one token, which is renewed before it expires'
       ),
-    tokenClient: z.string().min(1).optional().describe('Client id to authenticate with at `tokenUrl`'),
+    tokenClient: optionalText.describe('Client id to authenticate with at `tokenUrl`'),
     tokenSecret: secret.optional().describe('Client secret; it is sent to `tokenUrl` only').meta({ secret: true }),
-    tokenScope: z.string().min(1).optional().describe('Scope to ask for; without it the token endpoint decides'),
-    tokenCaFile: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("PEM file of the certificate authorities to trust at `tokenUrl`, instead of Node's own list")
+    tokenScope: optionalText.describe('Scope of the requested token; absent: the token endpoint chooses it'),
+    tokenCaFile: optionalText.describe(
+      "PEM file of the certificate authorities to trust at `tokenUrl`, instead of Node's own list"
+    )
   })
   .optional()
-  .describe('Authentication towards the brokers; absent: none')
+  .describe('Authentication at the brokers; absent: no authentication')
 
-/** One Kafka cluster: where it is and how to get in. */
+/** One Kafka cluster: its addresses, TLS and authentication. */
 export const clusterSettings = z.strictObject({
   brokers: z
     .array(brokerAddress)
@@ -79,10 +71,7 @@ export const clusterSettings = z.strictObject({
     .describe('Longest wait for a connection, TLS and authentication included'),
   requestTimeoutMs: milliseconds
     .default(10_000)
-    .describe('Longest wait for the answer to one call; after it the connection is closed'),
-  maxThrottleMs: milliseconds
-    .default(10_000)
-    .describe('Longest pause a broker may ask for when it throttles us; a longer one is cut to this'),
+    .describe('Longest wait for the answer to one call; a call without an answer closes the connection'),
   tls,
   sasl
 })

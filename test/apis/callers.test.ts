@@ -2,9 +2,9 @@ import { type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
-import { arion } from '../../src/apis/arion/index.js'
-import { kafboy } from '../../src/apis/kafboy/index.js'
-import { kprf } from '../../src/apis/kprf/index.js'
+import { arion } from '../../src/apis/arion/api.js'
+import { kafboy } from '../../src/apis/kafboy/api.js'
+import { kprf } from '../../src/apis/kprf/api.js'
 import {
   type CastellanError,
   ForbiddenError,
@@ -27,6 +27,7 @@ interface Answer {
 /** A caller that may write to topics which do not begin with `secret`, and has a quota when the test says so. */
 class FakeCaller implements Caller {
   readonly principal = 'shop'
+  readonly isRuled = true
   /** `RECORDS BYTES` of every charge. */
   readonly charges: string[] = []
   isBeyondQuota = false

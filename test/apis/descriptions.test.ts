@@ -5,7 +5,7 @@ import { kafboyOperations } from '../../src/apis/kafboy/api.js'
 import { kafboySettings } from '../../src/apis/kafboy/settings.js'
 import { kprfOperations } from '../../src/apis/kprf/api.js'
 import { kprfSettings } from '../../src/apis/kprf/settings.js'
-import type { Answer, Operation } from '../../src/http/openapi/operation.js'
+import { type Answer, type Operation, parametersOf, toJsonSchema } from '../../src/http/openapi/operation.js'
 
 const ajv = new Ajv2020({ strict: true, strictTypes: false, validateFormats: false })
 const JSON_TYPE = 'application/json'
@@ -25,7 +25,7 @@ const json = (...statuses: number[]): string[] => statuses.map(status => `${stat
 const text = (...statuses: number[]): string[] => statuses.map(status => `${status} ${TEXT_TYPE}`)
 
 const isDescribed = ({ answers }: Operation, status: number, value: unknown, type = JSON_TYPE): boolean =>
-  ajv.validate(answers[status]!.content![type]!, value) as boolean
+  ajv.validate(toJsonSchema(answers[status]!.content![type]!, 'input'), value) as boolean
 
 /** The answer is described; without one of its properties, or with another type of it, it is not. */
 function expectExactly(operation: Operation, status: number, value: Value): void {
@@ -49,8 +49,9 @@ describe('APIs: descriptions for /openapi.json', () => {
     const broken = { status: 'error', message: 'server encountered an error processing request' }
 
     it('have the paths of its three modes, with and without a key, and its two others', () => {
-      const paths = arionOperations.map(({ method, path, id, parameters = [] }) => {
-        const names = parameters.map(({ name, in: place }) => `${place}:${name}`)
+      const paths = arionOperations.map(operation => {
+        const { method, path, id } = operation
+        const names = parametersOf(operation).map(({ name, in: place }) => `${place}:${name}`)
         return `${id}: ${method} ${path} ${names.join(' ')}`.trim()
       })
       expect(paths).to.deep.equal([
@@ -73,7 +74,8 @@ describe('APIs: descriptions for /openapi.json', () => {
         for (const operation of [name, `${name}WithKey`].map(id => find(arionOperations, id))) {
           expect(answersOf(operation)).to.deep.equal(json(status, 400, 401, 403, 429, 500, 503, 504))
           expect(operation.produces).to.equal(true)
-          expect(operation.body).to.deep.include({ content: { '*/*': {} }, required: false })
+          expect(toJsonSchema(operation.body!.content['*/*']!, 'input')).to.deep.equal({})
+          expect(operation.body!.required).to.equal(false)
           expectExactly(operation, status, body)
           expect(isDescribed(operation, status, { ...body, key: null })).to.equal(true)
           expect(isDescribed(operation, status, { ...body, status: 'other' })).to.equal(false)
@@ -90,7 +92,7 @@ describe('APIs: descriptions for /openapi.json', () => {
 
     it('name times and ids for what they are', () => {
       const propertiesOf = (id: string, status: number): object =>
-        find(arionOperations, id).answers[status]!.content![JSON_TYPE]!.properties as object
+        toJsonSchema(find(arionOperations, id).answers[status]!.content![JSON_TYPE]!, 'input').properties as object
       const time = { type: 'string', format: 'date-time' }
       expect(propertiesOf('sync', 201)).to.deep.include({ sent: time })
       expect(propertiesOf('async', 202)).to.deep.include({ enqueued: time, id: { type: 'string', format: 'uuid' } })
@@ -118,7 +120,8 @@ describe('APIs: descriptions for /openapi.json', () => {
   describe('kprf', () => {
     const operations = kprfOperations(kprfSettings.parse({ failureWord: 'error' }))
     const push = find(operations, 'push')
-    const isPush = (body: unknown): boolean => ajv.validate(push.body!.content[JSON_TYPE]!, body) as boolean
+    const isPush = (body: unknown): boolean =>
+      ajv.validate(toJsonSchema(push.body!.content[JSON_TYPE]!, 'input'), body) as boolean
 
     it('have one path, and a body of records', () => {
       expect(operations.map(({ method, path, produces }) => [method, path, produces])).to.deep.equal([
@@ -177,8 +180,10 @@ describe('APIs: descriptions for /openapi.json', () => {
     const error = { error: 'system overload' }
 
     it('have its paths, each once, and their topics', () => {
-      const paths = operations.map(({ method, path, parameters = [] }) =>
-        `${method} ${path} ${parameters.map(({ name, in: place }) => `${place}:${name}`).join(' ')}`.trim()
+      const paths = operations.map(operation =>
+        `${operation.method} ${operation.path} ${parametersOf(operation)
+          .map(({ name, in: place }) => `${place}:${name}`)
+          .join(' ')}`.trim()
       )
       expect(paths).to.deep.equal([
         'get /echo_post',
@@ -219,7 +224,7 @@ describe('APIs: descriptions for /openapi.json', () => {
           ['application/x-www-form-urlencoded', JSON_TYPE],
           false
         ])
-        const form = content['application/x-www-form-urlencoded']!
+        const form = toJsonSchema(content['application/x-www-form-urlencoded']!, 'input')
         expect([{ a: '1' }, { a: 5 }, []].map(body => ajv.validate(form, body))).to.deep.equal([true, false, false])
       }
     })
@@ -232,7 +237,7 @@ describe('APIs: descriptions for /openapi.json', () => {
     it('name what else a template has', () => {
       const [operation] = kafboyOperations(kafboySettings.parse({ routesAsync: ['/1/:tenant/:topic/'] }))
       expect(operation).to.deep.include({ path: '/1/{tenant}/{topic}', id: 'routeAsync1' })
-      expect(operation!.parameters!.map(({ name, description }) => [name, description])).to.deep.equal([
+      expect(parametersOf(operation!).map(({ name, description }) => [name, description])).to.deep.equal([
         ['tenant', 'Any text'],
         ['topic', 'The topic']
       ])

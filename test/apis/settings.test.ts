@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { arionSettings } from '../../src/apis/arion/settings.js'
-import { kafboy } from '../../src/apis/kafboy/index.js'
+import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafboySettings } from '../../src/apis/kafboy/settings.js'
 import { kprfSettings } from '../../src/apis/kprf/settings.js'
 
@@ -84,8 +84,6 @@ describe('APIs: settings', () => {
       routesAsyncBatch: [],
       safeRoutes: false,
       callbackTimeoutMs: 5_000,
-      callbackMaxRequests: 10_000,
-      callbackMaxBytes: 16 * MIB,
       syncTimeoutMs: 5_000,
       asyncTimeoutMs: 120_000,
       maxBufferRecords: 100,
@@ -96,8 +94,7 @@ describe('APIs: settings', () => {
       topics: [],
       bootstrapTopics: [],
       loadBalancerHosts: [],
-      loadBalancerNodes: [],
-      master: false
+      loadBalancerNodes: []
     })
   })
 

@@ -4,8 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { z } from 'zod'
 import { apis } from '../../src/apis/apis.js'
-import type { HttpApi } from '../../src/http/api/api.js'
-import { commonSettings } from '../../src/http/api/common-settings.js'
+import { commonSettings, type HttpApi } from '../../src/http/api/api.js'
 import { unixSocketsOf } from '../../src/server/app/apis.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
@@ -15,7 +14,7 @@ import { walDirectoryOf } from '../support/wal-directory.js'
 
 const settings = z
   .strictObject({
-    ...commonSettings({ prefix: '/tiny', maxBodyBytes: 1_000 }),
+    ...commonSettings(1_000),
     greeting: z.string().default('hello').describe('What it answers'),
     farewell: z.string().optional().describe('What it says at the end')
   })

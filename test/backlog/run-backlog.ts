@@ -48,11 +48,11 @@ export async function runBacklog(options: BacklogOptions): Promise<BacklogResult
   const [port] = await freePorts(1)
   const settings = [
     'apis.arion.durability=disk',
-    `wal.segmentBytes=${SEGMENT_BYTES}`,
+    `advanced.wal.segmentBytes=${SEGMENT_BYTES}`,
     `wal.maxBytes=${bytes * 2 + GIB}`,
     'delivery.createTopics=false',
     // Whoever shares the machine may make every request late, which is not what is asked here.
-    'http.maxEventLoopDelayMs=0',
+    'advanced.http.maxEventLoopDelayMs=0',
     ...options.settings
   ]
   const gateway = await Gateway.make({ directory, bootstrap: `127.0.0.1:${port}`, flags: settings })

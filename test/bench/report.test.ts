@@ -66,7 +66,9 @@ describe('bench command', () => {
       rounds: 5,
       only: undefined,
       peer: undefined,
-      peerUrl: undefined
+      peerUrl: undefined,
+      records: undefined,
+      list: undefined
     })
     expect(parseCommand(['push', '--only', 'push-sync,push-async'], ['push']).only).to.deep.equal([
       'push-sync',

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { isBuilt, PROJECT } from '../support/built.js'
+import { environmentOfRun } from '../support/engines.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 
 /** Longest a child may take to say something; far more than it needs on a machine that is busy. */
@@ -26,7 +27,14 @@ export class Child {
     this.process = spawn(process.execPath, [...COMMAND, ...args], {
       cwd: PROJECT,
       // Nobody balances load over these.
-      env: { PATH, HOME, CASTELLAN_SHUTDOWN_DRAIN_MS: '0', ...ownWalDirectory(environment), ...environment },
+      env: {
+        PATH,
+        HOME,
+        CASTELLAN_SHUTDOWN_DRAIN_MS: '0',
+        ...environmentOfRun,
+        ...ownWalDirectory(environment),
+        ...environment
+      },
       stdio: ['ignore', 'pipe', 'pipe']
     })
     createInterface({ input: this.process.stdout! }).on('line', line => {

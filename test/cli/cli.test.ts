@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
 import { version } from '../../src/cli/version.js'
-import { parsePasswordHash, verifyPassword } from '../../src/http/access/passwords.js'
+import { parsePasswordHash, verifyPassword } from '../../src/http/access/stored-credentials.js'
 import { type Outcome, runCommand } from './run-command.js'
 
 const castellan = (

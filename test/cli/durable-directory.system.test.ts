@@ -11,7 +11,7 @@ import { Children, Gateway } from './child.js'
 /** Nobody listens there: what is accepted stays in the log. */
 const NO_KAFKA = '127.0.0.1:9'
 const PATIENCE_MS = 40_000
-const FILLS_THE_DISK = ['wal.minFreeBytes=0', 'wal.segmentBytes=1048576']
+const FILLS_THE_DISK = ['wal.minFreeBytes=0', 'advanced.wal.segmentBytes=1048576']
 
 describe('gateways and the directory of the durable log', function () {
   this.timeout(120_000)

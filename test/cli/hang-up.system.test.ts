@@ -35,7 +35,7 @@ describe('SIGHUP', function () {
     ])
     while (!existsSync(file('loading'))) await sleep(20)
     child.process.kill('SIGHUP')
-    await child.line(/SIGHUP: reading certificates and keys again/)
+    await child.line(/SIGHUP: reading settings, certificates and keys again/)
     writeFileSync(file('go-on'), '')
     await child.line(/listening on http/)
     expect(await child.stop()).to.equal(0)

@@ -60,7 +60,7 @@ describe('castellan as a process', function () {
     const unknown = read('nope', '--brokers', brokers)
     expect(await unknown.exit()).to.equal(1)
     expect(unknown.stderr).to.equal(
-      `castellan read: topic nope does not exist at ${brokers}; castellan topics lists what does\n`
+      `castellan read: topic nope does not exist at ${brokers}; castellan topics lists those that exist\n`
     )
     expect(await broker.stop()).to.equal(0)
 
@@ -166,7 +166,7 @@ describe('castellan as a process', function () {
     ['an error nobody caught', "throw new Error('made up')"],
     ['a rejection nobody handled', "Promise.reject(new Error('made up'))"]
   ] as const) {
-    it(`after ${kind} it answers what has begun, writes what it holds, and exits with 1`, async () => {
+    it(`after ${kind} it answers open requests, writes its records, and exits with 1`, async () => {
       const bug = `data:text/javascript,process.on('SIGUSR2',()=>{${encodeURIComponent(statement)}})`
       const environment = { NODE_OPTIONS: `--import="${bug}"` }
       const gateway = await Gateway.start(children, ['--embedded-port', '0', ...patient], environment)
@@ -178,7 +178,7 @@ describe('castellan as a process', function () {
       const metrics = async () => (await fetch(`${gateway.management}/metrics`)).text()
       while (!(await metrics()).includes('castellan_http_bodies_in_flight_bytes 5\n')) await new Promise(setImmediate)
       gateway.child.process.kill('SIGUSR2')
-      const [line] = await gateway.child.line(/.*only a new process can mend.*/)
+      const [line] = await gateway.child.line(/.*cannot recover from an error.*/)
       expect(JSON.parse(line).err).to.deep.include({ message: 'made up' })
       expect(line).to.contain('"level":"error"').and.to.contain('"stack"')
       expect((await gateway.until(503)).status).to.equal(503)

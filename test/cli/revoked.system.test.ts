@@ -204,7 +204,7 @@ describe('a token that is taken away', function () {
       const { child } = gateway
       folder.write('castellan.yaml', 'auth: {tokens: [{principal: stayer}, nonsense]}\nhttp: {prot: 1}\n')
       child.process.kill('SIGHUP')
-      const [line] = await child.line(/SIGHUP: the settings cannot be used, and those before count: .*/)
+      const [line] = await child.line(/SIGHUP: the new settings cannot be used, and the former ones stay in effect: .*/)
       expect(line).to.contain('sha256').and.to.contain('prot')
       const headers = { 'content-type': 'application/json', ...bearer(leaver.token) }
       const body = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: true })
@@ -213,10 +213,12 @@ describe('a token that is taken away', function () {
       const bad = child.lines.filter(text => /"level":"(?:warn|error)"|WARN|ERROR/.test(text) && /SIGHUP/.test(text))
       expect(bad, bad.join('\n')).to.have.length(1)
       // What counts after a restart only is named, and the rest counts.
-      write([token('stayer', stayer)], undefined, { http: { maxHeaders: 77 } })
+      write([token('stayer', stayer)], undefined, { advanced: { http: { maxHeaders: 77 } } })
       child.process.kill('SIGHUP')
-      const [, changed] = await child.line(/SIGHUP: changed, and counts after a restart: ([\w., ]+)/)
-      expect(changed).to.equal('http.maxHeaders')
+      const [, changed] = await child.line(
+        /SIGHUP: these settings have changed and take effect after a restart: ([\w., ]+)/
+      )
+      expect(changed).to.equal('advanced.http.maxHeaders')
       const gone = async (): Promise<boolean> =>
         (await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })).status === 401
       while (!(await gone())) await new Promise(resolve => setTimeout(resolve, 20))

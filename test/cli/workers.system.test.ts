@@ -9,7 +9,7 @@ import { freePorts } from '../real-kafka/ports.js'
 import { Children, Gateway } from './child.js'
 
 const PATIENT = ['--set', 'apis.kprf.messageTimeoutMs=20000']
-const TWO = ['--workers', '2', '--embedded-port', '0', '--set', 'workers.restartPauseMs=100', ...PATIENT]
+const TWO = ['--workers', '2', '--embedded-port', '0', '--set', 'advanced.workers.restartPauseMs=100', ...PATIENT]
 
 /** Far longer than any answer takes, on a busy machine as well. */
 const ANSWER_LIMIT_MS = 30_000
@@ -273,7 +273,7 @@ describe('castellan serve --workers', function () {
     await new Promise(resolve => setTimeout(resolve, 1_000))
     process.kill((await pidsOf(gateway))[0]!, 'SIGKILL')
     const [, known] = await gateway.child.line(
-      /"waitingRecords":(\d+),.*records? waited in the memory of worker 1, and it is not known/
+      /"waitingRecords":(\d+),.*worker 1 had \d+ records? in memory when it last reported, and it is not known/
     )
     expect(Number(known)).to.be.within(1, 7)
     expect(await gateway.child.stop()).to.equal(1)
@@ -373,7 +373,7 @@ describe('castellan serve --workers', function () {
     let found = await there()
     while (found.length < accepted.length) found = await there()
     expect(found.toSorted()).to.deep.equal(accepted.toSorted())
-    await gateway.child.line(/"worker":1,.*wait in a log that was left: .*worker-3/)
+    await gateway.child.line(/"worker":1,.*wait in an orphaned durable log: .*worker-3/)
     expect(await gateway.child.stop()).to.equal(0)
   })
 
@@ -431,7 +431,7 @@ describe('castellan serve --workers', function () {
   })
 
   it('workers 17: what a group has not read is the same from every process before its first commit', async () => {
-    const gateway = await Gateway.start(children, [...TWO, '--set', 'consumer.partitionCheckMs=60000'])
+    const gateway = await Gateway.start(children, TWO)
     await gateway.until(200)
     const clients = clientsOf(gateway.url, 8)
     // Each group has asked before the topic exists.
@@ -498,7 +498,7 @@ describe('castellan serve --workers', function () {
         '--set',
         setting
       ]),
-      ...['--set', `statsd.port=${statsd.address().port}`, '--set', 'statsd.intervalMs=200']
+      ...['--set', `statsd.port=${statsd.address().port}`, '--set', 'advanced.statsd.intervalMs=200']
     ])
     await gateway.until(200)
     const clients = clientsOf(gateway.url, 8)

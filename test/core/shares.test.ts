@@ -62,8 +62,8 @@ describe('tails of one client', () => {
   const rules = [{ principals: ['*'], operations: ['consume'], topics: ['*'] }]
 
   it('leave places for other principals', async () => {
-    const apis = { 'kafka-pixy': { maxTails: 10 } }
-    guarded = await startGuarded(configOf(folder, { apis, auth: { tokens }, access: { rules } }), new FakeGateway())
+    const advanced = { apis: { 'kafka-pixy': { maxTails: 10 } } }
+    guarded = await startGuarded(configOf(folder, { advanced, auth: { tokens }, access: { rules } }), new FakeGateway())
     const openBy = (token: string): Promise<RawSocket> => open('127.0.0.1', token)
     for (let count = 1; count <= 6; count++) {
       await openBy(greedy.token)
@@ -80,9 +80,9 @@ describe('tails of one client', () => {
   })
 
   it('leave places for other addresses where clients have no credentials', async () => {
-    const apis = { 'kafka-pixy': { maxTails: 10 } }
+    const advanced = { apis: { 'kafka-pixy': { maxTails: 10 } } }
     const http = { host: '0.0.0.0', allowAnonymous: true }
-    guarded = await startGuarded(configOf(folder, { apis, http }), new FakeGateway())
+    guarded = await startGuarded(configOf(folder, { advanced, http }), new FakeGateway())
     for (let count = 1; count <= 6; count++) {
       await open('127.0.0.1')
       await untilOpen(count)

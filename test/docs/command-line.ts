@@ -6,7 +6,7 @@ import { toProgram } from '../../src/cli/program.js'
 
 const HEAD = `# The command line
 
-Every command with its flags; \`castellan COMMAND --help\` shows the same. Without a command, as in
+For those who type commands or write scripts: every command with its flags; \`castellan COMMAND --help\` shows the same. Without a command, as in
 \`castellan --port 9000\`, it is \`castellan serve\`. [operations.md](operations.md) has the exit codes. A flag that stands for a setting of
 [configuration.md](configuration.md) wins over the configuration file and the environment.
 

@@ -112,7 +112,11 @@ function compile(programs: readonly string[]): void {
       JSON.stringify({
         extends: resolve('tsconfig.json'),
         compilerOptions: {
-          paths: { castellan: [resolve('dist/index.d.ts')] },
+          paths: {
+            castellan: [resolve('dist/index.d.ts')],
+            'castellan/client': [resolve('dist/client.d.ts')],
+            'castellan/testing': [resolve('dist/testing.d.ts')]
+          },
           typeRoots: [resolve('node_modules/@types')]
         },
         include: ['*.mts']

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/cli/command.js'
 import { commands } from '../../src/cli/commands.js'
+import { environmentName } from '../../src/core/settings/setting-names.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { describeSettings } from '../../src/server/config/schema.js'
-import { environmentName } from '../../src/server/config/sources.js'
 import { commandLinePage } from './command-line.js'
+import { casesPage } from './compatibility-cases.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */
 const pages = new Map(
@@ -40,7 +41,7 @@ describe('names in the docs exist', () => {
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
       const whole = asPattern(name.replace(/\.?\*$/, ''))
-      const everyApi = whole.replace(/^apis\.<(name|NAME)>/, 'apis.kprf')
+      const everyApi = whole.replace(/^apis\.<(name|NAME|api)>/, 'apis.kafboy')
       return [whole, everyApi].some(
         path => settings.has(path) || [...settings].some(known => known.startsWith(`${path}.`))
       )
@@ -59,6 +60,12 @@ describe('names in the docs exist', () => {
       )
     }
     expect(unknown(/\b(CASTELLAN_[A-Z][A-Z_<>]+[A-Z>])/g, isKnown)).to.deep.equal([])
+  })
+
+  it('numbered cases, each with its tests in docs/compatibility/cases.md', () => {
+    const page = pages.get('docs/compatibility/cases.md')!
+    expect(page.split('\n'), 'npm run docs writes it').to.deep.equal(casesPage().split('\n'))
+    expect(page).to.include('| H51 |')
   })
 
   it('flags, each of which has its row in docs/command-line.md', () => {
@@ -90,7 +97,7 @@ describe('names in the docs exist', () => {
 
   it("Kafka's error codes", () => {
     const isKnown = (name: string): boolean => Object.hasOwn(errorCodes, name) || namesOfOthers.has(name)
-    expect(unknown(/`(?!CASTELLAN_|ARION_)([A-Z]+(?:_[A-Z]+)+)`/g, isKnown)).to.deep.equal([])
+    expect(unknown(/`(?!CASTELLAN_|ARION_|KAFKA_REST_)([A-Z]+(?:_[A-Z]+)+)`/g, isKnown)).to.deep.equal([])
   })
 
   it('exit codes, each of which has its row in docs/operations.md', () => {
@@ -124,9 +131,20 @@ describe('names in the docs exist', () => {
 
 /** Flags of programs that are not Castellan's command. */
 const flagsOfOthers: readonly string[] = [
-  // npm run bench, simulate, mutate, test:hostile
-  ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace'],
-  ...['--scenario', '--twice', '--tally', '--sample', '--file', '--changed', '--minutes', '--peer', '--peer-url'],
+  // npm run bench, simulate, mutate, test:hostile, test:fuzz
+  ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--engine', '--script'],
+  ...[
+    '--scenario',
+    '--twice',
+    '--tally',
+    '--sample',
+    '--file',
+    '--changed',
+    '--minutes',
+    '--peer',
+    '--peer-url',
+    '--list'
+  ],
   // curl, Node and mocha
   ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
 ]

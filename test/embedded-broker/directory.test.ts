@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { Kafka, logLevel } from 'kafkajs'
 import { ConfigError } from '../../src/core/errors.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
@@ -46,6 +47,23 @@ describe('broker: a directory', () => {
   }
   const values = () => cluster.records('orders', 0).map(({ value }) => value?.toString())
   const segments = () => readdirSync(join(directory, 'logs', 'orders-0')).sort()
+
+  it('keeps what administrators have created, grown, altered and deleted', async () => {
+    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const admin = kafka.admin()
+    await admin.connect()
+    await admin.createTopics({ topics: ['orders', 'gone'].map(topic => ({ topic, numPartitions: 1 })) })
+    await admin.createPartitions({ topicPartitions: [{ topic: 'orders', count: 3 }] })
+    const configEntries = [{ name: 'max.message.bytes', value: '100' }]
+    const resources = [{ type: 2, name: 'orders', configEntries }]
+    await admin.alterConfigs({ validateOnly: false, resources })
+    await admin.deleteTopics({ topics: ['gone'] })
+    await admin.disconnect()
+    await restart()
+    const { topics } = await metadata(client, null)
+    expect(topics.map(({ topic, partitions }) => [topic, partitions.length])).to.deep.equal([['orders', 3]])
+    expect((await produce(client, 'orders', 2, batchOf(['x'.repeat(50)]))).errorCode).to.equal(10)
+  })
 
   it('keeps topics, settings, records and committed offsets', async () => {
     cluster.createTopic('orders', { partitions: 2, config: new Map([['max.message.bytes', '100']]) })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
+import { CompressionTypes, type ConfigResourceTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 
@@ -41,6 +41,26 @@ describe('broker: kafkajs', () => {
     expect((await client.describeCluster()).brokers).to.have.length(3)
     await client.deleteTopics({ topics: ['orders'] })
     expect(await client.listTopics()).to.deep.equal([])
+  })
+
+  it('administers settings of topics, and tells those of brokers', async () => {
+    const client = await admin()
+    cluster.createTopic('orders', { partitions: 1 })
+    const [TOPIC, BROKER]: [ConfigResourceTypes, ConfigResourceTypes] = [2, 4]
+    const settingOf = async (type: ConfigResourceTypes, name: string, setting: string) => {
+      const resources = [{ type, name, configNames: [setting] }]
+      const described = await client.describeConfigs({ resources, includeSynonyms: true })
+      return described.resources[0]!.configEntries[0]
+    }
+    const configEntries = [{ name: 'retention.ms', value: '1000' }]
+    await client.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: 'orders', configEntries }] })
+    const altered = await settingOf(TOPIC, 'orders', 'retention.ms')
+    expect(altered).to.include({ configValue: '1000', configSource: 1, readOnly: false, isSensitive: false })
+    expect(altered!.configSynonyms.map(({ configName, configSource }) => [configName, configSource])).to.deep.equal([
+      ['retention.ms', 1],
+      ['log.retention.ms', 5]
+    ])
+    expect(await settingOf(BROKER, '1', 'message.max.bytes')).to.include({ configSource: 4, readOnly: true })
   })
 
   for (const [title, options, compression] of [

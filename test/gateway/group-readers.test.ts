@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import type { ActorRef } from '../../src/core/actor/actor.js'
-import type { Requester } from '../../src/core/actor/requester.js'
+import type { ActorRef, Requester } from '../../src/core/actor/actor.js'
 import { silentLogger } from '../../src/core/model.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
 import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'

@@ -1,4 +1,5 @@
 import { type Children, Gateway } from '../cli/child.js'
+import { environmentOf } from '../support/engines.js'
 
 /** What clients hold of the process; at rest all of it is 0. */
 const HELD = [
@@ -26,15 +27,17 @@ export class GatewayUnderAttack {
     this.grpcPort = grpcPort
   }
 
-  static async start(children: Children, evilBroker: string): Promise<GatewayUnderAttack> {
-    const gateway = await Gateway.start(children, [
+  /** @param engine the value of `http.engine`; `undefined`: the default */
+  static async start(children: Children, evilBroker: string, engine: string | undefined): Promise<GatewayUnderAttack> {
+    const args = [
       '--embedded-port',
       '0',
       '--set',
       'apis.kafka-pixy.grpcPort=0',
       '--set',
       `clusters.evil.brokers=${evilBroker}`
-    ])
+    ]
+    const gateway = await Gateway.start(children, args, environmentOf(engine))
     const [, host, port] = await gateway.child.line(/embedded broker on ([0-9.]+):(\d+)/)
     const [, grpcPort] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC service listens"/)
     return new GatewayUnderAttack(gateway, { host: host!, port: Number(port) }, Number(grpcPort))

@@ -15,7 +15,7 @@ describe('requests that find the buffer of records full', () => {
   const start = async (settings: Readonly<Record<string, string>>): Promise<void> => {
     app = await startTestApp(cluster.bootstrap, {
       'delivery.maxBytes': BUFFER_BYTES,
-      'delivery.maxPartitionBytes': BUFFER_BYTES,
+      'advanced.delivery.maxPartitionBytes': BUFFER_BYTES,
       ...settings
     })
     topic = freshTopic('admission')

@@ -175,7 +175,7 @@ describe("Arion's API with its queue on disk", function () {
 
   it('arion 37: a message larger than a slab is refused, and later ones are fine', async () => {
     const topic = await newTopic('large')
-    const url = await start({ 'wal.segmentBytes': '65536' })
+    const url = await start({ 'advanced.wal.segmentBytes': '65536' })
     const refused = await post(`${url}/async/${topic}`, 'x'.repeat(100_000))
     expect(refused.status).to.equal(400)
     expect(refused.body).to.deep.equal({ status: 'error', error: 'message too large', size: 100_000, limit: 1_000_000 })
@@ -185,7 +185,7 @@ describe("Arion's API with its queue on disk", function () {
 
   it('arion 38: a full log is answered 503, and takes messages again when Kafka has taken some', async () => {
     const topic = await newTopic('full')
-    const url = await start({ 'wal.segmentBytes': '65536', 'wal.maxBytes': '300000' })
+    const url = await start({ 'advanced.wal.segmentBytes': '65536', 'wal.maxBytes': '300000' })
     expect((await post(`${url}/sync/${topic}`, 'first')).status).to.equal(201)
     await pause()
     let accepted = 1

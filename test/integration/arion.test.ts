@@ -44,7 +44,7 @@ describe("Arion's API over a cluster", function () {
       'delivery.createTopics': 'false',
       'statsd.host': '127.0.0.1',
       'statsd.port': String((statsd.address() as AddressInfo).port),
-      'statsd.intervalMs': '100'
+      'advanced.statsd.intervalMs': '100'
     })
     url = app.urls.apis.get('arion')!
   })

@@ -5,7 +5,7 @@ import { Innocents, innocentNames } from '../../examples/bench/bystanders/innoce
 import { groupOn, INNOCENT, type Scene } from '../../examples/bench/bystanders/scene.js'
 import { troubles } from '../../examples/bench/bystanders/troubles.js'
 import { silentLogger } from '../../src/core/model.js'
-import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { askRouter } from '../../src/router/routing/ask-router.js'
 import type { App } from '../../src/server/app/app.js'
@@ -62,11 +62,18 @@ describe('bystanders are answered rightly and before their deadline', () => {
   async function watch(trouble?: (typeof troubles)[number]) {
     await trouble?.prepare?.(scene)
     innocents.start(FRESH_PER_TROUBLE)
-    await sleep(100)
-    const running = await trouble?.start(scene)
-    await sleep(onEmbedded() ? 1_000 : 5_000)
-    const happened = (await running?.stop()) ?? 1
-    await sleep(100)
+    let happened = 1
+    try {
+      await sleep(100)
+      const running = await trouble?.start(scene)
+      await sleep(onEmbedded() ? 1_000 : 5_000)
+      happened = (await running?.stop()) ?? 1
+      await sleep(100)
+    } catch (error) {
+      // Left alone, they would fill the memory of the process with their failures.
+      await innocents.stop()
+      throw error
+    }
     return { ...(await innocents.stop()), happened }
   }
 

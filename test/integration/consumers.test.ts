@@ -29,7 +29,7 @@ describe('who reads on behalf of consumer groups', function () {
     return instance
   }
   const readersOf = async (asked: GroupInstance, groups: readonly string[] | 'all' = [group]) =>
-    (await asked.castellan.gateway.consumers(groups, TIMEOUT_MS)).get(group) ?? []
+    (await asked.castellan.gateway.groups.consumers(groups, TIMEOUT_MS)).get(group) ?? []
   const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
     Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
 
@@ -61,8 +61,11 @@ describe('who reads on behalf of consumer groups', function () {
       [0, 1],
       [2, 3]
     ])
-    expect([...(await one.castellan.gateway.consumers([group], TIMEOUT_MS)).keys()]).to.deep.equal([group])
-    expect([...(await one.castellan.gateway.consumers('all', TIMEOUT_MS)).keys()]).to.include.members([group, other])
+    expect([...(await one.castellan.gateway.groups.consumers([group], TIMEOUT_MS)).keys()]).to.deep.equal([group])
+    expect([...(await one.castellan.gateway.groups.consumers('all', TIMEOUT_MS)).keys()]).to.include.members([
+      group,
+      other
+    ])
     await waiting
   })
 
@@ -76,7 +79,7 @@ describe('who reads on behalf of consumer groups', function () {
     expect(await readersOf(one)).to.have.length(1)
     await two.stop()
     expect(await readersOf(one)).to.deep.equal([])
-    expect([...(await one.castellan.gateway.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
+    expect([...(await one.castellan.gateway.groups.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
   })
 
   it('a member whose assignment cannot be read, and a group of another protocol, read nothing that we know of', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Following } from '../../src/consumer/stream/topic-subscription.js'
+import type { TopicSubscription } from '../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../src/index.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
@@ -54,7 +54,7 @@ describe('a log that was cut by an unclean election', function () {
     from: 'earliest' | 'latest',
     values: string[],
     warnings: string[]
-  ): Promise<Following> =>
+  ): Promise<TopicSubscription> =>
     instance.castellan.gateway.follow(
       topic,
       { from, partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
@@ -145,7 +145,7 @@ describe('a log that was cut by an unclean election', function () {
     const warnings: string[] = []
     const stop = new AbortController()
     let reading: Promise<void> | undefined
-    let following: Following | undefined
+    let following: TopicSubscription | undefined
     await cluster.loseEnd(topic, 0, async () => {
       await writer.produce(topic, 0, numbered('lost', 40))
       reading = (async () => {
@@ -200,7 +200,7 @@ describe('a log that was cut by an unclean election', function () {
   it('does not touch what somebody has set beyond the end, which has no epoch', async () => {
     const writer = await start()
     await writer.produce(topic, 0, numbered('kept', 10))
-    await writer.castellan.gateway.commit(group, topic, new Map([[0, { offset: 13 }]]), 10_000)
+    await writer.castellan.gateway.groups.commit(group, topic, new Map([[0, { offset: 13 }]]), 10_000)
     const reader = await start()
     const taken = take(reader, 2)
     await writer.produce(topic, 0, numbered('new', 5))

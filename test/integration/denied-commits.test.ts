@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { OffsetCommitCall } from '../../src/kafka/calls.js'
-import { offsetCommitV7 } from '../../src/kafka/protocol/offset-commit.js'
+import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 

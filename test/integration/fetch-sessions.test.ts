@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { ask } from '../../src/core/actor/requester.js'
+import { ask } from '../../src/core/actor/actor.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'

@@ -6,7 +6,7 @@ import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { silentLogger } from '../../src/core/model.js'
 import { RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
-import { encodeBatchNote, noteKeyOf } from '../../src/producer/disk/batch-note.js'
+import { encodeBatchNote, noteKeyOf } from '../../src/producer/disk/batch-notes.js'
 import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../src/producer/log/settings.js'
 import type { Numbering } from '../../src/producer/memory/numbering.js'
@@ -139,7 +139,7 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     await leave(numbering)
     const gateway = await startGateway()
     expect(await delivered()).to.deep.equal(VALUES)
-    await gateway.child.line(/a batch of which no answer had come is in the log/)
+    await gateway.child.line(/a batch whose answer did not arrive is in the log/)
     expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
   })
 

@@ -31,7 +31,7 @@ describe('kafboy on a cluster', () => {
   before(async () => {
     cluster = await targetCluster()
     castellan = await startCastellan(cluster.bootstrap)
-    const patient = { 'delivery.createTopics': 'false', 'delivery.unknownTopicWaitMs': '500' }
+    const patient = { 'delivery.createTopics': 'false', 'advanced.router.unknownTopicTimeoutMs': '500' }
     const fields = { 'apis.kafboy.payload': 'fields', 'apis.kafboy.maxBodyBytes': '3000000' }
     const kafboy = { 'apis.kafboy.syncTimeoutMs': '30000', 'apis.kafboy.topics': JSON.stringify(own) }
     app = await startTestApp(cluster.bootstrap, { ...patient, ...kafboy, ...fields })
@@ -39,7 +39,7 @@ describe('kafboy on a cluster', () => {
       ...patient,
       ...kafboy,
       'apis.kafboy.callbackEditJson': hooks,
-      'apis.kafboy.callbackTimeoutMs': '60000',
+      'advanced.apis.kafboy.callbackTimeoutMs': '60000',
       'apis.kafboy.bufferTtlMs': '50'
     })
     for (const topic of Object.values(topics)) await cluster.createTopic(topic, partitions)

@@ -36,7 +36,7 @@ describe('records that were answered as accepted and are lost', () => {
       {
         'delivery.timeoutMs': '3000',
         'delivery.createTopics': 'false',
-        'delivery.unknownTopicWaitMs': '1000',
+        'advanced.router.unknownTopicTimeoutMs': '1000',
         'apis.kprf.asyncTimeoutMs': '2000',
         'apis.kafka-pixy.asyncTimeoutMs': '2000',
         'apis.kafboy.asyncTimeoutMs': '2000',

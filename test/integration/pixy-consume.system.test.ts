@@ -185,7 +185,11 @@ describe('pixy: consume', function () {
 
   it('pixy H56: a process with a message that is not acknowledged hands over when its time is over', async () => {
     topic = await stage.topic(1)
-    const settings = { 'consumer.ackTimeoutMs': '4000', 'consumer.revocationMs': '60000', 'consumer.longPollMs': '500' }
+    const settings = {
+      'consumer.ackTimeoutMs': '4000',
+      'advanced.consumer.revocationMs': '60000',
+      'consumer.longPollMs': '500'
+    }
     const names = [1, 2].map(number => ({ ...settings, 'consumer.instanceId': `${group}-${number}` }))
     // The newcomer's name comes first, so that the only partition becomes its own.
     const [newcomer, owner] = [await stage.another(names[0]), await stage.another(names[1])]

@@ -56,7 +56,7 @@ describe("Kafka-Pixy's API with asynchronous messages on disk", function () {
   const textsOf = async (partition: number, count: number): Promise<string[]> =>
     [...(await castellan.read(topic, partition, count)).values()].map(({ value }) => String(value))
   const endOf = async (partition: number): Promise<number> =>
-    (await castellan.gateway.offsets('none', topic, 10_000))![partition]!.latest
+    (await castellan.gateway.groups.offsets('none', topic, 10_000))![partition]!.latest
   const hasFiles = (): boolean => readdirSync(join(folder, 'wal')).some(name => name.endsWith('.slab'))
 
   it('are accepted while Kafka is away, survive kill -9, and arrive once, in order and before what is new', async () => {

@@ -72,7 +72,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
   }
 
   it('a topic that nobody creates is missing after a few look-ups, within the deadline of the client', async () => {
-    const other = await another({ 'router.unknownTopicTimeoutMs': '600000' })
+    const other = await another({ 'advanced.router.unknownTopicTimeoutMs': '600000' })
     const asked = { topic: `${topic}-gone`, key_undefined: true, message: bytes('m') }
     expect(await other.refusal(other.ask('Produce', asked))).to.match(/^3: .*does not exist on this broker/)
   })

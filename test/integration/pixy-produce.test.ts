@@ -132,13 +132,16 @@ describe('pixy: produce', function () {
   })
 
   it('a topic that nobody creates is missing after a few look-ups, and not at the end of a wait', async () => {
-    const other = await stage.another({ 'router.unknownTopicTimeoutMs': NEVER_MS })
+    const other = await stage.another({ 'advanced.router.unknownTopicTimeoutMs': NEVER_MS })
     topic = `${topic}-gone`
     expect(brief(await other.produce(path('sync'), 'm'))).to.equal(`404 {"error":"${NO_SUCH_TOPIC}"}`)
   })
 
   it('a topic that brokers create is waited for: its first message is delivered', async () => {
-    const other = await stage.another({ 'router.unknownTopicTimeoutMs': NEVER_MS, 'delivery.createTopics': 'true' })
+    const other = await stage.another({
+      'advanced.router.unknownTopicTimeoutMs': NEVER_MS,
+      'delivery.createTopics': 'true'
+    })
     topic = `${topic}-new`
     expect((await other.produce(path('sync'), 'm')).status).to.equal(200)
   })

@@ -1016,7 +1016,7 @@ describe('pixy: what Kafka-Pixy answered', function () {
     pixy = await PixyUnderTest.at(cluster.bootstrap, {
       'delivery.createTopics': 'false',
       'consumer.longPollMs': '250',
-      'consumer.commitIntervalMs': '20',
+      'advanced.consumer.commitIntervalMs': '20',
       'clusters.default.clientId': 'pixy-client'
     })
     others = await GroupInstance.start(cluster.bootstrap)

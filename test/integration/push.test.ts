@@ -23,7 +23,7 @@ describe('POST /kprf/push', () => {
     castellan = await startCastellan(cluster.bootstrap)
     app = await startTestApp(cluster.bootstrap, {
       'delivery.createTopics': 'false',
-      'delivery.unknownTopicWaitMs': '500'
+      'advanced.router.unknownTopicTimeoutMs': '500'
     })
   })
   after(async () => {

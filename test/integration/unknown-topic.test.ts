@@ -11,7 +11,6 @@ describe('one unknown topic among many', () => {
     cluster = await targetCluster()
     castellan = await startCastellan(cluster.bootstrap, {
       createTopics: false,
-      delivery: { unknownTopicWaitMs: 1000 },
       router: { unknownTopicTimeoutMs: 1000, unknownTopicRememberedMs: 500 }
     })
   })

@@ -5,7 +5,7 @@ import {
   type LostConnection,
   speaksAnotherProtocol
 } from '../../src/kafka/connection-trouble.js'
-import { ForeignProtocolError } from '../../src/kafka/frame-reader.js'
+import { ForeignProtocolError } from '../../src/kafka/socket.js'
 
 const NAME = 'broker.test:9092'
 const failure = (code: string | undefined, message = 'what the system says'): NodeJS.ErrnoException =>

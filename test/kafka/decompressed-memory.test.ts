@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type DecompressedHolder, DecompressedMemory, heldBytesOf } from '../../src/kafka/decompressed-memory.js'
-import { zstdFrames } from '../../src/kafka/zstd-frames.js'
+import { zstdFrames } from '../../src/kafka/zstd.js'
 
 describe('the memory of decompressed records', () => {
   let released: string[]

@@ -4,12 +4,11 @@ import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import type { RecordBatch } from '../../src/core/model.js'
 import { type CompressionCodec, decompress, prepareCompression } from '../../src/kafka/compression.js'
-import { concatBatches } from '../../src/kafka/concat-batches.js'
+import { DecompressionLimitError } from '../../src/kafka/compression-errors.js'
 import { DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
-import { DecompressionAllowance } from '../../src/kafka/decompression-allowance.js'
-import { DecompressionLimitError } from '../../src/kafka/decompression-error.js'
-import type { FetchedRecords } from '../../src/kafka/fetched-records.js'
-import { decodeFetchedRecords } from '../../src/kafka/fetched-records-decoder.js'
+import { decodeFetchedRecords, type FetchedRecords } from '../../src/kafka/fetched-records.js'
+import { DecompressionAllowance } from '../../src/kafka/packed-records.js'
+import { concatBatches } from '../../src/kafka/record-batches.js'
 import { batchAt } from '../support/sample-responses.js'
 import { turns } from '../support/ticks.js'
 
@@ -177,7 +176,7 @@ describe('decompression', () => {
       decompress('lz4', Buffer.concat([header, Buffer.from('0500008068656c6c6f00000000', 'hex')]), limit)
     ).to.throw()
     expect(() => decompress('snappy', Buffer.from([0xff, 0xff, 0xff, 0xff, 0x07, 0x00, 0x61]), limit)).to.throw(
-      'more than there can be'
+      'more than it can hold'
     )
     expect(() => decompress('snappy', Buffer.from([0x05, 0x00, 0x61]), limit)).to.throw('damaged')
   })

@@ -2,10 +2,10 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { RecordBatch } from '../../src/core/model.js'
 import { prepareCompression } from '../../src/kafka/compression.js'
-import { concatBatches } from '../../src/kafka/concat-batches.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
-import { decodeFetchedRecords } from '../../src/kafka/fetched-records-decoder.js'
+import { decodeFetchedRecords } from '../../src/kafka/fetched-records.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
+import { concatBatches } from '../../src/kafka/record-batches.js'
 import { allowance } from '../support/allowance.js'
 import { encodeWithKafkajs } from '../support/kafkajs-records.js'
 import { batchAt } from '../support/sample-responses.js'
@@ -292,6 +292,50 @@ describe('slices and joins', () => {
     }
     expect(joined.sliceFrom(0)).to.equal(joined)
     expect(joined.sliceFrom(6)).to.equal(undefined)
+  })
+
+  it('a join and its slices read like a list of records, whatever the holes between batches', () => {
+    const part = fc.record({
+      gap: fc.nat(3),
+      values: fc.array(fc.string({ maxLength: 5 }), { minLength: 1, maxLength: 4 })
+    })
+    fc.assert(
+      fc.property(
+        fc.array(part, { minLength: 1, maxLength: 6 }),
+        fc.array(fc.nat(30), { maxLength: 4 }),
+        (parts, cuts) => {
+          let at = 0
+          const bytes = parts.map(({ gap, values }) => {
+            const batch = batchAt(at + gap, values)
+            at += gap + values.length
+            return batch
+          })
+          const { batches } = read(Buffer.concat(bytes))
+          let joined: RecordBatch | undefined = concatBatches(batches)
+          let list = batches.flatMap(batch => [...batch])
+          for (const cut of cuts) {
+            const isInside = cut >= joined.offset && cut <= joined.maxOffset
+            const slice: RecordBatch | undefined = joined.sliceFrom(cut)
+            expect(slice !== undefined).to.equal(isInside)
+            if (slice === undefined) continue
+            joined = slice
+            list = list.filter(({ offset }) => offset >= cut)
+          }
+          expect([...joined]).to.deep.equal(list)
+          expect(list.map((_, index) => joined!.at(index))).to.deep.equal(list)
+          expect(joined).to.include({
+            offset: list[0]!.offset,
+            maxOffset: list.at(-1)!.offset,
+            nextOffset: at,
+            recordCount: list.length
+          })
+          const rest = batches.flatMap(batch => batch.sliceFrom(Math.max(list[0]!.offset, batch.offset)) ?? [])
+          for (const field of ['sizeBytes', 'heapBytes'] as const) {
+            expect(joined[field]).to.equal(rest.reduce((sum, batch) => sum + batch[field]!, 0))
+          }
+        }
+      )
+    )
   })
 
   it('joins of joins are flat, a join of one is the one, a join of none is refused', () => {

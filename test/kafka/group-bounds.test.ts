@@ -2,10 +2,9 @@ import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { decode } from '../../src/kafka/kafkajs-broker-client.js'
 import { decodeAssignment, decodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import { describeGroupsV3, describeGroupsV4 } from '../../src/kafka/protocol/describe-groups.js'
-import { joinGroupV5 } from '../../src/kafka/protocol/join-group.js'
-import { listGroupsV2, listGroupsV4 } from '../../src/kafka/protocol/list-groups.js'
-import { offsetFetchV4 } from '../../src/kafka/protocol/offset-fetch.js'
+import { joinGroupV5 } from '../../src/kafka/protocol/group-membership.js'
+import { describeGroupsV3, describeGroupsV4, listGroupsV2, listGroupsV4 } from '../../src/kafka/protocol/groups.js'
+import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 
 const times = (count: number, item: ResponseBuilder): Buffer => Buffer.alloc(count * item.payload.length, item.payload)
@@ -135,5 +134,32 @@ describe('the subscription of a member in DescribeGroups', () => {
     expect(described(Buffer.alloc(0))).to.deep.equal(Buffer.alloc(0))
     expect(described(Buffer.alloc(65_536, 'x'))).to.deep.equal(Buffer.alloc(65_536, 'x'))
     expect(described(Buffer.alloc(65_537, 'x'))).to.equal(undefined)
+  })
+})
+
+describe('a group in ListGroups without id, type or state', () => {
+  const listed = (...texts: (string | null)[]): Buffer => {
+    const answer = new ResponseBuilder().tags().int32(0).int16(0).unsignedVarint(2)
+    for (const text of texts) {
+      if (text === null) answer.unsignedVarint(0)
+      else answer.compactString(text)
+    }
+    return answer.tags().tags().payload
+  }
+
+  it('is refused in version 4, which has no null there', () => {
+    expect(decode(listGroupsV4, listed('g', '', ''), call).groups).to.deep.equal([{ groupId: 'g', protocolType: '' }])
+    for (const texts of [
+      [null, 'consumer', 'Stable'],
+      ['g', null, 'Stable'],
+      ['g', 'consumer', null]
+    ]) {
+      expect(() => decode(listGroupsV4, listed(...texts), call)).to.throw(ProtocolError, 'lacks a text')
+    }
+  })
+
+  it('has empty texts in version 2, as brokers before may send null', () => {
+    const answer = new ResponseBuilder().int32(0).int16(0).int32(1).string(null).string(null).payload
+    expect(decode(listGroupsV2, answer, call).groups).to.deep.equal([{ groupId: '', protocolType: '' }])
   })
 })

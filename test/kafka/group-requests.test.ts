@@ -1,9 +1,8 @@
 import { expect } from 'chai'
 import type { Api } from '../../src/kafka/protocol/api.js'
-import { describeGroupsV3, describeGroupsV4 } from '../../src/kafka/protocol/describe-groups.js'
-import { listGroupsV4 } from '../../src/kafka/protocol/list-groups.js'
-import { offsetCommitV5, offsetCommitV7 } from '../../src/kafka/protocol/offset-commit.js'
-import { RequestWriter } from '../../src/kafka/protocol/request-writer.js'
+import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
+import { describeGroupsV3, describeGroupsV4, listGroupsV4 } from '../../src/kafka/protocol/groups.js'
+import { offsetCommitV5, offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 
 /** The request behind its header: size, key, version, correlation id, client id, and the tags of flexible versions. */
 function bodyOf<Call>(api: Api<Call, { readonly throttleTimeMs: number }>, call: Call): Buffer {

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { silentLogger } from '../../src/core/model.js'
-import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
-import { decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory, decode } from '../../src/kafka/kafkajs-broker-client.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { ScriptedBroker } from '../support/scripted-broker.js'
@@ -83,8 +82,8 @@ describe('a metadata answer that holds too much', () => {
         ['unasked', 1]
       ])
       expect(read(payload, ['orders', 'other']).topics.map(({ topic }) => topic)).to.deep.equal(['orders'])
-      expect(() => read(payload, ['orders'])).to.throw(ProtocolError, '2 topics, 1 were asked for')
-      expect(() => read(payload, [])).to.throw(ProtocolError, '2 topics, 0 were asked for')
+      expect(() => read(payload, ['orders'])).to.throw(ProtocolError, '2 topics, but only 1 were asked for')
+      expect(() => read(payload, [])).to.throw(ProtocolError, '2 topics, but only 0 were asked for')
     })
 
     it(`v${version}: more than a million partitions are refused, over all topics`, () => {

@@ -1,10 +1,15 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, RecordHeader } from '../../src/core/model.js'
-import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
-import { readBack } from '../../src/kafka/read-back.js'
-import { noProducer, RecordBatchWriter, resealBatch, sizeOfRecord } from '../../src/kafka/record-batch-writer.js'
+import {
+  BatchBufferPool,
+  noProducer,
+  RecordBatchWriter,
+  resealBatch,
+  sizeOfRecord
+} from '../../src/kafka/record-batch-writer.js'
+import { readBack } from '../../src/kafka/record-reader.js'
 import { decodeWithKafkajs } from '../support/kafkajs-records.js'
 
 const now = 1_700_000_000_000
@@ -141,21 +146,56 @@ describe('RecordBatchWriter', () => {
     const writer = new RecordBatchWriter(100_000, batchBuffers)
     writer.append(null, 'x'.repeat(5000), [], now)
     const batch = writer.seal(plain)
+    const freeBytes = batchBuffers.freeBytes
     batchBuffers.give(batch)
     batchBuffers.give(batch)
     batchBuffers.give(Buffer.alloc(8192))
-    expect(batchBuffers.freeBytes).to.equal(8192)
+    expect(batchBuffers.freeBytes).to.equal(freeBytes + 8192)
     writer.append(null, 'x'.repeat(5000), [], now)
-    expect(batchBuffers.freeBytes).to.equal(0)
-    expect(writer.seal(plain).buffer).to.equal(batch.buffer)
+    expect(batchBuffers.freeBytes).to.equal(freeBytes)
+    const next = writer.seal(plain)
+    expect([next.buffer, next.byteOffset]).to.deep.equal([batch.buffer, batch.byteOffset])
   })
 
   it('keeps no more buffers than it may', () => {
-    const batchBuffers = new BatchBufferPool(10_000)
-    const taken = [batchBuffers.take(4096), batchBuffers.take(4097), batchBuffers.take(1)]
-    expect(taken.map(batchBuffer => batchBuffer.length)).to.deep.equal([4096, 8192, 4096])
+    const batchBuffers = new BatchBufferPool(200_000)
+    const taken = [65_536, 65_537, 65_536].map(bytes => batchBuffers.take(bytes))
+    expect(taken.map(batchBuffer => batchBuffer.length)).to.deep.equal([65_536, 131_072, 65_536])
     for (const batchBuffer of taken) batchBuffers.give(batchBuffer)
-    expect(batchBuffers.freeBytes).to.equal(8192)
+    expect(batchBuffers.freeBytes).to.equal(65_536 + 131_072)
+    const tooLarge = batchBuffers.take(200_001)
+    expect(tooLarge.length, 'memory for one use is not rounded up').to.equal(200_001)
+    batchBuffers.give(tooLarge)
+    expect(batchBuffers.freeBytes).to.equal(65_536 + 131_072)
+  })
+
+  it('takes small buffers from memory that they share, none of it twice, and drops the memory that no batch uses', () => {
+    const batchBuffers = new BatchBufferPool(0)
+    const taken = Array.from({ length: 200 }, (_, at) => batchBuffers.take(at < 100 ? 1 : 1025))
+    expect(new Set(taken.map(({ length }) => length))).to.deep.equal(new Set([1024, 2048]))
+    expect(new Set(taken.map(({ buffer }) => buffer)).size).to.be.below(8)
+    taken.forEach((batchBuffer, at) => void batchBuffer.fill(at))
+    taken.forEach((batchBuffer, at) => void expect(batchBuffer.every(byte => byte === at)).to.equal(true))
+    const used = taken.reduce((sum, { length }) => sum + length, 0)
+    expect(batchBuffers.freeBytes).to.be.below(used)
+    batchBuffers.give(taken[5]!.subarray(3, 10))
+    batchBuffers.give(taken[5]!)
+    expect(batchBuffers.take(1024), 'given back once, so taken once').to.equal(taken[5])
+    expect(taken).to.not.include(batchBuffers.take(1024))
+    for (const batchBuffer of [...taken, ...taken]) batchBuffers.give(batchBuffer)
+    expect(batchBuffers.freeBytes, 'of the memory of the last one').to.be.below(65_536)
+  })
+
+  it('keeps little memory beside buffers that are never given back', () => {
+    const batchBuffers = new BatchBufferPool(100_000)
+    const taken = Array.from({ length: 8_192 }, () => batchBuffers.take(1_024))
+    taken.forEach((batchBuffer, at) => void (at % 64 > 0 && batchBuffers.give(batchBuffer)))
+    expect(batchBuffers.freeBytes).to.be.below(1_400_000)
+    for (const batchBuffer of taken) batchBuffers.give(batchBuffer)
+    const again = Array.from({ length: 8_192 }, () => batchBuffers.take(1_024))
+    expect(new Set(again).size, 'none is lent twice').to.equal(again.length)
+    for (const batchBuffer of again) batchBuffers.give(batchBuffer)
+    expect(batchBuffers.freeBytes).to.be.at.most(1_400_000)
   })
 })
 

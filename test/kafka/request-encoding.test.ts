@@ -1,23 +1,16 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
+import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
-import { createTopicsV3 } from '../../src/kafka/protocol/create-topics.js'
-import { deleteTopicsV1 } from '../../src/kafka/protocol/delete-topics.js'
-import { describeConfigsV2 } from '../../src/kafka/protocol/describe-configs.js'
+import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
+import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
-import { findCoordinatorV2 } from '../../src/kafka/protocol/find-coordinator.js'
-import { heartbeatV3 } from '../../src/kafka/protocol/heartbeat.js'
-import { initProducerIdV1 } from '../../src/kafka/protocol/init-producer-id.js'
-import { joinGroupV5 } from '../../src/kafka/protocol/join-group.js'
-import { leaveGroupV3 } from '../../src/kafka/protocol/leave-group.js'
-import { listOffsetsV3 } from '../../src/kafka/protocol/list-offsets.js'
+import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
+import { findCoordinatorV2 } from '../../src/kafka/protocol/groups.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
-import { offsetCommitV5 } from '../../src/kafka/protocol/offset-commit.js'
-import { offsetFetchV4 } from '../../src/kafka/protocol/offset-fetch.js'
-import { produceV7 } from '../../src/kafka/protocol/produce.js'
-import { RequestWriter } from '../../src/kafka/protocol/request-writer.js'
-import { syncGroupV3 } from '../../src/kafka/protocol/sync-group.js'
+import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
+import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'
 
 const require = createRequire(import.meta.url)
 type Request = { apiKey: number; apiVersion: number; encode: () => Promise<{ buffer: Buffer }> }
@@ -171,7 +164,7 @@ describe('requests are byte for byte those of kafkajs:', () => {
   })
 
   it('DescribeConfigs', async () => {
-    expect(encode(describeConfigsV2, { topics: ['orders'], names: ['retention.ms'] })).to.deep.equal(
+    expect(encode(describeTopicConfigsV2, { topics: ['orders'], names: ['retention.ms'] })).to.deep.equal(
       await encodeWithKafkajs('DescribeConfigs', 2, {
         resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }],
         includeSynonyms: false

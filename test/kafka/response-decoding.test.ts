@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { ProtocolError } from '../../src/core/errors.js'
 import { decode } from '../../src/kafka/kafkajs-broker-client.js'
-import { apiVersionsV1 } from '../../src/kafka/protocol/api-versions.js'
+import { apiVersionsV1 } from '../../src/kafka/protocol/api.js'
+import { ResponseReader } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
-import { offsetFetchV4 } from '../../src/kafka/protocol/offset-fetch.js'
-import { ResponseReader } from '../../src/kafka/protocol/response-reader.js'
+import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import {
   batchAt,
@@ -99,7 +99,7 @@ describe('responses', () => {
     const nothing = Buffer.from([0xff, 0xff])
     expect([new ResponseReader(nothing).name(), new ResponseReader(nothing).nullableString()]).to.deep.equal(['', null])
     expect(() => new ResponseReader(nothing).string()).to.throw('lacks a text')
-    expect(() => new ResponseReader(Buffer.from([0])).compactString()).to.throw('lacks a text')
+    expect(() => new ResponseReader(Buffer.from([0]), true).string()).to.throw('lacks a text')
   })
 
   it('a count that cannot be true is refused before anything is allocated for it', () => {

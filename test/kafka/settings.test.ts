@@ -11,7 +11,6 @@ describe('the settings of a cluster', () => {
       clientId: 'castellan',
       connectTimeoutMs: 3_000,
       requestTimeoutMs: 10_000,
-      maxThrottleMs: 10_000,
       tls: { enabled: false, rejectUnauthorized: true }
     })
   })

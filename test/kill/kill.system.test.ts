@@ -18,7 +18,7 @@ describe('a gateway that is killed under load', function () {
     cluster,
     kills: 2,
     records: 5_000,
-    clients: { sync: 8, async: 16, websocket: 8 },
+    clients: { sync: 8, async: 16, websocket: 8, confluentV2: 4, confluentV3: 4, confluentStream: 2 },
     seed: (Math.random() * 2 ** 31) | 0,
     settings,
     say: () => undefined

@@ -1,76 +1,26 @@
-import { Agent, request } from 'node:http'
-import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
-import type { History, Outcome } from '../support/history-checker.js'
-import type { SeededRandom } from '../support/random.js'
+import type { Outcome } from '../support/history-checker.js'
+import { type ConfluentMode, confluentModes, loadOfConfluent } from './confluent-load.js'
+import { type LoadOptions, Messages, numberOf, PAUSE_MS } from './messages.js'
+import { type Answer, type Asked, Poster } from './post.js'
 
-/** Longer than any answer may take: who waits longer was forgotten. */
-const ANSWER_TIMEOUT_MS = 60_000
-/** After a lost connection or a refusal. */
-const PAUSE_MS = 50
-
-/** Connections, counted over all clients. */
-let connections = 0
-const numbers = new WeakMap<object, number>()
-
-function numberOf(connection: object): number {
-  const number = numbers.get(connection) ?? ++connections
-  numbers.set(connection, number)
-  return number
-}
-
-/** Arion's routes, and the asynchronous ones of the others; kafboy's with `payload: fields` and `partitionStrategy: custom`. */
-export type LoadMode = 'sync' | 'async' | 'websocket' | 'kprf' | 'kafboy'
-
-export interface LoadOptions {
-  /** The beginning of all its ids. */
-  readonly name: string
-  /** Of the gateway: `http://127.0.0.1:8080`. */
-  readonly url: string
-  readonly topic: string
-  /** Its own, shared with no other client: it sends one message after another, so their order is known. */
-  readonly keys: readonly string[]
-  readonly maxValueBytes: number
-  readonly random: SeededRandom
-  readonly history: History
-  readonly isStopped: () => boolean
-}
+/**
+ * Arion's routes, the asynchronous ones of kprf and kafboy (with `payload: fields` and `partitionStrategy: custom`), and those of
+ * Confluent's API.
+ */
+export type LoadMode = HttpMode | 'websocket' | ConfluentMode
 
 /** Sends messages until it is stopped; each is written down before it is sent, and so is its answer. */
 export function load(mode: LoadMode, options: LoadOptions): Promise<void> {
   if (mode === 'websocket') return new SocketLoad(options).run()
+  if (isOfConfluent(mode)) return loadOfConfluent(mode, options)
   return new HttpLoad(mode, options).run()
 }
 
-/** Makes messages whose value begins with their id, and notes them. */
-class Messages {
-  readonly #options: LoadOptions
-  #count = 0
+const isOfConfluent = (mode: LoadMode): mode is ConfluentMode => (confluentModes as readonly string[]).includes(mode)
 
-  constructor(options: LoadOptions) {
-    this.#options = options
-  }
-
-  next(key: string): { readonly id: string; readonly value: string } {
-    const { name, random, maxValueBytes, topic, history } = this.#options
-    const id = `${name}-${this.#count++}`
-    const value = `${id} ${'x'.repeat(random.between(0, maxValueBytes))}`
-    history.invoke({ id, topic, key, value })
-    return { id, value }
-  }
-}
-
-/** The id at the beginning of a value. */
-export const idOf = ({ value }: { readonly value: string }): string | undefined => /^[\w-]+-\d+(?= )/.exec(value)?.[0]
-
-type HttpMode = Exclude<LoadMode, 'websocket'>
-
-interface Asked {
-  readonly path: string
-  readonly body: string
-  readonly type: string
-}
+type HttpMode = 'sync' | 'async' | 'kprf' | 'kafboy'
 
 /** What a client of each API sends. */
 const asking: Readonly<Record<HttpMode, (topic: string, key: string, value: string) => Asked>> = {
@@ -97,55 +47,27 @@ class HttpLoad {
   readonly #mode: HttpMode
   readonly #options: LoadOptions
   readonly #messages: Messages
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #poster: Poster
 
   constructor(mode: HttpMode, options: LoadOptions) {
     this.#mode = mode
     this.#options = options
     this.#messages = new Messages(options)
+    this.#poster = new Poster(options.url)
   }
 
   async run(): Promise<void> {
-    const { isStopped, keys, random, history } = this.#options
+    const { isStopped, topic, keys, random, history } = this.#options
     while (!isStopped()) {
       const key = random.pick(keys)
       const { id, value } = this.#messages.next(key)
-      const outcome = toOutcome(await this.#post(key, value, socket => history.sentOver(id, numberOf(socket))))
+      const asked = asking[this.#mode](topic, key, value)
+      const outcome = toOutcome(await this.#poster.post(asked, socket => history.sentOver(id, numberOf(socket))))
       history.complete(id, outcome)
       if (outcome.type !== 'ok') await sleep(PAUSE_MS)
     }
-    this.#agent.destroy()
+    this.#poster.close()
   }
-
-  #post(key: string, value: string, onSocket: (socket: Socket) => void): Promise<Answer | undefined> {
-    const { url, topic } = this.#options
-    const { path, body, type } = asking[this.#mode](topic, key, value)
-    return new Promise(resolve => {
-      const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) }
-      const call = request(url + path, { method: 'POST', agent: this.#agent, headers }, response => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', () => resolve(undefined))
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            persisted: String(response.headers['x-castellan-persisted'] ?? ''),
-            body: Buffer.concat(chunks).toString()
-          })
-        )
-      })
-      call.on('socket', onSocket)
-      call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
-      call.on('error', () => resolve(undefined))
-      call.end(body)
-    })
-  }
-}
-
-interface Answer {
-  readonly status: number
-  readonly persisted: string
-  readonly body: string
 }
 
 function toOutcome(answer: Answer | undefined): Outcome {

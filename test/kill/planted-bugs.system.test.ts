@@ -8,7 +8,9 @@ import { WebSocketServer } from 'ws'
 import { History, type Logged, type Rule } from '../support/history-checker.js'
 import { HistoryFile, readHistory } from '../support/history-file.js'
 import { SeededRandom } from '../support/random.js'
-import { idOf, type LoadMode, load } from './load.js'
+import { confluentModes } from './confluent-load.js'
+import { type LoadMode, load } from './load.js'
+import { idOf } from './messages.js'
 
 /** What is wrong with a gateway, now and then. */
 type Bug =
@@ -28,6 +30,31 @@ type Bug =
 
 const PARTITIONS = 3
 const MESSAGES = 120
+
+/** What became of a message. */
+interface Taken {
+  readonly isRefused: boolean
+  readonly place: { readonly partition: number; readonly offset: number }
+}
+
+/** A record of Confluent's version 2: key and value in base64. */
+interface SentV2 {
+  readonly key: string
+  readonly value: string
+  readonly partition?: number | undefined
+}
+
+interface SentV3 {
+  readonly partition_id?: number
+  readonly key: { readonly data: string }
+  readonly value: { readonly data: string }
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString()
+}
 
 /** A gateway and its Kafka in one, with one bug. */
 class BuggyGateway {
@@ -60,19 +87,54 @@ class BuggyGateway {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url!.startsWith('/confluent/')) {
+      await this.#answerConfluent(request, response)
+      return
+    }
     const { mode, topic, key } = targetOf(request)
-    const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    const { isRefused, place } = this.#take(topic, key, Buffer.concat(chunks).toString())
+    const { isRefused, place } = this.#take(topic, key, await textOf(request))
     if (isRefused) response.writeHead(503, { 'x-castellan-persisted': 'no' }).end('{}')
     else response.writeHead(mode === 'sync' ? 201 : 202).end(JSON.stringify(place))
   }
 
-  #take(
-    topic: string,
-    key: string,
-    value: string
-  ): { isRefused: boolean; place: { partition: number; offset: number } } {
+  /** Version 2, and version 3 with one record or many; records for a partition that does not exist are refused. */
+  async #answerConfluent(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [, topic = ''] = /\/topics\/([^/]+)/.exec(request.url!)!
+    if (!request.url!.includes('/v3/')) {
+      const { records } = JSON.parse(await textOf(request)) as { records: SentV2[] }
+      const offsets = records.map(one => {
+        const { isRefused, place } = this.#takeConfluent(topic, one)
+        return isRefused ? { error_code: 40402 } : { ...place, error_code: null }
+      })
+      response.writeHead(200).end(JSON.stringify({ offsets }))
+      return
+    }
+    response.writeHead(200).flushHeaders()
+    let text = ''
+    for await (const chunk of request) {
+      text += String(chunk)
+      const found = text.match(/\{(?:[^{}]|\{[^{}]*\})*\}/g) ?? []
+      text = text.slice(found.join('').length)
+      for (const record of found) {
+        const { partition_id, key, value } = JSON.parse(record) as SentV3
+        const sent = { key: key.data, value: Buffer.from(value.data).toString('base64'), partition: partition_id }
+        const { isRefused, place } = this.#takeConfluent(topic, sent)
+        const answer = isRefused
+          ? { error_code: 40401 }
+          : { error_code: 200, partition_id: place.partition, offset: place.offset }
+        response.write(`${JSON.stringify(answer)}\r\n`)
+      }
+    }
+    response.end()
+  }
+
+  #takeConfluent(topic: string, { key, value, partition }: SentV2): Taken {
+    if (partition !== undefined) return { isRefused: true, place: { partition, offset: 0 } }
+    const [keyText, valueText] = [key, value].map(text => Buffer.from(text, 'base64').toString())
+    return this.#take(topic, keyText!, valueText!)
+  }
+
+  #take(topic: string, key: string, value: string): Taken {
     const isTime = ++this.#messages % 25 === 0
     const bug = isTime ? this.#bug : 'none'
     if (bug === 'invents') this.#store(topic, key, 'heartbeat')
@@ -150,22 +212,27 @@ describe('the history checker against gateways with a bug', () => {
     return [...new Set(violations.map(({ rule }) => rule))].sort()
   }
 
-  for (const mode of ['sync', 'async', 'websocket'] as const) {
+  for (const mode of ['sync', 'async', 'websocket', ...confluentModes] as const) {
     it(`finds nothing wrong with a good one (${mode})`, async () => {
       expect(await rulesBroken('none', mode)).to.deep.equal([])
     })
   }
 
-  const planted: readonly (readonly [Bug, LoadMode, readonly Rule[]])[] = [
+  type Planted = readonly [Bug, LoadMode, readonly Rule[]]
+  const planted: readonly Planted[] = [
     ['acknowledgesAndDrops', 'async', ['lost']],
     ['acknowledgesAndDrops', 'sync', ['lost']],
     ['acknowledgesAndDrops', 'websocket', ['lost']],
+    ...confluentModes.map((mode): Planted => ['acknowledgesAndDrops', mode, ['lost']]),
     ['refusesAndStores', 'async', ['ghost']],
+    ...confluentModes.map((mode): Planted => ['refusesAndStores', mode, ['ghost']]),
     ['storesTwice', 'async', ['duplicated']],
     ['storesTwice', 'websocket', ['duplicated']],
     ['storesLater', 'async', ['reordered']],
     ['tellsAnotherOffset', 'sync', ['misplaced']],
     ['answersAnotherMessage', 'websocket', ['misplaced']],
+    ['answersAnotherMessage', 'confluentV2', ['misplaced']],
+    ['answersAnotherMessage', 'confluentStream', ['misplaced']],
     ['changesAByte', 'async', ['damaged']],
     ['losesTheKey', 'async', ['damaged']],
     ['mixesTopics', 'async', ['damaged']],

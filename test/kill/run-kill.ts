@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspectLog } from '../../src/producer/log/inspect.js'
 import { NodeDirectory } from '../../src/producer/log/node-files.js'
-import { directoriesOf } from '../../src/producer/log/orphaned-directories.js'
+import { directoriesOf } from '../../src/producer/log/open-durable-log.js'
 import { History, type Logged, type Verdict } from '../support/history-checker.js'
 import { HistoryFile } from '../support/history-file.js'
 import { SeededRandom } from '../support/random.js'
 import { freshTopic, type TargetCluster } from '../support/target-cluster.js'
 import { Gateway } from './gateway.js'
-import { idOf, type LoadMode, load } from './load.js'
+import { type LoadMode, load } from './load.js'
+import { idOf } from './messages.js'
 import { readLog } from './read-log.js'
 
 const PARTITIONS = 6
@@ -66,7 +67,12 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
   const startedAt = performance.now()
   const topics = [freshTopic('kill'), freshTopic('kill')]
   for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
-  const flags = [...onDisk, 'wal.segmentBytes=4194304', 'workers.maxRestartPauseMs=500', ...(options.settings ?? [])]
+  const flags = [
+    ...onDisk,
+    'advanced.wal.segmentBytes=4194304',
+    'advanced.workers.maxRestartPauseMs=500',
+    ...(options.settings ?? [])
+  ]
   const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags, workers })
   try {
     await gateway.start()

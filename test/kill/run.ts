@@ -45,7 +45,10 @@ async function runOn(where: ClusterName): Promise<boolean> {
     cluster: cluster.target,
     kills: values.kills,
     records: values.records,
-    clients: { sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
+    clients: {
+      ...{ sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
+      ...{ confluentV2: 8, confluentV3: 8, confluentStream: 4 }
+    },
     seed: values.seed,
     killsBrokers: where === 'kafka-killed',
     workers: values.workers,

@@ -14,7 +14,7 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
   'router/dispatcher': ['test/router/dispatcher', 'test/router/routing'],
   'http/server': ['test/http/server', 'test/http/access/access-over-http.test.ts'],
   'router/processors': ['test/router/processors', 'test/router/routing'],
-  'producer/log': ['test/producer/log', 'test/cli/wal.test.ts']
+  'producer/log': ['test/producer/log', 'test/cli/commands/wal.test.ts']
 }
 
 /** Rooms whose folders are measured one by one. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { silentLogger } from '../../src/core/model.js'
 import type { PartitionMetadata } from '../../src/kafka/broker-client.js'
-import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
 import { AdminShell } from './admin-shell.js'
 import { type Certificate, makeCertificate } from './certificate.js'
 import { javaArguments, kafkaClasspath, kafkaVersion } from './jars.js'
@@ -14,6 +14,8 @@ import { requirePrograms } from './requirements.js'
 import { type NodePorts, saslUser, serverProperties } from './server-properties.js'
 import { kill, Workspace } from './workspace.js'
 
+/** Where Kafka keeps the offsets of groups: the leader of a partition is the coordinator of its groups. */
+const OFFSETS_TOPIC = '__consumer_offsets'
 /** Each node's heap. */
 const heapMb = 384
 
@@ -162,6 +164,17 @@ export class KafkaCluster {
     await this.waitFor('all nodes to be back', async () => {
       const [nodes, states] = await Promise.all([this.admin.ask('nodes'), this.partitions(topic)])
       return nodes.split(',').length === this.ports.length && states[partition]!.inSync.length === 2
+    })
+  }
+
+  /** Gives each node the coordinators back that it had before it was away: a node without any has no groups. */
+  async electCoordinators(): Promise<void> {
+    await this.waitFor('every node to have its coordinators', async () => {
+      // The topic does not exist before the first group.
+      const states = await this.partitions(OFFSETS_TOPIC).catch(() => [])
+      const moved = states.flatMap(({ leaderId, replicas }, at) => (leaderId === replicas[0] ? [] : [at]))
+      for (const partition of moved) await this.admin.ask('electPreferred', OFFSETS_TOPIC, partition)
+      return moved.length === 0
     })
   }
 

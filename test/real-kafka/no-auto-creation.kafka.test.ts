@@ -12,7 +12,7 @@ describe('a cluster that creates no topics by itself', function () {
   before(async () => {
     kafka = await KafkaCluster.start({ 'auto.create.topics.enable': 'false' })
     // Longer than the test: only look-ups that confirm it can tell that a topic is missing.
-    pixy = await PixyUnderTest.at(kafka.bootstrap, { 'router.unknownTopicTimeoutMs': '600000' })
+    pixy = await PixyUnderTest.at(kafka.bootstrap, { 'advanced.router.unknownTopicTimeoutMs': '600000' })
   })
   after(async () => {
     await pixy?.stop()

@@ -200,7 +200,7 @@ async function recordTrouble(): Promise<void> {
     const full = await Recorded.start(kafka.workspace, 'full', saslSslBootstrap, {
       ...asAlice,
       'wal.maxBytes': 16 * 1024 * 1024,
-      'wal.segmentBytes': 1024 * 1024
+      'advanced.wal.segmentBytes': 1024 * 1024
     })
     const stuck = await Recorded.start(kafka.workspace, 'stuck', bootstrap, { 'consumer.ackTimeoutMs': 3_000 })
     const late = await Recorded.start(kafka.workspace, 'late', bootstrap, {
@@ -209,8 +209,8 @@ async function recordTrouble(): Promise<void> {
     })
     const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
       'workers.count': 2,
-      'workers.restartPauseMs': 100_000,
-      'workers.maxRestartPauseMs': 100_000
+      'advanced.workers.restartPauseMs': 100_000,
+      'advanced.workers.maxRestartPauseMs': 100_000
     })
     const all = [busy, denied, full, stuck, late, halved]
     say('all gateways are up')
@@ -329,7 +329,7 @@ async function recordWithoutKafka(): Promise<void> {
     const alone = await Recorded.start(workspace, 'alone', nobody)
     const filled = await Recorded.start(workspace, 'filled', nobody, {
       'wal.maxBytes': 16 * 1024 * 1024,
-      'wal.segmentBytes': 1024 * 1024
+      'advanced.wal.segmentBytes': 1024 * 1024
     })
     filled.repeat(100, time => filled.post(`/arion/async/orders-${time % 10}/k`, 'x'.repeat(100_000)))
     const scrapes = async (count: number): Promise<void> => {

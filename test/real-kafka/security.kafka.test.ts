@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { CastellanError } from '../../src/core/errors.js'
-import type { ConnectionSettings, SaslOptions } from '../../src/kafka/create-broker-client-factory.js'
+import type { ConnectionSettings, SaslOptions } from '../../src/kafka/broker-client.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { makeCertificate } from './certificate.js'
 import { kcat } from './kcat.js'

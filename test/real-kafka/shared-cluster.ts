@@ -32,16 +32,21 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
     },
     leaderOf: async (topic, partition) => (await cluster.partitions(topic))[partition]?.leaderId ?? -1,
     moveLeader: (topic, partition, nodeId) => cluster.moveLeader(topic, partition, nodeId),
-    loseEnd: (topic, partition, write) => cluster.loseEnd(topic, partition, write),
+    loseEnd: async (topic, partition, write) => {
+      await cluster.loseEnd(topic, partition, write)
+      await cluster.electCoordinators()
+    },
     killNode: nodeId => cluster.signal(nodeId, 'SIGKILL'),
     reviveNode: async nodeId => {
       cluster.startNode(nodeId)
       await cluster.healed()
+      await cluster.electCoordinators()
     },
     pauseNode: nodeId => cluster.signal(nodeId, 'SIGSTOP'),
     resumeNode: async nodeId => {
       await cluster.signal(nodeId, 'SIGCONT')
       await cluster.healed()
+      await cluster.electCoordinators()
     },
     recovered: topics => cluster.recovered(...topics),
     close: async () => {}

@@ -51,22 +51,32 @@ export const usualReads = {
   metadataMaxAgeMs: 10_000
 } as const
 
-/** The same for a gateway, by their names in the configuration. Nobody hears of it when it gives up what it has accepted. */
+/**
+ * The same for a gateway, by their names in the configuration. Nobody hears of it when it gives up what it has accepted. Sizes and
+ * times that a gateway has as constants are drawn for the library only.
+ */
 export function someGatewaySettings(random: SeededRandom): Record<string, string> {
   const { connection, router, delivery } = someSettings(random)
-  const { cacheMaxBytes, decompressedMaxBytes, ...calls } = router
-  const { timeoutMs: _, metadataMaxAgeMs: __, ...writing } = delivery
+  const { cacheMaxBytes, decompressedMaxBytes, isolationLevel, fetchMaxBytes, fetchBufferBytes, fetchMaxWaitMs } =
+    router
+  const { callTimeoutMs, metadataMaxAgeMs, produceConnections } = router
+  const { batchMaxBytes, maxBytes, compression, createTopics } = delivery
   return {
     ...named('clusters.default', connection),
-    ...named('cache', { maxBytes: cacheMaxBytes, decompressedMaxBytes }),
-    ...named('router', calls),
-    ...named('delivery', writing)
+    ...named('cache', { maxBytes: cacheMaxBytes }),
+    ...named('advanced.cache', { decompressedMaxBytes }),
+    ...named('router', { isolationLevel }),
+    ...named('advanced.router', {
+      ...{ fetchMaxBytes, fetchBufferBytes, fetchMaxWaitMs },
+      ...{ callTimeoutMs, metadataMaxAgeMs, produceConnections }
+    }),
+    ...named('delivery', { batchMaxBytes, maxBytes, compression, createTopics })
   }
 }
 
 /** Of the durable log: memory for a few records or for all, and what may be synced later. */
 export const someLogSettings = (random: SeededRandom): Record<string, string> =>
-  named('wal', {
+  named('advanced.wal', {
     readAheadBytes: random.pick([4_000, 64 * MIB]),
     maxWaitingBytes: random.pick([20_000, 64 * MIB]),
     fsyncTakes: random.pick([true, false])

@@ -30,8 +30,12 @@ const operations: readonly (readonly [Habit, number])[] = [
   ['fetchTopicMetadata', 0.04]
 ]
 
-/** One actor with one habit: it asks, takes the answer, rests a little, and asks again. */
-export function spawnSoakActor(world: SoakWorld, number: number): void {
+/**
+ * One actor with one habit: it asks, takes the answer, waits a little, and asks again.
+ *
+ * @returns whether it waits for an answer, or for the next attempt to get one
+ */
+export function spawnSoakActor(world: SoakWorld, number: number): () => boolean {
   const habit = habitOf(world.random())
   const topicPartition = {
     topic: world.topics[Math.floor(world.random() * world.topics.length)]!,
@@ -116,6 +120,7 @@ export function spawnSoakActor(world: SoakWorld, number: number): void {
     }
   })
   setTimeout(() => self.tell({ type: 'next' }), world.random() * 500)
+  return () => operations.some(([operation]) => manager.isWaiting(operation))
 }
 
 function habitOf(dice: number): Habit {

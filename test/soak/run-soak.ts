@@ -67,7 +67,7 @@ async function soak(options: SoakOptions, broker: ChildProcess): Promise<SoakRep
     asks: true,
     answers: new Map()
   }
-  for (let number = 0; number < options.actors; number++) spawnSoakActor(world, number)
+  const waits = Array.from({ length: options.actors }, (_, number) => spawnSoakActor(world, number))
   const writing = write(castellan, world)
   const { samples, cacheMaxBytes } = await watch(castellan, account, options)
   world.asks = false
@@ -75,7 +75,7 @@ async function soak(options: SoakOptions, broker: ChildProcess): Promise<SoakRep
   broker.send({ type: 'heal' } satisfies ToBroker)
   const { faultsFired } = await healed
   const records = await writing
-  await settled(account)
+  await settled(account, waits)
   await castellan.close()
   return {
     ...account,
@@ -152,8 +152,12 @@ async function watch(
   return { samples, cacheMaxBytes }
 }
 
-/** Everything that was asked has had the time of its deadline. */
-async function settled(account: { readonly sent: number; readonly answered: number }): Promise<void> {
+/** Everything that was asked has had the time of its deadline, and no actor is about to ask again. */
+async function settled(
+  account: { readonly sent: number; readonly answered: number },
+  waits: readonly (() => boolean)[]
+): Promise<void> {
   const deadline = performance.now() + SETTLE_MS
-  while (account.answered < account.sent && performance.now() < deadline) await sleep(50)
+  const isAsking = (): boolean => account.answered < account.sent || waits.some(isWaiting => isWaiting())
+  while (isAsking() && performance.now() < deadline) await sleep(50)
 }

@@ -56,7 +56,11 @@ export async function runWorkerSoak(options: WorkerSoakOptions): Promise<WorkerS
 
 function start(workers: number, bootstrap: string, directory: string, port: number, management: number): ChildProcess {
   const log = openSync(join(directory, 'gateway.log'), 'a')
-  const settings = ['shutdown.drainMs=0', `wal.directory=${join(directory, 'wal')}`, 'router.callTimeoutMs=2000']
+  const settings = [
+    'shutdown.drainMs=0',
+    `wal.directory=${join(directory, 'wal')}`,
+    'advanced.router.callTimeoutMs=2000'
+  ]
   const args = [
     ...[MAIN, 'serve', '--brokers', bootstrap, '--workers', String(workers)],
     ...['--port', String(port), '--management-port', String(management)],

@@ -9,10 +9,8 @@ import { stringify } from 'yaml'
 import { apis } from '../../src/apis/apis.js'
 import { CastellanError } from '../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
-import { type Operation, openAccess } from '../../src/http/access/access.js'
-import { makeToken } from '../../src/http/access/bearer-tokens.js'
-import { hashPassword } from '../../src/http/access/passwords.js'
-import { refusalHeaders, refusalStatus } from '../../src/http/access/refusals.js'
+import { type Operation, openAccess, refusalHeaders, refusalStatus } from '../../src/http/access/access.js'
+import { hashPassword, makeToken } from '../../src/http/access/stored-credentials.js'
 import { type ApiMount, Http } from '../../src/http/server/http.js'
 import { enabledApis, mountApis } from '../../src/server/app/apis.js'
 import { type ListenerSecurity, openListenerSecurity } from '../../src/server/app/listener-security.js'
@@ -20,6 +18,7 @@ import { type Config, loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { contextFor } from './api-context.js'
 import { TestAuthority, type TestCertificate } from './certificates.js'
+import { type AnswerSeen, checkAnswer } from './described-answers.js'
 import { FakeGateway } from './fake-gateway.js'
 
 export const ISSUER = 'https://login.example.com/'
@@ -161,7 +160,17 @@ export interface Answer {
   readonly body: string
 }
 
-/** One request over a connection of its own. */
+/** An answer to a request, for the check of it. */
+export const seenBy = (method: string, path: string, { status, headers, body }: Answer): AnswerSeen => ({
+  method,
+  path,
+  status,
+  type: headers['content-type'],
+  persisted: headers['x-castellan-persisted'] as string | undefined,
+  body
+})
+
+/** One request over a connection of its own. Its answer is compared with the description where `checkAnswersOf` says so. */
 export function call(url: string, { body, certificate, ...options }: Call = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const send = url.startsWith('https:') ? httpsRequest : httpRequest
@@ -170,7 +179,13 @@ export function call(url: string, { body, certificate, ...options }: Call = {}):
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('end', () => {
         const { statusCode = 0, headers } = response
-        resolve({ status: statusCode, headers, body: Buffer.concat(chunks).toString() })
+        const answer = { status: statusCode, headers, body: Buffer.concat(chunks).toString() }
+        try {
+          checkAnswer(seenBy(options.method ?? 'GET', url, answer))
+          resolve(answer)
+        } catch (error) {
+          reject(error)
+        }
       })
     })
     sent.on('error', reject)

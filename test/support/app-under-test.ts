@@ -2,10 +2,11 @@ import { type Logger, silentLogger } from '../../src/core/model.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { logWorker } from './built.js'
+import { environmentOfRun } from './engines.js'
 import { walDirectoryOf } from './wal-directory.js'
 
-// kprf gives up after 2 s: too soon for a busy machine, where tests run that are not about time.
-const patient = { 'apis.kprf.messageTimeoutMs': '30000' }
+// Tests that are not about time run on busy machines, too: there kprf gives up too soon, and a late event loop refuses requests.
+const patient = { 'apis.kprf.messageTimeoutMs': '30000', 'advanced.http.maxEventLoopDelayMs': '0' }
 
 /** The whole gateway in this process, on free ports. `settings`: dotted path of a setting => its value as text. */
 export function startTestApp(
@@ -22,5 +23,5 @@ export function startTestApp(
     ...settings
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
+  return startApp(loadConfig({ flags, environment: environmentOfRun }), { log, version: '0.0.0-test', logWorker })
 }

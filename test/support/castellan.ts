@@ -1,5 +1,4 @@
-import { ActorSystem } from '../../src/core/actor/actor.js'
-import { ask } from '../../src/core/actor/requester.js'
+import { ActorSystem, ask } from '../../src/core/actor/actor.js'
 import { defaultLogger } from '../../src/core/metrics/metrics-logger.js'
 import {
   type KafkaRecord,
@@ -11,10 +10,10 @@ import {
 } from '../../src/core/model.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
-import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'
+import { startDelivery } from '../../src/producer/memory/memory-delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
-import { startDelivery } from '../../src/producer/memory/start-delivery.js'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'

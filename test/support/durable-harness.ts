@@ -4,10 +4,10 @@ import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } fro
 import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/durable-pending-produce.js'
 import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
-import type { TopicRetention } from '../../src/producer/disk/topic-retention.js'
+import type { TopicRetention } from '../../src/producer/disk/retention-watch.js'
 import { DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
-import { InlineLogHost, type LogHost } from '../../src/producer/log/log-host.js'
+import type { LogCallName, LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore } from '../../src/producer/log/log-store.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/producer/log/settings.js'
@@ -15,6 +15,7 @@ import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memor
 import type { RouterMessage } from '../../src/router/messages/operations.js'
 import { storeOptions } from '../producer/log/fixtures.js'
 import { FakeRouter } from './fake-router.js'
+import { InlineLogHost } from './inline-log-host.js'
 import { SimulatedDisk } from './simulated-disk.js'
 
 export interface DurableHarnessOptions {
@@ -27,8 +28,10 @@ export interface DurableHarnessOptions {
   readonly retentionOf?: (topic: string) => Promise<TopicRetention>
 }
 
+type Asked = keyof LogHost | LogCallName
+
 /** What the log's thread answers late; the rest is for starts and checks. */
-const LATE: ReadonlySet<keyof LogHost> = new Set(['commit', 'read', 'note', 'deadLetter'])
+const LATE: ReadonlySet<Asked> = new Set<Asked>(['commit', 'read', 'note', 'deadLetter'])
 
 const never = new Promise<never>(() => undefined)
 
@@ -49,7 +52,7 @@ export class DurableHarness {
   /** How long answers of the log's thread are on their way. */
   hostLatencyMs = 0
   /** What the log's thread fails to do. */
-  readonly failing = new Set<keyof LogHost>()
+  readonly failing = new Set<Asked>()
   /** Starts do not open the log: the first record does, or the test. */
   opensLater = false
   /** What the next attempts to open the log fail with. */
@@ -132,10 +135,11 @@ export class DurableHarness {
         const method = target[name] as (...args: unknown[]) => unknown
         return (...args: unknown[]) => {
           if (!isAlive.now) return name === 'memory' ? inline.memory(args[0] as number) : never
-          if (name === 'read') this.reads++
-          if (this.failing.has(name)) return Promise.reject(new Error('EIO'))
+          const asked = name === 'call' ? (args[0] as LogCallName) : name
+          if (asked === 'read') this.reads++
+          if (this.failing.has(asked)) return Promise.reject(new Error('EIO'))
           const answer = method.apply(target, args)
-          if (!(answer instanceof Promise) || !LATE.has(name) || this.hostLatencyMs === 0) return answer
+          if (!(answer instanceof Promise) || !LATE.has(asked) || this.hostLatencyMs === 0) return answer
           return answer.then(
             value => new Promise(resolve => setTimeout(() => isAlive.now && resolve(value), this.hostLatencyMs))
           )

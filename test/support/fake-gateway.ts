@@ -4,19 +4,23 @@ import type {
   ConsumeResult,
   MessageLimits
 } from '../../src/consumer/group/consume-result.js'
-import type { Requester } from '../../src/core/actor/requester.js'
+import type { Requester } from '../../src/core/actor/actor.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
 import type {
+  AdminGateway,
   CommitOutcome,
-  Following,
+  CommittedOffset,
   Gateway,
+  GroupDescription,
+  GroupGateway,
   GroupOffset,
   GroupReader,
   Loss,
   PendingProduce,
   ProduceOptions,
   ReadersOnly,
-  TopicMetadata
+  TopicMetadata,
+  TopicSubscription
 } from '../../src/gateway/gateway.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 
@@ -56,14 +60,18 @@ export const failure = (code: RecordFailure['code'], errorCode?: number): Record
  *
  *   new FakeGateway({ refuse: record => (record.topic === 'full' ? failure('overloaded') : undefined) })
  */
-export class FakeGateway implements Gateway {
+export class FakeGateway implements Gateway, GroupGateway {
+  /** Verbs of groups are methods here as well, so that one subclass overrides any verb. */
+  readonly groups: GroupGateway = this
+  /** No verb of administration is answered; a test assigns those that it needs. */
+  admin: AdminGateway = unanswered
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
   /** `TOPIC/PARTITION` of partitions that have no leader. */
   readonly leaderless = new Set<string>()
   /** By `GROUP TOPIC/PARTITION`. */
-  readonly committed = new Map<string, OffsetAndMetadata>()
+  readonly commits = new Map<string, OffsetAndMetadata>()
   readonly calls: TakenCall[] = []
   /** `API CODE COUNT` of records that are lost. */
   readonly losses: string[] = []
@@ -126,7 +134,7 @@ export class FakeGateway implements Gateway {
     return () => undefined
   }
 
-  async follow(): Promise<Following> {
+  async follow(): Promise<TopicSubscription> {
     return { resume: () => undefined, stop: () => undefined }
   }
 
@@ -150,7 +158,7 @@ export class FakeGateway implements Gateway {
       partition,
       earliest: 0,
       latest: 0,
-      committed: this.committed.get(`${groupId} ${topic}/${partition}`),
+      committed: this.commits.get(`${groupId} ${topic}/${partition}`),
       acknowledged: []
     }))
   }
@@ -169,6 +177,14 @@ export class FakeGateway implements Gateway {
     )
   }
 
+  async describe(): Promise<ReadonlyMap<string, GroupDescription>> {
+    return new Map()
+  }
+
+  async committed(): Promise<readonly CommittedOffset[]> {
+    return []
+  }
+
   async commit(
     groupId: string,
     topic: string,
@@ -176,11 +192,25 @@ export class FakeGateway implements Gateway {
   ): Promise<ReadonlyMap<number, CommitOutcome>> {
     const commitOne = (partition: number, offset: OffsetAndMetadata): CommitOutcome => {
       if (partition >= (this.partitions.get(topic) ?? 0)) return 'unknownTopicOrPartition'
-      this.committed.set(`${groupId} ${topic}/${partition}`, offset)
+      this.commits.set(`${groupId} ${topic}/${partition}`, offset)
       return 'committed'
     }
     return new Map([...offsets].map(([partition, offset]) => [partition, commitOne(partition, offset)]))
   }
+}
+
+const refuse = async (): Promise<never> => {
+  throw new Error('not faked')
+}
+const unanswered: AdminGateway = {
+  describeCluster: refuse,
+  createTopic: refuse,
+  deleteTopic: refuse,
+  createPartitions: refuse,
+  describeConfigs: refuse,
+  alterConfigs: refuse,
+  logEnds: refuse,
+  topicChanged: () => undefined
 }
 
 const topicOf = (

@@ -1,9 +1,8 @@
 import type { FollowTopics, UnfollowTopics } from '../../src/router/messages/operations.js'
 import { LeaderTable } from '../../src/router/routing/leader-table.js'
-import { RefreshSchedule } from '../../src/router/routing/refresh-schedule.js'
+import { RefreshSchedule, TokenBucket } from '../../src/router/routing/refresh-schedule.js'
 import { defaultRouterSettings, type RouterSettings } from '../../src/router/routing/settings.js'
 import { SubscribedTopics } from '../../src/router/routing/subscribed-topics.js'
-import { TokenBucket } from '../../src/router/routing/token-bucket.js'
 
 /** What a broker says of one topic. */
 export interface FakeMetadata {
@@ -44,8 +43,7 @@ export class FakeTopics {
     this.#schedule = new RefreshSchedule({
       ...this.#settings,
       random: () => 0.5,
-      isKnown: topic => leaders.isKnown(topic),
-      isMissing: topic => leaders.isMissing(topic),
+      leaders,
       creations: new TokenBucket(this.#settings.unknownTopicLookUpsPerSecond, performance.now())
     })
     this.#followed = new SubscribedTopics({ leaders, schedule: this.#schedule, mayCreate: this.#mayCreate })

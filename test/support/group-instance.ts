@@ -1,5 +1,5 @@
+import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
-import { acksIn } from '../../src/consumer/group/incarnation-mark.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { askRouter, type Castellan, openCastellan } from '../../src/index.js'
 

@@ -5,10 +5,10 @@ import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
-import { createBrokerClientFactory } from '../../src/kafka/create-broker-client-factory.js'
+import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'
-import type { DeliverySettings } from '../../src/producer/memory/settings.js'
-import { startDelivery } from '../../src/producer/memory/start-delivery.js'
+import { startDelivery } from '../../src/producer/memory/memory-delivery.js'
+import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 
 /** Gateway, delivery, Router and wire over brokers, put together as the app does. */
@@ -27,6 +27,7 @@ export function startStack(bootstrap: readonly BrokerAddress[], settings: Partia
     ...shared,
     system,
     bootstrap,
+    settings: topicSettingsOf(settings),
     createClient: createBrokerClientFactory({
       clientId: 'castellan-test',
       requestTimeoutMs: 10_000,

@@ -1,14 +1,19 @@
 import sinon from 'sinon'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/core/model.js'
-import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
-import { readBack } from '../../src/kafka/read-back.js'
-import { BatchLimit } from '../../src/producer/memory/batch-limit.js'
+import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
+import { readBack } from '../../src/kafka/record-reader.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
 import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
-import type { BatchOwner, DeliveryCounters, WrittenBatches } from '../../src/producer/memory/partition-producer-deps.js'
+import {
+  type BatchOwner,
+  type DeliveryCounters,
+  newCounters
+} from '../../src/producer/memory/partition-producer-deps.js'
+import type { WrittenBatches } from '../../src/producer/memory/partition-search.js'
 import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
+import { BatchLimit } from '../../src/producer/memory/waiting-batches.js'
 import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
 import { record } from './delivery-harness.js'
 
@@ -38,7 +43,7 @@ export class FakeBatchOwner implements BatchOwner {
 /** One partition under a fake clock, and everything around it in sight. The middle of each random pause. Call `restore` afterwards. */
 export class PartitionProducerStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
-  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly counters: DeliveryCounters = newCounters()
   readonly budget = new Budget(1_000_000, () => undefined)
   readonly producer: PartitionProducer
   readonly waitedInPartition: number[] = []

@@ -5,7 +5,7 @@ import { GroupInstance } from './group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 
 /** Commits are quick, so that tests are; no topic is created by writing to it. */
-export const QUICK_COMMITS = { 'delivery.createTopics': 'false', 'consumer.commitIntervalMs': '20' }
+export const QUICK_COMMITS = { 'delivery.createTopics': 'false', 'advanced.consumer.commitIntervalMs': '20' }
 
 /** Kafka-Pixy's API over the embedded broker or real Kafka, with another client to look at what is in the log. */
 export class PixyStage {

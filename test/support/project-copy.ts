@@ -5,8 +5,17 @@ import { join } from 'node:path'
 
 const open = new Set<string>()
 process.once('exit', () => {
-  for (const folder of open) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  for (const folder of open) removeNow(folder)
 })
+
+/** Programs that this process started may still write while it ends. Then the rest of the folder stays. */
+function removeNow(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  } catch (error) {
+    console.error(`${folder} could not be removed: ${String(error)}`)
+  }
+}
 
 /**
  * A copy of some files and folders of the project, with its packages, in which sources may be changed.

@@ -72,12 +72,12 @@ export async function offsetFetch(
   return { partitions: fetched.flat(), errorCode: answer.int16() }
 }
 
-/** JoinGroup v5; with an empty member id the first answer is 79 and an id. */
+/** JoinGroup v5; with an empty member id the first answer is 79 and an id. The session outlasts a test on a busy machine. */
 export async function joinGroup(
   client: RawKafka,
   groupId: string,
   memberId = '',
-  { sessionTimeoutMs = 10_000, version = 5 } = {}
+  { sessionTimeoutMs = 300_000, version = 5 } = {}
 ): Promise<{ errorCode: number; generationId: number; leaderId: string; memberId: string; members: string[] }> {
   const answer = await client.call(11, version, body => {
     body.string(groupId).int32(sessionTimeoutMs)

@@ -1,24 +1,26 @@
 import { crc32c } from '../../src/kafka/crc32c.js'
-import type { Api } from '../../src/kafka/protocol/api.js'
-import { apiVersionsV1 } from '../../src/kafka/protocol/api-versions.js'
-import { createTopicsV3 } from '../../src/kafka/protocol/create-topics.js'
-import { deleteTopicsV1 } from '../../src/kafka/protocol/delete-topics.js'
-import { describeConfigsV2 } from '../../src/kafka/protocol/describe-configs.js'
-import { describeGroupsV3, describeGroupsV4 } from '../../src/kafka/protocol/describe-groups.js'
+import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
+import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
+import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
-import { findCoordinatorV2 } from '../../src/kafka/protocol/find-coordinator.js'
-import { heartbeatV3 } from '../../src/kafka/protocol/heartbeat.js'
-import { initProducerIdV1 } from '../../src/kafka/protocol/init-producer-id.js'
-import { joinGroupV5 } from '../../src/kafka/protocol/join-group.js'
-import { leaveGroupV3 } from '../../src/kafka/protocol/leave-group.js'
-import { listGroupsV2, listGroupsV4 } from '../../src/kafka/protocol/list-groups.js'
-import { listOffsetsV3, listOffsetsV4 } from '../../src/kafka/protocol/list-offsets.js'
+import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
+import {
+  describeGroupsV3,
+  describeGroupsV4,
+  findCoordinatorV2,
+  listGroupsV2,
+  listGroupsV4
+} from '../../src/kafka/protocol/groups.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
-import { offsetCommitV5 } from '../../src/kafka/protocol/offset-commit.js'
-import { offsetFetchV4, offsetFetchV5 } from '../../src/kafka/protocol/offset-fetch.js'
-import { offsetForLeaderEpochV3 } from '../../src/kafka/protocol/offset-for-leader-epoch.js'
-import { produceV7 } from '../../src/kafka/protocol/produce.js'
-import { syncGroupV3 } from '../../src/kafka/protocol/sync-group.js'
+import {
+  listOffsetsV3,
+  listOffsetsV4,
+  offsetCommitV5,
+  offsetFetchV4,
+  offsetFetchV5,
+  offsetForLeaderEpochV3
+} from '../../src/kafka/protocol/offsets.js'
+import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka/record-batch-writer.js'
 import { ResponseBuilder } from './response-builder.js'
 import { apiVersionsPayload } from './scripted-broker.js'
@@ -276,9 +278,10 @@ const describedGroups = (instanceId: string | null) => ({
       groupId: 'g',
       state: 'Stable',
       protocolType: 'consumer',
+      protocol: 'range',
       members: [describedMember('m0', instanceId), describedMember('m1', null)]
     },
-    { errorCode: 16, groupId: 'gone', state: '', protocolType: '', members: [] }
+    { errorCode: 16, groupId: 'gone', state: '', protocolType: '', protocol: '', members: [] }
   ]
 })
 const describedMember = (memberId: string, instanceId: string | null) => ({
@@ -514,7 +517,7 @@ export const samples: readonly Sample[] = [
     producerId: -1n,
     producerEpoch: -1
   }),
-  sample(describeConfigsV2, { topics: ['a'], names: ['retention.ms'] }, describeConfigs(), {
+  sample(describeTopicConfigsV2, { topics: ['a', 'gone'], names: ['retention.ms'] }, describeConfigs(), {
     throttleTimeMs: 5,
     topics: [
       {

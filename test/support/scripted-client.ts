@@ -1,13 +1,15 @@
 import { UnavailableError } from '../../src/core/errors.js'
 import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/core/model.js'
-import { type ApiCalls, apis, type CallName } from '../../src/kafka/api-calls.js'
-import type {
-  BrokerClient,
-  BrokerClientFactory,
-  FetchPartitionResponse,
-  FetchResponse,
-  MetadataResponse,
-  PartitionMetadata
+import {
+  type ApiCalls,
+  apis,
+  type BrokerClient,
+  type BrokerClientFactory,
+  type CallName,
+  type FetchPartitionResponse,
+  type FetchResponse,
+  type MetadataResponse,
+  type PartitionMetadata
 } from '../../src/kafka/broker-client.js'
 
 /** The APIs a script is kept for. */

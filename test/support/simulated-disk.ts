@@ -149,7 +149,12 @@ class SimulatedDirectory implements LogDirectory {
     return [...this.#folder.now.keys()]
   }
 
-  create(name: string): LogFile {
+  open(name: string, mode: 'read' | 'write' | 'create'): LogFile {
+    if (mode === 'create') return this.#create(name)
+    return new SimulatedFile(this.#disk, this.#inode(name), name)
+  }
+
+  #create(name: string): LogFile {
     this.#disk.meet('create', name)
     if (this.#folder.now.has(name)) throw errno('EEXIST', `${name} exists`)
     const inode = newInode()
@@ -157,22 +162,17 @@ class SimulatedDirectory implements LogDirectory {
     return new SimulatedFile(this.#disk, inode, name)
   }
 
-  open(name: string): LogFile {
+  #inode(name: string): Inode {
     const inode = this.#folder.now.get(name)
     if (!inode) throw errno('ENOENT', `${name} does not exist`)
-    return new SimulatedFile(this.#disk, inode, name)
+    return inode
   }
 
-  openForWriting(name: string): LogFile {
-    return this.open(name)
-  }
-
-  rename(from: string, to: string): void {
+  rename(from: string, to: string, into: LogDirectory = this): void {
     this.#disk.meet('rename', from)
-    const inode = this.#folder.now.get(from)
-    if (!inode) throw errno('ENOENT', `${from} does not exist`)
+    const inode = this.#inode(from)
     this.#folder.now.delete(from)
-    this.#folder.now.set(to, inode)
+    ;(into as SimulatedDirectory).#folder.now.set(to, inode)
   }
 
   remove(name: string): void {
@@ -185,20 +185,11 @@ class SimulatedDirectory implements LogDirectory {
     this.#folder.durable = new Map(this.#folder.now)
   }
 
-  move(name: string, into: LogDirectory): void {
-    this.#disk.meet('rename', name)
-    const inode = this.#folder.now.get(name)
-    if (!inode) throw errno('ENOENT', `${name} does not exist`)
-    this.#folder.now.delete(name)
-    ;(into as SimulatedDirectory).#folder.now.set(name, inode)
-  }
-
-  hasDirectory(name: string): boolean {
-    return this.#folder.folders.has(name)
-  }
-
-  directory(name: string): LogDirectory {
+  directory(name: string): LogDirectory
+  directory(name: string, mustExist: true): LogDirectory | undefined
+  directory(name: string, mustExist = false): LogDirectory | undefined {
     let folder = this.#folder.folders.get(name)
+    if (!folder && mustExist) return undefined
     if (!folder) this.#folder.folders.set(name, (folder = newFolder()))
     return new SimulatedDirectory(this.#disk, folder, `${this.path}/${name}`)
   }

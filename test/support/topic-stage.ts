@@ -1,14 +1,14 @@
 import { type RecordFailure, silentLogger } from '../../src/core/model.js'
-import { BatchBufferPool } from '../../src/kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
 import { Budget } from '../../src/producer/memory/budget.js'
-import { CapacityQueues } from '../../src/producer/memory/capacity-queues.js'
 import { newNumbering } from '../../src/producer/memory/numbering.js'
-import type { DeliveryCounters } from '../../src/producer/memory/partition-producer-deps.js'
+import { type DeliveryCounters, newCounters } from '../../src/producer/memory/partition-producer-deps.js'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
 import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, toDeliverySettings } from '../../src/producer/memory/settings.js'
 import { type MemoryDeps, Topic } from '../../src/producer/memory/topic.js'
 import { UnknownTopics } from '../../src/producer/memory/unknown-topics.js'
+import { CapacityQueues } from '../../src/producer/memory/waiting-records.js'
 import { record } from './delivery-harness.js'
 
 /** When a stage begins. */
@@ -17,7 +17,7 @@ export const START_MS = 100_000
 /** Topics, and everything around them in sight. Nothing is ever sent. */
 export class TopicStage {
   nowMs = START_MS
-  readonly counters: DeliveryCounters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly counters: DeliveryCounters = newCounters()
   readonly budget: Budget
   readonly unknown: UnknownTopics<Topic>
   readonly rooms: CapacityQueues
@@ -34,12 +34,12 @@ export class TopicStage {
   }
 
   get deps(): MemoryDeps {
-    const { settings, counters, budget, rooms } = this
+    const { settings, counters, budget, rooms: capacityQueues } = this
     return {
       settings,
       counters,
       budget,
-      rooms,
+      capacityQueues,
       waitingMaxBytes: settings.maxBytes,
       clock: () => this.nowMs,
       random: () => 0,
@@ -55,8 +55,10 @@ export class TopicStage {
     return new Topic(name, {
       ...this.deps,
       unknown: this.unknown,
-      follow: (topic, anew) => this.asked.push(`follow ${topic.name}${anew ? ' anew' : ''}`),
-      unfollow: topic => this.asked.push(`unfollow ${topic.name}`)
+      lookUps: {
+        follow: (topic, anew) => this.asked.push(`follow ${topic.name}${anew ? ' anew' : ''}`),
+        unfollow: topic => this.asked.push(`unfollow ${topic.name}`)
+      }
     })
   }
 

@@ -15,7 +15,7 @@ export interface SceneParts {
   readonly freshTopics: number
 }
 
-/** Creates the topics of the innocents, away from the node of the troubles. */
+/** Creates the topics of the well-behaved clients on other nodes than the one that faults affect. */
 export async function buildScene(parts: SceneParts): Promise<Scene> {
   const { cluster, router, gateway, askRouter } = parts
   const [host = '', port] = parts.bootstrap.split(',')[0]!.split(':')

@@ -9,18 +9,18 @@ export type InnocentName = (typeof innocentNames)[number]
 
 /** The results of the well-behaved clients. */
 export interface Watched {
-  /** Of every request that was answered, in milliseconds. */
+  /** The latency of every answered request, in milliseconds. */
   readonly latenciesMs: Readonly<Record<InnocentName, readonly number[]>>
-  /** Answers that were not right, and why. */
+  /** A description of each wrong answer. */
   readonly wrong: readonly string[]
 }
 
 /**
- * Five well-behaved clients, each with one request after another:
+ * Five well-behaved clients, each of which sends one request after another:
  *
  *   reader      reads what the producer writes, every record once and in order
  *   producer    writes records one by one, in process
- *   pusher      the same over HTTP
+ *     pusher      writes records one by one, over HTTP
  *   committer   commits offsets of a group, and checks the stored offset and the end of the log
  *   newcomer    reads and writes topics that exist and have not been used before
  */
@@ -46,14 +46,14 @@ export class Innocents {
     this.#fresh = [...scene.freshTopics]
   }
 
-  /** @param freshTopics how many of them the newcomer may use up */
+  /** @param freshTopics number of fresh topics that the newcomer may use */
   start(freshTopics: number): void {
     this.#isOn = true
     const newcomer = this.#arrive(this.#fresh.splice(0, freshTopics))
     this.#work = Promise.all([this.#read(), this.#produce(), this.#push(), this.#commit(), newcomer])
   }
 
-  /** Waits for the last answers and tells about all of them. */
+  /** Waits for the last answers and returns the results of all clients. */
   async stop(): Promise<Watched> {
     this.#isOn = false
     await this.#work

@@ -15,21 +15,21 @@ type WithoutRequester<Request> = Omit<Request, 'requester'>
 /** A gateway on a cluster, which well-behaved clients and faults use side by side. */
 export interface Scene {
   readonly bootstrap: string
-  /** Where the HTTP APIs are. */
+  /** The base URL of the HTTP APIs. */
   readonly url: string
   /** Existing topics of one partition that have not been used before. */
   readonly freshTopics: readonly string[]
   readonly cluster: SceneCluster
-  /** The embedded broker's; real Kafka has none. */
+  /** Injects faults into the embedded broker. `undefined`: the cluster is real Kafka. */
   readonly faults: Faults | undefined
-  /** One request to the Router. */
+  /** Sends one request to the Router. */
   ask<Operation extends Asked>(
     request: WithoutRequester<RequestOf<Operation>> & { readonly type: Operation }
   ): Promise<ResultOf<Operation>>
   produce(records: readonly ProduceRecord[], deadlineMs: number): Promise<readonly RecordOutcome[]>
-  /** Writes a record batch as it is. */
+  /** Writes a record batch unchanged. */
   writeRaw(topicPartition: TopicPartition, batch: Buffer): Promise<void>
-  /** A sealed batch of these values. */
+  /** Returns a sealed batch of these values. */
   seal(values: readonly string[], codec: 'none' | 'gzip'): Buffer
 }
 
@@ -43,7 +43,7 @@ export interface SceneCluster {
   coordinatorOf(groupId: string): Promise<number>
 }
 
-/** What a paused broker does not answer. */
+/** The calls that a paused broker leaves unanswered. */
 export const askedByClients: readonly ApiName[] = [
   'ApiVersions',
   'Metadata',
@@ -57,10 +57,10 @@ export const askedByClients: readonly ApiName[] = [
 ]
 
 export const INNOCENT: TopicPartition = { topic: 'innocent', partition: 0 }
-/** All that innocents use stays away from this node, which is paused; it is the last one. */
+/** The node that faults pause: the last one. Nothing that the well-behaved clients use is on it. */
 export const troubledNode = ({ nodeIds }: SceneCluster): number => nodeIds.at(-1)!
 
-/** A name whose coordinator is, or is not, on the node of the troubles. */
+/** Finds a group id whose coordinator is, or is not, the node that faults affect. */
 export async function groupOn(cluster: SceneCluster, prefix: string, isTroubled: boolean): Promise<string> {
   for (let number = 0; number < 200; number++) {
     const groupId = `${prefix}-${number}`

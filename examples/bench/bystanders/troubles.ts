@@ -2,24 +2,24 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupOn, type Scene, type SceneCluster, troubledNode } from './scene.js'
 
-/** A fault beside the well-behaved clients, until it is stopped. */
+/** A fault that lasts until it is stopped, while well-behaved clients work beside it. */
 export interface Trouble {
   readonly name: string
-  /** Whether it can be made on real Kafka, which takes no orders to misbehave. */
+  /** Whether the fault can also be caused on real Kafka, which has no fault injection. */
   readonly onKafka: boolean
-  /** Prepares the fault before latencies are measured: the preparation is not part of it. */
+  /** Prepares the fault before latencies are measured, so that the preparation is not measured. */
   prepare?(scene: Scene): Promise<void>
   start(scene: Scene): Promise<Running>
 }
 export interface Running {
-  /** Ends it and returns how often it took effect: a fault without effect proves nothing. */
+  /** Ends the fault and returns how often it took effect: a fault without effect proves nothing. */
   stop(): Promise<number>
 }
 
 const GIVE_UP_MS = 1_000
 const NO_ANSWER_CARES = (): void => {}
 
-/** Does something over and over until it is stopped, however it ends. */
+/** Repeats the work until it is stopped. The work may fail. */
 function repeat(everyMs: number, work: () => unknown): Running {
   let isOn = true
   let times = 0
@@ -99,7 +99,7 @@ const leaderlessTopic: Trouble = {
   }
 }
 
-/** Writes 2^60 over the bytes that come so far behind the topic's name. */
+/** Overwrites a field of a frame with 2^60. The field is `bytesBehind` bytes after the name of the topic. */
 const plant = (topic: string, bytesBehind: number) => (frame: Buffer) => {
   const at = frame.indexOf(topic)
   if (at >= 0) frame.writeBigInt64BE(2n ** 60n, at + topic.length + bytesBehind)
@@ -113,7 +113,8 @@ const poisonedPartition: Trouble = {
     const topic = 'poisoned'
     const { faults } = scene
     await createOnce(scene.cluster, topic, 1)
-    // Behind the name: the number of partitions, a partition and, where there is one, its error code.
+    // Between the name and the overwritten field: the number of partitions, a partition and, in some responses, its
+    // error code.
     const armed = [
       faults!.add({ api: 'ListOffsets', topic, count: Infinity }, { type: 'corrupt', mutate: plant(topic, 10) }),
       faults!.add({ api: 'OffsetFetch', topic, count: Infinity }, { type: 'corrupt', mutate: plant(topic, 8) }),
@@ -131,7 +132,8 @@ const poisonedPartition: Trouble = {
   }
 }
 
-// As many as can be stuck without delaying others: one connection less than there are for group calls.
+// The largest number of stuck groups that does not delay other groups: one less than the number of connections for
+// group calls.
 const STUCK_GROUPS = 3
 const stuckCommit: Trouble = {
   name: 'stuck commit',
@@ -249,7 +251,7 @@ const pausedBroker: Trouble = {
   }
 }
 
-/** Ordered so that each leaves the cluster in the state that the next one needs. */
+/** The order matters: each fault leaves the cluster in the state that the next one needs. */
 export const troubles: readonly Trouble[] = [
   inventedNames,
   leaderlessTopic,

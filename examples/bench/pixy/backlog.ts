@@ -15,7 +15,7 @@ const POLL_MS = 50
 const SETTLE_MS = 700
 const TIMEOUT_MS = 10_000
 
-/** Writes the messages in turn to all partitions, and waits until they are there. */
+/** Writes the messages to all partitions in turn, and waits until they are in the log. */
 export async function writeBacklog(bootstrap: string, backlog: Backlog): Promise<void> {
   const castellan = await startInProcess({ brokers: bootstrap })
   let written = 0
@@ -53,7 +53,7 @@ export class PixyGroup {
     this.#groupId = groupId
   }
 
-  /** Reads one message, so that the group has its member. */
+  /** Reads one message, so that the gateway joins the group. */
   async join(): Promise<void> {
     for (;;) {
       const response = await fetch(`${this.#url}/messages?group=${this.#groupId}`)
@@ -63,7 +63,7 @@ export class PixyGroup {
     }
   }
 
-  /** Sum of the committed offsets, once it is at least so much, or nothing has been committed for a while. */
+  /** Returns the sum of the committed offsets, once it is at least `least` or the time is over. */
   async acknowledged(least: number): Promise<number> {
     const deadline = performance.now() + TIMEOUT_MS
     for (;;) {
@@ -73,7 +73,7 @@ export class PixyGroup {
     }
   }
 
-  /** More than expected may come; then it is something wrong that is to be seen. */
+  /** Waits a little longer, to notice commits beyond the expected ones. Such commits are an error. */
   async #settled(committed: number): Promise<number> {
     await sleep(SETTLE_MS)
     return Math.max(committed, await this.#committed())

@@ -15,7 +15,7 @@ const SETTLE_MS = 1_000
 const JOIN_TIMEOUT_MS = 60_000
 const WINDOW_MS = 5_000
 const EARLIEST = -2
-/** What members cause when no message comes. */
+/** The calls that members cause while there are no messages. */
 const CONTROL = [
   'JoinGroup',
   'SyncGroup',
@@ -27,10 +27,13 @@ const CONTROL = [
   'Fetch'
 ] as const
 
-/** Works about many groups, in the order in which they run. */
+/** The works with many groups, in the order in which they run. */
 export const groupWorks = ['pixy-tail-20-groups', 'pixy-first-poll', 'pixy-2000-groups'] as const
 
-/** The embedded broker answers the first member of a group at once, as Kafka with `group.initial.rebalance.delay.ms=0`. */
+/**
+ * Measures the works with many groups. The embedded broker answers the first member of a group at once, like Kafka with
+ * `group.initial.rebalance.delay.ms=0`.
+ */
 export async function measureGroups(chosen: readonly (typeof groupWorks)[number][]): Promise<readonly Row[]> {
   if (chosen.length === 0) return []
   const topics = [TOPIC, BACKLOG_TOPIC].map(topic => ({ topic, partitions: PARTITIONS }))
@@ -56,7 +59,7 @@ export async function measureGroups(chosen: readonly (typeof groupWorks)[number]
 
 type Rates = ReadonlyMap<string, number>
 
-/** What the broker is asked while these clients wait for messages that do not come. */
+/** Counts the calls to the broker while these clients wait for messages that do not come. */
 async function requestsPerSecond(broker: Broker, pollers: Pollers): Promise<Rates> {
   await pollers.joined
   await settled(broker)
@@ -67,7 +70,7 @@ async function requestsPerSecond(broker: Broker, pollers: Pollers): Promise<Rate
   return new Map(CONTROL.map((api, at) => [api, (after[at]! - before[at]!) / seconds]))
 }
 
-/** Until no group joins any more. */
+/** Waits until all groups have joined. */
 async function settled(broker: Broker): Promise<void> {
   const deadline = performance.now() + JOIN_TIMEOUT_MS
   for (let joins = -1; performance.now() < deadline; ) {
@@ -90,7 +93,10 @@ function tailRow(alone: Rates, together: Rates): Row {
   }
 }
 
-/** Groups whose offsets were set before, one after another, while others wait at the end of another topic. */
+/**
+ * The first polls of groups with committed offsets, one after another, while other groups wait at the end of another
+ * topic.
+ */
 async function measureFirstPolls(gateway: Server): Promise<Row> {
   const timesMs: number[] = []
   let late = 0
@@ -132,9 +138,9 @@ async function measureManyGroups(broker: Broker, gateway: Server): Promise<Row> 
   }
 }
 
-/** A client for each of so many groups that asks for a message again and again. */
+/** One client for each group, which asks for messages again and again. */
 class Pollers {
-  /** Every group has been answered once. */
+  /** Resolves when every group has got its first answer. */
   readonly joined: Promise<unknown>
   readonly #agent = new Agent({ keepAlive: true })
   readonly #port: number
@@ -162,7 +168,7 @@ class Pollers {
     while (!this.#isStopped) await this.#poll(groupId)
   }
 
-  /** A connection that is cut ends it as well. */
+  /** Resolves when the answer has ended, or when its connection is cut. */
   #poll(groupId: string): Promise<void> {
     const where = { host: '127.0.0.1', port: this.#port, agent: this.#agent }
     return new Promise((resolve, reject) => {

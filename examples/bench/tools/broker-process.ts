@@ -4,14 +4,15 @@ import { answerParent } from './child.js'
 import { DIST } from './in-process.js'
 
 const RETENTION_BYTES = 64 * 1024 * 1024
-/** Every member of a group has one. */
+/** Maximum number of connections. It is high because every member of a group has a connection. */
 const MAX_CONNECTIONS = 10_000
 
 let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
 
 async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
-  // Not by the library's entry: the rooms behind it would only be more for this process's garbage collector to walk through.
+  // This is not imported from the library's entry, because the entry loads modules that slow down the garbage collector
+  // and are not used here.
   const capacity: Pick<typeof import('castellan'), 'startEmbeddedCluster'> = await import(
     new URL('embedded-broker/start-embedded-cluster.js', DIST).href
   )
@@ -36,4 +37,11 @@ function recordsIn({ topic }: { topic: string }): number {
   return records
 }
 
-answerParent({ start, recordsIn, requestCount: ({ api }: { api: ApiName }) => cluster.requestCount(api) })
+const recordsInAll = (): number => [...partitionsOf.keys()].reduce((sum, topic) => sum + recordsIn({ topic }), 0)
+
+answerParent({
+  start,
+  recordsIn,
+  recordsInAll,
+  requestCount: ({ api }: { api: ApiName }) => cluster.requestCount(api)
+})

@@ -3,9 +3,9 @@ import { Child } from './child.js'
 
 export interface BrokerSetup {
   readonly nodes?: number
-  /** Of the first node; 0 (default): any free one. */
+  /** Port of the first node; 0 (default): any free port. */
   readonly port?: number
-  /** Per partition; default 64 MiB. */
+  /** Maximum size of each partition. Default: 64 MiB. */
   readonly retentionBytes?: number
   readonly topics: readonly { readonly topic: string; readonly partitions: number }[]
 }
@@ -14,9 +14,11 @@ export interface BrokerSetup {
 export interface Broker {
   readonly pid: number
   readonly bootstrap: string
-  /** Records ever written to a topic: the sum of its high watermarks. */
+  /** The number of records ever written to a topic: the sum of its high watermarks. */
   recordsIn(topic: string): Promise<number>
-  /** Requests served so far. */
+  /** The same of all topics together. */
+  recordsInAll(): Promise<number>
+  /** The number of requests to this API that were served so far. */
   requestCount(api: ApiName): Promise<number>
   stop(): Promise<void>
 }
@@ -27,6 +29,7 @@ export async function startBroker(setup: BrokerSetup): Promise<Broker> {
     pid: child.pid,
     bootstrap: ready.bootstrap,
     recordsIn: topic => child.ask<number>('recordsIn', { topic }),
+    recordsInAll: () => child.ask<number>('recordsInAll'),
     requestCount: api => child.ask<number>('requestCount', { api }),
     stop: () => child.stop()
   }

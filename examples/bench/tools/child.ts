@@ -16,7 +16,7 @@ interface Answer {
 
 const ASK_TIMEOUT_MS = 60_000
 
-/** One process of a benchmark: a script of this folder that answers verbs. It ends with its parent. */
+/** A child process of a benchmark. It runs a script of this folder, which answers verbs, and ends with its parent. */
 export class Child {
   readonly #process: ChildProcess
   readonly #waiting = new Map<number, (value: unknown, error: Error | undefined) => void>()
@@ -33,10 +33,21 @@ export class Child {
   }
 
   /** Starts `file` of this folder; it is ready when its `start` verb has answered. */
-  static async start<Ready>(file: string, input: unknown = {}): Promise<{ child: Child; ready: Ready }> {
+  static async start<Ready>(
+    file: string,
+    input: unknown = {},
+    /** Modules that are loaded before the script, in every thread. */
+    imports: readonly string[] = [],
+    /** The Node that runs it. */
+    execPath = process.execPath
+  ): Promise<{ child: Child; ready: Ready }> {
     const path = fileURLToPath(new URL(file, import.meta.url))
     const child = new Child(
-      fork(path, { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      fork(path, {
+        execPath,
+        execArgv: ['tsx', ...imports].flatMap(module => ['--import', module]),
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+      })
     )
     return { child, ready: await child.ask<Ready>('start', input) }
   }
@@ -76,7 +87,7 @@ export class Child {
   }
 }
 
-/** The child's side: answers verbs until the parent goes away. */
+/** The child's side: answers verbs until the parent ends. */
 export function answerParent(verbs: Readonly<Record<string, (input: never) => unknown>>): void {
   process.on('disconnect', () => process.exit(0))
   process.on('message', async ({ id, verb, input }: Question) => {

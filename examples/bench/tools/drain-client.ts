@@ -1,7 +1,7 @@
 import { answerParent } from './child.js'
 import { DIST, loadCastellan } from './in-process.js'
 
-/** Records of 1 MB, as many requests have. */
+/** Number of records in one call: together 1 MB, the size of a full Produce request. */
 const RECORDS_PER_CALL = 250
 const CALLS_IN_FLIGHT = 10
 
@@ -11,11 +11,11 @@ export interface DrainRun {
   readonly partitions: number
   readonly records: number
   readonly recordBytes: number
-  /** Of the durable log. */
+  /** The directory of the durable log. */
   readonly directory: string
 }
 
-/** Writes a backlog into the durable log, as a gateway does that finds no Kafka. */
+/** Writes a backlog into the durable log, like a gateway without Kafka. */
 async function fill({ directory, topic, partitions, records, recordBytes }: DrainRun): Promise<void> {
   const { openDurableLog }: typeof import('../../../src/producer/log/open-durable-log.js') = await import(
     new URL('producer/log/open-durable-log.js', DIST).href
@@ -50,14 +50,14 @@ function fail(error: Error): never {
 
 let close: (() => Promise<unknown>) | undefined
 
-/** Opens what {@link fill} has written: it is delivered from then on. */
+/** Opens the durable log that {@link fill} has written, which starts its delivery. */
 async function drain({ bootstrap, directory }: DrainRun): Promise<void> {
   const { openCastellan } = await loadCastellan()
   const castellan = await openCastellan({ brokers: bootstrap, wal: { directory } })
   close = () => castellan.close()
 }
 
-/** Produces as many records from memory. Returns when all are acknowledged. */
+/** Produces the same number of records from memory. Returns when all are acknowledged. */
 async function produce({ bootstrap, topic, partitions, records, recordBytes }: DrainRun): Promise<void> {
   const { openCastellan, askRouter } = await loadCastellan()
   const castellan = await openCastellan({ brokers: bootstrap })

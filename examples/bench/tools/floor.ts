@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { answerParent } from './child.js'
 
-/** What the gateway answers too. */
+/** The same answer as the gateway's. */
 const ANSWER = '{"status":"ok","errors":[]}'
 
-/** The least an HTTP server on Node can do: read the body, parse it where it is JSON (not below `/raw`), answer. */
+/** Reads the body, parses it as JSON except for the path `/raw`, and answers. */
 function serve(request: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = []
   request.on('data', (chunk: Buffer) => {
@@ -19,10 +19,38 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
   })
 }
 
+const LINE_END = 0x0a
+
+/** Reads JSON line by line, while the request is open, and answers each line as Confluent's API does. */
+function serveRecords(request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
+  let rest: Buffer = Buffer.alloc(0)
+  let offset = 0
+  request.on('data', (chunk: Buffer) => {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    let text = ''
+    let from = 0
+    for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, from)) {
+      const { value } = JSON.parse(bytes.toString('utf8', from, end)) as { value: { data: string } }
+      const place = { cluster_id: 'bench', topic_name: 'push', partition_id: 0, offset: offset++ }
+      const size = value.data.length + 2
+      const data = { timestamp: new Date().toISOString(), value: { type: 'JSON', size } }
+      text += `${JSON.stringify({ error_code: 200, ...place, ...data })}\r\n`
+      from = end + 1
+    }
+    rest = bytes.subarray(from)
+    if (text !== '') response.write(text)
+  })
+  request.on('end', () => response.end())
+}
+
 answerParent({
   start: () =>
     new Promise(resolve => {
-      const server = createServer(serve)
+      const server = createServer((request, response) => {
+        if (request.url === '/records') serveRecords(request, response)
+        else serve(request, response)
+      })
       server.listen(0, '127.0.0.1', () => resolve({ port: (server.address() as AddressInfo).port }))
     })
 })

@@ -3,35 +3,35 @@ import { connect as connectTls } from 'node:tls'
 
 const CR_LF_CR_LF = Buffer.from('\r\n\r\n')
 const CONTENT_LENGTH = 'content-length:'
-// Only the head must fit twice; bodies are counted, not kept.
+// Large enough for two heads of answers. Bodies are only counted and not stored.
 const READ_BUFFER_BYTES = 64 * 1024
 
-/** What a connection tells its owner. */
+/** The events that a connection reports to its owner. */
 export interface HttpConnectionEvents {
   /** A whole answer has arrived. */
   answered(connection: HttpConnection, status: number): void
-  /** The socket is gone; `unanswered`: a request was on its way. */
+  /** The socket was closed. `unanswered`: a request was in flight. */
   lost(connection: HttpConnection, unanswered: boolean): void
 }
 
 /**
- * One keep-alive HTTP/1.1 connection with one request on its way at a time, written by hand: a whole prebuilt request
- * goes out in one write, and an answer is read as status and content-length only. That costs a third of node:http's
- * client, so the generator is not what a benchmark measures.
+ * A keep-alive HTTP/1.1 connection with one request in flight at a time. A prebuilt request is sent in one write, and
+ * only status and content-length of an answer are read. This takes a third of the CPU of node:http's client, so that
+ * the load generator does not limit the results.
  */
 export class HttpConnection {
-  /** When the request now on its way was meant to be sent, monotonic ms. */
+  /** The time at which the request in flight was due, in monotonic milliseconds. */
   intendedAtMs = 0
   readonly #events: HttpConnectionEvents
   readonly #socket: Socket
   #readyEvent = 'connect'
   #busy = false
   #status = 0
-  /** Body bytes still to come; -1 while the head is incomplete. */
+  /** Bytes of the body that have not arrived yet. -1 while the head is incomplete. */
   #bodyBytesLeft = -1
   #head: Buffer = Buffer.alloc(0)
 
-  /** @param ca authority of the server's certificate; absent: no TLS */
+  /** @param ca certificate authority of the server's certificate; absent: no TLS */
   constructor(host: string, port: number, events: HttpConnectionEvents, ca?: string) {
     this.#events = events
     this.#socket = ca === undefined ? this.#connect(host, port) : this.#connectTls(host, port, ca)
@@ -106,7 +106,10 @@ export class HttpConnection {
   }
 }
 
-/** The value of Content-Length in a head that ends at `end`; `undefined` without one (a chunked answer). */
+/**
+ * The value of Content-Length in a head that ends at `end`. `undefined`: there is no such header, so the answer is
+ * chunked.
+ */
 function contentLength(bytes: Buffer, end: number): number | undefined {
   const head = bytes.toString('latin1', 0, end).toLowerCase()
   const at = head.indexOf(CONTENT_LENGTH)

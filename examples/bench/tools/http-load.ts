@@ -4,43 +4,43 @@ import { LONGEST_LATENCY_MICROS, latencyHistogram, type Percentiles, percentiles
 export interface HttpLoadOptions {
   readonly host: string
   readonly port: number
-  /** Fixed number of keep-alive connections, each with one request on its way at a time. */
+  /** The fixed number of keep-alive connections. Each has one request in flight at a time. */
   readonly connections: number
-  /** Written as it stands, over and over. */
+  /** The bytes of the request, which is sent again and again. */
   readonly request: Buffer
-  /** Authority of the server's certificate; absent: no TLS. */
+  /** Certificate authority of the server's certificate. Absent: no TLS. */
   readonly ca?: string | undefined
   /**
-   * Absent: closed loop, every connection sends again as soon as it was answered. Given: open loop, requests are
-   * meant to leave at this steady rate, and latency counts from that intended time, so a stall is charged in full.
+   * Absent: closed loop, in which every connection sends again as soon as it is answered. Given: open loop, in which
+   * requests are due at this steady rate. Latency is measured from the due time, so it includes every stall.
    */
   readonly ratePerSecond?: number | undefined
-  /** Open loop: a request whose time came while all connections were busy is given up and counted, not sent later. */
+  /** Open loop: a request that is due while all connections are busy is counted and never sent. */
   readonly givesUp?: boolean | undefined
 }
 
-/** What was counted since the last {@link HttpLoad.mark}. */
+/** The counts since the last {@link HttpLoad.mark}. */
 export interface HttpLoadCounts extends Percentiles {
   readonly sent: number
   readonly answered: number
-  /** Open loop: not sent, because all connections were busy. */
+  /** Open loop: the number of requests that were not sent, because all connections were busy. */
   readonly heldBack: number
-  /** The same as the percentiles of all answers, of those with a 2xx. */
+  /** Percentiles of the latency of answers with a 2xx status. */
   readonly accepted: Percentiles
-  /** On their way when their connection broke. */
+  /** The number of requests in flight on connections that broke. */
   readonly lost: number
-  /** Status code and answers that had it. */
+  /** Each status code with the number of its answers. */
   readonly statuses: readonly (readonly [number, number])[]
 }
 
 const MICROS_PER_MS = 1000
 const PACE_MS = 1
-/** The load generator itself may be late by so much. */
+/** A request that is late by at most this time is still sent, because the load generator may have caused the delay. */
 const GIVEN_UP_AFTER_MS = 20
-// A server that refuses connections is asked again at this pace, not in a busy loop.
+// Pause before the next attempt to connect to a server that refuses connections.
 const RECONNECT_MS = 20
 
-/** Sends one request over fixed connections, as fast or as steadily as told, and counts what comes back. */
+/** Sends one request over fixed connections, in a closed or an open loop, and counts the answers. */
 export class HttpLoad {
   readonly #options: HttpLoadOptions
   readonly #latencyMicros = latencyHistogram()
@@ -50,7 +50,7 @@ export class HttpLoad {
   /** Connections without a request (open loop only). */
   readonly #free = new Set<HttpConnection>()
   #startedAtMs = 0
-  /** Open loop: requests that were sent; the next one is meant for `startedAtMs + paced * spacing`. */
+  /** Open loop: the number of requests that were due. The next request is due at `startedAtMs + paced * spacing`. */
   #paced = 0
   #pacer: NodeJS.Timeout | undefined
   #sent = 0
@@ -65,7 +65,7 @@ export class HttpLoad {
     this.#options = options
   }
 
-  /** Opens all connections, then lets the requests go. */
+  /** Opens all connections, then begins to send. */
   async start(): Promise<void> {
     const connections = Array.from({ length: this.#options.connections }, () => this.#open())
     await Promise.all(connections.map(connection => connection.opened()))
@@ -75,7 +75,7 @@ export class HttpLoad {
     if (this.#options.ratePerSecond !== undefined) this.#pacer = setInterval(this.#pace, PACE_MS)
   }
 
-  /** Forgets what was counted so far: the warm-up is over. */
+  /** Resets the counts at the end of the warm-up. */
   mark(): void {
     this.#latencyMicros.reset()
     this.#acceptedMicros.reset()
@@ -95,7 +95,7 @@ export class HttpLoad {
     }
   }
 
-  /** Sends no more, waits for what is on its way (at most `timeoutMs`), closes the connections. */
+  /** Stops sending, waits at most `timeoutMs` for the requests in flight, and closes the connections. */
   async stop(timeoutMs = 10_000): Promise<void> {
     this.#sending = false
     clearInterval(this.#pacer)
@@ -134,7 +134,7 @@ export class HttpLoad {
     this.#send(connection, intendedAtMs)
   }
 
-  /** Leaves out what should have left before the last pace. */
+  /** Skips and counts requests that are overdue by more than `GIVEN_UP_AFTER_MS`. */
   #giveUp(ratePerSecond: number): void {
     const due = Math.floor(((performance.now() - this.#startedAtMs - GIVEN_UP_AFTER_MS) * ratePerSecond) / 1000)
     if (due <= this.#paced) return
@@ -168,7 +168,7 @@ export class HttpLoad {
     if (this.#sending) this.#next(connection)
   }
 
-  /** A server may close a connection; a new one takes its place, so that their number stays fixed. */
+  /** Replaces a connection that the server has closed, so that the number of connections stays fixed. */
   readonly #onLost = (connection: HttpConnection, unanswered: boolean): void => {
     this.#connections.delete(connection)
     this.#free.delete(connection)

@@ -2,8 +2,8 @@ import { pathToFileURL } from 'node:url'
 import type { Castellan, OpenCastellanOptions } from 'castellan'
 
 /**
- * What is measured: the compiler's output, since a TypeScript loader adds calls of its own around every named function.
- * BENCH_DIST names another build, for comparing two of them.
+ * The URL of the compiled files. They are measured, because a TypeScript loader adds calls around every named function.
+ * To compare two builds, BENCH_DIST names another build.
  */
 export const DIST = pathToFileURL(`${process.env.BENCH_DIST ?? new URL('../../../dist', import.meta.url).pathname}/`)
 

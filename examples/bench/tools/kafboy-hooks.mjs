@@ -1,4 +1,4 @@
-/** Takes the records of a request apart. */
+/** Splits the records of a request. */
 export default {
   editJson: ({ json }) => ({ produce: { data: json.records.map(({ data }) => data) } })
 }

@@ -8,34 +8,37 @@ export interface LoadRun {
   readonly path: string
   /** Absent: the request is a GET. */
   readonly body?: string | undefined
-  /** Of the body; default: JSON. */
+  /** Content type of the body; default: JSON. */
   readonly type?: string | undefined
   /** Further header lines. */
   readonly headers?: readonly string[] | undefined
-  /** Authority of the server's certificate; absent: no TLS. */
+  /** Certificate authority of the server's certificate. Absent: no TLS. */
   readonly ca?: string | undefined
   readonly connections: number
   readonly ratePerSecond?: number | undefined
   readonly givesUp?: boolean | undefined
-  /** The server, whose CPU and memory are read at the edges of the measured window. */
+  /** The process id of the server. Its CPU time and memory are read at the beginning and end of the measured window. */
   readonly pid: number
-  /** Further processes whose CPU is read. */
+  /** Ids of further processes whose CPU time is read. */
   readonly others?: readonly number[] | undefined
   readonly warmUpMs: number
   readonly measureMs: number
 }
 export interface LoadReport extends HttpLoadCounts {
   readonly seconds: number
-  /** The measured window, epoch milliseconds. */
+  /** Start of the measured window, in epoch milliseconds. */
   readonly startedAtMs: number
   readonly endedAtMs: number
   readonly cpuMicros: number
-  /** Of {@link LoadRun.others}, in their order. */
+  /** CPU time of {@link LoadRun.others}, in the same order. */
   readonly othersCpuMicros: readonly number[]
-  /** Of the load generator itself. */
+  /** CPU time of the load generator itself. */
   readonly ownCpuMicros: number
   readonly rssMaxBytes: number
-  /** Answers with a 2xx over the whole run, warm-up and the last answers included: what must be in the log. */
+  /**
+   * The number of answers with a 2xx status in the whole run, including warm-up and end. The log must have their
+   * records.
+   */
   readonly acceptedInAll: number
   readonly answeredInAll: number
 }
@@ -46,12 +49,15 @@ const RSS_SAMPLE_MS = 100
 const accepted = (counts: HttpLoadCounts): number =>
   counts.statuses.reduce((sum, [status, answers]) => sum + (status >= 200 && status < 300 ? answers : 0), 0)
 
-/** Steady, and comparable between processes. */
+/** The current time. It is monotonic, and comparable between processes. */
 const epochMs = (): number => performance.timeOrigin + performance.now()
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Warm-up, measured window, rest; the server is read in this process, so that the edges fall together. */
+/**
+ * Runs the warm-up, the measured window and the end of the load. This process also reads the server's figures, at the
+ * beginning and end of the window.
+ */
 async function run({ path, body, type, headers, pid, others = [], warmUpMs, measureMs, ...where }: LoadRun) {
   const request = body === undefined ? getRequest(path, headers) : postRequest(path, Buffer.from(body), headers, type)
   const load = new HttpLoad({ host: HOST, request, ...where })

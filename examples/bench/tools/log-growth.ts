@@ -4,7 +4,7 @@ const SAMPLE_MS = 50
 
 const epochMs = (): number => performance.timeOrigin + performance.now()
 
-/** Notes all the time how many records a topic has, so that one can tell afterwards what came within a window. */
+/** Samples the number of records in a topic, to compute later how many were added within a window. */
 export class LogGrowth {
   readonly #broker: Broker
   readonly #topic: string
@@ -23,7 +23,7 @@ export class LogGrowth {
     await this.#done
   }
 
-  /** Records that came in a second of a window, epoch milliseconds; samples are interpolated. */
+  /** Records per second within a window, interpolated between samples. Both times are epoch milliseconds. */
   perSecond(startedAtMs: number, endedAtMs: number): number {
     return ((this.#recordsAt(endedAtMs) - this.#recordsAt(startedAtMs)) * 1_000) / (endedAtMs - startedAtMs)
   }

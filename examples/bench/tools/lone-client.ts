@@ -15,7 +15,7 @@ export interface LoneRun {
   readonly measureMs: number
 }
 export interface LoneReport extends Percentiles {
-  /** Over the whole run, warm-up included: what must be in the log. */
+  /** The number of records sent in the whole run, including the warm-up. The log must have all of them. */
   readonly records: number
 }
 

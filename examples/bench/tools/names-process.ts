@@ -7,17 +7,17 @@ export type NamesAccess = 'writes' | 'reads' | 'groups'
 export interface NamesRun {
   readonly requestAccess: NamesAccess
   readonly bootstrap: string
-  /** Topics that exist: one that is written to, one with a single record that is read. */
+  /** The existing topic that is written to. The other existing topic has a single record, which is read. */
   readonly written: string
   readonly read: string
   readonly names: number
 }
-/** Before any name was invented, and after all of them. */
+/** Figures before the first invented name, and after the last one. */
 export interface NamesReport {
   readonly heapBytes: readonly [number, number]
-  /** One record for a topic that exists, from asking to its acknowledgement. */
+  /** Time to write one record to an existing topic, from the call to the acknowledgement. */
   readonly microsPerWrite: readonly [number, number]
-  /** One cached read of a topic that exists. */
+  /** Time to read one cached record of an existing topic. */
   readonly microsPerRead: readonly [number, number]
 }
 
@@ -26,7 +26,7 @@ const REQUESTS_IN_FLIGHT = 5
 const WAIT_MS = 200
 const READ_TIMEOUT_MS = 30_000
 const CALLS_OF_A_MEASUREMENT = 2_000
-/** Longer than anything is remembered of a name. */
+/** Longer than the process remembers any part of a name. */
 const SETTLE_MS = 12_000
 
 type Client = Awaited<ReturnType<typeof startInProcess>>
@@ -57,7 +57,7 @@ async function run({ requestAccess, bootstrap, written, read, names }: NamesRun)
   }
   await Promise.all(Array.from({ length: REQUESTS_IN_FLIGHT }, invent))
   await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
-  // What is remembered is tidied away while there is something to do.
+  // The process forgets names only while it has work. This measurement is that work, and its result is not used.
   await measure()
   const after = await measure()
   await client.close()

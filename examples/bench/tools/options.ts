@@ -1,16 +1,23 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 
-/** What a benchmark is told. */
+/** The options of a benchmark. */
 export interface BenchOptions {
   /** Length of one measured window. */
   readonly seconds: number
-  /** How often every work is measured, in turn with what it is compared with; medians are reported. */
+  /** How often each work is measured, in turn with the work that it is compared with. The report has the medians. */
   readonly rounds: number
-  /** Works to run; absent: all. What they are compared with runs anyway. */
+  /** Works to run. Absent: all works. The works that they are compared with always run. */
   readonly only?: readonly string[] | undefined
-  /** Of `peers`: the command line of another server, and where it takes what kprf's `POST /push` takes. */
+  /**
+   * For `peers`: the command line of another server, and the URL at which it accepts the requests of kprf's `POST
+   * /push`.
+   */
   readonly peer?: string | undefined
   readonly peerUrl?: string | undefined
+  /** For `confluent`: the records of one long stream, instead of all works. */
+  readonly records?: number | undefined
+  /** For `journey`: the work whose files are printed. */
+  readonly list?: string | undefined
 }
 export interface BenchCommand extends BenchOptions {
   readonly name: string
@@ -23,7 +30,7 @@ const SECONDS = 2
 /**
  * Reads the command line of a benchmark; `--help` prints and ends the process.
  *
- * @throws CommanderError with a line for the user when the arguments make no sense
+ * @throws CommanderError with a line for the user when the arguments are invalid
  */
 export function parseCommand(args: readonly string[], names: readonly string[]): BenchCommand {
   const command = new Command('npm run bench --')
@@ -31,9 +38,16 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     .option('--json <FILE>', 'also write {name, rows} as JSON')
     .addOption(new Option('--seconds <N>', 'length of one measured window (default 2; idle: 10)').argParser(positive))
     .addOption(new Option('--rounds <N>', 'windows per work, interleaved; medians are printed').argParser(positive))
-    .option('--only <WORK,…>', 'these works and what they are compared with')
+    .option('--only <WORK,…>', 'runs only these works and the works that they are compared with')
     .option('--peer <CMD>', 'peers: starts another server; {brokers} in it becomes HOST:PORT of the broker')
     .option('--peer-url <URL>', 'peers: where it is asked')
+    .addOption(
+      new Option(
+        '--records <N>',
+        'confluent: only one stream of so many records, and the memory after each million'
+      ).argParser(positive)
+    )
+    .option('--list <WORK>', 'journey: also prints the files and functions of this work')
     .configureOutput({ writeErr: () => undefined })
     .exitOverride(error => {
       if (error.exitCode === 0) process.exit(0)
@@ -41,13 +55,15 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     })
     .parse(args, { from: 'user' })
   const name = command.args[0]!
-  const { json, seconds, rounds, only, peer, peerUrl } = command.opts<{
+  const { json, seconds, rounds, only, peer, peerUrl, records, list } = command.opts<{
     json?: string
     seconds?: number
     rounds?: number
     only?: string
     peer?: string
     peerUrl?: string
+    records?: number
+    list?: string
   }>()
   return {
     name,
@@ -56,7 +72,9 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     rounds: rounds ?? 5,
     only: only?.split(','),
     peer,
-    peerUrl
+    peerUrl,
+    records,
+    list
   }
 }
 

@@ -1,6 +1,6 @@
 const PROBE_EVERY_MS = 50
 
-/** Asks for `/ready` and `/metrics` all the time, and notes the slowest answer. */
+/** Requests `/ready` and `/metrics` again and again, and keeps the time of the slowest answer. */
 export class Probes {
   readonly #url: string
   readonly #done: Promise<void>

@@ -1,20 +1,21 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** What the operating system has charged a process for so far. */
+/** The resources that a process has used so far. */
 export interface ProcessStats {
-  /** User and system time of all threads. */
+  /** User and system time of all threads, in microseconds. */
   readonly cpuMicros: number
   readonly rssBytes: number
 }
 
-// USER_HZ and the page size of Linux on every platform Node supports; the kernel converts to this tick for /proc.
+// USER_HZ and the page size have these values in Linux on every platform that Node supports. The kernel converts the
+// times in /proc to this tick.
 const TICK_MICROS = 10_000
 const PAGE_BYTES = 4096
 
 /**
- * Reads another process's CPU time and resident memory, those of its children included: from /proc where there is one, else
- * by `ps`, without children.
+ * Reads the CPU time and the resident memory of another process. It reads /proc and includes child processes. Where
+ * there is no /proc, it calls `ps`, which leaves out child processes.
  */
 export function readProcessStats(pid: number): ProcessStats {
   if (process.platform !== 'linux') return fromPs(pid)
@@ -25,7 +26,7 @@ export function readProcessStats(pid: number): ProcessStats {
   }
 }
 
-/** A kernel may be built without this file. */
+/** The ids of the child processes. Empty when the kernel does not have this file. */
 function childrenOf(pid: number): number[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
@@ -37,7 +38,7 @@ function childrenOf(pid: number): number[] {
 
 function fromProc(pid: number): ProcessStats {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  // The command name may hold spaces and brackets, so fields are counted after its closing bracket.
+  // The command name may contain spaces and brackets, so fields are counted from its closing bracket.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   return { cpuMicros: ticks * TICK_MICROS, rssBytes: Number(fields[21]) * PAGE_BYTES }

@@ -1,32 +1,39 @@
 import kafkajs from 'kafkajs'
 import { answerParent } from './child.js'
 import { startInProcess } from './in-process.js'
+import { LongestTick } from './longest-tick.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
 
 export interface ProduceRun extends WindowLengths {
   readonly client: 'castellan' | 'kafkajs'
   readonly bootstrap: string
+  /** The topics are `topic-0`, `topic-1`, … */
   readonly topic: string
+  readonly topics: number
+  /** Of each topic. */
   readonly partitions: number
   readonly recordBytes: number
   readonly recordsPerCall: number
   readonly callsInFlight: number
 }
 export interface ProduceReport extends Window {
-  /** Warm-up and the last calls included: what must be in the log. */
+  /** The number of acknowledged records, including the warm-up and the last calls. The log must have all of them. */
   readonly acknowledgedInAll: number
   readonly rssBytes: number
+  /** The longest tick of the measured window, in CPU time. */
+  readonly longestTickMs: number
 }
 
-/** Something that writes a call's worth of records and says how many were acknowledged. */
+/** Writes the records of one call, and returns the number of acknowledged records. */
 interface Producer {
   send(): Promise<number>
   close(): Promise<void>
 }
 
-/** Keeps `callsInFlight` calls going; the same loop for both clients. */
+/** Keeps `callsInFlight` calls in flight. Both clients run in this loop. */
 async function run(options: ProduceRun): Promise<ProduceReport> {
-  const producer = await (options.client === 'kafkajs' ? openKafkajs(options) : openCastellan(options))
+  const first = { ...options, topic: `${options.topic}-0` }
+  const producer = await (options.client === 'kafkajs' ? openKafkajs(first) : openCastellan(options))
   let acknowledged: number
   let sending = true
   const keepSending = async () => {
@@ -35,14 +42,20 @@ async function run(options: ProduceRun): Promise<ProduceReport> {
       acknowledged += records
     }
   }
-  // kafkajs opens a socket per caller when its first calls come together.
+  // The first call is sent alone, because kafkajs opens one socket per call when its first calls are made at the same
+  // time. Each topic has been looked up afterwards.
   acknowledged = await producer.send()
+  const callsOfATopic = (options.topics * options.partitions) / options.recordsPerCall
+  for (let call = 1; call < callsOfATopic; call++) acknowledged += await producer.send()
   const senders = Array.from({ length: options.callsInFlight }, keepSending)
+  let ticks: LongestTick | undefined
+  setTimeout(() => (ticks = new LongestTick()), options.warmUpMs)
   const window = await measureWindow(options, () => acknowledged)
+  const longestTickMs = ticks?.stop() ?? 0
   sending = false
   await Promise.all(senders)
   await producer.close()
-  return { ...window, acknowledgedInAll: acknowledged, rssBytes: process.memoryUsage.rss() }
+  return { ...window, acknowledgedInAll: acknowledged, rssBytes: process.memoryUsage.rss(), longestTickMs }
 }
 
 async function openKafkajs({
@@ -66,24 +79,14 @@ async function openKafkajs({
   }
 }
 
-/** Through the Router's Produce operation, as an actor would ask; the records are the same objects every time. */
-async function openCastellan({
-  bootstrap,
-  topic,
-  partitions,
-  recordBytes,
-  recordsPerCall
-}: ProduceRun): Promise<Producer> {
-  const { router, close, askRouter } = await startInProcess({ brokers: bootstrap })
-  const value = Buffer.alloc(recordBytes, 'x')
-  const records = Array.from({ length: recordsPerCall }, (_, at) => ({
-    topic,
-    partition: at % partitions,
-    key: null,
-    value
-  }))
+/** Produces through the Router, like an actor. Every call has the same record objects. */
+async function openCastellan(options: ProduceRun): Promise<Producer> {
+  const { router, close, askRouter } = await startInProcess({ brokers: options.bootstrap })
+  const calls = callsOf(options)
+  let sent = 0
   return {
     send: async () => {
+      const records = calls[sent++ % calls.length]!
       const { outcomes } = await askRouter(router.ref, { type: 'produce', records })
       let delivered = 0
       for (const { type } of outcomes) if (type === 'delivered') delivered++
@@ -95,7 +98,20 @@ async function openCastellan({
   }
 }
 
-/** Writes so many records and no more, for others to read. */
+/** The records of calls that reach each partition of each topic in turn. */
+function callsOf({ topic, topics, partitions, recordBytes, recordsPerCall }: ProduceRun) {
+  const value = Buffer.alloc(recordBytes, 'x')
+  const names = Array.from({ length: topics }, (_, at) => `${topic}-${at}`)
+  const calls = Math.max(1, (topics * partitions) / recordsPerCall)
+  return Array.from({ length: calls }, (_, call) =>
+    Array.from({ length: recordsPerCall }, (_, index) => {
+      const at = call * recordsPerCall + index
+      return { topic: names[Math.floor(at / partitions) % topics]!, partition: at % partitions, key: null, value }
+    })
+  )
+}
+
+/** Writes exactly this many records, for other clients to read. */
 async function fill({ records, ...options }: ProduceRun & { readonly records: number }): Promise<number> {
   const producer = await openKafkajs(options)
   for (let written = 0; written < records; written += options.recordsPerCall) await producer.send()

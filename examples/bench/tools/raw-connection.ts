@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 
-/** A bare connection to a broker: a frame goes out, a frame comes back. */
+/** A bare connection to a broker. It sends a frame and receives a frame. */
 export class RawConnection {
   readonly #socket: Socket
   #chunks: Buffer[] = []
@@ -23,7 +23,7 @@ export class RawConnection {
     return new RawConnection(socket)
   }
 
-  /** One call at a time. Frames have their size before them. */
+  /** Sends a frame, which begins with its size, and resolves with the answer. Only one call may be in flight. */
   call(frame: Buffer): Promise<Buffer> {
     return new Promise<Buffer>((resolve, reject) => {
       this.#resolve = resolve

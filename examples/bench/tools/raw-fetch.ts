@@ -1,8 +1,8 @@
 import { RawConnection } from './raw-connection.js'
 
 /**
- * The least a reader of Kafka can do: Fetch v11 for one partition over a bare socket, reading only how far the record
- * batches go. Nothing is checked, nothing decoded.
+ * The least a reader of Kafka can do: Fetch v11 for one partition over a bare socket, reading only where the record
+ * batches end. Nothing is checked, nothing decoded.
  *
  *   request   size:i32 apiKey:i16 version:i16 correlationId:i32 clientId:string
  *             replicaId:i32 maxWaitMs:i32 minBytes:i32 maxBytes:i32 isolation:i8 sessionId:i32 sessionEpoch:i32
@@ -42,7 +42,7 @@ export class RawFetcher {
     return new RawFetcher(await RawConnection.open(host, port))
   }
 
-  /** One call at a time. */
+  /** Fetches once. Only one call may be in flight. */
   async fetch(call: RawFetchCall): Promise<RawFetchAnswer> {
     return decode(await this.#connection.call(encode(call)), call)
   }
@@ -87,7 +87,7 @@ function decode(frame: Buffer, { topic, offset }: RawFetchCall): RawFetchAnswer 
   return { errorCode, bytes, nextOffset: nextOffset(frame.subarray(recordsAt + 4, recordsAt + 4 + bytes), offset) }
 }
 
-/** Steps over whole batches; the broker may have cut the last one. */
+/** The offset after the last whole batch. The broker may have cut the last batch. */
 function nextOffset(records: Buffer, from: number): number {
   let next = from
   for (let at = 0; at + LAST_OFFSET_DELTA_AT + 4 <= records.length; ) {

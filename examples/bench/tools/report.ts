@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 
-/** One line of a benchmark's result. A field that makes no sense for a work is absent. */
+/** One line of the result of a benchmark. Fields that do not apply to a work are absent. */
 export interface Row {
   readonly work: string
   /** The work's main figure, in `unit`. */
@@ -9,16 +9,20 @@ export interface Row {
   readonly recordsPerSecond?: number
   readonly p50Ms?: number
   readonly p99Ms?: number
+  readonly p999Ms?: number
+  /** The longest turn of the event loop, and the longest pause of the garbage collector, in the serving process. */
+  readonly longestTickMs?: number
+  readonly longestGcMs?: number
   readonly cpuUsPerRequest?: number
   readonly rssMb?: number
-  /** How many times as good as `against`, measured in the same run: above 1 is better. */
+  /** The ratio to `against`, measured in the same run. Above 1, this work is better. */
   readonly ratio?: number
   readonly against?: string
-  /** The same in requests per second, which on shared cores measures the neighbours too. */
+  /** The ratio computed from requests per second. Other processes on the same cores affect it. */
   readonly ratioRequests?: number
-  /** Anything a reader of the figure must know, e.g. answers that were not 2xx. */
+  /** A remark that a reader of the figure must know, for example about answers that were not 2xx. */
   readonly note?: string
-  /** Figures only this work has. */
+  /** Figures that only this work has. */
   readonly [figure: string]: number | string | undefined
 }
 
@@ -32,9 +36,16 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['value', 'value'],
   ['unit', 'unit'],
   ['recordsPerSecond', 'records/s'],
+  ['functions', 'functions'],
+  ['packageFiles', 'files of packages'],
+  ['packageFunctions', 'functions of packages'],
   ['p50Ms', 'p50 ms'],
   ['p99Ms', 'p99 ms'],
+  ['p999Ms', 'p99.9 ms'],
+  ['longestTickMs', 'longest tick ms'],
+  ['longestGcMs', 'longest GC ms'],
   ['cpuUsPerRequest', 'CPU µs/req'],
+  ['cpuUsPerRecord', 'CPU µs/record'],
   ['rssMb', 'RSS MB'],
   ['ratio', 'ratio'],
   ['ratioRequests', 'ratio req/s'],
@@ -65,11 +76,11 @@ function toCell(value: number | string | undefined): string {
   return String(round(value))
 }
 
-/** Three significant digits, and no more than the measurement can bear. */
+/** Rounds to three significant digits, because measurements are not more exact. */
 export const round = (value: number): number =>
   Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(3))
 
-/** Writes `{name, rows}` for machines, numbers rounded as in the table. */
+/** Writes `{name, rows}` for programs. Numbers are rounded as in the table. */
 export function writeJson(file: string, { name, rows }: Report): void {
   const rounded = rows.map(row =>
     Object.fromEntries(
@@ -79,7 +90,7 @@ export function writeJson(file: string, { name, rows }: Report): void {
   writeFileSync(file, `${JSON.stringify({ name, rows: rounded }, null, 2)}\n`)
 }
 
-/** The middle value; of an even number the mean of the two in the middle. */
+/** The median. For an even number of values, it is the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1

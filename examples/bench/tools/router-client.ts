@@ -10,7 +10,7 @@ export interface RouterSetup {
 }
 export type CachedReport = Window
 export type ReadReport = Window & { readonly rssBytes: number }
-/** `counted`: answers with records in the window; `records`: written from start to end. */
+/** `counted`: answers with records within the window; `records`: records written during the whole run. */
 export type TailReport = Window & { readonly records: number }
 export type LatencyReport = Percentiles
 
@@ -26,7 +26,7 @@ async function start({ bootstrap, settings = {} }: RouterSetup) {
   return {}
 }
 
-/** One FetchData; only answers that go on are expected here. */
+/** Sends one FetchData; any answer other than records or the end of the log is an error here. */
 async function read(topicPartition: TopicPartition, offset: number): Promise<RecordBatch | undefined> {
   const result = await parts.askRouter(parts.router.ref, { type: 'fetchData', topicPartition, offset })
   if (result.type === 'success') return result.batch
@@ -34,7 +34,7 @@ async function read(topicPartition: TopicPartition, offset: number): Promise<Rec
   throw new Error(`${topicPartition.topic}/${topicPartition.partition}@${offset}: ${result.type}`)
 }
 
-/** The same few offsets over and over, all of them in the cache. */
+/** Reads the same few offsets again and again. All of them are in the cache. */
 async function cached({ topic, offsets, ...window }: { topic: string; offsets: number } & WindowLengths) {
   const topicPartition = { topic, partition: 0 }
   let answers = 0
@@ -53,7 +53,7 @@ async function cached({ topic, offsets, ...window }: { topic: string; offsets: n
   return report satisfies CachedReport
 }
 
-/** Readers at the end of one partition, into which a record is written at a steady pace. */
+/** Runs readers at the end of one partition, while records are written to it at a steady pace. */
 async function tail({ topic, readers, everyMs, ...window }: TailRun) {
   const topicPartition = { topic, partition: 0 }
   const latest = await parts.askRouter(parts.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
@@ -86,7 +86,10 @@ export interface TailRun extends WindowLengths {
   readonly everyMs: number
 }
 
-/** Everything in all partitions, over and over, one reader each; a byte at both ends of every value is looked at. */
+/**
+ * Reads all records of all partitions again and again, with one reader per partition. The first and the last byte of
+ * every value are read.
+ */
 async function readAll({ topic, partitions, recordsPerPartition, ...window }: ReadAllRun) {
   let [bytesRead, touched, reading] = [0, 0, true]
   const follow = async (partition: number) => {
@@ -118,13 +121,13 @@ export interface LatencyRun extends WindowLengths {
   readonly maxBytes: number
 }
 
-/** One lone FetchData after the other, each for an offset that is not in the cache. */
+/** Sends one FetchData request after another, each for an offset that is not in the cache. */
 const routerLatency = (run: LatencyRun) =>
   timed(run, async offset => {
     if (!(await read({ topic: run.topic, partition: 0 }, offset))) throw new Error(`nothing at ${offset}`)
   })
 
-/** The same Fetch through a connection of the same kind, without a Router. */
+/** Sends the same Fetch calls over a connection of the same kind, without a Router. */
 async function bareLatency(run: LatencyRun) {
   const client = parts.createClient(firstBroker, 'bench')
   await client.connect()

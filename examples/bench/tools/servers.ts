@@ -15,31 +15,36 @@ export interface Server {
   stop(): Promise<void>
 }
 
-export async function startFloor(): Promise<Server> {
-  const { child, ready } = await Child.start<{ port: number }>('./floor.ts')
+export async function startFloor(node = process.execPath): Promise<Server> {
+  const { child, ready } = await Child.start<{ port: number }>('./floor.ts', {}, [], node)
   return { pid: child.pid, port: ready.port, stop: () => child.stop() }
 }
 
-/** A gateway, and where it answers probes. */
+/** A gateway, and the address of its probes. */
 export interface Gateway extends Server {
   readonly managementPort: number
 }
 
-/** A gateway as a user starts it, at default settings but for the ports and what `settings`, a file of them, says. */
+/**
+ * Starts a gateway by its command line. All settings have their defaults, except for the ports and the settings in the
+ * file `settings`.
+ */
 export async function startGateway(
   bootstrap: string,
   nodeFlags: readonly string[] = [],
   settings?: string,
   further: readonly string[] = [],
-  /** The command that runs it: `taskset -c 0`. */
-  under: readonly string[] = []
+  /** A command that runs the gateway, for example `taskset -c 0`. */
+  under: readonly string[] = [],
+  /** The Node that runs it. */
+  node = process.execPath
 ): Promise<Gateway> {
   const [port, managementPort] = [await freePort(), await freePort()]
   const ports = ['--port', String(port), '--management-port', String(managementPort)]
   const flags = ['serve', ...ports, '--brokers', bootstrap, '--set', 'shutdown.drainMs=0', ...further]
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
-  const [command, ...args] = [...under, process.execPath, ...inherited, ...nodeFlags, MAIN, ...flags]
+  const [command, ...args] = [...under, node, ...inherited, ...nodeFlags, MAIN, ...flags]
   const child = spawn(command!, args, {
     stdio: ['ignore', 'pipe', 'inherit']
   })
@@ -49,14 +54,14 @@ export async function startGateway(
   return { pid: child.pid!, port, managementPort, stop: () => stopProcess(child) }
 }
 
-/** Any server, started by a command line of a shell; it and what it starts end together. */
+/** Starts any server by a shell command. Stopping it also ends its child processes. */
 export async function startCommand(command: string, port: number): Promise<Server> {
   const child = spawn(command, { shell: true, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
   const end = (signal: NodeJS.Signals): void => {
     try {
       process.kill(-child.pid!, signal)
     } catch {
-      // It has ended by itself.
+      // The process has already ended.
     }
   }
   process.once('exit', () => end('SIGKILL'))
@@ -73,7 +78,7 @@ export async function startCommand(command: string, port: number): Promise<Serve
   return { pid: child.pid!, port, stop }
 }
 
-/** The last lines a process printed, for when it fails. */
+/** Keeps the last lines that a process has printed, for error messages. */
 function keepTail(child: ChildProcess): () => string {
   let tail = ''
   child.stdout!.on('data', (chunk: Buffer) => {
@@ -93,7 +98,7 @@ async function answering(port: number, child: ChildProcess, output: () => string
   }
 }
 
-/** The shared port is opened after everything else, and may speak TLS. */
+/** Whether the shared port is open. It is opened last. Only TCP is tested, because it may use TLS. */
 const isListening = (port: number): Promise<boolean> =>
   new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
@@ -104,7 +109,7 @@ const isListening = (port: number): Promise<boolean> =>
     socket.once('error', () => resolve(false))
   })
 
-/** SIGTERM, as an operator would; SIGKILL when that takes too long. */
+/** Stops a process with SIGTERM. If that takes too long, kills it with SIGKILL. */
 async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = new Promise(resolve => child.once('exit', resolve))
@@ -125,7 +130,7 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** Writes one record and waits until Kafka has it: the topic is known from then on. */
+/** Writes one record and waits until Kafka has it. The gateway then knows the topic. */
 export async function pushOne(port: number, topic: string, partition?: number): Promise<void> {
   if (!(await tryPush(port, topic, partition))) throw new Error(`a first record could not be written to ${topic}`)
 }

@@ -2,13 +2,13 @@ import { WebSocket } from 'ws'
 import { answerParent } from './child.js'
 import { readProcessStats } from './process-stats.js'
 
-/** Websockets that keep so many messages in flight each. */
+/** A load by websockets. Each websocket has `inFlight` messages in flight. */
 export interface WebsocketRun {
   readonly url: string
   readonly sockets: number
   readonly inFlight: number
   readonly messageBytes: number
-  /** The server, whose CPU and memory are read at the edges of the measured window. */
+  /** The process id of the server. Its CPU time and memory are read at the beginning and end of the measured window. */
   readonly pid: number
   readonly warmUpMs: number
   readonly measureMs: number
@@ -19,7 +19,7 @@ export interface WebsocketReport {
   readonly seconds: number
   readonly cpuMicros: number
   readonly rssBytes: number
-  /** Replies over the whole run: what must be in the log. */
+  /** The number of replies in the whole run. The log must have all these messages. */
   readonly messagesInAll: number
 }
 

@@ -1,4 +1,4 @@
-/** One measured stretch: what was counted, how long it took, what it cost this process. */
+/** One measured window: the counted items, its length, and the CPU time of this process. */
 export interface Window {
   readonly counted: number
   readonly seconds: number
@@ -11,7 +11,10 @@ export interface WindowLengths {
 
 const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Waits out the warm-up, then reads a counter that something else keeps raising, at both edges of the window. */
+/**
+ * Waits for the end of the warm-up, then reads a counter at the beginning and at the end of the window. Other code
+ * increases the counter.
+ */
 export async function measureWindow({ warmUpMs, measureMs }: WindowLengths, count: () => number): Promise<Window> {
   await sleep(warmUpMs)
   const [startedAtMs, before, cpu] = [performance.now(), count(), process.cpuUsage()]

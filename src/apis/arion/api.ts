@@ -1,49 +1,60 @@
-import {
-  integer,
-  json,
-  nullable,
-  type Operation,
-  object,
-  oneOf,
-  type Parameter,
-  text
-} from '../../http/openapi/operation.js'
+import { z } from 'zod'
+import type { HttpApi } from '../../http/api/api.js'
+import { json, type Operation, type Parameters } from '../../http/openapi/operation.js'
+import { type ArionSettings, arionSettings } from './settings.js'
+import { topicName } from './target.js'
 
-const time = { type: 'string', format: 'date-time' }
-const topic: Parameter = { name: 'topic', in: 'path', description: 'The topic' }
-const key: Parameter = { name: 'key', in: 'path', description: 'The key, which finds the partition' }
-const error = json(object({ status: oneOf('error'), error: text }))
-const serverError = json(object({ status: oneOf('error'), message: text }))
-const either = { 'application/json': { anyOf: [error['application/json']!, serverError['application/json']!] } }
+/**
+ * The API of Arion, the HTTP interface to Kafka's producer with a durable queue: `/sync`, `/async` and `/websocket`.
+ *
+ * Its differences to the original are in docs/compatibility/arion.md.
+ */
+export const arion: HttpApi<ArionSettings, 'arion'> = {
+  name: 'arion',
+  about: "an HTTP interface to Kafka's producer in Clojure, with a durable queue on disk",
+  source: 'Arion 1.3.6 (CampusLabs/arion 096fd40)',
+  prefix: '/arion',
+  settings: arionSettings,
+  tryIt: url => [`curl -i ${url}/sync/orders/k1 -d hello`],
+  operations: () => arionOperations,
+  plugin: async context => (await import('./plugin.js')).arionPlugin(context)
+}
 
-const sent = object({
-  status: oneOf('sent'),
-  key: nullable(text),
-  topic: text,
-  partition: integer,
-  offset: integer,
+const time = z.string().meta({ format: 'date-time' })
+const topic = topicName.describe('The topic')
+const key = z.string().describe('The key, which finds the partition')
+const error = z.object({ status: z.enum(['error']), error: z.string() })
+const serverError = z.object({ status: z.enum(['error']), message: z.string() })
+const either = json(z.union([error, serverError]))
+
+const sent = z.object({
+  status: z.enum(['sent']),
+  key: z.string().nullable(),
+  topic: z.string(),
+  partition: z.int(),
+  offset: z.int(),
   sent: time
 })
-const enqueued = object({
-  status: oneOf('enqueued'),
-  topic: text,
-  key: nullable(text),
+const enqueued = z.object({
+  status: z.enum(['enqueued']),
+  topic: z.string(),
+  key: z.string().nullable(),
   enqueued: time,
-  id: { type: 'string', format: 'uuid' }
+  id: z.string().meta({ format: 'uuid' })
 })
 
 const failures = {
-  400: { description: 'The topic, the path or the mode is wrong, or the message is too large', content: error },
-  401: { description: 'No credentials, or wrong ones', content: error },
-  403: { description: 'The topic is not allowed', content: error },
-  429: { description: 'A quota is used up', content: error },
+  400: { description: 'The topic, the path or the mode is wrong, or the message is too large', content: json(error) },
+  401: { description: 'No credentials, or wrong ones', content: json(error) },
+  403: { description: 'The topic is not allowed', content: json(error) },
+  429: { description: 'A quota is used up', content: json(error) },
   500: { description: 'Kafka refuses the message, or a bug', content: either },
-  503: { description: 'No room for the message, or Kafka cannot be reached', content: either },
-  504: { description: 'Not acknowledged within `syncTimeoutMs`', content: error }
+  503: { description: 'Overloaded, or Kafka cannot be reached', content: either },
+  504: { description: 'Not acknowledged within `syncTimeoutMs`', content: json(error) }
 }
 
-function produce(mode: 'sync' | 'async', parameters: readonly Parameter[]): Operation {
-  const hasKey = parameters.length > 1
+function produce(mode: 'sync' | 'async', params: Parameters): Operation {
+  const hasKey = 'key' in params
   const answers =
     mode === 'sync'
       ? { 201: { description: 'The message is in Kafka', content: json(sent) } }
@@ -53,37 +64,37 @@ function produce(mode: 'sync' | 'async', parameters: readonly Parameter[]): Oper
     path: hasKey ? `/${mode}/{topic}/{key}` : `/${mode}/{topic}`,
     id: hasKey ? `${mode}WithKey` : mode,
     summary: mode === 'sync' ? 'Produces a message and waits until Kafka has it' : 'Accepts a message for Kafka',
-    parameters,
-    body: { description: 'The message, byte for byte; may be empty', content: { '*/*': {} }, required: false },
+    params,
+    body: { description: 'The message, byte for byte; may be empty', content: { '*/*': z.unknown() }, required: false },
     produces: true,
     answers: { ...answers, ...failures }
   }
 }
 
-function websocket(parameters: readonly Parameter[]): Operation {
-  const hasKey = parameters.length > 1
+function websocket(params: Parameters): Operation {
+  const hasKey = 'key' in params
   return {
     method: 'get',
     path: hasKey ? '/websocket/{topic}/{key}' : '/websocket/{topic}',
     id: hasKey ? 'websocketWithKey' : 'websocket',
     summary: 'Opens a websocket: each frame is a message, and each message has a reply in their order',
-    parameters,
+    params,
     answers: {
       101: { description: 'The connection is a websocket' },
-      400: { description: 'No websocket was asked for', content: { 'text/plain': text } },
+      400: { description: 'No websocket was asked for', content: { 'text/plain': z.string() } },
       426: { description: 'Another version of the websocket protocol than 13' }
     }
   }
 }
 
-/** What Arion's paths take and answer, for `/openapi.json`. */
+/** The operations of Arion for `/openapi.json`. */
 export const arionOperations: readonly Operation[] = [
-  produce('sync', [topic]),
-  produce('sync', [topic, key]),
-  produce('async', [topic]),
-  produce('async', [topic, key]),
-  websocket([topic]),
-  websocket([topic, key]),
+  produce('sync', { topic }),
+  produce('sync', { topic, key }),
+  produce('async', { topic }),
+  produce('async', { topic, key }),
+  websocket({ topic }),
+  websocket({ topic, key }),
   {
     method: 'get',
     path: '/stats',
@@ -92,7 +103,7 @@ export const arionOperations: readonly Operation[] = [
     answers: {
       200: {
         description: 'The counts',
-        content: json(object({ queue: { type: 'object' }, kafka: { type: 'object' } }))
+        content: json(z.object({ queue: z.object({}), kafka: z.object({}) }))
       }
     }
   },
@@ -101,6 +112,6 @@ export const arionOperations: readonly Operation[] = [
     path: '/health-check',
     id: 'healthCheck',
     summary: 'Answers while the process serves requests',
-    answers: { 200: { description: 'It does', content: json(object({ status: oneOf('ok') })) } }
+    answers: { 200: { description: 'It does', content: json(z.object({ status: z.enum(['ok']) })) } }
   }
 ]

@@ -1,31 +1,73 @@
 import type { ServerResponse } from 'node:http'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/refusals.js'
-import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Cause, Known } from '../../http/exchange/modern-answers.js'
-import { unreadBodyHeaders } from '../../http/exchange/unread-body.js'
-
-import {
-  errorBody,
-  serverErrorBody,
-  TOO_MANY_REQUESTS,
-  tooLargeBody,
-  UNABLE_TO_ENQUEUE,
-  UNEXPECTED
-} from './answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
+import type { Destination } from './target.js'
+
+/** The bodies of Arion's answers: compact JSON. */
+
+let lastMs = Number.NaN
+let lastTime = ''
+
+/** Consecutive answers mostly have the same time. */
+function time(epochMs: number): string {
+  if (epochMs !== lastMs) {
+    lastMs = epochMs
+    lastTime = new Date(epochMs).toISOString()
+  }
+  return lastTime
+}
+
+interface SentMessage extends Destination {
+  readonly partition: number
+  readonly offset: number
+  /** When Kafka acknowledged it, epoch milliseconds. */
+  readonly sentAt: number
+}
+
+/** The topic contains legal characters only, so it needs no escaping. */
+export const sentBody = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
+  `{"status":"sent","key":${JSON.stringify(key)},"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}"}`
+
+/** The reply on a websocket has another order. */
+export const sentReply = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
+  `{"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}","status":"sent","key":${JSON.stringify(key)}}`
+
+export const enqueuedBody = ({ topic, key }: Destination, enqueuedAt: number, id: string): string =>
+  `{"status":"enqueued","topic":"${topic}","key":${JSON.stringify(key)},"enqueued":"${time(enqueuedAt)}","id":"${id}"}`
+
+/** Arion says `error` where the client or the queue is to blame. */
+export const errorBody = (error: string, further: Readonly<Record<string, unknown>> = {}): string =>
+  JSON.stringify({ status: 'error', error, ...further })
+
+/** Arion's answers to errors of the server have `message` and `details`. */
+const serverErrorBody = (message: string, details: string | null): string =>
+  JSON.stringify({ status: 'error', message, details })
+
+const tooLargeBody = (sizeBytes: number, limitBytes: number): string =>
+  errorBody('message too large', { size: sizeBytes, limit: limitBytes })
+
+export const HEALTH_BODY = '{"status":"ok"}'
+const UNABLE_TO_ENQUEUE = errorBody('unable to enqueue message')
+const TOO_MANY_REQUESTS = 'too many concurrent requests; backoff and retry'
+const UNEXPECTED = 'server encountered an error processing request'
+export const EXPECTED_WEBSOCKET = 'expected websocket request'
 
 const JSON_TYPE = 'application/json'
 const RETRY_AFTER = { 'retry-after': '1' }
-/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+/** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 
-/** A request that is answered, whether its body was read or not. */
+/** The parts of a request that its answer needs. */
 type Asked = Pick<Exchange, 'response' | 'requestId'>
 
-/** The statuses of messages that were not taken or not delivered. What a retry may mend is 503, what it will not is 500. */
+/**
+ * The statuses of messages that were not taken or not delivered. 503 when a retry may succeed, 500 when it cannot.
+ */
 const statusByCode = {
   invalidRequest: 400,
   invalidTopic: 400,
@@ -52,7 +94,7 @@ const statusByCode = {
   kafka: 500
 } as const satisfies Record<ErrorCode, number>
 
-/** Codes of a queue that takes no message now. */
+/** Codes of errors when the queue takes no message now. */
 const QUEUE_REFUSES: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable', 'shuttingDown'])
 
 /** Writes Arion's answers, and counts them. */
@@ -87,22 +129,22 @@ export class ArionAnswers {
     this.#answers.outcomes(asked, [known])
   }
 
-  /** 101, which the websocket has written by itself. */
+  /** Counts a 101, which the websocket has already written. */
   upgraded(): void {
     this.#metrics.answered(101)
   }
 
-  /** An answer to what produces nothing. */
+  /** Answers a request that produces nothing. */
   json(asked: Asked, status: number, body: string): void {
     this.#write(asked, status, JSON_TYPE, body)
   }
 
-  /** What is wrong with a request that would have produced. */
+  /** Refuses a produce request. */
   refused(asked: Asked, status: number, body: string, headers?: Readonly<Record<string, string>>): void {
     this.#write(asked, status, JSON_TYPE, body, 'no', headers)
   }
 
-  /** @param isWhole whether the body has come, or need not come to know its size */
+  /** @param isWhole whether the size of the whole body is known */
   tooLarge(asked: Asked, sizeBytes: number, limitBytes: number, isWhole: boolean): void {
     this.refused(asked, 400, tooLargeBody(sizeBytes, limitBytes), isWhole ? undefined : CLOSE)
   }
@@ -120,7 +162,7 @@ export class ArionAnswers {
     this.#write(asked, refusalStatus(error)!, JSON_TYPE, body, 'no', headers, error)
   }
 
-  /** A message that was not taken, or that Kafka refused or did not get in time. */
+  /** Answers for a message that was not taken, or that Kafka refused or did not get in time. */
   failed(asked: Asked, failure: RecordFailure, further: Readonly<Record<string, unknown>> = {}): void {
     const { code, persisted } = failure
     const status = statusByCode[code]
@@ -128,7 +170,7 @@ export class ArionAnswers {
     this.#write(asked, status, JSON_TYPE, body, persisted, status === 503 ? RETRY_AFTER : undefined, failure)
   }
 
-  /** A bug: the message may have been taken before it. */
+  /** Answers after a bug. The message may have been taken before the bug. */
   broken(asked: Asked, error: unknown): void {
     const details = error instanceof Error ? error.message : null
     this.#write(asked, 500, JSON_TYPE, serverErrorBody(UNEXPECTED, details), 'unknown')

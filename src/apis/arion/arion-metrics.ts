@@ -1,12 +1,14 @@
+import type { Socket } from 'node:net'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { Histogram, Meter, Timer } from '../../core/metrics/meter.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import { Histogram, Meter, Timer } from '../../core/metrics/statsd/meter.js'
-import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
+import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Mode } from './target.js'
 
 /**
- * What Arion counts, under its names for StatsD. What no other metric of Castellan tells is exported to Prometheus, too.
+ * Arion's metrics, under its names for StatsD. Those without a counterpart in Castellan are exported to Prometheus,
+ * too.
  */
 export class ArionMetrics {
   readonly #now: MonotonicClock
@@ -25,7 +27,7 @@ export class ArionMetrics {
   readonly #putTimes: Readonly<Record<Mode, Timer>>
   readonly #messageSizes = new Histogram()
   readonly #websocketMessages: { readonly sent: Cell; readonly failed: Cell }
-  /** Open connections that a request has come over. */
+  /** Open connections that have carried a request. */
   connections = 0
   /** Messages of websockets that wait for their reply. */
   readonly inFlight: Cell
@@ -85,13 +87,13 @@ export class ArionMetrics {
     this.#messageSizes.observe(sizeBytes)
   }
 
-  /** The outcome of a message is known, so long after it was handed on. */
+  /** Counts an outcome and the time since the message was handed on. */
   settled(isDelivered: boolean, durationMs: number): void {
     if (isDelivered) this.#broadcastTimes.observe(durationMs)
     else this.#broadcastErrors.count++
   }
 
-  /** A message has been answered, so long after its last byte came. */
+  /** Counts an answered message and the time since its last byte. */
   put(mode: Mode, durationMs: number): void {
     this.#putTimes[mode].observe(durationMs)
   }
@@ -114,7 +116,7 @@ export class ArionMetrics {
     this.#stops.count++
   }
 
-  /** Everything by Arion's names, but for the statistics of the queue and of Kafka. */
+  /** Everything by Arion's names, except the statistics of the queue and of Kafka. */
   toValues(): StatsdValue[] {
     const now = this.#now()
     return [
@@ -123,5 +125,25 @@ export class ArionMetrics {
       ...this.#messageSizes.toValues('arion.queue.message_size'),
       { name: 'arion.api.connections', value: this.connections, type: 'g' }
     ]
+  }
+}
+
+/** Counts the connections that requests come over, and how long they last from the first request on. */
+export class ConnectionTimes {
+  readonly #metrics: ArionMetrics
+  readonly #clock: MonotonicClock
+  readonly #known = new WeakSet<Socket>()
+
+  constructor(metrics: ArionMetrics, clock: MonotonicClock) {
+    this.#metrics = metrics
+    this.#clock = clock
+  }
+
+  watch(socket: Socket): void {
+    if (this.#known.has(socket) || socket.destroyed) return
+    this.#known.add(socket)
+    this.#metrics.connections++
+    const startedAt = this.#clock()
+    socket.once('close', () => this.#metrics.connectionEnded(this.#clock() - startedAt))
   }
 }

@@ -1,22 +1,22 @@
 import type { IncomingMessage } from 'node:http'
+import { createRequire } from 'node:module'
+import type { Duplex } from 'node:stream'
+import type { WebSocket, WebSocketServer } from 'ws'
 import { OverloadedError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
-import type { Access } from '../../http/access/access.js'
-import { collectBody } from '../../http/exchange/body-collector.js'
-import { browserRefusalOf } from '../../http/exchange/browser-refusal.js'
-import { BufferPool } from '../../http/exchange/buffer-pool.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
-import { sentUrlOf } from '../../http/exchange/sent-url.js'
-import { upgradeOf } from '../../http/exchange/upgrade.js'
-import { EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './answers.js'
-import type { ArionAnswers } from './arion-answers.js'
-import type { ConnectionTimes } from './connection-times.js'
+import type { Access, Caller } from '../../http/access/access.js'
+import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { browserRefusalOf } from '../../http/exchange/client.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
+import { type ArionAnswers, EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './arion-answers.js'
+import type { ConnectionTimes } from './arion-metrics.js'
 import type { Producer } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type Destination, type Mode, type Target, targetOf } from './target.js'
-import type { WebsocketUpgrade } from './websocket-upgrade.js'
+import { type SessionParts, WebsocketSession } from './websocket-session.js'
 
-/** Memory kept for putting bodies together again while none are. */
+/** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 
 export interface EndpointParts {
@@ -30,7 +30,7 @@ export interface EndpointParts {
   readonly log: Logger
 }
 
-/** Every request of Arion's API. It writes to Node's response; Fastify has let go of it. */
+/** Every request of Arion's API. The endpoint writes to Node's response: Fastify no longer handles it. */
 export class ArionEndpoint {
   readonly #settings: ArionSettings
   readonly #prefix: string
@@ -54,7 +54,7 @@ export class ArionEndpoint {
     }
   }
 
-  /** For the logs: `/sync/:topic/:key`. */
+  /** Name of the route for logs, such as `/sync/:topic/:key`. */
   routeNameOf(request: IncomingMessage): string | undefined {
     const target = targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet)
     if (target.type === 'stats') return '/stats'
@@ -153,7 +153,9 @@ export class ArionEndpoint {
     })
   }
 
-  /** The answer names the size of the whole body. What is not announced is counted as it comes, within a limit. */
+  /**
+   * The answer names the size of the whole body. A body of unannounced size is counted as it comes, within a limit.
+   */
   #tooLarge(exchange: Exchange, seenBytes: number, isAnnounced: boolean): void {
     const { access, answers } = this.#parts
     const { maxMessageBytes, maxBodyBytes } = this.#settings
@@ -161,7 +163,7 @@ export class ArionEndpoint {
     const answer = (isWhole: boolean): void => {
       if (isAnswered) return
       isAnswered = true
-      // What cannot be used was sent and read all the same; what is announced as too large is not read.
+      // An unusable body is charged if it was read. A body that is announced as too large is not read.
       if (!isAnnounced) access.callerOf(exchange.request).charge(0, seenBytes)
       answers.tooLarge(exchange, seenBytes, maxMessageBytes, isWhole)
     }
@@ -176,7 +178,7 @@ export class ArionEndpoint {
     exchange.payload.on('end', () => answer(true))
   }
 
-  /** A client that left is told nothing. */
+  /** A client that has left gets no answer. */
   #unread(exchange: Exchange, error: Error): void {
     if (error instanceof OverloadedError) this.#parts.answers.notAdmitted(exchange, error)
   }
@@ -193,4 +195,57 @@ export class ArionEndpoint {
     this.#parts.log.error({ requestId: exchange.requestId, err: error }, 'a request of Arion failed unexpectedly')
     this.#parts.answers.broken(exchange, error)
   }
+}
+
+const VERSION = '13'
+/** Sixteen bytes in base64. */
+const KEY = /^[+/\dA-Za-z]{22}==$/
+
+/** Turns requests into websockets. Topic and key are already checked. */
+export class WebsocketUpgrade {
+  readonly #answers: ArionAnswers
+  readonly #session: Omit<SessionParts, 'destination' | 'caller'>
+  #server: WebSocketServer | undefined
+
+  constructor(answers: ArionAnswers, session: Omit<SessionParts, 'destination' | 'caller'>) {
+    this.#answers = answers
+    this.#session = session
+  }
+
+  open(exchange: Exchange, upgrade: Upgrade, destination: Destination, caller: Caller): void {
+    const { request } = exchange
+    const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers
+    if (version !== VERSION) {
+      this.#answers.text(exchange, 426, '', { 'sec-websocket-version': VERSION })
+      return
+    }
+    if (!KEY.test(key)) {
+      this.#answers.text(exchange, 400, EXPECTED_WEBSOCKET)
+      return
+    }
+    const session = new WebsocketSession({ ...this.#session, destination, caller })
+    const upgraded = upgrade.take(session)
+    if (upgraded === undefined) return
+    this.#answers.upgraded()
+    const { socket, head } = upgraded
+    // The callback runs at once. It never runs if the client has left: then the socket is closed.
+    this.#server ??= createServer(this.#session.settings.maxMessageBytes)
+    this.#server.handleUpgrade(request, socket as Duplex, head, (websocket: WebSocket) =>
+      session.start(websocket, upgraded)
+    )
+    caller.watch('produce', destination, error => session.refused(error))
+  }
+}
+
+/** The package is loaded for the first websocket. Extensions and subprotocols are declined. */
+function createServer(maxMessageBytes: number): WebSocketServer {
+  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    handleProtocols: () => false,
+    // The size of a frame counts towards the same limit as a whole message.
+    maxPayload: maxMessageBytes
+  })
 }

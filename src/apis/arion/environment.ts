@@ -7,9 +7,11 @@ type Environment = ForeignConfiguration['environment']
 interface Variable {
   readonly name: string
   readonly path: readonly string[]
-  /** What Arion took when the variable was not set; absent: nothing. */
+  /** Arion's default, if it has one. */
   readonly byDefault?: string
-  /** @returns `undefined` for a blank value that counts as not set; a value of the wrong type is refused by the schema */
+  /**
+   * @returns `undefined` for a blank value that counts as not set; a value of the wrong type is refused by the schema
+   */
   readonly read: (text: string) => unknown
 }
 
@@ -39,7 +41,7 @@ const VARIABLES: readonly Variable[] = [
   { name: 'STATSD_PORT', path: ['statsd', 'port'], byDefault: '8125', read: whole }
 ]
 
-/** Variables of Arion's container that are about the Java virtual machine. */
+/** Variables of Arion's container for the Java virtual machine. They have no effect. */
 const WITHOUT_EFFECT = new Map([
   ['HEAP_SIZE', 'NODE_OPTIONS=--max-old-space-size=MEGABYTES limits the heap'],
   ['MAX_PAUSE', 'pauses of the garbage collector cannot be limited'],
@@ -47,11 +49,12 @@ const WITHOUT_EFFECT = new Map([
   ['JMX_HOSTNAME', 'the metrics are at /metrics of the management port']
 ])
 
-/** What `castellan arion` sets besides. */
+/** Further settings of `castellan arion`. */
 const FIXED: readonly Assignment[] = [
   // Arion listens on every address.
   { path: [...ARION, 'host'], value: '0.0.0.0', origin: 'castellan arion' },
-  // Clients of Arion use its own port. The shared one is not needed, so that it must not be in the way of another process.
+  // Clients of Arion use its own port. The shared port is not needed, so it must not take the address of another
+  // process.
   { path: ['http', 'port'], value: 0, origin: 'castellan arion' }
 ]
 
@@ -74,7 +77,7 @@ function assign({ name, path, byDefault, read }: Variable, given: string | undef
   return value === undefined ? [] : [{ path, value, origin: given === undefined ? `default of ${name}` : name }]
 }
 
-/** Arion does not start then, either. */
+/** Reports combinations with which Arion itself does not start. */
 function batchingProblems(environment: Environment): string[] {
   const isOn = (name: string): boolean => flag(environment[name] ?? 'true')
   if (!isOn('ARION_FSYNC_PUT') && !isOn('ARION_FSYNC_TAKE')) return []

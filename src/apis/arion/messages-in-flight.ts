@@ -1,17 +1,17 @@
 import type { Cell } from '../../core/metrics/family.js'
 import type { RecordOutcome } from '../../core/model.js'
 
-/** Messages that were handed on together, and what became of them. */
+/** Messages that were handed on together, and their outcomes. */
 export interface MessageGroup {
   readonly messages: number
   readonly sizeBytes: number
-  /** When they were handed on, monotonic milliseconds. */
+  /** When the messages were handed to delivery, in monotonic milliseconds. */
   readonly startedAt: number
   /** `undefined`: not known yet. */
   outcomes: readonly RecordOutcome[] | undefined
 }
 
-/** The messages of one websocket that delivery has, in groups, in the order in which they came. */
+/** The messages that one websocket has handed to delivery, in groups, in their order of arrival. */
 export class MessagesInFlight {
   readonly #limits: { readonly messages: number; readonly bytes: number }
   readonly #gauge: Cell
@@ -41,7 +41,7 @@ export class MessagesInFlight {
     return group
   }
 
-  /** Takes out the first group when its outcomes are known: it is its turn. */
+  /** Takes out the first group once its outcomes are known. */
   takeSettled(): MessageGroup | undefined {
     if (this.#groups[0]?.outcomes === undefined) return undefined
     const group = this.#groups.shift()!
@@ -49,7 +49,7 @@ export class MessagesInFlight {
     return group
   }
 
-  /** Their outcomes are not waited for any more. */
+  /** Forgets all messages: their outcomes are not awaited any more. */
   clear(): void {
     for (const group of this.#groups.splice(0)) this.#count(group, -1)
   }

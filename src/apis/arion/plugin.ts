@@ -1,24 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
+import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { nameRoutes } from '../../http/api/route-names.js'
+import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { ArionAnswers } from './arion-answers.js'
-import { ArionMetrics } from './arion-metrics.js'
-import { ConnectionTimes } from './connection-times.js'
-import { ArionEndpoint } from './endpoint.js'
-import { KafkaStats } from './kafka-stats.js'
-import { MessageIds } from './message-ids.js'
-import { Producer, produceOptions } from './producer.js'
-import { diskStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './queue-counts.js'
+import { ArionMetrics, ConnectionTimes } from './arion-metrics.js'
+import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
+import { MessageIds, Producer, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
-import { type WebsocketServerClass, WebsocketUpgrade } from './websocket-upgrade.js'
+import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './statistics.js'
 
 const ID_BYTES = 8
 
 /** The routes of Arion. */
-export function arionPlugin(context: ApiContext<ArionSettings>, Server: WebsocketServerClass): ApiPlugin {
+export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   const { settings, silence, lifetime } = context
   const clock = (): number => performance.now()
   const metrics = new ArionMetrics(context.metrics, clock)
@@ -29,7 +24,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>, Server: Websocke
   }
   lifetime.onStop(async () => metrics.stopped())
   return app => {
-    const endpoint = createEndpoint(context, Server, app.prefix, metrics, answers)
+    const endpoint = createEndpoint(context, app.prefix, metrics, answers)
     nameRoutes(app, request => endpoint.routeNameOf(request))
     app.addHook(
       'preParsing',
@@ -43,7 +38,6 @@ export function arionPlugin(context: ApiContext<ArionSettings>, Server: Websocke
 
 function createEndpoint(
   context: ApiContext<ArionSettings>,
-  Server: WebsocketServerClass,
   prefix: string,
   metrics: ArionMetrics,
   answers: ArionAnswers
@@ -81,11 +75,11 @@ function createEndpoint(
       clock,
       now
     }),
-    websockets: new WebsocketUpgrade(Server, answers, { gateway, settings, options, metrics, counts, clock, now })
+    websockets: new WebsocketUpgrade(answers, { gateway, settings, options, metrics, counts, clock, now })
   })
 }
 
-/** A log that can do nothing any more is told about elsewhere. */
+/** A log that has failed is reported elsewhere. */
 async function onDisk(gateway: Gateway): Promise<QueueStats | undefined> {
   const log = await gateway.durableLog().catch(() => undefined)
   return log === undefined || (log.enqueued === 0 && log.segmentCount === 0) ? undefined : diskStats(log)

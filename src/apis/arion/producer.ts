@@ -2,24 +2,21 @@ import type { Logger, MonotonicClock, RecordFailure, RecordOutcome } from '../..
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-
-import { enqueuedBody, sentBody } from './answers.js'
-import type { ArionAnswers } from './arion-answers.js'
+import { type ArionAnswers, enqueuedBody, sentBody } from './arion-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
-import type { MessageIds } from './message-ids.js'
-import type { QueueCounts } from './queue-counts.js'
 import type { ArionSettings } from './settings.js'
+import type { QueueCounts } from './statistics.js'
 import type { Destination } from './target.js'
 
-/** Counts messages that are lost. */
+/** The name under which lost messages of this API are counted. */
 const API = 'arion'
-/** Room for keys beside the largest message: as long as a request line may be. */
+/** Bytes for keys in addition to the largest message: as many as a request line may have. */
 const KEY_BYTES = 64 * 1024
 
 /**
  * How messages are produced.
  *
- * @param deadlineMs how long outcomes are waited for
+ * @param deadlineMs how long the request waits for outcomes
  */
 export const produceOptions = (settings: ArionSettings, deadlineMs: number): ProduceOptions => ({
   partitioner: settings.partitioner,
@@ -28,7 +25,7 @@ export const produceOptions = (settings: ArionSettings, deadlineMs: number): Pro
   maxRecordBytes: settings.maxMessageBytes + KEY_BYTES
 })
 
-/** From memory a message is tried as long as delivery tries any; the log keeps it, so no request has to wait. */
+/** A message in memory is tried until delivery gives up; the durable log keeps its messages, so no request waits. */
 const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
   durability === 'disk' ? 0 : Number.POSITIVE_INFINITY
 
@@ -46,7 +43,7 @@ export interface ProducerParts {
   readonly now: () => number
 }
 
-/** Produces the message of a request and answers it, when Kafka has it or when it is enqueued. */
+/** Produces the message of a request, and answers once Kafka has it (sync) or once it is enqueued (async). */
 export class Producer {
   readonly #limitBytes: number
   readonly #sync: ProduceOptions
@@ -103,7 +100,7 @@ export class Producer {
     this.#follow(pendingProduce, startedAt)
   }
 
-  /** Until the outcome is known, nothing of the request is held. */
+  /** Counts the outcome when it is known, without holding the request until then. */
   #follow(pendingProduce: PendingProduce, startedAt: number): void {
     if (this.#async.deadlineMs > 0) void pendingProduce.outcomes().then(([outcome]) => this.#count(outcome!, startedAt))
   }
@@ -144,3 +141,64 @@ export class Producer {
     this.#parts.answers.broken(exchange, error)
   }
 }
+
+/** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */
+const GREGORIAN_STEPS = 0x01b21dd213814000n
+const STEPS_PER_MS = 10_000
+const STEPS_PER_MS_LONG = 10_000n
+const LOW_BITS = 32n
+const LOW_MASK = 0xffff_ffffn
+const LOW_END = 0x1_0000_0000
+
+/**
+ * Makes ids of messages: UUIDs of version 1, as Arion's documents have them. Each id holds the time in steps of 100 ns,
+ * moved on where needed to differ from the id before; sequence and node are drawn once per process.
+ */
+export class MessageIds {
+  readonly #end: string
+  #ms = -1
+  /** Steps of the current millisecond that are used up. */
+  #step = 0
+  /** The lower 32 bits of the time of the current millisecond, and what follows them in an id. */
+  #low = 0
+  #rest = ''
+
+  /** @param random eight random bytes */
+  constructor(random: Uint8Array) {
+    const bytes = Buffer.from(random)
+    bytes[0] = 0x80 | (bytes[0]! & 0x3f)
+    // A random node has the bit of a multicast address, which no network card has.
+    bytes[2]! |= 0x01
+    const hex = bytes.toString('hex', 0, 8)
+    this.#end = `${hex.slice(0, 4)}-${hex.slice(4)}`
+  }
+
+  /** @param now epoch milliseconds; a clock that is set back does not repeat ids */
+  next(now: number): string {
+    if (now > this.#ms) this.#begin(now)
+    else if (++this.#step === STEPS_PER_MS) this.#begin(this.#ms + 1)
+    const low = this.#low + this.#step
+    return low < LOW_END
+      ? toHex(low) + this.#rest
+      : toHex(low - LOW_END) + this.#restOf(this.#timeOf(this.#ms, this.#step))
+  }
+
+  #begin(ms: number): void {
+    this.#ms = ms
+    this.#step = 0
+    const time = this.#timeOf(ms, 0)
+    this.#low = Number(time & LOW_MASK)
+    this.#rest = this.#restOf(time)
+  }
+
+  #timeOf(ms: number, step: number): bigint {
+    return BigInt(ms) * STEPS_PER_MS_LONG + GREGORIAN_STEPS + BigInt(step)
+  }
+
+  #restOf(time: bigint): string {
+    const high = (time >> LOW_BITS).toString(16).padStart(7, '0')
+    return `-${high.slice(3)}-1${high.slice(0, 3)}-${this.#end}`
+  }
+}
+
+const toHex = (low: number): string => low.toString(16).padStart(8, '0')

@@ -1,24 +1,14 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings } from '../../http/api/common-settings.js'
+import { commonSettings, durability } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
 
-/** Arion's API: what is its own. `castellan arion` sets most of it from Arion's environment variables. */
+/** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
 export const arionSettings = z
   .strictObject({
-    ...commonSettings({
-      prefix: '/arion',
-      portNote: ', as Arion had 80',
-      maxBodyBytes: 16 * MIB,
-      bodyNote: 'Beyond `maxMessageBytes` a body is only counted'
-    }),
-    durability: z
-      .enum(['disk', 'memory'])
-      .default('disk')
-      .describe(
-        'Where a message is kept until Kafka has it: `disk` answers 202 when the durable log has synced it and delivers it after a crash, too; `memory` loses it with the process'
-      ),
+    ...commonSettings(16 * MIB),
+    durability: durability('disk'),
     partitioner: z
       .enum(['javaHashCode', 'murmur2'])
       .default('javaHashCode')
@@ -48,12 +38,14 @@ export const arionSettings = z
     maxMessagesInFlightPerConnection: count
       .max(100_000)
       .default(1_000)
-      .describe('Messages of one websocket that wait for their reply; more are not read until some are answered'),
+      .describe('Messages of one websocket that wait for their reply; more are not read until some are answered')
+      .meta({ advanced: true }),
     maxBytesInFlightPerConnection: bytes
       .default(4 * MIB)
       .describe(
         'Bytes of messages of one websocket that wait for their reply; more are not read until some are answered'
       )
+      .meta({ advanced: true })
   })
   .prefault({})
   .describe('The API of Arion, under `/arion`')

@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** How a message is produced. */
 export type Mode = 'sync' | 'async' | 'websocket'
 
@@ -7,7 +9,10 @@ export interface Destination {
   readonly key: string | null
 }
 
-/** What a request asks for, or what is wrong with its path. Of several mistakes Arion names the first of this order. */
+/**
+ * The target of a request, or the problem with its path. If there are several problems, Arion names the first in this
+ * order.
+ */
 export type Target =
   | { readonly type: 'malformedUrl'; readonly details: string }
   | { readonly type: 'unknownResource' }
@@ -23,7 +28,10 @@ const unknownResource: Target = { type: 'unknownResource' }
 
 /** Arion's routes. The path is compared as it was sent; only topic and key are decoded. */
 const PRODUCE = /^\/([\w.-]+)\/([^/]+)(?:\/([\s\S]+)?)?$/
-const TOPIC = /^[\w.-]{1,249}$/
+const TOPIC = /^(?!\.{1,2}$)[\w.-]{1,249}$/
+
+/** The names that Kafka takes. */
+export const topicName = z.string().regex(TOPIC)
 
 /**
  * @param path as it was sent, one character per byte, without the query
@@ -39,16 +47,16 @@ export function targetOf(method: string, path: string, producesByGet: boolean): 
   const [, mode = '', topicText = '', keyText] = match
   if (method === 'GET' && !producesByGet && (mode === 'sync' || mode === 'async')) return unknownResource
   const topic = decode(topicText)
-  if (!TOPIC.test(topic) || topic === '.' || topic === '..') return malformedTopic
+  if (!TOPIC.test(topic)) return malformedTopic
   if (mode !== 'sync' && mode !== 'async' && mode !== 'websocket') return { type: 'unsupportedMode' }
   return { type: 'produce', mode, topic, key: keyText === undefined ? null : decode(keyText) }
 }
 
-/** What java.net.URI takes in a path: what stands for itself, bytes beyond ASCII, and a per cent sign before two digits. */
+/** Characters that java.net.URI accepts in a path: legal ones, bytes beyond ASCII, and percent escapes. */
 const LEGAL_URL = /^(?:[\w\-.!~*'():@&=+$,;/#\x80-\xff]|%[\dA-Fa-f]{2})*$/
 const ILLEGAL = /[^\w\-.!~*'():@&=+$,;/#\x80-\xff%]|%(?![\dA-Fa-f]{2})/
 
-/** What is wrong with a path, in the words of java.net.URI. */
+/** Describes the problem with a path in the words of java.net.URI. */
 function urlProblem(path: string): string | undefined {
   if (LEGAL_URL.test(path)) return undefined
   const index = path.search(ILLEGAL)
@@ -57,7 +65,7 @@ function urlProblem(path: string): string | undefined {
 }
 
 /**
- * Decodes as forms are: `%XX` is a byte, `+` a space, and the bytes are UTF-8, in which what is none becomes U+FFFD.
+ * Decodes like a form: `%XX` is a byte, `+` a space, and the bytes are UTF-8, where invalid bytes become U+FFFD.
  *
  *   a%2Fb+c   =>   a/b c
  */

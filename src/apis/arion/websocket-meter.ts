@@ -1,31 +1,30 @@
 const LONG = 126
 const VERY_LONG = 127
 const MASK_BYTES = 4
-/** Beyond it the connection is closed by the length alone. */
+/** `ws` closes a connection whose frame announces a longer head. */
 const MAX_HEAD_BYTES = 14
 const CONTINUATION = 0
-/** What is kept for a fragment beside its bytes. */
+/** Memory of a fragment beside its bytes. */
 const FRAGMENT_BYTES = 256
 
 /**
- * Counts the memory that a websocket keeps of the bytes that have come: what there is of a frame in the making, and the
- * fragments of a message whose end has not come. A fragment is a view of the chunk that it came in, and keeps all of it:
- * one byte between control frames costs as much as they do. It follows the lengths of the frames of a client, which are
- * masked, and looks at nothing else.
+ * Counts the memory that a websocket keeps for received bytes: the incomplete frame, and the fragments of an incomplete
+ * message. A fragment is a view of its chunk, and keeps the whole chunk: a byte between control frames costs as much as
+ * they do. It reads only the lengths of a client's frames, which are masked.
  */
 export class WebsocketMeter {
   #fragments = 0
-  /** Of chunks with bytes of those fragments. */
+  /** Bytes of all chunks that those fragments are views of. */
   #chunkBytes = 0
-  /** The present chunk has such bytes. */
+  /** The current chunk contains bytes of a fragment. */
   #isChunkKept = false
   readonly #head = Buffer.alloc(MAX_HEAD_BYTES)
   #headLength = 0
-  /** Of the frame whose payload is coming. */
+  /** Payload of the frame that is arriving. */
   #payloadBytes = 0
   #missingBytes = 0
 
-  /** What is kept now. */
+  /** Memory that the websocket keeps now. */
   get keptBytes(): number {
     const frameBytes = this.#isFragment ? 0 : this.#payloadBytes - this.#missingBytes
     return this.#chunkBytes + this.#fragments * FRAGMENT_BYTES + this.#headLength + frameBytes

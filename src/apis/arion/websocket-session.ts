@@ -3,21 +3,20 @@ import { type CastellanError, ForbiddenError, QuotaExceededError, Unauthenticate
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import type { Caller } from '../../http/access/access.js'
-import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/upgrade.js'
-import { sentReply } from './answers.js'
+import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
+import { sentReply } from './arion-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import { type MessageGroup, MessagesInFlight } from './messages-in-flight.js'
-import type { QueueCounts } from './queue-counts.js'
 import type { ArionSettings } from './settings.js'
+import type { QueueCounts } from './statistics.js'
 import type { Destination } from './target.js'
-import { closeCodeOf, closeCodes, closePolitely, isFull } from './websocket-close.js'
 import { WebsocketMeter } from './websocket-meter.js'
 
-/** Replies that the client has not read; beyond it no further messages are read. */
+/** Limit of unread replies; beyond it no further messages are read. */
 const MAX_UNREAD_BYTES = 256 * 1024
-/** What a message may keep in memory beside twice its largest size while its fragments come. */
+/** Memory that an incomplete message may keep beside twice the largest message size. */
 const MAX_FRAGMENTS_BYTES = 4 * 1024 * 1024
-/** A message that found no room is offered again after this. */
+/** Pause before a message that was refused because a buffer was full is offered again. */
 const FULL_PAUSE_MS = 50
 const MS_PER_SECOND = 1_000
 
@@ -43,8 +42,9 @@ export interface SessionParts {
  *   waiting    messages that came in this turn of the event loop, or for which there is no room yet
  *   in flight  groups of messages that delivery has; the replies of the first one leave first
  *
- * While messages wait, nothing more is read: the client's own buffers fill, and it slows down. A message that fails ends
- * the socket after the replies to those before it, because a reply of Arion can only say that a message was sent.
+ * While messages wait, nothing more is read: the client's own buffers fill, and the client slows down. A message that
+ * fails ends the socket after the replies to those before it, because a reply of Arion can only say that a message was
+ * sent.
  */
 export class WebsocketSession implements UpgradeOwner {
   readonly #parts: SessionParts
@@ -55,13 +55,13 @@ export class WebsocketSession implements UpgradeOwner {
   #waiting: ProduceRecord[] = []
   #isScheduled = false
   #isPaused = false
-  /** Counted as held; at most what came and was not handed on. */
+  /** Bytes that are counted as held: at most those that have come and were not handed on. */
   #heldBytes = 0
   #isLeaving = false
   #isEnded = false
-  /** What the client sent is no websocket frame. */
+  /** The client has sent bytes that are not a websocket frame. */
   #isBroken = false
-  /** Until it fires, waiting messages are not offered. */
+  /** While this timer runs, waiting messages are not offered. */
   #pause: NodeJS.Timeout | undefined
 
   constructor(parts: SessionParts) {
@@ -78,7 +78,7 @@ export class WebsocketSession implements UpgradeOwner {
     // The package closes with the right code by itself, and discards what comes from now on.
     websocket.on('error', () => this.#discard())
     upgraded.socket.on('drain', () => this.#handOn())
-    // Before the package's own listener, which finds whole messages in the bytes, and after it.
+    // The first listener runs before the one of `ws`, which finds messages in the bytes; the second one runs after it.
     upgraded.socket.prependListener('data', (chunk: Buffer) => this.#came(chunk))
     upgraded.socket.on('data', () => this.#holdWhatIsKept())
     if (this.#isLeaving) this.#closeWhenAnswered()
@@ -95,7 +95,7 @@ export class WebsocketSession implements UpgradeOwner {
     this.#close(closeCodes.goingAway, 'idle')
   }
 
-  /** The client may not go on. */
+  /** The client is no longer allowed to continue. */
   refused(error: CastellanError): void {
     const isForGood = error instanceof UnauthenticatedError || error instanceof ForbiddenError
     this.#close(isForGood ? closeCodes.policy : closeCodes.tryAgainLater, error.message)
@@ -118,13 +118,15 @@ export class WebsocketSession implements UpgradeOwner {
     else this.#refuseBytes(closeCodes.tryAgainLater, 'too many bytes are in flight')
   }
 
-  /** Ends without reading the client's close frame: whatever came before it would be kept. */
+  /** Ends without reading the client's close frame: reading it means keeping all that comes before it. */
   #refuseBytes(code: number, reason: string): void {
     this.#close(code, reason)
     this.#pauseReading()
   }
 
-  /** Gives back what delivery has copied, and control frames; a message that has not fully arrived stays held. */
+  /**
+   * Releases the bytes of control frames and of messages that delivery has copied; an incomplete message stays held.
+   */
   #holdWhatIsKept(): void {
     const { keptBytes } = this.#meter
     if (this.#isBroken || this.#waiting.length > 0 || this.#heldBytes === keptBytes) return
@@ -170,7 +172,7 @@ export class WebsocketSession implements UpgradeOwner {
     const { gateway, options, caller } = this.#parts
     const tooMuch = caller.charge(records.length, sizeOf(records))
     if (tooMuch !== undefined) {
-      // Credentials that are gone end the websocket by itself, within that time.
+      // If the credentials have expired, their check ends the websocket during this pause.
       const seconds = tooMuch instanceof QuotaExceededError ? tooMuch.retryAfterSeconds : 1
       this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
@@ -187,7 +189,7 @@ export class WebsocketSession implements UpgradeOwner {
     counts.enqueued(records.length)
     for (const { value } of records) metrics.attempted(value!.length)
     pendingProduce.outcomes().then(
-      // Messages that were not taken have an outcome, too.
+      // The outcomes include messages that were not taken.
       outcomes => this.#settled(group, outcomes.slice(0, group.messages)),
       () => this.#close(closeCodes.internalError, 'internal error')
     )
@@ -198,13 +200,13 @@ export class WebsocketSession implements UpgradeOwner {
     if (first > 0) this.#follow(records.slice(0, first), pendingProduce)
     const failures = pendingProduce.refused!.slice(first)
     if (failures.includes(undefined)) {
-      // A later one was taken: the order is lost.
+      // A later message was taken before it: the order is lost.
       this.#close(closeCodes.tryAgainLater, 'a message was refused')
     } else if (isFull(failures[0]!)) this.#offerAgain(records.slice(first), FULL_PAUSE_MS)
     else this.#fail(failures[0]!)
   }
 
-  /** Messages that were not taken keep their place before all that came later. */
+  /** Messages that were not taken stay ahead of all later ones. */
   #offerAgain(records: readonly ProduceRecord[], pauseMs: number): void {
     this.#waiting = [...records, ...this.#waiting]
     this.#pause = setTimeout(() => {
@@ -288,3 +290,28 @@ export class WebsocketSession implements UpgradeOwner {
 
 const sizeOf = (records: readonly ProduceRecord[]): number =>
   records.reduce((sizeBytes, { value }) => sizeBytes + value!.length, 0)
+
+/** Close codes of RFC 6455 and its registry. */
+const closeCodes = { goingAway: 1001, policy: 1008, internalError: 1011, tryAgainLater: 1013 } as const
+
+/** Bytes of a reason that fit into a close frame. */
+const MAX_REASON_BYTES = 120
+/** A client that does not answer a close frame is disconnected after this time. */
+const PATIENCE_MS = 2_000
+
+/** Whether a message was refused because a buffer was full, which is temporary. */
+const isFull = ({ code }: RecordFailure): boolean => code === 'overloaded' || code === 'logUnavailable'
+
+/** A message without a reply may or may not be in Kafka. The close code tells the client whether to try again. */
+export function closeCodeOf(failure: RecordFailure): number {
+  if (failure.persisted === 'pending') return closeCodes.goingAway
+  return isFull(failure) ? closeCodes.tryAgainLater : closeCodes.internalError
+}
+
+export function closePolitely(websocket: WebSocket, code: number, reason: string): void {
+  const text = Buffer.from(reason).subarray(0, MAX_REASON_BYTES).toString()
+  // Drops a character that was cut in two.
+  websocket.close(code, text.replace(/\ufffd+$/, ''))
+  const cut = setTimeout(() => websocket.terminate(), PATIENCE_MS).unref()
+  websocket.once('close', () => clearTimeout(cut))
+}

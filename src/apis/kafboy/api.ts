@@ -1,16 +1,20 @@
-import { json, listOf, type Operation, object, type Parameter, text } from '../../http/openapi/operation.js'
+import { z } from 'zod'
+import type { HttpApi } from '../../http/api/api.js'
+import { json, type Operation, type Parameters } from '../../http/openapi/operation.js'
+import { loadBalancerProblem } from './load-balancer.js'
 import { type ServedPath, servedPaths } from './routes.js'
-import type { KafboySettings } from './settings.js'
+import { type KafboySettings, kafboySettings } from './settings.js'
 
-const error = json(object({ error: text }))
-const outcomes = json({
-  type: 'array',
-  items: { anyOf: [object({ ok: { type: 'boolean' } }), object({ error: { type: ['integer', 'string'] } })] }
-})
+const failure = z.object({ error: z.string() })
+const error = json(failure)
+const outcomes = json(
+  z.array(z.union([z.object({ ok: z.boolean() }), z.object({ error: z.union([z.int(), z.string()]) })]))
+)
+const errorOrList = json(z.union([failure, z.array(z.unknown())]))
 
 const form = {
-  'application/x-www-form-urlencoded': { type: 'object', additionalProperties: { type: 'string' } },
-  'application/json': {}
+  'application/x-www-form-urlencoded': z.record(z.string(), z.string()),
+  'application/json': z.unknown()
 }
 
 const refusals = {
@@ -21,23 +25,20 @@ const refusals = {
 }
 
 const asyncAnswers = {
-  200: { description: 'The record is accepted', content: json({}) },
+  200: { description: 'The record is accepted', content: json(z.unknown()) },
   ...refusals,
   500: { description: 'A hook has failed' },
-  503: { description: 'No room for the record', content: error },
+  503: { description: 'Overloaded', content: error },
   504: { description: 'A hook has not decided in time', content: error }
 }
 
 const syncAnswers = {
-  200: { description: 'All records are in Kafka', content: json({}) },
+  200: { description: 'All records are in Kafka', content: json(z.unknown()) },
   ...refusals,
   500: { description: 'A hook has failed' },
   502: { description: 'Kafka refuses a record', content: outcomes },
-  503: {
-    description: 'No room, or no broker can be reached',
-    content: json({ anyOf: [object({ error: text }), listOf({})] })
-  },
-  504: { description: 'No acknowledgement in time', content: json({ anyOf: [object({ error: text }), listOf({})] }) }
+  503: { description: 'Overloaded, or no broker can be reached', content: errorOrList },
+  504: { description: 'No acknowledgement in time', content: errorOrList }
 }
 
 const produce = ({ path, id, mode }: ServedPath): Operation => ({
@@ -45,7 +46,7 @@ const produce = ({ path, id, mode }: ServedPath): Operation => ({
   path: bracesOf(path),
   id,
   summary: mode === 'sync' ? 'Produces a record and waits until Kafka has it' : 'Accepts a record for Kafka',
-  parameters: parametersOf(path),
+  params: paramsOf(path),
   body: {
     description: 'A form, which becomes a JSON object, or JSON, which stays as it is',
     content: form,
@@ -58,19 +59,20 @@ const produce = ({ path, id, mode }: ServedPath): Operation => ({
 /** `/sync/:topic/` => `/sync/{topic}` */
 const bracesOf = (path: string): string => path.replace(/:(\w+)/g, '{$1}').replace(/\/$/, '')
 
-const parametersOf = (path: string): readonly Parameter[] =>
-  [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
-    name: name!,
-    in: 'path',
-    description: name === 'topic' ? 'The topic' : 'Any text'
-  }))
+const paramsOf = (path: string): Parameters =>
+  Object.fromEntries(
+    [...path.matchAll(/:(\w+)/g)].map(([, name]) => [
+      name!,
+      z.string().describe(name === 'topic' ? 'The topic' : 'Any text')
+    ])
+  )
 
 const identify = ({ path, id }: ServedPath): Operation => ({
   method: 'get',
   path,
   id: `${id}Name`,
   summary: 'Names the instance',
-  answers: { 200: { description: '`HOST:PORT`', content: { 'text/plain': text } } }
+  answers: { 200: { description: '`HOST:PORT`', content: { 'text/plain': z.string() } } }
 })
 
 const echo = ({ path, id }: ServedPath): Operation => ({
@@ -79,11 +81,33 @@ const echo = ({ path, id }: ServedPath): Operation => ({
   id,
   summary: 'Answers the form as JSON',
   body: { description: 'A form', content: form, required: false },
-  answers: { 200: { description: 'The form as JSON', content: json({}) } }
+  answers: { 200: { description: 'The form as JSON', content: json(z.unknown()) } }
 })
 
-/** What kafboy's paths take and answer, for `/openapi.json`, which has no word for paths with an open end. */
+/** The operations of kafboy for `/openapi.json`, which cannot express paths with an open end. */
 export const kafboyOperations = (settings: KafboySettings): readonly Operation[] =>
   servedPaths(settings)
     .filter(({ mode, path }) => !path.includes('[...]') && (mode === undefined || path.includes(':topic')))
     .flatMap(served => (served.mode === undefined ? [identify(served), echo(served)] : [produce(served)]))
+
+/**
+ * The API of kafboy, an HTTP server in Erlang, over the producer ekaf: `POST /async/TOPIC` and its relatives.
+ *
+ * Its differences to the original are in docs/compatibility/kafboy.md.
+ */
+export const kafboy: HttpApi<KafboySettings, 'kafboy'> = {
+  name: 'kafboy',
+  about: 'a web server in Erlang that writes to Kafka, for forms and JSON events',
+  source: 'kafboy 0.6.0 (helpshift/kafboy fae3c4e) over ekaf 1.5.4 (helpshift/ekaf 8967b8a)',
+  prefix: '/kafboy',
+  settings: kafboySettings,
+  tryIt: url => [`curl -i ${url}/sync/orders -d 'hello=world'`],
+  check: checkKafboy,
+  operations: kafboyOperations,
+  plugin: async context => (await import('./plugin.js')).kafboyPlugin(context)
+}
+
+function checkKafboy({ loadBalancer, loadBalancerHosts }: KafboySettings): string[] {
+  const problem = loadBalancer && loadBalancerProblem({ url: loadBalancer, hosts: loadBalancerHosts })
+  return problem ? [`loadBalancer: ${problem}`] : []
+}

@@ -1,18 +1,17 @@
 import { persistedText } from '../../gateway/persisted.js'
-import { sentUrlOf } from '../../http/exchange/sent-url.js'
+import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Content } from './content.js'
-import type { Edited, EditedProduce } from './hooks/edited.js'
-import type { HookDesk } from './hooks/hook-desk.js'
-import type { ProduceRequest } from './produce-request.js'
+import type { Edited, HookDesk } from './hooks/hook-desk.js'
+import { type HookProduce, unpackRecords } from './hooks/hook-messages.js'
 import type { Produce, Producing } from './producing.js'
-import type { Replies } from './replies.js'
+import type { ProduceRequest, Replies } from './replies.js'
 
-/** Nothing is said of what a hook has produced by itself. */
+/** A hook may have produced records by itself, whose outcome the answer does not report. */
 const UNKNOWN = persistedText(['unknown'])
 const NOT_PERSISTED = persistedText(['no'])
 const PENDING = persistedText(['pending'])
 
-/** What is published of a body as it came; `undefined`: it cannot be read. */
+/** The records of a body that no hook has edited; `undefined`: the body cannot be read. */
 type Unchanged = (body: Buffer) => readonly Content[] | undefined
 
 /** Asks the hooks about requests, and does what they decide. */
@@ -40,7 +39,7 @@ export class Editor {
     })
   }
 
-  /** Tells the hook for errors, and answers 400 when it has been told. */
+  /** Calls the hook for errors, then answers 400. */
   reject(request: ProduceRequest, message: string, isRead = true): void {
     const answer = (): void => this.#replies.error(request, 400, message, isRead)
     if (this.#desk.has('onError')) this.#desk.error(message, answer)
@@ -56,7 +55,7 @@ export class Editor {
         break
       }
       case 'reply':
-        this.#reply(request, String(edited.body), edited.produce, unchanged)
+        this.#reply(request, edited.body, edited.produce, unchanged)
         break
       case 'reject':
         this.reject(request, edited.message)
@@ -72,11 +71,11 @@ export class Editor {
     }
   }
 
-  /** An early answer does not wait for what is produced beside it. */
+  /** An early answer does not wait for the records that the decision produces. */
   #reply(
     request: ProduceRequest,
     body: string,
-    edited: EditedProduce | undefined,
+    edited: HookProduce | undefined,
     unchanged: () => readonly Content[] | undefined
   ): void {
     const produce = edited && toProduce(request, { ...edited, mode: edited.mode ?? 'async' }, unchanged)
@@ -92,15 +91,15 @@ export class Editor {
 
 function toProduce(
   request: ProduceRequest,
-  { topic = request.topic, mode = request.mode, contents, isKeyed }: EditedProduce,
+  { topic = request.topic, mode = request.mode, records, isKeyed }: HookProduce,
   unchanged: () => readonly Content[] | undefined
 ): Produce | undefined {
-  const all = contents ?? unchanged()
+  const all = records === undefined ? unchanged() : unpackRecords(records)
   if (all === undefined) return undefined
   return { topic, mode, contents: all, isKeyed: isKeyed || all.some(({ key }) => key !== null) }
 }
 
-/** What a hook may want to know of a request: see HookCall. No header can hold the end of a line. */
+/** The head of a request, for {@link HookCall}. A header cannot contain the end of a line. */
 function headOf({ exchange: { request, requestId } }: ProduceRequest): string {
   const { method, socket, rawHeaders } = request
   return [requestId, method, sentUrlOf(request), socket.remoteAddress ?? '', ...rawHeaders].join('\n')

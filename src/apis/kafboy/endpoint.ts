@@ -1,19 +1,18 @@
 import type { IncomingMessage } from 'node:http'
+import { hostname } from 'node:os'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import type { Access } from '../../http/access/access.js'
-import { collectBody } from '../../http/exchange/body-collector.js'
-import { BufferPool } from '../../http/exchange/buffer-pool.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
-import { sentUrlOf } from '../../http/exchange/sent-url.js'
-import { contentsOf, isJsonType, type PayloadMode } from './content.js'
+import type { Answers } from '../../http/exchange/answers.js'
+import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { contentsOf, isJsonType, type PayloadMode, parseForm, toJsonObject } from './content.js'
 import type { Editor } from './editor.js'
-import type { ProduceRequest, Refused } from './produce-request.js'
 import type { Producing } from './producing.js'
-import type { Replies } from './replies.js'
+import type { ProduceRequest, Refused, Replies } from './replies.js'
 
-/** Memory kept for putting bodies together again while none are. */
+/** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 4 * 1024 * 1024
 
 export interface EndpointParts {
@@ -58,12 +57,12 @@ export class Endpoint {
     })
   }
 
-  /** Refuses a request nothing of which has been read. */
+  /** Refuses a request before its body is read. */
   refuse(refused: Refused, error: CastellanError, isRead = false): void {
     this.#parts.replies.refuse(refused, error, isRead)
   }
 
-  /** A client that left is told nothing. */
+  /** A client that has left gets no answer. */
   #unread(exchange: Exchange, error: Error): void {
     if (error instanceof OverloadedError) this.refuse(exchange, error)
   }
@@ -75,7 +74,7 @@ export class Endpoint {
       this.#produceBody(request, body, isJson)
       return
     }
-    // The body is asked for again when the hook leaves it as it is, or has to be called again.
+    // A copy: the body is needed again if the hook leaves it unchanged, or has to be called again.
     const kept = Buffer.from(body)
     const refusal = this.#charge(exchange.request, 1, kept.length)
     if (refusal !== undefined) this.refuse(exchange, refusal, true)
@@ -103,7 +102,7 @@ export class Endpoint {
     else editor.reject(request, message, isRead)
   }
 
-  /** A bug: records may have been handed on before it. */
+  /** Answers after a bug. Records may have been handed on before the bug. */
   #guarded(request: ProduceRequest, answer: () => void): void {
     try {
       answer()
@@ -124,3 +123,59 @@ export function pathOf(request: IncomingMessage, prefix: string): string {
   const end = path.search(/[?#]/)
   return path.slice(prefix.length, end < 0 ? undefined : end)
 }
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const DISCO_POOL_BYTES = 1024 * 1024
+
+/**
+ * `/disco` and `/echo_post`: a POST is answered with its form as JSON, anything else with the name of this instance.
+ */
+export class Disco {
+  readonly #answers: Answers
+  readonly #maxBodyBytes: number
+  readonly #pool = new BufferPool(DISCO_POOL_BYTES)
+
+  constructor(answers: Answers, maxBodyBytes: number) {
+    this.#answers = answers
+    this.#maxBodyBytes = maxBodyBytes
+  }
+
+  receive(exchange: Exchange): void {
+    const { request, payload } = exchange
+    if (request.method !== 'POST') {
+      this.#send(exchange, 200, 'text/plain', instanceName(request.socket.localPort))
+      return
+    }
+    const declaredBytes = Number(request.headers['content-length'] ?? 0)
+    collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
+      if (body instanceof Error) return
+      if (body === 'tooLarge') this.#send(exchange, 400, JSON_TYPE, '{"error":"no_body"}', { connection: 'close' })
+      else this.#echo(exchange, body)
+    })
+  }
+
+  #echo(exchange: Exchange, body: Buffer): void {
+    const isJson = isJsonType(exchange.request.headers['content-type'])
+    const echo = body.length === 0 ? '[]' : isJson ? body.toString() : formAsJson(body)
+    if (echo === undefined) this.#send(exchange, 400, JSON_TYPE, '{"error":"invalid"}')
+    else this.#send(exchange, 200, JSON_TYPE, echo)
+  }
+
+  #send(
+    { response, requestId }: Exchange,
+    status: number,
+    type: string,
+    body: string,
+    headers?: Record<string, string>
+  ): void {
+    this.#answers.send(response, status, type, body, { requestId, persisted: undefined }, headers)
+  }
+}
+
+function formAsJson(body: Buffer): string | undefined {
+  const fields = parseForm(body)
+  return fields?.length === 0 ? '[]' : fields && toJsonObject(fields)
+}
+
+/** The address by which other instances could reach this one. */
+export const instanceName = (port: number | undefined): string => `${hostname()}${port === undefined ? '' : `:${port}`}`

@@ -1,13 +1,12 @@
 import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import { registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
+import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { EkafMode } from './ekaf/ekaf.js'
 import type { HookProblem } from './hooks/hook-desk.js'
 import type { ProduceMode } from './routes.js'
 
-/** Series that are made when they are first used, by a key that is cheaper than their labels. */
+/** Creates series at first use, and finds them by a key that is cheaper to compare than labels. */
 class Series<Key, One> {
   readonly #byKey = new Map<Key, One>()
   readonly #create: (key: Key) => One
@@ -23,7 +22,7 @@ class Series<Key, One> {
   }
 }
 
-/** What kafboy counts. No label is a client's to choose. */
+/** Metrics of kafboy. Clients cannot choose the value of any label. */
 export class KafboyMetrics {
   readonly #requests = counterFamily('kafboy_requests_total', 'Requests to produce routes that were answered')
   readonly #seconds = durationFamily('kafboy_request_seconds', 'From the body of a request to its answer')

@@ -4,22 +4,22 @@ import { request as requestHttps } from 'node:https'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../../core/model.js'
 import { isLoopback } from '../../core/settings/loopback.js'
-import { instanceName } from './disco.js'
+import { instanceName } from './endpoint.js'
 
 const TIMEOUT_MS = 1_000
 const MAX_ANSWER_BYTES = 4_096
-/** Tells another instance that it is asked at the start of this one. */
+/** Marks a request of a starting instance, so that another instance can recognize it. */
 const GUARD_HEADER = 'x-castellan-load-balancer'
 const NODE_NAME = /^[\w.:@-]{1,255}$/
 
-/** The balancer that is asked, and what may come of it; fixed at start. */
+/** The load balancer to ask, and its allowed hosts and nodes. */
 export interface LoadBalancer {
   readonly url: string
   readonly hosts: readonly string[]
   readonly nodes: readonly string[]
 }
 
-/** What the balancer said. */
+/** The answer of the load balancer. */
 export type BalancerAnswer =
   | { readonly type: 'node'; readonly node: string; readonly isExpected: boolean }
   | { readonly type: 'failed'; readonly reason: string }
@@ -29,7 +29,7 @@ export type Resolve = (host: string) => Promise<readonly string[]>
 
 const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
 
-/** Addresses that no load balancer has: this network's own, links, metadata of clouds, groups. */
+/** Addresses that no load balancer has: this network, link-local, cloud metadata, multicast and reserved addresses. */
 const forbidden = new BlockList()
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -51,7 +51,7 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
-/** What is wrong with a URL of a balancer; `undefined`: nothing. */
+/** Describes the problem with a load balancer's URL; `undefined` where there is none. */
 export function loadBalancerProblem({ url, hosts }: Omit<LoadBalancer, 'nodes'>): string | undefined {
   if (!URL.canParse(url)) return 'write it as http://HOST:PORT/disco'
   const { protocol, username, password, hostname } = new URL(url)
@@ -60,10 +60,10 @@ export function loadBalancerProblem({ url, hosts }: Omit<LoadBalancer, 'nodes'>)
 }
 
 /**
- * Asks once for a node, as kafboy does at its start. Nothing is made of the answer: there is no cluster to join.
+ * Asks once for a node, as kafboy does at its start. The answer is not used: there is no cluster to join.
  *
- * The host must be named in the settings, its address is looked up once and then kept, redirections are not followed, and
- * neither time nor length of the answer are its own to choose.
+ * The host must be named in the settings, its address is looked up once and then kept, redirections are not followed,
+ * and time and length of the answer are limited.
  */
 export async function askLoadBalancer(
   balancer: LoadBalancer,
@@ -85,13 +85,13 @@ export async function askLoadBalancer(
   }
 }
 
-/** Asks, and writes down what came of it. */
+/** Asks the load balancer and logs its answer. */
 export async function logLoadBalancer(balancer: LoadBalancer, log: Logger, timeoutMs = TIMEOUT_MS): Promise<void> {
   const answer = await askLoadBalancer(balancer, resolveHost, timeoutMs)
   const what = 'the load balancer of kafboy'
-  if (answer.type === 'failed') log.warn({ reason: answer.reason }, `${what} was asked in vain`)
+  if (answer.type === 'failed') log.warn({ reason: answer.reason }, `${what} did not name a node`)
   else if (answer.isExpected) log.info({ node: answer.node }, `${what} has named a node; nothing is forwarded to it`)
-  else log.warn({ node: answer.node }, `${what} has named a node that is not in apis.kafboy.loadBalancerNodes`)
+  else log.warn({ node: answer.node }, `${what} has named a node that is not in advanced.apis.kafboy.loadBalancerNodes`)
 }
 
 async function addressOf(host: string, resolve: Resolve): Promise<string> {
@@ -117,7 +117,7 @@ function get(url: URL, address: string, signal: AbortSignal): Promise<string> {
       signal,
       agent: false,
       headers: { [GUARD_HEADER]: instanceName(undefined) },
-      // What was checked is what is connected to, whatever the name means by now.
+      // Connects to the address that was checked: the name may resolve to another one by now.
       lookup: (_host, options, done) => (options.all ? done(null, [{ address, family }]) : done(null, address, family))
     })
     sent.on('error', reject)

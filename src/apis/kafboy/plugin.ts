@@ -3,16 +3,13 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { MonotonicClock } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { nameRoutes } from '../../http/api/route-names.js'
+import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { Answers } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { Disco } from './disco.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
-import { Endpoint, pathOf } from './endpoint.js'
+import { Disco, Endpoint, pathOf } from './endpoint.js'
 import { HookDesk, type HookDeskDeps } from './hooks/hook-desk.js'
-import { producerForHooks } from './hooks/producer-for-hooks.js'
 import { KafboyMetrics } from './kafboy-metrics.js'
 import { logLoadBalancer } from './load-balancer.js'
 import { Producing } from './producing.js'
@@ -20,12 +17,25 @@ import { Replies } from './replies.js'
 import { RouteTable } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
-/** What tests may replace. */
+/** The parts that tests may replace. */
 export interface KafboyOptions {
   /** The module of the hooks' thread, where the sources themselves are run. */
   readonly hookWorker?: URL | undefined
   readonly clock?: MonotonicClock | undefined
+  readonly hookMaxRequests?: number | undefined
 }
+
+/**
+ * Requests that wait for a hook; those beyond are answered 503. A hook that decides in 0.5 ms serves them within its
+ * time limit.
+ */
+const HOOK_MAX_REQUESTS = 10_000
+
+/**
+ * Limit of the bytes in one decision of a hook; more is answered 500. The same as the limit of a body on the shared
+ * port.
+ */
+const HOOK_MAX_DECISION_BYTES = 16 * 1024 * 1024
 
 const processClock: MonotonicClock = () => performance.now()
 
@@ -42,7 +52,6 @@ export async function kafboyPlugin(
   const { clock = processClock } = options
   const parts = await createParts(context, clock, options)
   const { ekaf, hooks, answers } = parts
-  explainWithoutEffect(context)
   consultLoadBalancer(context)
   lifetime.onStop(async remainingMs => {
     await ekaf.flush(remainingMs)
@@ -94,8 +103,7 @@ async function createParts(context: ApiContext<KafboySettings>, clock: Monotonic
     log,
     clock,
     onProblem: problem => counted.hookProblem(problem),
-    produce: (...call) => producerForHooks(ekaf, ...call),
-    info: topic => ekaf.info(topic)
+    ekaf: () => ekaf
   })
   const onSettled = counted.settled.bind(counted)
   ekaf = new Ekaf({ capacityWaitMs, gateway, settings, hooks, clock, random: Math.random, onSettled })
@@ -111,8 +119,8 @@ async function createParts(context: ApiContext<KafboySettings>, clock: Monotonic
 }
 
 async function openHooks(
-  { callbackEditJson, callbackTimeoutMs, callbackMaxRequests, callbackMaxBytes }: KafboySettings,
-  { hookWorker }: KafboyOptions,
+  { callbackEditJson, callbackTimeoutMs }: KafboySettings,
+  { hookWorker, hookMaxRequests = HOOK_MAX_REQUESTS }: KafboyOptions,
   deps: HookDeskDeps
 ): Promise<HookDesk | undefined> {
   if (callbackEditJson === undefined) return undefined
@@ -120,27 +128,18 @@ async function openHooks(
     {
       module: pathToFileURL(resolve(callbackEditJson)).href,
       timeoutMs: callbackTimeoutMs,
-      maxPendingCalls: callbackMaxRequests,
-      maxDecisionBytes: callbackMaxBytes,
+      maxPendingCalls: hookMaxRequests,
+      maxDecisionBytes: HOOK_MAX_DECISION_BYTES,
       worker: hookWorker
     },
     deps
   )
 }
 
-/** Old configurations name things that there is no need for here; who sets them should know. */
-function explainWithoutEffect({ settings, log }: ApiContext<KafboySettings>): void {
-  const names = ['perPartitionWorkers', 'perPartitionWorkersMax', 'retries'] as const
-  for (const name of names) {
-    if (settings[name] === undefined) continue
-    log.info({ setting: `apis.kafboy.${name}` }, `apis.kafboy.${name} is accepted and has no effect`)
-  }
-}
-
-/** Without waiting for it: nothing depends on the answer. */
+/** Does not wait for the answer, since nothing depends on it. */
 function consultLoadBalancer({ settings, log }: ApiContext<KafboySettings>): void {
-  const { loadBalancer: url, loadBalancerHosts: hosts, loadBalancerNodes: nodes, master } = settings
-  if (url !== undefined && !master) void logLoadBalancer({ url, hosts, nodes }, log)
+  const { loadBalancer: url, loadBalancerHosts: hosts, loadBalancerNodes: nodes } = settings
+  if (url !== undefined) void logLoadBalancer({ url, hosts, nodes }, log)
 }
 
 const sendEmpty = (answers: Answers, { response, requestId }: Exchange, status: number): void =>

@@ -1,24 +1,22 @@
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
 import { type Certainty, persistedText } from '../../gateway/persisted.js'
-import { firstFailureOf } from '../../http/exchange/answers.js'
-import { noteFailure } from '../../http/exchange/failure-codes.js'
+import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
 import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { Content } from './content.js'
 import type { Ekaf } from './ekaf/ekaf.js'
-import type { ProduceRequest } from './produce-request.js'
 import { syncAnswerOf } from './record-answers.js'
-import type { Replies } from './replies.js'
+import type { ProduceRequest, Replies } from './replies.js'
 import type { ProduceMode } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
 const OK_BODY = '{"ok":1}'
 const PENDING = persistedText(['pending'])
-/** Nothing was to be produced, so nothing is missing. */
+/** The request asked for no record, so none is missing. */
 const NOTHING = persistedText([])
 const FULL = 'system queue full'
 
-/** What is to be produced for a request. */
+/** The records to produce for a request. */
 export interface Produce {
   readonly topic: string
   readonly mode: ProduceMode
@@ -33,7 +31,7 @@ export interface ProducingParts {
   readonly ekaf: Ekaf
   readonly replies: Replies
   readonly isReady: () => boolean
-  /** Answers 400, after the hook for errors has been told. */
+  /** Answers 400, after the hook for errors has been called. */
   readonly reject: (request: ProduceRequest, message: string) => void
 }
 
@@ -55,7 +53,7 @@ export class Producing {
     else this.inBackground(produce, refused => this.#answerAccepted(request, produce.contents.length, refused))
   }
 
-  /** Produces records that no request waits for; `accepted` is told what was refused, as soon as the others are safe. */
+  /** Produces records that no request waits for; `accepted` gets the refusals as soon as the other records are safe. */
   inBackground({ topic, mode, contents }: Produce, accepted: (refused: Refused) => void): void {
     this.#parts.ekaf.accept(topic, contents, mode === 'batchAsync' || mode === 'batchSync', accepted)
   }

@@ -3,7 +3,7 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
-/** What a client is told of a failure: Kafka's number, or a word where Kafka has none. */
+/** The answer to a failure: Kafka's error number, or a word where Kafka has no number. */
 export interface Told {
   readonly error: number | string
   readonly status: 502 | 503 | 504
@@ -15,7 +15,7 @@ const away = (error: number | string): Told => ({ error, status: 503 })
 /** No broker can be reached: the word is ekaf's. */
 const downtime = away('downtime')
 
-/** By what happened: 502 Kafka, or the gateway in its place, refuses the record; 503 it may go better soon; 504 no answer. */
+/** 502: Kafka or the gateway refuses the record. 503: a retry may succeed soon. 504: Kafka did not answer in time. */
 const byCode = {
   invalidRequest: refused('invalid'),
   invalidTopic: refused(errorCodes.INVALID_TOPIC_EXCEPTION),
@@ -58,12 +58,12 @@ export interface SyncAnswer {
 
 const OK = '{"ok":true}'
 const ALL_OK: SyncAnswer = { status: 200, body: `[${OK}]`, persisted: persistedText(['yes']) }
-/** What ekaf answers for keyed records, which it sends one by one. */
+/** ekaf's answer for keyed records, which it sends one by one. */
 const ALL_OK_KEYED: SyncAnswer = { ...ALL_OK, body: '[]' }
 
 /**
- * All records were delivered: one object, or none for keyed records, as the original has it. Else one object for each
- * record, in their order.
+ * All records were delivered: the answer is one object, or no object for keyed records, as in the original. Otherwise
+ * it has one object per record, in their order.
  *
  *   [delivered, failed with MESSAGE_TOO_LARGE]   =>   502 [{"ok":true},{"error":10}]
  */

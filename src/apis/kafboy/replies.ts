@@ -1,15 +1,31 @@
+import type { ServerResponse } from 'node:http'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import { persistedText } from '../../gateway/persisted.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/refusals.js'
-import type { Answers, AnswerTemplate } from '../../http/exchange/answers.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import { unreadBodyHeaders } from '../../http/exchange/unread-body.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
-import type { ProduceRequest, Refused } from './produce-request.js'
+import type { ProduceMode } from './routes.js'
+
+/** A request to a produce route on its way to an answer. */
+export interface ProduceRequest {
+  readonly exchange: Exchange
+  readonly topic: string
+  readonly mode: ProduceMode
+  /** Monotonic milliseconds. */
+  readonly startedAt: number
+}
+
+/** The destination of an answer that is not about a produce request. */
+export interface Refused {
+  readonly response: ServerResponse
+  readonly requestId: string
+}
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_PERSISTED = persistedText(['no'])
-/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+/** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
 
@@ -62,14 +78,14 @@ export class Replies {
     this.send(request, status, toError(message), NOT_PERSISTED, headers)
   }
 
-  /** 500 without a body: a hook has failed, or there is a bug. */
+  /** 500 without a body, for a hook that has failed or a bug. */
   broken(request: ProduceRequest, persisted: string): void {
     const { response, requestId } = request.exchange
     this.#count(request, 500)
     this.#answers.send(response, 500, undefined, '', { requestId, persisted })
   }
 
-  /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
+  /** Refuses a request before anything is produced. `error` must be one that {@link refusalStatus} has a status for. */
   refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
     const answer = { requestId, persisted: NOT_PERSISTED, cause: error }
@@ -83,7 +99,7 @@ export class Replies {
 
 const toError = (message: string): string => `{"error":${JSON.stringify(message)}}`
 
-/** Nothing is known of topics yet, so it is the whole request that is forbidden, and the reason says why. */
+/** The topics are not known yet, so the whole request is forbidden, and the text gives the reason. */
 function wordOf(error: CastellanError): string {
   if (error instanceof ForbiddenError) return error.message
   if (error instanceof QuotaExceededError) return 'quota exceeded'

@@ -1,16 +1,16 @@
-import { percentDecoded } from './form.js'
+import { percentDecoded } from './content.js'
 
 /** How a request is produced, as the path says. */
 export type ProduceMode = 'async' | 'sync' | 'batchAsync' | 'batchSync'
 
-/** What a path means; `path` is the template that it follows, `/sync/:topic`. */
+/** The route of a path. `path` is its template, such as `/sync/:topic`. */
 export type Route =
   | { readonly type: 'produce'; readonly mode: ProduceMode; readonly topic: string; readonly path: string }
   | { readonly type: 'disco'; readonly path: string }
   /** A percent sign without two hexadecimal digits. */
   | { readonly type: 'undecodable'; readonly path?: undefined }
 
-/** Which paths there are. Templates are those of cowboy: `/1/foo/:topic`, `[/optional]`, `[...]` for the rest. */
+/** Which paths there are. Templates have cowboy's syntax: `/1/foo/:topic`, `[/optional]`, `[...]` for the rest. */
 export interface RouteSettings {
   readonly syncUrl: string
   readonly asyncUrl: string
@@ -20,16 +20,16 @@ export interface RouteSettings {
   readonly safeRoutes: boolean
 }
 
-/** Paths whose meaning is remembered. Clients choose them, so there must be an end. */
+/** Paths whose meaning is remembered. Clients choose the paths, so their number is limited. */
 const MAX_REMEMBERED = 1_000
 
 /** A path that is served. */
 export interface ServedPath {
-  /** `undefined`: it names the instance, or echoes a form. */
+  /** `undefined`: the path writes nothing. It answers with the name of the instance, or with the posted form as JSON. */
   readonly mode: ProduceMode | undefined
   /** A template without optional parts: `/sync/:topic`. `[...]` at its end stands for the rest. */
   readonly path: string
-  /** Unique. */
+  /** Unique name of the path. */
   readonly id: string
 }
 
@@ -39,7 +39,7 @@ interface Pattern {
   readonly segments: readonly string[]
 }
 
-/** Finds what a path means: the configured lists first, then kafboy's own paths. */
+/** Finds the route of a path, in the configured lists first, then among kafboy's own paths. */
 export class RouteTable {
   readonly #patterns: readonly Pattern[]
   #remembered = new Map<string, Route | undefined>()
@@ -99,7 +99,7 @@ export function servedPaths(settings: RouteSettings): readonly ServedPath[] {
   ]
 }
 
-/** A template's forms with and without what stands in brackets. `[...]` stays, as a segment of its own. */
+/** The forms of a template with and without its parts in brackets. `[...]` stays, as a segment of its own. */
 function alternativesOf(template: string): readonly string[] {
   const start = template.search(/\[(?!\.\.\.\])/)
   if (start < 0) return [template]
@@ -131,7 +131,7 @@ function segmentsOf(path: string): readonly string[] | undefined {
   return segments
 }
 
-/** What `:topic` stands for, the empty string where there is none; `undefined`: the path is another one. */
+/** The topic in a path, empty where the template has none; `undefined`: the path does not match. */
 function topicOf(template: readonly string[], segments: readonly string[]): string | undefined {
   let topic = ''
   for (let at = 0; at < template.length; at++) {
@@ -145,7 +145,7 @@ function topicOf(template: readonly string[], segments: readonly string[]): stri
   return segments.length === template.length ? topic : undefined
 }
 
-/** What is wrong with a template; `undefined`: nothing. */
+/** Describes the problem with a template; `undefined` where there is none. */
 export function templateProblem(template: string): string | undefined {
   if (!template.startsWith('/')) return 'begin it with /'
   if (!template.split(/[/[\]]/).includes(':topic')) return 'name the topic in it, as in /events/:topic'

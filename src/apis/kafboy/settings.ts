@@ -1,13 +1,15 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../core/settings/units.js'
-import { asyncDurability, commonSettings } from '../../http/api/common-settings.js'
+import { asyncTimeoutMs, commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
 import { templateProblem } from './routes.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
-const DEFAULT_BODY_BYTES = 64_000
 
-/** A template in cowboy's syntax; what is wrong with it is said in words. */
+/** kafboy refuses bodies that are larger than about this. */
+const BODY_BYTES = 64_000
+
+/** A template in cowboy's syntax; problems are reported in words. */
 const routeTemplate = z.string().superRefine((template, context) => {
   const problem = templateProblem(template)
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
@@ -24,7 +26,7 @@ const PARTITION_STRATEGIES = [
 /** How a record without a partition finds one, by ekaf's names. */
 export type PartitionStrategy = (typeof PARTITION_STRATEGIES)[number]
 
-/** What ekaf lets a topic have for itself; where a topic has nothing, these apply. */
+/** Settings that ekaf lets each topic override. */
 const topicOptions = {
   maxBufferRecords: count
     .default(100)
@@ -42,15 +44,17 @@ const topicOptions = {
     .default(1_000)
     .describe(
       'Records after which `sticky_round_robin` changes the partition, at most once a second (`ekaf_sticky_partition_buffer_size`)'
-    ),
+    )
+    .meta({ advanced: true }),
   maxDowntimeRecords: count
     .optional()
     .describe(
       'Records of a topic that wait while no broker can be reached (`ekaf_max_downtime_buffer_size`); absent: as many as `delivery.maxBytes` holds'
     )
+    .meta({ advanced: true })
 }
 
-/** The same for one topic: without defaults, since what is absent is that of all topics. */
+/** Settings of one topic. They have no defaults: if one is absent, the setting for all topics applies. */
 const oneTopic = z.strictObject({
   topic: z.string().describe('The topic'),
   maxBufferRecords: topicOptions.maxBufferRecords.unwrap().optional().describe('As above'),
@@ -60,16 +64,13 @@ const oneTopic = z.strictObject({
   maxDowntimeRecords: topicOptions.maxDowntimeRecords.describe('As above')
 })
 
-/** kafboy's API and ekaf's producer: what is their own. Their limits come on top of those in `http` and `delivery`. */
+/**
+ * The settings of kafboy's API and ekaf's producer. Their limits apply in addition to those in `http` and `delivery`.
+ */
 export const kafboySettings = z
   .strictObject({
-    ...commonSettings({ prefix: '/kafboy', portNote: ', as kafboy had 8000', maxBodyBytes: DEFAULT_BODY_BYTES }),
-    maxBodyBytes: bytes
-      .default(DEFAULT_BODY_BYTES)
-      .describe(
-        'One request body; more is answered 400 `{"error":"no_body"}`, as kafboy does beyond about 64,000 bytes'
-      ),
-    durability: asyncDurability('records of asynchronous and batch routes'),
+    ...commonSettings(BODY_BYTES),
+    durability: durability('memory'),
     payload: z
       .enum(['json', 'fields'])
       .default('json')
@@ -82,12 +83,7 @@ export const kafboySettings = z
       .describe(
         'Status of a synchronous request that failed: `honest` 502, 503 or 504; `original` 200, as kafboy does. The body names the failure either way'
       ),
-    whenFull: z
-      .enum(['refuse', 'drop'])
-      .default('refuse')
-      .describe(
-        'What an asynchronous request gets that finds no room: `refuse` says so (503), `drop` answers `{"ok":1}` and loses it, as kafboy does'
-      ),
+    whenFull,
     syncUrl: routeTemplate.default('/sync/:topic/').describe('Path of synchronous requests (`kafboy_sync_url`)'),
     asyncUrl: routeTemplate.default('/async/:topic/').describe('Path of asynchronous requests (`kafboy_async_url`)'),
     routesSync: z
@@ -102,7 +98,8 @@ export const kafboySettings = z
     safeRoutes: z
       .boolean()
       .default(false)
-      .describe('Serves the paths of kafboy before 0.6.0, too: `/safe/sync/:topic` and so on'),
+      .describe('Serves the paths of kafboy before 0.6.0, too: `/safe/sync/:topic` and so on')
+      .meta({ advanced: true }),
     callbackEditJson: z
       .string()
       .min(1)
@@ -112,21 +109,17 @@ export const kafboySettings = z
       ),
     callbackTimeoutMs: milliseconds
       .default(5_000)
-      .describe('How long a hook may take to decide about a request; after it the answer is 504'),
-    callbackMaxRequests: count.default(10_000).describe('Requests that wait for a hook; those beyond are answered 503'),
-    callbackMaxBytes: bytes.default(16 * MIB).describe('What one decision of a hook may hold; more is answered 500'),
-    syncTimeoutMs: milliseconds
-      .default(5_000)
-      .describe('A synchronous request is answered within this; what has not been delivered then has failed'),
-    asyncTimeoutMs: milliseconds
-      .default(120_000)
-      .describe('How long a record of an asynchronous request waits for Kafka before it is given up and counted'),
+      .describe('How long a hook may take to decide about a request; after it the answer is 504')
+      .meta({ advanced: true }),
+    syncTimeoutMs: syncTimeoutMs(5_000),
+    asyncTimeoutMs,
     ...topicOptions,
     maxBufferBytes: bytes
       .default(16 * MIB)
       .describe(
-        'Bytes of all records of batch routes that wait for others, or for room; a topic whose batch has 1 MiB does not wait for others'
-      ),
+        'Bytes of all records of batch routes that wait for others, or for a full buffer; a topic whose batch has 1 MiB does not wait for others'
+      )
+      .meta({ advanced: true }),
     topics: z
       .array(oneTopic)
       .default([])
@@ -137,15 +130,6 @@ export const kafboySettings = z
       .describe(
         'Topics that are looked up at start (`ekaf_bootstrap_topics`), so that their first record is not held up'
       ),
-    perPartitionWorkers: count
-      .optional()
-      .describe(
-        'Accepted and without effect (`ekaf_per_partition_workers`): one connection to a broker carries all partitions'
-      ),
-    perPartitionWorkersMax: count.optional().describe('Accepted and without effect (`ekaf_per_partition_workers_max`)'),
-    retries: count
-      .optional()
-      .describe('Accepted and without effect: records are tried until their time is over, not a number of times'),
     loadBalancer: z
       .string()
       .optional()
@@ -155,12 +139,13 @@ export const kafboySettings = z
     loadBalancerHosts: z
       .array(z.string().min(1))
       .default([])
-      .describe('Hosts that the load balancer may have; a loopback address need not be named'),
+      .describe('Hosts that the load balancer may have; a loopback address need not be named')
+      .meta({ advanced: true }),
     loadBalancerNodes: z
       .array(z.string().min(1))
       .default([])
-      .describe('Nodes that the load balancer may name; an answer that is not among them is logged as unexpected'),
-    master: z.boolean().default(false).describe('The load balancer is not asked (`kafboy_master`)')
+      .describe('Nodes that the load balancer may name; an answer that is not among them is logged as unexpected')
+      .meta({ advanced: true })
   })
   .prefault({})
   .describe('The API of kafboy and the producer ekaf, under `/kafboy`')

@@ -1,15 +1,20 @@
 import type { CastellanError } from '../../core/errors.js'
 import { sizeOfRecord } from '../../core/model.js'
-import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
-import { browserRefusalOf } from '../../http/exchange/browser-refusal.js'
-import { clientOf } from '../../http/exchange/client-of.js'
-import { type AckOf, ackOf, groupOf, ParameterError } from './consume-parameters.js'
+import type {
+  AckResult,
+  AcquiredMessage,
+  ConsumedMessage,
+  ConsumedMessages,
+  GroupGateway,
+  MessageLimits,
+  NoMessage
+} from '../../gateway/gateway.js'
+import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
-import { numberOf } from './numbers.js'
-import { merged, type Values } from './parameters.js'
+import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
+import type { Asked } from './pixy-answers.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
-import { Poll } from './poll.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** Partition in the text of an acknowledgement that names none. */
@@ -23,6 +28,12 @@ const STOPPING: NoMessage = {
   message: SHUTTING_DOWN,
   retriable: true
 }
+
+/**
+ * Once an answer with `count` has this many bytes of keys, values and headers, no message is added: more holds up the
+ * event loop.
+ */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
@@ -68,7 +79,7 @@ export class ConsumeEndpoint {
         const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
         answers.error(exchange, 500, notRead(groupId, topic, partition))
       } else {
-        gateway.ack(groupId, { topic, ...place }).then(
+        gateway.groups.ack(groupId, { topic, ...place }).then(
           result => this.#acked(request, groupId, place, result),
           error => this.#parts.broken(request, error)
         )
@@ -76,17 +87,16 @@ export class ConsumeEndpoint {
     })
   }
 
-  /** All clients that wait are told that the process stops. */
+  /** Answers all waiting clients that the process stops. */
   stop(): void {
     for (const poll of this.#polls) poll.end(STOPPING)
   }
 
   #countOf(values: Values): number | undefined {
-    const count = numberOf(values, 'count', 32)
+    const count = numberOf(values, 'count', int32)
     if (count === undefined) return undefined
-    if ('error' in count) throw new ParameterError(count.error)
-    if (count.value < 1) throw new ParameterError('count should be at least 1')
-    return Math.min(count.value, this.#settings.maxAnswerMessages)
+    if (count < 1) throw new ParameterError('count should be at least 1')
+    return Math.min(count, this.#settings.maxAnswerMessages)
   }
 
   #refusalOf({ exchange, topic }: PixyRequest, group: string): CastellanError | undefined {
@@ -96,16 +106,17 @@ export class ConsumeEndpoint {
   #poll(request: PixyRequest, groupId: string, ack: AckOf, count: number | undefined): void {
     const { exchange, gateway, topic, query } = request
     const options = messageOptionsOf(query.values)
-    // It comes before the request for a message; the answer does not say what became of it.
-    if (typeof ack !== 'string') void gateway.ack(groupId, { topic, ...ack }).catch(() => undefined)
+    // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
+    // acknowledgement.
+    if (typeof ack !== 'string') void gateway.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     const poll = new Poll(exchange, {
-      gateway,
+      groups: gateway.groups,
       groupId,
       topic,
       client: clientOf(exchange.request, caller),
-      limits: count === undefined ? undefined : { maxMessages: count, maxBytes: this.#settings.maxAnswerBytes },
+      limits: count === undefined ? undefined : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
       answer: messages => this.#answer(request, messages, options, count !== undefined),
       fail: reason => this.#failed(request, reason),
@@ -124,7 +135,7 @@ export class ConsumeEndpoint {
     isList: boolean
   ): void {
     const { access, answers } = this.#parts
-    // The messages have been read, so that a quota that is used up holds for the next request.
+    // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
     answers.ok(exchange, isList ? listJson(messages, options) : messageJson(messages[0]!, options))
   }
@@ -168,3 +179,99 @@ const bytesIn = (messages: readonly AcquiredMessage[]): number =>
 
 const listJson = (messages: readonly AcquiredMessage[], options: MessageOptions): string =>
   `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`
+
+interface PollOptions {
+  readonly groups: GroupGateway
+  readonly groupId: string
+  readonly topic: string
+  /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
+  readonly client?: string | undefined
+  /** `undefined`: one message. */
+  readonly limits: MessageLimits | undefined
+  /** Whether receiving a message acknowledges it. */
+  readonly isAutoAck: boolean
+  /** Writes the answer. */
+  readonly answer: (messages: readonly AcquiredMessage[]) => void
+  readonly fail: (reason: NoMessage) => void
+  /** Called once at the end, whatever the outcome. */
+  readonly onOver: () => void
+}
+
+/**
+ * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
+ * the next client:
+ *
+ *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
+ *     │                      │
+ *     └──── client left ─────┴──▶ given back
+ */
+export class Poll {
+  readonly #options: PollOptions
+  readonly #asked: Asked
+  #cancel: () => void = () => undefined
+  #messages: ConsumedMessages | undefined
+  #isAnswered = false
+
+  constructor(asked: Asked, options: PollOptions) {
+    this.#asked = asked
+    this.#options = options
+    this.#cancel = this.#ask()
+    // Only after the request for messages: if it throws, there is no poll to end.
+    asked.response.once('close', () => this.#closed())
+  }
+
+  /** Ends the wait without a message. */
+  end(reason: NoMessage): void {
+    this.endWith(() => this.#options.fail(reason))
+  }
+
+  /** Makes another answer for the same messages. */
+  endWith(answer: () => void): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    this.#cancel()
+    answer()
+  }
+
+  #ask(): () => void {
+    const { groups, groupId, topic, limits, client } = this.#options
+    const atDefault = undefined
+    if (limits !== undefined) {
+      return groups.consumeMany(groupId, topic, limits, atDefault, {
+        client,
+        reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
+      })
+    }
+    return groups.consume(groupId, topic, atDefault, {
+      client,
+      reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
+    })
+  }
+
+  #got(messages: ConsumedMessages): void {
+    if (this.#isAnswered || this.#asked.response.destroyed) {
+      messages.release()
+      return
+    }
+    this.#messages = messages
+    this.#isAnswered = true
+    this.#options.answer(messages.messages)
+  }
+
+  /** The answer has been sent, or the client has gone away. */
+  #closed(): void {
+    const { isAutoAck, onOver } = this.#options
+    onOver()
+    this.#cancel()
+    const isSent = this.#isAnswered && this.#asked.response.writableFinished
+    this.#isAnswered = true
+    if (!isSent) this.#messages?.release()
+    else if (isAutoAck) this.#messages?.ack()
+  }
+}
+
+const single = (message: ConsumedMessage): ConsumedMessages => ({
+  messages: [message],
+  ack: () => message.ack(),
+  release: () => message.release()
+})

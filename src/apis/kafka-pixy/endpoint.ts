@@ -2,29 +2,27 @@ import type { CastellanError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
-import { BufferPool } from '../../http/exchange/buffer-pool.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
-import { sentUrlOf } from '../../http/exchange/sent-url.js'
-import { DEFAULT_CLUSTER, withAlias } from './clusters.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
-import { FormReader, type ReadBody } from './form-reader.js'
 import { OffsetsEndpoint } from './offsets-endpoint.js'
+import type { ClusterOperation } from './operations.js'
 import { parseQuery } from './parameters.js'
 import type { Asked, PixyAnswers } from './pixy-answers.js'
-import { type PixyRequest, sentParts } from './pixy-request.js'
+import { FormReader, type PixyRequest, sentParts } from './pixy-request.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
-import { type RouteName, type Target, targetOf } from './target.js'
+import { DEFAULT_CLUSTER, type OddPath, withAlias } from './target.js'
 import { TopicsEndpoint } from './topics-endpoint.js'
 
-/** Memory kept for putting bodies together again while none are. */
+/** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 
 export interface EndpointParts {
   readonly access: Access
   readonly answers: PixyAnswers
-  /** By the name of the cluster. */
+  /** Gateways by name of the cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
   /** How long messages in memory wait for room. */
@@ -36,9 +34,16 @@ const NO_HEAP_PROFILE =
   'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
 
 type Serve = (request: PixyRequest) => void
-type Routes = ReadonlyMap<RouteName, ReadonlyMap<string, Serve>>
+type Routes = Readonly<Record<ClusterOperation, Serve>>
 
-/** Every request of Kafka-Pixy's API. It writes to Node's response; Fastify has let go of it. */
+/** Parameters of a path. */
+interface PathParams {
+  /** Absent: the cluster of requests that name none. */
+  readonly cluster?: string
+  readonly topic?: string
+}
+
+/** Every request of Kafka-Pixy's API. The endpoint writes to Node's response: Fastify no longer handles it. */
 export class Endpoint {
   readonly #prefix: string
   readonly #parts: EndpointParts
@@ -82,12 +87,35 @@ export class Endpoint {
     this.#tail.stop()
   }
 
-  receive(exchange: Exchange): void {
-    const { path, query } = sentParts(exchange.request, this.#prefix)
-    this.#serve(exchange, targetOf(path), query)
+  /** Carries out an operation of a cluster. */
+  receive(operation: ClusterOperation, exchange: Exchange, { cluster, topic = '' }: PathParams): void {
+    const gateway = this.#gateways.get(cluster ?? DEFAULT_CLUSTER)
+    if (gateway === undefined) {
+      const isRead = !hasBody(exchange)
+      this.#parts.answers.error(exchange, 400, `proxy \`${cluster}\` does not exist`, { isRead })
+    } else {
+      const { query } = sentParts(exchange.request, this.#prefix)
+      this.#routes[operation]({ exchange, gateway, topic, query: parseQuery(query) })
+    }
   }
 
-  /** Answers a request that the process has refused. That it is alive is true until the end. */
+  pong(exchange: Exchange): void {
+    this.#parts.answers.pong(exchange)
+  }
+
+  heap(exchange: Exchange): void {
+    this.#parts.answers.error(exchange, 501, NO_HEAP_PROFILE)
+  }
+
+  /** Answers a request without a route. */
+  odd(exchange: Exchange, odd: OddPath): void {
+    const { answers } = this.#parts
+    if (odd.type === 'malformed') answers.badRequest(exchange)
+    else if (odd.type === 'unknown') answers.notFound(exchange)
+    else answers.moved(exchange, this.#locationOf(exchange, odd.path))
+  }
+
+  /** Answers a request that the process has refused. The liveness check succeeds until the end. */
   refuse(asked: Asked, error: CastellanError): void {
     const { req: request } = asked.response
     const { path } = sentParts(request, this.#prefix)
@@ -95,51 +123,10 @@ export class Endpoint {
     else this.#parts.answers.refuse(asked, error)
   }
 
-  #serve(exchange: Exchange, target: Target, query: string): void {
-    const { answers } = this.#parts
-    switch (target.type) {
-      case 'malformed':
-        answers.badRequest(exchange)
-        break
-      case 'moved':
-        answers.moved(exchange, this.#locationOf(exchange, target.path, query))
-        break
-      case 'unknown':
-        answers.notFound(exchange)
-        break
-      case 'route':
-        if (target.name === 'ping') this.#ping(exchange)
-        else if (target.name === 'heap') this.#heap(exchange)
-        else this.#route(exchange, target, query)
-    }
-  }
-
-  #ping(exchange: Exchange): void {
-    if (exchange.request.method === 'GET') this.#parts.answers.pong(exchange)
-    else this.#parts.answers.methodNotAllowed(exchange)
-  }
-
-  #heap(exchange: Exchange): void {
-    const { answers } = this.#parts
-    if (exchange.request.method === 'GET') answers.error(exchange, 501, NO_HEAP_PROFILE)
-    else answers.methodNotAllowed(exchange)
-  }
-
-  #route(exchange: Exchange, { name, cluster, topic }: Target & { type: 'route' }, query: string): void {
-    const { answers } = this.#parts
-    const byMethod = this.#routes.get(name)
-    const serve = byMethod?.get(exchange.request.method ?? '')
-    const gateway = this.#gateways.get(cluster ?? DEFAULT_CLUSTER)
-    if (byMethod === undefined) answers.notFound(exchange)
-    else if (serve === undefined) answers.methodNotAllowed(exchange)
-    else if (gateway === undefined) {
-      answers.error(exchange, 400, `proxy \`${cluster}\` does not exist`, { isRead: !hasBody(exchange) })
-    } else serve({ exchange, gateway, topic, query: parseQuery(query) })
-  }
-
   /** Paths of the API's own port have no prefix. */
-  #locationOf({ request }: Exchange, path: string, query: string): string {
+  #locationOf({ request }: Exchange, path: string): string {
     const isOwnPort = (request as { originalUrl?: string }).originalUrl !== undefined
+    const { query } = sentParts(request, this.#prefix)
     return `${isOwnPort ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
   }
 
@@ -163,20 +150,15 @@ interface Endpoints {
 }
 
 function routesOf({ produce, consume, tail, offsets, topics, bodies }: Endpoints): Routes {
-  const get = (serve: Serve): [string, Serve] => ['GET', serve]
-  const post = (serve: Serve): [string, Serve] => ['POST', serve]
-  const postForm = (serve: (request: PixyRequest, body: ReadBody) => void): [string, Serve] =>
-    post(request => bodies.read(request, body => serve(request, body)))
-  return new Map([
-    ['messages', new Map([post(request => produce.receive(request)), get(request => consume.consume(request))])],
-    ['tail', new Map([get(request => tail.tail(request))])],
-    ['acks', new Map([postForm((request, { form }) => consume.ack(request, form))])],
-    [
-      'offsets',
-      new Map([get(request => offsets.read(request)), postForm((request, body) => offsets.write(request, body))])
-    ],
-    ['consumers', new Map([get(request => topics.consumers(request))])],
-    ['topics', new Map([get(request => topics.list(request))])],
-    ['topic', new Map([get(request => topics.describe(request))])]
-  ])
+  return {
+    produceMessage: request => produce.receive(request),
+    consumeMessage: request => consume.consume(request),
+    tailTopic: request => tail.tail(request),
+    ackMessage: request => bodies.read(request, ({ form }) => consume.ack(request, form)),
+    readOffsets: request => offsets.read(request),
+    writeOffsets: request => bodies.read(request, body => offsets.write(request, body)),
+    readConsumers: request => topics.consumers(request),
+    listTopics: request => topics.list(request),
+    describeTopic: request => topics.describe(request)
+  }
 }

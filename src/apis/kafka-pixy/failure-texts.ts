@@ -1,7 +1,7 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
-/** What an error answer says. */
+/** Status and text of an error answer. */
 export interface FailureAnswer {
   readonly status: number
   readonly text: string
@@ -17,8 +17,8 @@ export const SHUTTING_DOWN = 'service is shutting down'
 export const DISABLED = 'service is disabled by configuration'
 export const LONG_POLL_TIMEOUT = 'long polling timeout'
 const TOO_MANY_REQUESTS =
-  'Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)'
-/** Offsets cannot be set. */
+  'Too many requests. Consider increasing `consumer.channel_buffer_size` (advanced.consumer.maxWaitingRequests of Castellan)'
+/** The text when offsets cannot be set, because members read for the group. */
 export const CONSUMED =
   'the group is being consumed by other processes: offsets can be set when they have left (consumer.subscriptionTimeoutMs)'
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
@@ -56,7 +56,7 @@ const kafkaText = (errorCode: number): string | undefined => {
 export const TOO_LARGE = kafkaText(MESSAGE_TOO_LARGE)!
 export const NO_SUCH_TOPIC = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
 
-/** Errors of our own that Kafka has a code for. */
+/** Kafka's codes for Castellan's own errors. */
 const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
   ['unknownTopic', UNKNOWN_TOPIC_OR_PARTITION],
   ['unknownPartition', UNKNOWN_TOPIC_OR_PARTITION],
@@ -70,11 +70,13 @@ const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
 const BUSY: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable'])
 const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
 
-/** A request for a message that found a limit reached: in the words of the original where it has the same limit. */
+/**
+ * The answer to a request for a message when a limit is reached: in the words of the original if it has the same limit.
+ */
 export const overloadedTextOf = ({ message }: AnyFailure): string =>
-  message.includes('consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
+  message.includes('advanced.consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
 
-/** The coordinator takes commits of others only while a group has no members. */
+/** The coordinator accepts commits of non-members only while a group has no members. */
 const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
   errorCodes.UNKNOWN_MEMBER_ID,
   errorCodes.ILLEGAL_GENERATION,
@@ -83,7 +85,7 @@ const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
 
 export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_MEMBERS.has(errorCode)
 
-/** @param isReady whether any broker is there */
+/** @param isReady whether any broker can be reached */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { code, message } = failure
   if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN }
@@ -92,7 +94,7 @@ export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureA
   return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
 }
 
-/** The same for a message that was to be produced. */
+/** The answer to a failed produce request. */
 export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { status, text } = failureAnswerOf(failure, isReady)
   return { status: text === NO_SUCH_TOPIC ? 404 : status, text }

@@ -1,11 +1,11 @@
-/** What Go writes in another way than JavaScript: letters that mean something in HTML, and control characters. */
+/** Characters that Go escapes differently from JavaScript: HTML's special characters, and control characters. */
 const ESCAPED = /[<>&\u2028\u2029]|\\[bf]/g
 const SPECIAL = /[<>&\u2028\u2029"\\\p{Cc}\p{Cs}]/u
 const LONE_SURROGATE = /\p{Cs}/gu
 
 const unicode = (code: number): string => `\\u${code.toString(16).padStart(4, '0')}`
 
-/** JSON of a text, to the byte as Go writes it. Source: Go 1.19, encoding/json, encodeState.string. */
+/** JSON of a text, byte for byte as Go writes it. Source: Go 1.19, encoding/json, encodeState.string. */
 export function goString(text: string): string {
   if (!SPECIAL.test(text)) return `"${text}"`
   return JSON.stringify(text.replace(LONE_SURROGATE, '\ufffd')).replace(escapes, escaped => {
@@ -15,7 +15,7 @@ export function goString(text: string): string {
   })
 }
 
-// A backslash that is escaped itself begins no escape.
+// An escaped backslash does not begin an escape.
 const escapes = new RegExp(`\\\\\\\\|${ESCAPED.source}`, 'g')
 
 /** A text as Go quotes it in messages, with numbers for what cannot be printed. Source: Go 1.19, strconv.Quote. */
@@ -49,7 +49,9 @@ export type Json =
   | { readonly [name: string]: Json | undefined }
   | ReadonlyMap<string, Json>
 
-/** JSON as Go indents it: two spaces, members of maps in the order of their names. Source: Go 1.19, json.MarshalIndent. */
+/**
+ * JSON as Go indents it: two spaces, members of maps in the order of their names. Source: Go 1.19, json.MarshalIndent.
+ */
 export function goJson(value: Json, indent = ''): string {
   if (typeof value === 'string') return goString(value)
   if (value === null || typeof value !== 'object') return String(value)
@@ -85,6 +87,184 @@ function wrapped(open: string, close: string, indent: string, items: readonly st
   return `${open}\n${items.map(item => `${indent}  ${item}`).join(',\n')}\n${indent}${close}`
 }
 
-/** With each list of numbers on one line. Texts have no line breaks, so that none can look like one. */
+/** Puts each list of numbers on one line. Texts cannot match, since they contain no line breaks. */
 export const withNumbersOnOneLine = (json: string): string =>
   json.replace(/\[\n[-\d,\s]+\]/g, list => list.replace(/\s/g, ''))
+
+/** JSON that Go refuses, in Go's words. */
+export class GoJsonError extends Error {}
+
+const END = 'unexpected end of JSON input'
+const SPACE = ' \t\r\n'
+/** Go allows 10,000; each level takes some of the stack here. */
+const MAX_DEPTH = 1_000
+/**
+ * Checking blocks the event loop, so the number of values is limited. 10,000 partitions with all members have 90,001.
+ */
+const MAX_VALUES = 100_000
+const LITERALS: ReadonlyMap<string, string> = new Map([
+  ['t', 'true'],
+  ['f', 'false'],
+  ['n', 'null']
+])
+
+/**
+ * Refuses invalid JSON as Go does. Source: Go 1.19, encoding/json, checkValid. JSON with too many values is refused,
+ * too.
+ *
+ * @param text each character stands for one byte
+ * @throws GoJsonError
+ */
+export function checkJson(text: string): void {
+  new Check(text).all()
+}
+
+class Check {
+  readonly #text: string
+  #at = 0
+  #depth = 0
+  #values = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  all(): void {
+    this.#value()
+    this.#skipSpace()
+    if (this.#at < this.#text.length) this.#fail('after top-level value')
+  }
+
+  #value(): void {
+    const letter = this.#next()
+    if (++this.#values > MAX_VALUES) throw new GoJsonError(`more than ${MAX_VALUES} values`)
+    if (letter === '{') this.#nested(() => this.#object())
+    else if (letter === '[') this.#nested(() => this.#array())
+    else if (letter === '"') this.#string()
+    else if (letter === '-' || isDigit(letter)) this.#number()
+    else if (LITERALS.has(letter)) this.#literal(LITERALS.get(letter)!)
+    else this.#fail('looking for beginning of value')
+  }
+
+  #nested(check: () => void): void {
+    if (++this.#depth > MAX_DEPTH) this.#fail('exceeded max depth')
+    check()
+    this.#depth--
+  }
+
+  #object(): void {
+    this.#at++
+    if (this.#next() === '}') {
+      this.#at++
+      return
+    }
+    for (;;) {
+      if (this.#next() !== '"') this.#fail('looking for beginning of object key string')
+      this.#string()
+      if (this.#next() !== ':') this.#fail('after object key')
+      this.#at++
+      this.#value()
+      if (this.#isLast('}', 'after object key:value pair')) return
+    }
+  }
+
+  #array(): void {
+    this.#at++
+    if (this.#next() === ']') {
+      this.#at++
+      return
+    }
+    do this.#value()
+    while (!this.#isLast(']', 'after array element'))
+  }
+
+  #isLast(end: string, where: string): boolean {
+    const letter = this.#next()
+    if (letter !== end && letter !== ',') this.#fail(where)
+    this.#at++
+    return letter === end
+  }
+
+  #string(): void {
+    for (this.#at++; ; this.#at++) {
+      const letter = this.#letter()
+      if (letter === '"') break
+      if (letter < ' ') this.#fail('in string literal')
+      if (letter === '\\') this.#escape()
+    }
+    this.#at++
+  }
+
+  #escape(): void {
+    this.#at++
+    const letter = this.#inToken()
+    if (!'bfnrt\\/"u'.includes(letter)) this.#fail('in string escape code')
+    if (letter !== 'u') return
+    for (let digits = 0; digits < 4; digits++) {
+      this.#at++
+      if (!/[0-9a-f]/i.test(this.#inToken())) this.#fail('in \\u hexadecimal character escape')
+    }
+  }
+
+  #number(): void {
+    if (this.#letter() === '-') this.#at++
+    const first = this.#inToken()
+    if (!isDigit(first)) this.#fail('in numeric literal')
+    this.#at++
+    if (first !== '0') this.#digits()
+    if (this.#inToken() === '.') {
+      this.#at++
+      this.#someDigits('after decimal point in numeric literal')
+    }
+    if (/[eE]/.test(this.#inToken())) {
+      this.#at++
+      if (/[+-]/.test(this.#inToken())) this.#at++
+      this.#someDigits('in exponent of numeric literal')
+    }
+  }
+
+  #someDigits(where: string): void {
+    if (!isDigit(this.#inToken())) this.#fail(where)
+    this.#digits()
+  }
+
+  #digits(): void {
+    while (isDigit(this.#inToken())) this.#at++
+  }
+
+  #literal(word: string): void {
+    for (const expected of word) {
+      if (this.#inToken() !== expected) this.#fail(`in literal ${word} (expecting '${expected}')`)
+      this.#at++
+    }
+  }
+
+  /** The next character that is not a space. */
+  #next(): string {
+    this.#skipSpace()
+    return this.#letter()
+  }
+
+  #skipSpace(): void {
+    while (this.#at < this.#text.length && SPACE.includes(this.#text[this.#at]!)) this.#at++
+  }
+
+  #letter(): string {
+    const letter = this.#text[this.#at]
+    if (letter === undefined) throw new GoJsonError(END)
+    return letter
+  }
+
+  /** The letter of an escape, a number or a literal. Go reads a space behind the end of a text that ends within one. */
+  #inToken(): string {
+    return this.#text[this.#at] ?? ' '
+  }
+
+  #fail(where: string): never {
+    const letter = this.#inToken()
+    const shown = letter === "'" ? "\\'" : letter === '"' ? '"' : goQuoted(letter).slice(1, -1)
+    throw new GoJsonError(`invalid character '${shown}' ${where}`)
+  }
+}
+
+const isDigit = (letter: string): boolean => letter >= '0' && letter <= '9'

@@ -7,7 +7,7 @@ export interface PlacedRecord extends KafkaRecord {
   readonly partition: number
 }
 
-/** What a client asks for besides the members that old clients know. */
+/** Members that a client asks for beside those of the original. */
 export interface MessageOptions {
   /** Key, value and header values as text, and not in base64. */
   readonly asText: boolean
@@ -27,7 +27,7 @@ export function messageJson(message: PlacedRecord, { asText, withTimestamp }: Me
   return `{\n${indent}  "key": ${bytesJson(key, asText)}${line}"value": ${bytesJson(value, asText)}${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": ${headersJson(headers, asText, indent)}${timestamp}\n${indent}}`
 }
 
-/** The same without line breaks. */
+/** A message as JSON without line breaks. */
 export function lineJson(message: PlacedRecord, { asText, withTimestamp }: MessageOptions): string {
   const { key, value, partition, offset, headers, timestampMs } = message
   const pairs = headers.map(({ key, value }) => `{"key":${goString(key)},"value":${bytesJson(value, asText)}}`)

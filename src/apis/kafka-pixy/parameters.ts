@@ -1,9 +1,12 @@
+import { z } from 'zod'
+import { goQuoted } from './go-json.js'
+
 /** Values by name, in the order sent. Each character stands for one byte; {@link textOf} makes text of them. */
 export type Values = ReadonlyMap<string, readonly string[]>
 
 export interface ParsedQuery {
   readonly values: Values
-  /** What is wrong with the first pair that was left out, in the words of the original. */
+  /** Why the first pair was left out, in the words of the original. */
   readonly flaw: string | undefined
 }
 
@@ -70,3 +73,65 @@ const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
 export const textOf = (value: string): string => (isAscii(value) ? value : bytesOf(value).toString())
 
 export const bytesOf = (value: string): Buffer => Buffer.from(value, 'latin1')
+
+/** The message that a request acknowledges: one by its place, the message that it gets (`auto`), or none. */
+export type AckOf = 'auto' | 'none' | { readonly partition: number; readonly offset: number }
+
+/** A parameter is missing or wrong; the text is that of the answer. */
+export class ParameterError extends Error {}
+
+/** @throws ParameterError when there is not exactly one, or it is empty */
+export function groupOf(values: Values): string {
+  const groups = values.get('group') ?? []
+  if (groups.length !== 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
+  if (groups[0] === '') throw new ParameterError('one consumer group is expected, but its name is empty')
+  return textOf(groups[0]!)
+}
+
+/** @throws ParameterError when a number is wrong, or one of the two is missing */
+export function ackOf(values: Values, partitionName: string, offsetName: string): AckOf {
+  if (values.has('noAck')) return 'none'
+  const partition = numberOf(values, partitionName, int32)
+  const offset = numberOf(values, offsetName, int64)
+  if (partition === undefined && offset === undefined) return 'auto'
+  if (partition === undefined || offset === undefined) {
+    throw new ParameterError(`${partitionName} and ${offsetName} either both should be provided or neither`)
+  }
+  return partition < 0 || offset < 0 ? 'none' : { partition, offset }
+}
+
+const whole = z.string().regex(/^[+-]?\d+$/, { error: 'invalid syntax', abort: true })
+const OUT_OF_RANGE = 'value out of range'
+
+const isInt64 = (text: string): boolean => {
+  const value = BigInt(text.replace('+', ''))
+  return BigInt.asIntN(64, value) === value
+}
+
+/** Whole numbers in a text. Their errors are those of the original. Source: Go 1.19, strconv.ParseInt. */
+export const int32 = whole.transform(Number).pipe(z.int32(OUT_OF_RANGE))
+export const int64 = whole
+  .refine(isInt64, OUT_OF_RANGE)
+  .transform(Number)
+  .pipe(z.number().meta({ type: 'integer', format: 'int64' }))
+
+/**
+ * Reads a whole number; of several values the first counts.
+ *
+ * @param type {@link int32} or {@link int64}
+ * @throws ParameterError when it is wrong
+ */
+export function numberOf(values: Values, name: string, type: z.ZodType<number, string>): number | undefined {
+  const texts = values.get(name)?.map(textOf)
+  if (texts === undefined) return undefined
+  const { data, error } = type.safeParse(texts[0])
+  if (error === undefined) return data
+  const problem = `parsing ${goQuoted(texts[0]!)}: ${error.issues[0]!.message}`
+  throw new ParameterError(`bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
+}
+
+/** Where a tail begins. */
+export const tailStart = z.enum(['earliest', 'latest'], 'from should be latest or earliest').default('latest')
+
+/** Partitions with commas between them. */
+export const partitionList = z.string().regex(/^\d{1,10}(,\d{1,10})*$/)

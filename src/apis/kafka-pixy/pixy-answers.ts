@@ -1,22 +1,21 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CastellanError } from '../../core/errors.js'
 import { persistedText } from '../../gateway/persisted.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/refusals.js'
-import type { Answers, AnswerTemplate } from '../../http/exchange/answers.js'
-import { noteFailure } from '../../http/exchange/failure-codes.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { type Answers, type AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
+import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
 import { goString } from './go-json.js'
-import { isProduce } from './is-produce.js'
 
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
-/** The rest of a body that is not wanted is not read: the connection ends with the answer. */
+/** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
 const NOT_PERSISTED = persistedText(['no'])
-/** Nothing is produced by a request of another kind. */
+/** Value for requests that produce nothing. */
 const NO_PRODUCE = undefined
 
 /** Where an answer goes. */
@@ -26,7 +25,7 @@ export interface Asked {
 }
 
 export interface ErrorOptions {
-  /** Of a produce request; default for those: `no`. */
+  /** Only produce requests have it. Default for them: `no`. */
   readonly persisted?: string | undefined
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
@@ -47,7 +46,7 @@ export class PixyAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted }, body)
   }
 
-  /** The same, together with the other answers of this turn. */
+  /** 200, written together with the other answers of this turn of the event loop. */
   okSoon({ response, requestId }: Asked, body: string, persisted: string): void {
     if (!response.destroyed) this.#ok.sendSoon(response, { requestId, persisted }, body)
   }
@@ -67,7 +66,7 @@ export class PixyAnswers {
   /**
    * The failure of an operation, in the words of the original.
    *
-   * @param isReady whether any broker is there
+   * @param isReady whether any broker can be reached
    */
   failure(asked: Asked, failure: AnyFailure, isReady: boolean): void {
     const { status, text } = failureAnswerOf(failure, isReady)
@@ -75,7 +74,7 @@ export class PixyAnswers {
     this.error(asked, status, text)
   }
 
-  /** A request nothing of which has been begun, for a reason that is in {@link refusalStatus}. */
+  /** Refuses a request before anything is produced, for a reason of {@link refusalStatus}. */
   refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
     const persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE
     const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
@@ -113,3 +112,7 @@ export class PixyAnswers {
 }
 
 const errorBody = (text: string): string => `{\n  "error": ${goString(text)}\n}`
+
+/** Whether a request produces a message. The head of the request decides, before its path is parsed. */
+export const isProduce = (request: IncomingMessage): boolean =>
+  request.method === 'POST' && /^[^?#]*\/messages\/?(?:[?#]|$)/.test(sentUrlOf(request))

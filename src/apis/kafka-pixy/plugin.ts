@@ -1,18 +1,21 @@
 import type { IncomingMessage } from 'node:http'
-import { registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
+import type { preParsingHookHandler } from 'fastify'
+import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { nameRoutes } from '../../http/api/route-names.js'
+import { addRoutes, type Route } from '../../http/api/routes.js'
+import type { Admission } from '../../http/exchange/admission.js'
 import { Answers } from '../../http/exchange/answers.js'
-import { isFormType } from './content.js'
 import { Endpoint } from './endpoint.js'
-import { isProduce } from './is-produce.js'
+import { CLUSTER_PATH, operationsByCluster } from './operations.js'
 import { PixyAnswers } from './pixy-answers.js'
-import { sentParts } from './pixy-request.js'
+import { isFormType, sentParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
-import { nameOf, targetOf } from './target.js'
+import { type OddPath, oddPathOf } from './target.js'
 
-/** The routes of Kafka-Pixy. */
+const UNKNOWN: OddPath = { type: 'unknown' }
+
+/** Serves Kafka-Pixy's API. `operations.ts` lists the routes; `routesOf` in `endpoint.ts` names the handler of each. */
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
@@ -33,23 +36,50 @@ export const kafkaPixyPlugin =
     registerScrapedGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', 'sum', () => [
       { labels: {}, value: endpoint.openTails }
     ])
-    const receive = endpoint.receive.bind(endpoint)
-    const atOnce = byHand(receive)
-    const whenAdmitted = byHand(receive, context.admission)
-    const whenAsyncAdmitted = byHand(receive, admissionOf(context, settings.durability))
-    nameRoutes(app, request => nameOf(targetOf(sentParts(request, app.prefix).path)))
-    app.addHook('preParsing', function (request, reply, payload, done) {
-      const entry = !isProduce(request.raw) ? atOnce : mayBeSync(request.raw) ? whenAdmitted : whenAsyncAdmitted
-      entry.call(this, request, reply, payload, done)
-    })
-    app.all('/*', answeredBefore)
-    app.setNotFoundHandler(answeredBefore)
     app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
+    app.setNotFoundHandler(answeredBefore)
+    app.addHook('preParsing', function (request, reply, payload, done) {
+      const odd = oddPathOf(sentParts(request.raw, app.prefix).path) ?? (request.is404 ? UNKNOWN : undefined)
+      if (odd === undefined) done(null, payload)
+      else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
+    })
+    addRoutes(
+      app,
+      routesOf(endpoint, context),
+      byHand(asked => answers.methodNotAllowed(asked))
+    )
   }
 
+/** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
+function routesOf(endpoint: Endpoint, context: ApiContext<KafkaPixySettings>): readonly Route[] {
+  const asyncAdmission = admissionOf(context, context.settings.durability)
+  const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
+    const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
+    const isProduce = id === 'produceMessage'
+    const preParsing = isProduce ? admitted(receive, context.admission, asyncAdmission) : byHand(receive)
+    return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, preParsing }))
+  })
+  return [
+    ...routes,
+    { method: 'get', path: '/_ping', preParsing: byHand(asked => endpoint.pong(asked)) },
+    { method: 'get', path: '/pprof/heap', preParsing: byHand(asked => endpoint.heap(asked)) }
+  ]
+}
+
+type Receive = Parameters<typeof byHand>[0]
+
+function admitted(receive: Receive, sync: Admission | undefined, async: Admission | undefined): preParsingHookHandler {
+  const enterSync = byHand(receive, sync)
+  const enterAsync = byHand(receive, async)
+  return function (request, reply, payload, done) {
+    const enter = mayBeSync(request.raw) ? enterSync : enterAsync
+    enter.call(this, request, reply, payload, done)
+  }
+}
+
 /**
- * Whether the record of a produce request may have to be in memory until Kafka has it. A form may have the parameter `sync`,
- * which is known too late: it does not wait for the disk, and is refused at once where it turns out to need it.
+ * Whether the record of a produce request may have to be in memory until Kafka has it. A form may hold the parameter
+ * `sync`, which is known too late: it does not wait for the disk, and is refused at once if it needs it.
  */
 const mayBeSync = ({ url = '', headers }: IncomingMessage): boolean =>
   /[?&]sync(?:[=&]|$)/.test(url) || isFormType(headers['content-type'])

@@ -2,17 +2,20 @@ import { OverloadedError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
-import { collectBody } from '../../http/exchange/body-collector.js'
-import type { BufferPool } from '../../http/exchange/buffer-pool.js'
-import { noteFailure } from '../../http/exchange/failure-codes.js'
+import { noteFailure } from '../../http/exchange/answers.js'
+import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-import { type ContentKind, contentKindOf } from './content.js'
 import { produceFailureOf, TOO_LARGE } from './failure-texts.js'
-import { HeaderValueError, messageHeadersOf } from './message-headers.js'
-import { messageSizeOf } from './message-size.js'
 import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
-import type { PixyRequest, RouteParts } from './pixy-request.js'
-import { NO_HEADERS_YET, PASSING, produceOptionsOf } from './produce-options.js'
+import { type ContentKind, contentKindOf, type PixyRequest, type RouteParts } from './pixy-request.js'
+import {
+  HeaderValueError,
+  messageHeadersOf,
+  messageSizeOf,
+  NO_HEADERS_YET,
+  PASSING,
+  produceOptionsOf
+} from './producing.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const ACCEPTED_BODY = '{}'
@@ -70,7 +73,7 @@ export class ProduceEndpoint {
       collectBody(exchange.payload, Number(length ?? 0), this.#maxBodyBytes, pool, body => {
         if (body instanceof OverloadedError) answers.refuse(exchange, body)
         else if (body === 'tooLarge') this.#tooLarge(request, kind)
-        // A client that left is told nothing.
+        // A client that has left gets no answer.
         else if (!(body instanceof Error)) this.#guarded(request, () => this.#answer(request, kind, body))
       })
     }
@@ -113,7 +116,7 @@ export class ProduceEndpoint {
     }
   }
 
-  /** Without `sync` a message that can never be written is accepted, and dropped. */
+  /** An asynchronous message that can never be written is accepted and dropped. */
   #refused({ exchange }: PixyRequest, isSync: boolean, status: number, text: string): void {
     const { answers } = this.#parts
     if (isSync || wantsModern(exchange.request)) answers.error(exchange, status, text)
@@ -173,7 +176,7 @@ export class ProduceEndpoint {
     else answers.error(exchange, 413, TOO_LARGE, { isRead: false })
   }
 
-  /** A bug: the message may have been handed on before it. */
+  /** Answers after a bug. The message may have been handed on before it. */
   #guarded(request: PixyRequest, answer: () => void): void {
     try {
       answer()
@@ -192,7 +195,7 @@ function headersOf(rawHeaders: readonly string[]): readonly RecordHeader[] | str
   }
 }
 
-/** Where the message is; members that old clients do not ask for only where they are asked for. */
+/** The place of a message. Members that the original does not have are written only when the client asks for them. */
 function placeOf({ partition, offset, timestampMs }: RecordOutcome & { type: 'delivered' }, values: Values): string {
   const timestamp = values.has('timestamp') ? `,\n  "timestamp": ${timestampMs}` : ''
   const persisted = values.has('persisted') ? ',\n  "persisted": "yes"' : ''

@@ -1,18 +1,13 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { asyncDurability, commonSettings } from '../../http/api/common-settings.js'
+import { asyncTimeoutMs, commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
 
-/** Kafka-Pixy's API: what is its own. `castellan kafka-pixy` sets most of it from Kafka-Pixy's configuration file. */
+/** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */
 export const kafkaPixySettings = z
   .strictObject({
-    ...commonSettings({
-      prefix: '/pixy',
-      portNote: ', as Kafka-Pixy had 19092',
-      maxBodyBytes: 10 * MIB,
-      bodyNote: 'Kafka-Pixy has no limit but this one for forms'
-    }),
+    ...commonSettings(10 * MIB),
     unixSocket: z
       .string()
       .min(1)
@@ -26,22 +21,23 @@ export const kafkaPixySettings = z
     grpcPort: listenPort
       .optional()
       .describe('The port of the gRPC service, as Kafka-Pixy had 19091; 0: any free one. Absent: none'),
-    grpcHost: host.default('127.0.0.1').describe('Its listening address'),
+    grpcHost: host.default('127.0.0.1').describe('Listening address of the port for gRPC'),
     grpcTls: z
       .enum(['inherit', 'off'])
       .default('inherit')
-      .describe('TLS of that port: `inherit` as in `http.tls`, `off` for clients that cannot speak it'),
+      .describe('TLS of this port: `inherit` as in `http.tls`, `off` for clients without TLS'),
     grpcMaxConnections: count
       .default(1_000)
       .describe(
-        'Most connections of that port; beyond it a new one takes the place of one that does nothing, or only waits for messages while its address has more, or is closed'
-      ),
+        'Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Beyond it a new connection replaces one that does nothing, or one that only waits for messages and whose address has more connections; when there is no such connection, the new one is closed'
+      )
+      .meta({ advanced: true }),
     defaultCluster: z
       .string()
       .min(1)
       .optional()
       .describe('Another name of the cluster `default` in paths: the first of `proxies`, or `default_cluster`'),
-    durability: asyncDurability('messages that are produced without `sync`'),
+    durability: durability('memory'),
     partitioner: z
       .enum(['hash', 'random', 'roundrobin'])
       .default('hash')
@@ -57,15 +53,12 @@ export const kafkaPixySettings = z
       .describe(
         'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
       ),
-    syncTimeoutMs: milliseconds
-      .default(60_000)
-      .describe('A request with `sync` is answered within this; what has not been delivered then has failed'),
-    asyncTimeoutMs: milliseconds
-      .default(120_000)
-      .describe('How long a message without `sync` is tried before it is given up'),
+    syncTimeoutMs: syncTimeoutMs(60_000),
+    asyncTimeoutMs,
     lookUpTimeoutMs: milliseconds
       .default(10_000)
-      .describe('Requests about offsets, consumers and topics are answered within this'),
+      .describe('Requests about offsets, consumers and topics are answered within this')
+      .meta({ advanced: true }),
     consumerDisabled: z
       .boolean()
       .default(false)
@@ -73,27 +66,29 @@ export const kafkaPixySettings = z
     maxTails: count
       .default(100)
       .describe(
-        'Most clients that follow a topic by `GET /topics/TOPIC/tail`; the next one is answered 429, and so is a client that has more tails than are free'
-      ),
+        'Limit of clients that follow a topic by `GET /topics/TOPIC/tail`; further ones are answered 429, and so is a client that has more tails than are free'
+      )
+      .meta({ advanced: true }),
     maxTailPartitions: count
       .max(500)
       .default(200)
-      .describe('Most partitions that one tail follows. Each id of an event names all of them'),
+      .describe('Limit of partitions that one tail follows; the id of each event names all of them')
+      .meta({ advanced: true }),
     tailHeartbeatMs: milliseconds
       .default(15_000)
       .describe(
         'A tail without messages is sent a comment this often, so that its connection is not taken for a dead one'
-      ),
+      )
+      .meta({ advanced: true }),
     tailStallMs: milliseconds
       .default(60_000)
-      .describe('A client of a tail that takes nothing for this long, while there is something, is disconnected'),
+      .describe('A client of a tail that takes nothing for this long, while there is something, is disconnected')
+      .meta({ advanced: true }),
     maxAnswerMessages: count
       .max(100_000)
       .default(1_000)
-      .describe('Most messages of one answer, whatever `count` of the request says'),
-    maxAnswerBytes: bytes
-      .default(4 * MIB)
-      .describe('Bytes of keys, values and headers in an answer with `count`, after which no further message is added')
+      .describe('Limit of messages in one answer, even if `count` of the request is higher')
+      .meta({ advanced: true })
   })
   .prefault({})
   .describe('The API of Kafka-Pixy, under `/pixy`')

@@ -2,18 +2,13 @@ import { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import { browserRefusalOf } from '../../http/exchange/browser-refusal.js'
-import { clientOf } from '../../http/exchange/client-of.js'
-import { ParameterError } from './consume-parameters.js'
+import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
 import { messageOptionsOf } from './message-json.js'
-import { textOf, type Values } from './parameters.js'
+import { ParameterError, partitionList, tailStart, textOf, type Values } from './parameters.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
-import { Tail } from './tail.js'
-import { positionsOf } from './tail-position.js'
-
-const NUMBERS = /^\d{1,10}(,\d{1,10})*$/
+import { positionsOf, Tail } from './tail.js'
 
 type Follow = Parameters<Gateway['follow']>[1]
 
@@ -65,16 +60,16 @@ export class TailEndpoint {
     }
   }
 
-  /** A text: what is wrong with the request. */
+  /** Returns a text if something is wrong with the request. */
   #optionsOf({ exchange, query: { values } }: PixyRequest): Follow | string {
     const { maxTailPartitions: maxPartitions, lookUpTimeoutMs: timeoutMs } = this.#settings
     const id = exchange.request.headers['last-event-id']
     const positions = idIn(id)
     if (positions === undefined) return 'bad Last-Event-ID'
-    const from = values.get('from')?.[0] ?? 'latest'
-    if (from !== 'latest' && from !== 'earliest') return 'from should be latest or earliest'
+    const { data: from, error } = tailStart.safeParse(values.get('from')?.[0])
+    if (error !== undefined) return error.issues[0]!.message
     try {
-      // What was added to the topic while the client was away begins at its beginning.
+      // Partitions that were added while the client was away are read from their beginning.
       const start = positions.size > 0 ? 'earliest' : from
       return { partitions: partitionsIn(values), maxPartitions, timeoutMs, from: start, positions }
     } catch (error) {
@@ -136,6 +131,6 @@ function partitionsIn(values: Values): readonly number[] | undefined {
   const given = values.get('partition')
   if (given === undefined) return undefined
   const text = given.map(textOf).join(',')
-  if (!NUMBERS.test(text)) throw new ParameterError(`bad partition: ${text}`)
+  if (!partitionList.safeParse(text).success) throw new ParameterError(`bad partition: ${text}`)
   return text.split(',').map(Number)
 }

@@ -1,10 +1,9 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
-import type { Following, FollowSink } from '../../gateway/gateway.js'
+import type { FollowSink, TopicSubscription } from '../../gateway/gateway.js'
 import type { Caller } from '../../http/access/access.js'
 import { lineJson, type MessageOptions } from './message-json.js'
 import type { Asked } from './pixy-answers.js'
-import { idOf } from './tail-position.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -15,7 +14,7 @@ const SECOND_MS = 1_000
 const HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store',
-  // Proxies of the kind of nginx would collect events before they pass them on.
+  // Proxies such as nginx would buffer events.
   'x-accel-buffering': 'no'
 }
 
@@ -23,22 +22,22 @@ export interface TailOptions {
   readonly caller: Caller
   readonly message: MessageOptions
   readonly heartbeatMs: number
-  /** A client that takes nothing for so long is disconnected. */
+  /** A client that reads nothing for this long is disconnected. */
   readonly stallMs: number
-  /** It is over, whatever became of it. */
+  /** Called once at the end, whatever the outcome. */
   readonly onOver: () => void
 }
 
 /**
- * A client that follows a topic by server-sent events. Nothing is read for it while it does not take what it was sent, or its
- * quota is used up.
+ * A client that follows a topic by server-sent events. No messages are read for it while it does not read its events,
+ * or its quota is used up.
  */
 export class Tail implements FollowSink {
   readonly #asked: Asked
   readonly #options: TailOptions
   readonly #heartbeat: NodeJS.Timeout
   #positions: ReadonlyMap<number, Offset> = new Map()
-  #following: Following | undefined
+  #following: TopicSubscription | undefined
   /** Events that have not been written yet, and what they count as. */
   #piece = ''
   #records = 0
@@ -60,8 +59,8 @@ export class Tail implements FollowSink {
     response.once('close', () => this.#over())
   }
 
-  /** What to stop once the client is gone, and to resume when it has room. */
-  follows(following: Following): void {
+  /** Sets the subscription that is stopped when the client leaves, and resumed when the client can take more. */
+  follows(following: TopicSubscription): void {
     this.#following = following
     if (this.#isOver || this.#isEnded) following.stop()
   }
@@ -71,7 +70,8 @@ export class Tail implements FollowSink {
     const { response, requestId } = this.#asked
     this.#positions = positions
     response.writeHead(200, { ...HEADERS, 'x-request-id': requestId })
-    // An event without data is not dispatched, but its id holds: who is cut off before the first message goes on here.
+    // An event without data is not dispatched, but its id counts: a client that is cut off before the first message
+    // continues here.
     this.#write(`retry: ${RECONNECT_MS}\nid: ${idOf(positions)}\n\n`)
   }
 
@@ -95,7 +95,7 @@ export class Tail implements FollowSink {
     const refusal = this.#options.caller.charge(this.#records, this.#bytes)
     this.#records = 0
     this.#bytes = 0
-    // Credentials that are gone end the tail by itself.
+    // If the credentials are no longer valid, their check ends the tail.
     if (!(refusal instanceof QuotaExceededError) || this.#isOver) return
     clearTimeout(this.#pause)
     this.#pause = setTimeout(() => this.#quotaRestored(), refusal.retryAfterSeconds * SECOND_MS)
@@ -112,7 +112,7 @@ export class Tail implements FollowSink {
     this.end()
   }
 
-  /** Ends the stream; the client may connect again and go on where it was. What has not begun is still to be answered. */
+  /** Ends the stream. The client may connect again and continue. A stream without headers still needs an answer. */
   end(): void {
     const { response } = this.#asked
     this.flush()
@@ -127,7 +127,7 @@ export class Tail implements FollowSink {
     this.#isFresh = true
     if (response.write(text) || this.#isWaitingForClient) return
     this.#isWaitingForClient = true
-    // An answer that waits behind another one has no socket yet, and would not end anything.
+    // An answer that waits behind another one has no socket yet, so destroying it has no effect.
     this.#stall = setTimeout(() => response.req.socket.destroy(), this.#options.stallMs)
   }
 
@@ -142,7 +142,7 @@ export class Tail implements FollowSink {
     if (!this.isFull) this.#following?.resume()
   }
 
-  /** Proxies and clients take a connection that is silent for too long for a dead one. */
+  /** Proxies and clients treat a connection that is silent for too long as dead. */
   #beat(): void {
     if (!this.#isFresh && !this.#isWaitingForClient) this.#write(':\n\n')
     this.#isFresh = false
@@ -156,4 +156,24 @@ export class Tail implements FollowSink {
     this.#following?.stop()
     this.#options.onOver()
   }
+}
+
+const PLACES = /^\d{1,10}:\d{1,16}(,\d{1,10}:\d{1,16})*$/
+
+/**
+ * The id of an event, from which a tail can continue: the next offset of each partition.
+ *
+ *   0:17,1:4
+ */
+export const idOf = (positions: ReadonlyMap<number, Offset>): string => {
+  let id = ''
+  for (const [partition, offset] of positions) id += id === '' ? `${partition}:${offset}` : `,${partition}:${offset}`
+  return id
+}
+
+/** @returns `undefined`: it is not an id of ours */
+export function positionsOf(id: string): ReadonlyMap<number, Offset> | undefined {
+  if (!PLACES.test(id)) return undefined
+  const places = id.split(',').map(place => place.split(':').map(Number) as [number, Offset])
+  return places.flat().every(Number.isSafeInteger) ? new Map(places) : undefined
 }

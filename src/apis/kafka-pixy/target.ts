@@ -1,68 +1,31 @@
-/** What a path asks for. */
-export type RouteName = 'ping' | 'heap' | 'messages' | 'acks' | 'offsets' | 'tail' | 'consumers' | 'topics' | 'topic'
+import type { Gateway } from '../../gateway/gateway.js'
 
-export type Target =
-  | {
-      readonly type: 'route'
-      readonly name: RouteName
-      /** As the path names it; absent: the cluster of requests that name none. */
-      readonly cluster: string | undefined
-      /** The empty string where the path names none. */
-      readonly topic: string
-    }
-  /** The same path, written as it should be: without doubled slashes and dots. */
+/** What becomes of a path that the original changes, or does not know, before it looks for a route. */
+export type OddPath =
+  /** The path without doubled slashes and dots. */
   | { readonly type: 'moved'; readonly path: string }
   | { readonly type: 'unknown' }
-  /** It cannot be decoded. */
+  /** The path cannot be decoded. */
   | { readonly type: 'malformed' }
 
-const UNKNOWN: Target = { type: 'unknown' }
-const OF_TOPIC: ReadonlySet<string> = new Set<RouteName>(['messages', 'acks', 'offsets', 'consumers', 'tail'])
-/** The path of almost all requests: one segment that needs no decoding, and a word. */
-const PLAIN = /^\/topics\/([\w.-]+)\/([a-z]+)$/
+/** An escape, or an empty segment, `.` or `..`; also a slash at the end. */
+const UNUSUAL = /%|\/\.{0,2}\/|\/\.{0,2}$|^$/
 
-/** @param path as it was sent, below the prefix and without the query */
-export function targetOf(path: string): Target {
-  const plain = PLAIN.exec(path)
-  if (plain !== null && plain[1] !== '.' && plain[1] !== '..') return ofTopic(plain[2]!, undefined, plain[1]!)
+/**
+ * @param path as it was sent, below the prefix and without the query
+ * @returns `undefined`: the router decides
+ */
+export function oddPathOf(path: string): OddPath | undefined {
+  if (!UNUSUAL.test(path)) return undefined
   const decoded = decode(path)
   if (decoded === undefined) return { type: 'malformed' }
   const cleaned = clean(decoded)
   if (cleaned !== decoded) return { type: 'moved', path: encodeURI(cleaned).replace(/[?#]/g, encodeURIComponent) }
-  return ofSegments(decoded.split('/').slice(1))
+  // No route ends with a slash, and an escaped one is none that the router would see.
+  return decoded.endsWith('/') || /%2f/i.test(path) ? { type: 'unknown' } : undefined
 }
-
-/** For the logs: `/clusters/:cluster/topics/:topic/messages`. */
-export function nameOf(target: Target): string | undefined {
-  if (target.type !== 'route') return undefined
-  const { name, cluster } = target
-  if (name === 'ping') return '/_ping'
-  if (name === 'heap') return '/pprof/heap'
-  const below = cluster === undefined ? '/topics' : '/clusters/:cluster/topics'
-  if (name === 'topics') return below
-  return name === 'topic' ? `${below}/:topic` : `${below}/:topic/${name}`
-}
-
-function ofSegments([first, ...rest]: readonly string[]): Target {
-  if (first === 'clusters' && rest[0]) return below(rest[0], rest.slice(1))
-  if (first === '_ping' && rest.length === 0) return { type: 'route', name: 'ping', cluster: undefined, topic: '' }
-  return first === 'pprof' && rest[0] === 'heap' && rest.length === 1
-    ? { type: 'route', name: 'heap', cluster: undefined, topic: '' }
-    : below(undefined, first === undefined ? [] : [first, ...rest])
-}
-
-function below(cluster: string | undefined, [first, topic, name, ...rest]: readonly string[]): Target {
-  if (first !== 'topics' || rest.length > 0) return UNKNOWN
-  if (topic === undefined) return { type: 'route', name: 'topics', cluster, topic: '' }
-  if (topic === '') return UNKNOWN
-  return name === undefined ? { type: 'route', name: 'topic', cluster, topic } : ofTopic(name, cluster, topic)
-}
-
-const ofTopic = (name: string, cluster: string | undefined, topic: string): Target =>
-  OF_TOPIC.has(name) ? { type: 'route', name: name as RouteName, cluster, topic } : UNKNOWN
 
 function decode(path: string): string | undefined {
-  if (!path.includes('%')) return path
   try {
     return decodeURIComponent(path)
   } catch {
@@ -71,7 +34,7 @@ function decode(path: string): string | undefined {
 }
 
 /**
- * Without empty segments, `.` and `..`; a slash at the end stays.
+ * Removes empty segments, `.` and `..`; keeps a slash at the end.
  *
  *   //topics/a/../b/   =>   /topics/b/
  */
@@ -83,4 +46,16 @@ function clean(path: string): string {
   }
   const cleaned = `/${segments.join('/')}`
   return path.endsWith('/') && cleaned !== '/' ? `${cleaned}/` : cleaned
+}
+
+/** The cluster of requests that name none. */
+export const DEFAULT_CLUSTER = 'default'
+
+/** Gateways by the names that requests may use. @param alias another name of the default cluster */
+export function withAlias(
+  gateways: ReadonlyMap<string, Gateway>,
+  alias: string | undefined
+): ReadonlyMap<string, Gateway> {
+  const main = gateways.get(DEFAULT_CLUSTER)
+  return alias === undefined || main === undefined ? gateways : new Map([...gateways, [alias, main]])
 }

@@ -1,22 +1,17 @@
 import { CastellanError } from '../../core/errors.js'
-import type { Gateway, GroupReader, ReadersOnly, TopicMetadata } from '../../gateway/gateway.js'
+import type { TopicMetadata } from '../../gateway/gateway.js'
 import type { Target } from '../../http/access/access.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { ParameterError } from './consume-parameters.js'
 import { NO_SUCH_TOPIC } from './failure-texts.js'
 import { goJson, type Json, withNumbersOnOneLine } from './go-json.js'
-import { textOf, type Values } from './parameters.js'
+import { CONFIG_VERSION, configsOf, NoReadersError, readersOf, type TopicConfigs } from './groups.js'
+import { ParameterError, textOf, type Values } from './parameters.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
-import { partitionsByClient } from './reader-names.js'
 import type { KafkaPixySettings } from './settings.js'
 
-/** Kept for old clients, although nothing is asked of ZooKeeper. */
+/** Kept for old clients, although ZooKeeper is not used. */
 const NO_CONFIG = 'failed to fetch topic configuration: zk: node does not exist'
 const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
-/** Of the document in which Kafka-Pixy found the settings of a topic. */
-const CONFIG_VERSION = 1
-
-type Configs = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /** `GET /topics`, `GET /topics/{topic}` and `GET /topics/{topic}/consumers`. */
 export class TopicsEndpoint {
@@ -35,7 +30,9 @@ export class TopicsEndpoint {
       const all = await gateway.topics('all', this.#timeoutMs)
       const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
       if (!values.has('withPartitions') && !values.has('withConfig')) return [...topics.keys()].sort(byBytes)
-      const configs = values.has('withConfig') ? await this.#configs(gateway, [...topics.keys()]) : undefined
+      const configs = values.has('withConfig')
+        ? await configsOf(gateway, [...topics.keys()], this.#timeoutMs)
+        : undefined
       const described = [...topics.values()].map((topic): [string, Json] => [
         topic.topic,
         describe(topic, configs, values.has('withPartitions'))
@@ -53,7 +50,7 @@ export class TopicsEndpoint {
       if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) {
         throw new UnknownTopicError(withPartitions ? NO_PARTITIONS : NO_CONFIG)
       }
-      return describe(found, await this.#configs(gateway, [topic]), withPartitions)
+      return describe(found, await configsOf(gateway, [topic], this.#timeoutMs), withPartitions)
     })
   }
 
@@ -61,26 +58,16 @@ export class TopicsEndpoint {
     const { topic, query } = request
     const group = groupAskedFor(query.values)
     const caller = this.#parts.access.callerOf(request.exchange.request)
-    const only: ReadersOnly = { topic, includes: one => caller.allows('admin', { topic, group: one }) }
     this.#answer(
       request,
       { topic, ...(typeof group === 'string' && { group }) },
       async ({ gateway }) => {
         if (group instanceof ParameterError) throw group
-        const groups = await gateway.consumers(group === undefined ? 'all' : [group], this.#timeoutMs, only)
-        if (group !== undefined && !groups.has(group)) throw new ParameterError(`unknown consumer group ${group}`)
-        const ofTopic = consumersOf(groups, topic)
-        if (group !== undefined && ofTopic.size === 0) {
-          throw new ParameterError(`topic ${topic} is not consumed by ${group}`)
-        }
-        return ofTopic
+        const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
+        return readersOf(gateway, { topic, group }, isVisible, this.#timeoutMs)
       },
       json => withNumbersOnOneLine(goJson(json))
     )
-  }
-
-  #configs(gateway: Gateway, topics: readonly string[]): Promise<Configs> {
-    return topics.length === 0 ? Promise.resolve(new Map()) : gateway.topicConfigs(topics, this.#timeoutMs)
   }
 
   #answer(
@@ -105,17 +92,18 @@ export class TopicsEndpoint {
   #failed(request: PixyRequest, error: unknown): void {
     const { answers, broken } = this.#parts
     const { exchange, gateway } = request
-    if (error instanceof ParameterError) answers.error(exchange, 400, error.message)
-    else if (error instanceof UnknownTopicError) answers.error(exchange, 500, error.message)
+    if (error instanceof ParameterError || error instanceof NoReadersError) {
+      answers.error(exchange, 400, error.message)
+    } else if (error instanceof UnknownTopicError) answers.error(exchange, 500, error.message)
     else if (error instanceof CastellanError) answers.failure(exchange, error, gateway.isReady)
     else broken(request, error)
   }
 }
 
-/** There is no such topic; the text is that of the answer. */
+/** The topic does not exist. The message is the text of the answer. */
 class UnknownTopicError extends Error {}
 
-/** The group, where one is named; the error, where several are. */
+/** The group that the request names, if any; it is an error to name several. */
 function groupAskedFor(values: Values): string | undefined | ParameterError {
   const groups = values.get('group') ?? []
   if (groups.length > 1) return new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
@@ -124,7 +112,7 @@ function groupAskedFor(values: Values): string | undefined | ParameterError {
 
 function describe(
   { topic, partitions }: TopicMetadata,
-  configs: Configs | undefined,
+  configs: TopicConfigs | undefined,
   withPartitions: boolean
 ): { [name: string]: Json } {
   const config = configs && { version: CONFIG_VERSION, config: configs.get(topic) ?? {} }
@@ -140,14 +128,5 @@ const partitionJson = ({ partition, leaderId: leader, replicas, isr }: TopicMeta
   replicas,
   isr
 })
-
-/** Client -> partitions, by group; groups without a reader of the topic are left out. */
-function consumersOf(
-  groups: ReadonlyMap<string, readonly GroupReader[]>,
-  topic: string
-): ReadonlyMap<string, ReadonlyMap<string, Json>> {
-  const found = [...groups].map(([group, readers]) => [group, partitionsByClient(readers, topic)] as const)
-  return new Map(found.filter(([, clients]) => clients.size > 0))
-}
 
 const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))

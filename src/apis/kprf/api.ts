@@ -1,33 +1,32 @@
-import { integer, json, listOf, nullable, type Operation, object, oneOf, text } from '../../http/openapi/operation.js'
-import type { KprfSettings } from './settings.js'
+import { z } from 'zod'
+import type { HttpApi } from '../../http/api/api.js'
+import { json, type Operation } from '../../http/openapi/operation.js'
+import { metricsListeners } from './metrics-listener.js'
+import { limitsOfAll } from './rate-limits.js'
+import { type KprfSettings, kprfSettings } from './settings.js'
 
-const record = {
-  type: 'object',
-  required: ['topic', 'data'],
-  properties: {
-    topic: text,
-    data: { type: 'string', description: 'the value; its UTF-8 bytes' },
-    key: nullable(text),
-    partition: { ...nullable(integer), description: 'absent, null or -1: by the key' }
-  }
-}
-const push = {
-  type: 'object',
-  required: ['records'],
-  properties: {
-    records: listOf(record),
-    wait_for_send: {
-      ...nullable({ type: 'boolean' }),
-      description: 'true: the answer comes when every record has its outcome'
-    }
-  }
-}
+/**
+ * The body of a push, as clients should send it. `push-parse.ts` reads it; a test holds that it takes every body that
+ * this schema takes.
+ */
+export const pushBody = z.object({
+  records: z.array(
+    z.object({
+      topic: z.string(),
+      data: z.string().describe('the value; its UTF-8 bytes'),
+      key: z.string().nullish(),
+      partition: z.int32().nullish().describe('absent, null or -1: by the key')
+    })
+  ),
+  wait_for_send: z.boolean().nullish().describe('true: the answer comes when every record has its outcome')
+})
+const text = { 'text/plain': z.string() }
 
-/** What `POST /push` takes and answers, for `/openapi.json`. */
+/** The operations of kprf for `/openapi.json`. */
 export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operation[] => {
-  const failures = object({
-    status: oneOf(failureWord),
-    errors: listOf(object({ error: { type: 'boolean' }, message: nullable(text) }))
+  const failures = z.object({
+    status: z.enum([failureWord]),
+    errors: z.array(z.object({ error: z.boolean(), message: z.string().nullable() }))
   })
   const failure = { content: json(failures) }
   return [
@@ -36,22 +35,42 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
       path: '/push',
       id: 'push',
       summary: 'Pushes records to Kafka',
-      body: { description: 'Records, in the order in which they are to be written', content: json(push) },
+      body: { description: 'Records, in the order in which they are to be written', content: json(pushBody) },
       produces: true,
       answers: {
         200: {
           description: 'All records are in Kafka; without `wait_for_send`: accepted',
-          content: json(object({ status: oneOf('ok'), errors: { type: 'array', maxItems: 0 } }))
+          content: json(z.object({ status: z.enum(['ok']), errors: z.array(z.unknown()).max(0) }))
         },
-        400: { description: 'The body cannot be parsed', content: { 'text/plain': text } },
+        400: { description: 'The body cannot be parsed', content: text },
         401: { description: 'No credentials, or wrong ones', ...failure },
         403: { description: 'A topic of the request is not allowed', ...failure },
-        413: { description: 'The body is too large', content: { 'text/plain': text } },
-        415: { description: 'The content type is not application/json', content: { 'text/plain': text } },
+        413: { description: 'The body is too large', content: text },
+        415: { description: 'The content type is not application/json', content: text },
         429: { description: 'A quota or a rate limit is used up', ...failure },
         500: { description: 'Records have failed: one entry for each record', ...failure },
-        503: { description: 'No room for the body, or shutting down', ...failure }
+        503: { description: 'Overloaded, or shutting down', ...failure }
       }
     }
   ]
+}
+
+/**
+ * The API of kprf, the Kafka producer proxy in Rust: `POST /push`.
+ *
+ * Its differences to the original are in docs/compatibility/kprf.md.
+ */
+export const kprf: HttpApi<KprfSettings, 'kprf'> = {
+  name: 'kprf',
+  about: 'a Kafka producer proxy in Rust, for services that have no Kafka client',
+  source: 'kprf 0.2.4 (lartie/kafka-proxy fd32acc)',
+  prefix: '/kprf',
+  settings: kprfSettings,
+  tryIt: url => [
+    `curl -i ${url}/push -H 'content-type: application/json' -d '{"records":[{"topic":"orders","key":"k1","data":"hello"}],"wait_for_send":true}'`
+  ],
+  listeners: metricsListeners,
+  shared: settings => limitsOfAll(settings, () => performance.now()),
+  operations: kprfOperations,
+  plugin: async context => (await import('./endpoint.js')).kprfPlugin(context)
 }

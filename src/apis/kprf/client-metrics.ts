@@ -1,19 +1,23 @@
-import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import { type Reading, registerScrapedCounter, registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
+import {
+  type PrometheusMetrics,
+  type Reading,
+  registerScrapedCounter,
+  registerScrapedGauge
+} from '../../core/metrics/prometheus.js'
 
 interface Value {
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
-  /** Of histograms. */
+  /** Only series of histograms have it. */
   readonly metricName?: string
 }
 
-/** A metric of librdkafka, and the one of Castellan's own that it is read from when it is scraped. */
+/** A metric of librdkafka, and Castellan's own metric from which it is read at each scrape. */
 interface ClientMetric {
   readonly name: string
   readonly help: string
   readonly type: 'counter' | 'gauge'
-  /** Of a histogram the count is meant. */
+  /** Name of Castellan's metric; of a histogram the count is read. */
   readonly source: string
   /** Absent: the sum of all values. */
   readonly by?: 'broker'
@@ -22,7 +26,7 @@ interface ClientMetric {
 const CALLS = 'castellan_kafka_dispatcher_calls_total'
 const ANSWERED = 'castellan_kafka_dispatcher_call_seconds'
 
-/** They are about all APIs of the process; gauges where librdkafka has a value of the moment. */
+/** The values are those of all APIs of the process. Metrics are gauges where librdkafka has a current value. */
 const metrics: readonly ClientMetric[] = [
   {
     name: 'kafka_producer_current_messages_in_queue_bytes',
@@ -79,7 +83,7 @@ export const CLIENT_METRICS: readonly string[] = metrics.map(({ name }) => name)
 
 export function registerClientMetrics({ registry }: PrometheusMetrics): void {
   const read = ({ source, by }: ClientMetric): Reading[] => {
-    const metric = registry.getSingleMetric(source) as unknown as { get(): { values: readonly Value[] } } | undefined
+    const metric = registry.getSingleMetric(source) as OwnMetric | undefined
     const values = (metric?.get().values ?? []).filter(isOfProducing)
     if (by === 'broker') return values.map(toReading)
     return [{ labels: {}, value: values.reduce((sum, { value }) => sum + value, 0) }]
@@ -94,6 +98,11 @@ export function registerClientMetrics({ registry }: PrometheusMetrics): void {
 /** Calls are counted by dispatcher; a producer has no other ones. */
 const isOfProducing = ({ labels: { dispatcher }, metricName = '_count' }: Value): boolean =>
   (dispatcher === undefined || dispatcher === 'produce') && metricName.endsWith('_count')
+
+/** A metric of Castellan's own, which is read without a promise. */
+type OwnMetric = { get(): { values: readonly Value[] } } & NonNullable<
+  ReturnType<PrometheusMetrics['registry']['getSingleMetric']>
+>
 
 /** librdkafka names brokers `HOST:PORT/ID`. */
 const toReading = ({ labels, value }: Value): Reading => ({

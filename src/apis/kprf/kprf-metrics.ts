@@ -1,22 +1,30 @@
-import { type Cell, counterFamily, type Family, gaugeFamily } from '../../core/metrics/family.js'
+import {
+  type Cell,
+  counterFamily,
+  type Durations,
+  durationFamily,
+  type Family,
+  gaugeFamily
+} from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
-import { isLegalTopicName } from '../../core/model.js'
+import { isLegalTopicName, type Logger, type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import { CLIENT_METRICS, registerClientMetrics } from './client-metrics.js'
-import { type MillisecondHistogram, millisecondFamily } from './millisecond-histogram.js'
-import type { ClientError } from './record-errors.js'
+import type { PushRecord } from './push-parse.js'
+import { type ClientError, toClientError } from './record-errors.js'
 
 /**
  * Topics that are counted by name. Clients choose the names, so their number is bounded; the rest is counted as
  * `other`.
  */
 const MAX_TOPICS = 1_000
+const BUCKETS_MS = [5, 10, 20, 40, 80]
 
 /** The counters of one topic. */
 export interface TopicMetrics {
   readonly topic: string
   readonly sent: Cell
   readonly queued: Cell
-  readonly duration: MillisecondHistogram
+  readonly duration: Durations
   /** Counted by librdkafka's number of the error; under overload every record has one. */
   readonly errors: Map<number, Cell>
 }
@@ -29,10 +37,14 @@ const FOLLOWED = { version: '0.2.4', commit_hash: 'fd32acc' }
  * registry reads them when it is scraped.
  */
 export class KprfMetrics {
-  readonly #requests = millisecondFamily('http_requests_duration', 'Duration of pushes in milliseconds')
+  readonly #requests = durationFamily('http_requests_duration', 'Duration of pushes in milliseconds', BUCKETS_MS)
   readonly #queued = gaugeFamily('kafka_internal_queue_size', 'Records waiting to be delivered', 'sum')
   readonly #sent = counterFamily('kafka_sent_messages', 'Records given to delivery')
-  readonly #durations = millisecondFamily('kafka_message_send_duration', 'From push to outcome in milliseconds')
+  readonly #durations = durationFamily(
+    'kafka_message_send_duration',
+    'From push to outcome in milliseconds',
+    BUCKETS_MS
+  )
   readonly #errors = counterFamily('kafka_errors_count', 'Records that were not delivered')
   readonly #rateLimited = counterFamily('ratelimit_messages_count', 'Records refused by the rate limit')
   readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered', 'sum')
@@ -42,8 +54,8 @@ export class KprfMetrics {
     'Bytes of keys and values of records delivered'
   )
   readonly #byTopic = new Map<string, TopicMetrics>()
-  readonly #syncByCode = new Map<number, MillisecondHistogram>()
-  readonly #asyncByCode = new Map<number, MillisecondHistogram>()
+  readonly #syncByCode = new Map<number, Durations>()
+  readonly #asyncByCode = new Map<number, Durations>()
   readonly queuedInAll: Cell
   readonly deliveredInAll: Cell
   readonly deliveredBytesInAll: Cell
@@ -121,4 +133,105 @@ export class KprfMetrics {
 
 const addOne = (family: Family<Cell>, tags: Record<string, string>): void => {
   family.series(tags).value++
+}
+
+/** Failures are logged once a second: while Kafka is away every record fails, and the log must not be flooded. */
+const LOG_INTERVAL_MS = 1_000
+
+/** The topics of a request's records: one for all, or one for each. Holds no record, since their bytes are reused. */
+type RecordTopics = TopicMetrics | readonly TopicMetrics[]
+
+/** Bytes of key and value: of the only record, or of each. It references no record. */
+type RecordSizes = number | readonly number[]
+
+export const sizesOf = (records: readonly PushRecord[]): RecordSizes =>
+  records.length === 1 ? sizeOf(records[0]!) : records.map(sizeOf)
+
+const sizeOf = ({ key, value }: PushRecord): number => value.length + (key === null ? 0 : key.length)
+const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0)
+
+/** Counts records when they are produced and when their outcome is known. */
+export class RecordCounts {
+  readonly #metrics: KprfMetrics
+  readonly #log: Logger
+  #loggedAt = Number.NEGATIVE_INFINITY
+  #unlogged = 0
+  /** The last failure. */
+  #last: { readonly topic: string; readonly error: string; readonly cause: string } | undefined
+
+  constructor(metrics: KprfMetrics, log: Logger) {
+    this.#metrics = metrics
+    this.#log = log
+  }
+
+  /** To be called before the records are produced. */
+  begin(records: readonly PushRecord[]): RecordTopics {
+    const first = records[0]!.topic
+    const topics = records.every(({ topic }) => topic === first)
+      ? this.#metrics.topic(first)
+      : records.map(({ topic }) => this.#metrics.topic(topic))
+    count(topics, records.length, 1)
+    this.#metrics.queuedInAll.value += records.length
+    return topics
+  }
+
+  /**
+   * @param sizes bytes of key and value of each record
+   * @param outcomes of each record; `undefined`: all were delivered
+   */
+  end(
+    topics: RecordTopics,
+    sizes: RecordSizes,
+    outcomes: readonly RecordOutcome[] | undefined,
+    startedAt: number,
+    now: number
+  ): void {
+    const records = typeof sizes === 'number' ? 1 : sizes.length
+    this.#metrics.queuedInAll.value -= records
+    count(topics, records, -1)
+    if (outcomes === undefined) {
+      if (isOne(topics)) topics.duration.observe(now - startedAt, records)
+      else for (const { duration } of topics) duration.observe(now - startedAt)
+      this.#metrics.deliveredInAll.value += records
+      this.#metrics.deliveredBytesInAll.value += typeof sizes === 'number' ? sizes : sumOf(sizes)
+      return
+    }
+    for (let i = 0; i < outcomes.length; i++) {
+      const outcome = outcomes[i]!
+      const topic = isOne(topics) ? topics : topics[i]!
+      topic.duration.observe(now - startedAt)
+      // The durable log has the record, and brings it to Kafka.
+      if (outcome.type === 'failed' && outcome.persisted === 'pending') continue
+      if (outcome.type === 'failed') this.#failed(topic.topic, outcome)
+      else {
+        this.#metrics.deliveredInAll.value++
+        this.#metrics.deliveredBytesInAll.value += typeof sizes === 'number' ? sizes : sizes[i]!
+      }
+    }
+    this.#tell(now)
+  }
+
+  #failed(topic: string, failure: RecordFailure): void {
+    const error = toClientError(failure)
+    this.#metrics.failed(topic, error)
+    this.#unlogged++
+    this.#last = { topic, error: error.text, cause: failure.message }
+  }
+
+  /** Logs failures once all records of a push are counted, so that the number is complete. */
+  #tell(now: number): void {
+    if (this.#unlogged === 0 || now - this.#loggedAt < LOG_INTERVAL_MS) return
+    this.#log.warn({ records: this.#unlogged, ...this.#last }, 'records failed')
+    this.#loggedAt = now
+    this.#unlogged = 0
+  }
+}
+
+const isOne = (topics: RecordTopics): topics is TopicMetrics => !Array.isArray(topics)
+
+function count(topics: RecordTopics, recordCount: number, direction: 1 | -1): void {
+  if (isOne(topics)) {
+    if (direction > 0) topics.sent.value += recordCount
+    topics.queued.value += direction * recordCount
+  } else for (const topic of topics) count(topic, 1, direction)
 }

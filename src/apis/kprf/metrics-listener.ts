@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
 import type { OwnListener } from '../../http/api/api.js'
-import { type Operation, text } from '../../http/openapi/operation.js'
+import type { Operation } from '../../http/openapi/operation.js'
 import type { KprfSettings } from './settings.js'
 
-/** Where the metrics stand on the shared port, below the prefix: only their own port leads there. */
+/** Secret path of the metrics below the prefix. Only requests to the metrics port are routed to it. */
 export const METRICS_PATH = `/${randomUUID()}`
 
 const metrics: Operation = {
@@ -11,7 +12,7 @@ const metrics: Operation = {
   path: '/metrics',
   id: 'metrics',
   summary: "kprf's own metrics in the text format of Prometheus",
-  answers: { 200: { description: 'The metrics', content: { 'text/plain': text } } }
+  answers: { 200: { description: 'The metrics', content: { 'text/plain': z.string() } } }
 }
 
 /** kprf has a port for its metrics. */

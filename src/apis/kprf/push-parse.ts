@@ -1,7 +1,106 @@
+import { isUtf8 } from 'node:buffer'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
-import { skipValue } from '../../core/json/json-skip.js'
-import { type PushRecord, type PushRequest, toPartition } from './push-request.js'
+import { JsonScanner } from '../../core/json/json-scanner.js'
+import { nextElement, nextKey, skipValue } from '../../core/json/json-values.js'
+import type { ProduceRecord } from '../../core/model.js'
 import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
+
+const name = (text: string): Buffer => Buffer.from(`${text}"`)
+const RECORDS = name('records')
+const WAIT_FOR_SEND = name('wait_for_send')
+const TOPIC = name('topic')
+const DATA = name('data')
+const KEY = name('key')
+const PARTITION = name('partition')
+
+/**
+ * Reads a body of the usual shape without making a string of it: objects with known keys once, whole small partitions,
+ * valid UTF-8.
+ *
+ *   {"records":[{"topic":"t","data":"…","key":null,"partition":3}],"wait_for_send":true}
+ *
+ * Keys and values are views of the body where nothing is escaped; they are not to be used after its buffer is reused.
+ *
+ * @returns `undefined` for anything unusual, right, wrong or too long: then parsePush decides.
+ */
+export function scanPush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): PushRequest | undefined {
+  return isUtf8(body) ? pushOf(new JsonScanner(body), maxRecords) : undefined
+}
+
+function pushOf(json: JsonScanner, maxRecords: number): PushRequest | undefined {
+  let records: PushRecord[] | undefined
+  let waitForSend: boolean | null | undefined
+  if (!json.take(OPEN_OBJECT)) return undefined
+  do {
+    if (!json.take(QUOTE)) return undefined
+    if (records === undefined && json.takeName(RECORDS)) {
+      records = recordsOf(json, maxRecords)
+      if (records === undefined) return undefined
+    } else if (waitForSend === undefined && json.takeName(WAIT_FOR_SEND)) {
+      waitForSend = json.nullOrBoolean()
+      if (waitForSend === undefined) return undefined
+    } else return undefined
+  } while (json.take(COMMA))
+  if (records === undefined || !json.take(CLOSE_OBJECT) || json.token() !== -1) return undefined
+  return { records, waitForSend: waitForSend === true }
+}
+
+function recordsOf(json: JsonScanner, maxRecords: number): PushRecord[] | undefined {
+  const records: PushRecord[] = []
+  if (!json.take(OPEN_LIST)) return undefined
+  if (json.take(CLOSE_LIST)) return records
+  do {
+    const record = recordOf(json)
+    if (record === undefined || records.length >= maxRecords) return undefined
+    records.push(record)
+  } while (json.take(COMMA))
+  return json.take(CLOSE_LIST) ? records : undefined
+}
+
+function recordOf(json: JsonScanner): PushRecord | undefined {
+  let topic: string | undefined
+  let value: Buffer | undefined
+  let key: Buffer | null | undefined
+  let partition: number | null | undefined
+  if (!json.take(OPEN_OBJECT)) return undefined
+  do {
+    if (!json.take(QUOTE)) return undefined
+    if (value === undefined && json.takeName(DATA)) {
+      value = json.string()
+      if (value === undefined) return undefined
+    } else if (topic === undefined && json.takeName(TOPIC)) {
+      topic = json.text()
+      if (topic === undefined) return undefined
+    } else if (key === undefined && json.takeName(KEY)) {
+      key = json.nullOrString()
+      if (key === undefined) return undefined
+    } else if (partition === undefined && json.takeName(PARTITION)) {
+      partition = json.nullOrInteger()
+      if (partition === undefined) return undefined
+    } else return undefined
+  } while (json.take(COMMA))
+  if (topic === undefined || value === undefined || !json.take(CLOSE_OBJECT)) return undefined
+  return { topic, key: key ?? null, value, partition: toPartition(partition) }
+}
+
+/**
+ * A record of a push. Its key and value may be views of the body, whose buffer is reused after the call that receives
+ * it.
+ */
+export interface PushRecord extends ProduceRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer
+}
+
+/** The request of `POST /push`. */
+export interface PushRequest {
+  readonly records: readonly PushRecord[]
+  readonly waitForSend: boolean
+}
+
+/** The partition of a record for the gateway: librdkafka takes -1 for none, like null. */
+export const toPartition = (asked: number | null | undefined): number | undefined =>
+  asked === null || asked === -1 ? undefined : asked
 
 /**
  * Reads any body as kprf does: what it accepts, this accepts; what it refuses, this refuses with the same words, line
@@ -102,7 +201,7 @@ function closeQuietly(reader: JsonReader, isList: boolean): void {
   }
 }
 
-/** Fills `values`; returns an error that does not belong to one place in the text. */
+/** Fills `values`. @returns an error that has no place in the text */
 function readPositional(
   reader: JsonReader,
   name: string,
@@ -132,36 +231,6 @@ function readKeyed(reader: JsonReader, fields: readonly Field[], values: unknown
     values[i] ??= null
   }
   return undefined
-}
-
-/** True when an element of a list comes next; a comma before it has been consumed. */
-function nextElement(reader: JsonReader, isFirst: boolean): boolean {
-  let byte = reader.peekToken()
-  if (byte === CLOSE_LIST) return false
-  if (byte < 0) reader.failAtPeek('EOF while parsing a list')
-  if (isFirst) return true
-  if (byte !== COMMA) reader.failAtPeek('expected `,` or `]`')
-  reader.index++
-  byte = reader.peekToken()
-  if (byte === CLOSE_LIST) reader.failAtPeek('trailing comma')
-  if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  return true
-}
-
-/** True when the opening quote of a key comes next. */
-function nextKey(reader: JsonReader, isFirst: boolean): boolean {
-  let byte = reader.peekToken()
-  if (byte === CLOSE_OBJECT) return false
-  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
-  if (!isFirst) {
-    if (byte !== COMMA) reader.failAtPeek('expected `,` or `}`')
-    reader.index++
-    byte = reader.peekToken()
-    if (byte === CLOSE_OBJECT) reader.failAtPeek('trailing comma')
-    if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  }
-  if (byte !== QUOTE) reader.failAtPeek('key must be a string')
-  return true
 }
 
 function endList(reader: JsonReader): void {

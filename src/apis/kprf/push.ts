@@ -4,26 +4,25 @@ import type { Durability, Gateway, PendingProduce, ProduceOptions } from '../../
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import type { PushRecord, PushRequest } from './push-request.js'
-import type { Limits } from './rate-limiter.js'
-import { failureOf, toClientError, toMessage } from './record-errors.js'
-import type { LimitCheck, RecordLimits } from './record-limits.js'
-import { type Following, sizesOf } from './record-outcomes.js'
+import { type KprfMetrics, type RecordCounts, sizesOf } from './kprf-metrics.js'
+import type { PushRecord, PushRequest } from './push-parse.js'
+import type { Limits } from './rate-limits.js'
+import { failureOf, messageTooLarge, RATE_LIMITED, toClientError, toMessage } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 /** The outcome of a push. */
 export interface PushResult {
-  /** `undefined`: no record failed. Otherwise one text per record, `undefined` for records without an error. */
+  /** `undefined`: no record failed. Otherwise one error text per record, `undefined` for records without an error. */
   readonly errors: readonly (string | undefined)[] | undefined
   /** Why the first of the records failed. */
   readonly code?: ErrorCode | undefined
   /** The value of the header that says whether the records are in Kafka's log. */
   readonly persisted: string
-  /** Present: records were beyond a limit, which is to be answered 429. */
+  /** Present: records were beyond a limit, so the answer is 429. */
   readonly retryAfterSeconds?: number
 }
 
-/** Counts records that are lost. */
+/** The name under which lost records of this API are counted. */
 const API = 'kprf'
 const allDelivered: PushResult = { errors: undefined, persisted: persistedText(['yes']) }
 const allPending: PushResult = { errors: undefined, persisted: persistedText(['pending']) }
@@ -44,7 +43,7 @@ export interface PushOptions {
 export class Push {
   readonly #gateway: Gateway
   readonly #limits: RecordLimits
-  readonly #following: Following
+  readonly #counts: RecordCounts
   readonly #whenFull: PushOptions['whenFull']
   readonly #tellsLimits: boolean
   readonly #sync: ProduceOptions
@@ -54,13 +53,13 @@ export class Push {
   constructor(
     gateway: Gateway,
     limits: RecordLimits,
-    following: Following,
+    counts: RecordCounts,
     { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit, capacityWaitMs }: PushOptions,
     clock: () => number
   ) {
     this.#gateway = gateway
     this.#limits = limits
-    this.#following = following
+    this.#counts = counts
     this.#whenFull = whenFull
     this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
     this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs, capacityWaitMs }
@@ -73,8 +72,9 @@ export class Push {
   }
 
   /**
-   * Answers without waiting for Kafka, but for room, and for the durable log where that is configured. Reports records
-   * that found no room, and those beyond a limit where limits are reported.
+   * Answers without waiting for Kafka; waits only while a buffer is full, and for the durable log where that is
+   * configured. Reports records that were refused because a buffer was full and, where configured, records beyond a
+   * limit.
    */
   enqueue({ records }: PushRequest, limits?: Limits): PushResult | Promise<PushResult> {
     const checked = this.#limits.check(records, limits)
@@ -113,31 +113,38 @@ export class Push {
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
     })
     if (checked.records.length === 0) return Promise.resolve(result([]))
-    return this.#produce(checked.records, this.#sync).outcomes.then(result)
+    const { pendingProduce, ended } = this.#produce(checked.records, this.#sync)
+    if (refusals !== undefined) return ended.then(() => pendingProduce.outcomes()).then(result)
+    return ended.then(outcomes => (outcomes === undefined ? allDelivered : result(outcomes)))
   }
 
-  /** What is known of each record: of a synchronous push its outcome, otherwise whether it was accepted. */
+  /** The outcome of each record of a synchronous push; for an asynchronous push, whether it was accepted. */
   async each({ records, waitForSend }: PushRequest, limits?: Limits): Promise<readonly Known[]> {
     const { records: allowed, refusals } = this.#limits.check(records, limits)
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { pendingProduce, outcomes } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
-    const known = waitForSend ? await outcomes : await acceptedOf(pendingProduce, allowed.length)
+    const { pendingProduce, ended } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
+    const known = waitForSend
+      ? await ended.then(() => pendingProduce.outcomes())
+      : await acceptedOf(pendingProduce, allowed.length)
     return inRequestOrder<Known>(refusals, known, failureOf)
   }
 
+  /** `ended` resolves when the outcomes are known and counted; `undefined`: all records were delivered. */
   #produce(
     records: readonly PushRecord[],
     options: ProduceOptions
-  ): { pendingProduce: PendingProduce; outcomes: Promise<readonly RecordOutcome[]> } {
+  ): { pendingProduce: PendingProduce; ended: Promise<readonly RecordOutcome[] | undefined> } {
     const startedAt = this.#clock()
-    const topics = this.#following.begin(records)
+    const topics = this.#counts.begin(records)
     const sizes = sizesOf(records)
     const pendingProduce = this.#gateway.produce(records, options)
-    const outcomes = pendingProduce.outcomes().then(all => {
-      this.#following.end(topics, sizes, all, startedAt, this.#clock())
+    const outcomes: Promise<readonly RecordOutcome[] | undefined> =
+      pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
+    const ended = outcomes.then(all => {
+      this.#counts.end(topics, sizes, all, startedAt, this.#clock())
       return all
     })
-    return { pendingProduce, outcomes }
+    return { pendingProduce, ended }
   }
 }
 
@@ -175,4 +182,72 @@ function inRequestOrder<Said>(
   if (refusals === undefined) return said
   let next = 0
   return refusals.map(refusal => (refusal === undefined ? said[next++]! : ofRefusal(refusal)))
+}
+
+/**
+ * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
+ */
+const OVERHEAD_BYTES = 36
+
+const TOO_LARGE = toMessage(messageTooLarge)
+
+/** Which records are within the limits, and the errors of the others. */
+interface LimitCheck {
+  readonly records: readonly PushRecord[]
+  /**
+   * `undefined`: all records are within the limits. Otherwise one entry per record of the request, `undefined` for
+   * those within the limits.
+   */
+  readonly refusals: readonly (string | undefined)[] | undefined
+  /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
+  readonly retryAfterSeconds?: number
+}
+
+/** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
+export class RecordLimits {
+  readonly #maxBytes: number
+  readonly #limiter: Limits
+  readonly #metrics: KprfMetrics
+  readonly #now: () => number
+
+  constructor(messageMaxBytes: number, limiter: Limits, metrics: KprfMetrics, now: () => number) {
+    this.#maxBytes = messageMaxBytes - OVERHEAD_BYTES
+    this.#limiter = limiter
+    this.#metrics = metrics
+    this.#now = now
+  }
+
+  /** @param limiter what has been decided about these records already; absent: they are counted here */
+  check(records: readonly PushRecord[], limiter = this.#limiter): LimitCheck {
+    if (!limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
+      return { records, refusals: undefined }
+    }
+    const refusals = records.map(record => this.#refusalOf(record, limiter))
+    if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
+    const limited = new Set(records.filter((_, i) => refusals[i] === RATE_LIMITED).map(({ topic }) => topic))
+    return {
+      records: records.filter((_, i) => refusals[i] === undefined),
+      refusals,
+      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited, limiter) })
+    }
+  }
+
+  #retryAfterSeconds(topics: ReadonlySet<string>, limiter: Limits): number {
+    return Math.max(...[...topics].map(topic => limiter.retryAfterSeconds(topic, this.#now())))
+  }
+
+  #refusalOf(record: PushRecord, limiter: Limits): string | undefined {
+    if (!limiter.allows(record.topic, this.#now())) {
+      this.#metrics.rateLimited(record.topic)
+      return RATE_LIMITED
+    }
+    if (!this.#isTooLarge(record)) return undefined
+    this.#metrics.topic(record.topic).sent.value++
+    this.#metrics.failed(record.topic, messageTooLarge)
+    return TOO_LARGE
+  }
+
+  #isTooLarge({ key, value }: PushRecord): boolean {
+    return value.length + (key === null ? 0 : key.length) > this.#maxBytes
+  }
 }

@@ -32,7 +32,7 @@ const byCode = {
   invalidConfig: { text: 'InvalidArgument (Local: Invalid argument or configuration)', number: -186 },
   recordTooLarge: messageTooLarge,
   recordRejected: { text: 'InvalidRecord (Broker: Broker failed to validate record)', number: 87 },
-  // Does not occur when writing.
+  // This error occurs when records are read, not when they are produced.
   batchTooLarge: messageTooLarge,
   unknownTopic: { text: 'UnknownTopic (Local: Unknown topic)', number: -188 },
   unknownPartition: { text: 'UnknownPartition (Local: Unknown partition)', number: -190 },
@@ -101,7 +101,7 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
 export const refusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
-/** What a refusal before the queue means in Castellan's codes. */
+/** Translates a refusal before the queue into Castellan's codes. */
 export const failureOf = (refusal: string): RecordFailure =>
   refusal === RATE_LIMITED
     ? {

@@ -1,37 +1,26 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { asyncDurability, commonSettings } from '../../http/api/common-settings.js'
-import { compatSettings } from './compat/settings.js'
+import { asyncTimeoutMs, commonSettings, durability, whenFull } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
 
 const rateLimitRule = z.strictObject({
   topic: z.string().describe('The topic; its name as clients write it'),
-  maxPerMinute: z.number().int().nonnegative().describe('Most records within any 60 seconds; 0 means no limit')
+  maxPerMinute: z.number().int().nonnegative().describe('Limit of records within any 60 seconds; 0 means no limit')
 })
 
 /** The settings of kprf's API. Its limits apply in addition to those in `http` and `delivery`. */
 export const kprfSettings = z
   .strictObject({
-    ...commonSettings({
-      prefix: '/kprf',
-      portNote: ', as kprf had 4242',
-      maxBodyBytes: 16 * MIB,
-      bodyNote: 'kprf had no limit'
-    }),
+    ...commonSettings(16 * MIB),
     metricsHost: host
       .optional()
       .describe('Address of `metricsPort`; absent: that of `host`, or of `http.host` where that is absent, too'),
     metricsPort: listenPort
       .optional()
       .describe("A port for kprf's own metrics alone, at `/metrics`, as kprf had 8088; 0: any free one. Absent: none"),
-    durability: asyncDurability('asynchronous records', ', as kprf does'),
-    whenFull: z
-      .enum(['refuse', 'drop'])
-      .default('refuse')
-      .describe(
-        'What an asynchronous record gets that finds the buffer full: `refuse` says so (500), `drop` answers 200 and loses it, as kprf does'
-      ),
+    durability: durability('memory'),
+    whenFull,
     failureWord: z
       .string()
       .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
@@ -40,10 +29,11 @@ export const kprfSettings = z
     messageTimeoutMs: milliseconds
       .default(2_000)
       .describe('A synchronous request is answered within this; what has not been delivered then has failed'),
-    asyncTimeoutMs: milliseconds
-      .default(120_000)
-      .describe('How long a record of an asynchronous request waits for Kafka before it is given up and counted'),
-    maxRecordsPerRequest: count.default(100_000).describe('Records of one request; more is answered 413'),
+    asyncTimeoutMs,
+    maxRecordsPerRequest: count
+      .default(100_000)
+      .describe('Records of one request; more is answered 413')
+      .meta({ advanced: true }),
     messageMaxBytes: bytes
       .min(1_000)
       .default(1 * MIB)
@@ -60,8 +50,7 @@ export const kprfSettings = z
         rules: z.array(rateLimitRule).default([]).describe('One limit per topic; the last one of a topic counts')
       })
       .prefault({})
-      .describe('Limits per topic and minute. A synchronous record beyond it fails, an asynchronous one is dropped'),
-    compat: compatSettings
+      .describe('Limits per topic and minute. A synchronous record beyond it fails, an asynchronous one is dropped')
   })
   .prefault({})
   .describe('The API of kprf, under `/kprf`')

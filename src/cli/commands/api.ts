@@ -1,19 +1,20 @@
-import { Option } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ApiCommand } from '../../apis/command.js'
 import { apiCommands } from '../../apis/commands.js'
-import type { CommandDescription } from '../command.js'
+import type { TranslatedConfig } from '../../server/config/config.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { isSetting, notEmpty, SettingOption } from '../options.js'
-import { serveCommand } from './serve.js'
+import { type ServeFlags, serveCommand, settingFlags } from './serve.js'
 
 const NOTES = "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
 
-/** Castellan's own file, where the imitated system has a flag `--config`. */
+/** The flag for Castellan's own file in commands whose `--config` belongs to the imitated system. */
 const castellanConfig = new Option(
   '--castellan-config <FILE>',
   'YAML file with settings; see examples/castellan.yaml'
 ).argParser(notEmpty)
 
-/** A command of its own for an API: `castellan serve` with the flags and variables of the imitated system. */
+/** Describes the command of one API: `castellan serve` with the flags and variables of the imitated system. */
 export function describeApiCommand(command: ApiCommand): CommandDescription {
   const { name, summary, flags, takesGoFlags = false, notes, examples } = command
   const own = flags.map(({ flags: text, description }) => new Option(text, description).argParser(notEmpty))
@@ -30,14 +31,17 @@ export function describeApiCommand(command: ApiCommand): CommandDescription {
     examples,
     survivesCrash: true,
     ...(takesGoFlags && { goFlags: new Set(own.map(option => option.name())) }),
-    run: async (line, process) => (await import('../serve.js')).serveAs(command, line, process)
+    run: (line, process) => serveAs(command, line, process)
   }
 }
 
-/** What has another default than in `castellan serve`: clients use the port of the API, and the foreign configuration names Kafka. */
+/**
+ * Flags whose default differs from `castellan serve`. Here clients use the port of the API, and the brokers come from
+ * the configuration of the imitated system.
+ */
 const OTHER_DEFAULTS = new Map([
   ['--port', 'the shared port, where the API has a prefix (default: any free one)'],
-  ['--brokers', 'the Kafka cluster, instead of the one that the foreign configuration or its default names']
+  ['--brokers', 'the Kafka cluster, instead of the cluster in the configuration of the imitated system, or its default']
 ])
 
 function withOtherDefault(option: Option): Option {
@@ -47,3 +51,39 @@ function withOtherDefault(option: Option): Option {
 }
 
 export const commandsOfApis: readonly CommandDescription[] = apiCommands.map(describeApiCommand)
+
+/**
+ * Runs the gateway until it is stopped, or prints its configuration. The configuration combines the settings of the
+ * imitated system with Castellan's own.
+ */
+async function serveAs(command: ApiCommand, line: Command, process: Process): Promise<number> {
+  const [{ translateConfig }, { readText }] = await Promise.all([
+    import('../../server/config/config.js'),
+    import('../../server/config/read-text.js')
+  ])
+  const { environment, stdout } = process
+  const { castellanConfig: file, printConfig } = line.opts<ServeFlags>()
+  const sources = { file, environment, flags: settingFlags(line) }
+  const read = async (): Promise<TranslatedConfig> => {
+    const flags = ownFlags(command, line)
+    const translation = await command.translate({ flags, environment, readFile: name => readText(name) })
+    return translateConfig(sources, translation, command.name)
+  }
+  const { config, originOf, notes } = await read()
+  if (!printConfig) {
+    const { runGateway } = await import('../run-gateway.js')
+    return runGateway({ config, read: async () => (await read()).config }, process, notes)
+  }
+  const { toYaml } = await import('../../server/config/print.js')
+  stdout.write(toYaml(config, originOf))
+  return EXIT_OK
+}
+
+/** The flags of the imitated system that are on the command line. */
+function ownFlags({ flags }: ApiCommand, line: Command): ReadonlyMap<string, string | true> {
+  const names = new Set(flags.map(({ flags: text }) => new Option(text).name()))
+  const given = line.options.filter(
+    option => names.has(option.name()) && line.getOptionValueSource(option.attributeName()) === 'cli'
+  )
+  return new Map(given.map(option => [option.name(), line.getOptionValue(option.attributeName()) as string | true]))
+}

@@ -1,5 +1,7 @@
-import type { CommandDescription } from '../command.js'
-import { configOptions, SettingOption } from '../options.js'
+import type { Command } from 'commander'
+import { aborted, type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { configOptions, SettingOption, settingsOf } from '../options.js'
+import { usesColors } from '../standard-output.js'
 
 /** `castellan broker`: the embedded broker alone, for tests of other programs. */
 export const brokerCommand: CommandDescription = {
@@ -16,7 +18,7 @@ export const brokerCommand: CommandDescription = {
       'embedded',
       'port'
     ]),
-    new SettingOption('--dir <DIR>', 'directory of its records (default: they stay in memory)', [
+    new SettingOption('--dir <DIR>', 'directory for its records (default: records stay in memory)', [
       'embedded',
       'directory'
     ]),
@@ -31,5 +33,36 @@ export const brokerCommand: CommandDescription = {
   notes:
     'Any Kafka client can use it. It prints its address on stdout once it listens, and ends with SIGINT or SIGTERM.',
   examples: ['castellan broker', 'castellan broker --port 0', 'castellan broker --nodes 3 --dir ./data'],
-  run: async (line, process) => (await import('../broker.js')).runBroker(line, process)
+  run: runBroker
+}
+
+/** Runs the embedded broker until it is stopped. */
+async function runBroker(line: Command, { environment, stdout, stderr, stopped }: Process): Promise<number> {
+  const { config: file, debug } = line.opts<{ config?: string; debug?: boolean }>()
+  const [{ startEmbeddedBroker }, { createLogger }, { loadConfig }] = await Promise.all([
+    import('../../server/app/embedded.js'),
+    import('../../server/app/logger.js'),
+    import('../../server/config/config.js')
+  ])
+  const config = loadConfig({ role: 'broker', file, environment, flags: settingsOf(line) })
+  const log = createLogger({
+    level: debug ? 'debug' : config.log.level,
+    pretty: stderr.isTTY,
+    colors: usesColors(stderr, environment),
+    descriptor: 2
+  })
+  const cluster = await startEmbeddedBroker(
+    config.embedded,
+    '--port (embedded.port)',
+    '--host (embedded.host)',
+    message => log.warn({}, message)
+  )
+  stdout.write(`${cluster.bootstrap}\n`)
+  log.info(
+    { brokers: cluster.bootstrap, storage: config.embedded.directory ?? 'memory' },
+    `embedded broker on ${cluster.bootstrap}, ${config.embedded.directory === undefined ? 'records in memory, gone at exit' : `records in ${config.embedded.directory}`}; for trying things, not for production`
+  )
+  await aborted(stopped)
+  await cluster.close()
+  return EXIT_OK
 }

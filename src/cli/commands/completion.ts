@@ -4,10 +4,10 @@ import { type CommandDescription, EXIT_OK } from '../command.js'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 
-/** A flag whose value the shell completes by itself. */
+/** Matches a flag whose value is a path. The shell itself completes paths. */
 const PATH_OPTION = /<(FILE|DIR|PATH)>$/
 
-/** `castellan completion bash`: a script for the shell, which calls `castellan complete` at every tab. */
+/** `castellan completion bash` writes a script for the shell. The script calls `castellan complete` at every tab. */
 export const completionCommand: CommandDescription = {
   name: 'completion',
   summary: 'writes a script that completes commands and flags in a shell',
@@ -26,7 +26,7 @@ export const completionCommand: CommandDescription = {
   }
 }
 
-/** `castellan complete -- read --fo`: called by the scripts. */
+/** `castellan complete -- read --fo` is called by the script and writes the completions. */
 export const completeCommand: CommandDescription = {
   name: 'complete',
   summary: 'completes a command line',
@@ -50,7 +50,7 @@ function takesPath(words: readonly string[], program: Command): boolean {
   return options.some(({ long, short, flags }) => [long, short].includes(former) && PATH_OPTION.test(flags))
 }
 
-/** The command of a line; the first of all commands when none is named. */
+/** The command that a command line names. When it names none, the default command. */
 function lineOf(words: readonly string[], program: Command): Command {
   const line = words.reduce((parent, word) => parent.commands.find(child => child.name() === word) ?? parent, program)
   return line === program ? program.commands[0]! : line

@@ -1,7 +1,7 @@
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { UsageError } from '../usage-error.js'
 
-/** `castellan password`: makes the hash that the configuration holds instead of a password. */
+/** `castellan password` makes the hash of a password. The configuration contains the hash, not the password. */
 export const passwordCommand: CommandDescription = {
   name: 'password',
   summary: 'makes a hash of the password on stdin',
@@ -9,7 +9,7 @@ export const passwordCommand: CommandDescription = {
   notes: 'Reads one line. The hash is for auth.users. A password on the command line could be read by other users.',
   examples: ['castellan password < password.txt'],
   run: async (_, { stdin, stdout }) => {
-    const { hashPassword } = await import('../../http/access/passwords.js')
+    const { hashPassword } = await import('../../http/access/stored-credentials.js')
     const password = await firstLine(stdin)
     if (password === '') throw new UsageError('the password is empty; it is read from stdin')
     stdout.write(`${await hashPassword(password)}\n`)

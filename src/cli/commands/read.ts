@@ -1,7 +1,16 @@
-import { Argument, Option } from 'commander'
-import type { CommandDescription } from '../command.js'
+import { once } from 'node:events'
+import { Argument, type Command, Option } from 'commander'
+import type { ReadProblem } from '../../consumer/stream/partition-reader.js'
+import { CastellanError } from '../../core/errors.js'
+import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
+import { printable } from '../../core/printable.js'
+import type { TopicMetadata } from '../../kafka/broker-client.js'
+import type { Client, ClientFlags } from '../client.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
-import { recordFormats } from '../record-format.js'
+import { toReadStart } from '../read-start.js'
+import { formatRecord, type RecordFormat, type RecordLook, recordFormats } from '../record-format.js'
+import { CommandError, UsageError } from '../usage-error.js'
 
 /** `castellan read TOPIC`: writes records to stdout. */
 export const readCommand: CommandDescription = {
@@ -14,8 +23,8 @@ export const readCommand: CommandDescription = {
       '--from <WHERE>',
       'earliest (default), latest, an offset, -N for the last N, a time such as 2026-11-20T10:00:00Z, or @MILLISECONDS'
     ).argParser(notEmpty),
-    new Option('-f, --follow', 'waits for further records at the end instead of stopping there'),
-    new Option('-n, --count <N>', 'stops after so many records').argParser(wholeNumber(1)),
+    new Option('-f, --follow', 'waits for new records at the end of the topic instead of stopping there'),
+    new Option('-n, --count <N>', 'stops after this many records').argParser(wholeNumber(1)),
     new Option('--format <FORMAT>', 'value (default), key-value (with a tab between), or json').choices(recordFormats),
     ...clientOptions
   ],
@@ -26,5 +35,126 @@ export const readCommand: CommandDescription = {
     'castellan read orders --from -10 --format json',
     'castellan read orders --partition 2 --from 1200 --count 5 --brokers kafka-1:9092'
   ],
-  run: async (line, process) => (await import('../read.js')).read(line, process)
+  run: read
+}
+
+/** Time limit of one request. A reader that waits for records then sends the next request. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+interface ReadFlags extends ClientFlags {
+  readonly partition?: string
+  readonly from?: string
+  readonly follow?: boolean
+  readonly count?: number
+  readonly format?: RecordFormat
+}
+
+/** Writes records to stdout. One actor per partition asks the Router for them. */
+async function read(line: Command, process: Process): Promise<number> {
+  const topic = line.args[0]!
+  const { from = 'earliest', format = 'value', follow = false, partition, count } = line.opts<ReadFlags>()
+  const start = toReadStart(from)
+  const chosen = toPartitions(partition)
+  const [{ openClient }, { askForTopics }, { readTopic, requireTopic }] = await Promise.all([
+    import('../client.js'),
+    import('../metadata.js'),
+    import('../../consumer/stream/topic-readers.js')
+  ])
+  const client = await openClient(line, process)
+  try {
+    const topics = await askForTopics(client, [topic])
+    const metadata = foundAt(client, () => requireTopic(topic, topics))
+    const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
+    const output = new RecordOutput(process.stdout, { format, isTerminal: process.stdout.isTTY }, count, stopped)
+    const problems: ReadProblem[] = []
+    const reading = readTopic(
+      client.system,
+      { metadata, partitions: chosen, start, follow },
+      {
+        router: client.router,
+        requestTimeoutMs: REQUEST_TIMEOUT_MS,
+        write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
+        warn: message => process.stderr.write(`castellan read: ${printable(message)}\n`),
+        onProblem: problem => problems.push(problem)
+      }
+    ).then(() => problems)
+    return await outcome(reading, output, stopped, process)
+  } finally {
+    await client.stop()
+  }
+}
+
+/** Resolves when all partitions are read, when enough records are written, on a signal, or when stdout is closed. */
+async function outcome(
+  reading: Promise<readonly ReadProblem[]>,
+  output: RecordOutput,
+  stopped: AbortSignal,
+  { stderr }: Process
+): Promise<number> {
+  const enough = new Promise<undefined>(resolve => {
+    stopped.addEventListener('abort', () => resolve(undefined), { once: true })
+    output.onFull = () => resolve(undefined)
+  })
+  const named = (await Promise.race([reading, enough])) ?? []
+  for (const { message } of named) stderr.write(`castellan read: ${printable(message)}\n`)
+  return named.length > 0 ? EXIT_FAILURE : EXIT_OK
+}
+
+function toPartitions(text: string | undefined): readonly number[] | undefined {
+  if (text === undefined) return undefined
+  if (!/^\d{1,9}(,\d{1,9})*$/.test(text)) throw new UsageError(`--partition takes numbers such as 0,2, not "${text}"`)
+  return text.split(',').map(Number)
+}
+
+/** Adds two facts to the error: the brokers that do not have the topic, and the command that lists their topics. */
+function foundAt({ brokers }: Client, require: () => TopicMetadata): TopicMetadata {
+  try {
+    return require()
+  } catch (error) {
+    if (!(error instanceof CastellanError && error.code === 'unknownTopic')) throw error
+    throw new CommandError(`${error.message} at ${brokers.join(', ')}; castellan topics lists those that exist`)
+  }
+}
+
+/** Fires when the reader closes stdout, as `| head` does. This is not a failure. */
+function brokenPipe(stdout: NodeJS.WriteStream): AbortSignal {
+  const controller = new AbortController()
+  stdout.once('error', () => controller.abort())
+  return controller.signal
+}
+
+/** Writes records to a stream, waits when it is full, and stops after a number of records. */
+class RecordOutput {
+  readonly #stream: NodeJS.WriteStream
+  readonly #look: RecordLook
+  readonly #stopped: AbortSignal
+  #remaining: number
+  /** Called once, when the wanted number of records is written. */
+  onFull: () => void = () => undefined
+
+  constructor(stream: NodeJS.WriteStream, look: RecordLook, count: number | undefined, stopped: AbortSignal) {
+    this.#stream = stream
+    this.#look = look
+    this.#stopped = stopped
+    this.#remaining = count ?? Number.POSITIVE_INFINITY
+  }
+
+  get isFull(): boolean {
+    return this.#remaining <= 0 || this.#stopped.aborted
+  }
+
+  /** Resolves when the stream can take more data, with whether more records are wanted. */
+  async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
+    const lines: Buffer[] = []
+    for (const record of batch) {
+      if (record.offset >= end || this.isFull) break
+      this.#remaining--
+      lines.push(formatRecord(this.#look, topicPartition, record))
+    }
+    if (lines.length > 0 && !this.#stream.write(Buffer.concat(lines))) {
+      await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)
+    }
+    if (this.#remaining <= 0) this.onFull()
+    return !this.isFull
+  }
 }

@@ -1,6 +1,7 @@
-import { Option } from 'commander'
-import type { CommandDescription } from '../command.js'
-import { configOptions, SettingOption } from '../options.js'
+import { type Command, Option } from 'commander'
+import type { FlagSetting } from '../../server/config/config.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { configOptions, SettingOption, settingsOf } from '../options.js'
 
 /** `castellan serve`: the gateway. */
 export const serveCommand: CommandDescription = {
@@ -9,7 +10,10 @@ export const serveCommand: CommandDescription = {
   options: [
     new SettingOption('--host <HOST>', 'address of the shared port (default 127.0.0.1)', ['http', 'host']),
     new SettingOption('-p, --port <PORT>', 'the shared port (default 8080; 0: any free one)', ['http', 'port']),
-    new SettingOption('--unix-socket <PATH>', 'serves the same on a unix socket', ['http', 'unixSocket']),
+    new SettingOption('--unix-socket <PATH>', 'unix socket that serves the same as the shared port', [
+      'http',
+      'unixSocket'
+    ]),
     new SettingOption('--management-host <HOST>', 'address of health and metrics (default 127.0.0.1)', [
       'management',
       'host'
@@ -61,5 +65,35 @@ export const serveCommand: CommandDescription = {
     'CASTELLAN_HTTP_PORT=9000 castellan serve --print-config'
   ],
   survivesCrash: true,
-  run: async (line, process) => (await import('../serve.js')).serve(line, process)
+  run: serve
+}
+
+export interface ServeFlags {
+  readonly config?: string
+  readonly debug?: boolean
+  readonly printConfig?: boolean
+  /** Castellan's file in commands whose `--config` belongs to the imitated system. */
+  readonly castellanConfig?: string
+}
+
+/** Runs the gateway until it is stopped, or prints its configuration. */
+async function serve(line: Command, process: Process): Promise<number> {
+  const { explainConfig } = await import('../../server/config/config.js')
+  const { config: file, printConfig } = line.opts<ServeFlags>()
+  const sources = { file, environment: process.environment, flags: settingFlags(line) }
+  const { config, originOf } = explainConfig(sources)
+  if (printConfig) {
+    const { toYaml } = await import('../../server/config/print.js')
+    process.stdout.write(toYaml(config, originOf))
+    return EXIT_OK
+  }
+  const { runGateway } = await import('../run-gateway.js')
+  return runGateway({ config, read: () => explainConfig(sources).config }, process)
+}
+
+/** The settings that the flags give, including `--debug`. */
+export function settingFlags(line: Command): FlagSetting[] {
+  const flags = settingsOf(line)
+  if (line.opts<ServeFlags>().debug) flags.unshift({ flag: '--debug', path: ['log', 'level'], value: 'debug' })
+  return flags
 }

@@ -1,72 +1,130 @@
-import { Argument, Option } from 'commander'
-import type { CommandDescription } from '../command.js'
-import { configOptions, SettingOption, wholeNumber } from '../options.js'
+import { type Command, Option } from 'commander'
+import { printable } from '../../core/printable.js'
+import type { LogReport, SegmentReport } from '../../producer/log/inspect.js'
+import type * as operator from '../../producer/log/operator.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import type { Column } from '../table.js'
+import { CommandError } from '../usage-error.js'
+import { deadLetterCommands } from '../wal/dead-letters.js'
+import {
+  areNamed,
+  BESIDE,
+  format,
+  logOptions,
+  tools,
+  toPlace,
+  type WalFlags,
+  walSettings,
+  writeRows
+} from '../wal/logs.js'
 
-const options = [
-  new SettingOption('--directory <DIR>', 'directory of the log (default: that of the configuration)', [
-    'wal',
-    'directory'
-  ]),
-  ...configOptions
-]
-const format = new Option('--format <FORMAT>', 'table (default), or json with one line each').choices(['table', 'json'])
-const selection = {
-  arguments: [
-    new Argument('[SEQUENCE...]').argParser((text, former: readonly number[] = []) => [...former, sequence(text)])
-  ],
-  options: [new Option('--all', 'all of them'), ...options]
-}
-const sequence = wholeNumber(1)
-
-const STOPPED = 'The gateway that uses the log must be stopped: the command refuses a directory that is in use.'
-const BESIDE = 'Changes nothing, and may run beside the gateway that uses the log.'
-
-/** `castellan wal`: what an operator does with the durable log. */
+/** `castellan wal`: commands with which an operator inspects and mends the durable log. */
 export const walCommand: CommandDescription = {
   name: 'wal',
-  summary: 'looks at the durable log, and puts dead letters back into it',
+  summary: 'inspects the durable log, and puts dead letters back into it',
   options: [],
   examples: ['castellan wal ls', 'castellan wal dead-letters'],
   commands: [
     {
       name: 'ls',
-      summary: 'lists the files of the log and what waits in them',
-      options: [new Option('--topics', 'what waits for each topic instead'), format, ...options],
+      summary: 'lists the files of the log and the records that wait in them',
+      options: [new Option('--topics', 'the waiting records of each topic instead'), format, ...logOptions],
       notes: BESIDE,
       examples: ['castellan wal ls', 'castellan wal ls --topics --directory /var/lib/castellan/wal'],
-      run: async (line, process) => (await import('../wal.js')).listLog(line, process)
+      run: listLog
     },
     {
       name: 'verify',
-      summary: 'reads every byte of the log, and tells what is damaged',
-      options: [format, ...options],
+      summary: 'reads every byte of the log, and reports damage',
+      options: [format, ...logOptions],
       notes: `${BESIDE} The exit code is 1 when something is damaged.`,
       examples: ['castellan wal verify'],
-      run: async (line, process) => (await import('../wal.js')).verify(line, process)
+      run: verify
     },
-    {
-      name: 'dead-letters',
-      summary: 'lists records that Kafka has refused for good',
-      options: [format, ...options],
-      notes: `${BESIDE} --format json has keys and values, too.`,
-      examples: ['castellan wal dead-letters', 'castellan wal dead-letters --format json'],
-      run: async (line, process) => (await import('../wal.js')).listDead(line, process)
-    },
-    {
-      ...selection,
-      name: 'replay',
-      summary: 'puts dead letters back into the log, to be delivered again',
-      notes: `${STOPPED}\nThey are delivered at its next start, behind what waits already.`,
-      examples: ['castellan wal replay 12 13', 'castellan wal replay --all'],
-      run: async (line, process) => (await import('../wal.js')).replay(line, process)
-    },
-    {
-      ...selection,
-      name: 'discard',
-      summary: 'forgets dead letters for good',
-      notes: STOPPED,
-      examples: ['castellan wal discard 12 13', 'castellan wal discard --all'],
-      run: async (line, process) => (await import('../wal.js')).discard(line, process)
-    }
+    ...deadLetterCommands
   ]
 }
+
+/** `castellan wal ls` */
+async function listLog(line: Command, process: Process): Promise<number> {
+  const { format, topics } = line.opts<WalFlags>()
+  const { existingLogs, inspectLog } = await tools()
+  const logs = existingLogs(await walSettings(line, process))
+  const reports = logs.map(log => ({ log, ...inspectLog(log.directory) }))
+  if (topics) writeRows(process, format, logs, TOPIC_COLUMNS, reports.map(toTopicRows))
+  else
+    writeRows(
+      process,
+      format,
+      logs,
+      SEGMENT_COLUMNS,
+      reports.map(({ segments }) => segments.map(toSegmentRow))
+    )
+  if (format === 'json') return EXIT_OK
+  process.stdout.write('\n')
+  for (const report of reports) process.stdout.write(`${prefixOf(report.log, logs)}${await summaryOf(report)}\n`)
+  return EXIT_OK
+}
+
+type FoundLog = LogReport & { readonly log: operator.ExistingLog }
+
+const toTopicRows = ({ backlog }: LogReport) =>
+  [...backlog].map(([destination, { openEntries, firstSequence }]) => ({
+    ...toPlace(destination),
+    waiting: openEntries,
+    firstSequence
+  }))
+
+async function summaryOf({ log, segments, backlog, deadLetters, quarantined }: FoundLog): Promise<string> {
+  const total = segments.reduce((sum, { openEntries }) => sum + openEntries, 0)
+  const owner = (await (await tools()).isInUse(log.directory)) ? 'in use by a running process' : 'not in use'
+  return (
+    `${total} records wait for ${backlog.size} topics; ${deadLetters} dead letters; ` +
+    `${quarantined.length} damaged files set aside; ${owner}`
+  )
+}
+
+const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.ExistingLog[]): string =>
+  areNamed(logs) ? `${name}: ` : ''
+
+/** `castellan wal verify` */
+async function verify(line: Command, process: Process): Promise<number> {
+  const { format } = line.opts<WalFlags>()
+  const { existingLogs, verifyLog } = await tools()
+  const settings = await walSettings(line, process)
+  const logs = existingLogs(settings)
+  const segments = logs.map(({ directory }) => verifyLog(directory))
+  writeRows(
+    process,
+    format,
+    logs,
+    SEGMENT_COLUMNS,
+    segments.map(own => own.map(toSegmentRow))
+  )
+  const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
+  if (damaged === 0) return EXIT_OK
+  throw new CommandError(`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`)
+}
+
+const toSegmentRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: SegmentReport) => ({
+  segment: name,
+  records: entries,
+  waiting: openEntries,
+  damaged: damagedEntries,
+  sizeBytes
+})
+
+const SEGMENT_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
+  'segment',
+  'records',
+  'waiting',
+  'damaged',
+  'sizeBytes'
+]
+
+const TOPIC_COLUMNS: readonly Column<{ cluster: string; topic: string; waiting: number; firstSequence: number }>[] = [
+  'cluster',
+  'topic',
+  'waiting',
+  'firstSequence'
+]

@@ -1,15 +1,41 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { printableJson } from '../../core/printable.js'
-import { EXIT_OK, type Process } from '../command.js'
-import { formatRecord, type RecordFormat, toJson } from '../record-format.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { wholeNumber } from '../options.js'
+import { formatRecord, type RecordFormat, recordFormats, toJson } from '../record-format.js'
 import { CommandError } from '../usage-error.js'
-import { type PixyAnswer, PixyClient, type PixyFlags, refusal } from './pixy-client.js'
+import { group, type PixyAnswer, PixyClient, type PixyFlags, pixyOptions, refusal, topic } from './pixy-client.js'
+
+/** `castellan pixy consume` */
+export const consumeCommand: CommandDescription = {
+  name: 'consume',
+  summary: 'writes messages of a topic to stdout on behalf of a group',
+  arguments: [topic, group],
+  options: [
+    new Option('-n, --count <N>', 'stops after this many messages').argParser(wholeNumber(1)),
+    new Option('-f, --follow', 'waits for new messages instead of stopping when there are no more'),
+    new Option('--format <FORMAT>', 'value (default), key-value (with a tab between), or json').choices(recordFormats),
+    new Option(
+      '--ack <WHEN>',
+      'written (default): acknowledges a message once it is written; auto: the server acknowledges it with its answer; none: never acknowledges'
+    ).choices(['written', 'auto', 'none']),
+    ...pixyOptions
+  ],
+  notes:
+    'The first poll of a new group begins at the end of the topic. With --ack written, a message that was not written completely is offered again.',
+  examples: [
+    'castellan pixy consume orders billing',
+    'castellan pixy consume orders billing --follow --format json',
+    'castellan pixy consume orders audit --count 10 --ack none'
+  ],
+  run: consume
+}
 
 const OK = 200
 const LONG_POLL_TIMEOUT = 408
-/** The server has no room at the moment. */
+/** Status codes of a server that is overloaded at the moment. */
 const BUSY: ReadonlySet<number> = new Set([429, 503])
 const DEFAULT_PAUSE_SECONDS = 1
 
@@ -29,8 +55,8 @@ interface Message {
   readonly headers?: readonly { readonly key: string; readonly value: string | null }[]
 }
 
-/** Writes messages to stdout, and acknowledges each once it is written. */
-export async function consume(line: Command, process: Process): Promise<number> {
+/** Writes messages to stdout. With `--ack written`, acknowledges each message once it is written. */
+async function consume(line: Command, process: Process): Promise<number> {
   const client = new PixyClient(line)
   try {
     await new Consumer(line, client, process).run()
@@ -46,7 +72,7 @@ class Consumer {
   readonly #flags: ConsumeFlags
   readonly #client: PixyClient
   readonly #process: Process
-  /** Written and not acknowledged yet. */
+  /** The message that is written but not acknowledged yet. */
   #written: Message | undefined
 
   constructor(line: Command, client: PixyClient, process: Process) {
@@ -75,7 +101,7 @@ class Consumer {
     }
   }
 
-  /** `undefined`: a signal has ended it. */
+  /** Asks for one message. `undefined`: a signal has ended the poll. */
   async #poll(): Promise<PixyAnswer | undefined> {
     const { stopped } = this.#process
     if (stopped.aborted) return undefined
@@ -126,7 +152,10 @@ class Consumer {
     return `${printableJson(JSON.stringify(line))}\n`
   }
 
-  /** The acknowledgement of the last message has no poll to go with. */
+  /**
+   * Acknowledges the last message by a request of its own, because no poll follows that could carry the
+   * acknowledgement.
+   */
   async #ackLast(): Promise<void> {
     if (!this.#written) return
     const { partition, offset } = this.#written
@@ -145,6 +174,6 @@ const decoded = (base64: string | null): Buffer | null => (base64 === null ? nul
 function toMessage(body: unknown): Message {
   const message = body as Message | null
   const isMessage = Number.isInteger(message?.partition) && Number.isInteger(message?.offset)
-  if (!isMessage) throw new CommandError('the server has answered with something that is no message')
+  if (!isMessage) throw new CommandError('the answer of the server is not a message')
   return message!
 }

@@ -1,8 +1,27 @@
-import type { Command } from 'commander'
-import { EXIT_OK, type Process } from '../command.js'
+import { type Command, Option } from 'commander'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { notEmpty } from '../options.js'
 import { writeTable } from '../table.js'
 import { CommandError, UsageError } from '../usage-error.js'
-import { PixyClient, type PixyFlags } from './pixy-client.js'
+import { group, PixyClient, type PixyFlags, pixyOptions, table, topic } from './pixy-client.js'
+
+/** `castellan pixy offsets` */
+export const offsetsCommand: CommandDescription = {
+  name: 'offsets',
+  summary: 'shows or sets the offsets of a group in a topic',
+  arguments: [topic, group],
+  options: [
+    new Option('--set <PARTITION=OFFSET,…>', 'sets these offsets first; -1 is the end, -2 the oldest record').argParser(
+      notEmpty
+    ),
+    table,
+    ...pixyOptions
+  ],
+  notes:
+    'Stop the consumers of the group before its offsets are set: Castellan refuses while other processes read for the group, and members of Kafka-Pixy overwrite what was set.',
+  examples: ['castellan pixy offsets orders billing', 'castellan pixy offsets orders billing --set 0=120,1=-2'],
+  run: offsets
+}
 
 interface OffsetsFlags extends PixyFlags {
   readonly set?: string
@@ -20,8 +39,8 @@ interface PartitionOffset {
   readonly sparse_acks?: string
 }
 
-/** Sets the offsets that `--set` names, if any, and writes where the group stands. */
-export async function offsets(line: Command, process: Process): Promise<number> {
+/** Sets the offsets that `--set` names, if any, and writes the group's offsets. */
+async function offsets(line: Command, process: Process): Promise<number> {
   const [topic, group] = line.args as [string, string]
   const { set, format } = line.opts<OffsetsFlags>()
   const wanted = set === undefined ? undefined : toOffsets(set)
@@ -29,8 +48,7 @@ export async function offsets(line: Command, process: Process): Promise<number> 
   try {
     if (wanted !== undefined) await setOffsets(client, topic, group, wanted)
     const rows = await client.demand(topic, 'offsets', { query: { group } })
-    if (!Array.isArray(rows))
-      throw new CommandError('the server has answered with something that is no list of offsets')
+    if (!Array.isArray(rows)) throw new CommandError('the answer of the server is not a list of offsets')
     writeTable(process.stdout, format, columns, (rows as PartitionOffset[]).map(toRow))
     return EXIT_OK
   } finally {

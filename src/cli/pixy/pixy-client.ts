@@ -1,13 +1,37 @@
 import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
-import type { Command } from 'commander'
+import { Argument, type Command, Option } from 'commander'
+import { notEmpty, wholeNumber } from '../options.js'
 import { CommandError, UsageError } from '../usage-error.js'
 
+/** Flags of every command that sends requests to a server of Kafka-Pixy's API. */
+export const pixyOptions = [
+  new Option(
+    '-a, --addr <ADDR>',
+    'the server: HOST:PORT, a URL with the prefix of the API, or the path of a unix socket (default 127.0.0.1:19092)'
+  ).argParser(notEmpty),
+  new Option('--cluster <NAME>', 'a cluster of the server (default: the default cluster of the server)').argParser(
+    notEmpty
+  ),
+  new Option('--token-file <FILE>', 'file with the bearer token for the server').argParser(notEmpty),
+  new Option('--timeout <SECONDS>', 'time limit for an answer of the server (default 90)').argParser(wholeNumber(1))
+]
+
+export const table = new Option('--format <FORMAT>', 'table (default), or json with one line per row').choices([
+  'table',
+  'json'
+])
+export const topic = new Argument('<TOPIC>').argParser(notEmpty)
+export const group = new Argument('<GROUP>').argParser(notEmpty)
+
 const DEFAULT_ADDRESS = '127.0.0.1:19092'
-/** Kafka-Pixy holds a poll for 3 s by default, and a synchronous message for up to a minute. */
+/**
+ * Default of `--timeout`. Kafka-Pixy holds a poll for 3 s by default, and a synchronous produce request for up to a
+ * minute.
+ */
 const DEFAULT_TIMEOUT_SECONDS = 90
-/** An answer is at most one message, or a list of partitions. */
+/** Maximum size of an answer, which is one message or a list of partitions. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 /** The flags of every `castellan pixy` command; see pixyOptions. */
@@ -20,7 +44,7 @@ export interface PixyFlags {
 
 export interface PixyAnswer {
   readonly status: number
-  /** Seconds, as the server asks for it. */
+  /** The pause in seconds that the server's `Retry-After` asks for. */
   readonly retryAfter: number | undefined
   readonly body: unknown
 }
@@ -33,7 +57,7 @@ interface Call {
   readonly signal?: AbortSignal
 }
 
-/** Asks a server that speaks Kafka-Pixy's HTTP API, over TCP or a unix socket. One connection, kept open. */
+/** Sends requests to a server of Kafka-Pixy's HTTP API, over TCP or a unix socket. It keeps one connection open. */
 export class PixyClient {
   readonly #address: string
   readonly #target: RequestOptions
@@ -55,9 +79,9 @@ export class PixyClient {
   }
 
   /**
-   * Asks about a topic: `ask('orders', 'offsets', {…})` is `GET /topics/orders/offsets`.
+   * Sends a request about a topic: `ask('orders', 'offsets', {…})` is `GET /topics/orders/offsets`.
    *
-   * @throws CommandError when there is no answer, or one of another kind of server
+   * @throws CommandError when no answer comes, or when another kind of server answers
    */
   ask(
     topic: string,
@@ -90,7 +114,11 @@ export class PixyClient {
             const answer = toAnswer(response.statusCode!, response.headers['retry-after'], Buffer.concat(chunks))
             if (answer) resolve(answer)
             else
-              fail(new Error(`no answer of Kafka-Pixy's API (status ${response.statusCode}); --addr names the server`))
+              fail(
+                new Error(
+                  `the answer is not one of Kafka-Pixy's API (status ${response.statusCode}); --addr names the server`
+                )
+              )
           })
         }
       )
@@ -100,7 +128,7 @@ export class PixyClient {
     })
   }
 
-  /** The same, where only 200 will do. @throws CommandError with what the server says */
+  /** Like {@link ask}, but throws a CommandError with the server's message for every status except 200. */
   async demand(topic: string, what: string, call: Call = {}): Promise<unknown> {
     const answer = await this.ask(topic, what, call)
     if (answer.status !== 200) throw refusal(answer)
@@ -112,7 +140,7 @@ export class PixyClient {
   }
 }
 
-/** The error for an answer that is none of the expected ones. */
+/** The error for an unexpected answer. */
 export function refusal({ status, body }: PixyAnswer): CommandError {
   const { error, message } = (body ?? {}) as { error?: unknown; message?: unknown }
   const reasons = [error, message].filter(part => typeof part === 'string')
@@ -121,7 +149,7 @@ export function refusal({ status, body }: PixyAnswer): CommandError {
 
 /**
  *   127.0.0.1:19092                     TCP
- *   https://gateway.example:8443/pixy   a URL, with the prefix of the API
+ *     https://gateway.example:8443/pixy   a URL with the prefix of the API
  *   /run/kafka-pixy.sock                a unix socket
  */
 function toTarget(address: string): { target: RequestOptions; isSecure: boolean; path: string } {

@@ -1,9 +1,31 @@
-import type { Command } from 'commander'
+import { Argument, type Command, Option } from 'commander'
 import { printable } from '../../core/printable.js'
-import { EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { UsageError } from '../usage-error.js'
-import { lines } from './lines.js'
-import { PixyClient, type PixyFlags } from './pixy-client.js'
+import { PixyClient, type PixyFlags, pixyOptions, topic } from './pixy-client.js'
+
+const every = (text: string, former: readonly string[] = []): readonly string[] => [...former, text]
+
+/** `castellan pixy produce` */
+export const produceCommand: CommandDescription = {
+  name: 'produce',
+  summary: 'writes one message, or each line of stdin as a message',
+  arguments: [topic, new Argument('[MESSAGE]')],
+  options: [
+    new Option('-k, --key <KEY>', 'key of the messages (default: no key, and any partition)'),
+    new Option('-H, --header <NAME=VALUE>', 'header of the messages; repeatable').argParser(every),
+    new Option('--async', 'does not wait until the messages are in Kafka'),
+    new Option('-q, --quiet', 'writes nothing to stdout'),
+    ...pixyOptions
+  ],
+  notes: 'Writes partition and offset of each message. It stops at the first message that the server refuses.',
+  examples: [
+    'castellan pixy produce orders hello',
+    'castellan pixy produce orders --key k1 --header Trace=abc < messages.txt',
+    'castellan pixy produce orders hello --addr /run/kafka-pixy.sock'
+  ],
+  run: produce
+}
 
 interface ProduceFlags extends PixyFlags {
   readonly key?: string
@@ -13,7 +35,7 @@ interface ProduceFlags extends PixyFlags {
 }
 
 /** Writes the message of the command line, or each line of stdin, one after another. */
-export async function produce(line: Command, process: Process): Promise<number> {
+async function produce(line: Command, process: Process): Promise<number> {
   const [topic, message] = line.args as [string, string | undefined]
   const { key, header = [], async: isAsync = false, quiet = false } = line.opts<ProduceFlags>()
   const headers = { 'content-type': 'text/plain', ...messageHeaders(header) }
@@ -37,7 +59,7 @@ function placeOf(answer: unknown): string {
   return printable(`${partition} ${offset}`)
 }
 
-/** `Trace=abc` becomes the header `X-Kafka-Trace`, its value in base64. */
+/** Turns `Trace=abc` into the HTTP header `X-Kafka-Trace` with its value in base64. */
 function messageHeaders(given: readonly string[]): Record<string, string> {
   const headers = new Map<string, string>()
   for (const text of given) {
@@ -47,3 +69,21 @@ function messageHeaders(given: readonly string[]): Record<string, string> {
   }
   return Object.fromEntries(headers)
 }
+
+/** Splits bytes into lines without line breaks. The last line may lack a line break. The bytes are not decoded. */
+async function* lines(chunks: AsyncIterable<Buffer | string>): AsyncGenerator<Buffer, void, undefined> {
+  let pieces: Buffer[] = []
+  for await (const chunk of chunks) {
+    let rest = Buffer.from(chunk)
+    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
+      yield withoutReturn(Buffer.concat([...pieces, rest.subarray(0, end)]))
+      pieces = []
+      rest = rest.subarray(end + 1)
+    }
+    if (rest.length > 0) pieces.push(rest)
+  }
+  if (pieces.length > 0) yield withoutReturn(Buffer.concat(pieces))
+}
+
+const CARRIAGE_RETURN = 0x0d
+const withoutReturn = (line: Buffer): Buffer => (line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line)

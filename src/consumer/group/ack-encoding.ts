@@ -1,10 +1,88 @@
 import type { Offset } from '../../core/model.js'
-import type { OffsetRange } from './offset-ranges.js'
+
+/** The offsets from `from` to `to - 1`. */
+export interface OffsetRange {
+  readonly from: Offset
+  readonly to: Offset
+}
 
 /**
- * Acknowledged offsets above the committed one, as Kafka-Pixy keeps them in the metadata of the commit: for each range the
- * distance of its beginning from the end of the one before (the first: from the committed offset), and its length. A number
- * is written in base64 digits of 5 bits each, the lowest first; a digit of 32 or more says that another one follows.
+ * A set of offsets as sorted ranges that neither overlap nor touch.
+ *
+ *   add(5), add(7), add(6)   =>   [5..8)
+ */
+export class OffsetRanges {
+  #ranges: OffsetRange[]
+
+  constructor(ranges: readonly OffsetRange[] = []) {
+    this.#ranges = [...ranges]
+  }
+
+  get all(): readonly OffsetRange[] {
+    return this.#ranges
+  }
+
+  has(offset: Offset): boolean {
+    return this.#at(offset) !== undefined
+  }
+
+  /** The first offset at or after `offset` that is not in the set. */
+  nextMissing(offset: Offset): Offset {
+    return this.#at(offset)?.to ?? offset
+  }
+
+  /** Adds `[from, to)`. Returns false when the set had all these offsets before. */
+  add(from: Offset, to: Offset = from + 1): boolean {
+    const start = this.#firstEndingAtOrAfter(from)
+    let end = start
+    let merged: OffsetRange = { from, to }
+    for (let range = this.#ranges[end]; range && range.from <= to; range = this.#ranges[++end]) {
+      if (range.from <= from && range.to >= to) return false
+      merged = { from: Math.min(merged.from, range.from), to: Math.max(merged.to, range.to) }
+    }
+    this.#ranges.splice(start, end - start, merged)
+    return true
+  }
+
+  /** Removes all offsets below `offset`. */
+  dropBelow(offset: Offset): void {
+    if ((this.#ranges[0]?.from ?? offset) >= offset) return
+    this.#ranges = this.#ranges
+      .filter(range => range.to > offset)
+      .map(range => (range.from < offset ? { from: offset, to: range.to } : range))
+  }
+
+  /** Removes `offset` and all higher offsets. */
+  dropFrom(offset: Offset): void {
+    if ((this.#ranges.at(-1)?.to ?? offset) <= offset) return
+    this.#ranges = this.#ranges
+      .filter(range => range.from < offset)
+      .map(range => (range.to > offset ? { from: range.from, to: offset } : range))
+  }
+
+  #at(offset: Offset): OffsetRange | undefined {
+    const range = this.#ranges[this.#firstEndingAtOrAfter(offset + 1)]
+    return range && range.from <= offset ? range : undefined
+  }
+
+  /** Index of the first range with `to >= offset`. */
+  #firstEndingAtOrAfter(offset: Offset): number {
+    let low = 0
+    let high = this.#ranges.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#ranges[middle]!.to < offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/**
+ * Acknowledged offsets above the committed offset, as Kafka-Pixy keeps them in the metadata of the commit. Each range
+ * is two numbers: its distance from the end of the previous range (for the first range, from the committed offset), and
+ * its length. A number is written in base64 digits of 5 bits each, the lowest digit first. After a digit of 32 or more,
+ * another digit follows.
  *
  *   committed 301, acknowledged 302-304, 307-308, 310-312   =>   BD CC BD
  */
@@ -21,7 +99,7 @@ export function encodeAcks(base: Offset, ranges: readonly OffsetRange[]): string
   return text
 }
 
-/** The first of the ranges, as many as fit into `maxLength` characters. */
+/** Encodes the first ranges, as far as they fit into `maxLength` characters. */
 export function encodeAcksWithin(maxLength: number, base: Offset, ranges: readonly OffsetRange[]): string {
   let text = ''
   for (const range of ranges) {
@@ -33,7 +111,7 @@ export function encodeAcksWithin(maxLength: number, base: Offset, ranges: readon
   return text
 }
 
-/** `undefined` when the text is not such an encoding: users may commit metadata of their own. */
+/** Decodes acknowledged offsets. `undefined` when the text is other metadata, which users may commit. */
 export function decodeAcks(base: Offset, text: string): readonly OffsetRange[] | undefined {
   const ranges: OffsetRange[] = []
   for (let at = 0; at < text.length; ) {
@@ -65,3 +143,63 @@ function decodeNumber(text: string, at: number): { readonly value: number; reado
   }
   return undefined
 }
+
+/** The committed offset of a partition, with its metadata. */
+interface CommittedPosition {
+  readonly offset: Offset
+  readonly metadata: string
+}
+
+/**
+ * Marks which incarnation of a topic a committed offset belongs to. The mark is in the metadata of the commit, as an
+ * additional acknowledged offset far beyond the end of any log. So Kafka-Pixy can still read the acknowledgements, and
+ * keeps the mark.
+ *
+ *   offset 301, [302..305) acknowledged, mark 2^52 + n   =>   BD + distance to the mark + B
+ */
+const FIRST_MARK = 2 ** 52
+/** A mark holds this many of the 16 random bytes of a topic id. */
+const MARK_BYTES = 6
+
+const isMark = ({ from, to }: OffsetRange): boolean =>
+  from >= FIRST_MARK && from < FIRST_MARK + 2 ** (8 * MARK_BYTES) && to === from + 1
+
+/** The mark of a topic id; `undefined`: the id is unknown, or is not a Kafka topic id. */
+export function markOf(topicId: string | undefined): Offset | undefined {
+  const id = Buffer.from(topicId ?? '', 'base64url')
+  return id.length < MARK_BYTES ? undefined : FIRST_MARK + id.readUIntBE(0, MARK_BYTES)
+}
+
+/**
+ * The mark in the metadata of a commit; `undefined`: another client has committed, or brokers did not report the topic
+ * id.
+ */
+export const markIn = ({ offset, metadata }: CommittedPosition): Offset | undefined =>
+  decodeAcks(offset, metadata)?.find(isMark)?.from
+
+/** Adds the mark of a topic to a position that has none. */
+export function withMark<Position extends CommittedPosition>(
+  position: Position,
+  topicId: string | undefined
+): Position {
+  const mark = markOf(topicId)
+  if (mark === undefined) return position
+  const last = decodeAcks(position.offset, position.metadata)?.at(-1)?.to ?? position.offset
+  return { ...position, metadata: position.metadata + encodeAcks(last, [{ from: mark, to: mark + 1 }]) }
+}
+
+/**
+ * True when a position with this mark belongs to the log of another topic; false when the mark or the id is unknown.
+ */
+export const isOfAnother = (mark: Offset | undefined, topicId: string | undefined): boolean =>
+  mark !== undefined && topicId !== undefined && mark !== markOf(topicId)
+
+/** The acknowledged offsets in the metadata, without the mark; `undefined`: another client wrote the metadata. */
+export const acksIn = ({ offset, metadata }: CommittedPosition): readonly OffsetRange[] | undefined =>
+  decodeAcks(offset, metadata)?.filter(range => !isMark(range))
+
+/** The position without Castellan's mark, as Kafka-Pixy commits it. */
+export const withoutMark = (position: CommittedPosition): CommittedPosition =>
+  markIn(position) === undefined
+    ? position
+    : { ...position, metadata: encodeAcks(position.offset, acksIn(position) ?? []) }

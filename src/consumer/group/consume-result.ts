@@ -1,49 +1,57 @@
-import type { Requester } from '../../core/actor/requester.js'
+import type { Requester } from '../../core/actor/actor.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../../core/model.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
+import type { Due } from '../../router/requests/deadlines.js'
+import { ownFailure } from '../../router/requests/failures.js'
 
-/** The requester of messages. */
+/** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
-  /** The client whose share of `consumer.maxGroups` a group takes that is begun by this request. Absent: none. */
+  /**
+   * If the request starts a group, the group counts towards this client's share of `advanced.consumer.maxGroups`.
+   * Absent: the group counts towards no share.
+   */
   readonly client?: string | undefined
 }
 
 /** A message that was offered to a client, with its record. */
 export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly groupId: string
-  /** How often it was offered before. */
+  /** How often the message was offered before. */
   readonly retries: number
 }
 
 /**
- * A message that was offered to one client, with its record. Key, value and header values are views: copy what outlives the
- * next message. It is offered again when it is neither acknowledged nor given back in time.
+ * A message that was offered to one client, with its record. Key, value and header values are views, which must be
+ * copied to be used after the next message. The message is offered again when it is neither acknowledged nor released
+ * in time.
  */
 export interface ConsumedMessage extends AcquiredMessage {
-  /** It has been processed. Calling it again does nothing. */
+  /** Acknowledges the message, which has been processed. A second call does nothing. */
   ack(): void
-  /** It was not delivered: it is the next message to be offered. Does nothing once it is acknowledged. */
+  /**
+   * Releases the message, which was not delivered, so that it is offered next. Does nothing after an acknowledgement.
+   */
   release(): void
 }
 
-/** How many messages a client takes at once. */
+/** Limits of the messages that a client takes at once. */
 export interface MessageLimits {
   /** At least 1. */
   readonly maxMessages: number
-  /** Bytes of keys, values and headers, from which on no further message is added. */
+  /** No further message is added when keys, values and headers have this many bytes. */
   readonly maxBytes: number
 }
 
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
 export interface ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
-  /** All of them have been processed. Calling it again does nothing. */
+  /** Acknowledges all messages, which have been processed. A second call does nothing. */
   ack(): void
-  /** They were not delivered: they are the next messages to be offered, but for those that are acknowledged. */
+  /** Releases the messages, which were not delivered. Messages that are not acknowledged are offered next. */
   release(): void
 }
 
-/** Why there is no message: there was none in time, or a failure. */
+/** An answer without a message: no message came in time, or there was a failure. */
 export type NoMessage = TimedOut | Failure
 
 export type ConsumeResult = { readonly type: 'message'; readonly message: ConsumedMessage } | NoMessage
@@ -51,16 +59,16 @@ export type ConsumeResult = { readonly type: 'message'; readonly message: Consum
 export type ConsumeManyResult = { readonly type: 'messages'; readonly messages: ConsumedMessages } | NoMessage
 
 export type AckResult =
-  /** Also when it had been acknowledged before. */
+  /** The message is acknowledged, by this or an earlier call. */
   | { readonly type: 'acked' }
-  /** This process has not offered such a message, or another member read the partition meanwhile. */
+  /** This process has not offered this message, or another member has read the partition since. */
   | { readonly type: 'notOffered' }
   /** This process does not read the partition on behalf of the group. */
   | { readonly type: 'notRead' }
   | Failure
 
 export type SetOffsetsResult =
-  /** By partition. The group goes on from there. */
+  /** The outcome for each partition. The group continues to read at the new offsets. */
   | { readonly type: 'set'; readonly outcomes: ReadonlyMap<number, 'committed' | 'unknownTopicOrPartition'> }
   /** This process does not read all of the partitions on behalf of the group at the moment. Nothing has been changed. */
   | { readonly type: 'notRead' }
@@ -70,4 +78,82 @@ export type SetOffsetsResult =
 /** Which message a client acknowledges. */
 export interface MessageId extends TopicPartition {
   readonly offset: Offset
+}
+
+/** Returns the reason why no broker can be reached, if this is so. */
+export type AwayBecause = () => Error | undefined
+
+const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
+
+/** The request of a client for one or several messages of a topic. It gets exactly one answer. */
+export class WaitingRequest implements Due {
+  deadlineAt: number
+  /** The answer has all available messages within these limits; `undefined`: one message. */
+  readonly limits: MessageLimits | undefined
+  readonly #requester: Requester<ConsumeResult | ConsumeManyResult>
+  readonly #awayBecause: AwayBecause
+  next: Due | undefined
+  previous: Due | undefined
+  settled = false
+  #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
+
+  constructor(deadlineAt: number, requester: Requester<ConsumeResult>, limits?: undefined, awayBecause?: AwayBecause)
+  constructor(
+    deadlineAt: number,
+    requester: Requester<ConsumeManyResult>,
+    limits: MessageLimits,
+    awayBecause?: AwayBecause
+  )
+  constructor(
+    deadlineAt: number,
+    requester: Requester<never>,
+    limits?: MessageLimits,
+    awayBecause: AwayBecause = () => undefined
+  ) {
+    this.deadlineAt = deadlineAt
+    this.#awayBecause = awayBecause
+    this.limits = limits
+    this.#requester = requester as Requester<ConsumeResult | ConsumeManyResult>
+  }
+
+  /** Answers the request. Returns false, and does nothing, when it has been answered before. */
+  answer(result: ConsumeResult | ConsumeManyResult): boolean {
+    if (this.settled) return false
+    this.settled = true
+    this.#requester.reply(result)
+    return true
+  }
+
+  onDue(): void {
+    const reason = this.#awayBecause()?.message
+    if (this.#hold === undefined)
+      this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
+    else if (reason !== undefined) this.answer(ownFailure('brokerUnreachable', reason, true))
+    else if (this.#hold.isOver) this.answer(NOT_BEGUN)
+    else {
+      this.#hold.isOver = true
+      this.deadlineAt += this.#hold.graceMs
+      this.#hold.wait()
+    }
+  }
+
+  /**
+   * Holds the request: until it is released, it is not answered that there is no message. It fails when it is not
+   * released within `graceMs` after its time limit, or when its time limit ends while no broker can be reached.
+   *
+   * @param wait schedules the request to become due again
+   */
+  hold(graceMs: number, wait: () => void): void {
+    this.#hold = { graceMs, wait, isOver: false }
+  }
+
+  releaseRequests(): void {
+    if (this.#hold?.isOver) this.deadlineAt -= this.#hold.graceMs
+    this.#hold = undefined
+  }
+
+  /** Cancels the request of a client that has gone away. It gets no answer. */
+  cancel(): void {
+    this.settled = true
+  }
 }

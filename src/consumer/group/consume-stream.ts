@@ -2,29 +2,29 @@ import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { ConsumedMessage, ConsumeResult } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 
-/** Which messages `castellan.consume` gives. */
+/** The options of `castellan.consume`. */
 export interface ConsumeOptions {
   readonly group: string
   readonly topic: string
-  /** Ends the loop when it is aborted, without an error. */
+  /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** How long one request waits for a message. The next one follows at once. */
+/** How long one request waits for a message. The next request follows at once. */
 const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
 
 /**
- * The messages of a topic on behalf of a group, one after another. Each has to be acknowledged; one that is not is offered
- * again after `ackTimeoutMs`, maybe by another process. Loops that run at the same time share the messages. The loop ends
- * when it is left, when `signal` is aborted, and when the groups stop.
+ * The messages of a topic on behalf of a group, one after another. Each message must be acknowledged. An unacknowledged
+ * message is offered again after `ackTimeoutMs`, maybe by another process. Concurrent loops share the messages. The
+ * loop ends when the caller leaves it, when `signal` is aborted, and when the groups stop.
  *
  *   for await (const message of consumeMessages(groups, { group: 'billing', topic: 'orders' })) {
  *     await bill(message)
  *     message.ack()
  *   }
  *
- * @throws CastellanError from the loop, when the group cannot be joined, or may not read the topic; `code` says why
+ * @throws CastellanError from the loop, when the group cannot be joined or may not read the topic; `code` is the reason
  */
 export async function* consumeMessages(
   groups: ConsumerGroups,
@@ -43,7 +43,7 @@ export async function* consumeMessages(
   }
 }
 
-/** `undefined`: the signal was aborted. */
+/** Asks for the next message; `undefined`: the signal was aborted. */
 function next(
   groups: ConsumerGroups,
   group: string,

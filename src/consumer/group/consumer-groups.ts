@@ -1,39 +1,40 @@
-import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
-import { ask, type Requester } from '../../core/actor/requester.js'
+import { type ActorRef, type ActorSystem, ask } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger, MonotonicClock, Offset, OffsetAndMetadata } from '../../core/model.js'
+import {
+  type Logger,
+  MAX_TIMER_MS,
+  type MonotonicClock,
+  type Offset,
+  type OffsetAndMetadata
+} from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
+import type { RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
-import { ownFailure } from '../../router/requests/failures.js'
-import { problemOfGroup } from '../../router/requests/problems.js'
-import type {
-  AckResult,
-  Asker,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits,
-  SetOffsetsResult
+import { ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import {
+  type AckResult,
+  type Asker,
+  type AwayBecause,
+  type ConsumeManyResult,
+  type ConsumeResult,
+  type MessageId,
+  type MessageLimits,
+  type SetOffsetsResult,
+  WaitingRequest
 } from './consume-result.js'
 import { GroupConsumer } from './group-consumer.js'
-import { GroupInbox, type GroupMessages } from './group-inbox.js'
-import { logOfGroup } from './group-log.js'
-import type { GroupRuntime, Timer } from './group-runtime.js'
+import { GroupInbox, type GroupMessage, type GroupMessages, type GroupNotice } from './group-inbox.js'
+import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
-import type { GroupMessage } from './messages.js'
-import { lookUpPartitions } from './partition-counts.js'
 import type { ConsumerSettings } from './settings.js'
-import { SharedReads } from './shared-reads.js'
-import { type AwayBecause, WaitingRequest } from './waiting-request.js'
+import { lookUpPartitions } from './topic-look-ups.js'
 import { WatchedTopics } from './watched-topics.js'
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
-/** An acknowledgement is answered in the next turn of the group's actor. */
+/** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
 const ACK_TIMEOUT_MS = 10_000
-/** The Router answers in time; this is for the turns of the group's actor. */
+/** Margin beyond the Router's time limit, for the ticks of the group's actor. */
 const TURN_MS = 1_000
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export interface ConsumerGroupsDeps {
   readonly system: ActorSystem
@@ -42,37 +43,40 @@ export interface ConsumerGroupsDeps {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
-  /** Why no broker can be reached, if none can; requests that time out say it. Default: nothing is known. */
+  /**
+   * Returns the reason why no broker can be reached, for the answers to requests that time out. Default: the reason is
+   * unknown.
+   */
   readonly awayBecause?: AwayBecause | undefined
 }
 
-/** Where a group begins in partitions of a topic without a committed offset. */
+/** The place where a group begins in partitions without a committed offset. */
 export interface TopicBeginning {
-  /** In those that are not read yet; the group may have asked for the topic before it existed. */
+  /** True: in partitions that are not read yet, the group begins at the earliest record. */
   readonly atEarliest: boolean
-  /** Of those that are read: everything before is acknowledged, or was there before the group. */
+  /**
+   * The position of each partition that is read: all records before it are acknowledged, or are older than the group.
+   */
   readonly positions: ReadonlyMap<number, Offset>
 }
 
-type Read = Omit<FetchData, 'type' | 'requester'>
-
 interface Group {
-  /** Gives its share of `maxGroups` back to its client. */
-  readonly releaseRequests: () => void
+  /** Returns the client's share of `maxGroups`. */
+  readonly releaseShare: () => void
   readonly inbox: GroupInbox
+  readonly runtime: ActorRuntime
   readonly consumer: GroupConsumer
 }
 
 /**
- * Consumer groups: a client asks for one message after another, and the group is joined and left for it. Each group is an
- * actor.
+ * Consumer groups. A client asks for one message after another, and Castellan joins and leaves the group for the
+ * client. Each group is an actor.
  */
 export class ConsumerGroups {
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
-  readonly #reads: SharedReads
-  readonly #topics: WatchedTopics
+  readonly #shared: SharedRuntime
   readonly #groups = new Map<string, Group>()
   readonly #shares: Shares
   #isStopped = false
@@ -82,28 +86,30 @@ export class ConsumerGroups {
     this.#shares = new Shares(deps.settings.maxGroups)
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
-    this.#reads = new SharedReads(deps.router)
-    this.#topics = new WatchedTopics({
+    const { router, clock, log, metrics } = deps
+    const topics = new WatchedTopics({
       checkMs: deps.settings.partitionCheckMs,
-      after,
-      lookUp: (topics, onFound) => lookUpPartitions(this.#askTopics, topics, onFound)
+      missingCheckMs: deps.settings.missingTopicCheckMs,
+      after: startTimer,
+      lookUp: (names, onFound) => lookUpPartitions({ ask: asking(router) }, names, onFound)
     })
+    this.#shared = { router, clock, log, metrics, topics, reads: new SharedReads(router) }
   }
 
-  /** Groups that this process takes part in. */
+  /** Number of groups in which this process is a member. */
   get size(): number {
     return this.#groups.size
   }
-  /** Bytes of the fetched batches that are held. */
+  /** Bytes of the fetched batches in memory. */
   get heldBytes(): number {
     return this.#batches.bytes
   }
 
   /**
-   * Waits for a message of the topic on behalf of the group. It counts as offered once it is given to the requester.
+   * Waits for a message of the topic on behalf of the group. The message is offered when the requester gets it.
    *
    * @param timeoutMs `undefined`: `consumer.longPollMs`
-   * @returns what to call when no answer is wanted any more
+   * @returns a function that cancels the request, which then gets no answer
    */
   request(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
     return this.#ask(
@@ -115,8 +121,8 @@ export class ConsumerGroups {
   }
 
   /**
-   * The same for several messages: waits until there is one, and gives as many as are there within the limits. They count as
-   * offered together, and are acknowledged together.
+   * Waits for messages. Answers as soon as there is a message, with all available messages within the limits. They are
+   * offered together and acknowledged together.
    */
   requestMany(
     groupId: string,
@@ -133,12 +139,12 @@ export class ConsumerGroups {
     )
   }
 
-  /** The same as a promise. */
+  /** {@link request}, as a promise. */
   consume(groupId: string, topic: string, timeoutMs?: number): Promise<ConsumeResult> {
     return new Promise(resolve => this.request(groupId, topic, timeoutMs, { reply: resolve }))
   }
 
-  /** Where the group begins in the topic with this id, as far as this process knows. */
+  /** The place where the group begins in the topic with this id, as far as this process knows. */
   beginningOf(groupId: string, topic: string, topicId: string | undefined): TopicBeginning {
     const consumer = this.#groups.get(groupId)?.consumer
     return {
@@ -147,7 +153,7 @@ export class ConsumerGroups {
     }
   }
 
-  /** Acknowledges a message by its place, for clients that do not hold it any more. */
+  /** Acknowledges a message by partition and offset, for clients that no longer have the message object. */
   ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
@@ -156,7 +162,7 @@ export class ConsumerGroups {
     )
   }
 
-  /** Makes a group go on elsewhere in partitions that this process reads for it: offsets by partition. */
+  /** Moves a group to other offsets, given by partition, in partitions that this process reads for the group. */
   setOffsets(
     groupId: string,
     topic: string,
@@ -171,12 +177,12 @@ export class ConsumerGroups {
   }
 
   /**
-   * Refuses further requests, waits `graceMs` at most for acknowledgements, commits, and leaves all groups. Idempotent.
+   * Refuses further requests, waits at most `graceMs` for acknowledgements, commits, and leaves all groups. Idempotent.
    *
-   * @param timeoutMs what is not done by then, because brokers do not answer, is left undone: coordinators miss the members
-   *   after the session time-out, and messages whose acknowledgement was not committed are offered again
+   * @param timeoutMs time limit, after which groups are abandoned. Coordinators then remove the members after the
+   *   session time-out, and messages without a committed acknowledgement are offered again
    */
-  async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = LONGEST_TIMER_MS): Promise<void> {
+  async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
     const groups = Array.from(this.#groups, ([groupId, group]) => this.#leave(groupId, group, graceMs))
     let timer: NodeJS.Timeout | undefined
@@ -209,7 +215,7 @@ export class ConsumerGroups {
     if (this.#groups.size === 0) return
     this.#deps.log.warn(
       { groups: this.#groups.size },
-      'consumer groups could not be left in time; others wait for them'
+      'consumer groups could not be left in time; other members wait until the session time-out'
     )
     for (const { inbox, consumer } of this.#groups.values()) {
       consumer.abandon(SHUTTING_DOWN)
@@ -227,12 +233,12 @@ export class ConsumerGroups {
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
     else {
       const whose = this.#shares.problemOf(client) === 'greedy' ? ' of one client' : ''
-      const text = `too many groups${whose} (limit ${maxGroups}; consumer.maxGroups)`
+      const text = `too many groups${whose} (limit ${maxGroups}; advanced.consumer.maxGroups)`
       message.request.answer(ownFailure('overloaded', text, true))
     }
   }
 
-  /** @returns `undefined`: there are too many, or too many of the client */
+  /** @returns the group; `undefined`: there are too many groups, or too many groups of this client */
   #groupFor(groupId: string, client: string | undefined): Group | undefined {
     const known = this.#groups.get(groupId)
     if (known) return known
@@ -246,45 +252,40 @@ export class ConsumerGroups {
 
   #start(groupId: string, client: string | undefined): Group {
     const { system, settings, metrics } = this.#deps
-    const log = logOfGroup(this.#deps.log, groupId)
     const actor = system.spawnOwner<GroupMessages>(`group-${groupId}`, {
-      receive: told => {
-        inbox.begins(told)
-        for (const message of told.messages) consumer.receive(message)
+      receive: batch => {
+        inbox.begins(batch)
+        for (const message of batch.messages) receive(group, message)
       },
-      onCrash: (error, told, unhandled) => {
+      onCrash: (error, batch, unhandled) => {
         metrics.count('groups', 'unexpected_failures')
-        log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
+        runtime.log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
-        for (const { messages } of [told, ...unhandled]) refuseAll(messages, failure)
+        for (const { messages } of [batch, ...unhandled]) refuseAll(messages, failure)
         this.#ended(groupId)
       }
     })
     const inbox = new GroupInbox(actor)
+    const runtime = new ActorRuntime(groupId, this.#shared, inbox)
     const consumer = new GroupConsumer({
-      runtime: this.#runtimeOf(groupId, log, inbox),
+      runtime,
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
       tell: message => inbox.tell(message),
       onEnded: () => {
         this.#ended(groupId)
-        // Behind the messages that were told before: requests among them go to the successor.
-        inbox.tell({
-          type: 'happened',
-          run: () => {
-            for (const late of inbox.stop()) consumer.receive(late)
-          }
-        })
+        inbox.tell({ type: 'ended' })
       },
       onLate: message => this.#tellGroup(groupId, message, client)
     })
-    return { inbox, consumer, releaseRequests: this.#shares.take(client) }
+    const group = { inbox, runtime, consumer, releaseShare: this.#shares.take(client) }
+    return group
   }
 
   #forget(groupId: string): void {
-    this.#groups.get(groupId)?.releaseRequests()
+    this.#groups.get(groupId)?.releaseShare()
     this.#groups.delete(groupId)
   }
 
@@ -292,53 +293,35 @@ export class ConsumerGroups {
     this.#forget(groupId)
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
-
-  #runtimeOf(groupId: string, log: Logger, inbox: GroupInbox): GroupRuntime {
-    const { router, clock, metrics } = this.#deps
-    return {
-      groupId,
-      clock,
-      log,
-      metrics,
-      ask: (kind, request, onResult) => {
-        const reply = (result: never): void => inbox.tell({ type: 'happened', run: () => onResult(result) })
-        if (kind === 'fetchData') {
-          this.#reads.read({ ...(request as unknown as Read), requester: { reply } as Requester<FetchDataResult> })
-          return
-        }
-        router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
-      },
-      after: (delayMs, run) => inTurn(inbox, run, tell => after(delayMs, tell)),
-      watchTopics: (counts, onChanged) => inTurn(inbox, onChanged, tell => this.#topics.watch(counts, tell))
-    }
-  }
-
-  readonly #askTopics: Parameters<typeof lookUpPartitions>[0] = (request, reply) =>
-    this.#deps.router.tell({ type: 'fetchTopicMetadata', ...request, requester: { reply } })
 }
 
-/** Has `run` called in a turn of the group's actor, unless it is cancelled before that turn. */
-function inTurn(inbox: GroupInbox, run: () => void, start: (tell: () => void) => Timer): Timer {
-  let isCancelled = false
-  const started = start(() => inbox.tell({ type: 'happened', run: () => void (isCancelled || run()) }))
-  return {
-    cancel: () => {
-      isCancelled = true
-      started.cancel()
-    }
-  }
-}
-
-function after(delayMs: number, run: () => void): Timer {
+function startTimer(delayMs: number, run: () => void): Timer {
   const timer = setTimeout(run, delayMs)
   return { cancel: () => clearTimeout(timer) }
 }
 
-function refuseAll(messages: readonly GroupMessage[], failure: ReturnType<typeof ownFailure>): void {
+/** Handles one message in a tick of the group's actor. */
+function receive(group: Group, message: GroupMessage | GroupNotice): void {
+  switch (message.type) {
+    case 'answered':
+      group.runtime.resume(message.wait, message.result)
+      break
+    case 'due':
+      group.runtime.resume(message.wait)
+      break
+    case 'ended':
+      for (const late of group.inbox.stop()) receive(group, late)
+      break
+    default:
+      group.consumer.receive(message)
+  }
+}
+
+function refuseAll(messages: GroupMessages['messages'], failure: ReturnType<typeof ownFailure>): void {
   for (const message of messages) refuse(message, failure)
 }
 
-function refuse(message: GroupMessage, failure: ReturnType<typeof ownFailure>): void {
+function refuse(message: GroupMessage | GroupNotice, failure: ReturnType<typeof ownFailure>): void {
   if (message.type === 'consume') message.request.answer(failure)
   else if (message.type === 'ack') message.requester?.reply(failure)
   else if (message.type === 'setOffsets') message.requester.reply(failure)

@@ -1,36 +1,37 @@
 import { type LogPosition, positionIn } from '../../core/model.js'
-import { inPortions } from '../../router/requests/portions.js'
-import { type Committed, findCommitted } from './commit-look-up.js'
+import { inPortions } from '../../router/routing/ask-router.js'
 import type { GroupRuntime } from './group-runtime.js'
 import type { GroupStarts, TopicEnds } from './start-messages.js'
+import { type Committed, findCommitted } from './topic-start.js'
 
 /**
- * How long one answer is waited for. All topics of the group stand still meanwhile, so an ailing leader of one partition must
- * not take long. A healthy broker tells an end within 300 ms of the first connection: this is several times as much, with
- * room for a change of leaders, so that a group of a merely slow cluster does not begin at its earliest records.
+ * Time limit for one answer. All topics of the group wait for it, so one slow leader must not delay them for long. A
+ * healthy broker answers within 300 ms of the first connection. The limit is several times that: it allows for a change
+ * of leaders, so that groups of a slow cluster do not begin at the earliest records.
  */
 const ANSWER_MS = 1_500
-/** How long all answers are waited for, when there are so many partitions that they are asked about in portions. */
+/** Time limit for all answers. Requests for many partitions are made in portions. */
 const DECISION_MS = 3_000
-/** Most partitions whose ends fit into an assignment; members find the rest alone. */
+/** An assignment has the ends of at most this many partitions. Members look up the ends of further partitions. */
 const MAX_PARTITIONS = 20_000
 
 export interface FirstAssigned {
   readonly topic: string
-  /** Looked up before the partitions' ends, which are those of this incarnation or of a later one. */
+  /** The id was looked up before the ends of the partitions, so the ends belong to this incarnation or a later one. */
   readonly topicId: string | undefined
   readonly partitions: readonly number[]
-  /** Of them, those without a leader, whose ends no broker can tell. */
+  /** Partitions without a leader, whose ends no broker can report. */
   readonly leaderless: ReadonlySet<number>
 }
 
 /**
- * Decides where a group begins in topics that no member has begun to read: at the ends of all partitions, as they are now,
- * before any member can answer a request; at the earliest records where the group has committed before.
+ * Decides where a group begins in topics that no member has begun to read. It begins at the present ends of all
+ * partitions, which are looked up before any member can answer a request. In topics in which the group has committed
+ * before, it begins at the earliest records.
  *
- * A partition whose end cannot be learnt begins at its earliest record as well: by the time that it can, records may have been
- * written that the group was to be offered. Each answer is waited for 1.5 s, and all of them for 3 s, less than first answers
- * wait for the group to begin.
+ * A partition whose end cannot be found is also read from its earliest record, because records that the group must get
+ * may be written before its end is known. The time limit is 1.5 s for each answer and 3 s for all, less than the first
+ * requests wait for the group to begin.
  */
 export function decideStarts(
   runtime: GroupRuntime,
@@ -70,7 +71,10 @@ export function decideStarts(
   )
 }
 
-/** `undefined`: the ends cannot be asked for, so each member looks for those of its partitions. */
+/**
+ * Looks up the ends of a topic; `undefined`: this is not permitted, so each member looks up the ends of its own
+ * partitions.
+ */
 function findEnds(
   runtime: GroupRuntime,
   { topic, partitions, leaderless }: FirstAssigned,

@@ -2,32 +2,34 @@ import type { Offset, TopicPartition } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { CommitLookUp } from './commit-look-up.js'
-import type { Demand } from './demand.js'
+import type { GroupMessage } from './group-inbox.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
-import type { GroupMessage } from './messages.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
-import { lookUpPartitions } from './partition-counts.js'
 import { lookForForbidden, Refusals } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
-import { TopicStart } from './topic-start.js'
+import { lookUpPartitions } from './topic-look-ups.js'
+import { CommitLookUp, TopicStart } from './topic-start.js'
+import type { Demand } from './turn-order.js'
 
-/** How often a topic that is given up looks whether requests and messages without an acknowledgement are left. */
+/** Interval of the checks of a topic that will be given up: open requests and unacknowledged messages delay this. */
 const SAFE_CHECK_MS = 100
-/** What is left of a rebalance for joining, once a member has had its time for acknowledgements and commits. */
+/** Share of the rebalance time-out for commits. The rest is for joining again. */
 const COMMIT_SHARE_OF_REBALANCE = 0.5
 
-/** When joining takes longer, it is looked up whether the group has begun to read before, so that clients need not wait. */
+/**
+ * When joining takes longer, the group checks whether it has read the topic before. If it has, requests may be
+ * answered.
+ */
 const SLOW_JOIN_MS = 2_000
 
-/** What is refused when the group is; no topic has this name. */
+/** The key of refusals that concern the whole group; no topic has this name. */
 const GROUP = ''
 
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
@@ -38,26 +40,26 @@ export interface GroupConsumerOptions {
   readonly deadlines: Deadlines
   readonly batches: HeldBatches
   readonly tell: (message: GroupMessage) => void
-  /** The group has no topics any more, and the member has left. */
+  /** Called when the group has no more topics and the member has left. */
   readonly onEnded: () => void
-  /** A request that came after the end. */
+  /** Called with a request that came after the group had ended. */
   readonly onLate: (message: GroupMessage & { readonly type: 'consume' }) => void
 }
 
 interface Topic {
   readonly consumer: TopicConsumer
   readonly start: TopicStart
-  /** Brokers do not show its partitions to this process. */
+  /** The failure when brokers do not show the partitions to this process. */
   refusal: Failure | undefined
   askedAt: number
   timer: Timer | undefined
-  /** Until it begins: what is done when that takes long. */
+  /** Runs until reading of the topic begins. */
   beginTimer: Timer | undefined
 }
 
 /**
- * A group, as this process takes part in it: one member for all topics that clients ask for, which joins with the first
- * request and leaves when no topic is asked for any more.
+ * The membership of this process in a group. One member reads all topics that clients ask for. The member joins at the
+ * first request, and leaves when clients no longer ask for any topic.
  */
 export class GroupConsumer {
   readonly #options: GroupConsumerOptions
@@ -67,12 +69,14 @@ export class GroupConsumer {
   readonly #refusals: Refusals
   #isEnded = false
   #stopping = false
-  readonly #revocations = new Revocations()
+  readonly #revocations: Revocations
 
   constructor(options: GroupConsumerOptions) {
     const { runtime, settings } = options
     this.#options = options
     this.#refusals = new Refusals(runtime.log)
+    const commitLimitMs = settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE
+    this.#revocations = new Revocations(runtime, commitLimitMs, done => this.#committer.flush(done))
     this.#member = new GroupMember({
       ...settings,
       runtime,
@@ -80,7 +84,6 @@ export class GroupConsumer {
       begun: topic => this.hasBegun(topic),
       isWaiting: () => this.#consumers.some(({ waitsInVain }) => waitsInVain),
       onAssigned: assigned => this.#assigned(assigned),
-      onLost: () => this.#assigned({ partitions: [], isNext: false, topics: new Set(), starts: undefined }),
       onRebalance: (cause, ready) => this.#revoke(cause === 'others' ? settings.revocationMs : 0, ready),
       onRefused: failure => this.#refuseWaiting(failure)
     })
@@ -96,21 +99,20 @@ export class GroupConsumer {
     return this.#topics.size
   }
 
-  /** Nothing begins at the end of the topic any more. */
+  /** True: from now on, the group begins at the end of no partition of the topic. */
   hasBegun(topic: string): boolean {
     return this.#topics.get(topic)?.start.excludesLatest === true
   }
 
-  /** By partition that is read: everything before is acknowledged, or was there before the group. */
+  /**
+   * The position of each partition that is read: all records before it are acknowledged, or are older than the group.
+   */
   positionsIn(topic: string, topicId: string | undefined): ReadonlyMap<number, Offset> {
     return this.#topics.get(topic)?.consumer.positionsIn(topicId) ?? new Map()
   }
 
   receive(message: GroupMessage): void {
     switch (message.type) {
-      case 'happened':
-        message.run()
-        break
       case 'consume':
         if (this.#isEnded) this.#options.onLate(message)
         else if (this.#stopping) message.request.answer(SHUTTING_DOWN)
@@ -136,7 +138,7 @@ export class GroupConsumer {
     }
   }
 
-  /** After a bug: answers all requests that wait, and leaves the group without committing. */
+  /** Called after a bug. Answers all waiting requests, and leaves the group without a commit. */
   abandon(failure: Failure): void {
     for (const { consumer, start, timer, beginTimer } of this.#topics.values()) {
       timer?.cancel()
@@ -166,7 +168,7 @@ export class GroupConsumer {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
-      const limit = `limit ${maxTopicsPerGroup}; consumer.maxTopicsPerGroup`
+      const limit = `limit ${maxTopicsPerGroup}`
       request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
@@ -200,7 +202,7 @@ export class GroupConsumer {
     this.#topics.set(name, topic)
     if (settings.start === 'latest') {
       topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
-      // Joining may take seconds, in which the topic may be created.
+      // Joining may take seconds, and the topic may be created meanwhile.
       this.#noteMissing(name, start)
     }
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
@@ -209,13 +211,9 @@ export class GroupConsumer {
   }
 
   #noteMissing(name: string, start: TopicStart): void {
-    lookUpPartitions(
-      (...question) => this.#options.runtime.ask('fetchTopicMetadata', ...question),
-      [name],
-      (found, unclear, denied) => {
-        if (found?.(name).length === 0 && unclear.length + denied.length === 0) start.missing()
-      }
-    )
+    lookUpPartitions(this.#options.runtime, [name], (found, unclear, denied) => {
+      if (found?.(name).length === 0 && unclear.length + denied.length === 0) start.missing()
+    })
   }
 
   #createPartition(topicPartition: TopicPartition, { start, consumer }: Topic, demand: Demand): PartitionConsumer {
@@ -258,7 +256,7 @@ export class GroupConsumer {
     this.#committer.resume()
     if (!this.#member.isStable) return
     this.#refusals.forget(GROUP)
-    // Brokers show no partition of a topic that may not be read.
+    // A topic without read permission looks like a topic without partitions.
     const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
     lookForForbidden(this.#options.runtime, without, (name, failure) => {
       const topic = this.#topics.get(name)
@@ -268,35 +266,34 @@ export class GroupConsumer {
     })
   }
 
-  /** @param isDecided not: brokers do not tell of the topic, or another client assigns, so that partitions may come yet */
+  /**
+   * @param isDecided false: brokers do not know the topic, or a client of another kind leads the group; partitions may
+   *   be assigned later
+   */
   #begin(topic: Topic, isDecided: boolean): void {
     const { consumer, start } = topic
     if (isDecided) consumer.beginIfFixed()
     topic.beginTimer?.cancel()
     if (start.isBegun) return
     topic.beginTimer = this.#options.runtime.after(LONGEST_HOLD_MS, () => {
-      // Whether a topic exists that brokers do not show is not known, and its requests are refused.
+      // Requests for a topic that brokers do not show are refused, because it may exist or not.
       if (this.#member.isStable && !this.#stopping && !topic.refusal) consumer.begin()
     })
   }
 
   #refuseTopic(name: string, failure: Failure): void {
-    this.#refusals.say(name, { topic: name }, failure, 'the group may not read the topic; clients are answered so')
+    this.#refusals.say(name, { topic: name }, failure, 'the group may not read the topic; requests for it are refused')
     this.#topics.get(name)?.consumer.refuseWaiting(failure)
   }
 
-  /** Offers nothing more, waits for acknowledgements as long as it may, and commits. */
+  /** Stops offering messages, waits for acknowledgements for a limited time, and commits. */
   #revoke(graceMs: number, ready: () => void): void {
-    const { runtime } = this.#options
     const consumers = this.#consumers
     for (const consumer of consumers) consumer.pause()
     const waitMs = Math.max(0, ...consumers.map(consumer => consumer.waitMs()))
     this.#revocations.begin({
-      runtime,
       graceMs: Math.min(graceMs, waitMs),
-      commitLimitMs: this.#commitLimitMs,
       isSettled: () => consumers.every(consumer => consumer.pending === 0),
-      commit: done => this.#committer.flush(done),
       ready
     })
   }
@@ -310,7 +307,10 @@ export class GroupConsumer {
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
-  /** Gives the topic up once it has not been asked for long enough, and no acknowledgement can be expected. */
+  /**
+   * Gives up the topic when no client has asked for it during the subscription time-out and all offered messages are
+   * acknowledged.
+   */
   #watch(name: string, topic: Topic, inMs: number): void {
     topic.timer = this.#options.runtime.after(inMs, () => {
       const { runtime, settings } = this.#options
@@ -329,7 +329,7 @@ export class GroupConsumer {
     if (pending > 0) {
       runtime.log.warn(
         { topic: name, messages: pending },
-        'a topic is given up while messages are not acknowledged, which will be offered again'
+        'a topic is given up; its messages without acknowledgement will be offered again'
       )
     }
     if (this.#topics.size === 1) {
@@ -337,11 +337,8 @@ export class GroupConsumer {
       return
     }
     this.#revocations.begin({
-      runtime,
       graceMs: 0,
-      commitLimitMs: this.#commitLimitMs,
       isSettled: () => true,
-      commit: done => this.#committer.flush(done),
       ready: () => {
         if (this.#isAskedAgain(name, topic)) return
         this.#remove(name, topic)
@@ -350,11 +347,7 @@ export class GroupConsumer {
     })
   }
 
-  get #commitLimitMs(): number {
-    return this.#options.settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE
-  }
-
-  /** A request that came while offsets were committed keeps the topic. */
+  /** True when a request came while offsets were committed. The topic is then kept. */
   #isAskedAgain(name: string, topic: Topic): boolean {
     const { runtime, settings } = this.#options
     const leftMs = settings.subscriptionTimeoutMs - (runtime.clock() - topic.askedAt)
@@ -402,7 +395,7 @@ export class GroupConsumer {
     this.#revoke(graceMs, () => this.#leaveForGood(onStopped))
   }
 
-  /** A static member does not leave: when it comes back in time, it keeps its partitions. */
+  /** Ends the membership. A static member does not leave, because it keeps its partitions if it comes back in time. */
   #leaveForGood(onStopped: () => void): void {
     for (const [name, topic] of [...this.#topics]) this.#remove(name, topic)
     this.#revocations.cancel()

@@ -1,49 +1,91 @@
-import type { ActorRef } from '../../core/actor/actor.js'
-import type { GroupMessage } from './messages.js'
+import type { ActorRef, Requester } from '../../core/actor/actor.js'
+import type { KafkaRecord, Offset, OffsetAndMetadata } from '../../core/model.js'
+import type { AckResult, SetOffsetsResult, WaitingRequest } from './consume-result.js'
 
-/** Messages that are handled in one turn; the next ones have a turn of their own, so that others get theirs. */
-const MAX_PER_TURN = 1_000
+/** Messages to the actor of a group. */
+export type GroupMessage =
+  | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
+  | {
+      readonly type: 'ack'
+      readonly topic: string
+      readonly partition: number
+      readonly offset: Offset
+      readonly requester: Requester<AckResult> | undefined
+    }
+  /** A client has processed messages: their offsets by partition. */
+  | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
+  /** A client did not get messages: their records by partition, in order. */
+  | {
+      readonly type: 'releaseAll'
+      readonly topic: string
+      readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
+    }
+  /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
+  | {
+      readonly type: 'setOffsets'
+      readonly topic: string
+      readonly offsets: ReadonlyMap<number, OffsetAndMetadata>
+      readonly timeoutMs: number
+      readonly requester: Requester<SetOffsetsResult>
+    }
+  /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
+  | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }
 
-/** Messages in the order in which they were told. */
+/**
+ * Results for the callbacks that parts of a group passed to {@link GroupRuntime}. `wait` is the number of the callback.
+ */
+export type GroupNotice =
+  /** The Router has answered. */
+  | { readonly type: 'answered'; readonly wait: number; readonly result: unknown }
+  /** A pause is over, or a watched topic has got more partitions. */
+  | { readonly type: 'due'; readonly wait: number }
+  /** The group has ended. Requests that were sent before this message go to the next group of the same name. */
+  | { readonly type: 'ended' }
+
+/** At most this many messages are handled in one tick, so that other actors get their turn. */
+const MAX_PER_TICK = 1_000
+
+/** Messages in the order in which they were sent. */
 export interface GroupMessages {
-  readonly messages: readonly GroupMessage[]
+  readonly messages: readonly (GroupMessage | GroupNotice)[]
 }
 
 /**
- * Hands messages to the actor of a group, all that come before its turn at once: an actor handles one message a turn, and a
- * group of thousands of partitions gets thousands of answers, before which no heartbeat must wait for long.
+ * The mailbox of a group. An actor handles one message per tick, so all messages that come before the next tick are
+ * passed to the actor as one message. Otherwise a heartbeat could wait for thousands of answers of a group with
+ * thousands of partitions.
  */
 export class GroupInbox {
   readonly #actor: ActorRef<GroupMessages>
-  /** Told already, and not handled yet: what comes now is added. */
-  #open: GroupMessage[] = []
-  #isTold = false
-  /** Those that the actor has not begun to handle, in order. */
+  /** The newest batch of messages. The next message is added to this batch. */
+  #open: (GroupMessage | GroupNotice)[] = []
+  #isAnnounced = false
+  /** Messages that the actor has not begun to handle, in order. */
   #unhandled: GroupMessages[] = []
 
   constructor(actor: ActorRef<GroupMessages>) {
     this.#actor = actor
   }
 
-  tell(message: GroupMessage): void {
-    if (!this.#isTold || this.#open.length >= MAX_PER_TURN) {
+  tell(message: GroupMessage | GroupNotice): void {
+    if (!this.#isAnnounced || this.#open.length >= MAX_PER_TICK) {
       this.#open = []
-      this.#isTold = true
-      const told = { messages: this.#open }
-      this.#unhandled.push(told)
-      this.#actor.tell(told)
+      this.#isAnnounced = true
+      const batch = { messages: this.#open }
+      this.#unhandled.push(batch)
+      this.#actor.tell(batch)
     }
     this.#open.push(message)
   }
 
-  /** The actor begins to handle these. */
-  begins(told: GroupMessages): void {
-    if (told.messages === this.#open) this.#isTold = false
-    if (told === this.#unhandled[0]) this.#unhandled.shift()
+  /** Called when the actor begins to handle a batch. */
+  begins(batch: GroupMessages): void {
+    if (batch.messages === this.#open) this.#isAnnounced = false
+    if (batch === this.#unhandled[0]) this.#unhandled.shift()
   }
 
-  /** Stops the actor. Returns the messages that it has not begun to handle: it never will. */
-  stop(): readonly GroupMessage[] {
+  /** Stops the actor. Returns the messages that it has not handled. */
+  stop(): readonly (GroupMessage | GroupNotice)[] {
     this.#actor.stop()
     return this.#unhandled.splice(0).flatMap(({ messages }) => messages)
   }

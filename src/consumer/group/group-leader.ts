@@ -1,15 +1,15 @@
+import type { TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
 import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
-import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './partition-counts.js'
-import { assignRanges, type Subscriber } from './range-assignment.js'
 import { checksumOf, decodeBegun, encodeStarts, type GroupStarts, isOfCastellan } from './start-messages.js'
+import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './topic-look-ups.js'
 
-/** A member as the coordinator describes it to the leader. */
+/** The coordinator's description of a member for the leader. */
 export interface JoinedMember {
   readonly memberId: string
   readonly instanceId: string | null
-  /** Its subscription. */
+  /** The subscription of the member. */
   readonly metadata: Buffer
 }
 
@@ -18,39 +18,39 @@ export interface Assignment {
   readonly assignment: Buffer
 }
 
-/** How soon topics are looked up again of which brokers could not tell anything. */
+/** Pause before the next look-up of topics about which brokers gave no information. */
 const UNCLEAR_CHECK_MS = 1_000
 
-/** A member, and what it has told. */
+/** A member, with the contents of its subscription. */
 interface Subscription extends Subscriber {
   /** Topics that the member has begun to read. */
   readonly begun: readonly string[]
-  /** It is a member of this kind, which begins where the leader decides. */
-  readonly isTold: boolean
+  /** True: the member is a Castellan, which begins to read where the leader decides. */
+  readonly isCastellan: boolean
 }
 
-/** What the leader of a group does for all: it decides who reads what, and notices when topics change. */
+/** The leader's part in a group: assigns partitions to all members, and notices when topics get more partitions. */
 export class GroupLeader {
   readonly #runtime: GroupRuntime
   readonly #start: 'latest' | 'earliest'
-  /** How many partitions the topics of the group had when they were assigned. */
+  /** The number of partitions of each topic when the partitions were assigned. */
   #counts: ReadonlyMap<string, number> = new Map()
-  /** Of them, those whose partitions brokers could not tell; they keep the ones they had. */
+  /** Topics for which brokers could not report the partitions. The assignment of these topics does not change. */
   #unclear: readonly string[] = []
   #watch: Timer | undefined
   #recheck: Timer | undefined
 
-  /** @param start where this process begins without a committed offset */
+  /** @param start where this process begins to read if there is no committed offset */
   constructor(runtime: GroupRuntime, start: 'latest' | 'earliest') {
     this.#runtime = runtime
     this.#start = start
   }
 
   /**
-   * Calls back with the assignments of all members, or with `undefined` when no broker tells about the topics.
+   * Calls back with the assignments of all members, or with `undefined` when no broker describes the topics.
    *
    * @param leaderId the member of this process
-   * @param begun whether it has begun to read a topic, since it joined too
+   * @param begun true when this member has begun to read a topic, even if it began after it joined
    */
   assign(
     members: readonly JoinedMember[],
@@ -72,11 +72,14 @@ export class GroupLeader {
       }
       this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
-      const told = new Set(subscribers.filter(({ isTold }) => isTold).flatMap(subscriber => subscriber.topics))
+      const ofCastellan = new Set(
+        subscribers.filter(({ isCastellan }) => isCastellan).flatMap(subscriber => subscriber.topics)
+      )
       const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
       const first = topics
         .filter(
-          topic => told.has(topic) && !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0
+          topic =>
+            ofCastellan.has(topic) && !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0
         )
         .map((topic): FirstAssigned => {
           const leaderless = leaderlessIn(topic)
@@ -98,14 +101,14 @@ export class GroupLeader {
     })
   }
 
-  /** The same for assignments that a former life of this member has made. */
+  /** Watches topics for an assignment that this static member made before it restarted. */
   resume(counts: ReadonlyMap<string, number>, onChanged: () => void): void {
     this.#counts = counts
     this.#unclear = []
     this.watch(onChanged)
   }
 
-  /** Calls back once a topic has got more partitions, or exists now. */
+  /** Calls back when a topic has more partitions than before, or has been created. */
   watch(onChanged: () => void): void {
     this.stop()
     this.#watch = this.#runtime.watchTopics(this.#counts, onChanged)
@@ -137,24 +140,90 @@ export class GroupLeader {
   }
 
   #lookUp(topics: readonly string[], onFound: OnPartitions): void {
-    lookUpPartitions((...question) => this.#runtime.ask('fetchTopicMetadata', ...question), topics, onFound)
+    lookUpPartitions(this.#runtime, topics, onFound)
   }
 }
 
 const firstOf = (count: number): readonly number[] => Array.from({ length: count }, (_, partition) => partition)
 
-/** Members of other clients may send what cannot be read; they get nothing, and the others are assigned all the same. */
+/**
+ * The subscription of a member. A client that is not Castellan may send an unreadable subscription. Its member gets no
+ * partitions, and all other members get partitions as usual.
+ */
 function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subscription {
   let topics: readonly string[] = []
   let begun: readonly string[] = []
-  let isTold = false
+  let isCastellan = false
   try {
     topics = decodeSubscription(metadata)
     const userData = userDataOfSubscription(metadata)
-    isTold = isOfCastellan(userData)
+    isCastellan = isOfCastellan(userData)
     begun = decodeBegun(userData, topics)
   } catch {
-    // What was decoded before the error counts.
+    // Fields that were decoded before the error are used.
   }
-  return { memberId, instanceId, topics, begun, isTold }
+  return { memberId, instanceId, topics, begun, isCastellan }
 }
+
+/** A member of a group, and the topics that it reads. */
+export interface Subscriber {
+  readonly memberId: string
+  /** Static members are sorted by this id, so that a restart does not change the assignment. */
+  readonly instanceId: string | null
+  readonly topics: readonly string[]
+}
+
+/**
+ * Assigns partitions to members. The readers of a topic, in order, get equal ranges of its partitions. If the number is
+ * not divisible, the first readers get one more partition.
+ *
+ *   7 partitions for a, b, c   =>   a: 0 1 2   b: 3 4   c: 5 6
+ *
+ * Every member is in the result. Topics that do not exist are left out.
+ */
+export function assignRanges(
+  subscribers: readonly Subscriber[],
+  partitionsOf: (topic: string) => readonly number[]
+): ReadonlyMap<string, readonly TopicPartition[]> {
+  const assignments = new Map(subscribers.map(({ memberId }) => [memberId, [] as TopicPartition[]]))
+  const readersOf = byTopic([...subscribers].sort((one, other) => compare(sortKey(one), sortKey(other))))
+  for (const [topic, readers] of [...readersOf].sort(([one], [other]) => compare(one, other))) {
+    const runs = divide(
+      [...partitionsOf(topic)].sort((one, other) => one - other),
+      readers.length
+    )
+    readers.forEach(({ memberId }, at) => {
+      const assigned = assignments.get(memberId)!
+      for (const partition of runs[at]!) assigned.push({ topic, partition })
+    })
+  }
+  return assignments
+}
+
+/** The readers of each topic. A client that is not Castellan may name thousands of topics, and the same topic twice. */
+function byTopic(subscribers: readonly Subscriber[]): ReadonlyMap<string, readonly Subscriber[]> {
+  const readersOf = new Map<string, Subscriber[]>()
+  for (const subscriber of subscribers) {
+    for (const topic of new Set(subscriber.topics)) {
+      const readers = readersOf.get(topic)
+      if (readers) readers.push(subscriber)
+      else readersOf.set(topic, [subscriber])
+    }
+  }
+  return readersOf
+}
+
+/**
+ * Divides items into contiguous ranges. The first ranges are longer by one if necessary: `divide([0, 1, 2, 3], 3)` is
+ * `[[0, 1], [2], [3]]`.
+ */
+function divide<T>(items: readonly T[], runs: number): readonly (readonly T[])[] {
+  const length = Math.floor(items.length / runs)
+  const longer = items.length % runs
+  const startOf = (run: number): number => run * length + Math.min(run, longer)
+  return Array.from({ length: runs }, (_, run) => items.slice(startOf(run), startOf(run + 1)))
+}
+
+const sortKey = ({ instanceId, memberId }: Subscriber): string => instanceId ?? memberId
+
+const compare = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)

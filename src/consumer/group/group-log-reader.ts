@@ -1,29 +1,36 @@
-import { type KafkaRecord, type Offset, positionIn, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import {
+  type KafkaRecord,
+  type LogPosition,
+  type Offset,
+  positionIn,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import type { Failure, FetchDataResult } from '../../router/messages/operations.js'
-import { BatchCursor } from './batch-cursor.js'
-import { copyOf } from './copy-record.js'
 import type { GroupRuntime } from './group-runtime.js'
-import type { BatchHolder, HeldBatches } from './held-batches.js'
+import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
-import { isForbidden } from './refusals.js'
+import { isForbidden, UnknownPartition } from './refusals.js'
 import { TruncationCheck } from './truncation-check.js'
-import { UnknownPartition } from './unknown-partition.js'
 
-/** Where the Router does not wait for records, an empty answer comes at once; asking again at once would be a busy loop. */
+/**
+ * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
+ * busy loop.
+ */
 const SHORTEST_POLL_MS = 20
 
 /**
- * How long a read waits at the end of the log, in the long polls of its broker. So a partition without new messages costs a
- * request in this time, and not one for each long poll.
+ * Time limit of a read at the end of the log. A partition without new messages costs one request per this time, instead
+ * of one per long poll of its broker.
  */
 const MAX_WAIT_MS = 30_000
-/** The first read waits less: its answer, also without records, tells the leader epoch of the group's position. */
+/** The first read waits less: even without records, its answer has the leader epoch of the group's position. */
 const FIRST_MAX_WAIT_MS = 10_000
-/** A broker that is away is waited for. */
+/** Time limit of a request, long enough for a broker to come back. */
 const TIMEOUT_MS = 40_000
 
-/** Answers to a read of one offset that say that its record cannot be had any more. */
+/** Answers to a read of one offset which mean that its record is gone. */
 const goneTypes: ReadonlySet<FetchDataResult['type']> = new Set(['success', 'offsetOutOfRange', 'corruptMessage'])
 
 export interface GroupLogReaderOptions {
@@ -32,23 +39,37 @@ export interface GroupLogReaderOptions {
   readonly batches: HeldBatches
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
-  /** Whether a client waits for a record: without one the read ends with the long poll it is in. */
+  /** True while a client waits for a record. Otherwise a read ends with its current long poll. */
   readonly isWanted: () => boolean
-  /** Gives up the record that waits to be offered, which keeps its batch in memory; it is read again. */
-  readonly unstage: () => Offset | undefined
-  /** Kafka's ACLs do not allow the read. */
-  readonly onRefused: (failure: Failure) => void
-  /** A read is over: there may be records, or it may be tried again. */
-  readonly onReady: () => void
-  /** There is a new position to commit: records were skipped, or its leader epoch became known. */
-  readonly onSkipped: () => void
-  /** The log is another one than before, or has lost its end: everything begins anew there. */
-  readonly onStartOver: (position: TrackedPosition) => void
-  /** The log was cut at this offset, and others may have been written from there on. What is before it stays as it is. */
-  readonly onCut: (offset: Offset) => void
+  /**
+   * Gives up the prefetched record, because it keeps its batch in memory. Returns the offset of the record, which is
+   * then read again.
+   */
+  readonly releasePrefetched: () => Offset | undefined
+  readonly notify: (news: LogNews) => void
 }
 
-/** Reads the log of one partition for a group, one fetch at a time, and only when it is told to. */
+/** The reports of a reader to the consumer of its partition. */
+export type LogNews =
+  /** A read has ended. There may be records, and another read may begin. */
+  | { readonly type: 'ready' }
+  /**
+   * There is a new position to commit, because records were skipped, or the leader epoch of the position became known.
+   */
+  | { readonly type: 'skipped' }
+  /** Kafka's ACLs do not allow the read. */
+  | { readonly type: 'refused'; readonly failure: Failure }
+  /** The topic has a new log, or the log has lost its end. The group begins again at this position. */
+  | { readonly type: 'startOver'; readonly position: TrackedPosition }
+  /**
+   * The log was cut at this offset. Other records may have been written from this offset on. Records before it stay.
+   */
+  | { readonly type: 'cut'; readonly offset: Offset }
+
+const READY: LogNews = { type: 'ready' }
+const SKIPPED: LogNews = { type: 'skipped' }
+
+/** Reads the log of one partition for a group, one fetch at a time, and only on request. */
 export class GroupLogReader implements BatchHolder {
   readonly #options: GroupLogReaderOptions
   readonly #name: string
@@ -56,7 +77,10 @@ export class GroupLogReader implements BatchHolder {
   readonly #unknown: UnknownPartition
   #isBusy = false
   #isFetchingAgain = false
-  /** A position above the end of the log is believed to be where the group stopped; once it has read, it is not. */
+  /**
+   * True after the first read. Before it, a position above the end of the log may be right. After it, such a position
+   * means that the log has lost its end.
+   */
   #hasRead = false
   readonly #check: TruncationCheck
 
@@ -71,27 +95,27 @@ export class GroupLogReader implements BatchHolder {
     })
   }
 
-  /** A fetch is in flight, or there is a pause after it. */
+  /** True while a fetch is in flight, and during the pause after it. */
   get isBusy(): boolean {
     return this.#isBusy
   }
 
-  /** A single record is being fetched once more. */
+  /** True while a single record is being fetched again. */
   get isFetchingAgain(): boolean {
     return this.#isFetchingAgain
   }
 
-  /** Reads from the first offset on that is not acknowledged. */
+  /** Begins to read at the first offset that is not acknowledged. */
   begin(tracker: OffsetTracker): void {
     this.stop()
     this.#cursor.position = tracker.nextNotAcked(tracker.offset)
     this.#check.begin()
   }
 
-  /** The memory is needed; what was not walked through is fetched again. */
+  /** Drops the batch to free memory. Its remaining records are fetched again later. */
   dropBatch(): void {
     this.#cursor.drop()
-    const unused = this.#options.unstage()
+    const unused = this.#options.releasePrefetched()
     if (unused !== undefined) this.#cursor.position = Math.min(unused, this.#cursor.position)
   }
 
@@ -100,17 +124,17 @@ export class GroupLogReader implements BatchHolder {
     this.#options.batches.release(this)
   }
 
-  /** The next record in hand that is neither acknowledged nor offered. */
+  /** The next record in memory that is neither acknowledged nor offered. */
   next(tracker: OffsetTracker): KafkaRecord | undefined {
     if (!this.#cursor.hasBatch) return undefined
     const before = tracker.offset
     const record = this.#cursor.next(tracker)
     if (!this.#cursor.hasBatch) this.#options.batches.release(this)
-    if (tracker.offset !== before) this.#options.onSkipped()
+    if (tracker.offset !== before) this.#options.notify(SKIPPED)
     return record
   }
 
-  /** Fetches what comes next. */
+  /** Fetches the next records. */
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
     this.#check.beforeRead(tracker, () => this.#fetch(tracker))
@@ -124,7 +148,7 @@ export class GroupLogReader implements BatchHolder {
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
     const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS }
     runtime.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
-      // The log was cut meanwhile, or memory was needed.
+      // The position has changed: the log was cut meanwhile, or the batch was dropped to free memory.
       if (offset !== this.#cursor.position) this.#ready()
       else
         this.#check.afterRead(tracker, result, isSure => {
@@ -135,10 +159,10 @@ export class GroupLogReader implements BatchHolder {
   }
 
   /**
-   * Fetches one record once more, also while a read waits at the end of the log.
+   * Fetches one record again, even while a read waits at the end of the log.
    *
-   * @param onFetched called with nothing when the record is not in the log any more
-   * @param onFailed it cannot be read now
+   * @param onFetched called with `undefined` when the record is no longer in the log
+   * @param onFailed called when the record cannot be read now
    */
   fetchAgain(
     tracker: OffsetTracker,
@@ -147,17 +171,17 @@ export class GroupLogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { runtime, topicPartition, finder, retryBackoffMs, onReady } = this.#options
+    const { runtime, topicPartition, finder, retryBackoffMs, notify } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
-      onReady()
+      notify(READY)
     }
     const take = (result: FetchDataResult): void => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
       if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(result.type)) onFetched(undefined)
       else {
-        // What will never be readable uses up its retries; everything else is no retry.
+        // A permanent failure uses up the retries of the message; other failures count as no retry.
         if (result.type !== 'failed' || result.retriable) onFailed()
         runtime.after(retryBackoffMs, over)
         return
@@ -177,7 +201,7 @@ export class GroupLogReader implements BatchHolder {
 
   #ready(): void {
     this.#isBusy = false
-    this.#options.onReady()
+    this.#options.notify(READY)
   }
 
   #readyAfter(delayMs: number): void {
@@ -197,7 +221,7 @@ export class GroupLogReader implements BatchHolder {
         break
       case 'noMessages':
         this.#hasRead = true
-        if (this.#isFirstEpoch(result.leaderEpoch, tracker)) this.#options.onSkipped()
+        if (this.#isFirstEpoch(result.leaderEpoch, tracker)) this.#options.notify(SKIPPED)
         if (runtime.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
@@ -209,14 +233,14 @@ export class GroupLogReader implements BatchHolder {
         this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
         break
       default:
-        if (isForbidden(result)) this.#options.onRefused(result)
+        if (isForbidden(result)) this.#options.notify({ type: 'refused', failure: result })
         this.#readyAfter(pauseMs)
     }
   }
 
   /**
-   * Nothing has told an epoch yet, and all before the position is in the log of this one: the offset was committed without, at
-   * the start or by a client that has set it. An offset beyond the end is not in any log.
+   * Notes the first known leader epoch for a position that was committed without an epoch. All records before the
+   * position are in the log of this leader, unless the committed offset is beyond the end.
    */
   #isFirstEpoch(leaderEpoch: number | undefined, tracker: OffsetTracker): boolean {
     const { position } = this.#cursor
@@ -228,7 +252,7 @@ export class GroupLogReader implements BatchHolder {
 
   #outOfRange(tracker: OffsetTracker): void {
     const { position } = this.#cursor
-    // An offset that was committed with an epoch was read; one that a client has set has none.
+    // An offset with a leader epoch was read by the group; an offset that a client has set has no epoch.
     const hasRead = this.#hasRead || tracker.epochs.before(position) !== undefined
     this.#options.finder.recover(position, hasRead, recovery => {
       switch (recovery.type) {
@@ -237,17 +261,18 @@ export class GroupLogReader implements BatchHolder {
           break
         case 'recreated':
           this.#say('the topic was created anew; the group reads it from its beginning', recovery.offset)
-          this.#options.onStartOver({ ...positionIn(recovery), metadata: '' })
-          this.#ready()
+          this.#startOver(recovery)
           break
         case 'lost':
-          this.#say('the log ends before the position of the group, which goes on at its end', recovery.offset)
+          this.#say(
+            'the log ends before the position of the group, which continues at the end of the log',
+            recovery.offset
+          )
           this.#options.runtime.metrics.count('groups', 'truncated_logs')
-          this.#options.onStartOver({ ...positionIn(recovery), metadata: '' })
-          this.#ready()
+          this.#startOver(recovery)
           break
         case 'notYet':
-          // What is below the committed offset counts as acknowledged, and is read without being offered.
+          // Records below the committed offset count as acknowledged. They are read but not offered.
           this.#hasRead = true
           this.#cursor.position = recovery.offset
           this.#ready()
@@ -258,22 +283,27 @@ export class GroupLogReader implements BatchHolder {
     })
   }
 
+  #startOver(at: LogPosition): void {
+    this.#options.notify({ type: 'startOver', position: { ...positionIn(at), metadata: '' } })
+    this.#ready()
+  }
+
   #cutAt(offset: Offset, epochs: object): void {
-    const { runtime, batches, onCut } = this.#options
+    const { runtime, batches, notify } = this.#options
     const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
-    runtime.log.warn(fields, 'the end of the log was lost; the group goes on where the logs part')
+    runtime.log.warn(fields, 'the end of the log was lost; the group continues where the logs diverge')
     runtime.metrics.count('groups', 'truncated_logs')
     this.#cursor.drop()
     batches.release(this)
     this.#cursor.position = Math.min(this.#cursor.position, offset)
-    onCut(offset)
+    notify({ type: 'cut', offset })
   }
 
   #skipTo(offset: Offset, tracker: OffsetTracker, why: string): void {
     this.#say(why, offset)
     tracker.skipped(this.#cursor.position, offset)
     this.#cursor.position = offset
-    this.#options.onSkipped()
+    this.#options.notify(SKIPPED)
     this.#ready()
   }
 

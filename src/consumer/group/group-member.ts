@@ -1,23 +1,26 @@
-import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import type { TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { decodeAssignment, encodeSubscription, userDataOfAssignment } from '../../kafka/protocol/consumer-protocol.js'
-import type { JoinGroupResult, SyncGroupResult } from '../../router/messages/membership.js'
+import { encodeSubscription } from '../../kafka/protocol/consumer-protocol.js'
+import type { JoinGroupResult, SyncGroupResult } from '../../router/messages/groups.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
-import { lookUpPartitions } from './partition-counts.js'
-import { checksumOf, decodeAssignedFrom, decodeStarts, encodeBegun, type GroupStarts } from './start-messages.js'
+import { findExisting, madeFrom, readAssignment } from './member-assignment.js'
+import { encodeBegun, type GroupStarts } from './start-messages.js'
 
-/** The only way of assigning that every client knows. */
+/** The only assignment strategy that every client knows. */
 const PROTOCOL = 'range'
-/** Refused for a reason that a further attempt does not change soon, such as missing permission. */
+/** Pause after a refusal that may last, such as a missing permission. */
 const REFUSED_PAUSE_MS = 5_000
-/** Attempts to join that follow the failure of one before at once; further ones follow after a pause. */
+/** The number of failed attempts to join that are repeated at once. Further attempts follow after a pause. */
 const HASTY_JOINS = 3
-/** Most partitions that are read on the word of another leader alone; those that do not exist are asked for again and again. */
+/**
+ * When another client than Castellan assigns more partitions than this, the member checks that they exist, because reading
+ * missing partitions costs calls forever.
+ */
 const MAX_BELIEVED = 100
-/** The coordinator forgets the member by itself if this is not answered. */
+/** Time limit for LeaveGroup. Without an answer, the coordinator removes the member after the session time-out. */
 const LEAVE_TIMEOUT_MS = 5_000
 
 export interface GroupMemberOptions {
@@ -27,18 +30,23 @@ export interface GroupMemberOptions {
   readonly heartbeatIntervalMs: number
   readonly rebalanceTimeoutMs: number
   readonly retryBackoffMs: number
-  /** Where this process begins without a committed offset. */
+  /** Where this process begins to read if there is no committed offset. */
   readonly start: 'latest' | 'earliest'
-  /** Whether the member has begun to read a topic, which it tells the leader. */
+  /** True when the member has begun to read a topic. The member reports this to the leader. */
   readonly begun: (topic: string) => boolean
-  /** Whether clients wait for messages of a topic of which the member has no partitions. */
+  /** True while clients wait for messages of a topic without partitions of this member. */
   readonly isWaiting: () => boolean
+  /**
+   * Called with each assignment, and with {@link LOST} when the member is no longer in the group. Other members may
+   * then read its partitions.
+   */
   readonly onAssigned: (assigned: AssignedToMember) => void
-  /** The member is not in the group any more, and others may read its partitions. */
-  readonly onLost: () => void
-  /** The member is about to join again: to be called back once it has committed what others will go on from. */
+  /**
+   * Called before the member joins again. The receiver commits the offsets at which other members continue, and then
+   * calls `ready`, so that the member joins.
+   */
   readonly onRebalance: (cause: 'others' | 'ourselves', ready: () => void) => void
-  /** The group cannot be joined, for the time being. */
+  /** Called when the group cannot be joined at the moment. */
   readonly onRefused: (failure: Failure) => void
 }
 
@@ -49,16 +57,22 @@ export interface GroupMemberOptions {
  */
 type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'handingOver' | 'pausing'
 
-/** What a member is told in a new generation. */
+/** The assignment of a member in a new generation. */
 export interface AssignedToMember {
   readonly partitions: readonly TopicPartition[]
-  /** It follows the last generation of the member immediately: no other member has read in between what the member keeps. */
+  /**
+   * True: this generation directly follows the member's last one, so no other member has read its partitions in
+   * between.
+   */
   readonly isNext: boolean
   /** Topics for which the member has joined. */
   readonly topics: ReadonlySet<string>
-  /** `undefined`: the leader is of another client. */
+  /** `undefined`: a client other than Castellan leads the group. */
   readonly starts: GroupStarts | undefined
 }
+
+/** The member has lost its partitions, and has no assignment. */
+export const LOST: AssignedToMember = { partitions: [], isNext: false, topics: new Set(), starts: undefined }
 
 interface Generation {
   readonly id: number
@@ -66,40 +80,46 @@ interface Generation {
 }
 
 /**
- * A member of a consumer group, by Kafka's classic protocol. All members join; the coordinator makes one of them the leader,
- * which assigns the partitions; each syncs to get its own. Whenever a member comes, goes or changes its topics, all join
- * again, which they learn from their heartbeats.
+ * A member of a consumer group, by Kafka's classic protocol. All members join, and the coordinator makes one of them
+ * the leader. The leader assigns the partitions, and each member gets its own by SyncGroup. When a member comes, leaves
+ * or changes its topics, all members must join again. They learn this from the answers to their heartbeats.
  */
 export class GroupMember {
   readonly #options: GroupMemberOptions
   readonly #leader: GroupLeader
   readonly #heartbeats: Heartbeats
-  /** Until it joins again. */
+  /** The pause before the member joins again. */
   #pause: Timer | undefined
   #phase: Phase = 'out'
   #memberId = ''
   #isLeader = false
-  /** A static member has joined without an id: until it is assigned something, that may be the assignment of its former life. */
+  /**
+   * True: a static member has joined without a member id, so its first assignment may be its assignment before a
+   * restart.
+   */
   #isUnknown = false
-  /** How often it has joined again because that one was of other topics. */
+  /** How often the member has joined again because an old assignment was made for other topics. */
   #renewals = 0
-  /** No other member has partitions that this one may get. */
+  /** True: no other member has partitions that this member may get. */
   #isAlone = false
-  /** While partitions are left out that another leader has assigned. */
+  /** Watches topics in which another client, as leader, has assigned partitions that do not exist. */
   #unknownWatch: Timer | undefined
   #generation: Generation | undefined
-  /** The last generation in which it was told its partitions, while it has not lost them. */
+  /** The generation of the last assignment; `undefined` after the member has lost its partitions. */
   #lastStable: Generation | undefined
-  /** Sorted. */
+  /** The topics that the member reads, sorted. */
   #topics: readonly string[] = []
   #joinedTopics: readonly string[] = []
-  /** Names the connection, so that a join of a former life that still waits does not hold up the next one. */
+  /**
+   * A part of the name of the member's connection. It increases with each stop, so that a join that still waits on the
+   * old connection does not delay the next join.
+   */
   #incarnation = 0
-  /** Attempts in a row that were made without a pause. */
+  /** Number of attempts in a row without a pause. */
   #hastyJoins = 0
   #stableSince: number | undefined
   #refusal: Failure | undefined
-  /** Numbers the attempts to join: an answer to an earlier one is ignored. */
+  /** The number of the attempt to join. An answer to an earlier attempt is ignored. */
   #attempt = 0
 
   constructor(options: GroupMemberOptions) {
@@ -117,7 +137,7 @@ export class GroupMember {
     })
   }
 
-  /** In whose name offsets are committed; `undefined` while it is not in the group. */
+  /** The member and generation for commits; `undefined` while it is not in the group. */
   get membership(): GroupMembership | undefined {
     const { instanceId } = this.#options
     const inGroup = this.#phase === 'stable' || this.#phase === 'handingOver'
@@ -129,17 +149,23 @@ export class GroupMember {
     return this.#phase === 'stable'
   }
 
-  /** Clients wait for messages of a topic of which the member has no partitions: it looks sooner whether another has left. */
+  /**
+   * Called when clients wait for a topic without partitions of this member. Sends the next heartbeat earlier, so that
+   * the member learns sooner that another member has left.
+   */
   hurry(): void {
     if (!this.#isAlone) this.#heartbeats.hurry()
   }
 
-  /** Why the group cannot be joined; `undefined` while that is not known, and while the next attempt is under way. */
+  /**
+   * The reason why the group cannot be joined; `undefined` while the reason is unknown, or the next attempt is in
+   * progress.
+   */
   get refusal(): Failure | undefined {
     return this.#refusal
   }
 
-  /** Reads these topics from now on; joins, or joins again, for that. No topics: {@link leave} follows. */
+  /** Joins, or joins again, to read these topics. An empty list changes nothing, because {@link leave} follows. */
   subscribe(topics: readonly string[]): void {
     this.#topics = [...topics].sort()
     if (this.#phase === 'out') this.#join()
@@ -147,27 +173,24 @@ export class GroupMember {
   }
 
   /**
-   * The coordinator has refused a commit in the name of the member. The commit may be of a generation before: that one is
-   * over, which the member knows.
+   * Called when the coordinator has refused a commit of this member and generation. Refusals of an earlier generation
+   * are ignored.
    */
   fenced(errorCode: number, { memberId, generationId }: GroupMembership): void {
     const { membership } = this
     if (membership?.memberId === memberId && membership.generationId === generationId) this.#excluded(errorCode)
   }
 
-  /** Leaves the group, so that its partitions go to others at once. */
+  /** Leaves the group, so that other members get the partitions at once. */
   leave(whenLeft: () => void): void {
     const identity = this.#identity()
     this.abandon()
-    if (identity.memberId === '') {
-      whenLeft()
-      return
-    }
     this.#memberId = ''
-    this.#options.runtime.ask('leaveGroup', { ...identity, timeoutMs: LEAVE_TIMEOUT_MS }, whenLeft)
+    if (identity.memberId === '') whenLeft()
+    else this.#options.runtime.ask('leaveGroup', { ...identity, timeoutMs: LEAVE_TIMEOUT_MS }, whenLeft)
   }
 
-  /** Stops without a word. A static member that comes back in time keeps its partitions. */
+  /** Stops without LeaveGroup. A static member that comes back in time keeps its partitions. */
   abandon(): void {
     this.#attempt++
     this.#incarnation++
@@ -281,7 +304,8 @@ export class GroupMember {
       if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#joinSoon()
       else this.#excluded(result.errorCode)
     } else {
-      const [partitions, starts] = this.#assignmentOf(result.assignment)
+      const { log } = this.#options.runtime
+      const [partitions, starts] = readAssignment(result.assignment, this.#joinedTopics, log)
       if (this.#isUnknown && !this.#isLeader && !this.#takesUp(result.assignment, partitions)) {
         this.#isUnknown = false
         this.#renewals++
@@ -291,62 +315,31 @@ export class GroupMember {
     }
   }
 
-  /** The leader may be another client, with a mistake in it. Topics that the member did not join for do not count. */
-  #assignmentOf(assignment: Buffer): [readonly TopicPartition[], GroupStarts | undefined] {
-    try {
-      return [possible(decodeAssignment(assignment), new Set(this.#joinedTopics)), readable(assignment, decodeStarts)]
-    } catch (error) {
-      this.#options.runtime.log.error({ err: error }, 'the assignment of the leader cannot be read')
-      return [[], undefined]
-    }
-  }
-
   /**
-   * Whether a static member can go on with this assignment. The coordinator lets one that has restarted into the generation
-   * that it was in, with its former assignment, also when it asks for other topics now, and does not tell it that it leads.
+   * Decides whether a static member can keep this assignment. After a restart the coordinator gives the member its
+   * former generation and assignment, even if the member asks for other topics now. It does not report that the member
+   * is the leader.
    */
   #takesUp(assignment: Buffer, partitions: readonly TopicPartition[]): boolean {
-    const topics = this.#joinedTopics
-    const from = readable(assignment, decodeAssignedFrom)
-    const assigned = new Set(partitions.map(({ topic }) => topic))
-    // Another client does not say which topics the assignment was made from.
-    const isOfThese = from ? from.topics === checksumOf(topics) : topics.every(topic => assigned.has(topic))
-    if (isOfThese && from?.counts) this.#leader.resume(from.counts, () => this.#revoke('others'))
-    return isOfThese
+    const from = madeFrom(assignment, partitions, this.#joinedTopics)
+    if (from?.counts) this.#leader.resume(from.counts, () => this.#revoke('others'))
+    return from !== undefined
   }
 
-  /** Partitions that do not exist cost as much as others, and another leader may assign any number of them. */
+  /** Checks an assignment by another client, which may have any number of partitions that do not exist. */
   #check(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
     const { runtime, retryBackoffMs } = this.#options
     const attempt = this.#attempt
-    const topics = [...new Set(partitions.map(({ topic }) => topic))]
-    lookUpPartitions(
-      (...question) => runtime.ask('fetchTopicMetadata', ...question),
-      topics,
-      partitionsOf => {
-        if (attempt !== this.#attempt) return
-        if (partitionsOf === undefined) this.#joinAfter(retryBackoffMs)
-        else
-          this.#stableWithout(partitions, starts, new Map(topics.map(topic => [topic, new Set(partitionsOf(topic))])))
+    findExisting(runtime, partitions, existing => {
+      if (attempt !== this.#attempt) return
+      if (existing === undefined) this.#joinAfter(retryBackoffMs)
+      else {
+        const { found, counts } = existing
+        // When there are more partitions, the member joins again, because partitions that were left out may then exist.
+        if (counts) this.#unknownWatch = runtime.watchTopics(counts, () => this.#revoke('others'))
+        this.#stable(found, starts)
       }
-    )
-  }
-
-  /** Joins again when there are more partitions: what is left out now may be among them. */
-  #stableWithout(
-    partitions: readonly TopicPartition[],
-    starts: GroupStarts | undefined,
-    existing: ReadonlyMap<string, ReadonlySet<number>>
-  ): void {
-    const { runtime } = this.#options
-    const found = partitions.filter(({ topic, partition }) => existing.get(topic)!.has(partition))
-    const unknown = partitions.length - found.length
-    if (unknown > 0) {
-      runtime.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
-      const counts = new Map(Array.from(existing, ([topic, ofTopic]) => [topic, ofTopic.size]))
-      this.#unknownWatch = runtime.watchTopics(counts, () => this.#revoke('others'))
-    }
-    this.#stable(found, starts)
+    })
   }
 
   #stable(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
@@ -362,8 +355,7 @@ export class GroupMember {
   }
 
   #joinAgainIfChanged(): void {
-    if (this.#topics.length === 0 || this.#topics.join() === this.#joinedTopics.join()) return
-    this.#revoke('ourselves')
+    if (this.#topics.length > 0 && this.#topics.join() !== this.#joinedTopics.join()) this.#revoke('ourselves')
   }
 
   #revoke(cause: 'others' | 'ourselves'): void {
@@ -375,10 +367,12 @@ export class GroupMember {
     })
   }
 
-  /** The coordinator does not know the member, or its generation: others may have its partitions. */
+  /**
+   * Called when the coordinator does not know the member or its generation. Other members may then have the partitions.
+   */
   #excluded(errorCode: number | undefined): void {
     const { runtime, retryBackoffMs } = this.#options
-    runtime.log.warn({ errorCode }, 'the group went on without this member, which joins again')
+    runtime.log.warn({ errorCode }, 'the group has excluded this member, which joins again')
     runtime.metrics.count('groups', 'exclusions')
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()
@@ -394,10 +388,10 @@ export class GroupMember {
     this.#generation = undefined
     if (this.#lastStable === undefined) return
     this.#lastStable = undefined
-    this.#options.onLost()
+    this.#options.onAssigned(LOST)
   }
 
-  /** At once, so that others need not wait; where that has failed several times, after a pause. */
+  /** Joins at once, so that other members need not wait; after several failures, joins after a pause. */
   #joinSoon(): void {
     const { runtime, retryBackoffMs } = this.#options
     const wasStable = this.#stableSince !== undefined && runtime.clock() - this.#stableSince >= retryBackoffMs
@@ -429,23 +423,8 @@ export class GroupMember {
   }
 }
 
-/** User data of other clients need not be readable. */
-function readable<Told>(assignment: Buffer, decode: (userData: Buffer) => Told | undefined): Told | undefined {
-  try {
-    return decode(userDataOfAssignment(assignment))
-  } catch {
-    return undefined
-  }
-}
-
-/** One that is lower is of a coordinator that has lost the group, which others may have read meanwhile. */
+/**
+ * False for a lower generation, which means that the coordinator has lost the group, so that other members may have
+ * read meanwhile.
+ */
 const isSameOrNext = (generation: number, last: number): boolean => generation === last || generation === last + 1
-
-/** Those of the topics whose numbers a partition can have, each once. */
-const possible = (partitions: readonly TopicPartition[], topics: ReadonlySet<string>): readonly TopicPartition[] => [
-  ...new Map(
-    partitions
-      .filter(({ topic, partition }) => partition >= 0 && topics.has(topic))
-      .map(one => [topicPartitionKey(one.topic, one.partition), one] as const)
-  ).values()
-]

@@ -1,10 +1,10 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { HeartbeatResult } from '../../router/messages/membership.js'
+import type { HeartbeatResult } from '../../router/messages/groups.js'
 import type { GroupRequest, GroupRuntime, Timer } from './group-runtime.js'
 
 /**
- * A member learns from its next heartbeat that another one has left. So it sends them at least this often while its clients wait
- * and it has no partitions for them. Kafka-Pixy tries as often to get a partition that another process owns.
+ * Longest interval while clients wait and the member has no partitions for them. The answer to the next heartbeat shows
+ * whether another member has left. Kafka-Pixy retries at this interval for a partition that another process owns.
  */
 const WAITING_INTERVAL_MS = 500
 
@@ -12,24 +12,24 @@ export interface HeartbeatsOptions {
   readonly runtime: GroupRuntime
   readonly heartbeatIntervalMs: number
   readonly sessionTimeoutMs: number
-  /** Whether clients wait at the member for partitions that another one may give up. */
+  /** True while clients wait and the member has no partitions for them. */
   readonly isWaiting: () => boolean
-  /** All members have to join again. Told with each heartbeat until it is over. */
+  /** Called when all members have to join again, with each heartbeat until the rebalance has ended. */
   readonly onRebalance: () => void
-  /** The coordinator does not know the member, or its generation. */
+  /** Called when the coordinator does not know the member or its generation. */
   readonly onExcluded: (errorCode: number | undefined) => void
-  /** No heartbeat was answered for the session time-out, so others may have the member's partitions. */
+  /** Called when no heartbeat was answered for the session time-out. Other members may then have the partitions. */
   readonly onSilence: () => void
 }
 
-/** Keeps a member in its group: one heartbeat after another, while it runs. */
+/** Keeps a member in its group by sending heartbeats. */
 export class Heartbeats {
   readonly #options: HeartbeatsOptions
   #timer: Timer | undefined
-  /** When the timer ends, and what it does. */
+  /** The time at which the timer fires, and the function that it calls. */
   #next: { readonly at: number; readonly beat: () => void } | undefined
   #answeredAt = 0
-  /** Numbers the runs: an answer that belongs to an earlier one is ignored. */
+  /** The number of the run. An answer to a heartbeat of an earlier run is ignored. */
   #run = 0
 
   constructor(options: HeartbeatsOptions) {
@@ -48,7 +48,7 @@ export class Heartbeats {
     this.#next = undefined
   }
 
-  /** Clients have begun to wait: the next heartbeat need not be as late as others. */
+  /** Sends the next heartbeat earlier, because clients have begun to wait. */
   hurry(): void {
     const next = this.#next
     if (next && next.at - this.#options.runtime.clock() > WAITING_INTERVAL_MS) this.#set(next.beat, WAITING_INTERVAL_MS)

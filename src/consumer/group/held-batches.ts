@@ -1,13 +1,16 @@
-/** Holds a batch that it can fetch again. */
+import type { KafkaRecord, Offset, RecordBatch } from '../../core/model.js'
+import type { OffsetTracker } from './offset-tracker.js'
+
+/** A holder of a batch that it can fetch again. */
 export interface BatchHolder {
   /** Drops the batch. */
   dropBatch(): void
 }
 
-/** Limits the bytes of the batches that all groups hold: the least recently used one is dropped first. */
+/** Limits the bytes of the batches that all groups hold. The least recently used batch is dropped first. */
 export class HeldBatches {
   readonly #maxBytes: number
-  /** Least recently used first. */
+  /** The size of the batch of each holder, least recently used first. */
   readonly #held = new Map<BatchHolder, number>()
   #bytes = 0
 
@@ -19,7 +22,7 @@ export class HeldBatches {
     return this.#bytes
   }
 
-  /** A holder has a batch of this size now. */
+  /** Notes that the holder now has a batch of this size. */
   hold(holder: BatchHolder, bytes: number): void {
     this.release(holder)
     this.#held.set(holder, bytes)
@@ -31,9 +34,72 @@ export class HeldBatches {
     }
   }
 
-  /** A holder has no batch any more. */
+  /** Notes that the holder no longer has a batch. */
   release(holder: BatchHolder): void {
     this.#bytes -= this.#held.get(holder) ?? 0
     this.#held.delete(holder)
+  }
+}
+
+/** Copies a record that may wait long. Unlike the record, its copy does not keep the whole batch in memory. */
+export const copyOf = (record: KafkaRecord): KafkaRecord => ({
+  ...record,
+  key: copied(record.key),
+  value: copied(record.value),
+  headers: record.headers.map(({ key, value }) => ({ key, value: copied(value) }))
+})
+
+const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
+
+/** Walks through the records of a partition, batch by batch. */
+export class BatchCursor {
+  #batch: RecordBatch | undefined
+  /** The next record of the batch. */
+  #index = 0
+  /** The next offset to read. */
+  position: Offset
+
+  constructor(position: Offset) {
+    this.position = position
+  }
+
+  get hasBatch(): boolean {
+    return this.#batch !== undefined
+  }
+
+  /** Takes a batch that was read at the position. */
+  take(batch: RecordBatch): void {
+    this.#batch = batch
+    this.#index = 0
+  }
+
+  /** Drops the batch. Its remaining records have to be read again. */
+  drop(): void {
+    this.#batch = undefined
+  }
+
+  /**
+   * The next record that is neither acknowledged nor offered; `undefined` at the end of the batch. Offsets without a record
+   * (control batches, aborted transactions, compaction) count as acknowledged.
+   */
+  next(tracker: OffsetTracker): KafkaRecord | undefined {
+    const batch = this.#batch
+    if (!batch) return undefined
+    while (this.#index < batch.recordCount) {
+      const record = batch.at(this.#index++)
+      if (record.offset < this.position) continue
+      this.#passTo(record.offset, tracker)
+      this.position = record.offset + 1
+      if (!tracker.isAcked(record.offset) && !tracker.isAcquired(record.offset)) return record
+    }
+    this.#passTo(batch.nextOffset, tracker)
+    this.#batch = undefined
+    return undefined
+  }
+
+  #passTo(offset: Offset, tracker: OffsetTracker): void {
+    if (offset <= this.position) return
+    tracker.skipped(this.position, offset)
+    this.position = offset
   }
 }

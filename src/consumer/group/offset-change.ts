@@ -1,12 +1,16 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
-import { AS_STORED } from '../../router/messages/as-stored.js'
-import type { CommitConsumerOffsetResult, Failure, GroupMembership } from '../../router/messages/operations.js'
+import {
+  AS_STORED,
+  type CommitConsumerOffsetResult,
+  type Failure,
+  type GroupMembership
+} from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import type { SetOffsetsResult } from './consume-result.js'
 import type { GroupRequest, GroupRuntime } from './group-runtime.js'
 import type { OffsetCommitter } from './offset-committer.js'
-import { partitionNow } from './partition-now.js'
 import type { TopicConsumer } from './topic-consumer.js'
+import { partitionNow } from './topic-look-ups.js'
 
 /** Pauses between attempts to commit for a partition that the coordinator does not know although it exists. */
 const FIRST_PAUSE_MS = 100
@@ -23,9 +27,9 @@ export interface OffsetChange {
 }
 
 /**
- * Makes a group that reads go on elsewhere. Only a member can: coordinators refuse commits of others while there are members.
- * The partitions are not read until the offsets are committed, and then from there, as after a start. Messages that were
- * offered before are forgotten.
+ * Moves a group to other offsets while it reads. Only a member can do this, because the coordinator of a group with
+ * members refuses commits of others. The member stops reading the partitions, commits the offsets, and then reads from
+ * them, as after a start. Messages that were offered before are forgotten.
  */
 export function changeOffsets(change: OffsetChange, onResult: (result: SetOffsetsResult) => void): void {
   const { runtime, member, topic, consumer, committer, offsets, timeoutMs } = change
@@ -37,7 +41,7 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
   for (const [partition, offsetAndMetadata] of offsets) {
     const topicPartition = { topic, partition }
     committer.drop(topicPartition)
-    // A commit of what was acknowledged may wait in the Router, with a higher offset.
+    // A commit of acknowledged messages with a higher offset may wait in the Router.
     const asItIs = { ...AS_STORED, replacesWaiting: true }
     const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...asItIs, member, timeoutMs }
     commitWhere(runtime, request, result => {
@@ -53,7 +57,10 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
 
 type Commit = GroupRequest<'commitConsumerOffset'>
 
-/** Commits. A coordinator whose metadata lags does not know a partition that exists: it is asked again while there is time. */
+/**
+ * Commits an offset. A coordinator whose metadata lags may not know an existing partition, so the commit is repeated
+ * until the time limit.
+ */
 function commitWhere(
   runtime: GroupRuntime,
   request: Commit & { readonly timeoutMs: number },

@@ -4,25 +4,25 @@ import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/m
 import { kafkaFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { partitionNow } from './partition-now.js'
 import { isForbidden, Refusals } from './refusals.js'
+import { partitionNow } from './topic-look-ups.js'
 
 export interface OffsetCommitterOptions {
   readonly runtime: GroupRuntime
   readonly commitIntervalMs: number
   readonly retryBackoffMs: number
-  /** The member in whose name is committed; `undefined`: it is not in the group at the moment. */
+  /** Returns the member that commits; `undefined`: it is not in the group at the moment. */
   readonly membership: () => GroupMembership | undefined
-  /** The coordinator does not know this member, or its generation, any more. */
+  /** Called when the coordinator no longer knows this member or its generation. */
   readonly onFenced: (errorCode: number, member: GroupMembership) => void
 }
 
-/** Has a position that is to be committed, the newest one at each time. */
+/** A source of the newest position of a partition. */
 export interface PositionSource {
   readonly position: TrackedPosition
-  /** The topic in whose log the position is; absent: not known. */
+  /** The id of the topic to which the position belongs; absent: unknown. */
   readonly topicId?: string | undefined
-  /** Kafka has taken a commit of the partition, or has refused it. */
+  /** Called when Kafka has accepted or refused a commit of the partition. */
   readonly answered?: () => void
 }
 
@@ -31,27 +31,32 @@ interface Submitted {
   readonly source: PositionSource
 }
 
-/** Long enough for a coordinator to move; after it the commit is made anew, with what has been submitted since. */
+/**
+ * Time limit of a commit, long enough for a coordinator to move. After it, a new attempt commits the newest position.
+ */
 const COMMIT_TIMEOUT_MS = 10_000
 
 /** A commit that is kept for a later attempt. */
 interface Delayed {
   readonly submitted: Submitted
   readonly dueAt: number
-  /** It is likely to be accepted soon: a flush waits for it. */
+  /** True: the commit will probably be accepted soon, so a flush waits for it. */
   readonly isHopeful: boolean
 }
 
-/** How often in a row, and since when, the coordinator has not known a partition. */
+/** How often in a row the coordinator has answered that it does not know a partition, and since when. */
 interface Denials {
   readonly times: number
   readonly since: number
 }
 
-/** How long a denied commit is likely to be accepted soon: a coordinator whose metadata merely lags catches up by then. */
+/**
+ * A coordinator whose metadata lags catches up within this time. Until then, a denied commit will probably be accepted
+ * soon.
+ */
 const HOPE_MS = 2_000
 
-/** A commit that was refused may be accepted later, after a change of permissions or settings. */
+/** Pause after a refused commit. It may be accepted later, after a change of permissions or settings. */
 const REFUSED_PAUSE_MS = 5_000
 
 const NOT_COMMITTED = 'an offset could not be committed'
@@ -65,28 +70,28 @@ const fencingCodes: ReadonlySet<number> = new Set([
   errorCodes.FENCED_INSTANCE_ID
 ])
 
-/** The metadata is larger than the broker, or the topic of committed offsets, takes. */
+/** Error codes for metadata that is larger than the broker or the topic of committed offsets allows. */
 const tooLargeCodes: ReadonlySet<number> = new Set([
   errorCodes.OFFSET_METADATA_TOO_LARGE,
   errorCodes.INVALID_COMMIT_OFFSET_SIZE
 ])
 
 /**
- * Commits the positions of a group: the newest of each partition, all of them together. The first commit after a pause is
- * sent at once, the next ones `commitIntervalMs` after the one before. A commit that fails is made again until it works,
- * until the partition is dropped, or until the topic was created anew: the position belongs to a log that is gone then. So
- * the last acknowledgement before a quiet time is committed, too. A flush does not wait for commits that were refused, or
- * whose topic is gone, or that have been denied for two seconds: one topic must not hold the others up.
+ * Commits the newest positions of all partitions of a group together. The first commit after a pause is sent at once,
+ * and each further commit `commitIntervalMs` after the previous one. So the last acknowledgement before a quiet time is
+ * also committed. A failed commit is repeated until it succeeds, the partition is dropped, or the topic is created
+ * again, because the position then belongs to a deleted log. One topic must not delay the others, so a flush does not
+ * wait for commits that were refused, whose topic is gone, or that the coordinator has denied for two seconds.
  *
- * A coordinator whose metadata lags answers `UNKNOWN_TOPIC_OR_PARTITION` for a partition that exists, so brokers are asked
- * for the topic before the commit is made again.
+ * A coordinator whose metadata lags answers `UNKNOWN_TOPIC_OR_PARTITION` for a partition that exists. So other brokers
+ * are asked for the topic before the commit is repeated.
  */
 export class OffsetCommitter {
   readonly #options: OffsetCommitterOptions
   readonly #pending = new Map<string, Submitted>()
-  /** Commits without an answer; `undefined` when the partition was dropped meanwhile. */
+  /** Commits in flight, by partition. The value is `undefined` when the partition was dropped meanwhile. */
   readonly #inFlight = new Map<string, Submitted | undefined>()
-  /** To be committed again after a pause, or with the next flush. */
+  /** Positions that are committed again after a pause, or with the next flush. */
   readonly #delayed = new Map<string, Delayed>()
   #delayedTimer: Timer | undefined
   #delayEndsAt = Number.POSITIVE_INFINITY
@@ -94,7 +99,10 @@ export class OffsetCommitter {
   #hopeful = 0
   readonly #denials = new Map<string, Denials>()
   readonly #refusals: Refusals
-  /** Length of metadata that was too large for brokers: without it, the offset at least is committed. */
+  /**
+   * The length of metadata that was too large for brokers. The offset is then committed without metadata of this
+   * length.
+   */
   readonly #tooLong = new Map<string, number>()
   #nextAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
@@ -105,14 +113,14 @@ export class OffsetCommitter {
     this.#refusals = new Refusals(options.runtime.log)
   }
 
-  /** Nothing waits to be committed. */
+  /** True when no position waits to be committed. */
   get isIdle(): boolean {
     return this.#pending.size === 0 && this.#inFlight.size === 0 && this.#hopeful === 0
   }
 
   submit(topicPartition: TopicPartition, source: PositionSource): void {
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    // A partition that the coordinator does not know keeps its pause.
+    // A commit for a partition that the coordinator does not know keeps its pause.
     const delayed = this.#delayed.get(key)
     if (delayed && this.#denials.has(key)) this.#delayed.set(key, { ...delayed, submitted: { topicPartition, source } })
     else {
@@ -122,7 +130,7 @@ export class OffsetCommitter {
     }
   }
 
-  /** The partition belongs to another member now, whose commits count. */
+  /** Drops the commits of a partition that another member has now. */
   drop({ topic, partition }: TopicPartition): void {
     const key = topicPartitionKey(topic, partition)
     for (const known of [this.#pending, this.#denials, this.#tooLong]) known.delete(key)
@@ -132,12 +140,12 @@ export class OffsetCommitter {
     this.#tellIfIdle()
   }
 
-  /** The member is in the group again. */
+  /** Continues to commit, because the member is in the group again. */
   resume(): void {
     this.#schedule()
   }
 
-  /** Commits without a pause, and calls back when all is committed or dropped. */
+  /** Commits without a pause, and calls back when all positions are committed or dropped. */
   flush(whenIdle: () => void): void {
     this.#nextAt = Number.NEGATIVE_INFINITY
     this.#whenIdle.push(whenIdle)
@@ -193,7 +201,7 @@ export class OffsetCommitter {
     })
   }
 
-  /** The commit is not in flight any more. `settle` is called unless the partition was dropped meanwhile. */
+  /** Called when a commit is no longer in flight. Calls `settle` unless the partition was dropped meanwhile. */
   #over(key: string, settle: () => void): void {
     const isDropped = this.#inFlight.get(key) === undefined
     this.#inFlight.delete(key)
@@ -203,7 +211,10 @@ export class OffsetCommitter {
     this.#tellIfIdle()
   }
 
-  /** The coordinator does not know the partition: whether it is there, and in the same topic, others tell. */
+  /**
+   * Called when the coordinator does not know the partition. Asks other brokers whether it exists, and in which
+   * incarnation of the topic.
+   */
   #lookUp(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
     const { topicPartition, source } = submitted
     const { runtime } = this.#options
@@ -256,7 +267,8 @@ export class OffsetCommitter {
       this.#forgetRefusal(key, submitted.topicPartition)
       submitted.source.answered?.()
     }
-    // By a commit in no member's name, which a coordinator takes from a group without members only.
+    // A newer commit without a member has replaced this commit. A coordinator accepts such commits only while the group
+    // has no members.
     else if (result.type === 'superseded') this.#delay(key, submitted, retryBackoffMs, true)
     else this.#wasRefused(key, submitted, result)
   }
@@ -266,12 +278,15 @@ export class OffsetCommitter {
     this.#refusals.forget(topic)
   }
 
-  /** To be committed again, unless something newer was submitted meanwhile. */
+  /** Commits again, unless a newer position was submitted meanwhile. */
   #keep(key: string, submitted: Submitted): void {
     if (!this.#pending.has(key)) this.#pending.set(key, submitted)
   }
 
-  /** The same after a pause. What is submitted meanwhile for a partition that the coordinator does not know waits as well. */
+  /**
+   * Commits again after a pause. If the coordinator does not know the partition, newer positions wait for the end of
+   * this pause as well.
+   */
   #delay(key: string, submitted: Submitted, pauseMs: number, isHopeful: boolean): void {
     const newer = this.#pending.get(key)
     if (newer && !this.#denials.has(key)) return
@@ -295,7 +310,7 @@ export class OffsetCommitter {
     this.#delayedTimer?.cancel()
     this.#delayedTimer = runtime.after(Math.max(0, dueAt - runtime.clock()), () => {
       this.#endDelays(runtime.clock())
-      // They have had their pause.
+      // These commits have waited long enough, so the next commit need not wait for `commitIntervalMs`.
       this.#nextAt = Math.min(this.#nextAt, runtime.clock())
       this.#timer?.cancel()
       this.#timer = undefined
@@ -303,7 +318,7 @@ export class OffsetCommitter {
     })
   }
 
-  /** Commits are made again whose pause is over by this time. */
+  /** Makes commits due again when their pause is over by this time. */
   #endDelays(time: number): void {
     this.#delayedTimer?.cancel()
     this.#delayEndsAt = Number.POSITIVE_INFINITY
@@ -337,6 +352,6 @@ export class OffsetCommitter {
   }
 }
 
-/** A rebalance is no failure: the commit is made once the member has joined again. */
+/** True for an error that passes. After a rebalance, the commit is repeated when the member has joined again. */
 const isPassing = ({ errorCode, retriable }: { readonly errorCode: number | undefined; readonly retriable: boolean }) =>
   retriable || errorCode === errorCodes.REBALANCE_IN_PROGRESS

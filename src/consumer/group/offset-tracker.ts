@@ -1,23 +1,27 @@
 import type { Offset } from '../../core/model.js'
-import { encodeAcksWithin } from './ack-encoding.js'
-import { EpochHistory } from './epoch-history.js'
-import { acksIn } from './incarnation-mark.js'
-import { OffsetRanges } from './offset-ranges.js'
+import { acksIn, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
+import { EpochHistory } from './log-check.js'
 
-/** Kafka takes 4,096 bytes by default. Acknowledgements that do not fit are forgotten with the process. */
+/**
+ * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost
+ * when the process ends.
+ */
 const MAX_METADATA_LENGTH = 4_000
 
 export interface OffsetTrackerOptions {
   readonly ackTimeoutMs: number
-  /** How often a message is offered again; -1: until it is acknowledged. */
+  /** Limit of repeated offers of a message; -1: no limit. */
   readonly maxRetries: number
 }
 
-/** What is committed: everything below `offset` is acknowledged, and what `metadata` lists above it. */
+/**
+ * A position to commit. All offsets below `offset` are acknowledged. `metadata` lists the acknowledged offsets above
+ * it.
+ */
 export interface TrackedPosition {
   readonly offset: Offset
   readonly metadata: string
-  /** Of the last record that is acknowledged, or a later one in which it was in the log. Absent: not known. */
+  /** A leader epoch in which the last acknowledged record was in the log. Absent: unknown. */
   readonly leaderEpoch?: number | undefined
 }
 
@@ -29,7 +33,7 @@ interface Offer {
 }
 
 /**
- * What of a partition was offered to clients, and what they have acknowledged, in whatever order.
+ * The offered and the acknowledged messages of a partition. Messages may be acknowledged in any order.
  *
  *   committed 301    acknowledged [302..305) [307..309)    offered 301 until t1, 305 until t2, 306 until t3
  */
@@ -37,11 +41,11 @@ export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
   #offset: Offset
-  /** Of what was read. */
+  /** Leader epochs of the records that were read. */
   readonly epochs: EpochHistory
-  /** Sorted by offset. */
+  /** The open offers, sorted by offset. */
   readonly #offers: Offer[] = []
-  /** No offer has an earlier deadline. While this one is not over, no offer has to be looked at. */
+  /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
   /** Starts at a committed offset. Metadata that does not list acknowledgements is ignored. */
@@ -52,12 +56,12 @@ export class OffsetTracker {
     this.#acked = new OffsetRanges(acksIn(position))
   }
 
-  /** Everything below is acknowledged. */
+  /** All offsets below this offset are acknowledged. */
   get offset(): Offset {
     return this.#offset
   }
 
-  /** Behind the last offset that is acknowledged. */
+  /** The offset after the last acknowledged offset. */
   get ackedEnd(): Offset {
     return this.#acked.all.at(-1)?.to ?? this.#offset
   }
@@ -68,7 +72,7 @@ export class OffsetTracker {
     return { offset: this.#offset, metadata, ...(leaderEpoch !== undefined && { leaderEpoch }) }
   }
 
-  /** Messages that were offered and are not acknowledged. */
+  /** Number of messages that were offered and are not acknowledged. */
   get pending(): number {
     return this.#offers.length
   }
@@ -86,7 +90,9 @@ export class OffsetTracker {
     return this.#acked.nextMissing(Math.max(offset, this.#offset))
   }
 
-  /** A message was handed to a client. One that is acknowledged, or was offered before, changes nothing. */
+  /**
+   * Notes that a client got a message. A call for a message that is acknowledged, or was offered before, does nothing.
+   */
   offered(offset: Offset, now: number): void {
     if (this.isAcked(offset) || this.isAcquired(offset)) return
     const offer = { offset, deadlineAt: now + this.#options.ackTimeoutMs, retries: 0 }
@@ -94,18 +100,21 @@ export class OffsetTracker {
     this.#offers.splice(this.#indexOf(offset), 0, offer)
   }
 
-  /** A message is offered again: the time for its acknowledgement starts anew. */
+  /** Notes that a message is offered again. The time for its acknowledgement starts again. */
   acquiredAgain(offset: Offset, now: number): void {
     const offer = this.#offers[this.#indexOf(offset)]
     if (offer?.offset === offset) offer.deadlineAt = now + this.#options.ackTimeoutMs
   }
 
-  /** Returns false when it was acknowledged before. */
+  /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
   acked(offset: Offset): boolean {
     return this.skipped(offset, offset + 1)
   }
 
-  /** There are no messages from `from` to the one before `to`, or they are given up. Returns false when that is known. */
+  /**
+   * Counts all offsets in `[from, to)` as acknowledged, because they have no messages, or their messages are given up.
+   * Returns false when all were acknowledged before.
+   */
   skipped(from: Offset, to: Offset): boolean {
     const first = this.#indexOf(from)
     this.#offers.splice(first, this.#indexOf(to) - first)
@@ -116,7 +125,7 @@ export class OffsetTracker {
     return true
   }
 
-  /** The log was cut here: what was offered and acknowledged from this offset on is gone, and others are written there. */
+  /** Drops offers and acknowledgements from this offset on, because the log was cut there. */
   cutAt(offset: Offset): void {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
@@ -124,20 +133,22 @@ export class OffsetTracker {
     this.epochs.cutAt(offset)
   }
 
-  /** The client did not get the message: it may be offered again at once, which is no retry. */
+  /**
+   * Notes that the client did not get the message. It may be offered again at once, which does not count as a retry.
+   */
   givenBack(offset: Offset): void {
     const at = this.#indexOf(offset)
     if (this.#offers[at]?.offset === offset) this.#offers.splice(at, 1)
   }
 
   /**
-   * The first message whose time for an acknowledgement is over, to be offered again; the time starts anew. Messages that
-   * were offered often enough count as acknowledged, and are given to `onGivenUp`.
+   * Returns the first message that was not acknowledged in time, so that it is offered again. Its time starts again.
+   * Messages without retries left count as acknowledged, and are passed to `onGivenUp`.
    */
   nextRetry(now: number, onGivenUp: (offset: Offset) => void): Offset | undefined {
     if (!this.isRetryDue(now)) return undefined
     for (const offer of [...this.#offers]) {
-      // One behind it may have been offered earlier: this one was retried, or given back and offered anew.
+      // A later offer may have an earlier deadline, if this message was offered again.
       if (offer.deadlineAt >= now) continue
       if (!this.#isLastRetry(offer)) {
         offer.retries++
@@ -150,7 +161,10 @@ export class OffsetTracker {
     return undefined
   }
 
-  /** The message could not be read, so it was not offered again: that is tried again at `retryAt`, and was no retry. */
+  /**
+   * Notes that the message could not be read. Another attempt follows at `retryAt`. The failed attempt does not count
+   * as a retry.
+   */
   notAcquiredAgain(offset: Offset, retryAt: number): void {
     const offer = this.#offers[this.#indexOf(offset)]
     if (offer?.offset !== offset) return
@@ -165,12 +179,12 @@ export class OffsetTracker {
     return offer?.offset === offset ? offer.retries : 0
   }
 
-  /** Whether the time of a message for an acknowledgement is over. */
+  /** True when a message was not acknowledged in time. */
   isRetryDue(now: number): boolean {
     return this.#firstDeadlineAt < now && (this.nextDeadlineAt ?? now) < now
   }
 
-  /** When the first message may be offered again; `undefined` when none is offered. */
+  /** When the first message may be offered again; `undefined` when no message is offered. */
   get nextDeadlineAt(): number | undefined {
     this.#firstDeadlineAt = this.#offers.reduce(
       (first, { deadlineAt }) => Math.min(first, deadlineAt),
@@ -179,7 +193,7 @@ export class OffsetTracker {
     return this.#offers.length === 0 ? undefined : this.#firstDeadlineAt
   }
 
-  /** How long acknowledgements may still come, at most. */
+  /** Time until the last missing acknowledgement is due. */
   waitMs(now: number): number {
     return this.#offers.reduce((longest, { deadlineAt }) => Math.max(longest, deadlineAt - now), 0)
   }
@@ -188,7 +202,7 @@ export class OffsetTracker {
     return this.#options.maxRetries >= 0 && retries >= this.#options.maxRetries
   }
 
-  /** Where an offer with this offset is, or would be. */
+  /** The index of the offer with this offset, or the index at which it would be inserted. */
   #indexOf(offset: Offset): number {
     let low = 0
     let high = this.#offers.length

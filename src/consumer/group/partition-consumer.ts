@@ -6,50 +6,53 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { copyOf } from './copy-record.js'
-import type { Demand } from './demand.js'
-import { GroupLogReader } from './group-log-reader.js'
+import { withMark } from './ack-encoding.js'
+import { GroupLogReader, type LogNews } from './group-log-reader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
-import type { HeldBatches } from './held-batches.js'
-import { withMark } from './incarnation-mark.js'
+import { copyOf, type HeldBatches } from './held-batches.js'
 import type { PositionSource } from './offset-committer.js'
 import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
 import type { FindStart } from './topic-start.js'
+import type { Demand } from './turn-order.js'
 
-/** Pauses until a message is tried again that could not be read once more: others that are due go first. */
+/**
+ * Number of retry pauses before another attempt to read a message that could not be read again. Other due messages come
+ * first.
+ */
 const RETRY_PAUSES = 10
 
 export interface PartitionConsumerOptions {
   readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
-  /** Where to begin without a committed offset. */
+  /** Finds where to begin if there is no committed offset. */
   readonly start: FindStart
   readonly tracker: OffsetTrackerOptions
   readonly maxPendingMessages: number
   readonly retryBackoffMs: number
-  /** Called with what has a new position to commit. */
+  /** Called when the source has a new position to commit. */
   readonly submit: (source: PositionSource) => void
   readonly demand: Demand
-  /** The group may not read; it is tried again while messages are wanted. */
+  /** Called when Kafka's ACLs do not allow the group to read. The read is repeated while messages are wanted. */
   readonly onRefused: (failure: Failure) => void
-  /** The number of messages that wait for an acknowledgement may be smaller than before, or the start is fixed now. */
+  /** Called when a message no longer waits for an acknowledgement, or when the start is fixed. */
   readonly onSettled: () => void
 }
 
 export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
 /**
- * One partition as a member of a group reads it: finds where to begin, fetches, offers one message after another, and keeps
- * track of what is acknowledged.
+ * Reads one partition for a member of a group: finds where to begin, fetches, offers one message after another, and
+ * tracks acknowledgements.
  *
- *   fetched batch ─▶ staged message ─take()▶ offered ─ack()▶ acknowledged ─▶ submitted for commit
+ *   fetched batch ─▶ prefetched message ─take()▶ offered ─ack()▶ acknowledged ─▶ submitted for commit
  *                          ▲                    │ no acknowledgement in time
  *                          └────────────────────┘
  *
- * The next message is staged when one is wanted and the one before was taken. Without demand the partition rests. Messages whose time is over come before new
- * ones; they are fetched again, so that a message that waits for its acknowledgement costs an offset, and no bytes.
+ * The next message is prefetched when a message is wanted and the last message was taken. Without demand the partition
+ * is idle. Messages that were not acknowledged in time come before new messages. They are fetched again, so a message
+ * that waits for its acknowledgement only costs the memory of its offset.
  */
 export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
@@ -60,7 +63,7 @@ export class PartitionConsumer {
   readonly #finder: PositionFinder
   readonly #reader: GroupLogReader
   #prefetched: KafkaRecord | undefined
-  /** Messages to be offered before all others: clients did not get them, or did not acknowledge them in time. */
+  /** Messages that were released or not acknowledged in time. They are offered before all others. */
   #givenBack: KafkaRecord[] = []
   #isWanted = false
   #timer: Timer | undefined
@@ -76,23 +79,16 @@ export class PartitionConsumer {
     const runtime = { ...options.runtime, ask: this.#ask, after: this.#after }
     const finder = new PositionFinder({ ...options, runtime, onEarliest: () => this.#startIsFixed() })
     this.#finder = finder
-    const beginAnew = (position: TrackedPosition): void => {
-      this.#begin(position)
-      this.#submit()
-    }
     this.#reader = new GroupLogReader({
       ...options,
       runtime,
       finder,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
-      unstage: () => this.#unstage(),
-      onReady: () => this.#stage(),
-      onSkipped: () => this.#submit(),
-      onStartOver: beginAnew,
-      onCut: offset => this.#cutAt(offset)
+      releasePrefetched: () => this.#releasePrefetched(),
+      notify: news => this.#readerTells(news)
     })
     finder.findStart((position, isNew) => {
-      if (isNew) beginAnew(position)
+      if (isNew) this.#beginAnew(position)
       else {
         this.#begin(position)
         this.#startIsFixed()
@@ -101,7 +97,7 @@ export class PartitionConsumer {
   }
 
   /**
-   * Where the group begins does not change any more, whatever becomes of this process: an offset is committed, its commit was
+   * True when the start of the group is final, even if this process dies: an offset is committed, its commit was
    * refused, or the group begins at the earliest record.
    */
   get isStartFixed(): boolean {
@@ -114,27 +110,30 @@ export class PartitionConsumer {
   get isPrefetched(): boolean {
     return this.#prefetched !== undefined
   }
-  /** Everything before is acknowledged, or was there before the group; `undefined`: not known in the topic with this id. */
+  /**
+   * The position of the group in the topic with this id: all records before it are acknowledged, or are older than the
+   * group. `undefined`: unknown.
+   */
   positionIn(topicId: string | undefined): Offset | undefined {
     return incarnationOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
   }
-  /** Messages that are offered and not acknowledged. */
+  /** Number of messages that are offered and not acknowledged. */
   get pending(): number {
     return this.#tracker?.pending ?? 0
   }
-  /** How long acknowledgements may still come, at most. */
+  /** Time until the last deadline of an open acknowledgement. */
   waitMs(): number {
     return this.#tracker?.waitMs(this.#options.runtime.clock()) ?? 0
   }
 
-  /** A request waits for a message. */
+  /** Called when a request waits for a message. */
   want(): void {
     if (this.#isStopped || this.#prefetched) return
     this.#isWanted = true
-    this.#stage()
+    this.#prefetch()
   }
 
-  /** Takes the staged message, which counts as offered. */
+  /** Takes the prefetched message, which counts as offered. */
   take(): KafkaRecord {
     const record = this.#prefetched!
     const tracker = this.#tracker!
@@ -142,7 +141,7 @@ export class PartitionConsumer {
     if (tracker.isAcquired(record.offset)) tracker.acquiredAgain(record.offset, now)
     else tracker.offered(record.offset, now)
     this.#prefetched = this.#nextInHand(tracker, now)
-    if (!this.#prefetched) this.#options.demand.rests()
+    if (!this.#prefetched) this.#options.demand.idle()
     return record
   }
 
@@ -158,7 +157,7 @@ export class PartitionConsumer {
     return 'acked'
   }
 
-  /** The same of several. Those that were not offered, or are acknowledged already, change nothing. */
+  /** Acknowledges several messages. Messages that were not offered, or are already acknowledged, are ignored. */
   ackAll(offsets: readonly Offset[]): void {
     const tracker = this.#tracker
     if (!tracker) return
@@ -167,7 +166,7 @@ export class PartitionConsumer {
     if (isNew) this.#settled()
   }
 
-  /** A client did not get messages that were taken for it. They are the next ones to be offered. */
+  /** Takes back messages that a client did not get. They are offered next. */
   release(records: readonly KafkaRecord[]): void {
     const tracker = this.#tracker
     const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isAcquired(offset))
@@ -180,12 +179,14 @@ export class PartitionConsumer {
     this.#options.demand.prefetched()
   }
 
-  /** Gives the staged message up, which is read again. */
-  #unstage(): Offset | undefined {
+  /**
+   * Gives up the prefetched message, which is read again later. A message that waits for an acknowledgement is kept.
+   */
+  #releasePrefetched(): Offset | undefined {
     const { offset } = this.#prefetched ?? {}
     if (offset === undefined || this.#tracker!.isAcquired(offset)) return undefined
     this.#prefetched = undefined
-    this.#options.demand.rests()
+    this.#options.demand.idle()
     return offset
   }
 
@@ -197,6 +198,31 @@ export class PartitionConsumer {
     this.#prefetched = undefined
   }
 
+  #readerTells(news: LogNews): void {
+    switch (news.type) {
+      case 'ready':
+        this.#prefetch()
+        break
+      case 'skipped':
+        this.#submit()
+        break
+      case 'refused':
+        this.#options.onRefused(news.failure)
+        break
+      case 'startOver':
+        this.#beginAnew(news.position)
+        break
+      case 'cut':
+        this.#cutAt(news.offset)
+    }
+  }
+
+  /** Begins at a position that is not committed yet. */
+  #beginAnew(position: TrackedPosition): void {
+    this.#begin(position)
+    this.#submit()
+  }
+
   #begin(position: TrackedPosition): void {
     const tracker = new OffsetTracker(position, this.#options.tracker)
     this.#tracker = tracker
@@ -204,33 +230,33 @@ export class PartitionConsumer {
     this.#prefetched = undefined
     this.#givenBack = []
     this.#reader.begin(tracker)
-    if (this.#isWanted) this.#stage()
-    else this.#options.demand.rests()
+    if (this.#isWanted) this.#prefetch()
+    else this.#options.demand.idle()
   }
 
-  /** The log was cut: messages from this offset on do not exist any more, and their acknowledgements mean nothing. */
+  /** Drops messages and acknowledgements from this offset on, because the log was cut there. */
   #cutAt(offset: Offset): void {
     this.#tracker!.cutAt(offset)
     this.#givenBack = this.#givenBack.filter(record => record.offset < offset)
     if ((this.#prefetched?.offset ?? -1) >= offset) {
       this.#prefetched = undefined
-      this.#options.demand.rests()
+      this.#options.demand.idle()
     }
     this.#submit()
     this.#options.onSettled()
   }
 
-  #rest(): void {
+  #becomeIdle(): void {
     this.#isWanted = false
-    this.#options.demand.rests()
+    this.#options.demand.idle()
   }
 
-  /** Stages the next message, if one is wanted and there is one; otherwise asks for it. */
-  #stage(): void {
+  /** Prefetches the next message if a message is wanted. If there is none in memory, fetches records. */
+  #prefetch(): void {
     const tracker = this.#tracker
     if (!tracker || !this.#isWanted || this.#prefetched || this.#isStopped) return
     if (!this.#options.demand.isOpen()) {
-      this.#rest()
+      this.#becomeIdle()
       return
     }
     const record = this.#nextInHand(tracker, this.#options.runtime.clock())
@@ -253,7 +279,7 @@ export class PartitionConsumer {
     this.#options.demand.prefetched()
   }
 
-  /** The next message, where Kafka need not be asked for it and none has to be offered again first. */
+  /** The next message in memory; `undefined` when another message has to be offered again first. */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
     for (let record = this.#givenBack.shift(); record; record = this.#givenBack.shift()) {
       if (!tracker.isAcked(record.offset)) return record
@@ -270,7 +296,10 @@ export class PartitionConsumer {
     let givenUp = 0
     const retry = tracker.nextRetry(runtime.clock(), offset => {
       givenUp++
-      runtime.log.warn({ partition: this.#name, offset }, 'a message was given up without an ack')
+      runtime.log.warn(
+        { partition: this.#name, offset },
+        'a message was offered as often as allowed without an acknowledgement; it counts as acknowledged'
+      )
     })
     if (givenUp > 0) {
       runtime.metrics.count('groups', 'given_up_messages', {}, givenUp)
@@ -291,9 +320,11 @@ export class PartitionConsumer {
     )
   }
 
-  /** A message that was offered and is not acknowledged in time. One that is not in the log any more counts as acknowledged. */
+  /**
+   * Offers a message again that was not acknowledged in time. If it is no longer in the log, it counts as acknowledged.
+   */
   #fetchedAgain(tracker: OffsetTracker, offset: Offset, record: KafkaRecord | undefined): void {
-    // Everything has begun anew meanwhile.
+    // Reading of the partition has started again meanwhile, with a new tracker.
     if (tracker !== this.#tracker) return
     if (record) this.#givenBack.push(record)
     else this.ack(offset)
@@ -305,21 +336,21 @@ export class PartitionConsumer {
     const { runtime } = this.#options
     this.#timer = runtime.after(Math.max(0, deadlineAt - runtime.clock()) + 1, () => {
       this.#timer = undefined
-      this.#stage()
+      this.#prefetch()
     })
   }
 
   #settled(): void {
     this.#submit()
     this.#options.onSettled()
-    this.#stage()
+    this.#prefetch()
   }
 
   #submit(): void {
     this.#options.submit(this.#source!)
   }
 
-  /** A position that was found in another incarnation of the topic has another tracker. */
+  /** The position source of a tracker. Each incarnation of the topic has a tracker of its own. */
   #sourceOf(tracker: OffsetTracker): PositionSource {
     const { topicId } = this.#finder
     return {
@@ -337,7 +368,7 @@ export class PartitionConsumer {
     this.#options.onSettled()
   }
 
-  /** Asks the Router; an answer that comes after the end is dropped. */
+  /** Asks the Router. An answer that comes after the partition was stopped is dropped. */
   readonly #ask: GroupRuntime['ask'] = (kind, request, onResult) => {
     if (this.#isStopped) return
     this.#options.runtime.ask(kind, request, result => {
@@ -345,7 +376,10 @@ export class PartitionConsumer {
     })
   }
 
-  /** A pause ends with the partition: one for a partition that does not exist may last half a minute, and keeps a process alive. */
+  /**
+   * Starts a timer that is cancelled when the partition is stopped. Otherwise a pause of half a minute keeps the
+   * process alive.
+   */
   readonly #after: GroupRuntime['after'] = (delayMs, run) => {
     const pause = this.#options.runtime.after(delayMs, () => {
       this.#pauses.delete(pause)

@@ -7,48 +7,46 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { AS_STORED } from '../../router/messages/as-stored.js'
-import type { Failure, OffsetType } from '../../router/messages/operations.js'
+import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
+import { isOfAnother, markIn } from './ack-encoding.js'
 import type { GroupRuntime } from './group-runtime.js'
-import { isOfAnother, markIn } from './incarnation-mark.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { isForbidden } from './refusals.js'
+import { isForbidden, UnknownPartition } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
-import { UnknownPartition } from './unknown-partition.js'
 
 export interface PositionFinderOptions {
   readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
-  /** Where to begin without a committed offset. */
+  /** Finds where to begin if there is no committed offset. */
   readonly start: FindStart
-  /** The group begins at the earliest record, whenever that can be asked for: nothing has to be committed first. */
+  /** Called when the group begins at the earliest record. This start is final without a commit. */
   readonly onEarliest: () => void
   readonly retryBackoffMs: number
-  /** Kafka's ACLs do not allow it. It is tried again. */
+  /** Called when Kafka's ACLs do not allow the look-up. The look-up is repeated. */
   readonly onRefused: (failure: Failure) => void
 }
 
-/** What an offset that is outside of the log means. */
+/** The reason why an offset is outside the log, and the offset at which reading continues. */
 export type Recovery =
   /** Records up to `offset` were deleted. */
   | { readonly type: 'deleted'; readonly offset: Offset }
-  /** The topic was created anew, and its log begins at `offset`. The group has read nothing of it. */
+  /** The topic was created again, and its new log begins at `offset`. The group has read nothing of the new log. */
   | ({ readonly type: 'recreated' } & LogPosition)
-  /** The end of the log was lost; it ends at `offset` now. */
+  /** The end of the log was lost. The log now ends at `offset`. */
   | ({ readonly type: 'lost' } & LogPosition)
-  /** The group has committed an offset beyond the end, which is at `offset`, and begins there. */
+  /** The group has committed an offset beyond the end of the log. It begins at the end, `offset`. */
   | { readonly type: 'notYet'; readonly offset: Offset }
-  /** It is inside again. */
+  /** The offset is inside the log again. */
   | { readonly type: 'inRange' }
 
-/** As Kafka-Pixy stores it: begin at the oldest record. */
+/** The committed offset by which Kafka-Pixy means "begin at the oldest record". */
 const STORED_EARLIEST = -2
 const METADATA_TIMEOUT_MS = 10_000
 
 const CREATED_ANEW =
   'an offset was committed in a former topic of this name; the group reads the new one from its beginning'
 
-/** Finds where in a partition a group reads: at the start, and when its position is not in the log any more. */
+/** Finds the position of a group in a partition, at the start and when the position is no longer in the log. */
 export class PositionFinder {
   readonly #options: PositionFinderOptions
   readonly #unknown: UnknownPartition
@@ -59,18 +57,18 @@ export class PositionFinder {
     this.#unknown = new UnknownPartition(options.retryBackoffMs)
   }
 
-  /** The topic in whose log positions are; `undefined`: brokers do not tell, or have not yet. */
+  /** The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). */
   get topicId(): string | undefined {
     return this.#topicId
   }
 
-  /** Tries until it is known. `isNew`: the position is not committed yet. */
+  /** Finds the first position. Look-ups are repeated until it is known. `isNew`: the position is not committed yet. */
   findStart(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
     const missing = (): void => {
       this.#options.onEarliest()
       this.#afterPause('unknownTopicOrPartition', () => this.findStart(onFound))
     }
-    // The incarnation is known before the position, which is in its log or in that of a later one.
+    // The topic id is looked up first, so the position belongs to this incarnation or a later one.
     this.#idOfTopic((topicId, isThere) => {
       this.#topicId = topicId
       if (isThere) this.#findPosition(onFound, missing)
@@ -100,12 +98,15 @@ export class PositionFinder {
     })
   }
 
-  /** A broker whose metadata lags names the former incarnation: what is committed is believed to be void when it is told twice. */
+  /**
+   * Confirms a topic id by a second look-up. A broker whose metadata lags may report a former incarnation, so committed
+   * offsets are void only after two look-ups.
+   */
   #confirm(isSame: () => void, isAnother: () => void): void {
     this.#again(() => this.#idOfTopic(topicId => (topicId === this.#topicId ? isSame() : isAnother())))
   }
 
-  /** The committed offset belongs to a former incarnation of the topic. */
+  /** Begins at the earliest record, because the committed offset belongs to a former incarnation of the topic. */
   #beginAnew(offset: Offset, begin: (position: LogPosition) => void, onMissing: () => void): void {
     const { runtime, topicPartition, onEarliest } = this.#options
     const partition = topicPartitionKey(topicPartition.topic, topicPartition.partition)
@@ -114,7 +115,7 @@ export class PositionFinder {
     this.#bound('earliest', begin, onMissing)
   }
 
-  /** Where the group has no committed offset. */
+  /** Finds the start of a group that has no committed offset. */
   #findNewStart(begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => {
       if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
@@ -125,7 +126,10 @@ export class PositionFinder {
     })
   }
 
-  /** While the end was asked for, requests may have been answered, and records written that the group is to be offered. */
+  /**
+   * Begins at the end, unless requests were answered while the end was looked up. Then records before the end must be
+   * offered.
+   */
   #beginAtEnd(end: LogPosition, begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => (start === 'latest' ? begin(end) : this.#findNewStart(begin, onMissing)))
   }
@@ -134,7 +138,7 @@ export class PositionFinder {
     return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#topicId) === 'another'
   }
 
-  /** @param hasRead the group has read up to the position, so it was in the log */
+  /** @param hasRead true: the group has read up to the position, so the position was in the log before */
   recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#idOfTopic(topicId => {
       const incarnation = incarnationOfTopic(this.#topicId, topicId)
@@ -158,7 +162,7 @@ export class PositionFinder {
     })
   }
 
-  /** Tries until a broker has answered. A topic that does not exist now has no id. */
+  /** Looks up the topic id until a broker answers. A topic that does not exist has no id. */
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
     const { runtime, topicPartition } = this.#options
     const { topic } = topicPartition
@@ -171,7 +175,7 @@ export class PositionFinder {
     })
   }
 
-  /** @param onMissing called when the partition does not exist; without it, the partition is looked for again */
+  /** @param onMissing called when the partition does not exist; without it, the look-up is repeated */
   #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing?: () => void): void {
     const { runtime, topicPartition } = this.#options
     runtime.ask('fetchOffset', { topicPartition, offsetType }, result => {

@@ -1,16 +1,15 @@
 import type { Logger } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { kafkaFailure } from '../../router/requests/failures.js'
-import { isTopic } from '../../router/requests/problems.js'
+import { isTopic, kafkaFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime } from './group-runtime.js'
 
 const LOOK_UP_TIMEOUT_MS = 10_000
 
-/** Whether Kafka's ACLs do not allow it: a further attempt fails as well, until a right is granted. */
+/** True when Kafka's ACLs forbid the request. Further attempts fail until the permission is granted. */
 export const isForbidden = (result: { readonly type: string }): result is Failure =>
   result.type === 'failed' && (result as Failure).code === 'notAuthorized'
 
-/** Tells which of these topics brokers do not show to this process. Names that no topic can have are not asked for. */
+/** Finds the topics that brokers do not show to this process. Names that are not valid topic names are skipped. */
 export function lookForForbidden(
   { ask }: GroupRuntime,
   names: readonly string[],
@@ -26,10 +25,10 @@ export function lookForForbidden(
   })
 }
 
-/** Says once why something is refused, however often it is tried again. */
+/** Logs the reason of a refusal once, however often the request is repeated. */
 export class Refusals {
   readonly #log: Logger
-  /** What was said last, by what was refused. */
+  /** The last logged reason for each key of refusals. */
   readonly #said = new Map<string, string>()
 
   constructor(log: Logger) {
@@ -42,8 +41,32 @@ export class Refusals {
     this.#log.error({ ...fields, reason: message }, text)
   }
 
-  /** It is not refused any more. */
+  /** Forgets a refusal, because the request is no longer refused. */
   forget(what: string): void {
     this.#said.delete(what)
+  }
+}
+
+/** Longest pause between two look-ups of a partition that does not exist. */
+const MAX_PAUSE_MS = 30_000
+
+/**
+ * Pauses between look-ups of a partition that brokers do not know. When another client leads the group, it may have
+ * assigned a hundred thousand partitions that do not exist, so the pauses grow. A pause is never longer than the time
+ * for which the partition has been unknown.
+ */
+export class UnknownPartition {
+  readonly #firstMs: number
+  #nextMs: number
+
+  constructor(firstMs: number) {
+    this.#firstMs = this.#nextMs = firstMs
+  }
+
+  /** The pause after an answer of this type. */
+  pauseMs(type: string): number {
+    const pauseMs = type === 'unknownTopicOrPartition' ? this.#nextMs : this.#firstMs
+    this.#nextMs = type === 'unknownTopicOrPartition' ? Math.max(pauseMs, Math.min(2 * pauseMs, MAX_PAUSE_MS)) : pauseMs
+    return pauseMs
   }
 }

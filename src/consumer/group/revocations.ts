@@ -1,15 +1,11 @@
 import type { GroupRuntime, Timer } from './group-runtime.js'
 
-export interface RevocationOptions {
-  readonly runtime: GroupRuntime
-  /** How long it waits for acknowledgements. */
+export interface Revoked {
+  /** Time limit for acknowledgements. */
   readonly graceMs: number
-  /** How long it waits for the commit. */
-  readonly commitLimitMs: number
-  /** Whether everything that was offered is acknowledged. */
+  /** True when every acquired message is acknowledged. */
   readonly isSettled: () => boolean
-  readonly commit: (done: () => void) => void
-  /** The partitions may be given away. */
+  /** Called when the partitions may go to other members. */
   readonly ready: () => void
 }
 
@@ -19,13 +15,23 @@ interface Revocation {
 }
 
 /**
- * Waits until partitions can be given away: for acknowledgements, then for their commit, both for a limited time. A stop may
- * begin while the partitions are handed over for a rebalance.
+ * Waits until partitions can go to other members: first for acknowledgements, then for their commit. Both waits have a
+ * time limit. Several revocations may be open, because a stop may begin during a rebalance.
  */
 export class Revocations {
   readonly #open = new Set<Revocation>()
+  readonly #runtime: GroupRuntime
+  readonly #commitLimitMs: number
+  readonly #commit: (done: () => void) => void
 
-  begin({ runtime, graceMs, commitLimitMs, isSettled, commit, ready }: RevocationOptions): void {
+  /** @param commitLimitMs time limit for the commit */
+  constructor(runtime: GroupRuntime, commitLimitMs: number, commit: (done: () => void) => void) {
+    this.#runtime = runtime
+    this.#commitLimitMs = commitLimitMs
+    this.#commit = commit
+  }
+
+  begin({ graceMs, isSettled, ready }: Revoked): void {
     let limit: Timer | undefined
     const end = (): void => {
       limit?.cancel()
@@ -34,10 +40,10 @@ export class Revocations {
     const beginCommit = (): void => {
       if (limit !== undefined) return
       grace.cancel()
-      limit = runtime.after(commitLimitMs, end)
-      commit(end)
+      limit = this.#runtime.after(this.#commitLimitMs, end)
+      this.#commit(end)
     }
-    const grace = runtime.after(graceMs, beginCommit)
+    const grace = this.#runtime.after(graceMs, beginCommit)
     const revoke: Revocation = {
       check: () => {
         if (isSettled()) beginCommit()
@@ -51,12 +57,12 @@ export class Revocations {
     revoke.check()
   }
 
-  /** An acknowledgement has come: those that wait for nothing else go on. */
+  /** Called after an acknowledgement. Revocations that only waited for it continue. */
   check(): void {
     for (const revoke of [...this.#open]) revoke.check()
   }
 
-  /** Ends all of them without a word: the member has left the group. */
+  /** Ends all revocations without a callback, because the member has left the group. */
   cancel(): void {
     for (const revoke of this.#open) revoke.cancel()
     this.#open.clear()

@@ -1,29 +1,44 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytes, constantOptions, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 const MIB = 1024 * 1024
+
+/** Constants of consumer groups. No deployment has needed other values. Tests pass other values to `openCastellan`. */
+const constants = {
+  /**
+   * Interval of the checks for new partitions. One request serves all groups, so it costs the brokers almost nothing.
+   */
+  partitionCheckMs: 10_000,
+  /** Interval of the checks for topics that did not exist when a group asked for them. */
+  missingTopicCheckMs: 1_000,
+  /** More topics in one group mean that a client invents names. Further topics are refused as `overloaded`. */
+  maxTopicsPerGroup: 1_000
+}
 
 const section = z.strictObject({
   start: z
     .enum(['latest', 'earliest'])
     .default('latest')
     .describe(
-      'Where a group begins to read a topic in which it has committed nothing. That is committed at once; partitions that come later are read from their beginning'
+      'Where a group begins to read a topic without committed offsets. The first offsets are committed at once. Partitions that are added later are read from their beginning'
     ),
   subscriptionTimeoutMs: milliseconds
     .default(15_000)
     .describe(
-      'When a topic has not been asked for this long, the member gives it up; without topics it leaves the group'
+      'A member stops reading a topic that no client has asked for during this time; a member without topics leaves the group'
     ),
   longPollMs: milliseconds.default(3_000).describe('How long a request waits for a message'),
   maxWaitingRequests: count
     .default(64)
     .describe(
-      'Most requests of one group and topic that wait behind the first; the next one is refused as `overloaded`'
-    ),
+      'Limit of requests of one group and topic that wait behind the first request; further requests are refused as `overloaded`'
+    )
+    .meta({ advanced: true }),
   ackTimeoutMs: milliseconds
     .default(300_000)
-    .describe('When a message has not been acknowledged for this long after it was offered, it is offered again'),
+    .describe(
+      'Time limit for the acknowledgement of an offered message. A message without an acknowledgement is then offered again'
+    ),
   maxRetries: z
     .int()
     .min(-1)
@@ -34,66 +49,75 @@ const section = z.strictObject({
   maxPendingMessages: count
     .default(300)
     .describe(
-      'Most messages of a partition that are offered and not acknowledged. One more is offered, then no new ones'
+      'Limit of messages of a partition that are offered and not acknowledged; one more message may be offered'
     ),
   commitIntervalMs: millisecondsOrZero
     .default(500)
-    .describe('Pause between two commits of a group. The first commit after a pause is sent at once'),
+    .describe('Pause between two commits of a group. The first commit after a pause is sent at once')
+    .meta({ advanced: true }),
   sessionTimeoutMs: milliseconds
     .default(10_000)
     .describe(
-      'The coordinator removes a member without a heartbeat for this long. Brokers refuse less than 6 s by default'
+      'The coordinator removes a member that sends no heartbeat for this time. By default brokers refuse less than 6 s'
     ),
   heartbeatIntervalMs: milliseconds
     .default(3_000)
     .describe(
-      'Longest pause between two heartbeats of a member. While clients wait and it has no partitions for them, it is at most 0.5 s'
-    ),
+      'Longest pause between two heartbeats of a member. The pause is at most 0.5 s while clients wait and the member has no partitions for them'
+    )
+    .meta({ advanced: true }),
   rebalanceTimeoutMs: milliseconds
     .default(60_000)
     .describe('How long the coordinator waits for all members to join again in a rebalance'),
   revocationMs: millisecondsOrZero
     .default(5_000)
     .describe(
-      'How long a member that has to join again waits for acknowledgements of offered messages. Messages without one are offered again by the member that gets their partition'
-    ),
-  partitionCheckMs: milliseconds
-    .default(10_000)
-    .describe('How often it is looked whether topics have got more partitions, for all groups by one request'),
-  retryBackoffMs: milliseconds.default(500).describe('Pause after a failure before it is tried again'),
+      'How long a member that has to join again waits for acknowledgements of offered messages. A message without an acknowledgement is offered again by the member that gets its partition'
+    )
+    .meta({ advanced: true }),
+  retryBackoffMs: milliseconds
+    .default(500)
+    .describe('Pause before another attempt after a failure')
+    .meta({ advanced: true }),
   bufferMaxBytes: bytes
     .default(64 * MIB)
     .describe(
-      'Fetched batches that all groups together hold; the least recently used one is dropped, and fetched again'
-    ),
+      'Limit of the fetched batches that all groups hold. Beyond it, the least recently used batch is dropped, and fetched again later'
+    )
+    .meta({ advanced: true }),
   maxGroups: count
     .default(5_000)
     .describe(
-      'Most groups at a time; a request for another one is refused as `overloaded`, and so is one of a client that has begun more than are free'
-    ),
-  maxTopicsPerGroup: count
-    .default(1_000)
-    .describe('Most topics that a group reads at a time; a request for another one is refused as `overloaded`'),
+      'Limit of simultaneous groups; a request for another group is refused as `overloaded`. It is also refused when its client has started more groups than there are free places'
+    )
+    .meta({ advanced: true }),
   instanceId: z
     .string()
     .min(1)
     .max(249)
     .optional()
     .describe(
-      'Makes the process a static member (KIP-345) of its groups under this name, so that a restart within the session time-out causes no rebalance. No two processes may have the same'
+      'Makes the process a static member (KIP-345) of its groups under this name, so that a restart within the session time-out causes no rebalance. Each process needs a different name'
     )
 })
-const options = section.refine(({ heartbeatIntervalMs, sessionTimeoutMs }) => heartbeatIntervalMs < sessionTimeoutMs, {
+const isInTime = ({ heartbeatIntervalMs, sessionTimeoutMs }: z.output<typeof section>): boolean =>
+  heartbeatIntervalMs < sessionTimeoutMs
+
+const tooSeldom = {
   path: ['heartbeatIntervalMs'],
   error: 'must be shorter than `sessionTimeoutMs`, and should be a third of it: the coordinator removes a silent member'
-})
+}
+
+/** All options of groups: settings and constants. */
+const options = section.extend(constantOptions(constants)).refine(isInTime, tooSeldom)
 
 /** Every limit and time of consumer groups. */
 export type ConsumerSettings = Readonly<z.output<typeof options>>
 export type ConsumerSettingsOverrides = Partial<ConsumerSettings>
 
 /** Consumer groups: the section `consumer` of the configuration. */
-export const consumerSettings = options
+export const consumerSettings = section
+  .refine(isInTime, tooSeldom)
   .prefault({})
   .describe('Reading on behalf of consumer groups: membership, acknowledgements and limits, for all clusters and APIs')
 

@@ -3,8 +3,8 @@ import { crc32c } from '../../kafka/crc32c.js'
 import { decodeSubscription, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
 
 /**
- * What members of a group tell each other about where reading begins, in the user data of subscriptions and assignments.
- * Members of other clients ignore it, and write something else or nothing there.
+ * Messages between members of a group about the start of reading, in the user data of subscriptions and assignments.
+ * Clients of other kinds ignore these messages, and write other user data or none.
  *
  *   subscription   {"castellan":1,"begun":[0,2],"renewed":1}                         indexes of topics
  *   assignment     {"castellan":1,"undecided":["audit"],"ends":[["orders","Ux…",[[0,118],[1,97]],[4,null]]]}
@@ -13,41 +13,44 @@ import { decodeSubscription, userDataOfSubscription } from '../../kafka/protocol
  */
 const FORMAT = 1
 const MARK = Buffer.from(`{"castellan":${FORMAT},`)
-/** Any member of a group may write these bytes, and a client chooses how many: more than this are not parsed. */
+/** Limits of messages that are parsed, because a member of a group may write messages of any length. */
 const MAX_SUBSCRIPTION_BYTES = 64 * 1024
 const MAX_ASSIGNMENT_BYTES = 4 * 1024 * 1024
 
 /** The ends of a topic's partitions when the group was assigned the topic for the first time. */
 export interface TopicEnds {
-  /** The incarnation of the topic; `undefined`: brokers do not tell. */
+  /** The incarnation of the topic; `undefined`: brokers do not report topic ids. */
   readonly topicId: string | undefined
-  /** By partition. One that is missing begins at its earliest record. */
+  /** The ends by partition. A partition without an end begins at its earliest record. */
   readonly ends: ReadonlyMap<number, LogPosition>
 }
 
 /**
- * Where members begin in partitions without a committed offset, as the leader has decided for all: at the `ends` of topics that
- * the group is assigned for the first time, and at the earliest record of all other partitions.
+ * The leader's decision where members begin in partitions without a committed offset: at the `ends` in topics that are
+ * assigned to the group for the first time, and at the earliest record in all other partitions.
  */
 export interface GroupStarts {
-  /** Topics of which the leader could not decide: each member decides alone. */
+  /** Topics without a decision of the leader. Each member decides alone. */
   readonly undecided: ReadonlySet<string>
   readonly ends: ReadonlyMap<string, TopicEnds>
 }
 
-/** What the assignment of a member was made from, which tells a static member that has restarted whether it still holds. */
+/**
+ * The basis of a member's assignment. A restarted static member uses it to check whether the assignment is still right.
+ */
 export interface AssignedFrom {
-  /** Checksum of the topics that it asked for: {@link checksumOf}. */
+  /** The checksum of the topics that the member asked for: {@link checksumOf}. */
   readonly topics: number
-  /** In the assignment of the leader: how many partitions each topic of the group had. */
+  /** The number of partitions of each topic of the group. Only the assignment of the leader has it. */
   readonly counts?: ReadonlyMap<string, number> | undefined
 }
 
 export const checksumOf = (topics: readonly string[]): number => crc32c(Buffer.from(topics.join('\0')))
 
 /**
- * @param begun which of the topics the group has begun to read: it begins nowhere at the end any more
- * @param renewals each number makes the subscription another one than it was, so that the coordinator has the group join again
+ * @param begun true when the group has begun to read a topic, so that no further partition of the topic begins at its
+ *   end
+ * @param renewals a new number changes the subscription, so that the coordinator starts a rebalance
  */
 export function encodeBegun(topics: readonly string[], begun: (topic: string) => boolean, renewals = 0): Buffer {
   return encode({
@@ -56,12 +59,12 @@ export function encodeBegun(topics: readonly string[], begun: (topic: string) =>
   })
 }
 
-/** Whether the user data of a subscription is of a member that begins where the leader decides. */
+/** True when a Castellan wrote this user data. Such a member begins where the leader decides. */
 export const isOfCastellan = (userData: Buffer): boolean => userData.subarray(0, MARK.length).equals(MARK)
 
 /**
- * The topics that the member has begun to read; none when it is of another client. Of one that writes too much to be parsed it
- * is all of its topics: a group that begins at the end by mistake skips records.
+ * The topics that the member has begun to read; none for a client that is not Castellan. If a message is too long to be
+ * parsed, all topics count as begun, because a group that begins at the end by mistake skips records.
  */
 export function decodeBegun(userData: Buffer, topics: readonly string[]): readonly string[] {
   if (userData.length > MAX_SUBSCRIPTION_BYTES) return isOfCastellan(userData) ? topics : []
@@ -71,7 +74,7 @@ export function decodeBegun(userData: Buffer, topics: readonly string[]): readon
     .flatMap(at => (typeof at === 'number' ? (topics[at] ?? []) : []))
 }
 
-/** For one member: of the ends, those of its partitions. */
+/** The message for one member, with only the ends of its partitions. */
 export function encodeStarts(
   { undecided, ends }: GroupStarts,
   partitions: readonly TopicPartition[],
@@ -86,23 +89,23 @@ export function encodeStarts(
     ofTopic.offsets.push([partition, end.offset])
     ofTopic.epochs.push(end.leaderEpoch ?? null)
   }
-  const told = Array.from(ofMember, ([topic, { offsets, epochs }]) => {
+  const entries = Array.from(ofMember, ([topic, { offsets, epochs }]) => {
     return [topic, ends.get(topic)!.topicId ?? null, offsets, epochs]
   })
   return encode({
     undecided: [...undecided],
-    ends: told,
+    ends: entries,
     ...(from && { topics: from.topics }),
     ...(from?.counts && { counts: [...from.counts] })
   })
 }
 
-/** What the leader has decided about a topic. */
+/** The leader's decision about a topic. */
 export function decisionOn(starts: GroupStarts | undefined, topic: string): TopicEnds | 'earliest' | undefined {
   return starts === undefined || starts.undecided.has(topic) ? undefined : (starts.ends.get(topic) ?? 'earliest')
 }
 
-/** `undefined`: the leader is of another client, which decides nothing. */
+/** Decodes the leader's decision; `undefined`: another client leads the group, and does not decide. */
 export function decodeStarts(userData: Buffer): GroupStarts | undefined {
   const found = decode(userData, MAX_ASSIGNMENT_BYTES)
   if (!found) return undefined
@@ -115,7 +118,7 @@ export function decodeStarts(userData: Buffer): GroupStarts | undefined {
   return { undecided: new Set(listOf(found['undecided']) as string[]), ends }
 }
 
-/** `undefined`: the leader is of another client, or of an earlier version. */
+/** Decodes the basis of an assignment; `undefined`: another client leads the group, or an earlier version. */
 export function decodeAssignedFrom(userData: Buffer): AssignedFrom | undefined {
   const found = decode(userData, MAX_ASSIGNMENT_BYTES)
   const topics = found?.['topics']
@@ -154,9 +157,10 @@ const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
   typeof pair[0] === 'string' && isCount(pair[1])
 
 /**
- * Whether a member has begun to read a topic, by its whole subscription; not when that cannot be read.
+ * True when a member reports in its subscription that it has begun to read a topic; false when the subscription cannot
+ * be read.
  *
- * @param subscription `undefined`: too long to be told; the member may have begun any topic
+ * @param subscription `undefined`: the subscription was too long to be kept, so the member may have begun any topic
  */
 export function hasBegunIn(subscription: Buffer | undefined, topic: string): boolean {
   if (subscription === undefined) return true

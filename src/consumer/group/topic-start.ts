@@ -1,51 +1,208 @@
-import type { LogPosition } from '../../core/model.js'
-import type { CommitLookUp } from './commit-look-up.js'
-import type { TopicEnds } from './start-messages.js'
+import type { LogPosition, TopicPartition } from '../../core/model.js'
+import { AS_STORED } from '../../router/messages/operations.js'
+import { inPortions } from '../../router/routing/ask-router.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
+import { hasBegunIn, type TopicEnds } from './start-messages.js'
+import { lookUpPartitions } from './topic-look-ups.js'
 
-/** Where a partition begins of which the group has no committed offset. */
+const TIMEOUT_MS = 5_000
+/** The state of a group in which the coordinator reports the subscriptions of members. */
+const STABLE = 'Stable'
+/**
+ * Longest wait for the end of a rebalance. During a rebalance the coordinator does not report what members have begun
+ * to read.
+ */
+const JOINING_MS = 60_000
+
+/** The answer to the question whether a group has a committed offset in any of some partitions. */
+export type Committed = 'some' | 'none' | 'unclear'
+
+/**
+ * The answer to the question whether any member has begun to read a topic. `unclear`: the group was rebalancing during
+ * all attempts.
+ */
+type Begun = 'yes' | 'no' | 'unclear'
+type OnBegun = (begun: Begun) => void
+
+/** @param leftMs time limit for the next answer; if it is 0 or less, no further request is made */
+export function findCommitted(
+  { groupId, ask }: Pick<GroupRuntime, 'groupId' | 'ask'>,
+  partitions: readonly TopicPartition[],
+  onFound: (committed: Committed) => void,
+  leftMs: () => number = () => TIMEOUT_MS
+): void {
+  let committed: Committed = 'none'
+  inPortions(
+    partitions,
+    (topicPartition, answered) => {
+      const timeoutMs = leftMs()
+      if (timeoutMs <= 0) {
+        if (committed === 'none') committed = 'unclear'
+        answered(true)
+        return
+      }
+      ask('fetchConsumerOffset', { groupId, topicPartition, timeoutMs, ...AS_STORED }, ({ type }) => {
+        if (type === 'success') committed = 'some'
+        else if (type !== 'notFound' && committed === 'none') committed = 'unclear'
+        answered(committed === 'some')
+      })
+    },
+    () => onFound(committed)
+  )
+}
+
+/** Looks up whether the group has a committed offset in any partition of one topic. */
+export class CommitLookUp {
+  readonly #runtime: GroupRuntime
+  readonly #topic: string
+  readonly #retryBackoffMs: number
+  #waiting: ((hasCommitted: boolean) => void)[] = []
+  #waitingForMembers: { readonly tell: OnBegun; readonly endsAt: number }[] = []
+  #timer: Timer | undefined
+  #membersTimer: Timer | undefined
+  #isStopped = false
+
+  constructor(runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
+    this.#runtime = runtime
+    this.#topic = topic
+    this.#retryBackoffMs = retryBackoffMs
+  }
+
+  /** Repeats the look-up until the answer is known. Callers that wait at the same time share the answer. */
+  hasCommitted(onKnown: (hasCommitted: boolean) => void): void {
+    this.#waiting.push(onKnown)
+    if (this.#waiting.length === 1) this.#look()
+  }
+
+  /** Ends the look-ups. After this, no callback is called. */
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    this.#membersTimer?.cancel()
+  }
+
+  /**
+   * Finds out whether the group has a committed offset in the topic, or a member of another process has begun to read
+   * it. Members need this when their leader does not report it. The look-up is repeated until the answer is known, for
+   * at most a minute while the group rebalances.
+   */
+  hasBegun(onKnown: OnBegun): void {
+    this.#waitingForMembers.push({ tell: onKnown, endsAt: this.#runtime.clock() + JOINING_MS })
+    if (this.#waitingForMembers.length === 1) this.#lookForBegun()
+  }
+
+  #lookForBegun(): void {
+    this.hasCommitted(hasCommitted => {
+      if (hasCommitted) this.#begunIsKnown('yes')
+      else this.#askMembers()
+    })
+  }
+
+  #askMembers(): void {
+    const { groupId, ask } = this.#runtime
+    ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
+      if (result.type === 'success') {
+        if (result.state !== STABLE) this.#askMembersAgain()
+        else this.#begunIsKnown(result.members.some(({ metadata }) => hasBegunIn(metadata, this.#topic)) ? 'yes' : 'no')
+      } else if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable)) this.#askMembersAgain()
+      else this.#begunIsKnown('no')
+    })
+  }
+
+  #askMembersAgain(): void {
+    if (this.#isStopped) return
+    const now = this.#runtime.clock()
+    const over = this.#waitingForMembers.filter(({ endsAt }) => endsAt <= now)
+    this.#waitingForMembers = this.#waitingForMembers.filter(({ endsAt }) => endsAt > now)
+    if (this.#waitingForMembers.length > 0) {
+      this.#membersTimer = this.#runtime.after(this.#retryBackoffMs, () => this.#lookForBegun())
+    }
+    for (const { tell } of over) tell('unclear')
+  }
+
+  #begunIsKnown(begun: Begun): void {
+    const waiting = this.#isStopped ? [] : this.#waitingForMembers
+    this.#waitingForMembers = []
+    for (const { tell } of waiting) tell(begun)
+  }
+
+  #look(): void {
+    const topic = this.#topic
+    lookUpPartitions(this.#runtime, [topic], partitionsOf => {
+      if (!partitionsOf) this.#again()
+      else {
+        const partitions = partitionsOf(topic).map(partition => ({ topic, partition }))
+        findCommitted(this.#runtime, partitions, committed => {
+          if (committed === 'unclear') this.#again()
+          else this.#known(committed === 'some')
+        })
+      }
+    })
+  }
+
+  #again(): void {
+    if (!this.#isStopped) this.#timer = this.#runtime.after(this.#retryBackoffMs, () => this.#look())
+  }
+
+  #known(hasCommitted: boolean): void {
+    const waiting = this.#isStopped ? [] : this.#waiting
+    this.#waiting = []
+    for (const tell of waiting) tell(hasCommitted)
+  }
+}
+
+/** The start of a partition without a committed offset. */
 export type Start =
   | 'latest'
   | 'earliest'
-  /** `topicId`: the incarnation of the topic in whose log the offset is; another one is read from its earliest record. */
+  /** `topicId`: the incarnation to which the offset belongs. Another incarnation is read from its earliest record. */
   | (LogPosition & { readonly topicId: string | undefined })
 
-/** Calls back once it is known. It may be asked again, and then say something else. */
+/** Calls back when the start is known. A later call may give another start. */
 export type FindStart = (onStart: (start: Start) => void) => void
 
-/** What the leader has decided for one topic: it begins at these ends, or at its earliest records; `undefined`: nothing. */
+/**
+ * The leader's decision on a topic: begin at these ends, or at the earliest records; `undefined`: there is no decision.
+ */
 export type LeadersDecision = TopicEnds | 'earliest' | undefined
 
 /**
- * Where a member begins to read one topic. `latest` holds only until the group has begun: once a request for the topic may be
- * answered, every partition without a committed offset begins at its earliest record, because records may have been written
- * since. That holds after commits are gone, which Kafka deletes with their topic. With `earliest` it holds from the outset.
+ * The start of reading in one topic. With `earliest`, every partition without a committed offset begins at its earliest
+ * record. With `latest`, such a partition begins at its end, but only until the group has begun. As soon as a request
+ * for the topic may be answered, it begins at its earliest record, because records may have been written since. This
+ * also holds after Kafka has deleted the commits together with their topic.
  */
 export class TopicStart {
   readonly #setting: 'latest' | 'earliest'
   readonly #lookUp: CommitLookUp
   #isBegun = false
-  /** The group had a committed offset in the topic while joining took long, so requests may be answered. */
+  /**
+   * True: joining took long, and a look-up found that the group has read the topic before, so requests may be answered.
+   */
   #hasCommitted = false
   #wasMissing = false
   #byLeader: LeadersDecision
 
-  /** @param lookUp tells whether the group has a committed offset in any partition of the topic */
+  /** @param lookUp finds out whether the group has a committed offset in any partition of the topic */
   constructor(setting: 'latest' | 'earliest', lookUp: CommitLookUp) {
     this.#setting = setting
     this.#lookUp = lookUp
   }
 
-  /** Requests for the topic may be answered with messages. */
+  /** True when requests for the topic may be answered with messages. */
   get isBegun(): boolean {
     return this.#isBegun
   }
 
-  /** Requests for the topic may be answered: whatever is written from now on is offered to the group. */
+  /** True when requests for the topic may be answered: the group gets every record that is written from now on. */
   get isFixed(): boolean {
     return this.#setting === 'earliest' || this.#isBegun || this.#hasCommitted
   }
 
-  /** Requests may be answered, or the group has asked for the topic before it existed: nothing begins at the end any more. */
+  /**
+   * True when no further partition begins at its end, because requests may be answered, or the topic was requested
+   * before it existed.
+   */
   get excludesLatest(): boolean {
     return this.isFixed || this.#wasMissing
   }
@@ -54,17 +211,17 @@ export class TopicStart {
     this.#isBegun = true
   }
 
-  /** The topic is given up. */
+  /** Stops the look-ups, because the topic is given up. */
   stop(): void {
     this.#lookUp.stop()
   }
 
-  /** The topic did not exist when it was asked for. */
+  /** Notes that the topic did not exist when it was requested. */
   missing(): void {
     this.#wasMissing = true
   }
 
-  /** Calls back when the group has a committed offset in the topic, so that only its other partitions are open. */
+  /** Calls back if the group has read the topic before, so that requests may be answered. */
   whenCommitted(onFixed: () => void): void {
     this.#lookUp.hasBegun(begun => {
       this.#hasCommitted = begun === 'yes'
@@ -73,14 +230,15 @@ export class TopicStart {
   }
 
   /**
-   * What the leader has decided for the present generation. It knows what the member told when it joined: a request that was
-   * answered since may be followed by records before the ends that the leader has found.
+   * Takes the leader's decision for the present generation. The leader does not know of requests that were answered
+   * after the member joined. Records that were written after these answers may lie before the ends that the leader
+   * found, so partitions without a commit are then read from their beginning.
    */
   decided(byLeader: LeadersDecision): void {
     this.#byLeader = this.#hasCommitted ? 'earliest' : byLeader
   }
 
-  /** Where a partition of the topic begins. */
+  /** Finds the start of a partition of the topic. */
   find(partition: number, onStart: (start: Start) => void): void {
     const byLeader = this.#byLeader
     if (this.#setting === 'earliest' || byLeader === 'earliest' || this.#wasMissing) onStart('earliest')
@@ -88,7 +246,8 @@ export class TopicStart {
       const end = byLeader.ends.get(partition)
       onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })
     } else if (this.isFixed) onStart('earliest')
-    // Where it stays unclear, old records are offered rather than none of those that were written for the group.
+    // If the answer stays unclear, old records are offered, because it would be worse to skip records that were written
+    // for the group.
     else this.#lookUp.hasBegun(begun => onStart(begun !== 'no' || this.isFixed ? 'earliest' : 'latest'))
   }
 }

@@ -4,35 +4,35 @@ import type { GroupRuntime } from './group-runtime.js'
 import { checkLog } from './log-check.js'
 import type { OffsetTracker } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
-import { UnknownPartition } from './unknown-partition.js'
+import { UnknownPartition } from './refusals.js'
 
 export interface TruncationCheckOptions {
   readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
-  /** Knows the topic in whose log the positions are. */
+  /** Has the id of the topic to which the positions belong. */
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
   /** The next offset to read. */
   readonly position: () => Offset
-  /** The log was cut at the offset. `epochs`: which ones parted, for the log. */
+  /** Called when the log was cut at the offset. `epochs`: the leader epochs, as fields of a log line. */
   readonly onCut: (offset: Offset, epochs: object) => void
 }
 
 /**
- * Notices that the end of a log was lost (KIP-320): by an unclean election, or a broker that was restored from a copy. The
- * log may have grown beyond the position since, so that no offset is out of range. Therefore the leader is asked where the
- * epoch ends in which the last record was written that the group has read or acknowledged: before the first read, and
- * whenever another leader epoch answers than at the last check. No record is offered that was read in an epoch that is not
- * checked. Without a known epoch, and where brokers cannot tell, nothing is checked.
+ * Detects that a log has lost its end (KIP-320), after an unclean election or after a broker was restored from a copy.
+ * The log may have grown beyond the position since, so there may be no out-of-range error. Therefore the leader is
+ * asked where the epoch of the last known record ends. This happens before the first read, and whenever the leader
+ * epoch has changed since the last check. Records are offered only after the epoch in which they were read has been
+ * checked. There is no check if no epoch is known, or if brokers cannot report the end of an epoch.
  */
 export class TruncationCheck {
   readonly #options: TruncationCheckOptions
   readonly #unknown: UnknownPartition
-  /** The leader epoch in which all was in the log at the last check; `undefined`: not checked. */
+  /** The leader epoch of the last check that found all records in the log; `undefined`: there was no such check. */
   #checkedIn: number | undefined
-  /** Numbers the beginnings: a check of an earlier one says nothing. */
+  /** Number of starts at a new position. The result of a check that began before the last start is ignored. */
   #beginnings = 0
-  /** Brokers cannot tell. */
+  /** True when brokers cannot report where an epoch ends. */
   #isImpossible = false
 
   constructor(options: TruncationCheckOptions) {
@@ -40,7 +40,7 @@ export class TruncationCheck {
     this.#unknown = new UnknownPartition(options.retryBackoffMs)
   }
 
-  /** A new position: it is not checked. */
+  /** Begins at a new position, which is not checked yet. */
   begin(): void {
     this.#checkedIn = undefined
     this.#beginnings++
@@ -52,8 +52,8 @@ export class TruncationCheck {
   }
 
   /**
-   * @param onDone `isSure`: the result is of the log in which the position is, or no epoch tells; otherwise it has to be read
-   *   once more
+   * @param onDone `isSure`: the result belongs to the log of the position, or no epoch is known. If false, the read
+   *   must be repeated
    */
   afterRead(tracker: OffsetTracker, result: FetchDataResult, onDone: (isSure: boolean) => void): void {
     if (result.type === 'offsetOutOfRange') {
@@ -68,7 +68,7 @@ export class TruncationCheck {
     } else this.#check(tracker, () => onDone(false))
   }
 
-  /** @param onDone `wasCut`: everything else that was read before is not to be used */
+  /** @param onDone `wasCut`: records that were read before must not be used */
   #check(tracker: OffsetTracker, onDone: (wasCut: boolean) => void): void {
     const { runtime, topicPartition, finder, retryBackoffMs, onCut } = this.#options
     const beginning = this.#beginnings
@@ -110,8 +110,8 @@ export class TruncationCheck {
   }
 
   /**
-   * Behind the last record that is known: what is acknowledged may lie behind the next one to read. Where it begins behind it,
-   * the offset was set beyond the end of the log, and says nothing.
+   * The offset after the last known record. Acknowledged records may lie after the next record to read. A committed
+   * offset above the position was set beyond the end of the log, and is ignored.
    */
   #topOf(tracker: OffsetTracker): Offset {
     const position = this.#options.position()

@@ -1,9 +1,16 @@
-/**
- * Numbers that take turns in ascending order, from the one behind the last: of 2, 5 and 7 the turn after 5 is that of 7, the
- * one after 7 that of 2.
- */
+/** The demand for messages of a topic, for its partitions. */
+export interface Demand {
+  /** True while a request waits for a message. */
+  isOpen(): boolean
+  /** Called by a partition that has prefetched a message. */
+  prefetched(): void
+  /** Called by a partition that is idle until it is notified that a message is wanted. */
+  idle(): void
+}
+
+/** Numbers that take turns in ascending order. With 2, 5 and 7: 7 comes after 5, and 2 comes after 7. */
 export class TurnOrder {
-  /** Ascending. */
+  /** The numbers in ascending order. */
   readonly #members: number[] = []
 
   add(member: number): void {
@@ -16,12 +23,15 @@ export class TurnOrder {
     if (this.#members[at] === member) this.#members.splice(at, 1)
   }
 
-  /** Whose turn it is after `last`, which may be the same one again; `undefined`: there is none. */
+  /**
+   * The number that comes after `last`. It is `last` itself when there is no other number. `undefined`: there are no
+   * numbers.
+   */
   after(last: number): number | undefined {
     return this.#members[this.#indexOf(last + 1)] ?? this.#members[0]
   }
 
-  /** Where the member is, or would be. */
+  /** The index of the number, or the index at which it would be inserted. */
   #indexOf(member: number): number {
     let low = 0
     let high = this.#members.length

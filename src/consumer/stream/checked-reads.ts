@@ -1,31 +1,32 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { incarnationOfTopic, type Offset, type TopicPartition } from '../../core/model.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
-import { EpochHistory } from '../group/epoch-history.js'
-import type { GroupRuntime } from '../group/group-runtime.js'
-import { checkLog, type LogNow } from '../group/log-check.js'
+import { asking, type GroupRuntime } from '../group/group-runtime.js'
+import { checkLog, EpochHistory, type LogNow } from '../group/log-check.js'
 
-/** The end of the log was lost: what was read from `cutAt` on is gone, and other records are written there. */
+/** The log has lost its end. Records from `cutAt` on are gone, and other records take their offsets. */
 export type LogCut = { readonly type: 'cut'; readonly cutAt: Offset }
 
 interface Read extends Omit<FetchData, 'type' | 'topicPartition' | 'requester'> {
-  /** An epoch of the leader in whose log the position was found; used for the first read of a topic. Absent: not known. */
+  /**
+   * The epoch of the leader in whose log the position was found. Used for the first read of a topic. Absent: unknown.
+   */
   readonly foundIn?: number | undefined
 }
 
 /**
- * Reads a partition, and notices when its log loses its end (KIP-320): when another leader epoch answers than before, the
- * leader is asked where the epoch ends of the last record that was read. Without epochs nothing is noticed.
+ * Reads a partition, and detects when its log loses its end (KIP-320). When an answer has a new leader epoch, the
+ * leader is asked where the epoch of the last read record ends. Without epochs, a lost end is not detected.
  */
 export class CheckedReads {
-  readonly #router: ActorRef<RouterMessage>
+  readonly #ask: GroupRuntime['ask']
   readonly #topicPartition: TopicPartition
   #history = new EpochHistory()
   #topicId: string | undefined
   #checkedIn: number | undefined
 
   constructor(router: ActorRef<RouterMessage>, topicPartition: TopicPartition) {
-    this.#router = router
+    this.#ask = asking(router)
     this.#topicPartition = topicPartition
   }
 
@@ -40,9 +41,6 @@ export class CheckedReads {
       else this.#check(request, result, onResult)
     })
   }
-
-  readonly #ask: GroupRuntime['ask'] = (kind, request, reply) =>
-    this.#router.tell({ type: kind, ...request, requester: { reply } } as unknown as RouterMessage)
 
   #beginAnew(topicId: string | undefined): void {
     if (incarnationOfTopic(this.#topicId, topicId) !== 'same') {

@@ -8,12 +8,15 @@ import type {
   OffsetType,
   RouterMessage
 } from '../../router/messages/operations.js'
+import { asking } from '../group/group-runtime.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 
-/** Where reading begins. `last`: so many records before the end of each partition. */
+/** The start of reading. `last`: this many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
 
-/** How often in a row a reader that does not follow asks again after a failure, and one that follows after a missing topic. */
+/**
+ * A reader gives up after this many failures in a row. A reader that follows gives up only when the topic is missing.
+ */
 const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
 
@@ -22,13 +25,13 @@ type Message =
   | { readonly type: 'offset'; readonly result: FetchOffsetResult }
   | { readonly type: 'data'; readonly result: FetchDataResult | LogCut }
   | { readonly type: 'topic'; readonly result: FetchTopicMetadataResult }
-  /** The records are out; `more`: the output wants further ones. */
+  /** The records were written. `more`: further records are wanted. */
   | { readonly type: 'written'; readonly more: boolean }
   | { readonly type: 'again' }
 
 type Effect =
   | { readonly type: 'askOffset'; readonly offsetType: OffsetType }
-  /** `topicId`: the topic in whose log the offset is. */
+  /** `topicId`: the id of the topic to which the offset belongs. */
   | {
       readonly type: 'askData'
       readonly offset: Offset
@@ -36,24 +39,24 @@ type Effect =
       readonly foundIn?: number
     }
   | { readonly type: 'askTopic' }
-  /** Records before `end` only. */
+  /** Writes only records before `end`. */
   | { readonly type: 'write'; readonly batch: RecordBatch; readonly end: Offset }
   | { readonly type: 'waitThenAgain' }
   | { readonly type: 'warn'; readonly message: string }
   | { readonly type: 'finish'; readonly problem: ReadProblem | undefined }
 
-/** Why a partition cannot be read to its end. */
+/** The reason why a partition cannot be read to its end. */
 export interface ReadProblem {
   readonly code: ErrorCode
   readonly message: string
-  /** True: reading the same again may succeed later. */
+  /** True: the same read may succeed later. */
   readonly retriable: boolean
 }
 
-/** What a reader is told once. */
+/** The plan of a reader; it does not change while the topic stays the same. */
 export interface ReaderPlan {
   readonly topicPartition: TopicPartition
-  /** The topic that is read; `undefined`: brokers do not tell. */
+  /** The id of the topic; `undefined`: brokers do not report topic ids. */
   readonly topicId: string | undefined
   readonly start: ReadStart
   readonly follow: boolean
@@ -62,14 +65,14 @@ export interface ReaderPlan {
 interface State {
   readonly plan: ReaderPlan
   readonly failures: number
-  /** End of the log when reading began; unknown until asked. */
+  /** End of the log when reading began; `undefined`: not looked up yet. */
   readonly end: Offset | undefined
-  /** The leader epoch in which that was the end; unknown where brokers do not tell. */
+  /** The leader epoch when `end` was looked up; `undefined`: brokers do not report epochs. */
   readonly endEpoch: number | undefined
   readonly earliest: Offset | undefined
-  /** Next offset to read; unknown until asked. */
+  /** Next offset to read; `undefined`: not looked up yet. */
   readonly offset: Offset | undefined
-  /** A leader epoch in which the offset was in the log when reading began; `undefined`: not known. */
+  /** A leader epoch in which the offset was in the log when reading began; `undefined`: unknown. */
   readonly foundIn: number | undefined
 }
 
@@ -83,7 +86,7 @@ export const initialState = (plan: ReaderPlan): State => ({
   foundIn: undefined
 })
 
-/** Decides what a reader does next. Pure. */
+/** Decides the next step of a reader. A pure function. */
 export function transition(state: State, message: Message): Step<State, Effect> {
   switch (message.type) {
     case 'begin':
@@ -100,7 +103,7 @@ export function transition(state: State, message: Message): Step<State, Effect> 
   }
 }
 
-/** Asks for whatever is not known yet: the end of the log, its beginning, where to start; then for records. */
+/** Asks for the end of the log, its beginning and the start offset, unless they are known, and then for records. */
 function proceed(state: State): Step<State, Effect> {
   const { end, endEpoch, earliest, offset, foundIn, plan } = state
   if (end === undefined) return [state, [{ type: 'askOffset', offsetType: 'latest' }]]
@@ -141,7 +144,7 @@ function onData(state: State, result: FetchDataResult | LogCut): Step<State, Eff
       return prepend({ type: 'warn', message }, proceed({ ...state, offset: result.nextOffset }))
     }
     case 'cut': {
-      const message = `the end of ${nameOf(state)} was lost from offset ${result.cutAt} on; going on there`
+      const message = `the end of ${nameOf(state)} was lost from offset ${result.cutAt} on; continuing there`
       return prepend({ type: 'warn', message }, proceed({ ...state, failures: 0, offset: result.cutAt }))
     }
     case 'offsetOutOfRange':
@@ -153,8 +156,9 @@ function onData(state: State, result: FetchDataResult | LogCut): Step<State, Eff
 }
 
 /**
- * The log ends before the end that was found at the start. After a change of leaders, that passes: the new leader tells the
- * former end as soon as its followers have caught up. When the log was cut, it does not.
+ * Handles a log that ends before the end that was found at the start. After a change of leaders this is temporary,
+ * because the new leader reports the former end when its followers have caught up. After a cut of the log it is
+ * permanent.
  */
 function onShortLog(state: State): Step<State, Effect> {
   const message = `${nameOf(state)} ends at offset ${state.offset} now, and ended at ${state.end} when reading began`
@@ -182,7 +186,10 @@ function onTopic(state: State, result: FetchTopicMetadataResult): Step<State, Ef
   }
 }
 
-/** Records that were there may have gone by retention; an offset that was never there is a mistake of the caller. */
+/**
+ * Handles an offset outside the log. Records that existed may have been deleted by retention. An offset that never
+ * existed is an error of the caller.
+ */
 function onOutOfRange(state: State): Step<State, Effect> {
   const asked = state.offset ?? 0
   if (typeof state.plan.start === 'object' && 'offset' in state.plan.start && asked === state.plan.start.offset) {
@@ -190,11 +197,11 @@ function onOutOfRange(state: State): Step<State, Effect> {
     return finish(state, { code: 'invalidRequest', message, retriable: false })
   }
   const restarted = { ...state, offset: undefined, plan: { ...state.plan, start: 'earliest' as const } }
-  const message = `records of ${nameOf(state)} from offset ${asked} on are gone; going on at the earliest`
+  const message = `records of ${nameOf(state)} from offset ${asked} on are gone; continuing at the earliest record`
   return prepend({ type: 'warn', message }, proceed(restarted))
 }
 
-/** What went wrong with a request, whichever it was. */
+/** A request of any kind that has failed. */
 type Trouble =
   | Pick<Extract<FetchDataResult, { type: 'failed' }>, 'type' | 'code' | 'message' | 'retriable'>
   | Pick<Extract<FetchDataResult, { type: 'timedOut' }>, 'type' | 'reason'>
@@ -203,11 +210,12 @@ type Trouble =
 const onTrouble = (state: State, result: Trouble): Step<State, Effect> =>
   tryAgain(state, toProblem(nameOf(state), result))
 
-/** Asks again after a pause, if that may help; a reader that does not follow gives up in the end. */
+/** Asks again after a pause, if this may help. A reader that does not follow gives up after `MAX_FAILURES` attempts. */
 function tryAgain(state: State, problem: ReadProblem): Step<State, Effect> {
   const failures = state.failures + 1
   const { follow } = state.plan
-  // A topic that was there and is missing may be about to be created anew. A reader that follows waits for that, for a while.
+  // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
+  // new topic.
   const isGone = problem.code === 'unknownTopic' && follow
   if (!(problem.retriable || isGone)) return finish(state, problem)
   if (failures >= MAX_FAILURES && (!follow || isGone)) return finish(state, problem)
@@ -235,24 +243,28 @@ const finish = (state: State, problem?: ReadProblem): Step<State, Effect> => [st
 
 const nameOf = ({ plan: { topicPartition } }: State): string => `${topicPartition.topic}/${topicPartition.partition}`
 
-/** What a reader works with. */
+/** The surroundings of a reader. */
 export interface ReaderRuntime {
   readonly router: ActorRef<RouterMessage>
   readonly requestTimeoutMs: number
-  /** Puts the records before `end` out; resolves when there is room for more, with whether more are wanted. */
+  /**
+   * Writes the records before `end`. Resolves when the sink can take more records, with true if more records are
+   * wanted.
+   */
   write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean>
   warn(message: string): void
-  /** Ends reading without a problem. */
+  /** When this signal is aborted, reading ends without an error. */
   readonly stopped?: AbortSignal | undefined
 }
 
-/** Runs a reader of one partition as an actor; resolves with what went wrong, or `undefined`. */
+/** Runs a reader of one partition as an actor. Resolves with the problem, or with `undefined`. */
 export function readPartition(
   system: ActorSystem,
   plan: ReaderPlan,
   runtime: ReaderRuntime
 ): Promise<ReadProblem | undefined> {
   const { topicPartition } = plan
+  const ask = asking(runtime.router)
   const reads = new CheckedReads(runtime.router, topicPartition)
   return new Promise(resolve => {
     const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
@@ -272,28 +284,21 @@ export function readPartition(
         return
       }
       switch (effect.type) {
-        case 'askOffset': {
-          const requester = { reply: (result: FetchOffsetResult): void => self.tell({ type: 'offset', result }) }
-          runtime.router.tell({
-            type: 'fetchOffset',
-            topicPartition,
-            offsetType: effect.offsetType,
-            requester,
-            timeoutMs
-          })
+        case 'askOffset':
+          ask('fetchOffset', { topicPartition, offsetType: effect.offsetType, timeoutMs }, result =>
+            self.tell({ type: 'offset', result })
+          )
           break
-        }
         case 'askData': {
           const { offset, topicId, foundIn } = effect
           reads.read({ offset, topicId, foundIn, timeoutMs }, result => self.tell({ type: 'data', result }))
           break
         }
-        case 'askTopic': {
-          const requester = { reply: (result: FetchTopicMetadataResult): void => self.tell({ type: 'topic', result }) }
-          const topics = [topicPartition.topic]
-          runtime.router.tell({ type: 'fetchTopicMetadata', requestId: 0, topics, requester, timeoutMs })
+        case 'askTopic':
+          ask('fetchTopicMetadata', { requestId: 0, topics: [topicPartition.topic], timeoutMs }, result =>
+            self.tell({ type: 'topic', result })
+          )
           break
-        }
         case 'write':
           runtime.write(topicPartition, effect.batch, effect.end).then(
             more => self.tell({ type: 'written', more }),

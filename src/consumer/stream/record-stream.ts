@@ -1,55 +1,59 @@
 import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
 import { CastellanError } from '../../core/errors.js'
-import type { KafkaRecord, TopicPartition } from '../../core/model.js'
+import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
-import { BatchFeed } from './batch-feed.js'
 import type { ReadProblem, ReadStart } from './partition-reader.js'
-import { requireTopic } from './readable-partitions.js'
-import { readTopic } from './topic-readers.js'
+import { readTopic, requireTopic } from './topic-readers.js'
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 
 const CLOSED: ReadProblem = { code: 'shuttingDown', message: 'castellan was closed while reading', retriable: false }
 
-/** How a topic is read; everything has a default. */
+/** The options for reading a topic. All of them have defaults. */
 export interface ReadOptions {
-  /** Where each partition begins; default `earliest`. Partitions that are added while it is followed begin there anyway. */
+  /**
+   * The start of each partition; default `earliest`. Partitions that are added while the topic is followed always begin
+   * at `earliest`.
+   */
   readonly from?: ReadStart | undefined
   /**
-   * True: waits for further records at the end, and reads a topic that is created anew from its beginning. Default: each
-   * partition ends where its log ended at the start; if its log does not reach that far any more, the loop throws.
+   * True: waits for further records at the end, and reads a topic that is created again from its beginning. Default:
+   * each partition is read up to the end that its log had at the start. If the log has become shorter, the loop throws.
    */
   readonly follow?: boolean | undefined
-  /** Default: all partitions that the topic has at the start, and with `follow` those, too, that it gets later. */
+  /** Default: all partitions that the topic has at the start, with `follow` also partitions that are added later. */
   readonly partitions?: readonly number[] | undefined
-  /** Ends the loop when it is aborted, without an error. */
+  /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
   /** Time limit of one request to the Router, in milliseconds; default 10,000. */
   readonly requestTimeoutMs?: number | undefined
-  /** Told which records were skipped because they are damaged or deleted, and what is being tried again. */
+  /** Called with warnings about records that were skipped because they are damaged or deleted, and about retries. */
   readonly onWarning?: ((message: string) => void) | undefined
 }
 
-/** A record and its place. Key, value and header values are views of the batch's bytes: copy what outlives it. */
+/**
+ * A record and its partition. Key, value and header values are views of the bytes of the batch, which must be copied to
+ * be kept longer.
+ */
 export interface ReadRecord extends KafkaRecord, TopicPartition {}
 
-/** What a stream reads with. */
+/** The parts that a stream needs. */
 export interface StreamRuntime {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
-  /** Aborted when the Router stops: the loop ends with an error. */
+  /** Aborted when the Router stops. The loop then ends with an error. */
   readonly closed: AbortSignal
 }
 
 /**
- * The records of a topic; those of one partition come in order. It holds one batch per partition: the next one is
- * asked for when the former has been read.
+ * The records of a topic. Records of one partition come in order. The stream holds one batch per partition, and asks
+ * for the next batch when the current batch has been read.
  *
  *   for await (const record of readRecords(runtime, 'orders')) console.log(record.offset, String(record.value))
  *
- * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
+ * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` is the reason
  */
 export async function* readRecords(
   { system, router, closed }: StreamRuntime,
@@ -85,7 +89,7 @@ export async function* readRecords(
   }
 }
 
-/** Calls back when the signal is aborted, or at once when it was. */
+/** Calls back when the signal is aborted, or at once if it already is. */
 function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   signal?.addEventListener('abort', listener, { once: true })
   if (signal?.aborted) listener()
@@ -110,3 +114,71 @@ async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeou
     throw new CastellanError('timedOut', `${topic}: ${result.reason ?? 'no answer in time'}`, true)
   return requireTopic(topic, result.topics)
 }
+
+/** A batch that a reader of a partition has put into the feed. */
+interface FedBatch {
+  readonly topicPartition: TopicPartition
+  readonly batch: RecordBatch
+  /** Only records before this offset are wanted. */
+  readonly end: Offset
+  /** Notifies the reader that the batch was taken, and whether more batches are wanted. */
+  taken(more: boolean): void
+}
+
+/** Passes the batches of several partition readers to one consumer. Holds one batch per reader. */
+class BatchFeed {
+  #waiting: FedBatch[] = []
+  #problem: ReadProblem | undefined
+  #isOver = false
+  #isClosed = false
+  #wake: () => void = () => undefined
+
+  /** @returns resolves when the consumer has taken the batch, with true if more batches are wanted */
+  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
+    if (this.#isClosed) return Promise.resolve(false)
+    return new Promise(taken => {
+      this.#waiting.push({ topicPartition, batch, end, taken })
+      this.#wake()
+    })
+  }
+
+  /** Notes the problem of a reader. The first problem ends all reading. */
+  failed(problem: ReadProblem): void {
+    this.#problem ??= problem
+    this.#wake()
+  }
+
+  /** Notes that all readers have ended, and that no further reader begins. */
+  ended(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+
+  /**
+   * The next batch, in order of arrival; `undefined` when all readers have ended or the feed is closed.
+   *
+   * @throws CastellanError when a reader met a problem
+   */
+  async next(): Promise<FedBatch | undefined> {
+    for (;;) {
+      if (this.#isClosed) return undefined
+      if (this.#problem) throw toError(this.#problem)
+      const batch = this.#waiting.shift()
+      if (batch || this.#isOver) return batch
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Closes the feed, because no more batches are wanted. */
+  close(): void {
+    this.#isClosed = true
+    for (const { taken } of this.#waiting) taken(false)
+    this.#waiting = []
+    this.#wake()
+  }
+}
+
+const toError = ({ code, message, retriable }: ReadProblem): CastellanError =>
+  new CastellanError(code, message, retriable)

@@ -1,30 +1,69 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
+import { InvalidRequestError } from '../../core/errors.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { TopicFollower, TopicNews } from '../../router/messages/operations.js'
 import { type ReaderRuntime, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
-import { choosePartitions } from './readable-partitions.js'
 
-/** Which partitions of a topic are read, and how. */
+/**
+ * The metadata of a topic that can be read.
+ *
+ * @param topics the topics in Kafka's answer
+ * @throws InvalidRequestError with the code `unknownTopic`, `invalidTopic` or `kafka`
+ */
+export function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMetadata>): TopicMetadata {
+  const metadata = topics.get(topic)
+  const errorCode = metadata?.errorCode ?? errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  if (metadata && errorCode === errorCodes.NONE) return metadata
+  if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    throw new InvalidRequestError(`topic ${topic} does not exist`, 'unknownTopic')
+  throw new InvalidRequestError(
+    `topic ${topic} cannot be read: ${kafkaErrorOf(errorCode).message}`,
+    errorCode === errorCodes.INVALID_TOPIC_EXCEPTION ? 'invalidTopic' : 'kafka'
+  )
+}
+
+/**
+ * The partitions to read, each once.
+ *
+ * @param chosen `undefined`: all partitions
+ * @throws InvalidRequestError with the code `unknownPartition`
+ */
+export function choosePartitions({ topic, partitions }: TopicMetadata, chosen?: readonly number[]): readonly number[] {
+  const existing = partitions.map(({ partition }) => partition)
+  const missing = chosen?.find(partition => !existing.includes(partition))
+  if (missing !== undefined)
+    throw new InvalidRequestError(
+      `topic ${topic} has no partition ${missing}; ${numbersOf(existing)}`,
+      'unknownPartition'
+    )
+  return chosen === undefined ? existing : [...new Set(chosen)]
+}
+
+const numbersOf = (partitions: readonly number[]): string =>
+  partitions.length === 1 ? `its only one is ${partitions[0]}` : `they are 0 to ${partitions.length - 1}`
+
+/** The plan for reading a topic. */
 export interface TopicPlan {
   readonly metadata: TopicMetadata
-  /** `undefined`: all; with `follow` those, too, that the topic gets later. */
+  /** `undefined`: all partitions; with `follow`, also partitions that are added later. */
   readonly partitions: readonly number[] | undefined
   readonly start: ReadStart
   readonly follow: boolean
 }
 
 export interface TopicRuntime extends ReaderRuntime {
-  /** A partition cannot be read to its end. Called at most once for each reader. */
+  /** Called when a partition cannot be read to its end, at most once for each reader. */
   onProblem(problem: ReadProblem): void
 }
 
 /**
- * Reads partitions of a topic. Where all of them are followed, the Router tells when there are more: each is read from its
- * earliest record. One that a successor of the topic does not have is left out with a warning, and is read again when it is
- * back.
+ * Reads partitions of a topic. If all partitions are followed, the Router reports added partitions, which are read from
+ * their earliest records. If the topic is created again with fewer partitions, the missing partitions are left out with
+ * a warning, and are read again when they exist again.
  *
- * @returns resolves when no partition is read any more
- * @throws InvalidRequestError `unknownPartition`, at once
+ * @returns resolves when reading of all partitions has ended
+ * @throws InvalidRequestError with the code `unknownPartition`, at once
  */
 export function readTopic(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime): Promise<void> {
   const partitions = choosePartitions(plan.metadata, plan.partitions)
@@ -36,12 +75,12 @@ class TopicReaders implements TopicFollower {
   readonly #plan: TopicPlan
   readonly #runtime: TopicRuntime
   readonly #onOver: () => void
-  /** Partitions that have a reader or had one, but for those that are gone. */
+  /** Partitions that have or had a reader, except those that no longer exist. */
   readonly #begun = new Set<number>()
   #running = 0
-  #isFollowing = false
+  #isSubscribed = false
   #isOver = false
-  /** How many partitions the topic has, as far as brokers are believed. */
+  /** The number of partitions of the topic in the latest answer of brokers. */
   #count: number
 
   constructor(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime, onOver: () => void) {
@@ -61,14 +100,14 @@ class TopicReaders implements TopicFollower {
 
   #follow(): void {
     const { router, stopped } = this.#runtime
-    this.#isFollowing = true
+    this.#isSubscribed = true
     router.tell({ type: 'followTopics', topics: [this.#plan.metadata.topic], follower: this, isReader: true })
     stopped?.addEventListener('abort', () => this.#unfollow(), { once: true })
     if (stopped?.aborted) this.#unfollow()
   }
 
   /** Called by the Router. */
-  topicsTold(news: readonly TopicNews[]): void {
+  topicNews(news: readonly TopicNews[]): void {
     for (const one of news) {
       if (one.type !== 'known' || this.#isOver || this.#runtime.stopped?.aborted) continue
       this.#count = one.partitionCount
@@ -105,7 +144,7 @@ class TopicReaders implements TopicFollower {
   #end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    if (this.#isFollowing) this.#unfollow()
+    if (this.#isSubscribed) this.#unfollow()
     this.#onOver()
   }
 

@@ -14,38 +14,45 @@ import type {
   RouterMessage,
   TopicNews
 } from '../../router/messages/operations.js'
+import { asking } from '../group/group-runtime.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { ReadProblem } from './partition-reader.js'
 
-/** A request waits so long at the end of the log; that of a reader that has gone away ends with the long poll it is in. */
+/**
+ * Longest wait of a request at the end of the log. The request of a reader that has gone ends with the current long
+ * poll.
+ */
 const MAX_WAIT_MS = 10_000
 const TIMEOUT_MS = 40_000
 const RETRY_DELAY_MS = 500
-/** Where the Router does not wait for records, an empty answer comes at once. */
+/** A Router that does not wait for records answers at once; this pause prevents a busy loop. */
 const SHORTEST_POLL_MS = 20
 
-/** Where the records of a followed topic go. */
+/** The receiver of the records of a followed topic. */
 export interface FollowSink {
   /**
-   * Reading begins at these offsets, by partition. Called once, before anything else. The map is kept up to date: when a
-   * record is taken, it has the offset behind it.
+   * Called once, before all other methods, with the first offset of each partition. The map is kept up to date: after a
+   * record was taken, it has the offset after this record.
    */
   begins(positions: ReadonlyMap<number, Offset>): void
-  /** Takes a record. Its bytes are views of a batch: copy what outlives the call. */
+  /** Takes a record. Its bytes are views of a batch, which must be copied to be used after the call. */
   take(partition: number, record: KafkaRecord): void
-  /** Several records have been taken, and no more come now. */
+  /** Called when all available records have been taken. */
   flush(): void
-  /** True: no record is taken until {@link Following.resume}. */
+  /** True: no record is taken until {@link TopicSubscription.resume}. */
   readonly isFull: boolean
-  /** Records were skipped. */
+  /** Called when records were skipped. */
   warn(text: string): void
-  /** Nothing more comes. Called at most once, and not after {@link Following.stop}. */
+  /**
+   * Called when reading has ended because of a problem. No record follows. Called at most once, and not after {@link
+   * TopicSubscription.stop}.
+   */
   ended(problem: ReadProblem): void
 }
 
 /** A topic that is being followed. */
-export interface Following {
-  /** The sink has room again. */
+export interface TopicSubscription {
+  /** Called when the sink can take records again. */
   resume(): void
   /** Idempotent. */
   stop(): void
@@ -62,36 +69,40 @@ type Message =
 interface FollowerOptions {
   readonly router: ActorRef<RouterMessage>
   readonly topic: string
-  /** The topic in whose log the positions are; `undefined`: brokers do not tell. */
+  /** The id of the topic to which the positions belong; `undefined`: brokers do not report topic ids. */
   readonly topicId: string | undefined
   readonly positions: ReadonlyMap<number, LogPosition>
-  /** Partitions that the topic gets later are followed from their beginning, up to this number in all. `undefined`: they are not. */
+  /**
+   * Limit of the number of partitions. Partitions that are added later are followed from their beginning, within this
+   * limit. `undefined`: added partitions are not followed.
+   */
   readonly maxPartitions?: number | undefined
   readonly sink: FollowSink
 }
 
 /**
- * Reads partitions from given offsets on, without an end, as an actor. It holds no batch: records that the sink has no room
- * for are asked for again, and are in the Router's cache then. So a slow sink pauses its own reading, and costs no memory.
+ * Follows partitions from given offsets on, as an actor. It holds no batch. Records that the sink cannot take are
+ * requested again later, and usually come from the Router's cache. So a slow sink only delays its own reading, and
+ * costs no memory.
  */
 class TopicFollower {
   readonly #options: FollowerOptions
   readonly #self: () => ActorRef<Message>
   readonly #positions: Map<number, Offset>
-  /** By partition: the topic in whose log its position is. */
+  /** For each partition, the id of the topic to which its position belongs. */
   readonly #topicIds: Map<number, string | undefined>
-  /** By partition: a leader epoch in which the position was in the log when reading began. */
+  /** For each partition, a leader epoch in which the position was in the log when reading began. */
   readonly #foundIn = new Map<number, number | undefined>()
   readonly #reads = new Map<number, CheckedReads>()
-  /** Partitions that wait for room in the sink. */
+  /** Partitions that wait until the sink can take records. */
   readonly #paused = new Set<number>()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #listener = {
-    topicsTold: (news: readonly TopicNews[]): void => this.#self().tell({ type: 'news', news })
+    topicNews: (news: readonly TopicNews[]): void => this.#self().tell({ type: 'news', news })
   }
-  /** How many partitions the topic has; `undefined`: the Router has not told. */
+  /** The number of partitions of the topic; `undefined`: the Router has not reported it. */
   #count: number | undefined
-  /** The count that was more than may be followed, and of which the sink was told. */
+  /** The number of partitions in the last warning to the sink that there are too many. */
   #refusedCount = 0
   #isOver = false
 
@@ -175,7 +186,7 @@ class TopicFollower {
     }
   }
 
-  /** A successor of the topic does not have the partition. */
+  /** Stops reading a partition, because the topic was created again without it. */
   #leave(partition: number): void {
     this.#options.sink.warn(`${this.#nameOf(partition)} is gone: its topic was created anew with fewer partitions`)
     this.#positions.delete(partition)
@@ -183,7 +194,7 @@ class TopicFollower {
     this.#reads.delete(partition)
   }
 
-  /** Asks for the next records, once the sink has room for them. */
+  /** Asks for the next records, or waits until the sink can take them. */
   #goOn(partition: number): void {
     if (this.#options.sink.isFull) {
       this.#paused.add(partition)
@@ -244,7 +255,7 @@ class TopicFollower {
     }
   }
 
-  /** Gives the records to the sink, as far as it has room. */
+  /** Passes records to the sink until the sink is full. */
   #hand(partition: number, batch: RecordBatch): void {
     const { sink } = this.#options
     let position = this.#positions.get(partition)!
@@ -254,7 +265,7 @@ class TopicFollower {
       if (record.offset < position) continue
       isTaken = !sink.isFull
       if (!isTaken) break
-      // Before it is taken: the sink tells its client where to go on.
+      // The position is set before the record is taken, because the sink sends the next position to its client.
       position = record.offset + 1
       this.#positions.set(partition, position)
       sink.take(partition, record)
@@ -263,12 +274,12 @@ class TopicFollower {
     sink.flush()
   }
 
-  /** The position is not in the log: that may be the one of another topic with the same name. */
+  /** Called when the position is not in the log. The log may belong to a new topic with the same name. */
   #askTopic(partition: number): void {
     const { router, topic } = this.#options
-    const reply = (result: FetchTopicMetadataResult): void => this.#self().tell({ type: 'topic', partition, result })
-    const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
-    router.tell({ ...request, requester: { reply } })
+    asking(router)('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS }, result =>
+      this.#self().tell({ type: 'topic', partition, result })
+    )
   }
 
   #topicKnown(partition: number, result: FetchTopicMetadataResult): void {
@@ -287,12 +298,12 @@ class TopicFollower {
     this.#askBound(partition, 'earliest')
   }
 
-  /** The log does not reach to the position: records were deleted, or its end was lost. */
+  /** Asks for a bound of the log, because the position is outside: records were deleted, or the end was lost. */
   #askBound(partition: number, offsetType: OffsetType): void {
     const { router, topic } = this.#options
-    const reply = (result: FetchOffsetResult): void => this.#self().tell({ type: 'bound', partition, result })
-    const topicPartition = { topic, partition }
-    router.tell({ type: 'fetchOffset', topicPartition, offsetType, timeoutMs: TIMEOUT_MS, requester: { reply } })
+    asking(router)('fetchOffset', { topicPartition: { topic, partition }, offsetType, timeoutMs: TIMEOUT_MS }, result =>
+      this.#self().tell({ type: 'bound', partition, result })
+    )
   }
 
   #boundKnown(partition: number, result: FetchOffsetResult): void {
@@ -338,8 +349,8 @@ type Trouble = Exclude<
   { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
 >
 
-/** Begins to follow partitions of a topic, in the next turn of an actor of its own. */
-export function followTopic(system: ActorSystem, options: FollowerOptions): Following {
+/** Starts an actor that follows partitions of a topic. It begins in the next tick. */
+export function followTopic(system: ActorSystem, options: FollowerOptions): TopicSubscription {
   const follower = new TopicFollower(options, () => actor)
   const actor: ActorRef<Message> = system.spawnOwner<Message>(`follow-${options.topic}`, {
     receive: message => follower.receive(message),

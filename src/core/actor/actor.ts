@@ -1,16 +1,36 @@
 import { createRequire } from 'node:module'
-import type { ActorSystemRef, Ref } from 'nact'
+import { TimedOutError } from '../errors.js'
+import { MAX_TIMER_MS } from '../model.js'
 
-// nact is CommonJS and its cjs exports are not all visible to the ESM lexer.
-const nact = createRequire(import.meta.url)('nact') as typeof import('nact')
-
-/** What a transition returns: the next state, and effects to carry out in order. */
-export type Step<State, Effect> = readonly [State, readonly Effect[]]
+/** A reference of nact to an actor or to the actor system. */
+interface NactRef {
+  readonly path: object
+}
 
 /**
- * A typed address. nact's own `Ref<A>` is assignable to `Ref<B>`; this one is not. A message to a stopped actor is
- * dropped.
+ * The functions of nact that are used here. Unlike nact's own types, these types do not let a caller send an actor a
+ * message of the wrong type.
  */
+interface Nact {
+  start(): NactRef
+  spawn(parent: NactRef, handle: () => true, name: string, options: NactOptions): NactRef
+  dispatch(actor: NactRef, message: 'wake'): void
+  stop(actor: NactRef): void
+}
+interface NactOptions {
+  readonly initialState: true
+  onCrash(message: unknown, error: unknown, context: { readonly stop: unknown }): unknown
+}
+
+// nact is CommonJS, and ESM imports do not see all of its exports.
+const nact = createRequire(import.meta.url)('nact') as Nact
+
+const WAKE = 'wake'
+
+/** The result of a transition: the next state, and the effects to carry out, in order. */
+export type Step<State, Effect> = readonly [State, readonly Effect[]]
+
+/** The typed address of an actor. A message to a stopped actor is dropped. */
 export interface ActorRef<in Message> {
   readonly path: string
   tell(message: Message): void
@@ -19,9 +39,9 @@ export interface ActorRef<in Message> {
 
 interface Crashes<Message> {
   /**
-   * Called once when handling a message threw. The actor has stopped, and its owner answers the requests it held.
-   *
-   * @param unhandled the messages that had been told and not yet handled, in order; none told before the crash is lost
+   * Called once, after the handler of a message threw. The actor has stopped. Its owner answers the requests that the
+   * actor held.
+   * @param unhandled all messages that were sent to the actor and are not handled, in order
    */
   onCrash(error: Error, message: Message, unhandled: readonly Message[]): void
 }
@@ -29,21 +49,21 @@ interface Crashes<Message> {
 /** Logic that decides in `transition` and acts in `run`. */
 export interface ActorLogic<State, Message, Effect> extends Crashes<Message> {
   initial: State
-  /** Decides. No I/O, no clock, no randomness, no await. */
+  /** Decides what to do. Must not use I/O, a clock or randomness, and must not await. */
   transition(state: State, message: Message): Step<State, Effect>
-  /** Carries out an effect. Must not await: an asynchronous effect reports back by telling `self` a message. */
+  /** Carries out an effect. Must not await: an asynchronous effect sends its result to `self` as a message. */
   run(effect: Effect, self: ActorRef<Message>): void
 }
 
-/** Logic that owns mutable tables, which grow with load; its decisions are pure functions. */
+/** Logic that owns mutable tables. */
 export interface OwnerLogic<Message> extends Crashes<Message> {
-  /** Must not await. */
+  /** Handles a message. Must not await. */
   receive(message: Message, self: ActorRef<Message>): void
 }
 
-/** The root of all actors. Actors are flat: nact copies the list of children for every message. */
+/** The parent of all actors. No actor has children, because nact copies the list of children for every message. */
 export class ActorSystem {
-  readonly #system: ActorSystemRef
+  readonly #system: NactRef
   readonly #live = new Set<ActorRef<never>>()
   #spawned = 0
 
@@ -53,8 +73,7 @@ export class ActorSystem {
 
   /**
    * Starts an actor that decides in a pure transition.
-   *
-   * @param name readable in logs; made unique and legal here
+   * @param name appears in logs; this method makes it unique and legal for nact
    */
   spawn<State, Message, Effect>(name: string, logic: ActorLogic<State, Message, Effect>): ActorRef<Message> {
     let state = logic.initial
@@ -71,9 +90,9 @@ export class ActorSystem {
   /**
    * Starts an actor that owns mutable tables.
    *
-   * nact handles one message per turn of the event loop and drops the mailbox of a crashed actor. So the mailbox is an
-   * array of ours and nact is told only that there is something in it: all that was told before a turn is handled in
-   * that turn, in order, and what a crash leaves behind is handed to `onCrash`.
+   * nact handles one message per tick and drops the mailbox of a crashed actor. Therefore the mailbox is an array of
+   * our own, and nact is only notified when this array has messages. All messages sent before a tick are handled in
+   * that tick, in order. After a crash, the messages that are not handled go to `onCrash`.
    */
   spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): ActorRef<Message> {
     let inbox: Message[] = []
@@ -93,9 +112,9 @@ export class ActorSystem {
       }
       return true
     }
-    const inner = nact.spawn(this.#system, handleInbox as never, legalName, {
+    const inner = nact.spawn(this.#system, handleInbox, legalName, {
       initialState: true,
-      onCrash: (_: unknown, error: unknown, context: { stop: unknown }) => {
+      onCrash: (_, error, context) => {
         if (!stopped && crash) {
           stopped = true
           this.#live.delete(ref)
@@ -105,28 +124,73 @@ export class ActorSystem {
         }
         return context.stop
       }
-    } as never) as unknown as Ref<'wake'>
+    })
     const ref: ActorRef<Message> = {
       path: legalName,
       tell: message => {
         if (stopped) return
-        if (inbox.push(message) === 1) nact.dispatch(inner as never, 'wake' as never)
+        if (inbox.push(message) === 1) nact.dispatch(inner, WAKE)
       },
       stop: () => {
         if (stopped) return
         stopped = true
         inbox = []
         this.#live.delete(ref)
-        nact.stop(inner as never)
+        nact.stop(inner)
       }
     }
     this.#live.add(ref)
     return ref
   }
 
-  /** Stops every actor. Their mailboxes are dropped; let the actors finish their work first. */
+  /** Stops every actor and drops its mailbox. Call it after the actors have finished their work. */
   stop(): void {
     for (const ref of [...this.#live]) ref.stop()
-    nact.stop(this.#system as never)
+    nact.stop(this.#system)
   }
+}
+
+/** The receiver of a result. */
+export interface Requester<in Result> {
+  /** Called exactly once, on the event loop. Must not throw. */
+  reply(result: Result): void
+}
+
+/**
+ * Node runs timers before it reads sockets, and an answer that was read passes an actor before it reaches its requester. After
+ * the process has stood still, a deadline waits for so many ticks, so that answers which have come meanwhile count.
+ */
+export const TICKS_OF_AN_ANSWER = 3
+
+/** Calls `run` after so many ticks. */
+export function afterTicks(ticks: number, run: () => void): void {
+  setImmediate(() => (ticks > 1 ? afterTicks(ticks - 1, run) : run()))
+}
+
+/**
+ * Sends one request and waits for its result.
+ *
+ * @param send called once, synchronously, with the requester to reply to
+ * @throws TimedOutError after `timeoutMs` without a reply. A running Router always replies earlier.
+ */
+export function ask<Result>(
+  what: string,
+  timeoutMs: number,
+  send: (requester: Requester<Result>) => void
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new TimedOutError(what, timeoutMs)), Math.min(timeoutMs, MAX_TIMER_MS))
+    const requester: Requester<Result> = {
+      reply(result) {
+        clearTimeout(timer)
+        resolve(result)
+      }
+    }
+    try {
+      send(requester)
+    } catch (error) {
+      clearTimeout(timer)
+      reject(error)
+    }
+  })
 }

@@ -1,16 +1,16 @@
-;; Source of the module whose bytes stand in control-bytes-wasm.ts.
+;; Source of the module whose bytes are in json-strings.ts.
 (module
-  ;; One page to look at: 64 KiB.
+  ;; The memory that the function checks: one page, 64 KiB.
   (memory (export "m") 1)
 
   ;; Whether a byte below 0x20 is among the first $end bytes; $end is a multiple of 64, and not 0.
   (func (export "f") (param $end i32) (result i32)
     (local $at i32)
-    ;; In each of 16 partitions the least byte seen there.
+    ;; Lane i holds the least byte at the positions i, i + 16, i + 32 and so on.
     (local $least v128)
     (local.set $least (v128.const i8x16 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1))
     (loop $next
-      ;; Sixty-four bytes a turn.
+      ;; Each iteration checks 64 bytes.
       local.get $least
       (v128.load align=1 (local.get $at))
       i8x16.min_u

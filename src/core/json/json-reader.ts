@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-escapes.js'
+import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-strings.js'
 
-/** Bytes that are not the JSON that was expected; the message is in the words of serde_json. */
+/** The bytes are not the expected JSON. The message is the same as that of serde_json. */
 export class DeserializeError extends Error {
   override readonly name = 'DeserializeError'
 }
@@ -10,17 +10,16 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
 
-/** 1 for the bytes that cannot stand for themselves in a JSON string: controls, quote, backslash. */
+/** For each byte: 1 when it must be escaped in a JSON string (controls, quote, backslash), otherwise 0. */
 const special = new Uint8Array(256)
 special.fill(1, 0, 0x20)
 special[QUOTE] = special[BACKSLASH] = 1
 
 /**
- * A cursor over JSON bytes which fails with the words, the line and the column of serde_json.
+ * A cursor over JSON bytes. Its errors have the message, the line and the column of serde_json.
  *
- * A position is a count of consumed bytes: `failHere` reports what has been consumed, `failAtPeek` one byte more, the
- * one that was looked at. Which of the two applies is part of the imitated behaviour and looks arbitrary at places.
- * EOF is -1, a value no byte has.
+ * The reported position is a count of consumed bytes. `failAtPeek` also counts the next byte, `failHere` does not. The
+ * choice between the two copies serde_json, also where it looks arbitrary. At the end of the bytes, methods return -1.
  *
  * Source: serde_json 1.0.64, src/de.rs and src/read.rs (SliceRead).
  */
@@ -45,7 +44,7 @@ export class JsonReader {
     return this.index < this.#bytes.length ? this.#bytes[this.index++]! : -1
   }
 
-  /** The next byte that is no white space, not consumed. */
+  /** Skips white space and returns the next byte without consuming it. */
   peekToken(): number {
     for (;;) {
       const byte = this.peek()
@@ -83,8 +82,7 @@ export class JsonReader {
   }
 
   /**
-   * Consumes a string whose opening quote has been consumed, and returns its bytes: a view of the body where nothing
-   * is escaped, else a copy.
+   * Consumes the rest of a string after its opening quote, and returns its bytes: a view, or a copy when something is escaped.
    */
   finishString(): Buffer {
     const bytes = this.#bytes
@@ -99,7 +97,10 @@ export class JsonReader {
     return value
   }
 
-  /** Stops at the closing quote. Unescaping never lengthens, so a scratch as long as the body holds any string of it. */
+  /**
+   * Unescapes a string up to its closing quote. Unescaping never makes a string longer, so a buffer as long as the body
+   * is enough.
+   */
   #unescape(start: number): Buffer {
     const bytes = this.#bytes
     const scratch = (this.#scratch ??= Buffer.allocUnsafe(bytes.length))
@@ -168,12 +169,15 @@ export class JsonReader {
     return byte
   }
 
-  /** Consumes a string without keeping it. Its bytes need not be UTF-8. */
+  /** Consumes the rest of a string after its opening quote. Its bytes need not be UTF-8. */
   skipString(): void {
+    const bytes = this.#bytes
     for (;;) {
-      while (this.index < this.#bytes.length && !special[this.#bytes[this.index]!]) this.index++
+      let at = this.index
+      while (at < bytes.length && !special[bytes[at]!]) at++
+      this.index = at
       const byte = this.peek()
-      // Not consumed, unlike in a string that is kept: so the column is one less.
+      // Unlike `finishString`, this does not consume the byte, so the column in the message is one less.
       if (byte >= 0 && byte < 0x20) this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
       this.#nextInString()
       if (byte === QUOTE) return
@@ -181,7 +185,10 @@ export class JsonReader {
     }
   }
 
-  /** Consumes `null`, `true` or `false` if its first letter comes next, and returns that letter, else `undefined`. */
+  /**
+   * Consumes `null`, `true` or `false` and returns its first letter. Returns `undefined` when the next byte begins none
+   * of them.
+   */
   finishKeyword(): 'n' | 't' | 'f' | undefined {
     switch (this.peek()) {
       case 0x6e:

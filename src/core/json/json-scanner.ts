@@ -1,12 +1,19 @@
-import { hasControlByte } from './control-bytes.js'
-import { hex4, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-escapes.js'
+import {
+  hasControlByte,
+  hex4,
+  isHighSurrogate,
+  isLowSurrogate,
+  joinSurrogates,
+  simpleEscapes,
+  writeUtf8
+} from './json-strings.js'
 
 const QUOTE = 0x22
 const COLON = 0x3a
 const BACKSLASH = 0x5c
 const MINUS = 0x2d
 const SPACE = 0x20
-/** More digits might not fit an i32. */
+/** Numbers with more digits may not fit into an i32. */
 const MAX_PLAIN_DIGITS = 9
 
 const NULL = Buffer.from('null')
@@ -14,11 +21,11 @@ const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 
 /**
- * A cursor over JSON bytes of the usual shape, which must be valid UTF-8. It makes no text and no tree of them: strings
- * are views of the bytes where nothing is escaped.
+ * A fast cursor over JSON bytes, which must be valid UTF-8. It builds no tree. A string without escapes is a view of
+ * the bytes.
  *
- * Every method says by `undefined` (or `false`) that something unusual comes, right or wrong. The caller then reads the
- * bytes again in a way that can tell, such as with JsonReader. The members of an object are read so:
+ * A method returns `undefined` (or `false`) for everything unusual, even for valid JSON. The caller then reads the
+ * bytes again with a complete reader, such as JsonReader. An object is read like this:
  *
  *   do {
  *     if (!json.take(QUOTE)) return undefined
@@ -27,15 +34,18 @@ const FALSE = Buffer.from('false')
  */
 export class JsonScanner {
   readonly #bytes: Buffer
-  /** A control byte somewhere, if only a line feed between tokens: then each string has to be looked at. */
+  /** The bytes contain a control byte. It may be inside a string, where it is illegal, so every string is checked. */
   readonly #hasControl: boolean
   #at = 0
-  /** The next backslash at or after the cursor; past the end when there is none. */
+  /** Position of the next backslash at or after the cursor; the length of the bytes when there is none. */
   #backslashAt = -1
-  /** Where unescaped strings are written, one after another. Unescaping never lengthens. */
+  /**
+   * Holds the unescaped strings, one after another. It never overflows, because unescaping does not make a string
+   * longer.
+   */
   #unescaped: Buffer | undefined
   #unescapedBytes = 0
-  /** The text before: neighbours mostly share it, and comparing is cheaper than decoding. */
+  /** The last result of `text`. Most texts equal the text before them, and comparing bytes is cheaper than decoding. */
   #textStart = 0
   #textLength = -1
   #text = ''
@@ -59,14 +69,14 @@ export class JsonScanner {
     return -1
   }
 
-  /** Consumes this byte, and white space before it. */
+  /** Skips white space, then consumes this byte. Returns false when another byte comes next. */
   take(byte: number): boolean {
     if (this.token() !== byte) return false
     this.#at++
     return true
   }
 
-  /** Consumes these letters, which must stand at the cursor. */
+  /** Consumes these letters at the cursor. Returns false when the next bytes differ from them. */
   takeWord(letters: Buffer): boolean {
     const bytes = this.#bytes
     const at = this.#at
@@ -88,7 +98,7 @@ export class JsonScanner {
     return false
   }
 
-  /** The bytes of a string: a view of the bytes that are scanned, or of a copy where something is escaped. */
+  /** Consumes a string and returns its bytes: a view of the scanned bytes, or a copy when the string has escapes. */
   string(): Buffer | undefined {
     const end = this.#openString()
     if (end < 0) return undefined
@@ -99,7 +109,7 @@ export class JsonScanner {
     return value
   }
 
-  /** Goes to the first byte of a string; returns where the next quote is, -1 when there is none. */
+  /** Moves to the first byte of a string. Returns the position of the next quote, or -1 when there is none. */
   #openString(): number {
     if (!this.take(QUOTE)) return -1
     if (this.#backslashAt < this.#at) {
@@ -109,7 +119,7 @@ export class JsonScanner {
     return this.#bytes.indexOf(QUOTE, this.#at)
   }
 
-  /** The string at the cursor, which has an escape in it. */
+  /** Consumes the string at the cursor, which contains an escape. */
   #unescape(): Buffer | undefined {
     const bytes = this.#bytes
     if (this.#hasControl && hasControlByte(bytes.subarray(this.#at, this.#backslashAt))) return undefined
@@ -120,7 +130,7 @@ export class JsonScanner {
     for (;;) {
       const byte = bytes[at]
       if (byte === QUOTE) break
-      // The end of the body, or a control byte where none may stand.
+      // The bytes end, or there is a control byte that is not escaped.
       if (byte === undefined || byte < SPACE) return undefined
       at++
       if (byte !== BACKSLASH) target[to++] = byte
@@ -142,7 +152,7 @@ export class JsonScanner {
     return target.subarray(start, to)
   }
 
-  /** A string that is probably the same as the one before. */
+  /** Consumes a string and decodes it. A string that equals the last decoded one is not decoded again. */
   text(): string | undefined {
     const end = this.#openString()
     if (end < 0) return undefined
@@ -170,7 +180,7 @@ export class JsonScanner {
     return this.takeWord(NULL) ? null : undefined
   }
 
-  /** Whole numbers of up to nine digits. */
+  /** Consumes `null` or an integer of up to nine digits. */
   nullOrInteger(): number | null | undefined {
     this.token()
     return this.takeWord(NULL) ? null : this.#integer()
@@ -201,7 +211,7 @@ export class JsonScanner {
 
 const isWhiteSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
 
-/** The code point of an escape whose `u` stands at `at`; -1 when it is none, or half of a surrogate pair. */
+/** The code point of an escape whose `u` is at `at`. -1 for an invalid escape or half of a surrogate pair. */
 function unicodeEscape(bytes: Uint8Array, at: number): number {
   if (bytes[at] !== 0x75) return -1
   const unit = hex4(bytes, at + 1)

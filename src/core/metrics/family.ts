@@ -1,23 +1,27 @@
 import type { MetricTags } from './metrics-logger.js'
 
 /**
- * Most series of one metric, `other` included; further ones share a series whose labels all are `other`, so that
- * clients cannot create any number of series. A histogram has several lines per series, so its bound is lower.
+ * Maximum number of lines of one metric. Without it, clients could create any number of series. All series beyond the
+ * limit share one series, whose labels are all `other`. A series of a histogram has several lines, so a histogram has
+ * fewer series.
  */
 export const MAX_SERIES = 1_000
 
-/** Upper bounds in seconds; from half a millisecond, since a cached answer takes less, to ten seconds, since deadlines do. */
+/**
+ * Upper bounds of the buckets. A cached answer takes less than half a millisecond; the longest deadlines are ten
+ * seconds.
+ */
 const DURATION_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ] as const
 
 /**
- * How the values of several processes that serve together become one: what each holds of its own is summed; of what all
- * see alike, or of which only the worst says something, one value is shown.
+ * How the values of several processes that serve together are combined. A value that each process has on its own is
+ * summed. One value is shown when all processes have the same value, or when only the worst value matters.
  */
 export type AcrossWorkers = 'sum' | 'min' | 'max' | 'first'
 
-/** The interface that a registry of prom-client expects of a metric. */
+/** A metric as prom-client prints it. */
 interface Exported {
   readonly name: string
   readonly help: string
@@ -30,11 +34,18 @@ interface Exported {
   readonly aggregator: AcrossWorkers
 }
 
+/** The part of a metric that a registry of prom-client uses. */
+export interface Exportable {
+  readonly name: string
+  get(): Exported
+}
+
 /**
- * All series of one metric name. prom-client's own classes hash the labels for every increment; here a series is looked
- * up by the identity of its tags, so that rooms which keep their tag objects pay two Map reads.
+ * All series of one metric name. prom-client's own classes hash the labels for every increment. A family finds a series
+ * by the identity of its tags object. For a caller that passes the same object each time, an increment takes two Map
+ * reads.
  */
-export class Family<Series> {
+export class Family<Series> implements Exportable {
   readonly name: string
   readonly help: string
   readonly type: Exported['type']
@@ -63,7 +74,7 @@ export class Family<Series> {
     this.#maxNamed = Math.floor(MAX_SERIES / toValues(name, {}, create()).length) - 1
   }
 
-  /** The series of these tags, made when it is new. The tags object must not be changed afterwards. */
+  /** Returns the series of these tags, and creates it if it is new. The tags object must not be changed afterwards. */
   series(tags: MetricTags): Series {
     if (isEmpty(tags)) return (this.#untagged ??= this.#add('[]', tags).series)
     const known = this.#byTags.get(tags)
@@ -126,39 +137,51 @@ export const gaugeFamily = (name: string, help: string, acrossWorkers: AcrossWor
     (_, labels, { value }) => [{ labels, value }]
   )
 
-/** Durations in seconds, counted by {@link DURATION_BUCKETS_SECONDS}. */
+/** A histogram: durations, counted in buckets. */
 export class Durations {
-  readonly #counts = new Array<number>(DURATION_BUCKETS_SECONDS.length + 1).fill(0)
-  #sumSeconds = 0
+  readonly #bounds: readonly number[]
+  readonly #counts: number[]
+  #sum = 0
 
-  observe(seconds: number): void {
+  constructor(bounds: readonly number[]) {
+    this.#bounds = bounds
+    this.#counts = new Array<number>(bounds.length + 1).fill(0)
+  }
+
+  /** @param times how often this duration was observed */
+  observe(duration: number, times = 1): void {
     let bucket = 0
-    while (bucket < DURATION_BUCKETS_SECONDS.length && seconds > DURATION_BUCKETS_SECONDS[bucket]!) bucket++
-    this.#counts[bucket]!++
-    this.#sumSeconds += seconds
+    while (bucket < this.#bounds.length && duration > this.#bounds[bucket]!) bucket++
+    this.#counts[bucket]! += times
+    this.#sum += duration * times
   }
 
   toValues(name: string, labels: MetricTags): Exported['values'] {
     let total = 0
     const buckets = this.#counts.map((count, index) => {
       total += count
-      const le = DURATION_BUCKETS_SECONDS[index] ?? '+Inf'
+      const le = this.#bounds[index] ?? '+Inf'
       return { labels: { ...labels, le }, value: total, metricName: `${name}_bucket` }
     })
     return [
       ...buckets,
-      { labels, value: this.#sumSeconds, metricName: `${name}_sum` },
+      { labels, value: this.#sum, metricName: `${name}_sum` },
       { labels, value: total, metricName: `${name}_count` }
     ]
   }
 }
 
-export const durationFamily = (name: string, help: string): Family<Durations> =>
+/** @param bounds of the buckets, in the unit of the durations */
+export const durationFamily = (
+  name: string,
+  help: string,
+  bounds: readonly number[] = DURATION_BUCKETS_SECONDS
+): Family<Durations> =>
   new Family(
     name,
     help,
     'histogram',
     'sum',
-    () => new Durations(),
+    () => new Durations(bounds),
     (familyName, labels, series) => series.toValues(familyName, labels)
   )

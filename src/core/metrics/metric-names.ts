@@ -1,97 +1,170 @@
 import type { AcrossWorkers } from './family.js'
+import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
-/** The counters and durations of all rooms by `component.metric_name`, and their meanings. */
-const counted: readonly (readonly [string, string])[] = [
-  ['router.unexpected_failures', 'Bugs met by the Router'],
-  ['router.request_latency', 'From a request to its answer'],
-  ['router.retries', 'Requests that were routed again'],
-  ['router.timeouts_sent', 'Requests answered timedOut'],
-  ['router.metadata_refreshes', 'Metadata calls sent'],
-  ['router.cluster_changes', 'Times that another Kafka cluster answered at the same addresses'],
-  ['router.cache_evictions', 'Batches that had to leave the cache for others'],
-  ['http.admission_wait', 'How long requests waited, unread, that found no room at once'],
+const UNLABELLED: readonly MetricTags[] = [{}]
+const EACH_BROKER = 'eachBroker'
+
+const labelled = (label: string, values: readonly string[]): MetricTags[] => values.map(value => ({ [label]: value }))
+
+/**
+ * The series of a counter that exist from the start with the value 0: a list of labels, or one series for each broker.
+ */
+type Initial = readonly MetricTags[] | typeof EACH_BROKER
+
+const retryReasons = labelled('reason', [
+  'unreachable',
+  'notLeader',
+  'notCoordinator',
+  'unknownTopicOrPartition',
+  'staleTopic',
+  'retryLater'
+])
+
+/** The counters and durations of all rooms: `component.metric_name`, its meaning, and the series that start at zero. */
+const counted: readonly (readonly [name: string, meaning: string, initial?: Initial])[] = [
+  ['router.unexpected_failures', 'Bugs met by the Router', labelled('actor', ['router'])],
+  ['router.request_latency', 'Time from a request to its answer'],
+  ['router.retries', 'Requests that were routed again', retryReasons],
+  ['router.timeouts_sent', 'Requests that were answered `timedOut`'],
+  ['router.metadata_refreshes', 'Metadata calls that were sent', UNLABELLED],
+  ['router.cluster_changes', 'How often another Kafka cluster answered at the same addresses', UNLABELLED],
+  ['router.cache_evictions', 'Batches that were evicted from the cache in favour of others', UNLABELLED],
+  ['http.admission_wait', 'How long requests waited for free memory or disk before their bodies were read'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],
-  ['kafka_dispatcher.calls', 'Calls sent'],
-  ['kafka_dispatcher.failed_calls', 'Calls whose answer did not come, or could not be read'],
-  ['kafka_dispatcher.timed_out_calls', 'Of those, how many were not answered in time'],
-  ['kafka_dispatcher.call', 'From a call to the answer of the broker'],
-  ['kafka_dispatcher.fetches', 'Fetch calls sent'],
-  ['kafka_dispatcher.bytes_fetched', 'Bytes of fetch responses'],
-  ['kafka_dispatcher.batched_requests', 'Requests served by a fetch response'],
-  ['kafka_dispatcher.avoided_fetches', 'Queued requests served by the response to another one'],
-  ['kafka_dispatcher.cache_hits', 'Requests answered from the cache'],
-  ['kafka_dispatcher.invalid_messages', 'Partitions whose records were damaged'],
-  ['kafka_dispatcher.unknown_topic_or_partition_responses', 'Partitions a broker did not know'],
-  ['groups.unexpected_failures', 'Bugs met by a consumer group'],
-  ['groups.offered_messages', 'Messages given to clients, those that are offered again included'],
-  ['groups.retried_messages', 'Messages offered again because they were not acknowledged in time'],
-  ['groups.given_up_messages', 'Messages that were offered as often as allowed, and count as acknowledged'],
-  ['groups.skipped_batches', 'Damaged batches that groups had to skip'],
-  ['groups.truncated_logs', 'Times that the end of a log was lost, and a group went on where the logs part'],
-  ['groups.failed_commits', 'Commits of groups that Kafka refused for good'],
-  ['groups.exclusions', 'Times that a group went on without this member, which had to join again'],
-  ['delivery.delivered_records', 'Records that are in Kafka'],
-  ['delivery.failed_records', 'Records Kafka refused, or that were given up'],
-  ['delivery.withdrawn_records', 'Records taken back at the deadline of their request, before anything was sent'],
+  ['kafka_dispatcher.calls', 'Calls that were sent'],
+  ['kafka_dispatcher.failed_calls', 'Calls without an answer, or with an answer that could not be read'],
+  ['kafka_dispatcher.timed_out_calls', 'Calls without an answer within their time limit; they count as failed, too'],
+  ['kafka_dispatcher.call', 'Time from a call to the answer of the broker'],
+  ['kafka_dispatcher.fetches', 'Fetch calls that were sent', EACH_BROKER],
+  ['kafka_dispatcher.bytes_fetched', 'Bytes of fetch responses', EACH_BROKER],
+  ['kafka_dispatcher.batched_requests', 'Requests that were answered from a fetch response', EACH_BROKER],
+  [
+    'kafka_dispatcher.avoided_fetches',
+    'Queued requests that were answered from the fetch response for another request',
+    EACH_BROKER
+  ],
+  ['kafka_dispatcher.cache_hits', 'Requests answered from the cache', EACH_BROKER],
+  ['kafka_dispatcher.invalid_messages', 'Partitions in fetch responses whose records were damaged', EACH_BROKER],
+  [
+    'kafka_dispatcher.unknown_topic_or_partition_responses',
+    'Partitions in responses that the broker did not know',
+    EACH_BROKER
+  ],
+  ['groups.unexpected_failures', 'Bugs met by a consumer group', UNLABELLED],
+  ['groups.offered_messages', 'Messages given to clients; a message that is given twice counts twice', UNLABELLED],
+  ['groups.retried_messages', 'Messages given again because they were not acknowledged in time', UNLABELLED],
+  [
+    'groups.given_up_messages',
+    'Messages that were given as often as allowed and never acknowledged; the group treats them as acknowledged',
+    UNLABELLED
+  ],
+  ['groups.skipped_batches', 'Damaged batches that groups have skipped', UNLABELLED],
+  [
+    'groups.truncated_logs',
+    'How often the end of a log was lost, and a group continued at the offset where the logs diverge',
+    UNLABELLED
+  ],
+  ['groups.failed_commits', 'Commits of groups that Kafka refused for good', UNLABELLED],
+  ['groups.exclusions', 'How often a group excluded this member, so that it had to join again', UNLABELLED],
+  ['delivery.delivered_records', 'Records that were written to Kafka', UNLABELLED],
+  [
+    'delivery.failed_records',
+    'Accepted records that Kafka refused, for example as too large for the topic, or that Castellan gave up',
+    UNLABELLED
+  ],
+  [
+    'delivery.withdrawn_records',
+    'Records that were withdrawn at the deadline of their request, before they were sent',
+    UNLABELLED
+  ],
   [
     'delivery.lost_records',
-    'Records that were accepted and are lost: their client was not told, and they are not known to be in Kafka'
+    'Accepted records that are not known to be in Kafka, and whose client had been answered before'
   ],
-  ['delivery.refused_records', 'Records that were not accepted: full, too large, no such topic'],
-  ['delivery.retried_batches', 'Batches that were sent again'],
-  ['delivery.found_batches', 'Batches of which no answer had come that were found in the log, and not sent again'],
-  ['delivery.unchecked_batches', 'Batches that may be in the log twice: they were sent again without knowing'],
-  ['delivery.capacity_wait', 'How long records waited for room in their partition that were taken then'],
-  ['delivery.partition_wait', 'From the oldest record of a batch to the moment the Router has the batch'],
-  ['durable.accepted_records', 'Records that the durable log has taken'],
-  ['durable.delivered_records', 'Records from the durable log that are in Kafka'],
+  [
+    'delivery.refused_records',
+    'Records that Castellan did not accept: the buffer is full, the record is larger than delivery.maxRecordBytes, or the topic does not exist. Records that Kafka refuses count as failed',
+    UNLABELLED
+  ],
+  ['delivery.retried_batches', 'Batches that were sent again', UNLABELLED],
+  [
+    'delivery.found_batches',
+    'Batches without an answer that were found in the log of the partition, and therefore not sent again',
+    UNLABELLED
+  ],
+  [
+    'delivery.unchecked_batches',
+    'Batches that were sent again although they may already be in the log of the partition; they may be there twice',
+    UNLABELLED
+  ],
+  [
+    'delivery.capacity_wait',
+    'How long accepted records waited until the producer of their partition had free capacity'
+  ],
+  ['delivery.partition_wait', 'Time from the oldest record of a batch until the Router gets the batch'],
+  ['durable.accepted_records', 'Records that the durable log has accepted', UNLABELLED],
+  ['durable.delivered_records', 'Records from the durable log that were written to Kafka', UNLABELLED],
   [
     'durable.refused_records',
-    'Records that were to be kept on disk and were not accepted: the log is full or failed, or the record is too large'
+    'Records that the durable log did not accept: it is full or has failed, or the record is too large',
+    UNLABELLED
   ],
-  ['durable.dead_lettered_records', 'Records that Kafka refused for good and that are dead letters now'],
-  ['durable.retried_batches', 'Batches of records from the durable log that were sent again'],
+  ['durable.dead_lettered_records', 'Records that became dead letters because Kafka refused them for good', UNLABELLED],
+  ['durable.retried_batches', 'Batches of records from the durable log that were sent again', UNLABELLED],
   ['wal.syncs', 'Syncs of the files of the durable log']
 ]
 
-/** Their gauges: how those of several processes become one, and their meanings. */
-const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
-  ['router.waiting_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker'],
-  ['router.cache_bytes', 'sum', 'Memory held by fetched batches'],
-  ['router.decompressed_bytes', 'sum', 'Memory held by records that were decompressed'],
+/**
+ * The gauges of all rooms: name, how the values of several processes become one, meaning, and whether the gauge starts
+ * at zero.
+ */
+const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: string, startsAtZero?: true])[] = [
+  ['router.waiting_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker', true],
+  ['router.cache_bytes', 'sum', 'Memory held by fetched batches', true],
+  ['router.decompressed_bytes', 'sum', 'Memory held by decompressed records', true],
   ['kafka_dispatcher.queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
-  ['groups.groups', 'sum', 'Consumer groups that this process takes part in'],
-  ['delivery.buffered_records', 'sum', 'Records that wait for Kafka'],
-  ['delivery.buffered_bytes', 'sum', 'Their bytes, bookkeeping included'],
+  ['groups.groups', 'sum', 'Consumer groups that this process takes part in', true],
+  ['delivery.buffered_records', 'sum', 'Records that wait for Kafka', true],
+  ['delivery.buffered_bytes', 'sum', 'Bytes of the records that wait for Kafka, bookkeeping included', true],
   [
     'delivery.stuck_bytes',
     'sum',
-    'Of these, bytes of partitions whose batch was not acknowledged within 0.5 s, and of topics that are being looked up'
+    'Buffered bytes of partitions whose batch waits more than 0.5 s for an acknowledgement, and of topics that are being looked up',
+    true
   ],
-  ['delivery.buffer_limit_bytes', 'sum', 'Most bytes that may wait: `delivery.maxBytes`'],
+  ['delivery.buffer_limit_bytes', 'sum', 'Limit of the bytes that may wait for Kafka: `delivery.maxBytes`'],
   [
     'delivery.oldest_record_age_seconds',
     'max',
-    'How long the oldest record that waits for Kafka has waited; 0: none waits'
+    'How long the oldest record that waits for Kafka has waited; 0: none waits',
+    true
   ],
   [
     'delivery.unknown_topics',
     'sum',
-    'Topics of records that are being looked up, that do not exist, or whose absence is remembered'
+    'Topics that are being looked up for waiting records, and topics that are remembered as missing',
+    true
   ],
-  ['delivery.partitions', 'sum', 'Partitions that are written to'],
-  ['delivery.partitions_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  ['delivery.partitions', 'sum', 'Partitions that records are written to', true],
+  ['delivery.partitions_backing_off', 'sum', 'Partitions that wait before their batch is sent again', true],
   [
     'durable.topics',
     'sum',
-    'Topics that have records in the durable log or had some lately; of those that Kafka does not know, at most 1,000'
+    'Topics that have records in the durable log, or had some lately. At most 1,000 topics that Kafka does not know are counted',
+    true
   ],
-  ['durable.partitions', 'sum', 'Partitions that records from the durable log are written to'],
-  ['durable.partitions_backing_off', 'sum', 'Of those, how many wait before they try again'],
+  ['durable.partitions', 'sum', 'Partitions that records from the durable log are written to', true],
+  [
+    'durable.partitions_backing_off',
+    'sum',
+    'Partitions of the durable log that wait before their batch is sent again',
+    true
+  ],
   [
     'durable.backlog_retention_ratio',
     'max',
-    'How long records of a topic have waited in the durable log, divided by `retention.ms` of the topic, of the topic where it is most. Above 1 Kafka deletes the oldest ones as soon as it has them. 0 with `wal.timestamps` `sent`'
+    'Longest wait of a record in the durable log, divided by `retention.ms` of its topic; the highest of all topics. Above 1, Kafka deletes the oldest records as soon as it has them. 0 with `wal.timestamps` `sent`',
+    true
   ],
   ['wal.open_records', 'sum', 'Records of the durable log that are not in Kafka yet'],
   [
@@ -102,37 +175,57 @@ const gauges: readonly (readonly [string, AcrossWorkers, string])[] = [
   [
     'wal.writable',
     'min',
-    '1 while the durable log takes records, 0 while it is full, the disk fails, or its directory cannot be used'
+    '1 while the durable log accepts records; 0 while it is full, the disk fails, or its directory cannot be used'
   ],
-  ['wal.size_bytes', 'sum', 'What the durable log takes on disk, without dead letters'],
-  ['wal.limit_bytes', 'sum', 'Most that the durable log may take on disk: `wal.maxBytes`'],
+  ['wal.size_bytes', 'sum', 'Bytes of the durable log on disk, without dead letters'],
+  ['wal.limit_bytes', 'sum', 'Limit of the bytes of the durable log on disk: `wal.maxBytes`'],
   ['wal.segments', 'sum', 'Files of the durable log'],
   ['wal.dead_letters', 'sum', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
-  ['wal.damaged_records', 'sum', 'Records of the durable log that damage has taken, as far as they were looked at'],
-  ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were put aside'],
-  ['wal.read_ahead_bytes', 'sum', 'Memory for records that were read from the durable log and wait for Kafka'],
+  ['wal.damaged_records', 'sum', 'Damaged records that were found in the durable log'],
+  ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were moved aside'],
+  ['wal.read_ahead_bytes', 'sum', 'Memory held by records that were read from the durable log and wait for Kafka'],
   [
     'wal.read_ahead_limit_bytes',
     'sum',
-    'Most memory for records that were read from the durable log: `wal.readAheadBytes`'
+    'Limit of the memory held by records that were read from the durable log: `advanced.wal.readAheadBytes`'
   ]
 ]
 
-/** The same by name. */
+/** How the values of several processes become one, by the name of the gauge. */
 export const gaugesAcrossWorkers: ReadonlyMap<string, AcrossWorkers> = new Map(
   gauges.map(([name, across]) => [name, across])
 )
 
 /** The metrics of all rooms: the HELP text of Prometheus, and the table of docs/metrics.md. */
 export const metricMeanings: ReadonlyMap<string, string> = new Map([
-  ...counted,
+  ...counted.map(([name, meaning]) => [name, meaning] as const),
   ...gauges.map(([name, , meaning]) => [name, meaning] as const)
 ])
 
-/** The description of a metric; one that is not in the table is described by its name. */
+/** The description of a metric. The description of a metric that is not in the table is its name. */
 export const helpFor = (component: string, metricName: string): string =>
   metricMeanings.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`
 
-/** How a gauge of several processes becomes one; a gauge that no room has is summed. */
+/** How the values of several processes become one; a gauge that is not in the table is summed. */
 export const acrossWorkersOf = (component: string, metricName: string): AcrossWorkers =>
   gaugesAcrossWorkers.get(`${component}.${metricName}`) ?? 'sum'
+
+/**
+ * Creates the metrics of a cluster with the value 0. If a counter appeared only with its first event, an alert on its
+ * rate would miss this event.
+ * @param operations the names of all operations of the Router
+ */
+export function startAtZero(metrics: MetricsLogger, operations: readonly string[]): void {
+  for (const tags of labelled('operation', operations)) metrics.count('router', 'timeouts_sent', tags, 0)
+  for (const [name, , initial = []] of counted) {
+    if (initial !== EACH_BROKER) for (const tags of initial) metrics.count(...partsOf(name), tags, 0)
+  }
+  for (const [name, , , startsAtZero] of gauges) if (startsAtZero) metrics.gauge(...partsOf(name), {}, 0)
+}
+
+/** Creates the counters of a newly discovered broker, with the value 0. */
+export function startBrokerAtZero(metrics: MetricsLogger, tags: MetricTags): void {
+  for (const [name, , initial] of counted) if (initial === EACH_BROKER) metrics.count(...partsOf(name), tags, 0)
+}
+
+const partsOf = (name: string): [component: string, metricName: string] => name.split('.') as [string, string]

@@ -1,18 +1,51 @@
-/** Tags of one measurement: few, and with a bounded number of values. */
+/** Tags of a measurement. Use few tags, each with few possible values. */
 export type MetricTags = Readonly<Record<string, string>>
 
 /**
- * Receives what rooms count. The first two methods are Castle's interface. All are called on the event loop and must
- * neither throw nor wait.
+ * Receives the measurements of all rooms. `count` and `time` are Castle's interface. The methods are called on the event loop
+ * and must neither throw nor wait.
  *
  * Source: Box-Castle/router 1.0.3, metrics/MetricsLogger.scala.
  */
 export interface MetricsLogger {
   count(component: string, metricName: string, tags?: MetricTags, value?: number): void
   time(component: string, metricName: string, tags: MetricTags, nanoSeconds: number): void
-  /** A value that goes up and down: queue depth, cached bytes. */
+  /** Sets the current value of something that goes up and down, such as a queue depth. */
   gauge(component: string, metricName: string, tags: MetricTags, value: number): void
 }
 
-/** Counts nothing. */
+/** Drops all measurements. */
 export const defaultLogger: MetricsLogger = { count() {}, time() {}, gauge() {} }
+
+/** Adds the same tags to every measurement. */
+export class TaggedMetricsLogger implements MetricsLogger {
+  readonly #inner: MetricsLogger
+  readonly #added: MetricTags
+  /**
+   * Merged tags, by the caller's tags object. The inner logger needs the same merged object for the same tags object.
+   */
+  readonly #merged = new WeakMap<MetricTags, MetricTags>()
+
+  constructor(inner: MetricsLogger, added: MetricTags) {
+    this.#inner = inner
+    this.#added = added
+  }
+
+  count(component: string, metricName: string, tags?: MetricTags, value?: number): void {
+    this.#inner.count(component, metricName, tags ? this.#merge(tags) : this.#added, value)
+  }
+
+  time(component: string, metricName: string, tags: MetricTags, nanoSeconds: number): void {
+    this.#inner.time(component, metricName, this.#merge(tags), nanoSeconds)
+  }
+
+  gauge(component: string, metricName: string, tags: MetricTags, value: number): void {
+    this.#inner.gauge(component, metricName, this.#merge(tags), value)
+  }
+
+  #merge(tags: MetricTags): MetricTags {
+    let merged = this.#merged.get(tags)
+    if (!merged) this.#merged.set(tags, (merged = { ...tags, ...this.#added }))
+    return merged
+  }
+}

@@ -1,23 +1,206 @@
-import { type Metric, Registry } from 'prom-client'
-import type { Family } from './family.js'
+import { createRequire } from 'node:module'
+import { performance } from 'node:perf_hooks'
+import type { Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
+import {
+  type AcrossWorkers,
+  type Cell,
+  counterFamily,
+  type Durations,
+  durationFamily,
+  type Exportable,
+  type Family,
+  gaugeFamily
+} from './family.js'
+import { acrossWorkersOf, helpFor } from './metric-names.js'
+import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
 /** The process's Prometheus registry; rooms and APIs register what they export. */
 export interface PrometheusMetrics {
   readonly registry: Registry
   /**
-   * The values of this moment of all processes that serve together; absent: this is the only one.
+   * Reads the current values of all processes that serve together. Absent: this is the only process.
    *
-   * @throws Error when the others cannot be asked
+   * @throws Error when another process does not answer
    */
   readonly gather?: (() => Promise<Registry>) | undefined
 }
 
-/** The values of all processes that serve together. */
+/** Reads the current values of all processes that serve together. */
 export const wholeRegistry = async ({ registry, gather }: PrometheusMetrics): Promise<Registry> =>
   gather === undefined ? registry : gather()
 
-export const createPrometheusMetrics = (): PrometheusMetrics => ({ registry: new Registry() })
+export function createPrometheusMetrics(): PrometheusMetrics {
+  const { Registry } = loadPromClient()
+  return { registry: new Registry() }
+}
 
-/** Exports a family of our own beside prom-client's: a registry asks nothing of a metric but its name and `get()`. */
-export const registerFamily = (registry: Registry, family: Pick<Family<unknown>, 'name' | 'get'>): void =>
-  registry.registerMetric(family as unknown as Metric)
+/** Loads prom-client when it is first used, so that programs without Prometheus do not load it. */
+const loadPromClient = () => createRequire(import.meta.url)('prom-client') as typeof import('prom-client')
+
+/** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. */
+export const registerFamily = (registry: Registry, family: Exportable): void =>
+  registry.registerMetric(family as Exportable & Metric)
+
+const NO_TAGS: MetricTags = {}
+const NANOSECONDS_PER_SECOND = 1e9
+
+/**
+ * Turns what the rooms report into Prometheus metrics:
+ *
+ *   count('kafka_dispatcher', 'fetches', …)   =>  castellan_kafka_dispatcher_fetches_total
+ *   time('router', 'request', …)              =>  castellan_router_request_seconds (a histogram)
+ *   gauge('delivery', 'waiting_bytes', …)     =>  castellan_delivery_waiting_bytes
+ */
+export class PrometheusMetricsLogger implements MetricsLogger {
+  readonly #counters: Families<Cell>
+  readonly #durations: Families<Durations>
+  readonly #gauges: Families<Cell>
+
+  constructor(registry: Registry) {
+    this.#counters = new Families(registry, '_total', (name, component, metricName) =>
+      counterFamily(name, helpFor(component, metricName))
+    )
+    this.#durations = new Families(registry, '_seconds', (name, component, metricName) =>
+      durationFamily(name, helpFor(component, metricName))
+    )
+    this.#gauges = new Families(registry, '', (name, component, metricName) =>
+      gaugeFamily(name, helpFor(component, metricName), acrossWorkersOf(component, metricName))
+    )
+  }
+
+  count(component: string, metricName: string, tags: MetricTags = NO_TAGS, value = 1): void {
+    this.#counters.get(component, metricName).series(tags).value += value
+  }
+
+  time(component: string, metricName: string, tags: MetricTags, nanoSeconds: number): void {
+    this.#durations
+      .get(component, metricName)
+      .series(tags)
+      .observe(nanoSeconds / NANOSECONDS_PER_SECOND)
+  }
+
+  gauge(component: string, metricName: string, tags: MetricTags, value: number): void {
+    this.#gauges.get(component, metricName).series(tags).value = value
+  }
+}
+
+type Create<Series> = (name: string, component: string, metricName: string) => Family<Series>
+
+/** The families of one kind. A family is created and registered when it is first used. */
+class Families<Series> {
+  readonly #byComponent = new Map<string, Map<string, Family<Series>>>()
+  readonly #registry: Registry
+  readonly #suffix: string
+  readonly #create: Create<Series>
+
+  constructor(registry: Registry, suffix: string, create: Create<Series>) {
+    this.#registry = registry
+    this.#suffix = suffix
+    this.#create = create
+  }
+
+  get(component: string, metricName: string): Family<Series> {
+    let byName = this.#byComponent.get(component)
+    if (!byName) this.#byComponent.set(component, (byName = new Map()))
+    let family = byName.get(metricName)
+    if (!family) byName.set(metricName, (family = this.#add(component, metricName)))
+    return family
+  }
+
+  #add(component: string, metricName: string): Family<Series> {
+    const family = this.#create(prometheusName(component, metricName) + this.#suffix, component, metricName)
+    registerFamily(this.#registry, family)
+    return family
+  }
+}
+
+/** `('kafka-dispatcher', 'bytesFetched')` => `castellan_kafka_dispatcher_bytes_fetched`. */
+const prometheusName = (component: string, metricName: string): string =>
+  `castellan_${component}_${metricName}`
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .toLowerCase()
+    .replace(/[^a-z0-9_]/g, '_')
+
+/** One value of a gauge and the labels it has. */
+export interface Reading {
+  readonly labels: MetricTags
+  readonly value: number
+}
+
+/** Exports a gauge whose values are computed when it is scraped. */
+export const registerScrapedGauge = (
+  registry: Registry,
+  name: string,
+  help: string,
+  acrossWorkers: AcrossWorkers,
+  read: () => Reading[]
+): void => registerScraped(registry, 'gauge', name, help, acrossWorkers, read)
+
+/** Exports a counter whose values are computed when it is scraped. */
+export const registerScrapedCounter = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
+  registerScraped(registry, 'counter', name, help, 'sum', read)
+
+function registerScraped(
+  registry: Registry,
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  acrossWorkers: AcrossWorkers,
+  read: () => Reading[]
+): void {
+  registerFamily(registry, { name, get: () => ({ name, help, type, values: read(), aggregator: acrossWorkers }) })
+}
+
+type Collector = (registry: Registry, config: object) => void
+
+// The collectors of prom-client that do nothing between scrapes. Its collectDefaultMetrics is not used, because it also
+// starts an event-loop histogram, which wakes the process 100 times a second, and an observer of garbage collections.
+const COLLECTORS: readonly (readonly [name: string, acrossWorkers: AcrossWorkers])[] = [
+  ['processCpuTotal', 'sum'],
+  ['processStartTime', 'min'],
+  ['osMemoryHeap', 'sum'],
+  ['processOpenFileDescriptors', 'sum'],
+  ['processMaxFileDescriptors', 'min'],
+  ['heapSizeAndUsed', 'sum'],
+  ['version', 'first']
+]
+
+/** Exports CPU, memory, descriptors and event-loop use of this process, and its version of Castellan. */
+export function registerProcessMetrics(registry: Registry, version: string): void {
+  for (const [name, acrossWorkers] of COLLECTORS) collect(registry, name, acrossWorkers)
+  let last = performance.eventLoopUtilization()
+  const utilization = 'Share of the time since the last scrape in which the event loop was busy, 0 to 1'
+  registerScrapedGauge(registry, 'castellan_event_loop_utilization_ratio', utilization, 'max', () => {
+    const current = performance.eventLoopUtilization()
+    const value = performance.eventLoopUtilization(current, last).utilization
+    last = current
+    return [{ labels: {}, value }]
+  })
+  registerScrapedGauge(registry, 'castellan_info', 'Always 1; the version is a label', 'first', () => [
+    { labels: { version }, value: 1 }
+  ])
+}
+
+/**
+ * Runs a collector of prom-client. For each metric that it adds, sets how the values of several processes are combined.
+ */
+function collect(registry: Registry, name: string, acrossWorkers: AcrossWorkers): void {
+  const before = new Set(registry.getMetricsAsArray().map(metric => metric.name))
+  const module = createRequire(import.meta.url)(`prom-client/lib/metrics/${name}`) as Collector
+  module(registry, {})
+  const added = registry.getMetricsAsArray().filter(metric => !before.has(metric.name))
+  for (const metric of added) Object.assign(metric, { aggregator: acrossWorkers })
+}
+
+/** All metrics of one process, in a form that can be sent to another process. */
+export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[]
+
+export const takeSnapshot = (registry: Registry): Promise<MetricsSnapshot> => registry.getMetricsAsJSON()
+
+/** Combines the metrics of several processes, each metric in the way that its `acrossWorkers` names. */
+export const aggregate = (snapshots: readonly MetricsSnapshot[]): Registry =>
+  loadPromClient().AggregatorRegistry.aggregate([...snapshots])
+
+/** The counters and histograms of an exited process; its gauges are dropped. */
+export const countersOf = (snapshot: MetricsSnapshot): MetricsSnapshot =>
+  snapshot.filter(({ type }) => String(type) !== 'gauge')

@@ -1,8 +1,8 @@
-/** A value for a setting, and where it comes from, for messages. */
+/** A value for a setting, and its origin, which messages name. */
 export interface Assignment {
   readonly path: readonly string[]
   readonly value: unknown
   readonly origin: string
-  /** Where exactly the value of a path at or below it stands, when that is known better than `origin` says. */
+  /** Returns the exact place of a value at or below `path`. Absent: `origin` is the best known place. */
   readonly originAt?: (path: readonly string[]) => string
 }

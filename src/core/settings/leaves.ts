@@ -3,19 +3,23 @@ import { z } from 'zod'
 /** The kind of value of a setting, for parsing text and for documentation. */
 export type LeafKind = 'string' | 'number' | 'boolean' | 'list' | 'numberOrWord' | 'structure'
 
-/** One setting: a place in the configuration that holds a value rather than further settings. */
+/** One setting: a place in the configuration that holds a value, and no further settings. */
 export interface Leaf {
-  /** `['http', 'port']`; `*` stands for a name the operator chooses: `['clusters', '*', 'brokers']`. */
+  /**
+   * For example `['http', 'port']`. `*` stands for a name that the operator chooses: `['clusters', '*', 'brokers']`.
+   */
   readonly path: readonly string[]
   readonly kind: LeafKind
   /** The type in words: `integer`, `"a" or "b"`, `list of text`. */
   readonly type: string
-  /** `undefined`: none, the setting may be absent. */
+  /** `undefined`: there is no default, and the setting may be absent. */
   readonly defaultValue: unknown
   readonly description: string
-  /** Its value must not be shown: it is a secret, or a list of structures with secrets. */
+  /** The setting is in the section `advanced`. */
+  readonly isAdvanced: boolean
+  /** The value must not be shown: it is a secret, or a list of structures with secrets. */
   readonly isSecret: boolean
-  /** Names of the fields under which secrets stand: its own, or those of the structures. */
+  /** Names of the fields that hold secrets: the setting itself, or fields in its structures. */
   readonly secretNames: readonly string[]
 }
 
@@ -25,7 +29,7 @@ export interface Section {
   readonly description: string
 }
 
-/** The part of JSON Schema that zod makes of our schema and that is looked at here. */
+/** A node of the JSON Schema that zod makes from our schema, with the fields that are used here. */
 interface Node {
   readonly type?: string
   readonly description?: string
@@ -37,6 +41,7 @@ interface Node {
   readonly properties?: Readonly<Record<string, Node>>
   readonly additionalProperties?: Node | boolean
   readonly secret?: boolean
+  readonly advanced?: boolean
 }
 
 /** Every section and every setting of a schema, in its order. */
@@ -71,6 +76,7 @@ function toLeaf(node: Node, path: readonly string[]): Leaf {
     type: typeOf(node),
     defaultValue: node.default,
     description: node.description ?? '',
+    isAdvanced: node.advanced === true,
     isSecret: secretNames.length > 0,
     secretNames
   }
@@ -92,6 +98,6 @@ function typeOf(node: Node): string {
   return node.type === 'string' ? 'text' : (node.type ?? 'any')
 }
 
-/** `text`, or `{topic, maxPerMinute}` for what only a file can say. */
+/** `text`, or `{topic, maxPerMinute}` for items that only a file can express. */
 const itemType = (items: Node | undefined): string =>
   items?.properties ? `\`{${Object.keys(items.properties).join(', ')}}\`` : 'text'

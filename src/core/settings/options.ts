@@ -5,15 +5,14 @@ import type { Assignment } from './assignment.js'
 import { describeSchema } from './leaves.js'
 import { toProblems } from './problems.js'
 
-/** Deeper, options are objects of the caller. */
+/** Objects that are nested deeper than this are not options; they belong to the caller. */
 const MAX_DEPTH = 3
 
 /**
- * Checks options of the library against the schema that the configuration uses, too. An option that is absent or
- * `undefined` has its default.
- *
- * @param taker the function they were given to, for messages
- * @param name the option of `taker` that holds them; absent: they are all of its options
+ * Checks options of the library against the same schema as the configuration. An option that is absent or `undefined`
+ * has its default.
+ * @param taker the function that receives the options, for messages
+ * @param name the option of `taker` that holds the checked options; absent: they are all options of `taker`
  * @throws ConfigError with one line for each option that is wrong
  */
 export function parseOptions<Schema extends z.ZodType>(
@@ -29,10 +28,10 @@ export function parseOptions<Schema extends z.ZodType>(
     : toError(z.strictObject({ [name]: schema }), { [name]: given }, taker)
 }
 
-/** Checks once more, with the whole path of every option. */
+/** Checks the options a second time, so that the errors name the whole path of every option. */
 function toError(schema: z.ZodType, given: unknown, taker: string): ConfigError {
   const { error } = schema.safeParse(given)
-  const problems = toProblems(error!, toAssignments(given, taker), describeSchema(schema).leaves)
+  const problems = toProblems(error!.issues, toAssignments(given, taker), describeSchema(schema).leaves)
   return new ConfigError(problems.map(printable).join('\n'))
 }
 

@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { Assignment } from './assignment.js'
-import { renamedPath } from './former-names.js'
 import type { Leaf } from './leaves.js'
+import { whatBecameOf } from './setting-names.js'
 import { suggestion } from './suggestion.js'
 
 type Issue = z.core.$ZodIssue
@@ -12,8 +12,12 @@ type Issue = z.core.$ZodIssue
  *   http.port: expected integer, got "eighty" (CASTELLAN_HTTP_PORT)
  *   http.prot: no such setting; did you mean port? (castellan.yaml)
  */
-export function toProblems(error: z.ZodError, assignments: readonly Assignment[], leaves: readonly Leaf[]): string[] {
-  return error.issues.flatMap(issue => describe(issue, assignments, leaves))
+export function toProblems(
+  issues: readonly Issue[],
+  assignments: readonly Assignment[],
+  leaves: readonly Leaf[]
+): string[] {
+  return issues.flatMap(issue => describe(issue, assignments, leaves))
 }
 
 function describe(issue: Issue, assignments: readonly Assignment[], leaves: readonly Leaf[]): string[] {
@@ -59,7 +63,7 @@ function unitOf({ origin }: { readonly origin: string }, amount: number | bigint
 const matches = (pattern: readonly string[], path: readonly string[]): boolean =>
   pattern.length <= path.length && pattern.every((part, index) => part === '*' || part === path[index])
 
-/** The last assignment at, above or below a path: it determines the value. */
+/** The last assignment at, above or below a path. This assignment determines the value. */
 function find(path: readonly string[], assignments: readonly Assignment[]): Assignment | undefined {
   const common = (candidate: readonly string[]): boolean =>
     candidate.slice(0, path.length).every((part, index) => part === path[index])
@@ -76,16 +80,19 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
   if (!found || found.path.length > path.length) return ''
   const item = path[found.path.length]
   const value = item !== undefined && Array.isArray(found.value) ? found.value[Number(item)] : found.value
-  // A text with an @ may hold a user name and password.
+  // A value with an @ may contain a user name and a password, so it is not shown.
   if ((JSON.stringify(found.value) ?? '').includes('@')) return ''
   const text = JSON.stringify(value) ?? String(value)
   return `, got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`
 }
 
-/** Suggests the setting that was probably meant: in the same section, or of the same name elsewhere. */
+/**
+ * Suggests the setting that was probably meant: a similar name in the same section, or the same name in another
+ * section.
+ */
 export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
-  const renamed = renamedPath(path)
-  if (renamed) return `; it is called ${renamed.join('.')} now`
+  const became = whatBecameOf(path, leaves)
+  if (became) return became
   const wrong = path.at(-1)!.toLowerCase()
   const depth = path.length - 1
   const siblings = new Set(

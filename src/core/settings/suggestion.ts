@@ -1,14 +1,14 @@
 import { distance } from 'fastest-levenshtein'
 
-/** Two letters that changed places count as two. */
+/** Two swapped letters count as two typos. */
 const MAX_TYPOS = 2
 
-/** Shorter beginnings are shared by too many names. */
+/** Too many names share a shorter beginning. */
 const MIN_COMMON_START = 3
 
 /**
- * `; did you mean port?` when one of the names is at most two letters away from what was written, or one of the two
- * begins with the other (`directory` and `dir`), capital letters aside. Otherwise an empty text.
+ * Returns `; did you mean port?` when a name differs from the written text in at most two letters, or when one of the
+ * two begins with the other (`directory` and `dir`). Case is ignored. Returns an empty text when no name is similar.
  */
 export function suggestion(written: string, names: readonly string[], prefix = ''): string {
   const lower = written.toLowerCase()

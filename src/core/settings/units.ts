@@ -1,29 +1,33 @@
 import { z } from 'zod'
-
-/** Longest delay of a timer in Node. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+import { MAX_TIMER_MS } from '../model.js'
 
 /** Whole milliseconds, at least 1. */
 export const milliseconds = z.int().min(1).max(MAX_TIMER_MS)
 
-/** The same where 0 has a meaning of its own, which the description has to tell. */
+/** Whole milliseconds, at least 0. The description of the setting must say what 0 means. */
 export const millisecondsOrZero = z.int().min(0).max(MAX_TIMER_MS)
 
 /** Whole bytes, at least 1. */
 export const bytes = z.int().min(1)
 
-/** A number of things, at least 1. */
+/** A whole number, at least 1. */
 export const count = z.int().min(1)
+
+/** Makes a setting of each constant, so that tests can change it. The constant is the default. */
+export const constantOptions = <Name extends string>(constants: Readonly<Record<Name, number>>) =>
+  Object.fromEntries(
+    Object.entries<number>(constants).map(([name, value]) => [name, z.int().min(1).default(value)])
+  ) as Record<Name, z.ZodDefault<z.ZodInt>>
 
 /** A TCP port to listen on; 0 means any free one. */
 export const listenPort = z.int().min(0).max(65_535)
 
-/** The listening address: a name or an IP address. */
+/** An address to listen on: a host name or an IP address. */
 export const host = z
   .string()
   .regex(/^[^\s@/]+$/, { error: 'write a host name or an address, without scheme, user name or port' })
 
-/** `HOST:PORT`, an IPv6 host in brackets. */
+/** `HOST:PORT`. An IPv6 address is written in brackets. */
 export const brokerAddress = z
   .string()
   .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:,[\]@/]+):\d{1,5}$/, {

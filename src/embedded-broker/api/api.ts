@@ -2,9 +2,10 @@ import type { BrokerNode } from '../../core/model.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
 import type { FaultEffects, Target } from '../faults.js'
+import { errors } from '../protocol/error-codes.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { ProtocolWriter } from '../protocol/writer.js'
-import type { SaslExchange } from '../sasl/sasl-exchange.js'
+import type { SaslExchange } from '../sasl-mechanisms.js'
 
 /** The client of a request. */
 export interface Peer {
@@ -12,13 +13,13 @@ export interface Peer {
   /** The local address of the client's connection. */
   readonly localHost: string
   readonly isClosed: boolean
-  /** Calls back once when the connection is gone, unless the returned function was called before. */
+  /** Calls back once when the connection ends. The returned function cancels this. */
   onClose(callback: () => void): () => void
   principal: string | undefined
   sasl: SaslExchange | undefined
 }
 
-/** One request being answered. */
+/** A request that is being answered. */
 export interface Call {
   readonly version: number
   readonly nodeId: number
@@ -26,15 +27,15 @@ export interface Call {
   readonly cluster: Cluster
   readonly peer: Peer
   readonly faults: FaultEffects
-  /** Writes the answer, after the response header. */
+  /** Writes the response after its header. */
   readonly response: ProtocolWriter
-  /** False: nothing is sent (acks=0). */
+  /** Set to false when no answer is sent (acks=0). */
   respond: boolean
-  /** True: the connection is closed after the answer. */
+  /** Set to true to close the connection after the answer was sent. */
   hangUp: boolean
 }
 
-/** The host of a node that this client is told. */
+/** The host of a node in responses to this client. */
 export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): string =>
   cluster.options.listensEverywhere ? peer.localHost : node.host
 
@@ -42,15 +43,18 @@ export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): strin
 export interface ApiSpec<Request> {
   readonly key: number
   readonly name: ApiName
-  /** Lowest announced version; old feature checks need 0 for some APIs. */
+  /** Lowest announced version. It is 0 for some APIs, because old clients look for 0. */
   readonly minVersion: number
   readonly maxVersion: number
   /** Lowest served version; default `minVersion`. */
   readonly servedFrom?: number
-  /** First flexible version: lengths are varints and structs have tagged fields; absent: none. */
+  /**
+   * First flexible version, in which lengths are varints and structs have tagged fields; absent: no version is
+   * flexible.
+   */
   readonly flexibleFrom?: number
   read(reader: ProtocolReader, version: number): Request
-  /** The parts of a request that faults can match; absent: the call as a whole. */
+  /** Returns the topics and partitions of a request that faults can match. Absent: faults match the whole call. */
   targets?(request: Request, cluster: Cluster, nodeId: number): Target[]
   answer(request: Request, call: Call): void | Promise<void>
 }
@@ -72,6 +76,7 @@ export interface Api {
   open(reader: ProtocolReader, version: number): OpenRequest
 }
 
+/** Defines an API. The type of its requests is the return type of `read`. */
 export function defineApi<Request>(spec: ApiSpec<Request>): Api {
   const servedFrom = spec.servedFrom ?? spec.minVersion
   return {
@@ -100,7 +105,7 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
 /** Kafka's value for "not requested". */
 export const NO_AUTHORIZED_OPERATIONS = -2147483648
 
-/** Many requests name partitions grouped by topic. */
+/** The partitions of one topic in a request. */
 export interface ByTopic<Partition> {
   readonly topic: string
   readonly partitions: readonly Partition[]
@@ -109,7 +114,7 @@ export interface ByTopic<Partition> {
 export const readByTopic = <Partition>(reader: ProtocolReader, read: () => Partition): ByTopic<Partition>[] =>
   reader.structs(() => ({ topic: reader.string(), partitions: reader.structs(read) }))
 
-/** As {@link readByTopic}, for partitions that are plain numbers. */
+/** Like {@link readByTopic}, for partitions that are plain numbers. */
 export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly partition: number }>[] | null =>
   reader.nullableStructs(() => ({
     topic: reader.string(),
@@ -128,4 +133,23 @@ export function writeByTopic<Partition>(
   response.structs(topics, ({ topic, partitions }) => {
     response.string(topic).structs(partitions, partition => write(topic, partition))
   })
+}
+
+/** Returns 0, or the error code when this node does not coordinate the group. */
+export function coordinatorError({ cluster, faults, nodeId }: Call, groupId: string): number {
+  const injected = faults.before()
+  if (injected) return injected
+  return cluster.coordinatorOf(groupId)?.nodeId === nodeId ? errors.none : errors.notCoordinator
+}
+
+/** Returns 0, or the error code when this node does not lead the partition. */
+export function leaderError({ faults, cluster, nodeId }: Call, topic: string, index: number, epoch: number): number {
+  const injected = faults.before(topic, index)
+  if (injected) return injected
+  const partition = cluster.topics.partition(topic, index)
+  if (!partition) return errors.unknownTopicOrPartition
+  if (partition.leaderId !== nodeId) return errors.notLeaderOrFollower
+  if (epoch >= 0 && epoch < partition.leaderEpoch) return errors.fencedLeaderEpoch
+  if (epoch > partition.leaderEpoch) return errors.unknownLeaderEpoch
+  return errors.none
 }

@@ -1,43 +1,63 @@
-import type { Api } from './api.js'
-import { apiVersions } from './api-versions.js'
+import { errors } from '../protocol/error-codes.js'
+import type { ProtocolWriter } from '../protocol/writer.js'
+import { type Api, defineApi } from './api.js'
+import { clusterMetadata } from './cluster-metadata.js'
 import { configs } from './configs.js'
-import { describeCluster } from './describe-cluster.js'
-import { electLeaders } from './elect-leaders.js'
 import { fetch } from './fetch.js'
-import { findCoordinator } from './find-coordinator.js'
 import { groupAdmin } from './group-admin.js'
 import { groupMembership } from './group-membership.js'
 import { groupOffsets } from './group-offsets.js'
-import { initProducerId } from './init-producer-id.js'
-import { listOffsets } from './list-offsets.js'
-import { metadata } from './metadata.js'
+import { logOffsets } from './log-offsets.js'
 import { produce } from './produce.js'
-import { recordsAdmin } from './records-admin.js'
 import { sasl } from './sasl.js'
 import { topicAdmin } from './topic-admin.js'
 import { transactions } from './transactions.js'
 
-/** Everything that is served, by key. */
-const all: Api[] = [
+export const API_VERSIONS_KEY = 18
+
+/** Writes the version ranges of all APIs, as the body of an ApiVersions response. */
+export function writeApiVersions(
+  response: ProtocolWriter,
+  apis: readonly Api[],
+  errorCode: number,
+  version: number
+): void {
+  response.int16(errorCode)
+  response.structs(apis, api => response.int16(api.key).int16(api.minVersion).int16(api.maxVersion))
+  if (version >= 1) response.int32(0)
+}
+
+const apiVersions = defineApi({
+  key: API_VERSIONS_KEY,
+  name: 'ApiVersions',
+  minVersion: 0,
+  maxVersion: 4,
+  flexibleFrom: 3,
+  read(reader, version) {
+    if (version < 3) return
+    reader.string()
+    reader.string()
+  },
+  answer(_request, { response, faults, version }) {
+    writeApiVersions(response, apis, faults.before() || faults.after() || errors.none, version)
+  }
+})
+
+/** All APIs of the broker, by key. */
+export const apis: readonly Api[] = [
+  apiVersions,
   produce,
   fetch,
-  listOffsets,
-  metadata,
-  findCoordinator,
-  apiVersions(() => all),
-  initProducerId,
+  ...clusterMetadata,
+  ...logOffsets,
   ...groupMembership,
   ...groupOffsets,
   ...groupAdmin,
   ...topicAdmin,
-  ...recordsAdmin,
   ...configs,
   ...transactions,
-  ...sasl,
-  electLeaders,
-  describeCluster
+  ...sasl
 ].sort((one, other) => one.key - other.key)
 
-export const apis: readonly Api[] = all
-const byKey = new Map(all.map(api => [api.key, api]))
+const byKey = new Map(apis.map(api => [api.key, api]))
 export const apiOf = (key: number): Api | undefined => byKey.get(key)

@@ -10,7 +10,7 @@ const BROKER = 4
 export const SOURCE_TOPIC = 1
 const SOURCE_STATIC_BROKER = 4
 export const SOURCE_DEFAULT = 5
-/** The broker settings that clients can read; none can be changed. */
+/** The broker settings that clients can read and cannot change. */
 const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
   new Map([
     ['auto.create.topics.enable', String(options.autoCreateTopics)],
@@ -27,16 +27,20 @@ interface Resource {
   readonly type: number
   readonly name: string
 }
-interface Entry {
+interface Value {
   readonly name: string
   readonly value: string
   readonly source: number
+}
+interface Entry extends Value {
+  /** The values that count for the setting, the one in force first. */
+  readonly synonyms: readonly Value[]
 }
 
 const topicTargets = (resources: readonly Resource[]): Target[] =>
   resources.filter(({ type }) => type === TOPIC).map(({ name }) => ({ topic: name }))
 
-const describeConfigs = defineApi<{ readonly resources: readonly (Resource & { names: readonly string[] | null })[] }>({
+const describeConfigs = defineApi({
   key: 32,
   name: 'DescribeConfigs',
   minVersion: 0,
@@ -48,12 +52,12 @@ const describeConfigs = defineApi<{ readonly resources: readonly (Resource & { n
       name: reader.string(),
       names: reader.nullableArray(() => reader.string())
     }))
-    if (version >= 1) reader.boolean()
+    const withSynonyms = version >= 1 && reader.boolean()
     if (version >= 3) reader.boolean()
-    return { resources }
+    return { resources, withSynonyms }
   },
   targets: ({ resources }) => topicTargets(resources),
-  answer({ resources }, call) {
+  answer({ resources, withSynonyms }, call) {
     const { response, faults } = call
     response.int32(0)
     response.structs(resources, resource => {
@@ -67,7 +71,7 @@ const describeConfigs = defineApi<{ readonly resources: readonly (Resource & { n
       response.int16(injected || faults.after(resource.name) || errorCode).nullableString(null)
       response.int8(resource.type).string(resource.name)
       const asked = (entries ?? []).filter(({ name }) => resource.names?.includes(name) ?? true)
-      response.structs(asked, entry => writeEntry(call, entry))
+      response.structs(asked, entry => writeEntry(call, entry, withSynonyms))
     })
   }
 })
@@ -76,27 +80,40 @@ function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefi
   if (type === BROKER) {
     const known = name === '' || cluster.nodes.some(({ nodeId }) => String(nodeId) === name)
     if (!known) return undefined
-    return [...brokerConfig(cluster)].map(([key, value]) => ({ name: key, value, source: SOURCE_STATIC_BROKER }))
+    // Nothing is set for all brokers together.
+    return name === '' ? [] : [...brokerConfig(cluster)].map(([key, value]) => brokerEntry(key, value))
   }
   const config = type === TOPIC ? cluster.topics.get(name)?.config : undefined
   return (
     config &&
-    [...TopicConfig.names].map(key => ({
-      name: key,
-      value: config.get(key)!,
-      source: config.isDefault(key) ? SOURCE_DEFAULT : SOURCE_TOPIC
-    }))
+    [...TopicConfig.names].map(key => {
+      const inherited = { ...TopicConfig.inherited(key), source: SOURCE_DEFAULT }
+      if (config.isDefault(key))
+        return { name: key, value: config.get(key)!, source: SOURCE_DEFAULT, synonyms: [inherited] }
+      const own = { name: key, value: config.get(key)!, source: SOURCE_TOPIC }
+      return { ...own, synonyms: [own, inherited] }
+    })
   )
 }
 
-function writeEntry({ response, version }: Call, { name, value, source }: Entry): void {
+function brokerEntry(name: string, value: string): Entry {
+  const own = { name, value, source: SOURCE_STATIC_BROKER }
+  return { ...own, synonyms: [own] }
+}
+
+function writeEntry({ response, version }: Call, entry: Entry, withSynonyms: boolean): void {
+  const { name, value, source, synonyms } = entry
   response.string(name).nullableString(value)
   response.boolean(source === SOURCE_STATIC_BROKER)
   if (version === 0) response.boolean(source !== SOURCE_TOPIC)
   else response.int8(source)
   response.boolean(false)
-  // No synonyms; type unknown; no documentation.
-  if (version >= 1) response.structs([], () => {})
+  if (version >= 1) {
+    response.structs(withSynonyms ? synonyms : [], synonym =>
+      response.string(synonym.name).nullableString(synonym.value).int8(synonym.source)
+    )
+  }
+  // The entry has an unknown type and no documentation.
   if (version >= 3) response.int8(0).nullableString(null)
 }
 
@@ -113,7 +130,8 @@ interface AlterRequest {
 }
 
 /**
- * Both APIs for changing settings differ in one byte per setting, and in what happens to settings that are not named.
+ * Defines one of the two APIs that change settings. They differ in one byte per setting, and in their effect on
+ * settings that a request does not name.
  */
 const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', flexibleFrom: number): Api =>
   defineApi<AlterRequest>({
@@ -152,7 +170,10 @@ function readAlter(reader: ProtocolReader, isIncremental: boolean): AlterRequest
 }
 
 function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['resources'][number]) {
-  if (type !== TOPIC) return { errorCode: errors.invalidRequest, message: 'only topics can be configured here' }
+  if (type !== TOPIC) {
+    const names = changes.map(change => change.name).join(', ')
+    return { errorCode: errors.invalidRequest, message: `Cannot update these configs dynamically: Set(${names})` }
+  }
   if (!cluster.topics.get(name)) return { errorCode: errors.unknownTopicOrPartition, message: null }
   for (const change of changes) {
     const isKnownOperation = change.operation === SET || change.operation === DELETE

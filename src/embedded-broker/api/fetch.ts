@@ -1,5 +1,5 @@
 import type { Cluster } from '../cluster.js'
-import type { FetchPartition, FetchSession, FetchTopic, ToldOfPartition } from '../fetch-sessions.js'
+import type { FetchPartition, FetchSession, FetchTopic, ReportedPartition } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
 import { errors } from '../protocol/error-codes.js'
 import type { Partition } from '../topics/partition.js'
@@ -10,16 +10,16 @@ import {
   NO_SESSION,
   readFetchRequest,
   SESSIONS_SINCE,
-  TOPIC_IDS_SINCE
+  TOPIC_IDS_SINCE,
+  waitForBytes
 } from './fetch-request.js'
-import { waitForBytes } from './fetch-wait.js'
 
 const NO_RECORDS = Buffer.alloc(0)
 const NO_SESSION_ID = 0
 const LARGEST_EPOCH = 0x7fffffff
-/** Largest response, whatever a client asks for. */
+/** Limit of a response, even if a client asks for more. */
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
-/** What is said of a session as a whole. Only faults say so of requests that have none. */
+/** Error codes of a whole session. Without a session, only a fault can cause them. */
 const sessionErrors: ReadonlySet<number> = new Set([
   errors.fetchSessionIdNotFound,
   errors.invalidFetchSessionEpoch,
@@ -52,7 +52,7 @@ export const fetch = defineApi<FetchRequest>({
   }
 })
 
-/** The session of a request, or the code for which there is none; undefined: it has none. */
+/** The session of a request, or the error code when it cannot be used; undefined: the request has no session. */
 function sessionOf(request: FetchRequest, call: Call): FetchSession | number | undefined {
   const { sessionId, sessionEpoch, topics, forgotten, usesTopicIds } = request
   const { nodeId, version, faults } = call
@@ -89,7 +89,7 @@ function writeRefusal({ response }: Call, errorCode: number): void {
 
 interface ReadPartition extends ReadResult {
   readonly asked: FetchPartition
-  readonly told: ToldOfPartition
+  readonly reported: ReportedPartition
 }
 
 function write(request: FetchRequest, call: Call, session: FetchSession | undefined): void {
@@ -99,8 +99,8 @@ function write(request: FetchRequest, call: Call, session: FetchSession | undefi
   const isPart = isIncremental(request)
   const read = readAll(request, call)
   const topics = session ? read.map(topic => ({ ...topic, read: withNews(topic, session, isPart) })) : read
-  const told = isPart ? topics.filter(topic => topic.read.length > 0) : topics
-  response.structs(told, ({ topic: { topic, topicId }, read }) => {
+  const reported = isPart ? topics.filter(topic => topic.read.length > 0) : topics
+  response.structs(reported, ({ topic: { topic, topicId }, read }) => {
     if (topicId === undefined) response.string(topic)
     else response.uuid(topicId)
     response.structs(read, partition => writePartition(request, call, partition))
@@ -113,7 +113,7 @@ interface ReadTopic {
 }
 
 function withNews({ topic, read }: ReadTopic, session: FetchSession, isPart: boolean): readonly ReadPartition[] {
-  return read.filter(({ asked, told }) => session.isNews(topic, asked.partition, told) || !isPart)
+  return read.filter(({ asked, reported }) => session.isNews(topic, asked.partition, reported) || !isPart)
 }
 
 function readAll(request: FetchRequest, call: Call): ReadTopic[] {
@@ -127,7 +127,7 @@ function readAll(request: FetchRequest, call: Call): ReadTopic[] {
       if (records.length > 0) wholeFirst = false
       const log = errorCode ? undefined : partition?.log
       const bounds = { highWatermark: log?.highWatermark ?? -1, logStartOffset: log?.logStartOffset ?? -1 }
-      return { ...result, asked, told: { errorCode, hasRecords: records.length > 0, ...bounds } }
+      return { ...result, asked, reported: { errorCode, hasRecords: records.length > 0, ...bounds } }
     })
     return { topic, read }
   })
@@ -135,11 +135,11 @@ function readAll(request: FetchRequest, call: Call): ReadTopic[] {
 
 function writePartition(request: FetchRequest, call: Call, read: ReadPartition): void {
   const { response, version } = call
-  const { asked, told, records, partition, endOffset } = read
-  response.int32(asked.partition).int16(told.errorCode)
-  const lastStableOffset = told.errorCode ? -1 : (partition?.log.lastStableOffset ?? -1)
-  response.int64(told.highWatermark).int64(lastStableOffset)
-  if (version >= 5) response.int64(told.logStartOffset)
+  const { asked, reported, records, partition, endOffset } = read
+  response.int32(asked.partition).int16(reported.errorCode)
+  const lastStableOffset = reported.errorCode ? -1 : (partition?.log.lastStableOffset ?? -1)
+  response.int64(reported.highWatermark).int64(lastStableOffset)
+  if (version >= 5) response.int64(reported.logStartOffset)
   writeAborted(request, call, asked, partition, endOffset)
   if (version >= 11) response.int32(-1)
   response.bytes(records)
@@ -182,7 +182,7 @@ function readOne(
   return { records, errorCode: call.faults.after(topic, asked.partition), partition, endOffset }
 }
 
-/** Undefined: the storage fails. */
+/** Reads records; undefined: the storage fails. */
 function readRecords(
   log: PartitionLog,
   { fetchOffset }: FetchPartition,
@@ -197,7 +197,7 @@ function readRecords(
   }
 }
 
-/** 0, or the error for which nothing is read. From v11 on followers answer, as in Kafka. */
+/** Returns 0, or the error code of a partition that cannot be read. From v11 on, followers also answer, as in Kafka. */
 function partitionError(call: Call, topic: string, asked: FetchPartition): number {
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before(topic, asked.partition)

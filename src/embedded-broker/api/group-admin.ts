@@ -1,11 +1,10 @@
 import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
-import { type Api, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
-import { coordinatorError } from './responsibility.js'
+import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
 const NOTHING = Buffer.alloc(0)
 
-const describeGroups = defineApi<{ readonly groupIds: readonly string[] }>({
+const describeGroups = defineApi({
   key: 15,
   name: 'DescribeGroups',
   minVersion: 0,
@@ -32,7 +31,7 @@ function writeGroup(call: Call, groupId: string): void {
     .int16(refusal || faults.after())
     .string(groupId)
     .string(state)
-  // As in Kafka: what members ask for and are assigned is told of a group that is stable, and of no other.
+  // As in Kafka, the metadata and assignments of members are listed only for stable groups.
   const isStable = group?.state === 'Stable'
   response.string(group?.protocolType ?? '').string(isStable ? group.protocol : '')
   response.structs(group?.members ?? [], member => {
@@ -45,21 +44,16 @@ function writeGroup(call: Call, groupId: string): void {
   if (version >= 3) response.int32(NO_AUTHORIZED_OPERATIONS)
 }
 
-interface ListGroupsRequest {
-  /** Empty: groups in any state. */
-  readonly states: readonly string[]
-  /** Empty: groups of any type. */
-  readonly types: readonly string[]
-}
-/** The only supported type. */
+/** The only supported group type. */
 const CLASSIC = 'classic'
 
-const listGroups = defineApi<ListGroupsRequest>({
+const listGroups = defineApi({
   key: 16,
   name: 'ListGroups',
   minVersion: 0,
   maxVersion: 5,
   flexibleFrom: 3,
+  // An empty list means all states or all types.
   read: (reader, version) => ({
     states: version >= 4 ? reader.array(() => reader.string()) : [],
     types: version >= 5 ? reader.array(() => reader.string()) : []
@@ -83,7 +77,7 @@ const listGroups = defineApi<ListGroupsRequest>({
 const isAmong = (wanted: readonly string[], value: string): boolean =>
   wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
-/** While its storage fails, a coordinator answers that it is not available. */
+/** Deletes a group. While its storage fails, a coordinator answers that it is not available. */
 function deleteGroup({ groups }: Cluster, groupId: string): number {
   try {
     return groups.delete(groupId)
@@ -92,7 +86,7 @@ function deleteGroup({ groups }: Cluster, groupId: string): number {
   }
 }
 
-const deleteGroups = defineApi<{ readonly groupIds: readonly string[] }>({
+const deleteGroups = defineApi({
   key: 42,
   name: 'DeleteGroups',
   minVersion: 0,

@@ -1,17 +1,9 @@
 import type { Group } from '../groups/group.js'
-import {
-  type JoinRequest,
-  type JoinResult,
-  refusedJoin,
-  refusedSync,
-  type SyncRequest,
-  type SyncResult
-} from '../groups/member.js'
+import { type JoinResult, refusedJoin, refusedSync, type SyncRequest, type SyncResult } from '../groups/member.js'
 import { errors } from '../protocol/error-codes.js'
-import { type Api, type Call, defineApi } from './api.js'
-import { coordinatorError } from './responsibility.js'
+import { type Api, type Call, coordinatorError, defineApi } from './api.js'
 
-const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
+const joinGroup = defineApi({
   key: 11,
   name: 'JoinGroup',
   minVersion: 0,
@@ -24,7 +16,7 @@ const joinGroup = defineApi<Omit<JoinRequest, 'clientId' | 'clientHost'>>({
     const memberId = reader.string()
     const groupInstanceId = version >= 5 ? reader.nullableString() : null
     const protocolType = reader.string()
-    // Copied: it is kept as long as the member lives, and must not hold the frame it came in.
+    // The metadata is copied, because it is kept as long as the member, and the frame should be freed earlier.
     const protocols = reader.structs(() => ({ name: reader.string(), metadata: Buffer.from(reader.bytes()) }))
     const requiresKnownMemberId = version >= 4
     const canSkipAssignment = version >= 9
@@ -102,8 +94,8 @@ function writeSync(call: Call, { errorCode, assignment }: SyncResult, group?: Gr
   const { response, version, faults } = call
   if (version >= 1) response.int32(0)
   response.int16(faults.after() || errorCode)
-  const told = errorCode === errors.none ? group : undefined
-  if (version >= 5) response.nullableString(told?.protocolType ?? null).nullableString(told?.protocol ?? null)
+  const joined = errorCode === errors.none ? group : undefined
+  if (version >= 5) response.nullableString(joined?.protocolType ?? null).nullableString(joined?.protocol ?? null)
   response.bytes(assignment)
 }
 
@@ -129,12 +121,7 @@ const heartbeat = defineApi<MemberRequest>({
   }
 })
 
-interface LeaveRequest {
-  readonly groupId: string
-  readonly members: readonly Pick<MemberRequest, 'memberId' | 'groupInstanceId'>[]
-}
-
-const leaveGroup = defineApi<LeaveRequest>({
+const leaveGroup = defineApi({
   key: 13,
   name: 'LeaveGroup',
   minVersion: 0,
@@ -161,7 +148,7 @@ const leaveGroup = defineApi<LeaveRequest>({
       errorCode: refusal || (group?.leave(member.memberId, member.groupInstanceId) ?? errors.unknownMemberId)
     }))
     if (version >= 1) response.int32(0)
-    // From v3 on each member has its own code; before, one code stands for the request.
+    // From v3 on each member has its own code; older versions have one code for the whole request.
     response.int16(faults.after() || refusal || (version >= 3 ? errors.none : (left[0]?.errorCode ?? errors.none)))
     if (version < 3) return
     response.structs(left, ({ memberId, groupInstanceId, errorCode }) =>

@@ -1,35 +1,37 @@
 import type { CommittedOffset } from '../groups/committed-offsets.js'
 import { errors } from '../protocol/error-codes.js'
+import type { ProtocolReader } from '../protocol/reader.js'
 import type { StoredOffset } from '../storage/storage.js'
 import {
   type Api,
   type ByTopic,
   type Call,
+  coordinatorError,
   defineApi,
   readByTopic,
   readNumbersByTopic,
   targetsByTopic,
   writeByTopic
 } from './api.js'
-import { coordinatorError } from './responsibility.js'
 
 const LONGEST_METADATA_BYTES = 4096
 
-interface CommittedPartition {
+export interface CommittedPartition {
   readonly partition: number
   readonly offset: number
   readonly leaderEpoch: number
   readonly metadata: string
 }
-interface OffsetCommitRequest {
-  readonly groupId: string
-  readonly generationId: number
-  readonly memberId: string
-  readonly groupInstanceId: string | null
-  readonly topics: readonly ByTopic<CommittedPartition>[]
-}
 
-const offsetCommit = defineApi<OffsetCommitRequest>({
+export const readCommitted = (reader: ProtocolReader, hasEpoch: boolean): ByTopic<CommittedPartition>[] =>
+  readByTopic(reader, () => ({
+    partition: reader.int32(),
+    offset: reader.int64(),
+    leaderEpoch: hasEpoch ? reader.int32() : -1,
+    metadata: reader.nullableString() ?? ''
+  }))
+
+const offsetCommit = defineApi({
   key: 8,
   name: 'OffsetCommit',
   minVersion: 2,
@@ -41,13 +43,7 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
     const memberId = reader.string()
     const groupInstanceId = version >= 7 ? reader.nullableString() : null
     if (version <= 4) reader.int64()
-    const topics = readByTopic(reader, () => ({
-      partition: reader.int32(),
-      offset: reader.int64(),
-      leaderEpoch: version >= 6 ? reader.int32() : -1,
-      metadata: reader.nullableString() ?? ''
-    }))
-    return { groupId, generationId, memberId, groupInstanceId, topics }
+    return { groupId, generationId, memberId, groupInstanceId, topics: readCommitted(reader, version >= 6) }
   },
   targets: ({ topics }) => targetsByTopic(topics),
   answer({ groupId, generationId, memberId, groupInstanceId, topics }, call) {
@@ -70,7 +66,9 @@ const offsetCommit = defineApi<OffsetCommitRequest>({
   }
 })
 
-/** 0, or a retriable error: while its storage fails, a coordinator answers that it is not available. */
+/**
+ * Commits offsets. Returns 0 or an error code. While its storage fails, a coordinator answers that it is not available.
+ */
 function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
   if (!cluster.groups.offsets.hasCapacityFor(offsets)) return errors.policyViolation
   try {
@@ -88,19 +86,13 @@ function partitionError({ cluster }: Call, topic: string, { partition, metadata 
 
 interface OffsetFetchGroup {
   readonly groupId: string
-  /** `null`: all. */
+  /** `null`: all topics. */
   readonly topics: readonly ByTopic<{ readonly partition: number }>[] | null
-}
-interface OffsetFetchRequest {
-  /** One before version 8. */
-  readonly groups: readonly OffsetFetchGroup[]
-  /** True: offsets with a pending transaction are not returned. */
-  readonly requiresStable: boolean
 }
 /** First version with several groups per request. */
 const MANY_GROUPS_SINCE = 8
 
-const offsetFetch = defineApi<OffsetFetchRequest>({
+const offsetFetch = defineApi({
   key: 9,
   name: 'OffsetFetch',
   minVersion: 1,
@@ -156,12 +148,7 @@ function groupByTopic(offsets: readonly CommittedOffset[]): ByTopic<{ readonly p
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
 }
 
-interface OffsetDeleteRequest {
-  readonly groupId: string
-  readonly topics: readonly ByTopic<{ readonly partition: number }>[]
-}
-
-const offsetDelete = defineApi<OffsetDeleteRequest>({
+const offsetDelete = defineApi({
   key: 47,
   name: 'OffsetDelete',
   minVersion: 0,

@@ -3,15 +3,11 @@ import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import type { Partition } from '../topics/partition.js'
 import type { Topic } from '../topics/topic-table.js'
-import { type ByTopic, type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import { type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
 
 interface ProducePartition {
   readonly partition: number
   readonly records: Buffer | null
-}
-interface ProduceRequest {
-  readonly acks: number
-  readonly topics: readonly ByTopic<ProducePartition>[]
 }
 interface Outcome {
   readonly errorCode: number
@@ -20,10 +16,10 @@ interface Outcome {
   readonly reason: string | null
 }
 
-export const produce = defineApi<ProduceRequest>({
+export const produce = defineApi({
   key: 0,
   name: 'Produce',
-  // 0-2 are announced, because old feature checks look for 0, but not served: exactly as in Kafka 4.
+  // As in Kafka 4, versions 0 to 2 are announced but not served, because old clients look for version 0.
   minVersion: 0,
   servedFrom: 3,
   maxVersion: 11,
@@ -54,7 +50,7 @@ export const produce = defineApi<ProduceRequest>({
     response.int32(0)
     if (acks !== 0) return
     call.respond = false
-    // The client expects no answer (acks=0); closing the connection is the only way to report an error.
+    // The client expects no answer (acks=0), so an error can only be reported by closing the connection.
     call.hangUp = failed
   }
 })
@@ -108,7 +104,7 @@ function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, b
   const appendTimeMs = stamps ? Date.now() : -1
   if (stamps) batch.stampAppendTime(appendTimeMs)
   try {
-    cluster.options.storage.requireSaved(topic.id)
+    cluster.options.storage.cluster.requireSaved(topic.id)
     const baseOffset = log.append(batch, leaderEpoch, appendTimeMs)
     cluster.retain(partition)
     return stored(baseOffset, appendTimeMs)

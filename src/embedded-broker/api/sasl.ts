@@ -3,11 +3,11 @@ import { type Api, type Call, defineApi } from './api.js'
 
 const NOTHING = Buffer.alloc(0)
 
-const saslHandshake = defineApi<{ readonly mechanism: string }>({
+const saslHandshake = defineApi({
   key: 17,
   name: 'SaslHandshake',
-  // 0 is announced, because librdkafka looks for it; the unframed tokens that it stands for are not used by clients
-  // that can do 1.
+  // Version 0 is announced, because librdkafka looks for it. It is not served, because clients that know version 1 do
+  // not send the unframed tokens of version 0.
   minVersion: 0,
   servedFrom: 1,
   maxVersion: 1,
@@ -23,7 +23,7 @@ const saslHandshake = defineApi<{ readonly mechanism: string }>({
   }
 })
 
-const saslAuthenticate = defineApi<{ readonly token: Buffer }>({
+const saslAuthenticate = defineApi({
   key: 36,
   name: 'SaslAuthenticate',
   minVersion: 0,

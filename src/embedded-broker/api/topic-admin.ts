@@ -2,12 +2,11 @@ import { isLegalTopicName } from '../../core/model.js'
 import type { Cluster } from '../cluster.js'
 import { errors } from '../protocol/error-codes.js'
 import { TopicConfig } from '../topics/topic-config.js'
-import { NO_TOPIC_ID } from '../topics/topic-id.js'
-import type { Topic } from '../topics/topic-table.js'
+import { NO_TOPIC_ID, type Topic } from '../topics/topic-table.js'
 import { type Api, type Call, defineApi } from './api.js'
 import { SOURCE_DEFAULT, SOURCE_TOPIC } from './configs.js'
 
-/** The reason to refuse an admin request; `undefined`: none. */
+/** The reason to refuse an admin request. */
 export interface Refusal {
   readonly errorCode: number
   readonly message: string | null
@@ -15,7 +14,7 @@ export interface Refusal {
 const refuse = (errorCode: number, message: string): Refusal => ({ errorCode, message })
 const MAX_PARTITIONS = 10_000
 
-/** The error of a fault, or that another node is the controller. */
+/** Returns the refusal by a fault, or the refusal when another node is the controller. */
 function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Refusal | undefined {
   const injected = faults.before(topic)
   if (injected) return { errorCode: injected, message: null }
@@ -30,7 +29,7 @@ interface NewTopic {
   readonly configs: readonly (readonly [string, string | null])[]
 }
 
-const createTopics = defineApi<{ readonly topics: readonly NewTopic[]; readonly isValidateOnly: boolean }>({
+const createTopics = defineApi({
   key: 19,
   name: 'CreateTopics',
   minVersion: 0,
@@ -82,7 +81,7 @@ function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): 
   return stored(() => cluster.createAssignedTopic(topic.name, replicasOf(cluster, topic), config))
 }
 
-/** The error when the storage fails. */
+/** Makes a change. Returns a refusal when the storage fails. */
 function stored(change: () => void): Refusal | undefined {
   try {
     change()
@@ -115,7 +114,9 @@ function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignme
     const isGood = assignments.every(({ replicas }) => areReplicas(replicas, known))
     const numbers = new Set(assignments.map(({ partition }) => partition))
     const isDense = numbers.size === assignments.length && assignments.every((_, index) => numbers.has(index))
-    if (!isGood || !isDense) return refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
+    const isEven = new Set(assignments.map(({ replicas }) => replicas.length)).size === 1
+    if (!isGood || !isDense || !isEven)
+      return refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
   }
   const count = partitionsOf(cluster, { partitions, assignments })
   if (count < 1 || count > MAX_PARTITIONS) {
@@ -129,7 +130,7 @@ function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignme
   return problem === undefined ? undefined : refuse(errors.policyViolation, problem)
 }
 
-/** Each names a broker, and none twice. */
+/** True when each replica is a known broker, and no broker occurs twice. */
 const areReplicas = (replicas: readonly number[], known: ReadonlySet<number>): boolean =>
   replicas.length > 0 && replicas.every(id => known.has(id)) && new Set(replicas).size === replicas.length
 
@@ -147,7 +148,7 @@ function replicasOf(cluster: Cluster, topic: NewTopic): number[][] {
   return Array.from({ length: partitionsOf(cluster, topic) }, (_, index) => cluster.assignReplicas(index, factor))
 }
 
-/** A topic to delete: its name or, where that is null, its id. */
+/** A topic to delete, by its name, or by its id when the name is null. */
 interface DoomedTopic {
   readonly name: string | null
   readonly id: string
@@ -155,7 +156,7 @@ interface DoomedTopic {
 /** First version in which topics can be named by id. */
 const DELETION_BY_ID_SINCE = 6
 
-const deleteTopics = defineApi<{ readonly topics: readonly DoomedTopic[] }>({
+const deleteTopics = defineApi({
   key: 20,
   name: 'DeleteTopics',
   minVersion: 0,
@@ -204,7 +205,7 @@ interface Growth {
   readonly assignments: readonly (readonly number[])[] | null
 }
 
-const createPartitions = defineApi<{ readonly topics: readonly Growth[]; readonly isValidateOnly: boolean }>({
+const createPartitions = defineApi({
   key: 37,
   name: 'CreatePartitions',
   minVersion: 0,

@@ -1,20 +1,75 @@
 import { errors } from '../protocol/error-codes.js'
 import type { ProtocolReader } from '../protocol/reader.js'
 import type { StoredOffset } from '../storage/storage.js'
-import type { TransactionalProducer } from '../transactions/transaction-coordinator.js'
+import type { ProducerIdentity, TransactionalProducer } from '../transaction-coordinator.js'
 import {
   type Api,
   type ByTopic,
   type Call,
+  coordinatorError,
   defineApi,
-  readByTopic,
   readNumbersByTopic,
   targetsByTopic,
   writeByTopic
 } from './api.js'
-import { coordinatorError } from './responsibility.js'
+import { type CommittedPartition, readCommitted } from './group-offsets.js'
 
-/** From this version on a fenced producer is told 90; before, 47 says the same. */
+/** First version of InitProducerId that answers 90 to a fenced producer; older versions answer 47. */
+const INIT_FENCED_SINCE = 4
+
+interface InitProducerIdRequest {
+  /** `null`: an idempotent producer without transactions. */
+  readonly transactionalId: string | null
+  readonly timeoutMs: number
+  /** The producer's current id and epoch; undefined: the producer has none, or does not send them. */
+  readonly current: ProducerIdentity | undefined
+}
+
+const initProducerId = defineApi<InitProducerIdRequest>({
+  key: 22,
+  name: 'InitProducerId',
+  minVersion: 0,
+  maxVersion: 5,
+  flexibleFrom: 2,
+  read(reader, version) {
+    const transactionalId = reader.nullableString()
+    const timeoutMs = reader.int32()
+    const current = version >= 3 ? { producerId: reader.int64(), producerEpoch: reader.int16() } : undefined
+    return { transactionalId, timeoutMs, current: current && current.producerId >= 0 ? current : undefined }
+  },
+  answer(request, call) {
+    const given = giveOrRefuse(request, call)
+    const isRefused = typeof given === 'number'
+    const { response, faults } = call
+    response.int32(0).int16(isRefused ? given : faults.after())
+    response.int64(isRefused ? -1 : given.producerId).int16(isRefused ? -1 : given.producerEpoch)
+  }
+})
+
+/** Gives a producer id. While its storage fails, a coordinator answers that it is not available. */
+function giveOrRefuse(request: InitProducerIdRequest, call: Call) {
+  try {
+    return give(request, call)
+  } catch {
+    return errors.coordinatorNotAvailable
+  }
+}
+
+/** Returns a producer id and its epoch, or an error code. */
+function give({ transactionalId, timeoutMs, current }: InitProducerIdRequest, call: Call) {
+  const { cluster, faults, nodeId, version } = call
+  const injected = faults.before()
+  if (injected) return injected
+  if (!cluster.producerIds.isReady(nodeId)) return errors.coordinatorLoadInProgress
+  if (transactionalId === null) return { producerId: cluster.producerIds.take(), producerEpoch: 0 }
+  if (transactionalId === '') return errors.invalidRequest
+  const refusal = coordinatorError(call, transactionalId)
+  if (refusal) return refusal
+  const given = cluster.transactions.begin(transactionalId, timeoutMs, current)
+  return given === errors.producerFenced && version < INIT_FENCED_SINCE ? errors.invalidProducerEpoch : given
+}
+
+/** First version of the requests within a transaction that answers 90 to a fenced producer. */
 const PRODUCER_FENCED_SINCE = 2
 
 const readProducer = (reader: ProtocolReader): TransactionalProducer => ({
@@ -31,12 +86,7 @@ function producerError(call: Call, producer: TransactionalProducer): number {
 const fenced = ({ version }: Call, errorCode: number): number =>
   errorCode === errors.invalidProducerEpoch && version >= PRODUCER_FENCED_SINCE ? errors.producerFenced : errorCode
 
-interface AddPartitionsRequest {
-  readonly producer: TransactionalProducer
-  readonly topics: readonly ByTopic<{ readonly partition: number }>[]
-}
-
-const addPartitionsToTxn = defineApi<AddPartitionsRequest>({
+const addPartitionsToTxn = defineApi({
   key: 24,
   name: 'AddPartitionsToTxn',
   minVersion: 0,
@@ -55,14 +105,14 @@ const addPartitionsToTxn = defineApi<AddPartitionsRequest>({
     response.int32(0)
     writeByTopic(response, topics, (topic, { partition }) => {
       if (isGood) cluster.transactions.addPartition(producer, cluster.topics.partition(topic, partition)!)
-      // All or none: valid partitions are not added when others are invalid.
+      // Either all partitions are added or none: one invalid partition excludes the others.
       const errorCode = refusal || codeOf(topic, partition) || (isGood ? errors.none : errors.operationNotAttempted)
       response.int32(partition).int16(errorCode || faults.after(topic, partition))
     })
   }
 })
 
-const addOffsetsToTxn = defineApi<{ readonly producer: TransactionalProducer; readonly groupId: string }>({
+const addOffsetsToTxn = defineApi({
   key: 25,
   name: 'AddOffsetsToTxn',
   minVersion: 0,
@@ -76,7 +126,7 @@ const addOffsetsToTxn = defineApi<{ readonly producer: TransactionalProducer; re
   }
 })
 
-const endTxn = defineApi<{ readonly producer: TransactionalProducer; readonly isCommit: boolean }>({
+const endTxn = defineApi({
   key: 26,
   name: 'EndTxn',
   minVersion: 0,
@@ -90,19 +140,13 @@ const endTxn = defineApi<{ readonly producer: TransactionalProducer; readonly is
   }
 })
 
-interface TxnOffset {
-  readonly partition: number
-  readonly offset: number
-  readonly leaderEpoch: number
-  readonly metadata: string
-}
 interface TxnOffsetCommitRequest {
   readonly producer: TransactionalProducer
   readonly groupId: string
   readonly generationId: number
   readonly memberId: string
   readonly groupInstanceId: string | null
-  readonly topics: readonly ByTopic<TxnOffset>[]
+  readonly topics: readonly ByTopic<CommittedPartition>[]
 }
 
 const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
@@ -152,13 +196,14 @@ function readOffsets(reader: ProtocolReader, version: number): TxnOffsetCommitRe
   const generationId = tellsMember ? reader.int32() : -1
   const memberId = tellsMember ? reader.string() : ''
   const groupInstanceId = tellsMember ? reader.nullableString() : null
-  const topics = readByTopic(reader, () => ({
-    partition: reader.int32(),
-    offset: reader.int64(),
-    leaderEpoch: version >= 2 ? reader.int32() : -1,
-    metadata: reader.nullableString() ?? ''
-  }))
+  const topics = readCommitted(reader, version >= 2)
   return { producer, groupId, generationId, memberId, groupInstanceId, topics }
 }
 
-export const transactions: readonly Api[] = [addPartitionsToTxn, addOffsetsToTxn, endTxn, txnOffsetCommit]
+export const transactions: readonly Api[] = [
+  initProducerId,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  txnOffsetCommit
+]

@@ -1,5 +1,5 @@
 import { topicPartitionKey } from '../../core/model.js'
-import type { Storage, StoredOffset } from '../storage/storage.js'
+import type { StoredOffset, StoredOffsets } from '../storage/storage.js'
 import { type GroupBytes, OFFSET_BYTES } from './group-bytes.js'
 
 export type CommittedOffset = Omit<StoredOffset, 'groupId'>
@@ -7,19 +7,19 @@ export type CommittedOffset = Omit<StoredOffset, 'groupId'>
 const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
   OFFSET_BYTES + groupId.length + topic.length + metadata.length
 
-/** Nothing is stored. Other negative offsets are stored as they are, as by Kafka. */
+/** The offset that means that no offset is stored. Other negative offsets are stored unchanged, as in Kafka. */
 const NONE = -1
 
 /** The committed offsets of all groups. */
 export class CommittedOffsets {
   readonly #groups = new Map<string, Map<string, CommittedOffset>>()
-  readonly #storage: Storage
+  readonly #storage: StoredOffsets
   readonly #bytes: GroupBytes
 
-  constructor(storage: Storage, bytes: GroupBytes) {
+  constructor(storage: StoredOffsets, bytes: GroupBytes) {
     this.#storage = storage
     this.#bytes = bytes
-    for (const stored of storage.offsets()) this.#put(stored)
+    for (const stored of storage.all()) this.#put(stored)
   }
 
   get groupIds(): Iterable<string> {
@@ -38,10 +38,10 @@ export class CommittedOffsets {
     return [...(this.#groups.get(groupId)?.values() ?? [])]
   }
 
-  /** @throws Error when the storage fails; then nothing has changed */
+  /** @throws Error when the storage fails; nothing has changed then */
   commit(offsets: readonly StoredOffset[]): void {
     if (offsets.length === 0) return
-    this.#storage.saveOffsets(offsets)
+    this.#storage.save(offsets)
     for (const offset of offsets) this.#put(offset)
   }
 

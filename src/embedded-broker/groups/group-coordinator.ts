@@ -1,5 +1,5 @@
 import { errors } from '../protocol/error-codes.js'
-import type { Storage } from '../storage/storage.js'
+import type { StoredOffsets } from '../storage/storage.js'
 import { CommittedOffsets } from './committed-offsets.js'
 import { Group } from './group.js'
 import { GROUP_BYTES, GroupBytes, MEMBER_BYTES } from './group-bytes.js'
@@ -14,7 +14,7 @@ export class GroupCoordinator {
   readonly bytes: GroupBytes
   readonly #minSessionTimeoutMs: number
 
-  constructor(storage: Storage, minSessionTimeoutMs: number, maxGroupBytes: number) {
+  constructor(storage: StoredOffsets, minSessionTimeoutMs: number, maxGroupBytes: number) {
     this.bytes = new GroupBytes(maxGroupBytes)
     this.offsets = new CommittedOffsets(storage, this.bytes)
     this.#minSessionTimeoutMs = minSessionTimeoutMs
@@ -24,7 +24,7 @@ export class GroupCoordinator {
     return this.#groups.get(groupId)
   }
 
-  /** Groups with members, and groups that only have offsets. */
+  /** The ids of groups with members, and of groups that only have offsets. */
   ids(): string[] {
     return [...new Set([...this.#groups.keys(), ...this.offsets.groupIds])]
   }
@@ -60,11 +60,11 @@ export class GroupCoordinator {
     return errors.none
   }
 
-  /** Removes groups without members when there is no room. */
+  /** Returns true when there is capacity for the request. Removes groups without members if this is necessary. */
   #hasCapacityFor({ protocols }: JoinRequest): boolean {
     const neededBytes = GROUP_BYTES + MEMBER_BYTES + sizeOf(protocols)
     if (this.bytes.hasCapacity(neededBytes)) return true
-    for (const group of this.#groups.values()) if (group.isForsaken) this.#forget(group)
+    for (const group of this.#groups.values()) if (group.isAbandoned) this.#forget(group)
     return this.bytes.hasCapacity(neededBytes)
   }
 

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../protocol/error-codes.js'
-import { GroupBytes } from './group-bytes.js'
+import { GroupBytes, PromisedIds } from './group-bytes.js'
 import {
+  canJoin,
+  chooseProtocol,
   type JoinRequest,
   type JoinResult,
   Member,
@@ -10,17 +12,18 @@ import {
   type SyncRequest,
   type SyncResult
 } from './member.js'
-import { PromisedIds } from './promised-ids.js'
-import { canJoin, chooseProtocol } from './protocol-choice.js'
 
 /** The states under Kafka's names. */
 export type GroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable'
 
-/** Pause before the first generation of a group. Kafka waits 3 s for further members, which is too long for trials. */
+/**
+ * Pause before the first generation of a group, in which further members may join. Kafka waits 3 s, which is too long
+ * for trials.
+ */
 const FIRST_JOIN_DELAY_MS = 20
 
 /**
- * One consumer group: the classic protocol.
+ * A consumer group with the classic protocol.
  *
  *   Empty -> PreparingRebalance (members join) -> CompletingRebalance (the leader assigns) -> Stable -> Preparing...
  *
@@ -32,7 +35,7 @@ export class Group {
   readonly #bytes: GroupBytes
   readonly #promisedIds: PromisedIds
   #state: GroupState = 'Empty'
-  /** Timer of that pause, in a group that had no members. */
+  /** True during the pause before the first generation. */
   #isGathering = false
   #generationId = 0
   #protocolType = ''
@@ -46,8 +49,8 @@ export class Group {
     this.#promisedIds = new PromisedIds(bytes)
   }
 
-  /** True: the group has no members, and none are joining. */
-  get isForsaken(): boolean {
+  /** True when the group has no members, and none are joining. */
+  get isAbandoned(): boolean {
     return this.#state === 'Empty' && this.#promisedIds.isEmpty
   }
 
@@ -101,7 +104,7 @@ export class Group {
     return this.#state === 'PreparingRebalance' ? errors.rebalanceInProgress : errors.none
   }
 
-  /** Named by member id, or by instance id alone. */
+  /** Removes the member with this member id, or with this instance id if the member id is empty. */
   leave(memberId: string, groupInstanceId: string | null): number {
     if (this.#promisedIds.take(memberId)) {
       this.#completeJoinIfAllAreHere()
@@ -114,7 +117,10 @@ export class Group {
     return errors.none
   }
 
-  /** 0, or the error of a commit. Stand-alone commits (generation -1) are for groups without members. */
+  /**
+   * Returns 0, or the error code of a commit. A commit without membership (generation -1) is only allowed in a group
+   * without members.
+   */
   commitError(generationId: number, memberId: string, groupInstanceId: string | null): number {
     if (generationId < 0 && this.#state === 'Empty') return errors.none
     if (generationId < 0 && memberId === '' && groupInstanceId === null) return errors.unknownMemberId
@@ -124,7 +130,7 @@ export class Group {
     return this.#state === 'CompletingRebalance' ? errors.rebalanceInProgress : errors.none
   }
 
-  /** Another node became the coordinator: every member gets a full session time-out. */
+  /** Called when another node became the coordinator. Every member gets a full session time-out. */
   restartSessions(): void {
     for (const member of this.#members.values()) this.#restartSession(member)
   }
@@ -158,8 +164,8 @@ export class Group {
   }
 
   /**
-   * A static member has rejoined under a new id: its former id is fenced, and partitions are not reassigned if that is
-   * not needed.
+   * Replaces a static member that has rejoined with a new id. Its former id is fenced, and partitions are reassigned
+   * only if necessary.
    */
   #replace(old: Member, memberId: string, request: JoinRequest): JoinResult | Promise<JoinResult> {
     const leaderBefore = this.#leaderId
@@ -177,7 +183,7 @@ export class Group {
     if (this.#state !== 'Stable' || chooseProtocol(this.members) !== this.#protocol) return this.#enqueue(member)
     const result = this.#joinResult(member)
     if (request.canSkipAssignment) return { ...result, skipsAssignment: memberId === this.#leaderId }
-    // The leader is named by its old id, so that it does not assign: all members keep their partitions.
+    // The response has the old id of the leader, so the leader does not assign, and all members keep their partitions.
     return { ...result, leaderId: leaderBefore, members: [] }
   }
 
@@ -295,7 +301,7 @@ export class Group {
     this.#charge(member)
   }
 
-  /** Called after every change of what a member holds, including its end. */
+  /** Updates the counted bytes of a member after every change, including its removal. */
   #charge(member: Member): void {
     const bytes = this.#members.get(member.memberId) === member ? member.sizeBytes : 0
     this.#bytes.add(bytes - member.chargedBytes)
@@ -319,9 +325,9 @@ export class Group {
     return generationId === this.#generationId ? errors.none : errors.illegalGeneration
   }
 
-  /** A member that names the protocol must name the chosen one. */
+  /** Returns 0, or the error code for a member that names another protocol than the group has chosen. */
   #protocolError({ protocolType, protocol }: SyncRequest): number {
-    const isAnother = (told: string | null, chosen: string) => told !== null && told !== chosen
+    const isAnother = (named: string | null, chosen: string) => named !== null && named !== chosen
     const isWrong = isAnother(protocolType, this.#protocolType) || isAnother(protocol, this.#protocol)
     return isWrong ? errors.inconsistentGroupProtocol : errors.none
   }

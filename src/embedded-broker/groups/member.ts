@@ -18,7 +18,7 @@ export interface JoinRequest {
   readonly protocols: readonly OfferedProtocol[]
   /** True from JoinGroup v4 on: a new member first gets its id, and then joins with it. */
   readonly requiresKnownMemberId: boolean
-  /** True from JoinGroup v9 on: the leader can be told to skip the assignment. */
+  /** True from JoinGroup v9 on: the response can tell the leader to skip the assignment. */
   readonly canSkipAssignment: boolean
 }
 
@@ -31,7 +31,7 @@ export interface JoinResult {
   readonly memberId: string
   /** True: the leader skips the assignment, and all members keep their partitions. */
   readonly skipsAssignment: boolean
-  /** For the leader only. */
+  /** All members, in the response to the leader; empty for other members. */
   readonly members: readonly {
     readonly memberId: string
     readonly groupInstanceId: string | null
@@ -44,10 +44,10 @@ export interface SyncRequest {
   readonly generationId: number
   readonly memberId: string
   readonly groupInstanceId: string | null
-  /** The protocol that the member names; `null`: none. */
+  /** The protocol type and protocol that the member names; `null`: it names none. */
   readonly protocolType: string | null
   readonly protocol: string | null
-  /** From the leader only. */
+  /** The assignments by member id; only the leader sends them. */
   readonly assignments: ReadonlyMap<string, Buffer>
 }
 
@@ -72,7 +72,7 @@ export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
 export const sizeOf = (protocols: readonly OfferedProtocol[]): number =>
   protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
 
-/** One consumer of a group, and what it is waiting for. */
+/** A member of a group, and its waiting requests. */
 export class Member {
   readonly memberId: string
   readonly groupInstanceId: string | null
@@ -83,7 +83,7 @@ export class Member {
   sessionTimeoutMs: number
   rebalanceTimeoutMs: number
   assignment: Buffer = NO_BYTES
-  /** The bytes counted for this member. */
+  /** The bytes that are counted for this member. */
   chargedBytes = 0
   hasSynced = false
   #joined: ((result: JoinResult) => void) | undefined
@@ -131,7 +131,10 @@ export class Member {
     return this.protocols.find(({ name }) => name === protocol)?.metadata ?? NO_BYTES
   }
 
-  /** Parks a JoinGroup. A second one replaces the first, whose client has given it up. */
+  /**
+   * Holds a JoinGroup until it is answered. A second JoinGroup replaces the first, which the client no longer waits
+   * for.
+   */
   holdJoin(): Promise<JoinResult> {
     return new Promise(resolve => {
       this.#joined = resolve
@@ -166,4 +169,29 @@ export class Member {
   stopSession(): void {
     clearTimeout(this.#sessionTimer)
   }
+}
+
+interface Offers {
+  readonly protocolType: string
+  readonly protocols: readonly OfferedProtocol[]
+}
+
+const offeredByAll = (name: string, members: readonly Offers[]): boolean =>
+  members.every(({ protocols }) => protocols.some(offered => offered.name === name))
+
+/** True when the other members have the same protocol type, and all members have at least one protocol in common. */
+export function canJoin({ protocolType, protocols }: JoinRequest, others: readonly Offers[]): boolean {
+  if (protocolType === '' || protocols.length === 0) return false
+  const hasTheirType = others.every(other => other.protocolType === protocolType)
+  return hasTheirType && protocols.some(({ name }) => offeredByAll(name, others))
+}
+
+/** Each member votes for the first of its protocols that all members support; the protocol with the most votes wins. */
+export function chooseProtocol(members: readonly Offers[]): string {
+  const votes = new Map<string, number>()
+  for (const { protocols } of members) {
+    const choice = protocols.find(({ name }) => offeredByAll(name, members))
+    if (choice) votes.set(choice.name, (votes.get(choice.name) ?? 0) + 1)
+  }
+  return [...votes].sort(([, one], [, other]) => other - one)[0]?.[0] ?? ''
 }

@@ -3,8 +3,8 @@ import { BatchView, HEADER_BYTES } from '../protocol/record-batch.js'
 import { type DecodedRecord, decodeRecords } from '../protocol/records.js'
 
 /**
- * The batches that are left when only the newest record of each key stays. Offsets do not change, so batches get
- * holes; one whose records all went stays as an empty header where it is the last of the log or a producer's.
+ * Keeps only the newest record of each key, and returns the remaining batches. Offsets do not change, so batches get
+ * holes. A batch without records stays as an empty header if it is the last batch of the log or of a producer.
  *
  *   [a0 b1 a2] [b3 b4] [a5]   =>   [- - -] gone   [- b4]   [a5]
  */

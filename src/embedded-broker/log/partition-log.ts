@@ -1,36 +1,33 @@
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
-import { LeaderEpochs } from './leader-epochs.js'
-import { ProducerState } from './producer-state.js'
+import { LeaderEpochs, ProducerState, TransactionIndex } from './batch-history.js'
 import type { DamagedRange } from './recover-segment.js'
-import { type BatchPlace, Segment } from './segment.js'
-import type { OpenSegmentBytes } from './segment-bytes.js'
-import { TransactionIndex } from './transactions.js'
+import { type BatchPlace, firstIndex, type OpenSegmentBytes, Segment } from './segment.js'
 
 export interface LogOptions {
   readonly open: OpenSegmentBytes
   /** Size beyond which a new segment is started. */
   readonly segmentBytes: number
-  /** After a gap in the offsets a new segment is started, so that each offset follows from its position. */
+  /** True: a gap in the offsets starts a new segment, so that offsets can be derived from positions. */
   readonly rollsAtGaps: boolean
 }
 
 /** The stored segments. */
 export interface Recovery {
-  /** Of the segments, oldest first. */
+  /** Base offsets of the segments, oldest first. */
   readonly baseOffsets: readonly number[]
   readonly logStartOffset: number
-  /** Behind the last record that there was for certain; absent: not known. */
+  /** The end of the log when it was last stored; absent: unknown. */
   readonly endOffset?: number | undefined
-  /** Compaction leaves gaps between the offsets. */
+  /** True: compaction may have left gaps between the offsets. */
   readonly isCompacted: boolean
   readonly newestEpoch: number
   /** Called for bytes that cannot be read. */
   readonly damaged: (range: DamagedRange, baseOffset: number, bytes: Buffer) => void
-  /** Called for offsets that no file has. @param toOffset the first one behind them */
+  /** Called for offsets that no file has. @param toOffset the first offset after the gap */
   readonly missing: (fromOffset: number, toOffset: number) => void
 }
 
-/** Bytes of the log, cut anywhere; empty when the limit does not let the first batch through. */
+/** Bytes of the log, which may end within a batch. They are empty when the first batch is larger than the limit. */
 export interface LogSlice {
   readonly bytes: Buffer
   readonly firstBatchIncomplete: boolean
@@ -38,7 +35,7 @@ export interface LogSlice {
 
 const NOTHING: LogSlice = { bytes: Buffer.alloc(0), firstBatchIncomplete: false }
 
-/** The records of one partition: segments of whole batches, oldest first. Offsets only grow. */
+/** The records of one partition, in segments of whole batches, oldest first. Offsets only increase. */
 export class PartitionLog {
   producers = new ProducerState()
   transactions = new TransactionIndex()
@@ -57,7 +54,7 @@ export class PartitionLog {
   get logStartOffset(): number {
     return this.#logStartOffset
   }
-  /** Also the next offset: copies on other nodes are never behind in here. */
+  /** The high watermark is also the next offset, because replicas on other nodes never lag. */
   get highWatermark(): number {
     return this.#segments.at(-1)?.nextOffset ?? this.#logStartOffset
   }
@@ -83,7 +80,7 @@ export class PartitionLog {
     return baseOffset
   }
 
-  /** For tests of readers: writes the bytes into the log, damaged or not. */
+  /** Writes bytes into the log even if they are damaged, for tests of readers. */
   appendRaw(bytes: Buffer, leaderEpoch: number): void {
     const { batches, leftover } = splitBatches(Buffer.from(bytes))
     for (const batch of batches) this.append(new BatchView(batch), leaderEpoch, -1)
@@ -92,8 +89,8 @@ export class PartitionLog {
   }
 
   /**
-   * Up to `maxBytes` from the batch that holds `offset` on, cut at exactly that many, of one segment.
-   * `wholeFirst`: the first batch comes whole however large it is (KIP-74).
+   * Reads at most `maxBytes` of one segment, starting with the batch that holds `offset`. The last batch may be cut.
+   * `wholeFirst`: the first batch is returned whole, whatever its size is (KIP-74).
    */
   read(offset: number, maxBytes: number, wholeFirst: boolean, endOffset: number): LogSlice {
     const found = this.#find(offset)
@@ -109,7 +106,7 @@ export class PartitionLog {
     }
   }
 
-  /** Bytes a reader at `offset` could get; counting stops once `enough` is reached. */
+  /** Bytes that a reader at `offset` can get. Counting stops at `enough`. */
   readableBytes(offset: number, endOffset: number, enough: number): number {
     const found = this.#find(offset)
     if (!found || found.place.baseOffset >= endOffset) return 0
@@ -132,7 +129,7 @@ export class PartitionLog {
     return undefined
   }
 
-  /** The largest timestamp of all readable records; undefined: there are none. */
+  /** The largest timestamp of all readable records; undefined: there are no records. */
   get maxTimestampMs(): number | undefined {
     let newest: number | undefined
     for (const segment of this.#segments) {
@@ -153,13 +150,13 @@ export class PartitionLog {
     return () => this.#watchers.delete(wake)
   }
 
-  /** DeleteRecords: records before the offset are not returned any more; whole segments are removed. */
+  /** Handles DeleteRecords: records before the offset are no longer returned, and whole segments are removed. */
   deleteBefore(offset: number): void {
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= this.#logStartOffset) this.#dropFirst()
   }
 
-  /** Drops whole oldest segments beyond the limit; the newest always stays. */
+  /** Drops the oldest segments beyond the limit. The newest segment always stays. */
   retain(maxBytes: number): void {
     if (maxBytes < 0) return
     while (this.#segments.length > 1 && this.#sizeBytes - this.#segments[0]!.sizeBytes >= maxBytes) {
@@ -168,7 +165,7 @@ export class PartitionLog {
     }
   }
 
-  /** Compaction: replaces all batches by others, which keep their offsets. */
+  /** Replaces all batches by compacted batches with the same offsets. */
   replace(batches: readonly BatchView[]): void {
     const nextOffset = this.highWatermark
     for (const segment of this.#segments) segment.remove()
@@ -180,7 +177,7 @@ export class PartitionLog {
     if (this.highWatermark < nextOffset) this.#roll(nextOffset)
   }
 
-  /** Drops the end of the log from the batch that holds the offset on, and what was learnt from it. */
+  /** Drops the batch that holds the offset and all later batches, and the state that they had created. */
   truncate(offset: number): void {
     const kept = [...this.batches()].filter(batch => batch.lastOffset < offset)
     const copies = kept.map(({ bytes }) => new BatchView(Buffer.from(bytes)))
@@ -197,7 +194,7 @@ export class PartitionLog {
     this.#wake()
   }
 
-  /** Takes over segments found on disk, oldest first, rebuilding what their headers tell. */
+  /** Loads the segments on disk, oldest first, and rebuilds the state of producers, transactions and epochs. */
   recover({ baseOffsets, logStartOffset, endOffset = 0, isCompacted, newestEpoch, damaged, missing }: Recovery): void {
     let expected = logStartOffset
     for (const [index, baseOffset] of baseOffsets.entries()) {
@@ -215,7 +212,7 @@ export class PartitionLog {
     this.#logStartOffset = Math.max(logStartOffset, this.#segments[0]?.baseOffset ?? 0)
     if (endOffset <= expected) return
     missing(expected, endOffset)
-    // Their offsets are not used again: who has read so far would not see what comes under them.
+    // The missing offsets are not used again, because readers that have passed them would miss new records there.
     this.#roll(endOffset)
   }
 
@@ -223,7 +220,7 @@ export class PartitionLog {
     for (const segment of this.#segments) segment.close()
   }
 
-  /** True once its topic was deleted. */
+  /** True after its topic was deleted. */
   get isRemoved(): boolean {
     return this.#isRemoved
   }
@@ -264,17 +261,12 @@ export class PartitionLog {
   }
 
   #find(offset: number): { readonly segment: Segment; readonly place: BatchPlace } | undefined {
-    let low = 0
-    let high = this.#segments.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#segments[middle]!.nextOffset <= offset) low = middle + 1
-      else high = middle
-    }
-    for (; low < this.#segments.length; low++) {
-      const segment = this.#segments[low]!
+    const segments = this.#segments
+    let at = firstIndex(segments.length, index => segments[index]!.nextOffset > offset)
+    for (; at < segments.length; at++) {
+      const segment = segments[at]!
       const place = segment.find(offset)
-      // None: the end of this segment is damaged, and further batches go into a new one.
+      // A segment with a damaged end may lack the batch. The next segment then has the first readable batch.
       if (place) return { segment, place }
     }
     return undefined

@@ -1,15 +1,15 @@
 import { BatchView, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC } from '../protocol/record-batch.js'
 
-/** Positions that are tried as the end of a batch with a wrong length; each costs a checksum. */
+/** Limit of the positions that are tried as the end of a batch with a wrong length. Each attempt costs a checksum. */
 const MOST_ENDS = 16
 
-/** Bytes that are not a batch, followed by readable ones or at least as many as a whole batch. */
+/** Unreadable bytes, which are followed by readable bytes or are long enough for a whole batch. */
 export interface DamagedRange {
   readonly position: number
   readonly sizeBytes: number
   /** The first offset that cannot be read. */
   readonly fromOffset: number
-  /** The first one behind the damage. */
+  /** The first offset after the damage. */
   readonly toOffset: number
 }
 
@@ -22,15 +22,15 @@ export interface PlacedBatch {
 export interface RecoveredSegment {
   readonly batches: readonly PlacedBatch[]
   readonly damaged: readonly DamagedRange[]
-  /** Corrected headers of batches with intact records, to be written back. */
+  /** Corrected headers of batches with intact records. The caller writes them back. */
   readonly repaired: readonly { readonly position: number; readonly header: Buffer }[]
-  /** Where a partly written last batch begins; the end of the bytes when there is none. */
+  /** The position of a partly written last batch; the end of the bytes when there is no such batch. */
   readonly goodBytes: number
 }
 
 /**
- * Reads a segment. Within a file offsets increase without gaps from the one in its name, so everything that the
- * checksum does not cover (base offset, length, epoch, magic) follows from the position:
+ * Reads a segment. Within a file, offsets increase without gaps from the offset in its name. So all fields that the
+ * checksum does not cover (base offset, length, epoch, magic) can be derived from the position:
  *
  *   [ batch 0-4 ][ batch 5-9, a bit flipped ][ batch 10-12 ][ batch 13-, cut ]
  *
@@ -77,13 +77,19 @@ const headerOf = ([position, { bytes }]: readonly [number, BatchView]) => ({
   header: Buffer.from(bytes.subarray(0, HEADER_BYTES))
 })
 
-/** Files of earlier versions may have gaps: then this batch and the next one are consistent. */
+/**
+ * True for a batch after a gap. Files of earlier versions may have gaps in the offsets. A batch counts as a batch after
+ * a gap if the next batch continues its offsets.
+ */
 function isBehindGap(bytes: Buffer, position: number, batch: BatchView, expected: number): boolean {
   const end = position + batch.bytes.length
   return batch.baseOffset > expected && wholeBatchAt(bytes, end)?.baseOffset === batch.lastOffset + 1
 }
 
-/** Epochs never decrease, and none is above the newest. Corrects those that do not fit. */
+/**
+ * Corrects wrong epochs, and returns their batches. An epoch is wrong when it is lower than the epoch before it, or
+ * higher than the next epoch or the newest epoch.
+ */
 function wrongEpochs(batches: readonly PlacedBatch[], newestEpoch: number): PlacedBatch[] {
   let before = 0
   return batches.filter(({ batch }, index) => {
@@ -96,7 +102,7 @@ function wrongEpochs(batches: readonly PlacedBatch[], newestEpoch: number): Plac
   })
 }
 
-/** The batch that begins here; undefined when it is incomplete or its checksum does not match. */
+/** The batch at this position; undefined when it is incomplete or its checksum does not match. */
 function wholeBatchAt(bytes: Buffer, position: number): BatchView | undefined {
   if (position + HEADER_BYTES > bytes.length || bytes[position + 16] !== MAGIC) return undefined
   const size = bytes.readInt32BE(position + 8) + LENGTH_OVERHEAD_BYTES
@@ -105,7 +111,7 @@ function wholeBatchAt(bytes: Buffer, position: number): BatchView | undefined {
   return batch.lastOffsetDelta >= 0 && batch.hasGoodCrc ? batch : undefined
 }
 
-/** The batch that begins here, when only fields outside the checksum are wrong. They are corrected in `bytes`. */
+/** The batch at this position, if only fields outside the checksum are wrong. These fields are corrected in `bytes`. */
 function mend(bytes: Buffer, position: number, expected: number): BatchView | undefined {
   if (position + HEADER_BYTES > bytes.length) return undefined
   const magic = bytes[position + 16]!
@@ -122,7 +128,7 @@ function mend(bytes: Buffer, position: number, expected: number): BatchView | un
   return undefined
 }
 
-/** Possible ends of the batch: the one its length says, where another batch begins, and the end of the file. */
+/** Possible ends of the batch: the end by its length, the starts of other batches, and the end of the file. */
 function* possibleEnds(bytes: Buffer, position: number, claimed: number): Generator<number> {
   if (claimed >= position + HEADER_BYTES && claimed <= bytes.length) yield claimed
   let tried = 0
@@ -135,8 +141,9 @@ function* possibleEnds(bytes: Buffer, position: number, claimed: number): Genera
 }
 
 /**
- * Where the first readable batch after a damage begins: at the end that the damaged one claims, if one is there, unless
- * the claim covers whole batches that lead there as well.
+ * The position of the first readable batch after a damaged batch. The length of the damaged batch says where the next
+ * one should begin. If a readable batch is there, a batch found before it counts only if whole batches fill the bytes
+ * between the two; otherwise it may lie inside a record.
  */
 function resume(bytes: Buffer, position: number, expected: number): number | undefined {
   const isNext = (at: number) => {
@@ -152,7 +159,10 @@ function resume(bytes: Buffer, position: number, expected: number): number | und
   return hasClaim ? claimed : undefined
 }
 
-/** Whether whole batches stand between two positions, offset after offset; a batch inside a record ends before it does. */
+/**
+ * True when whole batches with consecutive offsets fill the bytes between two positions. A batch inside a record fails
+ * this check.
+ */
 function leadsTo(bytes: Buffer, from: number, to: number): boolean {
   let batch = wholeBatchAt(bytes, from)
   for (let at = from; batch !== undefined; ) {
@@ -166,14 +176,14 @@ function leadsTo(bytes: Buffer, from: number, to: number): boolean {
   return false
 }
 
-/** Partly written: the bytes end before the batch does, or are zeros. */
+/** True for a partly written batch: the bytes end before the batch ends, or are all zero. */
 function isTorn(bytes: Buffer, position: number): boolean {
   const left = bytes.subarray(position)
   if (left.length < HEADER_BYTES) return true
   return position + left.readInt32BE(8) + LENGTH_OVERHEAD_BYTES > bytes.length || left.every(byte => byte === 0)
 }
 
-/** After a damaged last batch: its own fields tell its offsets, none of which may be used again. */
+/** The offset after a damaged last batch, according to its own fields. None of its offsets may be used again. */
 function offsetBehind(bytes: Buffer, position: number, expected: number): number {
   const batch = new BatchView(bytes.subarray(position))
   const possible = bytes.length - position

@@ -1,6 +1,5 @@
 import { BatchView } from '../protocol/record-batch.js'
 import { type DamagedRange, recoverSegment } from './recover-segment.js'
-import type { SegmentBytes } from './segment-bytes.js'
 
 /** The position of one batch in its segment. */
 export interface BatchPlace {
@@ -11,7 +10,22 @@ export interface BatchPlace {
   readonly maxTimestamp: number
 }
 
-/** A part of the log: its bytes, and the position of each batch. */
+/**
+ * The first index at which the condition holds, found by bisection; `count`: there is no such index. The condition must
+ * hold for all later indexes as well.
+ */
+export function firstIndex(count: number, holds: (index: number) => boolean): number {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+/** A part of the log, with its bytes and the position of each batch. */
 export class Segment {
   readonly baseOffset: number
   readonly #bytes: SegmentBytes
@@ -45,14 +59,7 @@ export class Segment {
 
   /** The first batch that ends at or after `offset`. */
   find(offset: number): BatchPlace | undefined {
-    let low = 0
-    let high = this.#places.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#places[middle]!.lastOffset < offset) low = middle + 1
-      else high = middle
-    }
-    return this.#places[low]
+    return this.#places[firstIndex(this.#places.length, index => this.#places[index]!.lastOffset >= offset)]
   }
 
   read(position: number, length: number): Buffer {
@@ -64,8 +71,8 @@ export class Segment {
   }
 
   /**
-   * Indexes stored bytes, and passes each batch to `seen`. A torn tail is truncated when nothing follows it; other
-   * unreadable bytes stay and are skipped.
+   * Indexes stored bytes, and passes each batch to `seen`. A partly written last batch is removed. Other unreadable
+   * bytes stay and are skipped.
    *
    * @returns the damaged ranges
    */
@@ -90,12 +97,12 @@ export class Segment {
     return ranges
   }
 
-  /** Where unreadable bytes begin after a position; the end when there are none. */
+  /** The position of the next unreadable bytes after this position; the end of the segment when there are none. */
   readableEnd(position: number): number {
     return this.#holes.find(hole => hole > position) ?? this.sizeBytes
   }
 
-  /** True: its end is damaged, so nothing may be appended. */
+  /** True when the end of the segment is damaged, so that nothing may be appended. */
   get isSealed(): boolean {
     return this.#isSealed
   }
@@ -112,3 +119,77 @@ export class Segment {
     this.#bytes.remove()
   }
 }
+
+/** The contiguous bytes of one log segment. */
+export interface SegmentBytes {
+  readonly sizeBytes: number
+  append(bytes: Buffer): void
+  /** Overwrites bytes. */
+  overwrite(position: number, bytes: Buffer): void
+  /** Truncates. */
+  truncate(sizeBytes: number): void
+  /** Returns fewer than `length` bytes at the end. The result never changes, so it may be sent without copying. */
+  read(position: number, length: number): Buffer
+  /** Closes the file. The bytes stay readable. */
+  close(): void
+  /** Closes and removes the bytes. */
+  remove(): void
+}
+
+/**
+ * Opens the bytes of the segment with this base offset. After a restart the segment may already have bytes.
+ * `expectedBytes` is an estimate.
+ */
+export type OpenSegmentBytes = (baseOffset: number, expectedBytes: number) => SegmentBytes
+
+const FIRST_CAPACITY_BYTES = 4096
+
+/**
+ * The bytes of a segment in a buffer that doubles when it is full. The old buffer is not changed, because readers keep
+ * views of it.
+ */
+export class MemoryBytes implements SegmentBytes {
+  #bytes: Buffer
+  #size = 0
+
+  /** @param expectedBytes size of the first buffer; a good estimate saves copies */
+  constructor(expectedBytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(expectedBytes)
+  }
+
+  get sizeBytes(): number {
+    return this.#size
+  }
+
+  append(bytes: Buffer): void {
+    const needed = this.#size + bytes.length
+    if (needed > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2, FIRST_CAPACITY_BYTES))
+      this.#bytes.copy(grown, 0, 0, this.#size)
+      this.#bytes = grown
+    }
+    bytes.copy(this.#bytes, this.#size)
+    this.#size = needed
+  }
+
+  read(position: number, length: number): Buffer {
+    return this.#bytes.subarray(position, Math.min(position + length, this.#size))
+  }
+
+  overwrite(position: number, bytes: Buffer): void {
+    bytes.copy(this.#bytes, position)
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#size = sizeBytes
+  }
+
+  close(): void {}
+
+  remove(): void {
+    this.#bytes = Buffer.allocUnsafeSlow(0)
+    this.#size = 0
+  }
+}
+
+export const openMemoryBytes: OpenSegmentBytes = (_baseOffset, expectedBytes) => new MemoryBytes(expectedBytes)

@@ -1,4 +1,4 @@
-import { CodecUnavailableError } from '../../kafka/codec-unavailable-error.js'
+import { CodecUnavailableError } from '../../kafka/compression-errors.js'
 import { errors } from '../protocol/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
@@ -13,20 +13,20 @@ const ZSTD = 4
 /** The requirements of a topic for its batches. */
 export interface BatchLimits {
   readonly maxMessageBytes: number
-  /** Every record needs a key. */
+  /** True: every record needs a key. */
   readonly isCompacted: boolean
 }
 
-/** The remaining allowance of one request, used up batch by batch. */
+/** The remaining allowance of one request. Each batch uses a part of it. */
 export interface DecodingAllowance {
   readonly maxRecordsPerBatch: number
-  /** Of all compressed batches of the request together. */
+  /** Decompressed bytes left for all batches of the request together. */
   bytesLeft: number
 }
 
 /**
- * Validates what a producer sent for one partition: exactly one complete, undamaged batch. Records are decoded only
- * where they are compressed, or where their keys matter.
+ * Validates the records of a produce request for one partition. They must be exactly one complete, undamaged batch.
+ * Records are decoded only if they are compressed or their keys are needed.
  *
  * Source: apache/kafka ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
  */
@@ -95,7 +95,7 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
   return walk(batch, bytes, limits)
 }
 
-/** Each codec reports in its own way that the limit was reached. */
+/** True when decompression reached its limit, which each codec reports in its own way. */
 const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
   code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
 

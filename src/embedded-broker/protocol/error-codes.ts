@@ -1,4 +1,4 @@
-/** Kafka's error codes as far as this broker answers them. */
+/** The error codes of Kafka that this broker answers. */
 export const errors = {
   unknownServerError: -1,
   none: 0,
@@ -49,10 +49,8 @@ export const errors = {
   unknownLeaderEpoch: 75,
   unsupportedCompressionType: 76,
   memberIdRequired: 79,
-  preferredLeaderNotAvailable: 80,
   groupMaxSizeReached: 81,
   fencedInstanceId: 82,
-  electionNotNeeded: 84,
   groupSubscribedToTopic: 86,
   invalidRecord: 87,
   unstableOffsetCommit: 88,

@@ -1,4 +1,4 @@
-/** The bytes are not a valid request. Its connection is closed. */
+/** The bytes are not a valid request, so the connection is closed. */
 export class MalformedRequest extends Error {
   override readonly name = 'MalformedRequest'
 }
@@ -8,8 +8,9 @@ const TWO_TO_32 = 4294967296
 /**
  * Reads Kafka's primitives one after another. Byte strings are views of the frame.
  *
- * Flexible versions write lengths as varints and end every struct with tagged fields. A reader that was told so reads
- * both by the same calls: `structs` for arrays whose items end with tagged fields, `array` for those of primitives.
+ * Flexible versions have varints as lengths, and tagged fields at the end of every struct. After `becomeFlexible` the
+ * same methods read this encoding. `structs` reads arrays whose items end with tagged fields, `array` reads arrays of
+ * primitives.
  */
 export class ProtocolReader {
   readonly #bytes: Buffer
@@ -45,13 +46,16 @@ export class ProtocolReader {
     return this.#bytes.readInt32BE(this.#take(4))
   }
 
-  /** Exact within the safe integers, which every offset, timestamp and producer id in here is. */
+  /**
+   * Reads an i64, which is exact for safe integers. All offsets, timestamps and producer ids in this broker are safe
+   * integers.
+   */
   int64(): number {
     const at = this.#take(8)
     return this.#bytes.readInt32BE(at) * TWO_TO_32 + this.#bytes.readUInt32BE(at + 4)
   }
 
-  /** What follows is encoded as flexible versions do. */
+  /** From now on, reads the encoding of flexible versions. */
   becomeFlexible(): this {
     this.#isFlexible = true
     return this
@@ -81,7 +85,7 @@ export class ProtocolReader {
     return this.#bytes.subarray(at, at + length)
   }
 
-  /** 16 bytes, as text: the form in which Kafka prints them. */
+  /** Reads a UUID of 16 bytes, and returns the text that Kafka prints. */
   uuid(): string {
     const at = this.#take(16)
     return this.#bytes.toString('base64url', at, at + 16)
@@ -94,7 +98,7 @@ export class ProtocolReader {
   nullableArray<Item>(read: () => Item): Item[] | null {
     const count = this.#count()
     if (count < 0) return null
-    // Every item takes at least a byte, so a false count cannot reserve memory.
+    // Every item has at least one byte, so a larger count is wrong, and is refused before memory is allocated.
     if (count > this.remaining) throw new MalformedRequest(`array of ${count} items in ${this.remaining} bytes`)
     const items: Item[] = []
     for (let index = 0; index < count; index++) items.push(read())
@@ -113,7 +117,9 @@ export class ProtocolReader {
     })
   }
 
-  /** The end of a struct: nothing in classic versions. No tagged field matters here. */
+  /**
+   * Skips the tagged fields at the end of a struct, because this broker needs none of them. Classic versions have none.
+   */
   tags(): void {
     if (!this.#isFlexible) return
     for (let count = this.#unsignedVarint(); count > 0; count--) {
@@ -122,7 +128,7 @@ export class ProtocolReader {
     }
   }
 
-  /** Of bytes or items; -1: null. */
+  /** The number of bytes or items; -1: null. */
   #count(): number {
     return this.#isFlexible ? this.#unsignedVarint() - 1 : this.int32()
   }

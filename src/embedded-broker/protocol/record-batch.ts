@@ -19,7 +19,7 @@ import { crc32c } from '../../kafka/crc32c.js'
  *   61  records
  */
 export const HEADER_BYTES = 61
-/** Bytes before `batchLength` starts counting. */
+/** Bytes of a batch that `batchLength` does not count. */
 export const LENGTH_OVERHEAD_BYTES = 12
 export const MAGIC = 2
 const CRC_AT = 17
@@ -33,14 +33,14 @@ function writeInt64(bytes: Buffer, value: number, at: number): void {
   bytes.writeUInt32BE(value - high * 4294967296, at + 4)
 }
 
-/** Bytes of the whole batch at `at`, or undefined when they are not all there or make no sense. */
+/** Size of the whole batch at `at`; undefined when the batch is incomplete or its length is invalid. */
 function batchSizeAt(bytes: Buffer, at: number): number | undefined {
   if (at + HEADER_BYTES > bytes.length) return undefined
   const size = bytes.readInt32BE(at + 8) + LENGTH_OVERHEAD_BYTES
   return size >= HEADER_BYTES && at + size <= bytes.length ? size : undefined
 }
 
-/** Splits a record set. What is left over at the tail is not a whole batch. */
+/** Splits a record set into whole batches, and the bytes left over at its end. */
 export function splitBatches(bytes: Buffer): { readonly batches: Buffer[]; readonly leftover: Buffer } {
   const batches: Buffer[] = []
   let at = 0
@@ -51,7 +51,7 @@ export function splitBatches(bytes: Buffer): { readonly batches: Buffer[]; reado
   return { batches, leftover: bytes.subarray(at) }
 }
 
-/** One whole batch, seen through its header. A view: reads and writes the given bytes. */
+/** A view of one whole batch: reads and writes header fields in the given bytes. */
 export class BatchView {
   readonly bytes: Buffer
 
@@ -114,7 +114,7 @@ export class BatchView {
     this.bytes.writeInt32BE(leaderEpoch, 12)
   }
 
-  /** Marks the batch as stamped by the broker, which the CRC does cover. */
+  /** Sets the broker's timestamp, and the CRC, which covers the timestamp. */
   stampAppendTime(nowMs: number): void {
     this.bytes.writeInt16BE(this.bytes.readInt16BE(ATTRIBUTES_AT) | 8, ATTRIBUTES_AT)
     writeInt64(this.bytes, nowMs, 35)
@@ -124,4 +124,34 @@ export class BatchView {
   sealCrc(): void {
     this.bytes.writeUInt32BE(crc32c(this.bytes.subarray(ATTRIBUTES_AT)), CRC_AT)
   }
+}
+
+const CONTROL_AND_TRANSACTIONAL = 0x30
+
+/**
+ * The marker that ends a transaction in one partition. It is a batch of one record with key (version, type) and value
+ * (version, epoch).
+ */
+export function controlBatch(
+  type: 'abort' | 'commit',
+  producerId: number,
+  producerEpoch: number,
+  nowMs: number
+): BatchView {
+  // length 16, attributes, timestamp delta, offset delta, key length 4, key, value length 6, value, no headers
+  const record = [32, 0, 0, 0, 8, 0, 0, 0, type === 'abort' ? 0 : 1, 12, 0, 0, 0, 0, 0, 0, 0]
+  const bytes = Buffer.alloc(HEADER_BYTES + record.length)
+  bytes.set(record, HEADER_BYTES)
+  bytes.writeInt32BE(bytes.length - 12, 8)
+  bytes.writeInt8(2, 16)
+  bytes.writeInt16BE(CONTROL_AND_TRANSACTIONAL, 21)
+  bytes.writeBigInt64BE(BigInt(nowMs), 27)
+  bytes.writeBigInt64BE(BigInt(nowMs), 35)
+  bytes.writeBigInt64BE(BigInt(producerId), 43)
+  bytes.writeInt16BE(producerEpoch, 51)
+  bytes.writeInt32BE(-1, 53)
+  bytes.writeInt32BE(1, 57)
+  const batch = new BatchView(bytes)
+  batch.sealCrc()
+  return batch
 }

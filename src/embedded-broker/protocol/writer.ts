@@ -1,9 +1,9 @@
-/** Byte strings below this are copied into the frame; longer ones leave as they are. */
+/** Byte strings below this size are copied into the frame. Longer byte strings are sent without a copy. */
 const COPY_BELOW_BYTES = 1024
 const UUID_BYTES = 16
 
 /**
- * Writes Kafka's primitives into one framed response. Once it is told that the version is flexible, lengths become
+ * Writes Kafka's primitives into one framed response. After `becomeFlexible` lengths are
  * varints and `structs` and `tags` write the (empty) tagged fields that end each struct.
  */
 export class ProtocolWriter {
@@ -47,7 +47,7 @@ export class ProtocolWriter {
     return this
   }
 
-  /** What follows the response header is encoded as flexible versions do. */
+  /** From now on, writes the encoding of flexible versions. */
   becomeFlexible(): this {
     this.#isFlexible = true
     return this
@@ -75,7 +75,7 @@ export class ProtocolWriter {
     return value ? this.bytes(value) : this.#count(-1)
   }
 
-  /** From the text form that {@link ProtocolReader.uuid} gives. */
+  /** Writes a UUID from the text that {@link ProtocolReader.uuid} returns. */
   uuid(text: string): this {
     const at = this.#reserve(UUID_BYTES)
     this.#bytes.write(text, at, UUID_BYTES, 'base64url')
@@ -93,7 +93,7 @@ export class ProtocolWriter {
     return this.#count(-1)
   }
 
-  /** An array whose items end with tagged fields in flexible versions. */
+  /** Writes an array whose items end with tagged fields in flexible versions. */
   structs<Item>(items: readonly Item[], write: (item: Item) => void): this {
     this.#count(items.length)
     for (const item of items) {
@@ -103,17 +103,20 @@ export class ProtocolWriter {
     return this
   }
 
-  /** The end of a struct: nothing in classic versions. */
+  /** Ends a struct with an empty list of tagged fields. Writes nothing in classic versions. */
   tags(): this {
     return this.#isFlexible ? this.int8(0) : this
   }
 
-  /** Of bytes or items; -1: null. */
+  /** The number of bytes or items; -1: null. */
   #count(value: number): this {
     return this.#isFlexible ? this.#unsignedVarint(value + 1) : this.int32(value)
   }
 
-  /** Without a length. Long ones are not copied: the caller leaves them alone until the frame is sent. */
+  /**
+   * Writes bytes without a length. Long byte strings are not copied, so the caller must not change them until the frame
+   * is sent.
+   */
   raw(value: Buffer): this {
     if (value.length < COPY_BELOW_BYTES) {
       const at = this.#reserve(value.length)
@@ -126,7 +129,7 @@ export class ProtocolWriter {
     return this
   }
 
-  /** The written bytes, in order. The writer is not used afterwards. */
+  /** Returns the written bytes, in order. The writer must not be used afterwards. */
   finish(): Buffer[] {
     this.#seal()
     return this.#done
@@ -155,7 +158,9 @@ export class ProtocolWriter {
     this.#start = this.#end
   }
 
-  /** Room for `length` bytes; a reallocation carries only what is not sealed yet. */
+  /**
+   * Reserves `length` bytes and returns their position. A reallocation copies only the bytes that are not sealed yet.
+   */
   #reserve(length: number): number {
     const at = this.#end
     if (at + length <= this.#bytes.length) {

@@ -1,18 +1,10 @@
-import { join } from 'node:path'
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { ConfigError } from '../../core/errors.js'
-import type { TopicDescription } from '../topics/topic-table.js'
-import { type ClusterFile, parseClusterFile } from './cluster-file.js'
-import { lockDirectory } from './directory-lock.js'
-import { FileBytes } from './file-bytes.js'
-import { FILE_MODE, type FileSystem, FOLDER_MODE, nodeFileSystem } from './file-system.js'
+import { ClusterFile } from './cluster-file.js'
+import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, nodeFileSystem, OpenFiles } from './file-bytes.js'
 import { OffsetJournal } from './offset-journal.js'
-import { OpenFiles } from './open-files.js'
-import { FIRST_PRODUCER_ID, type LogFiles, newClusterId, type Storage, type StoredOffset } from './storage.js'
-
-const SEGMENT_NAME = /^(\d{20})\.log$/
-const segmentName = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.log`
-/** How long after a failure `cluster.json` is written again. */
-const RETRY_MS = 1000
+import type { LogFiles, Storage, StoredLogs } from './storage.js'
 
 export interface DirectoryOptions {
   readonly maxOpenFiles: number
@@ -22,7 +14,7 @@ export interface DirectoryOptions {
 }
 
 /**
- * Keeps everything in one directory:
+ * Keeps the state of the cluster in one directory:
  *
  *   cluster.json        cluster id, next producer id, topics with their settings, replicas, log starts
  *   offsets.jsonl       committed offsets
@@ -30,66 +22,59 @@ export interface DirectoryOptions {
  *   quarantine/orders-0-00000000000000000000-123.bin      bytes of a log that could not be read
  *   lock                the process that uses it
  *
- * Written files are as safe as the page cache: nothing is fsynced.
+ * Files are not fsynced, so a crash of the machine may lose the changes in the page cache.
  */
 export class DirectoryStorage implements Storage {
-  readonly clusterId: string
-  readonly #directory: string
-  readonly #files: FileSystem
-  readonly #openFiles: OpenFiles
-  readonly #warn: (message: string) => void
+  readonly cluster: ClusterFile
+  readonly offsets: OffsetJournal
+  readonly logs: LogFolders
   readonly #unlock: () => void
-  readonly #journal: OffsetJournal
-  readonly #topics: readonly TopicDescription[]
-  #nextProducerId: number
-  #describe: () => readonly TopicDescription[]
-  #savedTopicIds: ReadonlySet<string> = new Set()
-  #saving: NodeJS.Immediate | undefined
-  #retry: NodeJS.Timeout | undefined
-  #isClosed = false
 
   constructor(directory: string, { maxOpenFiles, warn, files = nodeFileSystem }: DirectoryOptions) {
-    this.#directory = directory
-    this.#files = files
-    this.#warn = warn
-    this.#openFiles = new OpenFiles(maxOpenFiles)
     files.mkdirSync(join(directory, 'logs'), { recursive: true, mode: FOLDER_MODE })
     this.#unlock = lockDirectory(directory)
     try {
-      const { clusterId, nextProducerId, topics } = this.#read()
-      this.clusterId = clusterId
-      this.#nextProducerId = nextProducerId
-      this.#topics = topics
-      this.#describe = () => topics
-      this.#journal = new OffsetJournal(join(directory, 'offsets.jsonl'), files)
+      this.cluster = new ClusterFile(join(directory, 'cluster.json'), files, warn)
+      this.offsets = new OffsetJournal(join(directory, 'offsets.jsonl'), files)
+      this.logs = new LogFolders(directory, files, maxOpenFiles, warn)
     } catch (error) {
       this.#unlock()
       throw error
     }
   }
 
+  close(): void {
+    this.cluster.close()
+    this.offsets.close()
+    this.#unlock()
+  }
+}
+
+const SEGMENT_NAME = /^(\d{20})\.log$/
+const segmentName = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.log`
+
+/** A folder of segments for each partition. */
+class LogFolders implements StoredLogs {
+  readonly #directory: string
+  readonly #files: FileSystem
+  readonly #openFiles: OpenFiles
+  readonly #warn: (message: string) => void
+
+  constructor(directory: string, files: FileSystem, maxOpenFiles: number, warn: (message: string) => void) {
+    this.#directory = directory
+    this.#files = files
+    this.#openFiles = new OpenFiles(maxOpenFiles)
+    this.#warn = warn
+  }
+
   get openFiles(): number {
     return this.#openFiles.count
   }
 
-  topics(): readonly TopicDescription[] {
-    return this.#topics
-  }
-
-  saveTopics(describe: () => readonly TopicDescription[]): void {
-    if (this.#isClosed) return
-    this.#describe = describe
-    this.#saving ??= setImmediate(() => this.#saveOrRetry())
-  }
-
-  requireSaved(topicId: string): void {
-    if (!this.#savedTopicIds.has(topicId)) this.#write()
-  }
-
-  openLog(topic: string, partition: number, isNew: boolean): LogFiles {
+  open(topic: string, partition: number, isNew: boolean): LogFiles {
     const folder = this.#folder(topic, partition)
     const isThere = this.#files.existsSync(folder)
-    // Left behind by a topic of the same name whose deletion was cut short.
+    // The folder is left over from a topic of the same name whose deletion failed.
     if (isThere && isNew) this.#files.rmSync(folder, { recursive: true, force: true })
     return {
       open: baseOffset => new FileBytes(join(folder, segmentName(baseOffset)), this.#files, this.#openFiles),
@@ -102,54 +87,17 @@ export class DirectoryStorage implements Storage {
     }
   }
 
-  /** A folder that cannot be removed is removed when a topic of that name is created again. */
-  removeLog(topic: string, partition: number): void {
+  /**
+   * Removes the folder of a partition. If this fails, the folder is removed when a topic with this name is created
+   * again.
+   */
+  remove(topic: string, partition: number): void {
     const folder = this.#folder(topic, partition)
     try {
       this.#files.rmSync(folder, { recursive: true, force: true })
     } catch (error) {
       this.#warn(`${folder} of a deleted topic cannot be removed: ${(error as Error).message}`)
     }
-  }
-
-  nextProducerId(): number {
-    return this.#nextProducerId
-  }
-
-  /** Written at once: an id must never be allocated twice. */
-  saveNextProducerId(next: number): void {
-    const before = this.#nextProducerId
-    this.#nextProducerId = next
-    try {
-      this.#write()
-    } catch (error) {
-      this.#nextProducerId = before
-      throw error
-    }
-  }
-
-  offsets(): readonly StoredOffset[] {
-    return this.#journal.all()
-  }
-
-  saveOffsets(offsets: readonly StoredOffset[]): void {
-    this.#journal.save(offsets)
-  }
-
-  close(): void {
-    this.#isClosed = true
-    clearTimeout(this.#retry)
-    try {
-      this.#write()
-    } catch (error) {
-      this.#warn(`${this.#path} cannot be written: ${(error as Error).message}`)
-    }
-    this.#journal.close()
-    this.#unlock()
-  }
-
-  get #path(): string {
-    return join(this.#directory, 'cluster.json')
   }
 
   #folder(topic: string, partition: number): string {
@@ -177,42 +125,54 @@ export class DirectoryStorage implements Storage {
       return damagedPath
     }
   }
+}
 
-  #read(): ClusterFile {
-    if (!this.#files.existsSync(this.#path)) {
-      return { format: 1, clusterId: newClusterId(), nextProducerId: FIRST_PRODUCER_ID, topics: [] }
-    }
-    try {
-      return parseClusterFile(this.#files.readFileSync(this.#path, 'utf8'))
-    } catch (error) {
-      throw new ConfigError(`${this.#path} cannot be read (${(error as Error).message}); move it away to start anew`)
-    }
+/**
+ * Directories that this process has locked. The pid in a lock file is not enough, because in a container a crashed
+ * process may have had the same pid.
+ */
+const ours = new Set<string>()
+
+/**
+ * Keeps a second process out of the directory. The lock of a process that has crashed is taken over.
+ *
+ * @returns a function that unlocks the directory
+ * @throws ConfigError when a live process holds the lock
+ */
+function lockDirectory(directory: string): () => void {
+  const path = resolve(directory, 'lock')
+  if (!tryCreate(path)) {
+    const holder = Number(readFileSync(path, 'utf8'))
+    if (holder === process.pid ? ours.has(path) : isAlive(holder))
+      throw new ConfigError(`${directory} is in use by process ${holder}; give the embedded broker another directory`)
+    rmSync(path, { force: true })
+    if (!tryCreate(path)) throw new ConfigError(`${directory} was locked by another process just now`)
   }
-
-  /** A full disk may have room again later. Until then records of topics that are not in the file are refused. */
-  #saveOrRetry(): void {
-    this.#saving = undefined
-    try {
-      this.#write()
-    } catch (error) {
-      if (!this.#retry) this.#warn(`${this.#path} cannot be written and is tried again: ${(error as Error).message}`)
-      // Changes that fail one after another share one timer: one that is set over another could not be stopped any more.
-      clearTimeout(this.#retry)
-      this.#retry = setTimeout(() => this.#saveOrRetry(), RETRY_MS).unref()
-    }
+  ours.add(path)
+  return () => {
+    ours.delete(path)
+    rmSync(path, { force: true })
   }
+}
 
-  /** Written beside and renamed, so that a crash leaves the old one or the new one. */
-  #write(): void {
-    clearImmediate(this.#saving)
-    this.#saving = undefined
-    const topics = this.#describe()
-    const { clusterId } = this
-    const file: ClusterFile = { format: 1, clusterId, nextProducerId: this.#nextProducerId, topics }
-    this.#files.writeFileSync(`${this.#path}.new`, JSON.stringify(file, null, 1), { mode: FILE_MODE })
-    this.#files.renameSync(`${this.#path}.new`, this.#path)
-    this.#savedTopicIds = new Set(topics.flatMap(({ id }) => id ?? []))
-    clearTimeout(this.#retry)
-    this.#retry = undefined
+function tryCreate(path: string): boolean {
+  try {
+    const descriptor = openSync(path, 'wx', FILE_MODE)
+    writeSync(descriptor, String(process.pid))
+    closeSync(descriptor)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

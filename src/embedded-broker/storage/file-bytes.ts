@@ -1,11 +1,10 @@
+import * as fs from 'node:fs'
 import { dirname } from 'node:path'
-import type { SegmentBytes } from '../log/segment-bytes.js'
-import { FILE_MODE, type FileSystem, FOLDER_MODE } from './file-system.js'
-import type { OpenFiles } from './open-files.js'
+import type { SegmentBytes } from '../log/segment.js'
 
 /**
- * One segment in one file. Opened when it is used, and closed when others need its place; what is written is in the page
- * cache when `append` returns.
+ * One segment in one file. The file is opened when it is used, and closed when too many files are open. Bytes are in
+ * the page cache when `append` returns.
  */
 export class FileBytes implements SegmentBytes {
   readonly #path: string
@@ -26,12 +25,12 @@ export class FileBytes implements SegmentBytes {
   }
 
   append(bytes: Buffer): void {
-    this.#write(bytes, this.#size)
+    writeWhole(this.#files, this.#open(), bytes, this.#size, this.#size)
     this.#size += bytes.length
   }
 
   overwrite(position: number, bytes: Buffer): void {
-    this.#write(bytes, position)
+    writeWhole(this.#files, this.#open(), bytes, position, this.#size)
   }
 
   truncate(sizeBytes: number): void {
@@ -59,34 +58,12 @@ export class FileBytes implements SegmentBytes {
     this.#files.closeSync(descriptor)
   }
 
-  /** A file that cannot be removed stays; it is not read any more. */
+  /** Removes the file. If this fails, the file stays, but it is no longer read. */
   remove(): void {
     this.close()
     this.#size = 0
     try {
       this.#files.rmSync(this.#path, { force: true })
-    } catch {}
-  }
-
-  /** All or nothing. */
-  #write(bytes: Buffer, position: number): void {
-    const descriptor = this.#open()
-    try {
-      for (let written = 0; written < bytes.length; ) {
-        written += this.#files.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
-      }
-    } catch (error) {
-      this.#cutBack(descriptor)
-      throw error
-    }
-  }
-
-  /**
-   * A partial batch must not stay where the next one goes. If truncating fails as well, the next batch overwrites it.
-   */
-  #cutBack(descriptor: number): void {
-    try {
-      this.#files.ftruncateSync(descriptor, this.#size)
     } catch {}
   }
 
@@ -99,7 +76,7 @@ export class FileBytes implements SegmentBytes {
     return this.#descriptor
   }
 
-  /** The folder of a partition is made with its first file. */
+  /** Opens the file. The folder of a partition is created with its first file. */
   #openFile(): number {
     try {
       return this.#files.openSync(this.#path, this.#files.existsSync(this.#path) ? 'r+' : 'w+', FILE_MODE)
@@ -107,6 +84,113 @@ export class FileBytes implements SegmentBytes {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       this.#files.mkdirSync(dirname(this.#path), { recursive: true, mode: FOLDER_MODE })
       return this.#files.openSync(this.#path, 'w+', FILE_MODE)
+    }
+  }
+}
+
+/**
+ * Writes all bytes, or cuts the file back to its former size, so that no part of a batch or line is left. If this fails
+ * as well, the next write overwrites that part.
+ */
+export function writeWhole(
+  files: FileSystem,
+  descriptor: number,
+  bytes: Buffer,
+  position: number,
+  formerSize: number
+): void {
+  try {
+    for (let written = 0; written < bytes.length; ) {
+      written += files.writeSync(descriptor, bytes, written, bytes.length - written, position + written)
+    }
+  } catch (error) {
+    try {
+      files.ftruncateSync(descriptor, formerSize)
+    } catch {}
+    throw error
+  }
+}
+
+/** The file operations of the storage. Tests replace them to simulate a full disk. */
+export type FileSystem = Pick<
+  typeof fs,
+  | 'closeSync'
+  | 'existsSync'
+  | 'ftruncateSync'
+  | 'mkdirSync'
+  | 'openSync'
+  | 'readdirSync'
+  | 'readFileSync'
+  | 'readSync'
+  | 'renameSync'
+  | 'rmSync'
+  | 'statSync'
+  | 'writeFileSync'
+  | 'writeSync'
+>
+
+export const nodeFileSystem: FileSystem = fs
+
+/** Only the user who runs the broker has access. */
+export const FILE_MODE = 0o600
+export const FOLDER_MODE = 0o700
+
+/** A file that can be closed, and opens itself again when it is used. */
+export interface Reopenable {
+  close(): void
+}
+
+/**
+ * The open segment files. Their number is limited: the least recently used file is closed before another file is
+ * opened.
+ */
+export class OpenFiles {
+  #limit: number
+  /** The open files, least recently used first. */
+  readonly #open = new Set<Reopenable>()
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get count(): number {
+    return this.#open.size
+  }
+
+  /**
+   * Opens one more file. When the process has no file descriptors left, half of the other files are closed, and the
+   * remaining number becomes the limit. New connections also need descriptors, and cannot close files to get them.
+   */
+  open(file: Reopenable, open: () => number): number {
+    this.#closeDownTo(this.#limit - 1)
+    for (;;) {
+      try {
+        const descriptor = open()
+        this.#open.add(file)
+        return descriptor
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        if ((code !== 'EMFILE' && code !== 'ENFILE') || this.#open.size === 0) throw error
+        this.#limit = Math.max(1, Math.ceil(this.#open.size / 2))
+        this.#closeDownTo(this.#limit - 1)
+      }
+    }
+  }
+
+  used(file: Reopenable): void {
+    this.#open.delete(file)
+    this.#open.add(file)
+  }
+
+  closed(file: Reopenable): void {
+    this.#open.delete(file)
+  }
+
+  #closeDownTo(count: number): void {
+    for (const oldest of this.#open) {
+      if (this.#open.size <= count) return
+      oldest.close()
+      this.#open.delete(oldest)
     }
   }
 }

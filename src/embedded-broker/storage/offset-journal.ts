@@ -1,8 +1,8 @@
 import { topicPartitionKey } from '../../core/model.js'
-import { FILE_MODE, type FileSystem } from './file-system.js'
+import { FILE_MODE, type FileSystem, writeWhole } from './file-bytes.js'
 import type { StoredOffset } from './storage.js'
 
-/** The journal is rewritten when it has this many lines more than there are offsets. */
+/** The journal is rewritten when the number of its lines exceeds the number of offsets by this number. */
 const STALE_LINES = 20_000
 
 /** Committed offsets, one JSON object per line; the last line for a group and partition counts. */
@@ -25,9 +25,11 @@ export class OffsetJournal {
     return [...this.#offsets.values()]
   }
 
-  /** @throws Error when they could not be written; then none of them counts. */
+  /** @throws Error when the offsets could not be written; none of them is stored then */
   save(offsets: readonly StoredOffset[]): void {
-    this.#append(Buffer.from(linesOf(offsets)))
+    const bytes = Buffer.from(linesOf(offsets))
+    writeWhole(this.#files, this.#descriptor, bytes, this.#sizeBytes, this.#sizeBytes)
+    this.#sizeBytes += bytes.length
     for (const offset of offsets) this.#put(offset)
     this.#lines += offsets.length
     if (this.#lines - this.#offsets.size > STALE_LINES) this.#shorten()
@@ -37,23 +39,7 @@ export class OffsetJournal {
     this.#files.closeSync(this.#descriptor)
   }
 
-  /** All or nothing: half a line would spoil the next one. */
-  #append(bytes: Buffer): void {
-    try {
-      for (let written = 0; written < bytes.length; ) {
-        const at = this.#sizeBytes + written
-        written += this.#files.writeSync(this.#descriptor, bytes, written, bytes.length - written, at)
-      }
-    } catch (error) {
-      try {
-        this.#files.ftruncateSync(this.#descriptor, this.#sizeBytes)
-      } catch {}
-      throw error
-    }
-    this.#sizeBytes += bytes.length
-  }
-
-  /** The existing journal stays valid; when there is no room for a shorter one, it goes on growing. */
+  /** Rewrites the journal. If the disk has no space for the new file, the old file stays valid and grows further. */
   #shorten(): void {
     const old = this.#descriptor
     try {
@@ -69,7 +55,7 @@ export class OffsetJournal {
       const stored = JSON.parse(line) as StoredOffset
       if (isStoredOffset(stored)) this.#put(stored)
     } catch {
-      // Empty, or torn by a crash: it was not acknowledged.
+      // The line is empty or was torn by a crash. Its offsets were not acknowledged.
     }
   }
 

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { OpenSegmentBytes } from '../log/segment-bytes.js'
-import { openMemoryBytes } from '../log/segment-bytes.js'
+import { type OpenSegmentBytes, openMemoryBytes } from '../log/segment.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 
 /** The stored state of one partition's log. */
@@ -18,37 +17,52 @@ export interface StoredOffset {
   readonly groupId: string
   readonly topic: string
   readonly partition: number
-  /** -1: forgotten. */
+  /** -1: the offset was deleted. */
   readonly offset: number
   readonly leaderEpoch: number
   readonly metadata: string
   readonly committedAtMs: number
 }
 
-/** Where the cluster stores what must survive it: nowhere, or in a directory. */
-export interface Storage {
+/** The stored state of the cluster as a whole. */
+export interface StoredCluster {
   readonly clusterId: string
-  /** Segment files that are open. */
-  readonly openFiles: number
-  topics(): readonly TopicDescription[]
-  /** Saves soon; `describe` is called then. */
+  readonly nextProducerId: number
+  readonly topics: readonly TopicDescription[]
+  /** Saves the topics a little later. `describe` is called when they are saved. */
   saveTopics(describe: () => readonly TopicDescription[]): void
   /**
-   * Stores this topic before records of it are acknowledged.
+   * Called before records of this topic are acknowledged. Stores the topic if it is not stored yet.
    *
    * @throws Error when it cannot be stored
    */
   requireSaved(topicId: string): void
-  /** `isNew`: stored data of a former topic of this name is removed first. */
-  openLog(topic: string, partition: number, isNew: boolean): LogFiles
-  removeLog(topic: string, partition: number): void
-  nextProducerId(): number
-  /** @throws Error when it cannot be written down */
+  /** @throws Error when it cannot be stored */
   saveNextProducerId(next: number): void
-  offsets(): readonly StoredOffset[]
-  /** @throws Error when they cannot be written down; then none of them counts */
-  saveOffsets(offsets: readonly StoredOffset[]): void
-  /** Writes what is not written yet. */
+}
+
+/** The committed offsets that are stored. */
+export interface StoredOffsets {
+  all(): readonly StoredOffset[]
+  /** @throws Error when the offsets cannot be stored; none of them takes effect then */
+  save(offsets: readonly StoredOffset[]): void
+}
+
+/** The logs of all partitions. */
+export interface StoredLogs {
+  /** Number of open segment files. */
+  readonly openFiles: number
+  /** `isNew`: stored data of a former topic of this name is removed first. */
+  open(topic: string, partition: number, isNew: boolean): LogFiles
+  remove(topic: string, partition: number): void
+}
+
+/** The storage of the cluster's state, in a directory or in memory. */
+export interface Storage {
+  readonly cluster: StoredCluster
+  readonly offsets: StoredOffsets
+  readonly logs: StoredLogs
+  /** Stores all changes that are not stored yet. */
   close(): void
 }
 
@@ -56,18 +70,19 @@ export const FIRST_PRODUCER_ID = 1000
 
 export const newClusterId = (): string => randomBytes(16).toString('base64url')
 
-/** Stores nothing. */
+const inMemory: LogFiles = { open: openMemoryBytes, baseOffsets: [], rollsAtGaps: false, quarantine: () => '' }
+
+/** A storage that keeps the state in memory only. */
 export const memoryStorage = (): Storage => ({
-  clusterId: newClusterId(),
-  openFiles: 0,
-  topics: () => [],
-  saveTopics() {},
-  requireSaved() {},
-  openLog: () => ({ open: openMemoryBytes, baseOffsets: [], rollsAtGaps: false, quarantine: () => '' }),
-  removeLog() {},
-  nextProducerId: () => FIRST_PRODUCER_ID,
-  saveNextProducerId() {},
-  offsets: () => [],
-  saveOffsets() {},
+  cluster: {
+    clusterId: newClusterId(),
+    nextProducerId: FIRST_PRODUCER_ID,
+    topics: [],
+    saveTopics() {},
+    requireSaved() {},
+    saveNextProducerId() {}
+  },
+  offsets: { all: () => [], save() {} },
+  logs: { openFiles: 0, open: () => inMemory, remove() {} },
   close() {}
 })

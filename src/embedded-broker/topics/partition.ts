@@ -2,12 +2,13 @@ import type { PartitionLog } from '../log/partition-log.js'
 
 export const NO_LEADER = -1
 
-/** One partition: who leads it, and its records. */
+/** A partition, with its leader and its records. */
 export class Partition {
   readonly topic: string
   readonly index: number
   readonly log: PartitionLog
-  readonly #replicas: readonly number[]
+  /** The first replica is the preferred leader. */
+  readonly replicas: readonly number[]
   #leaderId: number
   #leaderEpoch: number
 
@@ -15,16 +16,12 @@ export class Partition {
     this.topic = topic
     this.index = index
     this.log = log
-    this.#replicas = replicas
+    this.replicas = replicas
     this.#leaderId = replicas[0] ?? NO_LEADER
     this.#leaderEpoch = leaderEpoch
   }
 
-  /** The first is the preferred leader. */
-  get replicas(): readonly number[] {
-    return this.#replicas
-  }
-  /** -1: none. */
+  /** -1: the partition has no leader. */
   get leaderId(): number {
     return this.#leaderId
   }
@@ -33,7 +30,7 @@ export class Partition {
   }
 
   hasReplicaOn(nodeId: number): boolean {
-    return this.#replicas.includes(nodeId)
+    return this.replicas.includes(nodeId)
   }
 
   moveLeader(nodeId: number): void {
@@ -42,7 +39,7 @@ export class Partition {
     this.beginTerm()
   }
 
-  /** Begins a new leader epoch, also when the leader stays. */
+  /** Begins a new leader epoch, even if the leader stays the same. */
   beginTerm(): void {
     this.#leaderEpoch++
   }

@@ -1,7 +1,7 @@
 import { InvalidRequestError } from '../../core/errors.js'
 import type { TopicConfigOptions } from '../embedded-cluster.js'
 
-/** The settings that DescribeConfigs returns for a topic, and the defaults of those that have an effect here. */
+/** The settings that DescribeConfigs returns for a topic, with their defaults. */
 const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['cleanup.policy', 'delete'],
   ['compression.type', 'producer'],
@@ -24,6 +24,26 @@ const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['unclean.leader.election.enable', 'false']
 ])
 
+/** The names of the broker settings that topics inherit, where they differ from the names of the topic settings. */
+const BROKER_NAMES: ReadonlyMap<string, string> = new Map([
+  ['cleanup.policy', 'log.cleanup.policy'],
+  ['delete.retention.ms', 'log.cleaner.delete.retention.ms'],
+  ['file.delete.delay.ms', 'log.segment.delete.delay.ms'],
+  ['flush.messages', 'log.flush.interval.messages'],
+  ['flush.ms', 'log.flush.interval.ms'],
+  ['index.interval.bytes', 'log.index.interval.bytes'],
+  ['max.compaction.lag.ms', 'log.cleaner.max.compaction.lag.ms'],
+  ['max.message.bytes', 'message.max.bytes'],
+  ['message.timestamp.type', 'log.message.timestamp.type'],
+  ['min.cleanable.dirty.ratio', 'log.cleaner.min.cleanable.ratio'],
+  ['min.compaction.lag.ms', 'log.cleaner.min.compaction.lag.ms'],
+  ['preallocate', 'log.preallocate'],
+  ['retention.bytes', 'log.retention.bytes'],
+  ['retention.ms', 'log.retention.ms'],
+  ['segment.bytes', 'log.segment.bytes'],
+  ['segment.ms', 'log.roll.ms']
+])
+
 const INTEGERS = new Set([...DEFAULTS].filter(([, value]) => /^-?\d+$/.test(value)).map(([name]) => name))
 const CHOICES: ReadonlyMap<string, RegExp> = new Map([
   ['cleanup.policy', /^(|compact|delete|compact, ?delete|delete, ?compact)$/],
@@ -31,14 +51,14 @@ const CHOICES: ReadonlyMap<string, RegExp> = new Map([
   ['message.timestamp.type', /^(CreateTime|LogAppendTime)$/]
 ])
 
-/** The settings of one topic: its own ones over the defaults. */
+/** The settings of one topic. Settings that the topic does not set have defaults. */
 export class TopicConfig {
   readonly #given: Map<string, string>
   maxMessageBytes = 0
   minInsyncReplicas = 0
   isLogAppendTime = false
   isCompacted = false
-  /** -1: only the cluster's limit. */
+  /** -1: only the limit of the cluster applies. */
   retentionBytes = -1
 
   constructor(given: ReadonlyMap<string, string> = new Map()) {
@@ -68,6 +88,11 @@ export class TopicConfig {
     return this.#given.get(name) ?? DEFAULTS.get(name)
   }
 
+  /** The broker setting that the topic inherits, and its value. */
+  static inherited(name: string): { readonly name: string; readonly value: string } {
+    return { name: BROKER_NAMES.get(name) ?? name, value: DEFAULTS.get(name)! }
+  }
+
   isDefault(name: string): boolean {
     return !this.#given.has(name)
   }
@@ -88,7 +113,7 @@ export class TopicConfig {
     this.#read()
   }
 
-  /** Once per change, so that appending need not parse text. */
+  /** Parses the settings once per change, so that an append need not parse them. */
   #read(): void {
     this.maxMessageBytes = Number(this.get('max.message.bytes'))
     this.minInsyncReplicas = Number(this.get('min.insync.replicas'))
@@ -99,9 +124,9 @@ export class TopicConfig {
 }
 
 /**
- * Settings of a topic as the library takes them, checked.
+ * Checks the settings of a topic in the forms that the library accepts.
  *
- * @throws InvalidRequestError a name or a value that Kafka would refuse
+ * @throws InvalidRequestError for a name or value that Kafka refuses
  */
 export function toTopicConfig(given: TopicConfigOptions = {}): ReadonlyMap<string, string> {
   const entries = given instanceof Map ? [...given] : Object.entries(given)

@@ -1,18 +1,18 @@
+import { randomBytes } from 'node:crypto'
+import type { BrokerNode } from '../../core/model.js'
 import type { PartitionLog } from '../log/partition-log.js'
-import { collisionForm } from './collision-form.js'
 import { Partition } from './partition.js'
 import { TopicConfig } from './topic-config.js'
-import { newTopicId } from './topic-id.js'
 
 export interface Topic {
   readonly name: string
-  /** The id of this topic; one that is created again under the same name has another. */
+  /** The id of this topic; a topic that is created again under the same name gets another id. */
   readonly id: string
   readonly config: TopicConfig
   readonly partitions: Partition[]
 }
 
-/** What is stored to restore a topic. */
+/** The stored form of a topic. */
 export interface TopicDescription {
   readonly name: string
   /** Absent for a new topic, and in directories written before topics had ids. */
@@ -25,7 +25,10 @@ export interface PartitionDescription {
   readonly replicas: readonly number[]
   readonly leaderEpoch: number
   readonly logStartOffset: number
-  /** Behind the last record when this was stored. Absent for a new partition, and in directories written before it was stored. */
+  /**
+   * The offset after the last record when the file was written. Absent for a new partition, and in directories of old
+   * versions.
+   */
   readonly endOffset?: number | undefined
 }
 
@@ -39,7 +42,7 @@ export interface TopicTableOptions {
   readonly removeLog: (topic: string, partition: number, log: PartitionLog) => void
 }
 
-/** All topics. Keyed by name in Maps, because `__proto__` is a name like any other. */
+/** All topics. They are in Maps instead of objects, because `__proto__` is a legal topic name. */
 export class TopicTable {
   readonly #topics = new Map<string, Topic>()
   readonly #byId = new Map<string, Topic>()
@@ -54,7 +57,7 @@ export class TopicTable {
   get count(): number {
     return this.#topics.size
   }
-  /** Of all topics. */
+  /** Number of partitions of all topics together. */
   get partitionCount(): number {
     return this.#partitionCount
   }
@@ -86,9 +89,9 @@ export class TopicTable {
   }
 
   /**
-   * `isNew`: nothing of it is stored yet.
+   * Adds a topic. `isNew`: the topic is not stored yet.
    *
-   * @throws Error when the storage fails; then the topic does not exist
+   * @throws Error when the storage fails; the topic does not exist then
    */
   add(description: TopicDescription, isNew: boolean): Topic {
     const topic: Topic = {
@@ -143,5 +146,79 @@ export class TopicTable {
         endOffset: log.highWatermark
       }))
     }))
+  }
+}
+
+/**
+ * The form of a name in which `.` and `_` are equal. Names that differ only in them share their metrics in Kafka, so
+ * the second name is refused.
+ */
+const collisionForm = (name: string): string => name.replaceAll('.', '_')
+
+/** The id that means that a request has no id, or that the topic does not exist. */
+export const NO_TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAA'
+
+/** A random UUID (version 4) in the form in which Kafka prints ids: 22 characters that never begin with a dash. */
+function newTopicId(): string {
+  for (;;) {
+    const bytes = randomBytes(16)
+    bytes[6] = (bytes[6]! & 0x0f) | 0x40
+    bytes[8] = (bytes[8]! & 0x3f) | 0x80
+    const id = bytes.toString('base64url')
+    if (!id.startsWith('-')) return id
+  }
+}
+
+/** The description of a partition in a metadata response. */
+export interface PartitionImage {
+  readonly index: number
+  /** -1: the partition has no leader. */
+  readonly leaderId: number
+  readonly leaderEpoch: number
+  readonly replicas: readonly number[]
+  readonly inSync: readonly number[]
+  readonly offline: readonly number[]
+}
+
+/** The description of a topic in a metadata response. */
+export interface TopicImage {
+  readonly name: string
+  readonly id: string
+  readonly partitions: readonly PartitionImage[]
+}
+
+/** The description of the cluster in a metadata response of a node. */
+export interface ClusterImage {
+  readonly liveNodes: readonly BrokerNode[]
+  readonly controllerId: number
+  topic(name: string): TopicImage | undefined
+  topicById(id: string): TopicImage | undefined
+  all(): readonly TopicImage[]
+}
+
+/** A copy of the topic's present state. Later changes do not affect it. */
+export const imageOf = ({ name, id, partitions }: Topic, isAlive: (nodeId: number) => boolean): TopicImage => ({
+  name,
+  id,
+  partitions: partitions.map(({ index, leaderId, leaderEpoch, replicas }) => ({
+    index,
+    leaderId,
+    leaderEpoch,
+    replicas,
+    inSync: replicas.filter(isAlive),
+    offline: replicas.filter(nodeId => !isAlive(nodeId))
+  }))
+})
+
+/** A copy of the image. Later changes do not affect it. */
+export function frozen(image: ClusterImage): ClusterImage {
+  const { liveNodes, controllerId } = image
+  const topics = image.all()
+  return {
+    liveNodes,
+    controllerId,
+    topic: name => topics.find(topic => topic.name === name),
+    topicById: id => topics.find(topic => topic.id === id),
+    all: () => topics
   }
 }

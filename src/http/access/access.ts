@@ -1,6 +1,13 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, ForbiddenError } from '../../core/errors.js'
-import type { IncomingRequest } from './identity.js'
+import type { Socket } from 'node:net'
+import {
+  type CastellanError,
+  ForbiddenError,
+  OverloadedError,
+  QuotaExceededError,
+  UnauthenticatedError,
+  UnavailableError
+} from '../../core/errors.js'
 
 /**
  * What a rule may allow:
@@ -8,13 +15,27 @@ import type { IncomingRequest } from './identity.js'
  *   produce      write records to a topic
  *   consume      read records of a topic, alone or as a member of a group
  *   offsets      read or commit offsets of a group
- *   admin        list, create, change or delete topics and groups
+ *   admin        list and describe brokers, topics and consumer groups
+ *   create       create topics
+ *   delete       delete topics
+ *   alter        add partitions to topics, change settings of topics
+ *   cluster      read and change settings of brokers
  *   management   what is not about topics: the metrics of the process
  */
-export const OPERATIONS = ['produce', 'consume', 'offsets', 'admin', 'management'] as const
+export const OPERATIONS = [
+  'produce',
+  'consume',
+  'offsets',
+  'admin',
+  'create',
+  'delete',
+  'alter',
+  'cluster',
+  'management'
+] as const
 export type Operation = (typeof OPERATIONS)[number]
 
-/** What is asked for. A field that is absent is not part of the question. */
+/** The topic and group that a caller wants to use. An absent field is not checked. */
 export interface Target {
   readonly topic?: string | undefined
   readonly group?: string | undefined
@@ -24,30 +45,33 @@ export interface Target {
 export interface Caller {
   /** The name that rules, quotas and audit lines use. */
   readonly principal: string
+  /** False: no rules are configured, so everything is allowed. */
+  readonly isRuled: boolean
   allows(operation: Operation, target?: Target): boolean
   /**
    * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. An API calls it
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
   refusalOf(operation: Operation, target?: Target): CastellanError | undefined
-  /** The same for many records: refused when any of their topics is refused. */
+  /** {@link refusalOf} for many records: refused when any of their topics is refused. */
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined
   /**
-   * The reason to refuse a request that concerns no topic, such as one for the statistics of an API: no rule applies to
-   * this client.
+   * The reason to refuse a request without a topic, such as one for the statistics of an API: no rule gives this client
+   * anything.
    */
   refusalOfUnruled(): ForbiddenError | undefined
   /**
    * For a request that stays open, such as a websocket: checks credentials and rules again every minute, when the
-   * credentials expire, and when the settings have changed. To be called once per request at most; ends with the request.
+   * credentials expire, and when the settings have changed. To be called once per request at most; ends with the
+   * request.
    *
    * @param onRefused called once, when it may not go on
    */
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void
   /**
-   * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The error is
-   * to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were taken away since
-   * the request was admitted. An API that has already carried it out (a read) ignores the result.
+   * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The
+   * error is to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were
+   * taken away since the request was admitted. An API that has already carried it out (a read) ignores the result.
    */
   charge(records: number, bytes: number): CastellanError | undefined
 }
@@ -56,7 +80,8 @@ export interface Caller {
 export interface Access {
   callerOf(request: IncomingMessage): Caller
   /**
-   * Admits a request that did not come over HTTP; the listeners of HTTP admit theirs. Absent: every request is admitted.
+   * Admits a request that did not come over HTTP; the listeners of HTTP admit theirs. Absent: every request is
+   * admitted.
    *
    * @param done called once; with an error when the request is refused
    */
@@ -69,6 +94,7 @@ export const ANONYMOUS = 'anonymous'
 /** A caller that may do everything: no access rules are configured. */
 const openCaller: Caller = {
   principal: ANONYMOUS,
+  isRuled: false,
   allows: () => true,
   refusalOf: () => undefined,
   refusalOfUnruled: () => undefined,
@@ -82,6 +108,7 @@ const notAdmitted = (): ForbiddenError => new ForbiddenError('the request was no
 /** A caller that may do nothing. */
 export const deniedCaller: Caller = {
   principal: 'unknown',
+  isRuled: true,
   allows: () => false,
   refusalOf: notAdmitted,
   refusalOfUnruled: notAdmitted,
@@ -92,3 +119,69 @@ export const deniedCaller: Caller = {
 
 /** The access of a gateway without any rules. */
 export const openAccess: Access = { callerOf: () => openCaller }
+
+const RETRY_AFTER_SECONDS = 1
+
+/** The status for refusing a request before it is carried out; `undefined` for errors of another kind. */
+export function refusalStatus(error: unknown): number | undefined {
+  if (error instanceof UnauthenticatedError) return 401
+  if (error instanceof ForbiddenError) return 403
+  if (error instanceof QuotaExceededError) return 429
+  return error instanceof OverloadedError || error instanceof UnavailableError ? 503 : undefined
+}
+
+/** The headers of the refusal. */
+export function refusalHeaders(error: unknown): Readonly<Record<string, string>> {
+  if (error instanceof UnauthenticatedError) return { 'www-authenticate': error.challenge }
+  if (error instanceof QuotaExceededError) return { 'retry-after': String(error.retryAfterSeconds) }
+  if (error instanceof ForbiddenError) return {}
+  return { 'retry-after': String(RETRY_AFTER_SECONDS) }
+}
+
+/** The way in which a client has authenticated. */
+export type AuthMethod = 'token' | 'password' | 'certificate' | 'jwt' | 'unixSocket' | 'none'
+
+/** An authenticated client. */
+export interface Identity {
+  readonly principal: string
+  readonly method: AuthMethod
+  /** Epoch milliseconds at which the credentials must be verified again; infinite: they do not expire. */
+  readonly validUntil: number
+}
+
+/** Why a client is refused: it did not authenticate, or its credentials cannot be verified at the moment. */
+export type AuthRefusal = UnauthenticatedError | UnavailableError | OverloadedError
+
+export type Authentication = Identity | AuthRefusal
+
+/** What is known about a request before its body is read. */
+export interface Arrival {
+  /** The header `Authorization`. */
+  readonly authorization: string | undefined
+  /** The connection, whose peer may have shown a certificate. */
+  readonly socket: Socket
+  /** The key under which quotas count the peer's address; empty on a unix socket. */
+  readonly address: string
+  readonly isUnixSocket: boolean
+}
+
+/** A request that asks to be admitted. */
+export interface IncomingRequest extends Arrival {
+  readonly request: IncomingMessage
+  readonly requestId: string
+  /** The full address of the peer, for log lines. */
+  readonly peer: string
+  /** Calls back when the request has ended, in whatever way; at once if it already has. */
+  onEnd(ended: () => void): void
+}
+
+export const isRefusal = (authentication: object): authentication is AuthRefusal => authentication instanceof Error
+
+const PRINTABLE = /^[^\p{C}]{1,256}$/u
+
+/**
+ * Whether a name from outside (a claim, a certificate) can be a principal. Control characters could forge log lines,
+ * and `anonymous` is reserved for clients without credentials.
+ */
+export const isPrincipal = (name: unknown): name is string =>
+  typeof name === 'string' && PRINTABLE.test(name) && name !== ANONYMOUS

@@ -1,6 +1,8 @@
+import type { ErrorCode } from '../../core/errors.js'
+import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
-import type { Operation, Target } from './access.js'
-import type { AuthMethod } from './identity.js'
+import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
 import type { AccessSettings } from './settings.js'
 
 /** Topics that are named in one line; a request may have thousands. */
@@ -21,7 +23,7 @@ export interface AuditLine extends Target {
   readonly requestId: string
 }
 
-/** Where audit lines go. */
+/** Takes audit lines. */
 export type AuditSink = (line: AuditLine) => void
 
 /** Writes those decisions that the settings ask for. */
@@ -34,9 +36,25 @@ export class Audit {
     this.#sink = sink
   }
 
-  /** Asked before a line is made, so that a line that is not written costs no object. */
+  /** Called before a line is made, so that a line that is not written costs no object. */
   wants(isAllowed: boolean): boolean {
     return this.#which === 'all' || (this.#which === 'denied' && !isAllowed)
+  }
+
+  /**
+   * Writes that a request was refused, if refusals are wanted.
+   *
+   * @param identity `undefined`: the client has not authenticated
+   */
+  refused(
+    { peer: address, requestId }: IncomingRequest,
+    identity: Identity | undefined,
+    reason: string,
+    what?: Target & { readonly operation: Operation }
+  ): void {
+    if (!this.wants(false)) return
+    const who = identity && { principal: identity.principal, method: identity.method }
+    this.write({ allowed: false, ...who, address, ...what, reason, requestId })
   }
 
   /** Names that are too long are cut. */
@@ -59,4 +77,29 @@ export function namedTopics(records: readonly { readonly topic: string }[]): rea
     if (topics.size >= MAX_TOPICS) break
   }
   return [...topics]
+}
+
+/** Metrics of access checks. One object per process. */
+export class AccessMetrics {
+  /** Requests that are counted in by a quota of their principal or address. */
+  readonly requestsInFlight: Cell
+  readonly #refused = counterFamily(
+    'castellan_access_refused_requests_total',
+    'Requests that were refused by authentication, rules or quotas'
+  )
+
+  constructor({ registry }: PrometheusMetrics) {
+    const inFlight = gaugeFamily(
+      'castellan_access_quota_requests_in_flight',
+      'Requests in progress as quotas count them, once per principal and once per address',
+      'sum'
+    )
+    registerFamily(registry, inFlight)
+    registerFamily(registry, this.#refused)
+    this.requestsInFlight = inFlight.series({})
+  }
+
+  refused(reason: ErrorCode): void {
+    this.#refused.series({ reason }).value++
+  }
 }

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto'
 import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../../core/errors.js'
-import { ANONYMOUS } from './access.js'
-import { BearerTokens } from './bearer-tokens.js'
+import { ANONYMOUS, type Arrival, type Authentication, type AuthRefusal, type Identity, isRefusal } from './access.js'
 import { Certificates } from './certificates.js'
-import { type Arrival, type Authentication, type AuthRefusal, type Identity, isRefusal } from './identity.js'
 import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
-import { type Remembered, RememberedCredentials } from './remembered-credentials.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
-import { type Login, parseLogin, Users } from './users.js'
-import { VerificationQueue } from './verification-queue.js'
+import { BearerTokens, type Login, parseLogin, Users } from './stored-credentials.js'
+import { type Remembered, RememberedCredentials, VerificationQueue } from './verification.js'
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
 
@@ -23,7 +20,7 @@ export interface AuthenticatorDeps {
 
 type Verified = Remembered | AuthRefusal
 
-/** What the settings say, in the form in which it is asked. */
+/** The settings, in a form for fast look-ups. */
 class Known {
   readonly settings: AuthSettings
   readonly tokens: JsonWebTokens
@@ -43,7 +40,7 @@ class Known {
 }
 
 /**
- * Finds out who a client is, before its body is read. An `Authorization` header alone decides when there is one;
+ * Identifies a client before its body is read. An `Authorization` header alone decides when there is one;
  * without it the client certificate counts, then the unix socket.
  */
 export class Authenticator {
@@ -52,8 +49,8 @@ export class Authenticator {
   readonly #queue = new VerificationQueue()
   readonly #remembered = new RememberedCredentials()
   /**
-   * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in the
-   * order in which they came.
+   * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in
+   * the order in which they came.
    */
   #verifying = new Map<string, Promise<Authentication>>()
   #known: Known
@@ -67,9 +64,9 @@ export class Authenticator {
   }
 
   /**
-   * Goes by other settings from now on, and fetches the keys of issuers again. Verified passwords of users that have not
-   * changed are remembered, everything else is verified anew. Credentials that were needed once are needed until the end: the
-   * last token that is taken away must not let all clients in.
+   * Uses other settings from now on, and fetches the keys of issuers again. Verified passwords of unchanged users are
+   * remembered; everything else is verified again. Once credentials were needed, they stay needed: removing the last
+   * token must not let all clients in.
    */
   replace(settings: AuthSettings, tokens: JsonWebTokens): void {
     this.#known = new Known(settings, tokens)
@@ -90,9 +87,9 @@ export class Authenticator {
   }
 
   /**
-   * Why a client that was admitted by former settings may not go on. A signature that would have to be verified is trusted: for
-   * a minute at most it may be one of a key that is not good any more. A password that would have to be verified is not one of
-   * those that have not changed.
+   * Why a client that was admitted under former settings may not continue. A signature is trusted without a new
+   * verification, which accepts a revoked key for a minute at most. A password that needs a new verification has
+   * changed, so it is refused.
    */
   refusalSince(arrival: Arrival, { principal, method }: Identity): CastellanError | undefined {
     const present = this.authenticate(arrival)
@@ -149,7 +146,7 @@ export class Authenticator {
     return found.then(loggedIn => loggedIn ?? this.#refusal(WRONG_LOGIN))
   }
 
-  /** Everyone waiting gets the same promise, so that requests continue in their order. */
+  /** All requests that wait for a verification get the same promise, so that they continue in their order. */
   #verified(key: string, verify: () => Promise<Verified> | OverloadedError): Authentication | Promise<Authentication> {
     const known = this.#remembered.find(key, this.#now()) ?? this.#verifying.get(key)
     if (known !== undefined) return known
@@ -163,7 +160,7 @@ export class Authenticator {
     return verifying
   }
 
-  /** @param asked those that were verified together; what was verified by former settings is not remembered */
+  /** @param asked the verifications that were open at its start; results by former settings are not remembered */
   #accepted(key: string, verified: Remembered, asked: ReadonlyMap<string, unknown>): Authentication {
     const accepted = this.#valid(verified.identity)
     if (!isRefusal(accepted) && asked === this.#verifying) this.#remembered.add(key, verified)

@@ -1,8 +1,7 @@
 import type { Socket } from 'node:net'
 import { type PeerCertificate, TLSSocket } from 'node:tls'
-import type { Identity } from './identity.js'
-import { toMatcher } from './pattern.js'
-import { isPrincipal } from './principal.js'
+import { type Identity, isPrincipal } from './access.js'
+import { toMatcher } from './rules.js'
 import type { AuthSettings } from './settings.js'
 
 /** The outcome for a certificate: its principal, not accepted, or no certificate was presented. */
@@ -52,7 +51,7 @@ export class Certificates {
   }
 }
 
-// A subject may have several, which the declared type does not say.
+// A subject may have several common names, although the declared type allows one.
 const commonNames = ({ subject }: PeerCertificate): readonly string[] => {
   const { CN } = subject as { CN?: string | string[] }
   return CN === undefined ? [] : [CN].flat()
@@ -60,7 +59,7 @@ const commonNames = ({ subject }: PeerCertificate): readonly string[] => {
 
 /**
  * `DNS:a.example.com, URI:spiffe://example.com/a`. A name with a comma or quote arrives quoted and is ignored: no
- * pattern needs such a name, and one name must not be readable as two.
+ * pattern needs it, and one name must not read as two.
  */
 const alternativeNames = ({ subjectaltname = '' }: PeerCertificate): readonly string[] =>
   subjectaltname.includes('"') ? [] : subjectaltname.split(', ').filter(name => name !== '')

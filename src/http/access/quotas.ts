@@ -1,12 +1,110 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { QuotaAccount } from './quota-account.js'
 import type { QuotaLimits, QuotaSettings } from './settings.js'
 
-/** Most accounts per kind; beyond it, newcomers share one account. */
+const MILLISECONDS_PER_SECOND = 1_000
+
+/**
+ * A rate limit that may be overdrawn once: as long as anything is left, a request may spend any amount, and the next
+ * ones wait until the debt is paid. So a request larger than one second's worth is possible, and the rate holds over
+ * time.
+ *
+ *   10 a second, 10 left:  spend 100 -> -90 left;  the next one waits 9 s
+ */
+class Meter {
+  readonly #perSecond: number
+  #left: number
+  #updatedAt: number
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = this.#left = perSecond
+    this.#updatedAt = now
+  }
+
+  /** Time until something is left; 0: now. */
+  waitMs(now: number): number {
+    this.#refill(now)
+    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MILLISECONDS_PER_SECOND
+  }
+
+  spend(amount: number): void {
+    this.#left -= amount
+  }
+
+  isFull(now: number): boolean {
+    this.#refill(now)
+    return this.#left === this.#perSecond
+  }
+
+  #refill(now: number): void {
+    const gained = ((now - this.#updatedAt) / MILLISECONDS_PER_SECOND) * this.#perSecond
+    this.#left = Math.min(this.#perSecond, this.#left + gained)
+    this.#updatedAt = now
+  }
+}
+
+/** The use of the quotas of one principal or address. */
+export class QuotaAccount {
+  readonly #records: Meter | undefined
+  readonly #bytes: Meter | undefined
+  readonly maxRequests: number
+  readonly #onSpent: ((records: number, bytes: number) => void) | undefined
+  #requests = 0
+
+  /** @param onSpent called with what is spent in this process */
+  constructor(
+    { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits,
+    now: number,
+    onSpent?: (records: number, bytes: number) => void
+  ) {
+    this.#onSpent = onSpent
+    this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
+    this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
+    this.maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Whether the number of requests in flight is limited. */
+  get limitsRequests(): boolean {
+    return this.maxRequests !== Number.POSITIVE_INFINITY
+  }
+
+  /** Time until the rates admit another request. */
+  waitMs(now: number): number {
+    return Math.max(this.#records?.waitMs(now) ?? 0, this.#bytes?.waitMs(now) ?? 0)
+  }
+
+  /** Counts a request as in flight; false when the limit is reached. {@link leave} ends it. */
+  enter(): boolean {
+    if (this.#requests >= this.maxRequests) return false
+    this.#requests++
+    return true
+  }
+
+  leave(): void {
+    this.#requests--
+  }
+
+  spend(records: number, bytes: number): void {
+    this.spentElsewhere(records, bytes)
+    this.#onSpent?.(records, bytes)
+  }
+
+  /** Charges what another process has let pass for the same client. */
+  spentElsewhere(records: number, bytes: number): void {
+    this.#records?.spend(records)
+    this.#bytes?.spend(bytes)
+  }
+
+  /** True when a new account would be in the same state. */
+  isIdle(now: number): boolean {
+    return this.#requests === 0 && (this.#records?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true)
+  }
+}
+
+/** Limit of accounts per kind; beyond it, new clients share one account. */
 const MAX_ACCOUNTS = 10_000
 
-/** How many accounts are examined per newcomer to find one that can be forgotten. */
+/** Each new account examines this many accounts, to find one that can be forgotten. */
 const SWEEP = 16
 
 const MS_PER_SECOND = 1_000
@@ -15,15 +113,15 @@ const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(l
 
 /** The accounts of other processes that serve the same clients. */
 export interface QuotaSharing {
-  /** Tells the others what an account has spent here. */
+  /** Reports to the other processes what an account has spent in this one. */
   spent(kind: AccountKind, name: string, records: number, bytes: number): void
-  /** Told of what accounts have spent at the others. */
+  /** Reports by callback what accounts have spent in other processes. */
   onSpentElsewhere(listener: (kind: AccountKind, name: string, records: number, bytes: number) => void): void
   /**
    * Counts a request of a principal as in flight, whichever process it came to.
    *
-   * @returns what to call when it has ended; `undefined`: there are so many
-   * @throws Error when the others cannot be asked; then it is not counted
+   * @returns ends the count, to be called with the end of the request; `undefined`: the limit is reached
+   * @throws Error when the other processes cannot be asked; then the request is not counted
    */
   enter(principal: string, maxRequests: number): Promise<(() => void) | undefined>
 }
@@ -113,7 +211,7 @@ function exceeded(what: string, waitMs: number): QuotaExceededError {
 class Accounts {
   readonly #limits: QuotaLimits
   readonly #own: ReadonlyMap<string, QuotaLimits>
-  /** Least recently examined first: where the sweep has got to. */
+  /** Least recently examined first: the next sweep begins there. */
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
@@ -148,7 +246,7 @@ class Accounts {
     return account
   }
 
-  /** Forgets accounts that are as good as new; true when at least one was forgotten. */
+  /** Forgets accounts whose state equals that of a new one; true when at least one was forgotten. */
   #sweep(now: number): boolean {
     const sizeBefore = this.#byName.size
     let looked = 0

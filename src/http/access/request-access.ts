@@ -1,13 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { type Access, type Caller, deniedCaller, type Operation, type Target } from './access.js'
-import type { AccessMetrics } from './access-metrics.js'
-import { Audit, type AuditSink } from './audit.js'
+import {
+  type Access,
+  type Authentication,
+  type Caller,
+  deniedCaller,
+  type IncomingRequest,
+  isRefusal,
+  type Operation,
+  type Target
+} from './access.js'
+import { type AccessMetrics, Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
-import { type Authentication, type IncomingRequest, isRefusal } from './identity.js'
-import type { QuotaAccount } from './quota-account.js'
-import { type QuotaSharing, Quotas } from './quotas.js'
+import { type QuotaAccount, type QuotaSharing, Quotas } from './quotas.js'
 import { type CallerDeps, type PresentAccess, RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
@@ -46,10 +52,7 @@ export class RequestAccess implements Access {
       authenticate: incoming => authenticator.authenticate(incoming),
       allows: (principal, operation, target) => this.#allows(principal, operation, target),
       onEnded: ({ incoming, identity, operation, target }, error) => {
-        const { peer: address, requestId } = incoming
-        const { principal, method } = identity
-        const line = { allowed: false, principal, method, address, operation, ...target, reason: error.message }
-        if (audit.wants(false)) audit.write({ ...line, requestId })
+        audit.refused(incoming, identity, error.message, { operation, ...target })
         this.#counted(error)
       },
       clock: () => quotas.now(),
@@ -66,13 +69,13 @@ export class RequestAccess implements Access {
     this.#callerDeps = { quotas, audit, metrics, watches: this.#watches, present }
   }
 
-  /** Goes by other rules from now on. Where rules were needed, they are needed until the end. */
+  /** Uses other rules from now on. Once rules were needed, they are needed as long as the process lives. */
   replaceRules(access: AccessSettings, isAuthenticated: boolean): void {
     const isOpen = this.#rules === undefined && !hasRules(access, isAuthenticated)
     this.#rules = isOpen ? undefined : new Rules(access.rules)
   }
 
-  /** Ends what is open and may not go on, as credentials and rules are now. */
+  /** Ends open requests that the present credentials and rules do not allow. */
   checkAll(): void {
     this.#version++
     this.#watches.checkAll()
@@ -103,7 +106,9 @@ export class RequestAccess implements Access {
     } else this.#settle(incoming, authentication, byAddress, now, done)
   }
 
-  /** What was verified while credentials were replaced may have been good by the former ones only: it is verified again. */
+  /**
+   * Verifies again if the configured credentials were replaced meanwhile: the result may hold only for the former ones.
+   */
   #byPresent(incoming: IncomingRequest, verifying: Promise<Authentication>): Promise<Authentication> {
     const version = this.#version
     return verifying.then(result => {
@@ -146,7 +151,7 @@ export class RequestAccess implements Access {
     else this.#takeAmongAll(quotas.sharing, incoming, principal, byPrincipal).then(admitted, done)
   }
 
-  /** The same where other processes count as well. */
+  /** Like {@link #take}, for when other processes count requests as well. */
   async #takeAmongAll(
     sharing: QuotaSharing,
     incoming: IncomingRequest,
@@ -184,21 +189,21 @@ export class RequestAccess implements Access {
     return error
   }
 
-  #refused({ peer, requestId }: IncomingRequest, error: CastellanError): CastellanError {
-    const { audit } = this.#deps
-    if (audit.wants(false)) audit.write({ allowed: false, address: peer, reason: error.message, requestId })
+  #refused(incoming: IncomingRequest, error: CastellanError): CastellanError {
+    this.#deps.audit.refused(incoming, undefined, error.message)
     return this.#counted(error)
   }
 }
 
-/** The parts of access checks besides the authenticator. */
+/** The settings of access checks besides authentication. */
 export interface RequestAccessSettings {
   readonly access: AccessSettings
   readonly quotas: QuotaSettings
 }
 
 /**
- * The access checks of a process; `undefined` when nothing about access is configured, so that requests need no check at all.
+ * The access checks of a process; `undefined` when nothing about access is configured, so that requests need no check
+ * at all.
  *
  * @param isAuthenticated whether clients can authenticate, which makes rules necessary
  */
@@ -222,5 +227,5 @@ export function createRequestAccess(
   return new RequestAccess({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })
 }
 
-/** Otherwise everything is allowed: nothing about access is configured. */
+/** Whether rules apply. Without rules and authentication everything is allowed. */
 const hasRules = ({ rules }: AccessSettings, isAuthenticated: boolean): boolean => isAuthenticated || rules.length > 0

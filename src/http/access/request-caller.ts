@@ -1,14 +1,11 @@
 import { type CastellanError, ForbiddenError } from '../../core/errors.js'
-import type { Caller, Operation, Target } from './access.js'
-import type { AccessMetrics } from './access-metrics.js'
-import { type Audit, namedTopics } from './audit.js'
-import type { Identity, IncomingRequest } from './identity.js'
-import type { QuotaAccount } from './quota-account.js'
-import type { Quotas } from './quotas.js'
+import type { Caller, Identity, IncomingRequest, Operation, Target } from './access.js'
+import { type AccessMetrics, type Audit, namedTopics } from './audit.js'
+import type { QuotaAccount, Quotas } from './quotas.js'
 import type { Grants } from './rules.js'
 import type { Watches } from './watches.js'
 
-/** What all callers share. */
+/** The parts that all callers share. */
 export interface CallerDeps {
   readonly quotas: Quotas
   readonly audit: Audit
@@ -19,23 +16,23 @@ export interface CallerDeps {
 
 /** Credentials and rules as they are now. */
 export interface PresentAccess {
-  /** How often they have been replaced. */
+  /** How often credentials and rules have been replaced. */
   readonly version: number
-  /** Why a client that was admitted before may not go on; not where that takes a verification. */
+  /** Why a client that was admitted before may not continue, as far as this is known without a verification. */
   refusalOf(incoming: IncomingRequest, identity: Identity): CastellanError | undefined
   /** `undefined`: no rules apply. */
   grantsOf(principal: string): Grants | undefined
 }
 
-/** The caller of one request. One is made per request, so it only references what exists already. */
+/** The caller of one request. One caller is made per request, so it only references existing objects. */
 export class RequestCaller implements Caller {
   readonly #deps: CallerDeps
   readonly #incoming: IncomingRequest
   readonly #identity: Identity
   #grants: Grants | undefined
-  /** Credentials and rules as they were when they were looked at last. */
+  /** The version of credentials and rules that was checked last. */
   #version: number
-  /** What was asked for last, and allowed. */
+  /** The last question that was allowed. */
   #allowed: { readonly operation: Operation; readonly target: Target } | undefined
   readonly #byAddress: QuotaAccount | undefined
   readonly #byPrincipal: QuotaAccount | undefined
@@ -62,6 +59,10 @@ export class RequestCaller implements Caller {
     return this.#identity.principal
   }
 
+  get isRuled(): boolean {
+    return this.#grants !== undefined
+  }
+
   allows(operation: Operation, target: Target = {}): boolean {
     return this.#grants?.allows(operation, target) ?? true
   }
@@ -78,13 +79,9 @@ export class RequestCaller implements Caller {
 
   refusalOfUnruled(): ForbiddenError | undefined {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
-    const { audit, metrics } = this.#deps
-    const { principal, method } = this.#identity
-    const { peer: address, requestId } = this.#incoming
-    const reason = 'no rule is about this principal'
-    if (audit.wants(false)) audit.write({ allowed: false, principal, method, address, reason, requestId })
-    metrics.refused('forbidden')
-    return new ForbiddenError(`${principal} may not do this: no rule is about it (access.rules)`)
+    this.#deps.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
+    this.#deps.metrics.refused('forbidden')
+    return new ForbiddenError(`${this.principal} may not do this: no rule names it (access.rules)`)
   }
 
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined {
@@ -111,17 +108,13 @@ export class RequestCaller implements Caller {
     return error
   }
 
-  /** Whether it may go on: credentials and rules may have been replaced while its body was under way. */
+  /** Why the request may not go on: credentials or rules were replaced while its body was under way. */
   #refusalSince(): CastellanError | undefined {
     const { present, audit, metrics } = this.#deps
     if (this.#version === present.version) return undefined
     const error = present.refusalOf(this.#incoming, this.#identity)
     if (error !== undefined) {
-      const { principal, method } = this.#identity
-      const { peer: address, requestId } = this.#incoming
-      if (audit.wants(false)) {
-        audit.write({ allowed: false, principal, method, address, reason: error.message, requestId })
-      }
+      audit.refused(this.#incoming, this.#identity, error.message)
       metrics.refused(error.code)
       return error
     }

@@ -1,6 +1,5 @@
 import { MAX_TOPIC_LENGTH } from '../../core/model.js'
 import { ANONYMOUS, type Operation, type Target } from './access.js'
-import { toAnyMatcher } from './pattern.js'
 import type { AccessSettings } from './settings.js'
 
 /**
@@ -23,14 +22,14 @@ interface Rule {
 
 /** The permissions of one principal. */
 export interface Grants {
-  /** Whether anything at all is allowed. */
+  /** Whether the principal is allowed anything at all. */
   readonly isAny: boolean
   allows(operation: Operation, target: Target): boolean
-  /** The same for a topic and no group; remembers its answers. */
+  /** {@link allows} for a topic without a group; remembers its answers. */
   allowsTopic(operation: Operation, topic: string): boolean
 }
 
-/** All rules. Whatever no rule allows is refused. */
+/** All rules. Requests that no rule allows are refused. */
 export class Rules {
   readonly #rules: readonly Rule[]
   readonly #grants = new Map<string, Grants>()
@@ -90,4 +89,40 @@ class PrincipalGrants implements Grants {
     if (answers.size < MAX_REMEMBERED_TOPICS) answers.set(topic, answer)
     return answer
   }
+}
+
+/**
+ * A test for names: `*` in a pattern stands for any characters, also for none; everything else stands for itself.
+ *
+ *   orders     exactly orders
+ *   shop-*     every name that begins with shop-
+ *   *-audit    every name that ends with -audit
+ *
+ * No regular expression is made of it, so that no pattern can take more than linear time per `*`.
+ */
+export function toMatcher(pattern: string): (name: string) => boolean {
+  const parts = pattern.split('*')
+  const first = parts[0]!
+  if (parts.length === 1) return name => name === first
+  const last = parts.at(-1)!
+  const middle = parts.slice(1, -1).filter(part => part !== '')
+  return name => matchesParts(name, first, middle, last)
+}
+
+function matchesParts(name: string, first: string, middle: readonly string[], last: string): boolean {
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false
+  const end = name.length - last.length
+  let at = first.length
+  for (const part of middle) {
+    const found = name.indexOf(part, at)
+    if (found < 0 || found + part.length > end) return false
+    at = found + part.length
+  }
+  return true
+}
+
+/** True when any of the patterns matches. */
+function toAnyMatcher(patterns: readonly string[]): (name: string) => boolean {
+  const matchers = patterns.map(toMatcher)
+  return name => matchers.some(matches => matches(name))
 }

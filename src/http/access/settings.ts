@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { bytes, count } from '../../core/settings/units.js'
+import { OPERATIONS } from './access.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
 
@@ -77,14 +78,15 @@ const issuer = z
     error: 'name either jwksUrl or jwksFile'
   })
 
-/** Who clients are. */
+/** The settings of authentication. */
 export const authSettings = z
   .strictObject({
     realm: z
       .string()
       .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
       .default('castellan')
-      .describe('Realm in the header `WWW-Authenticate`'),
+      .describe('Realm in the header `WWW-Authenticate`')
+      .meta({ advanced: true }),
     tokens: z
       .array(bearerToken)
       .default([])
@@ -100,15 +102,13 @@ export const authSettings = z
       .describe(
         'Principal of clients of `http.unixSocket` that send no credentials; the mode of the socket file decides who can connect. Absent: they need credentials like all other clients'
       ),
-    clockToleranceMs: z.int().min(0).max(600_000).default(30_000).describe('Tolerance for the clock of an issuer'),
-    jwksTimeoutMs: milliseconds.default(5_000).describe('Time limit for fetching the keys of an issuer'),
-    jwksCooldownMs: milliseconds
+    clockToleranceMs: z
+      .int()
+      .min(0)
+      .max(600_000)
       .default(30_000)
-      .describe('Least time between two fetches of keys, even when tokens name unknown keys'),
-    jwksRefreshMs: milliseconds.default(600_000).describe('Keys are fetched again when they are older than this'),
-    jwksMaxAgeMs: milliseconds
-      .default(86_400_000)
-      .describe('Keys that cannot be fetched again are used up to this age; after it requests are answered 503')
+      .describe('Tolerance for the clock of an issuer')
+      .meta({ advanced: true })
   })
   .prefault({})
   .describe(
@@ -123,15 +123,12 @@ const rule = z.strictObject({
     .describe(
       'Patterns for principals; `*` stands for all authenticated clients, `anonymous` for clients without credentials'
     ),
-  operations: z
-    .array(z.enum(['produce', 'consume', 'offsets', 'admin', 'management']))
-    .min(1)
-    .describe('Allowed operations'),
+  operations: z.array(z.enum(OPERATIONS)).min(1).describe('Allowed operations'),
   topics: names.default([]).describe('Patterns for topics'),
   groups: names.default([]).describe('Patterns for groups')
 })
 
-/** Who may what. */
+/** The settings of permissions. */
 export const accessSettings = z
   .strictObject({
     rules: z
@@ -163,7 +160,7 @@ const limits = {
   maxRequestsInFlight: count.optional().describe('Requests in progress')
 }
 
-/** How much one client may take. */
+/** The settings of quotas. */
 export const quotaSettings = z
   .strictObject({
     perPrincipal: z
@@ -191,6 +188,6 @@ export type AccessSettings = z.output<typeof accessSettings>
 export type QuotaSettings = z.output<typeof quotaSettings>
 export type QuotaLimits = QuotaSettings['perPrincipal']
 
-/** Whether any client can prove who it is; then all have to. */
+/** Whether any way to authenticate is configured; then all clients have to. */
 export const requiresCredentials = ({ tokens, users, certificates, issuers }: AuthSettings): boolean =>
   tokens.length + users.length + certificates.length + issuers.length > 0

@@ -1,13 +1,21 @@
 import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { Operation, Target } from './access.js'
-import { type Authentication, type Identity, type IncomingRequest, isRefusal } from './identity.js'
+import {
+  type Authentication,
+  type Identity,
+  type IncomingRequest,
+  isRefusal,
+  type Operation,
+  type Target
+} from './access.js'
 
 /** Credentials are verified again after this, or when they expire. */
 const CHECK_MS = 60_000
-/** How soon it is noticed that a check is due. */
+/** Interval at which due checks are looked for. */
 const LOOK_MS = 1_000
-/** Credentials that cannot be verified for so long, since keys of their issuer are missing or too much is verified, are not good any more. */
+/**
+ * Credentials that could not be verified for this long count as wrong; keys may be missing, or too many requests wait.
+ */
 const UNVERIFIED_MS = 60_000
 
 /** A websocket, a stream or a waiting request: something that stays open after it was admitted. */
@@ -30,7 +38,7 @@ export interface WatchesDeps {
   readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
   /** Whether rules allow it. */
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
-  /** It was ended for this reason. */
+  /** The request was ended for this reason. */
   readonly onEnded: (watched: Watched, error: CastellanError) => void
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
@@ -38,8 +46,8 @@ export interface WatchesDeps {
 }
 
 /**
- * Looks again whether what was admitted may go on: credentials expire and are revoked, and rules change, while websockets and
- * streams stay open.
+ * Checks at intervals whether open websockets and streams may continue: credentials expire or are revoked, and rules
+ * change.
  */
 export class Watches {
   readonly #deps: WatchesDeps
@@ -50,7 +58,7 @@ export class Watches {
     this.#deps = deps
   }
 
-  /** What is watched now. */
+  /** How many requests are watched. */
   get size(): number {
     return this.#all.size
   }
@@ -64,7 +72,7 @@ export class Watches {
     watched.incoming.onEnd(() => this.#remove(watch))
   }
 
-  /** Looks at everything now: settings have changed. */
+  /** Checks all watched requests now: settings have changed. */
   checkAll(): void {
     for (const watch of [...this.#all]) this.#check(watch)
   }
@@ -85,7 +93,7 @@ export class Watches {
       this.#settle(watch, authentication)
       return
     }
-    // Verifying may take longer than until the next look.
+    // No second check begins while this one is under way.
     watch.checkAt = Number.POSITIVE_INFINITY
     authentication.then(
       result => this.#settle(watch, result),

@@ -1,25 +1,24 @@
 import type { TlsOptions, Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { StatsdSources } from '../../core/metrics/statsd/statsd-reporter.js'
+import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Assignment } from '../../core/settings/assignment.js'
+import { bytes, host, listenPort, milliseconds } from '../../core/settings/units.js'
 import type { Durability, Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../access/access.js'
 import type { Admission } from '../exchange/admission.js'
-import type { CountedCalls } from '../exchange/counted-calls.js'
-import type { SilenceLimit } from '../exchange/silence.js'
+import type { CountedCalls } from '../exchange/other-protocols.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
-import type { ApiSettings } from './common-settings.js'
 
-/** What every API is created with. */
+/** The parts with which every API is created. */
 export interface ApiContext<Settings> {
   /** The gateway of the cluster `default`. */
   readonly gateway: Gateway
-  /** Where produce requests wait while `gateway` has no room for more records; absent: they do not wait. */
+  /** Where produce requests wait while the buffer of `gateway` is full; absent: they do not wait. */
   readonly admission?: Admission | undefined
-  /** The same for records that are kept on disk: where they wait for it. */
+  /** Where requests wait whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
@@ -32,7 +31,7 @@ export interface ApiContext<Settings> {
   readonly metrics: PrometheusMetrics
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** For durations: the other one may be set back. */
+  /** For durations: the system clock may be set back. */
   readonly clock: MonotonicClock
   readonly lifetime: Lifetime
   /** Where the API adds what it reports by StatsD under names of its own. */
@@ -42,47 +41,47 @@ export interface ApiContext<Settings> {
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
-   * Asks what the API has once for several processes ({@link HttpApi.shared}). Absent: this process is the only one.
+   * Sends a question to the part of the API that exists once for all processes ({@link HttpApi.shared}). Absent: this
+   * process is the only one.
    *
    * @throws Error when there is no answer
    */
   readonly shared?: ((question: unknown) => Promise<unknown>) | undefined
   /**
-   * Tells the other processes what this one has, and asks what all have, those that do not answer in time left out. Absent:
-   * this process is the only one.
+   * Sends a value of this process to the others, and collects the values of all; processes that do not answer in time
+   * are left out. Absent: this process is the only one.
    */
   readonly everywhere?: Everywhere | undefined
 }
 
 /** Certificate, key and authorities of the shared port. */
 export interface SharedTls {
-  /** To create a server with. */
+  /** The options to create a server with. */
   readonly options: TlsOptions
   /** Keeps the certificate of a server up to date. */
   serve(server: TlsServer): void
 }
 
-/** @param name of what is told, the same in all processes; an API tells each once */
+/** @param name names the value, the same in all processes; used once per API */
 export type Everywhere = <Value>(name: string, own: () => Value) => () => Promise<readonly Value[]>
 
-/** Where requests wait whose records are kept so. */
+/** Where requests with this durability wait. */
 export const admissionOf = (
   { admission, diskAdmission }: Pick<ApiContext<unknown>, 'admission' | 'diskAdmission'>,
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
-/** How long records in memory wait for room where the producer of their partition is full: as long as requests do. */
+/** Time limit for records in memory whose partition is full: the same as for waiting requests. */
 export const capacityWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number =>
   admission?.waitMs ?? 0
 
 /**
- * An API is told twice when the process stops. Both steps have a time limit; a step that fails affects no other
- * API.
+ * The process calls an API twice when it stops. Both calls have a time limit; a failed call affects no other API.
  */
 export interface Lifetime {
   /**
    * New requests are refused, and those in progress are being finished: the API ends what would not end by itself,
-   * such as websockets and long polls. All APIs and listeners are told at the same time.
+   * such as websockets and long polls. All APIs and listeners are called at the same time.
    */
   onDrain(step: LifetimeStep): void
   /**
@@ -120,20 +119,13 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
    * section.
    */
   check?(settings: Settings): readonly string[]
-  /**
-   * Settings of any section that settings of its own section stand for, such as those in the words of the imitated
-   * system. The same settings from any other source win over them.
-   *
-   * @param originOf where a setting comes from; the path begins in its section
-   */
-  implied?(settings: Settings, originOf: (path: readonly string[]) => string): readonly Assignment[]
   /** Listeners besides the shared port and the API's own port. */
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
   /**
-   * What has to be there once when several processes serve, such as a limit that holds for all of them together: it answers
-   * what the processes ask.
+   * The part that exists once when several processes serve, such as a limit for all of them together. It answers
+   * questions of the processes.
    */
   shared?(settings: Settings): (question: unknown) => unknown
   /** Its operations, for `/openapi.json`. */
@@ -166,12 +158,63 @@ export interface OwnListener {
   readonly label: string
   /** Prepended to the paths of its requests: with `/kprf`, `/push` here is `/kprf/push` on the shared port. */
   readonly prefix: string
-  /** `setting` is named when the address cannot be used, `portSetting` when it is the port; `mode` is in octal digits. */
+  /**
+   * `setting` is named when the address cannot be used, `portSetting` when it is the port; `mode` is in octal digits.
+   */
   readonly address:
     | { readonly host: string; readonly port: number; readonly setting: string; readonly portSetting?: string }
     | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
   /** Whether it speaks TLS when the shared port does. */
   readonly tls: boolean
-  /** What it serves, for its `/openapi.json`. Absent: the operations of the API. */
+  /** The operations in its `/openapi.json`. Absent: those of the API. */
   readonly operations?: readonly Operation[]
 }
+
+/** The settings that every API has, to be spread into its section. */
+export const commonSettings = (maxBodyBytes: number) => ({
+  enabled: z.boolean().default(true).describe('Serves this API'),
+  host: host.optional().describe("Listening address of the API's own port; absent: that of `http.host`"),
+  port: listenPort
+    .optional()
+    .describe(
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092 and 8082'
+    ),
+  tls: z
+    .enum(['inherit', 'off'])
+    .default('inherit')
+    .describe('TLS of this port: `inherit` as in `http.tls`, `off` for clients without TLS'),
+  maxBodyBytes: bytes
+    .default(maxBodyBytes)
+    .describe(
+      'One request body; more is answered 413, by kafboy 400 `{"error":"no_body"}`. Arion only counts the bytes beyond `maxMessageBytes`. kafboy and, for forms, Kafka-Pixy had these limits; kprf had none'
+    )
+})
+
+/** Where records are kept when their request is answered before Kafka has them. */
+export const durability = (original: 'memory' | 'disk') =>
+  z
+    .enum(['memory', 'disk'])
+    .default(original)
+    .describe(
+      'Where a record is kept until Kafka has it when its request does not wait for Kafka: `disk` answers when the durable log has synced it, and delivers it after a crash, too; `memory` loses it with the process. The defaults are those of the originals'
+    )
+
+/** The outcome of an asynchronous record that finds the buffer full. */
+export const whenFull = z
+  .enum(['refuse', 'drop'])
+  .default('refuse')
+  .describe(
+    'What an asynchronous record gets that finds the buffer full: `refuse` says so (kprf 500, kafboy 503), `drop` answers as if it was taken and loses it, as the originals do'
+  )
+
+export const asyncTimeoutMs = milliseconds
+  .default(120_000)
+  .describe('How long a record is tried whose request does not wait for Kafka; then it is given up and counted')
+
+export const syncTimeoutMs = (timeoutMs: number) =>
+  milliseconds
+    .default(timeoutMs)
+    .describe('A synchronous request is answered within this; what has not been delivered then has failed')
+
+/** The settings of an API as the app, the checks and the listeners use them. */
+export type ApiSettings = z.output<z.ZodObject<ReturnType<typeof commonSettings>>>

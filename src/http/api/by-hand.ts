@@ -1,24 +1,27 @@
-import type { FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
-import { refusalStatus } from '../access/refusals.js'
+import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import type { Exchange } from '../exchange/exchange.js'
 
 /**
- * A `preParsing` hook that takes requests out of Fastify's hands before their bodies are read. The routes that carry most
- * of the traffic use it, because it saves them a parsed content type, an async resource, a serializer and copies:
+ * A `preParsing` hook that takes requests from Fastify before their bodies are read. The routes that carry most of the
+ * traffic use it, because it saves a parsed content type, an async resource, a serializer and copies:
  *
  *   app.post('/topics/:topic', { preParsing: byHand(receive) }, answeredBefore)    one route
- *   app.addHook('preParsing', byHand(receive))                                      all routes of the scope, 404 included
+ *   app.addHook('preParsing', byHand(receive))                                      all routes of the scope, 404
+ *   included
  *
- * What comes before the body is Fastify's as for other routes: routing, and the `onRequest` hooks, in which the process
+ * Fastify does everything before the body as for other routes: routing, and the `onRequest` hooks, in which the process
  * refuses requests (access, quotas, web pages of others, draining). Those refusals come to the error handler of the
  * scope; `refusalStatus` and `refusalHeaders` of `access/` say how they are answered.
  *
- * What comes after is the business of `receive`, which must answer each request once, also when something throws:
+ * `receive` does everything after, and must answer each request once, also when something throws:
  *
- *   - admission, where given, lets requests wait, unread, until there is room for what they bring; one that finds none in
- *     time comes to the error handler of the scope.
+ * - admission, where given, keeps requests waiting, unread, until there is memory for their records; a request that
+ * gets none in time comes to the error handler of the scope.
  *   - collectBody reads the body within a limit and hands on its bytes, valid during that call only. Gateway.produce
  *     copies what it takes, so that no byte of a body has to be copied before.
  *   - Answers writes the answer with the headers `x-request-id` and `x-castellan-persisted`. The hooks `onSend` do not
@@ -53,5 +56,74 @@ export const refusedBy =
     refuse({ response: reply.raw, requestId: request.id }, error)
   }
 
-/** The handler of routes whose requests {@link byHand} takes: it is never called. */
+/** The handler of routes whose requests {@link byHand} or another hook takes: it is never called. */
 export const answeredBefore = (): void => {}
+
+/**
+ * Answers all requests of a scope that have no route, before Fastify parses their bodies. Paths count as they were
+ * sent: Fastify's router decodes them first, and would find `/push` for `/%70ush`.
+ */
+export function answerUnknown(app: FastifyInstance, answer: (reply: FastifyReply) => void): void {
+  app.setNotFoundHandler((_, reply) => answer(reply))
+  app.addHook('onRequest', (request, reply, done) => {
+    const url = request.raw.url!
+    if (request.is404) answer(reply)
+    else if (url.includes('%') && IS_ESCAPED.test(url)) reply.callNotFound()
+    else done()
+  })
+}
+
+const IS_ESCAPED = /^[^?#]*%/
+
+/** A pattern such as `/arion/sync/:topic`, without values; `undefined`: the path is none of the API's. */
+type NameOf = (request: IncomingMessage) => string | undefined
+
+interface Named {
+  readonly routeNameOf?: NameOf
+}
+
+/**
+ * For an API that finds its routes by itself: names them for the logs, where Fastify knows a wildcard only. `nameOf` is
+ * called when a line is written.
+ *
+ * @param nameOf without the prefix of the API
+ */
+export function nameRoutes(app: FastifyInstance, nameOf: NameOf): void {
+  const { prefix } = app
+  app.decorateRequest('routeNameOf', (request: IncomingMessage) => {
+    const name = nameOf(request)
+    return name && prefix + name
+  })
+}
+
+/** The `config` of a route whose path the logs must not show. */
+export interface NamedRoute {
+  readonly routeName?: string
+}
+
+/** The route of a request as the logs name it. */
+export const routeNameOf = (request: FastifyRequest): string | undefined => {
+  const { url, config } = request.routeOptions
+  return (request as Named).routeNameOf?.(request.raw) ?? (config as NamedRoute | undefined)?.routeName ?? url
+}
+
+/**
+ * Makes Fastify's answers to produce requests carry the header {@link PERSISTED_HEADER}, also those that the API did
+ * not write itself. If the API does not set it, the header is `no` before a handler has run, for then no record was
+ * accepted, and `unknown` afterwards.
+ *
+ * An answer that is written past Fastify (`reply.hijack()`) must name the header itself.
+ */
+export function addPersistedHeader(scope: FastifyInstance, isProduce: (request: FastifyRequest) => boolean): void {
+  const handled = new WeakSet<FastifyRequest>()
+  scope.addHook('preHandler', (request, _reply, done) => {
+    handled.add(request)
+    done()
+  })
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    if (!reply.hasHeader(PERSISTED_HEADER) && isProduce(request)) {
+      reply.header(PERSISTED_HEADER, handled.has(request) ? 'unknown' : 'no')
+    }
+    done(null, payload)
+  })
+}

@@ -13,7 +13,10 @@ export interface HeldRequest extends IncomingMessage {
   /** Calls back once: when the whole body has come, or the request is over. */
   whenReceived(received: () => void): void
   whenOver(over: () => void): void
-  /** Calls back once, and not after {@link letGo}: what has come of the body found no room, and the request is refused. */
+  /**
+   * Calls back once, when there is no memory for the part of the body that has come: the request is then refused. Does
+   * not call back after {@link letGo}.
+   */
   whenRefused(refused: (refusal: OverloadedError) => void): void
 }
 
@@ -27,48 +30,49 @@ interface Waiter {
 }
 
 /**
- * Requests wait when this share is used of the room that is not stuck. What is left takes records whose size was not
- * announced, and those for partitions that get stuck, which never take all of it.
+ * Requests wait when this share of the memory is used; memory of stuck partitions is left out. The rest is for records
+ * whose size was not announced, and for records of partitions that get stuck, which never take all of it.
  */
 const NEARLY_FULL = 0.75
-/** An announced body counts for so long: bodies that are announced and do not come must keep no others out. */
+/** An announced body counts for at most this long: a body that does not come must not keep others out. */
 const EXPECTED_FOR_MS = 250
-/** No single request counts as more than this share of the room. */
+/** No single request counts as more than this share of the memory. */
 const MAX_SHARE = 0.25
-/** Bodies that are read in one turn of the event loop, so that answers of brokers and batches come between. */
+/** Bytes of bodies that are let in per tick, so that answers of brokers and batches come between. */
 const MAX_TURN_BYTES = 1024 * 1024
-/** A body whose length is not announced counts as this, and no body counts as more than the second. */
+/** The size that a body without an announced length counts as, and the largest size that any body counts as. */
 const UNANNOUNCED_BYTES = 64 * 1024
 const MAX_COUNTED_BYTES = 1024 * 1024
-/** Bodies up to this have mostly come together with their headers, and are read at once. */
+/** Bodies up to this size have mostly come together with their headers, and are read at once. */
 const SMALL_BODY_BYTES = 32 * 1024
-/** Waits are ended this often. */
+/** Interval at which expired waits are ended. */
 const TICK_MS = 50
 
 /**
- * The place before which requests wait while there is no room for the records they bring. Those that wait are not read:
- * their connections are paused, so they cost next to nothing, and their clients are held back by TCP.
+ * Keeps requests waiting while there is no memory for their records. Waiting requests are not read: their connections
+ * are paused, so they cost next to nothing, and TCP holds their clients back.
  *
- * Connections take turns, by bytes: a large body waits until its connection has saved up for it, and lets smaller ones of
- * others pass.
+ * Connections take turns by bytes: a large body waits until its connection has saved up credit for it, and smaller
+ * bodies of other connections pass.
  */
 export class Admission {
   readonly #capacity: BufferCapacity
-  /** How long a request waits at most. */
+  /** The longest wait of a request. */
   readonly waitMs: number
   readonly #clock: MonotonicClock
   readonly #onWaited: (waitedMs: number) => void
-  readonly #waiting = new FairQueue<Waiter>()
-  /** Announced by requests that were let in, whose bodies have not come. */
+  /** Made when a request has to wait for the first time. */
+  #waiting: FairQueue<Waiter> | undefined
+  /** Announced bytes of admitted requests whose bodies have not come. */
   #expectedBytes = 0
-  /** Let in during this turn of the event loop. */
+  /** Bytes that were let in during this tick. */
   #turnBytes = 0
   #isTurnWatched = false
   #ticker: NodeJS.Timeout | undefined
 
   /**
    * @param waitMs a request that has waited so long is refused
-   * @param onWaited told how long a request has waited that was let in or refused
+   * @param onWaited called with the time that a request has waited, whether it was let in or refused
    */
   constructor(
     capacity: BufferCapacity,
@@ -81,31 +85,30 @@ export class Admission {
     this.waitMs = waitMs
     this.#clock = clock
     capacity.onFreed(() => {
-      if (this.#waiting.size > 0) this.#watchTurn()
+      if (this.waiting > 0) this.#watchTurn()
     })
   }
 
-  /** Requests that wait now. */
+  /** The number of waiting requests. */
   get waiting(): number {
-    return this.#waiting.size
+    return this.#waiting === undefined ? 0 : this.#waiting.size
   }
 
   /**
    * To be called before anything of the body is read. A request without a body is let in at once.
    *
-   * @param enter called at once, or when there is room
-   * @param refuse called when there was none in time
+   * @param enter called at once, or when there is memory for the body @param refuse called when there was none in time
    */
   admit(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     if (this.tryAdmit(request)) enter()
     else this.#wait(request, enter, refuse)
   }
 
-  /** Lets a request in that need not wait. False: it has to be given to {@link admit}. */
+  /** Lets a request in if it need not wait. Otherwise returns false, and {@link admit} has to be called. */
   tryAdmit(request: HeldRequest): boolean {
     const sizeBytes = this.#sizeOf(request)
     if (sizeBytes === 0) return true
-    if (this.#waiting.size > 0 || !this.#fits(sizeBytes)) return false
+    if (this.waiting > 0 || !this.#fits(sizeBytes)) return false
     this.#expect(request, sizeBytes)
     return true
   }
@@ -113,10 +116,11 @@ export class Admission {
   #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
     const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
-    this.#waiting.add(request.socket, waiter, sizeBytes)
+    const queue = (this.#waiting ??= new FairQueue<Waiter>())
+    queue.add(request.socket, waiter, sizeBytes)
     request.hold()
     request.whenRefused(error => {
-      if (this.#waiting.delete(request.socket, waiter)) this.#refuse(waiter, error)
+      if (queue.delete(request.socket, waiter)) this.#refuse(waiter, error)
     })
     this.#watchTurn()
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
@@ -126,7 +130,7 @@ export class Admission {
     return Math.min(announcedBytes(request), this.#capacity.maxBytes * MAX_SHARE)
   }
 
-  /** @param reservedBytes of the room: kept for another request */
+  /** @param reservedBytes memory that is reserved for another request */
   #fits(sizeBytes: number, reservedBytes = 0): boolean {
     if (this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
@@ -134,7 +138,10 @@ export class Admission {
     return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
   }
 
-  /** Room that is kept for a request: the longer it has waited the more, and all that it needs after half of its time. */
+  /**
+   * Memory that is reserved for a request: it grows with the time that the request has waited, up to all that the
+   * request needs after half of its time limit.
+   */
   #reservedFor(waiter: Waiter | undefined): number {
     if (waiter === undefined) return 0
     return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.waitMs)
@@ -151,7 +158,7 @@ export class Admission {
       isExpected = false
       clearTimeout(timer)
       this.#expectedBytes -= sizeBytes
-      if (this.#waiting.size > 0) this.#watchTurn()
+      if (this.waiting > 0) this.#watchTurn()
     }
     const timer = setTimeout(come, EXPECTED_FOR_MS)
     request.whenReceived(come)
@@ -168,12 +175,13 @@ export class Admission {
   }
 
   #letIn(): void {
-    this.#waiting.serve((waiter, passed) => this.#mayEnter(waiter, passed))
-    // What did not fit into this turn goes on in the next; what does not fit into the room is woken by `onFreed`.
-    if (this.#waiting.size > 0 && this.#turnBytes > 0) this.#watchTurn()
+    this.#waiting?.serve((waiter, passed) => this.#mayEnter(waiter, passed))
+    // Requests beyond this tick's limit are let in with the next tick; `onFreed` wakes those for which there is no
+    // memory.
+    if (this.waiting > 0 && this.#turnBytes > 0) this.#watchTurn()
   }
 
-  /** @param passed it would go before this one, for which there is no room */
+  /** @param passed an earlier request, for which there is not enough memory */
   #mayEnter({ request, sizeBytes, since, enter }: Waiter, passed: Waiter | undefined): boolean {
     if (request.isOver) return true
     if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
@@ -186,13 +194,13 @@ export class Admission {
 
   #tick(): void {
     const until = this.#clock() - this.waitMs
-    const tooLate = this.#waiting.takeOldest(({ since }) => since <= until)
+    const tooLate = this.#waiting?.takeOldest(({ since }) => since <= until) ?? []
     const error = tooLate.length > 0 ? this.#error : undefined
     for (const waiter of tooLate) {
       if (!waiter.request.isOver) this.#refuse(waiter, error!)
     }
-    if (this.#waiting.size > 0) {
-      // Those that were refused may have been in the way of others.
+    if (this.waiting > 0) {
+      // The refused requests may have kept others waiting.
       this.#watchTurn()
       return
     }
@@ -209,7 +217,7 @@ export class Admission {
   get #error(): OverloadedError {
     const { what, setting, usedBytes, maxBytes } = this.#capacity
     return new OverloadedError(
-      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and no room was found in ${this.waitMs} ms (http.admissionWaitMs)`
+      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and stayed full for ${this.waitMs} ms (http.admissionWaitMs)`
     )
   }
 }

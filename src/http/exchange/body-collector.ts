@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { BufferPool } from './buffer-pool.js'
+import type { OverloadedError } from '../../core/errors.js'
 
 /**
  * The outcome for a body: its bytes, valid until the call returns, or why there are none.
@@ -8,30 +8,43 @@ import type { BufferPool } from './buffer-pool.js'
  */
 export type BodyEnd = (body: Buffer | 'tooLarge' | Error, seenBytes: number) => void
 
-/** Who reads a body. Nothing more comes after any of the last three. */
+/** The reader of a body. No call follows `end`, `failed` or `closed`. */
 export interface BodyReader {
-  chunk(chunk: Buffer): void
+  /** @param lasts false: the bytes are valid during the call only. Default: true */
+  chunk(chunk: Buffer, lasts?: boolean): void
   end(): void
   failed(error: Error): void
   /** The client has left, or has its answer. */
   closed(): void
 }
 
-/** A request that can hand on its body by itself: the events of a stream cost more than the rest of reading it. */
-export interface BodySource extends Readable {
+/** The body of a request. */
+export interface BodySource extends Readable, Partial<OpenEnded> {
   /**
-   * Hands on the body from its beginning.
+   * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *
    * @returns false, and nothing happened: some of it has come already, so the events of the stream are needed
    */
   handOn?(reader: BodyReader): boolean
 }
 
+/** A body that may stay open as long as its reader likes, such as a stream of records. */
+export interface OpenEnded {
+  /** From now on the limits of the server for pace and duration do not hold: the reader has its own. */
+  openEnd(): void
+  /**
+   * Counts this many bytes of the body as held, in place of all that have come.
+   *
+   * @returns the refusal when the limits do not allow them
+   */
+  holdOnly(sizeBytes: number): OverloadedError | undefined
+}
+
 const EMPTY = Buffer.alloc(0)
 
 /**
- * Puts a request body together and hands it to `end` while its bytes are valid; once, or never when the client leaves
- * first. A body that came in one piece is handed on as it is; one in several pieces goes through a pooled buffer,
+ * Assembles a request body and hands it to `end` while its bytes are valid: once, or never if the client leaves first.
+ * A body that came in one piece is handed on as it is; one in several pieces goes through a pooled buffer,
  * because most of the cost of a large body is making and collecting its memory.
  *
  * @param declaredBytes what the client announced, which the parser enforces; 0 when it did not
@@ -48,7 +61,7 @@ export function collectBody(
     return
   }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end)
-  // Who gets a body that turns out to be too large may go on reading the stream.
+  // With an announced size, the caller may still read the stream after `tooLarge`.
   if (declaredBytes > 0 && source.handOn?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
   source.on('end', () => body.end())
@@ -79,12 +92,12 @@ class PartialBody implements BodyReader {
     this.#end = end
   }
 
-  chunk(chunk: Buffer): void {
+  chunk(chunk: Buffer, lasts = true): void {
     // Beyond the limit the rest is read and discarded.
     if (this.#isOver) return
     const length = this.#length + chunk.length
     if (length > this.#maxBytes) this.#finish('tooLarge', length)
-    else this.#add(chunk, length)
+    else this.#add(chunk, length, lasts)
   }
 
   end(): void {
@@ -110,10 +123,11 @@ class PartialBody implements BodyReader {
     }
   }
 
-  #add(chunk: Buffer, length: number): void {
+  #add(chunk: Buffer, length: number, lasts: boolean): void {
     const start = this.#length
     this.#length = length
-    if (start === 0) {
+    // The end of a complete body comes before its bytes become invalid.
+    if (start === 0 && (lasts || length === this.#declaredBytes)) {
       this.#only = chunk
       return
     }
@@ -124,7 +138,7 @@ class PartialBody implements BodyReader {
   #makeCapacity(usedBytes: number, neededBytes: number): void {
     if (this.#joined !== undefined && this.#joined.length >= neededBytes) return
     const larger = this.#pool.take(neededBytes)
-    ;(this.#only ?? this.#joined!).copy(larger, 0, 0, usedBytes)
+    if (usedBytes > 0) (this.#only ?? this.#joined!).copy(larger, 0, 0, usedBytes)
     this.#release()
     this.#joined = larger
   }
@@ -132,5 +146,36 @@ class PartialBody implements BodyReader {
   #release(): void {
     if (this.#joined !== undefined) this.#pool.give(this.#joined)
     this.#joined = this.#only = undefined
+  }
+}
+
+const SMALLEST_BITS = 14
+const LARGEST_BITS = 20
+
+/** A pool of buffers from 16 KiB to 1 MiB, in powers of two. Larger ones are allocated each time. */
+export class BufferPool {
+  readonly #maxIdleBytes: number
+  readonly #bySize: Buffer[][] = Array.from({ length: LARGEST_BITS - SMALLEST_BITS + 1 }, () => [])
+  #idleBytes = 0
+
+  constructor(maxIdleBytes: number) {
+    this.#maxIdleBytes = maxIdleBytes
+  }
+
+  /** A buffer of at least this size; its contents are undefined. */
+  take(sizeBytes: number): Buffer {
+    const bits = Math.max(SMALLEST_BITS, 32 - Math.clz32(sizeBytes - 1))
+    const idle = this.#bySize[bits - SMALLEST_BITS]?.pop()
+    if (idle === undefined) return Buffer.allocUnsafeSlow(2 ** bits)
+    this.#idleBytes -= idle.length
+    return idle
+  }
+
+  /** Returns a buffer to the pool. It must not be used afterwards. */
+  give(buffer: Buffer): void {
+    const idle = this.#bySize[31 - Math.clz32(buffer.length) - SMALLEST_BITS]
+    if (idle === undefined || this.#idleBytes + buffer.length > this.#maxIdleBytes) return
+    this.#idleBytes += buffer.length
+    idle.push(buffer)
   }
 }

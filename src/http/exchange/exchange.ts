@@ -1,12 +1,25 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { BodySource } from './body-collector.js'
 
-/** A request that is read and answered on Node's own objects, and not by Fastify. */
+/** A request that is read and answered through Node's own objects, without Fastify. */
 export interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   /** The body, as the hooks before left it. */
   readonly payload: BodySource
-  /** What the answer carries as `x-request-id`. */
+  /** The value of `x-request-id` in the answer. */
   readonly requestId: string
+}
+
+type Sent = IncomingMessage & { sentUrl?: string }
+
+/**
+ * The URL of a request as it was sent, below the prefix of its API on the API's own port, too. The field `url`
+ * differs from it where the path cannot be decoded and had to be escaped for the router.
+ */
+export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
+
+/** For the listeners: sets the answer of {@link sentUrlOf}. */
+export const keepSentUrl = (request: IncomingMessage, url: string): void => {
+  ;(request as Sent).sentUrl = url
 }

@@ -3,25 +3,25 @@ interface Entry<Item> {
   readonly cost: number
 }
 
-/** What one owner has waiting, oldest first, and what it may still take. */
+/** The waiting items of one owner, oldest first, and its credit. */
 interface Line<Item> {
   readonly owner: object
   readonly entries: Entry<Item>[]
   credit: number
 }
 
-/** What an owner may take more with each of its turns. */
+/** The credit that an owner gains with each of its turns. */
 const QUANTUM = 64 * 1024
 
 /**
- * Items that wait, by owner. Owners take turns, and each may take about the same in a turn, so that owners of large
- * items, or of many, do not keep the others waiting. An owner saves up for an item that costs more than a turn.
+ * Waiting items, by owner. Owners take turns with about the same credit, so that owners of large or many items do not
+ * keep the others waiting. An owner saves up credit for an item that costs more than one turn.
  *
  * This is deficit round robin (Shreedhar and Varghese, 1995).
  */
 export class FairQueue<Item> {
   readonly #byOwner = new Map<object, Line<Item>>()
-  /** The first one has its turn. */
+  /** Lines in the order of their turns: the first one is served next. */
   #lines: Line<Item>[] = []
   #size = 0
 
@@ -29,7 +29,7 @@ export class FairQueue<Item> {
     return this.#size
   }
 
-  /** @param cost what the item takes of its owner's turns */
+  /** @param cost the credit of its owner that the item takes */
   add(owner: object, item: Item, cost: number): void {
     this.#lineOf(owner).entries.push({ item, cost })
     this.#size++
@@ -45,10 +45,10 @@ export class FairQueue<Item> {
   }
 
   /**
-   * Takes items in the order of turns. One that may not go keeps its turn, and is asked for first the next time; until
-   * then, cheaper ones of other owners are asked for.
+   * Takes items in the order of turns. An item that has to wait keeps its turn and is tried first the next time; until
+   * then, cheaper items of other owners are tried.
    *
-   * @param take returns false when the item has to wait on; `passed` is the first one that it would go before
+   * @param take returns false when the item must keep waiting; `passed` is the first item that it overtakes
    */
   serve(take: (item: Item, passed: Item | undefined) => boolean): void {
     let at = 0

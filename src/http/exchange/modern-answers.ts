@@ -3,16 +3,19 @@ import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { Certainty } from '../../gateway/persisted.js'
 
-/** A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document. */
+/**
+ * A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document.
+ */
 export const MODERN_TYPE = 'application/vnd.castellan.v1+json'
+
+/** Whether the client asks for modern answers. */
+export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
+  accept?.includes(MODERN_TYPE) === true
 
 /** Source: RFC 9457. */
 export const PROBLEM_TYPE = 'application/problem+json'
 
-export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
-  accept?.includes(MODERN_TYPE) === true
-
-/** What is known about a record when its request is answered; `pending`: it was accepted. */
+/** The state of a record when its request is answered; `pending`: it was accepted. */
 export type Known = RecordOutcome | 'pending'
 
 /** An answer in the place of the API's own. */
@@ -71,7 +74,7 @@ export type Cause = Pick<CastellanError, 'code' | 'retriable'>
 
 /**
  * @param body the API's own words, which become the detail
- * @param cause absent: what every API means by the status
+ * @param cause absent: follows from the status
  */
 export function problemAnswer(status: number, body: string, persisted: string, cause?: Cause): ModernAnswer {
   const problem = {

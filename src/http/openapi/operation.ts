@@ -1,21 +1,17 @@
+import { z } from 'zod'
+import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
+
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-export type Method = 'get' | 'head' | 'post' | 'put' | 'delete'
+export type Method = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete'
 
-/** A part of a request other than its body. */
-export interface Parameter {
-  readonly name: string
-  readonly in: 'path' | 'query' | 'header'
-  readonly description: string
-  /** Default: a string. */
-  readonly schema?: JsonSchema
-  /** Path parameters are always required. Default: false. */
-  readonly required?: boolean
-}
+/** Schemas of a request's parameters by name. A parameter is required if its schema refuses `undefined`. */
+export type Parameters = Readonly<Record<string, z.ZodType>>
 
 /** Schemas by media type. */
-export type Content = Readonly<Record<string, JsonSchema>>
+export type Content = Readonly<Record<string, z.ZodType>>
 
 export interface Body {
   readonly description: string
@@ -39,7 +35,9 @@ export interface Operation {
   readonly id: string
   readonly summary: string
   readonly description?: string
-  readonly parameters?: readonly Parameter[]
+  /** Parameters in the path. */
+  readonly params?: Parameters
+  readonly query?: Parameters
   readonly body?: Body
   /** By status. */
   readonly answers: Readonly<Record<number, Answer>>
@@ -47,20 +45,179 @@ export interface Operation {
   readonly produces?: boolean
 }
 
-/** A JSON Schema of an object. @param optional properties that may be absent; all others are required */
-export const object = (
-  required: Readonly<Record<string, JsonSchema>>,
-  optional: Readonly<Record<string, JsonSchema>> = {}
-): JsonSchema => ({
-  type: 'object',
-  required: Object.keys(required),
-  properties: { ...required, ...optional }
+export const json = (schema: z.ZodType): Content => ({ 'application/json': schema })
+
+/** The operations of one API and where they are served. */
+export interface DescribedApi {
+  /** Groups its operations, and begins their ids: `kprf`. */
+  readonly name: string
+  /** The prefix of its paths; empty on a port of its own. */
+  readonly prefix: string
+  readonly operations: readonly Operation[]
+}
+
+/** The path of the description itself, on every port. */
+export const OPENAPI_PATH = '/openapi.json'
+
+const REQUEST_ID = {
+  description: "The client's own id, or a generated one; it is the `requestId` of the log.",
+  schema: { type: 'string' }
+}
+const PERSISTED = {
+  description:
+    'Whether the records are in Kafka: `yes`, `no`, `unknown` or `pending`; one letter per record where they differ.',
+  schema: { type: 'string', pattern: '^(yes|no|unknown|pending|[ynup]+)$' }
+}
+
+/**
+ * Refusals that every operation can answer with before it is carried out; their bodies have the error format of the
+ * API.
+ */
+const REFUSALS: Readonly<Record<number, string>> = {
+  400: 'The request cannot be parsed',
+  401: 'No credentials, or wrong ones',
+  403: 'The client may not do this, or the request is that of a web page of another site',
+  408: 'The request comes too slowly',
+  413: 'The body is too large',
+  429: 'A quota is used up',
+  431: 'The headers are too large',
+  503: 'Overloaded, or shutting down'
+}
+
+const failure = z.object({
+  code: z.string(),
+  message: z.string(),
+  persisted: z.enum(['no', 'unknown', 'pending']),
+  retriable: z.boolean()
+})
+const record = z.union([
+  z.object({ partition: z.int(), offset: z.int(), timestamp: z.int() }),
+  z.object({ persisted: z.enum(['pending']) }),
+  z.object({ error: failure })
+])
+/** The answers that every produce operation has for clients that accept {@link MODERN_TYPE}. */
+const outcomes: Content = { [MODERN_TYPE]: z.object({ records: z.array(record) }) }
+const problem: Content = {
+  [PROBLEM_TYPE]: z.object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    code: z.string(),
+    persisted: z.string(),
+    retriable: z.boolean()
+  })
+}
+const modernAnswers: Readonly<Record<number, string>> = {
+  200: 'All records are in Kafka',
+  202: 'All records are accepted',
+  207: 'Records differ, or have failed; only for clients that accept modern answers'
+}
+
+/** An OpenAPI 3.1 document of everything that one port serves. */
+export function toDocument(title: string, version: string, apis: readonly DescribedApi[]): JsonSchema {
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const { name, prefix, operations } of apis) {
+    for (const operation of operations) {
+      const path = `${prefix}${operation.path}`
+      paths[path] = { ...paths[path], [operation.method]: toOperation(name, operation) }
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title, version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+    servers: [{ url: '/' }],
+    tags: apis.map(({ name }) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' } }
+    },
+    // The empty first entry: no credentials, for processes that need none.
+    security: [{}, { bearer: [] }, { basic: [] }]
+  }
+}
+
+/** `kafka-pixy-ping` => `kafkaPixyPing`: generated clients make function names of it. */
+const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+
+function toOperation(api: string, operation: Operation): JsonSchema {
+  const { id, summary, description, body, answers, produces = false } = operation
+  const parameters = parametersOf(operation)
+  const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
+  if (produces) addModernAnswers(all)
+  const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(answer, produces)])
+  return {
+    operationId: camelCase(`${api}-${id}`),
+    tags: [api],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(body !== undefined && {
+      requestBody: { description: body.description, required: body.required ?? true, content: toContent(body.content) }
+    }),
+    responses: Object.fromEntries(responses)
+  }
+}
+
+function addModernAnswers(answers: Record<string, Answer>): void {
+  for (const [status, description] of Object.entries(modernAnswers)) {
+    const own = answers[status]
+    answers[status] = { description: own?.description ?? description, content: { ...own?.content, ...outcomes } }
+  }
+  for (const [status, answer] of Object.entries(answers)) {
+    if (Number(status) >= 400) answers[status] = { ...answer, content: { ...answer.content, ...problem } }
+  }
+}
+
+const ANYTHING: Content = { '*/*': z.unknown() }
+
+const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
+  Object.fromEntries(
+    Object.entries(REFUSALS)
+      .filter(([status]) => body !== undefined || status !== '413')
+      .map(([status, description]) => [status, { description, content: ANYTHING }])
+  )
+
+const toResponse = ({ description, content }: Answer, produces: boolean): JsonSchema => ({
+  description,
+  headers: { 'x-request-id': REQUEST_ID, ...(produces && { [PERSISTED_HEADER]: PERSISTED }) },
+  ...(content !== undefined && { content: toContent(content) })
 })
 
-export const text: JsonSchema = { type: 'string' }
-export const integer: JsonSchema = { type: 'integer' }
-export const listOf = (items: JsonSchema): JsonSchema => ({ type: 'array', items })
-export const oneOf = (...values: readonly string[]): JsonSchema => ({ type: 'string', enum: values })
-export const nullable = (schema: JsonSchema): JsonSchema => ({ anyOf: [schema, { type: 'null' }] })
+const toContent = (content: Content): JsonSchema =>
+  Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema: toJsonSchema(schema, 'input') }]))
 
-export const json = (schema: JsonSchema): Content => ({ 'application/json': schema })
+/** The parameters of an operation as OpenAPI lists them. */
+export const parametersOf = ({ params = {}, query = {} }: Operation): readonly JsonSchema[] => [
+  ...Object.entries(params).map(([name, schema]) => toParameter(name, 'path', schema)),
+  ...Object.entries(query).map(([name, schema]) => toParameter(name, 'query', schema))
+]
+
+/** Parameters arrive as text; the description names what is read from it. */
+function toParameter(name: string, place: 'path' | 'query', parameter: z.ZodType): JsonSchema {
+  const { description, ...schema } = toJsonSchema(parameter, 'output')
+  return { name, in: place, description, required: !parameter.safeParse(undefined).success, schema }
+}
+
+/** A schema that is made costs more than all the rest of a document, and most of them stand in many operations. */
+const known = { input: new WeakMap<z.ZodType, JsonSchema>(), output: new WeakMap<z.ZodType, JsonSchema>() }
+
+/** @param io the side of a schema that changes what it reads */
+export function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+  const made = known[io].get(schema) ?? makeJsonSchema(schema, io)
+  known[io].set(schema, made)
+  return made
+}
+
+function makeJsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+  const { $schema: _, ...described } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    override: ({ jsonSchema }) => {
+      // The limits of whole numbers in JavaScript are no limits of ours.
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+    }
+  })
+  return described
+}

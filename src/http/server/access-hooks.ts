@@ -2,32 +2,25 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
-import type { IncomingRequest } from '../access/identity.js'
-import { refusalHeaders, refusalStatus } from '../access/refusals.js'
+import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { ReceivedRequest } from './received-request.js'
 
-/** Requests on the unix socket. Their socket has no address, but neither has a destroyed one. */
+/** Requests on the unix socket. Their socket has no address, but a destroyed socket has none either. */
 const unixSocketRequests = new WeakSet<IncomingMessage>()
 
 export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
 
+/** Exempts requests. */
+type IsOpen = (request: FastifyRequest) => boolean
+
 /**
  * Passes every request of a server through the access checks before its body is read.
- *
- * @param isOpen exempts requests
  */
-export function addAccessHooks(
-  app: FastifyInstance,
-  requestAccess: RequestAccess,
-  isOpen: (request: FastifyRequest) => boolean
-): void {
+export function addAccessHooks(app: FastifyInstance, requestAccess: RequestAccess, isOpen: IsOpen): void {
   app.addHook('onRequest', (request, _, done) => {
-    if (isOpen(request)) {
-      done()
-      return
-    }
-    requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id), done)
+    if (isOpen(request)) done()
+    else requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id), done)
   })
 }
 
@@ -66,17 +59,15 @@ class IncomingHttpRequest implements IncomingRequest {
 }
 
 /** Requires the permission `management` for every request of a scope. To be added after the access checks. */
-export function requireManagement(
-  app: FastifyInstance,
-  requestAccess: RequestAccess,
-  isOpen: (request: FastifyRequest) => boolean
-): void {
+export function requireManagement(app: FastifyInstance, requestAccess: RequestAccess, isOpen: IsOpen): void {
   app.addHook('onRequest', (request, _, done) => {
     done(isOpen(request) ? undefined : requestAccess.callerOf(request.raw).refusalOf('management'))
   })
 }
 
-/** For routes that name no topic: refuses clients that no rule is about. To be added after the access checks. */
+/**
+ * For routes that name no topic: refuses clients to which no rule gives anything. To be added after the access checks.
+ */
 export const requireRule =
   (requestAccess: RequestAccess | undefined): onRequestHookHandler =>
   (request, _, done) =>

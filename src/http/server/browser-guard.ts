@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
 import { ForbiddenError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
+import { printable } from '../../core/printable.js'
 import { isLoopback } from '../../core/settings/loopback.js'
 
 /** Matches any host or origin in a list of allowed ones. */
@@ -18,9 +20,9 @@ export interface BrowserSettings {
   readonly allowedOrigins: readonly string[]
 }
 
-/** What only browsers accept: pages, and what pages embed. */
+/** Content types that only browsers accept: pages, and parts of pages. */
 const OF_BROWSERS = /text\/html|text\/css|image\/|audio\/|video\//i
-/** What Java's own HTTP client sends where nothing else is said. */
+/** The default `Accept` of Java's own HTTP client. */
 const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
 
 /**
@@ -31,7 +33,8 @@ const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
  *
  *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
  *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
- *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an `Origin`
+ *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an
+ *   `Origin`
  *   Referer          the page of a request without `Origin`: as that
  */
 export class BrowserGuard {
@@ -46,7 +49,7 @@ export class BrowserGuard {
 
   /**
    * @param boundHost listening address; `undefined` for a unix socket, which no browser can reach
-   * @param onForeignHost told of the host of each request that is refused for it
+   * @param onForeignHost called with the host of each request that is refused because of its host
    */
   constructor(
     boundHost: string | undefined,
@@ -79,8 +82,8 @@ export class BrowserGuard {
 
   /**
    * The reason to refuse a GET that does more than read, for one that {@link refusalOf} has let through: any page can
-   * have its visitor's browser send such a request, and need not be named in it. A bearer token tells that it is no such
-   * one, for a page cannot add it, and so does a page that a setting names.
+   * have its visitor's browser send such a request, and need not be named in it. A request with a bearer token is fine,
+   * for a page cannot add one, and so is one of a page that a setting allows.
    */
   refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined {
     const { authorization = '', origin, referer } = headers
@@ -88,7 +91,7 @@ export class BrowserGuard {
     const page = origin ?? (referer && originOf(referer))
     if (page !== undefined && this.#isNamed(page.toLowerCase())) return undefined
     return new ForbiddenError(
-      'browsers are not served what a GET changes, since any web page could ask for it; http.allowedOrigins can allow pages, and a bearer token shows that it is none'
+      'a GET that consumes, acknowledges or produces is refused to browsers, because any web page could send it; http.allowedOrigins can allow pages, and requests with a bearer token are served'
     )
   }
 
@@ -139,8 +142,8 @@ const isOriginOf = (origin: string, host = ''): boolean =>
 const originOf = (url: string): string | undefined => /^https?:\/\/[^/?#@]+(?=[/?#]|$)/i.exec(url)?.[0]
 
 /**
- * Node's own `fetch` sends `Sec-Fetch-Mode: cors` and nothing else of the kind; browsers say where a request comes from and
- * what it is for as well.
+ * Node's own `fetch` sends `Sec-Fetch-Mode: cors` and nothing else of the kind; browsers say where a request comes from
+ * and what it is for as well.
  */
 function looksLikeBrowser(headers: IncomingHttpHeaders): boolean {
   const { accept = '' } = headers
@@ -153,4 +156,25 @@ function looksLikeBrowser(headers: IncomingHttpHeaders): boolean {
 function toHostName(host: string): string {
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(host)
   return match?.[1] ?? match?.[2] ?? host
+}
+
+/** Clients invent host names, so only this many are logged. */
+const MAX_NAMED = 20
+const MAX_CHARACTERS = 255
+
+/** Logs once for each host that its requests are refused, and the setting that allows them. */
+export class ForeignHosts {
+  readonly #log: Logger
+  readonly #named = new Set<string>()
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  refused(host: string): void {
+    const name = printable(host.slice(0, MAX_CHARACTERS))
+    if (this.#named.has(name) || this.#named.size >= MAX_NAMED) return
+    this.#named.add(name)
+    this.#log.warn({ host: name }, 'requests for this host are refused with 403; http.allowedHosts can allow it')
+  }
 }

@@ -2,7 +2,7 @@ import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
-import type { ListenerTlsSettings } from './tls-settings.js'
+import type { ListenerTlsSettings } from './settings.js'
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 const ANY_BEGIN = /-----BEGIN /g

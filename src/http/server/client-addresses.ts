@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import type { Cell } from '../../core/metrics/family.js'
 
 const RETRY_AFTER_SECONDS = 1
 
@@ -10,7 +11,7 @@ export interface AddressLimits {
   readonly maxRequestsInFlight?: number | undefined
 }
 
-/** What all connections of one address hold together. */
+/** The use of all connections of one address together. */
 export interface AddressUse {
   readonly key: string
   connections: number
@@ -18,10 +19,10 @@ export interface AddressUse {
   requests: number
 }
 
-/** What connections of an address hold at other processes that serve the same clients. */
+/** The use of addresses in other processes that serve the same clients. */
 export interface AddressesElsewhere {
   of(key: string): Omit<AddressUse, 'key'>
-  /** Tells the others of what is held here, again and again. */
+  /** Reports the use in this process to the other processes, at intervals. */
   follow(uses: () => Iterable<AddressUse>): void
 }
 
@@ -66,7 +67,7 @@ export class ClientAddresses {
     return connections + this.#elsewhereOf(key).connections > maxConnections
   }
 
-  /** The error when an address has too many requests; its requests are counted with that one. */
+  /** The error when an address has too many requests, the new request included. */
   requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight } = this.#limits
     if (maxRequestsInFlight === undefined || key === '') return undefined
@@ -77,7 +78,7 @@ export class ClientAddresses {
     )
   }
 
-  /** The error when an address may not hold so many further bytes. */
+  /** The error when an address may not hold this many more bytes. */
   bodyRefusal({ key, bodyBytes: ownBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes } = this.#limits
     if (maxBodiesInFlightBytes === undefined || key === '') return undefined
@@ -107,10 +108,47 @@ function toAddressKey(remoteAddress = ''): string {
   const [head = '', tail] = address.replace(/%.*$/, '').split('::')
   const left = head === '' ? [] : head.split(':')
   if (tail === undefined) return left.slice(0, 4).join(':')
-  // An empty tail is counted as a group, too: that takes a zero from behind the first four groups.
+  // An empty tail counts as a group, too: this only drops a zero behind the first four groups.
   const right = tail.split(':')
   // An embedded IPv4 address has the length of two groups.
   const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
   const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')
   return [...left, ...zeros, ...right].slice(0, 4).join(':')
+}
+
+/** Counts the bytes of all request bodies in the process, from their arrival until their request is answered. */
+export class BodyBudget {
+  readonly #maxBytes: number
+  readonly #gauge: Cell
+  #usedBytes = 0
+
+  constructor(maxBytes: number, gauge: Cell) {
+    this.#maxBytes = maxBytes
+    this.#gauge = gauge
+  }
+
+  /**
+   * Reserves bytes; false when the limit does not allow them.
+   *
+   * @param ownBytes what the same body holds already: a single body always fits into an otherwise empty budget
+   */
+  take(sizeBytes: number, ownBytes: number): boolean {
+    if (!this.hasCapacity(sizeBytes, ownBytes)) return false
+    this.#gauge.value = this.#usedBytes += sizeBytes
+    return true
+  }
+
+  hasCapacity(sizeBytes: number, ownBytes: number): boolean {
+    return this.#usedBytes <= ownBytes || this.#usedBytes + sizeBytes <= this.#maxBytes
+  }
+
+  give(sizeBytes: number): void {
+    this.#gauge.value = this.#usedBytes -= sizeBytes
+  }
+
+  get error(): OverloadedError {
+    return new OverloadedError(
+      `request bodies of ${this.#usedBytes} bytes are in flight (limit ${this.#maxBytes}; http.maxBodiesInFlightBytes)`
+    )
+  }
 }

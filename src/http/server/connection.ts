@@ -1,53 +1,67 @@
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
-import type { SilenceLimit } from '../exchange/silence.js'
+import type { Leaving } from '../engine/engine-user.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { AddressUse } from './client-addresses.js'
+import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
+import type { OpenRequest, RequestHolder } from './open-request.js'
 import { Pace } from './pace.js'
-import type { ReceivedRequest, RequestHolder } from './received-request.js'
-import { type LoopTicks, RequestTicks } from './request-ticks.js'
 
-/** Time for the client to read the last answer before the connection is closed. */
-const LINGER_MS = 2_000
+export interface ConnectionLimits {
+  /** No more is discarded behind the last answer. */
+  readonly maxBodyBytes: number
+  /** Beyond this, the next requests of a connection wait. */
+  readonly maxBodyBytesPerConnection: number
+  readonly maxRequestsPerConnection: number
+}
 
-/** The last answer on a connection, without a body. */
-const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
-
-/** What all connections share. */
+/** The parts that all connections share. */
 export interface ConnectionHost {
   readonly turns: LoopTicks
+  readonly limits: ConnectionLimits
   /** Reserves room for bytes of a body, or returns the error when there is none. */
-  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
+  take(holder: Pick<OpenRequest, 'address' | 'heldBytes'>, sizeBytes: number): OverloadedError | undefined
   give(sizeBytes: number): void
-  /** Whether a connection holds so much that its next requests must wait. */
-  isFull(openRequests: number, heldBytes: number): boolean
-  /** Requests that wait to be admitted hold so many bytes more or, negative, fewer. */
+  /** The bytes held by requests that wait to be admitted change by this number; negative: they hold fewer. */
   waits(sizeBytes: number): void
-  /** Whether the connection is not to be read for a while, until it is woken: it has no open requests. */
+  /** For a connection without open requests: whether it must not be read until it is woken. */
   mayRest(connection: Connection): boolean
+  /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
+  readonly isSweeping: boolean
   closed(connection: Connection): void
 }
 
-/** What one connection holds: its unanswered requests, and the bytes of their bodies. */
-export class Connection implements RequestHolder {
+/** One connection: its unanswered requests, and the bytes of their bodies. */
+export class Connection implements RequestHolder, EndingConnection {
   readonly socket: Socket
   readonly address: AddressUse
-  receiving: ReceivedRequest | undefined
+  receiving: OpenRequest | undefined
   silence: SilenceLimit | undefined
+  /** Absent: Node reads the connection. */
+  reader: RequestReader | undefined
   heldBytes = 0
+  /** Counted bytes of requests that have not begun. */
+  #keptBytes = 0
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
-  readonly #requests: ReceivedRequest[] = []
+  readonly #requests: OpenRequest[] = []
   readonly #turns: RequestTicks
-  #isPaused = false
-  /** Requests that must not be read on yet. */
+  #isBehind = false
+  /** Limits the time for a head whose beginning did not come to Node. */
+  #headTimer: NodeJS.Timeout | undefined
+  /** Whether nothing is read. */
+  isPaused = false
+  /** Requests that must not be read further yet. */
   #heldRequests = 0
   #isResting = false
-  #lastStatus: string | undefined
   #discardFromBytes = 0
-  #lingering: NodeJS.Timeout | undefined
+  /** Absent: the connection goes on. */
+  #end: ConnectionEnd | undefined
   #seenBytes = 0
   #seenAt: number
   readonly pace = new Pace()
+  /** A request has an answer that ends the connection: requests behind it must not be handled. */
+  isEnding = false
 
   constructor(socket: Socket, address: AddressUse, host: ConnectionHost, now: number) {
     this.#seenAt = now
@@ -59,29 +73,40 @@ export class Connection implements RequestHolder {
     socket.on('error', () => undefined)
     // Node resumes the socket by itself, such as when a request was read or an answer was sent.
     socket.on('resume', () => {
-      if (this.#isPaused) socket.pause()
+      if (this.isPaused) socket.pause()
     })
-    // Node ends a connection this way behind its last answer. A socket that is closed while a body still comes is reset,
-    // and the reset takes an answer along that the client has not read yet.
-    const destroySoon = socket.destroySoon.bind(socket)
-    socket.destroySoon = () => {
-      if (this.isReceiving) this.#linger()
-      else destroySoon()
-    }
+    // Node ends a connection this way behind its last answer. A socket that is closed while bytes still come is reset,
+    // and the reset takes answers along that the client has not read yet.
+    socket.destroySoon = () => this.linger()
     socket.once('close', () => this.#close())
   }
 
   get openRequests(): number {
-    return this.#requests.length
+    return this.#requests.length + (this.#isBehind ? 1 : 0)
   }
 
-  get isPaused(): boolean {
-    return this.#isPaused
+  /** Node reads the connection from now on, and gives the head that has begun its whole time once more. */
+  leaveToNode({ isBehind, headTimeLeftMs }: Pick<Leaving, 'isBehind' | 'headTimeLeftMs'>): void {
+    this.reader = undefined
+    this.#isBehind = isBehind
+    if (headTimeLeftMs === undefined) return
+    this.#headTimer = setTimeout(() => {
+      // While the connection is paused, the delay is not the client's.
+      if (!this.isPaused) this.endWith('408 Request Timeout')
+    }, headTimeLeftMs)
   }
 
   /** Whether the body of a request is still coming. */
   get isReceiving(): boolean {
     return this.receiving !== undefined && !this.receiving.complete
+  }
+
+  get incomplete(): OpenRequest | undefined {
+    return this.isReceiving ? this.receiving : undefined
+  }
+
+  get unanswered(): readonly OpenRequest[] {
+    return this.#requests
   }
 
   /** Bytes that arrived after the answer to the request they belong to. */
@@ -94,8 +119,8 @@ export class Connection implements RequestHolder {
     const { silence, socket } = this
     const owner = this.receiving?.owner
     const bytes = owner === undefined ? socket.bytesRead : socket.bytesRead + socket.bytesWritten
-    // While the connection is paused, it is not the client that keeps silent.
-    if (silence?.limitMs === undefined || this.#isPaused || bytes !== this.#seenBytes) {
+    // While the connection is paused, the silence is not the client's.
+    if (silence?.limitMs === undefined || this.isPaused || bytes !== this.#seenBytes) {
       this.#seenBytes = bytes
       this.#seenAt = now
     } else if (now - this.#seenAt >= silence.limitMs) {
@@ -106,13 +131,16 @@ export class Connection implements RequestHolder {
     }
   }
 
-  begin(request: ReceivedRequest): void {
+  begin(request: OpenRequest): void {
+    this.#isBehind = false
+    clearTimeout(this.#headTimer)
     this.#requests.push(request)
     this.address.requests++
     this.#pauseOrResume()
   }
 
-  inTurn(request: ReceivedRequest, handle: () => void): void {
+  /** Calls back now, or in a later tick when many requests of this connection came at once. */
+  inTurn(request: OpenRequest, handle: () => void): void {
     if (this.#turns.mayHandle()) handle()
     else
       this.#turns.defer(() => {
@@ -120,19 +148,23 @@ export class Connection implements RequestHolder {
       })
   }
 
-  end(request: ReceivedRequest): void {
+  end(request: OpenRequest): void {
     const index = this.#requests.indexOf(request)
+    if (index >= 0) this.#remove(request, index)
+    this.#restAfter(request)
+    this.#pauseOrResume()
+    this.#end?.requestEnded()
+  }
+
+  #remove(request: OpenRequest, index: number): void {
     if (index === this.#requests.length - 1) this.#requests.pop()
     else this.#requests.splice(index, 1)
     this.address.requests--
     this.give(request)
     if (!request.complete) this.#discardFromBytes = this.socket.bytesRead
-    this.#restAfter(request)
-    this.#pauseOrResume()
-    if (this.#lastStatus !== undefined) this.#sayLastAnswer()
   }
 
-  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
+  take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
     const refusal = this.#host.take(request, sizeBytes)
     if (refusal !== undefined) return refusal
     request.heldBytes += sizeBytes
@@ -143,7 +175,7 @@ export class Connection implements RequestHolder {
     return undefined
   }
 
-  give(request: ReceivedRequest): void {
+  give(request: OpenRequest): void {
     const { heldBytes } = request
     if (heldBytes === 0) return
     request.heldBytes = 0
@@ -153,59 +185,45 @@ export class Connection implements RequestHolder {
     if (request.isHeld) this.#host.waits(-heldBytes)
   }
 
+  /** Counts the bytes of requests that have not begun, in place of those before; false: there is no room for them. */
+  keep(sizeBytes: number): boolean {
+    const { address } = this
+    if (this.#keptBytes > 0) this.#host.give(this.#keptBytes)
+    address.bodyBytes -= this.#keptBytes
+    this.#keptBytes = 0
+    if (sizeBytes === 0) return true
+    if (this.#host.take({ address, heldBytes: 0 }, sizeBytes) !== undefined) return false
+    this.#keptBytes = sizeBytes
+    address.bodyBytes += sizeBytes
+    return true
+  }
+
   /**
    * Ends the connection with an error answer to bytes that are not HTTP, or a request that comes too slowly: once, and
    * after the answers to earlier requests.
    */
   endWith(status: string): void {
-    if (this.#lastStatus !== undefined) return
-    this.#lastStatus = status
-    this.#sayLastAnswer()
+    this.#ending.endWith(status)
   }
 
-  #sayLastAnswer(): void {
-    const { socket } = this
-    const broken = this.isReceiving ? this.receiving! : undefined
-    const isBrokenOpen = broken !== undefined && this.#requests.includes(broken)
-    if (this.#requests.length > (isBrokenOpen ? 1 : 0)) return
-    const answer = toLastAnswer(this.#lastStatus!)
-    this.#lastStatus = undefined
-    // The broken request may have an answer already, which cannot be replaced.
-    const mayAnswer = socket.writable && (broken === undefined || (isBrokenOpen && !broken.isAnswerBegun))
-    if (!mayAnswer) {
-      socket.destroy()
-      return
-    }
-    broken?.over()
-    socket.end(answer)
-    this.#linger()
+  /** Half-closes the connection, and for a while discards what the client still sends. */
+  linger(): void {
+    this.#ending.linger()
   }
 
-  /** Half-closes the connection, and for a while discards what the client goes on sending. */
-  #linger(): void {
-    this.socket.end()
-    this.#lingering ??= setTimeout(() => this.socket.destroy(), LINGER_MS)
+  get #ending(): ConnectionEnd {
+    this.#end ??= new ConnectionEnd(this, this.#host)
+    return this.#end
   }
 
-  hold(request: ReceivedRequest): void {
-    this.#heldRequests++
-    this.#host.waits(request.heldBytes)
-    this.#pauseOrResume()
-  }
-
-  letGo(request: ReceivedRequest): void {
-    this.#heldRequests--
-    this.#host.waits(-request.heldBytes)
-    this.#pauseOrResume()
-  }
-
-  discarded(request: ReceivedRequest): void {
-    this.#restAfter(request)
+  heldChanged({ isHeld, heldBytes }: OpenRequest): void {
+    this.#heldRequests += isHeld ? 1 : -1
+    this.#host.waits(isHeld ? heldBytes : -heldBytes)
     this.#pauseOrResume()
   }
 
   /** A client that has sent a body is likely to send another one. */
-  #restAfter({ complete, hasBody }: ReceivedRequest): void {
+  #restAfter({ complete, hasBody }: OpenRequest): void {
     if (this.#isResting || !complete || !hasBody || this.#requests.length > 0 || !this.socket.writable) return
     this.#isResting = this.#host.mayRest(this)
   }
@@ -217,26 +235,105 @@ export class Connection implements RequestHolder {
 
   /**
    * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
-   * connection's share; their answers resume it. A connection at rest is paused as well. A paused socket costs nothing but
-   * itself.
+   * connection's share; their answers resume it. A connection at rest is paused as well. A paused socket costs nothing
+   * but itself.
    */
   #pauseOrResume(): void {
-    const isFull = this.#isResting || this.#heldRequests > 0 || this.#host.isFull(this.#requests.length, this.heldBytes)
-    if (isFull === this.#isPaused) return
-    this.#isPaused = isFull
-    if (isFull) this.socket.pause()
-    else this.socket.resume()
+    const mustPause = this.#isResting || this.#heldRequests > 0 || this.#isFull
+    if (mustPause === this.isPaused || this.#end?.isLingering) return
+    this.isPaused = mustPause
+    const reading = this.reader ?? this.socket
+    if (mustPause) reading.pause()
+    else reading.resume()
+  }
+
+  /** The last request of a connection never waits for itself: only answers to the requests before it make room. */
+  get #isFull(): boolean {
+    const openRequests = this.#requests.length
+    if (openRequests <= 1) return false
+    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
+    return openRequests > maxRequestsPerConnection || this.heldBytes >= maxBodyBytesPerConnection
   }
 
   #close(): void {
-    clearTimeout(this.#lingering)
-    this.#lastStatus = undefined
-    this.#isPaused = false
-    for (const request of [...this.#requests]) {
-      request.connectionEnded()
-      // Node drops the requests before a CONNECT; readers of their bodies must be told that nothing more will come.
-      if (!request.complete && !request.destroyed) request.destroy()
-    }
+    clearTimeout(this.#headTimer)
+    this.#end?.closed()
+    this.isPaused = false
+    this.keep(0)
+    for (const request of [...this.#requests]) request.connectionEnded()
     this.#host.closed(this)
+  }
+}
+
+/** At most this many requests of one connection are handled in one turn of the event loop. */
+const MAX_REQUESTS_PER_TURN = 8
+/** After this time, no further deferred request is handled in the same turn. */
+const MAX_TICK_MS = 2
+
+/** Numbers the turns of the event loop in which requests are handled. */
+export class LoopTicks {
+  #number = 0
+  #isWatched = false
+
+  get current(): number {
+    if (!this.#isWatched) {
+      this.#isWatched = true
+      setImmediate(() => {
+        this.#isWatched = false
+        this.#number++
+      })
+    }
+    return this.#number
+  }
+}
+
+/**
+ * Spreads the pipelined requests of one connection over turns of the event loop. One chunk from a socket may hold more
+ * than a thousand requests; handled at once, they would hold up all other connections.
+ */
+export class RequestTicks {
+  readonly #turns: LoopTicks
+  readonly #waiting: (() => void)[] = []
+  #turn = 0
+  #handledInTurn = 0
+  #isScheduled = false
+
+  constructor(turns: LoopTicks) {
+    this.#turns = turns
+  }
+
+  /** Whether a request may be handled now; otherwise it has to be given to {@link defer}. */
+  mayHandle(): boolean {
+    if (this.#waiting.length > 0) return false
+    const { current } = this.#turns
+    if (current !== this.#turn) this.#handledInTurn = 0
+    this.#turn = current
+    return ++this.#handledInTurn <= MAX_REQUESTS_PER_TURN
+  }
+
+  /** @param handle called in a later turn, after those that were given before */
+  defer(handle: () => void): void {
+    this.#waiting.push(handle)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#waiting.length === 0) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#handleSome()
+    })
+  }
+
+  #handleSome(): void {
+    const untilMs = performance.now() + MAX_TICK_MS
+    try {
+      let left = MAX_REQUESTS_PER_TURN
+      do this.#waiting.shift()?.()
+      while (--left > 0 && performance.now() < untilMs)
+    } finally {
+      this.#schedule()
+    }
   }
 }

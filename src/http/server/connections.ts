@@ -2,21 +2,25 @@ import type { Socket } from 'node:net'
 import type { OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Cell } from '../../core/metrics/family.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { SilenceLimit } from '../exchange/silence.js'
-import type { BodyBudget } from './body-budget.js'
-import { type AddressesElsewhere, type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
-import { Connection, type ConnectionHost } from './connection.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
+import {
+  type AddressesElsewhere,
+  type AddressLimits,
+  type AddressUse,
+  type BodyBudget,
+  ClientAddresses
+} from './client-addresses.js'
+import { Connection, type ConnectionHost, type ConnectionLimits, LoopTicks } from './connection.js'
 import { RestingConnections } from './idle-connections.js'
 import type { Pace, PaceLimits } from './pace.js'
-import { LoopTicks } from './request-ticks.js'
 
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
 
-/** Interval for checking silence, as a share of its limit. */
+/** Interval between checks for silent connections, as a fraction of the time limit for silence. */
 const SILENCE_PRECISION = 0.1
 
-/** Of the room for bodies: while requests that wait to be admitted hold more, connections rest between their requests. */
+/** While waiting requests hold more than this share of the room for bodies, connections rest between their requests. */
 const WAITING_SHARE = 1 / 8
 
 /** Pace below which a body is refused first when there is no room for others. */
@@ -26,52 +30,50 @@ const PRESSED_BYTES_PER_SECOND = 64 * 1024
 const PRESSED_FACTOR = 4
 
 /**
- * After a search that found nothing, requests for no more room than that one are not searched for again within this
- * time.
+ * After a search that freed nothing, no search for the same room or less begins within this time.
  */
 const PRESSED_INTERVAL_MS = 10
 
-export interface ConnectionLimits {
-  readonly maxBodyBytes: number
-  readonly maxBodyBytesPerConnection: number
+export interface ConnectionsLimits extends ConnectionLimits {
   readonly maxBodiesInFlightBytes: number
-  readonly maxRequestsPerConnection: number
   /** The longest rest of a connection between two requests. */
   readonly maxRestMs: number
   readonly perAddress: AddressLimits
   readonly pace: PaceLimits
 }
 
-/** What holds bytes of a body. */
+/** A holder of bytes of a body. */
 export interface BodyHolder {
   readonly address: AddressUse
-  /** Counted already. */
+  /** Bytes of the body that are counted at present. */
   readonly heldBytes: number
 }
 
-/** A body whose end has not come. */
+/** An incomplete body. */
 export interface ReceivingBody extends BodyHolder {
   readonly isSlow: boolean
-  /** Gives back all that it holds; nothing more of it is kept. */
+  /** Releases all that the body holds; nothing more of it is kept. */
   refuse(refusal: OverloadedError): void
 }
 
-/** All connections of all listeners, and what they hold together. Room for bodies is granted here only. */
+/** All connections of all listeners. Only this class grants room for bodies. */
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTicks()
-  readonly #limits: ConnectionLimits
+  readonly limits: ConnectionsLimits
   readonly #budget: BodyBudget
   readonly #gauge: Cell
   readonly #now: MonotonicClock
   readonly #addresses: ClientAddresses
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
-  /** Of calls that are no requests of HTTP/1.1. */
+  /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
-  readonly #resting: RestingConnections
-  /** Held by requests that wait to be admitted. */
+  /** Connections that are not read between two requests; created when it is first needed. */
+  #resting: RestingConnections | undefined
+  /** Bytes that are held by requests that wait to be admitted. */
   #waitingBytes = 0
   #mayRest = true
+  #isSweeping = false
   #timer: NodeJS.Timeout | undefined
   #lookIntervalMs = LOOK_INTERVAL_MS
   /** When the last search found no body to refuse, and the size it was looking for. */
@@ -79,18 +81,31 @@ export class Connections implements ConnectionHost {
   #searchedInVainBytes = 0
 
   constructor(
-    limits: ConnectionLimits,
+    limits: ConnectionsLimits,
     budget: BodyBudget,
     gauge: Cell,
     now: MonotonicClock,
     elsewhere?: AddressesElsewhere
   ) {
-    this.#limits = limits
+    this.limits = limits
     this.#budget = budget
     this.#gauge = gauge
     this.#now = now
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
-    this.#resting = new RestingConnections(limits.maxRestMs, () => this.#isCrowded, now)
+  }
+
+  get isSweeping(): boolean {
+    return this.#isSweeping
+  }
+
+  /** Closes connections that Node takes for idle, but for those whose client may still read answers. */
+  sweep(closeIdle: () => void): void {
+    this.#isSweeping = true
+    try {
+      closeIdle()
+    } finally {
+      this.#isSweeping = false
+    }
   }
 
   /** The connection of a socket: counted when it is first asked for, until the socket closes. */
@@ -103,9 +118,9 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Counts a connection towards its address during its handshake: a client that is silent there takes a place, too.
+   * Counts a connection towards its address during its handshake, where clients may be silent as well.
    *
-   * @returns ends counting; further calls do nothing
+   * @returns ends the count; further calls do nothing
    */
   arrive(socket: Socket): () => void {
     const address = this.#addresses.enter(socket.remoteAddress)
@@ -118,8 +133,8 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Counts a connection of another protocol until it closes; one whose address has too many is destroyed. Connections of
-   * HTTP are counted by {@link of}.
+   * Counts a connection of another protocol until it closes; one whose address has too many is destroyed. Connections
+   * of HTTP are counted by {@link of}.
    */
   enter(socket: Socket): AddressUse {
     const address = this.#addresses.enter(socket.remoteAddress)
@@ -133,7 +148,7 @@ export class Connections implements ConnectionHost {
     this.#otherBodies.add(body)
   }
 
-  /** Its end has come, or nothing more of it will. */
+  /** The body has ended, or nothing more of it will come. */
   hasReceived(body: ReceivingBody): void {
     this.#otherBodies.delete(body)
   }
@@ -151,30 +166,25 @@ export class Connections implements ConnectionHost {
     this.#budget.give(sizeBytes)
   }
 
-  /** The last request of a connection never waits for itself: only the requests before it can make room. */
-  isFull(openRequests: number, heldBytes: number): boolean {
-    if (openRequests <= 1) return false
-    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#limits
-    return openRequests > maxRequestsPerConnection || heldBytes >= maxBodyBytesPerConnection
-  }
-
   waits(sizeBytes: number): void {
     this.#waitingBytes += sizeBytes
-    if (sizeBytes < 0) this.#resting.freed()
+    if (sizeBytes < 0) this.#resting?.freed()
   }
 
   get #isCrowded(): boolean {
-    return this.#waitingBytes > this.#limits.maxBodiesInFlightBytes * WAITING_SHARE
+    return this.#waitingBytes > this.limits.maxBodiesInFlightBytes * WAITING_SHARE
   }
 
   mayRest(connection: Connection): boolean {
-    return this.#mayRest && this.#resting.add(connection)
+    if (!this.#mayRest || (this.#resting === undefined && !this.#isCrowded)) return false
+    this.#resting ??= new RestingConnections(this.limits.maxRestMs, () => this.#isCrowded, this.#now)
+    return this.#resting.add(connection)
   }
 
-  /** From now on every connection is read all the time. @returns whether any was not */
+  /** Ends all rests, and allows no new ones. @returns whether any connection rested */
   wakeAll(): boolean {
     this.#mayRest = false
-    return this.#resting.wakeAll() > 0
+    return (this.#resting?.wakeAll() ?? 0) > 0
   }
 
   /** The error when the address of a new request has too many already. */
@@ -184,7 +194,7 @@ export class Connections implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.#open.delete(connection)
-    this.#resting.delete(connection)
+    this.#resting?.delete(connection)
     this.#addresses.leave(connection.address)
     this.#gauge.value--
     if (this.#open.size > 0) return
@@ -212,8 +222,9 @@ export class Connections implements ConnectionHost {
   }
 
   #startLooking(): NodeJS.Timeout {
-    const intervalMs = Math.min(this.#lookIntervalMs, Math.max(1, this.#limits.pace.graceMs / 2))
-    return setInterval(() => this.#look(), intervalMs).unref()
+    const intervalMs = Math.min(this.#lookIntervalMs, Math.max(1, this.limits.pace.graceMs / 2))
+    // Node reads its sockets after its timers. What has come while the process was busy must count before the look.
+    return setInterval(() => setImmediate(() => this.#look()), intervalMs).unref()
   }
 
   #look(): void {
@@ -224,14 +235,14 @@ export class Connections implements ConnectionHost {
   #lookAt(connection: Connection, now: number): void {
     connection.endIfSilent(now)
     const { receiving, pace, socket } = connection
-    const isClientsTurn = connection.isReceiving && !connection.isPaused && receiving!.isRead
-    const isTooSlow = pace.look(isClientsTurn ? receiving : undefined, socket.bytesRead, now, this.#limits.pace)
+    const isClientsTurn = connection.isReceiving && !connection.isPaused && receiving!.isRead && !receiving!.isOpenEnded
+    const isTooSlow = pace.look(isClientsTurn ? receiving : undefined, socket.bytesRead, now, this.limits.pace)
     if (isTooSlow) connection.endWith('408 Request Timeout')
-    else if (connection.isReceiving && connection.discardedBytes > this.#limits.maxBodyBytes) socket.destroy()
+    else if (connection.isReceiving && connection.discardedBytes > this.limits.maxBodyBytes) socket.destroy()
   }
 
   /**
-   * Refuses unfinished bodies that hold more than the one that finds no room, slow ones first, then the largest, until
+   * Refuses incomplete bodies that hold more than the body that finds no room, slow ones first, then the largest, until
    * there is room. So a few large bodies cannot keep out small ones.
    */
   #makeCapacity(holder: BodyHolder, sizeBytes: number): void {

@@ -4,22 +4,19 @@ import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RequestAccess } from '../access/request-access.js'
-import type { ApiContext, HttpApi, OwnListener } from '../api/api.js'
-import type { ApiSettings } from '../api/common-settings.js'
-import type { SilenceLimit } from '../exchange/silence.js'
+import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import { markUnixSocket } from './access-hooks.js'
-import type { AccessLog } from './access-log.js'
 import type { Certificates } from './certificates.js'
 import type { AddressesElsewhere } from './client-addresses.js'
+import type { ClientCounts } from './client-counts.js'
+import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
 import type { Listener } from './listener.js'
-import type { ProcessStatus } from './management.js'
-import { createManagementApp, openManagement } from './management-port.js'
-import { handlerOf, type Open, openerOf } from './open-listener.js'
-import { addDescriptions, addPartDescription } from './openapi-routes.js'
-import { type ClientCounts, createHttpContext, createHttpServer, type HttpContext, nameMount } from './server.js'
+import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
+import type { AccessLog } from './request-log.js'
+import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
-import { addFrontPage, type MountedApi } from './shared-port.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface ApiMount extends MountedApi {
@@ -32,9 +29,9 @@ export interface ApiMount extends MountedApi {
   readonly silence?: SilenceLimit
 }
 
-/** Gives an API the parts that it works with. */
+/** Binds an API to its context, so that the HTTP server can mount it. */
 export function mountOf<Settings extends ApiSettings>(
-  api: HttpApi<Settings>,
+  api: Pick<HttpApi<Settings>, 'name' | 'prefix' | 'source' | 'operations' | 'plugin'>,
   context: ApiContext<Settings>,
   listeners: readonly OwnListener[] = []
 ): ApiMount {
@@ -61,9 +58,9 @@ export interface HttpOptions {
   /** Absent: no access rules are configured. */
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
-  /** What clients hold at other processes that serve the same ports. */
+  /** The use of addresses in other processes that serve the same ports. */
   readonly elsewhere?: AddressesElsewhere | undefined
-  /** Where clients are counted that the APIs serve by themselves as well. Default: of its own. */
+  /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */
   readonly counts?: ClientCounts | undefined
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
@@ -123,7 +120,7 @@ export class Http {
     }
   }
 
-  /** Goes on serving, but closes each connection after its next answer, so that clients connect to another instance. */
+  /** Keeps serving, but closes each connection after its next answer, so that clients connect to another instance. */
   leave(): void {
     this.#context.isLeaving = true
     this.#context.connections.wakeAll()
@@ -136,8 +133,8 @@ export class Http {
   }
 
   /**
-   * Stops accepting; resolves when every request has its answer. The management port goes on answering.
-   * Connections that rested are read first: Node closes them as idle, whatever waits to be read from them.
+   * Stops accepting; resolves when every request has its answer. The management port keeps answering. Resting
+   * connections are read first, since Node closes them as idle even if requests wait in them.
    *
    * @param timeoutMs afterwards connections are cut, whatever their state
    */
@@ -165,7 +162,7 @@ export class Http {
   }
 }
 
-/** Of the event loop: sockets that were resumed are read in it. */
+/** Resolves after one turn of the event loop, in which resumed sockets are read. */
 const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
 async function createSharedApp(context: HttpContext, { apis, status }: HttpOptions): Promise<FastifyInstance> {

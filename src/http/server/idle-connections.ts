@@ -1,13 +1,13 @@
 import type { MonotonicClock } from '../../core/model.js'
 
-/** As many connections are read again in one turn of the event loop; what they bring shows in the next turn. */
+/** At most this many connections are read again per tick; the next tick shows how much they bring. */
 const MAX_WOKEN_PER_TURN = 16
 /**
- * The same for those whose rest is over although there is no room: most will be refused, and a process that is busy with
- * refusing does nothing else. Fewer than are let in, in a turn.
+ * At most this many connections whose rest is over are read again per tick although there is no room. Most of their
+ * requests will be refused, and refusing must not take all the time.
  */
 const MAX_LAPSED_PER_TURN = 4
-/** The ends of rests are looked for this often. */
+/** Interval at which connections whose rest is over are looked for. */
 const TICK_MS = 50
 
 /** A connection that is not read for a while between two of its requests. */
@@ -16,9 +16,9 @@ export interface RestingConnection {
 }
 
 /**
- * Connections that are not read between two requests, because requests that wait to be admitted hold much memory
- * already: Node reads the beginning of a body, up to 64 KiB, along with the headers, so it has to stop before the headers.
- * What their clients send stays in the operating system. They are read again in the order in which they came.
+ * Connections that are not read between two requests, because waiting requests already hold much memory. Node reads the
+ * beginning of a body, up to 64 KiB, along with the headers, so reading has to stop before the headers. The bytes that
+ * clients send stay in the operating system. Connections are read again in the order in which they came.
  */
 export class RestingConnections {
   readonly #maxRestMs: number
@@ -45,7 +45,7 @@ export class RestingConnections {
 
   /** @returns whether it rests: {@link RestingConnection.wake} will be called, once */
   add(connection: RestingConnection): boolean {
-    // Those that rest already go first.
+    // Resting connections go first.
     if (!this.#isCrowded() && this.#connections.size === 0) return false
     this.#connections.set(connection, this.#clock() + this.#maxRestMs)
     this.#ticker ??= setInterval(() => this.freed(), TICK_MS)
@@ -59,7 +59,7 @@ export class RestingConnections {
     this.#stopWhenEmpty()
   }
 
-  /** Some may have to be woken: requests that wait hold less, for example. Called often. */
+  /** Some connections may be due to wake, for example when waiting requests hold less. Called often. */
   freed(): void {
     if (this.#connections.size === 0 || this.#isWakingSoon) return
     this.#isWakingSoon = true

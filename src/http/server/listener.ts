@@ -11,15 +11,18 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ListenAddress, toListenError } from '../../core/listen-error.js'
-import type { SilenceLimit } from '../exchange/silence.js'
+import { HttpEngine } from '../engine/engine.js'
+import type { EngineLimits } from '../engine/engine-user.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
+import type { Connection } from './connection.js'
 import type { Connections } from './connections.js'
-import { Handshakes } from './handshakes.js'
-import { headProblem } from './head-checks.js'
+import { CountingUser } from './counting-user.js'
+import type { EngineReport } from './engine-report.js'
 import { ReceivedRequest } from './received-request.js'
 import type { HttpSettings } from './settings.js'
-import { Upgrades } from './upgrades.js'
+import { Handshakes, Upgrades } from './untracked-connections.js'
 
 /** Interval in which Node checks for late headers, late bodies and idle connections. */
 const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
@@ -29,6 +32,7 @@ const IDLE_SWEEP_MS = 50
 
 type Limits = Pick<
   HttpSettings,
+  | 'engine'
   | 'maxConnections'
   | 'maxHeaderBytes'
   | 'maxHeaders'
@@ -39,10 +43,18 @@ type Limits = Pick<
   | 'socketTimeoutMs'
 >
 
+/** As Node names them. */
+interface TimeOptions {
+  readonly headersTimeout: number
+  readonly requestTimeout: number
+  readonly keepAliveTimeout: number
+}
+
 interface ListenerParts {
   readonly connections: Connections
   readonly guard: BrowserGuard
-  /** The prefix of the API, on a listener that serves one API only. */
+  readonly engineReport: EngineReport
+  /** The time limit for silent clients, on a listener that serves one API only. */
   readonly silence?: SilenceLimit | undefined
 }
 
@@ -50,17 +62,20 @@ interface ListenerParts {
 export class Listener {
   readonly #server: Server
   readonly #scheme: 'http' | 'https'
+  readonly #connections: Connections
   readonly #handshakes: Handshakes
   readonly #upgrades = new Upgrades()
+  /** Absent: Node reads all requests. */
+  readonly #engine: HttpEngine | undefined
 
   /** @param certificates for TLS; absent: plain HTTP */
   constructor(
     limits: Limits,
     handler: RequestListener,
-    { connections, guard, silence }: ListenerParts,
+    { connections, guard, engineReport, silence }: ListenerParts,
     certificates?: Certificates
   ) {
-    const receive = receiver(limits.maxHeaders, handler)
+    const receive = receiver(connections, limits.maxHeaders, handler)
     const options = {
       IncomingMessage: requestClass(connections, guard, silence),
       maxHeaderSize: limits.maxHeaderBytes,
@@ -75,22 +90,34 @@ export class Listener {
     }
     this.#scheme = certificates ? 'https' : 'http'
     this.#server = certificates ? createSecureServer(options, certificates) : createServer(options)
+    this.#connections = connections
     this.#handshakes = new Handshakes(connections)
     if (certificates) this.#handshakes.watch(this.#server)
+    // Our engine serves plain connections only: with TLS, Node reads and decrypts the socket anyway.
+    if (limits.engine === 'castellan' && certificates === undefined) {
+      const user = new CountingUser(connections, guard, handler, silence, engineReport)
+      this.#engine = new HttpEngine(this.#server, toEngineLimits(limits, options), user)
+    }
     if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server)
     else this.#server.maxConnections = limits.maxConnections
     // Node would hide headers beyond its limit and still obey them. They are counted with the head.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = limits.socketTimeoutMs
     // On a TLS server this counts connections after their handshake; `maxConnections` bounds those before it.
-    this.#server.on(certificates ? 'secureConnection' : 'connection', (socket: Socket) => {
-      connections.of(socket).silence = silence
-    })
+    const connected = certificates ? 'secureConnection' : 'connection'
+    if (this.#engine === undefined) {
+      this.#server.on(connected, (socket: Socket) => {
+        connections.of(socket).silence = silence
+      })
+    }
     this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
     this.#server.on('request', receive)
     this.#server.on('checkExpectation', (request: ReceivedRequest, response: ServerResponse) => {
       begin(request, response)
-      refuse(response, 417)
+      const connection = connections.of(request.socket)
+      connection.inTurn(request, () => {
+        if (!connection.isEnding) refuse(response, 417, connection)
+      })
     })
     this.#server.on('checkContinue', (request: ReceivedRequest, response: ServerResponse) => {
       request.waitForContinue(response)
@@ -99,7 +126,7 @@ export class Listener {
     this.#server.on('upgrade', (request: ReceivedRequest, socket: Socket, head: Buffer) =>
       this.#upgrades.receive(request, socket, head, receive)
     )
-    this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => endConnect(socket))
+    this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => endConnect(connections, socket as Socket))
   }
 
   /**
@@ -124,26 +151,50 @@ export class Listener {
   drain(): Promise<void> {
     if (!this.#server.listening) return Promise.resolve()
     return new Promise(resolve => {
-      const sweep = setInterval(() => this.#server.closeIdleConnections(), IDLE_SWEEP_MS)
-      this.#server.close(() => {
-        clearInterval(sweep)
-        resolve()
-      })
-      this.#server.closeIdleConnections()
+      const sweep = setInterval(() => this.#closeIdle(), IDLE_SWEEP_MS)
+      // Node closes idle connections along with the server.
+      this.#connections.sweep(() =>
+        this.#server.close(() => {
+          clearInterval(sweep)
+          resolve()
+        })
+      )
+      this.#closeIdle()
       this.#handshakes.end()
       this.#upgrades.leave()
     })
   }
 
+  #closeIdle(): void {
+    this.#connections.sweep(() => this.#server.closeIdleConnections())
+    this.#engine?.closeIdle()
+  }
+
   /** Cuts every connection, whatever its state. */
   cut(): void {
     this.#server.closeAllConnections()
+    this.#engine?.cut()
     this.#upgrades.cut()
   }
 }
 
+const toEngineLimits = (
+  { maxHeaders, maxHeaderBytes, socketTimeoutMs }: Limits,
+  { headersTimeout, requestTimeout, keepAliveTimeout }: TimeOptions
+): EngineLimits => ({
+  maxHeaders,
+  maxHeaderBytes,
+  socketTimeoutMs,
+  headersTimeoutMs: headersTimeout,
+  requestTimeoutMs: requestTimeout,
+  keepAliveTimeoutMs: keepAliveTimeout
+})
+
 /** The time limit of the handshake is part of the time limit for the headers. */
-function createSecureServer(options: ServerOptions & { headersTimeout: number }, certificates: Certificates): Server {
+function createSecureServer(
+  options: ServerOptions & Pick<TimeOptions, 'headersTimeout'>,
+  certificates: Certificates
+): Server {
   const handshakeTimeout = options.headersTimeout
   const server = createTlsServer({ ...options, ...certificates.options, handshakeTimeout })
   certificates.serve(server)
@@ -190,16 +241,18 @@ const requestClass = (
 
 /** Counts a request, and passes it on when its head is valid. */
 const receiver =
-  (maxHeaders: number, handler: RequestListener) =>
+  (connections: Connections, maxHeaders: number, handler: RequestListener) =>
   (request: IncomingMessage, response: ServerResponse): void => {
     const received = request as ReceivedRequest
     begin(received, response)
-    // Where nothing is upgraded Node's parser hides its errors from then on: nothing may follow on this connection.
+    // Node's parser hides errors after an upgrade that was not granted, so the connection must end.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
-    received.holder.inTurn(received, () => {
+    const connection = connections.of(request.socket)
+    connection.inTurn(received, () => {
+      if (connection.isEnding) return
       const status = headProblem(request, maxHeaders)
       if (status === undefined) handler(request, response)
-      else refuse(response, status)
+      else refuse(response, status, connection)
     })
   }
 
@@ -209,7 +262,9 @@ function begin(request: ReceivedRequest, response: ServerResponse): void {
   response.on('close', endRequest)
 }
 
-function refuse(response: ServerResponse, status: number): void {
+/** Answers a request, and ends its connection. Requests behind it, which may have come already, get no answer. */
+function refuse(response: ServerResponse, status: number, connection: Connection): void {
+  connection.isEnding = true
   response.writeHead(status, { connection: 'close', 'content-length': 0 }).end()
 }
 
@@ -227,15 +282,38 @@ const CLIENT_ERRORS = new Map([
 function answerClientError(error: NodeJS.ErrnoException, connections: Connections, socket: Duplex): void {
   // A failed handshake arrives here as well: there is no connection yet, and no HTTP to answer with.
   const connection = connections.find(socket as Socket)
-  if (!socket.writable || !connection) socket.destroy()
+  // Node says this once for each request. The reader of an open-ended body limits its duration.
+  const isOpenEnded = connection?.isReceiving === true && connection.receiving!.isOpenEnded
+  if (isOpenEnded && error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return
+  if (connection === undefined) socket.destroy()
   else connection.endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
 }
 
-const CONNECT_LINGER_MS = 1_000
-
 /** CONNECT is not supported. Node has detached the socket, so earlier requests on it are cut as well. */
-function endConnect(socket: Duplex): void {
-  socket.resume()
-  socket.end('HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
-  ;(socket as Socket).setTimeout(CONNECT_LINGER_MS, () => socket.destroy())
+function endConnect(connections: Connections, socket: Socket): void {
+  if (socket.writable)
+    socket.end('HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+  connections.of(socket).linger()
+}
+
+const HOST = 'host'
+const AUTHORIZATION = 'authorization'
+
+/**
+ * Checks the head of a request beyond what the parser checks; returns the status of the answer, or `undefined` when it
+ * is valid. It examines the raw headers: Node keeps only one of several `Host` or `Authorization` headers, and a proxy
+ * in front may have used another one.
+ */
+function headProblem(request: IncomingMessage, maxHeaders: number): 400 | 431 | 505 | undefined {
+  const { rawHeaders, httpVersion } = request
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 505
+  if (rawHeaders.length > maxHeaders * 2) return 431
+  let hosts = 0
+  let credentials = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === HOST.length && name.toLowerCase() === HOST) hosts++
+    else if (name.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION) credentials++
+  }
+  return hosts > 1 || credentials > 1 || (hosts === 0 && httpVersion === '1.1') ? 400 : undefined
 }

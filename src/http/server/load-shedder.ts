@@ -7,14 +7,14 @@ import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { HttpSettings } from './settings.js'
 
 const SAMPLE_MS = 100
-/** The event loop is judged once in this time, by the least delay that was met: a single pause is no overload. */
+/** The event loop is judged once per this time, by the least delay measured: a single pause is no overload. */
 const JUDGED_EVERY_MS = 1_000
 const MIN_SAMPLES = 2
-/** The share of requests that are refused changes by so much with each judgement. */
+/** The refused share of requests changes by this much with each judgement. */
 const STEP = 0.25
-/** Of the limit: below it the event loop has recovered. */
+/** Below this share of its limit the delay of the event loop is normal again. */
 const CALM = 0.5
-/** Below its limit by so much the heap has recovered. */
+/** When the used share of the heap is this far below its limit, the heap has recovered. */
 const HEAP_SLACK = 0.1
 const MILLISECONDS_PER_SECOND = 1_000
 
@@ -31,7 +31,8 @@ export interface LoadShedderDeps {
 /**
  * Watches the delay of the event loop and the heap, and has requests refused before the process suffers:
  *
- *   - the event loop was late by more than the limit all the time for a second: a share of the requests, which grows every
+ *   - the event loop was late by more than the limit all the time for a second: a share of the requests, which grows
+ *     every
  *     second, and shrinks again when it is late by less than half of the limit;
  *   - the heap is nearly full: all requests, until it is well below the limit.
  *
@@ -49,12 +50,12 @@ export class LoadShedder {
   #judgedAt = 0
   #samples = 0
   #leastDelayMs = Number.POSITIVE_INFINITY
-  /** What is used for certain: between two collections, a heap holds garbage as well. */
+  /** The least share that was measured: higher values include garbage. */
   #leastHeapShare = Number.POSITIVE_INFINITY
   #isHeapFull = false
-  /** Of the requests: what is refused because of the event loop. */
+  /** The share of requests that is refused because of the event loop. */
   #share = 0
-  /** Parts of requests that are to be refused and were not yet. */
+  /** The sum of shares since the last refusal; at 1 a request is refused. */
   #owed = 0
   /** Whether requests have come since the last judgement. */
   #isAsked = false
@@ -79,7 +80,7 @@ export class LoadShedder {
     this.#shed = shed.series({})
   }
 
-  /** Why a request is refused that comes now, if it is. To be called once for each. */
+  /** The reason to refuse a new request, if there is one. To be called once per request. */
   refusal(): OverloadedError | undefined {
     this.#isAsked = true
     if (this.#ticker === undefined) this.#start()
@@ -95,8 +96,8 @@ export class LoadShedder {
     const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
     return new OverloadedError(
       this.#isHeapFull
-        ? `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full (http.maxHeapShare)`
-        : `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (http.maxEventLoopDelayMs)`
+        ? `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full (advanced.http.maxHeapShare)`
+        : `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (advanced.http.maxEventLoopDelayMs)`
     )
   }
 

@@ -1,15 +1,78 @@
+import type { RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RequestAccess } from '../access/request-access.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import { requireManagement } from './access-hooks.js'
+import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
-import type { Listener } from './listener.js'
-import { addManagementRoutes, isProbe, type MetricsText, type ProcessStatus } from './management.js'
-import { handlerOf, type Open, openerOf } from './open-listener.js'
-import { addManagementDescription } from './openapi-routes.js'
-import { createHttpContext, createHttpServer, type HttpContext } from './server.js'
+import { addManagementDescription } from './front-page.js'
+import { Listener } from './listener.js'
+import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
+
+/** @returns the URL of the listener */
+export type Open = (
+  handler: RequestListener,
+  address: ListenAddress,
+  certificates?: Certificates,
+  silence?: SilenceLimit
+) => Promise<string>
+
+/** @param opened where every listener is added that listens */
+export const openerOf =
+  ({ connections, settings, foreignHosts, engineReport }: HttpContext, opened: Listener[]): Open =>
+  async (handler, address, certificates, silence) => {
+    const boundHost = 'host' in address ? address.host : undefined
+    const guard = new BrowserGuard(boundHost, settings, host => foreignHosts.refused(host))
+    const listener = new Listener(settings, handler, { connections, guard, engineReport, silence }, certificates)
+    const url = await listener.listen(address)
+    opened.push(listener)
+    return url
+  }
+
+/** The state of the process that the management port reports. */
+export interface ProcessStatus {
+  readonly version: string
+  readonly brokerMode: 'embedded' | 'kafka'
+  uptimeSeconds(): number
+  /** Reasons for not being ready; empty: ready. */
+  unreadyReasons(): readonly string[]
+  /** Warnings for operators while requests are served. */
+  warnings(): readonly string[]
+}
+
+/** The text of `/metrics`, computed for each request. */
+export interface MetricsText {
+  readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'>
+}
+
+/** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
+function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { registry }: MetricsText): void {
+  app.get('/health-check', () => ({
+    status: 'ok',
+    broker: status.brokerMode,
+    version: status.version,
+    uptimeSeconds: Math.floor(status.uptimeSeconds())
+  }))
+  app.get('/ready', (_, reply) => {
+    const reasons = status.unreadyReasons()
+    reply
+      .code(reasons.length === 0 ? 200 : 503)
+      .send({ ready: reasons.length === 0, reasons, warnings: status.warnings() })
+  })
+  app.get('/metrics', async (_, reply) => {
+    reply.type(registry.contentType)
+    return registry.metrics()
+  })
+  app.setNotFoundHandler((_, reply) => {
+    reply
+      .code(404)
+      .send({ error: 'not found', message: 'the routes are /health-check, /ready, /metrics and /openapi.json' })
+  })
+}
 
 export async function createManagementApp(
   context: HttpContext,
@@ -47,7 +110,7 @@ export interface ManagementPortOptions extends ManagementAddress {
   readonly http: HttpSettings
   /** Where its own requests are counted. */
   readonly metrics: PrometheusMetrics
-  /** What `/metrics` answers. */
+  /** The metrics that `/metrics` shows. */
   readonly shown: MetricsText
   readonly status: ProcessStatus
   readonly log: Logger

@@ -4,45 +4,22 @@ import { Readable } from 'node:stream'
 import type { OverloadedError } from '../../core/errors.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
-import type { SilenceLimit } from '../exchange/silence.js'
-import type { UpgradeOwner } from '../exchange/upgrade.js'
+import { isWebsocketRequest, type UpgradeOwner } from '../exchange/other-protocols.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
-import { isWebsocketRequest } from './websocket-request.js'
+import type { OpenRequest, RequestHolder } from './open-request.js'
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
 
-/** Node's own, which the types do not tell of. */
-const dumpOf = (IncomingMessage.prototype as unknown as { _dump(this: IncomingMessage): void })._dump
+/** Node's own method, which the types do not have. */
+const dumpOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, '_dump')!.value as (
+  this: IncomingMessage
+) => void
 const hasEndedOf = Object.getOwnPropertyDescriptor(Readable.prototype, 'readableEnded')!.get!
 
 /** Holds the parser's value of `upgrade`. */
 const ASKED = Symbol('asked')
-
-/** The connection of a request, as far as the request uses it. */
-export interface RequestHolder {
-  readonly address: AddressUse
-  /** Unanswered requests. */
-  readonly openRequests: number
-  /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
-  receiving: ReceivedRequest | undefined
-  /** Time limit for silence of the client; an API may have its own. */
-  silence: SilenceLimit | undefined
-  begin(request: ReceivedRequest): void
-  /** Calls back now, or in a later turn of the event loop when many requests of this connection came at once. */
-  inTurn(request: ReceivedRequest, handle: () => void): void
-  end(request: ReceivedRequest): void
-  /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
-  take(request: ReceivedRequest, sizeBytes: number): OverloadedError | undefined
-  /** Gives back what a body holds. */
-  give(request: ReceivedRequest): void
-  /** Nothing is read from the connection until {@link letGo} has been called for the request as well. */
-  hold(request: ReceivedRequest): void
-  letGo(request: ReceivedRequest): void
-  /** The rest of a body has come whose request was over. */
-  discarded(request: ReceivedRequest): void
-}
 
 /**
  * A request as Node's parser creates it. The parser pushes every byte of a body in here, so bodies are counted here,
@@ -52,12 +29,13 @@ export interface RequestHolder {
  *   refused    discarded; a reader gets an `error` event, which does not destroy the stream
  *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource {
+export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource, OpenRequest {
   readonly holder: RequestHolder
   /** The check of the web page for which a browser sends the request. */
   readonly guard: BrowserGuard
   /** Counted bytes of the body: they have arrived, and the request is not over. */
   heldBytes = 0
+  isOpenEnded = false
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
   /** When the whole body had come, by `performance.now()`. */
@@ -80,7 +58,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   owner: UpgradeOwner | undefined
 
   static {
-    // The types tell of a property, so an accessor cannot override it in the class.
+    // The types declare a property, so an accessor in the class cannot override it.
     Object.defineProperty(ReceivedRequest.prototype, 'readableEnded', {
       get(this: ReceivedRequest): boolean {
         return this.#reader === undefined ? (hasEndedOf.call(this) as boolean) : this.complete
@@ -97,8 +75,8 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
 
   /**
    * Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the
-   * connection; it reads the same value when nothing was written. From Node 22.21 on an option of the server could
-   * decide.
+   * connection; it reads the same value when nothing was written. Since Node 22.21, an option of the server can make
+   * this decision; Castellan also runs on older versions.
    */
   get upgrade(): boolean {
     if (!this.#asksForUpgrade) return false
@@ -115,7 +93,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     return (this as { [ASKED]?: boolean | null })[ASKED] === true
   }
 
-  /** That of its connection. */
+  /** The address of its connection. */
   get address(): AddressUse {
     return this.holder.address
   }
@@ -139,19 +117,32 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     response.shouldKeepAlive = false
   }
 
+  /**
+   * Says `100 Continue` even when the whole body has come by then: whether it has is chance, and no client can know. Node
+   * itself reads nothing, to see whether there is anything.
+   */
+  override read(size?: number): Buffer | null {
+    if (this.#waitsForContinue && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
+    return super.read(size) as Buffer | null
+  }
+
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
     if (chunk === null) return this.#end()
     if (this.isOver || this.#refusal !== undefined) return true
     const refusal = this.holder.take(this, this.#chargeOf(chunk))
     if (refusal !== undefined) this.refuse(refusal)
-    else if (this.#reader === undefined) return super.push(chunk, encoding)
-    else this.#reader.chunk(chunk)
+    else if (this.#reader === undefined) {
+      // A body that comes along with its head may be complete before the stream asks for it.
+      if (this.isRead) this.#sayContinue()
+      return super.push(chunk, encoding)
+    } else this.#reader.chunk(chunk)
     return true
   }
 
   /**
-   * The events and ticks of a stream cost a push about a tenth. The stream is left as it was, so Node must be told that it is neither to be emptied
-   * ({@link _dump}) nor waited for ({@link readableEnded}); a test for each version of Node pins both.
+   * The events and ticks of a stream cost a push about a tenth. The stream is left as it was, so Node must be told that
+   * it is neither to be emptied ({@link _dump}) nor waited for ({@link readableEnded}); a test for each version of Node
+   * pins both.
    */
   handOn(reader: BodyReader): boolean {
     const hasBegun = this.complete || this.readableLength > 0 || this.readableFlowing !== null
@@ -166,10 +157,8 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   }
 
   override _read(size: number): void {
-    if (!this.isOver) {
-      this.#sayContinue()
-      if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
-    }
+    const mustTell = !this.isOver && this.#refusal !== undefined && !this.#isRefusalTold
+    if (mustTell) process.nextTick(() => this.#tellRefusal())
     super._read(size)
   }
 
@@ -180,6 +169,15 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.holder.give(this)
     this.#tellRefusal()
     this.#onRefused?.(refusal)
+  }
+
+  openEnd(): void {
+    this.isOpenEnded = true
+  }
+
+  holdOnly(sizeBytes: number): OverloadedError | undefined {
+    this.holder.give(this)
+    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
   }
 
   /** The answer was sent, or the connection has ended. */
@@ -194,11 +192,13 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#onOver?.()
   }
 
-  /** Nothing more will be answered. */
+  /** The connection has ended: no further answer is sent. */
   connectionEnded(): void {
     this.over()
+    // Node drops the requests before a CONNECT; readers of their bodies must be told that nothing more will come.
+    if (!this.complete && !this.destroyed) this.destroy()
     const response = this.#response
-    // Node tells it to the answer that is being written, and not to those that wait behind it.
+    // Node closes the answer that is being written, but not the answers that wait behind it.
     process.nextTick(() => {
       if (response === undefined || response.closed) return
       response.destroyed = true
@@ -209,22 +209,25 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   hold(): void {
     if (this.#isHeld || this.isOver) return
     this.#isHeld = true
-    this.holder.hold(this)
+    this.holder.heldChanged(this)
   }
 
   letGo(): void {
     if (!this.#isHeld) return
     this.#isHeld = false
     this.#onRefused = undefined
-    this.holder.letGo(this)
+    this.holder.heldChanged(this)
   }
 
-  /** It waits to be admitted. */
+  /** Whether it waits to be admitted. */
   get isHeld(): boolean {
     return this.#isHeld
   }
 
-  /** One caller only, and until it is let go: the beginning of the body that came with the headers found no room. */
+  /**
+   * Takes one callback only, until {@link letGo}: the beginning of the body, which came with the headers, found no
+   * room.
+   */
   whenRefused(refused: (refusal: OverloadedError) => void): void {
     if (this.#refusal === undefined) this.#onRefused = refused
     else refused(this.#refusal)
@@ -243,7 +246,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     }
   }
 
-  /** One caller only. */
+  /** Takes one callback only. */
   whenReceived(received: () => void): void {
     this.#onReceived = received
   }
@@ -264,7 +267,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#onUpgraded = upgraded
   }
 
-  /** The request has been passed on together with its response. */
+  /** The request begins: it is passed on with its response. */
   begin(response: ServerResponse): void {
     this.isOver = false
     this.#response = response
@@ -283,14 +286,14 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     return this.isRead ? chunk.length : Math.max(chunk.length, UNREAD_PIECE_BYTES)
   }
 
-  /** A later reader must not take the end of a refused body for the end of a complete one. */
+  /** A later reader must not mistake the end of a refused body for the end of a complete one. */
   #end(): boolean {
     this.receivedAt = performance.now()
     this.#onReceived?.()
-    if (this.isOver) this.holder.discarded(this)
+    if (this.isOver) this.holder.end(this)
     if (this.#reader !== undefined) {
       if (this.#refusal === undefined) this.#reader.end()
-      // Node waits for it when the answer was sent before the end of the body.
+      // When the answer was sent before the end of the body, Node waits for the event `end`.
       if (this.listenerCount('end') > 0) this.emit('end')
       return true
     }
@@ -309,7 +312,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
 
   #sayContinue(): void {
     const response = this.#response
-    if (!this.#waitsForContinue || response === undefined) return
+    if (!this.#waitsForContinue || this.isOver || response === undefined) return
     this.#waitsForContinue = false
     if (response.headersSent || response.destroyed) return
     response.shouldKeepAlive = this.#keepsAlive

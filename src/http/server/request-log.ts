@@ -1,9 +1,11 @@
+import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
+import { type Cell, counterFamily, type Durations, durationFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 
 /**
- * Most lines about single requests per window: while Kafka is away every request fails, and the log must not be
- * flooded.
+ * Limit of lines about single requests per window: while Kafka is away every request fails, and the log must not flood.
  */
 const MAX_LINES = 10
 const WINDOW_MS = 10_000
@@ -16,7 +18,7 @@ export interface RequestFields {
   readonly route: string | undefined
   readonly status: number
   readonly durationMs: number
-  /** Why it failed, in a code of docs/errors.md; absent: it did not, or no reason was noted. */
+  /** Why the request failed, as a code of docs/errors.md; absent: it did not fail, or no reason was noted. */
   readonly err?: { readonly code: ErrorCode } | undefined
 }
 
@@ -60,5 +62,160 @@ export class RequestLog {
     }
     this.#leftOut++
     return false
+  }
+}
+
+const MILLISECONDS_PER_SECOND = 1_000
+/** Methods that are timed separately: those that produce, and those that may wait for a message. */
+const TIMED_METHODS: ReadonlySet<string> = new Set(['GET', 'POST'])
+
+/** The counters of requests with the same labels. */
+interface Series {
+  readonly mount: string
+  readonly method: string
+  readonly status: number | 'aborted'
+  readonly cell: Cell
+  readonly durations: Durations
+  readonly bodies: Durations
+}
+
+/** The metrics of all listeners. One object per process. */
+export class HttpMetrics {
+  readonly bodiesInFlightBytes: Cell
+  readonly connections: Cell
+  readonly requestsInFlight: Cell
+  readonly upgradedConnections: Cell
+  readonly connectionsNotShared: Cell
+  readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
+  readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
+  readonly #bodies = durationFamily(
+    'castellan_http_body_seconds',
+    'From the headers of a request to the end of its body'
+  )
+  readonly #leftToNode = counterFamily(
+    'castellan_http_connections_left_to_node_total',
+    'Connections that the engine of Castellan has left to node:http for good'
+  )
+  readonly #series = new Map<string, Series>()
+  /** Consecutive requests mostly have the same labels, and comparing is cheaper than building a key. */
+  #last: Series | undefined
+
+  constructor({ registry }: PrometheusMetrics) {
+    const bodies = gaugeFamily(
+      'castellan_http_bodies_in_flight_bytes',
+      'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
+      'sum'
+    )
+    const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients', 'sum')
+    const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered', 'sum')
+    const upgraded = gaugeFamily(
+      'castellan_http_upgraded_connections',
+      'Open connections of HTTP clients that were upgraded to the websocket protocol',
+      'sum'
+    )
+    for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
+    const notShared = counterFamily(
+      'castellan_http_connections_not_shared_total',
+      'Connections that the engine of Castellan does not read into its shared buffer'
+    )
+    for (const family of [this.#requests, this.#leftToNode, notShared]) registerFamily(registry, family)
+    for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
+    this.bodiesInFlightBytes = bodies.series({})
+    this.connections = connections.series({})
+    this.requestsInFlight = inFlight.series({})
+    this.upgradedConnections = upgraded.series({})
+    this.connectionsNotShared = notShared.series({})
+  }
+
+  leftToNode(reason: string): void {
+    this.#leftToNode.series({ reason }).value++
+  }
+
+  /**
+   * @param mount name of the API, `none` outside of all
+   * @param status as sent; `aborted` when the client left before the end of its answer
+   * @param bodyMs from the headers to the end of the body; `undefined`: it has not come as a whole
+   */
+  answered(
+    mount: string,
+    method: string,
+    status: number | 'aborted',
+    durationMs: number,
+    bodyMs: number | undefined
+  ): void {
+    const last = this.#last
+    const series =
+      last?.mount === mount && last.method === method && last.status === status
+        ? last
+        : this.#find(mount, method, status)
+    series.cell.value++
+    series.durations.observe(durationMs / MILLISECONDS_PER_SECOND)
+    if (bodyMs !== undefined) series.bodies.observe(bodyMs / MILLISECONDS_PER_SECOND)
+  }
+
+  #find(mount: string, method: string, status: number | 'aborted'): Series {
+    const key = `${mount} ${method} ${status}`
+    let series = this.#series.get(key)
+    if (!series) {
+      const cell = this.#requests.series({ api: mount, method, status: String(status) })
+      const durations = this.#durations.series({ api: mount, method: TIMED_METHODS.has(method) ? method : 'other' })
+      const bodies = this.#bodies.series({ api: mount })
+      this.#series.set(key, (series = { mount, method, status, cell, durations, bodies }))
+    }
+    this.#last = series
+    return series
+  }
+}
+
+/** The facts of a request in the access log: never a path with values in it, a header or a body. */
+export interface AccessFields {
+  readonly requestId: string
+  readonly address: string
+  readonly api: string
+  readonly method: string
+  /** The route as registered, such as `/topics/:topic/messages`; absent when none matched. */
+  readonly route: string | undefined
+  readonly status: number | 'aborted'
+  readonly durationMs: number
+}
+
+/** Takes access lines. */
+export interface AccessLog {
+  /** Whether the request that has just ended gets a line. */
+  wants(): boolean
+  write(fields: AccessFields): void
+}
+
+/**
+ * One line of JSON. Clients choose only the request id, which is checked; the other values need no escaping.
+ *
+ *   {"time":"2026-11-20T21:00:00.000Z","requestId":"a1","address":"10.0.0.7","api":"kprf","method":"POST","route":"/kprf/push","status":200,"durationMs":1.25}
+ */
+export function toAccessLine(time: string, fields: AccessFields): string {
+  const { requestId, address, api, method, route = null, status, durationMs } = fields
+  const told = status === 'aborted' ? '"aborted"' : status
+  return (
+    `{"time":"${time}","requestId":${JSON.stringify(requestId)},"address":"${address}","api":"${api}",` +
+    `"method":"${method}","route":${JSON.stringify(route)},"status":${told},` +
+    `"durationMs":${Math.round(durationMs * 1_000) / 1_000}}\n`
+  )
+}
+
+/** The header by which a client may name its request; every answer repeats it. */
+export const REQUEST_ID_HEADER = 'x-request-id'
+
+// Printable ASCII without space, quote and backslash: safe in a header, in JSON and in a shell.
+const ACCEPTABLE = /^[!#-[\]-~]{1,128}$/
+
+/**
+ * Names requests: the client's own id when it is short and printable, otherwise `PREFIX-N`.
+ *
+ * @param prefix differs between processes, so that ids of several instances are distinct in a common log
+ */
+export function requestIds(prefix: string): (request: IncomingMessage) => string {
+  let count = 0
+  return ({ headers }) => {
+    const given = headers[REQUEST_ID_HEADER]
+    return typeof given === 'string' && ACCEPTABLE.test(given) ? given : `${prefix}-${(++count).toString(36)}`
   }
 }

@@ -1,39 +1,41 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RequestAccess } from '../access/request-access.js'
-import { routeNameOf } from '../api/route-names.js'
-import type { CountedCalls } from '../exchange/counted-calls.js'
-import { failureCodeOf } from '../exchange/failure-codes.js'
-import type { SilenceLimit } from '../exchange/silence.js'
+import { routeNameOf } from '../api/by-hand.js'
+import { failureCodeOf } from '../exchange/answers.js'
+import { keepSentUrl } from '../exchange/exchange.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
-import type { AccessLog } from './access-log.js'
-import { BodyBudget } from './body-budget.js'
-import { CallCounts } from './call-counts.js'
+import { ForeignHosts } from './browser-guard.js'
 import type { AddressesElsewhere } from './client-addresses.js'
-import { Connections } from './connections.js'
-import { ForeignHosts } from './foreign-hosts.js'
-import { HttpMetrics } from './http-metrics.js'
-import { LoadShedder } from './load-shedder.js'
-import { isProbe } from './management.js'
+import { type ClientCounts, createClientCounts } from './client-counts.js'
+import type { Connections } from './connections.js'
+import { EngineReport } from './engine-report.js'
+import type { LoadShedder } from './load-shedder.js'
 import type { ReceivedRequest } from './received-request.js'
-import { REQUEST_ID_HEADER, requestIds } from './request-ids.js'
-import { RequestLog } from './request-log.js'
+import { type AccessLog, type HttpMetrics, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
 /** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
 const MAX_PARAM_LENGTH = 2 ** 24
 
-/** What all servers of the process have in common. */
+const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready']
+
+/** Whether a route reports liveness or readiness only. */
+export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
+
+/** The parts that all servers of the process share. */
 export interface HttpContext {
   readonly settings: HttpSettings
   readonly metrics: HttpMetrics
   readonly connections: Connections
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
-  /** Whether the process can bear more requests. */
+  readonly engineReport: EngineReport
+  /** Whether the process can take more requests. */
   readonly shedder: LoadShedder
   /** `undefined`: there is none. */
   readonly accessLog: AccessLog | undefined
@@ -47,29 +49,6 @@ export interface HttpContext {
   isDraining: boolean
   /** True once every answer closes its connection. */
   isLeaving: boolean
-}
-
-/** What counts the clients of all ports, those of other protocols included. */
-export interface ClientCounts {
-  readonly metrics: HttpMetrics
-  readonly connections: Connections
-  readonly shedder: LoadShedder
-  readonly calls: CountedCalls
-}
-
-export function createClientCounts(options: {
-  readonly http: HttpSettings
-  readonly metrics: PrometheusMetrics
-  readonly log: Logger
-  readonly now: MonotonicClock
-  readonly elsewhere?: AddressesElsewhere | undefined
-}): ClientCounts {
-  const { http, log, now, elsewhere } = options
-  const metrics = new HttpMetrics(options.metrics)
-  const connections = createConnections(http, metrics, now, elsewhere)
-  const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
-  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
-  return { metrics, connections, shedder, calls }
 }
 
 export function createHttpContext(options: {
@@ -94,6 +73,7 @@ export function createHttpContext(options: {
     shedder,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
+    engineReport: new EngineReport(metrics, log),
     nextRequestId: requestIds(options.idPrefix),
     now,
     requestAccess: options.requestAccess,
@@ -103,21 +83,8 @@ export function createHttpContext(options: {
   }
 }
 
-function createConnections(
-  http: HttpSettings,
-  metrics: HttpMetrics,
-  now: MonotonicClock,
-  elsewhere: AddressesElsewhere | undefined
-): Connections {
-  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
-  const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
-  // A connection that Node takes for idle must not end while a request waits to be read from it.
-  const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
-  return new Connections({ ...http, pace, maxRestMs }, budget, metrics.connections, now, elsewhere)
-}
-
 /**
- * A Fastify instance that names, counts, bounds and logs requests; it does not listen by itself. Refusals (draining, a
+ * A Fastify instance that names, counts, limits and logs requests; it does not listen by itself. Refusals (draining, a
  * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
  * error handler of the API words the answer. A body that finds no room becomes an error of its stream.
  *
@@ -132,6 +99,8 @@ export function createHttpServer(
     bodyLimit: context.settings.maxBodyBytes,
     // Modules of APIs are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
     pluginTimeout: 0,
+    // Each API answers in its own words while the process stops.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
   })
   app.addHook('onRequest', (request, reply, done) => {
@@ -169,11 +138,11 @@ function follow(
   received: ReceivedRequest,
   response: ServerResponse
 ): void {
-  const { metrics, silences, now } = context
+  const { metrics, connections, silences, now } = context
   const startedAt = now()
   metrics.requestsInFlight.value++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
-  if (silence !== undefined) received.holder.silence = silence
+  if (silence !== undefined) connections.of(received.socket).silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
       metrics.upgradedConnections.value++
@@ -209,7 +178,7 @@ function answered(
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {
     const { id: requestId, method } = request
     const route = routeNameOf(request)
-    // Not to be ready is what a probe asks for, and no failure.
+    // "Not ready" is a normal answer to a probe, not a failure.
     if (api === 'none' && isProbe(route)) return
     requestLog.answered({ requestId, method, route, status, durationMs, ...(code !== undefined && { err: { code } }) })
   }
@@ -221,4 +190,39 @@ const mountNameOf = (request: FastifyRequest): string => (request as { mountName
 /** Marks all requests of a scope as belonging to an API. */
 export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)
+}
+
+/** The handler of a listener whose requests go to this Fastify instance. */
+export const handlerOf =
+  (app: FastifyInstance): RequestListener =>
+  (request, response) => {
+    const url = request.url!
+    const routable = routableUrl(url)
+    if (routable !== url) keepSentUrl(request, url)
+    request.url = routable
+    app.routing(request, response)
+  }
+
+/**
+ * A URL whose path Fastify's router can decode. The router answers others itself before any hook runs: without
+ * authentication, without counting, and not in the error format of the API. With its percent signs escaped, such a
+ * path matches no route and passes through the hooks.
+ *
+ *   /push       /push
+ *   /%zz?a=%b   /%25zz?a=%b
+ *   /push;%zz   /push;%25zz
+ */
+export function routableUrl(url: string): string {
+  if (!url.includes('%')) return url
+  const [path] = /^[^?#]*/.exec(url)!
+  return isDecodable(path) ? url : path.replaceAll('%', '%25') + url.slice(path.length)
+}
+
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -1,21 +1,51 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
-import { httpTlsSettings, managementTlsSettings } from './tls-settings.js'
+
+const file = z.string().min(1).optional()
+
+/** TLS settings of HTTP listeners. */
+const listenerTls = z.strictObject({
+  certFile: file.describe('PEM file of the certificate and its chain; when set, the listener accepts TLS only'),
+  keyFile: file.describe('PEM file of the private key that belongs to `certFile`'),
+  caFile: file.describe(
+    'PEM file of the certificate authorities that are trusted for client certificates; needed for `clientAuth`'
+  ),
+  clientAuth: z
+    .enum(['none', 'optional', 'required'])
+    .default('none')
+    .describe(
+      'Whether client certificates are requested. `required` ends the handshake without a trusted one; `auth.certificates` maps certificates to principals'
+    ),
+  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest TLS version that is accepted'),
+  reloadIntervalMs: milliseconds
+    .default(10_000)
+    .describe(
+      'Interval at which the files are checked for changes; changed ones are used for new connections, as after SIGHUP'
+    )
+    .meta({ advanced: true })
+})
+
+export const httpTlsSettings = listenerTls
+  .prefault({})
+  .describe("TLS of the shared port and of the APIs' own ports, not of the unix socket")
+const managementTlsSettings = listenerTls.prefault({}).describe('TLS of the management port')
+
+export type ListenerTlsSettings = z.output<typeof listenerTls>
 
 const MIB = 1024 * 1024
 
 /** Off unless set: behind a proxy all clients share one address. */
 const addressSettings = z
   .strictObject({
-    maxConnections: count.optional().describe('Most connections of one address; further ones are closed at once'),
+    maxConnections: count.optional().describe('Limit of connections of one address; further ones are closed at once'),
     maxBodiesInFlightBytes: bytes
       .optional()
       .describe(
-        'Most bytes of request bodies of one address that are being received or answered; further requests are refused as overload'
+        'Limit of the bytes of request bodies of one address that are being received or answered; further requests are refused as overload'
       ),
     maxRequestsInFlight: count
       .optional()
-      .describe('Most requests of one address in progress; further ones are refused as overload')
+      .describe('Limit of requests of one address in progress; further ones are refused as overload')
   })
   .prefault({})
   .describe(
@@ -61,51 +91,69 @@ export const httpSettings = z
       .describe(
         'Origins of web pages whose requests are served, such as `https://app.example`. Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
       ),
-    maxConnections: count.default(10_000).describe('Most connections; further ones are closed at once'),
+    engine: z
+      .enum(['node', 'castellan'])
+      .default('node')
+      .describe(
+        'The server that reads plain requests: `node` is that of Node, `castellan` is a faster one of our own, which is new. Node serves every connection with TLS. It also takes over a connection for good at the first request that is not plain, such as one with a chunked body, an upgrade, `Expect`, HTTP/1.0, `Connection: close`, a header that occurs twice, `_` or `.` in the name of a header, or a value that is not ASCII'
+      ),
+    maxConnections: count.default(10_000).describe('Limit of connections; further ones are closed at once'),
     maxHeaderBytes: bytes
       .min(1024)
       .default(16 * 1024)
-      .describe('Most bytes of request line and headers together; beyond it the answer is 431'),
-    maxHeaders: count.default(100).describe('Most headers of one request; beyond it the answer is 431'),
+      .describe('Limit of the bytes of request line and headers together; beyond it the answer is 431')
+      .meta({ advanced: true }),
+    maxHeaders: count
+      .default(100)
+      .describe('Limit of headers of one request; beyond it the answer is 431')
+      .meta({ advanced: true }),
     maxBodyBytes: bytes.default(16 * MIB).describe('Largest request body; beyond it the answer is 413'),
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'Most bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request without room is refused as overload, unless much larger unfinished bodies can be refused instead'
+        'Limit of the bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request beyond it is refused as overload, unless much larger unfinished bodies can be refused instead'
       ),
     maxBodyBytesPerConnection: bytes
       .default(16 * MIB)
       .describe(
-        'Most bytes of request bodies per connection; beyond it reading pauses until earlier requests of the connection are answered'
-      ),
+        'Limit of the bytes of request bodies per connection; beyond it reading pauses until earlier requests of the connection are answered'
+      )
+      .meta({ advanced: true }),
     maxRequestsPerConnection: count
       .default(100)
-      .describe('Most pipelined requests per connection; further ones are not read until some are answered'),
+      .describe('Limit of pipelined requests per connection; further ones are not read until some are answered')
+      .meta({ advanced: true }),
     minBodyBytesPerSecond: z
       .int()
       .min(0)
       .default(240)
       .describe(
         'Slowest pace of a request body, on average over `bodyGraceMs`; below it the answer is 408. 0: no limit'
-      ),
-    bodyGraceMs: milliseconds.default(5_000).describe('Time over which the pace of a request body is measured'),
+      )
+      .meta({ advanced: true }),
+    bodyGraceMs: milliseconds
+      .default(5_000)
+      .describe('Time over which the pace of a request body is measured')
+      .meta({ advanced: true }),
     perAddress: addressSettings,
     headersTimeoutMs: milliseconds
       .default(10_000)
-      .describe('Time limit for the headers of a request; beyond it the answer is 408'),
+      .describe('Time limit for the headers of a request; beyond it the answer is 408')
+      .meta({ advanced: true }),
     requestTimeoutMs: milliseconds
       .default(30_000)
       .describe('Time limit for receiving a whole request, body included; beyond it the answer is 408'),
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. Where many wait, a connection is not read as long between two requests'
+        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. While many requests wait, a connection may not be read for as long between two of its requests'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)
       .describe(
         'Requests with a body are refused as overload, a quarter more of them each second, while the event loop is late by more than this all the time; fewer again when it is late by less than half. 0: never'
-      ),
+      )
+      .meta({ advanced: true }),
     maxHeapShare: z
       .number()
       .min(0.1)
@@ -113,7 +161,8 @@ export const httpSettings = z
       .default(0.9)
       .describe(
         'Requests with a body are refused as overload while more than this share of what the heap may take is used, until it is a tenth below. 1: never'
-      ),
+      )
+      .meta({ advanced: true }),
     keepAliveTimeoutMs: milliseconds
       .default(65_000)
       .describe(
@@ -121,7 +170,8 @@ export const httpSettings = z
       ),
     socketTimeoutMs: milliseconds
       .default(120_000)
-      .describe('Time after which a connection without any traffic is closed'),
+      .describe('Time after which a connection without any traffic is closed')
+      .meta({ advanced: true }),
     accessLog: z
       .strictObject({
         target: z
@@ -135,7 +185,10 @@ export const httpSettings = z
       })
       .prefault({})
       .describe('The access log'),
-    slowRequestMs: milliseconds.default(5_000).describe('Duration from which a request is logged as slow'),
+    slowRequestMs: milliseconds
+      .default(5_000)
+      .describe('Duration from which a request is logged as slow')
+      .meta({ advanced: true }),
     tls: httpTlsSettings
   })
   .prefault({})

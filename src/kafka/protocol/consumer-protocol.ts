@@ -1,12 +1,11 @@
 import { ProtocolError } from '../../core/errors.js'
 import type { TopicPartition } from '../../core/model.js'
-import { byTopic } from './api.js'
-import { atMost } from './most.js'
-import { ResponseReader } from './response-reader.js'
+import { atMost } from './api.js'
+import { byTopic, ResponseReader } from './encoding.js'
 
 /**
- * What members of a consumer group tell each other inside of JoinGroup and SyncGroup. Newer versions only append fields,
- * so version 0 is enough to write, and the beginning of any version can be read.
+ * The data that members of a consumer group exchange within JoinGroup and SyncGroup. Newer versions only append fields, so it is
+ * enough to write version 0 and to read the beginning of any version.
  *
  *   subscription   version i16, [topic], user_data bytes?
  *   assignment     version i16, [topic, [partition i32]], user_data bytes?
@@ -14,7 +13,7 @@ import { ResponseReader } from './response-reader.js'
  * Source: org.apache.kafka.clients.consumer.internals.ConsumerProtocol
  */
 const VERSION = 0
-// Far more than a member can subscribe to, or read.
+// Limits far above what a member can subscribe to or read.
 const MAX_TOPICS = 100_000
 const MAX_PARTITIONS = 100_000
 const NULL_LENGTH = -1
@@ -22,20 +21,20 @@ const NONE: readonly number[] = []
 
 export const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
-/** @param userData what members of the same kind tell each other; others ignore it */
+/** @param userData data for members with the same implementation; other members ignore it */
 export function encodeSubscription(topics: readonly string[], userData?: Buffer): Buffer {
   return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.flatMap(text), ...nullableBytes(userData)])
 }
 
-/** @throws ProtocolError when the bytes are no subscription, ResponseTooLargeError when they name too many topics */
+/** @throws ProtocolError when the bytes are not a subscription, ResponseTooLargeError when it has too many topics */
 export function decodeSubscription(bytes: Buffer): readonly string[] {
   return readTopics(startOf(bytes, 'subscription'))
 }
 
 /**
- * The user data of a subscription; no bytes when there is none.
+ * The user data of a subscription; empty when there is none.
  *
- * @throws ProtocolError as above
+ * @throws ProtocolError when the bytes are malformed
  */
 export function userDataOfSubscription(bytes: Buffer): Buffer {
   const reader = startOf(bytes, 'subscription')
@@ -43,7 +42,7 @@ export function userDataOfSubscription(bytes: Buffer): Buffer {
   return reader.bytes()
 }
 
-/** @param userData as in a subscription */
+/** @param userData as in `encodeSubscription` */
 export function encodeAssignment(partitions: readonly TopicPartition[], userData?: Buffer): Buffer {
   const topics = byTopic(partitions).flatMap(([topic, ofTopic]) => [
     ...text(topic),
@@ -54,18 +53,18 @@ export function encodeAssignment(partitions: readonly TopicPartition[], userData
 }
 
 /**
- * No bytes at all are an assignment of nothing.
+ * The partitions of an assignment. Empty bytes assign no partition.
  *
- * @throws ProtocolError when the bytes are no assignment, ResponseTooLargeError when they name too many partitions
+ * @throws ProtocolError when the bytes are not an assignment, ResponseTooLargeError when it has too many partitions
  */
 export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
   return bytes.length === 0 ? [] : readPartitions(startOf(bytes, 'assignment'))
 }
 
 /**
- * The partitions of one topic in an assignment, as they stand there; those of other topics are skipped, not read.
+ * The partitions of one topic in an assignment. Other topics are skipped without reading their partitions.
  *
- * @throws ProtocolError when the bytes are no assignment, ResponseTooLargeError when they name too many partitions of the topic
+ * @throws ProtocolError when the bytes are not an assignment, ResponseTooLargeError when it has too many partitions of the topic
  */
 export function decodeAssignmentOf(bytes: Buffer, topic: string): readonly number[] {
   if (bytes.length === 0) return []
@@ -81,9 +80,9 @@ export function decodeAssignmentOf(bytes: Buffer, topic: string): readonly numbe
 }
 
 /**
- * The user data of an assignment; no bytes when there is none.
+ * The user data of an assignment; empty when there is none.
  *
- * @throws ProtocolError as above
+ * @throws ProtocolError when the bytes are malformed
  */
 export function userDataOfAssignment(bytes: Buffer): Buffer {
   if (bytes.length === 0) return bytes

@@ -1,134 +1,72 @@
 import { topicPartitionKey } from '../../core/model.js'
 import type { FetchCall, FetchPartition, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
-import { DecompressionAllowance, defaultDecompressionLimits } from '../decompression-allowance.js'
-import { decodeFetchedRecords } from '../fetched-records-decoder.js'
+import { decodeFetchedRecords } from '../fetched-records.js'
+import { DecompressionAllowance, defaultDecompressionLimits } from '../packed-records.js'
 import type { Api } from './api.js'
-import type { RequestWriter } from './request-writer.js'
-import type { ResponseReader } from './response-reader.js'
+import type { RequestWriter, ResponseReader } from './encoding.js'
 
 export const isolationLevels: Readonly<Record<IsolationLevel, number>> = { readUncommitted: 0, readCommitted: 1 }
 
 const NO_SESSION = { id: 0, epoch: -1 }
 const NO_REPLICA = -1
-/** No end offset of a follower. */
+/** Only followers send the start of their log. */
 const NO_LOG_START = -1
 const NO_EPOCH = -1
 const NO_RACK = ''
 
 /**
- * Version 11.
+ * Version 11, and version 13 (Kafka 3.1, flexible), which names topics by their ids. When a topic was created again
+ * under the same name, a broker answers version 13 with an error instead of records of the new log.
  *
  * Request: `replica_id i32, max_wait_ms i32, min_bytes i32, max_bytes i32, isolation_level i8, session_id i32,
- *   session_epoch i32, [topic, [partition i32, current_leader_epoch i32, fetch_offset i64, log_start_offset i64,
- *   partition_max_bytes i32]], [forgotten topic, [partition i32]], rack_id`
- * Response: `throttle_time_ms i32, error_code i16, session_id i32, [topic, [partition i32, error_code i16,
- *   high_watermark i64, last_stable_offset i64, log_start_offset i64, [producer_id i64, first_offset i64]?,
- *   preferred_read_replica i32, records bytes?]]`
+ *   session_epoch i32, [topic (13: topic_id uuid), [partition i32, current_leader_epoch i32, fetch_offset i64,
+ *   (13: last_fetched_epoch i32,) log_start_offset i64, partition_max_bytes i32]],
+ *   [forgotten topic (13: topic_id uuid), [partition i32]], rack_id`
+ * Response: `throttle_time_ms i32, error_code i16, session_id i32, [topic (13: topic_id uuid), [partition i32,
+ *   error_code i16, high_watermark i64, last_stable_offset i64, log_start_offset i64, [producer_id i64,
+ *   first_offset i64]?, preferred_read_replica i32, records bytes?]]`
  */
-export const fetchV11: Api<FetchCall, FetchResponse> = {
+const fetch = (version: 11 | 13): Api<FetchCall, FetchResponse> => ({
   key: 1,
-  version: 11,
+  version,
   name: 'Fetch',
-  encode(writer, call) {
-    writeHead(writer, call)
-    writer.array(inOrder(call.partitions), partitions => {
-      writer.string(partitions[0]!.topic)
-      writer.array(partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
-        writer.int32(partition)
-        writer.int32(currentLeaderEpoch)
-        writer.int64(fetchOffset)
-        writer.int64(NO_LOG_START)
-        writer.int32(maxBytes)
-      })
-    })
-    writer.array(forgotten(call), partitions => {
-      writer.string(partitions[0]!.topic)
-      writer.array(partitions, ({ partition }) => writer.int32(partition))
-    })
-    writer.string(NO_RACK)
-  },
-  decode(reader, call) {
-    const asked = call.session?.partitions ?? byKey(call.partitions)
-    return decodeWith(reader, call, partitions => {
-      reader.array(6, () => {
-        const topic = reader.name()
-        reader.array(42, () => {
-          const fields = readFields(reader)
-          const aborted = reader.array(16, () => readAborted(reader))
-          const preferredReadReplica = reader.int32()
-          const ask = asked.get(topicPartitionKey(topic, fields.partition))
-          partitions.add(ask, { ...fields, preferredReadReplica }, aborted, reader.bytes())
-        })
-      })
-    })
-  }
-}
-
-/**
- * Version 13 (Kafka 3.1), flexible: topics by their ids, so that a topic that was created anew under the same name
- * answers with an error instead of records of another log.
- *
- * Request: as version 11 in the compact encoding, with `topic_id uuid` instead of the topic and `last_fetched_epoch i32`
- *   behind the fetch offset
- * Response: as version 11 in the compact encoding, with `topic_id uuid` instead of the topic
- */
-export const fetchV13: Api<FetchCall, FetchResponse> = {
-  key: 1,
-  version: 13,
-  name: 'Fetch',
-  isFlexible: true,
-  older: fetchV11,
+  isFlexible: version === 13,
   canExpress: ({ partitions, session }) =>
-    session?.usesTopicIds ?? partitions.every(({ topicId }) => topicId !== undefined),
+    version === 11 || (session?.usesTopicIds ?? partitions.every(({ topicId }) => topicId !== undefined)),
   encode(writer, call) {
     writeHead(writer, call)
-    writer.compactNullableArray(inOrder(call.partitions), partitions => {
-      writer.uuid(partitions[0]!.topicId!)
-      writer.compactNullableArray(partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
-        writer.int32(partition)
-        writer.int32(currentLeaderEpoch)
-        writer.int64(fetchOffset)
-        writer.int32(NO_EPOCH)
-        writer.int64(NO_LOG_START)
-        writer.int32(maxBytes)
-        writer.noTags()
-      })
-      writer.noTags()
+    writeInOrder(writer, version, call.partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
+      writer.int32(partition)
+      writer.int32(currentLeaderEpoch)
+      writer.int64(fetchOffset)
+      if (version === 13) writer.int32(NO_EPOCH)
+      writer.int64(NO_LOG_START)
+      writer.int32(maxBytes)
+      writer.tags()
     })
-    writer.compactNullableArray(forgotten(call), partitions => {
-      writer.uuid(partitions[0]!.topicId!)
-      writer.compactNullableArray(partitions, ({ partition }) => writer.int32(partition))
-      writer.noTags()
-    })
-    writer.compactString(NO_RACK)
-    writer.noTags()
+    writeInOrder(writer, version, call.session?.forgotten ?? [], ({ partition }) => writer.int32(partition))
+    writer.string(NO_RACK)
+    writer.tags()
   },
   decode(reader, call) {
-    const asked = call.session?.partitions ?? byKey(call.partitions)
-    const names = call.session?.names ?? new Map(call.partitions.map(({ topicId, topic }) => [topicId, topic]))
-    return decodeWith(reader, call, partitions => {
-      reader.compactArray(18, () => {
-        const topicId = reader.uuid() ?? ''
-        const topic = names.get(topicId)
-        reader.compactArray(37, () => {
-          const fields = readFields(reader)
-          const aborted = reader.compactArray(17, () => {
-            const transaction = readAborted(reader)
-            reader.skipTags()
-            return transaction
-          })
-          const preferredReadReplica = reader.int32()
-          const ask = topic === undefined ? undefined : asked.get(topicPartitionKey(topic, fields.partition))
-          const isAsked = ask?.topicId === topicId
-          partitions.add(isAsked ? ask : undefined, { ...fields, preferredReadReplica }, aborted, reader.compactBytes())
-          reader.skipTags()
-        })
-        reader.skipTags()
-      })
-      reader.skipTags()
+    const sizeBytes = reader.remainingBytes
+    const throttleTimeMs = reader.int32()
+    const errorCode = reader.int16()
+    const sessionId = reader.int32()
+    const response = new PartitionsOfResponse(call)
+    reader.array(6, () => {
+      const topicId = version === 13 ? (reader.uuid() ?? '') : undefined
+      const topic = topicId === undefined ? reader.name() : response.nameOf(topicId)
+      reader.array(37, () => response.read(reader, topic, topicId))
+      reader.tags()
     })
+    reader.tags()
+    return { throttleTimeMs, errorCode, sessionId, sizeBytes, partitions: response.partitions }
   }
-}
+})
+
+export const fetchV11 = fetch(11)
+export const fetchV13: Api<FetchCall, FetchResponse> = { ...fetch(13), older: fetchV11 }
 
 function writeHead(writer: RequestWriter, call: FetchCall): void {
   writer.int32(NO_REPLICA)
@@ -141,13 +79,27 @@ function writeHead(writer: RequestWriter, call: FetchCall): void {
   writer.int32(epoch)
 }
 
-const byKey = (partitions: readonly FetchPartition[]): ReadonlyMap<string, FetchPartition> =>
-  new Map(partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
+/**
+ * Keeps the order of the partitions, because brokers serve them in this order. A topic may therefore occur more than
+ * once.
+ */
+function writeInOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(
+  writer: RequestWriter,
+  version: 11 | 13,
+  partitions: readonly T[],
+  write: (partition: T) => void
+): void {
+  writer.array(neighbours(partitions), group => {
+    const { topic, topicId } = group[0]!
+    if (version === 13) writer.uuid(topicId!)
+    else writer.string(topic)
+    writer.array(group, write)
+    writer.tags()
+  })
+}
 
-const forgotten = ({ session }: FetchCall) => inOrder(session?.forgotten ?? [])
-
-/** Groups neighbours of the same topic. A topic may occur more than once, because brokers serve in this order. */
-function inOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(partitions: readonly T[]): T[][] {
+/** Groups adjacent partitions of the same topic. */
+function neighbours<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(partitions: readonly T[]): T[][] {
   const groups: T[][] = []
   for (const partition of partitions) {
     const last = groups.at(-1)
@@ -158,56 +110,56 @@ function inOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(partitions
   return groups
 }
 
-type Fields = ReturnType<typeof readFields> & { readonly preferredReadReplica: number }
-type Aborted = ReturnType<typeof readAborted>
-
-/** An impossible offset only concerns its partition: see `safeInt64`. */
-const readFields = (reader: ResponseReader) => ({
-  partition: reader.int32(),
-  errorCode: reader.int16(),
-  highWatermark: reader.safeInt64(),
-  lastStableOffset: reader.safeInt64(),
-  logStartOffset: reader.safeInt64()
-})
-
-const readAborted = (reader: ResponseReader) => ({
-  producerId: reader.bigInt64(),
-  firstOffset: reader.roundedInt64()
-})
-
-function decodeWith(
-  reader: ResponseReader,
-  call: FetchCall,
-  readTopics: (partitions: PartitionList) => void
-): FetchResponse {
-  const sizeBytes = reader.remainingBytes
-  const throttleTimeMs = reader.int32()
-  const errorCode = reader.int16()
-  const sessionId = reader.int32()
-  const list = new PartitionList(call)
-  readTopics(list)
-  return { throttleTimeMs, errorCode, sessionId, sizeBytes, partitions: list.partitions }
-}
-
-/** Decodes the partitions of one response. Together they are decompressed to no more than the call allows. */
-class PartitionList {
+/** Reads the partitions of one response. The call limits the decompressed bytes of all partitions together. */
+class PartitionsOfResponse {
   readonly partitions: FetchPartitionResponse[] = []
   readonly #allowance: DecompressionAllowance
   readonly #isCommittedOnly: boolean
+  readonly #asked: ReadonlyMap<string, FetchPartition>
+  readonly #names: ReadonlyMap<string | undefined, string>
 
-  constructor({ decompression, isolationLevel }: FetchCall) {
+  constructor({ decompression, isolationLevel, partitions, session }: FetchCall) {
     this.#allowance = new DecompressionAllowance(decompression ?? defaultDecompressionLimits())
     this.#isCommittedOnly = isolationLevel === 'readCommitted'
+    this.#asked =
+      session?.partitions ?? new Map(partitions.map(ask => [topicPartitionKey(ask.topic, ask.partition), ask]))
+    this.#names = session?.names ?? new Map(partitions.map(({ topicId, topic }) => [topicId, topic]))
   }
 
-  /** Skips a partition that was not asked for; the others are answered all the same. */
-  add(ask: FetchPartition | undefined, fields: Fields, aborted: readonly Aborted[], bytes: Buffer): void {
-    if (ask === undefined) return
+  nameOf(topicId: string): string | undefined {
+    return this.#names.get(topicId)
+  }
+
+  /**
+   * Reads a partition. A partition that was not asked for is skipped, and an impossible offset becomes `undefined`,
+   * because neither affects the other partitions.
+   *
+   * @param topic `undefined`: the topic was not asked for
+   * @param topicId `undefined`: this version has no topic ids
+   */
+  read(reader: ResponseReader, topic: string | undefined, topicId: string | undefined): void {
+    const fields = {
+      partition: reader.int32(),
+      errorCode: reader.int16(),
+      highWatermark: reader.safeInt64(),
+      lastStableOffset: reader.safeInt64(),
+      logStartOffset: reader.safeInt64()
+    }
+    const aborted = reader.array(16, () => {
+      const transaction = { producerId: reader.bigInt64(), firstOffset: reader.roundedInt64() }
+      reader.tags()
+      return transaction
+    })
+    const preferredReadReplica = reader.int32()
+    const bytes = reader.bytes()
+    reader.tags()
+    const ask = topic === undefined ? undefined : this.#asked.get(topicPartitionKey(topic, fields.partition))
+    if (ask === undefined || (topicId !== undefined && ask.topicId !== topicId)) return
     const records = decodeFetchedRecords(bytes, {
       fetchOffset: ask.fetchOffset,
       abortedTransactions: this.#isCommittedOnly ? aborted : [],
       allowance: this.#allowance
     })
-    this.partitions.push({ ...fields, topic: ask.topic, records })
+    this.partitions.push({ ...fields, preferredReadReplica, topic: ask.topic, records })
   }
 }

@@ -1,5 +1,5 @@
-import type { ProduceCall, ProducePartitionResponse, ProduceResponse } from '../calls.js'
-import { type Api, byTopic } from './api.js'
+import type { InitProducerIdCall, InitProducerIdResponse, ProduceCall, ProduceResponse } from '../calls.js'
+import type { Api } from './api.js'
 
 /**
  * Version 7.
@@ -16,29 +16,45 @@ export const produceV7: Api<ProduceCall, ProduceResponse> = {
     writer.nullableString(null)
     writer.int16(acks)
     writer.int32(brokerTimeoutMs)
-    writer.array(byTopic(partitions), ([topic, ofTopic]) => {
-      writer.string(topic)
-      writer.array(ofTopic, ({ partition, batch }) => {
-        writer.int32(partition)
-        writer.bytes(batch)
-      })
+    writer.byTopic(partitions, ({ partition, batch }) => {
+      writer.int32(partition)
+      writer.bytes(batch)
     })
   },
   decode(reader) {
-    const partitions: ProducePartitionResponse[] = []
-    reader.array(6, () => {
-      const topic = reader.name()
-      reader.array(30, () =>
-        partitions.push({
-          topic,
-          partition: reader.int32(),
-          errorCode: reader.int16(),
-          baseOffset: reader.safeInt64(),
-          logAppendTimeMs: reader.roundedInt64(),
-          logStartOffset: reader.safeInt64()
-        })
-      )
-    })
+    const partitions = reader.byTopic(30, topic => ({
+      topic,
+      partition: reader.int32(),
+      errorCode: reader.int16(),
+      baseOffset: reader.safeInt64(),
+      logAppendTimeMs: reader.roundedInt64(),
+      logStartOffset: reader.safeInt64()
+    }))
     return { partitions, throttleTimeMs: reader.int32() }
   }
+}
+
+/** Must be positive, although it has no meaning without a transactional id. */
+const TRANSACTION_TIMEOUT_MS = 60_000
+
+/**
+ * Version 1, for an idempotent producer without transactions.
+ *
+ * Request: `transactional_id?, transaction_timeout_ms i32`
+ * Response: `throttle_time_ms i32, error_code i16, producer_id i64, producer_epoch i16`
+ */
+export const initProducerIdV1: Api<InitProducerIdCall, InitProducerIdResponse> = {
+  key: 22,
+  version: 1,
+  name: 'InitProducerId',
+  encode(writer) {
+    writer.nullableString(null)
+    writer.int32(TRANSACTION_TIMEOUT_MS)
+  },
+  decode: reader => ({
+    throttleTimeMs: reader.int32(),
+    errorCode: reader.int16(),
+    producerId: reader.bigInt64(),
+    producerEpoch: reader.int16()
+  })
 }

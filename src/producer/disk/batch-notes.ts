@@ -2,30 +2,70 @@ import type { Logger } from '../../core/model.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
-import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
-import { encodeBatchNote, noteKeyOf } from './batch-note.js'
-import type { DurableTopic } from './durable-topic.js'
-import type { Recalled, SentBatch } from './recalled-batches.js'
+import type { Numbering } from '../memory/numbering.js'
+import type { PartitionProducer } from '../memory/partition-producer.js'
+import type { ScheduledProducer } from '../memory/partition-schedule.js'
+
+/**
+ * The last batch that was sent to a partition. Another process can send the same batch again under the same number;
+ * Kafka then answers with the offset that the batch has.
+ */
+export interface BatchNote {
+  /** The cluster in which the numbering is valid; empty: unknown, because no broker has named it. */
+  readonly clusterId: string
+  /** The incarnation of the topic that the batch was sent to; empty: unknown, because no broker has named it. */
+  readonly topicId: string
+  readonly numbering: Numbering
+  /** How many partitions the topic had when the partition was chosen. */
+  readonly partitionCount: number
+  /** Sequences of its records in the log, rising. */
+  readonly sequences: readonly number[]
+}
+
+/** A batch that was sent and is not in memory. Without a number it is sent under a new one. */
+export type SentBatch = Omit<BatchNote, 'numbering'> & { readonly numbering: Numbering | undefined }
+
+/**
+ * Whether the number of the batch is still valid: it was sent to this cluster, and to this incarnation of the topic.
+ */
+export const isSentTo = (batch: SentBatch, clusterId: string, topicId: string): boolean =>
+  batch.clusterId === clusterId && (batch.topicId === '' || topicId === '' || batch.topicId === topicId)
+
+/** The records of a batch of another process that are still in the log. */
+export interface Recalled {
+  readonly entries: readonly StoredEntry[]
+  /** All records of the batch are still there, so that the same batch can be sent again. */
+  readonly isWhole: boolean
+}
+
+/** A topic whose batches are noted. */
+export interface NotedTopic {
+  readonly destination: string
+  readonly topicId: string
+  readonly producers: readonly (PartitionProducer | undefined)[]
+  /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
+  countOfSent(partition: number): number
+}
 
 export interface BatchNotesOptions {
   readonly log: Logger
   readonly logOf: () => DurableLog
-  /** When the log was opened, it had lost nothing. */
+  /** True when the log had lost no entry when it was opened. */
   readonly wasIntact: () => boolean
   readonly clusterId: () => string | undefined
-  readonly topicOf: (producer: ScheduledProducer) => DurableTopic | undefined
+  readonly topicOf: (producer: ScheduledProducer) => NotedTopic | undefined
 }
 
 const RECALL_BYTES = 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Notes in the log which batch each partition was sent last, before it is sent, and reads such batches again. The notes
- * need no sync: they are for a process that was killed. After a power cut a batch may be in Kafka twice.
+ * Notes the last batch of each partition in the log before the batch is sent, and reads noted batches again. Notes are not
+ * synced: they survive a killed process. After a power cut a batch may be in Kafka twice.
  */
 export class BatchNotes {
   readonly #options: BatchNotesOptions
-  /** What was noted last. A batch that is sent again need not be noted again. */
+  /** The bytes of the batch that was noted last: the same batch is not noted again. */
   readonly #noted = new WeakMap<ScheduledProducer, Buffer>()
 
   constructor(options: BatchNotesOptions) {
@@ -54,7 +94,7 @@ export class BatchNotes {
     log.warn({ batches: notes.length }, 'batches could not be noted: after a crash they may be in Kafka twice')
   }
 
-  #noteOf(topic: DurableTopic, partition: number): Buffer {
+  #noteOf(topic: NotedTopic, partition: number): Buffer {
     const producer = topic.producers[partition]!
     return encodeBatchNote({
       clusterId: this.#options.clusterId() ?? '',
@@ -65,8 +105,8 @@ export class BatchNotes {
     })
   }
 
-  /** The partitions of a topic that is forgotten: nothing that they were sent is open. */
-  async forget({ destination }: DurableTopic, partitions: readonly number[]): Promise<void> {
+  /** Removes the notes of a topic's partitions, none of which has an open batch. */
+  async forget({ destination }: Pick<NotedTopic, 'destination'>, partitions: readonly number[]): Promise<void> {
     const notes = partitions.map(partition => ({ key: noteKeyOf(destination, partition), value: NOTHING }))
     await this.#options
       .logOf()
@@ -74,8 +114,8 @@ export class BatchNotes {
       .catch(() => false)
   }
 
-  /** Reads the records of a batch that was sent. */
-  async recall({ destination }: Pick<DurableTopic, 'destination'>, { sequences }: SentBatch): Promise<Recalled> {
+  /** Reads the records of a batch that are still in the log. */
+  async recall({ destination }: Pick<NotedTopic, 'destination'>, { sequences }: SentBatch): Promise<Recalled> {
     const entries: StoredEntry[] = []
     const wanted = new Set(sequences)
     const last = sequences.at(-1) ?? 0
@@ -90,8 +130,9 @@ export class BatchNotes {
   }
 
   /**
-   * Records of a batch are completed together, when Kafka has all of them. When some are missing, either a crash interrupted
-   * that, or damage took them. Only where nothing was ever lost the rest is known to be in Kafka.
+   * Records of a batch are completed together, once Kafka has all of them. If some are missing, a crash interrupted the
+   * completion, or damage has destroyed them. If the log has never lost an entry, Kafka also has the records that are
+   * left.
    */
   async #recalledInPart(entries: readonly StoredEntry[]): Promise<Recalled> {
     const log = this.#options.logOf()
@@ -100,4 +141,103 @@ export class BatchNotes {
     for (const { sequence } of entries) log.complete(sequence)
     return { entries: [], isWhole: true }
   }
+}
+
+const VERSION = 1
+/** One byte, lengths of both ids, producer id, epoch, sequence, number of partitions, number of records. */
+const FIXED_BYTES = 1 + 1 + 1 + 8 + 2 + 4 + 4 + 4
+/** Largest encoding of a distance between two sequences. */
+const MOST_BYTES_OF_A_DISTANCE = 8
+
+/**
+ * Big-endian:
+ *
+ *   version u8 = 1 | clusterIdBytes u8 | topicIdBytes u8 | producerId i64 | epoch i16 | baseSequence i32 |
+ *   partitionCount i32 | records u32 | clusterId | topicId | per record: distance to the sequence before it
+ *
+ * Distances are written with seven bits per byte, the low ones first; a byte above 127 is followed by another one. The
+ * first distance is the first sequence.
+ */
+export function encodeBatchNote({ clusterId, topicId, numbering, partitionCount, sequences }: BatchNote): Buffer {
+  const ids = [Buffer.from(clusterId), Buffer.from(topicId)] as const
+  const bytes = Buffer.allocUnsafe(
+    FIXED_BYTES + ids[0].length + ids[1].length + MOST_BYTES_OF_A_DISTANCE * sequences.length
+  )
+  bytes[0] = VERSION
+  bytes[1] = ids[0].length
+  bytes[2] = ids[1].length
+  bytes.writeBigInt64BE(numbering.producerId, 3)
+  bytes.writeInt16BE(numbering.epoch, 11)
+  bytes.writeInt32BE(numbering.nextSequence, 13)
+  bytes.writeInt32BE(partitionCount, 17)
+  bytes.writeUInt32BE(sequences.length, 21)
+  bytes.set(ids[0], FIXED_BYTES)
+  bytes.set(ids[1], FIXED_BYTES + ids[0].length)
+  let at = FIXED_BYTES + ids[0].length + ids[1].length
+  let before = 0
+  for (const sequence of sequences) {
+    at = writeDistance(bytes, at, sequence - before)
+    before = sequence
+  }
+  return bytes.subarray(0, at)
+}
+
+function writeDistance(bytes: Buffer, offset: number, distance: number): number {
+  let at = offset
+  let rest = distance
+  for (; rest > 127; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) + 128
+  bytes[at++] = rest
+  return at
+}
+
+/** `undefined` for bytes that are no note of this version; the batch is then sent under another number. */
+export function decodeBatchNote(bytes: Buffer): BatchNote | undefined {
+  if (bytes.length < FIXED_BYTES || bytes[0] !== VERSION) return undefined
+  const topicIdAt = FIXED_BYTES + bytes[1]!
+  const sequencesAt = topicIdAt + bytes[2]!
+  const sequences = readSequences(bytes, sequencesAt, bytes.readUInt32BE(21))
+  if (sequences === undefined) return undefined
+  return {
+    clusterId: bytes.toString('utf8', FIXED_BYTES, topicIdAt),
+    topicId: bytes.toString('utf8', topicIdAt, sequencesAt),
+    numbering: {
+      producerId: bytes.readBigInt64BE(3),
+      epoch: bytes.readInt16BE(11),
+      nextSequence: bytes.readInt32BE(13)
+    },
+    partitionCount: bytes.readInt32BE(17),
+    sequences
+  }
+}
+
+function readSequences(bytes: Buffer, offset: number, count: number): number[] | undefined {
+  const sequences: number[] = []
+  let at = offset
+  let sequence = 0
+  while (sequences.length < count) {
+    let factor = 1
+    let byte: number
+    do {
+      if (at >= bytes.length) return undefined
+      byte = bytes[at++]!
+      sequence += (byte & 0x7f) * factor
+      factor *= 128
+    } while (byte > 127)
+    sequences.push(sequence)
+  }
+  return sequences
+}
+
+const PREFIX = 'batch/'
+
+/** The key of a partition's note: `batch/default/orders/3`. */
+export const noteKeyOf = (destination: string, partition: number): string => `${PREFIX}${destination}/${partition}`
+
+/** `undefined` for keys of other notes. */
+export function partitionOfNoteKey(
+  key: string
+): { readonly destination: string; readonly partition: number } | undefined {
+  const at = key.lastIndexOf('/')
+  if (!key.startsWith(PREFIX) || at <= PREFIX.length) return undefined
+  return { destination: key.slice(PREFIX.length, at), partition: Number(key.slice(at + 1)) }
 }

@@ -1,86 +1,79 @@
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
-import { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
+import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
+import type { LogStats, Refusal } from '../log/availability.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
-import type { Refusal } from '../log/log-error.js'
-import type { LogStats } from '../log/log-stats.js'
 import { boundless } from '../memory/budget.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import { LogSearch } from '../memory/log-search.js'
+import { ProducerIdentity } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
-import type { BatchOwner, ClusterState, ScheduledProducer } from '../memory/partition-producer-deps.js'
+import { type ClusterState, newCounters } from '../memory/partition-producer-deps.js'
+import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
-import { checkProduceCall } from '../memory/produce-call.js'
-import { ProducerIdentity } from '../memory/producer-identity.js'
-import { checkRecord } from '../memory/record-checks.js'
+import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
 import { BatchNotes } from './batch-notes.js'
-import { DeadLettering } from './dead-lettering.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import { DurablePendingProduce } from './durable-pending-produce.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
-import { DurableTopic } from './durable-topic.js'
-import type { DurableTopicDeps } from './durable-topic-deps.js'
-import { refusalFor } from './log-share.js'
+import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
+import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
-import { RetentionWatch, type WatchedTopic } from './retention-watch.js'
+import { RecordOutcomes } from './record-outcomes.js'
+import { RetentionWatch, type TopicRetention, type WatchedTopic } from './retention-watch.js'
 import { TopicFollower } from './topic-metadata-subscription.js'
-import type { TopicRetention } from './topic-retention.js'
-import { Waiters } from './waiters.js'
 
 export interface DurableDeliveryDeps extends DeliveryDeps {
-  /** Its name in the configuration: destinations in the log begin with it. */
+  /** Name of the cluster in the configuration: destinations in the log begin with it. */
   readonly cluster: string
   readonly queue: DurableQueue
-  /** How long Kafka keeps the records of a topic. Absent: nothing tells when records have waited too long. */
+  /** How long Kafka keeps the records of a topic. Absent: no warning is logged about records that have waited too long. */
   readonly retentionOf?: ((topic: string) => Promise<TopicRetention>) | undefined
 }
 
-/** Deadlines are kept to this. */
+/** Deadlines are met with this precision. */
 const TICK_MS = 50
 const REPORT_EVERY_MS = 1_000
 const LOOK_AT_AGES_EVERY_MS = 5_000
-/** How often topics are searched for some that are not used. */
+/** How often unused topics are looked for. */
 const FORGET_EVERY_MS = 10_000
-/** Topics are forgotten when nothing of them was in the log for so many times the greatest age of metadata. */
+/** A topic without entries is forgotten after this multiple of the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 60
-/** Segments kept for the next batches. */
+/** Memory of buffers that are kept for the next batches. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
-/** Of one partition: the batch that is on its way, and the next one. */
+/** Batches that a partition may hold: the one on its way, and the next one. */
 const BATCHES_PER_PARTITION = 2
-/** A producer id that was refused is asked for again after this. */
+/** Pause before a refused producer id is requested again. */
 const REFUSED_PAUSE_MS = 1_000
 
 /**
- * Delivery of one cluster's records from the durable log: a record is accepted when the log has it, read again when its
- * partition has room, and completed when Kafka has it. Records never expire.
+ * Delivers the records of one cluster from the durable log. A record is accepted when it is in the log, read back when
+ * its partition has room, and completed when it is in Kafka. Records never expire.
  */
-export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
+export class DurableDelivery implements QueueMember, ClusterState {
   readonly cluster: string
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
   readonly #topics: OpenTopics
-  /** When topics were in use, and behind which entry. */
-  readonly #lastUse = new WeakMap<DurableTopic, { readonly atMs: number; readonly end: number }>()
   readonly #follower: TopicFollower
   readonly #notes: BatchNotes
-  readonly #deadLettering: DeadLettering
+  readonly #outcomes: RecordOutcomes
   readonly #metrics: DurableMetrics
   readonly #retention: RetentionWatch | undefined
-  readonly #topicDeps: DurableTopicDeps
   readonly #schedule: PartitionSchedule
   readonly #identity: ProducerIdentity
   readonly #written: LogSearch
-  readonly #waiters = new Waiters()
-  readonly #counters = { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 }
+  readonly #counters = newCounters()
   #openedQueue: OpenedQueue | undefined
+  #topicDeps: DurableTopicDeps | undefined
   #clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
-  /** Partitions to which brokers refuse a producer id are made ready again later. */
+  /** Timers of partitions whose producer id was refused. */
   readonly #pauses = new Set<NodeJS.Timeout>()
   #forgottenAt = 0
   #reportedAt = 0
@@ -99,7 +92,7 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
       { ready: producers => this.#makeReady(producers), refused: producers => this.#makeReadyLater(producers) }
     )
     const logOf = (): DurableLog => this.#openedQueue!.log
-    this.#deadLettering = new DeadLettering({ log, logOf, now: deps.now })
+    this.#outcomes = new RecordOutcomes({ log, logOf, now: deps.now })
     this.#notes = new BatchNotes({
       log,
       logOf,
@@ -120,36 +113,6 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     this.#metrics = new DurableMetrics(deps.metrics)
     this.#written = new LogSearch(deps)
     this.#retention = deps.retentionOf && !queue.stampsWhenSent ? this.#watchRetention(deps.retentionOf) : undefined
-    this.#topicDeps = {
-      settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
-      clock,
-      random,
-      log,
-      counters: this.#counters,
-      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
-      cluster: this,
-      budget: boundless,
-      schedule: this.#schedule,
-      numbers: this.#identity,
-      owner: this,
-      written: this.#written,
-      sendTimeMs: queue.stampsWhenSent ? deps.now : undefined,
-      readAhead: queue.readAhead,
-      maxPartitionBytes: Math.min(
-        this.#settings.maxPartitionBytes,
-        BATCHES_PER_PARTITION * this.#settings.batchMaxBytes
-      ),
-      want: topic => this.#openedQueue!.feed.want(topic),
-      follow: (topic, pauseMs) => this.#follower.follow(topic, pauseMs),
-      delivered: (sequence, outcome) => {
-        this.#openedQueue!.log.complete(sequence)
-        this.#waiters.settle(sequence, outcome)
-      },
-      refused: (topic, failure) => this.refused(topic, failure),
-      settleDeadLetter: (sequence, failure) => this.#settleDeadLetter(sequence, failure),
-      recall: (topic, batch) => this.#notes.recall(topic, batch),
-      flushCompletions: () => this.#openedQueue!.log.flushCompletions()
-    }
     queue.join(this)
   }
 
@@ -160,19 +123,9 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     return new RetentionWatch({ topics, retentionOf, logOf: () => this.#openedQueue!.log, clock, now, log })
   }
 
-  /** What should be known of records that wait, though they can be served; one sentence each. */
+  /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly string[] {
     return this.#retention?.warnings ?? []
-  }
-
-  /** Records of the topic stay in the log until their right is granted. Their requests need not wait for that. */
-  refused(topic: string, failure: RecordFailure): void {
-    const { code, message } = failure
-    this.#deps.log.warn(
-      { topic, code },
-      `records stay in the durable log, because kafka refuses to take them: ${message}`
-    )
-    this.#waiters.settleAll(`${this.cluster}/${topic}`, { ...failure, persisted: 'pending' })
   }
 
   // ---- into the log
@@ -230,17 +183,16 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     const refusal = this.#deps.queue.append(entries, result => {
       this.#stored(pendingProduce, entries, indexes, result, isAwaited)
     })
-    if (refusal !== undefined) {
-      this.#deps.queue.refused(refusal)
-      for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
-    }
+    if (refusal !== undefined) for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
     pendingProduce.handedOn()
-    if (refusal !== undefined) pendingProduce.stored()
-    if (refusal !== undefined) this.#reportUnopened()
+    if (refusal === undefined) return
+    pendingProduce.stored()
+    this.#logRefused(refusal)
   }
 
-  /** Nothing else tells what was refused while the log could not be opened. */
-  #reportUnopened(): void {
+  #logRefused(refusal: Refusal): void {
+    this.#deps.queue.refused(refusal)
+    // Reported here, because the ticker that reports later starts when the log is open.
     if (this.#openedQueue === undefined) this.#report(this.#deps.clock())
   }
 
@@ -257,16 +209,13 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
       if (at >= storedCount) this.#refuse(pendingProduce, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
-        if (isAwaited) this.#waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
+        if (isAwaited) this.#outcomes.waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)
       }
     }
     pendingProduce.stored()
-    if (refusal !== undefined) {
-      this.#deps.queue.refused(refusal)
-      this.#reportUnopened()
-    }
+    if (refusal !== undefined) this.#logRefused(refusal)
     if (!isAwaited) pendingProduce.letGo('its outcome was not asked for')
   }
 
@@ -274,12 +223,39 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
 
   opened(queue: OpenedQueue): void {
     this.#openedQueue = queue
+    this.#topicDeps = this.#topicDepsFor(queue)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
   }
 
   drain(): void {
     this.#topics.drain()
+  }
+
+  #topicDepsFor({ log: durableLog, feed }: OpenedQueue): DurableTopicDeps {
+    const { clock, random, log, now, queue } = this.#deps
+    const { maxPartitionBytes, batchMaxBytes } = this.#settings
+    return {
+      settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
+      clock,
+      random,
+      log,
+      counters: this.#counters,
+      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
+      cluster: this,
+      budget: boundless,
+      schedule: this.#schedule,
+      numbers: this.#identity,
+      written: this.#written,
+      sendTimeMs: queue.stampsWhenSent ? now : undefined,
+      durableLog,
+      feed,
+      readAhead: queue.readAhead,
+      maxPartitionBytes: Math.min(maxPartitionBytes, BATCHES_PER_PARTITION * batchMaxBytes),
+      follower: this.#follower,
+      notes: this.#notes,
+      outcomes: this.#outcomes
+    }
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
@@ -289,19 +265,19 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
       destination,
       from,
       notes,
-      this.#topicDeps
+      this.#topicDeps!
     )
     this.#follower.follow(topic, 0)
     return topic
   }
 
-  /** Kafka does not know the topic, and others want its place. */
+  /** Removes a topic that Kafka does not know, because other topics need its place. */
   #shelved(topic: DurableTopic): void {
     this.#follower.unfollow(topic)
     topic.close()
   }
 
-  /** Told by the Router which Kafka cluster is connected, whenever that changes. */
+  /** Called by the Router when another Kafka cluster is connected. */
   clusterChanged({ before, now }: ClusterChange): void {
     this.#clusterId = now
     if (before === undefined) return
@@ -319,13 +295,11 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     return this.#deps.awayBecause?.()?.message
   }
 
-  // ---- batches
-
   #makeReady(producers: readonly ScheduledProducer[]): void {
     for (const producer of producers) this.#schedule.ready(producer)
   }
 
-  /** Records of the log wait until the brokers give a producer id. */
+  /** Records of the log wait until brokers grant a producer id. */
   #makeReadyLater(producers: readonly ScheduledProducer[]): void {
     const pause = setTimeout(() => {
       this.#pauses.delete(pause)
@@ -334,33 +308,12 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     this.#pauses.add(pause)
   }
 
-  // ---- dead letters
-
-  deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
-    return this.#deadLettering.deadLetter(sequence, failure)
-  }
-
-  #settleDeadLetter(sequence: number, failure: RecordFailure): boolean {
-    if (!this.#deadLettering.takeDeadLetter(sequence)) return false
-    this.#waiters.settle(sequence, failure)
-    return true
-  }
-
-  delayed(producer: ScheduledProducer): void {
-    const topic = this.#topics.byName(producer.topic)
-    if (topic !== undefined) this.#deps.queue.readAhead.isStuck(producer, () => topic.setAside(producer.partition))
-  }
-
-  suspended(producer: ScheduledProducer, failure: RecordFailure): void {
-    this.#topics.byName(producer.topic)?.suspended(producer, failure)
-  }
-
   // ---- time
 
   #tick(): void {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
-    this.#waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
+    this.#outcomes.waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
     this.#follower.tick(nowMs)
     this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
@@ -382,13 +335,7 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
   #forgetUnused(nowMs: number): void {
     this.#forgottenAt = nowMs
     const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
-    for (const topic of this.#topics.all) {
-      const lastUse = this.#lastUse.get(topic)
-      // A record that came and went since the last look is a use, too.
-      const isInUse = !topic.isIdle || lastUse === undefined || lastUse.end < topic.end
-      if (isInUse) this.#lastUse.set(topic, { atMs: nowMs, end: topic.end })
-      else if (nowMs - lastUse.atMs >= unusedMs) this.#forget(topic)
-    }
+    for (const topic of this.#topics.unused(unusedMs, nowMs)) this.#forget(topic)
   }
 
   #forget(topic: DurableTopic): void {
@@ -405,7 +352,7 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     return {
       ...this.#counters,
       accepted: this.#accepted,
-      deadLettered: this.#deadLettering.count,
+      deadLettered: this.#outcomes.deadLetters,
       topics: this.#topics.size,
       producers: producers.length,
       producersBackingOff: producers.filter(({ state }) => state === 'backingOff').length,
@@ -413,20 +360,16 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     }
   }
 
-  /** Numbers of the log that all clusters share; `undefined` while it is not open. */
+  /** Statistics of the log, which all clusters share; `undefined` while it is not open. */
   async logStats(): Promise<LogStats | undefined> {
     return this.#deps.queue.log?.look()
   }
 
-  // ---- the end
-
   get #isSettled(): boolean {
-    return [...this.#topics.all].every(({ producers }) =>
-      producers.every(producer => producer === undefined || !producer.isAwaiting)
-    )
+    return [...this.#topics.all].every(({ producers }) => producers.every(producer => producer?.state !== 'awaiting'))
   }
 
-  /** Takes nothing more, and waits for what was sent; the rest stays in the log. */
+  /** Takes no more records, and waits for the records that were sent; the others stay in the log. */
   async close(timeoutMs: number): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -441,7 +384,7 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
     for (const topic of this.#topics.all) {
       for (const producer of topic.producers) producer?.close(() => failures.shuttingDown('pending'))
     }
-    this.#waiters.close('shutting down')
+    this.#outcomes.waiters.close('shutting down')
     this.#metrics.report(this.stats())
   }
 
@@ -454,9 +397,4 @@ export class DurableDelivery implements QueueMember, ClusterState, BatchOwner {
       }
     })
   }
-}
-
-function toFailure({ kind, message, isCertain }: Refusal): RecordFailure {
-  const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown')
-  return kind === 'tooLarge' ? { ...failure, code: 'recordTooLarge', retriable: false } : failure
 }

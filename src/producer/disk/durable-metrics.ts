@@ -1,26 +1,29 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { LogStats } from '../log/log-stats.js'
+import type { LogStats } from '../log/availability.js'
 import type { WalSettings } from '../log/settings.js'
 import type { DeliveryCounters } from '../memory/partition-producer-deps.js'
 
-/** What delivery from the log did since the start. */
+/** Statistics of delivery from the log; counters begin at the start of the process. */
 export interface DurableStats extends Readonly<DeliveryCounters> {
   /** Appended to the log. */
   readonly accepted: number
   /** Refused by Kafka for good, and kept as dead letters. */
   readonly deadLettered: number
-  /** That records are delivered to, or that Kafka is asked about. */
+  /** Topics that have an object: records are delivered to them, or Kafka is asked about them. */
   readonly topics: number
   readonly producers: number
   readonly producersBackingOff: number
-  /** How long the record that has waited longest has waited, as a share of how long its topic keeps it; 1: too long. */
+  /**
+   * Age of the oldest waiting record, divided by the retention of its topic. If this is 1 or more, Kafka deletes the
+   * record on arrival.
+   */
   readonly retentionShare: number
 }
 
 const DELIVERY = 'durable'
 const LOG = 'wal'
 
-/** Metric name by what delivery from the log counts. */
+/** Names of metrics by counter. */
 const counted = {
   accepted: 'accepted_records',
   delivered: 'delivered_records',
@@ -44,7 +47,7 @@ const logGauges = {
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
-/** Tells the metrics what delivery from the log has counted, now and then rather than for every record. */
+/** Reports the statistics of delivery from the log as metrics, from time to time instead of for each record. */
 export class DurableMetrics {
   readonly #metrics: MetricsLogger
   #last: DurableStats | undefined
@@ -63,7 +66,7 @@ export class DurableMetrics {
   }
 }
 
-/** What is known of the log while nothing has been kept in it. */
+/** Statistics of a log that was never opened. */
 const EMPTY: LogStats = {
   state: 'ok',
   segmentCount: 0,
@@ -77,7 +80,7 @@ const EMPTY: LogStats = {
   deadLetters: 0
 }
 
-/** The same for the log itself, which all clusters share. */
+/** Reports the statistics of the log itself, which all clusters share. */
 export class LogMetrics {
   readonly #metrics: MetricsLogger
   #syncs = 0
@@ -101,7 +104,7 @@ export class LogMetrics {
     this.#syncs = stats.syncs
   }
 
-  /** Whether records are taken, or would be if the log were opened now. */
+  /** @param isWritable whether the log takes records, or can be opened to take them */
   writable(isWritable: boolean): void {
     this.#metrics.gauge(LOG, 'writable', {}, isWritable ? 1 : 0)
   }

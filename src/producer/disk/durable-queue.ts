@@ -1,39 +1,39 @@
 import { resolve } from 'node:path'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type Refusal, refuse } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { entrySizeBytes } from '../log/entry.js'
-import { type Refusal, refuse } from '../log/log-error.js'
 import { loggedRecordBytes } from '../log/logged-record.js'
 import { type DurableLogDeps, holdsRecords, type OpenDurableLog, openDurableLog } from '../log/open-durable-log.js'
 import type { RecoveryReport } from '../log/recovery.js'
 import type { WalSettings } from '../log/settings.js'
-import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-note.js'
+import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-notes.js'
 import { LogMetrics } from './durable-metrics.js'
 import { LogCapacity } from './log-capacity.js'
 import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
 
-/** The log, and what an earlier process has left there for one cluster. The map belongs to the member that is given it. */
+/** The open log, and what an earlier process has left in it for one cluster. The member owns the map of notes. */
 export interface OpenedQueue {
   readonly log: DurableLog
   readonly feed: LogFeed
-  /** Sequence of its first entry; `undefined`: there is none. */
+  /** Sequence of the cluster's first entry; `undefined`: it has none. */
   readonly backlogFrom: number | undefined
-  /** By destination and partition: the batch that was sent last, and may or may not be in Kafka. */
+  /** The last batch of each partition, by destination and partition; it may or may not be in Kafka. */
   readonly notes: Map<string, ReadonlyMap<number, BatchNote>>
-  /** An entry that is not there was completed: neither damage nor a torn append has taken any. */
+  /** No entry was lost to damage or to an interrupted append: an entry that is missing was completed. */
   readonly isIntact: boolean
 }
 
-/** Delivers the records of one cluster. */
+/** The delivery of one cluster, which shares the log with others. */
 export interface QueueMember {
   readonly cluster: string
   /** The log is open. Called once, before anything is appended for this cluster. */
   opened(queue: OpenedQueue): void
-  /** What was left may be delivered; until then it waits, and so does what comes behind it. */
+  /** Entries of an earlier process may be delivered from now on. Until then they wait, and so do later entries. */
   drain(): void
 }
 
@@ -44,11 +44,13 @@ export interface DurableQueueOptions {
   /** Epoch milliseconds. */
   readonly now: () => number
   readonly clock: MonotonicClock
-  /** The log can do nothing any more; another process may have it. */
+  /** The log has failed for good; another process may own it. */
   readonly onBroken: (error: Error) => void
-  /** What an earlier process has left waits for {@link DurableQueue.drain}. Default: it is delivered at once. */
+  /** True: entries of an earlier process are delivered after {@link DurableQueue.drain}. Default: at once. */
   readonly drainsLater?: boolean | undefined
-  /** The module of the log's thread; another one than the built one when the sources themselves are run. */
+  /**
+   * Module of the log's thread. Default: the compiled module, which does not exist when the sources are run directly.
+   */
   readonly worker?: URL | undefined
   /** Default: a log on a thread of its own. */
   readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
@@ -56,12 +58,12 @@ export interface DurableQueueOptions {
   readonly holdsRecords?: ((directory: string) => boolean) | undefined
 }
 
-/** Another disk than that of this machine: simulations have their own. */
+/** Replaces the disk of this machine, in simulations. */
 export type LogStorage = Pick<DurableQueueOptions, 'open' | 'holdsRecords'>
 
-/** What an earlier process has left. */
+/** Entries and notes of an earlier process. */
 interface Left extends Pick<OpenedQueue, 'notes'> {
-  /** What waits, by cluster. */
+  /** Open entries by cluster. */
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
 }
 
@@ -70,18 +72,18 @@ interface Waiting {
   readonly settle: (result: AppendResult) => void
 }
 
-/** After opening has failed, for so long nothing is tried. */
+/** Pause after opening has failed. */
 const RETRY_MS = 1_000
 const REPORT_EVERY_MS = 2_000
-/** A log without room for an entry counts as full for so long: clients try again. */
+/** How long the log counts as full after an entry did not fit, because clients try again. */
 const FULL_COUNTS_FOR_MS = 5_000
 
 /** A cluster's name may hold slashes, a topic's may not. */
 export const clusterOf = (destination: string): string => destination.slice(0, destination.lastIndexOf('/'))
 
 /**
- * The durable log of this process, shared by all clusters. It is opened when there is something to keep, or something was
- * left by an earlier process.
+ * The durable log of this process, shared by all clusters. It is opened for the first record with `durability: disk`,
+ * or when an earlier process has left records in it.
  */
 export class DurableQueue {
   readonly readAhead: ReadAhead
@@ -94,14 +96,14 @@ export class DurableQueue {
   #left: Left | undefined
   #opening: Promise<void> | undefined
   #failedAt = Number.NEGATIVE_INFINITY
-  /** Until then the log counts as full. */
+  /** The log is treated as full until this time. */
   #fullUntil = Number.NEGATIVE_INFINITY
   #lastError = ''
   #isClosed = false
   #isDraining: boolean
   readonly #metrics: LogMetrics
   #ticker: NodeJS.Timeout | undefined
-  /** What came before the log was open. */
+  /** Appends that came before the log was open. */
   #waiting: Waiting[] = []
   #waitingBytes = 0
 
@@ -119,22 +121,22 @@ export class DurableQueue {
     return this.#opened?.log
   }
 
-  /** Records get the time at which they are sent. */
+  /** Records get the time of sending, not of acceptance. */
   get stampsWhenSent(): boolean {
     return this.#options.settings.timestamps === 'sent'
   }
 
-  /** Of `wal.maxBytes`, as of the last look at the disk. */
+  /** Used share of `wal.maxBytes`, as of the last look at the disk. */
   get usedShare(): number {
     return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes
   }
 
-  /** Absolute; `undefined`: it is not open yet. */
+  /** Absolute path of the log's directory; `undefined`: the log is not open yet. */
   get path(): string | undefined {
     return this.#opened?.path
   }
 
-  /** A cluster that is connected takes part. */
+  /** Adds a cluster that is connected. */
   join(member: QueueMember): void {
     this.#members.set(member.cluster, member)
     if (this.#opened !== undefined) this.#tell(member)
@@ -146,14 +148,14 @@ export class DurableQueue {
     if (isNotEmpty(settings.directory)) await this.open()
   }
 
-  /** Why the log cannot be opened now; `undefined`: it is open, or nothing is in the way. Metrics are told as well. */
+  /** Why the log cannot be opened now; `undefined`: it is open, or could be. Updates the metric as well. */
   async whyUnusable(): Promise<string | undefined> {
     const why = await this.#whyNotToOpen()
     if (this.#opened === undefined) this.#metrics.writable(why === undefined)
     return why
   }
 
-  /** The same once an attempt to open the log has failed; `undefined` before. */
+  /** Like {@link whyUnusable}, but `undefined` until an attempt to open the log has failed. */
   async whyNotOpened(): Promise<string | undefined> {
     return this.#lastError === '' ? undefined : this.whyUnusable()
   }
@@ -163,7 +165,7 @@ export class DurableQueue {
     if (this.#opened !== undefined) return undefined
     const why = await whyNotToTake(resolve(this.#options.settings.directory))
     if (why !== undefined || this.#lastError === '') return why
-    // An earlier attempt failed for a reason that only another one can find.
+    // Only another attempt can tell whether the reason of the earlier failure still exists.
     return this.open().then(
       () => undefined,
       (error: Error) => error.message
@@ -189,7 +191,7 @@ export class DurableQueue {
     const { maxWaitingBytes } = this.#options.settings
     const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
     if (this.#waitingBytes + bytes > maxWaitingBytes) {
-      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (wal.maxWaitingBytes)`)
+      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
     }
     this.#waitingBytes += bytes
     this.#waiting.push({ entries: entries.map(copyOf), settle })
@@ -246,7 +248,7 @@ export class DurableQueue {
     if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
   }
 
-  /** The log did not take entries. Its limit is no state of the log itself: smaller entries may still have room. */
+  /** Remembers that the log did not take entries. A log that is full for one entry may have room for a smaller one. */
   refused({ kind, message }: Refusal): void {
     if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
     if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)
@@ -265,7 +267,7 @@ export class DurableQueue {
     this.capacity.freed()
   }
 
-  /** Notes of destinations with nothing left are forgotten: what they are about is in Kafka. */
+  /** Removes notes of destinations without open entries: their batches are in Kafka. */
   #notesOf(
     { log, notes }: OpenDurableLog,
     backlog: ReadonlyMap<string, DestinationBacklog>
@@ -297,13 +299,13 @@ export class DurableQueue {
     if (this.#isDraining) member.drain()
   }
 
-  /** Delivers what an earlier process has left: a process that starts serves first. */
+  /** Begins to deliver entries of an earlier process. A starting process accepts requests first. */
   drain(): void {
     this.#isDraining = true
     if (this.#opened !== undefined) for (const member of this.#members.values()) member.drain()
   }
 
-  /** Records that wait, by cluster; after the log was opened. */
+  /** Records of an earlier process that waited when the log was opened, by cluster. */
   get leftRecords(): ReadonlyMap<string, number> {
     return new Map([...(this.#left?.backlog ?? [])].map(([cluster, { openEntries }]) => [cluster, openEntries]))
   }
@@ -318,7 +320,7 @@ export class DurableQueue {
   }
 }
 
-/** Destinations may be many, so the sums are kept instead. */
+/** Sums up the backlog of destinations, which may be many. */
 function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string, DestinationBacklog> {
   const sums = new Map<string, DestinationBacklog>()
   for (const [destination, { firstSequence, openEntries }] of backlog) {
@@ -343,13 +345,13 @@ const nothingStored = (refusal: Refusal): AppendResult => ({
   bytes: Buffer.alloc(0)
 })
 
-/** What the log counts for it: records that may wait here fit there. */
+/** Size of the entry in the log, so that entries which wait here fit there. */
 const sizeInLog = ({ destination, record }: NewEntry): number =>
   entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
 
 const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
 
-/** The buffers of a record belong to the caller that appends it, and are used again. */
+/** A copy with buffers of its own: those of the record belong to the caller, which uses them again. */
 const copyOf = ({ destination, record }: NewEntry): NewEntry => ({
   destination,
   record: {

@@ -1,31 +1,47 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
+import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
 import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
-import type { PartitionProducer, SentRecord } from '../memory/partition-producer.js'
-import type { ScheduledProducer } from '../memory/partition-producer-deps.js'
+import type { PartitionProducer } from '../memory/partition-producer.js'
+import type { BatchOwner, PartitionProducerDeps } from '../memory/partition-producer-deps.js'
+import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
-import type { BatchNote } from './batch-note.js'
-import { CursorCapacity } from './cursor-capacity.js'
-import type { DurableTopicDeps } from './durable-topic-deps.js'
-import type { FeedTarget } from './log-feed.js'
-import { PartitionCursors } from './partition-cursors.js'
-import { ProducerChoice, toProduceRecord } from './producer-choice.js'
-import type { Starved } from './read-ahead.js'
-import { type Recalled, ReturningBatches, type SentBatch } from './recalled-batches.js'
-import { FormerBatches } from './superseded-batches.js'
+import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
+import type { FeedTarget, LogFeed } from './log-feed.js'
+import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
+import { CursorCapacity, PartitionCursors } from './partition-cursors.js'
+import type { ReadAhead, Starved } from './read-ahead.js'
+import { FormerBatches, ReturningBatches } from './recalled-batches.js'
+import type { RecordOutcomes } from './record-outcomes.js'
+import type { TopicFollower } from './topic-metadata-subscription.js'
 
-/** Pause before records are read again that a producer gave back, because of a bug or of a partition that is not there. */
+/** Shared by all topics of the durable log. */
+export interface DurableTopicDeps extends PartitionProducerDeps {
+  readonly durableLog: DurableLog
+  readonly feed: LogFeed
+  readonly readAhead: ReadAhead
+  /** Limit of the bytes that one partition may hold. */
+  readonly maxPartitionBytes: number
+  readonly follower: TopicFollower
+  readonly notes: BatchNotes
+  readonly outcomes: RecordOutcomes
+}
+
+/**
+ * Pause before records are read again after a partition's producer dropped them, because of a bug or a missing
+ * partition.
+ */
 const PAUSE_MS = 1_000
 
 /**
- * One topic of the durable log: its records are read as far as its partitions have room, in order per partition, and are
- * sent by partitions as others are. What a partition cannot send stays in the log, and is read again later.
+ * One topic of the durable log. Its records are read as far as its partitions have room, in order per partition, and sent by
+ * the same producers as records in memory. What a partition cannot send stays in the log and is read again later.
  */
-export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
+export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, Starved {
   readonly name: string
   readonly destination: string
   /** Records of the durable log never expire. */
@@ -33,7 +49,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   readonly #deps: DurableTopicDeps
   readonly #producers: TopicProducers
   readonly #cursors: PartitionCursors
-  /** Behind the last entry that this process has appended or read. */
+  /** One past the last entry that this process has appended or read. */
   #end = 0
   /** Entries of an earlier process may be in the log. */
   #hasBacklog: boolean
@@ -41,13 +57,15 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   #partitionCount = 0
   #topicId = ''
   readonly #returning: ReturningBatches
-  /** Entries that partitions hold although the cursors stand before them, and the last of them. */
+  /**
+   * Entries that partitions hold already although cursors are going to read them again, and the last of these entries.
+   */
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
   readonly #capacity: CursorCapacity
   readonly #choice: ProducerChoice
-  /** Producers that wait for their partition to be known. */
+  /** Producers that wait until their partition is known again. */
   readonly #suspended = new Set<PartitionProducer>()
   #isVoid = false
   #isClosed = false
@@ -55,7 +73,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
 
   /**
    * @param backlogFrom where its first entry of an earlier process is; `undefined`: there is none
-   * @param notes what another process has sent, by partition
+   * @param notes the last batch that another process has sent, by partition
    */
   constructor(
     name: string,
@@ -70,35 +88,34 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#hasBacklog = backlogFrom !== undefined
     const budget = {
       ...boundless,
-      hold: (bytes: number, records: number): void => this.#hold(bytes, records),
+      hold: (bytes: number, records: number): void => {
+        deps.readAhead.hold(bytes)
+        if (records < 0) this.#want()
+      },
       hasSpare: (bytes: number): boolean => deps.readAhead.hasCapacity(bytes)
     }
-    this.#deps = { ...deps, budget }
+    this.#deps = { ...deps, budget, owner: this }
     this.#producers = new TopicProducers(name, this.#deps)
     this.#returning = new ReturningBatches(notes, {
       topic: name,
       log: deps.log,
       readAhead: deps.readAhead,
-      recall: batch => deps.recall(this, batch),
+      recall: batch => deps.notes.recall(this, batch),
       mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
       onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })
+    const partitionCount = (): number => this.#partitionCount
     this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
       maxPartitionBytes: deps.maxPartitionBytes,
       cursors: this.#cursors,
-      partitionCount: () => this.#partitionCount,
+      partitionCount,
       heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
       isReserved: partition => this.#returning.has(partition),
       starved: this
     })
-    this.#choice = new ProducerChoice({
-      topic: name,
-      partitionCount: () => this.#partitionCount,
-      producers: this.#producers,
-      capacity: this.#capacity,
-      former: this.#former
-    })
+    const [producers, capacity, former] = [this.#producers, this.#capacity, this.#former]
+    this.#choice = new ProducerChoice({ topic: name, partitionCount, producers, capacity, former })
   }
 
   get partitionCount(): number {
@@ -113,40 +130,40 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     return this.#producers.all
   }
 
-  /** Nothing of it is in the log or on its way. */
+  /** It has no open entries and no batch on its way. */
   get isIdle(): boolean {
     const isThrough = !this.#hasMore && this.#returning.isEmpty
     return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
-  /** Behind its last entry that this process has appended or read. */
+  /** One past its last entry that this process has appended or read. */
   get end(): number {
     return this.#end
   }
 
-  /** Its first entry that no partition has taken, or an entry before it. */
+  /** A position at or before its first entry that no partition has taken. */
   get lowest(): number {
     return this.#cursors.lowest
   }
 
-  /** The number of partitions with which the partition of what its producer is sending was chosen. */
+  /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
   countOfSent(partition: number): number {
     return this.#former.countOf(partition) ?? this.#partitionCount
   }
 
-  /** Some cursor has entries in the log. */
+  /** The log has entries that some cursor has not passed. */
   get #hasMore(): boolean {
     return this.#hasBacklog || this.#cursors.behindCount > 0 || this.#cursors.position < this.#end
   }
 
-  /** An entry of it is in the log now. */
+  /** An entry for this topic was appended. */
   appended(sequence: number): void {
     if (!this.#hasMore) this.#cursors.skipTo(sequence)
     this.#end = Math.max(this.#end, sequence + 1)
     this.#want()
   }
 
-  /** All its entries have been taken by partitions: it can take the next one before that is read. */
+  /** Partitions have taken all its entries, so it can take the next one without reading the log. */
   get isCaughtUp(): boolean {
     return this.#partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
   }
@@ -162,19 +179,16 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   // ---- what the Router knows
 
   told(news: TopicNews, nowMs: number): void {
-    switch (news.type) {
-      case 'known':
-        this.#known(news.partitionCount, news.topicId ?? '')
-        break
-      case 'denied':
-        break
-      case 'refused':
-        this.#deps.refused(this.name, failures.rejected(news.errorCode, 'pending'))
-        this.#lost(news.until - nowMs)
-        break
-      case 'missing':
-        this.#lost(news.until - nowMs)
+    if (news.type === 'denied') return
+    if (news.type === 'known') {
+      this.#known(news.partitionCount, news.topicId ?? '')
+      return
     }
+    if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
+    // Its records stay in the log until there is such a topic again.
+    this.#partitionCount = 0
+    this.#rewind()
+    this.#deps.follower.follow(this, Math.max(PAUSE_MS, news.until - nowMs))
   }
 
   #known(partitionCount: number, topicId: string): void {
@@ -188,26 +202,19 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#want()
   }
 
-  /** There is no such topic, for now. Its records stay in the log. */
-  #lost(pauseMs: number): void {
-    this.#partitionCount = 0
-    this.#rewind()
-    this.#deps.follow(this, Math.max(PAUSE_MS, pauseMs))
-  }
-
-  /** Another cluster is connected, where the topic may be another one or none. */
+  /** Another cluster is connected, where the topic may be a different one, or missing. */
   clusterChanged(): void {
     this.#partitionCount = 0
     const forgotten = this.#returning.clear()
     this.#former.clear()
     for (const producer of this.#producers.all) producer?.clusterChanged()
     this.#rewind(forgotten)
-    this.#deps.follow(this, 0)
+    this.#deps.follower.follow(this, 0)
   }
 
   /**
-   * Keys belong to other partitions from now on. What was not sent is read again. What was sent stays where it is, and
-   * later records whose keys were there wait for it.
+   * The number of partitions has changed, so keys belong to other partitions from now on. Records that were not sent
+   * are read again. Batches that were sent stay in their partition, and later records with their keys wait for them.
    */
   #recount(before: number): void {
     for (const producer of this.#producers.all)
@@ -216,11 +223,11 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#rewind()
   }
 
-  // ---- batches of another process
-
   #resume(): void {
+    const topicId = this.#topicId
+    const clusterId = this.#deps.cluster.clusterId ?? ''
     const forgotten = this.#returning.resume((partition, batch) => {
-      const isValid = this.#isValid(partition, batch)
+      const isValid = partition < this.#partitionCount && isSentTo(batch, clusterId, topicId)
       if (!isValid) this.#former.forget(partition)
       return isValid
     })
@@ -228,15 +235,15 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#rewind(forgotten)
   }
 
-  /** Later records whose keys belonged to the partition of a batch wait for it, also before it is read again. */
+  /** Later records with the keys of a returning batch wait for it, even before it is read again. */
   #holdUpForReturning(): void {
     for (const [partition, { partitionCount, sequences }] of this.#returning.all) {
       if (partitionCount !== this.#partitionCount) this.#former.add(partition, partitionCount, sequences)
     }
   }
 
-  /** A partition that is stuck gives back its memory: its batch is read again when its turn comes. */
-  setAside(partition: number): void {
+  /** Frees the memory of a stuck partition, whose batch is read again later. */
+  #setAside(partition: number): void {
     const batch = this.#producers.all[partition]?.setAside()
     if (batch === undefined) return
     this.#returning.setAside(partition, {
@@ -250,14 +257,8 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#want()
   }
 
-  /** The number of the batch means something: it was sent to this cluster, and to this life of the topic. */
-  #isValid(partition: number, { clusterId, topicId }: SentBatch): boolean {
-    if (partition >= this.#partitionCount || clusterId !== (this.#deps.cluster.clusterId ?? '')) return false
-    return topicId === '' || this.#topicId === '' || topicId === this.#topicId
-  }
-
   #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Recalled): void {
-    // Only what is still there is waited for.
+    // Later records wait only for the records that are still there.
     this.#former.forget(producer.partition)
     this.#capacity.release()
     this.#want()
@@ -295,7 +296,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     else producer.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
   }
 
-  /** Stamped here already, a batch that is sent soon need not be written anew. */
+  /** Sets the time of sending here, so that a batch that is sent soon need not be encoded again. */
   #timeOf({ timestampMs, isTimeGiven }: LoggedRecord): number {
     return isTimeGiven ? timestampMs : (this.#deps.sendTimeMs?.() ?? timestampMs)
   }
@@ -303,7 +304,7 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   offered(sequence: number, isAtEnd: boolean): void {
     if (this.#isVoid) return
     this.#cursors.reached(sequence)
-    // After a rewind there is something to read again as far as here.
+    // After a rewind, entries up to here are read again.
     this.#end = Math.max(this.#end, this.#cursors.position)
     if (isAtEnd) this.#hasBacklog = false
     if (this.#held.size > 0 && this.#cursors.lowest > this.#lastHeld) this.#held.clear()
@@ -314,15 +315,10 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   }
 
   #want(): void {
-    if (this.#partitionCount > 0 && this.#hasMore) this.#deps.want(this)
+    if (this.#partitionCount > 0 && this.#hasMore) this.#deps.feed.want(this)
   }
 
-  #hold(bytes: number, records: number): void {
-    this.#deps.readAhead.hold(bytes)
-    if (records < 0) this.#want()
-  }
-
-  // ---- what became of records
+  // ---- outcomes of records
 
   acceptedAtOf(): number {
     return Number.POSITIVE_INFINITY
@@ -337,8 +333,8 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
   }
 
   settle(sequence: number, outcome: RecordOutcome): void {
-    if (outcome.type === 'delivered') this.#deps.delivered(sequence, outcome)
-    else if (!this.#deps.settleDeadLetter(sequence, outcome)) {
+    if (outcome.type === 'delivered') this.#deps.outcomes.delivered(sequence, outcome)
+    else if (!this.#deps.outcomes.settleDeadLetter(sequence, outcome)) {
       if (!this.#isClosed) this.#gaveBack(sequence)
       return
     }
@@ -347,21 +343,33 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     this.#want()
   }
 
-  /** A partition sends nothing for now, or its record is to be sent by another one. */
+  deadLetter(sequence: number, failure: RecordFailure): Promise<boolean> {
+    return this.#deps.outcomes.deadLetter(sequence, failure)
+  }
+
+  refused(_: string, failure: RecordFailure): void {
+    this.#deps.outcomes.refused(this.name, this.destination, failure)
+  }
+
+  delayed(producer: ScheduledProducer): void {
+    this.#deps.readAhead.isStuck(producer, () => this.#setAside(producer.partition))
+  }
+
+  /** A partition has stopped sending. If it does not exist any more, its records go to other partitions. */
   suspended(producer: ScheduledProducer, failure: RecordFailure): void {
     if (failure.code === 'shuttingDown') return
     const own = this.#producers.all[producer.partition]!
     if (failure.code === 'unknownPartition' && producer.partition >= this.#partitionCount && this.#partitionCount > 0) {
-      // The topic has lost the partition: it was created anew.
+      // The topic was deleted and created again, with fewer partitions.
       this.#former.forget(producer.partition)
       for (const sequence of own.takeBackSent()) this.#gaveBack(sequence)
       return
     }
     this.#suspended.add(own)
-    this.#deps.follow(this, PAUSE_MS)
+    this.#deps.follower.follow(this, PAUSE_MS)
   }
 
-  /** A partition has lost a record of the log, which is read again after a pause: whatever was the matter might be so still. */
+  /** A partition has dropped a record of the log. It is read again after a pause, because the cause may persist. */
   #gaveBack(sequence: number): void {
     this.#cursors.rewind(sequence)
     this.#isVoid = true
@@ -372,42 +380,25 @@ export class DurableTopic implements FeedTarget, OutcomeReceiver, Starved {
     }, PAUSE_MS)
   }
 
-  /** What was not sent is read again, and what batches held that are forgotten; what was sent is not. */
+  /** Records that were not sent are read again, and so are those of `forgotten` batches. Sent records are not. */
   #rewind(forgotten: readonly number[] = []): void {
     const taken = [...forgotten, ...this.#producers.all.flatMap(producer => producer?.takeBack() ?? [])]
     const sent = this.#producers.all.flatMap(producer => producer?.sentIndexes ?? [])
     this.#held.clear()
     for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)
-    this.#lastHeld = largest(this.#held)
-    this.#cursors.rewind(smallest(taken))
+    this.#lastHeld = [...this.#held].reduce((most, one) => Math.max(most, one), 0)
+    this.#cursors.rewind(taken.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY))
     this.#capacity.clear()
     this.#isVoid = true
-    // What was delivered a moment ago must not be read again.
-    this.#deps.flushCompletions()
+    // Records that were delivered a moment ago must not be read again.
+    this.#deps.durableLog.flushCompletions()
   }
 
-  /** Takes nothing any more; what partitions have not sent yet stays in the log. */
+  /** Takes no more entries. Records that partitions have not sent stay in the log. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#returning.close()
     for (const producer of this.#producers.all) producer?.takeBack()
   }
-}
-
-const smallest = (sequences: Iterable<number>): number => {
-  let least = Number.POSITIVE_INFINITY
-  for (const sequence of sequences) if (sequence < least) least = sequence
-  return least
-}
-
-const largest = (sequences: Iterable<number>): number => {
-  let most = 0
-  for (const sequence of sequences) if (sequence > most) most = sequence
-  return most
-}
-
-const toSentRecord = ({ sequence, body, acceptedAtMs }: StoredEntry): SentRecord => {
-  const logged = readLoggedRecord(body)
-  return { record: toProduceRecord(logged), timestampMs: logged.timestampMs, index: sequence, acceptedAtMs }
 }

@@ -1,40 +1,40 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import type { ReadRequest, ReadResult } from '../log/read-request.js'
+import type { ReadRequest, ReadResult } from '../log/requested-entries.js'
 
-/** A reader that takes entries of one destination out of the log. */
+/** A reader of the entries of one destination. */
 export interface FeedTarget {
   /** `cluster/topic`. */
   readonly destination: string
   /**
-   * The first entry it would take now. Entries from there on are offered in order, until {@link offered}. `undefined`: it
-   * wants none, and asks again when that changes.
+   * Sequence of the first entry that it would take now. Later entries are offered in order, until {@link offered}.
+   * `undefined`: it takes no entry now; it calls {@link LogFeed.want} when it can take one.
    */
   nextWanted(): number | undefined
   offer(entry: StoredEntry): void
-  /** Everything before `sequence` has been offered. `isAtEnd`: the log has nothing behind it for this destination. */
+  /** All entries before `sequence` were offered. `isAtEnd`: the log has no later entry for this destination. */
   offered(sequence: number, isAtEnd: boolean): void
 }
 
 /** Reads one piece of the log. */
 export type ReadLog = (request: ReadRequest) => Promise<ReadResult>
 
-/** Bytes of one read: some batches. */
+/** Size of one read: enough for several batches. */
 const READ_BYTES = 1024 * 1024
-/** Destinations of one read. What is asked for travels to the thread of the log. */
+/** Limit of destinations of one read, because they are copied to the thread of the log. */
 const MAX_TARGETS = 1_000
 /** Pause after a read that failed. */
 const RETRY_MS = 1_000
 
 /**
- * Reads the log for all targets that want something of it, in turn, one read at a time. A read begins where the target
- * that has waited longest stopped, and serves all others that stand at that place or behind it on the way. Who has no
- * room drops out and asks again later, at its own place: no target waits for another one, and nothing is held here.
+ * Reads the log for all targets that want entries, one read at a time. A read begins at the position of the target that
+ * has waited longest, and also serves targets with the same or a later position. A target without room drops out and
+ * asks again later, from its own position: no target waits for another one, and no entry is kept here.
  */
 export class LogFeed {
   readonly #read: ReadLog
   readonly #log: Logger
-  /** In the order in which they were served last. */
+  /** Targets that want entries, least recently served first. */
   readonly #wanting = new Set<FeedTarget>()
   #isReading = false
   #isPlanned = false
@@ -47,20 +47,20 @@ export class LogFeed {
     this.#log = log
   }
 
-  /** The target may want something. */
+  /** The target may take entries. */
   want(target: FeedTarget): void {
     this.#wanting.add(target)
     this.#readSoon()
   }
 
-  /** Offers nothing any more once it resolves. */
+  /** Stops reading. Offers nothing more once it resolves. */
   async stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
     if (this.#isReading) await new Promise<void>(resolve => (this.#whenQuiet = resolve))
   }
 
-  /** At the end of the turn, so that all who want something take part in the read. */
+  /** Reads at the end of the tick, so that all targets that want entries take part. */
   #readSoon(): void {
     if (this.#isPlanned || this.#isReading || this.#isStopped || this.#timer !== undefined) return
     this.#isPlanned = true
@@ -93,7 +93,7 @@ export class LogFeed {
     }, RETRY_MS)
   }
 
-  /** The target that has waited longest, and others that stand where it stands or behind. */
+  /** The target that has waited longest, and others at its position or further on. */
   #gather(): Map<FeedTarget, number> {
     const targets = new Map<FeedTarget, number>()
     let start: number | undefined
@@ -124,7 +124,7 @@ export class LogFeed {
     for (const [target, wanted] of targets) {
       if (wanted > nextSequence) continue
       target.offered(nextSequence, isAtEnd)
-      // A target that was served goes to the end of the line.
+      // A target that was served goes to the end of the queue.
       this.#wanting.delete(target)
       this.#wanting.add(target)
     }

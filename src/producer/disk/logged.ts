@@ -1,11 +1,40 @@
 import type { Bytes, ProduceRecord } from '../../core/model.js'
-import type { LoggedRecord } from '../log/logged-record.js'
-import type { PartitionerName } from '../memory/partitioners.js'
-import { numberOfPartitioner } from './partitioner-numbers.js'
+import type { StoredEntry } from '../log/entry.js'
+import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
+import type { SentRecord } from '../memory/batch.js'
+import type { PartitionProducer } from '../memory/partition-producer.js'
+import { type Partitioner, type PartitionerName, partitioners } from '../memory/partitioners.js'
+import type { TopicProducers } from '../memory/topic-producers.js'
+import { roughSizeOf } from '../memory/waiting-records.js'
+import { ANY_PARTITION, type CursorCapacity } from './partition-cursors.js'
+import type { FormerBatches } from './recalled-batches.js'
+
+/**
+ * The log keeps a partitioner by this number, because a record gets its partition when it is delivered. A number is
+ * never reused for another partitioner.
+ */
+const numbers: Readonly<Record<PartitionerName, number>> = {
+  murmur2: 0,
+  crc32: 1,
+  fnv1a: 2,
+  javaHashCode: 3,
+  phash2: 4,
+  random: 5,
+  roundRobin: 6
+}
+const names = new Map(Object.entries(numbers).map(([name, number]) => [number, name as PartitionerName]))
+
+export const numberOfPartitioner = (name: PartitionerName): number => numbers[name]
+
+/** An unknown number, written by a later release, means the partitioner of the Java client. */
+export const partitionerOfNumber = (number = 0): PartitionerName => names.get(number) ?? 'murmur2'
+
+export const partitionerOf = ({ partitioner }: LoggedRecord): Partitioner =>
+  partitioners[partitionerOfNumber(partitioner)]
 
 const toBuffer = (bytes: Bytes): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
 
-/** A record as the log keeps it. */
+/** The record as the log keeps it. */
 export const toLoggedRecord = (record: ProduceRecord, partitioner: PartitionerName, nowMs: number): LoggedRecord => ({
   partition: record.partition,
   partitioner: numberOfPartitioner(partitioner),
@@ -15,3 +44,67 @@ export const toLoggedRecord = (record: ProduceRecord, partitioner: PartitionerNa
   timestampMs: record.timestampMs ?? nowMs,
   isTimeGiven: record.timestampMs !== undefined
 })
+
+/** The record as a partition's producer takes it: without its topic, which the producer knows. */
+export const toProduceRecord = ({ key, value, headers, timestampMs, isTimeGiven }: LoggedRecord): ProduceRecord => ({
+  topic: '',
+  key,
+  value,
+  headers,
+  timestampMs: isTimeGiven ? timestampMs : undefined
+})
+
+export const toSentRecord = ({ sequence, body, acceptedAtMs }: StoredEntry): SentRecord => {
+  const logged = readLoggedRecord(body)
+  return { record: toProduceRecord(logged), timestampMs: logged.timestampMs, index: sequence, acceptedAtMs }
+}
+
+interface ProducerChoiceOptions {
+  readonly topic: string
+  readonly partitionCount: () => number
+  readonly producers: TopicProducers
+  readonly capacity: CursorCapacity
+  readonly former: FormerBatches
+}
+
+/** Chooses the partition for a record of the log. */
+export class ProducerChoice {
+  readonly #options: ProducerChoiceOptions
+
+  constructor(options: ProducerChoiceOptions) {
+    this.#options = options
+  }
+
+  /** The partition of the record, or {@link ANY_PARTITION}. */
+  cursorOf(record: LoggedRecord): number {
+    const { topic, partitionCount } = this.#options
+    const choice = record.partition ?? partitionerOf(record)(record.key, partitionCount(), topic)
+    return typeof choice === 'number' ? choice : ANY_PARTITION
+  }
+
+  /** The producer that takes the record; `undefined`: the record has to wait. */
+  producerFor(record: LoggedRecord, cursor: number): PartitionProducer | undefined {
+    const { topic, capacity, former, producers } = this.#options
+    const bytes = roughSizeOf(toProduceRecord(record))
+    const partition = cursor === ANY_PARTITION ? this.#anyWithCapacity(record, bytes) : cursor
+    if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
+      capacity.lacks(cursor, bytes)
+      return undefined
+    }
+    if (record.partition === undefined && former.holdsUp(record.key, partition, partitionerOf(record), topic)) {
+      capacity.holdUp(cursor)
+      return undefined
+    }
+    capacity.had(cursor)
+    return producers.of(partition)
+  }
+
+  /** The chosen partition for records that may go anywhere, or the next partition with free capacity. */
+  #anyWithCapacity(record: LoggedRecord, bytes: number): number | undefined {
+    const { producers, capacity, partitionCount } = this.#options
+    return capacity.firstWithCapacity(
+      producers.partitionOf(toProduceRecord(record), partitionerOf(record), partitionCount()),
+      bytes
+    )
+  }
+}

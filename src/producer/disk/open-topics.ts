@@ -1,64 +1,68 @@
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
-import type { DestinationSearch, FoundDestinations } from '../log/destination-search.js'
+import type { DestinationSearch, FoundDestinations } from '../log/backlog.js'
 import { bodyAt } from '../log/entry.js'
 import type { DurableTopic } from './durable-topic.js'
-import type { TopicStanding } from './log-share.js'
+import type { TopicStanding } from './log-capacity.js'
 
 export interface OpenTopicsOptions {
-  /** Destinations in the log begin with it. */
+  /** Name of the cluster: destinations in the log begin with it. */
   readonly cluster: string
   readonly clock: MonotonicClock
   readonly log: Logger
-  /** Looks for destinations in the log. */
+  /** Searches the log for destinations. */
   readonly search: (request: DestinationSearch) => Promise<FoundDestinations>
-  /** @param from where its first entry in the log may be; `undefined`: nothing is there before what is appended next */
+  /** @param from where its first entry in the log may be; `undefined`: the log has no entry for it yet */
   readonly make: (destination: string, from: number | undefined) => DurableTopic
-  /** Kafka knows the topic: its records are read from now on. */
+  /** Called when Kafka knows the topic and its records are read. */
   readonly onNamed: (topic: DurableTopic) => void
-  /** The topic gives its place to others: nothing was read or sent for it. */
+  /** Called when the topic is closed to make room for others. None of its records was read or sent. */
   readonly onShelved: (topic: DurableTopic) => void
 }
 
-/** Topics that Kafka has not named yet and that are asked for at the same time. Names come from clients, so they are many. */
+/**
+ * Limit of unknown topics that Kafka is asked about at the same time. Clients choose the names, so there may be many.
+ */
 export const MAX_UNKNOWN_TOPICS = 1_000
-/** Names that are not looked for a second time before the whole log was looked through. */
+/** Limit of denied names that are remembered: Kafka is not asked about them again until the whole log was searched. */
 const MAX_DENIED_NAMES = 10_000
-/** Pause before the log is looked through again for names that Kafka did not know. */
+/** Pause before the log is searched again for denied names. */
 const PASS_PAUSE_MS = 5_000
-/** Names that Kafka did not know make room for others no more often than this: each costs brokers a look-up. */
+/** Pause between replacements of denied names by others, because each name costs brokers a look-up. */
 const SHELVING_PAUSE_MS = 250
 
 /**
- * The topics of one cluster that have an object: all that Kafka knows, and some that it has not been asked about. All
- * others are nothing but entries in the log. They get a place in the order in which they stand there; a name that Kafka
- * does not know gives its place to the next one, and gets another one when the log has been looked through:
+ * The topics of one cluster that have an object: all that Kafka knows, and a limited number of unknown ones. All others
+ * are only entries in the log, and get a place in the order of these entries. A name that Kafka denies gives its place
+ * to the next one, and gets a place again when the whole log has been searched:
  *
  *   log      a1 b1 x1 a2 x2 x3 x4 c1       places: 2      Kafka knows a, b and c
  *
  *   open     a b                            both are known: two places are free
- *            a b x1 x2  ->  x3 x4  ->  c    those that Kafka denies make room for who comes behind them
+ *            a b x1 x2  ->  x3 x4  ->  c    denied names make room for the names behind them
  */
 export class OpenTopics {
   readonly #options: OpenTopicsOptions
   readonly #topics = new Map<string, DurableTopic>()
-  /** Open topics that Kafka has not named. */
+  /** When each topic was last in use, and the end of its entries at that time. */
+  readonly #lastUse = new WeakMap<DurableTopic, { readonly atMs: number; readonly end: number }>()
+  /** Open topics that Kafka has not confirmed. */
   readonly #unknown = new Set<DurableTopic>()
-  /** Of those: Kafka has said that they are not there. */
+  /** Unknown topics that Kafka has denied. */
   readonly #denied = new Set<DurableTopic>()
-  /** Open topics whose records Kafka does not take: it does not have them, or the right to write to them is missing. */
+  /** Open topics whose records Kafka refuses, because the topic or the permission to write is missing. */
   readonly #stopped = new Set<DurableTopic>()
-  /** Names that were asked for on this way through the log, in vain. */
+  /** Names that were denied during this pass through the log. */
   readonly #deniedNames = new Set<string>()
-  /** From here on there may be destinations without a topic that were not looked at; infinite: there are none. */
+  /** Entries from this sequence on may belong to topics that are not open; infinite: there are none. */
   #next = Number.POSITIVE_INFINITY
-  /** The same for those that were asked for in vain: where the next way through the log begins. */
+  /** Where the next pass through the log begins, for names that were denied. */
   #again = Number.POSITIVE_INFINITY
   #againAt = 0
   #shelvedAt = Number.NEGATIVE_INFINITY
   #isSearching = false
   #isPlanned = false
-  /** What an earlier process has left waits until {@link drain}. */
+  /** Entries of an earlier process wait until {@link drain}. */
   #isHeld = true
   #isClosed = false
 
@@ -74,12 +78,12 @@ export class OpenTopics {
     return this.#topics.size
   }
 
-  /** By the name of the topic in Kafka. */
+  /** @param name of the topic in Kafka */
   byName(name: string): DurableTopic | undefined {
     return this.#topics.get(`${this.#options.cluster}/${name}`)
   }
 
-  /** Of the topic of a record that is to be appended. While no topic is denied, all others may well be there. */
+  /** Whether Kafka has the topic of a new record. While no topic is denied, all are taken to be known. */
   standingOf(name: string): TopicStanding {
     const topic = this.byName(name)
     if (topic === undefined ? this.#deniedNames.has(`${this.#options.cluster}/${name}`) : this.#stopped.has(topic))
@@ -87,13 +91,13 @@ export class OpenTopics {
     return (topic?.partitionCount ?? 0) > 0 || this.#stopped.size === 0 ? 'known' : 'unknown'
   }
 
-  /** From now on topics are looked for in the log. */
+  /** Begins to search the log for topics. */
   drain(): void {
     this.#isHeld = false
     this.#searchSoon()
   }
 
-  /** There are entries in the log, from `first` on, whose topics are not known here. */
+  /** The log has entries without an open topic, from `first` on. */
   found(first: number): void {
     this.#next = Math.min(this.#next, first)
     this.#searchSoon()
@@ -111,7 +115,7 @@ export class OpenTopics {
     else topic.appended(sequence)
   }
 
-  /** What the Router knows of a topic. */
+  /** News of a topic from the Router. */
   told(news: TopicNews, nowMs: number): void {
     const topic = this.byName(news.topic)
     if (topic === undefined) return
@@ -127,13 +131,25 @@ export class OpenTopics {
     this.#searchSoon()
   }
 
-  /** Nothing of it is in the log or on its way. */
+  /** It has no open entries and no batch on its way. */
   forget(topic: DurableTopic): void {
     this.#topics.delete(topic.destination)
     this.#unknown.delete(topic)
     this.#denied.delete(topic)
     this.#stopped.delete(topic)
     this.#searchSoon()
+  }
+
+  /** Topics that had no entry and no batch for `forMs`, as far as earlier calls have seen. */
+  unused(forMs: number, nowMs: number): DurableTopic[] {
+    return [...this.#topics.values()].filter(topic => {
+      const lastUse = this.#lastUse.get(topic)
+      // A record that was appended and delivered since the last check is a use, too.
+      const isUnused = topic.isIdle && lastUse !== undefined && lastUse.end >= topic.end
+      if (isUnused) return nowMs - lastUse.atMs >= forMs
+      this.#lastUse.set(topic, { atMs: nowMs, end: topic.end })
+      return false
+    })
   }
 
   /** Another cluster is connected, which may know other topics. */
@@ -158,7 +174,7 @@ export class OpenTopics {
     this.#again = Number.POSITIVE_INFINITY
   }
 
-  /** The usual case: no topic waits for a place. */
+  /** Opens the topic, unless others wait for a place. */
   #openAtOnce(destination: string): DurableTopic | undefined {
     if (this.#isSearching || this.#next < Number.POSITIVE_INFINITY || this.#freePlaces <= 0) return undefined
     return this.#open(destination, this.#again)
@@ -175,7 +191,7 @@ export class OpenTopics {
     return MAX_UNKNOWN_TOPICS - this.#unknown.size
   }
 
-  /** At the end of the turn, so that all that is told in it counts. */
+  /** Searches at the end of the tick, so that all news of the tick counts. */
   #searchSoon(): void {
     if (this.#isPlanned || !this.#canSearch) return
     this.#isPlanned = true
@@ -227,7 +243,7 @@ export class OpenTopics {
     for (const topic of this.#denied) this.#shelve(topic)
   }
 
-  /** What it has in the log stays there. */
+  /** Closes the topic; its entries stay in the log. */
   #shelve(topic: DurableTopic): void {
     this.forget(topic)
     this.#comeBackTo(topic.lowest)

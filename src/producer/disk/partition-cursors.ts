@@ -1,9 +1,11 @@
-/** A partition's number, or this for records that may go to any partition. */
+import type { ReadAhead, Starved } from './read-ahead.js'
+
+/** Number of the cursor of records that may go to any partition. Other cursors have the number of their partition. */
 export const ANY_PARTITION = -1
 
 /**
- * Where the records of one topic stand in the log. Records of one partition have a cursor, those that may go anywhere have
- * another one. Cursors go on together, at {@link position}; one that has no room stays behind, and catches up later:
+ * Positions of one topic in the log. The records of each partition have a cursor; those that may go anywhere have another
+ * one. Cursors move on together, at {@link position}. A cursor without room stays behind and catches up later:
  *
  *   sequences   10 11 12 13 14 15 16 17 18
  *   partition    0  1  0  1  1  0  1  0  1      partition 1 has no room for 13
@@ -13,9 +15,9 @@ export const ANY_PARTITION = -1
 export class PartitionCursors {
   #position: number
   readonly #behind = new Map<number, number>()
-  /** Of those behind: they take no part in the read under way. */
+  /** Cursors that are behind and take no part in the present read. */
   readonly #stalled = new Set<number>()
-  /** Whether the next read is for cursors that are behind, when both could go on. */
+  /** The present read is for cursors that are behind. Both kinds of read alternate. */
   #isCatchingUp = false
 
   constructor(position: number) {
@@ -34,12 +36,12 @@ export class PartitionCursors {
     return this.#behind.has(cursor)
   }
 
-  /** There is nothing before `sequence`. */
+  /** No entry is before `sequence`. */
   skipTo(sequence: number): void {
     this.#position = Math.max(this.#position, sequence)
   }
 
-  /** The lowest sequence that some cursor has not taken. */
+  /** Sequence of the first entry that some cursor has not passed. */
   get lowest(): number {
     return Math.min(this.#position, ...this.#behind.values())
   }
@@ -65,7 +67,10 @@ export class PartitionCursors {
     return this.#position
   }
 
-  /** Whether the entry at `sequence` is the cursor's to take now, rather than taken before or out of its turn. */
+  /**
+   * Whether the cursor takes the entry at `sequence` now. False: the cursor has passed it, or takes no part in this
+   * read.
+   */
   isNext(cursor: number, sequence: number): boolean {
     return !this.#stalled.has(cursor) && sequence >= (this.#behind.get(cursor) ?? this.#position)
   }
@@ -76,7 +81,7 @@ export class PartitionCursors {
     this.#stalled.add(cursor)
   }
 
-  /** Everything before `sequence` was offered to those that took part. */
+  /** All entries before `sequence` were offered to the cursors that took part. */
   reached(sequence: number): void {
     if (sequence >= this.#position) this.#position = sequence
     for (const [cursor, from] of this.#behind) {
@@ -86,10 +91,108 @@ export class PartitionCursors {
     }
   }
 
-  /** All cursors begin again at `sequence`, if they are not behind it. */
+  /** All cursors go back to `sequence`, or to the lowest position if that is before it. */
   rewind(sequence: number): void {
     this.#position = Math.min(this.lowest, sequence)
     this.#behind.clear()
     this.#stalled.clear()
+  }
+}
+
+interface CursorCapacityOptions {
+  readonly readAhead: Pick<ReadAhead, 'share' | 'hasCapacity' | 'starve'>
+  /** Limit of the bytes that one partition may hold. */
+  readonly maxPartitionBytes: number
+  readonly cursors: Pick<PartitionCursors, 'isBehind'>
+  /** 0: not known. */
+  readonly partitionCount: () => number
+  /** Bytes that the partition's producer holds. */
+  readonly heldBy: (partition: number) => number
+  /** The partition takes no record now, because it waits for a batch that was sent before. */
+  readonly isReserved: (partition: number) => boolean
+  /** Called when there is memory again. */
+  readonly starved: Starved
+}
+
+/** A read begins when a partition holds at most this share of its limit: one half is sent while the other is read. */
+const SHARE_TO_READ_AT = 1 / 2
+
+/** Knows which partitions of a topic have capacity for a record, and which cursors have capacity for a whole read. */
+export class CursorCapacity {
+  readonly #options: CursorCapacityOptions
+  /** Size of the record for which a cursor had no room, by cursor. */
+  readonly #needs = new Map<number, number>()
+  /** Cursors that wait for a batch that was sent before. */
+  readonly #heldUp = new Set<number>()
+
+  constructor(options: CursorCapacityOptions) {
+    this.#options = options
+  }
+
+  hasCapacity(partition: number, bytes: number): boolean {
+    const { readAhead, maxPartitionBytes, partitionCount, heldBy, isReserved, starved } = this.#options
+    if (partition >= partitionCount() || isReserved(partition)) return false
+    const held = heldBy(partition)
+    if (held + bytes <= Math.min(maxPartitionBytes, readAhead.share)) return true
+    if (held === 0 && readAhead.hasCapacity(bytes)) return true
+    if (held === 0 || held + bytes <= maxPartitionBytes) readAhead.starve(starved)
+    return false
+  }
+
+  /** The first partition from `partition` on, going round once, that has room. */
+  firstWithCapacity(partition: number, bytes: number): number | undefined {
+    const count = this.#options.partitionCount()
+    for (let step = 0; step < count; step++) {
+      const next = (partition + step) % count
+      if (this.hasCapacity(next, bytes)) return next
+    }
+    return undefined
+  }
+
+  /** The cursor has no room for a record of this size; ended by {@link had}. */
+  lacks(cursor: number, bytes: number): void {
+    this.#needs.set(cursor, bytes)
+  }
+
+  /** The cursor had room for the record it waited for. */
+  had(cursor: number): void {
+    this.#needs.delete(cursor)
+  }
+
+  /** The cursor waits until {@link release}. */
+  holdUp(cursor: number): void {
+    this.#heldUp.add(cursor)
+  }
+
+  release(): void {
+    this.#heldUp.clear()
+  }
+
+  /** All cursors go back and start afresh. */
+  clear(): void {
+    this.#needs.clear()
+    this.#heldUp.clear()
+  }
+
+  /** Whether a cursor that is behind has enough free capacity for a read to be worth its cost. */
+  isHungry(cursor: number): boolean {
+    if (this.#heldUp.has(cursor)) return false
+    if (cursor === ANY_PARTITION) return this.isAnyHungry(this.#needs.get(cursor))
+    return this.#isProducerHungry(cursor, this.#needs.get(cursor))
+  }
+
+  /** Whether any cursor that is not behind has that much free capacity. */
+  isAnyHungry(bytes = 0): boolean {
+    const count = this.#options.partitionCount()
+    for (let partition = 0; partition < count; partition++) {
+      if (!this.#options.cursors.isBehind(partition) && this.#isProducerHungry(partition, bytes)) return true
+    }
+    return false
+  }
+
+  #isProducerHungry(partition: number, bytes = 0): boolean {
+    if (!this.hasCapacity(partition, bytes)) return false
+    const { readAhead, maxPartitionBytes, heldBy } = this.#options
+    return heldBy(partition) <= Math.min(maxPartitionBytes, readAhead.share) * SHARE_TO_READ_AT
   }
 }

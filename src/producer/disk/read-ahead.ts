@@ -1,34 +1,34 @@
-/** Of what is free: the most that a partition may take, so that partitions that are stuck leave something to all others. */
+/** Share of the free memory that a partition may take. Stuck partitions thus leave memory to others. */
 const SHARE_OF_FREE = 1 / 4
-/** When a partition finds no room, partitions that are stuck give memory back until no more than this share is in use. */
+/** When a partition finds no room, stuck partitions free memory until at most this share is in use. */
 const SHARE_AFTER_YIELDING = 1 / 2
-/** Batches that were set aside come back as long as no more than this share is in use. */
+/** Batches that were set aside are read again only while at most this share is in use. */
 const SHARE_FOR_RETURNS = 3 / 4
 const MAX_RETURNS_AT_ONCE = 4
-/** All that comes back within this time is handed out together. */
+/** Memory that is freed within this time is distributed together. */
 const PAUSE_MS = 2
 
-/** What waits for memory. */
+/** A reader that waits for memory. */
 export interface Starved {
   /** There is more memory now. */
   fed(): void
 }
 
-/** Memory for records that were read from the log, of all clusters together. */
+/** The memory for records that were read from the log, shared by all clusters. */
 export class ReadAhead {
   readonly maxBytes: number
   readonly #starved = new Set<Starved>()
-  /** Give back the memory of a partition that is stuck, if it still is. */
+  /** Frees the memory of a stuck partition if it is still stuck, by partition. */
   readonly #stuck = new Map<object, () => void>()
-  /** Bring batches back that have no memory at the moment. */
+  /** Reads of batches that wait for memory. */
   readonly #returns: (() => Promise<void>)[] = []
   #returning = 0
   #bytes = 0
   #isFeeding = false
 
   /**
-   * A partition gets the less the more is in use: however many partitions are stuck, they leave something to the others.
-   * When that is not enough, they give back what they hold, and take turns with it.
+   * The more memory is in use, the less a partition gets: however many partitions are stuck, others still get some. When
+   * that is not enough, stuck partitions free their memory and take turns.
    */
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
@@ -38,23 +38,23 @@ export class ReadAhead {
     return this.#bytes
   }
 
-  /** Bytes came or, negative, went. */
+  /** @param bytes that were taken or, negative, freed */
   hold(bytes: number): void {
     this.#bytes += bytes
     if (bytes < 0) this.#feedSoon()
   }
 
-  /** How much a partition may hold now. */
+  /** Bytes that a partition may hold now. */
   get share(): number {
     return (this.maxBytes - this.#bytes) * SHARE_OF_FREE
   }
 
-  /** There is memory for one record of a partition that holds nothing. */
+  /** Whether there is memory for one record of a partition that holds nothing. */
   hasCapacity(bytes: number): boolean {
     return this.#bytes + bytes <= this.maxBytes
   }
 
-  /** A partition finds no room, and is told once when there is more. */
+  /** The reader finds no memory. The reader is called once when memory is free. */
   starve(starved: Starved): void {
     this.#starved.add(starved)
     if (this.#stuck.size > 0 && this.#bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()
@@ -66,7 +66,7 @@ export class ReadAhead {
     if (this.#isShort) this.#feedSoon()
   }
 
-  /** Reads a batch again that was set aside, when there is memory for it. */
+  /** Runs a read of a batch that was set aside, once there is memory for it. */
   return(read: () => Promise<void>): void {
     this.#returns.push(read)
     this.#feedSoon()
@@ -94,7 +94,7 @@ export class ReadAhead {
     for (const one of starved) one.fed()
   }
 
-  /** The partitions that have been stuck longest come first. */
+  /** Frees memory of stuck partitions, longest stuck first. */
   #reclaim(): void {
     for (const [partition, release] of this.#stuck) {
       if (this.#bytes <= this.maxBytes * SHARE_AFTER_YIELDING) return

@@ -1,17 +1,7 @@
-import type { Logger } from '../../core/model.js'
-import type { StoredEntry } from '../log/entry.js'
-import type { BatchNote } from './batch-note.js'
+import type { Bytes, Logger } from '../../core/model.js'
+import type { Partitioner } from '../memory/partitioners.js'
+import type { BatchNote, Recalled, SentBatch } from './batch-notes.js'
 import type { ReadAhead } from './read-ahead.js'
-
-/** A batch that was sent and is not in memory. Without a number it gets another one. */
-export type SentBatch = Omit<BatchNote, 'numbering'> & { readonly numbering: BatchNote['numbering'] | undefined }
-
-/** What there still is of a batch that another process has sent. */
-export interface Recalled {
-  readonly entries: readonly StoredEntry[]
-  /** All records of the batch are still there, so that the same batch can be sent again. */
-  readonly isWhole: boolean
-}
 
 export interface ReturningBatchesOptions {
   readonly topic: string
@@ -19,16 +9,19 @@ export interface ReturningBatchesOptions {
   readonly readAhead: Pick<ReadAhead, 'return'>
   /** Reads the records of a batch. */
   readonly recall: (batch: SentBatch) => Promise<Recalled>
-  /** False: nothing may be given to partitions now. */
+  /** False: partitions take nothing now. */
   readonly mayReturn: () => boolean
-  /** The batch is its partition's again. */
+  /** Called when the records of the batch were read for its partition. */
   readonly onReturned: (partition: number, batch: SentBatch, recalled: Recalled) => void
 }
 
-/** Pause before a batch that was set aside, or could not be read, comes back. */
+/** Pause before a batch is read again that was set aside or could not be read. */
 const PAUSE_MS = 1_000
 
-/** Batches of one topic that another process has sent, or that were set aside, by partition, until their producers have them. */
+/**
+ * Batches of one topic that another process has sent, or that were set aside; they stay here until read again for their
+ * producers.
+ */
 export class ReturningBatches {
   readonly #options: ReturningBatchesOptions
   readonly #batches: Map<number, SentBatch>
@@ -53,12 +46,12 @@ export class ReturningBatches {
     return this.#batches
   }
 
-  /** Of all their records. */
+  /** Sequences of the records of all batches. */
   get sequences(): readonly number[] {
     return [...this.#batches.values()].flatMap(({ sequences }) => sequences)
   }
 
-  /** Forgets all. Returns the sequences of their records, which are to be read and sent as any others. */
+  /** Forgets all batches. @returns the sequences of their records, which are then read and sent like any others */
   clear(): readonly number[] {
     const { sequences } = this
     this.#batches.clear()
@@ -66,8 +59,9 @@ export class ReturningBatches {
   }
 
   /**
-   * There are partitions to give them to: those whose number means something there come back, the others are forgotten. Returns
-   * the sequences of the records of these, which are to be read and sent as any others.
+   * The partitions are known: batches whose number is valid there are read again, and others are forgotten.
+   *
+   * @returns the sequences of the records of forgotten batches, which are then read and sent like any others
    */
   resume(isValid: (partition: number, batch: SentBatch) => boolean): readonly number[] {
     const forgotten: number[] = []
@@ -81,13 +75,13 @@ export class ReturningBatches {
     return forgotten
   }
 
-  /** A partition has given its batch back: it comes again when its turn comes. */
+  /** A partition has given its batch back; the batch is read again when it is its turn. */
   setAside(partition: number, batch: SentBatch): void {
     this.#batches.set(partition, batch)
     this.#returnLater(partition, batch)
   }
 
-  /** Gives nothing back any more: what partitions have not got stays in the log. */
+  /** Reads no batch again. Batches that were not read yet stay in the log. */
   close(): void {
     this.#isClosed = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -103,7 +97,7 @@ export class ReturningBatches {
     this.#timers.add(timer)
   }
 
-  /** Reads a batch again when there is memory for it, and gives it to its partition. */
+  /** Reads a batch for its partition when there is memory for it. */
   #return(partition: number, batch: SentBatch): void {
     const { readAhead, mayReturn, recall, onReturned, log, topic } = this.#options
     const isWanted = (): boolean => this.#batches.get(partition) === batch
@@ -117,5 +111,57 @@ export class ReturningBatches {
         this.#returnLater(partition, batch)
       }
     })
+  }
+}
+
+interface Former {
+  readonly partitionCount: number
+  readonly open: Set<number>
+}
+
+/**
+ * Batches that were sealed when their topic had another number of partitions, and are not in Kafka yet. Later records with
+ * their keys may now belong to other partitions. They wait for these batches, so the order within a key is kept.
+ */
+export class FormerBatches {
+  readonly #byPartition = new Map<number, Former>()
+
+  get isEmpty(): boolean {
+    return this.#byPartition.size === 0
+  }
+
+  /** Number of partitions when the batch of this partition was sealed; `undefined`: the present one. */
+  countOf(partition: number): number | undefined {
+    return this.#byPartition.get(partition)?.partitionCount
+  }
+
+  add(partition: number, partitionCount: number, sequences: readonly number[]): void {
+    if (sequences.length > 0 && !this.#byPartition.has(partition)) {
+      this.#byPartition.set(partition, { partitionCount, open: new Set(sequences) })
+    }
+  }
+
+  /** True when this was the last record of such a batch: records that wait for the batch may now be sent. */
+  settled(sequence: number): boolean {
+    for (const [partition, { open }] of this.#byPartition) {
+      if (open.delete(sequence)) return open.size === 0 && this.#byPartition.delete(partition)
+    }
+    return false
+  }
+
+  forget(partition: number): void {
+    this.#byPartition.delete(partition)
+  }
+
+  clear(): void {
+    this.#byPartition.clear()
+  }
+
+  /** Whether a record with this key would overtake one that is on its way to the key's former partition. */
+  holdsUp(key: Bytes, partition: number, partitioner: Partitioner, topic: string): boolean {
+    for (const [former, { partitionCount }] of this.#byPartition) {
+      if (former !== partition && partitioner(key, partitionCount, topic) === former) return true
+    }
+    return false
   }
 }

@@ -1,12 +1,14 @@
+import { type ActorRef, ask } from '../../core/actor/actor.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { DescribeTopicConfigsResult } from '../../router/messages/internal.js'
+import type { RouterMessage } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
-import type { TopicRetention } from './topic-retention.js'
 
-/** A topic of the durable log that Kafka has. */
+/** A topic that Kafka has and that may have records in the log. */
 export interface WatchedTopic {
   readonly name: string
   readonly destination: string
-  /** Nothing of it is in the log or on its way. */
+  /** It has no open entries and no batch on its way. */
   readonly isIdle: boolean
 }
 
@@ -20,31 +22,31 @@ export interface RetentionWatchOptions {
   readonly log: Logger
 }
 
-/** Topics that are asked about, and whose oldest record is read, in one look. */
+/** At most this many topics are checked at a time. */
 const TOPICS_PER_LOOK = 20
-/** Settings of a topic may change. */
+/** The retention of a topic is asked for again after this time. */
 const ASK_AGAIN_MS = 60_000
-/** From this share of the retention on it is told. */
+/** A warning is logged from this share of the retention on. */
 export const NEAR = 0.5
 
 interface Known {
   retention: TopicRetention
   askedAt: number
-  /** Its first record in the log is not before. */
+  /** Its first record in the log is at this sequence or later. */
   from: number
   share: number
-  /** What was logged last: 1 near, 2 beyond. */
+  /** The last warning: 1 near the retention, 2 beyond it. */
   told: 0 | 1 | 2
 }
 
 /**
- * Compares how long records have waited in the durable log with how long Kafka keeps them: it counts from the time of
- * acceptance, so a record that has waited longer is deleted as soon as Kafka has it.
+ * Compares the age of records in the durable log with the retention of their topic. Kafka counts from the time of
+ * acceptance, so a record that has waited longer than the retention is deleted on arrival.
  */
 export class RetentionWatch {
   readonly #options: RetentionWatchOptions
   readonly #known = new Map<string, Known>()
-  /** Those that are looked at next; the others come after them. */
+  /** Topics that are checked next, before all others. */
   #turn: WatchedTopic[] = []
   #isLooking = false
   #isRefusalTold = false
@@ -53,7 +55,7 @@ export class RetentionWatch {
     this.#options = options
   }
 
-  /** The largest share of its retention for which a record of any topic has waited; 0: none waits, or Kafka keeps it for ever. */
+  /** Greatest age of a record, divided by the retention of its topic. 0: no record waits, or Kafka keeps them for ever. */
   get share(): number {
     return [...this.#known.values()].reduce((most, { share }) => Math.max(most, share), 0)
   }
@@ -63,14 +65,14 @@ export class RetentionWatch {
     return [...this.#known].filter(([, { share }]) => share >= NEAR).map(([name, known]) => sentenceFor(name, known))
   }
 
-  /** To be called now and then. Never rejects; a look that is under way is not joined by another one. */
+  /** Checks some topics. Does nothing while the last check is still running. Never rejects. */
   async look(): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true
     try {
       await Promise.all(this.#next().map(topic => this.#lookAt(topic)))
     } catch (error) {
-      this.#options.log.error({ err: error }, 'the age of records in the durable log could not be looked at')
+      this.#options.log.error({ err: error }, 'the age of records in the durable log could not be checked')
     }
     this.#isLooking = false
   }
@@ -110,7 +112,7 @@ export class RetentionWatch {
     this.#isRefusalTold = true
     this.#options.log.warn(
       { topic: name, reason: retention.reason },
-      'how long Kafka keeps the records of a topic is not known: nothing tells when records have waited too long in the durable log. Allow DescribeConfigs for topics, or set wal.timestamps to sent'
+      'the retention of a topic is not known, so there is no warning when its records wait too long in the durable log. Allow DescribeConfigs for topics, or set wal.timestamps to sent'
     )
   }
 
@@ -140,4 +142,54 @@ function sentenceFor(topic: string, { share, retention }: Known): string {
   const end =
     share >= 1 ? 'and deletes the oldest ones as soon as it has them' : 'and deletes those that wait longer than that'
   return `${waited}; ${kept}, ${end}. Raise retention.ms, or set wal.timestamps to sent`
+}
+
+/** How long a topic keeps a record, counted from the timestamp of the record. */
+export type TopicRetention =
+  /** Infinite: for ever, or counted from the time at which the broker has appended the record. */
+  | { readonly type: 'known'; readonly retentionMs: number }
+  /** Kafka refuses to tell the retention. */
+  | { readonly type: 'refused'; readonly reason: string }
+  /** No broker has answered. */
+  | { readonly type: 'unknown' }
+
+const TIMEOUT_MS = 2_000
+/** Margin beyond the time limit of the call: the Router itself answers within the limit. */
+const BELT_MS = 1_000
+
+/** Asks Kafka. Never rejects. */
+export const askForRetention =
+  (router: ActorRef<RouterMessage>) =>
+  async (topic: string): Promise<TopicRetention> => {
+    try {
+      const result = await ask<DescribeTopicConfigsResult>('retention of a topic', TIMEOUT_MS + BELT_MS, requester =>
+        router.tell({
+          type: 'describeTopicConfigs',
+          topics: [topic],
+          timeoutMs: TIMEOUT_MS,
+          requester
+        })
+      )
+      return toRetention(topic, result)
+    } catch {
+      return { type: 'unknown' }
+    }
+  }
+
+function toRetention(topic: string, result: DescribeTopicConfigsResult): TopicRetention {
+  if (result.type === 'failed') {
+    return result.retriable === true ? { type: 'unknown' } : { type: 'refused', reason: result.message }
+  }
+  const configs = result.type === 'success' ? result.configs.get(topic) : undefined
+  return configs === undefined ? { type: 'unknown' } : retentionOf(configs)
+}
+
+/** @param configs all settings of a topic, those that it has from its broker (`log.retention.ms`) included */
+export function retentionOf(configs: ReadonlyMap<string, string | null>): TopicRetention {
+  const policies = (configs.get('cleanup.policy') ?? 'delete').split(',').map(policy => policy.trim())
+  const retentionMs = Number(configs.get('retention.ms') ?? Number.NaN)
+  if (!policies.includes('delete') || configs.get('message.timestamp.type') === 'LogAppendTime' || retentionMs < 0) {
+    return { type: 'known', retentionMs: Number.POSITIVE_INFINITY }
+  }
+  return Number.isNaN(retentionMs) ? { type: 'unknown' } : { type: 'known', retentionMs }
 }

@@ -9,15 +9,15 @@ export interface TopicFollowerOptions {
   readonly told: (news: TopicNews, nowMs: number) => void
 }
 
-/** As it is called in Kafka. */
+/** A topic by its name in Kafka. */
 interface NamedTopic {
   readonly name: string
 }
 
-/** Has the Router tell what there is to know about topics: at once, or after a pause for those that are not there. */
+/** Subscribes to the Router's news of topics: at once, or after a pause for missing ones. */
 export class TopicFollower implements Follower {
   readonly #options: TopicFollowerOptions
-  /** When topics are to be followed. */
+  /** When to subscribe, by topic. */
   readonly #due = new Map<NamedTopic, number>()
   #isPlanned = false
   #isClosed = false
@@ -49,8 +49,8 @@ export class TopicFollower implements Follower {
     this.#options.router.tell({ type: 'followTopics', topics: due.map(({ name }) => name), follower: this })
   }
 
-  /** Called by the Router. A bug met with one topic stays in it. */
-  topicsTold(news: readonly TopicNews[]): void {
+  /** Called by the Router. An exception in one topic does not affect others. */
+  topicNews(news: readonly TopicNews[]): void {
     if (this.#isClosed) return
     const { clock, log, told } = this.#options
     const nowMs = clock()
@@ -58,7 +58,7 @@ export class TopicFollower implements Follower {
       try {
         told(one, nowMs)
       } catch (error) {
-        log.error({ err: error, topic: one.topic }, 'news of a topic met a bug')
+        log.error({ err: error, topic: one.topic }, 'the handling of topic metadata met a bug')
       }
     }
   }

@@ -1,22 +1,24 @@
-/** A piece of memory that entries are written into. */
+import type { SequenceRange } from './segment.js'
+
+/** Memory that entries are written into. */
 export interface Chunk {
   readonly bytes: Buffer
   usedBytes: number
 }
 
-/** Entries that are committed together, and who waits for them. */
+/** Entries that are committed together, and the callers that wait for them. */
 export interface AppendGroup<Waiter> {
-  /** Those that were not handed to the log yet; the last one never is before the group is committed. */
+  /** Chunks that were not staged yet; the last chunk is not staged but written with the commit. */
   readonly chunks: Chunk[]
-  /** Of all chunks, handed over or not. */
+  /** Number of all chunks, staged or not. */
   chunkCount: number
   readonly waiters: Waiter[]
   sizeBytes: number
 }
 
-/** Chunks are of this size; a larger entry gets one of its own. */
+/** Size of chunks; a larger entry gets a chunk of its own. */
 export const CHUNK_BYTES = 256 * 1024
-/** A group that has grown beyond this takes no more entries. */
+/** A group of this size takes no more entries. */
 export const GROUP_BYTES = 8 * 1024 * 1024
 
 /** Entries that wait for the disk, in groups, oldest first. */
@@ -40,7 +42,8 @@ export class AppendGroups<Waiter> {
   }
 
   /**
-   * Adds `sizeBytes` in one piece behind everything that waits, to be filled now: the last bytes of the result.
+   * Adds `sizeBytes` in one piece behind everything that waits; the caller fills it at once: it is the end of the
+   * result.
    *
    * @param waiterAt makes the waiter of a piece that begins at `offset` of the group's chunk `number`, counted from 0
    */
@@ -71,5 +74,83 @@ export class AppendGroups<Waiter> {
     const group = { chunks: [], chunkCount: 0, waiters: [], sizeBytes: 0 }
     this.#waiting.push(group)
     return group
+  }
+}
+
+/**
+ * Pause between the first completion and the write that stores all completions until then. Completions that are lost in
+ * a crash cause duplicates, not losses.
+ */
+const WAIT_MS = 20
+const AT_ONCE = 1_000
+
+/** Gathers completed entries as runs, and writes them together a little later. */
+export class Completions {
+  readonly #write: (ranges: readonly SequenceRange[], count: number) => Promise<void>
+  #ranges: SequenceRange[] = []
+  #count = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(write: (ranges: readonly SequenceRange[], count: number) => Promise<void>) {
+    this.#write = write
+  }
+
+  add(first: number, count: number): void {
+    const last = this.#ranges.at(-1)
+    if (last && last.first + last.count === first) {
+      this.#ranges[this.#ranges.length - 1] = { first: last.first, count: last.count + count }
+    } else this.#ranges.push({ first, count })
+    this.#count += count
+    if (this.#count >= AT_ONCE) void this.flush()
+    else this.#timer ??= setTimeout(() => void this.flush(), WAIT_MS)
+  }
+
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#count === 0) return
+    const [ranges, count] = [this.#ranges, this.#count]
+    this.#ranges = []
+    this.#count = 0
+    await this.#write(ranges, count)
+  }
+}
+
+export interface SyncScheduleOptions {
+  /** Sync after this number of appends and completions. */
+  readonly syncEveryOperations?: number | undefined
+  /** Sync when the oldest unsynced operation has this age. */
+  readonly syncIntervalMs?: number | undefined
+}
+
+/** Decides when to sync, for a log that does not sync every append. */
+export class SyncSchedule {
+  readonly #options: SyncScheduleOptions
+  readonly #sync: () => Promise<unknown>
+  #unsynced = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: SyncScheduleOptions, sync: () => Promise<unknown>) {
+    this.#options = options
+    this.#sync = sync
+  }
+
+  operated(count: number): void {
+    if (count === 0) return
+    const { syncEveryOperations, syncIntervalMs } = this.#options
+    this.#unsynced += count
+    if (syncEveryOperations !== undefined && this.#unsynced >= syncEveryOperations) this.#now()
+    else if (syncIntervalMs !== undefined) this.#timer ??= setTimeout(() => this.#now(), syncIntervalMs)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #now(): void {
+    this.stop()
+    this.#unsynced = 0
+    void this.#sync()
   }
 }

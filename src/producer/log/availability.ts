@@ -1,12 +1,48 @@
+import { CastellanError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { isFullDisk, type Refusal, refuse } from './log-error.js'
+
+/** Why the log took no entry. */
+type RefusalKind =
+  /** The disk, or the log's limit, is full. The log resumes by itself when there is space. */
+  | 'full'
+  /** The disk failed. A new segment is tried from time to time. */
+  | 'failed'
+  | 'closed'
+  /** The entry is larger than a segment: it will never fit. */
+  | 'tooLarge'
+
+/** The log did not take entries. */
+export interface Refusal {
+  readonly kind: RefusalKind
+  readonly message: string
+  /** False when the entries may reappear after a power cut, because the failed write could not be undone for certain. */
+  readonly isCertain: boolean
+}
+
+/** A refusal of entries that are certainly not in the log. */
+export const refuse = (kind: RefusalKind, message: string): Refusal => ({ kind, message, isCertain: true })
+
+/** The directory cannot be used as a durable log; the message says why and what to do. */
+export class LogUnusableError extends CastellanError {
+  override readonly name = 'LogUnusableError'
+  constructor(message: string, cause?: unknown) {
+    super('invalidConfig', message, false, cause)
+  }
+}
+
+export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code
+
+const FULL_CODES: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+/** No space, as the disk, a quota or a limit on file sizes reports it. */
+export const isFullDisk = (error: unknown): boolean => FULL_CODES.has(codeOf(error))
 
 export type LogState = 'ok' | 'full' | 'failed' | 'closed'
 
 const RETRY_AFTER_FULL_MS = 1_000
 const RETRY_AFTER_FAILURE_MS = 10_000
 
-/** Whether the log takes appends now; after a failure it is tried again after a while. */
+/** Whether the log takes appends now. After a failure, appends are tried again after a pause. */
 export class Availability {
   readonly #clock: MonotonicClock
   #state: LogState = 'ok'
@@ -21,20 +57,20 @@ export class Availability {
     return this.#state
   }
 
-  /** Why nothing is even tried. */
+  /** Why appends are refused without trying; `undefined`: they are tried. */
   get refusal(): Refusal | undefined {
     if (this.#state === 'closed') return refuse('closed', 'the durable log is closed')
     if (this.#state === 'ok' || this.#clock() >= this.#retryAt) return undefined
     return refuse(this.#state, this.#lastError)
   }
 
-  /** Something could not be written; the log may still go on. */
+  /** A write failed; the log may still accept entries. @returns the message of the failure */
   failed(error: unknown): string {
     this.#lastError = `the durable log could not be written: ${(error as Error).message}`
     return this.#lastError
   }
 
-  /** Nothing is tried for a while: `error` stands in the way. */
+  /** Refuses appends for a while because of `error`. */
   pause(error: unknown): void {
     const isFull = isFullDisk(error)
     this.#state = isFull ? 'full' : 'failed'
@@ -48,4 +84,28 @@ export class Availability {
   close(): void {
     this.#state = 'closed'
   }
+}
+
+/** Statistics of the log without its dead letters. */
+export interface StoreStats {
+  readonly state: LogState
+  readonly segmentCount: number
+  /** Disk space of the log without dead letters. */
+  readonly sizeBytes: number
+  /** Entries that are not completed. */
+  readonly openEntries: number
+  /** Entries that were open when the log was opened, and those appended since. */
+  readonly enqueued: number
+  /** Entries that were completed since. */
+  readonly completed: number
+  /** Entries lost to damage, as far as damage was found. */
+  readonly damagedEntries: number
+  /** Syncs of files since the log was opened. */
+  readonly syncs: number
+  readonly quarantinedSegments: number
+}
+
+/** Statistics of the log. */
+export interface LogStats extends StoreStats {
+  readonly deadLetters: number
 }

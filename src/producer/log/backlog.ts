@@ -1,16 +1,17 @@
+import { segmentIndexOf } from './recovery.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 import type { SegmentIndexes } from './segment-indexes.js'
 
-/** What waits for one destination. */
+/** The open entries of one destination. */
 export interface DestinationBacklog {
-  /** Of the oldest entry that is not completed. */
+  /** Sequence of the oldest open entry. */
   readonly firstSequence: number
   readonly openEntries: number
 }
 
 /**
- * Who has entries in the log that are not completed. Looks at the index of every segment.
+ * The open entries of each destination. Reads the index of every segment.
  *
  * @throws when a segment cannot be read
  */
@@ -42,3 +43,67 @@ function countOpen(segment: LogSegment, index: SegmentIndex): Map<number, { read
   }
   return counts
 }
+
+/** A search for destinations of a cluster that have open entries. */
+export interface DestinationSearch {
+  /** Entries with a lower sequence are skipped. */
+  readonly fromSequence: number
+  /** Destinations begin with it. */
+  readonly cluster: string
+  /** Destinations that are skipped. */
+  readonly except: ReadonlySet<string>
+  readonly maxDestinations: number
+}
+
+export interface FoundDestinations {
+  /** The sequence of the first open entry of each, in the order of the log. */
+  readonly destinations: ReadonlyMap<string, number>
+  /** Where the search goes on: all entries before it were searched. */
+  readonly nextSequence: number
+  readonly isAtEnd: boolean
+}
+
+/** Limit of one call in index positions, so that the thread is soon free for appends. */
+const MAX_STEPS = 500_000
+
+/**
+ * Searches the indexes of the segments, without reading entries.
+ *
+ * @throws when a segment cannot be read
+ */
+export function searchDestinations(
+  segments: readonly LogSegment[],
+  indexes: SegmentIndexes,
+  request: DestinationSearch
+): FoundDestinations {
+  const destinations = new Map<string, number>()
+  let nextSequence = request.fromSequence
+  let steps = 0
+  for (let at = segmentIndexOf(segments, nextSequence); at < segments.length; at++) {
+    const segment = segments[at]!
+    nextSequence = Math.max(nextSequence, segment.firstSequence)
+    if (segment.openCount === 0) continue
+    const index = indexes.of(segment)
+    const isWanted = wantedIn(index, request)
+    for (let place = segment.placeOf(nextSequence); place < segment.entryCount; place++, steps++) {
+      nextSequence = segment.sequenceAt(place)
+      if (steps >= MAX_STEPS) return { destinations, nextSequence, isAtEnd: false }
+      if (segment.done.has(place) || !isWanted[index.destinationAt(place)]) continue
+      const name = index.names[index.destinationAt(place)]!
+      if (destinations.has(name)) continue
+      if (destinations.size >= request.maxDestinations) return { destinations, nextSequence, isAtEnd: false }
+      destinations.set(name, nextSequence)
+    }
+    nextSequence = segment.endSequence
+  }
+  return { destinations, nextSequence, isAtEnd: true }
+}
+
+const wantedIn = ({ names }: SegmentIndex, { cluster, except }: DestinationSearch): readonly boolean[] =>
+  names.map(
+    name =>
+      name.length > cluster.length + 1 &&
+      name.startsWith(`${cluster}/`) &&
+      !name.includes('/', cluster.length + 1) &&
+      !except.has(name)
+  )

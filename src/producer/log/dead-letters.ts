@@ -1,7 +1,7 @@
-import type { SequenceRange } from './done-set.js'
+import type { Refusal } from './availability.js'
 import { encodeEntry, type StoredEntry } from './entry.js'
-import type { Refusal } from './log-error.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
+import type { SequenceRange } from './segment.js'
 
 /** Why a record will not be delivered. */
 export interface DeadLetterReason {
@@ -14,7 +14,7 @@ export interface DeadLetterReason {
 
 /** A record that Kafka refused for good, with everything needed to send it again. */
 export interface DeadLetter {
-  /** Its place among the dead letters; not the sequence it had in the log. */
+  /** Its position among the dead letters; not its former sequence in the log. */
   readonly sequence: number
   readonly destination: string
   /** When the gateway accepted the record, epoch milliseconds. */
@@ -26,18 +26,18 @@ export interface DeadLetter {
 
 export interface DeadLetterList {
   readonly letters: readonly DeadLetter[]
-  /** Where to go on. */
+  /** Sequence from which the next call continues. */
   readonly nextSequence: number
   readonly isAtEnd: boolean
 }
 
-/** Below the log's directory. */
+/** Its name below the log's directory. */
 export const DEAD_LETTER_DIRECTORY = 'dead'
 const LENGTH_BYTES = 4
 
 /**
- * Records that were acknowledged but can never be delivered. They are kept, in a log of their own below the log's
- * directory, until an operator sends them again or drops them. Opened with the first of them.
+ * Records that were acknowledged but can never be delivered. They are kept in a log of their own below the log's
+ * directory until an operator replays or discards them. That log is opened when the first dead letter is made.
  *
  * The body of an entry is the length of the reason (u32), the reason as JSON, and the body the entry had in the log.
  */
@@ -51,11 +51,11 @@ export class DeadLetters {
   }
 
   get count(): number {
-    const isThere = this.#store !== undefined || this.#options.directory.hasDirectory(DEAD_LETTER_DIRECTORY)
-    return isThere ? this.#opened.stats.openEntries : 0
+    if (!this.#store && !this.#options.directory.directory(DEAD_LETTER_DIRECTORY, true)) return 0
+    return this.#opened.stats.openEntries
   }
 
-  /** Keeps a record, synced. Returns why it could not be kept; it must stay in the log then. */
+  /** Keeps a record, synced. @returns why it could not be kept; the record must then stay in the log */
   add({ destination, acceptedAtMs, body }: StoredEntry, reason: DeadLetterReason): Refusal | undefined {
     const why = Buffer.from(JSON.stringify(reason))
     const length = Buffer.alloc(LENGTH_BYTES)
@@ -70,7 +70,7 @@ export class DeadLetters {
     return { letters: entries.map(toDeadLetter), isAtEnd, nextSequence }
   }
 
-  /** Forgets dead letters that were sent again or are not wanted. Returns how many. */
+  /** Removes dead letters that were replayed or discarded. @returns how many */
   forget(ranges: readonly SequenceRange[]): number {
     return this.#opened.complete(ranges)
   }

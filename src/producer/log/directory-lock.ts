@@ -13,19 +13,20 @@ import {
 } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { codeOf, LogUnusableError } from './log-error.js'
+import { codeOf, LogUnusableError } from './availability.js'
 
 const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
 const SETTLE_MS = 30
 const CHECK_MS = 1_000
-/** Errors that say for certain that no process listens on a socket: it has none, or there is no socket of that name. */
+/** Errors that prove that no process listens on a socket. */
 const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTDIR', 'ENOTSOCK'])
 
 /**
  * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the
- * name `LOCK`: the kernel lets go of it with the process, whatever ends it, and two containers that are both process 1
- * are told apart. A socket that no process listens on is what a dead owner left behind, and is taken over.
+ * name `LOCK`. The kernel closes the socket when the process ends, however it ends. Unlike a process id, a socket also
+ * tells apart two containers that are both process 1. A socket that no process listens on was left by a dead owner, and
+ * is taken over.
  */
 export class DirectoryLock {
   readonly #server: Server
@@ -78,7 +79,7 @@ export const isLocked = (directory: string): Promise<boolean> => isListenedOn(jo
 export async function whyNotToTake(directory: string): Promise<string | undefined> {
   try {
     if (existsSync(directory) && (await isLocked(directory))) return inUse(directory).message
-    // The directory itself may not exist yet.
+    // The directory may not exist yet, so its nearest existing parent is checked.
     return whyNotToWrite(directory, nearestExisting(directory))
   } catch (error) {
     return unusable(directory, error).message
@@ -87,7 +88,7 @@ export async function whyNotToTake(directory: string): Promise<string | undefine
 
 function whyNotToWrite(directory: string, nearest: string): string | undefined {
   try {
-    // A trailing slash makes it fail for a file.
+    // With the trailing slash, the check fails if the path is a file.
     accessSync(`${nearest}/`, constants.W_OK | constants.X_OK)
     return undefined
   } catch (error) {
@@ -119,13 +120,13 @@ async function claim(own: string, path: string, directory: string): Promise<void
       await takeAway(path, own)
       continue
     }
-    // A process that found the old lock dead may be removing ours by mistake: it puts ours back, or we try again.
+    // A process that found the old lock dead may remove ours by mistake: it puts ours back, or we try again.
     await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
     if (inodeOf(path) === inodeOf(own)) return
   }
 }
 
-/** Removes a dead lock. A live one that took its place in this moment is put back. */
+/** Removes a dead lock. A live lock that has replaced it at that moment is put back. */
 async function takeAway(path: string, own: string): Promise<void> {
   const aside = `${own}-old`
   try {
@@ -156,13 +157,13 @@ function listen(path: string): Promise<Server> {
     const server = createServer(socket => socket.destroy())
     server.unref()
     server.once('error', error => reject(unusable(path, error)))
-    // Binding and connecting happen in the call itself. Without `exclusive` a worker would have its parent bind the socket,
-    // for which the short path means another file, and which would hold the lock for the worker.
+    // Binding and connecting happen in the call itself. Without `exclusive` the parent of a worker binds the socket:
+    // there the short path means another file, and the parent holds the lock.
     withShortPath(path, name => server.listen({ path: name, exclusive: true }, () => resolve(server)))
   })
 }
 
-/** Whether a process listens; also when it cannot be asked, because it is stopped and too many have asked before. */
+/** Whether a process listens. A stopped process whose queue of connections is full counts as listening. */
 function isListenedOn(path: string): Promise<boolean> {
   return new Promise(resolve => {
     const socket = tryToConnect(path)
@@ -186,8 +187,8 @@ function tryToConnect(path: string): Socket | undefined {
 }
 
 /**
- * Socket paths are limited to 107 bytes, and longer ones are cut off without a word. The directory itself is reached
- * through its descriptor then, which only Linux offers.
+ * Socket paths are limited to 107 bytes, and longer ones are silently truncated. A longer path is replaced by one
+ * through the descriptor of the directory, which only Linux offers.
  */
 function withShortPath<T>(path: string, use: (path: string) => T): T {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return use(path)

@@ -1,53 +1,56 @@
-import { type AppendGroup, AppendGroups, type Chunk } from './append-groups.js'
-import type { DestinationBacklog } from './backlog.js'
-import { Completions } from './completions.js'
-import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
-import type { DestinationSearch, FoundDestinations } from './destination-search.js'
-import type { SequenceRange } from './done-set.js'
+import {
+  type AppendGroup,
+  AppendGroups,
+  type Chunk,
+  Completions,
+  SyncSchedule,
+  type SyncScheduleOptions
+} from './append-groups.js'
+import { type LogStats, type Refusal, refuse } from './availability.js'
+import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
+import { toBuffer } from './bytes.js'
+import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import { type Refusal, refuse } from './log-error.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
-import type { LogStats } from './log-stats.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
-import type { ReadRequest, ReadResult } from './read-request.js'
+import type { ReadRequest, ReadResult } from './requested-entries.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
-import { SyncSchedule, type SyncScheduleOptions } from './sync-schedule.js'
 
 export interface DurableLogOptions extends SyncScheduleOptions {
   readonly host: LogHost
   readonly segmentBytes: number
-  /** Bytes of entries that may wait for the disk; appends beyond it are refused. */
+  /** Bytes of entries that may wait for the disk; further appends are refused. */
   readonly maxWaitingBytes: number
   /** Sync every group before it is acknowledged. */
   readonly syncPuts: boolean
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** Less waits for the disk than before. */
+  /** Called when fewer bytes wait for the disk than before. */
   readonly onTaken?: (() => void) | undefined
 }
 
-/** One record and where it is to go. */
+/** One record and its destination. */
 export interface NewEntry {
   /** `cluster/topic`. */
   readonly destination: string
   readonly record: LoggedRecord
 }
 
-/** What became of the entries of one {@link DurableLog.append}. They are in the log in order: the first `storedCount` are. */
+/** The result of one {@link DurableLog.append}. The first `storedCount` entries are in the log, in order. */
 export interface AppendResult {
   readonly firstSequence: number
   readonly storedCount: number
   readonly refusal: Refusal | undefined
   /**
-   * The entries as they stand in the log, one behind the other, for as long as `settle` runs: their memory is used again.
-   * Empty when nothing was stored.
+   * The stored entries as they are in the log, one after the other. Valid only while `settle` runs, because the memory
+   * is reused. Empty when nothing was stored.
    */
   readonly bytes: Buffer
 }
 
 interface Waiter {
   readonly entryCount: number
-  /** Where its entries stand: the number of the group's chunk, and their place in it. */
+  /** Where its entries are: the number of the group's chunk, and their position in it. */
   readonly chunk: number
   readonly offset: number
   readonly sizeBytes: number
@@ -58,23 +61,23 @@ const TICK_MS = 1_000
 const MAX_KEPT_DESTINATIONS = 10_000
 
 /**
- * The durable log as the rest of the process sees it: appends of one turn share one sync, and while that sync runs the
- * next group gathers. Everything is answered in the order in which it was asked.
+ * The durable log as the rest of the process sees it. Appends of one tick share one sync; while that sync runs, the next group
+ * is filled. Calls are answered in order.
  *
- * A group need not be complete to be written: chunks that are full are handed over while the rest is still being filled.
+ * Full chunks of a group are written while the rest of it is still being filled.
  */
 export class DurableLog {
   readonly #options: DurableLogOptions
   readonly #groups: AppendGroups<Waiter>
   readonly #completions: Completions
-  /** Absent when every append is synced. */
+  /** Absent when each append is synced. */
   readonly #syncs: SyncSchedule | undefined
   readonly #ticker: NodeJS.Timeout
   readonly #destinations = new Map<string, Buffer>()
   #isCommitting = false
   #isScheduled = false
   #isClosed = false
-  /** Why nothing is taken any more. */
+  /** Why all appends are refused. */
   #abandoned: string | undefined
   #idle: (() => void) | undefined
   #stats: LogStats | undefined
@@ -83,10 +86,10 @@ export class DurableLog {
     const { host } = options
     this.#options = options
     this.#groups = new AppendGroups(sizeBytes => host.memory(sizeBytes))
-    if (!options.syncPuts) this.#syncs = new SyncSchedule(options, () => host.sync().catch(() => false))
+    if (!options.syncPuts) this.#syncs = new SyncSchedule(options, () => host.call('sync').catch(() => false))
     this.#completions = new Completions(async (ranges, count) => {
       this.#syncs?.operated(count)
-      await host.complete(ranges).catch(() => 0)
+      await host.call('complete', ranges).catch(() => 0)
     })
     this.#ticker = setInterval(() => void this.#tick(), TICK_MS)
     this.#ticker.unref()
@@ -97,14 +100,14 @@ export class DurableLog {
     return this.#groups.waitingBytes
   }
 
-  /** As of the last look at the disk, at most a second ago; `undefined` before the first. */
+  /** Statistics that are at most a second old; `undefined` before the first look at the disk. */
   get stats(): LogStats | undefined {
     return this.#stats
   }
 
-  /** Looks at the disk now. */
+  /** Looks at the disk now, and returns new statistics. */
   async look(): Promise<LogStats> {
-    this.#stats = await this.#options.host.tick()
+    this.#stats = await this.#options.host.call('tick')
     return this.#stats
   }
 
@@ -136,53 +139,48 @@ export class DurableLog {
     return undefined
   }
 
-  /** Entries that are delivered, or dead: they need not be kept. Written a little later, many together. */
+  /** Completes entries that are delivered or dead. Completions are written a little later, many together. */
   complete(first: number, count = 1): void {
     this.#completions.add(first, count)
   }
 
-  /** Has the log take note of all completions so far before it does anything else that is asked for later. */
+  /** Writes all completions so far; later calls come after them. */
   flushCompletions(): void {
     void this.#completions.flush()
   }
 
-  /** Keeps small values by key, behind every completion so far. True when they survive the death of the process. */
+  /**
+   * Keeps small values by key; they are written after every completion so far. True when they survive the death of the
+   * process.
+   */
   note(notes: readonly Note[]): Promise<boolean> {
     this.flushCompletions()
-    return this.#options.host.note(notes)
+    return this.#options.host.call('note', notes)
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */
-  read(request: ReadRequest): Promise<ReadResult> {
-    return this.#options.host.read(request)
+  async read(request: ReadRequest): Promise<ReadResult> {
+    const { entries, ...place } = await this.#options.host.call('read', request)
+    return { ...place, entries: entries.map(entry => ({ ...entry, body: toBuffer(entry.body) })) }
   }
 
-  /** Who has entries that are not completed: what a new start begins with. */
+  /** The open entries of each destination, read when a process starts. */
   backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
-    return this.#options.host.backlog()
+    return this.#options.host.call('backlog')
   }
 
-  /** Which destinations have entries that are not completed, from some sequence on. */
+  /** The destinations that have open entries from some sequence on. */
   search(request: DestinationSearch): Promise<FoundDestinations> {
-    return this.#options.host.search(request)
+    return this.#options.host.call('search', request)
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
   deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
-    return this.#options.host.deadLetter(entry, reason)
+    // A body is a view of a larger buffer, and a message to the other thread copies the whole buffer.
+    return this.#options.host.call('deadLetter', { ...entry, body: Buffer.from(entry.body) }, reason)
   }
 
-  /** The dead letters from `fromSequence` on, oldest first. */
-  listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
-    return this.#options.host.listDeadLetters(fromSequence, maxBytes)
-  }
-
-  /** Forgets dead letters that were sent again, or are not wanted. */
-  forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number> {
-    return this.#options.host.forgetDeadLetters(ranges)
-  }
-
-  /** Takes nothing any more. */
+  /** Takes no more records. */
   abandon(reason: string): void {
     this.#abandoned = reason
   }
@@ -195,7 +193,7 @@ export class DurableLog {
     if (this.#isCommitting || this.#groups.oldest) await new Promise<void>(resolve => (this.#idle = resolve))
     await this.#completions.flush()
     this.#syncs?.stop()
-    await this.#options.host.close()
+    await this.#options.host.call('close')
   }
 
   #refusalFor(sizes: readonly number[], sizeBytes: number): Refusal | undefined {
@@ -206,11 +204,11 @@ export class DurableLog {
     if (largest > segmentBytes - SEGMENT_HEADER_BYTES) {
       return refuse(
         'tooLarge',
-        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (wal.segmentBytes)`
+        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (advanced.wal.segmentBytes)`
       )
     }
     if (this.#groups.waitingBytes + sizeBytes > maxWaitingBytes) {
-      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (wal.maxWaitingBytes)`)
+      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
     }
     return undefined
   }
@@ -226,7 +224,7 @@ export class DurableLog {
     writeLoggedRecord(bytes, offset + sizeBytes - bodyBytes, record)
   }
 
-  /** The same few destinations come again and again. */
+  /** Keeps encoded names, because most entries are for few destinations. */
   #encoded(destination: string): Buffer {
     let bytes = this.#destinations.get(destination)
     if (!bytes) {
@@ -238,7 +236,7 @@ export class DurableLog {
     return bytes
   }
 
-  /** At the end of the turn, so that all of its appends share one sync. */
+  /** Commits at the end of the tick, so that all its appends share one sync. */
   #schedule(): void {
     if (this.#isScheduled || this.#isCommitting) return
     this.#isScheduled = true
@@ -259,7 +257,7 @@ export class DurableLog {
     this.#idle?.()
   }
 
-  /** Hands over the full chunks of a group. */
+  /** Writes the full chunks of a group. */
   #stage({ chunks }: AppendGroup<Waiter>): void {
     while (chunks.length > 1) this.#options.host.stage(usedBytes(chunks.shift()!))
   }
@@ -296,7 +294,7 @@ function settle(waiters: readonly Waiter[], { firstSequence, committedCount, ref
   }
 }
 
-/** The thread is gone: what it wrote is unknown. */
+/** The thread has ended: what it wrote is unknown. */
 const unknownOutcome = (error: unknown): CommittedGroup => ({
   memory: [],
   firstSequence: 0,

@@ -1,19 +1,16 @@
 import { decodeEntry, type StoredEntry } from './entry.js'
-import type { LogDirectory } from './files.js'
-import { OpenSegments } from './open-segments.js'
-import type { ReadRequest, ReadResult } from './read-request.js'
+import { type LogDirectory, type LogFile, tryTo } from './files.js'
 import { segmentIndexOf } from './recovery.js'
-import { type Run, WantedEntries } from './requested-entries.js'
+import { type ReadRequest, type ReadResult, type Run, WantedEntries } from './requested-entries.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndexes } from './segment-indexes.js'
-import { tryTo } from './try-to.js'
 
-/** Bytes that are read at once. */
+/** Limit of one read in bytes. */
 const RUN_BYTES = 1024 * 1024
-/** After so many failures in a row the entries of a segment are read one by one, and those that cannot be are given up. */
+/** After this many failures in a row, entries of a segment are read one by one, and unreadable ones are given up. */
 const MAX_FAILURES = 3
 
-/** Reads entries back from the segments. Entries that are not wanted cost a look into the segment's index. */
+/** Reads entries back from the segments. Entries that are not requested cost only a look into the segment's index. */
 export class LogReader {
   /** The store's own list. */
   readonly #segments: readonly LogSegment[]
@@ -48,7 +45,7 @@ export class LogReader {
     }
   }
 
-  /** The segment will be removed. */
+  /** Closes the file of a segment that is going to be removed, and forgets its index and failures. */
   forget(segment: LogSegment): void {
     this.#failures.delete(segment)
     this.#indexes.forget(segment)
@@ -59,7 +56,7 @@ export class LogReader {
     this.#files.closeAll()
   }
 
-  /** Returns false when enough is gathered, true when the segment is through. */
+  /** @returns false when enough is gathered, true at the end of the segment */
   #readSegment(segment: LogSegment, gathering: Gathering): boolean {
     try {
       const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
@@ -107,7 +104,7 @@ export class LogReader {
     return (this.#failures.get(segment) ?? 0) >= MAX_FAILURES
   }
 
-  /** The file cannot be read: the caller tries again. When even its index cannot be had, all of it is given up. */
+  /** The file cannot be read. The caller tries again; after too many failures all entries of the segment are given up. */
   #failed(segment: LogSegment, gathering: Gathering): boolean {
     this.#files.close(segment)
     if (!this.#hasFailed(segment)) {
@@ -121,12 +118,12 @@ export class LogReader {
   }
 }
 
-/** One call does no more than this, so that the thread is soon free for appends: some milliseconds. */
+/** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
 const MAX_STEPS = 1_000_000
-/** A read costs about as much as looking at so many places of an index. */
+/** The cost of a read, in index positions examined. */
 const STEPS_PER_READ = 1_000
 
-/** What one read has brought together so far. */
+/** The entries that one call has read so far. */
 class Gathering {
   readonly request: ReadRequest
   nextSequence: number
@@ -155,12 +152,47 @@ class Gathering {
     this.#bytes += sizeBytes
   }
 
-  /** Everything before `sequence` is done with. */
+  /** All entries before `sequence` were considered. */
   reach(sequence: number): void {
     this.nextSequence = Math.max(this.nextSequence, sequence)
   }
 
   result(isAtEnd: boolean): ReadResult {
     return { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
+  }
+}
+
+/** Files that stay open, because readers are at several places of the log. */
+const MAX_FILES = 4
+
+/** The open files of the segments that were read last. */
+export class OpenSegments {
+  readonly #directory: LogDirectory
+  /** Least recently used first. */
+  readonly #files = new Map<LogSegment, LogFile>()
+
+  constructor(directory: LogDirectory) {
+    this.#directory = directory
+  }
+
+  /** @throws when the file cannot be opened */
+  of(segment: LogSegment): LogFile {
+    const file = this.#files.get(segment) ?? this.#directory.open(segment.name, 'read')
+    this.#files.delete(segment)
+    this.#files.set(segment, file)
+    for (const oldest of this.#files.keys()) {
+      if (this.#files.size <= MAX_FILES) break
+      this.close(oldest)
+    }
+    return file
+  }
+
+  close(segment: LogSegment): void {
+    this.#files.get(segment)?.close()
+    this.#files.delete(segment)
+  }
+
+  closeAll(): void {
+    for (const segment of [...this.#files.keys()]) this.close(segment)
   }
 }

@@ -1,4 +1,4 @@
-import { saltedCrc } from './crc.js'
+import { saltedCrc } from './bytes.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
 
 /**
@@ -7,7 +7,7 @@ import { readUInt64, writeUInt64 } from './segment-header.js'
  *   magic u32 | headerCrc u32 | type u8 | 0 u8 | destinationBytes u16 | bodyBytes u32 |
  *   sequence u64 | acceptedAtMs u64 | bodyCrc u32 | unsynced u32 | destination | body
  *
- * Both CRCs start with the salt of the segment. The lengths are believed only once the header's CRC fits.
+ * Both CRCs start with the salt of the segment. The lengths are trusted only if the header's CRC matches.
  */
 export const ENTRY_HEADER_BYTES = 40
 
@@ -20,10 +20,10 @@ export const SEAL_TYPE = 2
 const END_MARK_TYPE = 3
 const NO_DESTINATION = new Uint8Array(0)
 
-/** Entries that no one appended: the index of a closed segment, and what stands behind the last entry of an open one. */
+/** `seal`: the index of a closed segment. `endMark`: stands behind the last entry of an open one. */
 export type EntryKind = 'record' | 'seal' | 'endMark'
 
-/** What the log keeps of an entry. */
+/** An entry of the log. */
 export interface StoredEntry {
   readonly sequence: number
   /** `cluster/topic`. */
@@ -42,9 +42,9 @@ export interface DecodedHeader {
 
 export type DecodedEntry =
   | ({ readonly type: 'entry'; readonly entry: StoredEntry } & DecodedHeader)
-  /** The header is whole, the body is not: this one entry is lost. */
+  /** The header is intact, the body is not: this entry is lost. */
   | ({ readonly type: 'damagedBody' } & DecodedHeader)
-  /** The header is whole, the bytes end before the body does. */
+  /** The header is intact, but the bytes end inside the body. */
   | { readonly type: 'incomplete'; readonly sizeBytes: number }
   /** No entry begins here. */
   | { readonly type: 'damaged' }
@@ -54,7 +54,7 @@ const DAMAGED = { type: 'damaged' } as const
 export const entrySizeBytes = (destinationBytes: number, bodyBytes: number): number =>
   ENTRY_HEADER_BYTES + destinationBytes + bodyBytes
 
-/** Writes everything but what {@link stampEntry} adds once the segment is known: magic, sequence, CRCs. */
+/** Writes everything except magic, sequence and CRCs, which {@link stampEntry} adds when the segment is known. */
 export function writeUnstamped(
   target: Buffer,
   offset: number,
@@ -71,7 +71,7 @@ export function writeUnstamped(
   target.set(destination, offset + ENTRY_HEADER_BYTES)
 }
 
-/** An entry that is to be stamped, in memory of its own. */
+/** An unstamped entry in memory of its own. */
 export function encodeEntry(destination: string, body: Uint8Array, acceptedAtMs: number): Buffer {
   const name = Buffer.from(destination)
   const sizeBytes = entrySizeBytes(name.length, body.length)
@@ -81,7 +81,9 @@ export function encodeEntry(destination: string, body: Uint8Array, acceptedAtMs:
   return bytes
 }
 
-/** Length of the entry at `offset`, as its unverified header says. Only for bytes this process wrote itself. */
+/**
+ * Length of the entry at `offset`, from its header, which is not verified. Only for bytes this process wrote itself.
+ */
 export const unverifiedSizeBytes = (bytes: Buffer, offset: number): number =>
   entrySizeBytes(bytes.readUInt16BE(offset + 10), bytes.readUInt32BE(offset + 12))
 
@@ -139,7 +141,7 @@ export function decodeEntry(bytes: Buffer, offset: number, salt: number): Decode
 const kindOf = (type: number): EntryKind =>
   type === SEAL_TYPE ? 'seal' : type === END_MARK_TYPE ? 'endMark' : 'record'
 
-/** Says that nothing that counts stands behind it. The next entry takes its place, and its sequence. */
+/** The mark behind the last valid entry. The next entry takes its place and its sequence. */
 export function encodeEndMark(sequence: number, salt: number, unsyncedCount: number): Buffer {
   const bytes = Buffer.alloc(ENTRY_HEADER_BYTES)
   writeUnstamped(bytes, 0, NO_DESTINATION, 0, 0, END_MARK_TYPE)

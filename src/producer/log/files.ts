@@ -1,25 +1,24 @@
 /**
  * The file system as the durable log needs it, rooted at one directory. All calls are synchronous: the log runs on a
- * thread of its own. Tests put a simulated disk behind it that loses what was not synced.
+ * thread of its own. Tests replace it by a simulated disk that loses what was not synced.
  */
 export interface LogDirectory {
   /** Names of the plain files in the directory. */
   list(): readonly string[]
-  /** @throws when the file exists already */
-  create(name: string): LogFile
-  /** For reading and truncating; the log never appends to a file it did not create. */
-  open(name: string): LogFile
-  openForWriting(name: string): LogFile
+  /**
+   * Opens an existing file to read and truncate it or to write to it, or creates a file.
+   *
+   * @throws when it does not exist, or with `create` if it does
+   */
+  open(name: string, mode: 'read' | 'write' | 'create'): LogFile
   remove(name: string): void
-  rename(from: string, to: string): void
+  /** @param into another directory of the same log; default: this one */
+  rename(from: string, to: string, into?: LogDirectory): void
   /** Makes creations, removals and renames survive a power cut. */
   sync(): void
-  /** Moves a file into another directory of the same log, under the same name. */
-  move(name: string, into: LogDirectory): void
-  /** Whether there is such a directory below this one. */
-  hasDirectory(name: string): boolean
-  /** The directory below this one, created when it is missing. */
+  /** The directory below this one. Created if it is missing, unless it has to exist. */
   directory(name: string): LogDirectory
+  directory(name: string, mustExist: true): LogDirectory | undefined
   /** Bytes that may still be written to the disk. */
   freeBytes(): number
   /** For messages only. */
@@ -37,4 +36,91 @@ export interface LogFile {
   sync(): void
   truncate(sizeBytes: number): void
   close(): void
+}
+
+/** Runs `use` with an open file, which is closed whatever happens. */
+export function withFile<T>(directory: LogDirectory, name: string, use: (file: LogFile) => T): T {
+  const file = directory.open(name, 'read')
+  try {
+    return use(file)
+  } finally {
+    file.close()
+  }
+}
+
+/** @returns whether `what` ran without an exception */
+export function tryTo(what: () => unknown): boolean {
+  try {
+    what()
+    return true
+  } catch {
+    return false
+  }
+}
+
+const DIGITS = 16
+/** Larger than any id of a real log. */
+const MAX_ID = 2 ** 52
+
+/** Names of the log's files: an id of 16 digits, so that they sort as text, and what the file is. */
+const name = (id: number, suffix: string): string => `${String(id).padStart(DIGITS, '0')}.${suffix}`
+
+/** The id in a file's name; `undefined` for other files, and for ids that are too large. */
+function idOf(fileName: string, suffix: string): number | undefined {
+  const digits = fileName.slice(0, DIGITS)
+  const isOurs = /^\d{16}$/.test(digits) && fileName === `${digits}.${suffix}`
+  return isOurs && Number(digits) < MAX_ID ? Number(digits) : undefined
+}
+
+export const segmentName = (id: number): string => name(id, 'slab')
+export const segmentIdOf = (fileName: string): number | undefined => idOf(fileName, 'slab')
+
+export const journalName = (id: number): string => name(id, 'progress')
+export const journalIdOf = (fileName: string): number | undefined => idOf(fileName, 'progress')
+
+/** File of a merged segment until it is complete. */
+export const mergeName = (id: number): string => name(id, 'merge')
+export const mergeIdOf = (fileName: string): number | undefined => idOf(fileName, 'merge')
+
+/** File of a finished segment that will be used for a new one. */
+export const spareName = (id: number): string => name(id, 'spare')
+export const spareIdOf = (fileName: string): number | undefined => idOf(fileName, 'spare')
+
+/** A read-only view of a directory whose log another process may be using. */
+export class ReadOnlyDirectory implements LogDirectory {
+  readonly #directory: LogDirectory
+
+  constructor(directory: LogDirectory) {
+    this.#directory = directory
+  }
+
+  get path(): string {
+    return this.#directory.path
+  }
+
+  list(): readonly string[] {
+    return this.#directory.list()
+  }
+
+  open(name: string, mode: 'read' | 'write' | 'create'): LogFile {
+    if (mode === 'read') return this.#directory.open(name, mode)
+    throw new Error(`${name} cannot be written: the directory was opened for reading only`)
+  }
+
+  remove(): void {}
+  rename(): void {}
+  sync(): void {}
+
+  directory(name: string): LogDirectory
+  directory(name: string, mustExist: true): LogDirectory | undefined
+  directory(name: string, mustExist = false): LogDirectory | undefined {
+    const directory = this.#directory.directory(name, true)
+    if (directory !== undefined) return new ReadOnlyDirectory(directory)
+    if (mustExist) return undefined
+    throw new Error(`there is no ${name} in ${this.path}`)
+  }
+
+  freeBytes(): number {
+    return this.#directory.freeBytes()
+  }
 }

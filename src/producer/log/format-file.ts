@@ -1,16 +1,15 @@
-import { journalIdOf, segmentIdOf } from './file-names.js'
-import type { LogDirectory } from './files.js'
-import { LogUnusableError } from './log-error.js'
+import { LogUnusableError } from './availability.js'
+import { journalIdOf, type LogDirectory, segmentIdOf, withFile } from './files.js'
 import { isJournalOfOurs } from './progress-journal.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
-import { withFile } from './with-file.js'
 
 const FORMAT_NAME = 'FORMAT'
 const FORMAT = Buffer.from('castellan-log 1\n')
 const OTHER_RELEASE = /^castellan-log \d+\n$/
 
 /**
- * A file that damage has changed does not keep the log from being used: its segments and journals tell their format themselves.
+ * Checks the file FORMAT. A damaged FORMAT does not prevent use of the log, because segments and journals have their
+ * own versions.
  *
  * @returns whether it is damaged
  * @throws LogUnusableError when the directory holds something else
@@ -22,24 +21,24 @@ export function checkFormat(directory: LogDirectory): boolean {
   throw new LogUnusableError(`${directory.path} holds a log of another format: ${JSON.stringify(format.toString())}`)
 }
 
-/** Names the format of a new directory, or names it again. */
+/** Writes the file FORMAT, unless it is intact. */
 export function writeFormat(directory: LogDirectory): void {
   if (readFormat(directory)?.equals(FORMAT)) return
   if (directory.list().includes(FORMAT_NAME)) directory.remove(FORMAT_NAME)
-  const file = directory.create(FORMAT_NAME)
+  const file = directory.open(FORMAT_NAME, 'create')
   file.write(FORMAT, 0)
   file.sync()
   file.close()
 }
 
-/** `undefined` when it was never written: a power cut leaves such a file empty, or full of zeros. */
+/** `undefined` when it was never written, or a power cut left it empty or full of zeros. */
 function readFormat(directory: LogDirectory): Buffer | undefined {
   if (!directory.list().includes(FORMAT_NAME)) return undefined
   const bytes = withFile(directory, FORMAT_NAME, file => file.read(0, FORMAT.length + 1))
   return bytes.every(byte => byte === 0) ? undefined : bytes
 }
 
-/** Another number is that of another release, unless a single bit makes the difference. */
+/** Another version number means another release, unless it differs in a single bit. */
 const isDamaged = (format: Buffer): boolean => !OTHER_RELEASE.test(format.toString('latin1')) || isOneBitOff(format)
 
 function isOneBitOff(format: Buffer): boolean {
@@ -48,7 +47,7 @@ function isOneBitOff(format: Buffer): boolean {
   return differences.length === 1 && Number.isInteger(Math.log2(differences[0]!))
 }
 
-/** Some segment or journal has a header that this release has written. */
+/** Whether some segment or journal has a header of this version. */
 const hasFilesOfOurs = (directory: LogDirectory): boolean =>
   directory.list().some(name => {
     if (segmentIdOf(name) !== undefined) {

@@ -1,16 +1,13 @@
+import { codeOf } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
 import { LogReader } from './entry-reader.js'
-import type { LogDirectory } from './files.js'
-import { codeOf } from './log-error.js'
-import { ReadOnlyDirectory } from './read-only-directory.js'
+import { type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
-import { scanMerged } from './scan-merged.js'
-import { scanSegment } from './scan-segment.js'
-import { readTrailer } from './seal.js'
+import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
-import { withFile } from './with-file.js'
+import { readTrailer } from './segment-writer.js'
 
 /** What one segment holds. */
 export interface SegmentReport {
@@ -26,7 +23,7 @@ export interface SegmentReport {
 
 export interface LogReport {
   readonly segments: readonly SegmentReport[]
-  /** What waits, by `cluster/topic`. */
+  /** The entries that wait, by `cluster/topic`. */
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
   readonly report: RecoveryReport
   readonly deadLetters: number
@@ -35,7 +32,7 @@ export interface LogReport {
 }
 
 const READ_BYTES = 1024 * 1024
-/** The process that uses the log may remove a file between two looks. */
+/** The listing is repeated this often, because the process that uses the log may remove a file meanwhile. */
 const MAX_LOOKS = 10
 
 /**
@@ -52,7 +49,7 @@ export const inspectLog = (directory: LogDirectory): LogReport =>
       backlog: backlogOf(segments, new SegmentIndexes(readOnly, () => undefined)),
       report,
       deadLetters: countDeadLetters(readOnly),
-      quarantined: readOnly.hasDirectory('quarantine') ? readOnly.directory('quarantine').list() : []
+      quarantined: readOnly.directory('quarantine', true)?.list() ?? []
     }
   })
 
@@ -65,7 +62,7 @@ export const verifyLog = (directory: LogDirectory): readonly SegmentReport[] =>
       if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, segment) }
       const { index, damaged, torn } = withFile(readOnly, segment.name, file => scanSegment(file, segment))
       const missing = Math.max(0, segment.entryCount - index.count)
-      // Before a seal everything was durable once.
+      // All entries before a seal were durable when it was written.
       const damagedEntries = damaged.length + missing + (report.isSealed ? torn.length : 0)
       return { ...report, damagedEntries }
     })
@@ -80,8 +77,9 @@ function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {
 
 /** The dead letters from `fromSequence` on, oldest first; looks at them without changing them. */
 export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Generator<DeadLetter> {
-  if (!directory.hasDirectory(DEAD_LETTER_DIRECTORY)) return
-  const readOnly = new ReadOnlyDirectory(directory.directory(DEAD_LETTER_DIRECTORY))
+  const dead = directory.directory(DEAD_LETTER_DIRECTORY, true)
+  if (dead === undefined) return
+  const readOnly = new ReadOnlyDirectory(dead)
   for (let isAtEnd = false; !isAtEnd; ) {
     const result = whileUnchanged(() => {
       const { segments, nextSequence } = recoverIn(readOnly)
@@ -101,8 +99,8 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
 const recoverIn = (directory: LogDirectory): Recovered => recover(directory, () => directory)
 
 function countDeadLetters(directory: LogDirectory): number {
-  if (!directory.hasDirectory(DEAD_LETTER_DIRECTORY)) return 0
-  return recoverIn(directory.directory(DEAD_LETTER_DIRECTORY)).report.openEntries
+  const dead = directory.directory(DEAD_LETTER_DIRECTORY, true)
+  return dead === undefined ? 0 : recoverIn(dead).report.openEntries
 }
 
 function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {
@@ -117,7 +115,7 @@ function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {
   }
 }
 
-/** Looks again when a file has gone meanwhile. */
+/** Repeats the inspection when a file has disappeared meanwhile. */
 function whileUnchanged<T>(look: () => T): T {
   for (let looks = 1; ; looks++) {
     try {

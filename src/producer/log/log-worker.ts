@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { toBuffer } from './bytes.js'
 import { DeadLetters } from './dead-letters.js'
-import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './log-calls.js'
-import { InlineLogHost, type LogHost } from './log-host.js'
+import { LogCore } from './log-host.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
-import type { ReadResult } from './read-request.js'
+import type { ReadResult } from './requested-entries.js'
+import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './thread-log-host.js'
 
 /** The thread of the durable log: opens the store, and serves one call after the other. */
 const port = parentPort!
@@ -15,7 +15,7 @@ const send = (reply: LogReply, moved: readonly ArrayBuffer[] = []): void => port
 const SLOW_MS = 1_000
 const SLOW_WARNING_EVERY_MS = 10_000
 let warnedAt = Number.NEGATIVE_INFINITY
-/** Odd, so that no salt comes twice before all have been used. */
+/** Step between salts: odd, so that no salt repeats before all have been used. */
 const SALT_STEP = 0x9e3779b1
 let salt = randomBytes(4).readUInt32BE(0)
 
@@ -30,37 +30,40 @@ try {
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }
   const store = new LogStore(options)
-  const host = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes }))
+  const core = new LogCore(store, new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes }))
   port.on('message', (call: LogCall) => {
-    if (call.type === 'stage') host.stage(toBuffer(call.bytes))
-    else void answer(host, call)
+    if (call.type === 'stage') core.stage(toBuffer(call.bytes))
+    else answer(core, call)
   })
-  send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: await host.tick() })
+  send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: core.tick() })
 } catch (error) {
   send({ type: 'unusable', message: (error as Error).message })
 }
 
-async function answer(host: LogHost, call: AnsweredCall): Promise<void> {
+function answer(core: LogCore, call: AnsweredCall): void {
+  const { id } = call
   try {
-    const value = await serve(host, call)
-    send({ type: 'result', id: call.id, value }, moved(call, value))
+    if (call.type === 'commit') {
+      const value = commit(core, call.bytes)
+      send({ type: 'result', id, value }, value.memory)
+    } else {
+      const value: unknown = Reflect.apply(core[call.name], core, call.args)
+      send({ type: 'result', id, value }, call.name === 'read' ? memoryOf(value as ReadResult) : [])
+    }
   } catch (error) {
-    send({ type: 'callFailed', id: call.id, message: (error as Error).message })
+    send({ type: 'callFailed', id, message: (error as Error).message })
   }
-  if (call.type === 'close') port.close()
+  if (call.type === 'call' && call.name === 'close') port.close()
 }
 
-/** Memory that is handed over instead of copied. */
-function moved({ type }: AnsweredCall, value: unknown): readonly ArrayBuffer[] {
-  if (type === 'commit') return (value as CommitReply).memory
-  // Was read into for this one answer.
-  if (type === 'read') return [...new Set((value as ReadResult).entries.map(({ body }) => body.buffer as ArrayBuffer))]
-  return []
-}
+/** The memory that was read into for this one answer: it is moved to the other thread, not copied. */
+const memoryOf = ({ entries }: ReadResult): ArrayBuffer[] => [
+  ...new Set(entries.map(({ body }) => body.buffer as ArrayBuffer))
+]
 
-async function commit(host: LogHost, bytes: Uint8Array): Promise<CommitReply> {
+function commit(core: LogCore, bytes: Uint8Array): CommitReply {
   const startedAt = performance.now()
-  const { memory, ...result } = await host.commit(toBuffer(bytes))
+  const { memory, ...result } = core.commit(toBuffer(bytes))
   warnOfSlowDisk(performance.now() - startedAt)
   return { ...result, memory: memory.map(({ buffer }) => buffer as ArrayBuffer) }
 }
@@ -72,36 +75,7 @@ function warnOfSlowDisk(tookMs: number): void {
   send({ type: 'report', fields: { tookMs: Math.round(tookMs) }, message })
 }
 
-function serve(host: LogHost, call: AnsweredCall): Promise<unknown> {
-  switch (call.type) {
-    case 'commit':
-      return commit(host, call.bytes)
-    case 'complete':
-      return host.complete(call.ranges)
-    case 'note':
-      return host.note(call.notes.map(({ key, value }) => ({ key, value: toBuffer(value) })))
-    case 'read':
-      return host.read(call.request)
-    case 'deadLetter':
-      return host.deadLetter({ ...call.entry, body: toBuffer(call.entry.body) }, call.reason)
-    case 'listDeadLetters':
-      return host.listDeadLetters(call.fromSequence, call.maxBytes)
-    case 'forgetDeadLetters':
-      return host.forgetDeadLetters(call.ranges)
-    case 'backlog':
-      return host.backlog()
-    case 'search':
-      return host.search(call.request)
-    case 'sync':
-      return host.sync()
-    case 'tick':
-      return host.tick()
-    case 'close':
-      return host.close()
-  }
-}
-
-/** Errors cross threads as plain fields. */
+/** Errors are passed between threads as plain fields. */
 function printable(fields: object): object {
   const { err, ...rest } = fields as { err?: Error & { code?: string } }
   return err ? { ...rest, reason: err.message, code: err.code } : rest

@@ -5,13 +5,13 @@ import { readUInt64, writeUInt64 } from './segment-header.js'
 export interface LoggedRecord {
   /** Absent: the partition is chosen when the record is delivered. */
   readonly partition?: number | undefined
-  /** How it is chosen then: a number that delivery understands. Default 0. */
+  /** The partitioner that then chooses it, as a number of the delivery. Default 0. */
   readonly partitioner?: number | undefined
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: readonly RecordHeader[]
   readonly timestampMs: number
-  /** The caller has given the time. Absent: it is that of acceptance. */
+  /** The caller has given the time. Absent: the time of acceptance. */
   readonly isTimeGiven?: boolean | undefined
 }
 

@@ -14,15 +14,19 @@ import {
   unlinkSync,
   writeSync
 } from 'node:fs'
-import { basename, join } from 'node:path'
-import { journalIdOf, segmentIdOf } from './file-names.js'
-import type { LogDirectory, LogFile } from './files.js'
-import { LogUnusableError } from './log-error.js'
+import { join } from 'node:path'
+import { LogUnusableError } from './availability.js'
+import { journalIdOf, type LogDirectory, type LogFile, segmentIdOf } from './files.js'
 
-/** One `write` of several MiB took seven times as long as the same bytes in pieces of this size, cut on such offsets. */
+/**
+ * One `write` of several MiB took seven times as long as the same bytes in pieces of this size, at offsets that are
+ * multiples of it.
+ */
 const WRITE_PIECE_BYTES = 256 * 1024
 
-/** Whether records would be missed without this file. */
+const FLAGS = { read: 'r', write: 'r+', create: 'wx+' } as const
+
+/** Whether the log is incomplete without this file. */
 const isNeeded = (name: string): boolean => (segmentIdOf(name) ?? journalIdOf(name)) !== undefined
 
 /** A directory of the real file system, private to its owner. Created when missing. */
@@ -45,20 +49,12 @@ export class NodeDirectory implements LogDirectory {
     return entries.filter(entry => entry.isFile()).map(({ name }) => name)
   }
 
-  create(name: string): LogFile {
-    return new NodeFile(openSync(join(this.path, name), 'wx+', 0o600))
+  open(name: string, mode: keyof typeof FLAGS): LogFile {
+    return new NodeFile(openSync(join(this.path, name), FLAGS[mode], 0o600))
   }
 
-  open(name: string): LogFile {
-    return new NodeFile(openSync(join(this.path, name), 'r'))
-  }
-
-  openForWriting(name: string): LogFile {
-    return new NodeFile(openSync(join(this.path, name), 'r+'))
-  }
-
-  rename(from: string, to: string): void {
-    renameSync(join(this.path, from), join(this.path, to))
+  rename(from: string, to: string, into: LogDirectory = this): void {
+    renameSync(join(this.path, from), join(into.path, to))
   }
 
   remove(name: string): void {
@@ -74,16 +70,11 @@ export class NodeDirectory implements LogDirectory {
     }
   }
 
-  move(name: string, into: LogDirectory): void {
-    renameSync(join(this.path, name), join(into.path, basename(name)))
-  }
-
-  hasDirectory(name: string): boolean {
-    return existsSync(join(this.path, name))
-  }
-
-  directory(name: string): LogDirectory {
-    return new NodeDirectory(join(this.path, name))
+  directory(name: string): LogDirectory
+  directory(name: string, mustExist: true): LogDirectory | undefined
+  directory(name: string, mustExist = false): LogDirectory | undefined {
+    const path = join(this.path, name)
+    return mustExist && !existsSync(path) ? undefined : new NodeDirectory(path)
   }
 
   freeBytes(): number {

@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Logger } from '../../core/model.js'
+import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { segmentIdOf } from './file-names.js'
-import { LogUnusableError } from './log-error.js'
+import { segmentIdOf } from './files.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
 import { openLogThread } from './thread-log-host.js'
@@ -13,11 +13,11 @@ export interface DurableLogDeps {
   readonly log: Logger
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** The log can do nothing any more: its thread has ended, or the directory belongs to another process now. */
+  /** The log can no longer be used: its thread has ended, or another process has taken the directory. */
   readonly onBroken: (error: Error) => void
-  /** The thread's module; another one than the built one when the sources themselves are run. */
+  /** The module that the thread runs; needed only when the sources are run directly, without a build. */
   readonly worker?: URL | undefined
-  /** Less waits for the disk than before. Called often. */
+  /** Called when fewer bytes wait for the disk than before, which is often. */
   readonly onTaken?: (() => void) | undefined
 }
 
@@ -29,7 +29,7 @@ export interface OpenDurableLog {
   readonly report: RecoveryReport
   /** The values of `note`, by key. */
   readonly notes: ReadonlyMap<string, Buffer>
-  /** Waits for everything appended so far, and lets another process have the directory. Idempotent. */
+  /** Waits for everything appended so far, and releases the directory for other processes. Idempotent. */
   close(): Promise<void>
 }
 
@@ -66,5 +66,32 @@ export function holdsRecords(directory: string): boolean {
     return readdirSync(resolve(directory)).some(name => segmentIdOf(name) !== undefined)
   } catch {
     return false
+  }
+}
+
+const WORKER = /^worker-[1-9]\d*$/
+
+/** The directory of the log of one of several workers. @param number from 1 */
+export const workerDirectory = (root: string, number: number): string => join(root, `worker-${number}`)
+
+/** The directories of the logs of all workers; a worker that is the only one has the root itself. */
+export const directoriesOf = (root: string, workers: number): string[] =>
+  workers === 1 ? [root] : Array.from({ length: workers }, (_, index) => workerDirectory(root, index + 1))
+
+/** Directories with a log that no worker uses any more, because the number of workers has changed. */
+export function leftDirectories(root: string, workers: number): string[] {
+  const owned = directoriesOf(root, workers).map(directory => resolve(directory))
+  return [root, ...workerNamesIn(root).map(name => join(root, name))].filter(
+    directory => !owned.includes(resolve(directory)) && holdsRecords(directory)
+  )
+}
+
+/** The names of directories of workers' logs, in the order of their numbers. */
+export function workerNamesIn(root: string): string[] {
+  try {
+    const names = readdirSync(resolve(root)).filter(name => WORKER.test(name))
+    return names.sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))
+  } catch {
+    return []
   }
 }

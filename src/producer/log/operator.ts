@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { LogUnusableError, type Refusal } from './availability.js'
+import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
+import { encodeEntry } from './entry.js'
 import type { LogDirectory } from './files.js'
-import { LogUnusableError } from './log-error.js'
-import type { LogStoreOptions } from './log-store.js'
+import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
-import { holdsRecords } from './open-durable-log.js'
-import { workerNamesIn } from './orphaned-directories.js'
-import { discardDeadLetters, type RedriveResult, replayDeadLetters, type Selection } from './redrive.js'
+import { holdsRecords, workerNamesIn } from './open-durable-log.js'
 import type { WalSettings } from './settings.js'
 
-/** One of the logs in a directory: that of a process which is alone, or of a worker. */
+/** One of the logs in a directory: the log of a single process, or of a worker. */
 export interface ExistingLog {
   /** `worker-1`; `.` is the directory itself. */
   readonly name: string
@@ -22,7 +22,7 @@ export interface ExistingLog {
  * The logs that a command looks at: the one in the directory itself, and those of workers below it.
  *
  * @returns at least one
- * @throws LogUnusableError when there is none; looking at it does not make one
+ * @throws LogUnusableError when there is none; inspection does not create one
  */
 export function existingLogs({ directory }: Pick<WalSettings, 'directory'>): readonly ExistingLog[] {
   const root = resolve(directory)
@@ -71,5 +71,71 @@ async function withOwnLog<T>(
     return use({ ...settings, directory, syncPuts, syncTakes, now: Date.now, clock, newSalt, report })
   } finally {
     lock.release()
+  }
+}
+
+/** Sequences of the chosen dead letters; absent: all. */
+export type Selection = ReadonlySet<number> | undefined
+
+export interface RedriveResult {
+  readonly count: number
+  /** Why the others remain dead letters. */
+  readonly refusal: Refusal | undefined
+}
+
+const READ_BYTES = 1024 * 1024
+
+/**
+ * Puts dead letters back into the log, to be delivered at the next start, behind what is there. Each is written to the
+ * log before it is removed from the dead letters: a crash in between leaves it in both.
+ *
+ * @param options of the log; its directory must belong to this process
+ */
+export function replayDeadLetters(
+  options: LogStoreOptions,
+  maxDeadLetterBytes: number,
+  which: Selection
+): RedriveResult {
+  const store = new LogStore({ ...options, syncPuts: true })
+  try {
+    return redrive(options, maxDeadLetterBytes, which, letter => {
+      const { destination, acceptedAtMs, body } = letter
+      return store.commit(encodeEntry(destination, body, acceptedAtMs)).refusal
+    })
+  } finally {
+    store.close()
+  }
+}
+
+/** Forgets dead letters for good. */
+export const discardDeadLetters = (
+  options: LogStoreOptions,
+  maxDeadLetterBytes: number,
+  which: Selection
+): RedriveResult => redrive(options, maxDeadLetterBytes, which, () => undefined)
+
+function redrive(
+  options: LogStoreOptions,
+  maxDeadLetterBytes: number,
+  which: Selection,
+  take: (letter: ReturnType<DeadLetters['list']>['letters'][number]) => Refusal | undefined
+): RedriveResult {
+  const dead = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
+  let count = 0
+  try {
+    for (let fromSequence = 1, isAtEnd = false; !isAtEnd; ) {
+      const list = dead.list(fromSequence, READ_BYTES)
+      for (const letter of list.letters) {
+        if (which && !which.has(letter.sequence)) continue
+        const refusal = take(letter)
+        if (refusal) return { count, refusal }
+        count += dead.forget([{ first: letter.sequence, count: 1 }])
+      }
+      fromSequence = list.nextSequence
+      isAtEnd = list.isAtEnd
+    }
+    return { count, refusal: undefined }
+  } finally {
+    dead.close()
   }
 }

@@ -1,15 +1,14 @@
-import { saltedCrc } from './crc.js'
-import type { SequenceRange } from './done-set.js'
-import { journalName } from './file-names.js'
-import type { LogDirectory, LogFile } from './files.js'
+import { saltedCrc } from './bytes.js'
+import { journalName, type LogDirectory, type LogFile } from './files.js'
+import type { SequenceRange } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
 
-/** Something that happened to entries of the log, or a small value kept by key. */
+/** A completion of entries of the log, or a small value that is kept by key. */
 export type Progress =
   | { readonly type: 'completed'; readonly range: SequenceRange }
   /** An empty value forgets the key. */
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
-  /** The lowest sequence and the lowest id of a segment that were never used. */
+  /** The lowest sequence and the lowest segment id that were never used. */
   | { readonly type: 'next'; readonly sequence: number; readonly segmentId: number }
   /** All entries of a segment before this sequence have been synced. */
   | { readonly type: 'synced'; readonly sequence: number; readonly segmentId: number }
@@ -51,7 +50,7 @@ export class ProgressJournal {
     writeUInt64(header, id, 16)
     header.writeUInt32BE(saltedCrc(header.subarray(0, CRC_AT), 0), CRC_AT)
     const bytes = Buffer.concat([header, ...[...progress].map(one => encodeFrame(one, salt))])
-    const file = directory.create(journalName(id))
+    const file = directory.open(journalName(id), 'create')
     file.write(bytes, 0)
     file.sync()
     directory.sync()
@@ -77,10 +76,10 @@ export class ProgressJournal {
   }
 }
 
-/** What a journal says, up to the first frame that does not fit. */
+/** The contents of a journal, up to the first damaged frame. */
 export interface ReadProgress {
   readonly progress: readonly Progress[]
-  /** Bytes behind it that are damaged, and not merely what a crash left of the last append; 0: none. */
+  /** Damaged bytes behind the last valid frame, unless a crash has merely interrupted the last append. */
   readonly damagedBytes: number
 }
 
@@ -99,7 +98,7 @@ export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
   return { progress, damagedBytes: isTorn(bytes, offset, salt) ? 0 : bytes.length - offset }
 }
 
-/** Whether its header is whole, and of this release. */
+/** Whether its header is whole and of this release's version. */
 export function isJournalOfOurs(file: LogFile): boolean {
   const header = file.read(0, HEADER_BYTES)
   return isHeaded(header) && header.readUInt16BE(8) === VERSION
@@ -123,7 +122,7 @@ function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefin
   return saltedCrc(bytes.subarray(start, end), salt) === bytes.readUInt32BE(offset + 4) ? end : undefined
 }
 
-/** Whether what is left may be the part of an append that reached the disk before a crash: no whole frame is behind it. */
+/** Whether the rest may be an append that a crash interrupted: no whole frame follows. */
 function isTorn(bytes: Buffer, offset: number, salt: number): boolean {
   for (let at = offset; at + FRAME_HEADER_BYTES < bytes.length; at++) {
     // Looks at the checksum only where the first byte behind it is that of a known type.

@@ -1,17 +1,15 @@
-import { journalName } from './file-names.js'
-import type { LogDirectory } from './files.js'
+import { journalName, type LogDirectory, tryTo } from './files.js'
 import { type Progress, ProgressJournal } from './progress-journal.js'
-import { tryTo } from './try-to.js'
 
 export interface ProgressRecorderOptions {
   readonly directory: LogDirectory
-  /** Of the whole log. */
+  /** Size limit of the whole log. */
   readonly maxBytes: number
   /** Ids of the journals that were found; a new one replaces them. */
   readonly foundIds: readonly number[]
   /** A random 32-bit number. */
   readonly newSalt: () => number
-  /** Everything that is true now. */
+  /** The current state, as a new journal begins with it. */
   readonly snapshot: () => Iterable<Progress>
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
@@ -19,19 +17,19 @@ export interface ProgressRecorderOptions {
 
 /** A journal that grew by this, and to twice its first size, is written anew. */
 const MAX_GROWTH_BYTES = 16 * 1024 * 1024
-/** Of the limit of the log, which a small log must not spend on its journal. */
+/** Share of the log's limit by which the journal may grow, so that the journal of a small log stays small. */
 const GROWTH_SHARE = 1 / 8
 
 /**
- * Keeps the progress journal: one is open at a time, and its beginning says everything that was true then. What cannot be
- * written stays true in memory, until a new journal has been written with it.
+ * Writes the progress journal. One journal is open at a time; it begins with a snapshot of the state. What cannot be
+ * written is kept in memory until a new journal is written.
  */
 export class ProgressRecorder {
   readonly #options: ProgressRecorderOptions
   #journal: ProgressJournal | undefined
   #nextId: number
   #maxBytes = 0
-  /** Files that a new journal makes superfluous. */
+  /** Files that are removed once a new journal is written. */
   #old: string[]
   #syncs = 0
 
@@ -48,7 +46,7 @@ export class ProgressRecorder {
     return this.#syncs
   }
 
-  /** Returns false when it could not be written: after a crash it is as if it had not happened. */
+  /** @returns false when it could not be written, and will be lost in a crash */
   write(progress: readonly Progress[]): boolean {
     try {
       if (!this.#journal) this.renew()
@@ -61,7 +59,7 @@ export class ProgressRecorder {
     }
   }
 
-  /** Writes what need not be kept: nothing is undone or reported when it could not be written. */
+  /** Writes an entry that may be lost: a failure is ignored. */
   mark(progress: Progress): void {
     const journal = this.#journal
     if (journal === undefined) return
@@ -89,12 +87,12 @@ export class ProgressRecorder {
     if (!this.#journal && this.#old.length > 0) tryTo(() => this.renew())
   }
 
-  /** A journal is open; one is made when there is none. @throws when it cannot be written */
+  /** Makes sure that a journal is open. @throws when it cannot be written */
   ensure(): void {
     if (!this.#journal) this.renew()
   }
 
-  /** Writes what is true now into a new journal, and removes the old ones. @throws when it cannot be written */
+  /** Writes the current state into a new journal, and removes the old ones. @throws when it cannot be written */
   renew(): void {
     const { directory, maxBytes, newSalt, snapshot } = this.#options
     const old = this.#journal
@@ -105,7 +103,7 @@ export class ProgressRecorder {
       tryTo(() => directory.remove(journalName(id)))
       throw error
     }
-    // What is still true may be large by itself: it must not be written again and again.
+    // A snapshot may be large, so it must not be written too often.
     const growthBytes = Math.min(maxBytes * GROWTH_SHARE, MAX_GROWTH_BYTES)
     this.#maxBytes = this.#journal.sizeBytes + Math.max(this.#journal.sizeBytes, growthBytes)
     if (old) this.#giveUp(old)

@@ -1,25 +1,31 @@
-import type { SequenceRange } from './done-set.js'
+import { LogUnusableError } from './availability.js'
 import { ENTRY_HEADER_BYTES } from './entry.js'
-import { journalIdOf, journalName, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from './file-names.js'
-import type { LogDirectory, LogFile } from './files.js'
-import { LogUnusableError } from './log-error.js'
+import {
+  journalIdOf,
+  journalName,
+  type LogDirectory,
+  type LogFile,
+  mergeIdOf,
+  segmentIdOf,
+  segmentName,
+  spareIdOf,
+  withFile
+} from './files.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
-import { scanMerged } from './scan-merged.js'
-import { scanSegment } from './scan-segment.js'
-import { readSealedSequences, readTrailer } from './seal.js'
-import { LogSegment } from './segment.js'
+import { scanMerged, scanSegment } from './scan-segment.js'
+import { LogSegment, type SequenceRange } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
-import { withFile } from './with-file.js'
+import { readSealedSequences, readTrailer } from './segment-writer.js'
 
-/** What was found in a directory. */
+/** The contents of a directory. */
 export interface Recovered {
   /** Rising ids. All are closed. */
   readonly segments: readonly LogSegment[]
-  /** Of segments that had to be scanned. */
+  /** Indexes of the segments that had to be scanned. */
   readonly indexes: ReadonlyMap<LogSegment, SegmentIndex>
   readonly notes: Map<string, Buffer>
-  /** By id of the segment: behind its last entry that was synced, where a journal tells. */
+  /** By id of the segment: one past its last entry that a journal reports as synced. */
   readonly synced: ReadonlyMap<number, number>
   readonly nextSequence: number
   readonly nextSegmentId: number
@@ -28,24 +34,26 @@ export interface Recovered {
   readonly report: RecoveryReport
 }
 
-/** What an operator should hear about. All counts are 0 after a clean stop. */
+/** Findings for an operator. All counts are 0 after a clean stop. */
 export interface RecoveryReport {
-  /** Entries found that are still to be delivered. */
+  /** Entries that are still to be delivered. */
   readonly openEntries: number
   readonly damagedEntries: number
-  /** Of these, entries that are missing at the end of segments, which were cut. */
+  /** Damaged entries that are missing at the ends of segments whose files were truncated. */
   readonly cutEntries: number
-  /** Bytes behind the last good entry of segments that a crash left in the middle of an append: they were never acknowledged. */
+  /**
+   * Bytes behind the last valid entry of segments where a crash interrupted an append: they were never acknowledged.
+   */
   readonly tornBytes: number
   /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
   readonly tornEntries: number
   /** Files moved to `quarantine/` because their header is damaged. */
   readonly quarantinedFiles: readonly string[]
-  /** Of progress journals: what they said of completed entries is lost, so these may be delivered again. */
+  /** Damaged bytes of progress journals: completed entries may be delivered again. */
   readonly damagedJournalBytes: number
 }
 
-/** More than any journal has, and as much as one read can give. */
+/** Limit of a single read, far above the size of any journal. */
 const MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 
 interface Headed {
@@ -72,7 +80,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
   const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
-  for (const name of damagedNames) directory.move(name, quarantine())
+  for (const name of damagedNames) directory.rename(name, name, quarantine())
   if (damagedNames.length > 0) {
     quarantine().sync()
     directory.sync()
@@ -85,7 +93,8 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     indexes: new Map(read.flatMap(({ segment, index }) => (index ? [[segment, index] as const] : []))),
     notes,
     synced,
-    // What cannot be read may be entries whose sequences notes still name: these are never used again either.
+    // Unreadable bytes may have held entries, and notes may still name the sequences of such entries. New entries must
+    // not get these sequences, so as many sequences are skipped as entries fit into these bytes.
     nextSequence:
       segments.reduce((next, segment) => Math.max(next, segment.endSequence), nextSequence) +
       mostEntriesIn(unreadBytes),
@@ -103,7 +112,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
   }
 }
 
-/** Up to which sequence the entries of segments have been synced once. */
+/** One past the last synced entry of each segment. */
 function syncedEnds(progress: readonly Progress[]): Map<number, number> {
   const ends = new Map<number, number>()
   for (const one of progress) {
@@ -178,9 +187,9 @@ interface ReadSegment {
   readonly cutEntries: number
 }
 
-/** What journals tell of the end of a segment. */
+/** What journals record about the end of a segment. */
 interface KnownEnd {
-  /** Behind the last entry that was synced; 0: not known. */
+  /** One past the last synced entry; 0: not known. */
   readonly synced: number
   readonly progress: readonly Progress[]
 }
@@ -199,7 +208,7 @@ function readSegment(
     if (extent) return { segment: closed(new LogSegment(header, extent)), index: undefined, ...WHOLE }
     const isCut = next?.previousId === header.id
     const endBytes = isCut ? Math.min(next.previousEndBytes, file.sizeBytes) : file.sizeBytes
-    // What the last process wrote may not be on the disk yet, and no later call will sync this file.
+    // Writes of the last process may not be on the disk yet, and no later call syncs this file.
     file.sync()
     const { index, damaged, torn, tornBytes, ...found } = scanSegment(file, { ...header, endBytes })
     const cutFrom = header.firstSequence + index.count
@@ -212,14 +221,14 @@ function readSegment(
   })
 }
 
-/** Those that were completed are not missed. Returns how many are. */
+/** Counts missing entries that were not completed as damaged. @returns how many there are */
 function loseCutEntries(
   segment: LogSegment,
   [cutFrom, ...holes]: readonly number[],
   { progress, synced }: KnownEnd
 ): number {
   if (holes.length === 0 && cutFrom! >= synced) return 0
-  // Found at an earlier start.
+  // These entries were found missing and reported at an earlier start.
   const before = progress.reduce(
     (most, one) => (one.type === 'cut' && one.segmentId === segment.id ? Math.max(most, one.count) : most),
     0
@@ -233,7 +242,7 @@ function loseCutEntries(
   return segment.cutCount
 }
 
-/** It was synced before it got its name: whatever is missing is damage. */
+/** A merged segment was synced before it got its name, so every missing entry is damage. */
 function readMerged(file: LogFile, header: SegmentHeader): ReadSegment {
   const sealed = readSealedSequences(file, header.salt)
   if (sealed) {
@@ -258,7 +267,7 @@ function applyProgress(
   progress: readonly Progress[]
 ): { notes: Map<string, Buffer>; nextSequence: number; nextSegmentId: number } {
   const notes = new Map<string, Buffer>()
-  // Sequences that were ever completed are never used again, also when the entries themselves are gone.
+  // Sequences of completed entries are never used again, even when the entries themselves are gone.
   let nextSequence = 1
   let nextSegmentId = 1
   for (const one of progress) {
@@ -279,7 +288,7 @@ function applyProgress(
   return { notes, nextSequence, nextSegmentId }
 }
 
-/** Marks a run of sequences as completed, in whichever segments hold them. Returns how many had been open. */
+/** Completes a run of sequences in all segments that hold them. @returns how many had been open */
 export function completeRange(segments: readonly LogSegment[], { first, count }: SequenceRange): number {
   let newly = 0
   for (let index = segmentIndexOf(segments, first); index < segments.length; index++) {

@@ -1,28 +1,56 @@
-import { type ReadRequest, wantedFrom } from './read-request.js'
+import type { StoredEntry } from './entry.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 
+/** Asks for entries that are not completed, in the order of their sequences. */
+export interface ReadRequest {
+  /** Entries with a lower sequence are not returned. */
+  readonly fromSequence: number
+  /** Reading stops once this many bytes of entries are gathered; one entry is always returned whole. */
+  readonly maxBytes: number
+  /** Only entries for these destinations are returned; absent: for all. A map gives for each the first sequence. */
+  readonly destinations?: ReadonlySet<string> | ReadonlyMap<string, number> | undefined
+  /** Entries for these destinations are skipped without reading the file. */
+  readonly except?: ReadonlySet<string> | undefined
+}
+
+export interface ReadResult {
+  readonly entries: readonly StoredEntry[]
+  /** Where to continue: all requested entries before this sequence have been returned. */
+  readonly nextSequence: number
+  /** No requested entry is behind `nextSequence` now. */
+  readonly isAtEnd: boolean
+}
+
+/** The lowest sequence that a request wants of a destination. */
+export function wantedFrom({ fromSequence, destinations, except }: ReadRequest, destination: string): number {
+  if (except?.has(destination)) return Number.POSITIVE_INFINITY
+  if (!destinations) return fromSequence
+  if (!destinations.has(destination)) return Number.POSITIVE_INFINITY
+  return Math.max(fromSequence, destinations instanceof Map ? destinations.get(destination)! : fromSequence)
+}
+
 /** Entries of one segment that are read at once, because they lie together. */
 export interface Run {
-  /** Places in the index, rising. Empty when nothing that is wanted was found. */
+  /** Places in the index, rising. Empty when no requested entry was found. */
   readonly members: readonly number[]
   readonly offset: number
   readonly endBytes: number
-  /** Everything wanted before this place is in this run, or was in an earlier one. */
+  /** All requested entries before this place are in this run or in an earlier one. */
   readonly nextIndex: number
 }
 
-/** Fewer bytes than this between two wanted entries are read and thrown away: a second read takes longer. */
+/** A gap of at most this size between two requested entries is read and discarded: a second read takes longer. */
 const MAX_GAP_BYTES = 16 * 1024
-/** A look at so many places of an index takes some milliseconds. */
+/** Limit of the index places examined at a time, which takes some milliseconds. */
 const MAX_STEPS = 500_000
 
-/** Which entries of a segment a request wants, as its index tells. */
+/** Which entries of a segment a request wants, according to the index of the segment. */
 export class WantedEntries {
   readonly #segment: LogSegment
   readonly #index: SegmentIndex
   readonly #request: ReadRequest
-  /** By the number of the destination; NaN until it was asked for. */
+  /** By the number of the destination; NaN: not computed yet. */
   readonly #from: Float64Array
 
   constructor(segment: LogSegment, index: SegmentIndex, request: ReadRequest) {

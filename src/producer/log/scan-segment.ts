@@ -1,18 +1,110 @@
+import { type DecodedEntry, decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, MAX_DESTINATION_BYTES } from './entry.js'
 import type { LogFile } from './files.js'
-import { SegmentCursor } from './segment-cursor.js'
+import type { LogSegment } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
+
+/** What is found at a place of a segment. Offsets are bytes from the beginning of the file. */
+type Found =
+  | Extract<DecodedEntry, { type: 'entry' | 'damagedBody' }>
+  /** Bytes that belong to no entry, up to the next good header. */
+  | { readonly type: 'gap'; readonly sizeBytes: number }
+  /** No entry follows; `tornBytes` are left behind the last good one. */
+  | { readonly type: 'end'; readonly tornBytes: number }
+
+const WINDOW_BYTES = 1024 * 1024
+const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
+const EMPTY = Buffer.alloc(0)
+
+/** Reads one segment from some entry on, a window at a time. The windows are handed out with the entries that lie in them. */
+export class SegmentCursor {
+  /** Where {@link next} looks. */
+  offset: number
+  /** The valid length of the file; may grow while it is being written. */
+  endBytes: number
+  readonly #file: LogFile
+  readonly #salt: number
+  readonly #windowBytes: number
+  #window: Buffer = EMPTY
+  #windowAt = 0
+
+  constructor(file: LogFile, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
+    this.#file = file
+    this.#salt = salt
+    this.offset = offset
+    this.endBytes = endBytes
+    this.#windowBytes = windowBytes
+  }
+
+  /** Reads what is at {@link offset}, and moves the offset behind it. */
+  next(): Found {
+    if (this.offset >= this.endBytes) return { type: 'end', tornBytes: 0 }
+    const found = this.#decode(this.offset)
+    if (found.type === 'entry' || found.type === 'damagedBody') {
+      this.offset += found.sizeBytes
+      return found
+    }
+    if (found.type === 'incomplete') return this.#end()
+    const next = this.#search(this.offset + 1)
+    if (next === undefined) return this.#end()
+    const sizeBytes = next - this.offset
+    this.offset = next
+    return { type: 'gap', sizeBytes }
+  }
+
+  #end(): Found {
+    const tornBytes = this.endBytes - this.offset
+    this.offset = this.endBytes
+    return { type: 'end', tornBytes }
+  }
+
+  #decode(offset: number): DecodedEntry {
+    this.#load(offset, LARGEST_HEADER_BYTES)
+    const decoded = decodeEntry(this.#window, offset - this.#windowAt, this.#salt)
+    if (decoded.type !== 'incomplete' || offset + decoded.sizeBytes > this.endBytes) return decoded
+    this.#load(offset, decoded.sizeBytes)
+    return decodeEntry(this.#window, offset - this.#windowAt, this.#salt)
+  }
+
+  /** Offset of the next valid header, from `offset` on. */
+  #search(offset: number): number | undefined {
+    for (let at = offset; at + ENTRY_HEADER_BYTES <= this.endBytes; ) {
+      this.#load(at, ENTRY_HEADER_BYTES)
+      // The file is shorter than it should be.
+      if (this.#windowAt + this.#window.length < at + ENTRY_HEADER_BYTES) return undefined
+      const found = this.#window.indexOf(ENTRY_MAGIC, at - this.#windowAt)
+      if (found < 0) {
+        // The magic may lie across the end of the window.
+        at = this.#windowAt + this.#window.length - (ENTRY_MAGIC.length - 1)
+        continue
+      }
+      at = this.#windowAt + found
+      if (this.#decode(at).type !== 'damaged') return at
+      at++
+    }
+    return undefined
+  }
+
+  /** Makes the window hold `length` bytes from `offset` on, or all there are. */
+  #load(offset: number, length: number): void {
+    const end = Math.min(offset + length, this.endBytes)
+    if (offset >= this.#windowAt && end <= this.#windowAt + this.#window.length) return
+    const wanted = Math.min(Math.max(end - offset, this.#windowBytes), this.endBytes - offset)
+    this.#window = this.#file.read(offset, wanted)
+    this.#windowAt = offset
+  }
+}
 
 /** What reading a segment from its first entry to its last has found. */
 export interface ScannedSegment {
   readonly index: SegmentIndex
-  /** Behind the last entry that counts. */
+  /** The offset behind the last valid entry. */
   readonly endBytes: number
-  /** Sequences of entries that damage took. */
+  /** Sequences of entries lost to damage. */
   readonly damaged: readonly number[]
-  /** Sequences of entries that are missing among the last ones, whose sync may not have ended: a power cut took them. */
+  /** Sequences of entries lost in a power cut: they are missing among the last ones, whose sync may not have ended. */
   readonly torn: readonly number[]
-  /** Bytes behind the last good entry when nothing says that it is the last: an append was under way. */
+  /** Bytes behind the last good entry when no end mark or seal follows it: an append was interrupted. */
   readonly tornBytes: number
 }
 
@@ -70,7 +162,7 @@ class Scan {
     for (; this.nextSequence < sequence; this.#index.addLost()) this.#lost.push(this.nextSequence)
   }
 
-  /** Whatever is missing before `sequence` was durable once. */
+  /** Entries before `sequence` were durable, so missing ones are damaged. */
   durable(sequence: number): void {
     this.#durableSequence = Math.max(this.#durableSequence, sequence)
   }
@@ -80,7 +172,7 @@ class Scan {
     return this.#result(offset, 0)
   }
 
-  /** What is lost behind the last good entry was never acknowledged. */
+  /** No end was found: bytes behind the last good entry were never acknowledged. */
   torn(fileBytes: number): ScannedSegment {
     this.#index.truncate(this.#endSequence - this.#firstSequence)
     return this.#result(this.#endBytes, fileBytes - this.#endBytes)
@@ -96,4 +188,60 @@ class Scan {
       tornBytes
     }
   }
+}
+
+/** What reading a merged segment from its first entry to its last has found. */
+interface ScannedMergedSegment {
+  /** Index of the entries that were found. */
+  readonly index: SegmentIndex
+  readonly sequences: readonly number[]
+  /** The offset behind the last entry. */
+  readonly endBytes: number
+  readonly lostCount: number
+  /** Bytes behind the last entry, if they are not a seal. */
+  readonly tornBytes: number
+}
+
+/**
+ * Reads every entry of a merged segment whose seal is damaged. Each entry has the number of entries before it, so
+ * missing ones are known to be lost.
+ */
+export function scanMerged(file: LogFile, salt: number, fileBytes: number): ScannedMergedSegment {
+  const index = new SegmentIndex()
+  const sequences: number[] = []
+  const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, fileBytes)
+  let endBytes = SEGMENT_HEADER_BYTES
+  let place = 0
+  let lostCount = 0
+  for (;;) {
+    const offset = cursor.offset
+    const found = cursor.next()
+    if (found.type === 'end') return { index, sequences, endBytes, lostCount, tornBytes: fileBytes - endBytes }
+    if (found.type === 'gap') continue
+    const before = found.sequence - found.durableSequence
+    lostCount += before - place
+    place = before
+    if (found.kind !== 'record') return { index, sequences, endBytes: offset, lostCount, tornBytes: 0 }
+    place++
+    endBytes = cursor.offset
+    if (found.type === 'entry') {
+      index.add(found.entry.destination, offset)
+      sequences.push(found.sequence)
+    } else lostCount++
+  }
+}
+
+/** The index of a merged segment whose sequences are known; entries that are not found any more are lost. */
+export function rebuildMerged(file: LogFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
+  const found = scanMerged(file, salt, endBytes)
+  const index = new SegmentIndex()
+  let at = 0
+  for (const sequence of sequences!) {
+    if (found.sequences[at] !== sequence) index.addLost()
+    else {
+      index.add(found.index.names[found.index.destinationAt(at)]!, found.index.offsetAt(at))
+      at++
+    }
+  }
+  return index
 }

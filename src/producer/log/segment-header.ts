@@ -1,4 +1,4 @@
-import { saltedCrc } from './crc.js'
+import { saltedCrc } from './bytes.js'
 
 export const SEGMENT_HEADER_BYTES = 64
 
@@ -15,10 +15,10 @@ export interface SegmentHeader {
   readonly firstSequence: number
   /** 0: there is none. */
   readonly previousId: number
-  /** Whatever the segment before holds behind this length was refused. */
+  /** Bytes behind this length in the segment before were refused. */
   readonly previousEndBytes: number
   readonly createdAtMs: number
-  /** Of a merged segment: the id of the last segment that it replaces; it has that of the first one. */
+  /** In a merged segment: the id of the last segment that it replaces; its own id is that of the first. */
   readonly mergedUpTo?: number | undefined
 }
 

@@ -2,11 +2,11 @@ const FIRST_CAPACITY = 1_024
 const NUMBER_BYTES = 4
 const NAME_LENGTH_BYTES = 2
 const MEMORY_BYTES_PER_NAME = 100
-/** No entry begins here: the header of the segment does. */
+/** Offset of a lost entry: no entry begins here, because the header of the segment does. */
 const LOST = 0
 
 /**
- * Where the entries of one segment are and for which destinations, so that an entry is passed over without a look at the
+ * Where the entries of one segment are and for which destinations, so that an entry is skipped without reading the
  * file:
  *
  *   names         default/orders  default/audit
@@ -29,7 +29,7 @@ export class SegmentIndex {
   get names(): readonly string[] {
     return this.#names
   }
-  /** What it takes in memory, roughly. */
+  /** Approximate size in memory. */
   get memoryBytes(): number {
     return this.#destinations.byteLength * 2 + this.#names.length * MEMORY_BYTES_PER_NAME + this.#namesBytes
   }
@@ -58,7 +58,7 @@ export class SegmentIndex {
     return this.#destinations[index]!
   }
 
-  /** Where the entry ends at the latest: at the next one, or where the segment does. */
+  /** Limit of the entry's end: the start of the next entry, or the end of the segment. */
   endAt(index: number, segmentEndBytes: number): number {
     for (let next = index + 1; next < this.#count; next++) if (!this.isLost(next)) return this.#offsets[next]!
     return segmentEndBytes

@@ -1,15 +1,13 @@
-import type { LogDirectory, LogFile } from './files.js'
-import { rebuildMerged } from './scan-merged.js'
-import { scanSegment } from './scan-segment.js'
-import { readSealedIndex } from './seal.js'
+import { type LogDirectory, type LogFile, withFile } from './files.js'
+import { rebuildMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
-import { withFile } from './with-file.js'
+import { readSealedIndex } from './segment-writer.js'
 
-/** Room for the indexes of 4 million entries. */
+/** Enough for the indexes of 4 million entries. */
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** The indexes of segments: of the open one always, of the others those that were asked for last; the rest stay on disk. */
+/** The indexes of segments: always that of the open segment, and those used last; the others stay on disk. */
 export class SegmentIndexes {
   readonly #directory: LogDirectory
   readonly #onDamaged: (segment: LogSegment) => void
@@ -19,7 +17,7 @@ export class SegmentIndexes {
   readonly #kept = new Map<LogSegment, SegmentIndex>()
   #keptBytes = 0
 
-  /** @param onDamaged an entry is lost that was not known to be */
+  /** @param onDamaged an entry turns out to be lost */
   constructor(directory: LogDirectory, onDamaged: (segment: LogSegment) => void, maxBytes = MAX_BYTES) {
     this.#directory = directory
     this.#onDamaged = onDamaged
@@ -45,7 +43,7 @@ export class SegmentIndexes {
     this.keep(segment, index)
   }
 
-  /** As the most recently used one. */
+  /** Keeps the index in memory, as the most recently used one. */
   keep(segment: LogSegment, index: SegmentIndex): void {
     this.#drop(segment)
     this.#kept.set(segment, index)
@@ -56,7 +54,7 @@ export class SegmentIndexes {
     }
   }
 
-  /** The segment will be removed. */
+  /** Releases what is kept of a segment that is going to be removed. */
   forget(segment: LogSegment): void {
     this.#growing.delete(segment)
     this.#drop(segment)
@@ -69,7 +67,7 @@ export class SegmentIndexes {
     this.#keptBytes -= index.memoryBytes
   }
 
-  /** What the seal says; what a scan says of a segment whose seal is missing or damaged. */
+  /** The index in the seal, or of a scan if the seal is missing or damaged. */
   #load(segment: LogSegment): SegmentIndex {
     return withFile(
       this.#directory,

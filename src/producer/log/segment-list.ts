@@ -1,23 +1,22 @@
-import type { LogDirectory } from './files.js'
+import type { MonotonicClock } from '../../core/model.js'
+import { type LogDirectory, type LogFile, spareName, tryTo } from './files.js'
 import type { LogSegment } from './segment.js'
-import type { SpareSegments } from './spare-segments.js'
-import { tryTo } from './try-to.js'
 
 export interface SegmentListOptions {
   readonly directory: LogDirectory
   readonly segments: readonly LogSegment[]
   readonly spares: SpareSegments
-  /** Smaller files are not worth keeping as spare ones. */
+  /** Smaller files are not kept as spares. */
   readonly minSpareBytes: number
-  /** Nothing may use the segment any more. */
+  /** Called when the segment must not be used any more. */
   readonly onRemoved: (segment: LogSegment) => void
-  /** Keeps what only the newest segment tells: where sequences go on. False: it could not be kept. */
+  /** Stores the next sequence, which is otherwise known from the newest segment only. False: that failed. */
   readonly keepNext: () => boolean
-  /** Makes what was noted survive a power cut. */
+  /** Makes notes survive a power cut. */
   readonly syncProgress: () => void
 }
 
-/** The segments there are, by rising ids and sequences. Finished ones leave it: to be used again, removed, or set aside. */
+/** All segments, by rising ids and sequences. Finished ones leave the list: they are reused, removed or quarantined. */
 export class SegmentList {
   readonly all: LogSegment[]
   readonly #options: SegmentListOptions
@@ -42,13 +41,16 @@ export class SegmentList {
     return this.all.at(-1)
   }
 
-  /** @param segment one of this process: no other segment of a former life has its salt */
+  /** @param segment a segment of this process: no segment that had the same file before has its salt */
   add(segment: LogSegment): void {
     this.all.push(segment)
     this.#reusable.add(segment)
   }
 
-  /** Their entries are in another segment now, which has taken the name of the first. The files of the others are still there. */
+  /**
+   * The entries of these segments are now in another segment, which has the name of the first. The files of the others
+   * still exist.
+   */
   replace(segments: readonly LogSegment[], merged: LogSegment): void {
     for (const segment of segments) this.#options.onRemoved(segment)
     this.all.splice(this.all.indexOf(segments[0]!), segments.length, merged)
@@ -56,7 +58,7 @@ export class SegmentList {
 
   removeFinished(): void {
     if (!this.all.some(segment => segment.isFinished)) return
-    // Notes of batches tell what is missing in the log because Kafka has it. They must not be older than what is missing.
+    // Notes of batches tell which missing entries Kafka has, so they must reach the disk before entries are removed.
     this.#options.syncProgress()
     for (let index = 0; index < this.all.length; ) {
       const segment = this.all[index]!
@@ -71,7 +73,7 @@ export class SegmentList {
     onRemoved(segment)
     if (segment.damagedCount > 0) this.#quarantine(segment)
     else if (!this.#isWorthKeeping(segment) || !this.#options.spares.keep(segment)) directory.remove(segment.name)
-    // The file is gone in any case: a power cut may bring it back, and then it is found finished again.
+    // If the file reappears after a power cut, its entries are still known as completed.
     tryTo(() => directory.sync())
   }
 
@@ -81,8 +83,79 @@ export class SegmentList {
 
   #quarantine(segment: LogSegment): void {
     const quarantine = this.#options.directory.directory('quarantine')
-    this.#options.directory.move(segment.name, quarantine)
+    this.#options.directory.rename(segment.name, segment.name, quarantine)
     tryTo(() => quarantine.sync())
     this.#quarantinedCount++
+  }
+}
+
+/** Two spares: one is being filled while another one is finished. */
+const MAX_SPARES = 2
+/** Spares are removed when no new segment was needed for this time. */
+const KEPT_FOR_MS = 30_000
+
+interface Spare {
+  readonly name: string
+  readonly sizeBytes: number
+}
+
+/**
+ * Files of finished segments that are reused for new ones. A sync after overwriting bytes costs about half of a sync
+ * after the file has grown, and removing a large file holds up appends for many milliseconds.
+ */
+export class SpareSegments {
+  readonly #directory: LogDirectory
+  readonly #clock: MonotonicClock
+  #spares: Spare[] = []
+  #usedAt = 0
+
+  constructor(directory: LogDirectory, clock: MonotonicClock) {
+    this.#directory = directory
+    this.#clock = clock
+  }
+
+  get sizeBytes(): number {
+    return this.#spares.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
+  }
+
+  /** Returns false when there are enough spares; the segment's file then still exists. @throws when the disk does */
+  keep(segment: LogSegment): boolean {
+    if (this.#spares.length >= MAX_SPARES) return false
+    const name = spareName(segment.id)
+    this.#directory.rename(segment.name, name)
+    this.#spares.push({ name, sizeBytes: segment.endBytes })
+    return true
+  }
+
+  /**
+   * Makes a spare file the segment `name`: its header is durable before it has that name.
+   *
+   * @returns `undefined` when there is no spare file, or it cannot be used
+   */
+  reuse(name: string, header: Buffer): LogFile | undefined {
+    this.#usedAt = this.#clock()
+    const spare = this.#spares.pop()
+    if (!spare) return undefined
+    let file: LogFile | undefined
+    const isReused = tryTo(() => {
+      file = this.#directory.open(spare.name, 'write')
+      file.write(header, 0)
+      file.sync()
+      this.#directory.rename(spare.name, name)
+    })
+    if (isReused) return file
+    tryTo(() => file?.close())
+    tryTo(() => this.#directory.remove(spare.name))
+    return undefined
+  }
+
+  /** Removes spares that were not needed for a while. */
+  tick(): void {
+    if (this.#clock() - this.#usedAt >= KEPT_FOR_MS) this.drop()
+  }
+
+  /** Removes all of them. */
+  drop(): void {
+    this.#spares = this.#spares.filter(({ name }) => !tryTo(() => this.#directory.remove(name)))
   }
 }

@@ -1,14 +1,11 @@
 import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import type { LogReader } from './entry-reader.js'
-import { mergeName, segmentName } from './file-names.js'
-import type { LogDirectory } from './files.js'
-import { encodeSeal } from './seal.js'
+import { type LogDirectory, mergeName, segmentName, tryTo, withFile } from './files.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 import type { SegmentList } from './segment-list.js'
-import { tryTo } from './try-to.js'
-import { withFile } from './with-file.js'
+import { encodeSeal } from './segment-writer.js'
 
 export interface SegmentMergerOptions {
   readonly directory: LogDirectory
@@ -19,7 +16,7 @@ export interface SegmentMergerOptions {
   readonly report: (fields: object, message: string) => void
 }
 
-/** Of a segment with fewer open entries than this, the rest is waste. */
+/** A segment whose share of open entries is less than this is sparse. */
 const SPARSE_SHARE = 1 / 4
 /** One merge copies no more than this, so that the thread is soon free for appends. A sparse segment is merged in any case. */
 const COPIED_BYTES = 4 * 1024 * 1024
@@ -28,14 +25,15 @@ const MAX_ENTRIES = 1_000_000
 const READ_BYTES = 1024 * 1024
 
 /**
- * Makes one small segment of segments in which hardly any entry is still open: a topic that is stuck for days keeps its own
- * records on the disk, and not all those that were written in between.
+ * Makes one small segment of segments in which hardly any entry is still open: a topic that is stuck for days then
+ * keeps only its own records on the disk, not all those written in between.
  *
  *   segments     [a . . .] [. . a b] [. . . a] [c c c c]
  *   merged    [a a b a]                     [c c c c]      sequences stay what they were
  *
  * The new segment is complete and synced before its name replaces that of the first one, and only then the others are
- * removed. Its header names the last segment that it replaces: what a crash leaves of those is not read any more.
+ * removed. Its header names the last segment that it replaces: if a crash leaves replaced segments behind, they are not
+ * read.
  */
 export class SegmentMerger {
   readonly #options: SegmentMergerOptions
@@ -44,7 +42,7 @@ export class SegmentMerger {
     this.#options = options
   }
 
-  /** Bytes that entries take which are completed, in segments that could be merged; roughly. */
+  /** Approximate bytes of completed entries in segments that could be merged. */
   get wastedBytes(): number {
     return this.#options.segments.all.reduce(
       (sum, segment) => sum + (isSparse(segment) ? segment.endBytes - openBytesOf(segment) : 0),
@@ -52,7 +50,7 @@ export class SegmentMerger {
     )
   }
 
-  /** Merges the oldest segments that are worth it, if there are any. When that fails, they stay as they are. */
+  /** Merges the oldest run of sparse segments, if there is one. When that fails, they stay as they are. */
   mergeNext(): void {
     const run = this.#nextRun()
     if (run.length === 0) return
@@ -62,7 +60,7 @@ export class SegmentMerger {
     else if (!isMerged) tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
   }
 
-  /** Segments one behind the other, of which at least one is sparse. */
+  /** Consecutive segments, at least one of them sparse. */
   #nextRun(): readonly LogSegment[] {
     let run: LogSegment[] = []
     for (const segment of this.#options.segments.all) {
@@ -90,7 +88,7 @@ export class SegmentMerger {
     const header = { ...this.#headerOf(run[0]!), salt: newSalt(), mergedUpTo: this.#lastIdOf(run.at(-1)!) }
     const { bytes, segment } = encodeMerged(header, entries)
     const name = mergeName(header.id)
-    const file = directory.create(name)
+    const file = directory.open(name, 'create')
     try {
       file.write(bytes, 0)
       file.sync()
@@ -132,7 +130,7 @@ export class SegmentMerger {
       { segments: run.length, bytesBefore, bytesAfter: merged.endBytes, records: merged.entryCount },
       'segments of the durable log with few records left were merged into one'
     )
-    // Before the new name is durable, a power cut may bring the old segments back: then all of them are needed.
+    // Until the new name is durable, a power cut may undo it: then all the old segments are needed.
     if (!tryTo(() => directory.sync())) return
     for (const { name } of run.slice(1)) tryTo(() => directory.remove(name))
     tryTo(() => directory.sync())

@@ -1,24 +1,67 @@
-import { DoneSet, type SequenceRange } from './done-set.js'
-import { segmentName } from './file-names.js'
-import type { SegmentHeader } from './segment-header.js'
-import { SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { segmentName } from './files.js'
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 
-/** What is always kept in memory of one segment: how many entries it has, and which of them are completed. */
+/** A run of sequences: `first`, `first + 1`, … */
+export interface SequenceRange {
+  readonly first: number
+  readonly count: number
+}
+
+/** Which entries of one segment are completed: one bit each, allocated when the first entry is completed. */
+export class DoneSet {
+  #count = 0
+  #bits = new Uint8Array(0)
+
+  get count(): number {
+    return this.#count
+  }
+
+  has(index: number): boolean {
+    return ((this.#bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0
+  }
+
+  /** Returns false when it was there already. */
+  add(index: number): boolean {
+    if (this.has(index)) return false
+    const byte = index >> 3
+    if (byte >= this.#bits.length) {
+      const larger = new Uint8Array(Math.max(byte + 1, this.#bits.length * 2, 64))
+      larger.set(this.#bits)
+      this.#bits = larger
+    }
+    this.#bits[byte]! |= 1 << (index & 7)
+    this.#count++
+    return true
+  }
+
+  /** The runs of indexes that are in the set, in ascending order. */
+  *runs(): Generator<{ readonly first: number; readonly count: number }> {
+    const end = this.#bits.length * 8
+    for (let index = 0; index < end; index++) {
+      if (!this.has(index)) continue
+      const first = index
+      while (this.has(index)) index++
+      yield { first, count: index - first }
+    }
+  }
+}
+
+/** The part of a segment that is always in memory: the number of its entries, and which of them are completed. */
 export class LogSegment {
   readonly id: number
   readonly salt: number
   readonly firstSequence: number
   readonly done = new DoneSet()
-  /** Valid length: what lies behind it does not count. */
+  /** Valid length of the file; bytes behind it are ignored. */
   endBytes: number
   entryCount: number
-  /** Nothing is appended any more. */
+  /** Takes no more appends. */
   isClosed = false
   /** Entries that cannot be read, and are counted as completed. */
   damagedCount = 0
-  /** Of these, entries at its end that were cut off. */
+  /** The part of the damaged entries that was cut off at the end. */
   cutCount = 0
-  /** Of a merged segment: the sequence of each entry, rising, with gaps. Of others they have none. */
+  /** Sequences of the entries of a merged segment, rising, with gaps; `undefined` for others, which have no gaps. */
   readonly sequences: Float64Array | undefined
 
   constructor(
@@ -56,7 +99,7 @@ export class LogSegment {
     this.entryCount = entryCount
   }
 
-  /** Which entry, counted from 0, is the first one whose sequence is not below `sequence`. */
+  /** Place, counted from 0, of the first entry whose sequence is at least `sequence`. */
   placeOf(sequence: number): number {
     if (this.sequences === undefined) return Math.min(this.entryCount, Math.max(0, sequence - this.firstSequence))
     let low = 0
@@ -69,7 +112,7 @@ export class LogSegment {
     return low
   }
 
-  /** Of the entry at a place; behind the last one, the sequence that follows it. */
+  /** Sequence of the entry at a place; for a place behind the last one, the sequence that follows. */
   sequenceAt(place: number): number {
     if (place >= this.entryCount) return this.endSequence
     return this.sequences === undefined ? this.firstSequence + place : this.sequences[place]!
@@ -80,7 +123,9 @@ export class LogSegment {
     return this.completeBetween(sequence, sequence + 1) > 0
   }
 
-  /** Completes what has a sequence from `first` to before `end`. Returns how many entries had been open. */
+  /**
+   * Completes the entries with sequences from `first` to `end`, without `end`. Returns how many entries had been open.
+   */
   completeBetween(first: number, end: number): number {
     const before = this.done.count
     const endPlace = this.placeOf(end)

@@ -19,10 +19,11 @@ const section = z
       .default(64 * MIB)
       .describe(
         'Size of one file of the log. A file is removed once all its records are in Kafka. A record must fit into one'
-      ),
+      )
+      .meta({ advanced: true }),
     maxBytes: bytes
       .default(10 * GIB)
-      .describe('Most that the log may take on disk, without dead letters; further records are refused as overload'),
+      .describe('Limit of the size of the log on disk, without dead letters; further records are refused as overload'),
     minFreeBytes: z
       .int()
       .min(0)
@@ -31,16 +32,18 @@ const section = z
     maxDeadLetterBytes: bytes
       .default(GIB)
       .describe(
-        'Most that records take on disk that Kafka has refused for good; when they are full, such a record stays where it is and stops its partition'
+        'Limit of the size on disk of records that Kafka has refused for good; when it is reached, a refused record stays in the log and stops its partition'
       ),
     maxWaitingBytes: bytes
       .default(64 * MIB)
-      .describe('Memory for records that wait for the disk; further records are refused as overload'),
+      .describe('Memory for records that wait for the disk; further records are refused as overload')
+      .meta({ advanced: true }),
     readAheadBytes: bytes
       .default(64 * MIB)
       .describe(
         'Memory for records that were read from the log and wait for Kafka, all partitions of all clusters together. The rest of a backlog stays on disk'
-      ),
+      )
+      .meta({ advanced: true }),
     timestamps: z
       .enum(['accepted', 'sent'])
       .default('accepted')
@@ -58,17 +61,20 @@ const section = z
       .default(false)
       .describe(
         'Syncs what is remembered of deliveries, too. `false`: records that were delivered just before a power cut are delivered again'
-      ),
+      )
+      .meta({ advanced: true }),
     fsyncThreshold: count
       .optional()
       .describe(
-        'Syncs after so many records that were written or delivered. Only with `fsyncPuts` and `fsyncTakes` off'
-      ),
+        'Syncs after this many records that were written or delivered. Only with `fsyncPuts` and `fsyncTakes` off'
+      )
+      .meta({ advanced: true }),
     fsyncIntervalMs: milliseconds
       .optional()
       .describe(
         'Syncs when the oldest record that is not synced is this old. Only with `fsyncPuts` and `fsyncTakes` off'
       )
+      .meta({ advanced: true })
   })
   .superRefine((settings, context) => {
     if (!settings.fsyncPuts && !settings.fsyncTakes) return
@@ -79,7 +85,7 @@ const section = z
     }
   })
 
-/** The same for the library, where there is no log unless it is asked for. A default would be taken for asking. */
+/** The section for the library, which has no log unless the caller passes this section; hence no default. */
 export const walOptions = section.optional()
 
 /** The durable log: the section `wal` of the configuration. */

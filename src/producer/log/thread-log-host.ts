@@ -2,18 +2,47 @@ import { Worker } from 'node:worker_threads'
 import type { Logger } from '../../core/model.js'
 import { threadModule } from '../../core/thread-module.js'
 import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
-import type { DestinationBacklog } from './backlog.js'
+import { type LogStats, LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
-import type { DeadLetterList, DeadLetterReason } from './dead-letters.js'
-import type { DestinationSearch, FoundDestinations } from './destination-search.js'
-import type { SequenceRange } from './done-set.js'
-import type { StoredEntry } from './entry.js'
-import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './log-calls.js'
-import { LogUnusableError, type Refusal } from './log-error.js'
-import type { CommittedGroup, LogHost, Note } from './log-host.js'
-import type { LogStats } from './log-stats.js'
-import type { ReadRequest, ReadResult } from './read-request.js'
+import type { CommittedGroup, LogCallName, LogCalls, LogHost } from './log-host.js'
+import type { CommitResult, LogStoreOptions } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
+
+/** What the thread needs to open the log. */
+export interface LogThreadOptions
+  extends Pick<LogStoreOptions, 'segmentBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
+  /** The directory of the log. */
+  readonly path: string
+  /** Disk space for dead letters. */
+  readonly maxDeadLetterBytes: number
+}
+
+/**
+ * Messages to the log's thread, which handles them one after the other. Each message except `stage` is answered once.
+ */
+export type LogCall = { readonly type: 'stage'; readonly bytes: Uint8Array } | AnsweredCall
+export type AnsweredCall = { readonly id: number } & (
+  | { readonly type: 'commit'; readonly bytes: Uint8Array }
+  | { readonly type: 'call'; readonly name: LogCallName; readonly args: readonly unknown[] }
+)
+
+/** The result of a group, and the memory that it came in. */
+export interface CommitReply extends CommitResult {
+  readonly memory: readonly ArrayBuffer[]
+}
+
+export type LogReply =
+  | {
+      readonly type: 'opened'
+      readonly report: RecoveryReport
+      readonly notes: readonly (readonly [string, Uint8Array])[]
+      readonly stats: LogStats
+    }
+  | { readonly type: 'unusable'; readonly message: string }
+  | { readonly type: 'report'; readonly fields: object; readonly message: string }
+  | { readonly type: 'result'; readonly id: number; readonly value: unknown }
+  /** The call threw; the log goes on. */
+  | { readonly type: 'callFailed'; readonly id: number; readonly message: string }
 
 /** A log that is open: its host, and what was found in it. */
 export interface OpenedLog {
@@ -23,23 +52,17 @@ export interface OpenedLog {
   readonly stats: LogStats
 }
 
-type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
-interface Pending {
-  readonly resolve: (value: never) => void
-  readonly reject: (error: Error) => void
-}
-
 export interface LogThreadDeps {
   readonly log: Logger
-  /** The thread ended by itself; every call fails from then on. */
+  /** The thread has ended by itself; every call fails from then on. */
   readonly onCrash: (error: Error) => void
-  /** The thread's module; another one than the built one when the sources themselves are run. */
+  /** The module that the thread runs; needed only when the sources are run directly, without a build. */
   readonly worker?: URL | undefined
 }
 
 /**
- * Opens the log on a thread of its own, where its synchronous writes and syncs hold up no request, and where work of
- * the thread pool (compression) does not hold them up.
+ * Opens the log on a thread of its own, where its synchronous writes and syncs delay no request and are not delayed by
+ * the thread pool (compression).
  *
  * @throws LogUnusableError when the directory cannot be used
  */
@@ -51,8 +74,8 @@ export function openLogThread(
     const worker = new Worker(url, { workerData: options, name: 'castellan-log' })
     const host = new ThreadLogHost(worker)
     worker.on('message', (reply: LogReply) => {
-      if (reply.type === 'result') host.answered(reply.id, reply.value)
-      else if (reply.type === 'callFailed') host.failed(reply.id, reply.message)
+      if (reply.type === 'result') host.answered(reply.id, pending => pending.resolve(reply.value as never))
+      else if (reply.type === 'callFailed') host.answered(reply.id, pending => pending.reject(new Error(reply.message)))
       else if (reply.type === 'report') log.warn(reply.fields, reply.message)
       else if (reply.type === 'unusable') reject(new LogUnusableError(reply.message))
       else {
@@ -69,7 +92,13 @@ export function openLogThread(
   })
 }
 
-/** One group fills while another is written. */
+type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
+interface Pending {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Chunks for two groups: one fills while another is written. */
 const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
 
 class ThreadLogHost implements LogHost {
@@ -84,75 +113,39 @@ class ThreadLogHost implements LogHost {
     this.#worker = worker
   }
 
-  /** What the thread has written comes back with the answer. */
   memory(sizeBytes: number): Buffer {
     const spare = sizeBytes === CHUNK_BYTES ? this.#spare.pop() : undefined
     return spare ?? Buffer.allocUnsafeSlow(sizeBytes)
   }
+
   stage(bytes: Buffer): void {
     this.#worker.postMessage({ type: 'stage', bytes } satisfies LogCall, [bytes.buffer as ArrayBuffer])
   }
+
   async commit(bytes: Buffer): Promise<CommittedGroup> {
-    const { memory, ...result } = await this.#call<CommitReply>({ type: 'commit', bytes }, [
-      bytes.buffer as ArrayBuffer
-    ])
+    const moved = [bytes.buffer as ArrayBuffer]
+    const { memory, ...result } = await this.#post<CommitReply>({ type: 'commit', bytes }, moved)
     return { ...result, memory: memory.map(chunk => Buffer.from(chunk)) }
   }
+
   reuse(memory: readonly Buffer[]): void {
     for (const chunk of memory) {
       if (chunk.length === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(chunk)
     }
   }
-  complete(ranges: readonly SequenceRange[]): Promise<number> {
-    return this.#call({ type: 'complete', ranges })
-  }
-  note(notes: readonly Note[]): Promise<boolean> {
-    return this.#call({ type: 'note', notes })
-  }
-  async read(request: ReadRequest): Promise<ReadResult> {
-    const result = await this.#call<ReadResult>({ type: 'read', request })
-    return { ...result, entries: result.entries.map(entry => ({ ...entry, body: toBuffer(entry.body) })) }
-  }
-  backlog(): Promise<ReadonlyMap<string, DestinationBacklog>> {
-    return this.#call({ type: 'backlog' })
-  }
-  search(request: DestinationSearch): Promise<FoundDestinations> {
-    return this.#call({ type: 'search', request })
-  }
-  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
-    return this.#call({ type: 'deadLetter', entry: { ...entry, body: Buffer.from(entry.body) }, reason })
-  }
-  async listDeadLetters(fromSequence: number, maxBytes: number): Promise<DeadLetterList> {
-    const list = await this.#call<DeadLetterList>({ type: 'listDeadLetters', fromSequence, maxBytes })
-    return { ...list, letters: list.letters.map(letter => ({ ...letter, body: toBuffer(letter.body) })) }
-  }
-  forgetDeadLetters(ranges: readonly SequenceRange[]): Promise<number> {
-    return this.#call({ type: 'forgetDeadLetters', ranges })
-  }
-  sync(): Promise<boolean> {
-    return this.#call({ type: 'sync' })
-  }
-  tick(): Promise<LogStats> {
-    return this.#call({ type: 'tick' })
-  }
-  close(): Promise<void> {
-    this.#isClosing = true
-    return this.#call({ type: 'close' })
+
+  call<Name extends LogCallName>(name: Name, ...args: Parameters<LogCalls[Name]>): Promise<ReturnType<LogCalls[Name]>> {
+    if (name === 'close') this.#isClosing = true
+    return this.#post({ type: 'call', name, args })
   }
 
-  answered(id: number, value: unknown): void {
+  answered(id: number, settle: (pending: Pending) => void): void {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
-    pending?.resolve(value as never)
+    if (pending !== undefined) settle(pending)
   }
 
-  failed(id: number, message: string): void {
-    const pending = this.#pending.get(id)
-    this.#pending.delete(id)
-    pending?.reject(new Error(message))
-  }
-
-  /** Returns false when the end was asked for. */
+  /** @returns false when the end was asked for */
   ended(error: Error): boolean {
     if (this.#end) return false
     this.#end = error
@@ -161,7 +154,7 @@ class ThreadLogHost implements LogHost {
     return !this.#isClosing
   }
 
-  #call<Value>(call: Unnumbered<AnsweredCall>, moved: readonly ArrayBuffer[] = []): Promise<Value> {
+  #post<Value>(call: Unnumbered<AnsweredCall>, moved: readonly ArrayBuffer[] = []): Promise<Value> {
     if (this.#end) return Promise.reject(this.#end)
     const id = this.#nextId++
     return new Promise((resolve, reject) => {

@@ -1,57 +1,61 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
-import { readBack } from '../../kafka/read-back.js'
-import {
-  noProducer,
-  RecordBatchWriter,
-  resealBatch,
-  type SealOptions,
-  sizeOfRecord
-} from '../../kafka/record-batch-writer.js'
+import { noProducer, RecordBatchWriter, resealBatch, type SealOptions } from '../../kafka/record-batch-writer.js'
+import { readBack } from '../../kafka/record-reader.js'
 import type { Numbering } from './numbering.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
-import type { OutcomeReceiver } from './pending-produce.js'
+import { deliverRow, type OutcomeReceiver, type Row } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
 
-/** What a record costs beside its bytes: pending produce, outcome, places in arrays. Charged, so that small records are bounded too. */
+/**
+ * Memory of a record in addition to its bytes: pending produce, outcome, array elements. Counted so that many small
+ * records are limited, too.
+ */
 const RECORD_OVERHEAD_BYTES = 256
 /**
- * What a request costs beside its records: the outcomes of the pending produce, the promise, and what its caller keeps until then.
- * Charged with its first record. Measured at 700 bytes of heap with kprf's pushes of one small record.
+ * Memory of a request in addition to its records: outcomes, the promise, and objects that its caller keeps until they
+ * resolve. Counted with its first record. Measured at 700 bytes of heap with kprf's pushes of one small record.
  */
 const REQUEST_OVERHEAD_BYTES = 768
-/** What the record at `index` of its request costs beside its bytes. */
+/** Memory of the record at `index` of its request, in addition to its bytes. */
 export const overheadOf = (index: number): number =>
   index === 0 ? REQUEST_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES : RECORD_OVERHEAD_BYTES
-/** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
-const LONE_RECORD_SLACK_BYTES = 256
 
-/** A batch gets the time of sending anew when it is sent so much later than it says. */
+/** A batch gets new timestamps when it is sent this much later than its present ones. */
 const STAMP_AFTER_MS = 1_000
 
-/** `timeoutMs`: how long a batch is tried; infinite: until Kafka has it. */
+/** The lists of a batch without records; never written to. */
+const NONE: never[] = []
+
+/** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
 export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'timeoutMs'>
 
 /**
- * Records of one partition that travel together, and who waits for each. Open: records are written into the buffer as they
- * arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn as long as no broker can have
- * written it; its bytes are then left out.
+ * Records of one partition that are sent together, and the request that each belongs to. Open: records are written into
+ * the buffer as they arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn while
+ * no broker can have written it; its bytes are then removed.
  */
 export class Batch {
   #writer: RecordBatchWriter | undefined
-  readonly #pendingProduces: (OutcomeReceiver | undefined)[] = []
-  readonly #indexes: number[] = []
-  readonly #timestampsMs: number[] = []
-  /** The places of records whose time the caller has given; most batches have none. */
-  #given: boolean[] = []
+  // An entry in each of these lists for each row: consecutive records of one request with the same timestamp. Most rows of
+  // a large request are long, and a list with an entry for each record is much garbage.
+  #pendingProduces: (OutcomeReceiver | undefined)[] = NONE
+  /** The index of the row's first record in its pending produce. */
+  #indexes: number[] = NONE
+  #counts: number[] = NONE
+  #timestampsMs: number[] = NONE
+  /** Marks records whose timestamp the caller has given; most batches have none. */
+  #given: boolean[] = NONE
   readonly #options: BatchOptions
+  /** Number of records, withdrawn ones included. */
+  #records = 0
   #withdrawn = 0
   #bytes: Buffer | undefined
-  /** The next attempt needs other bytes than the last: records were withdrawn, or the partition got another number. */
+  /** The number that the sealed bytes have. */
   #numbering: Numbering | undefined
   #isClosed = false
   #sizeBytes = 0
   earliestDeadlineAt = Number.POSITIVE_INFINITY
-  /** An attempt ended unknown. Only an acknowledgement makes it certain again. */
+  /** The outcome of an attempt is unknown. Only an acknowledgement makes it certain again. */
   maybeWritten = false
   chargedBytes = 0
   #expiresAt = Number.POSITIVE_INFINITY
@@ -61,35 +65,38 @@ export class Batch {
     this.#options = options
   }
 
-  /** When it is given up; infinite: never, or it is not being tried yet. */
+  /** When the batch is given up; infinite: never, or it was not sent yet. */
   get expiresAt(): number {
     return this.#expiresAt
   }
 
-  /** Its time begins. */
+  /** The first attempt begins. */
   tryFrom(nowMs: number): void {
     this.#expiresAt = nowMs + this.#options.timeoutMs
   }
 
-  /** Of records that are still to be written. */
+  /** Number of records that are not withdrawn. */
   get recordCount(): number {
-    return this.#pendingProduces.length - this.#withdrawn
+    return this.#records - this.#withdrawn
   }
 
-  /** When the oldest of its records was accepted. */
+  /** When its oldest record was accepted. */
   get oldestAt(): number {
-    const at = this.#pendingProduces.findIndex(pendingProduce => pendingProduce !== undefined)
-    if (at >= 0) return this.#pendingProduces[at]!.acceptedAtOf(this.#indexes[at]!)
+    for (let at = 0; at < this.#pendingProduces.length; at++) {
+      const pendingProduce = this.#pendingProduces[at]
+      if (pendingProduce !== undefined) return pendingProduce.acceptedAtOf(this.#indexes[at]!)
+    }
     return Number.POSITIVE_INFINITY
   }
 
-  /** Epoch milliseconds: the time of its newest record. */
+  /** Epoch milliseconds: the latest timestamp of its records. */
   get newestMs(): number {
     return this.#timestampsMs.reduce((newest, one) => Math.max(newest, one), Number.NEGATIVE_INFINITY)
   }
 
-  /** What its pending produces call the records; for records of the durable log, their sequences. */
+  /** Indexes of the records in their pending produces; for the durable log, their sequences. */
   get indexes(): readonly number[] {
+    this.#toSingleRecords()
     return this.#indexes
   }
 
@@ -97,17 +104,17 @@ export class Batch {
     return this.recordCount === 0
   }
 
-  /** Of the whole batch before compression, also when it has been sealed. */
+  /** Size of the whole batch before compression, also when it is sealed. */
   get sizeBytes(): number {
     return this.#bytes === undefined ? this.#writer!.sizeBytes : this.#sizeBytes
   }
 
-  /** Takes nothing any more. */
+  /** The batch takes no more records. */
   get isClosed(): boolean {
     return this.#isClosed
   }
 
-  /** @returns bytes to charge; 0, and nothing happened, when it is full */
+  /** @returns the bytes to charge to the budget; 0 when the batch is full, and did not take the record */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
     const writer = this.#writer
     if (this.#isClosed || writer === undefined) return 0
@@ -116,24 +123,95 @@ export class Batch {
       this.#isClosed = true
       return 0
     }
-    this.#remember(timestampMs, pendingProduce, index)
-    if (record.timestampMs !== undefined) this.#given[this.#pendingProduces.length - 1] = true
+    const isGiven = record.timestampMs !== undefined
+    this.#remember(timestampMs, pendingProduce, index, 1, isGiven)
+    if (isGiven) this.#markGiven(this.#pendingProduces.length - 1)
     const charge = writer.sizeBytes - before + overheadOf(index)
     this.chargedBytes += charge
     return charge
   }
 
-  #remember(timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
-    this.#pendingProduces.push(pendingProduce)
-    this.#indexes.push(index)
-    this.#timestampsMs.push(timestampMs)
+  /**
+   * Appends records of one request in a row, for which no timestamp is given, until the batch is full.
+   *
+   * @returns how many records it took
+   */
+  appendRow({ records, from, to, timestampMs, pendingProduce }: Row): number {
+    const writer = this.#writer
+    if (this.#isClosed || writer === undefined) return 0
+    const before = writer.sizeBytes
+    let at = from
+    let charge = 0
+    for (; at < to; at++) {
+      const { key, value, headers } = records[at]!
+      if (!writer.append(key, value, headers, timestampMs)) break
+      charge += overheadOf(at)
+    }
+    if (at < to) this.#isClosed = true
+    if (at === from) return 0
+    this.#remember(timestampMs, pendingProduce, from, at - from, false)
+    this.chargedBytes += writer.sizeBytes - before + charge
+    return at - from
+  }
+
+  #markGiven(at: number): void {
+    if (this.#given === NONE) this.#given = []
+    this.#given[at] = true
+  }
+
+  #remember(
+    timestampMs: number,
+    pendingProduce: OutcomeReceiver,
+    index: number,
+    count: number,
+    isGiven: boolean
+  ): void {
+    this.#records += count
+    const last = this.#pendingProduces.length - 1
+    if (last < 0) {
+      // A list that is written with its first element has room for one, while the first push makes room for 17.
+      this.#pendingProduces = [pendingProduce]
+      this.#indexes = [index]
+      this.#counts = [count]
+      this.#timestampsMs = [timestampMs]
+    } else if (
+      !isGiven &&
+      this.#pendingProduces[last] === pendingProduce &&
+      this.#indexes[last]! + this.#counts[last]! === index &&
+      this.#timestampsMs[last] === timestampMs &&
+      this.#given[last] !== true
+    ) {
+      this.#counts[last]! += count
+      return
+    } else {
+      this.#pendingProduces.push(pendingProduce)
+      this.#indexes.push(index)
+      this.#counts.push(count)
+      this.#timestampsMs.push(timestampMs)
+    }
     if (pendingProduce.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = pendingProduce.deadlineAt
   }
 
+  /** Makes a row of each record, before records are looked at one by one. */
+  #toSingleRecords(): void {
+    if (this.#pendingProduces.length === this.#records) return
+    const counts = this.#counts
+    const ofEach = <One>(list: readonly One[], of: (one: One, nth: number) => One): One[] =>
+      list.flatMap((one, row) => Array.from({ length: counts[row]! }, (_, nth) => of(one, nth)))
+    if (this.#given !== NONE) {
+      const given = counts.map((_, row) => this.#given[row] === true)
+      this.#given = ofEach(given, isGiven => isGiven)
+    }
+    this.#pendingProduces = ofEach(this.#pendingProduces, pendingProduce => pendingProduce)
+    this.#indexes = ofEach(this.#indexes, (first, nth) => first + nth)
+    this.#timestampsMs = ofEach(this.#timestampsMs, timestampMs => timestampMs)
+    this.#counts = ofEach(counts, () => 1)
+  }
+
   /**
-   * The bytes to send under a number: the same ones as long as number and records are the same, and their times.
+   * The bytes to send under a number. They change only if the number, the records or their timestamps change.
    *
-   * @param sentAtMs becomes the time of all records but those whose caller has given one; absent: times stay what they are
+   * @param sentAtMs becomes the timestamp of all records whose caller has given none; absent: timestamps stay
    */
   bytesFor(numbering: Numbering, sentAtMs?: number): Buffer {
     this.#isClosed = true
@@ -143,17 +221,15 @@ export class Batch {
     const producer = {
       producerId: numbering.producerId,
       producerEpoch: numbering.epoch,
-      baseSequence: numbering.nextSequence
+      baseSequence: numbering.nextSequence,
+      codec: this.#options.compression
     }
-    this.#bytes =
-      this.#bytes === undefined
-        ? this.#seal({ ...producer, codec: this.#options.compression })
-        : resealBatch(this.#bytes, producer)
+    this.#bytes = this.#bytes === undefined ? this.#seal(producer) : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
   }
 
-  /** @returns whether a record has another time now */
+  /** @returns whether timestamps have changed */
   #stamp(sentAtMs: number): boolean {
     const isOld = (at: number): boolean =>
       this.#given[at] !== true && Math.abs(sentAtMs - this.#timestampsMs[at]!) >= STAMP_AFTER_MS
@@ -162,7 +238,7 @@ export class Batch {
     return true
   }
 
-  /** The writer of a sealed batch, which has no use for it any more. */
+  /** Takes the writer of a sealed batch, which does not need it any more. */
   takeWriter(): RecordBatchWriter | undefined {
     const writer = this.#bytes === undefined ? undefined : this.#writer
     if (writer !== undefined) this.#writer = undefined
@@ -170,11 +246,11 @@ export class Batch {
   }
 
   /**
-   * Ends the wait of those whose deadline is over: takes their records out if no broker can have written them, else says
-   * that they may come.
+   * Ends waits whose deadline has passed: withdraws the records if no broker can have written them; otherwise their outcome is
+   * unknown.
    *
-   * @param topic named where records are lost by that
-   * @returns how many were taken out
+   * @param topic named in the report of records lost by this
+   * @returns how many records were withdrawn
    */
   expire(
     nowMs: number,
@@ -183,6 +259,7 @@ export class Batch {
     topic?: string
   ): number {
     if (this.earliestDeadlineAt > nowMs) return 0
+    this.#toSingleRecords()
     const withdrawnBefore = this.#withdrawn
     const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
@@ -193,7 +270,7 @@ export class Batch {
         if (pendingProduce.deadlineAt < earliest) earliest = pendingProduce.deadlineAt
         continue
       }
-      // Who was told "unknown" before is better served by one more try than by a certainty that is not one.
+      // A record whose outcome was reported as unknown is sent again: "not written" would contradict the report.
       if (!canWithdraw || pendingProduce.isSettled(this.#indexes[at]!)) {
         pendingProduce.settle(this.#indexes[at]!, failure)
         continue
@@ -206,33 +283,33 @@ export class Batch {
     return this.#withdrawn - withdrawnBefore
   }
 
-  /** All records are in the log, the first of them at `baseOffset`; -1: who knows where. */
+  /** Kafka has all records, the first at `baseOffset`; -1: the offset is unknown. */
   deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
-    const pendingProduces = this.#pendingProduces
-    for (let at = 0; at < pendingProduces.length; at++) {
-      pendingProduces[at]!.settle(this.#indexes[at]!, {
-        type: 'delivered',
-        partition,
-        offset: baseOffset < 0 ? -1 : baseOffset + at,
-        timestampMs: logAppendTimeMs < 0 ? this.#timestampsMs[at]! : logAppendTimeMs
-      })
+    let offset = baseOffset
+    for (let at = 0; at < this.#pendingProduces.length; at++) {
+      const count = this.#counts[at]!
+      const timestampMs = logAppendTimeMs < 0 ? this.#timestampsMs[at]! : logAppendTimeMs
+      deliverRow(this.#pendingProduces[at]!, { index: this.#indexes[at]!, count, partition, offset, timestampMs })
+      if (offset >= 0) offset += count
     }
   }
 
-  /** The sealed bytes, to be used for another batch by a caller that is certain that no attempt reads them any more. */
+  /** The sealed bytes. A caller may reuse their memory once no attempt reads them. */
   get sealedBytes(): Buffer | undefined {
     return this.#bytes
   }
 
-  /** No record of it is tried any more. @param topic named where records are lost by that */
+  /** Fails all records. @param topic named in the report of lost records */
   fail(failure: RecordFailure, topic?: string): void {
+    this.#toSingleRecords()
     for (let at = 0; at < this.#pendingProduces.length; at++)
       this.#pendingProduces[at]?.fail(this.#indexes[at]!, failure, topic)
   }
 
-  /** Two closed batches with the same records in the same order and the same history. Needs at least two records. */
+  /** Splits the batch into two closed ones with the same records, order and history. Needs at least two records. */
   split(): [Batch, Batch] {
     if (this.#withdrawn > 0) this.#compact()
+    this.#toSingleRecords()
     const half = this.recordCount >> 1
     return [this.#part(0, half), this.#part(half, this.recordCount)]
   }
@@ -255,8 +332,9 @@ export class Batch {
     return part
   }
 
-  /** Writes the records anew, with their present times and without those that were withdrawn. Offsets inside a batch have no holes. */
+  /** Writes the records anew, with their present timestamps and without withdrawn ones: offsets in a batch have no gaps. */
   #compact(): void {
+    this.#toSingleRecords()
     const records = readBack(this.#rawBytes())
     const writer = boundlessWriter()
     this.#bytes = undefined
@@ -273,7 +351,8 @@ export class Batch {
       this.#indexes[kept] = this.#indexes[at]!
       this.#timestampsMs[kept++] = this.#timestampsMs[at]!
     }
-    this.#pendingProduces.length = this.#indexes.length = this.#timestampsMs.length = kept
+    this.#pendingProduces.length = this.#indexes.length = this.#timestampsMs.length = this.#counts.length = kept
+    this.#records = kept
     this.#given = given
     this.#withdrawn = 0
   }
@@ -290,16 +369,28 @@ export class Batch {
 }
 
 /**
- * For records that have been in a batch before. Times are written as distances from the first record's, so the same
- * records may take more bytes without it; whether that is too large is Kafka's to say, but none may be left out.
+ * For records that have been in a batch before. Timestamps are written relative to the first record's, so the other
+ * records may take more bytes when the first is gone. None may be left out; Kafka decides whether the batch is too
+ * large.
  */
 const boundlessWriter = (): RecordBatchWriter => new RecordBatchWriter(Number.POSITIVE_INFINITY)
 
-/** A batch of any size, for records that were in one before. */
+/** A batch without a size limit, for records that were in one before. */
 export const boundlessBatch = (options: BatchOptions): Batch => new Batch(boundlessWriter(), options)
 
-/** A batch for one record that is larger than batches are meant to be. Whether it is too large is Kafka's to say. */
-export function loneBatch(record: ProduceRecord, options: BatchOptions): Batch {
-  const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
-  return new Batch(new RecordBatchWriter(maxBytes), options)
+/** A record that was in a batch before, and its index in its pending produce. */
+export interface SentRecord {
+  readonly record: ProduceRecord
+  readonly timestampMs: number
+  readonly index: number
+  /** Epoch milliseconds: the first attempt was not earlier. */
+  readonly acceptedAtMs: number
+}
+
+/** A batch that was sent before, and may have been written. */
+export function sentBatch(records: readonly SentRecord[], receiver: OutcomeReceiver, options: BatchOptions): Batch {
+  const batch = boundlessBatch(options)
+  for (const { record, timestampMs, index } of records) batch.append(record, timestampMs, receiver, index)
+  batch.maybeWritten = true
+  return batch
 }

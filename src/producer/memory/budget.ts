@@ -1,29 +1,33 @@
-/** Memory for records that were accepted and wait, for Kafka or for the disk. */
+import type { RecordFailure } from '../../core/model.js'
+import { failures } from './failures.js'
+import type { OutcomeReceiver } from './pending-produce.js'
+
+/** Memory for accepted records that wait for Kafka or for the disk. */
 export interface BufferCapacity {
-  /** What it is, and the setting that bounds it: for messages. */
+  /** Its name in messages, and the setting that limits it. */
   readonly what: string
   readonly setting: string
   readonly maxBytes: number
-  /** What is held now, bookkeeping included. */
+  /** Bytes in use, bookkeeping included. */
   readonly usedBytes: number
-  /** Of that: records of partitions that do not move, and of topics that are being looked up. */
+  /** The part of these bytes that belongs to stuck partitions and to topics that are being looked up. */
   readonly stuckBytes: number
-  /** Calls back whenever some of it was given back, often. A later callback takes the place of the one before. */
+  /** Calls back whenever memory was freed, which is often. A later callback replaces the one before. */
   onFreed(freed: () => void): void
 }
 
-/** What a partition asks of the budget. */
+/** The budget as a partition sees it. */
 export interface PartitionBudget {
-  /** Bytes and records came or, negative, went. */
+  /** Adds bytes and records or, when negative, removes them. */
   hold(bytes: number, records: number): void
   hasCapacity(bytes: number): boolean
-  /** A single request may take so many bytes more than its partition's share. */
+  /** A single request may take this many bytes beyond the share of its partition. */
   hasSpare(bytes: number): boolean
-  /** What a partition may hold now, of the share that it has at most. */
+  /** Bytes that a partition may hold now; at most `partitionMaxBytes`. */
   shareOf(partitionMaxBytes: number): number
-  /** Of what is held, so many bytes more, or fewer, wait for something that may not come soon. */
+  /** Counts held bytes as stuck or, when negative, as moving again. */
   stick(bytes: number): void
-  /** Stuck partitions may hold so many bytes more. */
+  /** Stuck partitions may hold this many bytes more. */
   mayStick(bytes: number): boolean
 }
 
@@ -37,13 +41,13 @@ export const boundless: PartitionBudget = {
   mayStick: () => true
 }
 
-/** Of the buffer: what may be taken when a single request fills the partition it goes to. */
+/** Share of the buffer up to which a single request may fill its partition. */
 const SHARE_OF_A_REQUEST = 3 / 4
-/** While less of the buffer than this is free, the share of a partition shrinks. */
+/** While less than this share of the buffer is free, the share of a partition shrinks. */
 const SHARE_LEFT_FREE = 1 / 4
-/** Of the buffer: stuck partitions are given no more once everything that is stuck holds as much. */
+/** Share of the buffer that stuck records may hold before stuck partitions get no more. */
 const SHARE_OF_STUCK_PARTITIONS = 1 / 2
-/** The same for topics that the brokers do not know. */
+/** Share of the buffer that stuck records may hold before topics that brokers do not know get no more. */
 const SHARE_OF_STUCK = 3 / 4
 
 /** Counts the bytes and records that are held for Kafka, bookkeeping included, against their limit. */
@@ -57,7 +61,7 @@ export class Budget implements BufferCapacity, PartitionBudget {
   #stuckBytes = 0
   #onFreed: () => void = () => undefined
 
-  /** @param onChange called whenever something came or went */
+  /** @param onChange called when the first record is held, and whenever something is not held any more */
   constructor(maxBytes: number, onChange: () => void) {
     this.maxBytes = maxBytes
     this.#onChange = onChange
@@ -82,7 +86,7 @@ export class Budget implements BufferCapacity, PartitionBudget {
   hold(bytes: number, records: number): void {
     this.#bytes += bytes
     this.#records += records
-    this.#onChange()
+    if (bytes <= 0 || this.#records === records) this.#onChange()
     if (bytes < 0) this.#onFreed()
   }
 
@@ -100,8 +104,8 @@ export class Budget implements BufferCapacity, PartitionBudget {
   }
 
   /**
-   * The whole share while a quarter of the buffer is free, and less and less then: however many partitions get stuck at once,
-   * they leave something to the others.
+   * The whole share while a quarter of the buffer is free, less when less is free: even if many partitions get stuck at
+   * once, others still get memory.
    */
   shareOf(partitionMaxBytes: number): number {
     const freeBytes = this.maxBytes - this.#bytes
@@ -116,14 +120,117 @@ export class Budget implements BufferCapacity, PartitionBudget {
     return this.#stuckBytes + bytes <= this.stuckPartitionsMaxBytes
   }
 
-  /** Records of topics that are being looked up came or, negative, went. */
+  /** Adds or, when negative, removes records of topics that are being looked up. */
   enqueue(bytes: number, records: number): void {
     this.hold(bytes, records)
     this.stick(bytes)
   }
 
-  /** Topics that the brokers do not know may hold so many bytes more. */
+  /** Topics that the brokers do not know may hold this many bytes more. */
   mayHold(bytes: number): boolean {
     return this.#stuckBytes + bytes <= this.maxBytes * SHARE_OF_STUCK
   }
+}
+
+interface ChargedBatch {
+  readonly chargedBytes: number
+  readonly recordCount: number
+}
+
+/** The memory of one partition, bookkeeping included, and whether it may take more. */
+export class PartitionCharge {
+  readonly #budget: PartitionBudget
+  readonly #maxBytes: number
+  #bytes = 0
+  #isStuck = false
+  /** Records wait for room in the partition, so later ones may not enter before them. */
+  isWaitedFor = false
+  /** The only request with records here; `undefined`: there are several or none. */
+  #solePending: OutcomeReceiver | undefined
+
+  /** @param maxBytes the largest share of a partition */
+  constructor(budget: PartitionBudget, maxBytes: number) {
+    this.#budget = budget
+    this.#maxBytes = maxBytes
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get isStuck(): boolean {
+    return this.#isStuck
+  }
+
+  /** Whether the partition may take a new record. */
+  allows(bytes: number, pendingProduce: OutcomeReceiver): boolean {
+    return !this.isWaitedFor && this.allowsNext(bytes, pendingProduce)
+  }
+
+  /**
+   * Whether the partition may take the first waiting record: its share of the buffer is not used up, or it holds
+   * records of the same request only, because a request within the limits is not refused while there is room. Stuck
+   * partitions share a part of the buffer.
+   */
+  allowsNext(bytes: number, pendingProduce: OutcomeReceiver): boolean {
+    if (!this.#budget.hasCapacity(bytes)) return false
+    if (this.#isStuck && !this.#budget.mayStick(bytes)) return false
+    if (this.#bytes + bytes <= this.#budget.shareOf(this.#maxBytes)) return true
+    return (this.#bytes === 0 || this.#solePending === pendingProduce) && this.#budget.hasSpare(bytes)
+  }
+
+  /** Takes records of a request. */
+  take(bytes: number, pendingProduce: OutcomeReceiver, records = 1): void {
+    if (this.#bytes === 0) this.#solePending = pendingProduce
+    else if (this.#solePending !== pendingProduce) this.#solePending = undefined
+    this.hold(bytes, records)
+  }
+
+  /** Adds bytes and records or, when negative, removes them. */
+  hold(bytes: number, records: number): void {
+    this.#bytes += bytes
+    this.#budget.hold(bytes, records)
+    if (this.#isStuck) this.#budget.stick(bytes)
+  }
+
+  holdBatch({ chargedBytes, recordCount }: ChargedBatch): void {
+    this.hold(chargedBytes, recordCount)
+  }
+
+  releaseBatch({ chargedBytes, recordCount }: ChargedBatch): void {
+    this.hold(-chargedBytes, -recordCount)
+  }
+
+  /** The partition holds nothing any more. */
+  emptied(): void {
+    this.#solePending = undefined
+    this.setStuck(false)
+  }
+
+  /** True: the held records may have to wait long. False: they are being sent again. */
+  setStuck(isStuck: boolean): void {
+    if (isStuck === this.#isStuck) return
+    this.#isStuck = isStuck
+    this.#budget.stick(isStuck ? this.#bytes : -this.#bytes)
+  }
+}
+
+/** The failure of a record for which a partition has no room; names the limit that applies. */
+export function partitionFull(
+  producer: { readonly topic: string; readonly partition: number; readonly charge: PartitionCharge },
+  bytes: number,
+  budget: Budget,
+  maxPartitionBytes: number
+): RecordFailure {
+  const { topic, partition, charge } = producer
+  if (!charge.isStuck || budget.mayStick(bytes)) {
+    const limits = 'advanced.delivery.maxPartitionBytes, delivery.maxBytes'
+    return failures.overloaded(
+      `the buffer of ${topic}/${partition} is`,
+      Math.floor(budget.shareOf(maxPartitionBytes)),
+      limits
+    )
+  }
+  const what = `the part of the buffer for stuck partitions such as ${topic}/${partition} is`
+  return failures.overloaded(what, budget.stuckPartitionsMaxBytes, 'half of delivery.maxBytes')
 }

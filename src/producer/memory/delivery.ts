@@ -9,7 +9,7 @@ import type { PartitionerName } from './partitioners.js'
 import type { PendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
-/** Where accepted records are kept until Kafka has them: lost with the process, or in the durable log. */
+/** Where accepted records are kept until Kafka has them: in memory, lost with the process, or in the durable log. */
 export type Durability = 'memory' | 'disk'
 
 export interface ProduceOptions {
@@ -24,21 +24,22 @@ export interface ProduceOptions {
    */
   readonly deadlineMs: number
   /**
-   * How long records in memory wait for room where the producer of their partition is full, in order; the pending produce says so.
-   * Default 0: they are refused at once.
+   * How long records in memory wait, in order, while the producer of their partition is full; `isWaiting` of the
+   * pending produce is then true. Default 0: they are refused at once.
    */
   readonly capacityWaitMs?: number | undefined
   /**
-   * Behind the first record in memory that finds no room all others of the call are refused, too: what was refused may be
-   * handed in again in its order. Default false.
+   * After the first record in memory that finds no room, all later records of the call are refused too, so that the caller can
+   * send the refused ones again in their order. Default false.
    */
   readonly stopsWhereFull?: boolean | undefined
   /** Default: `memory`. */
   readonly durability?: Durability | undefined
   /**
-   * The API that answers its client as soon as the records are accepted, and not when their outcomes are known. Those that do
-   * not reach Kafka are lost, and are counted for it; with `stopsWhereFull` it has answered before, so that each record counts
-   * that is refused for another reason, or after having waited for room. Absent: the caller waits for the outcomes, and is told by them.
+   * The API that answers its client when the records are accepted, without waiting for their outcomes. Accepted records
+   * that do not reach Kafka are counted as lost by this API. With `stopsWhereFull` the API has answered before the
+   * call, so records that are refused after waiting for room, or for another reason than a full buffer, are counted,
+   * too. Absent: the caller waits for the outcomes.
    */
   readonly answeredBy?: string | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
@@ -49,9 +50,9 @@ export interface DeliveryDeps {
   readonly router: ActorRef<RouterMessage>
   readonly settings?: Partial<DeliverySettings> | undefined
   /**
-   * Memory for records that wait for room, beside `delivery.maxBytes`. Default, and least: as much as that. Where requests
-   * are counted elsewhere until they are answered, it is what they may hold together: a single request may then be larger
-   * than the whole buffer, and its records wait for the room that its earlier ones free.
+   * Memory for records that wait for room, in addition to `delivery.maxBytes`. Default and minimum: the same amount. A
+   * caller that limits the memory of all its requests passes that limit: a single request may then be larger than the
+   * whole buffer, and its later records wait until its earlier ones are sent.
    */
   readonly waitingMaxBytes?: number | undefined
   readonly clock: MonotonicClock
@@ -63,17 +64,17 @@ export interface DeliveryDeps {
   readonly metrics: MetricsLogger
   /** Counts records that were accepted and are lost. Default: an account of its own. */
   readonly losses?: Losses | undefined
-  /** Why no broker can be reached, if none can. Default: nothing is known. */
+  /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }
 
 export interface DeliveryStats extends Readonly<DeliveryCounters> {
   readonly bufferedRecords: number
-  /** Bookkeeping included; never more than `delivery.maxBytes` and one record. */
+  /** Memory of the buffered records, bookkeeping included; at most `delivery.maxBytes` and one record. */
   readonly bufferedBytes: number
-  /** Of these bytes: records of partitions that do not move, and of topics that are being looked up. */
+  /** The part of these bytes that belongs to stuck partitions and to topics that are being looked up. */
   readonly stuckBytes: number
-  /** How long the oldest record that waits for Kafka has waited; 0: none waits. */
+  /** Age of the oldest record that waits for Kafka; 0: none waits. */
   readonly oldestRecordAgeMs: number
   /** Topics that are being looked up, that are missing, or whose absence is remembered. */
   readonly unknownTopics: number
@@ -81,23 +82,84 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
   readonly producersBackingOff: number
 }
 
-/** Brings records to Kafka: in order per partition, once, as long as their time allows. */
+/** Delivers records to Kafka: in order per partition, once, until their deadline. */
 export interface Delivery {
-  /** The memory that records take which are accepted. */
+  /** The memory of accepted records. */
   readonly capacity: BufferCapacity
   /** Takes records in order and copies their bytes; see PendingProduce. */
   accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
-  /** The Router's Produce operation, for actors: Java's partitioner, 30 s unless the request says else. */
+  /**
+   * The Router's Produce operation, for actors: with Java's partitioner and a time limit of 30 s unless the request
+   * names others.
+   */
   produce(request: Produce): void
-  /** Told by the Router which Kafka cluster is connected, whenever that changes. */
+  /** Called by the Router when another Kafka cluster is connected. */
   clusterChanged(change: ClusterChange): void
+  /** Forgets that the topic or a partition of it was missing, because it has been created. */
+  topicChanged(topic: string): void
   stats(): DeliveryStats
-  /** Resolves when nothing is held any more, or after `timeoutMs`, with the records that are held then. */
+  /** Waits until no record is held, or for `timeoutMs`. Resolves with the number of records that are still held. */
   flush(timeoutMs: number): Promise<number>
   /**
-   * Takes nothing more, flushes, and fails what is left.
+   * Takes no more records, flushes, and fails the records that are left.
    *
-   * @returns the records that had been accepted since the start and were lost, those included that are failed now
+   * @returns how many accepted records were lost since the start, including those that fail now
    */
   close(timeoutMs: number): Promise<number>
+}
+
+const COMPONENT = 'delivery'
+const NO_TAGS = {}
+const NANOSECONDS_PER_MILLISECOND = 1e6
+/** Names of metrics by counter. */
+const counted = {
+  delivered: 'delivered_records',
+  failed: 'failed_records',
+  withdrawn: 'withdrawn_records',
+  refused: 'refused_records',
+  retries: 'retried_batches'
+} as const
+const gauged = {
+  bufferedRecords: 'buffered_records',
+  bufferedBytes: 'buffered_bytes',
+  stuckBytes: 'stuck_bytes',
+  unknownTopics: 'unknown_topics',
+  producers: 'partitions',
+  producersBackingOff: 'partitions_backing_off'
+} as const
+const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
+
+/** Reports the statistics of delivery as metrics, from time to time instead of for each record. */
+export class DeliveryMetrics {
+  readonly #metrics: MetricsLogger
+  #last: DeliveryStats | undefined
+
+  /** @param maxBytes the size of the buffer */
+  constructor(metrics: MetricsLogger, maxBytes: number) {
+    this.#metrics = metrics
+    metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
+  }
+
+  waitedForCapacity(waitedMs: number): void {
+    this.#metrics.time(COMPONENT, 'capacity_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
+  }
+
+  waitedInPartition(waitedMs: number): void {
+    this.#metrics.time(COMPONENT, 'partition_wait', NO_TAGS, waitedMs * NANOSECONDS_PER_MILLISECOND)
+  }
+
+  report(stats: DeliveryStats): void {
+    for (const name of keysOf(counted)) {
+      const more = stats[name] - (this.#last?.[name] ?? 0)
+      if (more > 0) this.#metrics.count(COMPONENT, counted[name], {}, more)
+    }
+    for (const name of keysOf(gauged)) {
+      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge(COMPONENT, gauged[name], {}, stats[name])
+    }
+    const { oldestRecordAgeMs } = stats
+    if (oldestRecordAgeMs !== this.#last?.oldestRecordAgeMs) {
+      this.#metrics.gauge(COMPONENT, 'oldest_record_age_seconds', {}, oldestRecordAgeMs / 1_000)
+    }
+    this.#last = stats
+  }
 }

@@ -12,7 +12,7 @@ const failure = (code: ErrorCode, message: string, retriable: boolean, persisted
   retriable
 })
 
-/** Every way a record can fail, in one place. Those without `persisted` happen before anything was sent. */
+/** All failures of records. Those without the parameter `persisted` happen before anything is sent. */
 export const failures = {
   invalidTopic: (topic: string) =>
     failure('invalidTopic', `${JSON.stringify(shortened(topic))} is not a legal topic name`, false),
@@ -23,19 +23,20 @@ export const failures = {
   unknownPartition: (topic: string, partition: number | undefined, persisted: Persisted = 'no') =>
     failure('unknownPartition', `the topic ${topic} has no partition ${partition}`, false, persisted),
   invalid: (message: string) => failure('invalidRequest', message, false),
-  recordTooLarge: (sizeBytes: number, maxBytes: number) =>
+  /** Castellan's own check, against `delivery.maxRecordBytes` for example. Kafka's refusal is `rejected`, which has its code. */
+  exceedsRecordLimit: (sizeBytes: number, maxBytes: number) =>
     failure('recordTooLarge', `the record has ${sizeBytes} bytes, more than ${maxBytes}`, false),
-  overloaded: (what: string, limitBytes: number, setting: string) =>
-    failure('overloaded', `${what} full (limit ${limitBytes}; ${setting})`, true),
-  /** The durable log cannot take the record now. */
+  /** @param setting that raises the limit; absent: the limit is a constant */
+  overloaded: (what: string, limit: number, setting?: string) =>
+    failure('overloaded', `${what} full (limit ${limit}${setting === undefined ? '' : `; ${setting}`})`, true),
   logUnavailable: (message: string, persisted: Persisted = 'no') => failure('logUnavailable', message, true, persisted),
   /** The record is in the durable log, and will be delivered after its request has been answered. */
   stillPending: (why: string) =>
     failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
-  bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; the log tells more', false, persisted),
+  bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; its log has the details', false, persisted),
   codecUnavailable: (message: string, persisted: Persisted) => failure('protocol', message, false, persisted),
-  /** @param lastError what a broker could not be reached for */
+  /** @param lastError why a broker could not be reached */
   timedOut: (what: string, persisted: Persisted, lastError?: string) => {
     const cause = lastError === undefined || what.includes(lastError) ? what : `${what}; last error: ${lastError}`
     return failure('timedOut', `the record was not delivered in time: ${cause}`, true, persisted)
@@ -46,7 +47,7 @@ export const failures = {
   }
 } as const
 
-/** Whose mistake it is, for the codes with which Kafka refuses records for good. */
+/** Castellan's error code for a code with which Kafka refuses records for good. */
 function errorCodeOf(kafkaCode: number): ErrorCode {
   switch (kafkaCode) {
     case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:

@@ -1,30 +1,27 @@
-import type { ActorRef } from '../../core/actor/actor.js'
-import { ask } from '../../core/actor/requester.js'
+import { type ActorRef, ask, type Requester } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { BatchOrigin, Logger, MonotonicClock, Offset } from '../../core/model.js'
 import type {
-  FetchEpochEnd,
   FetchEpochEndResult,
   FetchOffsetResult,
-  FetchOrigins,
   FetchOriginsResult,
   OffsetType,
   RouterMessage
 } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
-import type { Finding, SoughtBatch, WrittenBatches } from './partition-producer-deps.js'
+import type { Finding, SoughtBatch, WrittenBatches } from './partition-search.js'
 import { ProducerExpiration } from './producer-expiration.js'
 
-/** Partitions whose logs are read at a time. Each takes the memory of one Fetch answer. */
+/** At most this many searches run at a time. Each takes the memory of one Fetch answer. */
 const SEARCHES = 8
-/** One search; it may go on later where it has stopped. */
+/** Time limit of one search; a later search can continue where it stopped. */
 const TIME_LIMIT_MS = 30_000
-/** The same in bytes of records: a topic that others have written much to is not read at once. */
+/** Limit of one search in bytes of records, for topics to which others have written a lot. */
 const MAX_BYTES = 64 * 1024 * 1024
 const CALL_TIMEOUT_MS = 5_000
-/** Added to the time limit of a promise: the Router itself answers within its own. */
+/** Margin beyond the time limit of a call: the Router itself answers within the limit. */
 const BELT_MS = 1_000
-/** The clock of a broker that stamps records itself may be behind ours by so much. */
+/** Assumed limit by which the clock of a broker that sets timestamps is behind ours. */
 const CLOCKS_DIFFER_MS = 600_000
 
 export interface LogSearchOptions {
@@ -36,10 +33,9 @@ export interface LogSearchOptions {
   readonly metrics: MetricsLogger
 }
 
-type Unasked<Request> = Omit<Request, 'requester' | 'timeoutMs'>
 type OffsetFound = Extract<FetchOffsetResult, { type: 'success' }>
 
-/** Why a search stops before it knows. */
+/** Why a search stops without a result. */
 class Stopped extends Error {
   readonly isForGood: boolean
 
@@ -50,8 +46,9 @@ class Stopped extends Error {
 }
 
 /**
- * Brokers recognise a batch that is sent again by its producer id, epoch and sequence, for as long as they remember the producer.
- * When they may have forgotten it, the log itself is asked: the header of each batch names its producer.
+ * Searches Kafka's log for batches. Brokers recognise a batch that is sent again by its producer id, epoch and
+ * sequence, as long as they remember the producer. When they may have forgotten it, the headers of the batches in the
+ * log show whether the batch was written.
  */
 export class LogSearch implements WrittenBatches {
   readonly #options: LogSearchOptions
@@ -77,7 +74,7 @@ export class LogSearch implements WrittenBatches {
     this.#expiration.clusterChanged()
   }
 
-  /** Asks nothing any more. */
+  /** Ends all searches. */
   close(): void {
     this.#isClosed = true
   }
@@ -95,7 +92,7 @@ export class LogSearch implements WrittenBatches {
   #found({ topic, partition, recordCount }: SoughtBatch, offset: Offset): void {
     const { log, metrics } = this.#options
     metrics.count('delivery', 'found_batches', {}, 1)
-    log.info({ topic, partition, offset, records: recordCount }, 'a batch of which no answer had come is in the log')
+    log.info({ topic, partition, offset, records: recordCount }, 'a batch whose answer did not arrive is in the log')
   }
 
   sentUnknown({ topic, partition, recordCount }: Parameters<WrittenBatches['sentUnknown']>[0], reason: string): void {
@@ -103,7 +100,7 @@ export class LogSearch implements WrittenBatches {
     metrics.count('delivery', 'unchecked_batches', {}, 1)
     log.warn(
       { topic, partition, records: recordCount, reason },
-      'a batch that may be in the log is sent again, and brokers may have forgotten its producer: it may be there twice'
+      'a batch is sent again although it may be in the log, and brokers may have forgotten its producer: its records may be in the log twice'
     )
   }
 
@@ -111,12 +108,12 @@ export class LogSearch implements WrittenBatches {
     let from = batch.from
     let queuedMs = 0
     try {
-      // Partitions without a leader end here, before they take a place from others.
+      // Searches in partitions without a leader end here, before they take a place from others.
       const range = await this.#rangeOf(batch)
       from = range.from
       if (from >= range.end) return { type: 'absent', end: range.end }
       const queuedAt = this.#options.clock()
-      // Each search ends, so this wait does.
+      // Each search ends, so this wait ends, too.
       if (this.#running >= SEARCHES) await new Promise<void>(resolve => this.#waiting.push(resolve))
       else this.#running++
       queuedMs = this.#options.clock() - queuedAt
@@ -133,15 +130,15 @@ export class LogSearch implements WrittenBatches {
     else next()
   }
 
-  /** Where it is, if it is in the log. `end`: that of the leader's log, which readers may not see yet. */
+  /** The offsets between which the batch can be. `end`: the end of the leader's log, which readers may not see yet. */
   async #rangeOf(batch: SoughtBatch): Promise<{ readonly from: Offset; readonly end: Offset }> {
     const { offset: readable, leaderEpoch } = await this.#offset(batch, 'latest')
     const end = await this.#logEnd(batch, leaderEpoch)
     const timestampMs = Math.max(0, batch.sinceMs - CLOCKS_DIFFER_MS)
     const { offset: late } = await this.#offset(batch, { timestampMs })
-    // Where no record was that late, it tells the end, which may be behind records that have become readable since.
+    // If no record has this timestamp or a later one, the answer is the end of the log, which may have grown since.
     const notBefore = Math.min(late, readable)
-    // A log that ends before what was acknowledged has lost its end, or belongs to a topic that was created anew.
+    // A log that ends before the last acknowledged offset has lost its end, or belongs to a topic that was created anew.
     return { from: batch.from > end ? notBefore : Math.max(batch.from, notBefore), end }
   }
 
@@ -151,14 +148,15 @@ export class LogSearch implements WrittenBatches {
     try {
       for (let bytes = 0; from < end; ) {
         const read = await this.#read(batch, from)
-        // Replicas, or a new leader that asks them, are behind the end of the log.
+        // The replicas have not reached the end of the log yet, or a new leader still waits for them.
         if (read === 'nothing') return { type: 'later', from, reason: 'the end of the log cannot be read yet' }
         const origin = read.origins.find(one => isBatch(one, batch))
         if (origin !== undefined) return { type: 'found', baseOffset: origin.baseOffset }
         from = read.nextOffset
         bytes += read.sizeBytes
         const isOver = this.#isClosed || bytes >= MAX_BYTES || this.#options.clock() >= endsAt
-        if (isOver && from < end) return { type: 'later', from, reason: 'there is more to look through' }
+        if (isOver && from < end)
+          return { type: 'later', from, reason: 'the search has not reached the end of the log' }
       }
       return { type: 'absent', end }
     } catch (error) {
@@ -175,12 +173,13 @@ export class LogSearch implements WrittenBatches {
     throw stopped(result)
   }
 
-  /** The end of the log of the leader, who may have records that others cannot read yet. */
+  /** The end of the leader's log, which may hold records that others cannot read yet. */
   async #logEnd({ topic, partition }: SoughtBatch, leaderEpoch: number | undefined): Promise<Offset> {
-    if (leaderEpoch === undefined) throw new Stopped('the broker does not tell the end of its log', true)
+    if (leaderEpoch === undefined) throw new Stopped('the broker does not report the end of its log', true)
     const topicPartition = { topic, partition }
-    const result = await this.#ask<FetchEpochEndResult>({ type: 'fetchEpochEnd', topicPartition, leaderEpoch })
-    if (result.type === 'notFound') throw new Stopped('the leader does not tell the end of its log yet')
+    const request = { type: 'fetchEpochEnd', topicPartition, leaderEpoch, timeoutMs: CALL_TIMEOUT_MS } as const
+    const result = await this.#ask<FetchEpochEndResult>(requester => ({ ...request, requester }))
+    if (result.type === 'notFound') throw new Stopped('the leader does not report the end of its log yet')
     if (result.type !== 'success') throw stopped(result)
     const { currentLeaderEpoch, endOffset } = result
     if (result.leaderEpoch === leaderEpoch && currentLeaderEpoch <= leaderEpoch) return endOffset
@@ -192,21 +191,22 @@ export class LogSearch implements WrittenBatches {
     offset: Offset
   ): Promise<'nothing' | Extract<FetchOriginsResult, { type: 'success' }>> {
     const topicPartition = { topic, partition }
-    const result = await this.#ask<FetchOriginsResult>({ type: 'fetchOrigins', topicPartition, offset })
+    const request = { type: 'fetchOrigins', topicPartition, offset, timeoutMs: CALL_TIMEOUT_MS } as const
+    const result = await this.#ask<FetchOriginsResult>(requester => ({ ...request, requester }))
     if (result.type === 'noMessages') return 'nothing'
     if (result.type !== 'success') throw stopped(result)
     return result
   }
 
-  #ask<Result>(request: Unasked<FetchEpochEnd> | Unasked<FetchOrigins>): Promise<Result> {
+  #ask<Result>(messageFor: (requester: Requester<Result>) => RouterMessage): Promise<Result> {
     if (this.#isClosed) throw new Stopped('shutting down')
-    return ask<Result>(request.type, CALL_TIMEOUT_MS + BELT_MS, requester =>
-      this.#options.router.tell({ ...request, timeoutMs: CALL_TIMEOUT_MS, requester } as unknown as RouterMessage)
+    return ask<Result>('the log of a partition', CALL_TIMEOUT_MS + BELT_MS, requester =>
+      this.#options.router.tell(messageFor(requester))
     )
   }
 }
 
-/** What kept a call from bringing what was asked for. */
+/** A result without the data that was requested. */
 type Trouble =
   | Pick<Extract<FetchOriginsResult, { type: 'failed' }>, 'type' | 'message' | 'retriable'>
   | { readonly type: Exclude<FetchOriginsResult['type'], 'success' | 'noMessages' | 'failed'> }
@@ -222,17 +222,17 @@ function stopped(result: Trouble): Stopped {
     case 'failed':
       return new Stopped(result.message, !result.retriable)
     case 'corruptMessage':
-      return new Stopped('the log is damaged where it may be', true)
+      return new Stopped('the log is damaged where the batch may be', true)
     case 'offsetOutOfRange':
-      return new Stopped('records were deleted while it was looked for')
+      return new Stopped('records were deleted during the search for the batch')
     case 'unknownTopicOrPartition':
-      return new Stopped('the partition is not there')
+      return new Stopped('the broker does not know the partition')
     case 'timedOut':
       return new Stopped('no broker has answered in time')
   }
 }
 
-/** Compaction may have taken records of it. */
+/** Whether the header is that of the batch. Compaction may have removed records of it. */
 const isBatch = (origin: BatchOrigin, { numbering, recordCount }: SoughtBatch): boolean =>
   origin.producerId === Number(numbering.producerId) &&
   origin.producerEpoch === numbering.epoch &&

@@ -1,10 +1,10 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 
-/** Lines about losses for the same reason are written at once, then at most so often, with all that came meanwhile. */
+/** Pause between log lines about losses for the same reason; each line has the sum since the last one. */
 const LOG_EVERY_MS = 10_000
 
-/** Why a record is lost, and of which topic it was. */
+/** Why a record of a topic is lost. */
 export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
   readonly topic?: string | undefined
 }
@@ -19,17 +19,17 @@ export interface LossesDeps {
 interface Account {
   readonly api: string
   readonly reason: string
-  /** Not counted in the metric yet. */
+  /** Losses that are not in the metric yet. */
   uncounted: number
-  /** Not in the log yet. */
+  /** Losses that were not logged yet. */
   untold: number
   toldAt: number
   last: Loss
 }
 
 /**
- * Counts records of one cluster that are lost: a client was told that they are accepted, no caller waits for
- * their outcome, and they are not known to be in Kafka. Many records are lost at the same moment, so metric and log get sums.
+ * Counts lost records of one cluster: an API has told its client that they are accepted, no caller waits for their outcome, and
+ * they are not known to be in Kafka. Many records may be lost at the same moment, so metric and log get sums.
  */
 export class Losses {
   readonly #deps: LossesDeps
@@ -42,12 +42,12 @@ export class Losses {
     this.#deps = deps
   }
 
-  /** All records since the start. */
+  /** Lost records since the start. */
   get records(): number {
     return this.#records
   }
 
-  /** @param api that has accepted the records */
+  /** @param api the API that has accepted the records */
   add(api: string, loss: Loss, records = 1): void {
     this.#records += records
     const account = this.#accountOf(api, loss)
@@ -59,7 +59,7 @@ export class Losses {
     queueMicrotask(() => this.#report(false))
   }
 
-  /** Everything that was added is in the metric and in the log. */
+  /** Reports what was not reported yet. */
   close(): void {
     this.#report(true)
     clearTimeout(this.#timer)
@@ -102,7 +102,7 @@ export class Losses {
     const fields = { records, api, reason, topic: last.topic, lostRecords: this.#records }
     const what =
       records === 1 ? `1 record that ${api} had accepted is` : `${records} records that ${api} had accepted are`
-    // The numbers make each line another one, so that none is left out as a repetition.
+    // The numbers make each line different, so that none is suppressed as a repetition.
     log.error(fields, `${what} lost, ${this.#records} in all since the start: ${last.message}`)
   }
 }

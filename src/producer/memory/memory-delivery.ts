@@ -1,37 +1,42 @@
-import type { RecordFailure } from '../../core/model.js'
-import { type ClusterChange, isLegalTopicName, type ProduceRecord } from '../../core/model.js'
-import { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
+import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
+import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
 import { overheadOf } from './batch.js'
-import { Budget, type BufferCapacity } from './budget.js'
-import { CapacityQueues } from './capacity-queues.js'
-import type { Delivery, DeliveryDeps, DeliveryStats, ProduceOptions } from './delivery.js'
-import { DeliveryMetrics } from './delivery-metrics.js'
+import { Budget, type BufferCapacity, partitionFull } from './budget.js'
+import {
+  type Delivery,
+  type DeliveryDeps,
+  DeliveryMetrics,
+  type DeliveryStats,
+  type ProduceOptions
+} from './delivery.js'
 import { failures } from './failures.js'
 import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
-import { partitionFull } from './partition-full.js'
-import type { PartitionProducer } from './partition-producer.js'
-import type { ClusterState } from './partition-producer-deps.js'
+import { ProducerIdentity } from './numbering.js'
+import { type ClusterState, newCounters } from './partition-producer-deps.js'
 import { PartitionSchedule } from './partition-schedule.js'
 import { type Partitioner, partitioners } from './partitioners.js'
-import { MemoryPendingProduce, type PendingProduce } from './pending-produce.js'
-import { checkProduceCall } from './produce-call.js'
-import { ProducerIdentity } from './producer-identity.js'
-import { checkRecord } from './record-checks.js'
+import { MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
+import { checkProduceCall, checkRecord } from './record-checks.js'
 import { toDeliverySettings } from './settings.js'
 import { type MemoryDeps, Topic } from './topic.js'
 import { TopicTable } from './topic-table.js'
 import { persistedOf } from './verdict.js'
-import { roughSizeOf } from './waiting-records.js'
+import { CapacityQueues, roughSizeOf } from './waiting-records.js'
 
-/** Deadlines are kept to this. */
+/** Deadlines are met with this precision. */
 const TICK_MS = 50
-/** Buffers kept for the next batches: what some busy partitions take in one round trip. */
+/** So many partitions are looked at for the metrics in one tick on average. */
+const PRODUCERS_PER_TICK = 1_000
+/** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
+/** At most so many records are looked at before they are taken in one go. */
+const MOST_IN_A_ROW = 256
 
-/** Delivery from memory: partitions under topics, one flush per turn of the event loop, one coarse clock for all deadlines. */
+/** Delivery from memory: one flush per tick of the event loop, and one coarse timer for all deadlines. */
 export class MemoryDelivery implements Delivery, ClusterState {
   readonly #deps: MemoryDeps
   readonly #now: () => number
@@ -39,13 +44,16 @@ export class MemoryDelivery implements Delivery, ClusterState {
   readonly #topics: TopicTable
   readonly #identity: ProducerIdentity
   readonly #budget: Budget
-  readonly #rooms: CapacityQueues
+  readonly #capacityQueues: CapacityQueues
   readonly #written: LogSearch
   readonly #schedule: PartitionSchedule
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
   #ticker: NodeJS.Timeout | undefined
+  /** When the next tick is due. */
+  #tickAt = 0
   #lastTopic: Topic | undefined
+  #ticksToReport = 0
   #isClosed = false
   #clusterId: string | undefined
   #whenEmpty: (() => void)[] = []
@@ -57,7 +65,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
-    this.#rooms = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
+    this.#capacityQueues = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#written = new LogSearch(deps)
@@ -80,12 +88,12 @@ export class MemoryDelivery implements Delivery, ClusterState {
       clock,
       random,
       log,
-      counters: { delivered: 0, failed: 0, withdrawn: 0, refused: 0, retries: 0 },
+      counters: newCounters(),
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       written: this.#written,
       cluster: this,
       budget: this.#budget,
-      rooms: this.#rooms,
+      capacityQueues: this.#capacityQueues,
       schedule: this.#schedule,
       numbers: this.#identity,
       waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
@@ -115,7 +123,18 @@ export class MemoryDelivery implements Delivery, ClusterState {
       options
     )
     let refusal = noDurableLog(options)
+    // Where no row is taken, the next one is tried later and later: each try looks at many records.
+    let nextRowAt = 0
+    let pause = 1
     for (let index = 0; index < records.length; index++) {
+      if (index >= nextRowAt && index < records.length - 1 && refusal === undefined) {
+        const row = { records, from: index, to: index, timestampMs, pendingProduce }
+        const taken = this.#putRow(row, partitioner, maxBytes, nowMs)
+        pause = taken > 0 ? 1 : 2 * pause
+        index += taken
+        nextRowAt = index + pause
+        if (index === records.length) break
+      }
       const record = records[index]!
       const failure =
         refusal ??
@@ -131,7 +150,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return pendingProduce
   }
 
-  /** Untyped callers may pass something that is not a number; compared with it, no deadline would ever have passed. */
+  /** Untyped callers may pass something that is not a number: such a deadline would never pass. */
   #waitMsOf({ deadlineMs }: ProduceOptions): number {
     const { timeoutMs } = this.#deps.settings
     return typeof deadlineMs === 'number' && deadlineMs <= timeoutMs ? deadlineMs : timeoutMs
@@ -162,6 +181,30 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#topics.open(name, pendingProduce)
   }
 
+  /**
+   * Takes consecutive records for one partition in one go: a record by itself costs several times as much.
+   *
+   * @param row without records yet: it begins with the record `from`
+   * @returns how many records were taken; the next one has to be looked at by itself
+   */
+  #putRow(row: Row, partitioner: Partitioner, maxBytes: number, nowMs: number): number {
+    const { records, from } = row
+    const topic = this.#lastTopic
+    if (topic === undefined || this.#isClosed || checkRecord(records[from]!, maxBytes) !== undefined) return 0
+    const { partition } = records[from]!
+    let to = from
+    let bytes = 0
+    const end = Math.min(records.length, from + MOST_IN_A_ROW)
+    for (; to < end; to++) {
+      const record = records[to]!
+      if (checkRecord(record, maxBytes) !== undefined || record.topic !== topic.name) break
+      if (record.partition !== partition || record.timestampMs !== undefined) break
+      if (partition === undefined && record.key !== null) break
+      bytes += roughSizeOf(record) + overheadOf(to)
+    }
+    return to - from < 2 ? 0 : topic.putRow({ ...row, to }, partition, partitioner, bytes, nowMs)
+  }
+
   get awayBecause(): string | undefined {
     return this.#awayBecause()?.message
   }
@@ -170,13 +213,17 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#clusterId
   }
 
-  /** What was learnt from the former cluster is forgotten. Unacknowledged records are sent under a new producer id. */
+  /** Forgets all that belongs to the former cluster. Unacknowledged records are sent under a new producer id. */
   clusterChanged({ before, now }: ClusterChange): void {
     this.#clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
     this.#written.clusterChanged()
     for (const topic of this.#topics.values()) topic.clusterChanged()
+  }
+
+  topicChanged(topic: string): void {
+    this.#topics.get(topic)?.forgetMissing()
   }
 
   #forgotten(topic: Topic): void {
@@ -187,7 +234,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
-    // An actor is answered, whatever it sent: one failure stands for what is no list of records.
+    // An actor is always answered: if its message has no list of records, with one failure.
     const outcomes = Array.isArray(records)
       ? this.accept(records, { partitioner: 'murmur2', deadlineMs: timeoutMs }).outcomes()
       : Promise.resolve([failures.invalid('records have to be a list')])
@@ -197,32 +244,49 @@ export class MemoryDelivery implements Delivery, ClusterState {
   }
 
   #heldChanged(): void {
-    this.#rooms.freed()
+    this.#capacityQueues.freed()
     if (this.#budget.records > 0) this.#startTicking()
     else for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }
 
   #startTicking(): void {
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
+    if (this.#ticker !== undefined) return
+    this.#tickAt = this.#deps.clock() + TICK_MS
+    this.#ticker = setInterval(() => this.#tickSoon(), TICK_MS)
+  }
+
+  /** After the process has stood still, answers come first that wait in the sockets. */
+  #tickSoon(): void {
+    const nowMs = this.#deps.clock()
+    const isLate = nowMs - this.#tickAt >= TICK_MS
+    this.#tickAt = nowMs + TICK_MS
+    if (isLate) afterTicks(TICKS_OF_AN_ANSWER, () => this.#tick())
+    else this.#tick()
   }
 
   #tick(): void {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
     this.#topics.tick(nowMs)
-    this.#deps.counters.refused += this.#rooms.tick(nowMs, (...full) => this.#partitionFull(...full))
-    this.#metrics.report(this.stats())
-    if (this.#isBusy || this.#topics.unknownCount > 0) return
+    this.#deps.counters.refused += this.#capacityQueues.tick(nowMs, (producer, bytes) =>
+      partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxPartitionBytes)
+    )
+    const isOver = !this.#isBusy && this.#topics.unknownCount === 0
+    if (isOver || --this.#ticksToReport <= 0) this.#report()
+    if (!isOver) return
     clearInterval(this.#ticker)
     this.#ticker = undefined
   }
 
-  get #isBusy(): boolean {
-    return this.#budget.records > 0 || !this.#rooms.isEmpty
+  /** Looks at every partition, so it is done the more rarely the more partitions there are. */
+  #report(): void {
+    const stats = this.stats()
+    this.#metrics.report(stats)
+    this.#ticksToReport = stats.producers / PRODUCERS_PER_TICK
   }
 
-  #partitionFull(producer: PartitionProducer, bytes: number): RecordFailure {
-    return partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxPartitionBytes)
+  get #isBusy(): boolean {
+    return this.#budget.records > 0 || !this.#capacityQueues.isEmpty
   }
 
   stats(): DeliveryStats {
@@ -252,7 +316,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
   async flush(timeoutMs: number): Promise<number> {
     const until = this.#deps.clock() + timeoutMs
-    // Repeated: waiting records that move into a partition count nowhere for a moment.
+    // Repeated, because waiting records that move into a partition are not counted for a moment.
     while (this.#isBusy && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
     return this.#budget.records
   }
@@ -278,7 +342,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       topic.failHeld(failures.shuttingDown())
       for (const producer of topic.producers) {
         if (producer === undefined) continue
-        this.#deps.counters.refused += this.#rooms.close(producer, failures.shuttingDown())
+        this.#deps.counters.refused += this.#capacityQueues.close(producer, failures.shuttingDown())
         producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
       }
     }
@@ -286,7 +350,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#metrics.report(this.stats())
     this.#losses.close()
     const lost = this.#losses.records - lostBefore
-    // Callers that wait are told themselves, where they can still be reached.
+    // The other records have callers that still wait and get a failure.
     const told = Math.max(0, held - lost)
     if (told > 0) {
       this.#deps.log.error({ records: told }, 'records in memory were given up: kafka did not take them in time')
@@ -297,3 +361,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
 const noDurableLog = ({ durability }: ProduceOptions): RecordFailure | undefined =>
   durability === 'disk' ? failures.logUnavailable('this cluster was opened without a durable log') : undefined
+
+/** Starts delivery; it asks nothing of the Router before the first record comes. */
+export const startDelivery = (deps: DeliveryDeps): Delivery => new MemoryDelivery(deps)

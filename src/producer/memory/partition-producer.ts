@@ -1,52 +1,22 @@
 import type { Offset, ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
-import { AwaitedAnswer } from './awaited-answer.js'
-import { type Batch, boundlessBatch } from './batch.js'
-import type { BatchLimit } from './batch-limit.js'
-import type { Numbering } from './numbering.js'
-import { PartitionCharge } from './partition-charge.js'
-import { PartitionNumbering } from './partition-numbering.js'
-import type { BatchOwner, PartitionProducerDeps, ScheduledProducer } from './partition-producer-deps.js'
-import { PartitionProducerLog } from './partition-producer-log.js'
+import { Attempts } from './attempts.js'
+import { type Batch, type SentRecord, sentBatch } from './batch.js'
+import { PartitionCharge } from './budget.js'
+import { type Numbering, PartitionNumbering } from './numbering.js'
+import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
+import { NextLook, type ScheduledProducer } from './partition-schedule.js'
 import { PartitionSearch } from './partition-search.js'
-import { PartitionTrouble } from './partition-trouble.js'
-import type { OutcomeReceiver } from './pending-produce.js'
-import { retryPauseMs } from './retry-pause.js'
-import { judge, type Verdict } from './verdict.js'
-import { WaitingBatches } from './waiting-batches.js'
+import type { OutcomeReceiver, Row } from './pending-produce.js'
+import { factsOf, judge, persistedOf, type Verdict } from './verdict.js'
+import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
 
-/** The attempt after which a warning is logged, about a second after the first one. */
-const ATTEMPTS_WORTH_A_LINE = 4
-/** A partition is stuck when a batch has waited so long for its acknowledgement, however often it was tried. */
+/** A partition is stuck when a batch has waited this long for its acknowledgement, however often it is tried. */
 const STUCK_AFTER_MS = 500
 
 /**
- * Where a partition stands.
- *
- *   idle ─ a record ─▶ ready ─ flush ─▶ awaiting ─ acknowledged or failed ─▶ idle, or ready when more is waiting
- *                        ▲                 │ not now
- *                        └── time ── backingOff
- *
- * A batch that may have been written, and that brokers may not recognise any more, is `sought` in the log first.
- *
- * A partition of the durable log that has nowhere to send its records, or whose record is becoming a dead letter, is
- * `suspended` instead of failing them.
- */
-export type PartitionProducerState = 'idle' | 'ready' | 'awaiting' | 'backingOff' | 'sought' | 'suspended'
-
-/** A record that was in a batch before, and what its pending produce calls it. */
-export interface SentRecord {
-  readonly record: ProduceRecord
-  readonly timestampMs: number
-  readonly index: number
-  /** Epoch milliseconds: it was not sent before. */
-  readonly acceptedAtMs: number
-}
-
-/**
- * The way of records into one partition, in order: batches that fill or wait, and at most one that is sealed and not
- * acknowledged, which is tried again, frozen, until it is settled. Owned by delivery; not an actor, for it is touched
- * for every record.
+ * Sends records to one partition, in order. Batches wait until the one before them is settled: at most one sealed batch is
+ * unacknowledged, the *head*, and it is sent again unchanged. Not an actor, because it is called for every record.
  */
 export class PartitionProducer implements ScheduledProducer {
   readonly topic: string
@@ -55,24 +25,19 @@ export class PartitionProducer implements ScheduledProducer {
   readonly #limit: BatchLimit
   readonly #onBatchClosed: () => void
   readonly #waiting: WaitingBatches
-  readonly #charge: PartitionCharge
+  /** Accounts for the memory of its records. */
+  readonly charge: PartitionCharge
   readonly #numbering: PartitionNumbering
   readonly #search: PartitionSearch
-  readonly #trouble: PartitionTrouble
-  readonly #answer = new AwaitedAnswer()
-  readonly #log: PartitionProducerLog
+  readonly #attempts: Attempts
   #state: PartitionProducerState = 'idle'
   #head: Batch | undefined
-  #attempts = 0
-  /** When the head was tried first. */
   #headSince = 0
   #isDeadLettering = false
   #timer: NodeJS.Timeout | undefined
+  readonly #nextLook = new NextLook()
 
-  /**
-   * @param limit of all partitions of the topic
-   * @param onBatchClosed a batch was sealed or is full, or there is trouble: records without a key may go elsewhere now
-   */
+  /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
   constructor(
     topic: string,
     partition: number,
@@ -86,36 +51,39 @@ export class PartitionProducer implements ScheduledProducer {
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
-    this.#charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
+    this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.#numbering = new PartitionNumbering(deps.numbers)
-    this.#search = new PartitionSearch(deps.written, deps.clock)
-    this.#trouble = new PartitionTrouble(topic, deps.cluster)
-    this.#log = new PartitionProducerLog(deps.log, this)
+    this.#search = new PartitionSearch(this, deps.written, deps.clock)
+    this.#attempts = new Attempts(this, deps.cluster, deps.log)
   }
 
   get state(): PartitionProducerState {
     return this.#state
   }
 
-  /** When the oldest record held was accepted; infinite: none is held. */
+  /** When the oldest held record was accepted; infinite: none is held. */
   get oldestAt(): number {
     return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
   }
 
-  /** What it holds of the buffer. */
-  get charge(): PartitionCharge {
-    return this.#charge
-  }
-
-  /** Takes a record; its bytes are copied. The caller has asked whether the budgets allow it. */
+  /** Takes a record and copies its bytes. The caller has checked that there is room. */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
-    this.#charge.take(this.#waiting.append(record, timestampMs, pendingProduce, index), pendingProduce)
+    this.charge.take(this.#waiting.append(record, timestampMs, pendingProduce, index), pendingProduce)
+    this.#nextLook.by(pendingProduce.deadlineAt)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
+  /** Takes the first records of a row, as far as its open batch goes. The caller has checked that there is room. */
+  appendRow(row: Row): number {
+    const [records, charge] = this.#waiting.appendRow(row)
+    if (records > 0) this.charge.take(charge, row.pendingProduce, records)
+    this.#nextLook.by(row.pendingProduce.deadlineAt)
+    return records
+  }
+
   /**
-   * What to send now, called once after the partition said that it is ready. `undefined`: nothing, or no producer id yet;
-   * then the partition is asked again when there is one.
+   * The batch to send now. Called once after the partition has become ready. `undefined`: there is none, or no producer id yet;
+   * the partition becomes ready again when there is one.
    */
   take(): SealedBatch | undefined {
     if (this.#state !== 'ready') return undefined
@@ -135,13 +103,9 @@ export class PartitionProducer implements ScheduledProducer {
     const { clock, cluster } = this.#deps
     const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
     this.#waiting.giveWriter(head.takeWriter())
-    this.#attempts++
     this.#state = 'awaiting'
-    const { topic, partition } = this
-    return this.#answer.expect({ topic, partition, bytes, clusterId: cluster.clusterId }, clock(), {
-      answered: answer => this.#answered(head, answer),
-      delayed: lastError => this.#trouble.delayed(lastError)
-    })
+    const batch = { topic: this.topic, partition: this.partition, bytes, clusterId: cluster.clusterId }
+    return this.#attempts.send(batch, clock(), answer => this.#answered(head, answer))
   }
 
   #takeNext(): Batch {
@@ -152,70 +116,55 @@ export class PartitionProducer implements ScheduledProducer {
     }
     if (this.#waiting.isEmpty) this.#onBatchClosed()
     this.#head = head
-    this.#attempts = 0
+    this.#attempts.begin()
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
+    this.#nextLook.by(head.expiresAt)
     this.#search.begin()
     this.#deps.waitedInPartition?.(this.#headSince - head.oldestAt)
     return head
   }
 
-  /** Looks whether the head is in the log, before it is sent again. */
+  /** Searches Kafka's log for the head before sending it again. */
   async #seek(head: Batch): Promise<void> {
     this.#enter('sought')
     const numbering = this.#search.sentAs
-    const finding = await this.#search.look(this.#placeOf(head), head.newestMs)
+    const finding = await this.#search.look(head)
     if (this.#head !== head || this.#state !== 'sought' || this.#search.sentAs !== numbering) return
-    if (finding.type === 'found') this.#found(head, finding.baseOffset)
-    else if (finding.type === 'later') this.#backOff(finding.reason, false)
+    if (finding.type === 'found') {
+      // The answer to it was lost. If the number was raised meanwhile, the raised one was not used.
+      if (this.#numbering.current === numbering) this.#numbering.advance(head.recordCount)
+      this.#delivered(head, finding.baseOffset, -1)
+    } else if (finding.type === 'later') this.#backOff(finding.reason, false)
     else this.#becomeReady()
   }
 
-  #placeOf({ recordCount }: Batch): { topic: string; partition: number; recordCount: number } {
-    return { topic: this.topic, partition: this.partition, recordCount }
-  }
-
-  /** It is in the log; the answer to it was lost. */
-  #found(head: Batch, baseOffset: Offset): void {
-    // A number that was raised meanwhile has not been used.
-    if (this.#numbering.current === this.#search.sentAs) this.#numbering.advance(head.recordCount)
-    this.#search.acknowledged(baseOffset + head.recordCount)
+  #delivered(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
     this.#deps.counters.delivered += head.recordCount
+    if (baseOffset >= 0) this.#search.acknowledged(baseOffset + head.recordCount)
     this.#settled(head)
-    head.deliver(this.partition, baseOffset, -1)
+    head.deliver(this.partition, baseOffset, logAppendTimeMs)
   }
 
   #answered(head: Batch, answer: BatchAnswer): void {
-    this.#answer.forget()
     const nowMs = this.#deps.clock()
-    this.#trouble.answered(answer)
+    this.#attempts.answered(answer)
     if (answer.type === 'notSent') this.#search.notSent()
     else {
       this.#numbering.seen()
-      this.#search.arrived(this.#placeOf(head))
+      this.#search.arrived(head)
     }
-    const facts = {
-      topic: this.topic,
-      partition: this.partition,
-      recordCount: head.recordCount,
-      maybeWritten: head.maybeWritten,
-      isExpired: nowMs >= head.expiresAt,
-      isDurable: this.#deps.owner !== undefined,
-      lastError: this.#trouble.cause
-    }
-    this.#carryOut(head, judge(facts, answer))
+    const isDurable = this.#deps.owner !== undefined
+    this.#carryOut(head, judge(factsOf(this, head, nowMs, isDurable, this.#attempts.cause), answer))
   }
 
   #carryOut(head: Batch, verdict: Verdict): void {
     switch (verdict.type) {
       case 'delivered':
         this.#numbering.advance(head.recordCount)
-        this.#deps.counters.delivered += head.recordCount
-        if (verdict.baseOffset >= 0) this.#search.acknowledged(verdict.baseOffset + head.recordCount)
-        this.#settled(head)
-        head.deliver(this.partition, verdict.baseOffset, verdict.logAppendTimeMs)
+        this.#delivered(head, verdict.baseOffset, verdict.logAppendTimeMs)
         // The bytes of an earlier attempt may still be held by a socket that was given up.
-        if (this.#attempts === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
+        if (this.#attempts.count === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten
@@ -223,54 +172,50 @@ export class PartitionProducer implements ScheduledProducer {
         this.#backOff(verdict.reason, verdict.soon)
         return
       case 'restart':
-        this.#log.stateLost(this.#numbering.current?.epoch, verdict.reason)
+        this.#attempts.stateLost(this.#numbering.current?.epoch, verdict.reason)
         this.#numbering.raise()
         this.#search.forgotten()
         this.#backOff(verdict.reason, false)
         return
       case 'split':
         if (verdict.renumber) this.#numbering.raise()
-        if (verdict.tooLarge) this.#limit.refused(head.sizeBytes)
+        if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
         this.#settled(head, head.split())
         return
       case 'fail':
-        if (this.#deps.owner === undefined) this.#giveUp(head, verdict)
+        if (this.#deps.owner === undefined) this.#failHead(head, verdict.failure, verdict.renumber)
         else void this.#deadLetter(head, verdict, this.#deps.owner)
         return
       case 'suspend':
-        this.#trouble.refused(verdict.failure.message)
+        this.#attempts.refused(verdict.failure.message)
         this.#enter('suspended')
         this.#deps.owner!.suspended(this, verdict.failure)
     }
   }
 
-  #giveUp(head: Batch, { failure, renumber }: Verdict & { type: 'fail' }): void {
-    if (renumber) this.#numbering.raise()
-    this.#failHead(head, failure)
-  }
-
-  /** The record of the durable log that is alone in this batch becomes a dead letter before the next one is sent. */
+  /** Makes a dead letter of the only record of this batch before the next batch is sent. */
   async #deadLetter(head: Batch, verdict: Verdict & { type: 'fail' }, owner: BatchOwner): Promise<void> {
     this.#enter('suspended')
     this.#isDeadLettering = true
     const isDeadLetter = await owner.deadLetter(head.indexes[0]!, verdict.failure)
     this.#isDeadLettering = false
     if (this.#head !== head) return
-    if (isDeadLetter) this.#giveUp(head, verdict)
+    if (isDeadLetter) this.#failHead(head, verdict.failure, verdict.renumber)
     else this.#backOff(verdict.failure.message, false)
   }
 
-  #failHead(head: Batch, failure: RecordFailure): void {
+  #failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {
+    if (renumber) this.#numbering.raise()
     this.#deps.counters.failed += head.recordCount
-    this.#log.notDelivered(head.recordCount, failure)
+    this.#attempts.notDelivered(head.recordCount, failure)
     this.#settled(head)
     head.fail(failure, this.topic)
   }
 
-  /** The head is done with; `parts` take its place. */
+  /** The head is settled; `parts` take its place. */
   #settled(head: Batch, parts: readonly Batch[] = []): void {
     this.#head = undefined
-    this.#charge.setStuck(false)
+    this.charge.setStuck(false)
     this.#replace(head, parts)
     if (this.#waiting.isEmpty) this.#becomeIdle()
     else this.#becomeReady()
@@ -278,104 +223,92 @@ export class PartitionProducer implements ScheduledProducer {
 
   #replace(batch: Batch, parts: readonly Batch[]): void {
     this.#waiting.putBack(parts)
-    for (const part of parts) this.#charge.hold(part.chargedBytes, part.recordCount)
-    this.#release(batch)
+    for (const part of parts) this.charge.holdBatch(part)
+    this.charge.releaseBatch(batch)
   }
 
-  /** What pending produces call the records of the batch that is being tried. */
+  /** Indexes of the records of the head in their pending produces; for the durable log, their sequences. */
   get sentIndexes(): readonly number[] {
     return this.#head?.indexes ?? []
   }
 
-  /**
-   * Goes on where another process stopped: these records were one batch, which may have been written. The same batch
-   * under the same number is recognised by Kafka; without one they get a new number, and may be there twice.
-   */
+  /** Continues where another process stopped, with one batch that may have been written; Kafka recognises its number. */
   resume(records: readonly SentRecord[], pendingProduce: OutcomeReceiver, numbering: Numbering | undefined): void {
-    const head = boundlessBatch(this.#deps.settings)
-    for (const { record, timestampMs, index } of records) head.append(record, timestampMs, pendingProduce, index)
-    head.maybeWritten = true
-    this.#head = head
+    this.#head = sentBatch(records, pendingProduce, this.#deps.settings)
     this.#headSince = this.#deps.clock()
+    this.#nextLook.by(0)
     this.#numbering.resume(numbering)
-    this.#search.begin(newestAcceptedAt(records), numbering)
-    this.#charge.hold(head.chargedBytes, head.recordCount)
+    const newestAcceptedAt = records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)
+    this.#search.begin(newestAcceptedAt, numbering)
+    this.charge.holdBatch(this.#head)
     this.#becomeReady()
   }
 
-  /** Lets go of what was never sent. Returns what pending produces call the records. */
+  /** Gives up batches that were never sent. @returns the indexes of their records */
   takeBack(): number[] {
-    return this.#waiting.takeAll().flatMap(batch => {
-      this.#release(batch)
-      return batch.indexes
-    })
+    const batches = this.#waiting.takeAll()
+    for (const batch of batches) this.charge.releaseBatch(batch)
+    return batches.flatMap(({ indexes }) => indexes)
   }
 
-  /** The same for the batch that is being tried, unless the Router has it: to be sent elsewhere, if it was not written. */
+  /** Gives up the head, unless the Router has it, so that its records can be sent elsewhere. */
   takeBackSent(): readonly number[] {
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting' || this.#isDeadLettering) return []
     this.#head = undefined
-    this.#release(head)
+    this.charge.releaseBatch(head)
     this.#becomeReady()
     return head.indexes
   }
 
   /**
-   * The same for a partition that waits before it tries again: its batch is to come back by {@link resume}. Returns `undefined` when it
-   * does not wait, or when it has to look for the batch first, which only this partition knows.
+   * Gives up the head of a partition that is backing off; {@link resume} brings it back. `undefined`: it is not backing
+   * off, or must search the log for the head first.
    */
   setAside(): { readonly indexes: readonly number[]; readonly numbering: Numbering | undefined } | undefined {
     const head = this.#head
     if (head === undefined || this.#state !== 'backingOff' || this.#search.mustLook) return undefined
     this.#head = undefined
-    this.#release(head)
+    this.charge.releaseBatch(head)
     this.#becomeIdle()
     return { indexes: head.indexes, numbering: this.#numbering.current }
   }
 
-  /** There may be somewhere to send records again. */
+  /** Ends the suspension: the partition may exist again. */
   wake(): void {
     if (this.#state === 'suspended' && !this.#isDeadLettering) this.#becomeReady()
   }
 
-  /** Another cluster: the producer id is void there, and a broker could take it for another producer's. */
+  /** In another cluster the producer id is void: a broker could take it for another producer's. */
   clusterChanged(): void {
     this.#numbering.forget()
     this.#search.clusterChanged()
     if (this.#state === 'sought') this.#becomeReady()
   }
 
-  /** The Router has a batch of it. */
-  get isAwaiting(): boolean {
-    return this.#state === 'awaiting'
-  }
-
-  /** Holds nothing, and waits for no answer. */
+  /** Holds no record and awaits no answer. */
   get isIdle(): boolean {
-    return this.#state === 'idle' && this.#charge.bytes === 0
+    return this.#state === 'idle' && this.charge.bytes === 0
   }
 
-  /** With what it would go on; `undefined`: it has written nothing under the present producer id. */
+  /** The next number; `undefined`: nothing was written under the present producer id. */
   get numbering(): Numbering | undefined {
     return this.#numbering.current
   }
 
   #backOff(reason: string, soon: boolean): void {
     const { random, settings, counters } = this.#deps
-    this.#trouble.refused(reason)
     this.#state = 'backingOff'
     counters.retries++
     this.#onBatchClosed()
-    const delayMs = retryPauseMs(this.#attempts, soon, settings, random)
-    this.#timer = setTimeout(() => this.#becomeReady(), delayMs)
+    const pauseMs = this.#attempts.pauseMs(reason, soon, settings, random)
+    this.#timer = setTimeout(() => this.#becomeReady(), pauseMs)
     this.#deps.owner?.delayed(this)
-    if (this.#attempts === ATTEMPTS_WORTH_A_LINE) this.#log.notTakenYet(this.#attempts, reason)
   }
 
   #becomeIdle(): void {
     this.#enter('idle')
-    this.#charge.emptied()
+    this.charge.emptied()
     this.#deps.schedule.emptied(this)
   }
 
@@ -390,62 +323,56 @@ export class PartitionProducer implements ScheduledProducer {
     this.#state = state
   }
 
-  /** Ends what is over: waits of callers, tries of a batch, the patience with an answer that does not come. */
   tick(nowMs: number): void {
-    const { tooLate } = this.#trouble
-    this.#countWithdrawn(this.#waiting.expire(nowMs, tooLate, batch => this.#release(batch), this.topic))
+    if (!this.#nextLook.isDue(nowMs)) return
+    this.#endWaits(nowMs)
+    this.#nextLook.by(this.#waiting.earliestDeadlineAt)
+    if (this.#head === undefined) return
+    const answerDueAt = nowMs - this.#attempts.waitedMs(nowMs) + this.#deps.settings.answerTimeoutMs
+    this.#nextLook.by(Math.min(this.#head.earliestDeadlineAt, this.#head.expiresAt, answerDueAt))
+    if (!this.charge.isStuck) this.#nextLook.by(this.#headSince + STUCK_AFTER_MS)
+  }
+
+  /** Ends the waits of callers, the attempts of a batch, and the wait for an answer, each when its time is over. */
+  #endWaits(nowMs: number): void {
+    const { tooLate } = this.#attempts
+    if (this.#waiting.earliestDeadlineAt <= nowMs)
+      this.#countWithdrawn(this.#waiting.expire(nowMs, tooLate, batch => this.charge.releaseBatch(batch), this.topic))
     const head = this.#head
     if (head === undefined) return
-    if (nowMs - this.#headSince >= STUCK_AFTER_MS) this.#becomeStuck()
+    if (nowMs - this.#headSince >= STUCK_AFTER_MS && !this.charge.isStuck) {
+      this.charge.setStuck(true)
+      this.#onBatchClosed()
+    }
     if (this.#state === 'awaiting' && !this.#recall(head, nowMs)) {
       head.expire(nowMs, false, tooLate)
-      if (this.#answer.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs) this.#giveUpWaiting(head)
+      if (this.#attempts.waitedMs(nowMs) >= this.#deps.settings.answerTimeoutMs)
+        this.#answered(head, this.#attempts.giveUpWaiting())
       return
     }
     const withdrawn = head.expire(nowMs, !head.maybeWritten, tooLate, this.topic)
     if (withdrawn > 0) this.#numbering.changeRecords()
     this.#countWithdrawn(withdrawn)
     if (head.isEmpty) this.#settled(head)
-    else if (nowMs >= head.expiresAt) this.#expireHead(head)
+    else if (nowMs >= head.expiresAt)
+      this.#failHead(head, this.#attempts.timedOut(persistedOf(head.maybeWritten)), head.maybeWritten)
   }
 
-  /** Takes the batch back from the Router when the deadline of a record is over and not one byte has left. */
+  /** Takes the batch back from the Router when a record's deadline has passed and no byte was sent. */
   #recall(head: Batch, nowMs: number): boolean {
-    if (head.earliestDeadlineAt > nowMs || head.maybeWritten || !this.#answer.recall()) return false
-    this.#attempts--
+    if (head.earliestDeadlineAt > nowMs || head.maybeWritten || !this.#attempts.recall()) return false
+    this.#attempts.recalled()
     this.#becomeReady()
     return true
   }
 
-  #becomeStuck(): void {
-    if (this.#charge.isStuck) return
-    this.#charge.setStuck(true)
-    this.#onBatchClosed()
-  }
-
-  #giveUpWaiting(head: Batch): void {
-    const error = new Error('the router did not answer')
-    this.#log.notAnswered(error)
-    const isUnsent = this.#answer.recall()
-    const notSent = { type: 'notSent', reason: 'noLeader', message: error.message } as const
-    this.#answered(head, isUnsent ? notSent : { type: 'unanswered', error })
-  }
-
-  #expireHead(head: Batch): void {
-    if (head.maybeWritten) this.#numbering.raise()
-    this.#failHead(head, this.#trouble.timedOut(head.maybeWritten ? 'unknown' : 'no'))
-  }
-
   #countWithdrawn(records: number): void {
+    if (records === 0) return
     this.#deps.counters.withdrawn += records
-    this.#charge.hold(0, -records)
+    this.charge.hold(0, -records)
   }
 
-  #release(batch: Batch): void {
-    this.#charge.hold(-batch.chargedBytes, -batch.recordCount)
-  }
-
-  /** Fails all that waits behind the head, and the head too unless the Router has it. */
+  /** Fails all waiting batches, and the head too unless the Router has it. */
   failWaiting(failureOf: (maybeWritten: boolean) => RecordFailure): void {
     for (const batch of this.#waiting.takeAll()) this.#drop(batch, failureOf)
     const head = this.#head
@@ -456,10 +383,10 @@ export class PartitionProducer implements ScheduledProducer {
     this.#becomeReady()
   }
 
-  /** Lets go of everything; what the Router has may still be written, unless it can be taken back. */
+  /** Fails all batches. The head may still be written if the Router has it and cannot give it back. */
   close(failureOf: (maybeWritten: boolean) => RecordFailure): void {
-    if (this.#state === 'awaiting' && !this.#answer.recall()) this.#head!.maybeWritten = true
-    this.#answer.forget()
+    if (this.#state === 'awaiting' && !this.#attempts.recall()) this.#head!.maybeWritten = true
+    this.#attempts.forget()
     this.#state = 'ready'
     this.failWaiting(failureOf)
     this.#becomeIdle()
@@ -467,10 +394,7 @@ export class PartitionProducer implements ScheduledProducer {
 
   #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {
     this.#deps.counters.failed += batch.recordCount
-    this.#release(batch)
+    this.charge.releaseBatch(batch)
     batch.fail(failureOf(batch.maybeWritten), this.topic)
   }
 }
-
-const newestAcceptedAt = (records: readonly SentRecord[]): number =>
-  records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)

@@ -1,9 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { Bytes } from '../../core/model.js'
-import { fnv1a, javaHashCode, murmur2 } from './hashes.js'
-import { phash2 } from './phash2.js'
 
-/** How a record without a partition finds one. Each gives the same partition as the system it is named after. */
+/** How a record without a partition gets one. Each partitioner chooses the same partition as the system named beside it. */
 export type PartitionerName =
   | 'murmur2' // Java client
   | 'crc32' // librdkafka consistent_random, kprf
@@ -13,10 +11,10 @@ export type PartitionerName =
   | 'random'
   | 'roundRobin'
 
-/** What a partitioner may decide for a record: a partition, or a way to spread records that may go anywhere. */
+/** The decision of a partitioner: a partition, or how records that may go anywhere are spread. */
 export type Choice = number | 'sticky' | 'random' | 'roundRobin'
 
-/** Decides for one record. `partitionCount` is at least 1. */
+/** `partitionCount` is at least 1. */
 export type Partitioner = (key: Bytes, partitionCount: number, topic: string) => Choice
 
 const text = (key: Buffer | string): string => (typeof key === 'string' ? key : key.toString())
@@ -25,9 +23,9 @@ const signedModuloThenAbs = (hash: number, count: number): number => Math.abs((h
 const floorMod = (hash: number, count: number): number => ((hash % count) + count) % count
 
 /**
- * Records that librdkafka, Java's client and Arion spread are `sticky` here: they stay on one partition until its batch is
- * sealed, which is as even over time and makes batches. Sarama draws a partition for every record without a key, so that
- * already the first few are spread, and `random` does for all.
+ * Records that librdkafka, Java's client and Arion spread are `sticky` here: they go to one partition until its batch is
+ * sealed, which makes larger batches and is as even over time. Sarama chooses a random partition for every record without a
+ * key, and so does `fnv1a`.
  *
  * An empty key is a key, except for librdkafka. kafboy's default picker hashes the topic where there is no key.
  */
@@ -39,4 +37,89 @@ export const partitioners: Readonly<Record<PartitionerName, Partitioner>> = {
   phash2: (key, count, topic) => phash2(bytes(key ?? topic)) % count,
   random: () => 'random',
   roundRobin: () => 'roundRobin'
+}
+
+/**
+ * Kafka's variant of MurmurHash2, 32 bits, as a signed integer.
+ * Source: org.apache.kafka.common.utils.Utils.murmur2
+ */
+function murmur2(bytes: Uint8Array): number {
+  const multiplier = 0x5bd1e995
+  const length = bytes.length
+  let hash = 0x9747b28c ^ length
+  let at = 0
+  for (const wholeWords = length & ~3; at < wholeWords; at += 4) {
+    let word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    word = Math.imul(word, multiplier)
+    word ^= word >>> 24
+    hash = Math.imul(hash, multiplier) ^ Math.imul(word, multiplier)
+  }
+  const rest = length & 3
+  if (rest === 3) hash ^= bytes[at + 2]! << 16
+  if (rest >= 2) hash ^= bytes[at + 1]! << 8
+  if (rest >= 1) hash = Math.imul(hash ^ bytes[at]!, multiplier)
+  hash ^= hash >>> 13
+  hash = Math.imul(hash, multiplier)
+  return hash ^ (hash >>> 15)
+}
+
+/** FNV-1a, 32 bits, unsigned. */
+export function fnv1a(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  return hash >>> 0
+}
+
+/** Java's String.hashCode, over UTF-16 code units; signed. */
+export function javaHashCode(text: string): number {
+  let hash = 0
+  for (let at = 0; at < text.length; at++) hash = (Math.imul(31, hash) + text.charCodeAt(at)) | 0
+  return hash
+}
+
+const GOLDEN_RATIO = 0x9e3779b9
+/** Initial value of Erlang's hash of a binary: 13 times the golden ratio, modulo 2^32. */
+const BINARY_CONSTANT = 0x08d12e65
+const PHASH2_MASK = 0x07ffffff
+
+/**
+ * `erlang:phash2/1` of a binary: Bob Jenkins' hash of 1996 in blocks of twelve bytes, cut to 27 bits.
+ * Source: erlang/otp, erts/emulator/beam/utils.c, block_hash and make_hash2.
+ */
+export function phash2(bytes: Uint8Array): number {
+  if (bytes.length === 0) return BINARY_CONSTANT & PHASH2_MASK
+  const mixed = new Int32Array([GOLDEN_RATIO | 0, GOLDEN_RATIO | 0, BINARY_CONSTANT])
+  let at = 0
+  for (; bytes.length - at >= 12; at += 12) {
+    for (let word = 0; word < 3; word++) mixed[word]! += wordAt(bytes, at + word * 4)
+    mix(mixed)
+  }
+  mixed[0]! += wordAt(bytes, at)
+  mixed[1]! += wordAt(bytes, at + 4)
+  // The lowest byte of the last word is the length's.
+  mixed[2]! += bytes.length + (wordAt(bytes, at + 8) << 8)
+  mix(mixed)
+  return mixed[2]! & PHASH2_MASK
+}
+
+/** Little-endian; bytes beyond the end are 0. */
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
+
+function mix(words: Int32Array): void {
+  let a = words[0]!
+  let b = words[1]!
+  let c = words[2]!
+  a = (a - b - c) ^ (c >>> 13)
+  b = (b - c - a) ^ (a << 8)
+  c = (c - a - b) ^ (b >>> 13)
+  a = (a - b - c) ^ (c >>> 12)
+  b = (b - c - a) ^ (a << 16)
+  c = (c - a - b) ^ (b >>> 5)
+  a = (a - b - c) ^ (c >>> 3)
+  b = (b - c - a) ^ (a << 10)
+  c = (c - a - b) ^ (b >>> 15)
+  words[0] = a
+  words[1] = b
+  words[2] = c
 }

@@ -1,34 +1,214 @@
-import type { RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Losses } from './losses.js'
-import { type Refusals, RequestOutcomes } from './request-outcomes.js'
 
-/** The synchronous answer to produce: which records were taken, and a way to learn what became of them. */
+/**
+ * One entry per record of a request, `undefined` for a record that was not refused. `undefined` instead of a list: none
+ * was refused.
+ */
+export type Refusals = readonly (RecordFailure | undefined)[] | undefined
+
+/** Consecutive records of one request that Kafka has, the first at `offset`; -1: the offsets are unknown. */
+export interface DeliveredRow {
+  /** The index of the first record in its request. */
+  readonly index: number
+  readonly count: number
+  readonly partition: number
+  readonly offset: number
+  readonly timestampMs: number
+}
+
+/** The outcome of the record at place `nth` of a row. */
+export const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth: number): RecordOutcome => ({
+  type: 'delivered',
+  partition,
+  offset: offset < 0 ? offset : offset + nth,
+  timestampMs
+})
+
+/** Never written to. */
+const NO_ROWS: DeliveredRow[] = []
+
+/**
+ * The outcomes of the records of one request, in memory or on disk. Makes no promise unless a caller waits, and at most one of
+ * each kind.
+ */
+export abstract class RequestOutcomes {
+  /** When the wait for outcomes ends, monotonic milliseconds. */
+  readonly deadlineAt: number
+  readonly #outcomes: (RecordOutcome | undefined)[]
+  /** Delivered records whose outcomes are not in `#outcomes` yet: most callers only ask whether all were delivered. */
+  #rows: DeliveredRow[] = NO_ROWS
+  /** A record has got an outcome of its own, so the outcomes of all other records have to be compared with it. */
+  #isMixed = false
+  #refusals: (RecordFailure | undefined)[] | undefined
+  #open: number
+  #acceptedPromise: Promise<Refusals> | undefined
+  #resolveAccepted: ((refusals: Refusals) => void) | undefined
+  #outcomesPromise: Promise<readonly RecordOutcome[]> | undefined
+  #resolveOutcomes: ((outcomes: readonly RecordOutcome[]) => void) | undefined
+  #unlessDeliveredPromise: Promise<readonly RecordOutcome[] | undefined> | undefined
+  #resolveUnlessDelivered: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
+
+  constructor(recordCount: number, deadlineAt: number) {
+    this.deadlineAt = deadlineAt
+    this.#outcomes = new Array(recordCount)
+    this.#open = recordCount
+  }
+
+  get recordCount(): number {
+    return this.#outcomes.length
+  }
+
+  /** Every record has an outcome. */
+  get isComplete(): boolean {
+    return this.#open === 0
+  }
+
+  /** Records refused so far. */
+  protected get refusals(): Refusals {
+    return this.#refusals
+  }
+
+  /** Every record is accepted or refused; {@link resolveAccepted} is called when this becomes true. */
+  protected abstract get isAccepted(): boolean
+
+  protected resolveAccepted(): void {
+    this.#resolveAccepted?.(this.#refusals)
+  }
+
+  /** Refuses a record. */
+  refuse(index: number, failure: RecordFailure): void {
+    this.#refusals ??= new Array(this.#outcomes.length).fill(undefined)
+    this.#refusals[index] = failure
+    this.settle(index, failure)
+  }
+
+  /** The first outcome counts. A later one, of a batch that is still sent after the deadline, is ignored. */
+  settle(index: number, outcome: RecordOutcome): void {
+    this.#listRows()
+    this.#isMixed = true
+    if (this.#outcomes[index] !== undefined) return
+    this.#outcomes[index] = outcome
+    this.#settled(1)
+  }
+
+  /** Like {@link settle}, for consecutive records that were delivered. */
+  delivered(row: DeliveredRow): void {
+    if (this.#isMixed) {
+      for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
+      return
+    }
+    // A list that is written with its first element has room for one, while the first push makes room for 17.
+    if (this.#rows.length === 0) this.#rows = [row]
+    else this.#rows.push(row)
+    this.#settled(row.count)
+  }
+
+  #settled(records: number): void {
+    this.#open -= records
+    if (this.#open > 0) return
+    this.#resolveUnlessDelivered?.(this.#unlessDelivered)
+    this.#resolveOutcomes?.(this.#all)
+  }
+
+  #listRows(): void {
+    if (this.#rows.length === 0) return
+    for (const row of this.#rows)
+      for (let nth = 0; nth < row.count; nth++) this.#outcomes[row.index + nth] = outcomeIn(row, nth)
+    this.#rows = NO_ROWS
+    this.#isMixed = true
+  }
+
+  /** The outcomes of all records, when each has one. */
+  get #all(): readonly RecordOutcome[] {
+    this.#listRows()
+    return this.#outcomes as RecordOutcome[]
+  }
+
+  get #unlessDelivered(): readonly RecordOutcome[] | undefined {
+    return this.#isMixed ? this.#all : undefined
+  }
+
+  /** A caller has asked for the outcomes. */
+  protected get isAwaited(): boolean {
+    return this.#outcomesPromise !== undefined || this.#unlessDeliveredPromise !== undefined
+  }
+
+  isSettled(index: number): boolean {
+    this.#listRows()
+    return this.#outcomes[index] !== undefined
+  }
+
+  accepted(): Promise<Refusals> {
+    if (this.isAccepted) return Promise.resolve(this.#refusals)
+    this.#acceptedPromise ??= new Promise(resolve => (this.#resolveAccepted = resolve))
+    return this.#acceptedPromise
+  }
+
+  outcomes(): Promise<readonly RecordOutcome[]> {
+    this.#outcomesPromise ??= this.isComplete
+      ? Promise.resolve(this.#all)
+      : new Promise(resolve => (this.#resolveOutcomes = resolve))
+    return this.#outcomesPromise
+  }
+
+  unlessDelivered(): Promise<readonly RecordOutcome[] | undefined> {
+    this.#unlessDeliveredPromise ??= this.isComplete
+      ? Promise.resolve(this.#unlessDelivered)
+      : new Promise(resolve => (this.#resolveUnlessDelivered = resolve))
+    return this.#unlessDeliveredPromise
+  }
+}
+
+/** The synchronous answer to produce: which records were accepted, and promises of their outcomes. */
 export interface PendingProduce {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
   readonly refused: Refusals
-  /** Records wait for room: only {@link accepted} tells whether they are taken. Absent: none does. */
+  /** Some records wait for room, and may still be refused; see {@link accepted}. Absent: no record waits. */
   readonly isWaiting?: boolean
   /**
-   * Resolves when everything that was not refused is as safe as its `durability` says: in memory at once, on disk when the
-   * durable log has synced it, and nothing waits for room any more. `undefined`: all accepted. Else one entry per record,
-   * refused ones of before included: records may be refused late, when the disk is full or fails, or there was no room in
-   * time. Never rejects.
+   * Resolves when every record is accepted or refused, and accepted ones are as safe as their `durability` says: in memory at
+   * once, on disk when the durable log has synced them. `undefined`: all are accepted. Otherwise one entry per record, also for
+   * those that were refused before. A record is refused late when the disk is full or fails, or no room was free in time.
+   * Never rejects.
    */
   accepted(): Promise<Refusals>
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
+  /**
+   * Like `outcomes`, for a caller that needs no offsets: may resolve with `undefined` when all records were delivered, which
+   * costs less for many records. Absent: `outcomes` has to be asked.
+   */
+  unlessDelivered?(): Promise<readonly RecordOutcome[] | undefined>
 }
 
-/** Who is told what became of the records of a batch, each under its index. Times are monotonic milliseconds. */
+/** Receives the outcomes of records, each under its index. Times are monotonic milliseconds. */
 export interface OutcomeReceiver {
-  /** When the wait for its records ends; infinite: never. */
+  /** When the wait for outcomes ends; infinite: never. */
   readonly deadlineAt: number
   acceptedAtOf(index: number): number
-  /** The outcome as far as it is known. A batch may be tried further when its waiters have been told that it is unknown. */
+  /** The outcome as far as it is known. A batch whose outcome was reported as unknown may be sent again. */
   settle(index: number, outcome: RecordOutcome): void
-  /** The end of a record that is not known to be in Kafka: it is not tried any more. */
+  /** Like `settle`, for consecutive records that were delivered. Absent: they are settled one by one. */
+  delivered?(row: DeliveredRow): void
+  /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
   isSettled(index: number): boolean
+}
+
+/** Records of one request for one partition: those from `from` to `to`, without the latter. */
+export interface Row {
+  readonly records: readonly ProduceRecord[]
+  readonly from: number
+  readonly to: number
+  readonly timestampMs: number
+  readonly pendingProduce: OutcomeReceiver
+}
+
+/** Settles the records of a row. */
+export function deliverRow(receiver: OutcomeReceiver, row: DeliveredRow): void {
+  if (receiver.delivered !== undefined) receiver.delivered(row)
+  else for (let nth = 0; nth < row.count; nth++) receiver.settle(row.index + nth, outcomeIn(row, nth))
 }
 
 /** How the records of a request are accepted; see `ProduceOptions`. */
@@ -38,23 +218,23 @@ export interface Acceptance {
 }
 
 const NOT_ANSWERED: Acceptance = {}
-/** Counts as the API of callers that have not asked for outcomes. */
+/** Named as the API in reports of lost records whose caller did not ask for outcomes. */
 const NOBODY_ASKED = 'library'
 
-/** One request's records in memory. */
+/** The outcomes of one request whose records are in memory. */
 export class MemoryPendingProduce extends RequestOutcomes implements PendingProduce, OutcomeReceiver {
   readonly acceptedAt: number
-  /** Until then its records may wait for room; infinite in the past: not at all. */
+  /** Its records may wait for room until this time; negative infinity: they do not wait. */
   readonly capacityUntil: number
-  /** Topics that began to be looked up because of this request. */
+  /** How many unknown topics the request has added. */
   newTopics = 0
-  /** Records that wait for room. */
+  /** Number of records that wait for room. */
   #waiting = 0
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
 
   /**
-   * @param losses told of records that are lost
+   * @param losses counts records that are lost
    */
   constructor(
     recordCount: number,
@@ -77,7 +257,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     if (api !== undefined) this.#losses?.add(api, { code: failure.code, message: failure.message, topic })
   }
 
-  /** Refuses a record for good: it is lost if its client has been answered long ago. */
+  /** Refuses a record after it was accepted to wait. The record is lost if its client was answered already. */
   refuseLate(index: number, failure: RecordFailure, topic?: string): void {
     this.refuse(index, failure)
     const { answeredBy, stopsWhereFull } = this.#acceptance
@@ -93,12 +273,12 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     return this.#waiting > 0
   }
 
-  /** A record of it waits for room. */
+  /** One of its records waits for room. */
   wait(): void {
     this.#waiting++
   }
 
-  /** A record of it waits no longer: it was taken, or else refused. */
+  /** One of its records was taken or refused after waiting for room. */
   waited(): void {
     if (--this.#waiting === 0) this.resolveAccepted()
   }

@@ -1,8 +1,44 @@
+import { InvalidRequestError } from '../../core/errors.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
+import { printable, shortened } from '../../core/printable.js'
+import { suggestion } from '../../core/settings/suggestion.js'
+import type { ProduceOptions } from './delivery.js'
 import { failures } from './failures.js'
+import { partitioners } from './partitioners.js'
+
+const DURABILITIES: readonly unknown[] = ['memory', 'disk', undefined]
+
+/**
+ * Refuses a call with wrong arguments, which JavaScript callers may pass, before it can harm the records of others.
+ * Records are checked and refused one by one.
+ *
+ * @throws InvalidRequestError no record was taken
+ */
+export function checkProduceCall(records: readonly ProduceRecord[], options: ProduceOptions): void {
+  if (!Array.isArray(records)) throw new InvalidRequestError(`records have to be a list, not ${kindOf(records)}`)
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidRequestError('options with a partitioner are needed to produce')
+  }
+  const { partitioner, durability } = options
+  if (typeof partitioner !== 'string' || !Object.hasOwn(partitioners, partitioner)) {
+    const names = Object.keys(partitioners)
+    const hint = typeof partitioner === 'string' ? suggestion(partitioner, names) : ''
+    throw new InvalidRequestError(`partitioner has to be one of ${names.join(', ')}, not ${textOf(partitioner)}${hint}`)
+  }
+  if (!DURABILITIES.includes(durability)) {
+    throw new InvalidRequestError(`durability has to be memory or disk, not ${textOf(durability)}`)
+  }
+}
+
+const textOf = (value: unknown): string =>
+  typeof value === 'string' ? `"${printable(shortened(value))}"` : kindOf(value)
+
+const kindOf = (value: unknown): string => (value === null ? 'null' : typeof value)
 
 const MOST_BYTES_OF_A_CHARACTER = 3
 const MAX_PARTITION = 0x7fffffff
+/** The lengths of its key and its value. A record of a million empty headers is not empty. */
+const EMPTY_HEADER_BYTES = 2
 
 const exactLengthOf = (bytes: Bytes): number =>
   bytes === null ? 0 : typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
@@ -14,9 +50,9 @@ const areHeaders = (headers: readonly RecordHeader[]): boolean =>
   Array.isArray(headers) &&
   headers.every(header => typeof header?.key === 'string' && (header.value === null || Buffer.isBuffer(header.value)))
 
-/** Says what is wrong with a record whatever its topic: its size, a partition or time that is none. */
+/** Checks what does not depend on the topic: types, size, partition and timestamp. */
 export function checkRecord(record: ProduceRecord, maxBytes: number): RecordFailure | undefined {
-  // Actors written without types come here as well, and a record that makes us throw would take the Router with it.
+  // Untyped actors send records, too. An exception here would end the Router.
   if (typeof record !== 'object' || record === null) return failures.invalid('a record has to be an object')
   const { partition, timestampMs, headers } = record
   if (typeof record.topic !== 'string') return failures.invalid('the topic has to be a string')
@@ -34,11 +70,13 @@ export function checkRecord(record: ProduceRecord, maxBytes: number): RecordFail
   }
   if (headers === undefined && mostLengthOf(record.key) + mostLengthOf(record.value) <= maxBytes) return undefined
   const sizeBytes = sizeOf(record)
-  return sizeBytes > maxBytes ? failures.recordTooLarge(sizeBytes, maxBytes) : undefined
+  return sizeBytes > maxBytes ? failures.exceedsRecordLimit(sizeBytes, maxBytes) : undefined
 }
 
 function sizeOf({ key, value, headers = [] }: ProduceRecord): number {
   let size = exactLengthOf(key) + exactLengthOf(value)
-  for (const header of headers) size += exactLengthOf(header.key) + exactLengthOf(header.value)
+  for (const { key, value } of headers) {
+    size += exactLengthOf(key) + exactLengthOf(value) || EMPTY_HEADER_BYTES
+  }
   return size
 }

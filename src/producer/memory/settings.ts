@@ -1,9 +1,27 @@
 import { z } from 'zod'
 import { parseOptions } from '../../core/settings/options.js'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { bytes, constantOptions, milliseconds } from '../../core/settings/units.js'
 import { defaultRouterSettings, type RouterSettingsOverrides } from '../../router/routing/settings.js'
 
 const MIB = 1024 * 1024
+
+/** Constants of delivery: no deployment has needed other values. Tests pass other values to `startDelivery`. */
+const constants = {
+  /** Enough for some hundred records of a topic that is about to be created, and small enough for 16 invented names. */
+  unknownTopicMaxBytes: 1 * MIB,
+  /**
+   * More misspelt names than a fleet of clients has; beyond this limit, the name that was denied first is forgotten.
+   */
+  maxUnknownTopics: 1_000,
+  /** A busy gateway may write to this many topics at once after its start. One request may add a quarter of them. */
+  maxPendingTopics: 10_000,
+  /** Most retriable errors are over within this pause, which doubles each time. */
+  retryBackoffMs: 100,
+  /** Pauses need not be longer: at this interval, a repeated batch costs next to nothing. */
+  retryBackoffMaxMs: 1_000,
+  /** Longer than any deadline of the Router, which answers each batch: only a bug makes delivery wait this long. */
+  answerTimeoutMs: 60_000
+}
 
 const section = z.strictObject({
   maxBytes: bytes
@@ -13,11 +31,14 @@ const section = z.strictObject({
     ),
   maxPartitionBytes: bytes
     .default(16 * MIB)
-    .describe('The same for one partition, so that a stuck partition leaves memory to the others'),
+    .describe(
+      'Memory for records of one partition that wait for Kafka, bookkeeping included: a stuck partition leaves the rest of `delivery.maxBytes` to the others'
+    )
+    .meta({ advanced: true }),
   batchMaxBytes: bytes
     .default(1_000_000)
     .describe(
-      'Largest record batch; must not exceed `max.message.bytes` of the topics. A single record that is larger is sent in a batch of its own'
+      'Largest record batch. Where that is more than `max.message.bytes` of a topic, the broker refuses the batch, and its halves are sent. A single record that is larger is sent in a batch of its own'
     ),
   maxRecordBytes: bytes.default(1 * MIB).describe('Key, value and headers of one record; larger ones are refused'),
   timeoutMs: milliseconds
@@ -25,40 +46,10 @@ const section = z.strictObject({
     .describe(
       'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
     ),
-  unknownTopicWaitMs: milliseconds
-    .optional()
-    .describe(
-      'Former name of `router.unknownTopicTimeoutMs` and `router.unknownTopicRememberedMs`; sets both. The Router decides when a topic is unknown, for those who write as for those who read'
-    ),
-  unknownTopicMaxBytes: bytes
-    .default(1 * MIB)
-    .describe(
-      'Memory for the records of one topic that the brokers do not know. While no broker has answered yet, `maxPartitionBytes` applies instead. The records of all topics of either kind may take a quarter of `maxBytes`'
-    ),
-  maxUnknownTopics: count
-    .default(1_000)
-    .describe(
-      'Most topics that the brokers do not know and that records wait for. When there are more, the records of the topic that has been missing longest fail with `unknownTopic`'
-    ),
-  maxPendingTopics: count
-    .default(10_000)
-    .describe(
-      'Most topics that records wait for while no broker has answered for them; records for further topics are refused. One request may add a quarter of them'
-    ),
   createTopics: z
     .boolean()
     .default(true)
     .describe('Lets the brokers create missing topics that are written to, where `auto.create.topics.enable` is on'),
-  lookUpIntervalMs: milliseconds
-    .optional()
-    .describe(
-      'Has no effect any more: the Router looks topics up, paced by `router.refreshBackoffMs` and `router.refreshBackoffMaxMs`'
-    ),
-  retryBackoffMs: milliseconds.default(100).describe('First pause before a batch is tried again; it doubles each time'),
-  retryBackoffMaxMs: milliseconds.default(1_000).describe('Longest pause before a batch is tried again'),
-  answerTimeoutMs: milliseconds
-    .default(60_000)
-    .describe('How long delivery waits for the answer of the Router before a batch counts as unanswered'),
   compression: z
     .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
     .default('none')
@@ -68,8 +59,9 @@ const section = z.strictObject({
 /** Writing: the section `delivery` of the configuration. */
 export const deliverySettings = section.prefault({}).describe('Writing: buffers, batches and retries per partition')
 
-/** What delivery can be told. In the configuration the last one stands in the section `router`. */
+/** All options of delivery. In the configuration the age of metadata is in the section `router`. */
 const options = section.extend({
+  ...constantOptions(constants),
   metadataMaxAgeMs: milliseconds
     .default(defaultRouterSettings.metadataMaxAgeMs)
     .describe('Topics that no request has written to for ten times as long are forgotten')
@@ -87,13 +79,6 @@ export const defaultDeliverySettings: DeliverySettings = options.parse({})
 export const toDeliverySettings = (overrides: Partial<DeliverySettings> = {}): DeliverySettings =>
   parseOptions(options, overrides, 'startDelivery', 'settings')
 
-/** Settings of delivery that decide about topics. The Router does that for all. */
-export const topicSettingsOf = ({
-  createTopics,
-  unknownTopicWaitMs
-}: Partial<DeliverySettings> = {}): RouterSettingsOverrides => ({
-  ...(createTopics === undefined ? {} : { allowAutoTopicCreation: createTopics }),
-  ...(unknownTopicWaitMs === undefined
-    ? {}
-    : { unknownTopicTimeoutMs: unknownTopicWaitMs, unknownTopicRememberedMs: unknownTopicWaitMs })
-})
+/** The setting of delivery that the Router needs: whether brokers may create missing topics. */
+export const topicSettingsOf = ({ createTopics }: Partial<DeliverySettings> = {}): RouterSettingsOverrides =>
+  createTopics === undefined ? {} : { allowAutoTopicCreation: createTopics }

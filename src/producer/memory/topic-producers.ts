@@ -1,15 +1,17 @@
-import type { ProduceRecord } from '../../core/model.js'
-import { BatchLimit } from './batch-limit.js'
-import { PartitionChoice } from './partition-choice.js'
+import type { Bytes, ProduceRecord } from '../../core/model.js'
 import { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
-import type { Partitioner } from './partitioners.js'
+import type { Choice, Partitioner } from './partitioners.js'
 import type { OutcomeReceiver } from './pending-produce.js'
+import { BatchLimit } from './waiting-batches.js'
 import { roughSizeOf } from './waiting-records.js'
 
-/** The producers of one topic, by partition, and which of them a record goes to. */
+/** The choices by which each record goes to another partition. */
+const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
+
+/** The producers of one topic, by partition. Chooses the one that takes a record. */
 export class TopicProducers {
-  /** `undefined`: nothing has been written to the partition. */
+  /** By partition; `undefined`: no record was written to it. */
   readonly all: (PartitionProducer | undefined)[] = []
   readonly #topic: string
   readonly #deps: PartitionProducerDeps
@@ -34,7 +36,17 @@ export class TopicProducers {
     return partition ?? this.#choice.of(key, partitioner, count)
   }
 
-  /** The producer of the record's partition, or, where that is full and any partition will do, the one with the least to do. */
+  /** The producer of this partition, or of records without a key; `undefined`: they go to several partitions. */
+  ofRow(partition: number | undefined, partitioner: Partitioner, count: number): PartitionProducer | undefined {
+    if (partition !== undefined) return this.of(partition)
+    const isSpread = SPREADING.has(partitioner(null, count, this.#topic))
+    return isSpread ? undefined : this.of(this.#choice.of(null, partitioner, count))
+  }
+
+  /**
+   * The producer of the record's partition. If it is full and the record may go to any partition, the producer with the
+   * fewest bytes.
+   */
   withCapacity(
     record: ProduceRecord,
     partitioner: Partitioner,
@@ -51,3 +63,81 @@ export class TopicProducers {
     return other.charge.allows(bytes, pendingProduce) ? other : undefined
   }
 }
+
+/** Chooses the partition of records that name none. */
+export class PartitionChoice {
+  readonly #topic: string
+  readonly #producers: readonly (PartitionProducer | undefined)[]
+  readonly #random: () => number
+  #sticky = -1
+  #rotation = 0
+
+  /** @param producers compared when a new partition is chosen for records that may go anywhere */
+  constructor(topic: string, producers: readonly (PartitionProducer | undefined)[], random: () => number) {
+    this.#topic = topic
+    this.#producers = producers
+    this.#random = random
+  }
+
+  of(key: Bytes, partitioner: Partitioner, partitionCount: number): number {
+    const choice = partitioner(key, partitionCount, this.#topic)
+    if (typeof choice === 'number') return choice
+    if (choice === 'random') return this.#healthyFrom(this.#any(partitionCount), partitionCount)
+    if (choice === 'roundRobin') return this.#healthyFrom(this.#rotation++ % partitionCount, partitionCount)
+    if (this.#sticky < 0 || this.#sticky >= partitionCount) this.#sticky = this.#lightest(partitionCount)
+    return this.#sticky
+  }
+
+  /** Another partition, for a record whose first one has no room. `undefined`: the record may not go elsewhere. */
+  elsewhere(key: Bytes, partitioner: Partitioner, partitionCount: number): number | undefined {
+    const choice = partitioner(key, partitionCount, this.#topic)
+    if (typeof choice === 'number') return undefined
+    const lightest = this.#lightest(partitionCount)
+    if (choice === 'sticky') this.#sticky = lightest
+    return lightest
+  }
+
+  /** Ends the stickiness: the batch of the partition is sealed or full, or the partition has trouble. */
+  batchClosed(partition: number): void {
+    if (partition === this.#sticky) this.#sticky = -1
+  }
+
+  #any(partitionCount: number): number {
+    return Math.floor(this.#random() * partitionCount)
+  }
+
+  /** The first partition from `start` on that is neither backing off nor stuck, or else `start`. */
+  #healthyFrom(start: number, partitionCount: number): number {
+    for (let step = 0; step < partitionCount; step++) {
+      const partition = (start + step) % partitionCount
+      const producer = this.#producers[partition]
+      if (producer === undefined || !isInTrouble(producer)) return partition
+    }
+    return start
+  }
+
+  /**
+   * The partition with the fewest bytes to send; one at random if several have equally few. Skips partitions that are
+   * backing off or stuck, unless all of them are.
+   */
+  #lightest(partitionCount: number): number {
+    const start = this.#any(partitionCount)
+    let best = start
+    let bestLoad = Number.POSITIVE_INFINITY
+    for (let step = 0; step < partitionCount && bestLoad > 0; step++) {
+      const partition = (start + step) % partitionCount
+      const load = loadOf(this.#producers[partition])
+      if (load >= bestLoad) continue
+      best = partition
+      bestLoad = load
+    }
+    return best
+  }
+}
+
+const TROUBLE_BYTES = 2 ** 40
+
+const isInTrouble = ({ state, charge }: PartitionProducer): boolean => state === 'backingOff' || charge.isStuck
+
+const loadOf = (producer: PartitionProducer | undefined): number =>
+  producer === undefined ? 0 : producer.charge.bytes + (isInTrouble(producer) ? TROUBLE_BYTES : 0)

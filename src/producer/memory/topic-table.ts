@@ -2,38 +2,33 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
-import { type MemoryDeps, Topic, type TopicDeps } from './topic.js'
+import { type MemoryDeps, Topic, type TopicDeps, type TopicLookUps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-/** How often the topics are searched for some that are not used. */
+/** How often unused topics are looked for. */
 const UNUSED_CHECK_MS = 500
-/** In multiples of the greatest age of metadata: a topic that no request has produced to for so long is forgotten. */
+/** An unused topic is forgotten after this multiple of the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 10
 
-/** All topics that requests have produced to. The Router tells what brokers say about them. */
-export class TopicTable implements TopicFollower {
+/** All topics that requests have produced to. The Router sends news of them. */
+export class TopicTable implements TopicFollower, TopicLookUps {
   readonly #router: ActorRef<RouterMessage>
   readonly #deps: TopicDeps
   readonly #topics = new Map<string, Topic>()
   readonly #onForgotten: (topic: Topic) => void
   readonly #unknown: UnknownTopics<Topic>
-  /** Of this turn: what the Router will be asked to tell of, and for which of them it has to look again. */
+  /** Topics to subscribe to at the end of this tick, and whether the Router has to look them up anew. */
   #toFollow = new Map<Topic, boolean>()
   #toUnfollow = new Set<Topic>()
   #unusedCheckedAt = Number.NEGATIVE_INFINITY
   #isClosed = false
 
-  /** @param onForgotten called for a topic that was removed: no record may go through its object any more */
+  /** @param onForgotten called for a topic that was removed: its object must not be used any more */
   constructor(router: ActorRef<RouterMessage>, deps: MemoryDeps, onForgotten: (topic: Topic) => void) {
     this.#router = router
     this.#onForgotten = onForgotten
     this.#unknown = new UnknownTopics(deps.settings, deps.waitingMaxBytes, topic => this.#forget(topic))
-    this.#deps = {
-      ...deps,
-      unknown: this.#unknown,
-      follow: (topic, anew) => this.#follow(topic, anew),
-      unfollow: topic => this.#unfollow(topic)
-    }
+    this.#deps = { ...deps, unknown: this.#unknown, lookUps: this }
   }
 
   get(name: string): Topic | undefined {
@@ -49,7 +44,7 @@ export class TopicTable implements TopicFollower {
     return this.#unknown.size
   }
 
-  /** A topic that no request has named yet, or why there is no place for it. */
+  /** Opens a topic that no request has named yet. @returns a failure when there is no place for it */
   open(name: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
     const refusal = this.#unknown.refusal(pendingProduce)
     if (refusal !== undefined) return refusal
@@ -58,15 +53,15 @@ export class TopicTable implements TopicFollower {
     return topic
   }
 
-  /** Called by the Router. A bug met with one topic stays in it. */
-  topicsTold(news: readonly TopicNews[]): void {
+  /** Called by the Router. An exception in one topic does not affect others. */
+  topicNews(news: readonly TopicNews[]): void {
     if (this.#isClosed) return
     const nowMs = this.#deps.clock()
     for (const one of news) {
       try {
         this.#topics.get(one.topic)?.told(one, nowMs)
       } catch (error) {
-        this.#deps.log.error({ err: error, topic: one.topic }, 'news of a topic met a bug')
+        this.#deps.log.error({ err: error, topic: one.topic }, 'the handling of topic metadata met a bug')
       }
     }
   }
@@ -87,18 +82,18 @@ export class TopicTable implements TopicFollower {
   #forget(topic: Topic): void {
     this.#topics.delete(topic.name)
     this.#unknown.forget(topic)
-    this.#unfollow(topic)
+    this.unfollow(topic)
     this.#onForgotten(topic)
   }
 
-  /** At the end of this turn, so that all topics of a turn share a message. */
-  #follow(topic: Topic, anew: boolean): void {
+  /** Subscribes at the end of the tick, so that all topics of a tick share a message. */
+  follow(topic: Topic, anew: boolean): void {
     this.#tellSoon()
     this.#toUnfollow.delete(topic)
     this.#toFollow.set(topic, anew)
   }
 
-  #unfollow(topic: Topic): void {
+  unfollow(topic: Topic): void {
     this.#tellSoon()
     this.#toFollow.delete(topic)
     this.#toUnfollow.add(topic)
@@ -112,7 +107,7 @@ export class TopicTable implements TopicFollower {
     const [toFollow, toUnfollow] = [[...this.#toFollow], this.#toUnfollow]
     this.#toFollow = new Map()
     this.#toUnfollow = new Set()
-    // One that was found meanwhile is followed on.
+    // A topic that was found meanwhile stays subscribed.
     this.#tellOf([...toUnfollow].filter(topic => !this.#topics.get(topic.name)?.isKnown))
     for (const anew of [false, true]) {
       const topics = toFollow.flatMap(([topic, isAnew]) => (isAnew === anew ? [topic] : []))
@@ -120,7 +115,7 @@ export class TopicTable implements TopicFollower {
     }
   }
 
-  /** @param anew absent: the topics are not to be followed any more */
+  /** @param anew `undefined`: ends the subscription */
   #tellOf(topics: readonly Topic[], anew?: boolean): void {
     if (topics.length === 0 || this.#isClosed) return
     const message = { topics: topics.map(({ name }) => name), follower: this }

@@ -1,50 +1,56 @@
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { Budget } from './budget.js'
-import type { CapacityQueues } from './capacity-queues.js'
+import { partitionFull } from './budget.js'
 import { failures } from './failures.js'
-import { OverflowQueue } from './overflow-queue.js'
-import { partitionFull } from './partition-full.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
-import type { MemoryPendingProduce } from './pending-produce.js'
+import type { MemoryPendingProduce, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
-import { type Arrival, roughSizeOf, WaitingRecords } from './waiting-records.js'
+import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
-/** A partition beyond the known ones is believed not to exist when the Router told the number as recently as this. */
+/**
+ * For this time after the Router's news, a record for a partition beyond the known number is refused without another
+ * look-up.
+ */
 const FRESH_MS = 1_000
-/** An answer that a topic does not exist says nothing about a time in which no broker was asked. */
+/** For this time after brokers have answered that a topic does not exist, its records are refused without a look-up. */
 const DENIAL_COUNTS_FOR_MS = 5_000
 
-/** What all partitions and topics of memory share. */
+/** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
-  readonly rooms: CapacityQueues
-  /** Memory of all records that wait for room. */
+  readonly capacityQueues: CapacityQueues
+  /** Memory for all records that wait for room. */
   readonly waitingMaxBytes: number
 }
 
-/** What topics share. */
+/** Shared by all topics of a table. */
 export interface TopicDeps extends MemoryDeps {
   readonly unknown: UnknownTopics<Topic>
-  /** Has the Router tell of the topic: what it knows, or, `anew`, what a new look-up finds. */
+  readonly lookUps: TopicLookUps
+}
+
+/** Asks the Router for news of topics. */
+export interface TopicLookUps {
+  /** Asks the Router for the topic as it is known or, with `anew`, after a new look-up. */
   follow(topic: Topic, anew: boolean): void
   /** Nothing waits for the topic any more. */
   unfollow(topic: Topic): void
 }
 
-/** One topic: how many partitions it has, their producers, and the records that came before the partitions were known. */
+/** One topic: its number of partitions, their producers, and records that came before the partitions were known. */
 export class Topic implements UnknownTopic {
   readonly name: string
   readonly #deps: TopicDeps
-  /** A topic that vanishes keeps its partitions, for their sequences go on should it come back. */
+  /** Kept while the topic is missing, because sequences go on if it comes back. */
   readonly #producers: TopicProducers
   readonly #deferred = new WaitingRecords()
-  /** Waits for room among the waiting ones, or in the whole buffer. */
+  /** Records for which `#deferred` or the whole buffer had no room. */
   readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0
@@ -70,7 +76,7 @@ export class Topic implements UnknownTopic {
     return this.#deferred.chargedBytes
   }
 
-  /** When the oldest record that waits for its partitions was accepted; infinite: none waits. */
+  /** When the oldest record that waits until the partitions are known was accepted; infinite: none waits. */
   get oldestWaitingAt(): number {
     return this.#deferred.oldestAt
   }
@@ -88,12 +94,12 @@ export class Topic implements UnknownTopic {
     return this.#producers.all
   }
 
-  /** Nothing that is remembered of it still applies: it may be forgotten. */
+  /** Whether the topic may be forgotten: no remembered failure or denial is still valid. */
   isOver(nowMs: number): boolean {
     return !(this.#remembered !== undefined && nowMs < this.#remembered.until) && !this.#isDenied(nowMs)
   }
 
-  /** Takes a record, in order, or says at once why not. */
+  /** Takes a record, in order. @returns why it is refused at once */
   put(
     record: ProduceRecord,
     partitioner: Partitioner,
@@ -116,16 +122,31 @@ export class Topic implements UnknownTopic {
     return this.#enqueue({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
   }
 
+  /**
+   * Takes the first records of a row, if their partition has much room. All of them name the same partition, or have no
+   * key. @param bytes of all records, bookkeeping included
+   * @returns how many it took
+   */
+  putRow(row: Row, partition: number | undefined, partitioner: Partitioner, bytes: number, nowMs: number): number {
+    const count = this.#partitionCount
+    if (count === 0 || (partition !== undefined && partition >= count)) return 0
+    const producer = this.#producers.ofRow(partition, partitioner, count)
+    // Each record takes some of the room, and of the share that is left to the partition.
+    if (producer?.charge.allows(2 * bytes, row.pendingProduce) !== true) return 0
+    this.#lastUsedAt = nowMs
+    return producer.appendRow(row)
+  }
+
   #isDenied(nowMs: number): boolean {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  /** No room in its partition: it waits for some, if its request does. */
+  /** Its partition has no room: the record waits, if its request allows that. */
   #waitForCapacity(arrival: Arrival, nowMs: number): RecordFailure | undefined {
-    const { budget, settings, rooms } = this.#deps
+    const { budget, settings, capacityQueues } = this.#deps
     const { record, partitioner, pendingProduce } = arrival
     const producer = this.#producers.of(this.#producers.partitionOf(record, partitioner, this.#partitionCount))
-    if (pendingProduce.capacityUntil > nowMs && rooms.add(producer, arrival)) return undefined
+    if (pendingProduce.capacityUntil > nowMs && capacityQueues.add(producer, arrival)) return undefined
     return partitionFull(producer, roughSizeOf(record), budget, settings.maxPartitionBytes)
   }
 
@@ -144,7 +165,7 @@ export class Topic implements UnknownTopic {
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
         this.#queue.add(arrival)
-        if (isFirst) this.#deps.follow(this, this.isKnown)
+        if (isFirst) this.#deps.lookUps.follow(this, this.isKnown)
         return undefined
       }
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
@@ -153,11 +174,11 @@ export class Topic implements UnknownTopic {
     const charge = this.#deferred.add(arrival)
     this.#deps.budget.enqueue(charge, 1)
     this.#deps.unknown.grew(this, charge)
-    if (isFirst) this.#deps.follow(this, this.isKnown)
+    if (isFirst) this.#deps.lookUps.follow(this, this.isKnown)
     return undefined
   }
 
-  /** A topic that may exist may hold as many bytes as a partition; a topic that brokers denied may hold few. */
+  /** A pending topic, which may exist, may hold as many bytes as a partition; a denied topic may hold fewer. */
   #overflowRefusal({ record, pendingProduce }: Arrival, isDenied: boolean): RecordFailure | undefined {
     const { budget, unknown } = this.#deps
     const { unknownTopicMaxBytes, maxPartitionBytes, maxBytes } = this.#deps.settings
@@ -180,17 +201,17 @@ export class Topic implements UnknownTopic {
     const { unknownTopicMaxBytes, maxPartitionBytes, maxBytes } = this.#deps.settings
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
-      return failures.overloaded(what, unknownTopicMaxBytes, 'delivery.unknownTopicMaxBytes')
+      return failures.overloaded(what, unknownTopicMaxBytes)
     }
     const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
     return failures.overloaded(
       what,
       Math.min(maxPartitionBytes, maxBytes / 4),
-      'delivery.maxPartitionBytes, delivery.maxBytes'
+      'advanced.delivery.maxPartitionBytes, delivery.maxBytes'
     )
   }
 
-  /** What the Router knows now. */
+  /** News from the Router. */
   told(news: TopicNews, nowMs: number): void {
     switch (news.type) {
       case 'known':
@@ -244,7 +265,7 @@ export class Topic implements UnknownTopic {
     return arrivals
   }
 
-  /** Ends waits that are over. */
+  /** Ends waits whose time is over. */
   tick(nowMs: number): void {
     const { budget, counters, unknown, cluster } = this.#deps
     const bytes = this.#deferred.chargedBytes
@@ -260,7 +281,7 @@ export class Topic implements UnknownTopic {
       if (this.#deferred.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
     }
     if (this.#isWaitedFor) return
-    if (!this.isKnown) this.#deps.unfollow(this)
+    if (!this.isKnown) this.#deps.lookUps.unfollow(this)
     unknown.leave(this, nowMs)
   }
 
@@ -274,30 +295,36 @@ export class Topic implements UnknownTopic {
     this.#giveUp(failures.unknownTopic(this.name), until)
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
-      this.#deps.counters.refused += this.#deps.rooms.close(producer, failures.unknownTopic(this.name))
+      this.#deps.counters.refused += this.#deps.capacityQueues.close(producer, failures.unknownTopic(this.name))
       producer.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
 
-  /** Another cluster is connected: whether the topic exists there, and with how many partitions, is asked anew. */
-  clusterChanged(): void {
-    this.#partitionCount = 0
+  /** The next record for a topic or partition that is not known is not refused at once: the topic is looked up. */
+  forgetMissing(): void {
+    this.#toldAt = Number.NEGATIVE_INFINITY
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
-    if (this.#isWaitedFor) this.#deps.follow(this, false)
+  }
+
+  /** Another cluster is connected: the topic is looked up there. */
+  clusterChanged(): void {
+    this.#partitionCount = 0
+    this.forgetMissing()
+    if (this.#isWaitedFor) this.#deps.lookUps.follow(this, false)
     for (const producer of this.#producers.all) producer?.clusterChanged()
   }
 
-  /** No request has produced to it for so long, and nothing of it is on its way. */
+  /** No request has produced to it for `forMs`, and no record of it is held. */
   isUnused(forMs: number, nowMs: number): boolean {
     if (this.#isWaitedFor || nowMs - this.#lastUsedAt < forMs) return false
     return this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
-  /** Others that were denied later need its place. */
+  /** Fails the waiting records, because topics that were denied later need the place. */
   giveWay(): void {
     this.failHeld(failures.unknownTopic(this.name))
-    if (!this.isKnown) this.#deps.unfollow(this)
+    if (!this.isKnown) this.#deps.lookUps.unfollow(this)
   }
 
   failHeld(failure: RecordFailure): void {

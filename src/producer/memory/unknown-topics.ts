@@ -4,27 +4,27 @@ import type { MemoryPendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
 /**
- * Of `maxBytes`: what the records of all topics may take that are being looked up, and the same for missing topics. Of the
- * memory for records that wait for room: what those may take for which there is none beside them.
+ * Share of `maxBytes` for records of topics that are being looked up; missing topics have another share of this size.
+ * Overflowing records of unknown topics may take this share of the memory for waiting records, too.
  */
 const SHARE_OF_WAITING = 1 / 4
-/** Of the places: what one request may take, so that a request with very many names leaves places to others. */
+/** Share of the places for unknown topics that one request may take, so that others get some. */
 const SHARE_OF_A_REQUEST = 1 / 4
 
 /** `pending`: no broker has answered yet, so the topic may exist. `missing`: the brokers said that it does not exist. */
 export type WaitingAs = 'pending' | 'missing'
 
-/** A topic that has its place here. */
+/** A topic in the table of unknown topics. */
 export interface UnknownTopic {
   readonly isKnown: boolean
   readonly hasProducers: boolean
   /** Bytes of the records that wait for a look-up. */
   readonly waitingBytes: number
-  /** Nothing that is remembered of it still applies: it may be forgotten. */
+  /** Whether the topic may be forgotten: no remembered failure or denial is still valid. */
   isOver(nowMs: number): boolean
-  /** Ends waits that are over. */
+  /** Ends waits whose time is over. */
   tick(nowMs: number): void
-  /** Fails the records that wait: others that were denied later need its place. */
+  /** Fails the waiting records, because topics that were denied later need the place. */
   giveWay(): void
 }
 
@@ -34,9 +34,9 @@ class Pool<Topic> {
 }
 
 /**
- * Topics with records that wait until the partitions are known. Pending and missing topics have places and bytes of their
- * own, so that an invented name never takes a place from a topic that exists. When there are too many missing ones, the
- * records of the one that went missing first are told that it does not exist.
+ * Topics with records that wait until the partitions are known. Pending and missing topics have separate limits, so that an
+ * invented name never takes a place from an existing topic. When there are too many missing topics, the records of the
+ * topic that was denied first fail.
  *
  *   first record ─▶ pending ─ denied ─▶ missing ─ denied for too long ─▶ remembered ─ a while ─▶ forgotten
  *                     └── found ──────────┴── found ─▶ known
@@ -46,14 +46,14 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   readonly #waitingMaxBytes: number
   readonly #onForgotten: (topic: Topic) => void
   readonly #pools: Record<WaitingAs, Pool<Topic>> = { pending: new Pool(), missing: new Pool() }
-  /** Nothing waits for them; that they were denied is remembered for a while. The first one is forgotten first. */
+  /** Denied topics without waiting records, oldest first. They are remembered for a while. */
   readonly #remembered = new Set<Topic>()
-  /** Of records for which there was no room beside those that wait. */
+  /** Bytes of overflowing records. */
   #queuedBytes = 0
 
   /**
    * @param waitingMaxBytes memory of all records that wait for room
-   * @param onForgotten called for an unknown topic that nothing waits for and of which nothing is remembered
+   * @param onForgotten called when no record waits for an unknown topic and nothing is remembered of it
    */
   constructor(settings: DeliverySettings, waitingMaxBytes: number, onForgotten: (topic: Topic) => void) {
     this.#settings = settings
@@ -69,37 +69,37 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     return this.#pools[as].topics
   }
 
-  /** Why no further topic may wait; `undefined`: it may. */
+  /** Why the request may not add another topic; `undefined`: it may. */
   refusal(pendingProduce: MemoryPendingProduce): RecordFailure | undefined {
     const { maxPendingTopics } = this.#settings
     const isFull =
       this.#pools.pending.topics.size >= maxPendingTopics ||
       pendingProduce.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST
     if (!isFull) return undefined
-    return failures.overloaded('the list of topics to look up is', maxPendingTopics, 'delivery.maxPendingTopics')
+    return failures.overloaded('the list of topics to look up is', maxPendingTopics)
   }
 
-  /** The records of all topics that wait like this one may take so many bytes more. */
+  /** The topics of the same kind have room for this many bytes more. */
   hasCapacity(topic: Topic, bytes: number): boolean {
     return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
   }
 
-  /** So many bytes more may wait for room among the records that wait. */
+  /** Overflowing records may take this many bytes more. */
   mayQueue(bytes: number): boolean {
     return this.#queuedBytes + bytes <= this.#waitingMaxBytes * SHARE_OF_WAITING
   }
 
-  /** So many bytes more wait for room or, negative, fewer. */
+  /** @param bytes by which overflowing records have grown or, negative, shrunk */
   queued(bytes: number): void {
     this.#queuedBytes += bytes
   }
 
-  /** Nothing waits for any other topic that is pending. */
+  /** True when no record waits for any other pending topic. */
   isAlone(topic: Topic): boolean {
     return this.#poolOf(topic) === this.#pools.pending && this.#pools.pending.bytes === topic.waitingBytes
   }
 
-  /** Records wait for it now, as one or the other. */
+  /** Records wait for the topic. */
   enter(topic: Topic, as: WaitingAs): void {
     this.#remembered.delete(topic)
     if (this.#pools[as].topics.has(topic)) return
@@ -109,12 +109,12 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     if (as === 'missing') this.#makeCapacity()
   }
 
-  /** More bytes wait for it, or, negative, fewer. */
+  /** @param bytes by which its waiting records have grown or, negative, shrunk */
   grew(topic: Topic, bytes: number): void {
     this.#poolOf(topic).bytes += bytes
   }
 
-  /** Nothing waits for it any more. */
+  /** No record waits for the topic any more. */
   leave(topic: Topic, nowMs: number): void {
     this.#take(topic)
     if (topic.isOver(nowMs)) this.#settle(topic)
@@ -124,7 +124,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     }
   }
 
-  /** Whatever it was, it is nothing here any more. */
+  /** Removes the topic, whatever its state. */
   forget(topic: Topic): void {
     this.#take(topic)
     this.#remembered.delete(topic)

@@ -1,42 +1,51 @@
-import type { Persisted, RecordFailure } from '../../core/model.js'
+import type { Persisted, RecordFailure, TopicPartition } from '../../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { BatchAnswer } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
 
-/** What is known about the batch at the head of a partition when an answer comes. */
+/** The state of a partition's batch when an answer comes. */
 export interface HeadFacts {
   readonly topic: string
   readonly partition: number
   readonly recordCount: number
-  /** An earlier attempt ended unknown. Once unknown, only an acknowledgement makes it certain again. */
+  /** The outcome of an earlier attempt is unknown. Only an acknowledgement makes it certain again. */
   readonly maybeWritten: boolean
-  /** The time for delivering it is over. */
+  /** The batch has been tried for the whole delivery timeout. */
   readonly isExpired: boolean
-  /** The records are in the durable log: they have time, and one that Kafka refuses for good must not take others with it. */
+  /** The records are in the durable log: they do not expire, and a refused record must not fail others. */
   readonly isDurable: boolean
-  /** What a broker could not be reached for, since one last answered. */
+  /** Why the leader could not be reached; absent if a broker has answered since. */
   readonly lastError?: string | undefined
 }
 
-/** What to do about an answer. `renumber`: raise the epoch before the next batch, for the old one may still turn up. */
+/** @param lastError see {@link HeadFacts.lastError} */
+export const factsOf = (
+  { topic, partition }: TopicPartition,
+  { recordCount, maybeWritten, expiresAt }: Pick<HeadFacts, 'recordCount' | 'maybeWritten'> & { expiresAt: number },
+  nowMs: number,
+  isDurable: boolean,
+  lastError: string | undefined
+): HeadFacts => ({ topic, partition, recordCount, maybeWritten, isExpired: nowMs >= expiresAt, isDurable, lastError })
+
+/** What an answer means. `renumber`: raise the epoch before the next batch, because a late copy of this one may still arrive. */
 export type Verdict =
-  /** `baseOffset` -1: Kafka knows that it has the batch, but not at which offset. */
+  /** `baseOffset` -1: Kafka has the batch, but does not know its offset any more. */
   | { readonly type: 'delivered'; readonly baseOffset: number; readonly logAppendTimeMs: number }
-  /** Send the same bytes again. `soon`: a new leader has to be found, so there is no reason to wait. */
+  /** Send the same bytes again. `soon`: only a new leader has to be found, so a short pause is enough. */
   | {
       readonly type: 'retry'
       readonly soon: boolean
       readonly maybeWritten: boolean
       readonly reason: string
-      /** Kafka refuses records of the topic, until an operator does something about it. */
+      /** Kafka refuses records of the topic until an operator changes that. */
       readonly refusal?: RecordFailure
     }
-  /** Send the same records under the next epoch, from sequence 0: the broker has lost the state of the producer. */
+  /** Send the same records under the next epoch, from sequence 0, because the broker has lost the producer's state. */
   | { readonly type: 'restart'; readonly reason: string }
-  /** Send two halves, one after the other. `tooLarge`: other batches of that size would be refused as well. */
-  | { readonly type: 'split'; readonly renumber: boolean; readonly tooLarge: boolean }
+  /** Send two halves one after the other. `lowersLimit`: the next batches have to be smaller than this one. */
+  | { readonly type: 'split'; readonly renumber: boolean; readonly lowersLimit: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
-  /** Records of the durable log wait until there is somewhere to send them. */
+  /** Records of the durable log wait until they can be sent somewhere. */
   | { readonly type: 'suspend'; readonly failure: RecordFailure }
 
 /**
@@ -66,7 +75,7 @@ const newLeader: ReadonlySet<number> = codesOf(
   'FENCED_LEADER_EPOCH',
   'UNKNOWN_LEADER_EPOCH'
 )
-/** A single record is refused, or all of them together are too large: halving the batch finds out which. */
+/** One record is refused, or the whole batch is too large. The batch is halved until the refused record is alone. */
 const isolating: ReadonlySet<number> = codesOf(
   'MESSAGE_TOO_LARGE',
   'RECORD_LIST_TOO_LARGE',
@@ -74,7 +83,7 @@ const isolating: ReadonlySet<number> = codesOf(
   'POLICY_VIOLATION',
   'INVALID_RECORD'
 )
-const tooLarge: ReadonlySet<number> = codesOf('MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')
+const sizeCodes: ReadonlySet<number> = codesOf('MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')
 const forgotten: ReadonlySet<number> = codesOf(
   'OUT_OF_ORDER_SEQUENCE_NUMBER',
   'INVALID_PRODUCER_EPOCH',
@@ -83,7 +92,7 @@ const forgotten: ReadonlySet<number> = codesOf(
   'PRODUCER_FENCED'
 )
 
-/** Decides what an answer means for the batch at the head of its partition. Total over all codes. */
+/** Decides what an answer means for a partition's batch. Every error code has a verdict. */
 export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
   switch (answer.type) {
     case 'appended':
@@ -104,28 +113,28 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
     return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }
   }
   if (isolating.has(code) && head.recordCount > 1) {
-    return { type: 'split', renumber: head.maybeWritten, tooLarge: tooLarge.has(code) }
+    return { type: 'split', renumber: head.maybeWritten, lowersLimit: sizeCodes.has(code) }
   }
   if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
   if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
   return refusedForGood(head, failures.rejected(code, persistedOf(head.maybeWritten)))
 }
 
-/** The rights of a principal are mended by an operator; until then records of the durable log stay where they are. */
+/** Records of the durable log wait until an operator grants a missing right. */
 function refusedForGood(head: HeadFacts, failure: RecordFailure): Verdict {
   if (!head.isDurable) return fail(head, failure)
   const { maybeWritten, recordCount } = head
   if (failure.code === 'notAuthorized') {
     return { type: 'retry', soon: false, maybeWritten, reason: failure.message, refusal: failure }
   }
-  return recordCount > 1 ? { type: 'split', renumber: maybeWritten, tooLarge: false } : fail(head, failure)
+  return recordCount > 1 ? { type: 'split', renumber: maybeWritten, lowersLimit: false } : fail(head, failure)
 }
 
 function judgeNotSent(head: HeadFacts, answer: BatchAnswer & { type: 'notSent' }): Verdict {
   const persisted = persistedOf(head.maybeWritten)
   const end = (failure: RecordFailure): Verdict => (head.isDurable ? { type: 'suspend', failure } : fail(head, failure))
   if (answer.reason === 'shuttingDown') return end(failures.shuttingDown(persisted))
-  // The Router says so only when it believes it.
+  // The Router reports this only when brokers have confirmed it.
   if (answer.reason === 'unknownTopic') return end(failures.unknownTopic(head.topic, persisted))
   if (answer.reason === 'unknownPartition') {
     return end(failures.unknownPartition(head.topic, head.partition, persisted))
@@ -147,5 +156,5 @@ const fail = (head: HeadFacts, failure: RecordFailure): Verdict => ({
   renumber: head.maybeWritten
 })
 
-/** A failure's certainty is that of the whole history of the batch. */
+/** Certainty depends on all attempts of the batch, not only on the last one. */
 export const persistedOf = (maybeWritten: boolean): Persisted => (maybeWritten ? 'unknown' : 'no')

@@ -1,10 +1,10 @@
-import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
-import type { BatchBufferPool } from '../../kafka/batch-buffer-pool.js'
-import { RecordBatchWriter } from '../../kafka/record-batch-writer.js'
-import { Batch, loneBatch } from './batch.js'
-import type { BatchLimit } from './batch-limit.js'
+import type { MonotonicClock, Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
+import { type BatchBufferPool, RecordBatchWriter, sizeOfRecord } from '../../kafka/record-batch-writer.js'
+import { Batch, type BatchOptions } from './batch.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
-import type { OutcomeReceiver } from './pending-produce.js'
+import type { OutcomeReceiver, Row } from './pending-produce.js'
+
+const NO_RECORDS = [0, 0] as const
 
 /** Unsealed batches of a partition, oldest first; records are appended to the last one. */
 export class WaitingBatches {
@@ -13,7 +13,7 @@ export class WaitingBatches {
   readonly #batchBuffers: BatchBufferPool
   readonly #onFull: () => void
   #batches: Batch[] = []
-  /** Of the last batch that was sealed; it expects the next one to be alike. */
+  /** The writer of the last sealed batch, whose memory suits a similar batch. */
   #spareWriter: RecordBatchWriter | undefined
 
   /** @param onFull called when a batch is full and another one begins */
@@ -37,13 +37,26 @@ export class WaitingBatches {
     return this.#batches.length === 0
   }
 
-  /** @returns bytes to charge */
+  /** @returns the bytes to charge to the budget */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
     const last = this.#batches[this.#batches.length - 1]
     const charge = last === undefined ? 0 : last.append(record, timestampMs, pendingProduce, index)
     if (charge > 0) return charge
     if (last !== undefined) this.#onFull()
     return this.#begin(this.#newBatch(), record, timestampMs, pendingProduce, index)
+  }
+
+  /**
+   * Appends records in a row to the batch that is open.
+   *
+   * @returns how many of them it took, and the bytes to charge to the budget
+   */
+  appendRow(row: Row): readonly [records: number, charge: number] {
+    const last = this.#batches[this.#batches.length - 1]
+    if (last === undefined) return NO_RECORDS
+    const before = last.chargedBytes
+    const records = last.appendRow(row)
+    return records === 0 ? NO_RECORDS : [records, last.chargedBytes - before]
   }
 
   #begin(
@@ -55,7 +68,8 @@ export class WaitingBatches {
   ): number {
     const charge = batch.append(record, timestampMs, pendingProduce, index)
     if (charge === 0) {
-      return this.#begin(loneBatch(record, this.#settings), record, timestampMs, pendingProduce, index)
+      const lone = loneBatch(record, this.#settings, this.#batchBuffers)
+      return this.#begin(lone, record, timestampMs, pendingProduce, index)
     }
     this.#batches.push(batch)
     return charge
@@ -68,7 +82,7 @@ export class WaitingBatches {
     return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#batchBuffers), this.#settings)
   }
 
-  /** The oldest. Never called when empty. */
+  /** Takes the oldest batch. Never called when there is none. */
   take(): Batch {
     return this.#batches.shift()!
   }
@@ -77,20 +91,27 @@ export class WaitingBatches {
     return this.#batches.splice(0)
   }
 
-  /** Parts of one that was taken, to go before all others. */
+  /** Puts the parts of a batch that was taken in front of all others. */
   putBack(parts: readonly Batch[]): void {
     this.#batches.unshift(...parts)
   }
 
-  /** Keeps the writer of a sealed batch for the next one. One that is made for another size of batches is not kept. */
+  /** Keeps the writer of a sealed batch for the next one if the size limit is still the same. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
     if (writer?.maxBytes === this.#limit.bytes) this.#spareWriter ??= writer
   }
 
+  /** When {@link expire} will have a wait to end. */
+  get earliestDeadlineAt(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const { earliestDeadlineAt } of this.#batches) if (earliestDeadlineAt < earliest) earliest = earliestDeadlineAt
+    return earliest
+  }
+
   /**
-   * Ends the waits that are over; see {@link Batch.expire}.
+   * Ends waits whose deadline has passed; see {@link Batch.expire}.
    *
-   * @param onEmpty called for a batch that lost its last record by that, and is dropped
+   * @param onEmpty called for a batch that has lost its last record and is dropped
    * @param topic named where records are lost
    * @returns how many records were taken out
    */
@@ -106,5 +127,47 @@ export class WaitingBatches {
     for (const batch of this.#batches) if (batch.isEmpty) onEmpty(batch)
     this.#batches = this.#batches.filter(batch => !batch.isEmpty)
     return withdrawn
+  }
+}
+
+/** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
+const LONE_RECORD_SLACK_BYTES = 256
+
+/** A batch for one record above the size limit of batches. Kafka decides whether it is too large. */
+export function loneBatch(record: ProduceRecord, options: BatchOptions, batchBuffers: BatchBufferPool): Batch {
+  const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
+  return new Batch(new RecordBatchWriter(maxBytes, batchBuffers), options)
+}
+
+/** Time after which a batch of full size is sent again, because the topic's configuration may have changed. */
+const BELIEVED_FOR_MS = 600_000
+const SMALLEST_BYTES = 1024
+
+/**
+ * The size limit of batches of one topic. Begins with the setting. A batch that a broker refuses as too large halves the
+ * limit, so that the next batches are not refused as well.
+ */
+export class BatchLimit {
+  readonly #maxBytes: number
+  readonly #clock: MonotonicClock
+  #learntBytes = Number.POSITIVE_INFINITY
+  #believedUntil = 0
+
+  constructor(maxBytes: number, clock: MonotonicClock) {
+    this.#maxBytes = maxBytes
+    this.#clock = clock
+  }
+
+  /** Largest size of a batch before compression. */
+  get bytes(): number {
+    if (this.#learntBytes === Number.POSITIVE_INFINITY) return this.#maxBytes
+    if (this.#clock() >= this.#believedUntil) this.#learntBytes = Number.POSITIVE_INFINITY
+    return Math.min(this.#maxBytes, this.#learntBytes)
+  }
+
+  /** A batch of several records was refused because of its size. */
+  refused(bytes: number): void {
+    this.#learntBytes = Math.min(this.#learntBytes, Math.max(SMALLEST_BYTES, bytes >> 1))
+    this.#believedUntil = this.#clock() + BELIEVED_FOR_MS
   }
 }

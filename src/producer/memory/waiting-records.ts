@@ -1,9 +1,10 @@
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { overheadOf } from './batch.js'
+import type { PartitionProducer } from './partition-producer.js'
 import type { Partitioner } from './partitioners.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
 
-/** A record on its way in: who waits for it and as what. */
+/** A record that has not reached its partition, and the request that it belongs to. */
 export interface Arrival {
   readonly record: ProduceRecord
   readonly partitioner: Partitioner
@@ -14,7 +15,7 @@ export interface Arrival {
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
 
-/** Bytes of a record as far as they can be told without encoding it: characters of a string count as one. */
+/** Approximate size of a record, without encoding it: each character of a string counts as one byte. */
 export const roughSizeOf = ({ key, value, headers }: ProduceRecord): number =>
   lengthOf(key) + lengthOf(value) + (headers === undefined ? 0 : sizeOfHeaders(headers))
 
@@ -31,19 +32,19 @@ export const ownCopyOf = (record: ProduceRecord): ProduceRecord => ({
 })
 const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
-/** Records of one topic whose partitions are not known, in the order they came. */
+/** Records of one topic that wait until its partitions are known, in order. */
 export class WaitingRecords {
   #deferred: Arrival[] = []
   #bytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
-  /** The request that all records belong to, if there is one. */
+  /** The only request with records here; `undefined`: there are several or none. */
   #solePending: MemoryPendingProduce | undefined
 
   get recordCount(): number {
     return this.#deferred.length
   }
 
-  /** When the oldest of its records was accepted. */
+  /** When its oldest record was accepted. */
   get oldestAt(): number {
     return this.#deferred[0]?.pendingProduce.acceptedAt ?? Number.POSITIVE_INFINITY
   }
@@ -58,7 +59,7 @@ export class WaitingRecords {
     return this.#deferred.length === 0 || this.#solePending === pendingProduce
   }
 
-  /** Copies what the record points to. @returns the bytes to charge */
+  /** Copies what the record points to. @returns the bytes to charge to the budget */
   add(deferred: Arrival): number {
     const record = ownCopyOf(deferred.record)
     const charge = roughSizeOf(record) + overheadOf(deferred.index)
@@ -78,7 +79,7 @@ export class WaitingRecords {
     return all
   }
 
-  /** Sends those away whose deadline is over. @returns how many */
+  /** Fails records whose deadline has passed. @returns how many */
   expire(nowMs: number, failure: RecordFailure): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
     const before = this.#deferred.length
@@ -96,5 +97,172 @@ export class WaitingRecords {
       (earliest, { pendingProduce }) => Math.min(earliest, pendingProduce.deadlineAt),
       Number.POSITIVE_INFINITY
     )
+  }
+}
+
+/** Records of one topic for which {@link WaitingRecords} had no room, in order. */
+export class OverflowQueue {
+  readonly #onHeld: (bytes: number) => void
+  #arrivals: Arrival[] = []
+
+  /** @param onHeld called with the bytes that were added or, negative, removed */
+  constructor(onHeld: (bytes: number) => void) {
+    this.#onHeld = onHeld
+  }
+
+  get isEmpty(): boolean {
+    return this.#arrivals.length === 0
+  }
+
+  /** Copies the record. */
+  add(arrival: Arrival): void {
+    this.#arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
+    this.#onHeld(sizeOf(arrival))
+    arrival.pendingProduce.wait()
+  }
+
+  /** Passes all records to `enter`, in order, and refuses those for which it returns a failure. @returns how many */
+  enterAll(enter: (arrival: Arrival) => RecordFailure | undefined): number {
+    return this.#takeOut(() => true, enter)
+  }
+
+  /** Refuses records whose wait is over. @returns how many */
+  refuseOver(nowMs: number, failure: () => RecordFailure): number {
+    return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failure)
+  }
+
+  #takeOut(isOver: (arrival: Arrival) => boolean, enter: (arrival: Arrival) => RecordFailure | undefined): number {
+    const leaving = this.#arrivals.filter(isOver)
+    if (leaving.length === 0) return 0
+    this.#arrivals = this.#arrivals.filter(arrival => !isOver(arrival))
+    let refused = 0
+    for (const arrival of leaving) {
+      this.#onHeld(-sizeOf(arrival))
+      const failure = enter(arrival)
+      if (failure !== undefined) {
+        arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
+        refused++
+      }
+      arrival.pendingProduce.waited()
+    }
+    return refused
+  }
+}
+
+export const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + overheadOf(index)
+
+interface Queue {
+  arrivals: Arrival[]
+  bytes: number
+}
+
+/**
+ * Records that wait for room in their partition, in order. Their memory is separate from the buffer; a partition may
+ * take at most as much of it as remains free.
+ */
+export class CapacityQueues {
+  readonly #maxBytes: number
+  readonly #onEntered: (arrival: Arrival) => void
+  readonly #queues = new Map<PartitionProducer, Queue>()
+  #bytes = 0
+  #isServingSoon = false
+
+  /** @param onEntered called for each record that was taken after it had waited */
+  constructor(maxBytes: number, onEntered: (arrival: Arrival) => void) {
+    this.#maxBytes = maxBytes
+    this.#onEntered = onEntered
+  }
+
+  get isEmpty(): boolean {
+    return this.#queues.size === 0
+  }
+
+  /** Copies the record. False: the memory for waiting records is used up. */
+  add(producer: PartitionProducer, arrival: Arrival): boolean {
+    const bytes = sizeOf(arrival)
+    const queue = this.#queues.get(producer) ?? { arrivals: [], bytes: 0 }
+    if (queue.bytes + bytes > this.#maxBytes - this.#bytes) return false
+    this.#queues.set(producer, queue)
+    queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
+    this.#hold(queue, bytes)
+    producer.charge.isWaitedFor = true
+    arrival.pendingProduce.wait()
+    return true
+  }
+
+  /** There may be room in partitions. Called often. */
+  freed(): void {
+    if (this.#queues.size === 0 || this.#isServingSoon) return
+    this.#isServingSoon = true
+    setImmediate(() => {
+      this.#isServingSoon = false
+      this.#serve()
+    })
+  }
+
+  /** Moves records into partitions that have room. */
+  #serve(): void {
+    for (const [producer, queue] of this.#queues) {
+      const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(producer, arrival))
+      const entered = stays < 0 ? queue.arrivals.length : stays
+      if (entered > 0) this.#keep(producer, queue, queue.arrivals.slice(entered))
+    }
+  }
+
+  #mayEnter(producer: PartitionProducer, arrival: Arrival): boolean {
+    const { record, timestampMs, pendingProduce, index } = arrival
+    if (!producer.charge.allowsNext(roughSizeOf(record), pendingProduce)) return false
+    producer.append(record, timestampMs, pendingProduce, index)
+    this.#onEntered(arrival)
+    this.#left(producer, arrival)
+    return true
+  }
+
+  /** Moves records into partitions that have room, and refuses those whose wait is over. @returns how many were refused */
+  tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
+    this.#serve()
+    let refused = 0
+    for (const [producer, queue] of this.#queues) {
+      const over = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs)
+      if (over.length === 0) continue
+      refused += this.#refuse(producer, over, failureOf(producer, roughSizeOf(over[0]!.record)))
+      const staying = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil > nowMs)
+      this.#keep(producer, queue, staying)
+    }
+    return refused
+  }
+
+  /** Refuses all that wait for a partition. @returns how many */
+  close(producer: PartitionProducer, failure: RecordFailure): number {
+    const queue = this.#queues.get(producer)
+    if (queue === undefined) return 0
+    const refused = this.#refuse(producer, queue.arrivals, failure)
+    this.#keep(producer, queue, [])
+    return refused
+  }
+
+  #refuse(producer: PartitionProducer, arrivals: readonly Arrival[], failure: RecordFailure): number {
+    for (const arrival of arrivals) {
+      arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
+      this.#left(producer, arrival)
+    }
+    return arrivals.length
+  }
+
+  #left(producer: PartitionProducer, arrival: Arrival): void {
+    this.#hold(this.#queues.get(producer)!, -sizeOf(arrival))
+    arrival.pendingProduce.waited()
+  }
+
+  #keep(producer: PartitionProducer, queue: Queue, arrivals: Arrival[]): void {
+    queue.arrivals = arrivals
+    if (arrivals.length > 0) return
+    producer.charge.isWaitedFor = false
+    this.#queues.delete(producer)
+  }
+
+  #hold(queue: Queue, bytes: number): void {
+    queue.bytes += bytes
+    this.#bytes += bytes
   }
 }

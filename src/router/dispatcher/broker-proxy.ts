@@ -1,15 +1,12 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
-import { startBrokerAtZero } from '../../core/metrics/start-at-zero.js'
+import { startBrokerAtZero } from '../../core/metrics/metric-names.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../../kafka/broker-client.js'
-import type { TopicLookUp } from '../processors/processor-context.js'
-import type { BrokerTags } from '../processors/queue-processor.js'
-import type { AnyAccepted } from '../requests/accepted.js'
+import type { BrokerTags, TopicLookUp } from '../processors/queue-processor.js'
+import type { OpenRequest } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
-import { connectionOf } from '../requests/targets.js'
-import { Dispatcher, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
+import { Dispatcher, type DispatcherReports, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
 import { type DispatcherPlanOptions, planDispatcher } from './dispatcher-plan.js'
-import type { DispatcherReports } from './messages.js'
 
 export interface BrokerProxyOptions extends Omit<DispatcherPlanOptions, 'tags' | 'reports'> {
   readonly system: ActorSystem
@@ -21,22 +18,26 @@ export interface BrokerProxyOptions extends Omit<DispatcherPlanOptions, 'tags' |
 
 export interface BrokerProxyReports {
   returned(proxy: BrokerProxy, groups: Parameters<DispatcherReports['returned']>[0]): void
-  unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
-  crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[]): void
+  unreachable(proxy: BrokerProxy, error: Error, requests: readonly OpenRequest[]): void
+  crashed(proxy: BrokerProxy, error: Error, requests: readonly OpenRequest[]): void
   answered(proxy: BrokerProxy): void
   metadata(response: MetadataResponse, call: TopicLookUp): void
 }
 
-/** A broker that has answered so lately is there, whatever happens to the connection of one member. */
+/** A broker that has answered within this time counts as reachable, even if the connection of one member is lost. */
 const ANSWERED_LATELY_MS = 1_000
-/** Most members send heartbeats more often; the others connect anew. */
+/**
+ * The connection of a group member is closed after this time without a request. Most members send heartbeats more
+ * often. Other members connect again.
+ */
 const MEMBER_IDLE_MS = 20_000
 
 /**
- * The dispatchers of one broker, by role. Each is started when it is first needed, and replaced when it crashes.
- * Connections are opened by the first call.
+ * The dispatchers of one broker, by role. A dispatcher is started when it is first needed, and replaced when it
+ * crashes. Its first call opens the connection.
  *
  *   control   offsets by time, metadata, coordinators, producer ids          1 connection
+ *   admin     what describes or changes the cluster, which may wait for the controller for seconds  1 connection
  *   group     commits and committed offsets                                  1, and more while calls of groups are slow
  *   fetch     catch-up and tail                                              2 connections
  *   member    JoinGroup, SyncGroup and Heartbeat of one member of a group    1 connection for each member
@@ -46,9 +47,9 @@ export class BrokerProxy {
   readonly node: BrokerNode
   readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
-  /** By role; of the role `member` one per connection. */
+  /** By role; for the role `member`, one per connection. */
   readonly #dispatchers = new Map<string, Dispatcher>()
-  /** When each dispatcher of a member was last given a request. */
+  /** When each dispatcher of a member last got a request. */
   readonly #membersUsedAt = new Map<string, number>()
   #answeredAt = Number.NEGATIVE_INFINITY
   /** Time-outs of independent calls since the last answer of the broker. */
@@ -61,25 +62,27 @@ export class BrokerProxy {
     startBrokerAtZero(options.metrics, this.#tags)
   }
 
-  submit(request: AnyAccepted): void {
+  submit(request: OpenRequest): void {
     const { role, connection } = request.operation
     if (role === 'member') this.#submitOfMember(request)
     else this.#dispatcher(role, role).submit(request)
     if (role !== 'member' && connection) this.#left(memberKeyOf(request))
   }
 
-  #submitOfMember(request: AnyAccepted): void {
+  #submitOfMember(request: OpenRequest): void {
     const key = memberKeyOf(request)
     this.#membersUsedAt.set(key, this.#options.openRequests.now())
     this.#dispatcher('member', key).submit(request)
   }
 
-  /** Nothing more is asked over the connection of this member. */
+  /** Marks the connection of a member that has left for closing. */
   #left(key: string): void {
     if (this.#membersUsedAt.has(key)) this.#membersUsedAt.set(key, Number.NEGATIVE_INFINITY)
   }
 
-  /** Closes the connections of members that have left, have another coordinator now, or have gone without a word. */
+  /**
+   * Closes the connections of members that have left, have moved to another coordinator, or no longer send requests.
+   */
   tidy(now: number): void {
     for (const [key, usedAt] of this.#membersUsedAt) {
       const dispatcher = this.#dispatchers.get(key)
@@ -101,19 +104,22 @@ export class BrokerProxy {
   }
 
   /** Returns all requests that have not been sent. */
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     return [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.drain())
   }
 
-  /** Stops all dispatchers at once. Returns all requests they held. */
-  stop(): AnyAccepted[] {
+  /** Stops all dispatchers at once. Returns all requests that they held. */
+  stop(): OpenRequest[] {
     const requests = [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.stop())
     this.#dispatchers.clear()
     this.#membersUsedAt.clear()
     return requests
   }
 
-  /** If another call has been answered since this one was sent, the time-out is due to the call itself. */
+  /**
+   * Decides whether a time-out means that the broker is silent. If the broker has answered another call since `sentAt`,
+   * only the call itself was slow.
+   */
   #isSilent(sentAt: number): boolean {
     return this.#answeredAt <= sentAt && ++this.#timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
   }
@@ -137,14 +143,15 @@ export class BrokerProxy {
       connections,
       metrics,
       tags: this.#tags,
-      maxQueued,
+      // A partition has one batch here, and delivery limits the bytes of all batches.
+      maxQueued: role === 'produce' ? Number.POSITIVE_INFINITY : maxQueued,
       createClient: purpose => createClient({ host, port }, purpose, expectedClusterId),
       onAnswered: () => {
         this.#answeredAt = openRequests.now()
         this.#timeouts = 0
         reports.answered(this)
       },
-      isSilent: isIndependent(role) ? sentAt => this.#isSilent(sentAt) : undefined,
+      isSilent: INDEPENDENT.has(role) ? sentAt => this.#isSilent(sentAt) : undefined,
       isAlone: role === 'member' ? () => openRequests.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
       reports: {
         returned: groups => reports.returned(this, groups),
@@ -159,7 +166,7 @@ export class BrokerProxy {
   }
 }
 
-const memberKeyOf = (request: AnyAccepted): string => `member ${connectionOf(request)}`
+const memberKeyOf = ({ operation, request }: OpenRequest): string => `member ${operation.connection!(request)}`
 
-/** Roles whose calls are independent: a slow one says nothing about the others. */
-const isIndependent = (role: Role): boolean => role === 'control' || role === 'group' || role === 'member'
+/** Roles whose calls are independent: a slow call does not delay the others. */
+const INDEPENDENT: ReadonlySet<Role> = new Set(['control', 'admin', 'group', 'member'])

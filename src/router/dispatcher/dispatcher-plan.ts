@@ -1,17 +1,22 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import { FetchAdmission, type FetchDataOptions } from '../processors/fetch-data.js'
-import type { ProcessorContext, TopicLookUp } from '../processors/processor-context.js'
+import { operationsOf } from '../processors/operations.js'
 import { ProduceAdmission, type ProduceAdmissionOptions } from '../processors/produce-admission.js'
-import type { Admission, BrokerTags } from '../processors/queue-processor.js'
+import type {
+  Admission,
+  BrokerTags,
+  OperationProcessor,
+  ProcessorContext,
+  TopicLookUp
+} from '../processors/queue-processor.js'
 import type { ReadCache } from '../processors/read-cache.js'
-import type { OpenRequests } from '../requests/open-requests.js'
+import type { OpenRequest, OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 import type { ConnectionPlan } from './dispatcher.js'
 import { GroupAdmission, type GroupAdmissionOptions } from './group-admission.js'
-import { SharedAdmission } from './shared-admission.js'
 
-/** What the dispatchers of a broker need to know of the Router. */
+/** The parts of the Router that the dispatchers of a broker use. */
 export interface DispatcherPlanOptions {
   readonly openRequests: OpenRequests
   readonly metrics: MetricsLogger
@@ -24,12 +29,12 @@ export interface DispatcherPlanOptions {
   >
   readonly group: GroupAdmissionOptions
   readonly produce: ProduceAdmissionOptions
-  /** Which of these missing topics brokers may be asked to create now. */
+  /** Returns those of the missing topics that brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
   readonly reports: { metadata(response: MetadataResponse, call: TopicLookUp): void }
 }
 
-/** What takes the requests of a dispatcher of this role, and its connections with the processors that share each. */
+/** Plans a dispatcher of this role: its admission, its connections, and the processors that share each connection. */
 export function planDispatcher(
   role: Role,
   options: DispatcherPlanOptions
@@ -37,6 +42,7 @@ export function planDispatcher(
   const { fetch, group, produce, readCache, metrics, openRequests, callTimeoutMs, tags } = options
   switch (role) {
     case 'control':
+    case 'admin':
     case 'member': {
       const admission = new SharedAdmission(role, contextOf(options))
       return { admission, connections: [{ purpose: role, processors: admission.processors }] }
@@ -67,7 +73,7 @@ export function planDispatcher(
     }
     case 'produce': {
       const admission = new ProduceAdmission(produce)
-      // Delivery sends one batch per partition at a time, so calls in flight at the same time are for different partitions.
+      // Delivery has one batch per partition in flight, so simultaneous calls are for different partitions.
       const main = Array.from({ length: produce.connections ?? 1 }, () => ({
         purpose: 'produce',
         processors: [admission.main]
@@ -82,4 +88,30 @@ function contextOf(options: DispatcherPlanOptions): ProcessorContext {
   const { readCache, reports } = options
   const { isolationLevel, decompression } = readCache
   return { ...options, isolationLevel, decompression, onMetadata: reports.metadata.bind(reports) }
+}
+
+/** The operations of one role. They take turns on one connection. */
+class SharedAdmission implements Admission {
+  readonly processors: readonly OperationProcessor[]
+  readonly #processorOf: ReadonlyMap<string, OperationProcessor>
+
+  constructor(role: 'control' | 'admin' | 'member', context: ProcessorContext) {
+    const entries = operationsOf(role).map(
+      ({ kind, createProcessor }) => [kind, createProcessor(context) as OperationProcessor] as const
+    )
+    this.#processorOf = new Map(entries)
+    this.processors = entries.map(([, processor]) => processor)
+  }
+
+  answerFromCache(): boolean {
+    return false
+  }
+
+  addToQueue(request: OpenRequest): void {
+    this.#processorOf.get(request.kind)!.addToQueue(request)
+  }
+
+  drain(): OpenRequest[] {
+    return this.processors.flatMap(processor => processor.drain())
+  }
 }

@@ -9,19 +9,38 @@ import {
 } from '../../core/errors.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { Admission, BrokerTags, QueueProcessor } from '../processors/queue-processor.js'
-import type { AnyAccepted, Holder } from '../requests/accepted.js'
-import { fail } from '../requests/answers.js'
+import type { Admission, BrokerTags, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
-import type { OpenRequests } from '../requests/open-requests.js'
+import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
-import type { DispatcherMessage, DispatcherReports } from './messages.js'
 import {
   type ConnectionEvent,
   type ConnectionState,
   connectionTransition,
   initialConnectionState
 } from './transition.js'
+
+/** The messages of a dispatcher. They are few, because requests wait in an array beside the mailbox. */
+type DispatcherMessage =
+  /** Requests were submitted since the last tick. */
+  | { readonly type: 'work' }
+  | { readonly type: 'answered'; readonly connection: number; readonly response: unknown }
+  | { readonly type: 'callFailed'; readonly connection: number; readonly error: Error; readonly sent: boolean }
+  | { readonly type: 'resumed'; readonly connection: number }
+
+/** The reports of a dispatcher to the Router. Answers to requests go to their requesters directly. */
+export interface DispatcherReports {
+  /** This broker could not answer requests. The reason may affect the routing tables. */
+  returned(groups: readonly Returned[]): void
+  /**
+   * A call failed. `requests` may be routed again: the requests of the call if that is safe, and all queued requests.
+   */
+  unreachable(error: Error, requests: readonly OpenRequest[]): void
+  /** A call failed because of a bug in this process, not because of the broker. */
+  spoiled(error: Error, requests: readonly OpenRequest[]): void
+  /** The dispatcher has stopped because of a bug, and must be replaced. `requests` are all requests that it held. */
+  crashed(error: Error, requests: readonly OpenRequest[]): void
+}
 
 /** A connection and the processors that share it. */
 export interface ConnectionPlan {
@@ -31,7 +50,7 @@ export interface ConnectionPlan {
 
 export interface DispatcherOptions {
   readonly name: string
-  /** Which operations it carries. */
+  /** The role, which determines the operations. */
   readonly role: Role
   readonly system: ActorSystem
   readonly openRequests: OpenRequests
@@ -41,13 +60,19 @@ export interface DispatcherOptions {
   readonly reports: DispatcherReports
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
-  /** Requests that may wait; the next one is refused. */
+  /** Limit of waiting requests. Further requests are refused. */
   readonly maxQueued: number
   /** Called after every answer of the broker. */
   readonly onAnswered: () => void
-  /** Tells after a time-out whether the whole broker is silent. Default: after two time-outs in a row on one connection. */
+  /**
+   * Decides after a time-out whether the whole broker is silent. Default: it is silent after two time-outs in a row on
+   * one connection.
+   */
   readonly isSilent?: ((sentAt: number) => boolean) | undefined
-  /** Tells after a lost connection whether only this one is lost: its requests fail then. Default: the broker is unreachable. */
+  /**
+   * Decides after a lost connection whether the broker still counts as reachable. If it does, only the requests of this
+   * connection fail. Default: the broker is unreachable.
+   */
   readonly isAlone?: (() => boolean) | undefined
 }
 
@@ -62,25 +87,28 @@ interface Connection extends ConnectionPlan {
 
 const NANOSECONDS_PER_MILLISECOND = 1e6
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
-/** From this share of its places on, a dispatcher has requests that can wait elsewhere make room for new ones. */
+/**
+ * When waiting requests reach this share of the limit, a dispatcher answers readers that have waited long enough, to
+ * free places.
+ */
 const NEARLY_FULL = 0.75
 
-/** What is counted of the calls of a broker, by dispatcher. */
+/** Counters of the calls to a broker, by dispatcher. */
 type CallCounter = 'calls' | 'failed_calls' | 'timed_out_calls'
 const callCounters: readonly CallCounter[] = ['calls', 'failed_calls', 'timed_out_calls']
 
 /**
  * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
  *
- * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message per turn announces
- * them all, and a crash of the actor loses none.
+ * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message per tick
+ * announces them all, and a crash of the actor loses none.
  */
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
   readonly #connections: readonly Connection[]
   readonly #tags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
-  #inbox: AnyAccepted[] = []
+  #inbox: OpenRequest[] = []
   #held = 0
   readonly #shares = new Map<string, number>()
   #stopped = false
@@ -105,7 +133,10 @@ export class Dispatcher implements Holder {
     for (const counter of callCounters) this.#count(counter, 0)
   }
 
-  /** A broker has one dispatcher per role, but one for each member of a group, which would be told apart by nothing. */
+  /**
+   * Calls of group members are not counted: each member has a dispatcher of its own, and the tags of these dispatchers
+   * are equal.
+   */
   #count(counter: CallCounter, increase?: number): void {
     const { role, metrics } = this.#options
     if (role !== 'member') metrics.count('kafka_dispatcher', counter, this.#tags, increase)
@@ -116,31 +147,37 @@ export class Dispatcher implements Holder {
     return this.#held
   }
 
-  /** How many requests and calls a further request would wait for. The requests of a call may have been answered already. */
+  /**
+   * Number of requests and calls that a new request has to wait for. A call may still be in flight when its requests
+   * have been answered.
+   */
   get load(): number {
     return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
   }
 
-  submit(request: AnyAccepted): void {
+  submit(request: OpenRequest): void {
     if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
   }
 
   /** Returns all requests that have not been sent. Calls in flight continue. */
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     const requests = [...this.#inbox, ...this.#options.admission.drain()].filter(request => !request.settled)
     this.#inbox = []
     for (const request of requests) request.heldBy(undefined)
     return requests
   }
 
-  release(request: AnyAccepted): void {
+  release(request: OpenRequest): void {
     this.#held--
     const share = this.#options.admission.shareOf?.(request)
     if (share !== undefined) this.#addToShare(share, -1)
   }
 
-  /** Stops at once and closes the connections. Returns all requests it held; batches in flight are answered `unanswered`. */
-  stop(): AnyAccepted[] {
+  /**
+   * Stops at once and closes the connections. Batches in flight are answered `unanswered`. Returns all other requests
+   * that it held.
+   */
+  stop(): OpenRequest[] {
     if (this.#stopped) return []
     this.#stopped = true
     this.#self.stop()
@@ -157,7 +194,7 @@ export class Dispatcher implements Holder {
     this.#options.reports.crashed(error, this.stop())
   }
 
-  #abandonCalls(error: Error): AnyAccepted[] {
+  #abandonCalls(error: Error): OpenRequest[] {
     return this.#connections.flatMap(connection => {
       const { call } = connection
       connection.call = undefined
@@ -177,19 +214,19 @@ export class Dispatcher implements Holder {
       case 'callFailed':
         this.#callFailed(this.#connections[message.connection]!, message.error, message.sent)
         break
-      case 'rested':
-        this.#step(this.#connections[message.connection]!, ready => ({ type: 'rested', ready }))
+      case 'resumed':
+        this.#step(this.#connections[message.connection]!, ready => ({ type: 'resumed', ready }))
         break
     }
-    // A request that was queued, or moved to another connection, may find a free connection.
+    // A queued request, or a request that was moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
-    // A broker has one dispatcher per role, but one for each member of a group, whose depth would be told of all of them.
+    // The dispatchers of members are left out, because their tags are equal.
     if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held)
   }
 
   #takeIn(): void {
     const { admission, openRequests, maxQueued } = this.#options
-    // If a request makes the actor crash, those behind it are still in the inbox.
+    // If a request makes the actor crash, the requests after it are still in the inbox.
     const inbox = this.#inbox
     let taken = 0
     try {
@@ -246,8 +283,9 @@ export class Dispatcher implements Holder {
   }
 
   /**
-   * A time-out may be due to the call itself, as long as the broker answers other calls. If the broker answers no calls, or
-   * the connection is lost, the broker counts as unreachable, and requests that have not been sent are returned as well.
+   * Handles a failed call. After a time-out the broker still counts as reachable if it answers other calls. If it
+   * answers no calls, or the connection is lost, it counts as unreachable, and requests that have not been sent are
+   * returned as well.
    */
   #callFailed(connection: Connection, error: Error, sent: boolean): void {
     const { call } = connection
@@ -262,7 +300,8 @@ export class Dispatcher implements Holder {
       this.#options.metrics.count('kafka_dispatcher', 'unexpected_failures', { actor: this.#self.path })
       this.#options.reports.spoiled(error, requests)
     } else if (isAboutTheCall(error) || (error.code === 'brokerUnreachable' && this.#options.isAlone?.())) {
-      // The broker works. It refuses this call or connection, or the call cannot be expressed, or the answer is too large.
+      // The broker works: it refuses only this call or connection, or the call cannot be encoded, or the answer is too
+      // large.
       for (const request of requests) fail(request, failureOf(error))
     } else if (sent && error instanceof TimedOutError && !this.#isSilent(connection)) {
       const topics = new Set(call.processor.topicsOf?.(call.call))
@@ -291,7 +330,7 @@ export class Dispatcher implements Holder {
   }
 
   #tellRested(connection: Connection): void {
-    this.#self.tell({ type: 'rested', connection: this.#connections.indexOf(connection) })
+    this.#self.tell({ type: 'resumed', connection: this.#connections.indexOf(connection) })
   }
 
   #issue(connection: Connection, processor: QueueProcessor): void {
@@ -311,7 +350,8 @@ export class Dispatcher implements Holder {
     const at = this.#connections.indexOf(connection)
     let sent = false
     try {
-      // A call that fails while connecting has not left; the fate of one that fails later is unknown.
+      // A call that fails while the connection is opened was not sent. The outcome of a call that fails later is
+      // unknown.
       if (!client.isConnected) await client.connect()
       if (connection.call !== inFlight) return
       sent = true

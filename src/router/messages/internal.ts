@@ -1,13 +1,13 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
-import type { GroupDescriptionOperations } from './group-description.js'
-import type { MembershipOperations } from './membership.js'
+import type { AdministrationOperations } from './administration.js'
+import type { GroupDescriptionOperations, MembershipOperations } from './groups.js'
 import type { Failure, Request, TimedOut } from './request.js'
-import type { TopicConfigOperations } from './topic-configs.js'
 
 /**
- * Internal, from delivery only: sealed batches to write, at most one per partition. All producers that became ready in a
- * turn are in one message. Each batch is answered by one direct call of `answer`; after that the Router writes no byte of
- * the batch any more. The Router never retries a batch that may have reached a broker, because that is for its partition to decide.
+ * Internal, from delivery only: sealed batches to write, at most one per partition. The batches of all producers that
+ * became ready in one tick are in one message. The Router answers each batch by one call of `answer`, and sends no byte
+ * of the batch afterwards. The Router never retries a batch that may have reached a broker, because the producer of its
+ * partition decides about retries.
  */
 export interface ProduceBatches {
   readonly type: 'produceBatches'
@@ -16,30 +16,30 @@ export interface ProduceBatches {
 export interface SealedBatch {
   readonly topic: string
   readonly partition: number
-  /** Frozen: a whole record batch, header included. */
+  /** A whole record batch, header included. The bytes must not change. */
   readonly bytes: Buffer
   /**
-   * The cluster that the producer id in the batch belongs to. While another one is connected, the batch is answered
-   * `clusterChanged`. Absent: any cluster may take it.
+   * The cluster that the producer id in the batch belongs to. While another cluster is connected, the batch is answered
+   * `clusterChanged`. Absent: any cluster may take the batch.
    */
   readonly clusterId?: string | undefined
   answer(answer: BatchAnswer): void
   /**
-   * Set by the Router when it takes the batch: gives it back, answered `notSent`, unless bytes of it may have left. Returns
-   * whether it did.
+   * The Router sets this function when it accepts the batch. The function withdraws the batch unless bytes may have
+   * been sent. A withdrawn batch is answered `notSent`. Returns true if the batch was withdrawn.
    */
   recall?: (() => boolean) | undefined
-  /** Called with what kept the batch from a broker, while the Router goes on trying. */
+  /** Called with the error of a failed attempt to send the batch. The Router tries again. */
   delayed?(lastError: string): void
 }
 export type BatchAnswer =
-  /** `baseOffset` -1: the broker has stored the batch, but did not tell its offset. */
+  /** `baseOffset` -1: the broker has stored the batch, but did not report its offset. */
   | { readonly type: 'appended'; readonly baseOffset: Offset; readonly logAppendTimeMs: number }
-  /** A broker answered with an error code for this partition. Leader tables are being refreshed where that helps. */
+  /** A broker answered with an error code for this partition. If newer metadata may help, a refresh has begun. */
   | { readonly type: 'rejected'; readonly errorCode: number }
   /** The connection was lost, or the call timed out, after bytes may have left: the outcome is unknown. */
   | { readonly type: 'unanswered'; readonly error: Error }
-  /** Not one byte left in this attempt. `unknownTopic` only after confirming refreshes. */
+  /** No byte was sent in this attempt. `unknownTopic` is only given after refreshes have confirmed it. */
   | {
       readonly type: 'notSent'
       readonly reason:
@@ -49,12 +49,14 @@ export type BatchAnswer =
         | 'brokerUnreachable'
         | 'overloaded'
         | 'shuttingDown'
-        /** Another Kafka cluster is connected than when the batch was sealed: its producer id means nothing there. */
+        /** The batch was sealed for another Kafka cluster. Its producer id is unknown in the connected cluster. */
         | 'clusterChanged'
       readonly message: string
     }
 
-/** Internal, from delivery only: a producer id from any live broker (retried by the Router until the deadline). */
+/**
+ * Internal, from delivery only: asks any broker for a producer id. The Router retries the request until its deadline.
+ */
 export interface InitProducerId extends Request<InitProducerIdResult> {
   readonly type: 'initProducerId'
 }
@@ -64,8 +66,8 @@ export type InitProducerIdResult =
   | Failure
 
 /**
- * Internal, from readers: where a leader epoch ends in the log of the leader. A log that ends an epoch before a position
- * that was read in that epoch has lost its end.
+ * Internal, from readers: finds where a leader epoch ends in the log of the leader. A log that ends an epoch before a
+ * position that was read in that epoch has lost its end.
  */
 export interface FetchEpochEnd extends Request<FetchEpochEndResult> {
   readonly type: 'fetchEpochEnd'
@@ -75,22 +77,22 @@ export interface FetchEpochEnd extends Request<FetchEpochEndResult> {
 export type FetchEpochEndResult =
   | {
       readonly type: 'success'
-      /** The newest epoch of the log that is not above the one asked for. */
+      /** The newest epoch of the log that is not newer than the requested epoch. */
       readonly leaderEpoch: number
-      /** Behind the last record of that epoch. */
+      /** The offset after the last record of this epoch. */
       readonly endOffset: Offset
       /** The epoch of the leader that has answered; -1: unknown. */
       readonly currentLeaderEpoch: number
     }
-  /** The log knows no such epoch, or the broker cannot tell. */
+  /** The log has no such epoch, or the broker does not know it. */
   | { readonly type: 'notFound'; readonly currentLeaderEpoch: number }
   | { readonly type: 'unknownTopicOrPartition' }
   | TimedOut
   | Failure
 
 /**
- * Internal, from delivery: which producers wrote the batches from `offset` on, in offset order, whether their transactions
- * are committed or not. Is answered at once.
+ * Internal, from delivery: finds which producers wrote the batches from `offset` on, in offset order, whether their
+ * transactions are committed or not. The request does not wait for records.
  */
 export interface FetchOrigins extends Request<FetchOriginsResult> {
   readonly type: 'fetchOrigins'
@@ -98,14 +100,14 @@ export interface FetchOrigins extends Request<FetchOriginsResult> {
   readonly offset: Offset
 }
 export type FetchOriginsResult =
-  /** `nextOffset`, above `offset`: where to go on. `sizeBytes`: what was read for it. */
+  /** `nextOffset`, above `offset`: the offset to ask for next. `sizeBytes`: the number of bytes that were read. */
   | {
       readonly type: 'success'
       readonly origins: readonly BatchOrigin[]
       readonly nextOffset: Offset
       readonly sizeBytes: number
     }
-  /** Replicas have not got so far, or the leader does not know that they have. */
+  /** The replicas have not reached the offset, or the leader does not know their progress yet. */
   | { readonly type: 'noMessages' }
   | { readonly type: 'offsetOutOfRange' }
   | { readonly type: 'corruptMessage' }
@@ -113,17 +115,67 @@ export type FetchOriginsResult =
   | TimedOut
   | Failure
 
-/** Internal, from the Router itself: which broker coordinates a group? Any broker can tell. */
+/**
+ * Internal, from the Router itself: finds the broker that coordinates a group. Every broker can answer this request.
+ */
 export interface FindCoordinator extends Request<FindCoordinatorResult> {
   readonly type: 'findCoordinator'
   readonly groupId: string
 }
 export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
 
-/** Operations that users of the library do not ask. */
-export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations, TopicConfigOperations {
+/** Operations for this process only, not for users of the library. */
+export interface InternalOperations
+  extends MembershipOperations,
+    GroupDescriptionOperations,
+    TopicConfigOperations,
+    AdministrationOperations {
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
   fetchEpochEnd: { request: FetchEpochEnd; result: FetchEpochEndResult }
   fetchOrigins: { request: FetchOrigins; result: FetchOriginsResult }
+}
+
+/** Internal, from the gateway and delivery: the settings of topics. */
+export interface DescribeTopicConfigs extends Request<DescribeTopicConfigsResult> {
+  readonly type: 'describeTopicConfigs'
+  readonly topics: readonly string[]
+}
+export type DescribeTopicConfigsResult =
+  | {
+      readonly type: 'success'
+      /**
+       * The settings that were set for the topic itself: topic -> setting -> value. A topic that does not exist is
+       * absent.
+       */
+      readonly overrides: ReadonlyMap<string, ReadonlyMap<string, string>>
+      /**
+       * All settings of the topic, including settings that it inherits from its broker. `null`: Kafka does not reveal
+       * the value.
+       */
+      readonly configs: ReadonlyMap<string, ReadonlyMap<string, string | null>>
+    }
+  | TimedOut
+  | Failure
+
+/** Internal, from delivery only: settings of one broker. */
+export interface DescribeBrokerConfigs extends Request<DescribeBrokerConfigsResult> {
+  readonly type: 'describeBrokerConfigs'
+  readonly nodeId: number
+  readonly names: readonly string[]
+}
+export type DescribeBrokerConfigsResult =
+  | {
+      readonly type: 'success'
+      /**
+       * Setting -> value. A setting that the broker does not have is absent. `null`: Kafka does not reveal the value.
+       */
+      readonly configs: ReadonlyMap<string, string | null>
+    }
+  | TimedOut
+  | Failure
+
+export interface TopicConfigOperations {
+  describeBrokerConfigs: { request: DescribeBrokerConfigs; result: DescribeBrokerConfigsResult }
+  describeTopicConfigs: { request: DescribeTopicConfigs; result: DescribeTopicConfigsResult }
 }

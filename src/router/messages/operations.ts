@@ -8,15 +8,17 @@ import type {
   TopicPartition
 } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
+import type { TopicChanged } from './administration.js'
 import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch } from './internal.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
+export type * from './administration.js'
 export type * from './internal.js'
 export type { Failure } from './request.js'
 
 /**
- * The Router's public messages: Castle's five operations and Produce, and every answer each of them can have.
- * An accepted request gets exactly one result, within its `timeoutMs` (default: the Router's setting per operation).
+ * The Router's public messages: Castle's five operations and Produce, with all possible answers. An accepted request
+ * gets exactly one result, within its `timeoutMs` (default: the Router's setting per operation).
  * Source: Box-Castle/router 1.0.3, messages/RouterMessage.scala.
  */
 
@@ -26,37 +28,41 @@ export interface FetchData extends Request<FetchDataResult> {
   readonly topicPartition: TopicPartition
   readonly offset: Offset
   /**
-   * How long it waits at the end of the log before it is answered `noMessages`, in milliseconds. Default, and least: the
-   * Router's `fetchMaxWaitMs`. It has to be less than `timeoutMs`. A Router whose readers do not wait ignores it.
+   * How long the request waits at the end of the log before it is answered `noMessages`, in milliseconds. Default and
+   * minimum: the Router's `fetchMaxWaitMs`. The value has to be less than `timeoutMs`. Ignored where `fetchMaxWaitMs`
+   * is 0.
    */
   readonly maxWaitMs?: number | undefined
-  /** Asked after each long poll beyond the Router's `fetchMaxWaitMs`: false ends the wait. Default: it is wanted. */
+  /**
+   * Called after each long poll when the request has waited longer than `fetchMaxWaitMs`. False ends the wait. Default:
+   * the request continues to wait.
+   */
   readonly isWanted?: (() => boolean) | undefined
   /**
-   * The id of the topic in whose log `offset` was found, as its metadata has it. Where the topic was created anew since, every
-   * offset is `offsetOutOfRange`. Default: whichever topic has the name.
+   * The id, in metadata, of the topic that `offset` belongs to. If the name now belongs to a topic with another id, the
+   * answer is `offsetOutOfRange` for every offset. Default: the topic that has the name now.
    */
   readonly topicId?: string | undefined
 }
-/** `leaderEpoch` is that of the leader that was read from, which is not older than those of its records. Absent: unknown. */
+/** `leaderEpoch` is the epoch of the leader that was read from. No record has a later epoch. Absent: unknown. */
 export type FetchDataResult = {
   readonly operation: 'fetchData'
   readonly topicPartition: TopicPartition
-  /** The offset that was asked for. */
+  /** The offset of the request. */
   readonly offset: Offset
 } & (
   | { readonly type: 'success'; readonly batch: RecordBatch; readonly leaderEpoch?: number }
-  /** The offset exists but nothing has been written there yet. */
+  /** No record has been written at this offset yet: it is at the end of the log. */
   | { readonly type: 'noMessages'; readonly leaderEpoch?: number }
   | { readonly type: 'offsetOutOfRange' }
   | { readonly type: 'unknownTopicOrPartition' }
-  /** The batch at `offset` is damaged; reading may go on at `nextOffset`, which skips the whole batch. */
+  /** The batch at `offset` is damaged. Reading may continue at `nextOffset`, which is after the whole batch. */
   | { readonly type: 'corruptMessage'; readonly nextOffset: Offset }
   | TimedOut
   | Failure
 )
 
-/** `{timestampMs}`: the first record at or after that time; `latest` when there is none. */
+/** `{timestampMs}`: the first record at or after this time, or `latest` when there is no such record. */
 export type OffsetType = 'earliest' | 'latest' | { readonly timestampMs: number }
 
 export interface FetchOffset extends Request<FetchOffsetResult> {
@@ -64,7 +70,7 @@ export interface FetchOffset extends Request<FetchOffsetResult> {
   readonly topicPartition: TopicPartition
   readonly offsetType: OffsetType
 }
-/** `leaderEpoch` of `latest` is that of the leader; otherwise that of the record at the offset. */
+/** `leaderEpoch` is the epoch of the record at the offset; for `latest`, the epoch of the leader. */
 export type FetchOffsetResult = {
   readonly operation: 'fetchOffset'
   readonly topicPartition: TopicPartition
@@ -82,7 +88,10 @@ export interface FetchConsumerOffset extends Request<FetchConsumerOffsetResult> 
   readonly topicPartition: TopicPartition
   /** Returns the stored metadata unchanged, whichever client committed it. Default: only metadata of Castle or Castellan. */
   readonly rawMetadata?: boolean | undefined
-  /** Returns a negative offset, which some clients store with a meaning of their own. Default: such an offset is a failure. */
+  /**
+   * Returns a stored negative offset. Some clients give negative offsets a meaning of their own. Default: a negative
+   * offset is a failure.
+   */
   readonly negativeOffset?: boolean | undefined
 }
 export type FetchConsumerOffsetResult = {
@@ -91,17 +100,17 @@ export type FetchConsumerOffsetResult = {
   readonly topicPartition: TopicPartition
 } & (
   | { readonly type: 'success'; readonly offsetAndMetadata: OffsetAndMetadata }
-  /** No offset is stored, or there is no such topic: the coordinator does not tell these apart. */
+  /** No offset is stored, or there is no such topic. The coordinator gives the same answer in both cases. */
   | { readonly type: 'notFound' }
   | TimedOut
   | Failure
 )
 
-/** A member of a group in one generation of it. */
+/** A member of a group in one generation of the group. */
 export interface GroupMembership {
   readonly memberId: string
   readonly generationId: number
-  /** Of a static member; `null`: a dynamic one. */
+  /** The id of a static member; `null`: the member is dynamic. */
   readonly instanceId: string | null
 }
 
@@ -112,13 +121,19 @@ export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult
   readonly offsetAndMetadata: OffsetAndMetadata
   /** Stores the metadata unchanged, for readers other than Castle and Castellan. Default: with Castle's mark. */
   readonly rawMetadata?: boolean | undefined
-  /** Takes a negative offset, which some clients store with a meaning of their own. Default: such an offset is refused. */
+  /**
+   * Accepts a negative offset. Some clients give negative offsets a meaning of their own. Default: a negative offset is
+   * refused.
+   */
   readonly negativeOffset?: boolean | undefined
-  /** Sets where the group stands: replaces commits that wait, whatever their offset. Default: the highest offset stays. */
+  /**
+   * True: this commit replaces waiting commits, whatever their offsets are. Default: of several waiting commits, only
+   * the one with the highest offset is sent.
+   */
   readonly replacesWaiting?: boolean | undefined
   /**
-   * The member of the group that commits. The coordinator refuses its commits once its generation is over. Absent: a commit
-   * of its own, which the coordinator takes while the group has no members.
+   * The member of the group that commits. The coordinator refuses commits of a generation that is over. Absent: a
+   * commit without a member, which the coordinator accepts while the group has no members.
    */
   readonly member?: GroupMembership | undefined
 }
@@ -131,8 +146,8 @@ export type CommitConsumerOffsetResult = {
   | { readonly type: 'success' }
   | { readonly type: 'unknownTopicOrPartition' }
   /**
-   * Another commit of the same group and partition has replaced it: one with the same or a higher offset while both waited,
-   * or a later one when this one would have had to be sent again.
+   * Another commit of the same group and partition has replaced this commit: a commit with the same or a higher offset
+   * while both waited, or a later commit when this commit had to be sent again.
    */
   | { readonly type: 'superseded'; readonly supersededBy: OffsetAndMetadata }
   | TimedOut
@@ -141,11 +156,11 @@ export type CommitConsumerOffsetResult = {
 
 export interface FetchTopicMetadata extends Request<FetchTopicMetadataResult> {
   readonly type: 'fetchTopicMetadata'
-  /** Echoed. */
+  /** The number that the result repeats. */
   readonly requestId: number
   /** `null` or absent: all topics. A named topic that does not exist is present with error code 3. */
   readonly topics?: readonly string[] | null | undefined
-  /** Lets the broker create missing named topics. Default false: asking never creates. */
+  /** Lets the broker create missing named topics. Default: false, so that a look-up creates no topic. */
   readonly allowAutoTopicCreation?: boolean | undefined
 }
 export type FetchTopicMetadataResult = {
@@ -161,7 +176,7 @@ export type FetchTopicMetadataResult = {
   | Failure
 )
 
-/** Writes records. The Router passes it to delivery, which keeps their order and retries. */
+/** Writes records. The Router passes the request to delivery, which keeps the order of records and retries. */
 export interface Produce extends Request<ProduceResult> {
   readonly type: 'produce'
   readonly records: readonly ProduceRecord[]
@@ -169,7 +184,7 @@ export interface Produce extends Request<ProduceResult> {
 export type ProduceResult = {
   readonly operation: 'produce'
   readonly type: 'completed'
-  /** One per record, in order; a single failure where `records` is no list. */
+  /** One outcome per record, in order; a single failure if `records` is not a list. */
   readonly outcomes: readonly RecordOutcome[]
 }
 
@@ -182,71 +197,89 @@ export interface Operations {
   fetchTopicMetadata: { request: FetchTopicMetadata; result: FetchTopicMetadataResult }
   produce: { request: Produce; result: ProduceResult }
 }
-export type ResultOf<Operation extends keyof Operations> = Operations[Operation]['result']
-export type RequestOf<Operation extends keyof Operations> = Operations[Operation]['request']
+/** The operations that name a requester: operations of users, and internal operations. */
+export interface AskableOperations extends Operations, InternalOperations {}
+export type ResultOf<Operation extends keyof AskableOperations> = AskableOperations[Operation]['result']
+export type RequestOf<Operation extends keyof AskableOperations> = AskableOperations[Operation]['request']
 export type RouterResult = ResultOf<keyof Operations>
 
 /** The requests that users of the Router may send. */
 export type RouterRequest = RequestOf<keyof Operations>
 
-/** The requests that are sent to brokers: all but Produce, which delivery turns into sealed batches. */
+/** The requests that are sent to brokers. Produce is not one of them: delivery turns it into sealed batches. */
 export interface RoutedOperations extends Omit<Operations, 'produce'>, InternalOperations {
   produceBatch: { request: SealedBatch; result: BatchAnswer }
 }
 export type RoutedKind = keyof RoutedOperations
 
-/** Requests whose requester is told the result. */
+/** The operations whose requests name a requester, which gets the result. */
 export type AskedKind = Exclude<RoutedKind, 'produceBatch'>
 
 /**
- * Internal, from delivery and readers only: tells a follower what the Router knows of these topics, now and after each look-up. Topics
- * that are not known are looked up, and created where that is allowed, until they are found or believed to be missing.
- * That they are missing or refused ends the following.
+ * Internal, from delivery and readers only: subscribes to news of topics. The follower gets the known metadata of the
+ * topics, now and after each look-up. Unknown topics are looked up, and created if that is allowed, until they are
+ * found or count as missing. A subscription ends with the news that its topic is missing or refused.
  */
 export interface FollowTopics {
   readonly type: 'followTopics'
   readonly topics: readonly string[]
   readonly follower: TopicFollower
-  /** What is known may be out of date: looks the topics up before it tells of them. */
+  /** True: the known metadata may be out of date, so the topics are looked up before the follower gets news. */
   readonly anew?: boolean | undefined
   /**
-   * True: nothing is looked up or created that is not known, and only the follower ends the following. Its topics count as in
-   * use, so they are looked up as often as others that are.
+   * True: unknown topics are neither looked up nor created, and only the follower ends the subscription. The topics
+   * count as in use, so their metadata is kept fresh.
    */
   readonly isReader?: boolean | undefined
 }
-/** Internal, from delivery and readers only: a follower does not want to know any more. */
+/** Internal, from delivery and readers only: ends subscriptions of a follower. */
 export interface UnfollowTopics {
   readonly type: 'unfollowTopics'
   readonly topics: readonly string[]
   readonly follower: TopicFollower
 }
-/** Called from within the Router's turn: it must not throw. */
+/** Called while the Router handles a message, so it must not throw. */
 export interface TopicFollower {
-  topicsTold(news: readonly TopicNews[]): void
+  topicNews(news: readonly TopicNews[]): void
 }
 export type TopicNews = { readonly topic: string } & (
   | {
       readonly type: 'known'
       readonly partitionCount: number
-      /** `undefined`: no broker has told. */
+      /** `undefined`: no broker has reported the id. */
       readonly topicId: string | undefined
-      /** A look-up has named another number of partitions, and it takes more to believe it. */
+      /** A look-up has reported another number of partitions, but the Router does not use this number yet. */
       readonly isDoubted: boolean
     }
-  /** Brokers say that there is no such topic; it is looked up again. */
+  /** Brokers report that there is no such topic. The topic is looked up again. */
   | { readonly type: 'denied' }
-  /** They have said so for long enough. `until`: how long that is remembered, in the time of the clock. */
+  /**
+   * Brokers have reported for long enough that there is no such topic. `until`: when this is forgotten, by the Router's
+   * clock.
+   */
   | { readonly type: 'missing'; readonly until: number }
-  /** The name is not allowed, or we may not see the topic. */
+  /** The name is not allowed, or Castellan has no permission for the topic. */
   | { readonly type: 'refused'; readonly errorCode: number; readonly until: number }
 )
 
-/** Everything the Router's mailbox takes from other rooms. `requests`: many in one message, handled in order. */
+/** All messages of other rooms to the Router. `requests`: many requests in one message, handled in order. */
 export type RouterMessage =
   | RouterRequest
   | InternalOperations[keyof InternalOperations]['request']
   | ProduceBatches
   | FollowTopics
   | UnfollowTopics
+  | TopicChanged
   | { readonly type: 'requests'; readonly requests: readonly RouterRequest[] }
+
+type FormOf<Request extends FetchConsumerOffset | CommitConsumerOffset> = Pick<
+  Required<Request>,
+  'rawMetadata' | 'negativeOffset'
+>
+
+/**
+ * Reads and commits offsets unchanged, whichever client stored them. Kafka-Pixy stores metadata without Castle's mark,
+ * and negative offsets for the ends of the log.
+ */
+export const AS_STORED = { rawMetadata: true, negativeOffset: true } as const satisfies FormOf<FetchConsumerOffset> &
+  FormOf<CommitConsumerOffset>

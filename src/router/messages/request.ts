@@ -1,16 +1,16 @@
-import type { Requester } from '../../core/actor/requester.js'
+import type { Requester } from '../../core/actor/actor.js'
 import type { ErrorCode } from '../../core/errors.js'
 
-/** The parts that all requests have. An accepted request gets exactly one result, within its `timeoutMs`. */
+/** The fields of all requests. An accepted request gets exactly one result, within its `timeoutMs`. */
 export interface Request<Result> {
   readonly requester: Requester<Result>
   readonly timeoutMs?: number | undefined
 }
 
-/** Kafka answered with an error that has no result of its own, or the Router could not take the request. */
+/** Kafka answered with an error for which there is no other result, or the Router did not accept the request. */
 export interface Failure {
   readonly type: 'failed'
-  /** Kafka's protocol error code; `undefined` when the failure is our own (`code` tells). */
+  /** Kafka's protocol error code; `undefined` when the failure comes from Castellan, which `code` names. */
   readonly errorCode: number | undefined
   readonly code: ErrorCode
   readonly message: string

@@ -1,21 +1,17 @@
 import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, OffsetCommitResponse } from '../../kafka/broker-client.js'
 import type { CommitConsumerOffset, Failure, GroupMembership } from '../messages/operations.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import { reply } from '../requests/answers.js'
-import { kafkaFailure } from '../requests/failures.js'
+import { invalid, isCount, kafkaFailure, problemOfGroup, problemOfPartition } from '../requests/failures.js'
+import { type OpenRequest, reply, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { invalid, isCount, problemOfGroup, problemOfPartition } from '../requests/problems.js'
 import { groupAction } from './error-actions.js'
-import type { GroupProcessorOptions } from './fetch-consumer-offset.js'
+import { type GroupProcessorOptions, toStoredMetadata } from './fetch-consumer-offset.js'
 import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
-import { toStoredMetadata } from './offset-metadata.js'
-import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { type ProcessorContext, type QueueProcessor, type Returned, returned } from './queue-processor.js'
 
-type Commit = Accepted<'commitConsumerOffset'>
+type Commit = OpenRequest<'commitConsumerOffset'>
 
-/** As the protocol has it for a commit of no member. */
+/** The protocol's values for a commit without a member. */
 const STAND_ALONE = { generationId: -1, memberId: '' }
 
 const isSameMember = (one: GroupMembership | undefined, other: GroupMembership | undefined): boolean =>
@@ -27,13 +23,13 @@ export interface CommitConsumerOffsetCall {
 }
 
 /**
- * Commits, sent to the coordinator: one call for all partitions of the group that has waited longest. The Router submits at
- * most one open commit per group and partition at a time, and keeps their order.
+ * Sends commits to the coordinator. Each call is for the group that has waited longest, and has all its partitions. The
+ * Router submits at most one open commit per group and partition at a time, and keeps the order of commits.
  */
 export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsumerOffsetCall, OffsetCommitResponse> {
   readonly name = 'commitConsumerOffset'
   readonly #options: GroupProcessorOptions
-  /** By group and partition: the open commit, and commits that were answered while they waited. */
+  /** For each group and partition: the open commit, and commits that were answered while they waited. */
   readonly #queue = new GroupQueue<Commit[]>()
 
   constructor(options: GroupProcessorOptions) {
@@ -62,7 +58,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
     return undefined
   }
 
-  /** One commit of each partition, as far as they are of the same member; the others go back into the queue. */
+  /** Takes one commit of each partition, all of the same member; commits of other members go back into the queue. */
   #takeOfOneMember(groupId: string, entries: ReadonlyMap<string, Commit[]>): Map<string, Commit> {
     const taken = new Map<string, Commit>()
     let member: GroupMembership | undefined
@@ -71,7 +67,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
       if (taken.size === 0) member = commit.request.member
       if (isSameMember(member, commit.request.member)) {
         waiting.shift()
-        commit.inFlight = true
+        commit.state.inFlight = true
         taken.set(key, commit)
       }
       if (waiting.length > 0) this.#queue.set(groupId, key, waiting)
@@ -80,7 +76,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   send(client: BrokerClient, { groupId, partitions }: CommitConsumerOffsetCall): Promise<OffsetCommitResponse> {
-    for (const commit of partitions.values()) commit.wasSent = true
+    for (const commit of partitions.values()) commit.state.wasSent = true
     const [first] = partitions.values()
     return client.offsetCommit({
       groupId,
@@ -100,7 +96,7 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 
   processResponse(call: CommitConsumerOffsetCall, response: OffsetCommitResponse): readonly Returned[] {
-    landed(call)
+    for (const commit of call.partitions.values()) landed(commit)
     const unanswered = new Map(call.partitions)
     const back: Returned[] = []
     for (const { topic, partition, errorCode } of response.partitions) {
@@ -114,12 +110,12 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
     return back
   }
 
-  callFailed(call: CommitConsumerOffsetCall): readonly AnyAccepted[] {
-    landed(call)
+  callFailed(call: CommitConsumerOffsetCall): readonly OpenRequest[] {
+    for (const commit of call.partitions.values()) landed(commit)
     return stillOpen([...call.partitions.values()])
   }
 
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     return stillOpen(this.#queue.drain().flat())
   }
 
@@ -147,15 +143,16 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
   }
 }
 
-function landed({ partitions }: CommitConsumerOffsetCall): void {
-  for (const commit of partitions.values()) commit.landed()
+/** The call that carried the commit has ended. */
+export function landed({ state, settled }: Commit): void {
+  state.inFlight = false
+  if (settled) state.whenOver?.()
 }
 
 const MAX_METADATA_BYTES = 32_000
 
 export const commitConsumerOffset = describeOperation('commitConsumerOffset', {
   role: 'group',
-  deadline: 'Deadline of CommitConsumerOffset',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
   echo: ({ topicPartition, groupId, offsetAndMetadata }) => ({
     operation: 'commitConsumerOffset',
@@ -163,6 +160,10 @@ export const commitConsumerOffset = describeOperation('commitConsumerOffset', {
     groupId,
     offsetAndMetadata
   }),
+  initialState: () => ({ clusterId: undefined, wasSent: false, inFlight: false, whenOver: undefined }),
+  onAnswered: ({ inFlight, whenOver }) => {
+    if (!inFlight) whenOver?.()
+  },
   whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, groupId, offsetAndMetadata, negativeOffset }) =>
     problemOfPartition(topicPartition) ??
@@ -176,7 +177,7 @@ function problemOfOffset(
   mayBeNegative: boolean
 ): Failure | undefined {
   if (!(isCount(offset) || (mayBeNegative && Number.isSafeInteger(offset))))
-    return invalid('invalidRequest', `no offset: ${offset}`)
+    return invalid('invalidRequest', `not an offset: ${offset}`)
   if (metadata === undefined) return undefined
   if (typeof metadata === 'string' && Buffer.byteLength(metadata) <= MAX_METADATA_BYTES) return undefined
   return invalid('invalidRequest', `the metadata is not text of at most ${MAX_METADATA_BYTES} bytes`)

@@ -1,6 +1,6 @@
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 
-/** What a processor does about an error code. An unknown code is `fail`. */
+/** The actions of a processor for error codes. The action for an unknown code is `fail`. */
 export type ErrorAction =
   | 'success'
   | 'outOfRange'
@@ -12,7 +12,10 @@ export type ErrorAction =
   | 'staleTopic'
   | 'fail'
 
-/** Fetch and ListOffsets: one code per partition. Source: notes on Kafka's Errors, 10.4 of the specification. */
+/**
+ * The action for Fetch and ListOffsets, which have one code per partition. Source:
+ * org.apache.kafka.common.protocol.Errors.
+ */
 export function partitionAction(errorCode: number): ErrorAction {
   switch (errorCode) {
     case errorCodes.NONE:
@@ -51,8 +54,8 @@ export function partitionAction(errorCode: number): ErrorAction {
 }
 
 /**
- * OffsetCommit and OffsetFetch, answered by the group's coordinator. `corrupt` counts as a success for an offset that was
- * read with a value, as in Castle. A commit with this code is not in the coordinator's log.
+ * The action for OffsetCommit and OffsetFetch, which the group's coordinator answers. As in Castle, `corrupt` counts as
+ * a success if the answer has an offset. A commit with this code is not in the coordinator's log.
  */
 export function groupAction(errorCode: number): ErrorAction {
   switch (errorCode) {
@@ -82,7 +85,7 @@ export function groupAction(errorCode: number): ErrorAction {
   }
 }
 
-/** Calls that any broker can answer, with one code for the whole call. */
+/** The action for calls that any broker can answer, with one code for the whole call. */
 export function anyBrokerAction(errorCode: number): 'success' | 'retryLater' | 'fail' {
   if (errorCode === errorCodes.NONE) return 'success'
   return errorCode !== errorCodes.UNSUPPORTED_VERSION && kafkaErrorOf(errorCode).retriable ? 'retryLater' : 'fail'

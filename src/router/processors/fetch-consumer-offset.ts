@@ -1,20 +1,35 @@
 import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, OffsetFetchResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import { reply, replyAll } from '../requests/answers.js'
-import { kafkaFailure, oddOffset } from '../requests/failures.js'
+import { kafkaFailure, oddOffset, problemOfGroup, problemOfPartition } from '../requests/failures.js'
+import { type OpenRequest, reply, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { problemOfGroup, problemOfPartition } from '../requests/problems.js'
 import { groupAction } from './error-actions.js'
 import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
-import { fromStoredMetadata } from './offset-metadata.js'
-import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
+import { type ProcessorContext, type QueueProcessor, type Returned, returned } from './queue-processor.js'
+
+/**
+ * Castle puts a mark in front of the metadata of a committed offset, and returns only metadata with the mark. Castellan does
+ * the same, so that each can read what the other has committed.
+ * Source: Box-Castle/router 1.0.3, KafkaOffsetAndMetadata.
+ */
+const MARKER = 'V1|CONSUMER_METADATA'
+
+/** The metadata that Kafka stores; the empty string for none. */
+export const toStoredMetadata = (metadata: string | undefined, raw: boolean): string => {
+  if (metadata === undefined) return ''
+  return raw ? metadata : MARKER + metadata
+}
+
+/** `raw`: returns the metadata unchanged, for offsets that other clients have committed. */
+const fromStoredMetadata = (stored: string | null, raw: boolean): string | undefined => {
+  if (raw) return stored === null || stored === '' ? undefined : stored
+  return stored?.startsWith(MARKER) ? stored.slice(MARKER.length) : undefined
+}
 
 const NOTHING_STORED = -1
 
-type Waiter = Accepted<'fetchConsumerOffset'>
+type Waiter = OpenRequest<'fetchConsumerOffset'>
 type PartitionAnswer = OffsetFetchResponse['partitions'][number]
 export interface FetchConsumerOffsetCall {
   readonly groupId: string
@@ -24,8 +39,9 @@ export interface FetchConsumerOffsetCall {
 export type GroupProcessorOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'metrics' | 'tags'>
 
 /**
- * Committed offsets, asked of the coordinator: one call for all partitions of the group that has waited longest. No request
- * joins a call in flight, because its answer may be older than a commit that was accepted before the request was made.
+ * Asks the coordinator for committed offsets. Each call is for the group that has waited longest, and has all its
+ * partitions. No request joins a call in flight, because the answer of this call may be older than a commit that was
+ * accepted before the request.
  */
 export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsumerOffsetCall, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
@@ -93,11 +109,11 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     return back
   }
 
-  callFailed(call: FetchConsumerOffsetCall): readonly AnyAccepted[] {
+  callFailed(call: FetchConsumerOffsetCall): readonly OpenRequest[] {
     return stillOpen([...call.partitions.values()].flat())
   }
 
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     return stillOpen(this.#queue.drain().flat())
   }
 
@@ -149,7 +165,6 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
 
 export const fetchConsumerOffset = describeOperation('fetchConsumerOffset', {
   role: 'group',
-  deadline: 'Deadline of FetchConsumerOffset',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
   echo: ({ topicPartition, groupId }) => ({ operation: 'fetchConsumerOffset', topicPartition, groupId }),
   whenUnknown: { type: 'notFound' },

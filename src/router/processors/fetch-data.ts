@@ -3,26 +3,25 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { AnyAccepted } from '../requests/accepted.js'
+import { invalid, problemOfPartition } from '../requests/failures.js'
+import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { invalid, problemOfPartition } from '../requests/problems.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import type { Admission, BrokerTags, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
-import { ReadersAtEnd } from './readers-at-end.js'
-import { type FetchWaiter, waitersOf } from './wanted.js'
+import { type FetchWaiter, ReadersAtEnd, waitersOf } from './wanted.js'
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
-  /** How long a request waits for new records before it is answered `noMessages`. 0: not at all, as in Castle. */
+  /** How long a request waits for new records before it is answered `noMessages`. 0: it does not wait, as in Castle. */
   readonly fetchMaxWaitMs: number
-  /** Bytes of one partition in one answer. */
+  /** Limit of the bytes of one partition in one response. */
   readonly fetchBufferBytes: number
-  /** Bytes of one response. */
+  /** Limit of the bytes of one response. */
   readonly fetchMaxBytes: number
   readonly maxPartitionsPerCall: number
   readonly callTimeoutMs: number
@@ -31,30 +30,36 @@ export interface FetchDataOptions {
 const DISPATCHER = 'kafka_dispatcher'
 const SMALLEST_MAX_BYTES = 64 * 1024
 /**
- * A long poll names each of its partitions, so many idle ones are asked for less often: a poll takes a millisecond for each
- * two partitions, at most this long. A reader that comes during a poll may learn of a record so much later.
+ * A long poll names each of its partitions, so a poll of many idle partitions is made longer, by a millisecond for
+ * every two partitions, up to `LONGEST_POLL_MS`. A reader that comes during a poll may get a record later by this time.
  */
 const PARTITIONS_PER_MS = 2
 const LONGEST_POLL_MS = 1_000
-/** A long poll brings few records, and a partition that it leaves out is not watched: it names so many times more of them. */
+/**
+ * A long poll may name this many times more partitions than a catch-up call, because it returns few records, and a
+ * partition that it leaves out is not watched.
+ */
 const TAIL_CALLS_IN_ONE = 10
-/** Readers that are this patient do not mind. */
+/** A reader with at least this `maxWaitMs` counts as patient. For patient readers, long polls may be made longer. */
 const PATIENT_MS = 5_000
-/** Another reader that came so recently may come again, during a poll; until then all polls are short. */
+/**
+ * Long polls are not made longer for this time after a request of an impatient reader, because this reader may ask
+ * again during a poll.
+ */
 const IMPATIENT_FOR_MS = 60_000
 
 /**
  * Reads records. Two slots on two connections:
  *
- *   catchUp   there are records to read, or it is not known: asks without waiting
+ *   catchUp   there are records to read, or may be: asks without waiting
  *   tail      all records have been read: the broker holds the call until a record comes
  *
- * A read of existing records never waits behind a long poll. At the end of the log a partition moves to the tail, where its
- * requests stay in one call after another until a record comes or they have waited `fetchMaxWaitMs` themselves, or as long
- * as they say. So a record for one of a thousand readers does not make the others ask again. A partition whose readers have
- * just been answered stays in the next long poll, because its readers will soon ask for the next record, and can then join
- * the call in flight. Readers that have waited at the end for a second make room for others when the dispatcher is nearly
- * full.
+ * A read of existing records never waits behind a long poll. At the end of the log a partition moves to the tail, where
+ * its requests stay in one call after another until a record comes, or until they have waited for `fetchMaxWaitMs` or
+ * their own `maxWaitMs`. So when a record comes for one of a thousand readers, the others need not ask again. A
+ * partition whose readers have just been answered stays in the next long poll, because its readers will soon ask for
+ * the next record, and can then join the call in flight. When the dispatcher is nearly full, readers that have waited
+ * at the end for a second are answered `noMessages`.
  */
 export class FetchAdmission implements Admission {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
@@ -62,16 +67,17 @@ export class FetchAdmission implements Admission {
   readonly #readCache: ReadCache
   readonly #options: FetchDataOptions
   readonly #queues: FetchQueues
-  /** Of the long polls. Calls that catch up name other offsets each time, and have none. */
+  /** The fetch session of the long polls. Catch-up calls have no session, because they name new offsets each time. */
   readonly #session: FetchSession
   readonly #readersAtEnd = new ReadersAtEnd()
   readonly #context: SettlementContext
   /**
-   * Bytes to ask for. Fewer than allowed after a call that timed out (a smaller response may get through a slow link), and
-   * after a response of which batches were left out because all of them decompressed would have been too large.
+   * Bytes to ask for in the next call. The value is lower than allowed after a call that timed out, because a smaller
+   * response may get through a slow link. It is also lower after a response that exceeded the limit of decompressed
+   * bytes.
    */
   #maxBytes: number
-  /** When a reader without much patience came last. */
+  /** Time of the last request of an impatient reader. */
   #impatientAt = Number.NEGATIVE_INFINITY
 
   constructor(readCache: ReadCache, options: FetchDataOptions) {
@@ -92,22 +98,22 @@ export class FetchAdmission implements Admission {
     this.tail = this.#processor('tail')
   }
 
-  answerFromCache(request: AnyAccepted): boolean {
+  answerFromCache(request: OpenRequest): boolean {
     const waiter = request as FetchWaiter
     this.#meet(waiter)
     if (isMeantForAnother(waiter, waiter.identity)) return false
-    const batch = this.#readCache.recall(waiter.key, waiter.position)
+    const batch = this.#readCache.recall(waiter.key, waiter.state.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
     succeed(waiter, batch, this.#readCache.identityOf(waiter.key) ?? waiter.identity)
     return true
   }
 
-  addToQueue(request: AnyAccepted): void {
+  addToQueue(request: OpenRequest): void {
     const waiter = request as FetchWaiter
     this.#meet(waiter)
     if ((waiter.request.maxWaitMs ?? 0) < PATIENT_MS) this.#impatientAt = this.#options.now()
-    const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.position
+    const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.state.position
     this.#queues.add(waiter, isAtEnd)
   }
 
@@ -115,13 +121,13 @@ export class FetchAdmission implements Admission {
     this.#readersAtEnd.giveWay(this.#options.now())
   }
 
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     return this.#queues.drain()
   }
 
   #meet(waiter: FetchWaiter): void {
     this.#readCache.meet(waiter.key, waiter.identity)
-    waiter.topicIdAsked ??= waiter.request.topicId ?? waiter.identity.topicId
+    waiter.state.topicIdAsked ??= waiter.request.topicId ?? waiter.identity.topicId
   }
 
   #processor(slot: FetchSlot): QueueProcessor<FetchDataCall, FetchResponse> {
@@ -163,8 +169,8 @@ export class FetchAdmission implements Admission {
   }
 
   /**
-   * How long the broker holds a long poll while no record comes. Where readers have little patience, or wait for the next
-   * poll, it is a short one.
+   * How long the broker holds a long poll while no record comes. The time is short when readers are impatient, or when
+   * readers wait for the next poll.
    */
   #pollMs({ partitions }: FetchDataCall): number {
     const { fetchMaxWaitMs, now } = this.#options
@@ -174,7 +180,7 @@ export class FetchAdmission implements Admission {
     return mayStretch ? Math.ceil(stretchedMs) : fetchMaxWaitMs
   }
 
-  #callFailed(call: FetchDataCall, error: Error): readonly AnyAccepted[] {
+  #callFailed(call: FetchDataCall, error: Error): readonly OpenRequest[] {
     this.#queues.ended(call)
     if (error instanceof TimedOutError) this.#askForLess(4)
     const waiters = [...call.partitions.values()].flatMap(waitersOf)
@@ -199,7 +205,7 @@ export class FetchAdmission implements Admission {
     const settlement = new FetchSettlement(this.#context, call)
     if (call.slot === 'catchUp') return settlement.settle(response)
     const { isPartial } = this.#session
-    // The broker has forgotten the session. The same partitions are asked for again, in another one.
+    // The broker has forgotten the session. The same partitions are asked for again, in a new session.
     if (!this.#session.answered(response.errorCode, response.sessionId)) return []
     return isPartial && response.errorCode === errorCodes.NONE
       ? settlement.settlePart(response)
@@ -218,11 +224,11 @@ export class FetchAdmission implements Admission {
 
 export const fetchData = describeOperation('fetchData', {
   role: 'fetch',
-  deadline: 'Deadline of FetchData',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: ({ topicPartition, offset }) => ({ operation: 'fetchData', topicPartition, offset }),
+  initialState: ({ offset }) => ({ position: offset, topicIdAsked: undefined, damages: 0 }),
   whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??
-    (Number.isSafeInteger(offset) ? undefined : invalid('invalidRequest', `no offset: ${offset}`))
+    (Number.isSafeInteger(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`))
 })

@@ -6,119 +6,60 @@ import {
 } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { OffsetType } from '../messages/operations.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import { replyAll } from '../requests/answers.js'
-import { kafkaFailure, oddOffset } from '../requests/failures.js'
+import { invalid, oddOffset, problemOfPartition } from '../requests/failures.js'
+import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { invalid, problemOfPartition } from '../requests/problems.js'
-import { partitionAction } from './error-actions.js'
-import type { ProcessorContext } from './processor-context.js'
-import { type QueueProcessor, type Returned, returned, stillOpen } from './queue-processor.js'
-import { RequestQueue } from './request-queue.js'
-import { settlePartitions } from './settle-partitions.js'
+import { PartitionProcessor, type Wanted } from './by-partition.js'
+import type { ErrorAction } from './error-actions.js'
+import { type ProcessorContext, type Returned, returned } from './queue-processor.js'
 
 const NO_OFFSET = -1
 const NO_EPOCH = -1
-/** A time of the protocol has 64 bits, enough for producers that write nanoseconds. */
+/**
+ * The largest accepted timestamp. The protocol has 64 bits for it, which is enough for producers that write
+ * nanoseconds.
+ */
 const LAST_TIMESTAMP = 2 ** 62
 
-type Waiter = Accepted<'fetchOffset'>
 type PartitionAnswer = ListOffsetsResponse['partitions'][number]
 
-interface Wanted {
-  /** As in Kafka's protocol: -1 latest, -2 earliest, else epoch milliseconds. */
-  readonly timestamp: number
-  readonly waiters: readonly Waiter[]
-}
-export type FetchOffsetCall = ReadonlyMap<string, Wanted>
-
-export type FetchOffsetOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'metrics' | 'tags' | 'isolationLevel'>
-
-/**
- * Offsets by position or time. One call asks for all partitions of the broker, and for each for the offset type that was
- * asked first. Requests that wait share a call. No request joins a call in flight: its answer must include records that
- * were acknowledged before the request was made, and the broker may have answered that call earlier.
- */
-export class FetchOffsetProcessor implements QueueProcessor<FetchOffsetCall, ListOffsetsResponse> {
+/** Finds offsets by position or time. The subject is a timestamp of Kafka's protocol: -1 latest, -2 earliest, else epoch milliseconds. */
+export class FetchOffsetProcessor extends PartitionProcessor<'fetchOffset', ListOffsetsResponse, PartitionAnswer> {
   readonly name = 'fetchOffset'
-  readonly #options: FetchOffsetOptions
-  readonly #queue = new RequestQueue<number, Waiter>()
 
-  constructor(options: FetchOffsetOptions) {
-    this.#options = options
+  protected subjectOf({ request }: OpenRequest<'fetchOffset'>): number {
+    return toTimestamp(request.offsetType)
   }
 
-  get isEmpty(): boolean {
-    return this.#queue.isEmpty
-  }
-
-  addToQueue(request: Waiter): void {
-    this.#queue.add(request.key, toTimestamp(request.request.offsetType), request)
-  }
-
-  nextCall(): FetchOffsetCall | undefined {
-    const call = new Map<string, Wanted>()
-    while (call.size === 0 && !this.#queue.isEmpty) {
-      for (const [key, { subkey, waiters }] of this.#queue.takeHeads()) {
-        const open = stillOpen(waiters)
-        if (open.length > 0) call.set(key, { timestamp: subkey, waiters: open })
-      }
-    }
-    return call.size > 0 ? call : undefined
-  }
-
-  send(client: BrokerClient, call: FetchOffsetCall): Promise<ListOffsetsResponse> {
-    const { callTimeoutMs, isolationLevel } = this.#options
-    const partitions = Array.from(call.values(), ({ timestamp, waiters }) => ({
+  protected ask(client: BrokerClient, wanted: readonly Wanted<'fetchOffset'>[]): Promise<ListOffsetsResponse> {
+    const { callTimeoutMs, isolationLevel } = this.context
+    const partitions = wanted.map(({ subject, waiters }) => ({
       ...waiters[0]!.request.topicPartition,
-      timestamp
+      timestamp: subject
     }))
     return client.listOffsets({ isolationLevel, partitions, timeoutMs: callTimeoutMs })
   }
 
-  processResponse(call: FetchOffsetCall, response: ListOffsetsResponse): readonly Returned[] {
-    return settlePartitions(call, response.partitions, (...settled) => this.#process(...settled))
+  protected answersIn({ partitions }: ListOffsetsResponse): readonly PartitionAnswer[] {
+    return partitions
   }
 
-  callFailed(call: FetchOffsetCall): readonly AnyAccepted[] {
-    return stillOpen([...call.values()].flatMap(({ waiters }) => waiters))
-  }
-
-  drain(): AnyAccepted[] {
-    return stillOpen(this.#queue.drain())
-  }
-
-  #process(key: string, { timestamp, waiters }: Wanted, answer: PartitionAnswer): readonly Returned[] {
-    const { errorCode, offset, leaderEpoch = NO_EPOCH } = answer
-    const action = partitionAction(errorCode)
-    switch (action) {
-      case 'success':
-      case 'corrupt': // Castle takes code 2 with a value as a success
-        if (offset !== undefined && offset >= 0)
-          replyAll(waiters, { type: 'success', offset, ...(leaderEpoch > NO_EPOCH && { leaderEpoch }) })
-        else if (offset === NO_OFFSET && timestamp >= 0) this.#askForLatest(key, waiters)
-        else if (errorCode !== errorCodes.NONE) return returned('retryLater', waiters)
-        else replyAll(waiters, oddOffset(offset))
-        return []
-      case 'unknownTopicOrPartition':
-        this.#options.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#options.tags, 1)
-        return returned(action, waiters)
-      case 'notLeader':
-        return returned(action, [...waiters, ...this.#queue.removeKey(key)])
-      case 'retryLater':
-      case 'staleTopic':
-        return returned(action, waiters)
-      case 'outOfRange':
-      case 'notCoordinator':
-      case 'fail':
-        replyAll(waiters, kafkaFailure(errorCode))
-        return []
-    }
-  }
-
-  /** No record is that late yet. The first one will be written at the latest offset. */
-  #askForLatest(key: string, waiters: readonly Waiter[]): void {
-    for (const waiter of stillOpen(waiters)) this.#queue.add(key, LATEST_TIMESTAMP, waiter)
+  protected settle(
+    key: string,
+    { subject, waiters }: Wanted<'fetchOffset'>,
+    { errorCode, offset, leaderEpoch = NO_EPOCH }: PartitionAnswer,
+    action: ErrorAction
+  ): readonly Returned[] | undefined {
+    // As in Castle, code 2 with an offset counts as a success.
+    if (action !== 'success' && action !== 'corrupt') return undefined
+    if (offset !== undefined && offset >= 0) {
+      replyAll(waiters, { type: 'success', offset, ...(leaderEpoch > NO_EPOCH && { leaderEpoch }) })
+    } else if (offset === NO_OFFSET && subject >= 0) {
+      // All records are older than the requested time. The next record is written at the latest offset.
+      this.askAgain(key, LATEST_TIMESTAMP, waiters)
+    } else if (errorCode !== errorCodes.NONE) return returned('retryLater', waiters)
+    else replyAll(waiters, oddOffset(offset))
+    return []
   }
 }
 
@@ -134,7 +75,6 @@ const isOffsetType = (offsetType: OffsetType): boolean =>
 
 export const fetchOffset = describeOperation('fetchOffset', {
   role: 'control',
-  deadline: 'Deadline of FetchOffset',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: ({ topicPartition, offsetType }) => ({ operation: 'fetchOffset', topicPartition, offsetType }),
   whenUnknown: { type: 'unknownTopicOrPartition' },

@@ -1,6 +1,6 @@
 import type { Offset, PartitionIdentity } from '../../core/model.js'
+import { stillOpen } from '../requests/open-requests.js'
 import { LongPoll } from './long-poll.js'
-import { stillOpen } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
 import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
@@ -11,26 +11,28 @@ export interface FetchDataCall {
   readonly partitions: ReadonlyMap<string, Wanted>
 }
 
-/** A partition for which a call brought no records although there are some. */
+/** A partition for which a call returned no records although there are some. */
 export interface Unserved {
   readonly key: string
   readonly wanted: Wanted
 }
 
 const UNSEEN = -1
-// Each time all queued requests are checked once.
+// Answered requests are dropped from the queues after this many additions. A lower number costs more, because each pass
+// checks all queued requests.
 const ADDED_BEFORE_DROPPING = 20_000
 
-/** Under which identity each partition is read now. */
+/** The identity under which each partition is read now. */
 export interface Identities {
   identityOf(key: string): PartitionIdentity | undefined
-  /** Another number whenever one of them may have changed. */
+  /** A version that changes whenever an identity may have changed. */
   readonly identityVersion: number
 }
 
 /**
- * Which requests wait for which offset of which partition, in which slot: two queues, the call in flight that catches up, and
- * the long poll. In the long poll are also partitions whose readers were just answered and are expected to ask again.
+ * The waiting requests by partition and offset. A request waits in one of two queues, in the catch-up call in flight,
+ * or in the long poll. The long poll also has partitions whose readers were just answered and are expected to ask
+ * again.
  */
 export class FetchQueues {
   readonly #queues = {
@@ -42,9 +44,9 @@ export class FetchQueues {
   readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
   #expectedAt = Number.NEGATIVE_INFINITY
   #isFirstAlone = false
-  /** Requests added since answered ones were dropped last. */
+  /** Number of requests added since answered requests were last dropped. */
   #added = 0
-  /** When the long poll was compared with them last. */
+  /** The version of the identities when they were last compared with the long poll. */
   #identityVersion = UNSEEN
 
   constructor(identities: Identities) {
@@ -56,7 +58,7 @@ export class FetchQueues {
     return slot === 'catchUp' || this.#inFlight.tail !== undefined || !this.poll.isAwaited
   }
 
-  /** Whether requests wait for another long poll than the one in flight. */
+  /** True when no request waits for the long poll after the one in flight. */
   get isPollComplete(): boolean {
     return this.#queues.tail.isEmpty
   }
@@ -64,7 +66,8 @@ export class FetchQueues {
   /** Adds a request to a call in flight for the same offset, or else to a queue. */
   add(waiter: FetchWaiter, isAtEnd: boolean): void {
     if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
-    const { key, position } = waiter
+    const { key, state } = waiter
+    const { position } = state
     for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
       const wanted = call?.partitions.get(key)
       if (wanted?.position !== position || wanted.identity !== this.#identities.identityOf(key)) continue
@@ -72,21 +75,21 @@ export class FetchQueues {
       if (call!.slot === 'tail') this.poll.lookAt(key, wanted, waiter.acceptedAt)
       return
     }
-    // While a long poll is in flight, records that may have been written since are asked for without waiting.
+    // While a long poll is in flight, a catch-up call asks for records that may have been written since.
     const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
     this.#queues[slot].add(key, position, waiter)
   }
 
-  /** Everything before `position` has been read, so these requests wait for the next record. */
+  /** Queues requests that have read everything before `position` and wait for the next record. */
   addAtTail(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
     for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
   }
 
   /**
-   * Puts back partitions for which a call brought no records. They keep their turns. A partition that a long poll could not
-   * serve has no turn among those that catch up yet.
+   * Puts back partitions for which a call returned no records. Partitions of a catch-up call keep their turns. A
+   * partition of a long poll has no turn yet among partitions that catch up.
    *
-   * @param firstAlone the next catch-up call asks for the first partition in turn only; set by such a call only
+   * @param firstAlone the next catch-up call asks only for the first partition in turn; only a catch-up call sets this
    */
   putBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
     if (firstAlone) this.#isFirstAlone = true
@@ -95,12 +98,15 @@ export class FetchQueues {
     else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
   }
 
-  /** There was no record at their offset: they go on at `position`, when it is the turn of their partition again. */
+  /**
+   * Lets requests continue at `position`, because there was no record at their offset. They wait for the next turn of
+   * their partition.
+   */
   moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
     if (waiters.length > 0) this.#queues.catchUp.addFirst(key, position, waiters)
   }
 
-  /** One call for the oldest offset of each partition; `undefined` when no request waits. */
+  /** Returns a call with the offset of each partition that was requested first; `undefined` when no request waits. */
   takeCall(slot: FetchSlot, maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
     const call = slot === 'tail' ? this.#takePoll(maxPartitions, now, expectedSince) : this.#takeCatchUp(maxPartitions)
     this.#inFlight[slot] = call
@@ -117,7 +123,10 @@ export class FetchQueues {
     return partitions.size === 0 ? undefined : { slot: 'catchUp', partitions }
   }
 
-  /** The long poll before, with the requests that have come since. Where not all have room, they take turns. */
+  /**
+   * Returns a call for the partitions of the previous long poll and the requests that have come since. If the
+   * partitions do not all fit into a call, they take turns.
+   */
   #takePoll(maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
     const { poll } = this
     const queue = this.#queues.tail
@@ -147,7 +156,7 @@ export class FetchQueues {
     }
     if (this.#identities.identityOf(key) !== wanted.identity) this.#identityVersion = UNSEEN
     if (before?.position === wanted.position) wanted.waiters = [...waitersOf(before), ...wanted.waiters]
-    // Requests for another offset of the partition take turns with these.
+    // Requests for two offsets of one partition take turns.
     else if (before) this.addAtTail(key, before.position, waitersOf(before))
     poll.put(key, wanted, now)
   }
@@ -163,13 +172,16 @@ export class FetchQueues {
     }
   }
 
-  /** No long poll follows at once, or not with the same partitions: its requests are queued. */
+  /**
+   * Ends the long poll and queues its requests, because the next poll does not follow at once, or names other
+   * partitions.
+   */
   restPoll(): void {
     for (const [key, wanted] of this.poll.partitions) this.addAtTail(key, wanted.position, waitersOf(wanted))
     this.poll.clear()
   }
 
-  /** Partitions of the long poll whose topic was created anew, or may have been. They leave it. */
+  /** Takes out the partitions of the long poll whose topics may have been created again. */
   takeStrangers(): Wanted[] {
     if (this.#identities.identityVersion === this.#identityVersion) return []
     const strangers: Wanted[] = []
@@ -182,23 +194,23 @@ export class FetchQueues {
     return strangers
   }
 
-  /** The call has ended; no request can join it any more. */
+  /** Notes that a call has ended, so that no further request joins it. */
   ended({ slot }: FetchDataCall): void {
     this.#inFlight[slot] = undefined
   }
 
-  /** The readers of the partition were answered at the tail, and will soon ask for `position`. */
+  /** Adds a partition to the long poll whose readers have just been answered, because they soon ask for `position`. */
   expect(key: string, { topic, partition, identity }: Wanted, position: Offset, now: number): void {
     this.#expectedAt = now
     this.poll.put(key, { topic, partition, identity, position, waiters: [], joined: [] }, now)
   }
 
-  /** The same of a partition that stays in the long poll. */
+  /** Like {@link expect}, for partitions that stay in the long poll. */
   expectAgain(now: number): void {
     this.#expectedAt = now
   }
 
-  /** Takes out the requests for offsets of the partition that `covers` accepts, by offset in queue order. */
+  /** Takes out the requests of the partition whose offsets `covers` accepts, grouped by offset, in queue order. */
   *takeWhere(key: string, covers: (offset: Offset) => boolean): Generator<readonly [Offset, FetchWaiter[]]> {
     for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
       for (const offset of [...(queue.get(key)?.keys() ?? [])]) {
@@ -216,7 +228,7 @@ export class FetchQueues {
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 
-  /** Drops requests whose time was up while their broker did not answer. */
+  /** Drops requests that were answered at their deadlines while their broker was silent. */
   #dropAnswered(): void {
     this.#added = 0
     const isOpen = ({ settled }: FetchWaiter): boolean => !settled

@@ -5,10 +5,13 @@ import type { Wanted } from './wanted.js'
 const NO_SESSION = 0
 const NEW = 0
 const LARGEST_EPOCH = 0x7fffffff
-/** Names of topics that have left a session are kept until it ends. */
+/**
+ * Maximum number of topics that have left the session and whose names are kept. A session with more such names is
+ * replaced.
+ */
 const MOST_FORMER_TOPICS = 1_000
 
-/** What a broker says of a session that it has forgotten, or does not understand. */
+/** Error codes for a session that the broker has forgotten or that differs from the broker's state. */
 const sessionErrors: ReadonlySet<number> = new Set([
   errorCodes.FETCH_SESSION_ID_NOT_FOUND,
   errorCodes.INVALID_FETCH_SESSION_EPOCH,
@@ -18,41 +21,44 @@ const sessionErrors: ReadonlySet<number> = new Set([
 /** The part of a Fetch call that depends on the session. */
 export interface SessionStep {
   readonly session: FetchSessionCall
-  /** The partitions to name. */
+  /** The partitions that the call names. */
   readonly partitions: readonly FetchPartition[]
 }
 
 /**
- * The fetch session (KIP-227) of the long polls of one broker. A call names the partitions that have changed since the call
- * before, so a poll of thousands of idle partitions costs as much as one of none. Brokers keep sessions apart from
- * connections, and forget them: when they restart, and when others need the place. Whenever it is in doubt what a broker
- * remembers, the next call names all partitions, which begins a new session and ends the one before.
+ * The fetch session (KIP-227) of the long polls of one broker. A call names only the partitions that have changed since
+ * the last call, so a poll of thousands of idle partitions costs no more than an empty poll. A session does not belong
+ * to a connection. A broker forgets sessions when it restarts, and when other clients need their places. If the state
+ * of a session at the broker is unknown, the next call names all partitions. Such a call begins a new session and ends
+ * the old one.
  */
 export class FetchSession {
   readonly #maxBytes: number
   #id = NO_SESSION
   #epoch = NEW
-  /** What the broker remembers, by `topic/partition`. */
+  /** The partitions that the broker remembers, by `topic/partition`. */
   readonly #asked = new Map<string, FetchPartition>()
   readonly #names = new Map<string | undefined, string>()
-  /** Partitions of the session without a topic id: while there is one, all topics go by their names. */
+  /**
+   * Number of partitions in the session without a topic id. While there is one, calls name all topics by their names.
+   */
   #withoutId = 0
   #usesTopicIds = true
 
-  /** @param maxBytes of one partition in one answer */
+  /** @param maxBytes limit of one partition in one response */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
   }
 
-  /** True when the answer to the next call leaves out partitions without news. */
+  /** True when the response to the next call leaves out partitions without news. */
   get isPartial(): boolean {
     return this.#epoch !== NEW
   }
 
   /**
-   * The next call. Partitions for which requests wait come first.
+   * Returns the next call. Partitions for which requests wait come first.
    *
-   * @param changed the keys of all that may differ from the call before
+   * @param changed the keys of all partitions that may differ from the last call
    */
   next(partitions: ReadonlyMap<string, Wanted>, changed: Iterable<string>): SessionStep {
     const step = this.isPartial ? this.#changes(partitions, changed) : undefined
@@ -69,7 +75,7 @@ export class FetchSession {
     return this.#step([...awaited, ...others], [])
   }
 
-  /** @returns false: the broker does not know the session, the next call begins another one */
+  /** @returns false: the broker does not know the session, and the next call begins another session */
   answered(errorCode: number, sessionId: number): boolean {
     const isLost = this.isPartial && sessionErrors.has(errorCode)
     const isKept = errorCode === errorCodes.NONE && sessionId !== NO_SESSION
@@ -84,7 +90,7 @@ export class FetchSession {
     return true
   }
 
-  /** It is in doubt what the broker remembers. */
+  /** Lets the next call begin a new session, because the state of the session at the broker is unknown. */
   restart(): void {
     this.#epoch = NEW
     this.#asked.clear()
@@ -92,7 +98,7 @@ export class FetchSession {
     this.#withoutId = 0
   }
 
-  /** `undefined`: a session that is begun anew tells it better. */
+  /** The changes since the last call; `undefined`: a new session is necessary or costs less. */
   #changes(partitions: ReadonlyMap<string, Wanted>, changed: Iterable<string>): SessionStep | undefined {
     if (this.#names.size > MOST_FORMER_TOPICS + this.#asked.size) return undefined
     const named: FetchPartition[] = []
@@ -141,8 +147,11 @@ export class FetchSession {
   }
 }
 
-/** @param maxBytes of the partition in one answer */
-export const toAsk = ({ topic, partition, position, identity }: Wanted, maxBytes: number): FetchPartition => ({
+/** @param maxBytes limit of the partition in one response */
+export const toAsk = (
+  { topic, partition, position, identity }: Pick<Wanted, 'topic' | 'partition' | 'position' | 'identity'>,
+  maxBytes: number
+): FetchPartition => ({
   topic,
   topicId: identity.topicId,
   partition,

@@ -8,14 +8,13 @@ import {
 import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { FetchedRecords } from '../../kafka/fetched-records.js'
-import { reply, replyAll } from '../requests/answers.js'
 import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
+import { reply, replyAll } from '../requests/open-requests.js'
 import { partitionAction } from './error-actions.js'
 import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
-import type { ReadersAtEnd } from './readers-at-end.js'
-import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
+import { type FetchWaiter, type ReadersAtEnd, type Wanted, waitersOf } from './wanted.js'
 
 type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
@@ -56,7 +55,7 @@ export class FetchSettlement {
       this.#leavePoll(key)
       this.#partition(key, wanted, partition)
     }
-    // The code for partitions that the response leaves out.
+    // The error code for partitions that the response leaves out.
     const errorCode = response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
     for (const [key, wanted] of unanswered) {
       this.#leavePoll(key)
@@ -67,8 +66,8 @@ export class FetchSettlement {
   }
 
   /**
-   * The same of a long poll that is answered in a session: there is no news of partitions that are left out. A broker that
-   * throttles leaves out all of them and has read none, so requests wait for the next answer.
+   * Settles the response to a long poll with a session. Partitions that the response leaves out have no news. A broker
+   * that throttles leaves out all partitions without reading them, so their requests wait for the next response.
    */
   settlePart(response: FetchResponse): readonly Returned[] {
     const { queues, now } = this.#context
@@ -76,12 +75,12 @@ export class FetchSettlement {
     const isUnread = response.throttleTimeMs > 0 && response.partitions.length === 0
     const looks = isUnread ? [] : poll.takeLooks(now())
     for (const wanted of queues.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
-    const told = new Set<string>()
+    const answered = new Set<string>()
     for (const partition of response.partitions) {
       const key = topicPartitionKey(partition.topic, partition.partition)
       const wanted = poll.partitions.get(key)
-      if (!wanted || told.has(key)) continue
-      told.add(key)
+      if (!wanted || answered.has(key)) continue
+      answered.add(key)
       poll.drop(key)
       this.#partition(key, wanted, partition)
     }
@@ -94,7 +93,7 @@ export class FetchSettlement {
     if (this.#call.slot === 'tail') this.#context.queues.poll.drop(key)
   }
 
-  /** There is no news of a partition, whose requests may have waited long enough. */
+  /** Checks whether the requests of a partition without news have waited long enough. */
   #look(key: string, wanted: Wanted): void {
     const { queues, readCache, fetchMaxWaitMs } = this.#context
     const { poll } = queues
@@ -120,7 +119,8 @@ export class FetchSettlement {
     const { readCache } = this.#context
     const { errorCode } = response
     const identity = readCache.identityOf(key)
-    // The topic was, or may have been, created anew while the call was in flight: this answer is about a log that is gone.
+    // The topic may have been created again while the call was in flight. The answer may then belong to the deleted
+    // log.
     if (identity?.topicId !== wanted.identity.topicId || identity === undefined) {
       this.#return('retryLater', waitersOf(wanted))
     } else if (errorCode === errorCodes.NONE) {
@@ -152,7 +152,7 @@ export class FetchSettlement {
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
     const { readCache, queues, now } = this.#context
     const batch = batches.length === 1 ? batches[0]! : readCache.concat(batches)
-    // Records of a former leader may be missing in the log of the current one.
+    // Records of a former leader may be missing in the log of the current leader.
     if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
     this.#countShared(wanted)
     for (const waiter of wanted.waiters) succeed(waiter, batch, wanted.identity)
@@ -172,18 +172,19 @@ export class FetchSettlement {
     }
   }
 
-  /** Goes on reading behind control batches, aborted transactions and compacted ranges. */
+  /** Lets requests continue at `position`, after control batches, aborted transactions and compacted ranges. */
   #skipTo(key: string, wanted: Wanted, position: Offset): void {
     const waiters = waitersOf(wanted)
-    for (const waiter of waiters) waiter.position = position
+    for (const waiter of waiters) waiter.state.position = position
     this.#context.queues.moveOn(key, position, waiters)
   }
 
   /**
-   * Some partitions got no records although there are more, because the response was full, or as much as is allowed had been
-   * decompressed, before their turn. They keep their turns. If the first one in turn is among them, the broker does not serve
-   * partitions in the order of the call, or holds records back. Then the next call asks for that partition alone, and if that
-   * brings no records either, it is asked again after a pause.
+   * Puts back partitions that got no records although there are more: the response was full, or the limit of
+   * decompressed bytes was reached, before their turn. They keep their turns. If the first partition of the call is
+   * among them, the broker does not serve partitions in the order of the call, or holds records back. The next call
+   * then asks for this partition alone. If that call returns no records either, the partition is asked again after a
+   * pause.
    */
   #putBackUnserved(): void {
     const { queues } = this.#context
@@ -194,7 +195,10 @@ export class FetchSettlement {
     else queues.putBack(this.#call, this.#unserved, isHeldBack)
   }
 
-  /** All records have been read. Requests that have waited long enough are answered so; the others join the next long poll. */
+  /**
+   * Settles requests that have read all records. Requests that have waited long enough are answered `noMessages`. The
+   * others join the next long poll.
+   */
   #end(key: string, wanted: Wanted): void {
     const { queues } = this.#context
     const open = waitersOf(wanted)
@@ -206,14 +210,14 @@ export class FetchSettlement {
     }
   }
 
-  /** There are no messages for those of the open requests that have waited long enough. Returns the others. */
+  /** Answers `noMessages` to the open requests that have waited long enough. Returns the others. */
   #answerImpatient(wanted: Wanted, open: readonly FetchWaiter[], now: number): readonly FetchWaiter[] {
     const { readersAtEnd, fetchMaxWaitMs } = this.#context
     const isPatient = (waiter: FetchWaiter): boolean => {
       const waitedMs = now - waiter.acceptedAt
       return waitedMs < fetchMaxWaitMs || (fetchMaxWaitMs > 0 && waitsLonger(waiter, waitedMs))
     }
-    // One look at each, and no garbage: there may be thousands of idle partitions, each with one reader.
+    // Checks each request once and allocates nothing: there may be thousands of idle partitions, each with one reader.
     const firstDone = open.findIndex(waiter => !isPatient(waiter))
     if (firstDone < 0) {
       readersAtEnd.add(open)
@@ -231,11 +235,14 @@ export class FetchSettlement {
     return patient
   }
 
-  /** A batch that is damaged once may have been damaged in transit; one that is damaged twice is damaged on the broker's disk. */
+  /**
+   * Settles a damaged batch. The first time, the bytes may have been damaged in transit, so the batch is fetched again.
+   * The second time, it is damaged on the broker's disk.
+   */
   #damage(key: string, wanted: Wanted, next: Offset | undefined): void {
     const waiters = waitersOf(wanted)
-    if (waiters.every(waiter => waiter.damages === 0)) {
-      for (const waiter of waiters) waiter.damages++
+    if (waiters.every(waiter => waiter.state.damages === 0)) {
+      for (const waiter of waiters) waiter.state.damages++
       this.#return('retryLater', waiters)
       return
     }
@@ -247,7 +254,10 @@ export class FetchSettlement {
     }
   }
 
-  /** Every further attempt would fail as well. The reader can only go on behind the batch. */
+  /**
+   * Answers the readers of a batch that is too large. Another attempt fails as well, so readers can only continue after
+   * the batch.
+   */
   #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
     const message =
       `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
@@ -302,26 +312,29 @@ export class FetchSettlement {
 const waitsLonger = ({ request: { maxWaitMs = 0, isWanted } }: FetchWaiter, waitedMs: number): boolean =>
   waitedMs < maxWaitMs && (isWanted === undefined || isWanted())
 
-/** @param read the life of the partition that the batch was read from */
+/** Answers a request with a batch. The last argument is the identity of the partition that the batch was read from. */
 export function succeed(waiter: FetchWaiter, batch: RecordBatch, { leaderEpoch }: PartitionIdentity): void {
   const { topicPartition, offset } = waiter.request
   const result = { operation: 'fetchData', topicPartition, offset, type: 'success', batch } as const
   waiter.answer(leaderEpoch >= 0 ? { ...result, leaderEpoch } : result)
 }
 
-/** True when the topic was created anew since the request was made, so that its offset was meant for the former log. */
-export const isMeantForAnother = ({ topicIdAsked }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
-  topicIdAsked !== undefined && topicIdAsked !== topicId
+/**
+ * True when the topic was created again after the request was made. The offset of the request belongs to the former
+ * log.
+ */
+export const isMeantForAnother = ({ state }: FetchWaiter, { topicId }: PartitionIdentity): boolean =>
+  state.topicIdAsked !== undefined && state.topicIdAsked !== topicId
 
 /**
- * Refuses offsets that were meant for a former log. A request that named no topic id is served at the start of the new log,
- * where it skips no record. One that named the former id is refused there too: its reader has to learn the new id, or it
- * would read the first records twice.
+ * Refuses requests whose offsets belong to a former log. A request without a topic id is still served at the start of
+ * the new log, because it skips no record there. A request with the former id is refused there as well. Otherwise its
+ * reader does not learn the new id, and reads the first records twice.
  */
 function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIdentity, start = 0): void {
   for (const waiter of waiters) {
     const isPinned = waiter.request.topicId !== undefined
-    if (isMeantForAnother(waiter, read) && (isPinned || waiter.position > start)) {
+    if (isMeantForAnother(waiter, read) && (isPinned || waiter.state.position > start)) {
       reply(waiter, { type: 'offsetOutOfRange' })
     }
   }
@@ -330,7 +343,7 @@ function refuseFormerOffsets(waiters: readonly FetchWaiter[], read: PartitionIde
 const knownOffset = (offset: Offset | undefined): Offset | undefined =>
   offset === undefined || offset < 0 ? undefined : offset
 
-/** First offset that cannot be read yet. Not every broker tells the last stable offset. */
+/** The first offset that cannot be read yet. Some brokers do not report the last stable offset. */
 function endOf({ highWatermark, lastStableOffset }: FetchPartitionResponse, level: IsolationLevel): Offset | undefined {
   const end = level === 'readCommitted' && lastStableOffset !== -1 ? lastStableOffset : highWatermark
   return knownOffset(end)

@@ -1,13 +1,11 @@
 import type { BrokerClient, MetadataResponse, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import { reply } from '../requests/answers.js'
+import { invalid, isTopic } from '../requests/failures.js'
+import { type OpenRequest, reply, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { invalid, isTopic } from '../requests/problems.js'
-import type { ProcessorContext, TopicLookUp } from './processor-context.js'
-import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
+import type { ProcessorContext, QueueProcessor, Returned, TopicLookUp } from './queue-processor.js'
 
-type Waiter = Accepted<'fetchTopicMetadata'>
+type Waiter = OpenRequest<'fetchTopicMetadata'>
 
 export interface FetchTopicMetadataCall extends TopicLookUp {
   readonly waiters: readonly Waiter[]
@@ -15,12 +13,12 @@ export interface FetchTopicMetadataCall extends TopicLookUp {
 
 export type FetchTopicMetadataOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'admitCreations' | 'onMetadata'>
 
-/** Requests that wait together share a call up to this number of names. */
+/** Limit of names in one call that waiting requests share. */
 const MAX_NAMES_PER_CALL = 2_000
 
 /**
- * Metadata that users of the Router ask for. Requests that wait together share one call, and each gets what it asked for.
- * No request joins a call in flight, because the answer may lack a topic that was created before the request was made.
+ * Asks for metadata for users of the Router. Waiting requests share one call, and each gets the topics that it named.
+ * No request joins a call in flight, because the answer may lack a topic that was created before the request.
  *
  *   look-up    asks for all names and creates nothing, so that existing topics are found at once, however many others
  *              are invented; it answers the requests
@@ -83,18 +81,18 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
     return []
   }
 
-  callFailed(call: FetchTopicMetadataCall): readonly AnyAccepted[] {
+  callFailed(call: FetchTopicMetadataCall): readonly OpenRequest[] {
     return stillOpen(call.waiters)
   }
 
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     const waiting = stillOpen(this.#queue)
     this.#queue = []
     return waiting
   }
 }
 
-/** The first requests that together do not name too many topics; at least one. */
+/** Returns the first requests that fit into one call; at least one. */
 function takeNamed(waiting: readonly Waiter[]): Waiter[] {
   let names = 0
   const end = waiting.findIndex(({ request }, at) => {
@@ -107,7 +105,7 @@ function takeNamed(waiting: readonly Waiter[]): Waiter[] {
 const isMissing = (topic: TopicMetadata | undefined): boolean =>
   !topic || topic.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 
-/** Every named topic is present; one that the broker left out has the code UNKNOWN_TOPIC_OR_PARTITION. */
+/** Returns an entry for every named topic. A topic that the broker left out has the code UNKNOWN_TOPIC_OR_PARTITION. */
 function pick(
   found: ReadonlyMap<string, TopicMetadata>,
   topics: readonly string[]
@@ -125,10 +123,9 @@ export const missingTopic = (topic: string): TopicMetadata => ({
 
 export const fetchTopicMetadata = describeOperation('fetchTopicMetadata', {
   role: 'control',
-  deadline: 'Deadline of FetchTopicMetadata',
   target: { type: 'any' },
   echo: ({ requestId }) => ({ operation: 'fetchTopicMetadata', requestId }),
   problemOf: ({ topics }) =>
-    topics?.every(isTopic) === false ? invalid('invalidTopic', 'a topic name is not possible') : undefined,
+    topics?.every(isTopic) === false ? invalid('invalidTopic', 'a topic name is not legal') : undefined,
   createProcessor: (context: ProcessorContext) => new FetchTopicMetadataProcessor(context)
 })

@@ -1,10 +1,9 @@
-import type { AnyAccepted } from '../requests/accepted.js'
-import { stillOpen } from './queue-processor.js'
+import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
-/** Tells whether a call may be made for a group now. */
+/** Returns true when a call may be made for the group now. */
 export interface MayGo {
   (groupId: string): boolean
-  /** All groups that may go, where those are few: so the waiting groups need not be searched. */
+  /** All groups for which a call may be made, if they are few. The waiting groups then need not be searched. */
   readonly few?: () => ReadonlySet<string> | undefined
 }
 export const everyGroup: MayGo = () => true
@@ -26,7 +25,7 @@ export class GroupQueue<Entry> {
     return this.#groups.get(groupId)?.get(key)
   }
 
-  /** Sets an entry; one that is replaced keeps its place. */
+  /** Sets an entry. A new entry takes the place of the old entry. */
   set(groupId: string, key: string, entry: Entry): void {
     let partitions = this.#groups.get(groupId)
     if (!partitions) this.#groups.set(groupId, (partitions = new Map()))
@@ -37,7 +36,7 @@ export class GroupQueue<Entry> {
     return this.#firstOf(mayGo) === undefined
   }
 
-  /** Takes out the group that has waited longest of those that may go. */
+  /** Takes out the group that has waited longest among the groups that `mayGo` accepts. */
   takeFirst(mayGo: MayGo): { readonly groupId: string; readonly partitions: Map<string, Entry> } | undefined {
     const groupId = this.#firstOf(mayGo)
     if (groupId === undefined) return undefined
@@ -68,7 +67,7 @@ export class GroupQueue<Entry> {
 }
 
 /** Entries with requests that are still open. */
-export function openEntries<Waiter extends AnyAccepted>(
+export function openEntries<Waiter extends OpenRequest>(
   partitions: ReadonlyMap<string, readonly Waiter[]>
 ): Map<string, Waiter[]> {
   const open = new Map<string, Waiter[]>()

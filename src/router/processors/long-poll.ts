@@ -1,18 +1,20 @@
 import type { PartitionIdentity } from '../../core/model.js'
 import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
-/** A look at a partition comes at most so much later than it was meant to. */
+/** Longest delay between the planned and the actual check of a partition. */
 const GRAIN_MS = 50
-/** Partitions that are looked at after every poll. */
+/** Up to this number of partitions, every partition is checked after every poll. */
 const ALWAYS_LOOKED_AT = 1_000
-/** Of more partitions, each is looked at once in this time for each of them. */
+/**
+ * With more partitions, the time between two checks of a partition is the number of partitions multiplied by this time.
+ */
 const MS_PER_LOOK = 2
 
 /**
- * The partitions of the long polls of one broker, with the requests that wait there. They stay from one poll to the next;
- * what a poll costs depends on what has changed, not on how many partitions there are. A partition without news is only
- * looked at when the wait of one of its requests may be over, and from time to time, because a client that has left does not
- * want the record any more.
+ * The partitions of the long polls of one broker, with their waiting requests. Partitions stay from one poll to the
+ * next, so the cost of a poll depends on the number of changes, not on the number of partitions. A partition without
+ * news is checked when the wait of one of its requests may be over, and from time to time, because its client may have
+ * left.
  */
 export class LongPoll {
   readonly #partitions = new Map<string, Wanted>()
@@ -29,7 +31,7 @@ export class LongPoll {
     return this.#partitions.size
   }
 
-  /** Whether an unanswered request waits. */
+  /** True while an unanswered request waits. */
   get isAwaited(): boolean {
     if (!this.#mayBeAwaited) return false
     for (const { waiters, joined } of this.#partitions.values()) {
@@ -40,14 +42,14 @@ export class LongPoll {
     return false
   }
 
-  /** Keys of all partitions that were added, dropped or exchanged since the last time. */
+  /** Returns the keys of all partitions that were added, dropped or replaced since the last call of this method. */
   takeChanged(): Iterable<string> {
     const changed = this.#changed
     this.#changed = new Set()
     return changed
   }
 
-  /** Adds a partition, or exchanges it. It is looked at after the next poll. */
+  /** Adds or replaces a partition. It is checked after the next poll. */
   put(key: string, wanted: Wanted, now: number): void {
     this.drop(key)
     this.#partitions.set(key, wanted)
@@ -56,7 +58,7 @@ export class LongPoll {
     this.#mayBeAwaited = true
   }
 
-  /** Further requests for the same offset. */
+  /** Adds further requests for the same offset. */
   join(key: string, wanted: Wanted, waiters: readonly FetchWaiter[], now: number): void {
     wanted.waiters = [...waitersOf(wanted), ...waiters]
     wanted.joined = []
@@ -80,12 +82,12 @@ export class LongPoll {
     this.#mayBeAwaited = false
   }
 
-  /** When a partition without news and without a wait that ends is to be looked at again. */
+  /** When to check a partition without news again, if its requests continue to wait. */
   nextLookAt(now: number): number {
     return this.size <= ALWAYS_LOOKED_AT ? now : now + this.size * MS_PER_LOOK
   }
 
-  /** Looks at the partition after the first poll that ends then, or earlier if that was wanted before. */
+  /** Plans a check of the partition after the first poll that ends at or after `at`. An earlier planned check stays. */
   lookAt(key: string, wanted: Wanted, at: number): void {
     const grain = Math.floor(at / GRAIN_MS)
     if ((this.#lookAt.get(wanted) ?? Number.POSITIVE_INFINITY) <= grain) return
@@ -95,7 +97,7 @@ export class LongPoll {
     else this.#looks.set(grain, [[key, wanted]])
   }
 
-  /** Takes out the partitions that are to be looked at now. */
+  /** Takes out the partitions whose checks are due. */
   takeLooks(now: number): (readonly [key: string, wanted: Wanted])[] {
     const due: (readonly [string, Wanted])[] = []
     for (const [grain, looks] of this.#looks) {
@@ -110,7 +112,7 @@ export class LongPoll {
     return due
   }
 
-  /** Partitions that are read under another identity now. */
+  /** Partitions whose identity has changed. */
   *outdated(identityOf: (key: string) => PartitionIdentity | undefined): Generator<readonly [string, Wanted]> {
     for (const entry of this.#partitions) if (identityOf(entry[0]) !== entry[1].identity) yield entry
   }

@@ -1,7 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import type { Offset, RecordBatch } from '../../core/model.js'
 
-/** A range of offsets of one partition whose records are cached: all records in `[start, next)`, holes included. */
+/**
+ * A cached range of offsets of one partition: all records in `[start, next)`. Some offsets in the range may have no
+ * record.
+ */
 interface Entry {
   readonly id: number
   readonly partition: PartitionIndex
@@ -18,27 +21,30 @@ interface PartitionIndex {
 }
 
 export interface MessageCacheOptions {
-  /** Most bytes of all cached batches, over all partitions and brokers. */
+  /** Maximum number of bytes of all cached batches, over all partitions and brokers. */
   readonly maxBytes: number
-  /** Most bytes of one answer that is joined from neighbouring entries. A single larger entry is answered whole. */
+  /**
+   * Maximum number of bytes of an answer that is joined from adjacent entries. A single larger entry is returned whole.
+   */
   readonly bufferBytes: number
   /** Joins contiguous batches without copying their bytes. */
   readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
-  /** What a batch costs on the heap; see {@link heldBytesOf}. */
+  /** The bytes of memory of a batch; see {@link heldBytesOf}. */
   readonly sizeOf?: (batch: RecordBatch) => number
   readonly onEvict?: () => void
 }
 
-// An index slot per record (its position in the bytes), the objects around a batch, and its place in index and LRU.
+// Memory of a batch besides its bytes: a position for each record, the objects of the batch, and its entry in index and
+// LRU.
 const RECORD_INDEX_BYTES = 4
 const ENTRY_OVERHEAD_BYTES = 400
 
-/** What holding a batch costs: the bytes it pins, the index over its records, and the objects around them. */
+/** The memory of a cached batch: the bytes that it keeps alive, the index of its records, and its objects. */
 export const heldBytesOf = (batch: RecordBatch): number =>
   (batch.heapBytes ?? batch.sizeBytes + batch.recordCount * RECORD_INDEX_BYTES) + ENTRY_OVERHEAD_BYTES
 
 /**
- * Fetched batches, shared by all readers of the Router, least recently used first out.
+ * Fetched batches, shared by all readers of the Router. The least recently used entries are evicted first.
  *
  *   orders/0:  [20..24) [24..26) [26..34)          [41..50)
  *
@@ -46,10 +52,11 @@ export const heldBytesOf = (batch: RecordBatch): number =>
  *   get(orders/0, 36)  =>  undefined: it is not cached
  *
  * Invariants after every call: sum of held bytes <= maxBytes; entries of a partition sorted and disjoint; every entry
- * of the index is in the LRU and the reverse.
+ * of the index is in the LRU and vice versa.
  *
- * Differs from Castle on purpose: one bound instead of equal shares per broker and topic, recency instead of age, old
- * data may be cached while newer data is there, an offset in a hole hits when its entry covers the hole.
+ * Intended differences from Castle: there is one limit instead of equal shares per broker and topic. The order of
+ * eviction is by use instead of age. Old records may be cached while newer records are in the cache. An offset without
+ * a record is a hit if an entry covers it.
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/cache/.
  */
 export class MessageCache {
@@ -84,14 +91,14 @@ export class MessageCache {
   set bufferBytes(bytes: number) {
     this.#bufferBytes = requirePositive(bytes, 'bufferBytes')
   }
-  /** Entries that were evicted since the start. */
+  /** Number of entries that were evicted since the start. */
   get evictions(): number {
     return this.#evictions
   }
 
   /**
-   * Keeps `batch`, which a fetch from `start` on brought. Entries that are cached already stay, and only the new part is
-   * added. Returns false when nothing was added: all of it was cached, or it is larger than the whole cache.
+   * Adds `batch`, the result of a fetch from `start`. Cached entries stay, and only the new part of the batch is added.
+   * Returns false when nothing was added: the whole batch was cached, or it is larger than the cache.
    */
   add(partitionKey: string, start: Offset, batch: RecordBatch): boolean {
     const index = this.#indexOf(partitionKey)
@@ -105,7 +112,9 @@ export class MessageCache {
     return true
   }
 
-  /** Records from `offset` on, joined over neighbours up to `bufferBytes`; `undefined` when they are not cached. */
+  /**
+   * Records from `offset` on, joined from adjacent entries up to `bufferBytes`; `undefined` when they are not cached.
+   */
   get(partitionKey: string, offset: Offset): RecordBatch | undefined {
     const index = this.#partitions.get(partitionKey)
     if (!index) return undefined
@@ -130,7 +139,7 @@ export class MessageCache {
     return found.length === 1 ? found[0] : this.#options.concat(found)
   }
 
-  /** Forgets a partition: it was re-created, truncated, or changed leader uncleanly. */
+  /** Forgets a partition that was re-created or truncated, or whose leader changed uncleanly. */
   invalidate(partitionKey: string): void {
     for (const entry of [...(this.#partitions.get(partitionKey)?.entries ?? [])]) this.#lru.delete(entry.id)
   }
@@ -139,7 +148,7 @@ export class MessageCache {
     this.#lru.clear()
   }
 
-  /** Forgets what Kafka has deleted: every record below `logStartOffset`. */
+  /** Forgets every record below `logStartOffset`, because Kafka has deleted it. */
   invalidateBelow(partitionKey: string, logStartOffset: Offset): void {
     const index = this.#partitions.get(partitionKey)
     for (let entry = index?.entries[0]; entry && entry.start < logStartOffset; entry = index!.entries[0]) {
@@ -154,7 +163,7 @@ export class MessageCache {
     for (let last = entries.at(-1); last && last.next > logEndOffset; last = entries.at(-1)) this.#lru.delete(last.id)
   }
 
-  /** Changes the bound while running. Shrinking drops the least recently used first. */
+  /** Changes the limit. A lower limit evicts the least recently used entries first. */
   resize(maxBytes: number): void {
     if (requirePositive(maxBytes, 'maxBytes') === this.maxBytes) return
     const oldestFirst = [...this.#lru.rvalues()].filter(entry => entry !== undefined)
@@ -166,7 +175,7 @@ export class MessageCache {
     }
   }
 
-  /** For people: `bufferBytes: 200, maxBytes: 800, sizeBytes: 467, perf/1: [40..50)`. */
+  /** A text for logs and debugging: `bufferBytes: 200, maxBytes: 800, sizeBytes: 467, perf/1: [40..50)`. */
   toString(): string {
     const partitions = Array.from(this.#partitions.values(), ({ key, entries }) => {
       return `${key}: ${entries.map(({ start, next }) => `[${start}..${next})`).join(' ')}`
@@ -205,7 +214,7 @@ export class MessageCache {
     return false
   }
 
-  /** Removes what the new range covers, and cuts the head off the entry it reaches into. */
+  /** Removes the entries that the new range covers. An entry that the range covers partly loses its beginning. */
   #makeWayFor(index: PartitionIndex, from: Offset, next: Offset): void {
     for (let at = floorIndex(index.entries, from) + 1; ; ) {
       const entry = index.entries[at]
@@ -217,10 +226,10 @@ export class MessageCache {
     }
   }
 
-  /** Keeps the part from `start` on of an entry that has just been removed. */
+  /** Adds the part from `start` on of an entry that has just been removed. */
   #insertRest(index: PartitionIndex, start: Offset, { batch, next, heldBytes }: Entry): void {
     const rest = batch.sliceFrom(Math.max(start, batch.offset))
-    // A slice pins the bytes it was cut from, so it costs as much memory as the whole entry.
+    // A slice keeps the bytes of the whole entry alive, so it costs as much memory as the entry.
     if (rest) this.#insert(index, start, next, rest, heldBytes)
   }
 
@@ -244,7 +253,7 @@ function floorIndex(entries: readonly Entry[], offset: Offset): number {
   return low - 1
 }
 
-/** How far the entries go on without a gap from `offset`; `offset` itself when it is not covered. */
+/** The end of the entries that follow `offset` without a gap; `offset` itself when it is not covered. */
 function coveredUntil(entries: readonly Entry[], offset: Offset): Offset {
   let position = offset
   for (let at = floorIndex(entries, offset); ; at++) {

@@ -1,38 +1,63 @@
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { AnyAccepted } from '../requests/accepted.js'
-import { type QueueProcessor, type Returned, stillOpen } from './queue-processor.js'
-import { WaitingList } from './waiting-list.js'
+import type { AskedKind } from '../messages/operations.js'
+import { type OpenRequest, reply, stillOpen } from '../requests/open-requests.js'
+import type { Outcome, RequestFor } from '../requests/operation.js'
+import { type OperationProcessor, type Returned, type ReturnReason, returned } from './queue-processor.js'
 
-/** For operations that few ask for: one call for each request, in order of arrival. */
-export abstract class OneCallEach<Waiter extends AnyAccepted, Response> implements QueueProcessor<Waiter, Response> {
-  abstract readonly name: string
-  protected readonly callTimeoutMs: number
-  readonly #queue = new WaitingList<Waiter>()
+interface SingleCall<Kind extends AskedKind, Response> {
+  send(client: BrokerClient, request: RequestFor<Kind>): Promise<Response>
+  /** The outcome of a response, or the reason why the Router must ask again. */
+  outcomeOf(response: Response, asked: OpenRequest<Kind>): Outcome<Kind> | RetryReason
+  /** Called when a call had no answer, although it may have reached the broker. */
+  unanswered?(asked: OpenRequest<Kind>): void
+}
 
-  constructor(callTimeoutMs: number) {
-    this.callTimeoutMs = callTimeoutMs
+type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
+const isRetryReason = (outcome: unknown): outcome is RetryReason => typeof outcome === 'string'
+
+/** Makes a call of its own for each request, in order of arrival. */
+export class OneCallEach<Kind extends AskedKind, Response> implements OperationProcessor {
+  readonly name: Kind
+  readonly #call: SingleCall<Kind, Response>
+  #waiting: OpenRequest<Kind>[] = []
+
+  constructor(name: Kind, call: SingleCall<Kind, Response>) {
+    this.name = name
+    this.#call = call
   }
-
-  abstract send(client: BrokerClient, waiter: Waiter): Promise<Response>
-  abstract processResponse(waiter: Waiter, response: Response): readonly Returned[]
 
   get isEmpty(): boolean {
-    return this.#queue.isEmpty
+    return this.#waiting.length === 0
   }
 
-  addToQueue(request: Waiter): void {
-    this.#queue.add(request)
+  addToQueue(request: OpenRequest<Kind>): void {
+    this.#waiting.push(request)
   }
 
-  nextCall(): Waiter | undefined {
-    return this.#queue.takeFirst()
+  nextCall(): OpenRequest<Kind> | undefined {
+    this.#waiting = stillOpen(this.#waiting)
+    return this.#waiting.shift()
   }
 
-  callFailed(waiter: Waiter): readonly AnyAccepted[] {
-    return stillOpen([waiter])
+  send(client: BrokerClient, { request }: OpenRequest<Kind>): Promise<Response> {
+    return this.#call.send(client, request)
   }
 
-  drain(): AnyAccepted[] {
-    return this.#queue.takeAll()
+  processResponse(asked: OpenRequest<Kind>, response: Response): readonly Returned[] {
+    const outcome = this.#call.outcomeOf(response, asked)
+    if (isRetryReason(outcome)) return returned(outcome, [asked])
+    reply(asked, outcome)
+    return []
+  }
+
+  callFailed(asked: OpenRequest<Kind>, _error: Error, sent: boolean): readonly OpenRequest[] {
+    if (sent) this.#call.unanswered?.(asked)
+    return stillOpen([asked])
+  }
+
+  drain(): OpenRequest[] {
+    const waiting = stillOpen(this.#waiting)
+    this.#waiting = []
+    return waiting
   }
 }

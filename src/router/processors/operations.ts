@@ -1,27 +1,30 @@
 import type { RoutedKind } from '../messages/operations.js'
 import type { OperationDescriptor } from '../requests/operation.js'
+import {
+  alterConfigs,
+  createPartitions,
+  createTopic,
+  deleteTopic,
+  describeCluster,
+  describeConfigs,
+  fetchGroupOffsets,
+  fetchStableEnd
+} from './administration.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
-import { describeBrokerConfigs } from './describe-broker-configs.js'
-import { describeGroup } from './describe-group.js'
-import { describeTopicConfigs } from './describe-topic-configs.js'
+import { describeBrokerConfigs, describeTopicConfigs } from './describe-configs.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
 import { fetchEpochEnd } from './fetch-epoch-end.js'
 import { fetchOffset } from './fetch-offset.js'
 import { fetchOrigins } from './fetch-origins.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
-import { findCoordinator } from './find-coordinator.js'
-import { heartbeat } from './heartbeat.js'
-import { initProducerId } from './init-producer-id.js'
-import { joinGroup } from './join-group.js'
-import { leaveGroup } from './leave-group.js'
-import { listGroups } from './list-groups.js'
-import { produceBatch } from './produce-batch.js'
-import { syncGroup } from './sync-group.js'
+import { describeGroup, findCoordinator, listGroups } from './groups.js'
+import { heartbeat, joinGroup, leaveGroup, syncGroup } from './membership.js'
+import { initProducerId, produceBatch } from './produce-admission.js'
 
 /**
- * Every operation that brokers are asked. Dispatchers, routing, validation and metrics follow from this list; those of
- * one role take turns in its order.
+ * All operations that are sent to brokers. Dispatchers, routing, validation and metrics are derived from this list. The
+ * operations of one role take turns in the order of this list.
  */
 export const operations = {
   fetchData,
@@ -41,6 +44,14 @@ export const operations = {
   listGroups,
   describeTopicConfigs,
   describeBrokerConfigs,
+  describeCluster,
+  describeConfigs,
+  alterConfigs,
+  createTopic,
+  deleteTopic,
+  createPartitions,
+  fetchStableEnd,
+  fetchGroupOffsets,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

@@ -1,42 +1,51 @@
-import { KafkaError, ProtocolError } from '../../core/errors.js'
+import { type ErrorCode, KafkaError, ProtocolError } from '../../core/errors.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import type { Admission, QueueProcessor, Returned } from './queue-processor.js'
-import { RequestLimit } from './request-limit.js'
+import type { BatchAnswer, SealedBatch } from '../messages/operations.js'
+import { kafkaFailure } from '../requests/failures.js'
+import type { OpenRequest } from '../requests/open-requests.js'
+import { describeOperation, type Obstacle, type OperationDescriptor } from '../requests/operation.js'
+import { anyBrokerAction } from './error-actions.js'
+import { OneCallEach } from './one-call-each.js'
+import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
 
-type Batch = Accepted<'produceBatch'>
+type Batch = OpenRequest<'produceBatch'>
 type QueueName = 'main' | 'newTopics' | 'slow'
 
-/** Batches that share one call, one per partition. */
+/** The batches of one call, at most one per partition. */
 export interface BatchesCall {
   readonly batches: ReadonlyMap<string, Batch>
   readonly sizeBytes: number
 }
 
 export interface ProduceAdmissionOptions {
-  /** Connections that share `main`. As many calls may be in flight, each for different partitions. */
+  /**
+   * Number of connections that share `main`. Each has at most one call in flight, and simultaneous calls are for
+   * different partitions.
+   */
   readonly connections?: number
-  /** Most bytes of all batches in one request; a single larger batch is sent alone. */
+  /** Maximum number of bytes of all batches in one request. A single larger batch is sent alone. */
   readonly requestMaxBytes: number
   /** How long the broker may wait for the in-sync replicas. */
   readonly brokerTimeoutMs: number
-  /** Added to the time that the broker may wait and that the bytes may take to travel. */
+  /** Margin of the time limit of a call, beyond the waiting time of the broker and the transfer time of the bytes. */
   readonly callMarginMs: number
 }
 
-// Most partitions that are remembered of each kind; the oldest is forgotten first.
+// Maximum number of new partitions, and of slow partitions, that are remembered. The oldest is forgotten first.
 const MOST_REMEMBERED = 10_000
+// A call of this many batches, and its answer, are each handled within a few milliseconds.
+const MOST_PER_CALL = 2_000
 // The slowest link for which calls are given enough time: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
 const NO_OFFSET = -1
 
 /**
- * Sends sealed batches. When a connection becomes free, all waiting batches go out in one request, partitions in turn. There
- * is no linger timer: a batch grows while the call before it is in flight.
+ * Sends sealed batches. When a connection becomes free, all waiting batches are sent in one request, and partitions
+ * take turns. There is no linger timer: a batch grows while the last call is in flight.
  *
- * There are three queues, so that partitions that make a call wait do not hold up healthy ones:
+ * There are three queues, so that slow partitions do not delay healthy partitions:
  *
  *   main        all others, over one connection or several
  *   newTopics   partitions of a topic that was just created, until they have been written to once: with acks=all the
@@ -44,9 +53,11 @@ const NO_OFFSET = -1
  *   slow        partitions that answered REQUEST_TIMED_OUT or NOT_ENOUGH_REPLICAS, or whose call timed out, until they
  *               have been written to once
  *
- * A connection is opened by its first call, so a process that only writes to healthy topics only has those of `main`.
+ * A connection is opened by its first call, so a process that writes only to healthy topics has only the connections of
+ * `main`.
  *
- * A batch that may have left is never sent again here; the partition that sealed it decides.
+ * A batch that may have been sent is not sent again by this class. The partition that sealed the batch decides about a
+ * retry.
  */
 export class ProduceAdmission implements Admission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
@@ -71,16 +82,17 @@ export class ProduceAdmission implements Admission {
     return false
   }
 
-  addToQueue(request: AnyAccepted): void {
-    this.#queues[this.#queueOf(request)].add(request as Batch)
+  addToQueue(request: OpenRequest): void {
+    const batch = request as Batch
+    this.#queues[this.#queueOf(batch)].add(batch)
   }
 
-  #queueOf({ key, isOfNewTopic }: AnyAccepted): QueueName {
+  #queueOf({ key, state }: Batch): QueueName {
     if (this.#unhealthy.has(key)) return 'slow'
-    return isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
+    return state.isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
   }
 
-  drain(): AnyAccepted[] {
+  drain(): OpenRequest[] {
     return Object.values(this.#queues).flatMap(queue => queue.drain())
   }
 
@@ -105,15 +117,20 @@ export class ProduceAdmission implements Admission {
   #processResponse({ batches, sizeBytes }: BatchesCall, response: ProduceResponse): readonly Returned[] {
     this.#limit.answered(sizeBytes)
     const news: Returned[] = []
-    const unanswered = new Map(batches)
+    // Brokers answer in the order of the request, but for topics whose partitions are apart in it. A batch that is settled
+    // before its call was recalled, and not sent.
+    const inOrder = [...batches.values()].filter(batch => !batch.settled)
+    let at = 0
     for (const partition of response.partitions) {
-      const key = `${partition.topic}/${partition.partition}`
-      const batch = unanswered.get(key)
-      if (!batch) continue
-      unanswered.delete(key)
-      this.#answer(batch, partition, news)
+      const expected = inOrder[at]
+      const isExpected =
+        expected?.request.partition === partition.partition && expected.request.topic === partition.topic
+      if (isExpected) at++
+      const batch = isExpected ? expected : batches.get(`${partition.topic}/${partition.partition}`)
+      if (batch !== undefined && !batch.settled) this.#answer(batch, partition, news)
     }
-    for (const batch of unanswered.values()) {
+    for (const batch of inOrder) {
+      if (batch.settled) continue
       batch.answer({ type: 'unanswered', error: new ProtocolError(`a produce response left out ${batch.key}`) })
     }
     return news
@@ -125,14 +142,14 @@ export class ProduceAdmission implements Admission {
       remember(this.#unhealthy, batch.key)
     else this.#unhealthy.delete(batch.key)
     if (errorCode === errorCodes.NONE) {
-      if (batch.isOfNewTopic) remember(this.#proven, batch.key)
-      // The batch has been appended even if the offset in the answer is impossible.
+      if (batch.state.isOfNewTopic) remember(this.#proven, batch.key)
+      // The batch was appended even if the offset in the answer is impossible.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       return
     }
-    // Reported before the answer, so that the refresh has begun when the partition tries again.
+    // The news is reported before the answer, so that the refresh has begun when the partition tries again.
     if (staleLeaderCodes.has(errorCode)) {
-      // A topic that is created anew under that name has not been written to.
+      // The name may belong to a new topic, which has not been written to.
       this.#proven.delete(batch.key)
       news.push({
         reason: errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION ? 'unknownTopicOrPartition' : 'notLeader',
@@ -144,20 +161,20 @@ export class ProduceAdmission implements Admission {
     batch.answer({ type: 'rejected', errorCode })
   }
 
-  #callFailed({ batches, sizeBytes }: BatchesCall, error: Error, sent: boolean): readonly AnyAccepted[] {
+  #callFailed({ batches, sizeBytes }: BatchesCall, error: Error, sent: boolean): readonly OpenRequest[] {
     if (sent && batches.size > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
     for (const batch of batches.values()) {
-      batch.inFlight = false
+      batch.state.inFlight = false
       if (sent && error.name === 'TimedOutError') remember(this.#unhealthy, batch.key)
       if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
       else if (sent) batch.answer({ type: 'unanswered', error })
-      else batch.obstacle = 'brokerUnreachable'
+      else batch.state.obstacle = 'brokerUnreachable'
     }
     return sent ? [] : [...batches.values()].filter(batch => !batch.settled)
   }
 }
 
-/** The batch went to a broker that does not lead its partition any more, or is about to stop leading it. */
+/** Error codes of a broker that no longer leads the partition, or is about to lose the leadership. */
 const staleLeaderCodes = codesOf(
   'UNKNOWN_TOPIC_OR_PARTITION',
   'LEADER_NOT_AVAILABLE',
@@ -177,9 +194,9 @@ function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options
   const { brokerTimeoutMs, callMarginMs } = options
   const partitions: ProduceCall['partitions'][number][] = []
   for (const batch of batches.values()) {
-    // Given back while the connection was being opened.
+    // The batch was recalled while the connection was being opened.
     if (batch.settled) continue
-    batch.inFlight = true
+    batch.state.inFlight = true
     const { topic, partition, bytes } = batch.request
     partitions.push({ topic, partition, batch: bytes })
   }
@@ -188,9 +205,12 @@ function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
 
-/** Batches per partition in arrival order; partitions in turn. */
+/** Batches of each partition in arrival order. Partitions take turns. */
 class BatchQueue {
-  readonly #partitions = new Map<string, Batch[]>()
+  /** The first batch of each partition. */
+  readonly #first = new Map<string, Batch>()
+  /** The further batches of each partition. Most partitions have none. */
+  readonly #behind = new Map<string, Batch[]>()
   readonly #limit: RequestLimit
 
   constructor(limit: RequestLimit) {
@@ -198,40 +218,176 @@ class BatchQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#partitions.size === 0
+    return this.#first.size === 0
   }
 
+  /**
+   * A batch that was recalled is dropped when the next one of its partition comes: while a call is in flight for long,
+   * records of a waiting batch may be withdrawn one after another, each time with another copy of its bytes.
+   */
   add(batch: Batch): void {
-    const waiting = this.#partitions.get(batch.key)
-    if (waiting) waiting.push(batch)
-    else this.#partitions.set(batch.key, [batch])
+    const { key } = batch
+    const first = this.#first.get(key)
+    if (first === undefined) {
+      this.#first.set(key, batch)
+      return
+    }
+    const [next, ...behind] = [first, ...(this.#behind.get(key) ?? []), batch].filter(({ settled }) => !settled)
+    this.#first.set(key, next ?? batch)
+    if (behind.length > 0) this.#behind.set(key, behind)
+    else this.#behind.delete(key)
   }
 
   takeCall(): BatchesCall | undefined {
     const batches = new Map<string, Batch>()
+    const next: Batch[] = []
     let bytes = 0
-    for (const [key, waiting] of [...this.#partitions]) {
-      const batch = firstOpen(waiting)
-      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#limit.bytes) break
-      this.#partitions.delete(key)
+    for (const [key, first] of this.#first) {
+      if (batches.size >= MOST_PER_CALL) break
+      const batch = this.#open(key, first)
+      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#limit.bytes) {
+        // The one before it may have been dropped.
+        this.#first.set(key, batch)
+        break
+      }
+      this.#first.delete(key)
       if (!batch) continue
-      waiting.shift()
-      if (waiting.length > 0) this.#partitions.set(key, waiting)
+      const following = this.#takeBehind(key)
+      if (following) next.push(following)
       batches.set(key, batch)
       bytes += batch.request.bytes.length
     }
+    // The next batches of served partitions come after the batches of all other partitions.
+    for (const batch of next) this.#first.set(batch.key, batch)
     return batches.size > 0 ? { batches, sizeBytes: bytes } : undefined
   }
 
+  /** The first batch of the partition whose time is not over yet. */
+  #open(key: string, first: Batch): Batch | undefined {
+    let batch: Batch | undefined = first
+    while (batch?.settled) batch = this.#takeBehind(key)
+    return batch
+  }
+
+  #takeBehind(key: string): Batch | undefined {
+    const behind = this.#behind.get(key)
+    const batch = behind?.shift()
+    if (behind?.length === 0) this.#behind.delete(key)
+    return batch
+  }
+
   drain(): Batch[] {
-    const batches = [...this.#partitions.values()].flat()
-    this.#partitions.clear()
+    const batches = [...this.#first].flatMap(([key, first]) => [first, ...(this.#behind.get(key) ?? [])])
+    this.#first.clear()
+    this.#behind.clear()
     return batches.filter(batch => !batch.settled)
   }
 }
 
-/** Drops batches whose time ran out while they waited. */
-function firstOpen(waiting: Batch[]): Batch | undefined {
-  while (waiting[0]?.settled) waiting.shift()
-  return waiting[0]
+/**
+ * Initial and maximum number of full calls that must succeed before a larger call is tried. The number doubles with
+ * every failure.
+ */
+const CALLS_TO_GROW = 16
+const MOST_CALLS_TO_GROW = 4_096
+
+/**
+ * Limit of the bytes of one produce request to a broker. A broker closes the connection without an answer when a
+ * request is larger than its `socket.request.max.bytes`. Clients cannot ask for this setting, so the limit here is
+ * halved when a call of several batches ends like that. It doubles again after a number of successful calls. This
+ * number grows with each failure.
+ */
+class RequestLimit {
+  readonly #maxBytes: number
+  #bytes: number
+  #goodCalls = 0
+  #callsToGrow = CALLS_TO_GROW
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+    this.#bytes = maxBytes
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The connection was closed without an answer to a call of several batches. */
+  connectionLost(callBytes: number): void {
+    if (this.#bytes < this.#maxBytes) this.#callsToGrow = Math.min(MOST_CALLS_TO_GROW, this.#callsToGrow * 2)
+    this.#bytes = Math.max(1, Math.min(this.#bytes, callBytes) >> 1)
+    this.#goodCalls = 0
+  }
+
+  /** Counts a successful call. Only calls that used more than half of the limit count. */
+  answered(callBytes: number): void {
+    if (this.#bytes === this.#maxBytes || callBytes <= this.#bytes >> 1) return
+    if (++this.#goodCalls < this.#callsToGrow) return
+    this.#bytes = Math.min(this.#maxBytes, this.#bytes * 2)
+    this.#goodCalls = 0
+  }
 }
+
+/**
+ * The operation of a sealed batch. The Router answers the batch by its method `answer`. A batch is not answered at its
+ * deadline while its call is in flight.
+ */
+export const produceBatch = {
+  kind: 'produceBatch',
+  role: 'produce',
+  target: { type: 'leader', topicPartition: batch => batch },
+  tags: { operation: 'produceBatch' },
+  problemOf: () => undefined,
+  initialState: () => ({ inFlight: false, obstacle: 'noLeader', isOfNewTopic: false }),
+  give: (batch, answer) => batch.answer(answer),
+  answers: {
+    failed: (_, { errorCode, code, message }) =>
+      errorCode === undefined ? { type: 'notSent', reason: reasonOf(code), message } : { type: 'rejected', errorCode },
+    timedOut: ({ request, state }) => (state.inFlight ? undefined : notSentAnswer(request, state.obstacle)),
+    unknown: (batch, what) => notSentAnswer(batch, what === 'topic' ? 'unknownTopic' : 'unknownPartition')
+  }
+} as const satisfies OperationDescriptor<'produceBatch'>
+
+/** Answers a batch of which no byte was sent. */
+export const notSent = (accepted: OpenRequest<'produceBatch'>, reason: Obstacle): boolean =>
+  accepted.answer(notSentAnswer(accepted.request, reason))
+
+const notSentAnswer = ({ topic, partition }: SealedBatch, reason: Obstacle): BatchAnswer => ({
+  type: 'notSent',
+  reason,
+  message: `${topic}/${partition}: ${OBSTACLES[reason]}`
+})
+
+const reasonOf = (code: ErrorCode): Obstacle =>
+  code === 'shuttingDown' || code === 'brokerUnreachable' || code === 'overloaded' || code === 'unknownTopic'
+    ? code
+    : 'noLeader'
+
+const OBSTACLES: Readonly<Record<Obstacle, string>> = {
+  noLeader: 'no leader was found for the partition in time',
+  unknownTopic: 'the topic does not exist',
+  unknownPartition: 'the topic has no such partition',
+  brokerUnreachable: 'the leader could not be reached in time',
+  overloaded: 'too many requests wait',
+  shuttingDown: 'the router is shutting down',
+  clusterChanged: 'another Kafka cluster is connected than the one the batch was sealed for'
+}
+
+/** Asks for a producer id. Each request has a call of its own, and gets an id of its own. */
+export const initProducerId = describeOperation('initProducerId', {
+  role: 'control',
+  target: { type: 'any' },
+  echo: () => ({}),
+  problemOf: () => undefined,
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new OneCallEach('initProducerId', {
+      send: client => client.initProducerId({ timeoutMs: callTimeoutMs }),
+      outcomeOf({ errorCode, producerId, producerEpoch }) {
+        const action = anyBrokerAction(errorCode)
+        if (action === 'fail') return kafkaFailure(errorCode)
+        // A broker that has just started answers with the id -1. Brokers do not de-duplicate batches with this id.
+        if (action === 'retryLater' || producerId < 0n || producerEpoch < 0) return 'retryLater'
+        return { type: 'success', producerId, producerEpoch }
+      }
+    })
+})

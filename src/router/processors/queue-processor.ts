@@ -1,5 +1,7 @@
-import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { AnyAccepted } from '../requests/accepted.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { BrokerClient, IsolationLevel, MetadataResponse } from '../../kafka/broker-client.js'
+import type { DecompressionLimits } from '../../kafka/packed-records.js'
+import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
 /** Why requests are returned to the Router unanswered. */
 export type ReturnReason =
@@ -9,23 +11,25 @@ export type ReturnReason =
   | 'unknownTopicOrPartition'
   /** Another broker coordinates the group: find it again. */
   | 'notCoordinator'
+  /** Another broker is the controller: look the brokers up again. */
+  | 'notController'
   /** The same request may succeed soon at the same broker. */
   | 'retryLater'
-  /** As retryLater, and the metadata of the topic may be outdated. */
+  /** Like `retryLater`, but the metadata of the topic may be outdated. */
   | 'staleTopic'
 
-/** Requests that this broker could not answer. The Router routes them again; their deadlines stay. */
+/** Requests that this broker could not answer. The Router routes them again without changing their deadlines. */
 export interface Returned {
   readonly reason: ReturnReason
-  readonly requests: readonly AnyAccepted[]
-  /** The topic whose metadata is to be refreshed, where `requests` is empty. */
+  readonly requests: readonly OpenRequest[]
+  /** The topic whose metadata must be refreshed. Set only when `requests` is empty. */
   readonly topic?: string
   readonly partition?: number
 }
 
 /**
- * What to ask Kafka for one operation, and what the answers mean. It belongs to one dispatcher, and is synchronous except for
- * `send`. A call carries its own requests, so answers need no correlation.
+ * Makes the calls of one operation, and reads the responses. It belongs to one dispatcher, and is synchronous except
+ * for `send`. A call object has the requests that it answers, so responses need no correlation.
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/QueueProcessors.scala.
  */
 export interface QueueProcessor<Call = unknown, Response = unknown> {
@@ -37,35 +41,35 @@ export interface QueueProcessor<Call = unknown, Response = unknown> {
   /** Answers requests, and returns those that this broker could not answer. */
   processResponse(call: Call, response: Response): readonly Returned[]
   /**
-   * The call failed. Returns its requests, to be routed again.
+   * Handles a failed call. Returns the requests that must be routed again.
    *
-   * @param sent false: not one byte left
+   * @param sent false: no byte was sent
    */
-  callFailed(call: Call, error: Error, sent: boolean): readonly AnyAccepted[]
-  /** The topics whose leaders are in doubt when the call is not answered and none of its requests is returned. */
+  callFailed(call: Call, error: Error, sent: boolean): readonly OpenRequest[]
+  /** The topics whose leaders are in doubt when the call gets no answer and `callFailed` returns no requests. */
   topicsOf?(call: Call): readonly string[]
 }
 
 /** The processor of one operation, with a queue of its own. */
 export interface OperationProcessor extends QueueProcessor {
-  addToQueue(request: AnyAccepted): void
+  addToQueue(request: OpenRequest): void
   /** Empties the queue. */
-  drain(): AnyAccepted[]
+  drain(): OpenRequest[]
 }
 
 /** Takes the requests of one dispatcher for its processors. */
 export interface Admission {
-  /** Answers a request without Kafka, if possible. True when it has been answered. */
-  answerFromCache(request: AnyAccepted): boolean
-  addToQueue(request: AnyAccepted): void
-  /** Sets the function to call when a request may be sent that could not be sent before. */
+  /** Answers a request from the cache, if possible. Returns true when it was answered. */
+  answerFromCache(request: OpenRequest): boolean
+  addToQueue(request: OpenRequest): void
+  /** Sets the function to call when a request that could not be sent before may be sent now. */
   onReady?(look: () => void): void
-  /** The key under which a request is counted (a group id): one key may use at most half of the queue. */
-  shareOf?(request: AnyAccepted): string | undefined
-  /** Places are short, and one more is needed: answers a request that has had its turn, if there is one. */
+  /** The key under which a request is counted, such as a group id. One key may use at most half of the queue. */
+  shareOf?(request: OpenRequest): string | undefined
+  /** Called when few places are left: answers a reader that has waited long enough, if there is one. */
   makeCapacity?(): void
   /** Empties all queues. The Router routes these requests again. */
-  drain(): AnyAccepted[]
+  drain(): OpenRequest[]
 }
 
 /** The tags of a broker in metrics, as Castle names them. */
@@ -74,12 +78,33 @@ export interface BrokerTags {
   readonly [tag: string]: string
 }
 
-/** Those of these requests that have no answer yet. */
-export const stillOpen = <Request extends AnyAccepted>(requests: readonly Request[]): Request[] =>
-  requests.filter(request => !request.settled)
-
-/** Open requests with the reason for which they are returned; an empty list when none is open. */
-export function returned(reason: ReturnReason, requests: readonly AnyAccepted[]): Returned[] {
+/** Returns the open requests with the reason; an empty list when no request is open. */
+export function returned(reason: ReturnReason, requests: readonly OpenRequest[]): Returned[] {
   const open = stillOpen(requests)
   return open.length === 0 ? [] : [{ reason, requests: open }]
+}
+
+/** A look-up of topics for a user of the Router. */
+export interface TopicLookUp {
+  /** `null`: all. */
+  readonly topics: ReadonlySet<string> | null
+  /**
+   * True: the call asks brokers to create topics that an earlier look-up did not find. No request waits for its
+   * response.
+   */
+  readonly allowAutoTopicCreation: boolean
+}
+
+/** The parts of the Router that the processors of one broker use. */
+export interface ProcessorContext {
+  readonly callTimeoutMs: number
+  readonly metrics: MetricsLogger
+  readonly tags: BrokerTags
+  readonly isolationLevel: IsolationLevel
+  /** The limits for each Fetch response. */
+  readonly decompression?: DecompressionLimits | undefined
+  /** Returns those of the missing topics that brokers may be asked to create now. */
+  readonly admitCreations: (topics: readonly string[]) => readonly string[]
+  /** Called with every metadata response, which is then applied to the routing tables. */
+  readonly onMetadata?: ((response: MetadataResponse, call: TopicLookUp) => void) | undefined
 }

@@ -1,17 +1,17 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Offset, PartitionIdentity, RecordBatch } from '../../core/model.js'
 import type { IsolationLevel } from '../../kafka/broker-client.js'
-import type { DecompressionLimits } from '../../kafka/decompression-allowance.js'
+import type { DecompressionLimits } from '../../kafka/packed-records.js'
 import type { MessageCache } from './message-cache.js'
 
-/** What is known of the log of a partition. Its cached records belong to this identity. */
+/** The known state of the log of a partition. The cached records of the partition belong to `identity`. */
 interface Log {
   identity: PartitionIdentity
   /** `undefined`: not known yet. */
   start: Offset | undefined
-  /** First offset that cannot be read yet: the high watermark, or the last stable offset with `readCommitted`. */
+  /** The first offset that cannot be read yet: the high watermark, or the last stable offset with `readCommitted`. */
   end: Offset | undefined
-  /** An offset within these bounds that a broker has refused; the bounds are then outdated. */
+  /** An offset between `start` and `end` that a broker has refused; `start` and `end` are then outdated. */
   refusedAt: Offset | undefined
 }
 
@@ -25,8 +25,8 @@ export interface ReadCacheOptions {
 }
 
 /**
- * Shared by the fetch processors of all brokers: the cache, and for each partition the identity under which it is read, and
- * where its log was last seen to begin and end.
+ * The state that the fetch processors of all brokers share: the cache, and for each partition its identity and the last
+ * known bounds of its log.
  */
 export class ReadCache {
   readonly cache: MessageCache
@@ -46,8 +46,8 @@ export class ReadCache {
   }
 
   /**
-   * Called for each request with the identity that the Router knows now. Records cached under another identity are dropped:
-   * another topic id means another log, and between two leader epochs the end of the log may have been lost.
+   * Called for each request with the identity that the Router knows now. Records cached under another identity are
+   * dropped. Another topic id means another log, and a new leader may have lost the end of the log.
    */
   meet(key: string, identity: PartitionIdentity): void {
     const log = this.#logs.get(key)
@@ -55,22 +55,22 @@ export class ReadCache {
     else if (log.identity !== identity) this.#compare(key, log, identity)
   }
 
-  /** The identity of the cached records; `undefined`: nothing is known of the partition, or not any more. */
+  /** The identity of the cached records; `undefined`: the partition is unknown or was forgotten. */
   identityOf(key: string): PartitionIdentity | undefined {
     return this.#logs.get(key)?.identity
   }
 
-  /** Another number whenever the identity of a partition that was known has changed. */
+  /** A version that changes whenever the identity of a known partition changes. */
   get identityVersion(): number {
     return this.#identityVersion
   }
 
-  /** Cached records from `offset` on. None while it is not known which of the cached records still exist. */
+  /** Cached records from `offset` on; `undefined` while it is unknown which cached records still exist in the log. */
   recall(key: string, offset: Offset): RecordBatch | undefined {
     return this.#logs.get(key)?.refusedAt === undefined ? this.cache.get(key, offset) : undefined
   }
 
-  /** Caches the records that a fetch from `start` on brought. */
+  /** Caches the records of a fetch from `start` on. */
   keep(key: string, start: Offset, batch: RecordBatch): void {
     this.cache.add(key, start, batch)
     this.#metrics.gauge('router', 'cache_bytes', {}, this.cache.sizeBytes)
@@ -85,8 +85,8 @@ export class ReadCache {
   }
 
   /**
-   * Notes the bounds of the log that an answer named, and drops cached records outside them. A bound that the broker does
-   * not name stays as it is.
+   * Notes the bounds of the log in an answer, and drops cached records outside them. A bound that the broker does not
+   * report stays as it is.
    */
   saw(key: string, start: Offset | undefined, end: Offset | undefined): void {
     const log = this.#logs.get(key)
@@ -98,16 +98,17 @@ export class ReadCache {
     }
     const { refusedAt } = log
     log.refusedAt = undefined
-    // The refused offset is inside again: the log was cut or created anew, and has grown since. It is not known from where on.
+    // The refused offset is inside the log again: the log was cut or created again, and has grown since. It is unknown
+    // at which offset the new records begin.
     if (refusedAt !== undefined && refusedAt >= (log.start ?? 0) && refusedAt <= (log.end ?? -1)) {
       this.cache.invalidate(key)
     }
   }
 
   /**
-   * A broker has refused `offset` and does not tell where the log begins and ends. An offset that was outside of it says
-   * nothing new. One that was inside says that records are gone, below it or above it: nothing is served from the cache
-   * until the next answer tells the bounds.
+   * Notes that a broker has refused `offset` without reporting the bounds of the log. An offset outside the known
+   * bounds changes nothing. An offset inside them means that records below or above it are gone. Then the cache serves
+   * nothing until the next answer reports the bounds.
    */
   sawOutOfRange(key: string, offset: Offset): void {
     const log = this.#logs.get(key)
@@ -115,7 +116,7 @@ export class ReadCache {
     log.refusedAt = offset
   }
 
-  /** Drops all of a partition: it was created anew, is gone, or has lost records. */
+  /** Drops everything about a partition that was created again, was deleted, or has lost records. */
   forget(key: string): void {
     this.#logs.delete(key)
     this.#identityVersion++
@@ -131,7 +132,7 @@ export class ReadCache {
 
   #compare(key: string, log: Log, identity: PartitionIdentity): void {
     const isSameTopic = log.identity.topicId === identity.topicId
-    // The request was routed before a later leader became known; it is answered by the identity that is known now.
+    // The request was routed before a later leader became known. The known identity stays.
     if (isSameTopic && identity.leaderEpoch < log.identity.leaderEpoch) return
     if (!isSameTopic || identity.leaderEpoch !== log.identity.leaderEpoch) {
       this.cache.invalidate(key)
@@ -144,7 +145,7 @@ export class ReadCache {
   }
 
   #end(key: string, log: Log, end: Offset): void {
-    // A log whose topic has no id may have been created anew instead of cut.
+    // A log whose topic has no id may have been created again instead of cut.
     const mayBeAnother = log.identity.topicId === undefined && end < (log.end ?? 0)
     if (mayBeAnother) this.cache.invalidate(key)
     else this.cache.invalidateAbove(key, end)

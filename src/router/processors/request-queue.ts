@@ -9,8 +9,8 @@ export interface Unserved<Subkey, Waiter> {
 }
 
 /**
- * A queue of queues: per key (a partition), distinct subkeys (offsets) in arrival order, and per subkey all waiters.
- * Two requesters of one offset cost one fetch, and each gets its answer.
+ * A queue of queues. Each key (a partition) has subkeys (offsets) in arrival order, and each subkey has all its
+ * waiters. So two requests for one offset cost one fetch.
  *
  *   orders/0 -> 20: [ann, bob]   25: [cid]
  *   orders/1 -> 870: [dan]
@@ -18,23 +18,23 @@ export interface Unserved<Subkey, Waiter> {
  *   takeHeads(2) gives { orders/0 -> 20: [ann, bob], orders/1 -> 870: [dan] }
  *   and leaves         { orders/0 -> 25: [cid] }
  *
- * Keys are served in turn. A key that was served and has more waiters goes behind the others; a key that was taken and not
- * served keeps its turn. So with N keys waiting, of which each `takeHeads` serves at least S, every key is served after at
- * most ceil(N / S) of them.
+ * Keys are served in turn. A key that was served and has more waiters goes to the end. A key that was taken and not
+ * served keeps its turn. So with N waiting keys, if each `takeHeads` serves at least S keys, every key is served after
+ * at most ceil(N / S) calls.
  *
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/RequestQueue.scala; a JavaScript Map keeps the insertion order that
  * Castle's LinkedHashMap was written for.
  */
 export class RequestQueue<Subkey, Waiter> {
-  /** Keys that were taken and not served, in the order of their turns. They come before all others. */
+  /** Keys that were taken and not served, in the order of their turns. They come before all other keys. */
   #first = new Map<string, Waiting<Subkey, Waiter>>()
-  /** A key is in one of the two maps only. */
+  /** All other keys. A key is in only one of the two maps. */
   readonly #others = new Map<string, Waiting<Subkey, Waiter>>()
 
   get isEmpty(): boolean {
     return this.keyCount === 0
   }
-  /** Keys that have waiters. */
+  /** Number of keys that have waiters. */
   get keyCount(): number {
     return this.#first.size + this.#others.size
   }
@@ -46,7 +46,7 @@ export class RequestQueue<Subkey, Waiter> {
     else waiting.set(subkey, [waiter])
   }
 
-  /** Puts waiters first under their key. A new key goes behind the others. */
+  /** Puts waiters first under their key. A new key goes to the end. */
   addFirst(key: string, subkey: Subkey, waiters: readonly Waiter[]): void {
     const before = this.#waitingOf(key)
     const mapOfKey = this.#first.has(key) ? this.#first : this.#others
@@ -54,8 +54,8 @@ export class RequestQueue<Subkey, Waiter> {
   }
 
   /**
-   * Puts back waiters that were taken and not served, in the order in which they were taken; their keys keep their turns.
-   * The cost depends on what is put back, not on what else is queued.
+   * Puts back waiters that were taken and not served, in the order in which they were taken; their keys keep their
+   * turns. The cost depends only on the number of waiters that are put back.
    */
   putBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
     if (unserved.length === 0) return
@@ -101,7 +101,7 @@ export class RequestQueue<Subkey, Waiter> {
     return waiters
   }
 
-  /** Drops waiters that are not wanted any more, and keys that become empty. */
+  /** Drops waiters that are no longer wanted, and keys that become empty. */
   keepOnly(isWanted: (waiter: Waiter) => boolean): void {
     for (const keys of [this.#first, this.#others]) {
       for (const [key, waiting] of keys) {
@@ -131,7 +131,7 @@ export class RequestQueue<Subkey, Waiter> {
     return waiters
   }
 
-  /** The waiters of the key; a new key goes behind the others. */
+  /** The waiters of the key. A new key goes to the end. */
   #waitingOf(key: string): Waiting<Subkey, Waiter> {
     const known = this.#first.get(key) ?? this.#others.get(key)
     if (known) return known

@@ -1,7 +1,7 @@
-import { MAX_TIMER_MS } from '../../core/actor/requester.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
+import { MAX_TIMER_MS, type MonotonicClock } from '../../core/model.js'
 
-/** Something that becomes due. It is in at most one {@link Deadlines} at a time, which owns its links. */
+/** An item that becomes due. It is in at most one {@link Deadlines} at a time, which sets its links. */
 export interface Due {
   readonly deadlineAt: number
   next: Due | undefined
@@ -9,11 +9,13 @@ export interface Due {
   onDue(): void
 }
 
-/** Deadlines within the same 10 ms share one tick. Rounding is upwards, so no request is answered too early. */
+/** Deadlines within the same 10 ms share one tick. Deadlines are rounded up, so no request is answered too early. */
 const TICK_MS = 10
+/** A timer that is so late shows that the process has stood still. */
+const STANDSTILL_MS = 50
 
 /**
- * All deadlines of a Router behind one timer. Adding and removing an item take constant time.
+ * All deadlines of a Router, with a single timer. Adding and removing an item take constant time.
  *
  *   ticks   [120, 300]           sorted; almost always appended at the end
  *   buckets 120 -> a <-> b       300 -> c
@@ -25,6 +27,8 @@ export class Deadlines {
   #timer: NodeJS.Timeout | undefined
   #timerTick = Number.POSITIVE_INFINITY
   #size = 0
+  /** Counts the calls of `stop`. */
+  #stops = 0
 
   constructor(now: MonotonicClock) {
     this.#now = now
@@ -59,12 +63,13 @@ export class Deadlines {
     this.#size--
   }
 
-  /** All items, tick by tick; within a tick in the order in which they were added. */
+  /** All items, sorted by tick, and within a tick in the order in which they were added. */
   all(): Due[] {
     return [...this.#buckets.values()].flatMap(bucket => bucket.items())
   }
 
   stop(): void {
+    this.#stops++
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#timerTick = Number.POSITIVE_INFINITY
@@ -79,7 +84,18 @@ export class Deadlines {
     this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, MAX_TIMER_MS))
   }
 
+  /** After a standstill, answers come first that wait in the sockets. */
   #fire(): void {
+    const stops = this.#stops
+    const dueAt = (this.#ticks[0] ?? Number.POSITIVE_INFINITY) * TICK_MS
+    if (this.#now() - dueAt < STANDSTILL_MS) this.#expire()
+    else
+      afterTicks(TICKS_OF_AN_ANSWER, () => {
+        if (this.#stops === stops) this.#expire()
+      })
+  }
+
+  #expire(): void {
     this.#timerTick = Number.POSITIVE_INFINITY
     const now = this.#now()
     let passed = 0
@@ -96,7 +112,7 @@ export class Deadlines {
     this.#arm()
   }
 
-  /** Drops empty buckets in front, so that the timer does not fire for requests that have been answered. */
+  /** Drops empty buckets at the front, so that the timer does not fire for requests that have been answered. */
   #dropEmptyHeads(): void {
     while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.first) {
       this.#buckets.delete(this.#ticks.shift()!)
@@ -121,7 +137,10 @@ export class Alarm implements Due {
   }
 }
 
-/** The items of one tick in the order in which they were added: a ring of links that begins and ends at the bucket. */
+/**
+ * The items of one tick in the order in which they were added. They are a linked ring, which begins and ends at the
+ * bucket.
+ */
 class Bucket implements Due {
   readonly deadlineAt = 0
   previous: Due = this

@@ -1,11 +1,17 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
+import { MAX_TOPIC_LENGTH, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
 
-/** A failure that Kafka answered, with its code, and whether the same request may succeed later. */
-export function kafkaFailure(errorCode: number): Failure {
-  const { message, retriable } = kafkaErrorOf(errorCode)
-  return { type: 'failed', errorCode, code: failureCodeOf(errorCode), message, retriable }
+/**
+ * The failure for an error code of Kafka.
+ *
+ * @param message the text of the broker; `null`: it has sent none
+ */
+export function kafkaFailure(errorCode: number, message: string | null = null): Failure {
+  const error = kafkaErrorOf(errorCode)
+  const { retriable } = error
+  return { type: 'failed', errorCode, code: failureCodeOf(errorCode), message: message || error.message, retriable }
 }
 
 const failureCodeOf = (errorCode: number): ErrorCode => {
@@ -21,7 +27,7 @@ const failureCodeOf = (errorCode: number): ErrorCode => {
   }
 }
 
-/** A failure that Castellan itself found. */
+/** A failure that comes from Castellan itself. */
 export const ownFailure = (code: ErrorCode, message: string, retriable: boolean): Failure => ({
   type: 'failed',
   errorCode: undefined,
@@ -30,11 +36,11 @@ export const ownFailure = (code: ErrorCode, message: string, retriable: boolean)
   retriable
 })
 
-/** A broker answered without an error, but with an offset that no log can have, or that is beyond 2^53. */
+/** The failure for an offset that no log can have or that is beyond 2^53, in an answer without an error. */
 export const oddOffset = (offset: number | undefined): Failure =>
   ownFailure('protocol', `the broker answered with an impossible offset: ${offset ?? 'beyond 2^53'}`, false)
 
-/** The failure for the requests of a call that was rejected for its own sake, not because of the broker. */
+/** The failure for the requests of a call that was rejected because of its content, not because of the broker. */
 export const failureOf = (error: CastellanError): Failure => ({
   type: 'failed',
   errorCode: error instanceof KafkaError ? error.errorCode : undefined,
@@ -42,3 +48,30 @@ export const failureOf = (error: CastellanError): Failure => ({
   message: error.message,
   retriable: error.retriable
 })
+
+// The limit is far below that of the protocol, whose length field has 16 bits.
+const MAX_GROUP_LENGTH = 8_000
+const MAX_PARTITION = 0x7fff_ffff
+
+/** The failure for a request that can never be sent to a broker. */
+export const invalid = (code: 'invalidTopic' | 'invalidRequest', message: string): Failure =>
+  ownFailure(code, message, false)
+
+// A broker returns a name that is not valid UTF-16 as another name.
+const SURROGATES = /[\ud800-\udfff]/
+export const isTopic = (topic: unknown): boolean =>
+  typeof topic === 'string' && topic.length > 0 && topic.length <= MAX_TOPIC_LENGTH && !SURROGATES.test(topic)
+
+/** True for a safe integer that is not negative. */
+export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
+
+export function problemOfPartition({ topic, partition }: TopicPartition): Failure | undefined {
+  if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not legal')
+  if (isCount(partition) && partition <= MAX_PARTITION) return undefined
+  return invalid('invalidRequest', `not a partition number: ${partition}`)
+}
+
+export function problemOfGroup(groupId: unknown): Failure | undefined {
+  if (typeof groupId === 'string' && groupId.length <= MAX_GROUP_LENGTH) return undefined
+  return invalid('invalidRequest', 'the group id is too long')
+}

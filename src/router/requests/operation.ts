@@ -1,5 +1,5 @@
 import type { MetricTags } from '../../core/metrics/metrics-logger.js'
-import type { TopicPartition } from '../../core/model.js'
+import type { Offset, TopicPartition } from '../../core/model.js'
 import type { AskedKind, BatchAnswer, Failure, RoutedKind, RoutedOperations } from '../messages/operations.js'
 import type { TimedOut } from '../messages/request.js'
 import { ownFailure } from './failures.js'
@@ -7,89 +7,154 @@ import { ownFailure } from './failures.js'
 export type RequestFor<Kind extends RoutedKind> = RoutedOperations[Kind]['request']
 export type ResultFor<Kind extends RoutedKind> = RoutedOperations[Kind]['result']
 
-/** The connections of a broker over which an operation is asked; BrokerProxy tells what shares what. */
-export type Role = 'control' | 'group' | 'member' | 'fetch' | 'produce'
+/** The connections of a broker for an operation. The comment of BrokerProxy lists the operations of each role. */
+export type Role = 'control' | 'admin' | 'group' | 'member' | 'fetch' | 'produce'
 
-/** Which broker can answer. */
+/** The broker that can answer a request. */
 export type RoutingTarget<Request> =
   | { readonly type: 'leader'; topicPartition(request: Request): TopicPartition }
   | { readonly type: 'coordinator'; groupId(request: Request): string }
-  | { readonly type: 'node'; nodeId(request: Request): number }
+  /** `undefined`: any broker. */
+  | { readonly type: 'node'; nodeId(request: Request): number | undefined }
+  | { readonly type: 'controller' }
   | { readonly type: 'any' }
 
-/** Why a batch has not been sent yet. Its answer names this when its time is up. */
+/** The reason why a batch has not been sent yet. Its answer at the deadline has this reason. */
 export type Obstacle = Extract<BatchAnswer, { type: 'notSent' }>['reason']
 
-/** The parts of an accepted request that decide its answer when its time is up. */
+/** The state of a request that changes the cluster. */
+export interface ChangeState {
+  /** True when an attempt had no answer, so that Kafka may have made the change. */
+  isInDoubt: boolean
+}
+
+/** The fields of open requests that only one operation has. */
+interface States {
+  fetchData: {
+    /**
+     * The offset to read next. It increases when there is no record at this offset (a control batch, a compacted
+     * record).
+     */
+    position: Offset
+    /** The id of the topic that the offset belongs to; `undefined`: unknown. */
+    topicIdAsked: string | undefined
+    /** How often the bytes at `position` were damaged. */
+    damages: number
+  }
+  fetchOrigins: { damages: number }
+  createTopic: ChangeState
+  deleteTopic: ChangeState
+  createPartitions: ChangeState
+  alterConfigs: ChangeState
+  commitConsumerOffset: {
+    /** The cluster that was connected when the commit was accepted; `undefined`: it was not known. */
+    clusterId: string | undefined
+    /** True when the commit was sent at least once, so that it may have been stored. */
+    wasSent: boolean
+    /**
+     * True while a call with this commit is in flight. Until the call ends, no other commit of the group and partition
+     * is sent.
+     */
+    inFlight: boolean
+    /** Called when the commit has been answered and is not in flight. */
+    whenOver: (() => void) | undefined
+  }
+  produceBatch: {
+    /** True while a call with this batch is in flight. Until the call ends, the batch is not answered. */
+    inFlight: boolean
+    obstacle: Obstacle
+    /** True when the Router found the topic for the first time a moment ago. */
+    isOfNewTopic: boolean
+  }
+}
+type AllStates = States & { readonly [Kind in Exclude<RoutedKind, keyof States>]: undefined }
+/** The fields that only open requests of this operation have. */
+export type StateOf<Kind extends RoutedKind> = AllStates[Kind]
+
+/** The parts of an open request that decide its answer at its deadline. */
 export interface Pending<Kind extends RoutedKind> {
   readonly request: RequestFor<Kind>
-  readonly inFlight: boolean
-  readonly obstacle: Obstacle
+  readonly state: StateOf<Kind>
 }
 
 /**
- * Describes an operation apart from its processor: which broker is asked, which requests are refused, and how requests are
- * answered when the answer does not come from Kafka. Each descriptor stands beside its processor; router/processors/operations.ts
- * lists them all.
+ * Describes an operation without its processor: which broker gets a request, which requests are refused, and how a
+ * request is answered when no broker answers it. Each descriptor is in the file of its processor.
+ * processors/operations.ts lists all descriptors.
  */
 export interface OperationDescriptor<Kind extends RoutedKind> {
   readonly kind: Kind
   readonly role: Role
   readonly target: RoutingTarget<RequestFor<Kind>>
-  /** Requests of the role `member` with the same value share a connection that nothing else uses. A request of another role ends it. */
+  /**
+   * Requests of the role `member` with the same value share a connection that no other request uses. LeaveGroup, which
+   * has another role, closes this connection.
+   */
   connection?(request: RequestFor<Kind>): string
   readonly tags: MetricTags
-  /** Describes the setting of its deadline. Absent: there is none, because all its requests name their own `timeoutMs`. */
-  readonly deadline?: string
-  /** Why no broker can be asked this, if so. May throw when the request lacks a part. */
+  /** The reason to refuse this request; `undefined`: it is accepted. May throw when the request lacks a part. */
   problemOf(request: RequestFor<Kind>): Failure | undefined
-  /** Hands the result to the requester. */
+  initialState(request: RequestFor<Kind>): StateOf<Kind>
+  /** Gives the result to the requester. */
   give(request: RequestFor<Kind>, result: ResultFor<Kind>): void
+  /** Called after the answer. */
+  onAnswered?(state: StateOf<Kind>): void
+  readonly answers: OwnAnswers<Kind>
+}
+
+/** The answers that do not come from Kafka. */
+export interface OwnAnswers<Kind extends RoutedKind> {
   failed(request: RequestFor<Kind>, failure: Failure): ResultFor<Kind>
-  /** `undefined`: the call in flight will answer. */
+  /** The answer at the deadline. `undefined`: the request is answered when its call ends. */
   timedOut(pending: Pending<Kind>, reason: string | undefined): ResultFor<Kind> | undefined
-  /** Kafka has no such topic or partition, and refreshes have confirmed it. */
+  /** The answer when the topic or partition does not exist in Kafka, which refreshes have confirmed. */
   unknown(request: RequestFor<Kind>, what: 'topic' | 'partition'): ResultFor<Kind>
 }
 
-/** The keys that all results of an operation share: they repeat the request. */
+/** The keys that all results of an operation share. Their values repeat the request. */
 type EchoKeys<Kind extends AskedKind> = Exclude<keyof ResultFor<Kind>, 'type'>
 type OmitEach<Union, Keys extends PropertyKey> = Union extends unknown ? Omit<Union, Keys> : never
-/** What a result repeats of its request. */
+/** The part of a result that repeats the request. */
 export type Echo<Kind extends AskedKind> = Pick<ResultFor<Kind>, EchoKeys<Kind>>
-/** A result without what it repeats. */
+/** The part of a result that does not repeat the request. */
 export type Outcome<Kind extends AskedKind> = OmitEach<ResultFor<Kind>, EchoKeys<Kind>>
 
-/** An operation whose requests name a requester, and whose results begin with what they repeat of the request. */
+/** An operation whose requests name a requester, and whose results repeat fields of the request. */
 export interface AskedDescriptor<Kind extends AskedKind> extends OperationDescriptor<Kind> {
-  echo(request: RequestFor<Kind>): Echo<Kind>
+  resultOf(request: RequestFor<Kind>, outcome: Outcome<Kind>): ResultFor<Kind>
 }
 
 interface AskedParts<Kind extends AskedKind>
-  extends Pick<AskedDescriptor<Kind>, 'role' | 'target' | 'connection' | 'deadline' | 'echo' | 'problemOf'> {
+  extends Pick<AskedDescriptor<Kind>, 'role' | 'target' | 'connection' | 'problemOf' | 'onAnswered'> {
+  echo(request: RequestFor<Kind>): Echo<Kind>
+  /** Default: requests of the operation have no fields of their own. */
+  initialState?(request: RequestFor<Kind>): StateOf<Kind>
   /** The outcome for a topic or partition that does not exist. Default: a failure. */
   readonly whenUnknown?: Outcome<Kind> | undefined
 }
 
 const NO_SUCH_TOPIC = ownFailure('unknownTopic', 'no such topic', false)
 
-/** Completes the parts of an operation with the answers that follow from them. */
+/** Completes the parts of an operation with the answers that can be derived from them. */
 export function describeOperation<Kind extends AskedKind, Parts extends AskedParts<Kind>>(
   kind: Kind,
   parts: Parts
 ): Parts & AskedDescriptor<Kind> {
   const { echo } = parts
-  const resultOf = (request: RequestFor<Kind>, outcome: object) =>
-    ({ ...echo(request), ...outcome }) as unknown as ResultFor<Kind>
+  const resultOf = (request: RequestFor<Kind>, outcome: object) => ({ ...echo(request), ...outcome }) as ResultFor<Kind>
   const whenUnknown = parts.whenUnknown ?? NO_SUCH_TOPIC
   return {
+    initialState: () => undefined as StateOf<Kind>,
     ...parts,
     kind,
     tags: { operation: kind },
+    resultOf,
     give: ({ requester }, result) => (requester as { reply(result: ResultFor<Kind>): void }).reply(result),
-    failed: (request, failure) => resultOf(request, failure),
-    timedOut: ({ request }, reason) => resultOf(request, timedOut(reason)),
-    unknown: request => resultOf(request, whenUnknown)
+    answers: {
+      failed: (request, failure) => resultOf(request, failure),
+      timedOut: ({ request }, reason) => resultOf(request, timedOut(reason)),
+      unknown: request => resultOf(request, whenUnknown)
+    }
   }
 }
 

@@ -1,30 +1,90 @@
-import type { ActorRef } from '../../core/actor/actor.js'
-import { ask } from '../../core/actor/requester.js'
-import type { Operations, RequestOf, ResultOf, RouterMessage } from '../messages/operations.js'
+import { type ActorRef, ask } from '../../core/actor/actor.js'
+import type { AskableOperations, RequestOf, ResultOf, RouterMessage } from '../messages/operations.js'
 
 /** A request of one operation without its requester. */
-export type Unasked<Operation extends keyof Operations> = Operation extends keyof Operations
+export type Unasked<Operation extends keyof AskableOperations> = Operation extends keyof AskableOperations
   ? Omit<RequestOf<Operation>, 'requester'>
   : never
 
 const DEFAULT_TIMEOUT_MS = 30_000
-// The Router itself answers timedOut at the deadline. This margin is for a Router that has stopped.
+// The Router itself answers `timedOut` at the deadline. If there is no answer within this margin after the deadline,
+// the Router has stopped.
 const MARGIN_MS = 1_000
 
 /**
  * Asks the Router from code outside the actors. The type of the result follows from the type of the request:
  *
  *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
- *   if (result.type === 'success') result.offset
+ * if (result.type === 'success') result.offset
  *
- * @throws TimedOutError when the Router itself does not answer; a request whose time is up has the result `timedOut`
+ * @throws TimedOutError when the Router itself does not answer; a request without an answer from Kafka has the result
+ *   `timedOut`
  */
-export function askRouter<Operation extends keyof Operations>(
+export function askRouter<Operation extends keyof AskableOperations>(
   router: ActorRef<RouterMessage>,
   request: Unasked<Operation> & { readonly type: Operation }
 ): Promise<ResultOf<Operation>> {
   const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
   return ask<ResultOf<Operation>>(request.type, timeoutMs + MARGIN_MS, requester =>
-    router.tell({ ...request, timeoutMs, requester } as unknown as RouterMessage)
+    router.tell({ ...request, timeoutMs, requester } as RouterMessage)
   )
+}
+
+/**
+ * Limit of concurrent requests to the Router: a large topic, or many groups, must not take the places of all waiting
+ * requests.
+ */
+const AT_ONCE = 250
+
+/** Calls `ask` for every item, for a limited number of items at a time. `ask` may end this early. */
+export function inPortions<Item>(
+  items: readonly Item[],
+  ask: (item: Item, answered: (isEnough?: boolean) => void) => void,
+  onOver: () => void
+): void {
+  let next = 0
+  let open = 0
+  let isEnough = false
+  let isAsking = false
+  const askMore = (): void => {
+    if (isAsking) return
+    isAsking = true
+    while (!isEnough && open < AT_ONCE && next < items.length) {
+      open++
+      ask(items[next++]!, enough => {
+        open--
+        isEnough ||= enough === true
+        askMore()
+      })
+    }
+    isAsking = false
+    if (open === 0) onOver()
+  }
+  askMore()
+}
+
+/** Calls `work` for every item, for a limited number of items at a time. Returns the results in the order of items. */
+export function mapInPortions<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>
+): Promise<Result[]> {
+  const results: Result[] = new Array(items.length)
+  return new Promise((resolve, reject) => {
+    inPortions(
+      [...items.entries()],
+      ([at, item], answered) => {
+        work(item).then(
+          result => {
+            results[at] = result
+            answered()
+          },
+          error => {
+            reject(error)
+            answered(true)
+          }
+        )
+      },
+      () => resolve(results)
+    )
+  })
 }

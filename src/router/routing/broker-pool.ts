@@ -1,15 +1,15 @@
 import { backoffMs } from '../../core/backoff.js'
-import type { BrokerAddress, BrokerNode } from '../../core/model.js'
+import type { BrokerAddress, BrokerNode, ClusterChange } from '../../core/model.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { AnyAccepted } from '../requests/accepted.js'
+import type { OpenRequest } from '../requests/open-requests.js'
 
 interface PooledBroker {
   readonly proxy: BrokerProxy
-  /** Failures in a row, since its last answer. */
+  /** Failures in a row since the last answer of the broker. */
   failures: number
-  /** It is not asked before this moment. 0: it is up. */
+  /** The broker gets no request before this moment. 0: the broker is up. */
   downUntil: number
-  /** Metadata replies in a row that did not name it. */
+  /** Metadata responses in a row that did not name the broker. */
   absences: number
 }
 
@@ -20,17 +20,18 @@ export interface BrokerPoolOptions {
   readonly createProxy: (node: BrokerNode) => BrokerProxy
 }
 
-// A broker that restarts is missing from the metadata for a moment. One that is missing for longer is forgotten.
+// A broker that restarts is missing from the metadata for a moment. A broker that is missing for longer is forgotten.
 const ABSENCES_BEFORE_REMOVAL = 3
 
 /**
- * The brokers of the cluster by node id, each with its proxy. Bootstrap addresses are not among them. Metadata never
+ * The brokers of the cluster by node id, each with its proxy. Bootstrap addresses are not in this table. Metadata never
  * removes a proxy that still holds requests, unless its broker has moved to another address.
  */
 export class BrokerPool {
   readonly #options: BrokerPoolOptions
   readonly #brokers = new Map<number, PooledBroker>()
   #turn = 0
+  #controllerId = -1
 
   constructor(options: BrokerPoolOptions) {
     this.#options = options
@@ -38,6 +39,14 @@ export class BrokerPool {
 
   get size(): number {
     return this.#brokers.size
+  }
+
+  /**
+   * The broker that takes changes of topics, as last reported; -1: not known. Kafka without ZooKeeper reports any
+   * broker, because every broker passes changes on.
+   */
+  get controllerId(): number {
+    return this.#controllerId
   }
 
   /** The proxy of a node, up or down. */
@@ -62,8 +71,8 @@ export class BrokerPool {
     return [...this.#brokers.keys()].filter(nodeId => this.isUp(nodeId, now)).length
   }
 
-  /** Adds a node, or replaces it where its address has changed. Returns the requests that the old proxy held. */
-  ensure(node: BrokerNode): AnyAccepted[] {
+  /** Adds a node, or replaces it if its address has changed. Returns the requests that the old proxy held. */
+  ensure(node: BrokerNode): OpenRequest[] {
     const known = this.#brokers.get(node.nodeId)
     if (known && known.proxy.node.host === node.host && known.proxy.node.port === node.port) return []
     const proxy = this.#options.createProxy(node)
@@ -72,13 +81,14 @@ export class BrokerPool {
   }
 
   /** Applies the brokers of a metadata response. Returns the requests of brokers that are gone. */
-  apply(brokers: readonly BrokerNode[]): AnyAccepted[] {
-    const back: AnyAccepted[] = []
+  apply(brokers: readonly BrokerNode[], controllerId = -1): OpenRequest[] {
+    this.#controllerId = controllerId
+    const back: OpenRequest[] = []
     const listed = new Set(brokers.map(broker => broker.nodeId))
     for (const broker of brokers) {
       back.push(...this.ensure(broker))
       const pooled = this.#brokers.get(broker.nodeId)!
-      // It is back, so requests that wait for it need not wait until its pause is over.
+      // The broker is back, so requests that wait for it need not wait until its pause is over.
       if (pooled.absences > 0) pooled.downUntil = 0
       pooled.absences = 0
     }
@@ -92,12 +102,12 @@ export class BrokerPool {
     return back
   }
 
-  /** Ends the pauses of all brokers: after a time in which none answered they mean nothing any more. */
+  /** Ends the pauses of all brokers. After a time in which no broker answered, the pauses have no meaning. */
   forgive(): void {
     for (const pooled of this.#brokers.values()) pooled.downUntil = 0
   }
 
-  /** The broker has answered. True when it was in a pause. */
+  /** Notes that the broker has answered. Returns true when it was in a pause. */
   answered(proxy: BrokerProxy): boolean {
     const pooled = this.#brokers.get(proxy.node.nodeId)
     if (pooled?.proxy !== proxy) return false
@@ -108,8 +118,8 @@ export class BrokerPool {
   }
 
   /**
-   * A call to the broker failed. Returns the moment at which it may be asked again, or `undefined` when there is nothing
-   * new: the proxy has been replaced, or the failure is already known.
+   * Notes that a call to the broker failed. Returns the end of its pause, or `undefined` when nothing has changed: the
+   * proxy has been replaced, or the broker already is in a pause.
    */
   failed(proxy: BrokerProxy, now: number, firstPauseMs = this.#options.brokerBackoffMs): number | undefined {
     const pooled = this.#brokers.get(proxy.node.nodeId)
@@ -119,7 +129,10 @@ export class BrokerPool {
     return pooled.downUntil
   }
 
-  /** The least loaded broker that is up, for requests that any broker can answer; equally loaded brokers take turns. */
+  /**
+   * The broker with the least load that is up, for requests that any broker can answer. Brokers with the same load take
+   * turns.
+   */
   any(now: number): BrokerProxy | undefined {
     const pooled = [...this.#brokers.values()].filter(pooled => pooled.downUntil <= now && pooled.absences === 0)
     this.#turn++
@@ -131,7 +144,7 @@ export class BrokerPool {
     return best
   }
 
-  /** The addresses to ask for metadata: brokers that are up, in turn, then all others, each address once. */
+  /** The addresses to ask for metadata, each once: first the brokers that are up, in turn, then all others. */
   addresses(now: number, seeds: readonly BrokerAddress[]): BrokerAddress[] {
     const turn = this.#turn++
     const pooled = [...this.#brokers.values()]
@@ -148,10 +161,34 @@ export class BrokerPool {
     for (const { proxy } of this.#brokers.values()) proxy.tidy(now)
   }
 
-  /** Stops and forgets all proxies. Returns all requests they held. */
-  stop(): AnyAccepted[] {
+  /** Stops and forgets all proxies. Returns all requests that they held. */
+  stop(): OpenRequest[] {
     const requests = [...this.#brokers.values()].flatMap(pooled => pooled.proxy.stop())
     this.#brokers.clear()
+    this.#controllerId = -1
     return requests
+  }
+}
+
+/** The id of the cluster that the Router is connected to. All metadata and all connections belong to this cluster. */
+export class ClusterIdentity {
+  #id: string | undefined
+
+  /** `undefined`: no broker has reported the id yet. */
+  get id(): string | undefined {
+    return this.#id
+  }
+
+  /** False when a broker reports another cluster id. A broker that reports no id counts as part of this cluster. */
+  isSame(clusterId: string | null): boolean {
+    return clusterId === null || this.#id === undefined || clusterId === this.#id
+  }
+
+  /** Notes the cluster id of a response. Returns the change if the id has changed. */
+  see(clusterId: string | null): ClusterChange | undefined {
+    if (clusterId === null || clusterId === this.#id) return undefined
+    const change = { before: this.#id, now: clusterId }
+    this.#id = clusterId
+    return change
   }
 }

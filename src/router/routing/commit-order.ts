@@ -1,46 +1,50 @@
 import type { CommitConsumerOffset } from '../messages/operations.js'
-import type { Accepted } from '../requests/accepted.js'
-import { reply } from '../requests/answers.js'
+import { type OpenRequest, reply } from '../requests/open-requests.js'
 
-type Commit = Accepted<'commitConsumerOffset'>
+type Commit = OpenRequest<'commitConsumerOffset'>
 
 /** The commits of one group and partition. */
 interface Line {
   readonly key: string
-  /** The only one that may be at a broker, or on its way to one. */
+  /** The only commit of the line that may have been sent to a broker. */
   first: Commit
-  /** Sent after the first. A later commit replaces it. It may already have been answered, because its time was up. */
+  /**
+   * The commit to send after `first`. A later commit replaces it. It may already have been answered at its deadline.
+   */
   next: Commit | undefined
 }
 
-/** What happens to a commit: it goes to its coordinator, it waits for the one before it, or it has been answered. */
+/** The next step of a commit: it is sent to its coordinator, waits for the commit before it, or has been answered. */
 type Fate = 'go' | 'wait' | 'answered'
 
 /**
- * Sends the commits of one group and partition to Kafka one after another, so that the last accepted one is what stays
- * stored. No commit is sent while an earlier one is in flight, and none is sent again once a later one waits.
+ * Sends the commits of one group and partition to Kafka one after another, so that the last accepted commit stays
+ * stored. No commit is sent while an earlier one is in flight. A commit is not sent again when a later one waits.
  *
  *   billing orders/0   first: 100 (on its way)   next: 250
  *
- * Of several commits that have not been sent, only the one with the highest offset waits, as in Castle; the others are
- * answered `superseded`. A commit that would have to be sent again yields to any later one. So a reader that wants to go
- * back commits a lower offset once the higher one is in flight or answered, or asks for its commit to replace those that wait.
+ * Of several commits that have not been sent, only the commit with the highest offset waits, as in Castle. The others
+ * are answered `superseded`. A commit that has to be sent again yields to any later commit. So a reader that wants to
+ * go back commits a lower offset when the higher commit is in flight or answered, or sets `replacesWaiting`.
  */
 export class CommitOrder {
   readonly #lines = new Map<string, Line>()
   readonly #onTurn: (key: string) => void
 
-  /** @param onTurn called when the waiting commit of a line may enter again. It may be called from anywhere, so it must not route */
+  /**
+   * @param onTurn called when the waiting commit of a line may enter again. The call may come in the middle of other
+   *   work, so this function must not route requests
+   */
   constructor(onTurn: (key: string) => void) {
     this.#onTurn = onTurn
   }
 
-  /** Lines that hold a commit. */
+  /** Number of lines that hold a commit. */
   get size(): number {
     return this.#lines.size
   }
 
-  /** Takes a commit that is new, or one that came back from a broker. */
+  /** Takes a new commit, or a commit that a broker could not answer. */
   enter(commit: Commit): Fate {
     const key = lineKey(commit.request)
     const line = this.#lines.get(key)
@@ -51,13 +55,13 @@ export class CommitOrder {
     if (line.first === commit) return 'go'
     if (line.next !== commit && isOpen(line.next)) return this.#join(line, line.next, commit)
     if (isOver(line.first)) this.#lead(line, commit)
-    else if (line.first.inFlight) return this.#follow(line, commit)
-    else if (line.first.wasSent || replaces(commit, line.first)) this.#replaceFirst(line, commit)
+    else if (line.first.state.inFlight) return this.#follow(line, commit)
+    else if (line.first.state.wasSent || replaces(commit, line.first)) this.#replaceFirst(line, commit)
     else return supersede(commit, line.first)
     return 'go'
   }
 
-  /** True when a commit that would have to be sent again gives way to a later one; it has then been answered. */
+  /** Called for a commit that has to be sent again. If a later commit waits, answers this commit and returns true. */
   yields(commit: Commit): boolean {
     const line = this.#lines.get(lineKey(commit.request))
     if (line?.first !== commit || !isOpen(line.next)) return false
@@ -74,7 +78,7 @@ export class CommitOrder {
 
   #follow(line: Line, commit: Commit): Fate {
     line.next = commit
-    commit.whenOver = () => this.#ended(line)
+    commit.state.whenOver = () => this.#ended(line)
     return 'wait'
   }
 
@@ -87,11 +91,11 @@ export class CommitOrder {
   #lead(line: Line, commit: Commit): Line {
     line.first = commit
     if (line.next === commit) line.next = undefined
-    commit.whenOver = () => this.#ended(line)
+    commit.state.whenOver = () => this.#ended(line)
     return line
   }
 
-  /** One of its commits has been answered and is not in flight any more. */
+  /** Called when a commit of the line has been answered and is no longer in flight. */
   #ended(line: Line): void {
     if (!isOver(line.first)) return
     if (isOpen(line.next)) this.#onTurn(line.key)
@@ -103,13 +107,13 @@ const offsetOf = ({ request }: Commit): number => request.offsetAndMetadata.offs
 const replaces = (commit: Commit, waiting: Commit): boolean =>
   commit.request.replacesWaiting === true || offsetOf(commit) > offsetOf(waiting)
 const isOpen = (commit: Commit | undefined): commit is Commit => commit?.settled === false
-const isOver = ({ settled, inFlight }: Commit): boolean => settled && !inFlight
+const isOver = ({ settled, state }: Commit): boolean => settled && !state.inFlight
 
 function supersede(commit: Commit, by: Commit): 'answered' {
   reply(commit, { type: 'superseded', supersededBy: by.request.offsetAndMetadata })
   return 'answered'
 }
 
-/** Group ids may contain any character, so the length in front keeps different lines apart. */
+/** The key of a line. Group ids may contain any character, so the key starts with their length to be unique. */
 export const lineKey = ({ groupId, topicPartition: { topic, partition } }: CommitConsumerOffset): string =>
   `${groupId.length} ${groupId} ${topic}/${partition}`

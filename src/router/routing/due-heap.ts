@@ -1,6 +1,7 @@
 /**
- * Items in the order of their due times; items with the same due time in the order in which they were added. Adding and
- * taking an item take logarithmic time. An item that is no longer wanted stays inside until its turn, and is then skipped.
+ * A heap of items, sorted by due time. Items with the same due time are in the order in which they were added. Adding
+ * and taking an item take logarithmic time. An item that is no longer wanted stays in the heap until its turn, and is
+ * then skipped.
  */
 export class DueHeap<Item> {
   readonly #isWanted: (item: Item, dueAt: number) => boolean
@@ -12,7 +13,7 @@ export class DueHeap<Item> {
     this.#isWanted = isWanted
   }
 
-  /** Entries, including those that are no longer wanted. */
+  /** Number of entries, including entries that are no longer wanted. */
   get size(): number {
     return this.#heap.length
   }
@@ -34,7 +35,7 @@ export class DueHeap<Item> {
     return this.#heap[0]?.dueAt
   }
 
-  /** Takes out items that are due, up to a number. */
+  /** Takes out at most `most` items that are due. */
   takeDue(now: number, most: number): Item[] {
     const items: Item[] = []
     while (items.length < most) {

@@ -1,66 +1,65 @@
 import { type PartitionIdentity, topicPartitionKey } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { PartitionCount } from './partition-count.js'
 
-/** A partition as the Router knows it. */
+/** The Router's knowledge of a partition. */
 export interface Partition {
   readonly topic: string
   readonly partition: number
   /** `orders/3` */
   readonly key: string
-  /** -1: none. */
+  /** -1: the partition has no leader. */
   leaderId: number
-  /** Never changed but replaced, so another object means another life of the partition. */
+  /** This object is replaced instead of changed, so another object means another topic id or leader epoch. */
   identity: PartitionIdentity
-  /** In doubt until a refresh that begins after this moment; 0: not in doubt. */
+  /** The leader is in doubt until a refresh that begins after this moment. 0: the leader is not in doubt. */
   suspectSince: number
-  /** In doubt because its leader says that it does not know the partition. */
+  /** The leader is in doubt because it has answered that it does not know the partition. */
   isDenied: boolean
-  /** Answers in a row with a lower epoch than the known one. */
+  /** Answers in a row with an epoch that is lower than the known epoch. */
   lowerEpochs: number
 }
 
 export interface KnownTopicOptions {
   readonly unknownTopicTimeoutMs: number
   readonly unknownTopicRememberedMs: number
-  /** Called when the cached records of a partition belong to an earlier life of it. */
+  /** Called when the cached records of a partition belong to an earlier incarnation of the partition. */
   readonly onRecreated: (key: string) => void
 }
 
-// A single answer may come from a broker that lags. After this many answers in a row it is believed:
-// - a lower leader epoch: the topic was created anew, on a broker that does not tell topic ids;
+// A single answer may come from a broker that lags. The Router believes a change after this many answers in a row:
+// - a lower leader epoch: the topic was created again, on a broker that does not report topic ids;
 const LOWER_EPOCHS_BELIEVED = 3
-// - a topic id that another one has replaced: the order was the other way round;
+// - a topic id that counts as the former one: it is the current one after all;
 const FORMER_IDS_BELIEVED = 3
-// - that there is no such topic: its cached records are not served any more, while its leaders are still asked.
+// - no such topic: its cached records are no longer served, but its leaders still get requests.
 const MISSES_VOID_THE_CACHE = 2
 
 /** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
 export class KnownTopic {
   readonly name: string
   readonly #options: KnownTopicOptions
-  /** By partition id. A map, because a damaged id would make an array with a billion empty elements. */
+  /** The partitions by id. This is a map, because a damaged id would create an array with a billion empty elements. */
   readonly partitions = new Map<number, Partition>()
-  /** How many partitions keys are spread over. Believed later than leaders are. */
+  /** The number of partitions among which keys are distributed. A new number is believed later than a new leader. */
   readonly partitionCount = new PartitionCount()
-  /** When a broker first named it. */
+  /** When a broker first reported the topic. */
   readonly metAt: number
-  /** Until when it counts as just created: its partitions may still be waiting for their replicas. */
+  /** Until when the topic counts as new: its partitions may still wait for their replicas. */
   newUntil = Number.NEGATIVE_INFINITY
-  /** When a request last asked for it. */
+  /** When a request last named the topic. */
   usedAt = Number.NEGATIVE_INFINITY
-  /** When the last look-up began that named it. */
+  /** The start of the last look-up that asked for the topic. */
   checkedAt = Number.NEGATIVE_INFINITY
-  /** Look-ups in a row that did not find it. */
+  /** Look-ups in a row that did not find the topic. */
   misses = 0
   #missingSince = 0
   #missedAt = 0
   /** `undefined`: not known. */
   #topicId: string | undefined
-  /** The former id, which lagging brokers still name, and how often in a row they did. */
+  /** The former id, which lagging brokers still report, and how often in a row they did. */
   #formerId: string | undefined
-  #formerIdTold = 0
+  #formerIdNamed = 0
   #countConfirmedUntil = 0
   #error = { code: 0, until: 0 }
 
@@ -70,7 +69,10 @@ export class KnownTopic {
     this.#options = options
   }
 
-  /** True when a look-up has named another number of partitions, or another life of the topic, that is not believed yet. */
+  /**
+   * True when a look-up has reported another number of partitions or another incarnation of the topic, which is not
+   * believed yet.
+   */
   get isCountDoubted(): boolean {
     return this.partitionCount.isDoubted || this.#isCountOfAnotherIncarnation
   }
@@ -80,7 +82,7 @@ export class KnownTopic {
     return topicId !== undefined && this.#topicId !== topicId
   }
 
-  /** The last error of the topic itself, such as missing permission; 0: none, or too long ago. */
+  /** The last error of the topic itself, such as a missing permission; 0: no error, or an error too long ago. */
   errorAt(now: number): number {
     return this.#error.until > now ? this.#error.code : 0
   }
@@ -95,10 +97,10 @@ export class KnownTopic {
     this.#error = { code, until: now + this.#options.unknownTopicRememberedMs }
   }
 
-  /** A look-up did not find it. Returns true when it has been missing for so long that it counts as deleted. */
+  /** A look-up did not find the topic. Returns true when it has been missing long enough to count as deleted. */
   missed(now: number): boolean {
     const { unknownTopicTimeoutMs } = this.#options
-    // Misses that lie long back do not count any more.
+    // Misses from long ago do not count.
     if (this.misses === 0 || now - this.#missedAt > 2 * unknownTopicTimeoutMs) {
       this.misses = 0
       this.#missingSince = now
@@ -108,9 +110,12 @@ export class KnownTopic {
     return now - this.#missingSince >= unknownTopicTimeoutMs
   }
 
-  /** @param askedAt when the look-up began; doubts that came later stay */
+  /**
+   * Applies the metadata of a look-up that began at `askedAt`. A doubt about a leader remains if it is newer than the
+   * look-up.
+   */
   found(metadata: TopicMetadata, askedAt: number, now: number): void {
-    if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.told(metadata)
+    if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.named(metadata)
     if (!this.#isOfThisIncarnation(metadata.topicId)) return
     this.misses = 0
     this.#error = { code: 0, until: 0 }
@@ -135,17 +140,20 @@ export class KnownTopic {
     for (const { key } of this.partitions.values()) this.#options.onRecreated(key)
   }
 
-  /** False when the answer is about a former life of the topic. A new id makes everything void that is known of the former. */
+  /**
+   * False if the answer is about a former incarnation of the topic. A new topic id voids everything known about the
+   * former incarnation.
+   */
   #isOfThisIncarnation(topicId: string | undefined): boolean {
     if (topicId === undefined) return true
     if (topicId === this.#topicId) {
-      this.#formerIdTold = 0
+      this.#formerIdNamed = 0
       return true
     }
-    if (topicId === this.#formerId && ++this.#formerIdTold < FORMER_IDS_BELIEVED) return false
+    if (topicId === this.#formerId && ++this.#formerIdNamed < FORMER_IDS_BELIEVED) return false
     this.#formerId = this.#topicId
-    this.#formerIdTold = 0
-    // The first id may belong to the life that is known without an id.
+    this.#formerIdNamed = 0
+    // The first id may belong to the incarnation that is known without an id.
     if (this.#topicId !== undefined) this.forgetFrom(0)
     this.#topicId = topicId
     return true
@@ -162,7 +170,7 @@ export class KnownTopic {
       if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
       this.#options.onRecreated(known.key)
     } else if (news.leaderEpoch < 0 && news.leaderId >= 0 && known.leaderId >= 0 && news.leaderId !== known.leaderId) {
-      // Without epochs it is not known whether the new leader has the records of the old one.
+      // Without epochs it is unknown whether the new leader has the records of the old leader.
       this.#options.onRecreated(known.key)
     }
     const isNewer = news.leaderEpoch > leaderEpoch
@@ -178,16 +186,16 @@ export class KnownTopic {
 const hasLeader = ({ errorCode }: PartitionMetadata): boolean =>
   errorCode === errorCodes.NONE || errorCode === errorCodes.REPLICA_NOT_AVAILABLE
 
-/** How many partitions there are, ids counted from 0. */
+/** The number of partitions: the highest id plus one. */
 function countOf(partitions: Iterable<{ readonly partition: number }>): number {
   let count = 0
   for (const { partition } of partitions) count = Math.max(count, partition + 1)
   return count
 }
 
-/** The same object, unless something has changed. An answer without an epoch keeps a known epoch. */
-function renew(known: PartitionIdentity, topicId: string | undefined, epochTold: number): PartitionIdentity {
-  const leaderEpoch = epochTold >= 0 ? epochTold : known.leaderEpoch
+/** Returns the same object if nothing has changed. An answer without an epoch keeps the known epoch. */
+function renew(known: PartitionIdentity, topicId: string | undefined, epochNamed: number): PartitionIdentity {
+  const leaderEpoch = epochNamed >= 0 ? epochNamed : known.leaderEpoch
   return known.topicId === topicId && known.leaderEpoch === leaderEpoch ? known : { topicId, leaderEpoch }
 }
 
@@ -201,3 +209,61 @@ const toPartition = (topic: string, topicId: string | undefined, news: Partition
   isDenied: false,
   lowerEpochs: 0
 })
+
+/** A number is believed after this many equal answers in a row. */
+const EQUAL_ANSWERS_BELIEVED = 3
+
+/**
+ * The number of partitions of a topic. It determines the partition of a key, so a single answer of a lagging broker
+ * must not change it.
+ *
+ *   more, in the same incarnation            believed: partitions are added
+ *   fewer, in the same incarnation by its id never: Kafka removes no partition from a topic that exists
+ *   another number in another incarnation,   believed when it is named three times in a row: of two ids, nothing says
+ *   or fewer where no id is named            which one came later
+ */
+export class PartitionCount {
+  #count = 0
+  #topicId: string | undefined
+  #doubted: { readonly count: number; readonly topicId: string | undefined; times: number } | undefined
+
+  /** The number of partitions; 0: unknown. */
+  get value(): number {
+    return this.#count
+  }
+
+  /** The id of the topic that has this number of partitions; `undefined`: unknown. */
+  get topicId(): string | undefined {
+    return this.#topicId
+  }
+
+  /** True when another number was reported, which is not believed yet. */
+  get isDoubted(): boolean {
+    return this.#doubted !== undefined
+  }
+
+  /** Notes the result of a look-up. */
+  named({ topicId, partitions }: TopicMetadata): void {
+    const count = partitions.length
+    const isSameIncarnation = topicId === undefined || this.#topicId === undefined || topicId === this.#topicId
+    if (this.#count === 0 || count === this.#count || (isSameIncarnation && count > this.#count))
+      this.#believe(count, topicId)
+    else if (topicId !== undefined && topicId === this.#topicId) this.#doubted = undefined
+    else this.#doubt(count, topicId)
+  }
+
+  #doubt(count: number, topicId: string | undefined): void {
+    const { count: countBefore, topicId: idBefore, times } = this.#doubted ?? { times: 0 }
+    const isRepeated = countBefore === count && idBefore === topicId
+    this.#doubted = { count, topicId, times: isRepeated ? times + 1 : 1 }
+    if (this.#doubted.times >= EQUAL_ANSWERS_BELIEVED) this.#believe(count, topicId)
+  }
+
+  /** An answer without an id and with the same number keeps the known id. */
+  #believe(count: number, topicId: string | undefined): void {
+    const isUnchanged = count === this.#count && topicId === undefined
+    if (!isUnchanged) this.#topicId = topicId
+    this.#count = count
+    this.#doubted = undefined
+  }
+}

@@ -8,28 +8,32 @@ export type { Partition } from './known-topic.js'
 
 export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
-/** Where to send a request, as far as the table knows. */
+/** The destination of a request, according to the table. */
 export type Lookup =
-  /** `checkedAt`: when the look-up began that confirmed it last. `isNew`: the topic was created a moment ago. */
+  /**
+   * `checkedAt`: the start of the last look-up that confirmed the leader. `isNew`: the topic was created a moment ago.
+   */
   | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number; readonly isNew: boolean }
   /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
   | { readonly type: 'noLeader'; readonly partition: Partition }
   | { readonly type: 'unknownTopic' }
   | { readonly type: 'unknownPartition' }
   | { readonly type: 'topicError'; readonly errorCode: number }
-  /** Not known yet: the topic has to be looked up. */
+  /** The topic is not known yet and has to be looked up. */
   | { readonly type: 'ask' }
 
 const ASK: Lookup = { type: 'ask' }
 const UNKNOWN_PARTITION: Lookup = { type: 'unknownPartition' }
-// Topics whose turn would come soon are looked up together with those that are due.
+// Topics that are due soon are looked up together with topics that are due.
 const JOINS_AT_SHARE_OF_AGE = 0.5
-// How long a topic counts as new after it was found. On busy brokers the replicas of new partitions take seconds to start.
+// How long a topic counts as new after it was found. On busy brokers the replicas of new partitions need seconds to
+// start.
 const NEW_FOR_MS = 30_000
 
 /**
- * The leader of each partition, by topic, with the identity of the partition. An entry is only replaced by one with the same
- * or a higher leader epoch. Names without a topic are kept apart, because clients may invent any number of them.
+ * The leader and the identity of each partition, by topic. An entry is only replaced by an entry with the same or a
+ * higher leader epoch. Names of missing topics are in a table of their own, because clients may invent any number of
+ * names.
  */
 export class LeaderTable {
   readonly #options: LeaderTableOptions
@@ -41,7 +45,7 @@ export class LeaderTable {
     this.#missing = new MissingTopics(options)
   }
 
-  /** @param mayBeCreated the request may have the topic created, so look-ups by readers that missed it do not count */
+  /** @param mayBeCreated the request may create the topic, so look-ups of readers that did not find it do not count */
   lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false): Lookup {
     const topic = this.#topics.get(topicName)
     if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
@@ -55,7 +59,7 @@ export class LeaderTable {
       : { type: 'noLeader', partition }
   }
 
-  /** What is known of a topic that is to be written to; `undefined`: nothing yet. */
+  /** The news of a topic for its followers; `undefined`: nothing is known yet. */
   newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
     const known = this.#topics.get(topic)
     if (known === undefined) return this.#missing.newsOf(topic, mayBeCreated, now)
@@ -64,7 +68,7 @@ export class LeaderTable {
     return partitionCount > 0 ? { type: 'known', topic, partitionCount, topicId, isDoubted } : undefined
   }
 
-  /** True when a look-up has contradicted the number of partitions that keys are spread over. */
+  /** True when a look-up has contradicted the number of partitions among which keys are distributed. */
   isCountDoubted(topic: string): boolean {
     return this.#topics.get(topic)?.isCountDoubted ?? false
   }
@@ -74,15 +78,16 @@ export class LeaderTable {
     return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
   }
 
-  /** True when the last look-up, a short time ago, did not find it. */
+  /** True when the last look-up, a short time ago, did not find the topic. */
   isMissing(topicName: string): boolean {
     const topic = this.#topics.get(topicName)
     return topic ? topic.misses > 0 : this.#missing.isMissed(topicName)
   }
 
   /**
-   * True when a broker has said that it does not know the partition, and the last refresh did not find the topic either. That
-   * is enough to answer readers and to drop cached records; writers wait until the topic counts as deleted.
+   * Called when a broker has answered that it does not know the partition. True when the last refresh did not find the
+   * topic either. Then readers are answered and cached records are dropped. Writers wait until the topic counts as
+   * deleted.
    */
   isMissed(topicName: string, key: string): boolean {
     const isMissed = (this.#topics.get(topicName)?.misses ?? 0) > 0
@@ -94,7 +99,10 @@ export class LeaderTable {
     return !this.#topics.has(topic) && this.#missing.lookUp(topic, mayBeCreated, now).type === 'unknownTopic'
   }
 
-  /** Those of these missing names that brokers may be asked to create now, up to a number. They count as asked. */
+  /**
+   * Chooses at most `most` of the missing names, which brokers may be asked to create now. The chosen names count as
+   * asked.
+   */
   admitCreations(names: readonly string[], most: number, now: number): string[] {
     const admitted: string[] = []
     for (const name of names) {
@@ -109,31 +117,34 @@ export class LeaderTable {
   }
 
   /**
-   * The broker has answered that it does not lead the partition. That is believed until a refresh that begins later.
+   * Notes that the broker has answered that it does not lead the partition. This holds until a later refresh.
    *
    * @param isDenied the broker does not know the partition at all
    */
   suspect(topic: string, partition: number, nodeId: number, now: number, isDenied = false): void {
     const entry = this.leaderOf(topic, partition)
-    // An answer of an earlier leader says nothing about the current one.
+    // An answer of a former leader says nothing about the current leader.
     if (entry?.leaderId !== nodeId) return
     entry.suspectSince = now
     entry.isDenied ||= isDenied
   }
 
-  /** A broker did not answer in time. Its partitions of the topic are looked up before it is asked again. */
+  /**
+   * Notes that a broker did not answer in time. Its partitions of the topic are looked up before it gets further
+   * requests.
+   */
   suspectAll(topicName: string, nodeId: number, now: number): void {
     for (const entry of this.#topics.get(topicName)?.partitions.values() ?? []) {
       if (entry.leaderId === nodeId) entry.suspectSince = now
     }
   }
 
-  /** Applies one topic of a metadata response. `mayBeCreated`: brokers were asked to create it. */
+  /** Applies one topic of a metadata response. `mayBeCreated`: brokers were asked to create the topic. */
   apply(metadata: TopicMetadata, askedAt: number, now: number, mayBeCreated: boolean): void {
     const { topic: name, errorCode } = metadata
     const known = this.#topics.get(name)
     const isMissing = errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    // A single miss decides nothing, because the next look-up follows soon.
+    // A single look-up that does not find the topic changes nothing, because the next look-up follows soon.
     if (known && !(isMissing && known.misses === 0)) known.checkedAt = Math.max(known.checkedAt, askedAt)
     if (isMissing) {
       if (!known) this.#missing.missed(name, mayBeCreated, now)
@@ -146,7 +157,18 @@ export class LeaderTable {
     }
   }
 
-  /** These topics count as asked for. */
+  /** The controller has deleted the topic. Unlike a look-up, this needs no confirmation. */
+  deleted(topicName: string, now: number): void {
+    const topic = this.#topics.get(topicName)
+    if (topic) this.#lose(topic, now)
+  }
+
+  /** Forgets that the name was missing, because the topic has been created. */
+  forgetMissing(topicName: string): void {
+    this.#missing.found(topicName)
+  }
+
+  /** Notes that these topics are in use. */
   used(topics: Iterable<string>, now: number): void {
     for (const name of topics) {
       const topic = this.#topics.get(name)
@@ -154,7 +176,10 @@ export class LeaderTable {
     }
   }
 
-  /** All topics in use, once the metadata of one of them is as old as `refreshAgeMs`. In use: asked for within `maxAgeMs`. */
+  /**
+   * Returns all topics in use if the metadata of one of them is at least `refreshAgeMs` old. A topic is in use if it
+   * was requested within `maxAgeMs`.
+   */
   stale(maxAgeMs: number, refreshAgeMs: number, now: number): string[] {
     const joining: string[] = []
     let isAnyDue = false
@@ -166,7 +191,7 @@ export class LeaderTable {
     return isAnyDue ? joining : []
   }
 
-  /** Forgets topics that have not been asked for in a long time, and names that were missed long ago. */
+  /** Forgets topics that have not been used for a long time, and missing names that were looked up long ago. */
   forgetUnused(unusedMs: number, now: number): void {
     this.#missing.tidy(now)
     for (const topic of this.#topics.values()) {
@@ -184,7 +209,7 @@ export class LeaderTable {
     return this.#topics.size
   }
 
-  /** Names that are remembered as missing. */
+  /** Number of names that are remembered as missing. */
   get missingCount(): number {
     return this.#missing.size
   }
@@ -194,7 +219,7 @@ export class LeaderTable {
     if (!topic) {
       topic = new KnownTopic(name, now, this.#options)
       topic.checkedAt = askedAt
-      // A topic that was missed before it was found, or that has no leaders yet, has just been created.
+      // A topic that an earlier look-up did not find, or that has no leaders yet, has just been created.
       const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
       if (isNew) topic.newUntil = now + NEW_FOR_MS
       this.#topics.set(name, topic)
@@ -214,6 +239,6 @@ export class LeaderTable {
   }
 }
 
-/** The topic itself is refused: its name is not allowed, or access to it is not. */
+/** True when the topic itself is refused: its name or the access to it is not allowed. */
 const isFinal = (errorCode: number): boolean =>
   errorCode === errorCodes.INVALID_TOPIC_EXCEPTION || errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED

@@ -1,12 +1,14 @@
 import type { BrokerAddress } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../../kafka/broker-client.js'
-import { AutoCreation } from './auto-creation.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { RefreshPlan } from './refresh-schedule.js'
 
-// Brokers are asked in turn, because a single one may lag. More connections than this would tell nothing more.
+// Limit of connections for metadata. Brokers are asked in turn, because a single broker may lag. More connections bring
+// no further information.
 const MAX_CONNECTIONS = 3
 const AVOID_FOR_MS = 10_000
-// Requests wait for the answer, and asking a second broker costs less than waiting for a silent one.
+// After this time without an answer, the next broker is asked as well. Requests wait for the answer, and a second call
+// costs less than the wait for a silent broker.
 const ASK_NEXT_AFTER_MS = 500
 
 const nameOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`
@@ -17,8 +19,8 @@ interface MetadataAnswer {
 }
 
 /**
- * The Router's own connections for metadata. They are separate from the control connections, because a refresh is needed
- * most when a broker does not answer, and must not wait behind other calls there.
+ * The Router's own connections for metadata. They are separate from the control connections, because a refresh is most
+ * important when a broker does not answer, and must not wait for other calls to this broker.
  */
 export class MetadataSource {
   readonly #createClient: BrokerClientFactory
@@ -34,14 +36,14 @@ export class MetadataSource {
     this.#autoCreation = new AutoCreation(timeoutMs)
   }
 
-  /** True when brokers have said that they create no topic that they are asked for. */
+  /** True when brokers have reported that they do not create missing topics. */
   get createsNone(): boolean {
     return this.#autoCreation.isOff
   }
 
   /**
-   * Asks one address, and also the next one when the first fails or is silent for a while. The first answer counts. A slow
-   * broker is still given its whole time-out, because logging in may take longer than a call.
+   * Asks one address. If it fails or is silent for a while, asks the next address as well. The first answer counts. A
+   * slow broker still has its whole time-out, because a login may take longer than a call.
    *
    * @throws the last error when no broker answers
    */
@@ -90,7 +92,7 @@ export class MetadataSource {
     }
   }
 
-  /** A broker that has just failed is asked last, because a broker that is still silent costs a whole time-out. */
+  /** Sorts the addresses. Brokers that have just failed come last, because a silent broker costs a whole time-out. */
   #healthyFirst(addresses: readonly BrokerAddress[], now: number): BrokerAddress[] {
     for (const [name, failedAt] of this.#failedAt) if (now - failedAt > AVOID_FOR_MS) this.#failedAt.delete(name)
     const hasFailed = (address: BrokerAddress): boolean => this.#failedAt.has(nameOf(address))
@@ -127,5 +129,68 @@ export class MetadataSource {
     const name = nameOf(address)
     void this.#clients.get(name)?.close()
     this.#clients.delete(name)
+  }
+}
+
+const SETTING = 'auto.create.topics.enable'
+/** A broker changes this setting only by a restart. */
+const BELIEVED_FOR_MS = 60_000
+
+interface Said {
+  readonly askedAt: number
+  /** `undefined`: the broker has not answered yet, or Castellan has no permission to ask. */
+  creates: boolean | undefined
+}
+
+/**
+ * Finds out whether brokers create missing topics. It asks each broker that was asked to create a topic for its setting
+ * `auto.create.topics.enable`. This needs the permission `DescribeConfigs` on the cluster. A broker whose setting is
+ * unknown may create topics.
+ */
+export class AutoCreation {
+  readonly #timeoutMs: number
+  readonly #byAddress = new Map<string, Said>()
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** True when every broker that was lately asked to create a topic has reported that it creates none. */
+  get isOff(): boolean {
+    const all = [...this.#byAddress.values()]
+    return all.length > 0 && all.every(({ creates }) => creates === false)
+  }
+
+  /** Notes that a broker was asked to create topics. Asks the broker for its setting, unless it was asked lately. */
+  wasAsked(client: BrokerClient, { host, port }: BrokerAddress, { brokers }: MetadataResponse, now: number): void {
+    for (const [name, { askedAt }] of this.#byAddress) {
+      if (now - askedAt > 2 * BELIEVED_FOR_MS) this.#byAddress.delete(name)
+    }
+    const name = `${host}:${port}`
+    const known = this.#byAddress.get(name)
+    if (known !== undefined && now - known.askedAt <= BELIEVED_FOR_MS) return
+    const said: Said = { askedAt: now, creates: known?.creates }
+    this.#byAddress.set(name, said)
+    // A bootstrap address may belong to a proxy in front of several brokers.
+    const node = brokers.find(broker => broker.host === host && broker.port === port)
+    if (node === undefined) said.creates = undefined
+    else {
+      this.#ask(client, node.nodeId).then(
+        creates => (said.creates = creates),
+        () => (said.creates = undefined)
+      )
+    }
+  }
+
+  /** Forgets the settings of all brokers, because another cluster is connected. */
+  clear(): void {
+    this.#byAddress.clear()
+  }
+
+  async #ask(client: BrokerClient, nodeId: number): Promise<boolean | undefined> {
+    const call = { nodeId, names: [SETTING], timeoutMs: this.#timeoutMs }
+    const { errorCode, configs } = await client.describeBrokerConfigs(call)
+    const value = errorCode === errorCodes.NONE ? configs.get(SETTING) : undefined
+    return value === 'true' ? true : value === 'false' ? false : undefined
   }
 }

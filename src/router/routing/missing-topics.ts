@@ -1,27 +1,27 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { TopicNews } from '../messages/operations.js'
-import { forgetOldest } from './forget-oldest.js'
 
 interface Missing {
-  /** Look-ups in a row that did not find it, and when the first and the last of them were answered. */
+  /** The number of look-ups in a row that did not find the topic, and the times of the first and the last answer. */
   misses: number
   since: number
   missedAt: number
-  /** Until when it counts as missing for readers, without being looked up. */
+  /** Until when the topic counts as missing for readers, without a look-up. */
   missingUntil: number
   /**
-   * Until when it counts as missing for writers. They are told later than readers: after several misses over a while where
-   * it will not be created, and only after a longer time of misses where brokers may create it.
+   * Until when the topic counts as missing for writers. Writers are notified later than readers: after several misses
+   * over a while (`confirmedUntil`) if the topic is not created, and after a longer time of misses (`missedLongUntil`)
+   * if brokers may create it.
    */
   confirmedUntil: number
   missedLongUntil: number
-  /** True when it existed before, and counts as deleted. */
+  /** True when the topic existed before and counts as deleted. */
   isGone: boolean
-  /** When brokers were first and last asked to create it; `undefined`: never. */
+  /** When brokers were first and last asked to create the topic; `undefined`: never. */
   creation: { readonly since: number; askedAt: number } | undefined
-  /** Until when it counts as missing for requests that may have it created, too. */
+  /** Until when the topic also counts as missing for requests that may create it. */
   uncreatableUntil: number
-  /** The error when the name is not allowed, or access to it is not; 0: no such answer. */
+  /** The error code when the name or the access to it is not allowed; 0: there was no such answer. */
   errorCode: number
 }
 
@@ -29,41 +29,44 @@ export interface MissingTopicsOptions {
   readonly unknownTopicRefreshes: number
   readonly unknownTopicTimeoutMs: number
   readonly unknownTopicRememberedMs: number
-  /** Brokers have said that they create no topic that they are asked for. Default: they may. */
+  /** True when brokers have reported that they do not create missing topics. Default: they may create them. */
   readonly createsNone?: () => boolean
 }
 
-/** What is remembered about a name; `ask`: it has to be looked up. */
+/** The remembered answer for a name. `ask`: the name has to be looked up. */
 export type MissingLookup =
   | { readonly type: 'unknownTopic' }
   | { readonly type: 'topicError'; readonly errorCode: number }
   | { readonly type: 'ask' }
 
-// Clients choose the names, so their number has a limit; the names whose last answers are oldest are forgotten first.
+// Clients choose the names, so the number of names has a limit. Names with the oldest answers are forgotten first.
 const MAX_NAMES = 10_000
-/** Brokers take some 100 ms to create a topic. Asking again meanwhile would only use up the budget of other topics. */
+/**
+ * Shortest time between two attempts to create a topic. Brokers need about 100 ms to create it. An earlier attempt only
+ * uses up the budget of other topics.
+ */
 export const CREATION_PAUSE_MS = 1_000
 /**
- * After a pause of this length the look-ups of a topic are counted from zero again. Those of a topic that is waited for are
- * closer together, whatever the time-out is.
+ * When there was no look-up of a topic for this time, its look-ups are counted from zero again. While a request waits
+ * for a topic, its look-ups always follow in shorter intervals.
  */
 export const FORGET_AFTER_MS = 10_000
 /**
- * Brokers learn of a new topic one after another, mostly within 400 ms. Look-ups that missed a topic for so long are believed
- * by writers where brokers do not create it.
+ * If brokers do not create topics, a topic counts as missing for writers when look-ups have not found it for this time.
+ * Brokers learn of a new topic one after another, usually within 400 ms.
  */
 const CONFIRMED_AFTER_MS = 500
 const ASK: MissingLookup = { type: 'ask' }
 const UNKNOWN_TOPIC: MissingLookup = { type: 'unknownTopic' }
 
 /**
- * Names of topics that brokers say do not exist. That is believed after several look-ups, because each broker may lag, and
- * then remembered for a while. For a request that may have a topic created, the topic is only missing when brokers were asked
- * to create it and it did not appear, whatever readers have found.
+ * Names of topics that do not exist, according to brokers. A topic counts as missing after several look-ups, because a
+ * single broker may lag. The result is remembered for a while. For a request that may create a topic, the topic is only
+ * missing when brokers were asked to create it and it did not appear.
  */
 export class MissingTopics {
   readonly #options: MissingTopicsOptions
-  /** In the order of the last answer about each, oldest first. */
+  /** The names in the order of their last answers, oldest first. */
   readonly #names = new Map<string, Missing>()
 
   constructor(options: MissingTopicsOptions) {
@@ -83,7 +86,7 @@ export class MissingTopics {
     return (mayBeCreated ? missing.uncreatableUntil : missing.missingUntil) > now ? UNKNOWN_TOPIC : ASK
   }
 
-  /** The same for writers, who wait longer, so that they are not told too early. */
+  /** The news of a name for writers. Writers wait longer than readers, so that they do not give up too early. */
   newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
     const missing = this.#names.get(topic)
     if (!missing) return undefined
@@ -99,7 +102,10 @@ export class MissingTopics {
     return until > now ? { type: 'missing', topic, until } : { type: 'denied', topic }
   }
 
-  /** A request that has waited long enough is answered even if brokers were never asked, because of a flood of other names. */
+  /**
+   * Until when the topic counts as missing for requests that may create it. If other names have used up the budget,
+   * brokers were never asked to create the topic. A request that has waited long enough is answered nevertheless.
+   */
   #untilForCreators(missing: Missing): number {
     if (missing.creation !== undefined) return missing.uncreatableUntil
     return this.#createsNone ? untilForWriters(missing) : missing.missedLongUntil
@@ -109,12 +115,12 @@ export class MissingTopics {
     return this.#options.createsNone?.() ?? false
   }
 
-  /** True when a look-up missed it lately. */
+  /** True when a recent look-up did not find the topic. */
   isMissed(name: string): boolean {
     return this.#names.has(name)
   }
 
-  /** A look-up did not find it. `couldBeCreated`: the look-up asked brokers to create it. */
+  /** A look-up did not find the name. `couldBeCreated`: the look-up asked brokers to create it. */
   missed(name: string, couldBeCreated: boolean, now: number): void {
     const { unknownTopicRefreshes, unknownTopicTimeoutMs, unknownTopicRememberedMs } = this.#options
     const missing = this.#touch(name, now)
@@ -133,7 +139,7 @@ export class MissingTopics {
     if (missing.creation && now - missing.creation.since >= uncreatableAfterMs) missing.uncreatableUntil = until
   }
 
-  /** Whether brokers may be asked to create it now. If so, it counts as asked. */
+  /** Returns true if brokers may be asked to create the topic now. This then counts as an attempt to create it. */
   admitCreation(name: string, now: number): boolean {
     const askedAt = this.#names.get(name)?.creation?.askedAt
     if (askedAt !== undefined && now - askedAt < CREATION_PAUSE_MS) return false
@@ -141,7 +147,7 @@ export class MissingTopics {
     return true
   }
 
-  /** Notes that it existed, and counts as deleted now. */
+  /** Notes that the topic existed and now counts as deleted. */
   gone(name: string, now: number): void {
     const missing = this.#touch(name, now)
     missing.missedAt = now
@@ -164,7 +170,7 @@ export class MissingTopics {
     this.#names.clear()
   }
 
-  /** Forgets names that were missed long ago and have not been asked for since. */
+  /** Forgets names whose last look-up was long ago. */
   tidy(now: number): void {
     for (const [name, missing] of this.#names) {
       if (!this.#isOld(missing, now)) return
@@ -174,8 +180,8 @@ export class MissingTopics {
 
   #creationAsked(missing: Missing, now: number): void {
     const { creation, uncreatableUntil } = missing
-    // An attempt that ended long ago, or whose end is forgotten, does not count for this one. The limit is twice the time-out,
-    // because many names share the budget, so that a name may be asked for less often than once per time-out.
+    // An earlier attempt that has ended, or was long ago, does not count for the current attempt. The limit is twice
+    // the time-out: many names share the budget, so the attempts for one name may be more than a time-out apart.
     const isSameTry =
       creation && uncreatableUntil === 0 && now - creation.askedAt <= 2 * this.#options.unknownTopicTimeoutMs
     if (isSameTry) creation.askedAt = now
@@ -214,3 +220,19 @@ const blank = (now: number): Missing => ({
   uncreatableUntil: 0,
   errorCode: errorCodes.NONE
 })
+
+/**
+ * Share of the entries that are forgotten at once. The search for the oldest entry of a map takes a step for each entry
+ * that was removed before it, so it is done rarely.
+ */
+const SHARE_AT_ONCE = 1 / 16
+
+/** Limits a map to `maxSize` entries. When it has more, the sixteenth part that was added first is removed. */
+export function forgetOldest(entries: Map<string, unknown>, maxSize: number): void {
+  if (entries.size <= maxSize) return
+  const keptSize = maxSize - Math.floor(maxSize * SHARE_AT_ONCE)
+  for (const oldest of entries.keys()) {
+    if (entries.size <= keptSize) return
+    entries.delete(oldest)
+  }
+}

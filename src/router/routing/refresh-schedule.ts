@@ -1,19 +1,20 @@
 import { backoffMs } from '../../core/backoff.js'
 import { DueHeap } from './due-heap.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
-import type { TokenBucket } from './token-bucket.js'
 
-/** A topic that is to be looked up, or was looked up lately. */
+/** A topic that has to be looked up or was looked up lately. */
 interface Entry {
   readonly topic: string
-  /** Look-ups in a row, and when the last one began. */
+  /** The number of look-ups in a row, and the start of the last one. */
   attempts: number
   startedAt: number
   /** When the next look-up is due; `undefined`: no look-up is wanted. */
   lookUpAt: number | undefined
-  /** When brokers may be asked to create it; `undefined`: it is not missing, or no waiting request may have it created. */
+  /**
+   * When brokers may be asked to create the topic; `undefined`: it is not missing, or no waiting request may create it.
+   */
   createAt: number | undefined
-  /** When brokers were last asked to create it. */
+  /** When brokers were last asked to create the topic. */
   creationAskedAt: number
   isOnItsWay: boolean
 }
@@ -22,31 +23,36 @@ export interface RefreshScheduleOptions {
   readonly refreshBackoffMs: number
   readonly refreshBackoffMaxMs: number
   readonly random: () => number
-  readonly isKnown: (topic: string) => boolean
-  /** A broker has lately said that there is no such topic. */
-  readonly isMissing: (topic: string) => boolean
-  /** No broker creates a missing topic, so that a few look-ups decide about it. Default: brokers may. */
+  /** Knows which topics brokers have reported, and which names the last look-up did not find. */
+  readonly leaders: { isKnown(topic: string): boolean; isMissing(topic: string): boolean }
+  /**
+   * True when no broker creates missing topics, so that a few look-ups are enough. Default: brokers may create topics.
+   */
   readonly cannotBeCreated?: () => boolean
   /** Limits how many topics brokers are asked to create. */
   readonly creations: TokenBucket
 }
 
-/** What one metadata call should ask for. */
+/** The content of one metadata call. */
 export interface RefreshPlan {
   readonly topics: readonly string[]
   readonly allowAutoTopicCreation: boolean
 }
 
-/** Longest pause between two look-ups that confirm that a topic is missing which no broker creates: its writers wait for them. */
+/**
+ * Longest pause between two look-ups that confirm that a topic is missing, if no broker creates topics. The writers of
+ * the topic wait for these look-ups.
+ */
 const CONFIRMATION_PAUSE_MS = 250
 const MAX_KNOWN_PER_CALL = 2_000
 const MAX_UNKNOWN_PER_CALL = 500
-/** Least pause between two calls for unknown names, however many there are. */
+/** Shortest pause between two calls for unknown names, however many names there are. */
 const UNKNOWN_INTERVAL_MS = 20
 
 /**
- * Decides which topics are looked up when. One call at a time asks for many topics. A topic is looked up at once the first
- * time, and then with a doubling pause; after a call that failed all topics pause. The clock is an argument.
+ * Decides when topics are looked up. There is one call at a time, for many topics. The first look-up of a topic has no
+ * delay, and the pause before further look-ups doubles each time. After a failed call all look-ups pause. The clock is
+ * an argument.
  *
  *   look-up    known topics first, then unknown names; it creates nothing, so it may ask for many names
  *   creation   names that brokers say are missing and that a request may have created, within a budget
@@ -61,7 +67,7 @@ export class RefreshSchedule {
   readonly #creations = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
   #unknownNotBefore = Number.NEGATIVE_INFINITY
   #wantsBrokers = false
-  /** Calls in a row that were made for the list of brokers alone, and when the last one began. */
+  /** The number of calls in a row only for the list of brokers, and the start of the last one. */
   #brokersAttempts = 0
   #brokersStartedAt = Number.NEGATIVE_INFINITY
   #brokersNotBefore = Number.NEGATIVE_INFINITY
@@ -74,41 +80,44 @@ export class RefreshSchedule {
     this.#options = options
   }
 
-  /** Calls in a row that no broker answered. */
+  /** Number of calls in a row that no broker answered. */
   get failures(): number {
     return this.#failures
   }
-  /** Topics that are wanted or were looked up lately. */
+  /** Number of topics that are wanted or were looked up lately. */
   get size(): number {
     return this.#entries.size
   }
 
   /**
-   * Asks for a topic to be looked up. A look-up that is wanted or in flight already is enough; if its answer turns out to be
-   * too old, the topic is asked for again.
+   * Requests a look-up of a topic. If a look-up is already wanted or in flight, this call adds none. If the answer is
+   * then too old, the caller asks again.
    *
-   * @param mayBeCreated brokers may be asked to create it when it is missing
+   * @param mayBeCreated brokers may be asked to create the topic if it is missing
    */
   want(topic: string, mayBeCreated: boolean, now: number): void {
     const entry = this.#require(topic)
     if (entry.isOnItsWay) return
     if (entry.lookUpAt === undefined) this.#lookUpAt(entry, this.#notBefore(entry, now))
-    if (!mayBeCreated || entry.createAt !== undefined || !this.#options.isMissing(topic)) return
+    if (!mayBeCreated || entry.createAt !== undefined || !this.#options.leaders.isMissing(topic)) return
     entry.createAt = Math.max(now, entry.creationAskedAt + CREATION_PAUSE_MS)
     this.#creations.add(entry, entry.createAt)
   }
 
-  /** No request waits for it any more. */
+  /** Cancels the look-ups of a topic that no request waits for. */
   forget(topic: string): void {
     this.#entries.delete(topic)
   }
 
-  /** Asks for the list of brokers: at once the first time, and then with a doubling pause, as for a topic. */
+  /**
+   * Requests a look-up of the list of brokers. As for a topic, the first look-up has no delay, and the pause doubles
+   * each time.
+   */
   wantBrokers(): void {
     this.#wantsBrokers = true
   }
 
-  /** What to ask now, if anything. The call is then in flight until {@link succeeded} or {@link failed}. */
+  /** Returns the call that is due, if any. It is in flight until {@link succeeded} or {@link failed}. */
   start(now: number): RefreshPlan | undefined {
     if (this.#inFlight || now < this.#pausedUntil) return undefined
     this.#inFlight = this.#createdLast
@@ -124,7 +133,7 @@ export class RefreshSchedule {
     this.#pausedUntil = 0
   }
 
-  /** No broker answered. Everything waits for a pause, and what was asked is still wanted. */
+  /** Notes that no broker answered. All look-ups pause, and the look-ups of the call are wanted again. */
   failed(plan: RefreshPlan, now: number): void {
     const { refreshBackoffMs, refreshBackoffMaxMs, random } = this.#options
     this.#land()
@@ -134,12 +143,12 @@ export class RefreshSchedule {
       if (entry && entry.lookUpAt === undefined) this.#lookUpAt(entry, now)
     }
     this.#wantsBrokers = true
-    // The pause of everything is enough.
+    // All look-ups pause now, so the list of brokers needs no pause of its own.
     this.#brokersAttempts = 0
     this.#brokersNotBefore = now
   }
 
-  /** When {@link start} may have a call next; `undefined` when nothing is wanted. */
+  /** When {@link start} has a call to make; `undefined`: nothing is wanted. */
   nextAt(now: number): number | undefined {
     if (this.#inFlight) return undefined
     const times = [
@@ -152,7 +161,7 @@ export class RefreshSchedule {
     return next === Number.POSITIVE_INFINITY ? undefined : Math.max(next, this.#pausedUntil)
   }
 
-  /** Drops entries that are not wanted any more. */
+  /** Drops entries that are no longer wanted. */
   tidy(now: number): void {
     for (const [topic, { lookUpAt, isOnItsWay, startedAt }] of this.#entries) {
       if (lookUpAt === undefined && !isOnItsWay && now - startedAt > FORGET_AFTER_MS) this.#entries.delete(topic)
@@ -166,7 +175,7 @@ export class RefreshSchedule {
     const entries = [...known, ...unknown]
     const isForBrokers = this.#wantsBrokers && now >= this.#brokersNotBefore
     if (entries.length === 0 && !isForBrokers) return undefined
-    // Every answer has the list of brokers.
+    // Every metadata response has the list of brokers.
     if (isForBrokers) this.#askForBrokers(now)
     this.#wantsBrokers = false
     return this.#depart(entries, false, now)
@@ -181,7 +190,7 @@ export class RefreshSchedule {
 
   #planCreation(now: number): RefreshPlan | undefined {
     const { creations } = this.#options
-    // So that no token is taken without a use for it.
+    // No token is taken when no creation is due.
     if ((this.#creations.nextAt() ?? Number.POSITIVE_INFINITY) > now) return undefined
     const entries = this.#creations.takeDue(now, creations.available(now))
     if (entries.length === 0) return undefined
@@ -189,7 +198,7 @@ export class RefreshSchedule {
     for (const entry of entries) {
       entry.createAt = undefined
       entry.creationAskedAt = now
-      // Brokers create it in a moment, so it is looked up again soon.
+      // Brokers are about to create the topic, so it is looked up again soon.
       entry.attempts = 0
     }
     return this.#depart(entries, true, now)
@@ -246,16 +255,48 @@ export class RefreshSchedule {
 
   #lookUpAt(entry: Entry, at: number): void {
     entry.lookUpAt = at
-    const heap = this.#options.isKnown(entry.topic) ? this.#known : this.#unknown
+    const heap = this.#options.leaders.isKnown(entry.topic) ? this.#known : this.#unknown
     heap.add(entry, at)
   }
 
   #notBefore(entry: Entry, now: number): number {
     if (now - entry.startedAt > FORGET_AFTER_MS) entry.attempts = 0
     if (entry.attempts === 0) return now
-    const { refreshBackoffMs, refreshBackoffMaxMs, random, isKnown, isMissing, cannotBeCreated } = this.#options
-    const isConfirming = !isKnown(entry.topic) && isMissing(entry.topic) && cannotBeCreated?.() === true
+    const { refreshBackoffMs, refreshBackoffMaxMs, random, leaders, cannotBeCreated } = this.#options
+    const isConfirming = !leaders.isKnown(entry.topic) && leaders.isMissing(entry.topic) && cannotBeCreated?.() === true
     const maxMs = isConfirming ? Math.min(refreshBackoffMaxMs, CONFIRMATION_PAUSE_MS) : refreshBackoffMaxMs
     return entry.startedAt + backoffMs(entry.attempts - 1, refreshBackoffMs, maxMs, random)
+  }
+}
+
+/** Gives `perSecond` tokens per second. After a second without use, `perSecond` tokens can be taken at once. */
+export class TokenBucket {
+  readonly #perSecond: number
+  #tokens: number
+  #countedAt: number
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = perSecond
+    this.#tokens = perSecond
+    this.#countedAt = now
+  }
+
+  /** Number of tokens that can be taken now. */
+  available(now: number): number {
+    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
+    this.#countedAt = now
+    return Math.floor(this.#tokens)
+  }
+
+  /** Takes up to `wanted` tokens. Returns how many were taken. */
+  take(wanted: number, now: number): number {
+    const taken = Math.min(wanted, this.available(now))
+    this.#tokens -= taken
+    return taken
+  }
+
+  /** Milliseconds until there is a token. */
+  untilNextMs(now: number): number {
+    return this.available(now) >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
   }
 }

@@ -9,7 +9,7 @@ import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from '
 export interface RefresherOptions extends RefreshScheduleOptions {
   readonly createClient: BrokerClientFactory
   readonly metadataTimeoutMs: number
-  /** The addresses to ask, the best one first. */
+  /** The addresses to ask, the best address first. */
   readonly addresses: (now: number) => BrokerAddress[]
   readonly metrics: MetricsLogger
   readonly log: Logger
@@ -17,7 +17,7 @@ export interface RefresherOptions extends RefreshScheduleOptions {
   readonly self: ActorRef<RouterNotice>
 }
 
-/** Carries out the schedule of metadata refreshes: one call at a time, one timer. */
+/** Makes the metadata calls of the schedule, one at a time, with a single timer. */
 export class Refresher {
   readonly schedule: RefreshSchedule
   readonly #options: RefresherOptions
@@ -34,12 +34,12 @@ export class Refresher {
     this.#source = new MetadataSource(options.createClient, options.metadataTimeoutMs)
   }
 
-  /** Some broker has answered, and the last attempt did not fail. */
+  /** True when a broker has answered and the last attempt did not fail. */
   get isInTouch(): boolean {
     return this.#hasAnswer && this.schedule.failures === 0
   }
 
-  /** Why no broker answers; `undefined` while one does. */
+  /** The last error while no broker answers; `undefined` while a broker answers. */
   get awayBecause(): Error | undefined {
     return this.isInTouch ? undefined : this.#lastError
   }
@@ -51,12 +51,12 @@ export class Refresher {
     this.#wakeAt(this.schedule.nextAt(now) ?? Number.POSITIVE_INFINITY, now)
   }
 
-  /** True when brokers have said that they create no topic that they are asked for. */
+  /** True when brokers have reported that they do not create missing topics. */
   get createsNone(): boolean {
     return this.#source.createsNone
   }
 
-  /** Called after every message, so a timer that is already right is kept. */
+  /** Sets the timer. This is called after every message, so a timer with the right time is kept. */
   #wakeAt(at: number, now: number): void {
     if (at === this.#wakesAt) return
     clearTimeout(this.#timer)
@@ -69,7 +69,7 @@ export class Refresher {
     this.#timer = setTimeout(wake, Math.max(1, at - now))
   }
 
-  /** True when it ends a time in which no broker answered. */
+  /** Notes an answer. Returns true if no broker had answered for a while. */
   answered(address: BrokerAddress): boolean {
     const wasAway = !this.isInTouch
     this.schedule.succeeded()
@@ -84,7 +84,7 @@ export class Refresher {
     this.#options.log.warn({ err: error, failures: this.schedule.failures }, 'no broker answers')
   }
 
-  /** Drops the connections to the former cluster: answers of its brokers do not count any more. */
+  /** Drops the connections to the former cluster, because answers of its brokers no longer count. */
   clusterChanged(): void {
     this.#source.disconnect()
   }

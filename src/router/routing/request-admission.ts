@@ -1,24 +1,21 @@
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import type {
   AskedKind,
   Failure,
   FollowTopics,
   Produce,
   RouterMessage,
+  TopicChanged,
   UnfollowTopics
 } from '../messages/operations.js'
-import { descriptorOf } from '../processors/operations.js'
-import { notSent, produceBatch } from '../processors/produce-batch.js'
-import type { AnyAccepted } from '../requests/accepted.js'
-import { fail } from '../requests/answers.js'
-import { ownFailure } from '../requests/failures.js'
-import type { OpenRequests } from '../requests/open-requests.js'
+import { descriptorOf, operations } from '../processors/operations.js'
+import { notSent, produceBatch } from '../processors/produce-admission.js'
+import { invalid, ownFailure } from '../requests/failures.js'
+import { fail, isOf, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { RequestFor } from '../requests/operation.js'
-import type { ClusterIdentity } from './cluster-identity.js'
-import { isFromOutside, type RouterMailbox } from './messages.js'
-import { refuseProduce } from './refuse-produce.js'
+import type { ClusterIdentity } from './broker-pool.js'
+import type { RouterMailbox, RouterNotice } from './messages.js'
 import type { RouterSettings } from './settings.js'
-import { problemOf } from './validate.js'
 
 export interface RequestAdmissionOptions {
   readonly openRequests: OpenRequests
@@ -27,27 +24,27 @@ export interface RequestAdmissionOptions {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly delivery?: { produce(request: Produce): void } | undefined
-  /** Sends an accepted request on its way. */
-  readonly route: (request: AnyAccepted, now: number) => void
-  /** Delivery wants to be told about topics, or not any more. */
-  readonly follow: (message: FollowTopics | UnfollowTopics, now: number) => void
+  /** Routes an accepted request. */
+  readonly route: (request: OpenRequest, now: number) => void
+  /** Takes news and subscriptions of topics, which have no answer. */
+  readonly notice: (message: Unanswered, now: number) => void
 }
 
-/** A request that brokers are asked. */
+/** A request that is sent to a broker. */
 type Asked = RequestFor<AskedKind>
 
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
 const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started without delivery', false)
 
 /**
- * Takes messages from outside into the book: each request is checked, accepted and sent on its way, or refused. It knows
- * how far it has come with the message in hand, so that after a bug each of its requests still gets exactly one answer.
+ * Takes messages from outside: each request is checked, accepted and routed, or refused. It remembers how many requests
+ * of the current message it has taken, so that after a bug each of them still gets exactly one answer.
  */
 export class RequestAdmission {
   readonly #options: RequestAdmissionOptions
-  /** How many requests of the message in hand have been accepted, and the one that was accepted last. */
+  /** The number of accepted requests of the current message, and the last accepted request. */
   #taken = 0
-  #inHand: AnyAccepted | undefined
+  #inHand: OpenRequest | undefined
 
   constructor(options: RequestAdmissionOptions) {
     this.#options = options
@@ -56,22 +53,22 @@ export class RequestAdmission {
   take(message: RouterMessage, now: number): void {
     if (message.type === 'requests') for (const request of message.requests) this.#takeOne(request, now)
     else if (message.type === 'produceBatches') for (const batch of message.batches) this.#takeBatch(batch, now)
-    else if (isFollowing(message)) this.#options.follow(message, now)
+    else if (isUnanswered(message)) this.#options.notice(message, now)
     else this.#takeOne(message, now)
   }
 
-  /** The message in hand has been dealt with, or none of it. */
+  /** Starts a new message: none of its requests has been accepted yet. */
   nextMessage(): void {
     this.#taken = 0
     this.#inHand = undefined
   }
 
-  /** Answers the request that was being sent on its way when {@link take} threw. */
+  /** Answers the request that was being routed when {@link take} threw. */
   failInHand(failure: Failure): void {
     if (this.#inHand) fail(this.#inHand, failure)
   }
 
-  /** Answers what a message that made the Router throw still has open. */
+  /** Answers the open requests of a message whose handling threw an error. */
   refuseRest(message: RouterMailbox, failure: Failure): void {
     switch (message.type) {
       case 'requests':
@@ -107,13 +104,13 @@ export class RequestAdmission {
     else if (message.type === 'produce') refuseProduce(message, failure)
     else if (message.type === 'produceBatches') {
       for (const batch of message.batches) fail(openRequests.accept(produceBatch, batch, 0, clock()), failure)
-    } else if (!isFollowing(message)) fail(this.#accept(message, clock()), failure)
+    } else if (!isUnanswered(message)) fail(this.#accept(message, clock()), failure)
   }
 
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
     const { openRequests, cluster, settings } = this.#options
     const accepted = openRequests.accept(produceBatch, batch, settings.produceWaitMs, now)
-    batch.recall = () => !accepted.inFlight && notSent(accepted, 'noLeader')
+    batch.recall = () => !accepted.state.inFlight && notSent(accepted, 'noLeader')
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
     else {
       this.#taken++
@@ -137,21 +134,79 @@ export class RequestAdmission {
     }
   }
 
-  #accept(request: Asked, now: number): AnyAccepted {
+  #accept(request: Asked, now: number): OpenRequest {
     const { openRequests, settings } = this.#options
-    const timeouts: Readonly<Partial<Record<AskedKind, number>>> = settings.requestTimeoutMs
-    const timeoutMs = request.timeoutMs ?? timeouts[request.type] ?? settings.callTimeoutMs
-    return openRequests.accept(descriptorOf(request.type), request, timeoutMs, now) as AnyAccepted
+    const timeoutMs = request.timeoutMs ?? settings.requestTimeoutMs
+    return openRequests.accept(descriptorOf(request.type), request, timeoutMs, now)
   }
 
-  #send(request: AnyAccepted, now: number): void {
+  #send(request: OpenRequest, now: number): void {
     this.#inHand = request
     this.#taken++
-    request.clusterId = this.#options.cluster.id
+    if (isOf(request, 'commitConsumerOffset')) request.state.clusterId = this.#options.cluster.id
     this.#options.route(request, now)
   }
 }
 
-/** Answered by news of topics, if at all: there is nothing to refuse. */
-const isFollowing = (message: RouterMessage): message is FollowTopics | UnfollowTopics =>
-  message.type === 'followTopics' || message.type === 'unfollowTopics'
+type Unanswered = FollowTopics | UnfollowTopics | TopicChanged
+/** True for a message without an answer, which is not refused. */
+const isUnanswered = (message: RouterMessage): message is Unanswered =>
+  message.type === 'followTopics' || message.type === 'unfollowTopics' || message.type === 'topicChanged'
+
+/**
+ * Answers a Produce request that was refused as a whole. None of its records is written. If it has no list of records,
+ * the answer has one failure.
+ */
+function refuseProduce({ records, requester }: Produce, failure: Failure): void {
+  const { code, errorCode, message, retriable } = failure
+  const outcome: RecordFailure = { type: 'failed', code, errorCode, message, retriable, persisted: 'no' }
+  const outcomes = Array.isArray(records) ? records.map(() => outcome) : [outcome]
+  requester.reply({ operation: 'produce', type: 'completed', outcomes })
+}
+
+const otherMessages: ReadonlySet<unknown> = new Set(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
+
+/** True for a message that the Router understands. JavaScript callers may send anything. */
+export function isRouterMessage(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null) return false
+  const { type, requests, topics, topic } = message as Partial<Record<string, unknown>>
+  if (type === 'topicChanged') return typeof topic === 'string'
+  if (type === 'followTopics' || type === 'unfollowTopics') return Array.isArray(topics) && 'follower' in message
+  if (type === 'requests') return Array.isArray(requests) && requests.every(isRouterMessage)
+  return (
+    otherMessages.has(type) || (typeof type === 'string' && type !== 'produceBatch' && Object.hasOwn(operations, type))
+  )
+}
+
+/** The reason to refuse this request; `undefined`: it is accepted. */
+function problemOf({ operation, request }: OpenRequest): Failure | undefined {
+  const { timeoutMs } = request as { readonly timeoutMs?: unknown }
+  if (!isTimeout(timeoutMs)) return invalid('invalidRequest', `not a time-out: ${timeoutMs}`)
+  try {
+    return operation.problemOf(request as never)
+  } catch {
+    return invalid('invalidRequest', `a ${operation.kind} request lacks a part`)
+  }
+}
+
+const isTimeout = (timeoutMs: unknown): boolean =>
+  timeoutMs === undefined || (typeof timeoutMs === 'number' && !Number.isNaN(timeoutMs))
+
+const notices = {
+  metadataAnswered: true,
+  metadataFailed: true,
+  metadataSeen: true,
+  returned: true,
+  unreachable: true,
+  crashed: true,
+  coordinatorFound: true,
+  searchCoordinator: true,
+  wake: true,
+  brokerIsBack: true,
+  refreshDue: true,
+  maintain: true,
+  stop: true
+} as const satisfies Record<RouterNotice['type'], true>
+
+/** True for a message of a user of the Router, false for a message of its own parts. */
+export const isFromOutside = (message: RouterMailbox): message is RouterMessage => !Object.hasOwn(notices, message.type)

@@ -1,18 +1,21 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { MAX_TIMER_MS } from '../../core/actor/requester.js'
+import { MAX_TIMER_MS } from '../../core/model.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
 import type { Unasked } from './ask-router.js'
 
 type OperationName = keyof Operations
 
-/** A request without its requester: the manager is the requester. */
+/** A request without the field `requester`, which the manager fills in. */
 export type Question<Operation extends OperationName = OperationName> = Unasked<Operation>
 
-/** What the manager tells its actor, which hands it to {@link RequestManager.checkResult} unread. */
+/**
+ * A message of the manager to its own actor. The actor passes it to {@link RequestManager.checkResult} without reading
+ * it.
+ */
 export interface FromRouter {
   readonly type: 'fromRouter'
   readonly operation: OperationName
-  /** The number of the question; all tries of one question share it. */
+  /** The number of the question, the same for all tries of one question. */
   readonly requestId: number
   /** `timer`: this try was not answered in time. */
   readonly news:
@@ -21,8 +24,8 @@ export interface FromRouter {
 }
 
 /**
- * One handler per possible answer of an operation; a missing one does not compile. There is none for `timedOut`, because
- * the manager asks again.
+ * One handler for each possible answer of an operation. The compiler reports a missing handler. `timedOut` has no
+ * handler, because the manager then asks again.
  */
 export type ResultHandlers<Operation extends OperationName> = {
   readonly [Name in Operation]: {
@@ -34,21 +37,21 @@ export type ResultHandlers<Operation extends OperationName> = {
 
 export interface RequestManagerOptions {
   readonly router: ActorRef<RouterMessage>
-  /** Tells the owning actor; with nact `message => dispatch(self, message)`. */
+  /** Sends a message to the owning actor; with nact `message => dispatch(self, message)`. */
   readonly tellSelf: (message: FromRouter) => void
-  /** Per operation; default 60 s each. */
+  /** The time limit of each operation. Default: 60 s. */
   readonly timeoutsMs?: Partial<Record<OperationName, number>>
   /**
-   * Called before each repeated try. `reason`: why the former one was not answered in time, as far as the Router knows.
-   * Default: the second try of a question, and each tenth from then on, is a warning of the process.
+   * Called before each repeated try. `reason`: the Router's reason why the last try was not answered in time. Default:
+   * a warning of the process at the second try of a question, and at every tenth.
    */
   readonly onRetry?: (operation: OperationName, tryNumber: number, reason: string | undefined) => void
-  /** Returns numbers in [0, 1), which spread repeated tries in time. */
+  /** Returns random numbers in [0, 1), which distribute repeated tries over time. */
   readonly random?: () => number
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000
-// The Router itself answers timedOut at the deadline. The timer of the manager is for a Router that has stopped.
+// The Router itself answers `timedOut` at the deadline. The timer of the manager only fires if the Router has stopped.
 const OWN_TIMER_MARGIN_MS = 1_000
 const RETRY_DELAY_STEP_MS = 100
 const RETRY_DELAY_MAX_MS = 5_000
@@ -62,15 +65,16 @@ interface Outstanding {
 }
 
 /**
- * Keeps track of the requests of an actor: at most one is open per operation, and it is asked again until it is answered.
+ * Manages the questions of an actor to the Router. At most one question per operation is open, and it is repeated until
+ * it is answered.
  *
  *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
- *   // in the actor: on a message of type 'fromRouter'
- *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
+ * // in the actor: on a message of type 'fromRouter'
+ * manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
  *
- * - A second question of the same operation replaces the first, whose answer and timer are ignored from then on.
+ * - A second question of the same operation replaces the first question, whose answer and timer are then ignored.
  * - A late answer to an earlier try counts. The answer to the later try is then dropped.
- * - After `noMessages` the same offset is often asked again. The timer of the old question does not affect the new one.
+ * - The timer of an old question does not affect a new question for the same offset, which often follows `noMessages`.
  * - A failure is an answer: it ends the question, and its handler decides what to do.
  * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: answers are matched by a token instead of by
  * fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
@@ -108,15 +112,12 @@ export class RequestManager<Operation extends OperationName = OperationName> {
       this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber), news.result.reason)
     } else {
       this.#forget(message.operation)
-      const handle = handlers[message.operation as Operation] as unknown as Record<
-        string,
-        (result: RouterResult) => void
-      >
-      handle[news.result.type]!(news.result)
+      const handle = handlers[message.operation as Operation] as Record<string, (result: never) => void>
+      handle[news.result.type]!(news.result as never)
     }
   }
 
-  /** Forgets all questions. To be called when the actor stops. */
+  /** Forgets all questions. The actor must call this when it stops. */
   close(): void {
     for (const operation of [...this.#outstanding.keys()]) this.#forget(operation)
   }
@@ -174,7 +175,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
   }
 }
 
-/** A question that is asked again and again must not be silent. */
+/** Warns of a question that is repeated. */
 function warnOfRetry(operation: OperationName, tryNumber: number, reason = 'no answer in time'): void {
   if (tryNumber !== 2 && tryNumber % RETRIES_PER_WARNING !== 0) return
   const message = `${operation} is asked again (try ${tryNumber}): ${reason}`

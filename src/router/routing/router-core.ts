@@ -4,22 +4,22 @@ import type { ClusterChange } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/operations.js'
-import type { TopicLookUp } from '../processors/processor-context.js'
-import type { AnyAccepted } from '../requests/accepted.js'
-import { answerTimedOut, fail } from '../requests/answers.js'
-import { isFromOutside, type RouterMailbox, type RouterNotice } from './messages.js'
-import { SHUTTING_DOWN } from './request-admission.js'
+import type { TopicLookUp } from '../processors/queue-processor.js'
+import { fail, type OpenRequest } from '../requests/open-requests.js'
+import type { RouterMailbox, RouterNotice } from './messages.js'
+import { isFromOutside, SHUTTING_DOWN } from './request-admission.js'
 import { type RouterDeps, RouterParts } from './router-parts.js'
 
-// In multiples of `metadataMaxAgeMs`.
+// How long unused topics are kept, in multiples of `metadataMaxAgeMs`.
 const UNUSED_TOPICS_KEPT_FOR = 30
-// Metadata is looked up before it is too old. The rest of the time is for a silent broker, or to confirm that a topic is gone.
+// Metadata is looked up at this share of its greatest age. The remaining time is for a silent broker, or for further
+// look-ups of a deleted topic.
 const REFRESH_AT_SHARE_OF_AGE = 0.75
-// How often the age of metadata is checked: a fixed pause, or a share of the greatest age where that is shorter.
+// The pause between checks of the age of metadata: a fixed pause, or a share of the greatest age if this is shorter.
 const LOOK_EVERY_MS = 500
 const LOOKS_PER_AGE = 10
 
-/** What the Router actor does with its parts. The actor calls {@link receive} with one message after the other. */
+/** The logic of the Router actor. The actor calls {@link receive} with one message after another. */
 export class RouterCore {
   readonly parts: RouterParts
   readonly #deps: RouterDeps
@@ -31,7 +31,7 @@ export class RouterCore {
   constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
     const { settings, clock } = deps
     this.#deps = deps
-    this.parts = new RouterParts(deps, self, request => this.#expire(request))
+    this.parts = new RouterParts(deps, self)
     const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
     this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
     this.#maintainedAt = clock()
@@ -41,11 +41,11 @@ export class RouterCore {
     this.parts.refresher.pump(clock())
   }
 
-  /** Some broker has answered, and the last attempt to reach one did not fail. */
+  /** True when a broker has answered and the last attempt to reach a broker did not fail. */
   get isReady(): boolean {
     return !this.#stopped && this.parts.refresher.isInTouch
   }
-  /** Why no broker answers; `undefined` while one does. */
+  /** The last error while no broker answers; `undefined` while a broker answers. */
   get awayBecause(): Error | undefined {
     return this.parts.refresher.awayBecause
   }
@@ -75,8 +75,8 @@ export class RouterCore {
   }
 
   /**
-   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message that made {@link receive} throw,
-   * and those of all messages behind it.
+   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message whose handling threw, and
+   * of all later messages.
    */
   refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
     const { admission } = this.parts
@@ -91,7 +91,7 @@ export class RouterCore {
     switch (notice.type) {
       case 'metadataAnswered': {
         const { plan, response, askedAt } = notice
-        // After a time in which no broker answered, the pauses of single brokers mean nothing any more.
+        // After a time in which no broker answered, the pauses of single brokers have no meaning.
         if (this.parts.refresher.answered(notice.address)) this.parts.pool.forgive()
         const change = this.parts.cluster.see(response.clusterId)
         const waiting = change ? this.#clusterChanged(change) : []
@@ -106,12 +106,13 @@ export class RouterCore {
       case 'metadataSeen': {
         const { response, call } = notice
         if (!this.parts.cluster.isSame(response.clusterId)) {
-          // Which of two clusters came later is only known from the Router's own refreshes, which run one after another.
+          // Only the Router's own refreshes, which run one after another, show which of two clusters is the later one.
           this.parts.refresher.schedule.wantBrokers()
           break
         }
         const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
-        // It is not known when this was asked, so it only replaces older leader epochs and does not clear doubts about a leader.
+        // The time of the user's call is unknown, so the answer only replaces older leader epochs, and clears no doubt
+        // about a leader.
         routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
         break
       }
@@ -143,21 +144,20 @@ export class RouterCore {
         break
       case 'stop':
         this.shutDown()
-        notice.onStopped()
     }
   }
 
   /**
-   * Whether the routing tables take in a topic of a user's look-up. A user who lists all topics does not use them all. A user
-   * may ask in quick succession, so a missing topic only counts where the look-up creates topics.
+   * True if this topic of a user's look-up is applied to the routing tables. A look-up of all topics does not mark them
+   * as used. A user may repeat a look-up quickly, so a missing topic only counts if the look-up creates topics.
    */
   #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: TopicLookUp): boolean {
     if (errorCode !== errorCodes.NONE) return allowAutoTopicCreation
     return topics !== null || this.parts.leaders.isKnown(topic) || this.parts.routing.isWaitedFor(topic)
   }
 
-  /** Returns the requests that are to be routed again, to the new cluster. */
-  #clusterChanged(change: ClusterChange): readonly AnyAccepted[] {
+  /** Returns the requests that must be routed again, to the new cluster. */
+  #clusterChanged(change: ClusterChange): readonly OpenRequest[] {
     const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
     if (change.before === undefined) {
       onClusterChanged?.(change)
@@ -182,7 +182,7 @@ export class RouterCore {
     const { metadataMaxAgeMs } = this.#deps.settings
     const { schedule } = this.parts.refresher
     const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
-    // A reader that is slow asks for nothing, and has to learn of partitions that are added all the same.
+    // A slow reader makes no requests, but must learn of added partitions.
     this.parts.leaders.used(this.parts.followed.read, now)
     for (const topic of this.parts.leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
     if (now - this.#maintainedAt < metadataMaxAgeMs) return
@@ -192,11 +192,6 @@ export class RouterCore {
     this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
     this.parts.routing.tidy(now)
     this.parts.pool.tidy(now)
-  }
-
-  #expire(request: AnyAccepted): void {
-    this.#deps.metrics.count('router', 'timeouts_sent', request.operation.tags)
-    answerTimedOut(request, this.awayBecause?.message)
   }
 
   #reportWaiting(): void {

@@ -2,24 +2,22 @@ import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../../core/model.js'
 import type { BrokerClientFactory } from '../../kafka/broker-client.js'
-import { concatBatches } from '../../kafka/concat-batches.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
+import { concatBatches } from '../../kafka/record-batches.js'
 import { BrokerProxy, type BrokerProxyOptions } from '../dispatcher/broker-proxy.js'
 import type { Produce } from '../messages/operations.js'
 import { MessageCache } from '../processors/message-cache.js'
 import { ReadCache } from '../processors/read-cache.js'
-import type { AnyAccepted } from '../requests/accepted.js'
-import { OpenRequests } from '../requests/open-requests.js'
-import { BrokerPool } from './broker-pool.js'
-import { ClusterIdentity } from './cluster-identity.js'
+import { answerTimedOut, type OpenRequest, OpenRequests } from '../requests/open-requests.js'
+import { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { LeaderTable } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
+import { TokenBucket } from './refresh-schedule.js'
 import { Refresher } from './refresher.js'
 import { RequestAdmission } from './request-admission.js'
 import { Routing } from './routing.js'
 import type { RouterSettings } from './settings.js'
 import { SubscribedTopics } from './subscribed-topics.js'
-import { TokenBucket } from './token-bucket.js'
 
 export interface RouterDeps {
   readonly system: ActorSystem
@@ -31,17 +29,20 @@ export interface RouterDeps {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly delivery?: { produce(request: Produce): void } | undefined
-  /** Shared with other Routers of the process. Default: one of its own, as large as the settings say. */
+  /**
+   * The memory that all Routers of the process share. Default: the Router has its own, with the limit in the settings.
+   */
   readonly decompressedMemory?: DecompressedMemory | undefined
   readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
-  /** Called when the Router cannot go on; its owner then stops it. */
+  /** Called when the Router cannot continue. Its owner then stops it. */
   readonly onUnusable: (error: Error) => void
 }
 
-// Added to the time that a broker may wait for its replicas. It is short, so that a silent broker is noticed soon.
+// Margin of the time limit of a produce call, beyond the time that a broker may wait for its replicas. A short margin
+// detects a silent broker soon.
 const PRODUCE_CALL_MARGIN_MS = 1_500
 
-/** Builds the parts of a Router: the book of open requests, the routing tables, the brokers, and the classes that use them. */
+/** Builds the parts of a Router: the open requests, the routing tables, the brokers, and the classes that use them. */
 export class RouterParts {
   readonly openRequests: OpenRequests
   readonly cache: MessageCache
@@ -58,12 +59,12 @@ export class RouterParts {
   /** Limits how many topics per second brokers are asked to create, for all requesters together. */
   readonly #creations: TokenBucket
 
-  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>, onExpired: (request: AnyAccepted) => void) {
+  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
     const { settings, clock, metrics, log, random } = deps
     this.#deps = deps
     this.#self = self
     this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
-    this.openRequests = new OpenRequests({ now: clock, metrics, log, onExpired })
+    this.openRequests = new OpenRequests({ now: clock, metrics, log, onExpired: request => this.#expire(request) })
     this.cache = this.#createCache()
     this.readCache = this.#createReadCache()
     this.leaders = new LeaderTable({
@@ -90,7 +91,7 @@ export class RouterParts {
       ...deps,
       ...this,
       route: (request, now) => this.routing.route(request, now),
-      follow: (message, now) => this.routing.follow(message, now)
+      notice: (message, now) => this.routing.notice(message, now)
     })
   }
 
@@ -131,8 +132,7 @@ export class RouterParts {
       ...settings,
       createClient,
       random,
-      isKnown: topic => this.leaders.isKnown(topic),
-      isMissing: topic => this.leaders.isMissing(topic),
+      leaders: this.leaders,
       cannotBeCreated: () => !settings.allowAutoTopicCreation || this.refresher.createsNone,
       creations: this.#creations,
       addresses: now => this.pool.addresses(now, bootstrap),
@@ -175,7 +175,15 @@ export class RouterParts {
     }
   }
 
-  /** Those of these missing topics that brokers may be asked to create now: each name from time to time, and all within the budget. */
+  #expire(request: OpenRequest): void {
+    this.#deps.metrics.count('router', 'timeouts_sent', request.operation.tags)
+    answerTimedOut(request, this.refresher.awayBecause?.message)
+  }
+
+  /**
+   * Chooses the missing topics that brokers may be asked to create now. Each name has a pause between attempts, and all
+   * names share a budget.
+   */
   #admitCreations(names: readonly string[]): string[] {
     const now = this.#deps.clock()
     const admitted = this.leaders.admitCreations(names, this.#creations.available(now), now)

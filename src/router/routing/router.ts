@@ -6,38 +6,44 @@ import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { Produce, RouterMessage } from '../messages/operations.js'
 import { ownFailure } from '../requests/failures.js'
 import type { RouterMailbox } from './messages.js'
+import { isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
 import { RouterCore } from './router-core.js'
 import type { RouterParts } from './router-parts.js'
 import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
-import { isRouterMessage } from './validate.js'
 
-/** What a Router needs to start. */
+/** The parts and settings with which a Router starts. */
 export interface StartRouterOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
   /** Bootstrap brokers: the first metadata comes from one of them. */
   readonly bootstrap: readonly BrokerAddress[]
-  /** Settings that are not named keep their defaults. */
+  /** Absent settings have their default values. */
   readonly settings?: RouterSettingsOverrides
   readonly clock: MonotonicClock
   readonly random: () => number
   readonly log: Logger
   readonly metrics: MetricsLogger
-  /** Takes the Produce requests, which the Router passes on. Without it they are refused. */
+  /** Gets the Produce requests from the Router. Absent: Produce requests are refused. */
   readonly delivery?: { produce(request: Produce): void }
-  /** Shared with other Routers of the process. Default: one of its own, as large as `decompressedMaxBytes` says. */
+  /**
+   * The memory that all Routers of the process share. Default: the Router has its own, with the limit
+   * `decompressedMaxBytes`.
+   */
   readonly decompressedMemory?: DecompressedMemory | undefined
   /**
-   * Called with the first cluster id, and with every change of it, before anything is sent to the new cluster. What was
-   * learnt from the former cluster is void: producer ids, offsets, numbers of partitions.
+   * Called with the first cluster id and with every change, before anything is sent to the new cluster. Producer ids,
+   * offsets and numbers of partitions of the former cluster are then void.
    */
   readonly onClusterChanged?: (change: ClusterChange) => void
-  /** Called when the Router has stopped because of a bug, or because it cannot go on. All its requests have been answered. */
+  /**
+   * Called when the Router has stopped because of a bug, or because it cannot continue. All its requests have been
+   * answered.
+   */
   readonly onFatal: (error: Error) => void
 }
 
 export interface RouterStats {
-  /** Requests accepted since the start, and how many of them have no answer yet. */
+  /** The number of requests accepted since the start, and the number of them without an answer. */
   readonly accepted: number
   readonly open: number
   /** Open requests that wait for a leader, a coordinator or a broker. */
@@ -45,7 +51,7 @@ export interface RouterStats {
   readonly brokersKnown: number
   readonly brokersUp: number
   readonly topicsKnown: number
-  /** Topics that are being looked up or were lately, and names that brokers have said are missing. */
+  /** The number of topics that are or were lately looked up, and of names that brokers report as missing. */
   readonly topicsWanted: number
   readonly topicsMissing: number
   readonly cacheBytes: number
@@ -55,32 +61,38 @@ export interface RouterStats {
 }
 
 export interface RouterHandle {
-  /** Takes requests. After the Router has stopped they are refused at once rather than dropped. */
+  /** Accepts requests. After the Router has stopped, it refuses them at once and drops none. */
   readonly ref: ActorRef<RouterMessage>
-  /** Some broker has answered, and the last attempt to reach one did not fail. */
+  /** True when a broker has answered and the last attempt to reach a broker did not fail. */
   readonly isReady: boolean
-  /** Why no broker answers: the last error, while none has answered since. */
+  /** The last error while no broker answers; `undefined` while a broker answers. */
   readonly awayBecause: Error | undefined
   stats(): RouterStats
-  /** Changes the limit of the cache; shrinking drops the least recently used batches first. */
+  /** Changes the limit of the cache. A lower limit evicts the least recently used batches first. */
   resizeCache(bytes: number): void
-  /** Answers everything that is open with `failed` (shuttingDown) and closes all connections. Idempotent. */
+  /** Answers all open requests with `failed` (shuttingDown) and closes all connections. Idempotent. */
   stop(): Promise<void>
 }
 
-/** Starts the root actor. It connects at once, or with the first request; see `connectAtStart`. */
+/** Starts the root actor. It connects at once or at the first request; see `connectAtStart`. */
 export function startRouter(options: StartRouterOptions): RouterHandle {
   const { system, onFatal, log, metrics } = options
   let over: { readonly failure: ReturnType<typeof ownFailure> } | undefined
   let stopping: Promise<void> | undefined
+  let shutDown = (): void => {}
+  const whenShutDown = new Promise<void>(resolve => (shutDown = resolve))
   const onUnusable = (error: Error): void => {
     over = { failure: ownFailure('shuttingDown', error.message, true) }
     log.error({ err: error }, 'the router has stopped')
     core.shutDown(over.failure)
+    shutDown()
     onFatal(error)
   }
   const actor = system.spawnOwner<RouterMailbox>('router', {
-    receive: message => core.receive(message),
+    receive: message => {
+      core.receive(message)
+      if (message.type === 'stop') shutDown()
+    },
     onCrash: (error, message, unhandled) => {
       const failure = ownFailure('shuttingDown', `the router has failed: ${error.message}`, true)
       over = { failure }
@@ -88,24 +100,24 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       log.error({ err: error }, 'the router met a bug and has stopped')
       core.shutDown(failure)
       core.refuseOpen(message, unhandled, failure)
+      shutDown()
       onFatal(error)
     }
   })
   const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings), onUnusable }, actor)
-  const stop = (): Promise<void> =>
-    (stopping ??= new Promise<void>(resolve => {
-      if (over) return resolve()
-      // A message, so that requests told before it are accepted and answered like all others.
-      actor.tell({ type: 'stop', onStopped: resolve })
-    }).then(() => {
-      over ??= { failure: ownFailure('shuttingDown', 'the router is shutting down', true) }
+  const stop = (): Promise<void> => {
+    // Stopping is a message, so that requests sent before it are accepted and answered like all others.
+    if (!stopping && !over) actor.tell({ type: 'stop' })
+    return (stopping ??= whenShutDown.then(() => {
+      over ??= { failure: SHUTTING_DOWN }
       actor.stop()
     }))
+  }
   return {
     ref: {
       path: actor.path,
       tell: message => {
-        if (!isRouterMessage(message)) log.error({}, 'the router was told something that is no request')
+        if (!isRouterMessage(message)) log.error({}, 'the router received a message that is not a request')
         else if (over) core.parts.admission.refuse(message, over.failure)
         else actor.tell(message)
       },
@@ -141,6 +153,6 @@ const statsOf = (
   cacheEvictions: cache.evictions
 })
 
-/** The root actor under Castle's name: `Router.start(options)` is {@link startRouter}, and a `Router` is its result. */
+/** Castle's name for the root actor. `Router.start(options)` is {@link startRouter}, and its result is a `Router`. */
 export const Router = { start: startRouter } as const
 export type Router = RouterHandle

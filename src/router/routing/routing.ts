@@ -4,25 +4,29 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { FindCoordinatorResult, FollowTopics, UnfollowTopics } from '../messages/operations.js'
+import type { FindCoordinatorResult, FollowTopics, TopicChanged, UnfollowTopics } from '../messages/operations.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
-import { notSent } from '../processors/produce-batch.js'
+import { notSent } from '../processors/produce-admission.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
-import type { Accepted, AnyAccepted } from '../requests/accepted.js'
-import { answerUnknown, fail, reply } from '../requests/answers.js'
 import { kafkaFailure, ownFailure } from '../requests/failures.js'
-import type { OpenRequests } from '../requests/open-requests.js'
-import { nodeIdOf, topicPartitionOf } from '../requests/targets.js'
-import type { BrokerPool } from './broker-pool.js'
-import type { ClusterIdentity } from './cluster-identity.js'
+import {
+  answerUnknown,
+  attemptsOf,
+  fail,
+  isOf,
+  noteUnknown,
+  type OpenRequest,
+  type OpenRequests,
+  reply
+} from '../requests/open-requests.js'
+import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { GroupRouting } from './group-routing.js'
 import type { LeaderTable, Partition } from './leader-table.js'
-import type { RouterNotice } from './messages.js'
+import type { RouterNotice, WaitingPlace } from './messages.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
-import type { RequestQueues, WaitingPlace } from './request-queues.js'
 import type { RouterSettings } from './settings.js'
 import type { SubscribedTopics } from './subscribed-topics.js'
-import { ANY_NODE, nodePlace, topicPlace, WaitingRequests } from './waiting-requests.js'
+import { ANY_NODE, nodePlace, type RequestQueues, topicPlace, WaitingRequests } from './waiting-requests.js'
 
 export interface RoutingOptions {
   readonly openRequests: OpenRequests
@@ -40,13 +44,13 @@ export interface RoutingOptions {
   readonly self: ActorRef<RouterNotice>
 }
 
-// A request that has made dispatchers crash this often is not tried again.
+// A request is not sent again after this many crashes of dispatchers that held it.
 const MAX_CRASHES = 3
-// Refused credentials are not tried again at once: that could lock the account.
+// Refused credentials are only used again after this pause, because quick attempts could lock the account.
 const AUTHENTICATION_PAUSE_MS = 1_000
 
 /**
- * Decides which broker is asked.
+ * Decides which broker gets a request.
  *
  *   request ─▶ leader or coordinator known, broker up ─▶ its proxy
  *           ─▶ otherwise queued by what it waits for, until a refresh, a search or a pause ends, and routed again
@@ -67,25 +71,29 @@ export class Routing {
     return this.#waiting.queues
   }
 
-  route(request: AnyAccepted, now: number): void {
+  route(request: OpenRequest, now: number): void {
     if (request.settled) return
     switch (request.operation.target.type) {
       case 'leader':
-        this.#routeToLeader(request, topicPartitionOf(request)!, now)
+        this.#routeToLeader(request, request.topicPartition!, now)
         break
       case 'coordinator':
         this.#groups.route(request, now)
         break
       case 'node':
-        this.#routeToNode(request, nodeIdOf(request)!, now)
+        if (request.nodeId === undefined) this.#routeToAny(request, now)
+        else this.#routeToNode(request, request.nodeId, now)
+        break
+      case 'controller':
+        this.#routeToController(request, now)
         break
       case 'any':
-        if (request.kind === 'fetchTopicMetadata' && this.#answerMissing(request, now)) break
+        if (isOf(request, 'fetchTopicMetadata') && this.#answerMissing(request, now)) break
         this.#routeToAny(request, now)
     }
   }
 
-  routeAll(requests: readonly AnyAccepted[], now: number): void {
+  routeAll(requests: readonly OpenRequest[], now: number): void {
     for (const request of requests) this.route(request, now)
   }
 
@@ -93,24 +101,36 @@ export class Routing {
     return this.queues.has(topicPlace(topic)) || this.#options.followed.has(topic)
   }
 
-  follow(message: FollowTopics | UnfollowTopics, now: number): void {
+  notice(message: FollowTopics | UnfollowTopics | TopicChanged, now: number): void {
     const { followed } = this.#options
     if (message.type === 'followTopics') followed.follow(message, now)
+    else if (message.type === 'topicChanged') this.#topicChanged(message, now)
     else {
       followed.unfollow(message)
       for (const topic of message.topics) if (!this.isWaitedFor(topic)) this.#forgetWant(topic)
     }
   }
 
-  /** Routes the requests again that wait at a place. */
+  /** Applies a change of a topic that the controller has confirmed. Lagging brokers may not show it yet. */
+  #topicChanged({ topic, isDeleted }: TopicChanged, now: number): void {
+    const { leaders, followed, schedule } = this.#options
+    if (isDeleted) {
+      leaders.deleted(topic, now)
+      followed.deleted(topic, now)
+    } else if (leaders.isKnown(topic)) schedule.want(topic, false, now)
+    else leaders.forgetMissing(topic)
+    this.#wakeTopic(topic, now)
+  }
+
+  /** Routes the waiting requests of a place again. */
   wake(place: WaitingPlace, now: number): void {
     this.routeAll(this.queues.take(place), now)
   }
 
-  /** Takes metadata into the tables, and routes requests again that were waiting for it. */
+  /** Applies metadata to the tables, and routes the requests that waited for it. */
   apply(response: MetadataResponse, asked: readonly string[], askedAt: number, mayCreate: boolean, now: number): void {
     const { pool, leaders, followed } = this.#options
-    const back = pool.apply(response.brokers)
+    const back = pool.apply(response.brokers, response.controllerId)
     for (const topic of response.topics) leaders.apply(topic, askedAt, now, mayCreate)
     const named = new Set([...asked, ...response.topics.map(({ topic }) => topic)])
     followed.lookedUp(named, now)
@@ -121,17 +141,17 @@ export class Routing {
   }
 
   /**
-   * Takes back all requests that wait for the former cluster or were sent to it. Batches that were sealed for it go back to
-   * their partitions; the other requests are returned, to be routed again.
+   * Takes back all requests that wait for the former cluster or were sent to it. Batches that were sealed for the
+   * former cluster go back to their partitions. The other requests are returned, so that the caller routes them again.
    */
-  leaveCluster(): AnyAccepted[] {
+  leaveCluster(): OpenRequest[] {
     const { pool, leaders, followed } = this.#options
     leaders.clear()
     followed.clear()
     this.#groups.forgetAll()
-    const rest: AnyAccepted[] = []
+    const rest: OpenRequest[] = []
     for (const request of [...pool.stop(), ...this.queues.takeAll()]) {
-      if (request.kind === 'produceBatch') notSent(request, 'clusterChanged')
+      if (isOf(request, 'produceBatch')) notSent(request, 'clusterChanged')
       else rest.push(request)
     }
     return rest
@@ -140,24 +160,24 @@ export class Routing {
   #wakeTopic(topic: string, now: number): void {
     const { leaders, schedule } = this.#options
     this.wake(topicPlace(topic), now)
-    // A known topic that one look-up has missed is looked up again soon, even when no request waits for it.
+    // A known topic that a look-up did not find is looked up again soon, even if no request waits for it.
     if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
     if (!this.queues.has(topicPlace(topic))) this.#forgetWant(topic)
   }
 
-  /** A name that is not a known topic, and for which no request waits, is not looked up any more. */
+  /** Ends the look-ups of a name that is not a known topic and for which no request waits. */
   #forgetWant(topic: string): void {
     const { leaders, schedule, followed } = this.#options
     if (!leaders.isKnown(topic) && !followed.has(topic)) schedule.forget(topic)
   }
 
-  /** A broker that failed answers again: requests that wait for it need not wait until its pause is over. */
+  /** Routes the requests that wait for a broker that answers again, before its pause is over. */
   brokerIsBack(nodeId: number, now: number): void {
     this.wake(nodePlace(nodeId), now)
     this.wake(ANY_NODE, now)
   }
 
-  /** A broker could not answer these. */
+  /** Routes requests that a broker could not answer. */
   returned({ reason, requests, topic, partition }: Returned, nodeId: number, now: number): void {
     const { leaders, schedule, metrics } = this.#options
     if (topic !== undefined) {
@@ -167,16 +187,18 @@ export class Routing {
     }
     for (const request of requests) {
       if (request.settled) continue
-      // A commit that was only sent to the wrong broker still goes to the right one before the commits behind it.
+      // A commit that was only sent to a wrong broker is still sent to the right broker, before later commits.
       if (reason !== 'notCoordinator' && this.#groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason })
-      request.returns++
+      attemptsOf(request).returns++
       this.#reroute(request, reason, nodeId, now)
     }
   }
 
-  /** A call to a broker failed. The broker is not asked for a while, and the requests of the call are routed again. */
-  unreachable(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
+  /**
+   * A call to a broker failed. The broker gets no requests for a while, and the requests of the call are routed again.
+   */
+  unreachable(proxy: BrokerProxy, error: Error, requests: readonly OpenRequest[], now: number): void {
     const { pool, schedule, metrics, log } = this.#options
     const refused = error instanceof CastellanError && error.code === 'authenticationFailed'
     const downUntil = pool.failed(proxy, now, refused ? AUTHENTICATION_PAUSE_MS : undefined)
@@ -190,26 +212,30 @@ export class Routing {
     for (const request of requests) {
       if (request.settled || this.#groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason: 'unreachable' })
-      request.returns++
-      request.lastError = error.message
-      if (request.kind === 'produceBatch') request.request.delayed?.(error.message)
+      const attempts = attemptsOf(request)
+      attempts.returns++
+      attempts.lastError = error.message
+      if (isOf(request, 'produceBatch')) request.request.delayed?.(error.message)
       this.route(request, now)
     }
-    // Requests that wait at its other dispatchers would fail as well.
+    // Requests that wait at other dispatchers of the broker would fail as well.
     if (downUntil !== undefined) this.routeAll(proxy.drain(), now)
   }
 
-  /** A dispatcher has met a bug, which is not the fault of the broker. If the dispatcher has stopped, a new one replaces it. */
-  crashed(proxy: BrokerProxy, error: Error, requests: readonly AnyAccepted[], now: number): void {
+  /**
+   * Routes the requests of a dispatcher that met a bug. The broker is not at fault. If the dispatcher has stopped, a
+   * new one replaces it.
+   */
+  crashed(proxy: BrokerProxy, error: Error, requests: readonly OpenRequest[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
       if (request.settled || this.#groups.hasYielded(request)) continue
-      if (++request.crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))
+      if (++attemptsOf(request).crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))
       else this.route(request, now)
     }
   }
 
-  /** The pause before a search for a coordinator is over. */
+  /** Begins the search for a coordinator after its pause. */
   askForCoordinator(groupId: string, now: number): void {
     this.#groups.askForCoordinator(groupId, now)
   }
@@ -222,14 +248,14 @@ export class Routing {
     this.#groups.tidy(now)
   }
 
-  #routeToLeader(request: AnyAccepted, { topic, partition }: TopicPartition, now: number): void {
+  #routeToLeader(request: OpenRequest, { topic, partition }: TopicPartition, now: number): void {
     const { leaders } = this.#options
     const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request))
     switch (found.type) {
       case 'leader':
         if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#waitForTopic(request, topic, now)
         else {
-          request.isOfNewTopic = found.isNew
+          if (isOf(request, 'produceBatch')) request.state.isOfNewTopic = found.isNew
           this.#toLeader(request, found.partition, now)
         }
         break
@@ -245,7 +271,7 @@ export class Routing {
         answerUnknown(request, 'topic')
         break
       case 'unknownPartition':
-        // Keys were spread over a number that a broker which lags may have contradicted.
+        // A broker, which may lag, has contradicted the number of partitions among which keys were distributed.
         if (request.kind === 'produceBatch' && leaders.isCountDoubted(topic)) this.#waitForTopic(request, topic, now)
         else answerUnknown(request, 'partition')
         break
@@ -254,25 +280,26 @@ export class Routing {
     }
   }
 
-  #waitForTopic(request: AnyAccepted, topic: string, now: number): void {
+  #waitForTopic(request: OpenRequest, topic: string, now: number): void {
     const { leaders } = this.#options
-    request.obstacle = 'noLeader'
+    if (isOf(request, 'produceBatch')) request.state.obstacle = 'noLeader'
     const as = leaders.isKnown(topic) ? 'known' : leaders.isMissing(topic) ? 'missed' : 'fresh'
     if (this.#waiting.enqueue(topicPlace(topic), request, as)) this.#want(topic, request, now)
   }
 
   /**
-   * A reader that is served from the cache asks no broker, so no broker would say that the topic was deleted. Therefore the
-   * metadata must not be older than allowed, unless no broker answers at the moment.
+   * A reader that gets its records from the cache sends no request to a broker, so it does not learn that the topic was
+   * deleted. Therefore the metadata must not be older than allowed, unless no broker answers at the moment.
    */
-  #mayBeOutdated(request: AnyAccepted, checkedAt: number, now: number): boolean {
+  #mayBeOutdated(request: OpenRequest, checkedAt: number, now: number): boolean {
     const { settings, isInTouch } = this.#options
     return request.kind === 'fetchData' && now - checkedAt > settings.metadataMaxAgeMs && isInTouch()
   }
 
-  #toLeader(request: AnyAccepted, { leaderId, identity, key }: Partition, now: number): void {
-    if (request.unknownAt === leaderId && request.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
-      // The leader has repeatedly denied the partition, although every refresh named it.
+  #toLeader(request: OpenRequest, { leaderId, identity, key }: Partition, now: number): void {
+    const { attempts } = request
+    if (attempts?.unknownAt === leaderId && attempts.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
+      // The leader has answered repeatedly that it does not know the partition, although refreshes named it as leader.
       answerUnknown(request, 'partition')
       return
     }
@@ -284,22 +311,25 @@ export class Routing {
       proxy.submit(request)
       return
     }
-    request.obstacle = 'brokerUnreachable'
+    if (isOf(request, 'produceBatch')) request.state.obstacle = 'brokerUnreachable'
     // Waits until the pause of the broker is over or another leader is known, whichever comes first.
-    const { topic } = topicPartitionOf(request)!
+    const { topic } = request.topicPartition!
     if (this.#waiting.enqueue(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
   }
 
-  #want(topic: string, request: AnyAccepted, now: number): void {
+  #want(topic: string, request: OpenRequest, now: number): void {
     this.#options.schedule.want(topic, this.#mayCreate(request), now)
   }
 
-  #mayCreate(request: AnyAccepted): boolean {
+  #mayCreate(request: OpenRequest): boolean {
     return request.kind === 'produceBatch' && this.#options.settings.allowAutoTopicCreation
   }
 
-  /** Answers a look-up that only has names that brokers have just said are missing. False: a broker has to be asked. */
-  #answerMissing(request: Accepted<'fetchTopicMetadata'>, now: number): boolean {
+  /**
+   * Answers a look-up if brokers have just reported all its names as missing. Returns false when a broker has to be
+   * asked.
+   */
+  #answerMissing(request: OpenRequest<'fetchTopicMetadata'>, now: number): boolean {
     const { leaders, pool } = this.#options
     const { topics, allowAutoTopicCreation = false } = request.request
     if (!topics?.length) return false
@@ -309,27 +339,35 @@ export class Routing {
     return true
   }
 
-  #routeToNode(request: AnyAccepted, nodeId: number, now: number): void {
+  #routeToController(request: OpenRequest, now: number): void {
+    const { pool } = this.#options
+    if (pool.isUp(pool.controllerId, now)) pool.proxyOf(pool.controllerId)!.submit(request)
+    else this.#waitForBrokers(request)
+  }
+
+  #routeToNode(request: OpenRequest, nodeId: number, now: number): void {
     const { pool } = this.#options
     const proxy = pool.proxyOf(nodeId)
-    if (!proxy) fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
+    if (pool.size === 0) this.#waitForBrokers(request)
+    else if (!proxy) fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
     else if (pool.isUp(nodeId, now)) proxy.submit(request)
     else this.#waiting.enqueue(nodePlace(nodeId), request)
   }
 
-  #routeToAny(request: AnyAccepted, now: number): void {
+  #routeToAny(request: OpenRequest, now: number): void {
     const proxy = this.#options.pool.any(now)
-    if (proxy) {
-      proxy.submit(request)
-      return
-    }
+    if (proxy) proxy.submit(request)
+    else this.#waitForBrokers(request)
+  }
+
+  #waitForBrokers(request: OpenRequest): void {
     this.#options.schedule.wantBrokers()
     this.#waiting.enqueue(ANY_NODE, request)
   }
 
-  #reroute(request: AnyAccepted, reason: ReturnReason, nodeId: number, now: number): void {
+  #reroute(request: OpenRequest, reason: ReturnReason, nodeId: number, now: number): void {
     const { leaders, schedule } = this.#options
-    const at = topicPartitionOf(request)
+    const at = request.topicPartition
     switch (reason) {
       case 'unknownTopicOrPartition':
       case 'notLeader':
@@ -341,22 +379,19 @@ export class Routing {
         this.#groups.forgetCoordinator(request, nodeId)
         this.route(request, now)
         break
+      case 'notController':
       case 'staleTopic':
-        if (at && leaders.isKnown(at.topic)) schedule.want(at.topic, false, now)
-        this.#waiting.rest(request, this.#waiting.pauseMs(request.returns), now)
-        break
       case 'retryLater':
-        this.#waiting.rest(request, this.#waiting.pauseMs(request.returns), now)
+        if (reason === 'notController') schedule.wantBrokers()
+        if (reason === 'staleTopic' && at && leaders.isKnown(at.topic)) schedule.want(at.topic, false, now)
+        this.#waiting.pause(request, this.#waiting.pauseMs(attemptsOf(request).returns), now)
     }
   }
 }
 
-/** The leader has answered this request, or an earlier one, that it does not know the partition. Batches wait for certainty. */
-const isDenied = (request: AnyAccepted, partition: Partition): boolean =>
-  request.unknownAt >= 0 || (partition.isDenied && request.kind !== 'produceBatch')
-
-/** A single such answer may be wrong: a broker that has just become leader may learn of it later than others. */
-function noteUnknown(request: AnyAccepted, nodeId: number): void {
-  request.unknownTimes = request.unknownAt === nodeId ? request.unknownTimes + 1 : 1
-  request.unknownAt = nodeId
-}
+/**
+ * True when the leader has answered this request, or an earlier request, that it does not know the partition. For a
+ * batch, only answers to the batch itself count.
+ */
+const isDenied = (request: OpenRequest, partition: Partition): boolean =>
+  (request.attempts?.unknownAt ?? -1) >= 0 || (partition.isDenied && request.kind !== 'produceBatch')

@@ -5,19 +5,19 @@ import type { RefreshSchedule } from './refresh-schedule.js'
 export interface SubscribedTopicsOptions {
   readonly leaders: Pick<LeaderTable, 'newsOf'>
   readonly schedule: Pick<RefreshSchedule, 'want'>
-  /** Brokers may be asked to create a followed topic that is missing. */
+  /** Brokers may be asked to create a missing topic that has followers. */
   readonly mayCreate: boolean
 }
 
 /**
- * Topics whose followers are told what the tables know. A followed topic that is not known is looked up until it is found or
- * believed to be missing. Being missing ends the following; a follower may follow it again.
+ * Notifies followers of the metadata of their topics. An unknown topic is looked up until it is found or counts as
+ * missing. A subscription to a missing topic ends; a follower may subscribe again.
  *
  *   followed ─ found ─▶ known ─ lost ─▶ denied ─▶ known again, or missing: not followed any more
  *        └──── not found ───────────────▲
  *
- * Readers of a topic are told, too, until they do not want to know any more. They have nothing looked up that is not known:
- * their own requests do that.
+ * Readers of a topic are notified, too, until they end their subscription. Unknown topics are not looked up for
+ * readers, because the requests of readers do that.
  */
 export class SubscribedTopics {
   readonly #options: SubscribedTopicsOptions
@@ -28,7 +28,7 @@ export class SubscribedTopics {
     this.#options = options
   }
 
-  /** True when its followers wait for it, or want to know when it is lost. */
+  /** True while the topic has followers other than readers. */
   has(topic: string): boolean {
     return this.#followers.has(topic)
   }
@@ -38,22 +38,22 @@ export class SubscribedTopics {
     return this.#readers.keys()
   }
 
-  /** Tells what is known, and has unknown topics looked up. */
+  /** Notifies the follower of the known metadata, and requests look-ups of unknown topics. */
   follow({ topics, follower, anew = false, isReader = false }: FollowTopics, now: number): void {
-    const told: TopicNews[] = []
+    const all: TopicNews[] = []
     for (const topic of topics) {
       const news = this.#newsOf(topic, now)
       if (isReader) {
         add(this.#readers, topic, follower)
-        if (news !== undefined) told.push(news)
+        if (news !== undefined) all.push(news)
         continue
       }
-      if (news !== undefined && !(anew && news.type === 'known')) told.push(news)
+      if (news !== undefined && !(anew && news.type === 'known')) all.push(news)
       if (news !== undefined && isLast(news)) continue
       add(this.#followers, topic, follower)
       if (anew || news?.type !== 'known') this.#want(topic, now)
     }
-    if (told.length > 0) follower.topicsTold(told)
+    if (all.length > 0) follower.topicNews(all)
   }
 
   unfollow({ topics, follower }: UnfollowTopics): void {
@@ -63,25 +63,40 @@ export class SubscribedTopics {
     }
   }
 
-  /** A look-up has named these topics. */
+  /** Notifies the followers of topics that were looked up. */
   lookedUp(topics: Iterable<string>, now: number): void {
-    const told = new Map<TopicFollower, TopicNews[]>()
+    const byFollower = new Map<TopicFollower, TopicNews[]>()
     for (const topic of topics) {
       const followers = this.#followers.get(topic)
       const readers = this.#readers.get(topic)
       if (followers === undefined && readers === undefined) continue
       const news = this.#newsOf(topic, now)
       if (news !== undefined)
-        for (const follower of [...(followers ?? []), ...(readers ?? [])]) addTo(told, follower, news)
+        for (const follower of [...(followers ?? []), ...(readers ?? [])]) addTo(byFollower, follower, news)
       if (followers === undefined) {
         if (news?.type === 'known' && news.isDoubted) this.#options.schedule.want(topic, false, now)
       } else if (news !== undefined && isLast(news)) this.#followers.delete(topic)
       else if (news?.type !== 'known' || news.isDoubted) this.#want(topic, now)
     }
-    for (const [follower, news] of told) follower.topicsTold(news)
+    for (const [follower, news] of byFollower) follower.topicNews(news)
   }
 
-  /** Another cluster is connected. All followings but those of readers end; followers may follow again. */
+  /**
+   * Notifies the followers of a topic that the controller has deleted, and ends their subscriptions, except those of
+   * readers. Without this, the look-ups for the followers would ask brokers to create the topic again.
+   */
+  deleted(topic: string, now: number): void {
+    const followers = [...(this.#followers.get(topic) ?? [])]
+    this.#followers.delete(topic)
+    const news = this.#newsOf(topic, now)
+    const missing = news?.type === 'missing' ? news : ({ type: 'missing', topic, until: now } as const)
+    for (const follower of [...followers, ...(this.#readers.get(topic) ?? [])]) follower.topicNews([missing])
+  }
+
+  /**
+   * Ends all subscriptions except those of readers, because another cluster is connected. Followers may subscribe
+   * again.
+   */
   clear(): void {
     this.#followers.clear()
   }
@@ -111,8 +126,8 @@ function remove(all: Followers, topic: string, follower: TopicFollower): void {
 
 const isLast = ({ type }: TopicNews): boolean => type === 'missing' || type === 'refused'
 
-function addTo(told: Map<TopicFollower, TopicNews[]>, follower: TopicFollower, news: TopicNews): void {
-  const already = told.get(follower)
+function addTo(byFollower: Map<TopicFollower, TopicNews[]>, follower: TopicFollower, news: TopicNews): void {
+  const already = byFollower.get(follower)
   if (already) already.push(news)
-  else told.set(follower, [news])
+  else byFollower.set(follower, [news])
 }

@@ -1,13 +1,10 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { backoffMs } from '../../core/backoff.js'
 import type { Failure } from '../messages/operations.js'
-import type { AnyAccepted } from '../requests/accepted.js'
-import { fail } from '../requests/answers.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
-import type { OpenRequests } from '../requests/open-requests.js'
-import type { RouterNotice } from './messages.js'
-import { RequestQueues, type WaitingClass, type WaitingPlace } from './request-queues.js'
+import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
+import type { RouterNotice, WaitingPlace } from './messages.js'
 import type { RouterSettings } from './settings.js'
 
 export interface WaitingOptions {
@@ -18,20 +15,20 @@ export interface WaitingOptions {
 }
 
 const TOPIC_PLACE = 'topic:'
-/** Where requests wait that any broker can answer, while none can be reached. */
+/** The place of requests that any broker can answer, while no broker can be reached. */
 export const ANY_NODE: WaitingPlace = 'anyNode'
 export const topicPlace = (topic: string): WaitingPlace => TOPIC_PLACE + topic
 export const groupPlace = (groupId: string): WaitingPlace => `group:${groupId}`
 export const linePlace = (key: string): WaitingPlace => `commits:${key}`
 export const nodePlace = (nodeId: number): WaitingPlace => `node:${nodeId}`
 
-/** Requests that cannot be sent now, with what they wait for, and the pauses after which they are sent again. */
+/** Requests that cannot be sent now. Each waits at a place, or for the end of a pause. */
 export class WaitingRequests {
   readonly queues: RequestQueues
   readonly #options: WaitingOptions
-  #rests = 0
+  #pauses = 0
 
-  /** @param onTopicEmpty called when no request waits for a topic any more */
+  /** @param onTopicEmpty called when the last request for a topic no longer waits */
   constructor(options: WaitingOptions, onTopicEmpty: (topic: string) => void) {
     this.#options = options
     const { openRequests, settings } = options
@@ -46,16 +43,16 @@ export class WaitingRequests {
     })
   }
 
-  /** False when the limit is reached; the request has then been answered. */
-  enqueue(place: WaitingPlace, request: AnyAccepted, as: WaitingClass = 'known'): boolean {
+  /** Adds a request. Returns false when the limit is reached; the request has then been answered. */
+  enqueue(place: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
     if (this.queues.enqueue(place, request, as)) return true
     fail(request, tooManyWaiting(this.#options.settings.maxWaitingRequests))
     return false
   }
 
   /** Routes one request again after a pause. */
-  rest(request: AnyAccepted, forMs: number, now: number): void {
-    const place = `rest:${++this.#rests}`
+  pause(request: OpenRequest, forMs: number, now: number): void {
+    const place = `pause:${++this.#pauses}`
     if (this.enqueue(place, request)) this.wakeAt(place, now + forMs)
   }
 
@@ -73,3 +70,150 @@ export class WaitingRequests {
 
 const tooManyWaiting = (limit: number): Failure =>
   ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxWaitingRequests)`, true)
+
+/**
+ * What a request waits for. `known`: a known topic, a group or a broker; `fresh`: a name that has not been looked up
+ * yet; `missed`: a name that a broker has reported as missing. `fresh` and `missed` requests may only use a share of
+ * all places. So invented names leave places for requests that wait for an election, and missing names leave places for
+ * names that may exist.
+ */
+type WaitingClass = 'known' | 'fresh' | 'missed'
+
+const SHARE_OF_MISSED = 0.5
+const SHARE_OF_UNKNOWN = 0.75
+
+interface RequestQueuesOptions {
+  readonly openRequests: OpenRequests
+  readonly limit: number
+  /** Called with a request that was displaced by a request for a place with fewer requests. */
+  readonly onEvicted: (request: OpenRequest) => void
+  /** Called when the last request at a place has been answered, also at its deadline. */
+  readonly onEmpty: (place: WaitingPlace) => void
+}
+
+/**
+ * Requests that cannot be sent yet, by place, in the order in which they came. When the limit is reached, a request for
+ * a place with few requests displaces the newest request at a place with many. So no topic can use all places.
+ */
+export class RequestQueues {
+  readonly #options: RequestQueuesOptions
+  readonly #places = new Map<WaitingPlace, Place>()
+  /** Places by their number of requests, in powers of two: 1, 2-3, 4-7, ... */
+  readonly #bySize: Set<Place>[] = []
+  readonly #sizes: Record<WaitingClass, number> = { known: 0, fresh: 0, missed: 0 }
+
+  constructor(options: RequestQueuesOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#sizes.known + this.#sizes.fresh + this.#sizes.missed
+  }
+
+  /** Adds a request. Returns false when the limit is reached. */
+  enqueue(at: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
+    const { limit, openRequests } = this.#options
+    const { fresh, missed } = this.#sizes
+    if (as === 'missed' && missed >= limit * SHARE_OF_MISSED) return false
+    if (as !== 'known' && missed + fresh >= limit * SHARE_OF_UNKNOWN) return false
+    const place = this.#places.get(at) ?? new Place(at, this)
+    if (this.size >= limit && !this.#displaceFor(place)) return false
+    this.#places.set(at, place)
+    this.#sizes[as]++
+    this.#resize(place, () => place.add(request, as))
+    request.heldBy(place)
+    openRequests.watch(request)
+    return true
+  }
+
+  has(at: WaitingPlace): boolean {
+    return this.#places.has(at)
+  }
+
+  /** Takes out all requests at a place. */
+  take(at: WaitingPlace): OpenRequest[] {
+    const place = this.#places.get(at)
+    if (!place) return []
+    const requests = [...place.requests.keys()]
+    for (const request of requests) this.leave(place, request)
+    for (const request of requests) request.heldBy(undefined)
+    return requests
+  }
+
+  /** Takes out all requests. */
+  takeAll(): OpenRequest[] {
+    return [...this.#places.keys()].flatMap(at => this.take(at))
+  }
+
+  /** Called when a request has left because it was answered. */
+  left(place: Place, request: OpenRequest): void {
+    if (this.leave(place, request) && place.requests.size === 0) this.#options.onEmpty(place.at)
+  }
+
+  leave(place: Place, request: OpenRequest): boolean {
+    const as = place.requests.get(request)
+    if (!as) return false
+    this.#sizes[as]--
+    this.#resize(place, () => place.requests.delete(request))
+    if (place.requests.size === 0 && this.#places.get(place.at) === place) this.#places.delete(place.at)
+    return true
+  }
+
+  #displaceFor(place: Place): boolean {
+    while (this.#bySize.at(-1)?.size === 0) this.#bySize.pop()
+    const magnitude = this.#bySize.length - 1
+    if (magnitude <= magnitudeOf(place.requests.size + 1)) return false
+    const [largest] = this.#bySize[magnitude]!
+    this.#options.onEvicted(largest!.last())
+    return this.size < this.#options.limit
+  }
+
+  #resize(place: Place, change: () => void): void {
+    const before = magnitudeOf(place.requests.size)
+    change()
+    const after = magnitudeOf(place.requests.size)
+    if (before === after) return
+    this.#bySize[before]?.delete(place)
+    if (after < 0) return
+    while (this.#bySize.length <= after) this.#bySize.push(new Set())
+    this.#bySize[after]!.add(place)
+  }
+}
+
+/** 1 => 0, 2 and 3 => 1, 4 to 7 => 2; none => -1 */
+const magnitudeOf = (count: number): number => 31 - Math.clz32(count)
+
+const SLACK = 16
+
+class Place implements Holder {
+  readonly at: WaitingPlace
+  readonly requests = new Map<OpenRequest, WaitingClass>()
+  readonly #queues: RequestQueues
+  /** The requests in the order in which they came. Requests that have left stay in the list for a while. */
+  #order: OpenRequest[] = []
+
+  constructor(at: WaitingPlace, queues: RequestQueues) {
+    this.at = at
+    this.#queues = queues
+  }
+
+  add(request: OpenRequest, as: WaitingClass): void {
+    this.requests.set(request, as)
+    this.#order.push(request)
+    if (this.#order.length > 2 * this.requests.size + SLACK) this.#order = [...this.requests.keys()]
+  }
+
+  /** The newest request that has not left. */
+  last(): OpenRequest {
+    let last = this.#order.at(-1)!
+    while (!this.requests.has(last)) {
+      this.#order.pop()
+      last = this.#order.at(-1)!
+    }
+    return last
+  }
+
+  release(request: OpenRequest): void {
+    this.#queues.left(this, request)
+  }
+}

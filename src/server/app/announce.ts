@@ -7,7 +7,7 @@ import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import type { Config } from '../config/config.js'
 import { settingsOfApis } from '../config/schema.js'
 
-/** Logs which Kafka is used; the first line of all. */
+/** Logs which Kafka is used. This is the first line of the log. */
 export function announceBrokers(config: Config, version: string, embedded: string | undefined, log: Logger): void {
   if (embedded === undefined) {
     const { brokers } = config.clusters.default!
@@ -24,8 +24,8 @@ export function announceBrokers(config: Config, version: string, embedded: strin
 }
 
 /**
- * Logs where records are kept that an API keeps on disk, or that an earlier process has left: among the first lines, since
- * the directory has to survive whatever the process runs in.
+ * Logs the directory of the durable log, if an API stores records there or records of an earlier process wait there.
+ * The operator has to know it early, because the directory must still exist when the container is replaced.
  */
 export async function announceDurableLog(
   config: Config,
@@ -48,7 +48,7 @@ export async function announceDurableLog(
   }
 }
 
-/** APIs whose settings keep records on disk. */
+/** APIs with `durability: disk`. */
 export function namesOfOwners(config: Config, enabled: readonly HttpApi[]): string[] {
   const settings = new Map(settingsOfApis(config))
   return enabled
@@ -56,7 +56,7 @@ export function namesOfOwners(config: Config, enabled: readonly HttpApi[]): stri
     .filter(name => (settings.get(name) as { readonly durability?: unknown }).durability === 'disk')
 }
 
-/** Logs the URLs, and with the embedded broker a command to try. */
+/** Logs the URLs. With the embedded broker, also logs commands to try. */
 export function announceUrls(
   config: Config,
   urls: HttpUrls,
@@ -77,8 +77,19 @@ export function announceUrls(
       `health and metrics: ${management}/health-check, ${management}/ready, ${management}/metrics`
     )
   }
+  announceEngine(config, [shared, ...urls.apis.values(), ...(management === undefined ? [] : [management])], log)
   if (embedded === undefined || !isOpen(config)) return
   announceTrials(enabled, shared, embedded, log)
+}
+
+/** Logs which listeners the configured engine does not serve. */
+function announceEngine({ http: { engine } }: Config, urls: readonly string[], log: Logger): void {
+  const encrypted = urls.filter(url => url.startsWith('https:'))
+  if (engine !== 'castellan' || encrypted.length === 0) return
+  log.info(
+    { engine: 'node', urls: encrypted },
+    `http.engine: node:http serves ${encrypted.join(', ')}, because the engine castellan serves no TLS`
+  )
 }
 
 /** Whether a request without credentials and TLS is served. */

@@ -1,13 +1,11 @@
 import type { Access } from '../../http/access/access.js'
-import type { ApiContext, Everywhere, HttpApi, OwnListener } from '../../http/api/api.js'
-import type { ApiSettings } from '../../http/api/common-settings.js'
-import { SilenceLimit } from '../../http/exchange/silence.js'
+import type { ApiContext, ApiSettings, Everywhere, HttpApi, OwnListener } from '../../http/api/api.js'
+import { SilenceLimit } from '../../http/exchange/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
-import type { DrainSteps } from './drain-steps.js'
-import type { Shutdown } from './shutdown.js'
+import type { DrainSteps, Shutdown } from './shutdown.js'
 
-/** What the APIs are given besides their settings, and where they say what to do at the end. */
+/** Dependencies of the APIs besides their settings, and the registries for steps of the shutdown. */
 export interface ApisDeps
   extends Pick<
     ApiContext<unknown>,
@@ -24,25 +22,27 @@ export interface ApisDeps
     | 'tls'
   > {
   readonly access: Access
-  /** Asks what an API has once for several processes; absent: there are none. */
+  /** Asks the part of an API that exists once for all processes. Absent: there is only one process. */
   readonly shared?: ((api: string, question: unknown) => Promise<unknown>) | undefined
-  /** What an API has in every process; absent: there is one. */
+  /** Collects values of an API from every process. Absent: there is only one process. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>
 }
 
-/** Those that are enabled. */
+/** The APIs that are enabled. */
 export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis'>): readonly HttpApi[] {
   const settingsByName = new Map(settingsOfApis(config))
   return apis.filter(({ name }) => settingsByName.get(name)!.enabled)
 }
 
-/** Whether any request can reach a cluster. One that none can reach says nothing about whether requests can be served. */
+/**
+ * Whether requests of any enabled API can reach a cluster. Readiness depends only on clusters that requests can reach.
+ */
 export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boolean =>
   enabled.some(({ clusters }) => clusters === 'all' || cluster === 'default')
 
-/** APIs that are enabled, ready to be mounted. */
+/** Creates the enabled APIs, to be mounted on the HTTP server. */
 export function mountApis(
   enabled: readonly HttpApi[],
   config: Pick<Config, 'http' | 'apis'>,
@@ -61,7 +61,7 @@ function mountApi(
   const { name } = api
   const context = {
     ...deps,
-    // The smaller of the two limits counts: an API may read bodies by itself.
+    // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {
       onDrain: step => drainSteps.add(name, step),
@@ -74,7 +74,7 @@ function mountApi(
   return mountOf(api, context, listenersOf(api, settings, http))
 }
 
-/** Paths of all unix sockets that will be listened on, with the setting that names each. */
+/** All unix sockets of the configuration, each with the setting that names it. */
 export function unixSocketsOf(
   apis: readonly HttpApi[],
   { http, ...config }: Pick<Config, 'http' | 'apis'>
@@ -95,7 +95,7 @@ export function unixSocketsOf(
 
 export interface UnixSocket {
   readonly path: string
-  /** Octal digits. */
+  /** File mode in octal digits. */
   readonly mode: string
   readonly setting: string
 }

@@ -1,52 +1,57 @@
 import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
 import { ActorSystem } from '../../core/actor/actor.js'
-import { registerProcessMetrics } from '../../core/metrics/process-metrics.js'
-import { createPrometheusMetrics, type PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import { PrometheusMetricsLogger } from '../../core/metrics/prometheus-metrics-logger.js'
-import type { StatsdSources } from '../../core/metrics/statsd/statsd-reporter.js'
+import {
+  createPrometheusMetrics,
+  type PrometheusMetrics,
+  PrometheusMetricsLogger,
+  registerProcessMetrics
+} from '../../core/metrics/prometheus.js'
+import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
-import type { AccessLog } from '../../http/server/access-log.js'
+import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
-import type { ProcessStatus } from '../../http/server/management.js'
-import { createClientCounts } from '../../http/server/server.js'
+import type { ProcessStatus } from '../../http/server/management-port.js'
+import type { AccessLog } from '../../http/server/request-log.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
-import { leftDirectories } from '../../producer/log/orphaned-directories.js'
+import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { everywhereOf, gatheredFor } from '../workers/everywhere.js'
+import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { Peers } from '../workers/peers.js'
-import { SharedAddresses } from '../workers/shared-addresses.js'
-import { SharedQuotas } from '../workers/shared-quotas.js'
+import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
 import { workerGateway } from '../workers/worker-gateway.js'
-import { openAccessLog } from './access-log.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
-import { DrainSteps } from './drain-steps.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { boundHeapGrowth } from './heap-growth.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
+import { openAccessLog } from './log-files.js'
+import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
 import { quietLogger } from './quiet-logger.js'
-import { registerClusters, registerReadiness } from './scraped-metrics.js'
-import { Shutdown } from './shutdown.js'
-import { reportToStatsd } from './statsd.js'
-import type { WorkerPlace } from './worker-peers.js'
+import { DrainSteps, Shutdown } from './shutdown.js'
+import type { WorkerPlace } from './worker-order.js'
 
-/** Share of `shutdown.graceMs` that open requests may use before their connections are cut; delivery needs the rest. */
+/**
+ * Share of `shutdown.graceMs` after which the connections of open requests are closed. Delivery needs the rest of the
+ * time.
+ */
 const REQUESTS_SHARE = 0.5
-/** Share of the remaining time in which consumer groups are left; the records that are left need the rest. */
+/**
+ * Share of the remaining time for leaving consumer groups. Writing the remaining records needs the rest of the time.
+ */
 const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 const NANOSECONDS_PER_MILLISECOND = 1e6
-/** How long the process that has started a worker may take to answer. */
+/** Time limit for an answer of the parent process to a worker. */
 const SHARED_TIMEOUT_MS = 5_000
 
 const lossOf = (records: number): string =>
@@ -54,70 +59,70 @@ const lossOf = (records: number): string =>
     ? 'stopped; 1 record that was in memory only is lost'
     : `stopped; ${records} records that were in memory only are lost`
 
-/** A process that serves together with others. */
+/** The number of a worker, and its connections to the other workers. */
 export interface WorkerDeps extends WorkerPlace {
   readonly peers: Peers
-  /** What the worker reports by StatsD, by way of the process that has started it. */
+  /** Collects the values that the parent reports by StatsD. */
   readonly statsd: StatsdSources
 }
 
 /** A running gateway. */
 export interface App {
   readonly urls: HttpUrls
-  /** HOST:PORT,… of the embedded broker, when there is one. */
+  /** `HOST:PORT,…` of the embedded broker. `undefined`: there is none. */
   readonly embeddedBootstrap: string | undefined
-  /** Resolves with an error that only a new process can recover from. */
+  /** Resolves with the first error after which the process has to be replaced. */
   readonly crashed: Promise<Error>
   readonly metrics: PrometheusMetrics
-  /** Why requests cannot be served; empty: they can. */
+  /** Why requests cannot be served. Empty: they can be served. */
   unreadyReasons(): readonly string[]
-  /** Records in memory: those that wait for Kafka, and those that were accepted and are lost. */
+  /** The number of records in memory that wait for Kafka, and of accepted records that are lost. */
   memoryRecords(): { readonly waiting: number; readonly lost: number }
-  /** What an operator should know although requests are served. */
+  /** Warnings for the operator. They do not prevent requests from being served. */
   warnings(): readonly string[]
   /**
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
-   * @param config what can change while the process runs counts as it stands there; absent: as before
-   * @throws ConfigError with all problems when a file cannot be used; then settings and files stay as they were
+   * @param config the new settings, of which those that can change while the process runs are applied; absent: all stay
+   * @throws ConfigError with all problems when a file cannot be used. Settings and files then stay unchanged.
    */
   reload(config?: Config): Promise<void>
-  /** Opens the audit file and the access log again, as {@link reload} does. */
+  /** Opens the audit file and the access log again. */
   reopenLogs(): void
-  /** Stops everything, from the requests down to the sockets, within `shutdown.graceMs`. Never rejects. Idempotent. */
+  /** Stops all parts in order within `shutdown.graceMs`. Never rejects. Idempotent. */
   stop(options?: StopOptions): Promise<StopResult>
 }
 
 export interface StopOptions {
-  /** Stop accepting connections at once, without draining: the process cannot serve requests any more. */
+  /** The process can no longer serve requests, so it stops accepting connections at once, without draining. */
   readonly isBroken?: boolean
 }
 
 export interface StopResult {
-  /** Records that had been accepted into memory since the start and are not known to be in Kafka. */
+  /** The number of records that were accepted into memory since the start and may not be in Kafka. */
   readonly lostRecords: number
 }
 
 export interface AppDeps {
   readonly log: Logger
   readonly version: string
-  /** Where `shutdown.drainMs` is absent. Default 0. */
+  /** Replaces `shutdown.drainMs` when the configuration does not set it. Default 0. */
   readonly drainMs?: number
-  /** The module of the durable log's thread, where the sources themselves are run. */
+  /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
-  /** Where the durable log is kept. Default: on the disk of this machine. */
+  /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
-  /** The HTTP APIs to serve. Default: all of this version. */
+  /** The HTTP APIs that the configuration can enable. Default: all APIs of this version. */
   readonly apis?: readonly HttpApi[]
-  /** Given to a process that serves the same ports together with others. */
+  /** Present in a worker: one of several processes that serve the same ports. */
   readonly worker?: WorkerDeps | undefined
 }
 
 /**
- * Builds every room and connects them, from the bottom up. Kafka need not be there. Bounds the growth of the heap of this
- * process.
+ * Builds all parts of the process and connects them, from the bottom up. Kafka need not be running. Limits the growth
+ * of the heap of this process.
  *
- * @throws ListenError when an address cannot be used; what had been started is stopped again
+ * @throws ListenError when an address cannot be used. Parts that were already started are stopped.
  */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   boundHeapGrowth()
@@ -130,8 +135,11 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   }
 }
 
-/** What the first worker, or the only one, has to deliver beside its own log. */
-const leftFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
+/**
+ * The directories of orphaned logs. The first worker, or the only process, delivers their records together with those
+ * of its own log.
+ */
+const orphanedFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
   (number ?? 1) === 1 ? leftDirectories(walRoot ?? wal.directory, count ?? 1) : []
 
 function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
@@ -139,11 +147,11 @@ function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
   return worker === undefined ? own : { ...own, gather: () => gatheredFor(worker.peers) }
 }
 
-/** Builds the rooms, starts them from the bottom up, and stops them from the top down. */
+/** Builds the parts of the process, starts them from the bottom up, and stops them from the top down. */
 class ProcessParts {
   readonly #config: Config
   readonly #log: Logger
-  /** Logger of everything that connects to Kafka: it leaves out repeated failures while Kafka is away. */
+  /** A logger that leaves out repeated failures while Kafka cannot be reached. */
   readonly #quietLog: Logger
   readonly #version: string
   readonly #shutdown: Shutdown
@@ -156,7 +164,7 @@ class ProcessParts {
   #isStopping = false
   #stopped: Promise<StopResult> | undefined
   readonly #drainMs: number
-  /** Those that are enabled. */
+  /** The enabled APIs. */
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
   readonly #worker: WorkerDeps | undefined
@@ -191,7 +199,7 @@ class ProcessParts {
       onFatal,
       logWorker,
       logStorage,
-      leftDirectories: logStorage === undefined ? leftFor(config, deps.worker) : []
+      orphanedDirectories: logStorage === undefined ? orphanedFor(config, deps.worker) : []
     })
   }
 
@@ -200,7 +208,7 @@ class ProcessParts {
     const { unreadyReasons } = this.#status()
     registerReadiness(this.#metrics, () => unreadyReasons().length === 0)
     registerClusters(this.#metrics, this.#clusters.all)
-    // Comes first: a certificate that cannot be read should be found before anything else is started.
+    // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const { peers } = this.#worker ?? {}
     const security = await openListenerSecurity(
       this.#config,
@@ -224,7 +232,7 @@ class ProcessParts {
     await this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(security, statsd, accessLog)
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
-    // A large backlog would take the time that the listeners need.
+    // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
     this.#clusters.drainDurableLog()
     let running = this.#config
     const reload = async (config: Config): Promise<void> => {
@@ -232,7 +240,7 @@ class ProcessParts {
       use()
       running = config
     }
-    // One after the other, so that the last one counts.
+    // Reloads run one after another, so that the last reload takes effect.
     let last: Promise<void> = Promise.resolve()
     return {
       urls,
@@ -274,7 +282,7 @@ class ProcessParts {
     return { lostRecords }
   }
 
-  /** Goes on serving while `/ready` is 503, so that load balancers stop sending requests. */
+  /** Continues to serve requests while `/ready` answers 503, so that load balancers stop sending requests. */
   async #drain(drainMs: number): Promise<void> {
     if (drainMs === 0 || this.#http === undefined) return
     this.#http.leave()
@@ -326,7 +334,7 @@ class ProcessParts {
       apis: mountApis(this.#apis, this.#config, {
         gateway: gateways.get('default')!,
         gateways,
-        // By the room for records of the cluster `default`, the one that they are produced to.
+        // APIs produce to the cluster `default`.
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
@@ -354,7 +362,7 @@ class ProcessParts {
       idPrefix: randomBytes(4).toString('hex')
     })
     this.#http = server
-    // The management port reports the shutdown until its end, so it is closed after the Router.
+    // The management port reports the state of the shutdown, so it is closed last.
     this.#shutdown.addFirst('closing the ports', () => server.close())
     this.#shutdown.add(
       'finishing the requests',
@@ -364,7 +372,7 @@ class ProcessParts {
     return server.urls
   }
 
-  /** Of one of several workers: consumer groups are shared with the others. */
+  /** The gateway of each cluster. In a worker, consumer groups are shared with the other workers. */
   #gateways(): ReadonlyMap<string, Gateway> {
     const { gateways } = this.#clusters
     const { peers } = this.#worker ?? {}
@@ -383,7 +391,7 @@ class ProcessParts {
     }
   }
 
-  /** The management port is the first to be opened, and the last to be closed. */
+  /** `/ready` reports the phase: the management port is opened first and closed last. */
   #phase(): string[] {
     if (this.#isStopping) return ['shutting down']
     return this.#http === undefined ? ['starting'] : []

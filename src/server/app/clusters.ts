@@ -1,7 +1,6 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { startAtZero } from '../../core/metrics/start-at-zero.js'
-import { TaggedMetricsLogger } from '../../core/metrics/tagged-metrics-logger.js'
+import { startAtZero } from '../../core/metrics/metric-names.js'
+import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
@@ -12,45 +11,46 @@ import { operations } from '../../router/processors/operations.js'
 import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
 import { isAddressable } from './apis.js'
-import { briefOf } from './brief.js'
-import { toBrokerAddress } from './broker-address.js'
 import { DurabilityCheck } from './durability-check.js'
-import { DurableLogWatch } from './durable-log-watch.js'
+import { DurableLogWatch, OrphanedLogs } from './durable-logs.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
-import { watchKafka } from './kafka-watch.js'
+import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
-import { LeftLogs } from './orphaned-logs.js'
+import { toBrokerAddress } from './open-options.js'
 
-/** Share of the time for leaving groups in which acknowledgements are waited for; commits need the rest. */
+/** Of the time for leaving groups, the share that may be spent waiting for acknowledgements. Commits need the rest. */
 const ACKS_SHARE = 0.5
 
 export interface ClustersDeps {
   readonly system: ActorSystem
   readonly config: Config
-  /** The APIs that are enabled: they decide which clusters requests can reach. */
+  /** The enabled APIs. Their settings decide which clusters requests can reach. */
   readonly apis: readonly HttpApi[]
   readonly log: Logger
-  /** For what connects to Kafka: it leaves out repeated failures while Kafka is away. */
+  /** A logger that leaves out repeated failures while Kafka cannot be reached. */
   readonly quietLog: Logger
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
   readonly onFatal: (error: Error) => void
-  /** The module of the durable log's thread, where the sources themselves are run. */
+  /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
-  /** Where the durable log is kept. Default: on the disk of this machine. */
+  /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
-  /** Directories of durable logs that no worker has any more, and whose records this process delivers. */
-  readonly leftDirectories: readonly string[]
+  /** Directories of durable logs whose workers no longer exist. This process delivers their records. */
+  readonly orphanedDirectories: readonly string[]
 }
 
-/** All Kafka clusters of the configuration. They are stopped in parallel: one that is away must not use up the time of others. */
+/**
+ * All Kafka clusters of the configuration. They stop in parallel, so that an unreachable cluster does not use up the
+ * time of the others.
+ */
 export class Clusters {
   readonly #deps: ClustersDeps
   readonly #clusters: KafkaCluster[] = []
   readonly #stopWatching: (() => void)[] = []
-  /** Records of all clusters that are kept on disk. */
+  /** The durable log of all clusters. */
   readonly #queue: DurableQueue
-  readonly #left: LeftLogs
+  readonly #orphaned: OrphanedLogs
   readonly #logWatch: DurableLogWatch
   #lostRecords = 0
 
@@ -71,14 +71,21 @@ export class Clusters {
       drainsLater,
       ...logStorage
     })
-    this.#left = new LeftLogs(deps.leftDirectories, { settings, log, metrics, now: Date.now, clock, worker })
+    this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {
+      settings,
+      log,
+      metrics,
+      now: Date.now,
+      clock,
+      worker
+    })
     const isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
       isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
     this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
   }
 
-  /** Those that have been started, in the order of the configuration. */
+  /** The started clusters, in the order of the configuration. */
   get all(): readonly KafkaCluster[] {
     return this.#clusters
   }
@@ -87,7 +94,7 @@ export class Clusters {
     return this.#clusters.find(({ name }) => name === 'default')!
   }
 
-  /** The memory for records that wait for the disk, of all clusters. */
+  /** The limited memory for records that wait for the disk. All clusters share it. */
   get logCapacity(): BufferCapacity {
     return this.#queue.capacity
   }
@@ -97,8 +104,8 @@ export class Clusters {
   }
 
   /**
-   * @param embeddedBootstrap brokers of `default` when it is the embedded broker
-   * @throws LogUnusableError when records were left in the directory of the durable log, and it cannot be used
+   * @param embeddedBootstrap the brokers of the cluster `default`, if it is the embedded broker
+   * @throws LogUnusableError when the durable log has records but its directory cannot be used
    */
   async start(embeddedBootstrap: string | undefined): Promise<void> {
     for (const [name, { brokers }] of Object.entries(this.#deps.config.clusters)) {
@@ -111,25 +118,26 @@ export class Clusters {
     await this.#logWatch.start()
   }
 
-  /** Delivers what an earlier process has left in the durable log. */
+  /** Begins to deliver the records that were in the durable log at the start. */
   drainDurableLog(): void {
     this.#queue.drain()
-    this.#left.drain()
+    this.#orphaned.drain()
   }
 
   /**
-   * Why requests cannot be served: clusters that requests can reach and of which no broker answers, and a durable log that
-   * cannot be used although an API keeps its records there, or a record was to be kept there.
+   * Why requests cannot be served. One reason is a cluster that requests can reach and that has no broker that answers.
+   * Another reason is a durable log that cannot be used although it is needed: an API stores records there, or a
+   * request has asked for it.
    */
   unreadyReasons(): string[] {
     const { problem } = this.#logWatch
     return [...this.#clustersAway(), ...(problem === undefined ? [] : [problem])]
   }
 
-  /** What should be known of records in the durable log although requests are served. */
+  /** Warnings about records in the durable log. They do not prevent requests from being served. */
   warnings(): string[] {
-    const left = this.#left.all.flatMap(({ deliveries }) => deliveries)
-    const all = [...this.#clusters.flatMap(({ durable }) => durable ?? []), ...left]
+    const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
+    const all = [...this.#clusters.flatMap(({ durable }) => durable ?? []), ...orphaned]
     return [...new Set(all.flatMap(({ warnings }) => warnings))]
   }
 
@@ -144,9 +152,9 @@ export class Clusters {
   }
 
   /**
-   * Reads certificates and passwords towards brokers again, and changes nothing.
+   * Reads certificates and passwords for brokers again, without using them yet.
    *
-   * @returns what to call to use them for connections that are opened from then on
+   * @returns a function that applies them to new connections
    * @throws ConfigError when a file cannot be read
    */
   async prepareLogins(clusters: Config['clusters']): Promise<() => void> {
@@ -161,33 +169,42 @@ export class Clusters {
     for (const stop of this.#stopWatching) stop()
   }
 
-  /** Waits for acknowledgements of offered messages for a while, commits, and leaves all consumer groups. */
+  /**
+   * Waits a limited time for acknowledgements of acquired messages, then commits offsets and leaves all consumer
+   * groups.
+   */
   async leaveGroups(timeoutMs: number): Promise<void> {
     const graceMs = Math.min(this.#deps.config.consumer.revocationMs, timeoutMs * ACKS_SHARE)
     await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs, timeoutMs)))
   }
 
-  /** Counts what is lost in {@link lostRecords}, cluster by cluster, so that a late one does not hide the others. */
+  /**
+   * Writes the remaining records. Adds each cluster's losses to {@link lostRecords} as soon as it has finished, so that
+   * they are counted even if another cluster does not finish.
+   */
   async writeWhatIsLeft(timeoutMs: number): Promise<void> {
     const writeOne = async ({ delivery, durable }: KafkaCluster): Promise<void> => {
       const closing = durable?.close(timeoutMs)
       this.#lostRecords += await writeWhatIsLeft(delivery, timeoutMs)
       await closing
     }
-    await Promise.all([...this.#clusters.map(writeOne), this.#left.close(timeoutMs)])
+    await Promise.all([...this.#clusters.map(writeOne), this.#orphaned.close(timeoutMs)])
   }
 
-  /** To be called when nothing is written any more. */
+  /** Closes the durable log. Call it after all writing has ended. */
   async closeDurableLog(): Promise<void> {
     await this.#queue.close()
   }
 
-  /** Records that had been accepted into memory and are lost, since the start. Known when everything is written. */
+  /**
+   * The number of records that were accepted into memory since the start and are lost. It is final after {@link
+   * writeWhatIsLeft}.
+   */
   get lostRecords(): number {
     return this.#lostRecords
   }
 
-  /** Of all clusters, so far. */
+  /** The number of records of all clusters that wait in memory, and of records that are already lost. */
   memoryRecords(): { waiting: number; lost: number } {
     const sum = { waiting: 0, lost: 0 }
     for (const { delivery, losses } of this.#clusters) {
@@ -210,7 +227,7 @@ export class Clusters {
       log: quietLog,
       metrics,
       queue: this.#queue,
-      left: this.#left.all
+      orphaned: this.#orphaned.all
     })
     startAtZero(metrics, Object.keys(operations))
     this.#clusters.push(cluster)
@@ -222,7 +239,7 @@ export class Clusters {
 
   #watch(cluster: KafkaCluster, brokers: readonly string[], isEmbedded: boolean): void {
     const { log, quietLog } = this.#deps
-    // The topics of the embedded broker have one replica by design, and the start message says what it is for.
+    // Topics of the embedded broker have one replica by design.
     const check = isEmbedded ? undefined : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), log)
     const watched = {
       name: cluster.name,
@@ -238,7 +255,7 @@ export class Clusters {
     })
   }
 
-  /** With several clusters, the metrics of each have its name as the label `cluster`. */
+  /** The metrics of a cluster. If there are several clusters, they have its name as the label `cluster`. */
   #metricsOf(cluster: string): MetricsLogger {
     const { config, metrics } = this.#deps
     const isOnly = Object.keys(config.clusters).length === 1

@@ -5,28 +5,28 @@ import { errorCodes } from '../../kafka/error-codes.js'
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2
 
-/** Topics per request; a cluster can have very many. */
+/** Maximum number of topics per check. Further topics are not checked. */
 const MAX_TOPICS = 500
 
-/** Topics named in one line; the rest is given as a number. */
+/** Maximum number of topics that a warning names. Further topics are only counted. */
 const MAX_NAMED = 5
 
-/** Checked again at this interval, because topics are created while the gateway runs. */
+/** Interval of the checks. They are repeated because topics are created while the gateway runs. */
 const LOOK_EVERY_MS = 300_000
 
 /**
- * Warns of topics whose acknowledged records may exist in one copy only: acks=all waits for `min.insync.replicas`,
- * whose default in Kafka is 1. Checks on demand and at intervals, and warns once per topic. No warning is given where
- * the brokers do not allow describing topics.
+ * Warns of topics whose acknowledged records may exist in only one copy. With acks=all, Kafka waits for
+ * `min.insync.replicas` copies, and its default is 1. The check runs on demand and at intervals, and warns once per
+ * topic. There is no warning when the brokers do not allow describing topics.
  */
 export class DurabilityCheck {
   readonly #createClient: BrokerClientFactory
   readonly #addresses: readonly BrokerAddress[]
   readonly #log: Logger
-  readonly #told = new Set<string>()
+  readonly #warned = new Set<string>()
   readonly #timer: NodeJS.Timeout
   #looking: Promise<void> | undefined
-  /** That of the check that is under way. */
+  /** The connection of the current check. */
   #client: BrokerClient | undefined
   #isStopped = false
 
@@ -38,7 +38,7 @@ export class DurabilityCheck {
     this.#timer.unref()
   }
 
-  /** Never rejects. Calls during a check start no second one. */
+  /** Checks now. A call during a check waits for this check instead of starting another. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.#askFirstThatAnswers().finally(() => {
       this.#looking = undefined
@@ -46,7 +46,7 @@ export class DurabilityCheck {
     return this.#looking
   }
 
-  /** Ends a check that is under way. */
+  /** Stops checking, and ends the current check. */
   stop(): void {
     this.#isStopped = true
     clearInterval(this.#timer)
@@ -62,7 +62,7 @@ export class DurabilityCheck {
         this.#tell(await thinTopics(client))
         return
       } catch (error) {
-        if (!this.#isStopped) this.#log.debug({ err: error }, `could not look at ${SETTING}`)
+        if (!this.#isStopped) this.#log.debug({ err: error }, `cannot read ${SETTING}`)
       } finally {
         this.#client = undefined
         await client.close()
@@ -71,8 +71,8 @@ export class DurabilityCheck {
   }
 
   #tell(topics: readonly string[]): void {
-    const news = topics.filter(topic => !this.#told.has(topic))
-    for (const topic of news) this.#told.add(topic)
+    const news = topics.filter(topic => !this.#warned.has(topic))
+    for (const topic of news) this.#warned.add(topic)
     if (news.length > 0) this.#log.warn({ topics: news.slice(0, MAX_NAMED), count: news.length }, toLine(news))
   }
 }

@@ -7,9 +7,9 @@ import type { Config } from '../config/config.js'
 import type { Shutdown } from './shutdown.js'
 
 /**
- * Starts the embedded broker of a gateway, where the configuration asks for one, and has it closed at the stop.
+ * Starts the embedded broker if the configuration asks for it. The broker is closed with the gateway.
  *
- * @returns its HOST:PORT,…
+ * @returns HOST:PORT,… of the broker; `undefined`: none is configured
  * @throws ListenError when its address cannot be used
  */
 export async function startBrokerOfGateway(
@@ -27,8 +27,8 @@ export async function startBrokerOfGateway(
 /**
  * Starts the embedded broker.
  *
- * @param portSetting how the operator changes the port, for the message when it is taken
- * @param warn what the operator should know while it runs
+ * @param portSetting the setting that is named in an error about a port that is in use
+ * @param warn receives warnings for the operator while the broker runs
  * @throws ListenError when its address cannot be used
  */
 export async function startEmbeddedBroker(
@@ -38,7 +38,7 @@ export async function startEmbeddedBroker(
   warn: (message: string) => void
 ): Promise<EmbeddedCluster> {
   const { host, advertisedHost, port, directory, nodes, defaultPartitions, autoCreateTopics } = settings
-  const { retentionBytes, limits } = settings
+  const { retentionBytes } = settings
   try {
     return await startEmbeddedCluster({
       host,
@@ -46,7 +46,6 @@ export async function startEmbeddedBroker(
       nodes,
       defaultPartitions,
       autoCreateTopics,
-      limits,
       warn,
       ...(advertisedHost !== undefined && { advertisedHost }),
       ...(directory !== undefined && { directory }),

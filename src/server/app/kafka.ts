@@ -1,26 +1,30 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
+import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
+import { requestToken, SharedToken } from '../../kafka/sasl.js'
+import type { ClusterSettings } from '../../kafka/settings.js'
 import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import { topicSettingsOf } from '../../producer/memory/settings.js'
 import type { Config } from '../config/config.js'
-import { ClusterConnection } from './connections.js'
+import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
+import type { OrphanedLog } from './durable-logs.js'
 import { type Castellan, openCluster } from './open-castellan.js'
-import type { LeftLog } from './orphaned-logs.js'
 
-/** What every part that uses Kafka needs. */
+/** Parts of the process that a cluster uses. */
 export interface KafkaDeps {
   readonly system: ActorSystem
   readonly config: Config
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly onFatal: (error: Error) => void
-  /** Shared by all clusters. Absent: records that are to be kept on disk are refused. */
+  /** The durable log that all clusters share. Absent: records with `durability: 'disk'` are refused. */
   readonly queue?: DurableQueue | undefined
-  /** Logs that workers have left that there are no more. */
-  readonly left?: readonly LeftLog[] | undefined
-  /** Shared by all clusters. */
+  /** Durable logs of workers that no longer exist. */
+  readonly orphaned?: readonly OrphanedLog[] | undefined
+  /** Memory for decompressed records. All clusters share it. */
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
 
@@ -33,11 +37,11 @@ export interface KafkaCluster extends Castellan {
 /**
  * Opens a cluster of the configuration.
  *
- * @param brokers those of the configuration, or the embedded ones
+ * @param brokers the brokers in the configuration, or the embedded brokers
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, left, ...rest } = deps
+  const { config, queue, orphaned, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http } = config
   const connection = new ClusterConnection(name, clusters[name]!)
   const options = {
@@ -53,9 +57,94 @@ export async function startCluster(name: string, brokers: readonly string[], dep
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs },
     consumer
   }
-  // Bodies count until their requests are answered, so that records which wait for room are no more than this.
+  // The memory of records that wait for capacity has the same limit as the bodies in flight.
   const waitingMaxBytes = http.maxBodiesInFlightBytes
-  const place = queue && { queue, cluster: name, left }
+  const place = queue && { queue, cluster: name, orphaned }
   const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current)
   return { ...castellan, name, connection }
+}
+
+/**
+ * Share of the connect time-out that the request for a token may use. Its error is thereby reported before the
+ * connection times out.
+ */
+const TOKEN_SHARE_OF_CONNECTING = 0.7
+
+type Connection = Omit<ConnectionSettings, 'log'>
+
+/**
+ * Reads how to connect to the brokers of a cluster.
+ *
+ * @throws ConfigError when a certificate cannot be read
+ */
+export function connectionOf(name: string, settings: ClusterSettings): Connection {
+  const { clientId, connectTimeoutMs, requestTimeoutMs } = settings
+  const times = { connectTimeoutMs, requestTimeoutMs }
+  return { clientId, ...times, tls: toTls(name, settings.tls), sasl: toSasl(name, settings) }
+}
+
+/** How to connect to a cluster. Certificates and passwords can be replaced while the process runs. */
+class ClusterConnection {
+  readonly #name: string
+  #current: Connection
+  #loginMadeOf: unknown
+
+  /** @throws ConfigError when a certificate cannot be read */
+  constructor(name: string, settings: ClusterSettings) {
+    this.#name = name
+    this.#current = connectionOf(name, settings)
+    this.#loginMadeOf = loginParts(name, settings)
+  }
+
+  /** The options with which new connections are opened. */
+  get current(): Connection {
+    return this.#current
+  }
+
+  /**
+   * Reads the files again without using them.
+   *
+   * @returns a function that applies them to new connections; open connections stay
+   * @throws ConfigError when a certificate cannot be read
+   */
+  prepare(settings: ClusterSettings): () => void {
+    const next = connectionOf(this.#name, settings)
+    const madeOf = loginParts(this.#name, settings)
+    // If the login settings are unchanged, the current token is used until it expires.
+    const isLoginSame = isDeepStrictEqual(madeOf, this.#loginMadeOf)
+    return () => {
+      this.#current = isLoginSame ? { ...next, sasl: this.#current.sasl } : next
+      this.#loginMadeOf = madeOf
+    }
+  }
+}
+
+const loginParts = (name: string, { sasl }: ClusterSettings): unknown => [sasl, sasl && readTokenCaFile(name, sasl)]
+
+function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {
+  if (!tls.enabled) return undefined
+  const { ca, cert, key } = readTlsFiles(name, tls)
+  return {
+    rejectUnauthorized: tls.rejectUnauthorized,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    ...(tls.serverName !== undefined && { servername: tls.serverName })
+  }
+}
+
+// The checks of the configuration guarantee that the settings of the mechanism are complete.
+function toSasl(name: string, { sasl, connectTimeoutMs }: ClusterSettings): SaslOptions | undefined {
+  if (!sasl) return undefined
+  const { mechanism, username = '', password = '', token = '', tokenUrl } = sasl
+  if (mechanism !== 'oauthbearer') return { mechanism, username, password }
+  if (tokenUrl === undefined) return { mechanism, token }
+  const { tokenClient: clientId = '', tokenSecret: clientSecret = '', tokenScope: scope } = sasl
+  const credentials = { tokenUrl, clientId, clientSecret, scope, ca: readTokenCaFile(name, sasl) }
+  const timeoutMs = connectTimeoutMs * TOKEN_SHARE_OF_CONNECTING
+  const shared = new SharedToken(
+    () => requestToken(credentials, timeoutMs),
+    () => performance.now()
+  )
+  return { mechanism, token: shared.get, refused: shared.refused }
 }

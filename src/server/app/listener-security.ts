@@ -2,18 +2,16 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
-import { AccessMetrics } from '../../http/access/access-metrics.js'
+import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
-import { fetchKeys } from '../../http/access/fetch-keys.js'
-import { IssuerKeys } from '../../http/access/issuer-keys.js'
-import { JsonWebTokens } from '../../http/access/json-web-tokens.js'
+import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
 import type { QuotaSharing } from '../../http/access/quotas.js'
 import { createRequestAccess, type RequestAccess } from '../../http/access/request-access.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import { Certificates } from '../../http/server/certificates.js'
 import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
-import { type AuditLog, openAuditLog } from './audit-log.js'
+import { type AuditLog, openAuditLog } from './log-files.js'
 
 /** Authentication and TLS of the HTTP listeners. */
 export interface ListenerSecurity {
@@ -22,11 +20,12 @@ export interface ListenerSecurity {
   readonly certificates: Certificates | undefined
   readonly managementCertificates: Certificates | undefined
   /**
-   * Opens the audit file again, reads and checks certificates and keys of issuers, and changes nothing else.
+   * Opens the audit file again. Reads and checks certificates and the keys of issuers, without using them yet.
    *
-   * @param config whose `auth` and `access.rules` count then; absent: those before
-   * @returns what to call to go by them; it ends what is open and may not go on
-   * @throws ConfigError naming the settings whose files cannot be used
+   * @param config has the new `auth` and `access.rules`; absent: they do not change
+   * @returns a function that puts the new files and settings into effect, and ends open requests that they do not
+   * permit
+   * @throws ConfigError that names the settings whose files cannot be used
    */
   prepare(config?: Pick<Config, 'auth' | 'access'>): Promise<() => void>
   /** Opens the audit file again. */
@@ -35,10 +34,10 @@ export interface ListenerSecurity {
 }
 
 /**
- * Builds what every request passes before it is served.
+ * Opens certificates, authentication and access rules.
  *
- * @param sharing where other processes serve the same clients
- * @throws ConfigError naming the setting whose file cannot be used
+ * @param sharing exchanges the use of quotas with other processes that serve the same clients
+ * @throws ConfigError that names the setting whose file cannot be used
  */
 export async function openListenerSecurity(
   config: Config,
@@ -68,7 +67,7 @@ export async function openListenerSecurity(
     sharing
   })
   const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
-    // The keys that are known go on being used while the issuer cannot be reached.
+    // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.
     const isSame = isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))
     const next = await createTokens(auth, log)
     return () => {
@@ -78,7 +77,7 @@ export async function openListenerSecurity(
       requestAccess?.replaceRules(access, requiresCredentials(auth))
       requestAccess?.checkAll()
       if (requestAccess === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
-        log.warn({}, 'authentication and rules count after a restart: there were none at the start')
+        log.warn({}, 'authentication and rules take effect after a restart, because there were none at the start')
       }
     }
   }
@@ -97,9 +96,9 @@ export async function openListenerSecurity(
 }
 
 /**
- * Waits for parts that count together: all of them, or none.
+ * Waits until several parts are prepared. Either all of them are then used, or none.
  *
- * @returns what to call to use all of them
+ * @returns a function that puts all of them into effect
  * @throws ConfigError with the problems of every part that cannot be used
  */
 export async function allPrepared(parts: readonly (Promise<() => void> | undefined)[]): Promise<() => void> {
@@ -113,11 +112,8 @@ export async function allPrepared(parts: readonly (Promise<() => void> | undefin
   }
 }
 
-/** What the keys of issuers are made of. */
-function issuersOf({ issuers, clockToleranceMs, ...rest }: Config['auth']): unknown[] {
-  const { jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs } = rest
-  return [issuers, clockToleranceMs, jwksTimeoutMs, jwksCooldownMs, jwksRefreshMs, jwksMaxAgeMs]
-}
+/** The settings on which the keys of issuers depend. */
+const issuersOf = ({ issuers, clockToleranceMs }: Config['auth']): unknown[] => [issuers, clockToleranceMs]
 
 function closeAll(
   certificates: Certificates | undefined,
@@ -138,17 +134,23 @@ async function openCertificates(
   return Certificates.open({ section, settings, read: () => readListenerTlsFiles(section, settings), log })
 }
 
+/**
+ * Time limit for fetching the keys of an issuer, because requests wait for them. It is shorter than the usual time-outs
+ * of clients.
+ */
+const FETCH_TIMEOUT_MS = 5_000
+
 async function createTokens(settings: Config['auth'], log: Logger): Promise<JsonWebTokens> {
   const clock = (): number => performance.now()
   const issuers = settings.issuers.map(issuer => {
     const { jwksUrl, jwksFile } = issuer
     const fetch = async (): Promise<unknown> =>
       jwksFile === undefined
-        ? fetchKeys(jwksUrl!, settings.jwksTimeoutMs)
+        ? fetchKeys(jwksUrl!, FETCH_TIMEOUT_MS)
         : toKeys(await readTextFile('auth.issuers.jwksFile', jwksFile), jwksFile)
-    return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, settings, { clock, log }), fetch }
+    return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, { clock, log }), fetch }
   })
-  // A missing file is found at start; an issuer that cannot be reached may be reachable later.
+  // At the start, only files are read: a missing file is an error. A URL that cannot be reached may be reachable later.
   for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()
   return new JsonWebTokens(issuers, settings.clockToleranceMs, Date.now)
 }

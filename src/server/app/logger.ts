@@ -2,9 +2,9 @@ import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import pretty from 'pino-pretty'
 import { CastellanError } from '../../core/errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
-import { type LogFile, openLogFile } from './log-file.js'
+import { type LogFile, openLogFile } from './log-files.js'
 
-/** A pino logger: rooms take it as the four-method Logger of model.ts. */
+/** A pino logger; the rest of the code knows it as the four-method Logger of model.ts. */
 export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'> {
   /** Opens the file again, after log rotation has renamed it. */
   reopen(): void
@@ -16,7 +16,7 @@ export interface LoggerOptions {
   readonly colors: boolean
   /** 1: stdout, 2: stderr. */
   readonly descriptor: 1 | 2
-  /** Instead of the descriptor. */
+  /** A file that is written instead of the descriptor. */
   readonly file?: string | undefined
   readonly format?: 'castellan' | 'kprf' | undefined
   /** Fields of every line. */
@@ -24,8 +24,8 @@ export interface LoggerOptions {
 }
 
 /**
- * Names under which a secret could reach a log line, at the depths where fields occur. A safety net: no code logs
- * these fields.
+ * Names of fields whose values are replaced in log lines, at every depth where fields occur. They could contain
+ * secrets. This is a safety net, because no code logs these fields.
  */
 const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key', 'value', 'body'].flatMap(name => [
   name,
@@ -33,7 +33,8 @@ const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key',
 ])
 
 /**
- * One JSON object per line, or one readable line. Written synchronously, so that nothing is lost at exit.
+ * Creates the logger. A log line is a JSON object or a readable text. Lines are written synchronously, so that none is
+ * lost at exit.
  *
  * @throws ConfigError when the file cannot be opened
  */
@@ -67,7 +68,7 @@ const kprfLevels = new Map([
   ['error', 'ERRO']
 ])
 
-/** The fields that every line has. */
+/** The names and formats of the fields that every line has. */
 const formats = {
   castellan: { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } },
   kprf: {
@@ -91,14 +92,15 @@ function prettyStream(colors: boolean, target: Target): DestinationStream {
   })
 }
 
-/** Escapes control characters that JSON does not, since lines may be shown on a terminal. */
+/** Writes lines of JSON. Escapes the control characters that JSON leaves, because a terminal may show the lines. */
 function jsonStream(target: Target): DestinationStream & { flushSync(): void } {
   const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
   return { write: line => stream.write(printableJson(line)), flushSync: () => stream.flushSync() }
 }
 
 /**
- * The fields of a readable line. Their texts may come from a client or a broker. Errors are left to their serializer.
+ * Escapes the texts in the fields of a readable line, because they may come from a client or a broker. Errors are
+ * unchanged: their serializer escapes them.
  */
 function printableFields(value: unknown): unknown {
   if (typeof value === 'string') return printable(value)
@@ -107,11 +109,11 @@ function printableFields(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, printableFields(field)]))
 }
 
-/** The lines of a stack that are frames; what stands before them is the message. */
+/** The frames of a stack, without the message that precedes them. */
 const printableStack = (stack: string, message: string): string =>
   printableLines(stack.replace(message, () => printable(message)))
 
-/** An expected failure is logged in one line; of a bug the stack is logged as well. */
+/** Describes an expected failure in one line, and a bug with its stack. */
 function describeError(error: unknown, level: LoggerOptions['level'], isPretty: boolean): unknown {
   if (!(error instanceof Error)) return error
   const { name } = error

@@ -10,30 +10,29 @@ import { type Logger, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { KafkaGateway } from '../../gateway/kafka-gateway.js'
-import type { BrokerClientFactory } from '../../kafka/broker-client.js'
+import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
-import { type ConnectionSettings, createBrokerClientFactory } from '../../kafka/create-broker-client-factory.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
+import { createBrokerClientFactory } from '../../kafka/kafkajs-broker-client.js'
 import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { DurableQueue } from '../../producer/disk/durable-queue.js'
-import { askForRetention } from '../../producer/disk/topic-retention.js'
+import { askForRetention } from '../../producer/disk/retention-watch.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
 import { Losses } from '../../producer/memory/losses.js'
+import { startDelivery } from '../../producer/memory/memory-delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
-import { startDelivery } from '../../producer/memory/start-delivery.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
-import { toBrokerAddress } from './broker-address.js'
+import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
-import { openOptions } from './open-options.js'
-import { joinLeft, type LeftLog } from './orphaned-logs.js'
+import { openOptions, toBrokerAddress } from './open-options.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
-/** The name of the only cluster in the durable log. */
+/** The name under which the durable log stores records of the only cluster. */
 const DEFAULT_CLUSTER = 'default'
 
-/** Options of {@link openCastellan}; all but the brokers have defaults. */
+/** Options of {@link openCastellan}. All options except `brokers` have defaults. */
 export interface OpenCastellanOptions {
   /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
   readonly brokers: string | readonly string[]
@@ -43,21 +42,24 @@ export interface OpenCastellanOptions {
   readonly delivery?: Partial<DeliverySettings> | undefined
   readonly consumer?: ConsumerSettingsOverrides | undefined
   /**
-   * The durable log, for records that are produced with `durability: 'disk'`. Absent: such records are refused. `{}` takes
-   * the defaults; the directory belongs to this process alone.
+   * The durable log, for records that are produced with `durability: 'disk'`. Absent: such records are refused. `{}`
+   * uses the defaults. No other process may use the directory.
    */
   readonly wal?: Partial<WalSettings> | undefined
-  /** Default: nothing is counted. */
+  /** Receives the metrics. Default: they are dropped. */
   readonly metrics?: MetricsLogger | undefined
-  /** Default: nothing is said, but for a warning of the process (`process.emitWarning`) while no broker answers. */
+  /** Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers. */
   readonly log?: Logger | undefined
-  /** The actor system to use; default: one of its own, which `close` stops. */
+  /** The actor system to use. Default: a new actor system, which `close` stops. */
   readonly system?: ActorSystem | undefined
-  /** Memory for decompressed records, shared with other clusters of the process. Default: one of its own. */
+  /**
+   * Memory for decompressed records, which several clusters of the process may share. Default: memory for this cluster
+   * alone.
+   */
   readonly decompressedMemory?: DecompressedMemory | undefined
   /**
-   * Called when the Router met a bug: it has answered every open request and has stopped. Default: throws, which ends
-   * the process.
+   * Called when a bug has stopped the Router. All open requests are answered before. Default: throws the error, which
+   * ends the process.
    */
   readonly onFatal?: ((error: Error) => void) | undefined
 }
@@ -67,18 +69,18 @@ export interface Castellan {
   readonly system: ActorSystem
   readonly router: RouterHandle
   readonly delivery: Delivery
-  /** Records that were accepted and are lost. */
+  /** Counts accepted records that are lost. */
   readonly losses: Pick<Losses, 'records'>
-  /** Delivery from the durable log; `undefined` without one. */
+  /** Delivery from the durable log. `undefined`: there is no durable log. */
   readonly durable: DurableDelivery | undefined
   readonly gateway: Gateway
   /**
-   * Reads a topic: `for await (const record of castellan.read('orders')) …`. Leaving the loop ends reading.
+   * Reads a topic: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
    * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
    */
   read(topic: string, options?: ReadOptions): AsyncIterable<ReadRecord>
-  /** Consumer groups: asking for one message after another, and acknowledging them. */
+  /** Consumer groups. A program asks for one message after another and acknowledges each message. */
   readonly groups: ConsumerGroups
   /**
    * Reads a topic on behalf of a consumer group: `for await (const message of castellan.consume({ group, topic })) …`. Each
@@ -87,23 +89,24 @@ export interface Castellan {
    * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
    */
   consume(options: ConsumeOptions): AsyncIterable<ConsumedMessage>
-  /** Makes further connections to the same cluster, for calls that the Router does not offer. */
+  /** Opens further connections to the same cluster, for calls that the Router does not offer. */
   readonly createClient: BrokerClientFactory
   /**
-   * Writes what is left and leaves the consumer groups, then stops. Idempotent.
+   * Writes the remaining records, leaves the consumer groups, then stops. Idempotent.
    *
-   * @param timeoutMs how long that may take; default 10 s
-   * @returns records that had been accepted since {@link openCastellan} and are not known to be in Kafka
+   * @param timeoutMs time limit; default 10 s
+   * @returns the number of records that were accepted since {@link openCastellan} and may not be in Kafka
    */
   close(timeoutMs?: number): Promise<number>
 }
 
 /**
- * Starts a Router and delivery for a cluster. They connect by themselves and try without end, so the brokers need not be
- * there.
+ * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
+ * start later.
  *
- * @throws ConfigError naming every option that is wrong; or the package that the compression needs and that is missing
- * @throws LogUnusableError when records were left in the directory of the durable log, and it cannot be used
+ * @throws ConfigError that names every wrong option, or the package that the compression needs and that is not
+ * installed
+ * @throws LogUnusableError when the durable log has records but its directory cannot be used
  */
 export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
   const castellan = await openCluster(options)
@@ -117,7 +120,7 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
   }
 }
 
-/** Without a logger of its own, a program that waits for brokers in vain learns why by a warning of the process. */
+/** For a program without a logger, emits a warning of the process that says why no broker answers. */
 function warnWhileAway({ gateway, router }: Castellan, { brokers, log = processWarnings }: OpenCastellanOptions) {
   const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
   const watched = {
@@ -130,26 +133,29 @@ function warnWhileAway({ gateway, router }: Castellan, { brokers, log = processW
   return watchKafka(watched, log)
 }
 
-/** Node prints it on stderr, once per outage; `process.on('warning', …)` sees it too. */
+/**
+ * A logger that emits warnings of the process. Node writes them to stderr and to the listeners of
+ * `process.on('warning', …)`.
+ */
 const processWarnings: Logger = {
   ...silentLogger,
   warn: (_, message) => process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_NO_BROKER' })
 }
 
-/** A durable log that several clusters of the process share, and the name of one of them in it. */
+/** The durable log that the clusters of the process share, and the name of this cluster in the log. */
 export interface PlaceInLog {
   readonly queue: DurableQueue
   readonly cluster: string
-  /** Logs that were left by others, whose records are delivered as well. */
-  readonly left?: readonly LeftLog[] | undefined
+  /** Durable logs of processes that no longer exist. Their records are delivered, too. */
+  readonly orphaned?: readonly OrphanedLog[] | undefined
 }
 
 /**
- * The same for one of several clusters.
+ * Opens one of several clusters of a process.
  *
- * @param sharedPlace instead of a log of its own
- * @param waitingMaxBytes memory for records that wait for room; default: as much as `delivery.maxBytes`
- * @param login asked for each connection, instead of `tls` and `sasl` of the options
+ * @param sharedPlace a shared durable log, used instead of a log for this cluster alone
+ * @param waitingMaxBytes limit of the memory for records that wait for capacity; default: `delivery.maxBytes`
+ * @param login called for each new connection; replaces `tls` and `sasl` of the options
  */
 export async function openCluster(
   options: OpenCastellanOptions,
@@ -163,10 +169,11 @@ export async function openCluster(
   const connection = { ...settings.connection, log }
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
   const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
-  // The Router passes Produce to delivery, and delivery writes through the Router; delivery is created second.
+  // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
+  // the Router. Delivery is created second.
   let delivery: Delivery | undefined
   let durable: DurableDelivery | undefined
-  const left: DurableDelivery[] = []
+  const orphaned: DurableDelivery[] = []
   const router = startRouter({
     ...shared,
     system,
@@ -178,7 +185,7 @@ export async function openCluster(
     onClusterChanged: change => {
       delivery!.clusterChanged(change)
       durable?.clusterChanged(change)
-      for (const one of left) one.clusterChanged(change)
+      for (const one of orphaned) one.clusterChanged(change)
     },
     onFatal
   })
@@ -197,7 +204,8 @@ export async function openCluster(
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   const retentionOf = askForRetention(router.ref)
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place, retentionOf })
-  for (const one of place?.left ?? []) left.push(joinLeft(one, place!.cluster, { ...deliveryDeps, retentionOf }))
+  for (const log of place?.orphaned ?? [])
+    orphaned.push(joinOrphaned(log, place!.cluster, { ...deliveryDeps, retentionOf }))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady, log })
@@ -233,14 +241,14 @@ export async function openCluster(
 }
 
 /**
- * Waits until everything is in Kafka, then closes.
+ * Waits until all records are in Kafka or the time is over, then closes delivery.
  *
  * @returns the number of records that were lost since the start
  */
 export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
   const endsAt = performance.now() + timeoutMs
   const remainingMs = (): number => Math.max(0, endsAt - performance.now())
-  // A flush may miss records that are being handed over; only the count is certain.
+  // A flush may miss records that are not assigned to a partition yet. `bufferedRecords` includes them.
   while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
   return delivery.close(remainingMs())
 }
@@ -266,7 +274,7 @@ function checkCompression(codec: CompressionCodec = 'none'): void {
   }
 }
 
-/** What the options of delivery say about topics, unless the Router's say it themselves. */
+/** The topic settings that were given as options of delivery and not as options of the Router. */
 function formerTopicSettings({ delivery, router = {} }: OpenCastellanOptions): RouterSettingsOverrides {
   const former = Object.entries(topicSettingsOf(delivery))
   return Object.fromEntries(former.filter(([name]) => router[name as keyof RouterSettingsOverrides] === undefined))

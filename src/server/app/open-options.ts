@@ -1,14 +1,17 @@
 import { z } from 'zod'
 import { consumerOptions } from '../../consumer/group/settings.js'
-import { brokerAddress, bytes } from '../../core/settings/units.js'
+import { ConfigError } from '../../core/errors.js'
+import type { BrokerAddress } from '../../core/model.js'
+import { printable } from '../../core/printable.js'
+import { brokerAddress, bytes, milliseconds } from '../../core/settings/units.js'
 import { clusterSettings } from '../../kafka/settings.js'
 import { walOptions } from '../../producer/log/settings.js'
 import { deliveryOptions } from '../../producer/memory/settings.js'
 import { routerOptions } from '../../router/routing/settings.js'
 
-const { clientId, connectTimeoutMs, requestTimeoutMs, maxThrottleMs } = clusterSettings.shape
+const { clientId, connectTimeoutMs, requestTimeoutMs } = clusterSettings.shape
 
-/** The brokers as a list, whether they were given as a list or as text. */
+/** Accepts the brokers as a list or as a text, and turns them into a list. */
 const brokers = z
   .union([z.string(), z.array(z.string())])
   .transform(given => (typeof given === 'string' ? given.split(',') : given).map(text => text.trim()))
@@ -32,7 +35,7 @@ const connection = z
     clientId,
     connectTimeoutMs,
     requestTimeoutMs,
-    maxThrottleMs,
+    maxThrottleMs: milliseconds.optional(),
     maxResponseBytes: bytes.optional(),
     tls: z.looseObject({}).optional(),
     sasl: z.discriminatedUnion('mechanism', [login, bearer]).optional().meta({ secret: true })
@@ -43,7 +46,7 @@ function isFunction(value: unknown): boolean {
   return typeof value === 'function'
 }
 
-/** Objects and functions of the caller, which are not checked. */
+/** An option that is an object or a function of the caller. It is not checked. */
 const given = z.unknown().optional()
 
 /** The options of `openCastellan`. */
@@ -60,3 +63,17 @@ export const openOptions = z.strictObject({
   decompressedMemory: given,
   onFatal: given
 })
+
+/**
+ * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; the brackets of an IPv6 host are removed.
+ *
+ * @throws ConfigError for anything else
+ */
+export function toBrokerAddress(text: string): BrokerAddress {
+  const [, host, port] = text.trim().match(/^([^@/]+):(\d{1,5})$/) ?? []
+  if (host === undefined || Number(port) > 65_535) throw new ConfigError(`write brokers as HOST:PORT${notAs(text)}`)
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+/** Repeats the text for the error message. A text with an @ may contain a password, so it is not repeated. */
+const notAs = (text: string): string => (text.includes('@') ? ', without a user name' : `, not "${printable(text)}"`)

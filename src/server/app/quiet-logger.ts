@@ -1,10 +1,13 @@
 import type { Logger, MonotonicClock } from '../../core/model.js'
 
-/** A repeated line is written again after this pause, which doubles each time up to the longest. */
+/** A repeated line is written again after this pause. The pause doubles each time, up to a maximum. */
 const FIRST_PAUSE_MS = 10_000
 const LONGEST_PAUSE_MS = 600_000
 
-/** How many different lines are remembered; beyond it the oldest is forgotten and would be written again. */
+/**
+ * Maximum number of different lines that are remembered. When there are more, the oldest line is forgotten, so it is
+ * written at once when it is repeated.
+ */
 const MAX_LINES = 1_000
 
 interface Line {
@@ -15,8 +18,8 @@ interface Line {
 
 /**
  * Keeps warnings and errors from flooding the log: a line is written at once, then after 10 s, 20 s, 40 s, … with the
- * number of suppressed repetitions as `repeated`. Lines are equal when their message, broker, topic and partition are.
- * After a pause without the line it counts as new.
+ * number of suppressed repetitions as `repeated`. Two lines are equal when they have the same message, cluster, broker,
+ * topic and partition. A line that does not occur for a whole pause counts as new.
  */
 export function quietLogger(log: Logger, now: MonotonicClock): Logger {
   const lines = new Map<string, Line>()

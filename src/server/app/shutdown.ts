@@ -1,19 +1,20 @@
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { LifetimeStep } from '../../http/api/api.js'
 
-/** Time reserved for the steps after requests and delivery, which could otherwise use up everything. */
+/** Time that each step must leave for the later steps. */
 const RESERVED_MS = 1_000
 
 interface Step {
   readonly name: string
   /** @param remainingMs time limit of this step */
   run(remainingMs: number): Promise<unknown>
-  /** Share of the remaining time that this step may use, 0 to 1. */
+  /** Share of the remaining time that the step may use, 0 to 1. */
   readonly share: number
 }
 
 /**
- * Stops what was started, in reverse order and within one time limit. A step that fails or takes too long is logged,
- * and the next ones are taken all the same.
+ * Stops the started parts in reverse order, within one time limit. If a step fails or takes too long, this is logged
+ * and the next step runs.
  */
 export class Shutdown {
   readonly #steps: Step[] = []
@@ -25,12 +26,12 @@ export class Shutdown {
     this.#now = now
   }
 
-  /** Registers the stop of something that has been started. */
+  /** Adds a step that runs before those that were added earlier. */
   add(name: string, run: Step['run'], share = 1): void {
     this.#steps.push({ name, run, share })
   }
 
-  /** Registers a step that comes after all others. */
+  /** Adds a step that runs after all others. */
   addFirst(name: string, run: Step['run']): void {
     this.#steps.unshift({ name, run, share: 1 })
   }
@@ -47,7 +48,7 @@ export class Shutdown {
   async #runStep({ name, run }: Step, remainingMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>(resolve => {
-      // A step with a time limit of its own may use it up before it counts as too late.
+      // Each step observes the limit itself, so it counts as late only 50 ms after the limit.
       timer = setTimeout(() => resolve(`took longer than ${remainingMs} ms`), remainingMs + 50)
     })
     try {
@@ -57,6 +58,32 @@ export class Shutdown {
       this.#log.warn({ step: name, err: error }, `${name} failed; going on`)
     } finally {
       clearTimeout(timer)
+    }
+  }
+}
+
+/** Steps of APIs. They run at the same time, while open requests are answered. A failed step is logged. */
+export class DrainSteps {
+  readonly #log: Logger
+  readonly #steps: { readonly name: string; readonly run: LifetimeStep }[] = []
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  add(name: string, run: LifetimeStep): void {
+    this.#steps.push({ name, run })
+  }
+
+  async run(remainingMs: number): Promise<void> {
+    await Promise.all(this.#steps.map(step => this.#run(step, remainingMs)))
+  }
+
+  async #run({ name, run }: { readonly name: string; readonly run: LifetimeStep }, remainingMs: number): Promise<void> {
+    try {
+      await run(remainingMs)
+    } catch (error) {
+      this.#log.warn({ api: name, err: error }, `draining ${name} failed; going on`)
     }
   }
 }

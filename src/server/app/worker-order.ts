@@ -1,23 +1,23 @@
 import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.js'
-import { workerDirectory } from '../../producer/log/orphaned-directories.js'
+import { workerDirectory } from '../../producer/log/open-durable-log.js'
 import type { Config } from '../config/config.js'
 import type { LinkError } from '../workers/link.js'
-import type { WorkerPlace } from './worker-peers.js'
 
-/** What a worker is started with. */
+/** Body of the message that starts a worker. */
 export interface WorkerOrder {
   readonly config: Config
   readonly place: WorkerPlace
-  /** Whether its log is readable lines, and has colors: it writes to a pipe. */
+  /**
+   * The style of the worker's log. The parent chooses it, because a worker writes to a pipe and cannot detect a
+   * terminal.
+   */
   readonly log: { readonly pretty: boolean; readonly colors: boolean }
   readonly drainMs: number
-  /** File mode bits that new files do not get. */
+  /** The umask: mode bits that new files do not get. */
   readonly umask: number
 }
 
-/**
- * The configuration of one of several workers: what exists once for all of them is left out.
- */
+/** The configuration of one worker. It leaves out the parts that the parent runs once for all workers. */
 export function configOfWorker(config: Config, number: number): Config {
   const { management, statsd, wal } = config
   return {
@@ -28,10 +28,22 @@ export function configOfWorker(config: Config, number: number): Config {
   }
 }
 
-/** The error of a worker that cannot be started, as this process would have thrown it. */
+/** Turns the error of a worker that cannot start into the error that a single process throws in this case. */
 export function toStartError(error: LinkError): Error {
   const { cause } = error
   if (cause?.name === 'ConfigError') return new ConfigError(cause.message)
   if (cause?.code === undefined) return error
   return new CastellanError(cause.code as ErrorCode, cause.message, true)
+}
+
+/** The number of a worker, the number of all workers, and what they share. */
+export interface WorkerPlace {
+  /** The number of this worker, from 1. */
+  readonly number: number
+  /** Number of workers. */
+  readonly count: number
+  /** The directory that contains the durable logs of all workers. */
+  readonly walRoot: string
+  /** HOST:PORT,… of the embedded broker, which runs in the parent. */
+  readonly embeddedBootstrap: string | undefined
 }

@@ -1,77 +1,76 @@
 import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
-import { registerProcessMetrics } from '../../core/metrics/process-metrics.js'
-import { createPrometheusMetrics, type PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import { registerScrapedCounter, registerScrapedGauge } from '../../core/metrics/scraped-gauge.js'
+import {
+  createPrometheusMetrics,
+  type PrometheusMetrics,
+  registerProcessMetrics,
+  registerScrapedCounter,
+  registerScrapedGauge
+} from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import type { HttpUrls } from '../../http/server/http.js'
-import type { ProcessStatus } from '../../http/server/management.js'
+import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { settingsOfApis } from '../config/schema.js'
-import { mergeStatsd } from '../workers/collected-statsd.js'
-import { GatheredMetrics } from '../workers/gathered-metrics.js'
+import { workerCountOf } from '../config/worker-count.js'
+import { GatheredMetrics, mergeStatsd } from '../workers/gathered-metrics.js'
 import type { Handlers, LinkError } from '../workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerReport } from '../workers/messages.js'
 import { passingOn } from '../workers/peers.js'
-import { RequestsInFlight } from '../workers/requests-in-flight.js'
-import { workerCountOf } from '../workers/settings.js'
+import { RequestsInFlight } from '../workers/shared-limits.js'
 import { Supervisor } from '../workers/supervisor.js'
-import type { WorkerOutputs, WorkerProcess } from '../workers/worker-process.js'
+import type { WorkerProcess } from '../workers/worker-process.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
-import { registerReadiness } from './scraped-metrics.js'
+import { registerReadiness, reportToStatsd } from './metrics.js'
 import { Shutdown } from './shutdown.js'
-import { reportToStatsd } from './statsd.js'
 import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
 
-/** A worker that has not reported for so long makes `/ready` answer 503. Connections are still handed to it. */
+/** `/ready` answers 503 when a worker has not reported its status for this time. The worker still gets connections. */
 const SILENT_AFTER_MS = 10_000
-/** How long workers may take to tell what they report by StatsD. */
+/** Time limit for the answer of a worker with its StatsD values. */
 const STATSD_TIMEOUT_MS = 2_000
-/** What the parent does when its workers have stopped. */
+/** Time limit of the parent's own shutdown, which follows the shutdown of its workers. */
 const CLOSE_MS = 5_000
 
 export interface WorkersDeps {
   readonly log: Logger
   readonly version: string
   readonly drainMs: number
-  /** How the workers write their logs. */
+  /** The style of the logs of the workers. */
   readonly logStyle: WorkerOrder['log']
   readonly umask: number
-  readonly fork: (number: number, outputs: WorkerOutputs) => WorkerProcess
-  readonly stdout: (lines: Buffer) => void
-  readonly stderr: (lines: Buffer) => void
-  /** One serves, for the first time or again. */
+  readonly fork: () => WorkerProcess
+  /** Called whenever a worker begins to serve. */
   readonly onStarted?: (() => void) | undefined
 }
 
-/** A gateway that is served by several processes. */
+/** A gateway that consists of several processes. */
 export interface Workers {
   readonly urls: HttpUrls
-  /** Of the processes that serve. */
+  /** Process ids of the workers. */
   readonly pids: readonly number[]
   /**
-   * @param config that counts from now on, for workers that are started later as well; absent: as before
-   * @throws ConfigError when a file cannot be used; then nothing has changed, in any worker
+   * @param config replaces the configuration, also for workers that are started later; absent: the configuration stays
+   * @throws ConfigError when a file cannot be used. Nothing is changed in any worker then.
    */
   reload(config?: Config): Promise<void>
   /** Opens the audit file and the access log again, as {@link reload} does. */
   reopenLogs(): void
-  /** Stops all, within `shutdown.graceMs`. */
+  /** Stops all workers within `shutdown.graceMs`. */
   stop(): Promise<WorkerFarewell>
-  /** Ends the workers at once. */
+  /** Kills the workers. */
   kill(): void
 }
 
 /**
- * Starts the workers, and what exists once for all of them: the embedded broker, the management port, the reports by
- * StatsD.
+ * Starts the workers and the parts that exist once for all of them: embedded broker, management port, reports by StatsD.
  *
- * @throws ConfigError, ListenError when they cannot be started; what had been started is stopped again
+ * @throws ConfigError, ListenError when they cannot be started. Parts that were already started are stopped.
  */
 export async function startWorkers(config: Config, deps: WorkersDeps): Promise<Workers> {
   const parent = new Parent(config, deps)
@@ -95,7 +94,7 @@ function sharedPartsOf(config: Config): Map<string, (question: unknown) => unkno
 }
 
 class Parent {
-  /** As it counts now. */
+  /** The current configuration. */
   #config: Config
   #isReloaded = false
   readonly #deps: WorkersDeps
@@ -106,9 +105,11 @@ class Parent {
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #inFlight = new RequestsInFlight()
   readonly #startedAt = performance.now()
-  /** What APIs have once for all workers, by their names. */
+  /**
+   * Some APIs have a part that exists once for all workers. These functions answer questions to it, by name of the API.
+   */
   readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
-  /** Records that are lost of workers that have ended unexpectedly. */
+  /** Number of lost records in the last reports of workers that ended unexpectedly. */
   #lostByEnded = 0
   #embeddedBootstrap: string | undefined
   #phase: string | undefined = 'starting'
@@ -116,21 +117,22 @@ class Parent {
   constructor(config: Config, deps: WorkersDeps) {
     this.#config = config
     this.#deps = deps
-    const clock = (): number => performance.now()
-    this.#shutdown = new Shutdown(deps.log, clock)
+    this.#shutdown = new Shutdown(deps.log, () => performance.now())
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', timeoutMs)
     )
     this.#shared = sharedPartsOf(config)
-    const { fork, log, stdout, stderr } = deps
+    const { fork, log } = deps
     this.#supervisor = new Supervisor({
       ...config.workers,
       count: workerCountOf(config.workers),
       fork,
-      orderFor: number => this.#orderFor(number),
-      onLink: (number, link) => link.serveAll(this.#handlersOf(number)),
+      prepare: (number, link) => {
+        link.serveAll(this.#handlersOf(number))
+        return () => this.#orderFor(number)
+      },
       onStarted: number => {
-        // It may have been starting when the others were told.
+        // The worker may have been starting while the others got the message to reload.
         if (this.#isReloaded) this.#tellReload(number)
         deps.onStarted?.()
       },
@@ -141,11 +143,7 @@ class Parent {
         this.#reports.delete(number)
         void this.#gathered.ended(number)
       },
-      stdout,
-      stderr,
-      log,
-      clock,
-      random: Math.random
+      log
     })
   }
 
@@ -177,13 +175,13 @@ class Parent {
       pids: workers.map(({ pid }) => pid!),
       reload: async next => {
         const config = next ?? this.#config
-        // Workers read the same files: what this process cannot use is told to none of them.
+        // Workers read the same files, so they are asked to reload only if this process can use the files.
         const use = await security.prepare(config).catch((error: unknown) => {
           reopenLogs()
           throw error
         })
         this.#config = config
-        // For those that are being started, too.
+        // Applies to workers that are being started, too.
         this.#isReloaded = true
         for (const { number } of this.#supervisor.workers) this.#tellReload(number)
         use()
@@ -204,22 +202,19 @@ class Parent {
     return { lostRecords }
   }
 
-  /** What a worker has lost that ended without a word is known as of its last report. */
+  /** Logs the records that the last report of an unexpectedly ended worker names. */
   #recordsOfEnded(number: number): void {
     const report = this.#reports.get(number)
-    // One that stops in order says it itself.
+    // During a shutdown, workers report their losses when they stop.
     if (report === undefined || this.#phase !== undefined) return
     const { lostRecords, waitingRecords, at } = report
     this.#lostByEnded += lostRecords
     const agoMs = Math.round(performance.now() - at)
     const known =
       waitingRecords === 0
-        ? `no record waited in the memory of worker ${number}`
-        : `${waitingRecords} records waited in the memory of worker ${number}, and it is not known which of them are in Kafka`
-    this.#deps.log.error(
-      { worker: number, waitingRecords, lostRecords, agoMs },
-      `${known}; later ones are not known of`
-    )
+        ? `worker ${number} had no record in memory when it last reported`
+        : `worker ${number} had ${waitingRecords} ${waitingRecords === 1 ? 'record' : 'records'} in memory when it last reported, and it is not known whether Kafka has them`
+    this.#deps.log.error({ worker: number, waitingRecords, lostRecords, agoMs }, known)
   }
 
   kill(): void {
@@ -245,7 +240,7 @@ class Parent {
     return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }
   }
 
-  /** What a worker may tell and ask; the {@link Supervisor} waits for its hello. */
+  /** Handlers of a worker's messages; {@link Supervisor} handles the hello. */
   #handlersOf(number: number): Handlers<ParentServes, 'hello'> {
     const supervisor = this.#supervisor
     return {
@@ -253,15 +248,15 @@ class Parent {
       ...passingOn(
         number,
         to => supervisor.workers[to - 1]?.link,
-        told => supervisor.tellAll(link => link.tell('others', told), number)
+        message => supervisor.tellAll(link => link.tell('others', message), number)
       ),
       report: report => {
-        supervisor.heard(number)
+        supervisor.reported(number)
         this.#reports.set(number, { ...report, at: performance.now() })
       },
       shared: ({ api, question }) => this.#shared.get(api)?.(question),
       gathered: () => this.#gathered.getMetricsAsJSON(),
-      counted: snapshot => this.#gathered.told(number, snapshot)
+      counted: snapshot => this.#gathered.reported(number, snapshot)
     }
   }
 
@@ -296,7 +291,7 @@ class Parent {
     }
   }
 
-  /** Of a reason that several workers have, one is told. */
+  /** The reasons of all workers, without repetitions. */
   #unreadyReasons(): string[] {
     if (this.#phase !== undefined) return [this.#phase]
     const reasons = this.#supervisor.workers.flatMap(({ number, isUp }) => {
@@ -320,7 +315,7 @@ class Parent {
     registerScrapedGauge(registry, 'castellan_workers_up', 'Worker processes that serve', 'sum', () =>
       one(workers.filter(({ isUp }) => isUp).length)
     )
-    registerScrapedCounter(registry, 'castellan_worker_restarts_total', 'Times that a worker was started again', () =>
+    registerScrapedCounter(registry, 'castellan_worker_restarts_total', 'How often a worker was started again', () =>
       one(workers.reduce((sum, { restarts }) => sum + restarts, 0))
     )
   }

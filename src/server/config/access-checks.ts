@@ -1,18 +1,18 @@
 import { isLoopback } from '../../core/settings/loopback.js'
 import { requiresCredentials } from '../../http/access/settings.js'
-import type { ListenerTlsSettings } from '../../http/server/tls-settings.js'
+import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { Config } from './schema.js'
 
-/** A listening address. */
+/** An address that the process listens on. */
 export interface ListenedHost {
-  /** The setting it comes from. */
+  /** The setting that names the address. */
   readonly setting: string
   readonly host: string
-  /** Whether it speaks TLS. */
+  /** Whether the listener uses TLS. */
   readonly isSecure: boolean
 }
 
-/** Problems between the settings of TLS, authentication and rules. */
+/** Contradictions between the settings of TLS, authentication and access rules. */
 export function checkAccess(config: Config): string[] {
   const { http, management, auth, access } = config
   return [
@@ -53,7 +53,7 @@ function checkAuth({ http, management, auth }: Config): string[] {
   return problems
 }
 
-/** Keys that are fetched without TLS could be replaced on the way, and then admit anyone. */
+/** Refuses a URL of keys without TLS: an attacker on the network could replace the keys and then log in as anyone. */
 function checkJwksUrl(setting: string, text: string | undefined): string[] {
   if (text === undefined) return []
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -62,7 +62,7 @@ function checkJwksUrl(setting: string, text: string | undefined): string[] {
   return isSafe ? [] : [`${setting}: must be an https:// address; http:// is for loopback only`]
 }
 
-/** A rule that can never match is a mistake. */
+/** Refuses a rule that can never match, because it must be a mistake. */
 function checkRule(setting: string, { operations, topics, groups }: Config['access']['rules'][number]): string[] {
   const problems: string[] = []
   const needsTopics = operations.filter(operation => operation === 'produce' || operation === 'consume')

@@ -1,15 +1,19 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { ConfigError } from '../../core/errors.js'
 
-/** A pipe without a reader, or one that is full, must hold up neither a start nor a write. */
+/**
+ * The file may be a pipe. With O_NONBLOCK, a pipe without a reader does not block opening, and a full pipe does not
+ * block writing.
+ */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 /**
- * Opens a file for appending; it is made when it is not there, its directory is not. A pipe that is full answers `EAGAIN`.
+ * Opens a file for appending. Creates a missing file, but no missing directory. Writing to a full pipe fails with
+ * `EAGAIN`.
  *
- * @param setting that names it, for messages
- * @returns the descriptor, which is the caller's
- * @throws ConfigError when it cannot be opened; `ENXIO` is a pipe without a reader
+ * @param setting the setting that names the file, for messages
+ * @returns the file descriptor, which the caller has to close
+ * @throws ConfigError when the file cannot be opened; `ENXIO`: it is a pipe without a reader
  */
 export function openToAppend(file: string, setting: string, mode?: number): number {
   try {
@@ -19,7 +23,10 @@ export function openToAppend(file: string, setting: string, mode?: number): numb
   }
 }
 
-/** Calls `use` while the file is open for appending: a pipe has a writer all the time, and opening it again cannot wait. */
+/**
+ * Opens the file for appending, calls `use`, and closes the file. While it is open, `use` can open a pipe again without
+ * blocking.
+ */
 export function whileOpenToAppend<T>(file: string, setting: string, mode: number | undefined, use: () => T): T {
   const descriptor = openToAppend(file, setting, mode)
   try {

@@ -1,6 +1,6 @@
 import type { Assignment } from '../../core/settings/assignment.js'
 
-/** Puts assignments together to one object without prototype, so that `__proto__` is a key like any other. */
+/** Combines assignments into one object. The object has no prototype, so that `__proto__` is an ordinary key. */
 export function assemble(assignments: readonly Assignment[]): unknown {
   const root = emptyMap()
   for (const { path, value } of assignments) {
@@ -16,13 +16,16 @@ export function assemble(assignments: readonly Assignment[]): unknown {
 
 const emptyMap = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>
 
-/** Freezes a value and all it holds. */
+/** Freezes a value and, recursively, all values in it. */
 export function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freeze)
   return value
 }
 
-/** Names that every JavaScript object has, such as `constructor`, cannot be settings or names of clusters. */
+/**
+ * True for a name that every JavaScript object has, such as `constructor`. No setting and no cluster may have such a
+ * name.
+ */
 const isInherited = (name: string): boolean => name in Object.prototype
 
 export const usesInheritedName = ({ path }: Assignment): boolean => path.some(isInherited)

@@ -11,12 +11,12 @@ import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 
-/** A gateway, a client of a cluster that runs elsewhere, or the embedded broker alone. */
+/** What a configuration is for: a gateway, a client of a running cluster, or the embedded broker alone. */
 export type Role = 'serve' | 'client' | 'broker'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Problems between settings that are fine one by one. */
+/** Contradictions between settings that are valid on their own. */
 export function crossCheck(config: Config, role: Role, environment: Environment, apis: readonly HttpApi[]): string[] {
   if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
   if (role === 'client') return checkClusters(config)
@@ -29,7 +29,7 @@ export function crossCheck(config: Config, role: Role, environment: Environment,
   ]
 }
 
-/** Every listening address that a setting names. */
+/** Every address to listen on that a setting names. */
 function hostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   const { http, management } = config
   const isSecure = http.tls.certFile !== undefined
@@ -47,7 +47,7 @@ function hostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   return hosts
 }
 
-/** Addresses of the listeners that only single APIs have. */
+/** Addresses of listeners that belong to a single API. */
 function furtherHostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   const { host: shared, tls } = config.http
   const settings = new Map(settingsOfApis(config))
@@ -85,7 +85,7 @@ const checkHosts = (config: Config, hosts: readonly ListenedHost[]): string[] =>
       'listen on 127.0.0.1, configure authentication (auth), or allow it with --allow-anonymous (http.allowAnonymous: true)'
   )
 
-/** Addresses that may not be listened on, since clients on other machines would not have to authenticate. */
+/** Addresses that are refused: other machines can reach them, and their clients need not authenticate. */
 export const forbiddenHosts = (config: Config, apis: readonly HttpApi[]): readonly ListenedHost[] =>
   forbiddenAmong(config, hostsOf(config, apis))
 
@@ -146,7 +146,7 @@ function checkSasl(name: string, sasl: SaslSettings): string[] {
   return [...missing('tokenUrl', 'tokenClient', 'tokenSecret'), ...problemsOfTokenCaFile(name, sasl)]
 }
 
-/** Warnings about settings that work but are risky; logged once at start. */
+/** Warnings about settings that work but are risky. They are logged once, at the start. */
 export function warnings(config: Config, listed: readonly HttpApi[] = apis): string[] {
   const { auth, http } = config
   const hosts = hostsOf(config, listed)

@@ -6,26 +6,27 @@ import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { toProblems } from '../../core/settings/problems.js'
 import type { HttpApi } from '../../http/api/api.js'
+import { misplaced, named, placed } from './advanced.js'
 import { assemble, describeInheritedName, freeze, usesInheritedName } from './assemble.js'
 import { crossCheck, forbiddenHosts, type Role } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
-import { type Config, configSchema, describeSettings, schemaOf, settingsOfApis } from './schema.js'
+import { type Config, configSchema, describeSettings, schemaOf } from './schema.js'
 
 export type { FlagSetting } from './read-sources.js'
 export type { Config } from './schema.js'
 
-/** Where settings come from: defaults < translated < file < environment < flags. */
+/** The sources of settings. Later sources override earlier ones: defaults, translated, file, environment, flags. */
 export interface ConfigSources extends ValueSources {
-  /** What the settings are for; decides which of them must fit together. Default `serve`. */
+  /** What the settings are for. It decides which combinations of settings are checked. Default `serve`. */
   readonly role?: Role | undefined
-  /** The APIs whose settings there are. Default: those of this version. */
+  /** The APIs whose settings are accepted. Default: all APIs of this version. */
   readonly apis?: readonly HttpApi[] | undefined
 }
 
-/** The configuration, and where each of its values comes from. */
+/** The configuration, and the origin of each value. */
 export interface ExplainedConfig {
   readonly config: Config
-  /** `default`, `castellan.yaml, line 3`, `CASTELLAN_HTTP_PORT` or `--port`. */
+  /** The origin of a value: `default`, `castellan.yaml, line 3`, `CASTELLAN_HTTP_PORT` or `--port`. */
   originOf(path: readonly string[]): string
 }
 
@@ -37,7 +38,7 @@ interface Settable {
 
 const known: Settable = { apis, schema: configSchema, leaves: describeSettings().leaves }
 
-/** What can be set where these APIs are served. */
+/** The schema and the settings for these APIs. */
 function settableWith(listed: readonly HttpApi[] | undefined): Settable {
   if (listed === undefined) return known
   const schema = schemaOf(listed)
@@ -47,27 +48,27 @@ function settableWith(listed: readonly HttpApi[] | undefined): Settable {
 /**
  * Reads and checks the configuration.
  *
- * @throws ConfigError naming every problem found, one per line, each with where it was said
+ * @throws ConfigError that lists every problem, one per line, each with the place of the wrong value
  */
 export const loadConfig = (sources: ConfigSources): Config => explainConfig(sources).config
 
 /**
- * Reads and checks the configuration, and remembers where its values come from.
+ * Reads and checks the configuration, and keeps the origin of each value.
  *
  * @throws ConfigError as {@link loadConfig}
  */
-export const explainConfig = (sources: ConfigSources): ExplainedConfig => check(readWithImplied(sources))
+export const explainConfig = (sources: ConfigSources): ExplainedConfig => check(read(sources))
 
-/** A translated configuration, and what the operator has to know of it. */
+/** A translated configuration, and notes about it for the operator. */
 export interface TranslatedConfig extends ExplainedConfig {
   readonly notes: readonly string[]
 }
 
 /**
- * The same with settings that were made of the configuration of an imitated system. Addresses among them that others
- * could reach without credentials become loopback.
+ * Like {@link explainConfig}, with settings translated from the configuration of an imitated system. A translated
+ * address that other machines could reach without credentials is replaced by loopback.
  *
- * @param only the API to serve; others are off unless another source enables them
+ * @param only the API to serve; other APIs are off unless another source enables them
  * @throws ConfigError as {@link loadConfig}
  */
 export function translateConfig(
@@ -83,13 +84,13 @@ export function translateConfig(
     origin: `castellan ${only}`
   }))
   const translated = [...off, ...settings]
-  const first = readWithImplied({ ...sources, translated })
+  const first = read({ ...sources, translated })
   const exposed = first.config ? forbiddenHosts(first.config, listed).map(({ setting }) => setting) : []
   const closing = first.accepted.filter(
     assignment => translated.includes(assignment) && exposed.includes(assignment.path.join('.'))
   )
   const closed = closing.map(({ path, origin }) => ({ path, value: LOOPBACK, origin }))
-  const explained = check(readWithImplied({ ...sources, translated: [...translated, ...closed] }))
+  const explained = check(read({ ...sources, translated: [...translated, ...closed] }))
   return { ...explained, notes: [...notes, ...closing.map(describeClosed)] }
 }
 
@@ -104,32 +105,16 @@ interface Read {
   readonly apis: readonly HttpApi[]
   readonly accepted: readonly Assignment[]
   readonly problems: readonly string[]
-  /** Each setting by itself is right; whether they fit together is not known yet. */
+  /** Each setting is valid on its own. Whether the settings contradict each other is not checked yet. */
   readonly config: Config | undefined
-}
-
-/** Reads again where settings of APIs stand for others. */
-function readWithImplied(sources: ConfigSources): Read {
-  const first = read(sources)
-  const implied = impliedBy(first)
-  if (implied.length === 0) return first
-  return read({ ...sources, translated: [...(sources.translated ?? []), ...implied] })
-}
-
-function impliedBy({ config, apis: listed, accepted }: Read): Assignment[] {
-  if (config === undefined) return []
-  const settings = new Map(settingsOfApis(config))
-  return listed.flatMap(({ name, implied }) => {
-    const at = (path: readonly string[]): string => originOf(['apis', name, ...path], accepted)
-    return implied?.(settings.get(name)!, at) ?? []
-  })
 }
 
 function read(sources: ConfigSources): Read {
   const { schema, leaves, apis: listed } = settableWith(sources.apis)
-  const { assignments, problems } = readSources(sources, leaves)
-  const accepted = assignments.filter(assignment => !usesInheritedName(assignment))
-  const parsed = schema.safeParse(assemble(accepted))
+  const { assignments, problems } = readSources({ ...sources, translated: named(sources.translated, leaves) }, leaves)
+  const legal = assignments.filter(assignment => !usesInheritedName(assignment))
+  const accepted = legal.filter(assignment => misplaced(assignment, leaves) === undefined)
+  const parsed = schema.safeParse(assemble(placed(accepted, leaves)))
   return {
     sources,
     apis: listed,
@@ -137,9 +122,10 @@ function read(sources: ConfigSources): Read {
     problems: [
       ...problems,
       ...assignments.filter(usesInheritedName).map(describeInheritedName),
-      ...(parsed.success ? [] : toProblems(parsed.error, accepted, leaves))
+      ...legal.flatMap(assignment => misplaced(assignment, leaves) ?? []),
+      ...(parsed.success ? [] : toProblems(named(parsed.error.issues, leaves), accepted, leaves))
     ],
-    // The section of each API is what its own schema makes of it.
+    // The type of each API's section is known only to the schema of the API.
     config: parsed.data as Config | undefined
   }
 }

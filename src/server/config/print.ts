@@ -1,20 +1,22 @@
 import { Document, isMap, isScalar, type Pair, type YAMLMap } from 'yaml'
 import { printable } from '../../core/printable.js'
+import { withAdvancedApart } from './advanced.js'
 import type { Config } from './config.js'
 import { describeSettings } from './schema.js'
 
-const secretNames = new Set(describeSettings().leaves.flatMap(leaf => leaf.secretNames))
+const { leaves } = describeSettings()
+const secretNames = new Set(leaves.flatMap(leaf => leaf.secretNames))
 
-/** What the YAML library makes of an empty list or section that has a comment: three lines. */
+/** Matches an empty list or section with a comment. The YAML library writes it in three lines. */
 const COMMENT_BELOW_NOTHING = /:\n +(\[\]|\{\})\n +#/g
 
 /**
- * The configuration in effect as YAML that `--config` takes; secrets are written as `(secret)`.
+ * Writes the configuration in effect as YAML for `--config`. Secrets are written as `(secret)`.
  *
- * @param originOf where a value comes from, written beside it as a comment; absent: no comments
+ * @param originOf returns the origin of a value, which is written as a comment; absent: no comments
  */
 export function toYaml(config: Config, originOf?: (path: readonly string[]) => string): string {
-  const document = new Document(redact(config))
+  const document = new Document(withAdvancedApart(redact(config) as object, leaves))
   if (originOf && isMap(document.contents)) explain(document.contents, [], originOf)
   return document.toString({ lineWidth: 0 }).replace(COMMENT_BELOW_NOTHING, ': $1 #')
 }
@@ -27,14 +29,14 @@ function explain(section: YAMLMap, path: readonly string[], originOf: (path: rea
   }
 }
 
-/** Behind a single value, above the items of a list. */
+/** Adds a comment to a setting: behind a single value, or above the items of a list. */
 function comment({ key, value }: Pair<unknown, unknown>, text: string): void {
   const node = (value ?? key) as { comment?: string; commentBefore?: string; items?: readonly unknown[] }
   if (isScalar(value) || node.items?.length === 0) node.comment = ` ${text}`
   else node.commentBefore = ` ${text}`
 }
 
-/** A copy whose secrets cannot be read. */
+/** Returns a copy in which secrets are replaced. */
 export function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact)
   if (typeof value !== 'object' || value === null) return value

@@ -6,16 +6,16 @@ export const logSettings = z
     level: z
       .enum(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
-      .describe('Lowest level that is written'),
+      .describe('Lowest level of log lines that are written'),
     pretty: z
       .enum(['auto', 'always', 'never'])
       .default('auto')
-      .describe('Readable lines instead of JSON; `auto`: when they go to stdout and it is a terminal'),
+      .describe('Writes readable lines instead of JSON; `auto`: only when stdout is a terminal and no file is set'),
     file: z
       .string()
       .min(1)
       .optional()
-      .describe('File that the log is appended to, instead of stdout; opened again on SIGHUP'),
+      .describe('File to which the log is appended, instead of stdout. It is opened again on SIGHUP'),
     format: z
       .enum(['castellan', 'kprf'])
       .default('castellan')
@@ -28,9 +28,9 @@ export const logSettings = z
 
 export const statsdSettings = z
   .strictObject({
-    host: host.optional().describe('The StatsD server that is sent all metrics by UDP; absent: none is'),
+    host: host.optional().describe('The StatsD server to which all metrics are sent by UDP; absent: none'),
     port: z.int().min(1).max(65_535).default(8125).describe('UDP port of the StatsD server'),
-    intervalMs: milliseconds.default(10_000).describe('Pause between two reports')
+    intervalMs: milliseconds.default(10_000).describe('Pause between two reports').meta({ advanced: true })
   })
   .prefault({})
   .describe('Metrics by StatsD')
@@ -41,7 +41,9 @@ export const serviceSettings = z
       .string()
       .min(1)
       .optional()
-      .describe('File that the id of the process is written to before the start; it stays behind. Absent: none')
+      .describe(
+        'File to which the id of the process is written before the start; it is not removed at the end. Absent: none'
+      )
   })
   .prefault({})
   .describe('The process as a service of the system')

@@ -4,27 +4,27 @@ import { didYouMean } from '../../core/settings/problems.js'
 import { readText } from './read-text.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 
-/** A flag that sets a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
+/** A flag with the value of a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
 export interface FlagSetting {
   readonly flag: string
   readonly path: readonly string[]
-  /** Text is turned into the kind of value the setting holds. */
+  /** A text is converted to the type of the setting. */
   readonly value: string | boolean
 }
 
-/** Where values come from; later ones win. */
+/** The sources of values. A later source overrides an earlier one. */
 export interface ValueSources {
-  /** Values that were made of the configuration of an imitated system. */
+  /** Values translated from the configuration of an imitated system. */
   readonly translated?: readonly Assignment[] | undefined
   /** Path of a YAML file. */
   readonly file?: string | undefined
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
-  /** Settings by flag, in the order given. */
+  /** Settings that flags give, in the order of the command line. */
   readonly flags?: readonly FlagSetting[] | undefined
 }
 
 /**
- * Reads all sources, in the order in which later values win.
+ * Reads all sources. The values of a later source override those of an earlier one.
  *
  * @throws ConfigError when the file cannot be read
  */

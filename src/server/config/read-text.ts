@@ -1,15 +1,15 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ConfigError } from '../../core/errors.js'
 
-/** Far more than any file of settings has; the parsers are not made for more. */
+/** Maximum size of a file of settings. Real files are much smaller, and the parsers are slow for larger ones. */
 const MAX_BYTES = 4 * 1024 * 1024
 const READ_BYTES = 64 * 1024
 
 /**
- * The text of a file of settings; it may be a pipe.
+ * Reads the text of a file of settings. The file may be a pipe.
  *
- * @param hint what the file must be, for the message
- * @throws ConfigError when it cannot be read, or is too large
+ * @param hint added to the error message; says what the file must be
+ * @throws ConfigError when the file cannot be read or is too large
  */
 export function readText(fileName: string, hint = ''): string {
   try {

@@ -4,17 +4,19 @@ import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { embeddedSettings } from '../../embedded-broker/settings.js'
 import { accessSettings, authSettings, quotaSettings } from '../../http/access/settings.js'
-import type { HttpApi } from '../../http/api/api.js'
-import type { ApiSettings } from '../../http/api/common-settings.js'
+import type { ApiSettings, HttpApi } from '../../http/api/api.js'
 import { httpSettings, managementSettings } from '../../http/server/settings.js'
 import { clusterSettings } from '../../kafka/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { workersSettings } from '../workers/settings.js'
+import { setAdvancedApart } from './advanced.js'
 import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 
-/** The sections of all rooms put together. Unknown keys are errors; every field has a default or may be absent. */
+/**
+ * The sections of all folders of src put together. Unknown keys are errors; every field has a default or may be absent.
+ */
 export const schemaOf = (listed: readonly HttpApi[]) =>
   z.strictObject({
     http: httpSettings,
@@ -50,11 +52,11 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
 /** The schema of the whole configuration. */
 export const configSchema = schemaOf(apis)
 
-/** Every section and every setting of it. */
-export const describeSettings = (schema: z.ZodType = configSchema) => describeSchema(schema)
+/** Every section and every setting, as an operator names them. */
+export const describeSettings = (schema: z.ZodType = configSchema) => setAdvancedApart(describeSchema(schema))
 
-/** The whole configuration, checked and frozen. Each room is handed its section rather than the whole. */
+/** The whole configuration, checked and frozen. The code of each folder gets only its section. */
 export type Config = Omit<z.output<typeof configSchema>, 'apis'> & { readonly apis: SettingsOfApis }
 
-/** The settings of every API that is configured, whichever those are. */
+/** The settings of every configured API, with its name. */
 export const settingsOfApis = ({ apis }: Pick<Config, 'apis'>): [name: string, ApiSettings][] => Object.entries(apis)

@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { type Document, LineCounter, parseDocument } from 'yaml'
+import { createRequire } from 'node:module'
+import type { Document, LineCounter } from 'yaml'
 import type { Assignment } from '../../core/settings/assignment.js'
-import { renamedVariable } from '../../core/settings/former-names.js'
 import type { Leaf } from '../../core/settings/leaves.js'
+import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
 import { suggestion } from '../../core/settings/suggestion.js'
 
-/** Variables that Kubernetes sets in the namespace of a service called `castellan`; they are no settings. */
+/** Matches variables that Kubernetes sets in the namespace of a service called `castellan`. They are not settings. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/
 
 const PREFIX = 'CASTELLAN_'
 
-/** `CASTELLAN_BROKERS` is short for the brokers of the default cluster, as `--brokers` is. */
+/** Variables with a short name: `CASTELLAN_BROKERS` names the brokers of the default cluster, like `--brokers`. */
 const SHORT_NAMES = new Map([['CASTELLAN_BROKERS', ['clusters', 'default', 'brokers']]])
 
 /** The settings that were read, and the problems. */
@@ -20,12 +21,19 @@ export interface SourceResult {
 }
 
 /**
- * Reads a YAML file into assignments: `http: {port: 1}` => `http.port = 1`. Maps are descended into, so that a later
- * source replaces single settings rather than whole sections.
+ * Reads a YAML file into assignments: `http: {port: 1}` => `http.port = 1`. Each setting in a map becomes a separate
+ * assignment, so that a later source replaces single settings and not whole sections.
  */
 export function fromYaml(text: string, fileName: string): SourceResult {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error', uniqueKeys: true })
+  // The YAML library is loaded only when a file is read, because most programs that use the library have no file.
+  const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml')
+  const lines = new yaml.LineCounter()
+  const document = yaml.parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
+    uniqueKeys: true
+  })
   const [flaw] = [...document.errors, ...document.warnings]
   if (flaw) {
     const { line, col } = lines.linePos(flaw.pos[0])
@@ -44,7 +52,7 @@ export function fromYaml(text: string, fileName: string): SourceResult {
 
 const problem = (line: string): SourceResult => ({ assignments: [], problems: [line] })
 
-/** The parser's message up to where it quotes the file, which may contain secrets. */
+/** Cuts the parser's message where it begins to quote the file, because the file may contain secrets. */
 const withoutContent = (message: string): string => message.replace(/\s*[:!%"*(|].*$/s, '')
 
 function assignmentsOf(
@@ -58,7 +66,7 @@ function assignmentsOf(
   }
   const assignments: Assignment[] = []
   const visit = (value: unknown, path: readonly string[]): void => {
-    // An empty section ("http:") says nothing.
+    // An empty section ("http:") sets nothing.
     if (value === null) return
     if (isMap(value) && Object.keys(value).length > 0) {
       for (const [key, child] of Object.entries(value)) visit(child, [...path, key])
@@ -70,7 +78,7 @@ function assignmentsOf(
   return assignments
 }
 
-/** The line of a value, or of the nearest value around it that can be found. */
+/** The line of a value. If the value cannot be found, the line of the nearest section around it. */
 function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number | undefined {
   for (let depth = path.length; depth > 0; depth--) {
     const node = document.getIn(path.slice(0, depth), true) as { range?: readonly number[] | null } | undefined
@@ -79,14 +87,11 @@ function lineOf(document: Document, lines: LineCounter, path: readonly string[])
   return undefined
 }
 
-/** `http.port` <=> `CASTELLAN_HTTP_PORT`, `clusters.eu-west.tls.caFile` <=> `CASTELLAN_CLUSTERS_EU_WEST_TLS_CA_FILE`. */
-export const environmentName = (path: readonly string[]): string =>
-  PREFIX + path.map(part => (part === '*' ? '<NAME>' : toSnake(part))).join('_')
-
 /**
- * Reads `CASTELLAN_…` variables. Secrets may come from a file instead: `…_PASSWORD_FILE=/run/secrets/password`.
+ * Reads `CASTELLAN_…` variables. A variable can name a file that contains a secret:
+ * `…_PASSWORD_FILE=/run/secrets/password`.
  *
- * @param knownNames names of clusters seen in the file, so that `CLUSTERS_EU_WEST_…` finds `eu-west`
+ * @param knownNames names of clusters in the file, so that `CLUSTERS_EU_WEST_…` finds the cluster `eu-west`
  */
 export function fromEnvironment(
   environment: Readonly<Record<string, string | undefined>>,
@@ -96,14 +101,14 @@ export function fromEnvironment(
   const assignments: Assignment[] = []
   const problems: string[] = []
   for (const [name, text] of Object.entries(environment)) {
-    // An empty variable is how shells and compose files say "not set".
+    // An empty variable counts as absent, because shells and compose files pass unset variables as empty.
     if (!name.startsWith(PREFIX) || text === undefined || text === '' || KUBERNETES_VARIABLE.test(name)) continue
     const found = findLeaf(name, leaves, knownNames)
     if (!found) problems.push(`${name}: no such setting${closestVariable(name, leaves)}`)
     else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })
     else {
       const content = readSecret(text)
-      // The file is not named in the message: the value may be the secret itself, which is the most likely mistake.
+      // The message does not repeat the file name, because by mistake the variable may contain the secret itself.
       if (content === undefined) problems.push(`${name}: the file it names cannot be read`)
       else assignments.push({ path: found.path, value: fromText(content, found.leaf), origin: name })
     }
@@ -111,7 +116,7 @@ export function fromEnvironment(
   return { assignments, problems }
 }
 
-/** Turns the text of a variable or flag into the kind of value a setting holds; the schema judges what comes out. */
+/** Converts the text of a variable or flag to the type of a setting. The schema then checks the value. */
 export function fromText(text: string, leaf: Leaf): unknown {
   switch (leaf.kind) {
     case 'number':
@@ -128,7 +133,7 @@ export function fromText(text: string, leaf: Leaf): unknown {
   }
 }
 
-/** Lists of structures are written as JSON outside of files. */
+/** Parses a list of structures. In variables and flags such a list is written as JSON. */
 function fromJson(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -137,10 +142,10 @@ function fromJson(text: string): unknown {
   }
 }
 
-/** Suggests the variable that was probably meant; variables with a cluster's name in them are not suggested. */
+/** Suggests the variable that was probably meant. Variables that contain the name of a cluster are never suggested. */
 function closestVariable(name: string, leaves: readonly Leaf[]): string {
-  const renamed = renamedVariable(name)
-  if (renamed) return `; it is called ${renamed} now`
+  const became = whatBecameOfVariable(name, leaves)
+  if (became) return became
   const names = leaves.filter(({ path }) => !path.includes('*')).map(({ path }) => environmentName(path))
   return suggestion(name, [...names, ...SHORT_NAMES.keys()])
 }
@@ -164,7 +169,9 @@ function findLeaf(name: string, leaves: readonly Leaf[], knownNames: readonly st
   return undefined
 }
 
-/** The path that `name` means, when it means this leaf. */
+/**
+ * The path of the setting that the variable `name` stands for. `undefined`: the variable does not stand for this leaf.
+ */
 function match(name: string, leaf: Leaf, knownNames: readonly string[]): readonly string[] | undefined {
   const wildcard = leaf.path.indexOf('*')
   if (wildcard < 0) return environmentName(leaf.path) === name ? leaf.path : undefined
@@ -188,13 +195,6 @@ function readSecret(fileName: string): string | undefined {
     return undefined
   }
 }
-
-/** `caFile` => `CA_FILE`, `eu-west` => `EU_WEST`. */
-const toSnake = (name: string): string =>
-  name
-    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
-    .replaceAll('-', '_')
-    .toUpperCase()
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -3,15 +3,16 @@ import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
 import type { TlsMaterial } from '../../http/server/certificates.js'
-import type { ListenerTlsSettings } from '../../http/server/tls-settings.js'
+import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
 
-/** Not repeated in messages: the value may be the key itself instead of the name of its file. */
+/** The name of a file for messages. It is left out when it looks like the content of a key file. */
 const nameOf = (fileName: string): string =>
   /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
 
 /**
- * Reads the files of a cluster; `wire` is given their contents, since only few rooms may use files.
+ * Reads the files of a cluster here, because only a few folders of src may use files; the other code gets their
+ * contents.
  *
  * @throws ConfigError naming the setting whose file cannot be read
  */
@@ -42,9 +43,9 @@ export function readTokenCaFile(clusterName: string, { tokenCaFile }: SaslSettin
 }
 
 /**
- * Reads the files of a listener; called again and again while it serves.
+ * Reads the TLS files of a listener. It is called at the start and at every reload.
  *
- * @param section name of the settings, for the message
+ * @param section the section with the settings, for messages
  * @throws ConfigError naming the setting whose file cannot be read
  */
 export async function readListenerTlsFiles(
@@ -71,7 +72,7 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
 
 const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
   new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
-/** Problems of the files of a cluster's TLS settings, found at start. */
+/** Problems with the files of a cluster's TLS settings. They are checked at the start. */
 export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tls']): string[] {
   try {
     const { ca, cert, key } = readTlsFiles(clusterName, tls)
@@ -84,7 +85,7 @@ export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tl
   }
 }
 
-/** Problems of the file with the certificate authorities of the token URL, found at start. */
+/** Problems with the file of certificate authorities for the token URL. They are checked at the start. */
 export function problemsOfTokenCaFile(clusterName: string, sasl: SaslSettings): string[] {
   try {
     const ca = readTokenCaFile(clusterName, sasl)

@@ -1,23 +1,31 @@
-import { aggregate, countersOf, type MetricsSnapshot, takeSnapshot } from '../../core/metrics/aggregate.js'
-import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import {
+  aggregate,
+  countersOf,
+  type MetricsSnapshot,
+  type PrometheusMetrics,
+  takeSnapshot
+} from '../../core/metrics/prometheus.js'
+import type { StatsdSource, StatsdSources, StatsdValue } from '../../core/metrics/statsd.js'
+import type { Everywhere } from '../../http/api/api.js'
+import type { Peers } from './peers.js'
 
 type Registry = PrometheusMetrics['registry']
 
-/** A worker that has much to do is late; what it said last is shown then. */
+/** Time limit for the snapshot of a worker. When a busy worker misses it, its last snapshot is used. */
 const WAIT_MS = 75
 
-/** The metrics of this process and of all workers, as those of one. */
+/** The metrics of the parent and of all workers, combined as if they were one process. */
 export class GatheredMetrics {
   readonly #own: Registry
   readonly #ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>
-  /** By number of the worker. */
+  /** The last snapshot of each worker, by its number. */
   readonly #last = new Map<number, MetricsSnapshot>()
-  /** What workers had counted that have ended: sums never go back. Several until they are added up. */
+  /** Counters of exited workers, without their gauges. There are several snapshots until their sum is computed. */
   #ended: readonly MetricsSnapshot[] = []
-  /** How often a worker has ended, by number. */
+  /** How often the worker of each number has ended. */
   readonly #ends = new Map<number, number>()
 
-  /** @param ask for a snapshot of each worker, by number */
+  /** @param ask asks all workers for a snapshot; the result has the snapshots by number of the worker */
   constructor(own: Registry, ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>) {
     this.#own = own
     this.#ask = ask
@@ -27,18 +35,18 @@ export class GatheredMetrics {
     return this.#own.contentType
   }
 
-  /** A registry with the values of this moment. */
+  /** Asks all workers for their metrics. Resolves with a registry of the current values. */
   async gather(): Promise<Registry> {
     const endsBefore = new Map(this.#ends)
     const [own, answers] = await Promise.all([takeSnapshot(this.#own), this.#ask(WAIT_MS)])
     for (const [number, snapshot] of answers) {
-      // What a worker counted that has ended meanwhile is counted already.
-      if (this.#ends.get(number) === endsBefore.get(number)) this.told(number, snapshot)
+      // If a worker has ended in the meantime, its counters are already in `#ended`.
+      if (this.#ends.get(number) === endsBefore.get(number)) this.reported(number, snapshot)
     }
     return aggregate([own, ...this.#last.values(), ...this.#ended])
   }
 
-  /** In Prometheus' text format. */
+  /** The current values in the text format of Prometheus. */
   async metrics(): Promise<string> {
     return (await this.gather()).metrics()
   }
@@ -47,12 +55,15 @@ export class GatheredMetrics {
     return this.gather().then(takeSnapshot)
   }
 
-  /** A worker tells what it has counted, without having been asked. */
-  told(number: number, snapshot: MetricsSnapshot): void {
+  /** Keeps a snapshot that a worker sends without being asked. */
+  reported(number: number, snapshot: MetricsSnapshot): void {
     this.#last.set(number, snapshot)
   }
 
-  /** A worker has ended; its successor counts from zero. Resolves when its counts are added to those of others. */
+  /**
+   * Called when a worker has ended. Its counters are kept, because its successor starts at zero. Resolves when they are
+   * added to the counters of other ended workers.
+   */
   async ended(number: number): Promise<void> {
     const last = this.#last.get(number)
     this.#last.delete(number)
@@ -65,7 +76,52 @@ export class GatheredMetrics {
   async #addUp(): Promise<void> {
     const added = this.#ended
     const sum = await takeSnapshot(aggregate(added))
-    // When several workers end at the same time, each adds up; the first result is kept, and those that ended since.
+    // Another worker may have ended while the sum was computed. Its snapshot is kept beside the sum.
     if (this.#ended[0] === added[0]) this.#ended = [sum, ...this.#ended.slice(added.length)]
   }
 }
+
+/** StatsD values that the APIs of a worker report under their own names. The parent asks for these values. */
+export class CollectedStatsd implements StatsdSources {
+  readonly #sources: StatsdSource[] = []
+
+  add(source: StatsdSource): void {
+    this.#sources.push(source)
+  }
+
+  async values(): Promise<StatsdValue[]> {
+    return (await Promise.all(this.#sources.map(source => source()))).flatMap(values => [...values])
+  }
+}
+
+/**
+ * Combines the values of several workers. Gauges are summed, unless each gauge already covers all workers. Other values
+ * are passed on, and the StatsD server adds them up.
+ */
+export function mergeStatsd(answers: ReadonlyMap<number, readonly StatsdValue[]>): StatsdValue[] {
+  const gauges = new Map<string, StatsdValue>()
+  const others: StatsdValue[] = []
+  for (const value of [...answers.values()].flat()) {
+    const known = gauges.get(value.name)
+    if (value.type !== 'g') others.push(value)
+    else if (known === undefined) gauges.set(value.name, value)
+    else if (!value.isOfAll) gauges.set(value.name, { ...value, value: known.value + value.value })
+  }
+  return [...gauges.values(), ...others]
+}
+
+const TIMEOUT_MS = 2_000
+
+/** Returns a function that collects values of an API from every worker. */
+export const everywhereOf =
+  (peers: Peers) =>
+  (api: string): Everywhere =>
+  <Value>(name: string, own: () => Value) => {
+    const called = `${api} ${name}`
+    peers.serve(called, own)
+    return async () => [own(), ...((await peers.callOthers(called, undefined, TIMEOUT_MS)) as Value[])]
+  }
+
+/** Asks the parent for the metrics of all processes, on behalf of a worker. */
+export const gatheredFor = async (peers: Peers): Promise<PrometheusMetrics['registry']> =>
+  aggregate([await peers.parent.call('gathered', undefined, TIMEOUT_MS)])

@@ -6,7 +6,7 @@ import type {
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
-  Gateway,
+  GroupGateway,
   GroupOffset,
   MessageId,
   MessageLimits,
@@ -16,29 +16,35 @@ import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
 import type { Peers } from './peers.js'
 
-/** So long messages that were passed on can be given back: until the answer is sent, or the client has left. */
+/**
+ * For this time, messages that were passed to another worker can still be released. By then the worker has sent its
+ * answer, or its client has disconnected.
+ */
 const KEPT_MS = 60_000
 const SWEEP_MS = 5_000
-/** Most answers whose messages can be given back; those of older ones are offered again when they are not acknowledged. */
+/**
+ * Maximum number of answers whose messages can be released. Messages of older answers can no longer be released; the
+ * group offers them again if they are not acknowledged.
+ */
 const MAX_KEPT = 10_000
 
-/** Messages on their way to another worker, at least one. */
+/** The messages of an answer to another worker: at least one. */
 export interface MessagesOfOwner {
   readonly type: 'messages'
   readonly messages: readonly AcquiredMessage[]
-  /** Stands for them where they are acknowledged together, or given back. */
+  /** Identifies these messages when they are acknowledged together or released. */
   readonly token: number
 }
 
-/** What a worker asks for. With `limits` it asks for several messages at once. */
+/** A worker's request for one message, or with `limits` for several. */
 export interface AskedOfOwner {
   readonly groupId: string
   readonly topic: string
   readonly limits: MessageLimits | undefined
   readonly timeoutMs: number
-  /** The client whose share of `consumer.maxGroups` a new group takes. */
+  /** The client to whose share of `advanced.consumer.maxGroups` a new group is counted. */
   readonly client?: string | undefined
-  /** The number of the request there, for its withdrawal. */
+  /** Number of the request, unique at the asking worker. It is used to cancel the request. */
   readonly id: number
 }
 
@@ -54,7 +60,7 @@ export interface TopicOfGroup {
   readonly timeoutMs: number
 }
 
-/** Offsets that the group is to have, by partition. */
+/** Offsets to commit, by partition. */
 export interface OffsetsOfOwner extends TopicOfGroup {
   readonly offsets: readonly (readonly [partition: number, OffsetAndMetadata])[]
 }
@@ -64,8 +70,8 @@ export interface CommittedByOwner {
   readonly outcomes: readonly (readonly [partition: number, CommitOutcome])[]
 }
 
-/** Where a group stands. */
-export interface ToldByOwner {
+/** The offsets of a group. */
+export interface OffsetsFromOwner {
   readonly type: 'offsets'
   /** `undefined`: there is no such topic. */
   readonly offsets: readonly GroupOffset[] | undefined
@@ -73,28 +79,28 @@ export interface ToldByOwner {
 
 interface Kept extends Pick<ConsumedMessages, 'ack' | 'release'> {
   readonly for: number
-  /** Of the request, as in {@link AskedOfOwner}. */
+  /** The `id` in {@link AskedOfOwner}. */
   readonly id: number
   readonly at: number
 }
 
-/** Answers what other workers ask the owner of a group. */
+/** Answers the requests that other workers send to this worker as the owner of a group. */
 export class GroupOwner {
-  readonly #gateway: Gateway
-  /** By worker and its number of the request. */
+  readonly #groups: GroupGateway
+  /** Functions that cancel the open requests, by worker and id of the request. */
   readonly #cancels = new Map<string, () => void>()
-  /** By token, the oldest first. */
+  /** Messages that can be released, by token, oldest first. */
   readonly #kept = new Map<number, Kept>()
   #lastToken = 0
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(gateway: Gateway, cluster: string, peers: Peers) {
-    this.#gateway = gateway
+  constructor(groups: GroupGateway, cluster: string, peers: Peers) {
+    this.#groups = groups
     const serve = <Body>(verb: string, handler: (body: Body, from: number) => unknown): void =>
       peers.serve(`${verb} ${cluster}`, (body, from) => handler(body as Body, from))
     serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
     serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
-    serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => gateway.ack(groupId, message))
+    serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => groups.ack(groupId, message))
     serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked).catch(failureIn))
     serve('offsets', (asked: TopicOfGroup) => this.#offsets(asked).catch(failureIn))
     serve('ackAll', (asked: AcksOfOwner) => this.#ackAll(asked))
@@ -124,29 +130,32 @@ export class GroupOwner {
     { groupId, topic, limits, timeoutMs, client }: AskedOfOwner,
     reply: (result: ConsumeManyResult) => void
   ): () => void {
-    if (limits !== undefined) return this.#gateway.consumeMany(groupId, topic, limits, timeoutMs, { reply, client })
-    return this.#gateway.consume(groupId, topic, timeoutMs, {
+    if (limits !== undefined) return this.#groups.consumeMany(groupId, topic, limits, timeoutMs, { reply, client })
+    return this.#groups.consume(groupId, topic, timeoutMs, {
       client,
       reply: result => reply(result.type === 'message' ? together(result.message) : result)
     })
   }
 
   async #commit({ groupId, topic, offsets, timeoutMs }: OffsetsOfOwner): Promise<CommittedByOwner> {
-    const outcomes = await this.#gateway.commit(groupId, topic, new Map(offsets), timeoutMs)
+    const outcomes = await this.#groups.commit(groupId, topic, new Map(offsets), timeoutMs)
     return { type: 'committed', outcomes: [...outcomes] }
   }
 
-  async #offsets({ groupId, topic, timeoutMs }: TopicOfGroup): Promise<ToldByOwner> {
-    return { type: 'offsets', offsets: await this.#gateway.offsets(groupId, topic, timeoutMs) }
+  async #offsets({ groupId, topic, timeoutMs }: TopicOfGroup): Promise<OffsetsFromOwner> {
+    return { type: 'offsets', offsets: await this.#groups.offsets(groupId, topic, timeoutMs) }
   }
 
   async #ackAll({ token, groupId, ids }: AcksOfOwner): Promise<void> {
     const kept = this.#take(token)
     if (kept !== undefined) kept.ack()
-    else await Promise.all(ids.map(id => this.#gateway.ack(groupId, id)))
+    else await Promise.all(ids.map(id => this.#groups.ack(groupId, id)))
   }
 
-  /** A request that has been answered is withdrawn when its answer came too late: its messages were not delivered. */
+  /**
+   * Cancels an open request. If it was already answered, the answer came too late for the client, so its messages are
+   * released.
+   */
   #cancel(id: number, from: number): void {
     const cancel = this.#cancels.get(`${from}/${id}`)
     if (cancel) cancel()
@@ -178,7 +187,9 @@ export class GroupOwner {
     this.#sweeper = undefined
   }
 
-  /** A worker has ended: its requests are withdrawn, and the messages that it was given last may not have reached a client. */
+  /**
+   * Called when a worker has ended. Cancels its requests, and releases the messages that may not have reached a client.
+   */
   #gone(number: number): void {
     for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${number}/`)) cancel()
     const given = [...this.#kept].filter(([, kept]) => kept.for === number)
@@ -186,7 +197,7 @@ export class GroupOwner {
   }
 }
 
-/** An error of the gateway, as it is passed on. */
+/** Turns an error of the gateway into an answer. */
 function failureIn(error: unknown): Failure {
   if (error instanceof CastellanError) return failureOf(error)
   throw error
@@ -197,7 +208,7 @@ const together = (message: ConsumedMessage): ConsumeManyResult => ({
   messages: { messages: [message], ack: () => message.ack(), release: () => message.release() }
 })
 
-/** Without what only this process can call. */
+/** Copies a message without its functions, because only this process can call them. */
 const toAcquired = ({
   topic,
   partition,

@@ -4,18 +4,18 @@ export type Frame =
   | { readonly type: 'call'; readonly name: string; readonly body: unknown; readonly id: number }
   | { readonly type: 'answer'; readonly id: number; readonly body?: unknown; readonly error?: LinkFailure }
 
-/** What is known of an error on the other side. */
+/** The parts of an error that are sent to the other process. */
 export interface LinkFailure {
   readonly name: string
   readonly message: string
-  /** Of a CastellanError. */
+  /** The `code` of a CastellanError. Absent for other errors. */
   readonly code?: string | undefined
 }
 
-/** A call that failed on the other side, was not answered in time, or whose answer cannot come any more. */
+/** A call failed on the other side, was not answered in time, or can no longer be answered. */
 export class LinkError extends Error {
   override readonly name = 'LinkError'
-  /** What failed on the other side; absent: there was no answer. */
+  /** The error of the other process. Absent: there was no answer. */
   override readonly cause: LinkFailure | undefined
 
   constructor(message: string, cause?: LinkFailure) {
@@ -24,7 +24,7 @@ export class LinkError extends Error {
   }
 }
 
-/** Messages by name. Those with an answer are calls. */
+/** The types of messages, by name. A message with an answer is a call. */
 export type Messages = Record<string, { readonly body: unknown; readonly answer?: unknown }>
 type BodyOf<Message extends { readonly body: unknown }> = Message['body']
 type AnswerOf<Message> = Message extends { readonly answer: infer Answer } ? Answer : unknown
@@ -32,17 +32,17 @@ type AnswerOf<Message> = Message extends { readonly answer: infer Answer } ? Ans
 type TellsOf<All extends Messages> = {
   [Name in keyof All & string]: All[Name] extends { readonly answer: unknown } ? never : Name
 }[keyof All & string]
-/** The calls. */
+/** The messages that are calls. */
 type CallsOf<All extends Messages> = {
   [Name in keyof All & string]: 'answer' extends keyof All[Name] ? Name : never
 }[keyof All & string]
-/** A body may be left out where there is none. */
+/** The argument for the body. It may be omitted when the body can be `undefined`. */
 type Argument<Body> = undefined extends Body ? [body?: Body] : [body: Body]
 type Arguments<Body> = undefined extends Body
   ? [body?: Body, timeoutMs?: number | undefined]
   : [body: Body, timeoutMs?: number | undefined]
 
-/** Handlers of all messages but those that are served elsewhere: one that is missing does not compile. */
+/** Handlers of all messages except those in `Elsewhere`. If a handler is missing, the program does not compile. */
 export type Handlers<All extends Messages, Elsewhere extends keyof All = never> = {
   readonly [Name in Exclude<keyof All, Elsewhere> & string]: Handler<All[Name]>
 }
@@ -56,12 +56,12 @@ interface OpenCall {
   readonly timer: NodeJS.Timeout | undefined
 }
 
-/** Most calls without an answer; further ones fail at once. */
+/** Maximum number of calls that wait for an answer. Further calls fail at once. */
 const MAX_OPEN_CALLS = 100_000
 
 /**
- * One end of a connection between two processes: calls that are answered, and messages that are not. `Serves` are the
- * messages that this end takes, `Asks` those of the other end.
+ * One end of a connection between two processes. It carries calls, which are answered, and messages without an answer.
+ * `Serves` are the messages that this end handles, `Asks` the messages that the other end handles.
  */
 export class Link<Serves extends Messages = Messages, Asks extends Messages = Messages> {
   readonly #send: (frame: Frame) => void
@@ -70,12 +70,12 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
   #lastId = 0
   #closedBecause: string | undefined
 
-  /** @param send to the other end; may do nothing when that is gone */
+  /** @param send sends a frame to the other process; may do nothing when that process has ended */
   constructor(send: (frame: Frame) => void) {
     this.#send = send
   }
 
-  /** Answers calls of this name, and receives messages of it. */
+  /** Handles calls and messages of this name. */
   serve<Name extends keyof Serves & string>(name: Name, handler: Handler<Serves[Name]>): void {
     this.#handlers.set(name, handler as Handler<Messages[string]>)
   }
@@ -89,9 +89,9 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
   /**
    * Waits for a message.
    *
-   * @throws LinkError when the other end is gone
+   * @throws LinkError when the other process has ended
    */
-  told<Name extends TellsOf<Serves>>(name: Name): Promise<BodyOf<Serves[Name]>> {
+  received<Name extends TellsOf<Serves>>(name: Name): Promise<BodyOf<Serves[Name]>> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId
       this.#open.set(id, { resolve: resolve as OpenCall['resolve'], reject, timer: undefined })
@@ -104,9 +104,9 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
   }
 
   /**
-   * Asks the other end.
+   * Calls the other end and waits for its answer.
    *
-   * @param timeoutMs absent: waits until the other end is gone
+   * @param timeoutMs absent: the call waits until the other process ends
    * @throws LinkError
    */
   call<Name extends CallsOf<Asks>>(
@@ -124,7 +124,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
     })
   }
 
-  /** To be called with everything that comes from the other end; what is no frame is ignored. */
+  /** Handles a message from the other process. Ignores everything that is not a frame. */
   receive(message: unknown): void {
     const frame = message as Frame
     if (frame?.type === 'answer') this.#answered(frame)
@@ -132,7 +132,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
     else if (frame?.type === 'tell') void this.#handlers.get(frame.name)?.(frame.body)
   }
 
-  /** The other end is gone: open calls fail, and so do later ones. */
+  /** Called when the other process has ended. All open and later calls fail. */
   close(because: string): void {
     this.#closedBecause ??= because
     for (const id of [...this.#open.keys()]) this.#settle(id)?.reject(new LinkError(because))

@@ -1,10 +1,10 @@
-import type { MetricsSnapshot } from '../../core/metrics/aggregate.js'
-import type { StatsdValue } from '../../core/metrics/statsd/statsd-line.js'
+import type { MetricsSnapshot } from '../../core/metrics/prometheus.js'
+import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { Link } from './link.js'
 
 /** A message that is not answered. */
-interface Told<Body = undefined> {
+interface OneWay<Body = undefined> {
   readonly body: Body
 }
 
@@ -14,92 +14,100 @@ interface Asked<Body, Answer> {
   readonly answer: Answer
 }
 
-/** What a worker says when it serves. */
+/** The answer of a worker to `start`, sent when the worker serves. */
 export interface WorkerGreeting {
   readonly urls: HttpUrls
 }
 
-/** What it says when it has stopped. */
+/** The answer of a worker to `stop`, sent when the worker has stopped. */
 export interface WorkerFarewell {
-  /** Records that it had accepted into memory since its start and that are lost. */
+  /** Number of records that the worker has accepted into memory since its start and has lost. */
   readonly lostRecords: number
 }
 
-/** What it says of itself several times a second. */
+/** The status of a worker, which it sends several times a second. */
 export interface WorkerReport {
   readonly unreadyReasons: readonly string[]
-  /** Records that wait in its memory for Kafka. */
+  /** Number of records in the worker's memory that wait for Kafka. */
   readonly waitingRecords: number
-  /** Records that it had accepted into memory since its start and that are lost. */
+  /** Number of records that the worker has accepted into memory since its start and has already lost. */
   readonly lostRecords: number
   readonly warnings: readonly string[]
 }
 
-/** A message of one worker to another, or to all others. Their names belong to those who use {@link Peers}. */
+/** A message of one worker to another, or to all others. Users of {@link Peers} choose its name. */
 export interface PeerMessage {
   readonly name: string
   readonly body: unknown
 }
 
-/** May one more request of a principal begin? */
+/** A question to the parent: may one more request of this principal begin? */
 export interface Entering {
   readonly principal: string
   readonly maxRequests: number
-  /** Of the request, unique at its worker. */
+  /** Number of the request, unique at its worker. */
   readonly id: number
 }
 
-/** A request of a principal has ended, or its worker has not waited for the answer whether it may begin. */
+/**
+ * Tells that a request of a principal has ended, or that its worker no longer waits for the answer to {@link Entering}.
+ */
 export type Leaving = Pick<Entering, 'principal' | 'id'>
 
-/** A question of an API to what it has once for all workers. */
+/** A question of an API to its part that exists once for all workers. */
 export interface SharedQuestion {
   readonly api: string
   readonly question: unknown
 }
 
-/** All messages that a worker takes from its parent, the process that has started it. */
+/** All messages that a worker handles for the parent. */
 export type WorkerServes = {
-  /** Begin to serve. The body is a `WorkerOrder` of `app/`. */
+  /** Tells the worker to serve. The body is a `WorkerOrder` of `app/`. */
   start: Asked<unknown, WorkerGreeting>
-  /** Finish what is under way. */
+  /** Tells the worker to answer open requests and then stop. */
   stop: Asked<undefined, WorkerFarewell>
-  /** It has stopped, and may end. */
-  exit: Told
-  /** Read certificates and keys anew, and open the log anew. The body is the `Config` that counts from now on; absent: the log only. */
-  reload: Told<unknown>
-  /** What it has counted, now. */
+  /** Tells a stopped worker to end its process. */
+  exit: OneWay
+  /**
+   * Read certificates and keys anew, and open the log anew. The body is the new `Config`; absent: only the log is
+   * opened anew.
+   */
+  reload: OneWay<unknown>
+  /** Asks for a snapshot of the worker's metrics. */
   metrics: Asked<undefined, MetricsSnapshot>
-  /** What its APIs report by StatsD. */
+  /** Asks for the StatsD values of the worker's APIs. */
   statsd: Asked<undefined, readonly StatsdValue[]>
-  /** The worker of this number has ended. */
-  gone: Told<number>
-  /** The worker `from` asks. */
+  /** Tells that the worker with this number has ended. */
+  gone: OneWay<number>
+  /** Passes on a call from the worker `from`. */
   peer: Asked<PeerMessage & { readonly from: number }, unknown>
-  /** The worker `from` tells all others. */
-  others: Told<PeerMessage & { readonly from: number }>
+  /** Passes on a message from the worker `from` to all other workers. */
+  others: OneWay<PeerMessage & { readonly from: number }>
 }
 
-/** All messages that the parent takes from a worker. */
+/** All messages that the parent handles for a worker. */
 export type ParentServes = {
-  /** It listens; what is sent before is lost. */
-  hello: Told
-  /** It is there, and whether it is ready. */
-  report: Told<WorkerReport>
-  /** What it has counted, told from time to time, so that little is lost with it. */
-  counted: Told<MetricsSnapshot>
-  /** What all processes have counted. */
+  /** Tells that the worker handles messages from now on. Earlier messages are lost. */
+  hello: OneWay
+  /** Reports the status of the worker. A worker that sends no reports counts as stuck. */
+  report: OneWay<WorkerReport>
+  /**
+   * Sends a snapshot of the worker's metrics. It is sent at intervals, so that few counts are lost when the worker
+   * dies.
+   */
+  counted: OneWay<MetricsSnapshot>
+  /** Asks for a snapshot of the metrics of all processes. */
   gathered: Asked<undefined, MetricsSnapshot>
   shared: Asked<SharedQuestion, unknown>
   enter: Asked<Entering, boolean>
-  leave: Told<Leaving>
-  /** Ask the worker `to`. */
+  leave: OneWay<Leaving>
+  /** Asks the parent to pass on a call to the worker `to`. */
   peer: Asked<PeerMessage & { readonly to: number; readonly timeoutMs?: number | undefined }, unknown>
-  /** Tell all others. */
-  others: Told<PeerMessage>
+  /** Send a message to all other workers. */
+  others: OneWay<PeerMessage>
 }
 
 /** The parent's end of the link to a worker. */
 export type ParentLink = Link<ParentServes, WorkerServes>
-/** The worker's end of it. */
+/** The worker's end of the link to the parent. */
 export type WorkerLink = Link<WorkerServes, ParentServes>

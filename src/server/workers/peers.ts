@@ -1,18 +1,18 @@
 import { type Handlers, LinkError } from './link.js'
 import type { ParentLink, ParentServes, PeerMessage, WorkerLink, WorkerServes } from './messages.js'
 
-/** What tells that a worker is not there: it has ended, or does not serve yet. */
+/** Error code of a call to a worker that has ended or does not serve yet. */
 const AWAY = 'peerAway'
 
-/** The worker that asks gives up first, and the parent so much later. */
+/** The parent waits longer than the calling worker, by this time. */
 const PASSING_MARGIN_MS = 1_000
 
-/** The other workers, as one of them reaches them: by way of the parent, the process that has started all. */
+/** Connects a worker with the other workers. All messages go through the parent. */
 export class Peers {
-  /** Of this worker, from 1. */
+  /** Number of this worker, from 1. */
   readonly number: number
   readonly count: number
-  /** The process that has started all workers. */
+  /** The link to the parent. */
   readonly parent: Pick<WorkerLink, 'call' | 'tell'>
   readonly #handlers = new Map<string, (body: unknown, from: number) => unknown>()
   readonly #whenGone: ((number: number) => void)[] = []
@@ -34,29 +34,32 @@ export class Peers {
     }
   }
 
-  /** Answers the others. */
+  /** Handles calls and messages of the other workers. */
   serve(name: string, handler: (body: unknown, from: number) => unknown): void {
     this.#handlers.set(name, handler)
   }
 
-  /** A worker has ended; its successor knows nothing of what was before. */
+  /** Calls `listener` when a worker has ended. Its successor has none of its state. */
   onGone(listener: (number: number) => void): void {
     this.#whenGone.push(listener)
   }
 
-  /** @throws LinkError; {@link isAway} tells whether the other one is not there */
+  /**
+   * Calls another worker. Throws a LinkError; {@link isAway} tells whether the reason is that the other worker does not
+   * serve.
+   */
   call(to: number, name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
     return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
   }
 
-  /** The answers of all others that are there and answer in time, in the order of their numbers. */
+  /** Calls all other workers. Returns the answers that came in time, in the order of the workers' numbers. */
   async callOthers(name: string, body: unknown, timeoutMs: number): Promise<unknown[]> {
     const others = Array.from({ length: this.count }, (_, index) => index + 1).filter(to => to !== this.number)
     const asked = others.map(to => this.call(to, name, body, timeoutMs).then(answer => [answer]))
     return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
   }
 
-  /** Tells all others. */
+  /** Sends a message to all others. */
   tellOthers(name: string, body: unknown): void {
     this.parent.tell('others', { name, body })
   }
@@ -65,17 +68,17 @@ export class Peers {
 export const isAway = (error: unknown): boolean => error instanceof LinkError && error.cause?.code === AWAY
 
 /**
- * What lets a worker call the others, at the parent.
+ * The parent's handlers that pass messages from one worker on to others.
  *
- * @param linkTo `undefined`: that one does not serve
- * @param tellOthers all but the worker itself
+ * @param linkTo the link to a worker; `undefined`: it does not serve
+ * @param tellOthers sends a message to all workers but `from`
  */
 export const passingOn = (
   from: number,
   linkTo: (number: number) => ParentLink | undefined,
-  tellOthers: (told: PeerMessage & { readonly from: number }) => void
+  tellOthers: (message: PeerMessage & { readonly from: number }) => void
 ): Pick<Handlers<ParentServes>, 'peer' | 'others'> => ({
-  others: told => tellOthers({ ...told, from }),
+  others: message => tellOthers({ ...message, from }),
   peer: async ({ to, name, body, timeoutMs }) => {
     const other = linkTo(to)
     if (other === undefined) throw away(to)

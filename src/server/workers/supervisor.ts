@@ -1,55 +1,58 @@
 import { backoffMs } from '../../core/backoff.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Logger } from '../../core/model.js'
 import { Link, type LinkError } from './link.js'
 import type { ParentLink, ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from './messages.js'
-import { WholeLines } from './whole-lines.js'
-import type { WorkerOutputs, WorkerProcess } from './worker-process.js'
+import type { WorkerProcess } from './worker-process.js'
 
-/** A worker that has served for so long counts as sound: its next end is the first one again. */
+/** After a worker has served for this time, its next unexpected end counts as the first. */
 const SOUND_AFTER_MS = 60_000
-/** A worker that does not serve after so long is killed: hooks, keys and a log that is still in use are waited for. */
+/**
+ * A worker that does not serve within this time is killed. Its start may have to wait for hooks, for keys, and for a
+ * durable log that is still in use.
+ */
 const START_LIMIT_MS = 120_000
-/** Pause between two checks whether a worker has reported, and how many checks without a report end in its being killed. */
+/**
+ * Pause between two checks whether a worker has reported its status. After `MAX_SILENT_CHECKS` checks without a report,
+ * the worker is killed.
+ */
 const CHECK_MS = 5_000
 const MAX_SILENT_CHECKS = 12
-/** Beyond its own time limit, a worker that stops may use so much. */
+/** A worker that is told to stop is killed this long after its own time limit. */
 const STOP_MARGIN_MS = 2_000
 
 export interface SupervisorOptions {
   readonly count: number
   readonly restartPauseMs: number
   readonly maxRestartPauseMs: number
-  readonly fork: (number: number, outputs: WorkerOutputs) => WorkerProcess
-  /** What a worker is started with. */
-  readonly orderFor: (number: number) => unknown
-  /** Registers what the worker may ask of this process; called before it is started. */
-  readonly onLink?: ((number: number, link: ParentLink) => void) | undefined
-  /** It serves. */
+  readonly fork: (number: number) => WorkerProcess
+  /**
+   * Registers what the worker may ask of this process. @returns a function that makes the body of its `start` message,
+   * called once the worker has sent `hello`
+   */
+  readonly prepare: (number: number, link: ParentLink) => () => unknown
+  /** Called when a worker begins to serve. */
   readonly onStarted?: ((number: number) => void) | undefined
-  /** It has ended, whether it was to or not. */
+  /** Called when a worker has ended, expectedly or not. */
   readonly onEnded?: ((number: number) => void) | undefined
-  /** Whole lines of all workers. */
-  readonly stdout: (lines: Buffer) => void
-  readonly stderr: (lines: Buffer) => void
   readonly log: Logger
-  readonly clock: MonotonicClock
-  readonly random: () => number
+  /** Returns a number in [0, 1). Default: `Math.random`. */
+  readonly random?: () => number
 }
 
-/** A worker as others see it. */
+/** The public view of a worker. */
 export interface WorkerView {
-  /** From 1. */
+  /** The number of the worker, from 1. */
   readonly number: number
   readonly pid: number | undefined
   /** Whether it serves. */
   readonly isUp: boolean
-  /** How often it was started again. */
+  /** How often the worker was started again. */
   readonly restarts: number
-  /** `undefined`: it is not up. */
+  /** The link to the worker. `undefined`: the worker does not serve. */
   readonly link: ParentLink | undefined
 }
 
-/** Starts workers, starts those again that end unexpectedly, and stops all. */
+/** Starts workers, restarts workers that end unexpectedly, and stops all of them. */
 export class Supervisor {
   readonly #slots: Slot[]
   #isStopping = false
@@ -63,10 +66,10 @@ export class Supervisor {
   }
 
   /**
-   * Starts the first one, then, as it could be started, the others.
+   * Starts the first worker. Starts the other workers only if this succeeds.
    *
-   * @returns what each says when it serves
-   * @throws LinkError when one of them cannot be started
+   * @returns the greeting of each worker
+   * @throws LinkError when a worker cannot be started
    */
   async start(): Promise<readonly WorkerGreeting[]> {
     const [first, ...others] = this.#slots
@@ -74,7 +77,7 @@ export class Supervisor {
     return [...said, ...(await Promise.all(others.map(slot => slot.start())))]
   }
 
-  /** Calls all that are up. @returns the answers of those that gave one in time, by number */
+  /** Calls all workers that serve. Returns the answers that came in time, by number of the worker. */
   async callAll<Name extends 'metrics' | 'statsd'>(
     name: Name,
     timeoutMs: number
@@ -88,21 +91,21 @@ export class Supervisor {
     return answers
   }
 
-  /** The worker has reported. One that did and then does not for a minute is killed, and started again. */
-  heard(number: number): void {
-    this.#slots[number - 1]?.heard()
+  /** Called when a worker has reported. A worker that sends no reports for a minute is killed and restarted. */
+  reported(number: number): void {
+    this.#slots[number - 1]?.reported()
   }
 
-  /** @param tell is called with the link to each that is up */
+  /** @param tell called with the link to each worker that serves */
   tellAll(tell: (link: ParentLink) => void, except?: number): void {
     for (const { number, link } of this.#slots) if (number !== except && link) tell(link)
   }
 
   /**
-   * Stops all at the same time. Idempotent.
+   * Stops all workers at the same time. Idempotent.
    *
-   * @param timeoutMs afterwards they are killed
-   * @returns what each that stopped in order said at last
+   * @param timeoutMs workers that have not stopped by then are killed
+   * @returns the answers of the workers that stopped within the time limit
    */
   async stop(timeoutMs: number): Promise<readonly WorkerFarewell[]> {
     if (this.#isStopping) return []
@@ -111,7 +114,7 @@ export class Supervisor {
     return said.filter(one => one !== undefined)
   }
 
-  /** Ends all at once. */
+  /** Kills all workers now. */
   kill(): void {
     this.#isStopping = true
     for (const slot of this.#slots) slot.kill()
@@ -129,7 +132,7 @@ class Slot implements WorkerView {
   #timer: NodeJS.Timeout | undefined
   #checks: NodeJS.Timeout | undefined
   #silentChecks = 0
-  /** Ends in a row that were not expected. */
+  /** Number of consecutive unexpected ends. */
   #failures = 0
   #upSince = 0
   #ended: Promise<void> = Promise.resolve()
@@ -152,14 +155,10 @@ class Slot implements WorkerView {
     return this.#state === 'up' ? this.#link : undefined
   }
 
-  /** @throws LinkError when it ended before it served, or said why it cannot */
+  /** @throws LinkError if the worker ended before it served, or reported why it cannot serve */
   async start(): Promise<WorkerGreeting> {
-    const { fork, onLink, onStarted, clock } = this.#options
-    const outputs = [new WholeLines(this.#options.stdout), new WholeLines(this.#options.stderr)] as const
-    const child = fork(this.number, {
-      stdout: chunk => outputs[0].add(chunk),
-      stderr: chunk => outputs[1].add(chunk)
-    })
+    const { fork, prepare, onStarted } = this.#options
+    const child = fork(this.number)
     const link = new Link<ParentServes, WorkerServes>(frame => child.send(frame))
     this.#process = child
     this.#link = link
@@ -167,36 +166,31 @@ class Slot implements WorkerView {
     child.onMessage(message => link.receive(message))
     this.#ended = new Promise(resolve =>
       child.onEnd(how => {
-        for (const lines of outputs) lines.end()
         this.#hasEnded(link, how)
         resolve()
       })
     )
-    onLink?.(this.number, link)
+    const makeOrder = prepare(this.number, link)
     const late = setTimeout(() => this.#startedTooSlowly(child), START_LIMIT_MS)
-    const said = await this.#order(link).finally(() => clearTimeout(late))
+    // Frames that are sent before the worker's hello are lost.
+    const hello = link.received('hello')
+    const greeting = await hello.then(() => link.call('start', makeOrder())).finally(() => clearTimeout(late))
     if (this.#is('starting')) {
       this.#state = 'up'
-      this.#upSince = clock()
+      this.#upSince = performance.now()
       onStarted?.(this.number)
     }
-    return said
+    return greeting
   }
 
-  async #order(link: ParentLink): Promise<WorkerGreeting> {
-    // What is sent before the other end listens is lost.
-    await link.told('hello')
-    return link.call('start', this.#options.orderFor(this.number))
-  }
-
-  heard(): void {
-    // The first report comes shortly before the worker is known to serve.
+  reported(): void {
+    // The first report arrives shortly before the worker's greeting, so reports count already while the worker starts.
     if (!this.isUp && !this.#is('starting')) return
     this.#silentChecks = 0
     this.#checks ??= setInterval(() => this.#check(), CHECK_MS)
   }
 
-  /** Checks are counted, and not time: when this process stood still itself, no worker is to blame. */
+  /** Counts checks, and not time: if this process was blocked, time has passed although the workers have reported. */
   #check(): void {
     if (++this.#silentChecks < MAX_SILENT_CHECKS) return
     const { number } = this
@@ -221,7 +215,7 @@ class Slot implements WorkerView {
   }
 
   #hasEnded(link: ParentLink, how: string): void {
-    const { log, onEnded, clock } = this.#options
+    const { log, onEnded } = this.#options
     const { number } = this
     const former = this.#state
     this.#stopChecks()
@@ -229,8 +223,8 @@ class Slot implements WorkerView {
     this.#process = undefined
     onEnded?.(number)
     if (former === 'stopping') return
-    if (former === 'up' && clock() - this.#upSince >= SOUND_AFTER_MS) this.#failures = 0
-    // It never served: the caller of `start` is told.
+    if (former === 'up' && performance.now() - this.#upSince >= SOUND_AFTER_MS) this.#failures = 0
+    // The worker has never served, so the promise of `start` is rejected.
     if (former === 'starting' && this.restarts === 0) {
       this.#state = 'new'
       return
@@ -242,7 +236,7 @@ class Slot implements WorkerView {
   }
 
   #pauseMs(): number {
-    const { restartPauseMs, maxRestartPauseMs, random } = this.#options
+    const { restartPauseMs, maxRestartPauseMs, random = Math.random } = this.#options
     return Math.round(backoffMs(this.#failures++, restartPauseMs, maxRestartPauseMs, random))
   }
 

@@ -1,19 +1,21 @@
 import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
-import type { Requester } from '../../core/actor/requester.js'
+import type { Requester } from '../../core/actor/actor.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type {
   AckResult,
+  AdminGateway,
   CommitOutcome,
   ConsumeManyResult,
   ConsumeResult,
   DurableLogStats,
   Gateway,
+  GroupGateway,
   MessageId,
   NoMessage
 } from '../../gateway/gateway.js'
-import { toError } from '../../gateway/group-offsets.js'
-import { fnv1a } from '../../producer/memory/hashes.js'
+import { toError } from '../../gateway/offsets.js'
+import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import {
@@ -22,29 +24,37 @@ import {
   type CommittedByOwner,
   GroupOwner,
   type MessagesOfOwner,
+  type OffsetsFromOwner,
   type OffsetsOfOwner,
-  type ToldByOwner,
   type TopicOfGroup
 } from './group-owner.js'
 import type { LinkError } from './link.js'
 import { isAway, type Peers } from './peers.js'
 
-/** A worker that has ended is started again soon. */
+/** Pause before a request is sent again to an owner that has ended. */
 const RETRY_MS = 200
 const STATS_TIMEOUT_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
-/** An owner that stands still has so long, beyond the time of the request, to say that there was no message. */
+/** The longest wait until the other workers have taken note of a change. */
+const CHANGE_TIMEOUT_MS = 1_000
+/**
+ * A call to the owner waits this much longer than the request, so that the owner can answer that there is no message.
+ */
 const MARGIN_MS = 500
-/** Time limit of what the owner is told, for which no client waits. */
+/** Time limit for calls to the owner whose result no client waits for. */
 const TELL_TIMEOUT_MS = 10_000
 
-/** Not `timedOut`, which would promise that the group is offered what is written from now on. */
+/**
+ * The failure when the owner does not answer. It is not `{ type: 'timedOut' }`, because that result promises that the
+ * group gets records written from now on.
+ */
 const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
 type Wanted = Pick<AskedOfOwner, 'groupId' | 'topic' | 'limits' | 'client'>
 
 /**
- * Which worker reads on behalf of a group: the same for all, as long as their number is.
+ * The worker that reads on behalf of a group. All workers compute the same owner, because the number of workers does
+ * not change.
  *
  *   ownerOf('default', 'billing', 2)   =>   2
  */
@@ -53,30 +63,88 @@ export function ownerOf(cluster: string, groupId: string, workers: number): numb
 }
 
 /**
- * The gateway of one of several workers. Each consumer group has an owner among them, which is its member: requests of
- * other workers are passed on to it, so that a group is joined once and any connection can acknowledge what another was
- * given. Everything else each worker does by itself.
+ * The gateway of one of several workers. Each consumer group has one worker as its owner, which joins the group. The
+ * other workers pass requests for the group on to the owner. The process therefore joins a group only once, and a
+ * client can acknowledge a message over a connection to any worker. All other requests are handled by the worker that
+ * gets them.
  */
 export function workerGateway(own: Gateway, cluster: string, peers: Peers, longPollMs: number): Gateway {
-  const others = new OtherOwners(cluster, peers, longPollMs)
-  new GroupOwner(own, cluster, peers)
   const durableLog = `durableLog ${cluster}`
   peers.serve(durableLog, () => own.durableLog())
-  const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.number
   return {
     produce: (records, options) => own.produce(records, options),
     lost: (api, loss, records) => own.lost(api, loss, records),
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
+    groups: workerGroups(own.groups, cluster, peers, longPollMs),
+    admin: workerAdmin(own, cluster, peers),
+    follow: (...asked) => own.follow(...asked),
+    durableLog: async () => {
+      const answers = await peers.callOthers(durableLog, undefined, STATS_TIMEOUT_MS)
+      return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
+    },
+    get isReady() {
+      return own.isReady
+    }
+  }
+}
+
+/** The change of a topic that one worker has made, for the others. */
+interface ChangedTopic {
+  readonly topic: string
+  readonly isDeleted: boolean
+}
+
+/**
+ * The operations that describe and change the cluster. Each worker makes its own requests. The other workers take note
+ * of a changed topic before its client is answered.
+ */
+function workerAdmin(gateway: Gateway, cluster: string, peers: Peers): AdminGateway {
+  const message = `topicChanged ${cluster}`
+  peers.serve(message, body => {
+    const { topic, isDeleted } = body as ChangedTopic
+    gateway.admin.topicChanged(topic, isDeleted)
+  })
+  const shared = async (changed: ChangedTopic): Promise<void> => {
+    await peers.callOthers(message, changed, CHANGE_TIMEOUT_MS)
+  }
+  return {
+    describeCluster: timeoutMs => gateway.admin.describeCluster(timeoutMs),
+    createTopic: async (topic, options) => {
+      await gateway.admin.createTopic(topic, options)
+      if (!options.validateOnly) await shared({ topic: topic.name, isDeleted: false })
+    },
+    deleteTopic: async (topic, timeoutMs) => {
+      await gateway.admin.deleteTopic(topic, timeoutMs)
+      await shared({ topic, isDeleted: true })
+    },
+    createPartitions: async (topic, total, options) => {
+      await gateway.admin.createPartitions(topic, total, options)
+      if (!options.validateOnly) await shared({ topic, isDeleted: false })
+    },
+    describeConfigs: (resources, timeoutMs) => gateway.admin.describeConfigs(resources, timeoutMs),
+    alterConfigs: (...asked) => gateway.admin.alterConfigs(...asked),
+    logEnds: (partitions, timeoutMs) => gateway.admin.logEnds(partitions, timeoutMs),
+    topicChanged: (topic, isDeleted) => gateway.admin.topicChanged(topic, isDeleted)
+  }
+}
+
+/** The operations on consumer groups. Each goes to this worker or to another owner. */
+function workerGroups(own: GroupGateway, cluster: string, peers: Peers, longPollMs: number): GroupGateway {
+  const others = new OtherOwners(cluster, peers, longPollMs)
+  new GroupOwner(own, cluster, peers)
+  const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.number
+  return {
     offsets: async (groupId, topic, timeoutMs) => {
-      const told = isOwn(groupId) ? undefined : await others.offsets({ groupId, topic, timeoutMs })
-      return told ? told.offsets : own.offsets(groupId, topic, timeoutMs)
+      const answer = isOwn(groupId) ? undefined : await others.offsets({ groupId, topic, timeoutMs })
+      return answer ? answer.offsets : own.offsets(groupId, topic, timeoutMs)
     },
     commit: async (groupId, topic, offsets, timeoutMs) =>
       (isOwn(groupId) ? undefined : await others.commit({ groupId, topic, offsets: [...offsets], timeoutMs })) ??
       own.commit(groupId, topic, offsets, timeoutMs),
     consumers: (groups, timeoutMs, only) => own.consumers(groups, timeoutMs, only),
-    follow: (...asked) => own.follow(...asked),
+    describe: (groups, timeoutMs, includes) => own.describe(groups, timeoutMs, includes),
+    committed: (groupId, timeoutMs) => own.committed(groupId, timeoutMs),
     consume: (groupId, topic, timeoutMs, requester) =>
       isOwn(groupId)
         ? own.consume(groupId, topic, timeoutMs, requester)
@@ -87,14 +155,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
       isOwn(groupId)
         ? own.consumeMany(groupId, topic, limits, timeoutMs, requester)
         : others.consume({ groupId, topic, limits, client: requester.client }, timeoutMs, requester),
-    ack: (groupId, message) => (isOwn(groupId) ? own.ack(groupId, message) : others.ack(groupId, message)),
-    durableLog: async () => {
-      const answers = await peers.callOthers(durableLog, undefined, STATS_TIMEOUT_MS)
-      return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
-    },
-    get isReady() {
-      return own.isReady
-    }
+    ack: (groupId, message) => (isOwn(groupId) ? own.ack(groupId, message) : others.ack(groupId, message))
   }
 }
 
@@ -113,7 +174,7 @@ function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats |
     )
 }
 
-/** What a worker asks the owners of groups that are not its own. */
+/** Calls the owners of groups that other workers own. */
 class OtherOwners {
   readonly #cluster: string
   readonly #peers: Peers
@@ -171,14 +232,15 @@ class OtherOwners {
       const asked = { groupId, topic, partition, offset }
       return (await this.#call(groupId, 'ack', asked, ACK_TIMEOUT_MS)) as AckResult
     } catch (error) {
-      // The successor of the owner has not offered the message, and will offer it unless its offset is committed.
+      // The owner has ended. Its successor has not offered the message yet, and offers it again if its offset is not
+      // committed.
       if (isAway(error)) return { type: 'notRead' }
       return ownFailure('overloaded', reasonOf(error, groupId), true)
     }
   }
 
   /**
-   * @returns `undefined`: the owner has ended, so that it reads nothing
+   * @returns `undefined`: the owner has ended, so no worker reads for the group
    * @throws CastellanError as the owner's gateway does
    */
   async commit(asked: OffsetsOfOwner): Promise<ReadonlyMap<number, CommitOutcome> | undefined> {
@@ -187,13 +249,13 @@ class OtherOwners {
   }
 
   /**
-   * Only the owner knows where the group begins where it has committed nothing.
+   * Asks the owner, because only the owner knows where the group begins in partitions without a committed offset.
    *
    * @returns `undefined`: the owner has ended
    * @throws CastellanError as the owner's gateway does
    */
-  offsets(asked: TopicOfGroup): Promise<ToldByOwner | undefined> {
-    return this.#callForOffsets<ToldByOwner>('offsets', asked)
+  offsets(asked: TopicOfGroup): Promise<OffsetsFromOwner | undefined> {
+    return this.#callForOffsets<OffsetsFromOwner>('offsets', asked)
   }
 
   async #callForOffsets<Result extends object>(verb: string, asked: TopicOfGroup): Promise<Result | undefined> {
@@ -220,7 +282,9 @@ class OtherOwners {
     this.#tell(groupId, 'release', { token })
   }
 
-  /** An owner that has ended need not be told: it has forgotten the request and the messages. */
+  /**
+   * Calls the owner without waiting. A failure is ignored: if the owner has ended, its messages are released anyway.
+   */
   #tell(groupId: string, verb: string, body: object): void {
     void this.#call(groupId, verb, body, TELL_TIMEOUT_MS).catch(() => undefined)
   }
@@ -233,7 +297,7 @@ class OtherOwners {
 
 const isFailure = (result: object): result is Failure => (result as Partial<Failure>).type === 'failed'
 
-/** For the client: what the owner said, or that it has not answered. */
+/** The text for the client: the error of the owner, or a sentence that the owner does not answer. */
 function reasonOf(error: unknown, groupId: string): string {
   const { cause, message } = error as LinkError
   return cause === undefined
@@ -241,7 +305,7 @@ function reasonOf(error: unknown, groupId: string): string {
     : message
 }
 
-/** The first of several messages, where only one was asked for. */
+/** Turns a result for several messages into a result for one message: the first. */
 function single(result: ConsumeManyResult): ConsumeResult {
   if (result.type !== 'messages') return result
   const { messages, ack, release } = result.messages

@@ -125,7 +125,7 @@ describe("Arion's environment variables", () => {
     ['ARION_IDLE_TIMEOUT', '1.5', /^apis\.arion\.idleTimeoutMs: .*"1\.5".*ARION_IDLE_TIMEOUT/],
     ['ARION_IDLE_TIMEOUT', '-1', /^apis\.arion\.idleTimeoutMs: must be at least 0.*ARION_IDLE_TIMEOUT/],
     ['ARION_MAX_MESSAGE_SIZE', '1MB', /^apis\.arion\.maxMessageBytes: .*"1MB".*ARION_MAX_MESSAGE_SIZE/],
-    ['ARION_SLAB_SIZE', '1000', /^wal\.segmentBytes: .*ARION_SLAB_SIZE/],
+    ['ARION_SLAB_SIZE', '1000', /^advanced\.wal\.segmentBytes: .*ARION_SLAB_SIZE/],
     ['STATSD_PORT', 'x', /^statsd\.port: .*"x".*STATSD_PORT/],
     ['KAFKA_BOOTSTRAP', 'nowhere', /^clusters\.default\.brokers.*nowhere.*KAFKA_BOOTSTRAP/]
   ]

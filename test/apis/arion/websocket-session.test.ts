@@ -2,10 +2,9 @@ import { EventEmitter } from 'node:events'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { ArionMetrics } from '../../../src/apis/arion/arion-metrics.js'
-import { QueueCounts } from '../../../src/apis/arion/queue-counts.js'
 import { arionSettings } from '../../../src/apis/arion/settings.js'
-import { closeCodeOf, closePolitely } from '../../../src/apis/arion/websocket-close.js'
-import { WebsocketSession } from '../../../src/apis/arion/websocket-session.js'
+import { QueueCounts } from '../../../src/apis/arion/statistics.js'
+import { closeCodeOf, closePolitely, WebsocketSession } from '../../../src/apis/arion/websocket-session.js'
 import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { RecordFailure } from '../../../src/core/model.js'
@@ -54,6 +53,7 @@ describe('arion: a session of a websocket', () => {
       destination: { topic: 't', key: null },
       caller: {
         principal: 'shop',
+        isRuled: true,
         allows: () => true,
         refusalOf: () => undefined,
         refusalOfUnruled: () => undefined,

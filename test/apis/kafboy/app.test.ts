@@ -64,7 +64,7 @@ describe('kafboy in the whole gateway', () => {
   })
 
   it('kafboy 15: without Kafka /async is accepted and delivered later, /sync is told and is not', async () => {
-    await start({ 'apis.kafboy.syncTimeoutMs': '500', 'apis.kafboy.maxDowntimeRecords': '3' })
+    await start({ 'apis.kafboy.syncTimeoutMs': '500', 'advanced.apis.kafboy.maxDowntimeRecords': '3' })
     while ((await post('/kafboy/sync/t', 'first=1')).said !== '200 [{"ok":true}]');
     const { nodeId } = cluster.nodes[0]!
     await cluster.stopNode(nodeId)
@@ -121,7 +121,7 @@ describe('kafboy in the whole gateway', () => {
       'apis.kafboy.durability': 'disk',
       'apis.kprf.durability': 'disk',
       'wal.directory': folder,
-      'wal.segmentBytes': '65536'
+      'advanced.wal.segmentBytes': '65536'
     })
     const push = JSON.stringify({ records: [{ topic: 't', data: 'pushed' }] })
     for (const [path, body, type] of [
@@ -199,7 +199,7 @@ describe('kafboy in the whole gateway', () => {
     await start({
       'apis.kafboy.bufferTtlMs': '1',
       'delivery.createTopics': 'false',
-      'delivery.unknownTopicWaitMs': '50'
+      'advanced.router.unknownTopicTimeoutMs': '50'
     })
     const kinds: [times: number, method: string, path: string, body?: string][] = [
       [300, 'POST', '/async/t', 'a=1'],

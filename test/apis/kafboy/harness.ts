@@ -2,7 +2,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import fastify from 'fastify'
-import { kafboy } from '../../../src/apis/kafboy/index.js'
+import { kafboy } from '../../../src/apis/kafboy/api.js'
 import { kafboyPlugin } from '../../../src/apis/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
@@ -26,6 +26,7 @@ export interface ServeOptions<G extends Gateway> {
   readonly hooks?: string
   readonly log?: Logger
   readonly clock?: MonotonicClock
+  readonly hookMaxRequests?: number
 }
 
 /** kafboy on a free port, over a fake gateway unless another one is given. */
@@ -42,7 +43,8 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
   }
   const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime }), {
     hookWorker,
-    clock: options.clock
+    clock: options.clock,
+    hookMaxRequests: options.hookMaxRequests
   })
   const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
   await app.register(async scope => addRoutes(scope), { prefix: kafboy.prefix })

@@ -64,7 +64,7 @@ describe('kafboy: what hooks see, and what is said of records beside their answe
   })
 
   it('a request for which too many others wait for the hook is 503, and may come again', async () => {
-    served = await serve({ hooks: 'misbehaving.ts', settings: { callbackTimeoutMs: 60_000, callbackMaxRequests: 1 } })
+    served = await serve({ hooks: 'misbehaving.ts', settings: { callbackTimeoutMs: 60_000 }, hookMaxRequests: 1 })
     const waiting = served.post('/async/hangs', 'a=1').catch(() => undefined)
     const pending = async (): Promise<boolean> =>
       /^kafboy_hook_calls_pending 1$/m.test(await served.metrics.registry.metrics())

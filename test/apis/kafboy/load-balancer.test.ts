@@ -157,8 +157,8 @@ describe('kafboy: the load balancer', () => {
     const node = '{"node":"node2@some-host"} the load balancer of kafboy has named a node'
     expect(lines).to.deep.equal([
       `info ${node}; nothing is forwarded to it`,
-      `warn ${node} that is not in apis.kafboy.loadBalancerNodes`,
-      'warn {"reason":"it answered with status 500"} the load balancer of kafboy was asked in vain'
+      `warn ${node} that is not in advanced.apis.kafboy.loadBalancerNodes`,
+      'warn {"reason":"it answered with status 500"} the load balancer of kafboy did not name a node'
     ])
   })
 

@@ -18,16 +18,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     void lines.push(`${level} ${what.setting ?? what.node ?? ''} ${text}`)
   const log = { ...silentLogger, info: note('info'), warn: note('warn'), error: note('error') }
 
-  it('says which of its settings have no effect', async () => {
-    served = await serve({ log, settings: { perPartitionWorkers: 100, retries: 3 } })
-    const words = 'is accepted and has no effect'
-    expect(lines).to.deep.equal([
-      `info apis.kafboy.perPartitionWorkers apis.kafboy.perPartitionWorkers ${words}`,
-      `info apis.kafboy.retries apis.kafboy.retries ${words}`
-    ])
-  })
-
-  it('asks its load balancer once, unless it is the master', async () => {
+  it('asks its load balancer once, where it has one', async () => {
     let asked = 0
     const balancer = createServer((_, response) => {
       asked++
@@ -36,14 +27,14 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     await new Promise<void>(resolve => balancer.listen(0, '127.0.0.1', resolve))
     const loadBalancer = `http://127.0.0.1:${(balancer.address() as AddressInfo).port}/disco`
     const settings = { loadBalancer, loadBalancerNodes: ['node2@some-host'] }
-    const master = await serve({ log, settings: { ...settings, master: true } })
+    const alone = await serve({ log })
     served = await serve({ log, settings })
     while (lines.length === 0) await new Promise(setImmediate)
     expect([asked, lines.length]).to.deep.equal([1, 1])
     expect(lines[0], 'named a node, or took too long').to.match(
       /^(info node2@some-host|warn ) the load balancer of kafboy/
     )
-    await master.close()
+    await alone.close()
     balancer.close()
   })
 

@@ -99,7 +99,7 @@ describe('kafboy: routes', () => {
       ...own.flatMap(path => [`post ${path}`, `post /safe${path}`])
     ])
     expect(new Set(operations.map(({ id }) => id)).size).to.equal(operations.length)
-    expect(operations[1]!.parameters!.map(({ name }) => name)).to.deep.equal(['app', 'topic'])
+    expect(Object.keys(operations[1]!.params!)).to.deep.equal(['app', 'topic'])
   })
 
   it('remembers what paths mean, within a bound', () => {

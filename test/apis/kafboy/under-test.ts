@@ -24,9 +24,6 @@ export const underTest: ApiUnderTest = {
     maxDowntimeRecords: 1_000,
     topics: [{ topic: 'orders', partitionStrategy: 'strict_round_robin' }],
     bootstrapTopics: ['orders'],
-    perPartitionWorkers: 100,
-    perPartitionWorkersMax: 100,
-    retries: 3,
     loadBalancer: 'http://127.0.0.1:1/disco',
     loadBalancerHosts: ['balancer.example'],
     loadBalancerNodes: ['node2@some-host']

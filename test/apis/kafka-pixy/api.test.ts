@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/api.js'
-import type { JsonSchema, Operation, Parameter } from '../../../src/http/openapi/operation.js'
+import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/operations.js'
+import { type Content, type Operation, parametersOf, toJsonSchema } from '../../../src/http/openapi/operation.js'
 
 interface Schema {
   readonly type?: string
@@ -18,18 +18,20 @@ function shape({ type, enum: values, anyOf, items, properties, required = [], ad
   if (anyOf !== undefined) return anyOf.map(shape).join(' or ')
   if (type === 'array') return `[${shape(items!)}]`
   if (additionalProperties !== undefined) return `by name ${shape(additionalProperties)}`
-  if (properties === undefined) return type ?? 'any'
+  if (properties === undefined || Object.keys(properties).length === 0) return type ?? 'any'
   const members = Object.entries(properties).map(
     ([name, schema]) => `${name}${required.includes(name) ? '' : '?'}: ${shape(schema)}`
   )
   return `{${members.join(', ')}}`
 }
 
-const contentOf = (content: Readonly<Record<string, JsonSchema>> = {}): string[] =>
-  Object.entries(content).map(([type, schema]) => `${type} ${shape(schema as Schema)}`)
+const contentOf = (content: Content = {}): string[] =>
+  Object.entries(content).map(([type, schema]) => `${type} ${shape(toJsonSchema(schema, 'input'))}`)
 
-const parameter = ({ name, in: place, required, schema }: Parameter): string =>
-  `${place} ${name}${required ? '!' : ''}${schema ? ` ${shape(schema as Schema)}` : ''}`
+const parameter = ({ name, in: place, required, schema }: ReturnType<typeof parametersOf>[number]): string => {
+  const type = shape(schema as Schema)
+  return `${place} ${name}${required && place === 'query' ? '!' : ''}${type === 'string' ? '' : ` ${type}`}`
+}
 
 const isOfCluster = ({ path }: Operation): boolean => path.startsWith('/clusters/')
 const main = kafkaPixyOperations.filter(operation => !isOfCluster(operation))
@@ -64,8 +66,8 @@ const described: Readonly<Record<string, Described>> = {
     parameters: [
       ...WHERE,
       'query noAck',
-      'query ackPartition',
-      'query ackOffset',
+      'query ackPartition integer',
+      'query ackOffset integer',
       'query count integer',
       'query timestamp',
       ENCODING
@@ -130,7 +132,7 @@ describe("pixy: the description of Kafka-Pixy's API", () => {
     it(`tells of ${ask} what it takes and answers`, () => {
       const operation = byId(id)
       expect(`${operation.method} ${operation.path}`).to.equal(ask)
-      expect((operation.parameters ?? []).map(parameter)).to.deep.equal(parameters)
+      expect(parametersOf(operation).map(parameter)).to.deep.equal(parameters)
       expect(contentOf(operation.body?.content)).to.deep.equal(body)
       expect(contentOf(operation.answers[200]!.content)).to.deep.equal(answer)
       expect(operation.produces === true).to.equal(id === 'produceMessage')
@@ -143,15 +145,16 @@ describe("pixy: the description of Kafka-Pixy's API", () => {
   }
 
   it('tells the same of each operation below the name of a cluster, but for ping', () => {
-    const cluster = { name: 'cluster', in: 'path', description: 'The cluster' }
     const below = main
       .filter(({ id }) => id !== 'ping')
-      .map(operation => ({
-        ...operation,
-        path: `/clusters/{cluster}${operation.path}`,
-        id: `${operation.id}OfCluster`,
-        parameters: [cluster, ...operation.parameters!]
-      }))
-    expect(kafkaPixyOperations.filter(isOfCluster)).to.have.deep.members(below)
+      .map(operation => [`/clusters/{cluster}${operation.path}`, `${operation.id}OfCluster`, operation])
+    const found = kafkaPixyOperations.filter(isOfCluster).map(({ params, ...operation }) => {
+      const { cluster, ...others } = params!
+      expect(cluster!.description).to.equal('The cluster')
+      const same = main.find(({ id }) => `${id}OfCluster` === operation.id)!
+      const { path, id } = operation
+      return [path, id, { ...operation, path: same.path, id: same.id, ...(same.params && { params: others }) }]
+    })
+    expect(found).to.have.deep.members(below)
   })
 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { kafkaPixyCommand } from '../../../src/apis/kafka-pixy/command.js'
+import { kafkaPixyCommand } from '../../../src/apis/commands.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { kafkaPixyCommand } from '../../../src/apis/kafka-pixy/command.js'
-import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/go-duration.js'
+import { kafkaPixyCommand } from '../../../src/apis/commands.js'
+import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
 
@@ -240,8 +240,8 @@ proxies:
         ['producer.retry_max', retries],
         ['producer.required_acks', 'all in-sync replicas acknowledge a message'],
         ['producer.timeout', 'clusters.default.requestTimeoutMs limits a call'],
-        ['consumer.fetch_max_bytes', 'readers share their fetches: router.fetchMaxBytes'],
-        ['consumer.fetch_max_wait', 'readers share their fetches: router.fetchMaxWaitMs'],
+        ['consumer.fetch_max_bytes', 'readers share their fetches: advanced.router.fetchMaxBytes'],
+        ['consumer.fetch_max_wait', 'readers share their fetches: advanced.router.fetchMaxWaitMs'],
         ['consumer.rebalance_delay', 'the coordinator decides when members have to join again']
       ].map(([key, why]) => `${key} has no effect: ${why}`)
     )

@@ -65,8 +65,7 @@ describe('pixy: a request for messages', () => {
 
   it('is one for several where it has a count, within the limits of the settings', async () => {
     const pixy = await start(ofMessage.messages({ offset: 1 }, { offset: 2 }), {
-      maxAnswerMessages: 5,
-      maxAnswerBytes: 99
+      maxAnswerMessages: 5
     })
     const one = (offset: number) =>
       `  {\n    "key": null,\n    "value": null,\n    "partition": 0,\n    "offset": ${offset},\n    "headers": []\n  }`
@@ -74,7 +73,7 @@ describe('pixy: a request for messages', () => {
     await pixy.get(`${MESSAGES}&count=1`)
     await pixy.get(`${MESSAGES}&count=6`)
     expect(pixy.gateway.asked).to.deep.equal(
-      [5, 1, 5].map(maxMessages => ['consumeMany', 'g', 't', { maxMessages, maxBytes: 99 }, undefined])
+      [5, 1, 5].map(maxMessages => ['consumeMany', 'g', 't', { maxMessages, maxBytes: 4_194_304 }, undefined])
     )
     for (const count of ['0', '-1']) {
       expect(errorOf(await pixy.get(`${MESSAGES}&count=${count}`))).to.equal('400 count should be at least 1')
@@ -124,14 +123,14 @@ describe('pixy: a request for messages', () => {
 
   const tooMany = {
     ...failure('overloaded'),
-    message: 'too many requests wait (limit 64; consumer.maxWaitingRequests)'
+    message: 'too many requests wait (limit 64; advanced.consumer.maxWaitingRequests)'
   }
   const made = (code: string) => `made up for a test: ${code}`
   const failures: [result: NoMessage, said: string, retryAfter?: string][] = [
     [{ type: 'timedOut' } as NoMessage, '408 long polling timeout'],
     [
       tooMany,
-      '429 Too many requests. Consider increasing `consumer.channel_buffer_size` (consumer.maxWaitingRequests of Castellan)',
+      '429 Too many requests. Consider increasing `consumer.channel_buffer_size` (advanced.consumer.maxWaitingRequests of Castellan)',
       '1'
     ],
     [failure('overloaded'), `429 ${made('overloaded')}`, '1'],

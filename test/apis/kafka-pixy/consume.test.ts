@@ -16,10 +16,10 @@ interface Message {
 /** Polls and commits are quick, so that tests are. */
 const QUICK = {
   'consumer.longPollMs': '200',
-  'consumer.commitIntervalMs': '20',
+  'advanced.consumer.commitIntervalMs': '20',
   'consumer.start': 'earliest',
   'consumer.ackTimeoutMs': '500',
-  'consumer.revocationMs': '100'
+  'advanced.consumer.revocationMs': '100'
 }
 /** Of tests that wait for messages. */
 const PATIENT = { ...QUICK, 'consumer.longPollMs': '10000' }
@@ -182,16 +182,14 @@ describe('pixy: consume', function () {
   it('a limit that the original had not is named when it is reached', async () => {
     const pixy = await PixyUnderTest.over(cluster, {
       ...QUICK,
-      'consumer.maxGroups': '1',
-      'consumer.maxTopicsPerGroup': '1'
+      'advanced.consumer.maxGroups': '1'
     })
     try {
       const said = async (topic: string, group: string) =>
         brief(await pixy.get(`/topics/${topic}/messages?group=${group}`))
       expect(await said('test.1', 'first')).to.match(/^408 /)
-      expect(await said('test.1', 'second')).to.equal('429 {"error":"too many groups (limit 1; consumer.maxGroups)"}')
-      expect(await said('test.4', 'first')).to.equal(
-        '429 {"error":"the group reads too many topics (limit 1; consumer.maxTopicsPerGroup)"}'
+      expect(await said('test.1', 'second')).to.equal(
+        '429 {"error":"too many groups (limit 1; advanced.consumer.maxGroups)"}'
       )
     } finally {
       await pixy.stop()

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fastify from 'fastify'
-import { kafkaPixy } from '../../../src/apis/kafka-pixy/index.js'
+import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'

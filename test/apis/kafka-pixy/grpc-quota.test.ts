@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { KafkaPixyService } from '../../../src/apis/kafka-pixy/grpc/service.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import { silentLogger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/gateway/gateway.js'
+import type { Gateway, GroupGateway } from '../../../src/gateway/gateway.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { encodedRequest } from './grpc-messages.js'
 
@@ -30,10 +30,12 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
     } as unknown as Caller
     const gateway = {
       isReady: true,
-      consume: (_group, _topic, _timeoutMs, { reply }) => {
-        queueMicrotask(() => reply({ type: 'message', message }))
-        return () => undefined
-      }
+      groups: {
+        consume: (_group, _topic, _timeoutMs, { reply }) => {
+          queueMicrotask(() => reply({ type: 'message', message }))
+          return () => undefined
+        }
+      } as Partial<GroupGateway> as GroupGateway
     } as Partial<Gateway> as Gateway
     const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
     const { ConsumeNAck } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers

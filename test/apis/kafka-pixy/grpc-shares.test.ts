@@ -1,7 +1,7 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { expect } from 'chai'
 import type { ConsumeResult } from '../../../src/consumer/group/consume-result.js'
-import type { Requester } from '../../../src/core/actor/requester.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { type Answered, answerOf, callWith, closed, connectHttp2, openCall, pinged } from '../../support/raw-grpc.js'
@@ -12,7 +12,8 @@ import { answered, RawService } from './raw-service.js'
 const POLL = encodedRequest('ConsumeNAck', { topic: 't', group: 'g', no_ack: true })
 const GIVES_WAY = {
   status: '14',
-  details: 'the connection gives way to one of an address that has fewer (apis.kafka-pixy.grpcMaxConnections)'
+  details:
+    'the connection was closed in favour of an address with fewer connections (advanced.apis.kafka-pixy.grpcMaxConnections)'
 }
 const [POLITE, HOG, THIRD, FOURTH] = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'] as const
 
@@ -191,7 +192,7 @@ describe("kafka-pixy: shares of the connections of gRPC's port", function () {
   })
 })
 
-describe('kafka-pixy: a client whose connection has to give way', function () {
+describe('kafka-pixy: a client whose connection is closed in favour of another', function () {
   this.timeout(60_000)
   let cluster: Awaited<ReturnType<typeof startEmbeddedCluster>>
   let grpc: GrpcHarness
@@ -199,7 +200,7 @@ describe('kafka-pixy: a client whose connection has to give way', function () {
     cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 1 })
     const settings = {
-      'apis.kafka-pixy.grpcMaxConnections': '2',
+      'advanced.apis.kafka-pixy.grpcMaxConnections': '2',
       'consumer.longPollMs': '30000',
       'consumer.start': 'earliest'
     }

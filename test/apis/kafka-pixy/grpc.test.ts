@@ -86,7 +86,7 @@ describe("Kafka-Pixy's gRPC service", function () {
   })
 })
 
-describe("the door of Kafka-Pixy's gRPC service", function () {
+describe("access to Kafka-Pixy's gRPC service", function () {
   this.timeout(30_000)
 
   it('asks for credentials, and allows what the rules allow; without rules of its own nobody listens elsewhere', async () => {
@@ -167,7 +167,7 @@ describe("TLS of Kafka-Pixy's gRPC port", function () {
       'http.tls.certFile': folder.write('cert.pem', cert),
       'http.tls.keyFile': folder.write('key.pem', key),
       'http.tls.caFile': folder.write('ca.pem', authority.cert),
-      'http.tls.reloadIntervalMs': '3600000'
+      'advanced.http.tls.reloadIntervalMs': '3600000'
     }
   }
   const ca = Buffer.from(authority.cert)

@@ -139,4 +139,4 @@ export class PixyUnderTest extends PixyClient {
 }
 
 const startPixy = (bootstrap: string, settings: Readonly<Record<string, string>>): Promise<App> =>
-  startTestApp(bootstrap, { 'apis.kafka-pixy.port': '0', 'router.unknownTopicTimeoutMs': '100', ...settings })
+  startTestApp(bootstrap, { 'apis.kafka-pixy.port': '0', 'advanced.router.unknownTopicTimeoutMs': '100', ...settings })

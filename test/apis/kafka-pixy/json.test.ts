@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
-import { checkJson, GoJsonError } from '../../../src/apis/kafka-pixy/go-json-check.js'
-import { offsetChangesOf } from '../../../src/apis/kafka-pixy/offset-changes.js'
+import { checkJson, GoJsonError, goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
+import { offsetChangesOf } from '../../../src/apis/kafka-pixy/offsets-endpoint.js'
+import { offsetsBody } from '../../../src/apis/kafka-pixy/operations.js'
 
 /** The text of the error; `taken` when there is none. */
 function refusalOf(text: string): string {
@@ -207,6 +207,29 @@ describe('pixy 1.7: offsets in the body of a request', () => {
       return (error as Error).message
     }
   }
+
+  it('are read wherever the schema in /openapi.json takes them', () => {
+    const partitions = [0, -1, 2 ** 31 - 1, 2 ** 31, 1.5, '1', null, true]
+    const offsets = [0, -2, Number.MAX_SAFE_INTEGER, 2 ** 53, 0.5, '7', null, []]
+    const metadata = [undefined, '', 'm', 5, null]
+    let taken = 0
+    for (const partition of partitions) {
+      for (const offset of offsets) {
+        for (const one of metadata) {
+          const body = [{ partition, offset, ...(one !== undefined && { metadata: one }) }]
+          if (!offsetsBody.safeParse(body).success) continue
+          taken++
+          const { metadata: text } = body[0]!
+          const place = { offset, ...(text && { metadata: text }) }
+          expect(changes(JSON.stringify(body))).to.deep.equal([[partition, place]])
+        }
+      }
+    }
+    expect(taken).to.equal(3 * 3 * 3)
+    for (const body of [[], {}, [[]], [5]]) {
+      expect(offsetsBody.safeParse(body).success).to.equal(Array.isArray(body) && body.length === 0)
+    }
+  })
 
   it('are by partition; what is missing or null is 0, and what is not known is passed over', () => {
     expect(changes('null')).to.deep.equal([])

@@ -1,8 +1,12 @@
 import { expect } from 'chai'
-import { checkJson } from '../../../src/apis/kafka-pixy/go-json-check.js'
+import { checkJson } from '../../../src/apis/kafka-pixy/go-json.js'
 import { brief, PixyUnderTest } from './harness.js'
 
-const QUICK = { 'consumer.longPollMs': '5000', 'consumer.commitIntervalMs': '20', 'consumer.start': 'earliest' }
+const QUICK = {
+  'consumer.longPollMs': '5000',
+  'advanced.consumer.commitIntervalMs': '20',
+  'consumer.start': 'earliest'
+}
 const JSON_TYPE = { 'content-type': 'application/json' }
 
 interface GroupOffset {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
 import {
   CLUSTER_KEYS,
   type ClusterKey,
@@ -6,7 +7,6 @@ import {
   PROCESS_KEYS,
   toAddress
 } from '../../../src/apis/kafka-pixy/compat/keys.js'
-import { kafkaPixy } from '../../../src/apis/kafka-pixy/index.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 
 describe('pixy: where it listens by itself', () => {

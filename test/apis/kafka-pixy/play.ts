@@ -1,5 +1,5 @@
 import fastify, { type FastifyInstance } from 'fastify'
-import { kafkaPixy } from '../../../src/apis/kafka-pixy/index.js'
+import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
 import type { KafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'

@@ -79,7 +79,17 @@ export class RawService {
 
   /** Resolves when the metric has the value. */
   async until(name: string, value: string): Promise<void> {
-    while ((await this.metric(name)) !== value) await new Promise(resolve => setTimeout(resolve, 5))
+    const giveUpAt = performance.now() + 50_000
+    for (let found = await this.metric(name); found !== value; found = await this.metric(name)) {
+      if (performance.now() > giveUpAt)
+        throw new Error(`${name} is ${found}, not ${value}: ${await this.#grpcMetrics()}`)
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+  }
+
+  async #grpcMetrics(): Promise<string> {
+    const lines = (await this.metrics.registry.metrics()).split('\n')
+    return lines.filter(line => /^kafka_pixy_|http_/.test(line)).join(', ')
   }
 
   async stop(): Promise<void> {

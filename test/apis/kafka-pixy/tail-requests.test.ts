@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
-import type { Following, FollowOptions, FollowSink } from '../../../src/gateway/gateway.js'
+import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/gateway/gateway.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
 
@@ -10,7 +10,9 @@ class FollowGateway extends PlayedGateway {
   readonly stopped: string[] = []
   error: Error | undefined
 
-  override async follow(...asked: [topic?: string, options?: FollowOptions, sink?: FollowSink]): Promise<Following> {
+  override async follow(
+    ...asked: [topic?: string, options?: FollowOptions, sink?: FollowSink]
+  ): Promise<TopicSubscription> {
     const [topic, options, sink] = asked as Required<typeof asked>
     this.followed.push({ topic: topic!, options: options!, sink: sink! })
     if (this.error !== undefined) throw this.error

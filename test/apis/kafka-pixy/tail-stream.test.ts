@@ -5,7 +5,7 @@ import sinon from 'sinon'
 import { Tail } from '../../../src/apis/kafka-pixy/tail.js'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
-import type { Following } from '../../../src/gateway/gateway.js'
+import type { TopicSubscription } from '../../../src/gateway/gateway.js'
 import type { Caller } from '../../../src/http/access/access.js'
 
 const HEARTBEAT_MS = 1_000
@@ -48,7 +48,7 @@ class TailPlay {
   readonly charged: number[][] = []
   retryAfterSeconds: number | undefined
   readonly tail: Tail
-  readonly following: Following = {
+  readonly following: TopicSubscription = {
     resume: () => void this.told.push('resume'),
     stop: () => void this.told.push('stop')
   }

@@ -89,7 +89,7 @@ describe('pixy: tail', function () {
   let topics = 0
 
   before(async () => {
-    pixy = await PixyUnderTest.start({ 'apis.kafka-pixy.tailHeartbeatMs': '50' })
+    pixy = await PixyUnderTest.start({ 'advanced.apis.kafka-pixy.tailHeartbeatMs': '50' })
     cluster = pixy.cluster
   })
   after(() => pixy.stopAll())
@@ -240,9 +240,9 @@ describe('pixy: tail', function () {
 
   it('keeps its limits: tails, partitions, and how long a client may take nothing', async () => {
     const few = await PixyUnderTest.over(cluster, {
-      'apis.kafka-pixy.maxTails': '1',
-      'apis.kafka-pixy.maxTailPartitions': '2',
-      'apis.kafka-pixy.tailStallMs': '200'
+      'advanced.apis.kafka-pixy.maxTails': '1',
+      'advanced.apis.kafka-pixy.maxTailPartitions': '2',
+      'advanced.apis.kafka-pixy.tailStallMs': '200'
     })
     const topic = await topicWith(0)
     const wide = await topicWith(0, 3)

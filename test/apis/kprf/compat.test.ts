@@ -1,11 +1,10 @@
 import { expect } from 'chai'
 import { stringify } from 'yaml'
 import type { Translation } from '../../../src/apis/command.js'
-import { kprfCommand } from '../../../src/apis/kprf/command.js'
-import { readKprfFile } from '../../../src/apis/kprf/compat/read-file.js'
+import { kprfCommand } from '../../../src/apis/commands.js'
+import { readKprfFile } from '../../../src/apis/kprf/compat/kprf-file.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
-import { configOf, TestFolder } from '../../support/access.js'
 
 /** The example of kprf's README, as it stands there. */
 const EXAMPLE = `
@@ -143,10 +142,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
   const formats: [file: string, text: string][] = [
     ['config.yaml', 'kafka: { brokers: [a:1] }\nhttp: { port: 7 }'],
     ['config.YML', 'kafka:\n  brokers: [a:1]\nhttp:\n  port: "7"'],
-    ['config.json', '{"kafka":{"brokers":["a:1"]},"http":{"port":7}}'],
-    ['config.toml', '[kafka]\nbrokers = ["a:1"]\n[http]\nport = 7'],
-    ['config.ini', 'kafka.brokers[0] = a:1\n; a comment\n[http]\nport = 7'],
-    ['config.hjson', '{\n  # a comment\n  kafka: {\n    brokers: [\n      a:1\n    ]\n  }\n  http: { port: 7 }\n}']
+    ['config.json', '{"kafka":{"brokers":["a:1"]},"http":{"port":7}}']
   ]
   for (const [file, text] of formats) {
     it(`reads ${file}`, async () => {
@@ -183,21 +179,21 @@ describe('castellan kprf: the configuration file of kprf', () => {
     }
 
     it('is the file beside it that has one', async () => {
-      files.set('/etc/kprf/config.toml', '[kafka]\nbrokers = ["a:1"]')
+      files.set('/etc/kprf/config.yml', 'kafka: { brokers: [a:1] }')
       const { settings } = await named('/etc/kprf/config')
       expect(settings.find(({ value }) => String(value) === 'a:1')?.origin).to.equal(
-        '/etc/kprf/config.toml, kafka.brokers'
+        '/etc/kprf/config.yml, kafka.brokers'
       )
     })
 
     it('is that with another ending than one that kprf does not know', async () => {
-      files.set('kprf.hjson', '{ kafka: { brokers: ["a:1"] } }')
+      files.set('kprf.json', '{"kafka":{"brokers":["a:1"]}}')
       expect((await named('kprf.conf')).settings).to.be.an('array')
     })
 
     it('is said to be missing when there is none, and a file without an ending is not guessed at', async () => {
       expect(await refusal(named('config'))).to.equal(
-        'cannot read config: there is no such file, nor one that ends with .yaml, .yml, .json, .toml, .ini, .hjson'
+        'cannot read config: there is no such file, nor one that ends with .yaml, .yml, .json'
       )
       files.set('config', 'kafka: { brokers: [a:1] }')
       files.set('config.yaml', 'kafka: { brokers: [b:2] }')
@@ -212,29 +208,6 @@ describe('castellan kprf: the configuration file of kprf', () => {
     expect(notes).to.include('config.yaml: kafka.speed is no setting of kprf and is ignored')
     expect(notes).to.include('config.yaml: more is no setting of kprf and is ignored')
     expect(settings.find(({ path }) => path.join('.') === 'apis.kprf.ratelimit.enabled')?.value).to.equal(true)
-  })
-
-  it('reads lists of INI from keys that are paths, as kprf does', async () => {
-    const text = `kafka.brokers[1] = b:2
-kafka.brokers[0] = a:1
-ratelimit.rules[0].topic_name = orders
-ratelimit.rules[0].max_requests_per_minute = 42
-output_file = /var/log/kprf.log
-__proto__.http.port = 1
-[ratelimit]
-enabled = true
-[http]
-metrics_port = 8
-`
-    const { config, notes } = load(await translate(text, { file: 'kprf.ini' }))
-    expect(config.clusters.default!.brokers).to.deep.equal(['a:1', 'b:2'])
-    expect(config.apis.kprf).to.include({ port: 4242, metricsPort: 8 })
-    expect(config.apis.kprf.ratelimit).to.deep.include({
-      enabled: true,
-      rules: [{ topic: 'orders', maxPerMinute: 42 }]
-    })
-    expect(config.log.file).to.equal('/var/log/kprf.log')
-    expect(notes.join()).to.not.include('ratelimit').and.to.not.include('brokers')
   })
 
   it('takes rules as kprf does: limits in quotes, and keys it does not know', async () => {
@@ -261,16 +234,8 @@ metrics_port = 8
       /ratelimit\.rules\.0\.max_requests_per_minute/
     ],
     ['broken YAML', 'c.yaml', 'kafka: [', /^c\.yaml: /],
-    ['broken JSON', 'c.json', '{"kafka": {"password": "secret-password', /^c\.json: is no valid JSON$/],
-    ['broken TOML', 'c.toml', 'kafka = [', /^c\.toml: /],
+    ['broken JSON', 'c.json', '{"kafka": {"password": "secret-password', /^c\.json: .* at line 1, column \d+$/],
     ['a list', 'c.yaml', '- a', /expected the settings of kprf/],
-    [
-      'INI without brokers',
-      'c.ini',
-      '[kafka]',
-      /kafka\.brokers: is missing; write kafka\.brokers\[0\] = HOST:PORT above the first section/
-    ],
-    ['broken HJSON', 'c.hjson', '{ kafka: { password: "secret-password', /^c\.hjson: .*line 1/],
     [
       'a misspelt key',
       'c.yaml',
@@ -278,7 +243,8 @@ metrics_port = 8
       /kafka\.brokers: is missing; kafka\.brokerz is no setting of kprf; did you mean brokers\?/
     ],
     ['YAML that is not closed', 'c.yaml', 'kafka:\n  brokers: ["a:1"\n', /^c\.yaml: .* at line \d, column \d$/],
-    ['another ending', 'c.conf', '{}', /name a \.yaml, \.json, \.toml, \.ini or \.hjson file/]
+    ['another ending', 'c.conf', '{}', /name a \.yaml or \.yml or \.json file; convert other formats/],
+    ['a format of kprf that is not read', 'c.toml', '[kafka]', /convert other formats of kprf to YAML$/]
   ]
   for (const [what, file, text, message] of refused) {
     it(`refuses ${what} in one line`, async () => {
@@ -306,46 +272,5 @@ metrics_port = 8
   it('keeps `__proto__` out of the settings', async () => {
     const { unknown } = await readKprfFile('c.json', '{"__proto__":{"http":{"port":1}},"kafka":{"constructor":1}}')
     expect(unknown.map(({ key }) => key)).to.deep.equal(['__proto__', 'kafka.constructor'])
-  })
-})
-
-describe('apis.kprf.compat', () => {
-  let folder: TestFolder
-  beforeEach(() => {
-    folder = new TestFolder()
-  })
-  afterEach(() => folder.remove())
-
-  const compat = { kafka: { brokers: ['kafka-1'] }, http: { port: 4242 }, ratelimit: { enabled: true, rules: [] } }
-
-  it("takes kprf's keys in Castellan's own file", () => {
-    const config = configOf(folder, { apis: { kprf: { compat } } })
-    expect(config.clusters.default!.brokers).to.deep.equal(['kafka-1:9092'])
-    expect(config.apis.kprf).to.deep.include({ port: 4242 })
-    expect(config.apis.kprf.ratelimit.enabled).to.equal(true)
-    expect(config.apis.kprf).not.to.have.property('metricsPort')
-  })
-
-  it('gives way to the settings that its keys stand for', () => {
-    const config = configOf(folder, {
-      clusters: { default: { brokers: ['kafka-2:9092'] } },
-      apis: { kprf: { port: 1, compat } }
-    })
-    expect(config.clusters.default!.brokers).to.deep.equal(['kafka-2:9092'])
-    expect(config.apis.kprf.port).to.equal(1)
-  })
-
-  it('refuses what is no key of kprf, naming the line', () => {
-    expect(() => configOf(folder, { apis: { kprf: { compat: { kafka: { speed: 1 } } } } })).to.throw(
-      ConfigError,
-      /apis\.kprf\.compat\.kafka\.speed.*line 5/
-    )
-  })
-
-  it('tells of a wrong value where it was written', () => {
-    expect(() => configOf(folder, { apis: { kprf: { compat: { kafka: { brokers: ['a b'] } } } } })).to.throw(
-      ConfigError,
-      /clusters\.default\.brokers.*castellan\.yaml, line \d/
-    )
   })
 })

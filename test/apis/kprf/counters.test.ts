@@ -21,7 +21,7 @@ describe('kprf: after 1,000 requests of known kinds', function () {
       'apis.kprf.ratelimit.enabled': 'true',
       'apis.kprf.ratelimit.rules': JSON.stringify([{ topic: 'slow', maxPerMinute: 42 }]),
       'delivery.createTopics': 'false',
-      'delivery.unknownTopicWaitMs': '50'
+      'advanced.router.unknownTopicTimeoutMs': '50'
     })
   })
   after(async () => {

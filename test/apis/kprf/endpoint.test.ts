@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
-import { kprf } from '../../../src/apis/kprf/index.js'
+import { kprf } from '../../../src/apis/kprf/api.js'
 import { METRICS_PATH, metricsListeners } from '../../../src/apis/kprf/metrics-listener.js'
 import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { ForbiddenError } from '../../../src/core/errors.js'
@@ -190,16 +190,6 @@ describe('kprf: a push and what surrounds it', () => {
         tls: false
       })
     })
-  })
-
-  it('says at start which keys of kprf have no effect', async () => {
-    await serve(new FakeGateway(), { compat: { kafka: { retries: 3, message_timeout_ms: 500 } } })
-    expect(lines).to.deep.equal([
-      'info apis.kprf.compat: kafka.retries has no effect: records are tried until their time is over'
-    ])
-    await app.close()
-    await serve(new FakeGateway())
-    expect(lines).to.deep.equal([])
   })
 
   it('has a word for failure of up to 64 characters that need no escape', () => {

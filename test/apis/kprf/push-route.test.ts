@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { kprf } from '../../../src/apis/kprf/index.js'
+import { kprf } from '../../../src/apis/kprf/api.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'

@@ -278,8 +278,8 @@ describe('consumer groups on a cluster with faults', function () {
     const { gateway } = instance.castellan
     await instance.produce('orders', 0, ['m0'])
     const consume = (): Promise<ConsumeResult> =>
-      new Promise(resolve => void gateway.consume('billing', 'orders', 10_000, { reply: resolve }))
-    const gone = gateway.consume('billing', 'orders', 10_000, { reply: () => expect.fail('it has gone away') })
+      new Promise(resolve => void gateway.groups.consume('billing', 'orders', 10_000, { reply: resolve }))
+    const gone = gateway.groups.consume('billing', 'orders', 10_000, { reply: () => expect.fail('it has gone away') })
     gone()
     const first = await consume()
     expect(first.type === 'message' && String(first.message.value)).to.equal('m0')
@@ -287,9 +287,9 @@ describe('consumer groups on a cluster with faults', function () {
     const second = await consume()
     expect(second.type === 'message' && [String(second.message.value), second.message.retries]).to.deep.equal(['m0', 0])
     const place = { topic: 'orders', partition: 0, offset: 0 }
-    expect(await gateway.ack('billing', place)).to.deep.equal({ type: 'acked' })
-    expect(await gateway.ack('billing', { ...place, offset: 5 })).to.deep.equal({ type: 'notOffered' })
-    expect(await gateway.ack('nobody', place)).to.deep.equal({ type: 'notRead' })
+    expect(await gateway.groups.ack('billing', place)).to.deep.equal({ type: 'acked' })
+    expect(await gateway.groups.ack('billing', { ...place, offset: 5 })).to.deep.equal({ type: 'notOffered' })
+    expect(await gateway.groups.ack('nobody', place)).to.deep.equal({ type: 'notRead' })
   })
 
   it('more groups and topics than allowed are refused', async () => {
@@ -316,7 +316,7 @@ describe('consumer groups on a cluster with faults', function () {
         groups.request(group, 'orders', 100, { reply, client })
       })
     const greedy = await Promise.all(Array.from({ length: 10 }, (_, n) => ask(`greedy-${n}`, 'greedy')))
-    const refusal = 'too many groups of one client (limit 10; consumer.maxGroups)'
+    const refusal = 'too many groups of one client (limit 10; advanced.consumer.maxGroups)'
     expect(greedy).to.deep.equal([...new Array(6).fill('timedOut'), ...new Array(4).fill(refusal)])
     while (groups.size > 0) await new Promise(resolve => setTimeout(resolve, 20))
     expect(await ask('greedy-9', 'greedy')).to.equal('timedOut')

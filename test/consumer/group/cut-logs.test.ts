@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
-import { EpochHistory } from '../../../src/consumer/group/epoch-history.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { EpochHistory } from '../../../src/consumer/group/log-check.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
@@ -36,7 +36,7 @@ class CutLog {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
-      demand: { isOpen: () => true, prefetched: () => {}, rests: () => {} },
+      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {} },
       onSettled: () => {},
       onRefused: () => {}
     })

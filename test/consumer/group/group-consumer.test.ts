@@ -1,10 +1,14 @@
 import { expect } from 'chai'
-import type { ConsumedMessage, ConsumeResult, SetOffsetsResult } from '../../../src/consumer/group/consume-result.js'
+import {
+  type ConsumedMessage,
+  type ConsumeResult,
+  type SetOffsetsResult,
+  WaitingRequest
+} from '../../../src/consumer/group/consume-result.js'
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { decodeBegun } from '../../../src/consumer/group/start-messages.js'
-import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -591,9 +595,7 @@ describe('a group, as one process takes part in it', () => {
     const harness = new GroupHarness({ maxTopicsPerGroup: 1 })
     harness.next().ack()
     expect(harness.consumer.topicCount).to.equal(1)
-    expect(() => harness.next('audit')).to.throw(
-      'the group reads too many topics (limit 1; consumer.maxTopicsPerGroup)'
-    )
+    expect(() => harness.next('audit')).to.throw('the group reads too many topics (limit 1)')
     harness.world.pass(2 * SUBSCRIPTION_MS)
     expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
   })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { GroupMember } from '../../../src/consumer/group/group-member.js'
+import { GroupMember, LOST } from '../../../src/consumer/group/group-member.js'
 import { checksumOf, encodeStarts, type GroupStarts } from '../../../src/consumer/group/start-messages.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -24,8 +24,11 @@ class MemberHarness {
       start: 'latest',
       begun: () => false,
       isWaiting: () => false,
-      onAssigned: ({ partitions, isNext }) => void this.assigned.push({ partitions, isNext }),
-      onLost: () => this.lost++,
+      onAssigned: assigned => {
+        const { partitions, isNext } = assigned
+        if (assigned === LOST) this.lost++
+        else this.assigned.push({ partitions, isNext })
+      },
       onRebalance: (_cause, ready) => ready(),
       onRefused: () => {}
     })

@@ -1,5 +1,5 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import { lookUpPartitions } from '../../../src/consumer/group/partition-counts.js'
+import { lookUpPartitions } from '../../../src/consumer/group/topic-look-ups.js'
 import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -70,9 +70,9 @@ export class GroupWorld implements GroupRuntime {
 
   readonly #topics = new WatchedTopics({
     checkMs: 10_000,
+    missingCheckMs: 10_000,
     after: this.after,
-    lookUp: (topics, onFound) =>
-      lookUpPartitions((...question) => this.ask('fetchTopicMetadata', ...question), topics, onFound)
+    lookUp: (topics, onFound) => lookUpPartitions(this, topics, onFound)
   })
   readonly watchTopics: GroupRuntime['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
 

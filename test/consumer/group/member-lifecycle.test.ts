@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { GroupMember, type GroupMemberOptions } from '../../../src/consumer/group/group-member.js'
+import { GroupMember, type GroupMemberOptions, LOST } from '../../../src/consumer/group/group-member.js'
 import { encodeBegun } from '../../../src/consumer/group/start-messages.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
@@ -31,11 +31,10 @@ class Incarnation {
       start: 'latest',
       begun: () => false,
       isWaiting: () => false,
-      onAssigned: ({ partitions, isNext }) =>
-        this.told.push(
-          `assigned ${partitions.map(({ topic, partition }) => `${topic}/${partition}`)}${isNext ? ' next' : ''}`
-        ),
-      onLost: () => this.told.push('lost'),
+      onAssigned: assigned => {
+        const names = assigned.partitions.map(({ topic, partition }) => `${topic}/${partition}`)
+        this.told.push(assigned === LOST ? 'lost' : `assigned ${names}${assigned.isNext ? ' next' : ''}`)
+      },
       onRebalance: (cause, ready) => {
         this.told.push(`hand over: ${cause}`)
         this.ready = ready
@@ -407,7 +406,6 @@ describe('a member that goes', () => {
         begun: () => false,
         isWaiting: () => false,
         onAssigned: () => incarnation.told.push('assigned'),
-        onLost: () => incarnation.told.push('lost'),
         onRebalance: () => incarnation.told.push('hand over'),
         onRefused: () => incarnation.told.push('refused')
       })

@@ -26,7 +26,7 @@ class PartitionHarness {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
-      demand: { isOpen: () => this.isWanted, prefetched: () => {}, rests: () => {} },
+      demand: { isOpen: () => this.isWanted, prefetched: () => {}, idle: () => {} },
       onSettled: () => {},
       onRefused: () => {},
       ...options
@@ -401,16 +401,16 @@ describe('one partition of a group', () => {
   it('gives up the message that waits to be offered when its memory is needed, and reads it again', () => {
     const world = new GroupWorld(run(0, 3))
     world.committed = { offset: 0, metadata: '' }
-    let rests = 0
+    let idles = 0
     const harness = new PartitionHarness(world, {
-      demand: { isOpen: () => true, prefetched: () => {}, rests: () => rests++ }
+      demand: { isOpen: () => true, prefetched: () => {}, idle: () => idles++ }
     })
     harness.consumer.want()
     world.settle()
     expect(harness.consumer.isPrefetched).to.equal(true)
-    const before = rests
+    const before = idles
     harness.needMemory()
-    expect([harness.consumer.isPrefetched, rests - before]).to.deep.equal([false, 1])
+    expect([harness.consumer.isPrefetched, idles - before]).to.deep.equal([false, 1])
     expect(harness.batches.bytes).to.equal(1_000_000)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
   })

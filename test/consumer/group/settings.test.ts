@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { consumerOptions } from '../../../src/consumer/group/settings.js'
+import { consumerSettings } from '../../../src/consumer/group/settings.js'
 import { describeSchema } from '../../../src/core/settings/leaves.js'
 import { openCastellan } from '../../../src/index.js'
 
 describe('the settings of groups', () => {
   it('are all in docs/library.md, with type, default and meaning', () => {
-    const rows = describeSchema(consumerOptions).leaves.map(({ path, type, defaultValue, description }) => {
+    const rows = describeSchema(consumerSettings).leaves.map(({ path, type, defaultValue, description }) => {
       const shown = typeof defaultValue === 'number' ? defaultValue.toLocaleString('en-US') : defaultValue
       return `| \`${path.join('.')}\` | ${type} | ${shown === undefined ? '' : `\`${shown}\``} | ${description} |`
     })

@@ -1,19 +1,18 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { CommitLookUp } from '../../../src/consumer/group/commit-look-up.js'
-import type {
-  AcquiredMessage,
-  ConsumedMessages,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageLimits
+import {
+  type AcquiredMessage,
+  type ConsumedMessages,
+  type ConsumeManyResult,
+  type ConsumeResult,
+  type MessageLimits,
+  WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
-import type { Demand } from '../../../src/consumer/group/demand.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
-import { TopicStart } from '../../../src/consumer/group/topic-start.js'
-import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
+import { CommitLookUp, TopicStart } from '../../../src/consumer/group/topic-start.js'
+import type { Demand } from '../../../src/consumer/group/turn-order.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../../src/core/model.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'

@@ -1,7 +1,6 @@
 import { expect } from 'chai'
-import { CommitLookUp } from '../../../src/consumer/group/commit-look-up.js'
 import { encodeBegun } from '../../../src/consumer/group/start-messages.js'
-import { type Start, TopicStart } from '../../../src/consumer/group/topic-start.js'
+import { CommitLookUp, type Start, TopicStart } from '../../../src/consumer/group/topic-start.js'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 

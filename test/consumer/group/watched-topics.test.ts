@@ -1,14 +1,14 @@
 import { expect } from 'chai'
-import type { Timer } from '../../../src/consumer/group/group-runtime.js'
-import type { PartitionsOf } from '../../../src/consumer/group/partition-counts.js'
-import { lookUpPartitions } from '../../../src/consumer/group/partition-counts.js'
+import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
+import type { PartitionsOf } from '../../../src/consumer/group/topic-look-ups.js'
+import { lookUpPartitions } from '../../../src/consumer/group/topic-look-ups.js'
 import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
-import type { FetchTopicMetadataResult } from '../../../src/router/messages/operations.js'
+import type { FetchTopicMetadata } from '../../../src/router/messages/operations.js'
 
 describe('topics that groups watch', () => {
   let partitions: Map<string, number>
   let lookUps: { readonly topics: readonly string[]; readonly answer: (found?: PartitionsOf) => void }[]
-  let timers: { run: () => void; isCancelled: boolean }[]
+  let timers: { delayMs: number; run: () => void; isCancelled: boolean }[]
   let watched: WatchedTopics
   let told: string[]
   beforeEach(() => {
@@ -18,8 +18,9 @@ describe('topics that groups watch', () => {
     told = []
     watched = new WatchedTopics({
       checkMs: 10_000,
-      after: (_, run) => {
-        const timer = { run, isCancelled: false }
+      missingCheckMs: 1_000,
+      after: (delayMs, run) => {
+        const timer = { delayMs, run, isCancelled: false }
         timers.push(timer)
         return { cancel: () => (timer.isCancelled = true) }
       },
@@ -28,10 +29,10 @@ describe('topics that groups watch', () => {
   })
   const watch = (name: string, counts: Record<string, number>): Timer =>
     watched.watch(new Map(Object.entries(counts)), () => void told.push(name))
-  /** The pause between two look-ups passes. */
-  const pass = (): void => {
-    const due = timers.filter(({ isCancelled }) => !isCancelled)
-    timers = []
+  /** The pause between two look-ups passes: of all topics, or of the missing ones. */
+  const pass = (pauseMs = 10_000): void => {
+    const due = timers.filter(({ delayMs, isCancelled }) => delayMs === pauseMs && !isCancelled)
+    timers = timers.filter(timer => !due.includes(timer))
     for (const { run } of due) run()
   }
   const known: PartitionsOf = topic => Array.from({ length: partitions.get(topic) ?? 0 }, (_, at) => at)
@@ -62,6 +63,54 @@ describe('topics that groups watch', () => {
     pass()
     answer()
     expect(told).to.deep.equal(['knows two', 'knows none', 'knows four'])
+  })
+
+  it('are looked up early while they do not exist, without the others', () => {
+    watch('waits', { orders: 0, bills: 1 })
+    watch('knows', { bills: 1 })
+    pass(1_000)
+    expect(lookUps.map(({ topics }) => topics)).to.deep.equal([['orders']])
+    answer()
+    partitions.set('orders', 4)
+    pass(1_000)
+    answer()
+    expect(told).to.deep.equal(['waits'])
+    pass(1_000)
+    expect(lookUps).to.deep.equal([])
+    expect(timers.filter(({ isCancelled }) => !isCancelled).map(({ delayMs }) => delayMs)).to.deep.equal([10_000])
+  })
+
+  it('are looked up early although a client invents a hundred names and more', () => {
+    const invented = Object.fromEntries(Array.from({ length: 101 }, (_, at) => [`invented-${at}`, 0]))
+    watch('invents', invented)
+    watch('waits', { soon: 0, orders: 4 })
+    pass(1_000)
+    expect(lookUps[0]!.topics).to.have.length(100).and.to.include('soon').and.not.to.include('orders')
+    partitions.set('soon', 2)
+    answer()
+    expect(told).to.deep.equal(['waits'])
+  })
+
+  it('take turns in early look-ups when each of many groups misses one', () => {
+    for (let at = 0; at < 250; at++) watch(`g${at}`, { [`missing-${at}`]: 0 })
+    const seen = new Set<string>()
+    for (let second = 0; second < 3; second++) {
+      pass(1_000)
+      const { topics } = lookUps.at(-1)!
+      expect(topics).to.have.length(100)
+      for (const topic of topics) seen.add(topic)
+    }
+    expect(seen).to.have.property('size', 250)
+  })
+
+  it('that do not exist are forgotten with the last watch', () => {
+    const before = watch('before', { orders: 0 })
+    before.cancel()
+    pass(1_000)
+    expect(lookUps).to.deep.equal([])
+    watch('after', { orders: 0 })
+    pass(1_000)
+    expect(lookUps.map(({ topics }) => topics)).to.deep.equal([['orders']])
   })
 
   it('are unchanged for a watch that began while an older answer was on its way', () => {
@@ -123,11 +172,11 @@ describe('partitions of topics', () => {
       partitions: [{ partition: 0 }]
     }
     const result = { type: 'success', brokers: [], topics: new Map([['orders', topic]]) }
-    const ask: Parameters<typeof lookUpPartitions>[0] = ({ topics }, onResult) => {
-      asked.push(topics)
-      onResult(result as unknown as FetchTopicMetadataResult)
+    const ask: GroupRuntime['ask'] = (_kind, request, onResult) => {
+      asked.push((request as FetchTopicMetadata).topics)
+      onResult(result as never)
     }
-    lookUpPartitions(ask, ['orders', '', 'x'.repeat(300)], partitionsOf => {
+    lookUpPartitions({ ask }, ['orders', '', 'x'.repeat(300)], partitionsOf => {
       found.push(...['orders', '', 'x'.repeat(300)].map(partitionsOf!))
     })
     expect(asked).to.deep.equal([['orders']])

@@ -1,6 +1,13 @@
 import { expect } from 'chai'
-import { readTopic, type TopicPlan } from '../../../src/consumer/stream/topic-readers.js'
+import {
+  choosePartitions,
+  readTopic,
+  requireTopic,
+  type TopicPlan
+} from '../../../src/consumer/stream/topic-readers.js'
 import { type ActorRef, ActorSystem } from '../../../src/core/actor/actor.js'
+import type { TopicMetadata } from '../../../src/kafka/broker-client.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../../src/router/messages/operations.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { metadataOf } from '../../support/scripted-client.js'
@@ -76,7 +83,7 @@ describe('readers of a topic', () => {
 
   async function tell(partitionCount: number, topicId = 'first'): Promise<void> {
     const news = { type: 'known', topic: 't', partitionCount, topicId, isDoubted: false } as const
-    for (const { follower } of following) follower.topicsTold([news])
+    for (const { follower } of following) follower.topicNews([news])
     await turns(20)
   }
 
@@ -146,5 +153,33 @@ describe('readers of a topic', () => {
     expect(unfollowed).to.equal(1)
     await tell(2)
     expect(newly()).to.deep.equal([])
+  })
+})
+
+const topicOf = (errorCode: number, partitions: readonly number[] = []): TopicMetadata =>
+  ({ topic: 'orders', errorCode, partitions: partitions.map(partition => ({ partition })) }) as never
+
+const orders = topicOf(errorCodes.NONE, [0, 1, 2])
+
+describe('what can be read of a topic', () => {
+  it('is told by the metadata of Kafka', () => {
+    const asked = (metadata?: TopicMetadata) => () =>
+      requireTopic('orders', new Map(metadata ? [['orders', metadata]] : []))
+    expect(asked(orders)()).to.equal(orders)
+    expect(asked()).to.throw('topic orders does not exist').with.property('code', 'unknownTopic')
+    expect(asked(topicOf(errorCodes.UNKNOWN_TOPIC_OR_PARTITION))).to.throw('topic orders does not exist')
+    expect(asked(topicOf(errorCodes.INVALID_TOPIC_EXCEPTION)))
+      .to.throw()
+      .with.property('code', 'invalidTopic')
+    expect(asked(topicOf(errorCodes.TOPIC_AUTHORIZATION_FAILED)))
+      .to.throw('topic orders cannot be read: TOPIC_AUTHORIZATION_FAILED (29): not authorized for the topic')
+      .with.property('code', 'kafka')
+  })
+
+  it('is all partitions, or those chosen, each once', () => {
+    expect(choosePartitions(orders)).to.deep.equal([0, 1, 2])
+    expect(choosePartitions(orders, [2, 0, 2])).to.deep.equal([2, 0])
+    expect(() => choosePartitions(orders, [1, 3])).to.throw('topic orders has no partition 3; they are 0 to 2')
+    expect(() => choosePartitions(topicOf(errorCodes.NONE, [0]), [1])).to.throw('its only one is 0')
   })
 })

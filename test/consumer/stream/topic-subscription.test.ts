@@ -1,5 +1,9 @@
 import { expect } from 'chai'
-import { type Following, type FollowSink, followTopic } from '../../../src/consumer/stream/topic-subscription.js'
+import {
+  type FollowSink,
+  followTopic,
+  type TopicSubscription
+} from '../../../src/consumer/stream/topic-subscription.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import type {
@@ -24,7 +28,7 @@ class FollowHarness implements FollowSink {
   readonly told: string[] = []
   /** Records that may still be taken. */
   room = Number.POSITIVE_INFINITY
-  readonly #following: Following
+  readonly #following: TopicSubscription
   #positions: ReadonlyMap<number, number> = new Map()
   /** Who wants to know how many partitions there are. */
   listeners: TopicFollower[] = []
@@ -91,7 +95,7 @@ class FollowHarness implements FollowSink {
 
   async counts(partitionCount: number): Promise<void> {
     const news = { type: 'known', topic: 't', partitionCount, topicId: 'id', isDoubted: false } as const
-    for (const listener of this.listeners) listener.topicsTold([news])
+    for (const listener of this.listeners) listener.topicNews([news])
     await turns(6)
   }
 

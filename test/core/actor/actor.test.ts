@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
-import { ask, type Requester } from '../../../src/core/actor/requester.js'
+import { ActorSystem, ask, type Requester } from '../../../src/core/actor/actor.js'
 import { TimedOutError } from '../../../src/core/errors.js'
 import { turns } from '../../support/ticks.js'
 

@@ -1,13 +1,42 @@
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
-import { takeSnapshot } from '../../../src/core/metrics/aggregate.js'
+import { takeSnapshot } from '../../../src/core/metrics/prometheus.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { apisUnderTest } from '../../support/apis-under-test.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { expositionProblems } from '../../support/exposition.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
+
+/** The labels of each series in the text format, sorted: `castellan_x_total` => `api, method`. Series with equal labels count once. */
+function exportedLabels(text: string): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const [, sample, labels = ''] of text.matchAll(/^(castellan_\w+)(?:\{(.*)\})? \S+$/gm)) {
+    const name = sample!.replace(/_seconds_(bucket|sum|count)$/, '_seconds')
+    const names = [...labels.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g)].map(([, label]) => label!)
+    const sorted = names.filter(label => label !== 'le').toSorted()
+    found.set(name, (found.get(name) ?? new Set()).add(sorted.join(', ')))
+  }
+  return found
+}
+
+/** The same as docs/metrics.md has it. */
+function documentedLabels(): Map<string, string> {
+  const rows = readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(castellan_\w+)` \| \w+ \| (.*?) ?\| .* \|$/gm)
+  return new Map(
+    [...rows].map(([, name, labels]) => [
+      name!,
+      [...labels!.matchAll(/`(\w+)`/g)]
+        .map(([, label]) => label!)
+        .toSorted()
+        .join(', ')
+    ])
+  )
+}
 
 /** Names of imitated systems. */
 const isForeign = (name: string): boolean =>
@@ -102,6 +131,42 @@ describe('the metrics of the gateway', function () {
     const broker = /^castellan_kafka_dispatcher_call_seconds_count\{.*dispatcher="produce".*\} (\d+)$/gm
     expect(countOf(broker)).to.be.above(0)
   })
+
+  it('have the labels that docs/metrics.md names, and no others', async () => {
+    for (const { name, prefix } of apis) {
+      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+    }
+    const texts = [await scrape(`${app.urls.management}/metrics`), await metricsOfAWait()]
+    const documented = documentedLabels()
+    const exported = texts.flatMap(text => [...exportedLabels(text)])
+    expect(exported.map(([name]) => name)).to.include('castellan_http_admission_wait_seconds')
+    for (const [name, labels] of exported) {
+      expect([...labels], name).to.deep.equal([documented.get(name)])
+    }
+  })
+
+  /** Metrics of a process in which a request waited for capacity: others announced larger bodies than there is room for. */
+  async function metricsOfAWait(): Promise<string> {
+    const full = await startTestApp('127.0.0.1:1', {
+      'delivery.maxBytes': String(1024 * 1024),
+      'wal.directory': walDirectoryOf('waits')
+    })
+    const { hostname, port } = new URL(full.urls.shared)
+    const sockets = Array.from({ length: 4 }, () => connect(Number(port), hostname))
+    try {
+      const head = `POST /kprf/push HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n`
+      for (const socket of sockets) socket.write(head)
+      for (let tries = 0; tries < 200; tries++) {
+        const text = await scrape(`${full.urls.management}/metrics`)
+        if (text.includes('castellan_http_admission_wait_seconds_count')) return text
+        await sleep(20)
+      }
+      throw new Error('no request waited')
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      await full.stop()
+    }
+  }
 
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
     for (const { name, prefix } of apis) {

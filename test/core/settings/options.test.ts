@@ -15,10 +15,7 @@ describe('options of the library are checked as settings are', () => {
       'settings.isolationLevel: expected `readUncommitted`, `readCommitted`, got "all" (startRouter)'
     ],
     [{ fetchMaxByte: 1 }, 'settings.fetchMaxByte: no such setting; did you mean fetchMaxBytes? (startRouter)'],
-    [
-      { requestTimeoutMs: { fetchData: 0 } },
-      'settings.requestTimeoutMs.fetchData: must be at least 1, got 0 (startRouter)'
-    ],
+    [{ requestTimeoutMs: 0 }, 'settings.requestTimeoutMs: must be at least 1, got 0 (startRouter)'],
     [{ cacheMaxBytes: null }, 'settings.cacheMaxBytes: expected integer, got null (startRouter)']
   ]
   for (const [settings, message] of wrong) {

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { expect } from 'chai'
-import { hashPassword } from '../../../src/http/access/passwords.js'
+import { hashPassword } from '../../../src/http/access/stored-credentials.js'
 import {
   basic,
   call,
@@ -96,7 +96,7 @@ describe('access', () => {
     })
   })
 
-  it('stands in front of paths that cannot be decoded, or are too long for the router', async () => {
+  it('authenticates requests whose path cannot be decoded or is too long for the router', async () => {
     await start({ auth, access })
     const { shared, management } = guarded.http.urls
     for (const path of ['/%', '/%zz?a=%zz', '/kprf/push%', `/probe/produce/${'x'.repeat(5_000)}`]) {

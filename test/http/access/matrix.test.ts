@@ -71,7 +71,7 @@ function expectedStatus(way: Way, credential: Credential): number {
   return credential === 'denied' ? 403 : 401
 }
 
-describe('who may come in, and who may do what', () => {
+describe('which clients are admitted, and what they may do', () => {
   const folder = new TestFolder()
   const authority = new TestAuthority()
   const listener = authority.issue({ commonName: 'castellan', alternativeNames: ['IP:127.0.0.1'] })

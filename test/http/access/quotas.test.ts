@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { QuotaAccount } from '../../../src/http/access/quota-account.js'
-import { Quotas } from '../../../src/http/access/quotas.js'
+import { type QuotaAccount, Quotas } from '../../../src/http/access/quotas.js'
 import type { QuotaSettings } from '../../../src/http/access/settings.js'
 
 const none: QuotaSettings = { perPrincipal: {}, perAddress: {}, principals: [] }

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { OPERATIONS, type Operation } from '../../../src/http/access/access.js'
-import { toMatcher } from '../../../src/http/access/pattern.js'
-import { Rules } from '../../../src/http/access/rules.js'
+import { Rules, toMatcher } from '../../../src/http/access/rules.js'
 
 describe('patterns', () => {
   const cases: [pattern: string, matching: string[], other: string[]][] = [
@@ -47,7 +46,8 @@ describe('rules', () => {
     { principals: ['shop'], operations: ['produce'], topics: ['orders', 'shop-*'], groups: [] },
     { principals: ['billing-*'], operations: ['consume', 'offsets'], topics: ['orders'], groups: ['billing'] },
     { principals: ['*'], operations: ['produce'], topics: ['feedback'], groups: [] },
-    { principals: ['anonymous'], operations: ['consume'], topics: ['public'], groups: [] }
+    { principals: ['anonymous'], operations: ['consume'], topics: ['public'], groups: [] },
+    { principals: ['planner'], operations: ['admin', 'create', 'alter'], topics: ['plan-*'], groups: [] }
   ])
   const allows = (principal: string, operation: Operation, topic?: string, group?: string): boolean =>
     rules.grantsOf(principal).allows(operation, { topic, group })
@@ -57,6 +57,15 @@ describe('rules', () => {
     expect(allows('shop', 'produce', 'shop-7')).to.equal(true)
     expect(allows('billing-eu', 'consume', 'orders', 'billing')).to.equal(true)
     expect(allows('anybody', 'produce', 'feedback')).to.equal(true)
+  })
+
+  it('allow changes of topics by their operations only, and none by the permission to list topics', () => {
+    const operations = ['admin', 'create', 'delete', 'alter', 'cluster'] as const
+    const allowed = (topic?: string): string[] => operations.filter(operation => allows('planner', operation, topic))
+    expect(allowed('plan-1')).to.deep.equal(['admin', 'create', 'alter'])
+    expect(allowed('orders')).to.deep.equal([])
+    expect(allowed(), 'settings of brokers').to.not.include('cluster')
+    expect(operations.filter(operation => allows('shop', operation, 'orders'))).to.deep.equal([])
   })
 
   it('refuse everything else', () => {

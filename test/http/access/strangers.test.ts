@@ -19,7 +19,7 @@ class ThreeTopics extends FakeGateway {
   }
 }
 
-describe('clients that may do little', () => {
+describe('clients with few permissions', () => {
   const [nobody, owner, writer] = [makeToken(), makeToken(), makeToken()]
   const settings = {
     auth: {
@@ -86,7 +86,7 @@ describe('clients that may do little', () => {
     expect(await ask('GET /pixy/topics/secret', owner.token)).to.match(/^HTTP\/1\.1 403 /)
   })
 
-  it('are asked who they are before anything is said of their path, on every port', async () => {
+  it('must authenticate before their path is looked up, on every port', async () => {
     const { shared, management } = guarded.http.urls
     for (const path of ['/;%zz', '/kprf/push;%zz', '/pixy/topics;%', '/a;b%zz;c?d=%zz', '/arion/stats;%e0%a4%a']) {
       for (const url of [shared, management!]) {

@@ -1,13 +1,12 @@
 import { expect } from 'chai'
 import { OverloadedError, UnauthenticatedError, UnavailableError } from '../../../src/core/errors.js'
-import type { Operation, Target } from '../../../src/http/access/access.js'
-import type { Authentication, Identity, IncomingRequest } from '../../../src/http/access/identity.js'
+import type { Authentication, Identity, IncomingRequest, Operation, Target } from '../../../src/http/access/access.js'
 import { Watches } from '../../../src/http/access/watches.js'
 import { FakeTime } from '../../support/fake-time.js'
 
 const wrong = new UnauthenticatedError('the token has expired', 'Bearer')
 
-describe('what was let in and goes on', () => {
+describe('admitted requests that stay open', () => {
   let time: FakeTime
   let answer: Authentication | Promise<Authentication>
   let isAllowed: boolean

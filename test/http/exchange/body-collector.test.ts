@@ -1,7 +1,6 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
-import { collectBody } from '../../../src/http/exchange/body-collector.js'
-import { BufferPool } from '../../../src/http/exchange/buffer-pool.js'
+import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 
 type Outcome = Buffer | 'tooLarge' | Error
 
@@ -28,7 +27,7 @@ describe('collectBody', () => {
     }
   })
 
-  it('makes no room for what is only announced', async () => {
+  it('allocates no memory for bytes that are only announced', async () => {
     const pool = new BufferPool(1 << 20)
     const takenBytes: number[] = []
     const watched = Object.assign(Object.create(pool) as BufferPool, {

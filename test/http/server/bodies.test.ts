@@ -55,7 +55,7 @@ describe('request bodies', () => {
   afterEach(() => started.http.close())
 
   for (const [end, bytes, finish] of endings) {
-    it(`they are not read, and end ${end}`, async () => {
+    it(`unread bodies of answered requests are released when they end ${end}`, async () => {
       await start()
       await Promise.all(
         unread.map(async ([, request]) => {
@@ -70,7 +70,7 @@ describe('request bodies', () => {
       await untilNothingIsHeldBut()
     })
 
-    it(`they are not read behind a request that waits, and end ${end}`, async () => {
+    it(`unread bodies behind a waiting request are released when they end ${end}`, async () => {
       await start()
       const security = unread.map((_, i) => gate(gates, String(i)))
       const sockets = await Promise.all(
@@ -90,7 +90,7 @@ describe('request bodies', () => {
     })
   }
 
-  it('a chunked GET comes when there is no room for bodies', async () => {
+  it('requests whose bodies are not read are answered while the memory for bodies is full', async () => {
     await start({ maxBodiesInFlightBytes: 1_000 })
     const requestAccess = gate(gates, 'full')
     const full = await RawSocket.open(started.http.urls.shared)
@@ -159,7 +159,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('what a request behind an unanswered one holds is given back when both are cut', async () => {
+  it('cutting a connection releases the bodies of all its requests', async () => {
     await start()
     const requestAccess = gate(gates, 'first')
     const sockets = await Promise.all(Array.from({ length: 41 }, () => RawSocket.open(started.http.urls.shared)))
@@ -183,7 +183,7 @@ describe('request bodies', () => {
     for (const socket of idle) socket.reset()
   })
 
-  it('bodies that hold all the room and do not come on make room for those that do', async () => {
+  it('stalled bodies that hold all the memory are refused in favour of a body that arrives', async () => {
     await start({ maxBodiesInFlightBytes: 4 * MIB, maxBodyBytes: 2 * MIB, bodyGraceMs: 200, minBodyBytesPerSecond: 0 })
     const idle = await Promise.all(Array.from({ length: 4 }, () => RawSocket.open(started.http.urls.shared)))
     const part = Buffer.alloc(MIB - 10)
@@ -240,7 +240,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('a connection whose bodies hold its share is read on when it has answers', async () => {
+  it('a connection whose bodies hold its share is read again once requests are answered', async () => {
     await start({ maxBodyBytesPerConnection: 100_000 })
     const requestAccess = gate(gates, 'share')
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -259,7 +259,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('a connection with many requests that wait is read on when it has answers', async () => {
+  it('a connection with many waiting requests is read again once requests are answered', async () => {
     await start({ maxRequestsPerConnection: 10 })
     const requestAccess = gate(gates, 'many')
     const socket = await RawSocket.open(started.http.urls.shared)

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
-import { BrowserGuard } from '../../../src/http/server/browser-guard.js'
-import { ForeignHosts } from '../../../src/http/server/foreign-hosts.js'
+import { BrowserGuard, ForeignHosts } from '../../../src/http/server/browser-guard.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw } from '../../support/raw-socket.js'
 import { type Started, type StartSettings, startHttp } from './fixtures.js'
@@ -254,7 +253,7 @@ describe('a web page', () => {
   const get = (path: string, ...headers: string[]): string =>
     `GET ${path} HTTP/1.1\r\n${headers.map(header => `${header}\r\n`).join('')}Connection: close\r\n\r\n`
 
-  it('writes nothing from another site, and is told so in the words of the API', async () => {
+  it('writes nothing from another site, and is answered in the error format of the API', async () => {
     const gateway = new FakeGateway()
     const { http } = await start({ gateway })
     const answer = await askRaw(http.urls.shared, push('Host: localhost', 'Origin: https://evil.example'))
@@ -265,7 +264,7 @@ describe('a web page', () => {
     expect(gateway.calls).to.have.length(1)
   })
 
-  it('reads nothing by a domain of its own, on no port', async () => {
+  it('reads nothing through a domain of its own, on any port', async () => {
     const { http } = await start()
     const { shared, management, apis } = http.urls
     for (const [url, path] of [

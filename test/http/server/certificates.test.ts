@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { Certificates, type TlsMaterial } from '../../../src/http/server/certificates.js'
-import { httpTlsSettings, type ListenerTlsSettings } from '../../../src/http/server/tls-settings.js'
+import { httpTlsSettings, type ListenerTlsSettings } from '../../../src/http/server/settings.js'
 import { TestAuthority } from '../../support/certificates.js'
 import { type LogLine, recordingLogger } from './fixtures.js'
 

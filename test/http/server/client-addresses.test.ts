@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type AddressesElsewhere, type AddressUse, ClientAddresses } from '../../../src/http/server/client-addresses.js'
-import { routableUrl } from '../../../src/http/server/routable-url.js'
+import { routableUrl } from '../../../src/http/server/server.js'
 
 describe('addresses of clients', () => {
   const all = new ClientAddresses({})

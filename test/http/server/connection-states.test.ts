@@ -1,18 +1,29 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { OverloadedError } from '../../../src/core/errors.js'
-import { SilenceLimit } from '../../../src/http/exchange/silence.js'
+import { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
 import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
 
 /** An eighth of it is 125. */
 const CAPACITY_BYTES = 1_000
 const CROWD_BYTES = 126
 
+/** Connections look in an immediate of their timer, which fake timers run a millisecond after it. */
+const LOOK_MS = 1
+
 describe('http: the states of a connection', () => {
   let clock: sinon.SinonFakeTimers
   beforeEach(() => {
     clock = sinon.useFakeTimers({
-      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate']
+      toFake: [
+        'setTimeout',
+        'clearTimeout',
+        'setInterval',
+        'clearInterval',
+        'setImmediate',
+        'clearImmediate',
+        'performance'
+      ]
     })
   })
   afterEach(() => clock.restore())
@@ -24,17 +35,13 @@ describe('http: the states of a connection', () => {
 
   /** A request that waits to be admitted and holds so many bytes. */
   const wait = ({ connect }: World, sizeBytes = CROWD_BYTES): FakeRequest => {
-    const { connection, request } = connect()
+    const { request } = connect()
     const waiting = request()
     expect(waiting.take(sizeBytes)).to.equal(undefined)
-    waiting.isHeld = true
-    connection.hold(waiting.asReceived)
+    waiting.hold()
     return waiting
   }
-  const letGo = (waiting: FakeRequest): void => {
-    waiting.isHeld = false
-    waiting.holder.letGo(waiting.asReceived)
-  }
+  const letGo = (waiting: FakeRequest): void => waiting.letGo()
   /** A request of this client comes as a whole and is answered. */
   const answer = ({ request }: Client, change: (request: FakeRequest) => void = () => undefined): void => {
     const answered = request()
@@ -91,7 +98,7 @@ describe('http: the states of a connection', () => {
       early.over()
       expect(socket.newly()).to.deep.equal([])
       early.complete = true
-      connection.discarded(early.asReceived)
+      connection.end(early)
       expect(socket.newly()).to.deep.equal(['pause'])
     })
 
@@ -171,11 +178,28 @@ describe('http: the states of a connection', () => {
       const { connection, request } = connect()
       const handled: number[] = []
       const requests = Array.from({ length: 10 }, () => request())
-      for (const [at, each] of requests.entries()) connection.inTurn(each.asReceived, () => handled.push(at))
+      for (const [at, each] of requests.entries()) connection.inTurn(each, () => handled.push(at))
       expect(handled).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7])
       requests[8]!.over()
       clock.tick(0)
       expect(handled.slice(8)).to.deep.equal([9])
+    })
+
+    it('handles at least one in each later turn, however long each takes, and leaves the others to the next', () => {
+      const { connect } = setUp()
+      const { connection, request } = connect()
+      const handled: number[] = []
+      const requests = Array.from({ length: 11 }, () => request())
+      const slow = (at: number): void => {
+        handled.push(at)
+        if (at >= 8) clock.tick(3)
+      }
+      for (const [at, each] of requests.entries()) connection.inTurn(each, () => slow(at))
+      const handledAfterEach = Array.from({ length: 4 }, () => {
+        clock.next()
+        return handled.length
+      })
+      expect(handledAfterEach, 'the first of them numbers the turns').to.deep.equal([8, 9, 10, 11])
     })
   })
 
@@ -207,20 +231,20 @@ describe('http: the states of a connection', () => {
       const { connect } = setUp({ pace: { minBytesPerSecond: 100, graceMs: 1_000 } })
       const { socket, request } = connect()
       request()
-      clock.tick(1_499)
+      clock.tick(1_500)
       expect(socket.newly()).to.deep.equal([])
-      clock.tick(1)
-      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end'])
+      clock.tick(LOOK_MS)
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end', 'resume'])
     })
 
     it('does not come because a body is slow that the connection itself does not read', () => {
       const { connect } = setUp({ pace: { minBytesPerSecond: 100, graceMs: 1_000 } })
-      const { socket, connection, request } = connect()
+      const { socket, request } = connect()
       const waiting = request()
-      connection.hold(waiting.asReceived)
+      waiting.hold()
       clock.tick(10_000)
       expect(socket.newly()).to.deep.equal(['pause'])
-      connection.letGo(waiting.asReceived)
+      waiting.letGo()
       clock.tick(1_000)
       expect(socket.newly(), 'a new window').to.deep.equal(['resume'])
     })
@@ -258,7 +282,7 @@ describe('http: the states of a connection', () => {
       const { connect } = setUp()
       const { socket, connection } = connect()
       connection.endWith('400 Bad Request')
-      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end'])
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end', 'resume'])
       socket.destroy()
       expect(clock.countTimers()).to.equal(0)
     })
@@ -271,7 +295,7 @@ describe('http: the states of a connection', () => {
       const [larger, smaller] = [connect().request(), connect().request()]
       larger.take(2_000)
       smaller.take(1_000)
-      clock.tick(1_000)
+      clock.tick(1_000 + LOOK_MS)
       ;(larger.holder.socket as unknown as FakeSocket).bytesRead = recentBytes
       clock.tick(1_000)
       expect(connect().request().take(100)).to.equal(undefined)
@@ -301,7 +325,7 @@ describe('http: the states of a connection', () => {
       const { connect } = connectionsWith({}, () => clock.now, 3_000)
       const old = connect().request()
       old.take(1_000)
-      clock.tick(2_000)
+      clock.tick(2_000 + LOOK_MS)
       const young = connect().request()
       young.take(2_000)
       expect(connect().request().take(100)).to.equal(undefined)

@@ -1,17 +1,19 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { SilenceLimit } from '../../../src/http/exchange/silence.js'
-import type { ConnectionLimits } from '../../../src/http/server/connections.js'
+import { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
+import type { ConnectionsLimits } from '../../../src/http/server/connections.js'
 import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
 
 describe('http: what connections hold', () => {
   let clock: sinon.SinonFakeTimers
   beforeEach(() => {
-    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+    clock = sinon.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate']
+    })
   })
   afterEach(() => clock.restore())
 
-  const setUp = (limits: Partial<ConnectionLimits> = {}, maxBytes?: number) =>
+  const setUp = (limits: Partial<ConnectionsLimits> = {}, maxBytes?: number) =>
     connectionsWith(limits, () => clock.now, maxBytes)
 
   it('is counted from the first request to the end of the socket, once', () => {
@@ -64,16 +66,30 @@ describe('http: what connections hold', () => {
 
   it('is paused while requests wait to be admitted', () => {
     const { connect } = setUp()
-    const { socket, connection, request } = connect()
+    const { socket, request } = connect()
     const waiting = [request(), request()]
-    for (const each of waiting) connection.hold(each.asReceived)
-    connection.letGo(waiting[0]!.asReceived)
+    for (const each of waiting) each.hold()
+    waiting[0]!.letGo()
     expect(socket.newly()).to.deep.equal(['pause'])
-    connection.letGo(waiting[1]!.asReceived)
+    waiting[1]!.letGo()
     expect(socket.newly()).to.deep.equal(['resume'])
   })
 
-  it('is given back when the socket closes, and readers are told that nothing more comes', () => {
+  it('counts bytes of requests that have not begun, while they wait and there is room', () => {
+    const { connections, connect, held } = setUp({ perAddress: { maxBodiesInFlightBytes: 900 } }, 1_000)
+    const { socket, connection, request } = connect()
+    expect([connection.keep(400), held.value, connection.address.bodyBytes]).to.deep.equal([true, 400, 400])
+    expect([connection.keep(700), held.value]).to.deep.equal([true, 700])
+    expect(request().take(300)?.message).to.contain('perAddress')
+    expect([connection.keep(1_000), held.value, connection.address.bodyBytes]).to.deep.equal([false, 0, 0])
+    connection.keep(900)
+    expect([connections.of(socket as never).keep(0), held.value]).to.deep.equal([true, 0])
+    connection.keep(500)
+    socket.destroy()
+    expect([held.value, connection.address.bodyBytes]).to.deep.equal([0, 0])
+  })
+
+  it('is given back when the socket closes, and requests are told that nothing more comes', () => {
     const { connect, held } = setUp()
     const { socket, connection, request } = connect()
     const [whole, half] = [request(), request()]
@@ -82,7 +98,8 @@ describe('http: what connections hold', () => {
     half.take(20)
     socket.destroy()
     expect([held.value, connection.openRequests, connection.address.requests]).to.deep.equal([0, 0, 0])
-    expect([whole.isOver, half.isOver, whole.destroyed, half.destroyed]).to.deep.equal([true, true, false, true])
+    expect([whole.isOver, half.isOver]).to.deep.equal([true, true])
+    expect([whole.hasConnection, half.hasConnection]).to.deep.equal([false, false])
   })
 
   describe('when there is no room', () => {
@@ -134,7 +151,7 @@ describe('http: what connections hold', () => {
     it('a vain search is not repeated for as much within ten milliseconds, and is for less', () => {
       const { connect, refused, hogs } = full(1_000, 900)
       expect(connect().request().take(300)).not.to.equal(undefined)
-      hogs[0]!.holder.take(hogs[0]!.asReceived, 0)
+      hogs[0]!.holder.take(hogs[0]!, 0)
       hogs[0]!.heldBytes = 2_000
       clock.tick(9)
       expect(connect().request().take(300), 'not looked for').not.to.equal(undefined)
@@ -152,7 +169,8 @@ describe('http: what connections hold', () => {
 
     it('those that come slowly are refused before larger ones', () => {
       const { connect, refused, hogs } = full(2_000, 1_000)
-      clock.tick(1_000)
+      // Connections look in an immediate of their timer, which fake timers run a millisecond after it.
+      clock.tick(1_001)
       ;(hogs[0]!.holder.socket as unknown as FakeSocket).bytesRead = 65_536
       clock.tick(1_000)
       expect(connect().request().take(100)).to.equal(undefined)
@@ -174,8 +192,8 @@ describe('http: what connections hold', () => {
     it('is limited in requests and connections, those in their handshake included', () => {
       const { connections, connect } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
       const { request } = connect()
-      expect(connections.requestRefusal(request().asReceived)).to.equal(undefined)
-      expect(connections.requestRefusal(request().asReceived)).not.to.equal(undefined)
+      expect(connections.requestRefusal(request())).to.equal(undefined)
+      expect(connections.requestRefusal(request())).not.to.equal(undefined)
       const handshake = new FakeSocket()
       const arrived = connections.arrive(handshake as never)
       expect(handshake.newly()).to.deep.equal([])
@@ -199,7 +217,7 @@ describe('http: what connections hold', () => {
       expect(socket.newly(), 'nobody reads it').to.deep.equal([])
       slow.isRead = true
       clock.tick(2_000)
-      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end'])
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end', 'resume'])
       clock.tick(2_000)
       expect(socket.newly()).to.deep.equal(['destroy'])
     })
@@ -233,13 +251,29 @@ describe('http: what connections hold', () => {
       socket.bytesRead = 1
       clock.tick(90)
       const waiting = request()
-      connection.hold(waiting.asReceived)
+      waiting.hold()
       clock.tick(500)
-      connection.letGo(waiting.asReceived)
+      waiting.letGo()
       clock.tick(90)
       expect([socket.newly(), ends]).to.deep.equal([['pause', 'resume'], 0])
       clock.tick(20)
       expect([socket.newly(), ends]).to.deep.equal([['destroy'], 1])
+    })
+
+    it('never for bytes that have come while the process was busy, and are read behind the timers', () => {
+      const { connections, connect } = setUp()
+      const silence = new SilenceLimit()
+      silence.limitMs = 100
+      // Node reads its sockets between its timers and its immediates.
+      const { socket, connection } = connect()
+      const reading = setInterval(() => setImmediate(() => socket.bytesRead++), 100)
+      connection.silence = silence
+      connections.limitSilence(silence)
+      clock.tick(1_000)
+      expect(socket.newly()).to.deep.equal([])
+      clearInterval(reading)
+      clock.tick(120)
+      expect(socket.newly()).to.deep.equal(['destroy'])
     })
 
     it('by its owner where another protocol has taken it over; bytes that are sent interrupt silence there, too', () => {
@@ -250,13 +284,33 @@ describe('http: what connections hold', () => {
       connection.silence = silence
       connections.limitSilence(silence)
       let told = 0
-      request().owner = { silent: () => told++ }
+      request().owner = { silent: () => told++, leave: () => undefined }
       clock.tick(90)
       socket.bytesWritten = 1
       clock.tick(90)
       expect(told).to.equal(0)
       clock.tick(20)
       expect([told, socket.newly()]).to.deep.equal([1, []])
+    })
+
+    it('with 408 when a head that has gone to Node does not come in the time that is left', () => {
+      const { connect } = setUp()
+      const late = connect()
+      late.connection.leaveToNode({ isBehind: false, headTimeLeftMs: 70 })
+      const timely = connect()
+      timely.connection.leaveToNode({ isBehind: true, headTimeLeftMs: 70 })
+      const closed = connect()
+      closed.connection.leaveToNode({ isBehind: false, headTimeLeftMs: 70 })
+      const unlimited = connect()
+      unlimited.connection.leaveToNode({ isBehind: false, headTimeLeftMs: undefined })
+      closed.socket.destroy()
+      closed.socket.newly()
+      clock.tick(69)
+      timely.request()
+      expect(late.socket.newly()).to.deep.equal([])
+      clock.tick(1)
+      expect(late.socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end', 'resume'])
+      for (const { socket } of [timely, closed, unlimited]) expect(socket.newly()).to.deep.equal([])
     })
 
     it('with its last answer once, behind those to earlier requests', () => {
@@ -269,8 +323,24 @@ describe('http: what connections hold', () => {
       connection.endWith('408 Request Timeout')
       expect(socket.newly()).to.deep.equal([])
       first.over()
-      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end'])
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end', 'resume'])
       expect(broken.isOver).to.equal(true)
+    })
+
+    it('not at all, where the body that was too slow has come before the answers to earlier requests', () => {
+      const { connect } = setUp()
+      const { socket, connection, request } = connect()
+      const first = request()
+      first.complete = true
+      const slow = request()
+      connection.endWith('408 Request Timeout')
+      slow.complete = true
+      first.over()
+      slow.over()
+      expect(socket.newly()).to.deep.equal([])
+      request()
+      connection.endWith('400 Bad Request')
+      expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end', 'resume'])
     })
 
     it('without one where the broken request has an answer already, or nothing can be written', () => {
@@ -287,19 +357,64 @@ describe('http: what connections hold', () => {
       }
     })
 
-    it('soon after its last answer, and later where a body still comes, so that the client can read the answer', () => {
+    it('two seconds after its last answer, so that the client can read it whatever still comes', () => {
       const { connect } = setUp()
-      const whole = connect()
-      whole.request().complete = true
-      whole.socket.destroySoon()
-      expect(whole.socket.newly()).to.deep.equal(['destroySoon'])
-      const half = connect()
-      half.request()
-      half.socket.destroySoon()
-      half.socket.destroySoon()
-      expect(half.socket.newly()).to.deep.equal(['end', 'end'])
-      clock.tick(2_000)
-      expect(half.socket.newly()).to.deep.equal(['destroy'])
+      for (const complete of [true, false]) {
+        const { socket, request } = connect()
+        request().complete = complete
+        socket.destroySoon()
+        socket.destroySoon()
+        expect(socket.newly()).to.deep.equal(['end', 'resume'])
+        clock.tick(1_999)
+        expect(socket.newly()).to.deep.equal([])
+        clock.tick(1)
+        expect(socket.newly()).to.deep.equal(['destroy'])
+        socket.destroySoon()
+        expect([socket.newly(), clock.countTimers()]).to.deep.equal([[], 0])
+      }
+    })
+
+    it('when the client has nothing more to say behind its last answer, and no sooner by a sweep of idle ones', () => {
+      const { connections, connect } = setUp()
+      const { socket, connection } = connect()
+      socket.destroySoon()
+      connections.sweep(() => socket.destroy())
+      expect(() => connections.sweep(() => expect.fail('a broken sweep'))).to.throw()
+      expect(socket.newly()).to.deep.equal(['end', 'resume'])
+      connection.endWith('400 Bad Request')
+      expect(socket.newly(), 'it has had its last answer').to.deep.equal([])
+      socket.destroy()
+      expect([socket.newly(), clock.countTimers()]).to.deep.equal([['destroy'], 0])
+    })
+
+    it('while no more is read behind its last answer than a body may have', () => {
+      const { connect } = setUp({ maxBodyBytes: 1_000 })
+      const { socket, connection } = connect()
+      socket.on('data', () => expect.fail('read behind the last answer'))
+      socket.destroySoon()
+      socket.newly()
+      socket.emit('data', Buffer.alloc(1_000))
+      expect(socket.newly()).to.deep.equal([])
+      socket.emit('data', Buffer.alloc(1))
+      expect([socket.newly(), connection.isPaused]).to.deep.equal([['pause'], true])
+    })
+
+    it('by its reader, where it has one: pauses end, and nothing pauses it any more', () => {
+      const { connect } = setUp({ maxBodyBytes: 1_000 })
+      const { socket, connection, request } = connect()
+      const done: string[] = []
+      connection.reader = {
+        pause: () => done.push('pause'),
+        resume: () => done.push('resume'),
+        discard: maxBytes => done.push(`discard ${maxBytes}`)
+      }
+      const waiting = request()
+      waiting.hold()
+      socket.destroySoon()
+      waiting.letGo()
+      request().hold()
+      expect([done, socket.newly()]).to.deep.equal([['pause', 'discard 1000'], ['end']])
+      expect([connection.isPaused, connection.isEnding]).to.deep.equal([false, true])
     })
   })
 })

@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../../src/core/errors.js'
-import { BodyBudget } from '../../../src/http/server/body-budget.js'
-import type { AddressUse } from '../../../src/http/server/client-addresses.js'
+import type { UpgradeOwner } from '../../../src/http/exchange/other-protocols.js'
+import { type AddressUse, BodyBudget } from '../../../src/http/server/client-addresses.js'
 import type { Connection } from '../../../src/http/server/connection.js'
-import { type ConnectionLimits, Connections } from '../../../src/http/server/connections.js'
-import type { ReceivedRequest } from '../../../src/http/server/received-request.js'
+import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
+import type { OpenRequest } from '../../../src/http/server/open-request.js'
 
 /** A socket that writes down what is done to it. */
 export class FakeSocket extends EventEmitter {
@@ -31,6 +31,9 @@ export class FakeSocket extends EventEmitter {
   end(text?: string): void {
     this.done.push(text === undefined ? 'end' : `end ${text.split('\r\n')[0]}`)
   }
+  push(): boolean {
+    return true
+  }
   destroySoon(): void {
     this.done.push('destroySoon')
   }
@@ -47,53 +50,57 @@ export class FakeSocket extends EventEmitter {
 }
 
 /** What a connection knows of a request. */
-export class FakeRequest {
+export class FakeRequest implements OpenRequest {
+  isOpenEnded = false
   readonly holder: Connection
   heldBytes = 0
   complete = false
-  destroyed = false
+  hasConnection = true
   isRead = true
   isOver = false
   isAnswerBegun = false
   hasBody = true
   isHeld = false
-  owner: { silent(): void } | undefined
+  owner: UpgradeOwner | undefined
   refusal: OverloadedError | undefined
 
   constructor(holder: Connection) {
     this.holder = holder
-    holder.receiving = this.asReceived
-    holder.begin(this.asReceived)
+    holder.receiving = this
+    holder.begin(this)
   }
 
   get address(): AddressUse {
     return this.holder.address
   }
-  get asReceived(): ReceivedRequest {
-    return this as unknown as ReceivedRequest
-  }
   take(sizeBytes: number): OverloadedError | undefined {
-    return this.holder.take(this.asReceived, sizeBytes)
+    return this.holder.take(this, sizeBytes)
+  }
+  hold(): void {
+    this.isHeld = true
+    this.holder.heldChanged(this)
+  }
+  letGo(): void {
+    this.isHeld = false
+    this.holder.heldChanged(this)
   }
   refuse(error: OverloadedError): void {
     this.refusal = error
-    this.holder.give(this.asReceived)
+    this.holder.give(this)
   }
   over(): void {
     if (this.isOver) return
     this.isOver = true
-    this.holder.end(this.asReceived)
+    this.holder.end(this)
   }
   connectionEnded(): void {
+    this.hasConnection = false
     this.over()
-  }
-  destroy(): void {
-    this.destroyed = true
   }
 }
 
 /** Connections over fake sockets, and the gauges of what they hold. */
-export function connectionsWith(limits: Partial<ConnectionLimits>, now: () => number, maxBytes = 1_000_000) {
+export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number, maxBytes = 1_000_000) {
   const [held, open] = [{ value: 0 }, { value: 0 }]
   const connections = new Connections(
     {

@@ -1,18 +1,19 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { kprf } from '../../../src/apis/kprf/index.js'
+import { kprf } from '../../../src/apis/kprf/api.js'
 import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { Logger } from '../../../src/core/model.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
-import { refusalStatus } from '../../../src/http/access/refusals.js'
+import { refusalStatus } from '../../../src/http/access/access.js'
 import type { OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
-import type { SilenceLimit } from '../../../src/http/exchange/silence.js'
+import type { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
 import { type ApiMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { contextFor } from '../../support/api-context.js'
+import { settingsOfRun } from '../../support/engines.js'
 
 export interface LogLine {
   readonly level: string
@@ -102,7 +103,7 @@ export async function until(
   what: string,
   last: () => unknown = () => ''
 ): Promise<void> {
-  const giveUpAt = performance.now() + 15_000
+  const giveUpAt = performance.now() + 50_000
   while (!(await isTrue())) {
     if (performance.now() > giveUpAt) throw new Error(`never saw ${what} ${await last()}`)
     await new Promise(resolve => setImmediate(resolve))
@@ -126,7 +127,11 @@ export interface StartSettings {
   /** Limit of the bodies of `/loud`. */
   readonly maxBodyBytes?: number
   readonly accessLog?: HttpOptions['accessLog']
+  readonly certificates?: HttpOptions['certificates']
 }
+
+/** The event loop of a test is late on a busy machine, and refuses nothing for that. */
+const lateIsFine = { maxEventLoopDelayMs: 0 }
 
 /** All listeners on free ports, with `/loud` mounted. */
 export async function startHttp(settings: StartSettings = {}): Promise<Started> {
@@ -135,7 +140,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   const reasons: string[] = []
   const metrics = createPrometheusMetrics()
   const options: HttpOptions = {
-    http: { ...http, port: 0, ...settings.http },
+    http: { ...http, port: 0, ...lateIsFine, ...settingsOfRun, ...settings.http },
     management: { ...management, port: 0, ...settings.management },
     apis: [
       {
@@ -162,7 +167,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     log: recordingLogger(lines),
     now: settings.now ?? (() => performance.now()),
     idPrefix: 'test',
-    accessLog: settings.accessLog
+    accessLog: settings.accessLog,
+    certificates: settings.certificates
   }
   const metricsText = (): Promise<string> => metrics.registry.metrics()
   const metric = async (name: string): Promise<number> =>

@@ -91,7 +91,7 @@ describe('heads of requests', () => {
     expect(answer).to.match(/^connection: close\r$/im)
   })
 
-  it('lets go of requests in front of a CONNECT', async () => {
+  it('releases requests that precede a CONNECT', async () => {
     const socket = await RawSocket.open(started.http.urls.shared)
     await socket.send(
       'POST /loud/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nrest'

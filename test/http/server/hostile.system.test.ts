@@ -48,7 +48,7 @@ describe('http and hostile clients', () => {
     await untilNothingIsHeld(started)
   }
 
-  it(`${REQUESTS} requests that break off anywhere leave nothing behind (seed ${seed})`, async function () {
+  it(`${REQUESTS} requests that are cut at random points leave no memory held (seed ${seed})`, async function () {
     this.timeout(60_000 + REQUESTS * 10)
     await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000, bodyGraceMs: 1_000 })
   })

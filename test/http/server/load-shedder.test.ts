@@ -92,7 +92,7 @@ describe('strain of the process', () => {
     let error = shedder.refusal()
     while (error === undefined) error = shedder.refusal()
     expect(error.code).to.equal('overloaded')
-    expect(error.message).to.contain('http.maxEventLoopDelayMs')
+    expect(error.message).to.contain('advanced.http.maxEventLoopDelayMs')
     expect(await metric('castellan_http_shed_requests_total')).to.be.greaterThan(before)
     expect(await metric('castellan_event_loop_delay_seconds')).to.equal(0.7)
   })
@@ -101,7 +101,7 @@ describe('strain of the process', () => {
     heapShare = 0.95
     pass(2)
     expect(pass(1)).to.equal(1)
-    expect(shedder.refusal()!.message).to.contain('http.maxHeapShare')
+    expect(shedder.refusal()!.message).to.contain('advanced.http.maxHeapShare')
     heapShare = 0.85
     expect(pass(3)).to.equal(1)
     heapShare = 0.7
@@ -240,7 +240,7 @@ describe('strain of the process', () => {
       return pass(1)
     }
     expect([refusedWith(0.0001), refusedWith(0.9999)]).to.deep.equal([1, 0])
-    expect(lines[0]!.message).to.contain('http.maxHeapShare')
+    expect(lines[0]!.message).to.contain('advanced.http.maxHeapShare')
   })
 
   it('says which of the two it is', () => {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { BodyBudget } from '../../../src/http/server/body-budget.js'
-import { HttpMetrics } from '../../../src/http/server/http-metrics.js'
+import { BodyBudget } from '../../../src/http/server/client-addresses.js'
 import { Pace } from '../../../src/http/server/pace.js'
+import { HttpMetrics } from '../../../src/http/server/request-log.js'
 
 describe('http: room for bodies', () => {
   it('is granted to the last byte, and given back', () => {

@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
+import { engines } from '../../support/engines.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
+import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
 const PIPELINED = 300
 
@@ -42,6 +43,45 @@ describe('pipelined requests', () => {
     for (const client of [flood!, innocent!]) client.destroy()
     await untilNothingIsHeld(started)
   })
+
+  const badHeads = {
+    'two hosts': 'POST /kprf/push HTTP/1.1\r\nhost: a\r\nhost: b\r\ncontent-length: 0\r\n\r\n',
+    'an expectation that nobody meets':
+      'POST /kprf/push HTTP/1.1\r\nhost: a\r\nexpect: tea\r\ncontent-length: 0\r\n\r\n',
+    'an upgrade that is not granted': 'GET /ready HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n'
+  }
+  for (const [name, bad] of Object.entries(badHeads)) {
+    it(`behind ${name} are not handled, since they get no answer`, async () => {
+      const gateway = new NotingGateway()
+      started = await startHttp({ gateway })
+      const client = await RawSocket.open(started.http.urls.shared)
+      await client.send(push('before') + bad + push('behind'))
+      await client.untilClosed()
+      expect(gateway.written).to.deep.equal(['before'])
+      expect(client.answers).to.equal(2)
+      await untilNothingIsHeld(started)
+    })
+  }
+
+  for (const engine of engines) {
+    it(`behind open ones are answered until there is no room for the body of one, with the engine ${engine}`, async () => {
+      const gates: Parameters<typeof gate>[0] = new Map()
+      const limits = { maxRequestsPerConnection: 1, maxBodiesInFlightBytes: 3_000 }
+      started = await startHttp({ http: { engine, ...limits }, plugin: loudApi(gates) })
+      const post = (path: string, bytes: number): string =>
+        `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+      const client = await RawSocket.open(started.http.urls.shared)
+      await client.send(post('/hold/one', 1) + post('/hold/two', 1) + post('/push', 2_000).repeat(3))
+      await Promise.all([one.arrived, two.arrived])
+      await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 5, 'all requests')
+      expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_002)
+      for (const { release } of [two, one]) release()
+      const received = await client.untilClosed()
+      expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal([200, 200, 200, 503].map(status => `HTTP/1.1 ${status}`))
+      await untilNothingIsHeld(started)
+    })
+  }
 
   it('that are waiting are dropped with their connection', async () => {
     const gateway = new NotingGateway()

@@ -3,50 +3,8 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect } from 'chai'
 import { OverloadedError } from '../../../src/core/errors.js'
-import type { BodyReader } from '../../../src/http/exchange/body-collector.js'
-import { ReceivedRequest, type RequestHolder } from '../../../src/http/server/received-request.js'
-
-const noCapacity = new OverloadedError('no room')
-
-/** A connection that has room for so many bytes, and writes down what it is told. */
-class FakeHolder implements RequestHolder {
-  readonly address = { key: '10.0.0.1', connections: 1, bodyBytes: 0, requests: 0 }
-  readonly silence = undefined
-  readonly told: string[] = []
-  openRequests = 0
-  receiving: ReceivedRequest | undefined
-  capacityBytes = 10_000
-
-  begin(): void {
-    this.told.push('begin')
-  }
-  inTurn(_: ReceivedRequest, handle: () => void): void {
-    handle()
-  }
-  end(): void {
-    this.told.push('end')
-  }
-  take(_: ReceivedRequest, sizeBytes: number): OverloadedError | undefined {
-    if (sizeBytes > this.capacityBytes) return noCapacity
-    this.told.push(`take ${sizeBytes}`)
-    return undefined
-  }
-  give(): void {
-    this.told.push('give')
-  }
-  hold(): void {
-    this.told.push('hold')
-  }
-  letGo(): void {
-    this.told.push('let go')
-  }
-  discarded(): void {
-    this.told.push('discarded')
-  }
-  newly(): string[] {
-    return this.told.splice(0)
-  }
-}
+import { ReceivedRequest } from '../../../src/http/server/received-request.js'
+import { FakeHolder, noCapacity, Reader } from './fake-holder.js'
 
 class FakeResponse extends EventEmitter {
   shouldKeepAlive = true
@@ -59,22 +17,6 @@ class FakeResponse extends EventEmitter {
   }
   get asResponse(): ServerResponse {
     return this as unknown as ServerResponse
-  }
-}
-
-class Reader implements BodyReader {
-  readonly told: string[] = []
-  chunk(chunk: Buffer): void {
-    this.told.push(`chunk ${chunk}`)
-  }
-  end(): void {
-    this.told.push('end')
-  }
-  failed(error: Error): void {
-    this.told.push(`failed: ${error.message}`)
-  }
-  closed(): void {
-    this.told.push('closed')
   }
 }
 
@@ -170,7 +112,7 @@ describe('http: a request', () => {
     holder.newly()
     expect([push('abc'), holder.newly()]).to.deep.equal([true, []])
     finish()
-    expect(holder.newly()).to.deep.equal(['discarded'])
+    expect(holder.newly()).to.deep.equal(['end'])
   })
 
   it('knows when its body had come, and tells who waits for that', () => {
@@ -313,6 +255,24 @@ describe('http: a request', () => {
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], true])
     })
 
+    it('is asked although all of the body came along with its head, when somebody reads it', () => {
+      request.on('data', () => undefined)
+      push('ab')
+      finish()
+      expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], true])
+    })
+
+    it('is asked although all of the body came before somebody reads it, and not by a look whether anything came', async () => {
+      push('ab')
+      finish()
+      request.read(0)
+      await nextTick()
+      expect([response.written, response.shouldKeepAlive]).to.deep.equal([[], false])
+      request.on('data', () => undefined)
+      await nextTick()
+      expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], true])
+    })
+
     it('is not asked when it was answered before, or has left', () => {
       response.headersSent = true
       request.read()
@@ -352,6 +312,15 @@ describe('http: a request', () => {
       request.connectionEnded()
       await nextTick()
       expect([response.destroyed, closes]).to.deep.equal([false, 1])
+    })
+
+    it('tells readers of its body that nothing more comes, unless they have all of it', () => {
+      request.connectionEnded()
+      expect(request.destroyed).to.equal(true)
+      receive()
+      request.complete = true
+      request.connectionEnded()
+      expect(request.destroyed).to.equal(false)
     })
 
     it('may have had no answer to tell', async () => {

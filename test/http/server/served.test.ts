@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { sentUrlOf } from '../../../src/http/exchange/sent-url.js'
-import { type AccessFields, toAccessLine } from '../../../src/http/server/access-log.js'
+import { sentUrlOf } from '../../../src/http/exchange/exchange.js'
+import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import { gate, loudApi, type Started, type StartSettings, startHttp, until } from './fixtures.js'
+import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './fixtures.js'
 
 const get = (url: string, ...headers: string[]): string =>
   `GET ${url} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
@@ -60,6 +61,27 @@ describe('http: what is served how', () => {
       (await fetch(`${started.http.urls.shared}/loud/${path}`, { method: 'POST', body: 'x'.repeat(sizeBytes) })).status
     expect([await push('push', 100), await push('push', 101)]).to.deep.equal([200, 413])
     expect([await push('large', 500), await push('large', 501)]).to.deep.equal([200, 413])
+  })
+
+  it('a method that few know is answered as others are, whatever its body is', async () => {
+    await start({ gateway: new FakeGateway() })
+    const body = 'Connection: close\r\nContent-Type: nonsense\r\nContent-Length: 1\r\n\r\nx'
+    const status = async (path: string): Promise<string> =>
+      (await sendRaw(started.http.urls.shared, `PROPFIND ${path} HTTP/1.1\r\nHost: localhost\r\n${body}`)).slice(9, 12)
+    expect(await Promise.all(['/kprf/push', '/kprf/other', '/other'].map(status))).to.deep.equal(['405', '404', '404'])
+  })
+
+  it('an API answers in its own words while Fastify closes', async () => {
+    let scope!: FastifyInstance
+    await start({
+      plugin: async app => {
+        scope = app
+        await loudApi()(app)
+      }
+    })
+    await scope.close()
+    const answer = await fetch(`${started.http.urls.shared}/loud/topics/a`)
+    expect([answer.status, await answer.json()]).to.deep.equal([200, { LOUD: 'a' }])
   })
 
   it('a process that leaves serves on, and ends each connection with its next answer, but on the management port', async () => {

@@ -2,12 +2,13 @@ import { expect } from 'chai'
 import { type Started, startHttp, until } from './fixtures.js'
 
 describe('http under strain', () => {
+  const limits = { maxEventLoopDelayMs: 500 }
   let started: Started
   afterEach(() => started.http.close())
 
   it('refuses requests with a body, in the format of their API, and nothing else', async () => {
     let lateMs = 0
-    started = await startHttp({ now: () => performance.now() + (lateMs += 700) })
+    started = await startHttp({ http: limits, now: () => performance.now() + (lateMs += 700) })
     const { shared, management } = started.http.urls
     const push = () => fetch(`${shared}/loud/push`, { method: 'POST', body: 'x' })
     let refused: Response | undefined
@@ -27,11 +28,11 @@ describe('http under strain', () => {
       expect((await fetch(`${shared}/nowhere`, { method: 'POST', body: 'x' })).status, 'no api').to.equal(404)
     }
     expect(await started.metric('castellan_http_shed_requests_total')).to.be.greaterThan(0)
-    expect(started.lines.map(({ message }) => message).join()).to.contain('http.maxEventLoopDelayMs')
+    expect(started.lines.map(({ message }) => message).join()).to.contain('advanced.http.maxEventLoopDelayMs')
   })
 
   it('refuses nothing of a normal load', async () => {
-    started = await startHttp()
+    started = await startHttp({ http: limits })
     const { shared } = started.http.urls
     const statuses = await Promise.all(
       Array.from(

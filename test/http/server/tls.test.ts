@@ -166,7 +166,10 @@ describe('TLS', () => {
   })
 
   it('ends a handshake that does not come on within the time for headers', async () => {
-    const { http } = await start({ http: { tls: write(certificateFor('one')), headersTimeoutMs: 100 } })
+    const { http } = await start({
+      http: { tls: write(certificateFor('one')) },
+      advanced: { http: { headersTimeoutMs: 100 } }
+    })
     const silent = connect(Number(new URL(http.urls.shared).port), '127.0.0.1')
     silent.on('error', () => undefined)
     await new Promise(resolve => silent.resume().once('close', resolve))
@@ -209,7 +212,8 @@ describe('TLS', () => {
 
   it('is closed at once, clients in the middle of a handshake included', async () => {
     const { http } = await start({
-      http: { tls: write(certificateFor('one')), headersTimeoutMs: 3_600_000, requestTimeoutMs: 3_600_000 }
+      http: { tls: write(certificateFor('one')), requestTimeoutMs: 3_600_000 },
+      advanced: { http: { headersTimeoutMs: 3_600_000 } }
     })
     const { port } = new URL(http.urls.shared)
     const silent = connect(Number(port), '127.0.0.1')
@@ -263,7 +267,7 @@ describe('TLS', () => {
 
   describe('files that change', () => {
     const startWith = async (certificate: TestCertificate, reloadIntervalMs = 3_600_000): Promise<Guarded> =>
-      start({ http: { tls: { ...write(certificate), reloadIntervalMs } } })
+      start({ http: { tls: write(certificate) }, advanced: { http: { tls: { reloadIntervalMs } } } })
 
     it('are used for new connections after a reload; open ones go on', async () => {
       const { http, security } = await startWith(certificateFor('one'))

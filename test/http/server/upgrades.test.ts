@@ -4,11 +4,10 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { refusalStatus } from '../../../src/http/access/refusals.js'
+import { refusalStatus } from '../../../src/http/access/access.js'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
-import { type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/upgrade.js'
+import { isWebsocketRequest, type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/other-protocols.js'
 import { Http } from '../../../src/http/server/http.js'
-import { isWebsocketRequest } from '../../../src/http/server/websocket-request.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
 import { RawSocket } from '../../support/raw-socket.js'
@@ -223,10 +222,12 @@ describe('upgrades', () => {
   })
 
   it('outlive the time limits of HTTP', async () => {
-    const { http } = await start({ http: { socketTimeoutMs: 20, keepAliveTimeoutMs: 20, headersTimeoutMs: 20 } })
+    const limitMs = 1_000
+    const limits = { socketTimeoutMs: limitMs, keepAliveTimeoutMs: limitMs, headersTimeoutMs: limitMs }
+    const { http } = await start({ http: limits })
     const socket = await open(http.urls.shared)
     await socket.until(text => text === SWITCHED)
-    await new Promise(resolve => setTimeout(resolve, 1_500))
+    await new Promise(resolve => setTimeout(resolve, 3 * limitMs))
     await socket.send('still here')
     expect(await socket.until(text => text.endsWith('here'))).to.equal(`${SWITCHED}still here`)
     socket.destroy()

@@ -127,7 +127,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
     await restartAfter(2 * DAY_MS)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'B', 'C', 'D'])
     expect(metrics.of('unchecked_batches')).to.equal(1)
-    expect(warnings.filter(line => line.includes('it may be there twice'))).to.have.length(1)
+    expect(warnings.filter(line => line.includes('may be in the log twice'))).to.have.length(1)
   })
 
   it('is sent again, with a warning, when reading does not succeed for long; other partitions do not wait', async () => {

@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../../src/producer/disk/log-feed.js'
 import { TopicFollower } from '../../../src/producer/disk/topic-metadata-subscription.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import type { ReadRequest, ReadResult } from '../../../src/producer/log/read-request.js'
+import type { ReadRequest, ReadResult } from '../../../src/producer/log/requested-entries.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
 
 /** Wants entries from a place on, or none, and keeps what it is told. */
@@ -244,10 +244,10 @@ describe('durable: following topics', () => {
 
   it('keeps a bug that it meets with one topic from the others', () => {
     const known = (topic: string): TopicNews => ({ type: 'known', topic, partitionCount: 1 }) as TopicNews
-    follower.topicsTold([known('bug'), known('orders')])
+    follower.topicNews([known('bug'), known('orders')])
     expect(told.map(({ topic }) => topic)).to.deep.equal(['orders'])
     follower.close()
-    follower.topicsTold([known('audit')])
+    follower.topicNews([known('audit')])
     follower.follow(orders, 0)
     clock.tick(0)
     expect([told.length, sent.length]).to.deep.equal([1, 0])

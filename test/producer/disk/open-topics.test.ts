@@ -3,7 +3,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
 import type { DurableTopic } from '../../../src/producer/disk/durable-topic.js'
 import { MAX_UNKNOWN_TOPICS, OpenTopics } from '../../../src/producer/disk/open-topics.js'
-import type { DestinationSearch, FoundDestinations } from '../../../src/producer/log/destination-search.js'
+import type { DestinationSearch, FoundDestinations } from '../../../src/producer/log/backlog.js'
 import { encodeEntry } from '../../../src/producer/log/entry.js'
 import type { TopicNews } from '../../../src/router/messages/operations.js'
 

@@ -144,7 +144,9 @@ describe('durable: the log is opened', () => {
     expect(harness.queue.capacity.usedBytes).to.equal(2 * 178)
     expect(sent.map(({ refused }) => refused?.[0]?.code)).to.deep.equal([undefined, undefined, 'logUnavailable'])
     expect(sent[2]!.refused?.[0]).to.include({ persisted: 'no', retriable: true })
-    expect(sent[2]!.refused?.[0]?.message).to.contain('356 bytes wait for the disk already (wal.maxWaitingBytes)')
+    expect(sent[2]!.refused?.[0]?.message).to.contain(
+      '356 bytes wait for the disk already (advanced.wal.maxWaitingBytes)'
+    )
     await harness.pass(100)
     expect([harness.queue.capacity.usedBytes, values()]).to.deep.equal([0, [value, value]])
   })

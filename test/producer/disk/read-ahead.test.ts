@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { CursorCapacity } from '../../../src/producer/disk/cursor-capacity.js'
-import { ANY_PARTITION } from '../../../src/producer/disk/partition-cursors.js'
+import { ANY_PARTITION, CursorCapacity } from '../../../src/producer/disk/partition-cursors.js'
 import { ReadAhead, type Starved } from '../../../src/producer/disk/read-ahead.js'
 
 describe('durable: memory for records that were read from the log', () => {

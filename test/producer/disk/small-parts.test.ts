@@ -8,16 +8,14 @@ import {
   encodeBatchNote,
   noteKeyOf,
   partitionOfNoteKey
-} from '../../../src/producer/disk/batch-note.js'
+} from '../../../src/producer/disk/batch-notes.js'
 import { DurableMetrics, type DurableStats, LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
-import { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
+import { DurablePendingProduce, Waiters } from '../../../src/producer/disk/durable-pending-produce.js'
 import { clusterOf } from '../../../src/producer/disk/durable-queue.js'
-import { refusalFor } from '../../../src/producer/disk/log-share.js'
-import { toLoggedRecord } from '../../../src/producer/disk/logged.js'
-import { numberOfPartitioner, partitionerOfNumber } from '../../../src/producer/disk/partitioner-numbers.js'
-import { FormerBatches } from '../../../src/producer/disk/superseded-batches.js'
-import { Waiters } from '../../../src/producer/disk/waiters.js'
-import type { LogStats } from '../../../src/producer/log/log-stats.js'
+import { refusalFor } from '../../../src/producer/disk/log-capacity.js'
+import { numberOfPartitioner, partitionerOfNumber, toLoggedRecord } from '../../../src/producer/disk/logged.js'
+import { FormerBatches } from '../../../src/producer/disk/recalled-batches.js'
+import type { LogStats } from '../../../src/producer/log/availability.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { type Logger, type RecordFailure, silentLogger } from '../../../src/core/model.js'
-import { BatchNotes } from '../../../src/producer/disk/batch-notes.js'
-import { DeadLettering } from '../../../src/producer/disk/dead-lettering.js'
-import type { SentBatch } from '../../../src/producer/disk/recalled-batches.js'
+import { BatchNotes, type SentBatch } from '../../../src/producer/disk/batch-notes.js'
+import { RecordOutcomes } from '../../../src/producer/disk/record-outcomes.js'
+import { refuse } from '../../../src/producer/log/availability.js'
 import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import { refuse } from '../../../src/producer/log/log-error.js'
-import type { ReadRequest } from '../../../src/producer/log/read-request.js'
+import { readDeadLetters } from '../../../src/producer/log/inspect.js'
+import type { ReadRequest } from '../../../src/producer/log/requested-entries.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
 
@@ -62,7 +62,7 @@ describe('durable: a log that fails for a while', () => {
     await harness.pass(10_000)
     expect(values()).to.deep.equal(['before', 'A'])
     expect(sent.map(({ outcomes }) => outcomes?.[0]?.type)).to.deep.equal(['failed', 'delivered'])
-    expect((await harness.queue.log!.listDeadLetters(0, 1_000)).letters).to.have.length(1)
+    expect([...readDeadLetters(harness.disk.directory)]).to.have.length(1)
   })
 
   it('is read again when it can be, also for the batch that another process has sent', async () => {
@@ -191,7 +191,7 @@ describe('durable: a record that becomes a dead letter', () => {
   let reads: ReadRequest[]
   let lines: string[]
   let answer: () => ReturnType<DurableLog['deadLetter']>
-  let deadLettering: DeadLettering
+  let outcomes: RecordOutcomes
   beforeEach(() => {
     entries = [entryOf(7)]
     letters = []
@@ -209,7 +209,7 @@ describe('durable: a record that becomes a dead letter', () => {
       }
     }
     const logOf = (): DurableLog => log as unknown as DurableLog
-    deadLettering = new DeadLettering({ log: keeping(lines), logOf, now: () => 4_321 })
+    outcomes = new RecordOutcomes({ log: keeping(lines), logOf, now: () => 4_321 })
   })
   const failure = (errorCode: number | undefined): RecordFailure => ({
     type: 'failed',
@@ -221,36 +221,40 @@ describe('durable: a record that becomes a dead letter', () => {
   })
 
   it('is kept with what Kafka calls the reason, or what we do where Kafka has no code', async () => {
-    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(true)
-    expect(await deadLettering.deadLetter(7, failure(undefined))).to.equal(true)
+    expect(await outcomes.deadLetter(7, failure(10))).to.equal(true)
+    expect(await outcomes.deadLetter(7, failure(undefined))).to.equal(true)
     expect(letters).to.deep.equal([
       [7, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 4_321 }],
       [7, { code: 'recordTooLarge', message: 'too large', diedAtMs: 4_321 }]
     ])
     expect(reads[0]).to.deep.equal({ fromSequence: 7, maxBytes: 1 })
-    expect(deadLettering.count).to.equal(2)
+    expect(outcomes.deadLetters).to.equal(2)
   })
 
   it('is told once to its partition', async () => {
-    expect(deadLettering.takeDeadLetter(7)).to.equal(false)
-    await deadLettering.deadLetter(7, failure(10))
-    expect([7, 8, 7].map(sequence => deadLettering.takeDeadLetter(sequence))).to.deep.equal([true, false, false])
+    expect(outcomes.settleDeadLetter(7, failure(10))).to.equal(false)
+    await outcomes.deadLetter(7, failure(10))
+    expect([7, 8, 7].map(sequence => outcomes.settleDeadLetter(sequence, failure(10)))).to.deep.equal([
+      true,
+      false,
+      false
+    ])
   })
 
   it('stays in the log when it cannot be kept', async () => {
     answer = async () => refuse('full', 'dead letters are full')
-    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(false)
+    expect(await outcomes.deadLetter(7, failure(10))).to.equal(false)
     answer = async () => {
       throw new Error('EIO')
     }
-    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(false)
-    expect([deadLettering.count, deadLettering.takeDeadLetter(7), lines.length]).to.deep.equal([0, false, 2])
+    expect(await outcomes.deadLetter(7, failure(10))).to.equal(false)
+    expect([outcomes.deadLetters, outcomes.settleDeadLetter(7, failure(10)), lines.length]).to.deep.equal([0, false, 2])
     expect(lines[0]).to.contain('dead letters are full')
   })
 
   it('is done with when it is not in the log any more: damage took it, or it is completed', async () => {
     entries = [entryOf(8)]
-    expect(await deadLettering.deadLetter(7, failure(10))).to.equal(true)
-    expect([letters, deadLettering.takeDeadLetter(7)]).to.deep.equal([[], true])
+    expect(await outcomes.deadLetter(7, failure(10))).to.equal(true)
+    expect([letters, outcomes.settleDeadLetter(7, failure(10))]).to.deep.equal([[], true])
   })
 })

@@ -7,9 +7,9 @@ import {
   type NewEntry
 } from '../../../src/producer/log/durable-log.js'
 import { bodyAt, destinationAt, unverifiedSizeBytes } from '../../../src/producer/log/entry.js'
-import { InlineLogHost, type LogHost } from '../../../src/producer/log/log-host.js'
 import type { LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import { readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
+import { InlineLogHost } from '../../support/inline-log-host.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, openStore } from './fixtures.js'
 
@@ -22,7 +22,7 @@ function open(
   overrides: Partial<DurableLogOptions> = {},
   store: Partial<LogStoreOptions> = {},
   disk = new SimulatedDisk()
-): { readonly log: DurableLog; readonly disk: SimulatedDisk; readonly host: LogHost } {
+): { readonly log: DurableLog; readonly disk: SimulatedDisk; readonly host: InlineLogHost } {
   const host = new InlineLogHost(openStore(disk, { segmentBytes: 10_000, ...store }).store, deadLettersOn(disk))
   const log = new DurableLog({
     host,
@@ -57,7 +57,7 @@ describe('what may be appended', () => {
     const refusal = log.append([entry('x'.repeat(most + 1)), entry('small')], () => undefined)
     expect(refusal).to.include({ kind: 'tooLarge', isCertain: true })
     expect(refusal?.message).to.equal(
-      `an entry of ${10_000 - SEGMENT_HEADER_BYTES + 1} bytes does not fit into a segment of 10000 bytes (wal.segmentBytes)`
+      `an entry of ${10_000 - SEGMENT_HEADER_BYTES + 1} bytes does not fit into a segment of 10000 bytes (advanced.wal.segmentBytes)`
     )
     expect(await append(log, [entry('x'.repeat(most)), entry('small')])).to.include({ storedCount: 2 })
     await log.close()
@@ -71,7 +71,7 @@ describe('what may be appended', () => {
     const refusal = log.append([entry('x'.repeat(601 - OVERHEAD_BYTES))], () => undefined)
     expect(refusal).to.deep.equal({
       kind: 'full',
-      message: '1000 bytes wait for the disk already (wal.maxWaitingBytes)',
+      message: '1000 bytes wait for the disk already (advanced.wal.maxWaitingBytes)',
       isCertain: true
     })
     expect(log.waitingBytes).to.equal(400)
@@ -225,7 +225,7 @@ describe('the durable log and time', () => {
 
   it('goes on looking after a look that failed', async () => {
     const { log, host } = open()
-    const tick = sinon.stub(host, 'tick').rejects(eio())
+    const tick = sinon.stub(host.core, 'tick').throws(eio())
     await clock.tickAsync(1_000)
     expect(tick.callCount).to.equal(1)
     tick.restore()
@@ -236,7 +236,7 @@ describe('the durable log and time', () => {
 
   it('syncs after so many appends and completions, where it does not sync each', async () => {
     const { log, host } = open({ syncPuts: false, syncEveryOperations: 4 }, { syncPuts: false })
-    const sync = sinon.spy(host, 'sync')
+    const sync = sinon.spy(host.core, 'sync')
     await append(log, [entry('a'), entry('b')])
     await append(log, [entry('c')])
     expect(sync.callCount).to.equal(0)
@@ -254,7 +254,7 @@ describe('the durable log and time', () => {
 
   it('syncs when the oldest append that is not synced has an age, and not without one', async () => {
     const { log, host } = open({ syncPuts: false, syncIntervalMs: 500 }, { syncPuts: false })
-    const sync = sinon.spy(host, 'sync')
+    const sync = sinon.spy(host.core, 'sync')
     await clock.tickAsync(2_000)
     expect(sync.callCount).to.equal(0)
     await append(log, [entry('a')])
@@ -275,7 +275,7 @@ describe('the durable log and time', () => {
   it('counts no age from before a sync that another limit caused', async () => {
     const options = { syncPuts: false, syncIntervalMs: 500, syncEveryOperations: 2 }
     const { log, host } = open(options, { syncPuts: false })
-    const sync = sinon.spy(host, 'sync')
+    const sync = sinon.spy(host.core, 'sync')
     await append(log, [entry('a')])
     await clock.tickAsync(400)
     await append(log, [entry('b')])
@@ -290,7 +290,7 @@ describe('the durable log and time', () => {
 
   it('syncs of its own only where it does not sync every append', async () => {
     const { log, host } = open({ syncPuts: true, syncIntervalMs: 500, syncEveryOperations: 1 })
-    const sync = sinon.spy(host, 'sync')
+    const sync = sinon.spy(host.core, 'sync')
     await append(log, [entry('a')])
     await clock.tickAsync(5_000)
     expect(sync.callCount).to.equal(0)
@@ -299,7 +299,7 @@ describe('the durable log and time', () => {
 
   it('hands completions on twenty milliseconds after the first, neighbours as one run', async () => {
     const { log, host } = open()
-    const complete = sinon.spy(host, 'complete')
+    const complete = sinon.spy(host.core, 'complete')
     await append(
       log,
       Array.from({ length: 9 }, (_, at) => entry(`${at}`))
@@ -328,7 +328,7 @@ describe('the durable log and time', () => {
 
   it('hands a thousand completions on at once', async () => {
     const { log, host } = open()
-    const complete = sinon.spy(host, 'complete')
+    const complete = sinon.spy(host.core, 'complete')
     log.complete(1, 999)
     expect(complete.callCount).to.equal(0)
     log.complete(1_001)
@@ -348,8 +348,8 @@ describe('the durable log and time', () => {
   it('keeps notes behind the completions that came before them', async () => {
     const { log, host } = open()
     await append(log, [entry('a'), entry('b')])
-    const complete = sinon.spy(host, 'complete')
-    const note = sinon.spy(host, 'note')
+    const complete = sinon.spy(host.core, 'complete')
+    const note = sinon.spy(host.core, 'note')
     log.complete(1)
     expect(await log.note([{ key: 'orders/0', value: Buffer.from('sent') }])).to.equal(true)
     sinon.assert.callOrder(complete, note)

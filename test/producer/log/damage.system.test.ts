@@ -245,7 +245,7 @@ describe('damage to the durable log', () => {
     expect(reports.map(toText)).to.deep.equal(['entries of the durable log are damaged and cannot be delivered'])
     flip(20)
     const { reports: further } = openStore(copyOf(disk))
-    const message = 'files of the durable log are damaged: what they hold cannot be delivered'
+    const message = 'files of the durable log are damaged: the records in them cannot be delivered'
     expect(further).to.deep.equal([{ fields: { files: [segment] }, message }])
   })
 })
@@ -253,6 +253,6 @@ describe('damage to the durable log', () => {
 /** The same files on another disk, so that opening them changes nothing here. */
 function copyOf(disk: SimulatedDisk): SimulatedDisk {
   const copy = new SimulatedDisk()
-  for (const [name, bytes] of disk.files()) copy.directory.create(name).write(bytes, 0)
+  for (const [name, bytes] of disk.files()) copy.directory.open(name, 'create').write(bytes, 0)
   return copy
 }

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { DeadLetter } from '../../../src/producer/log/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../../src/producer/log/inspect.js'
-import { deadLetter } from '../../../src/producer/log/log-host.js'
-import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/redrive.js'
+import { LogCore } from '../../../src/producer/log/log-host.js'
+import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
@@ -14,7 +14,7 @@ describe('dead letters', () => {
     const { store } = openStore(disk)
     store.commit(group(['a', 'b\u0000', 'c'], 'default/__proto__'))
     const entry = readEntries(store)[1]!
-    expect(deadLetter(store, deadLettersOn(disk), entry, reason)).to.equal(undefined)
+    expect(new LogCore(store, deadLettersOn(disk)).deadLetter(entry, reason)).to.equal(undefined)
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     disk.powerCut(() => 0.1)
     const { letters, isAtEnd } = deadLettersOn(disk).list(1, 1_000_000)
@@ -28,7 +28,7 @@ describe('dead letters', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(['a']))
-    const refusal = deadLetter(store, deadLettersOn(disk, { maxBytes: 10 }), readEntries(store)[0]!, reason)
+    const refusal = new LogCore(store, deadLettersOn(disk, { maxBytes: 10 })).deadLetter(readEntries(store)[0]!, reason)
     expect(refusal).to.include({ kind: 'full' })
     expect(readAll(store)).to.deep.equal(['a'])
   })
@@ -38,7 +38,7 @@ describe('dead letters', () => {
     const { store } = openStore(disk)
     store.commit(group(['a', 'b', 'c']))
     const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
+    for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
     expect(dead.count).to.equal(3)
     expect(dead.forget([{ first: 2, count: 1 }])).to.equal(1)
     expect(dead.list(1, 1_000_000).letters.map(({ body }) => body.toString())).to.deep.equal(['a', 'c'])
@@ -53,7 +53,7 @@ describe('dead letters, looked at and driven again', () => {
     const { store } = openStore(disk)
     store.commit(group(bodies))
     const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
+    for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
     dead.close()
     store.close()
     return disk

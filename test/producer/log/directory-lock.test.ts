@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
+import { codeOf } from '../../../src/producer/log/availability.js'
 import { DirectoryLock, isLocked, whyNotToTake } from '../../../src/producer/log/directory-lock.js'
-import { codeOf } from '../../../src/producer/log/log-error.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
 
 describe('the lock of a directory', () => {

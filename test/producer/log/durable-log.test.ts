@@ -10,10 +10,10 @@ import {
   type DurableLogOptions,
   type NewEntry
 } from '../../../src/producer/log/durable-log.js'
-import { InlineLogHost } from '../../../src/producer/log/log-host.js'
 import { readLoggedRecord } from '../../../src/producer/log/logged-record.js'
 import { openLogThread } from '../../../src/producer/log/thread-log-host.js'
 import { logWorker } from '../../support/built.js'
+import { InlineLogHost } from '../../support/inline-log-host.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, openStore } from './fixtures.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { DurableLog, type NewEntry } from '../../../src/producer/log/durable-log.js'
-import { InlineLogHost } from '../../../src/producer/log/log-host.js'
+import { InlineLogHost } from '../../support/inline-log-host.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries } from './fixtures.js'
 
@@ -133,7 +133,7 @@ describe('durable-queue', () => {
       const log = new DurableLog({ ...options, ...when, host, maxWaitingBytes: 1_000_000, now: () => 0 })
       const survivors = (): number => {
         const copy = new SimulatedDisk()
-        for (const [name, bytes] of disk.durableFiles()) copy.directory.create(name).write(bytes, 0)
+        for (const [name, bytes] of disk.durableFiles()) copy.directory.open(name, 'create').write(bytes, 0)
         return readAll(openStore(copy).store).length
       }
       return { log, survivors }

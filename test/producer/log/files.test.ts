@@ -11,9 +11,9 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { ReadOnlyDirectory } from '../../../src/producer/log/files.js'
 import { checkFormat, writeFormat } from '../../../src/producer/log/format-file.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
-import { ReadOnlyDirectory } from '../../../src/producer/log/read-only-directory.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll } from './fixtures.js'
 
@@ -27,7 +27,7 @@ describe('the files of the durable log', () => {
   afterEach(() => rmSync(root, { recursive: true, force: true }))
 
   const write = (name: string, text: string): void => {
-    const file = directory.create(name)
+    const file = directory.open(name, 'create')
     file.write(Buffer.from(text), 0)
     file.close()
   }
@@ -41,13 +41,13 @@ describe('the files of the durable log', () => {
 
   it('are never created over others', () => {
     write('a', 'old')
-    expect(() => directory.create('a')).to.throw('EEXIST')
+    expect(() => directory.open('a', 'create')).to.throw('EEXIST')
     expect(textOf('a')).to.equal('old')
   })
 
   it('take and give back bytes at any place, also across large pieces', () => {
     const bytes = Buffer.from(Array.from({ length: 700_000 }, (_, at) => (at * 7) % 251))
-    const file = directory.create('a')
+    const file = directory.open('a', 'create')
     file.write(bytes, 100_000)
     file.write(Buffer.from('head'), 0)
     expect(file.sizeBytes).to.equal(800_000)
@@ -65,15 +65,15 @@ describe('the files of the durable log', () => {
 
   it('that are opened for reading are not written, those opened for writing keep what they hold', () => {
     write('a', 'abc')
-    const reading = directory.open('a')
+    const reading = directory.open('a', 'read')
     expect(() => reading.write(Buffer.from('x'), 0)).to.throw('EBADF')
     reading.close()
-    const writing = directory.openForWriting('a')
+    const writing = directory.open('a', 'write')
     writing.write(Buffer.from('X'), 1)
     expect(writing.read(0, 10).toString()).to.equal('aXc')
     writing.close()
-    expect(() => directory.open('missing')).to.throw('ENOENT')
-    expect(() => directory.openForWriting('missing')).to.throw('ENOENT')
+    expect(() => directory.open('missing', 'read')).to.throw('ENOENT')
+    expect(() => directory.open('missing', 'write')).to.throw('ENOENT')
   })
 
   it('are listed, renamed, moved and removed', () => {
@@ -81,9 +81,12 @@ describe('the files of the durable log', () => {
     write('b', 'b')
     const below = directory.directory('below')
     expect(directory.list()).to.have.members(['a', 'b'])
-    expect([directory.hasDirectory('below'), directory.hasDirectory('other')]).to.deep.equal([true, false])
+    expect([
+      directory.directory('below', true) !== undefined,
+      directory.directory('other', true) !== undefined
+    ]).to.deep.equal([true, false])
     directory.rename('a', 'c')
-    directory.move('b', below)
+    directory.rename('b', 'b', below)
     directory.sync()
     expect(directory.list()).to.deep.equal(['c'])
     expect(below.list()).to.deep.equal(['b'])
@@ -126,33 +129,36 @@ describe('the files of the durable log', () => {
 describe('a directory that is only looked at', () => {
   it('shows what is there, and stays as it is', () => {
     const disk = new SimulatedDisk()
-    const file = disk.directory.create('a')
+    const file = disk.directory.open('a', 'create')
     file.write(Buffer.from('abc'), 0)
-    disk.directory.directory('below').create('b')
+    disk.directory.directory('below').open('b', 'create')
     disk.capacityBytes = 1_000
     const directory = new ReadOnlyDirectory(disk.directory)
     expect(directory.list()).to.deep.equal(['a'])
-    expect(directory.open('a').read(0, 10).toString()).to.equal('abc')
+    expect(directory.open('a', 'read').read(0, 10).toString()).to.equal('abc')
     expect(directory.directory('below').list()).to.deep.equal(['b'])
     expect(directory.path).to.equal('/simulated')
     expect(directory.freeBytes()).to.equal(997)
-    expect(() => directory.create('c')).to.throw('c cannot be created in a directory that is only looked at')
-    expect(() => directory.openForWriting('a')).to.throw('a cannot be written in a directory that is only looked at')
+    expect(() => directory.open('c', 'create')).to.throw(
+      'c cannot be written: the directory was opened for reading only'
+    )
+    expect(() => directory.open('a', 'write')).to.throw(
+      'a cannot be written: the directory was opened for reading only'
+    )
     expect(() => directory.directory('other')).to.throw('there is no other in /simulated')
     directory.remove()
     directory.rename()
-    directory.move()
     directory.sync()
-    expect(() => directory.directory('below').create('d')).to.throw('only looked at')
+    expect(() => directory.directory('below').open('d', 'create')).to.throw('opened for reading only')
     expect([...disk.files()].map(([name, bytes]) => [name, bytes.toString()])).to.deep.equal([['a', 'abc']])
-    expect(disk.directory.hasDirectory('other')).to.equal(false)
+    expect(disk.directory.directory('other', true) !== undefined).to.equal(false)
   })
 })
 
 describe('the file that names the format', () => {
   const withFormat = (text: string | Buffer): SimulatedDisk => {
     const disk = new SimulatedDisk()
-    disk.directory.create('FORMAT').write(Buffer.from(text as string), 0)
+    disk.directory.open('FORMAT', 'create').write(Buffer.from(text as string), 0)
     return disk
   }
 
@@ -192,7 +198,7 @@ describe('the file that names the format', () => {
       const { store, reports } = openStore(disk)
       expect(readAll(store), `bit ${bit}`).to.deep.equal(['a', 'b'])
       expect(reports.map(({ message }) => message)).to.deep.equal([
-        'the file FORMAT of the durable log is damaged: its other files tell their format, and nothing is lost'
+        'the file FORMAT of the durable log is damaged: its other files name their format, and nothing is lost'
       ])
       expect(disk.durableFiles().get('FORMAT')?.toString()).to.equal('castellan-log 1\n')
       expect(openStore(disk).reports).to.deep.equal([])

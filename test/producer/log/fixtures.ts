@@ -1,7 +1,7 @@
 import { DeadLetters } from '../../../src/producer/log/dead-letters.js'
 import { encodeEntry, type StoredEntry } from '../../../src/producer/log/entry.js'
 import { LogStore, type LogStoreOptions } from '../../../src/producer/log/log-store.js'
-import type { ReadRequest } from '../../../src/producer/log/read-request.js'
+import type { ReadRequest } from '../../../src/producer/log/requested-entries.js'
 import type { SimulatedDisk } from '../../support/simulated-disk.js'
 
 /** Unstamped entries with these bodies, as `commit` takes them. */

@@ -213,7 +213,7 @@ describe('the durable log', () => {
   it('durable-queue 11: never touches files that are not its own', () => {
     const disk = new SimulatedDisk()
     for (const name of ['notes.txt', '123.slab', 'orders_000001'])
-      disk.directory.create(name).write(Buffer.from('mine'), 0)
+      disk.directory.open(name, 'create').write(Buffer.from('mine'), 0)
     const { store } = openStore(disk)
     store.commit(group(['a']))
     store.complete([{ first: 1, count: 1 }])

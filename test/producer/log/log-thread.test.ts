@@ -5,6 +5,8 @@ import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { encodeEntry } from '../../../src/producer/log/entry.js'
+import { readDeadLetters } from '../../../src/producer/log/inspect.js'
+import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { type OpenedLog, openLogThread } from '../../../src/producer/log/thread-log-host.js'
 import { logWorker, PROJECT } from '../../support/built.js'
 
@@ -74,7 +76,7 @@ describe('the process and the thread of the durable log', () => {
       await host.commit(entries('a'))
       counts.push(slowDisk().length)
     }
-    await host.close()
+    await host.call('close')
     expect(counts[0]).to.equal(1)
     expect(counts[1]).to.equal(1)
     expect(counts[3]).to.equal(2)
@@ -84,7 +86,7 @@ describe('the process and the thread of the durable log', () => {
   it('say nothing of a disk that is quicker', async () => {
     const { host } = await open(slowThread(200))
     for (let at = 0; at < 5; at++) await host.commit(entries('a'))
-    await host.close()
+    await host.call('close')
     expect(slowDisk()).to.deep.equal([])
   })
 
@@ -95,27 +97,26 @@ describe('the process and the thread of the durable log', () => {
     expect(stats).to.include({ state: 'ok', openEntries: 0, deadLetters: 0 })
     host.stage(entries('a', 'b'))
     expect(await host.commit(entries('c', 'd', 'e'))).to.include({ firstSequence: 1, committedCount: 5 })
-    expect(await host.complete([{ first: 1, count: 1 }])).to.equal(1)
-    expect(await host.note([{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
-    expect(await host.sync()).to.equal(true)
-    const { entries: found } = await host.read({ fromSequence: 1, maxBytes: 1_000 })
-    expect(found.map(({ body }) => body.toString())).to.deep.equal(['b', 'c', 'd', 'e'])
-    expect(Buffer.isBuffer(found[0]!.body)).to.equal(true)
-    expect(await host.backlog()).to.deep.equal(new Map([['default/orders', { firstSequence: 2, openEntries: 4 }]]))
+    expect(await host.call('complete', [{ first: 1, count: 1 }])).to.equal(1)
+    expect(await host.call('note', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
+    expect(await host.call('sync')).to.equal(true)
+    const { entries: found } = await host.call('read', { fromSequence: 1, maxBytes: 1_000 })
+    expect(found.map(({ body }) => Buffer.from(body).toString())).to.deep.equal(['b', 'c', 'd', 'e'])
+    expect(await host.call('backlog')).to.deep.equal(
+      new Map([['default/orders', { firstSequence: 2, openEntries: 4 }]])
+    )
     const search = { fromSequence: 1, cluster: 'default', except: new Set<string>(), maxDestinations: 5 }
-    expect((await host.search(search)).destinations).to.deep.equal(new Map([['default/orders', 2]]))
+    expect((await host.call('search', search)).destinations).to.deep.equal(new Map([['default/orders', 2]]))
     const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
-    expect(await host.deadLetter(found[0]!, reason)).to.equal(undefined)
-    expect(await host.tick()).to.include({ openEntries: 3, deadLetters: 1, completed: 2 })
-    const { letters } = await host.listDeadLetters(1, 1_000)
+    expect(await host.call('deadLetter', found[0]!, reason)).to.equal(undefined)
+    expect(await host.call('tick')).to.include({ openEntries: 3, deadLetters: 1, completed: 2 })
+    await host.call('close')
+    const letters = [...readDeadLetters(new NodeDirectory(path))]
     expect(letters.map(({ body, ...rest }) => [body.toString(), rest.reason])).to.deep.equal([['b', reason]])
-    expect(Buffer.isBuffer(letters[0]!.body)).to.equal(true)
-    expect(await host.forgetDeadLetters([{ first: 1, count: 1 }])).to.equal(1)
-    await host.close()
     const again = await open()
     expect([...again.notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['n', 'v']])
     expect(again.report.openEntries).to.equal(3)
-    await again.host.close()
+    await again.host.call('close')
     expect(crashes).to.deep.equal([])
   })
 
@@ -131,7 +132,7 @@ describe('the process and the thread of the durable log', () => {
     expect(host.memory(100)).to.have.length(100)
     expect(host.memory(256 * 1024).buffer).to.equal(committed.memory[0]!.buffer)
     expect(host.memory(256 * 1024).buffer).not.to.equal(committed.memory[0]!.buffer)
-    await host.close()
+    await host.call('close')
   })
 
   it('keep no memory of odd sizes, and no more than two groups fill', async () => {
@@ -143,21 +144,21 @@ describe('the process and the thread of the durable log', () => {
     const given = Array.from({ length: 100 }, () => host.memory(256 * 1024))
     expect(given.filter(chunk => kept.has(chunk))).to.have.length(64)
     expect(given).not.to.include(odd)
-    await host.close()
+    await host.call('close')
   })
 
   it('tell each other why one call failed, and go on', async () => {
     const { host, notes } = await open(
-      threadThat(`port.postMessage(call.type === 'close'
-        ? { type: 'result', id: call.id } : call.type === 'sync'
+      threadThat(`port.postMessage(call.name === 'close'
+        ? { type: 'result', id: call.id } : call.name === 'sync'
         ? { type: 'callFailed', id: call.id, message: 'EIO: i/o error' } : { type: 'result', id: call.id, value: 3 })`)
     )
     expect([...notes]).to.deep.equal([['a', Buffer.from([1])]])
-    const [sync, complete] = await Promise.all([failureOf(host.sync()), host.complete([])])
+    const [sync, complete] = await Promise.all([failureOf(host.call('sync')), host.call('complete', [])])
     expect(sync?.message).to.equal('EIO: i/o error')
     expect(complete).to.equal(3)
     expect(crashes).to.deep.equal([])
-    await host.close()
+    await host.call('close')
   })
 
   it('write what an operator should know to the log of the process', async () => {
@@ -165,15 +166,15 @@ describe('the process and the thread of the durable log', () => {
       threadThat(`port.postMessage({ type: 'report', fields: { segment: 'x' }, message: 'damaged' })
         port.postMessage({ type: 'result', id: call.id, value: true })`)
     )
-    await host.sync()
+    await host.call('sync')
     expect(warnings).to.deep.equal([[{ segment: 'x' }, 'damaged']])
-    await host.close()
+    await host.call('close')
   })
 
   it('tell each other of damage and of a disk that fails, with the reason', async () => {
     const { host } = await open()
     await host.commit(entries('a', 'b'))
-    await host.close()
+    await host.call('close')
     const segment = join(path, '0000000000000001.slab')
     const bytes = readFileSync(segment)
     bytes[bytes.length - 1]! ^= 1
@@ -183,7 +184,7 @@ describe('the process and the thread of the durable log', () => {
     // What the next segment would be called is taken.
     mkdirSync(join(path, '0000000000000002.slab'))
     expect(await again.commit(entries('c'))).to.include({ committedCount: 0 })
-    await again.close()
+    await again.call('close')
     expect(warnings.map(([, message]) => message)).to.deep.equal([
       'entries of the durable log are damaged and cannot be delivered',
       'the durable log could not be written'
@@ -200,15 +201,19 @@ describe('the process and the thread of the durable log', () => {
     it(`part once when the thread ${how}: every call fails, those that wait and those that come`, async () => {
       let told: () => void = () => undefined
       const isTold = new Promise<void>(resolve => (told = resolve))
-      const { host } = await open(threadThat(`if (call.type === 'sync') ${code}`), error => {
+      const { host } = await open(threadThat(`if (call.name === 'sync') ${code}`), error => {
         crashes.push(error)
         told()
       })
-      const waiting = [failureOf(host.complete([])), failureOf(host.sync()), failureOf(host.backlog())]
+      const waiting = [
+        failureOf(host.call('complete', [])),
+        failureOf(host.call('sync')),
+        failureOf(host.call('backlog'))
+      ]
       for (const failure of await Promise.all(waiting)) expect(failure?.message).to.equal(message)
       await isTold
       expect((await failureOf(host.commit(entries('late'))))?.message).to.equal(message)
-      expect((await failureOf(host.close()))?.message).to.equal(message)
+      expect((await failureOf(host.call('close')))?.message).to.equal(message)
       expect(crashes.map(error => error.message)).to.deep.equal([message])
     })
   }
@@ -217,10 +222,10 @@ describe('the process and the thread of the durable log', () => {
     const { host } = await open(
       threadThat(`port.postMessage({ type: 'result', id: call.id }); setImmediate(() => process.exit(1))`)
     )
-    await host.close()
+    await host.call('close')
     // The end of the thread is known to those who ask later.
     let failure: Error | undefined
-    while (failure === undefined) failure = await failureOf(host.sync())
+    while (failure === undefined) failure = await failureOf(host.call('sync'))
     expect(failure.message).to.equal('the thread of the durable log ended with code 1')
     expect(crashes).to.deep.equal([])
   })
@@ -233,9 +238,9 @@ describe('the process and the thread of the durable log', () => {
   it('end together: a closed log leaves no thread, and the directory as it should be', async () => {
     const { host } = await open()
     await host.commit(entries('a'))
-    await host.close()
+    await host.call('close')
     let failure: Error | undefined
-    while (failure === undefined) failure = await failureOf(host.sync())
+    while (failure === undefined) failure = await failureOf(host.call('sync'))
     expect(failure.message).to.equal('the thread of the durable log ended with code 0')
     expect(crashes).to.deep.equal([])
     expect(readdirSync(path).sort()).to.deep.equal(['0000000000000001.progress', '0000000000000001.slab', 'FORMAT'])

@@ -205,7 +205,7 @@ describe('merging segments of the durable log', () => {
 function openStoreReadOnly(disk: SimulatedDisk): LogStore {
   const copy = new SimulatedDisk()
   for (const [name, bytes] of disk.files()) {
-    const file = copy.directory.create(name)
+    const file = copy.directory.open(name, 'create')
     file.write(bytes, 0)
     file.sync()
     file.close()

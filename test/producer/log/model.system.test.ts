@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
-import { type ReadRequest, wantedFrom } from '../../../src/producer/log/read-request.js'
+import { type ReadRequest, wantedFrom } from '../../../src/producer/log/requested-entries.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readEntries } from './fixtures.js'
 

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
 import { LogReader } from '../../../src/producer/log/entry-reader.js'
-import { deadLetter } from '../../../src/producer/log/log-host.js'
+import { LogCore } from '../../../src/producer/log/log-host.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
-import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/redrive.js'
+import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
 import { decodeSegmentHeader } from '../../../src/producer/log/segment-header.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
@@ -149,7 +149,7 @@ describe('merging segments one of which turns out to be damaged', () => {
   /** What is in the log, read by a process of its own from a copy. */
   function readEntriesOf(disk: SimulatedDisk): string[] {
     const copy = new SimulatedDisk()
-    for (const [name, bytes] of disk.files()) copy.directory.create(name).write(bytes, 0)
+    for (const [name, bytes] of disk.files()) copy.directory.open(name, 'create').write(bytes, 0)
     return readAll(openStore(copy).store)
   }
 
@@ -181,7 +181,7 @@ describe('driving dead letters again, or discarding them', () => {
       store.commit(group(['a', 'b', 'c']))
       const dead = deadLettersOn(disk, { directory })
       const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
-      for (const entry of readEntries(store)) deadLetter(store, dead, entry, reason)
+      for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
       dead.close()
       store.close()
       const probe = (): number => {

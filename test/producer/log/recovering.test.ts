@@ -20,7 +20,7 @@ function listedAs(disk: SimulatedDisk, names: readonly string[]): SimulatedDisk 
   const copy = new SimulatedDisk()
   const files = disk.files()
   for (const name of [...names, ...[...files.keys()].filter(name => !names.includes(name))]) {
-    copy.directory.create(name).write(files.get(name)!, 0)
+    copy.directory.open(name, 'create').write(files.get(name)!, 0)
   }
   return copy
 }
@@ -74,8 +74,8 @@ describe('starting with what a log has left', () => {
     expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
     ProgressJournal.create(disk.directory, 2, 1, [{ type: 'next', sequence: 3, segmentId: 2 }, completed(1, 5)])
     expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
-    disk.directory.create('0000000000000020.spare')
-    disk.directory.create('0000000000000011.slab').write(Buffer.alloc(64, 1), 0)
+    disk.directory.open('0000000000000020.spare', 'create')
+    disk.directory.open('0000000000000011.slab', 'create').write(Buffer.alloc(64, 1), 0)
     expect(recovered(disk)).to.include({ nextSegmentId: 21 })
   })
 
@@ -110,7 +110,7 @@ describe('starting with what a log has left', () => {
     const disk = killed(2)
     const mine = ['0000000000000003.spare', '0000000000000001.merge']
     const others = ['3.spare', 'x.merge', 'notes']
-    for (const name of [...mine, ...others]) disk.directory.create(name)
+    for (const name of [...mine, ...others]) disk.directory.open(name, 'create')
     openStore(disk)
     expect([...disk.files().keys()])
       .to.include.members(others)
@@ -133,7 +133,7 @@ describe('segments with a header that is not whole', () => {
     for (const bytes of unwritten) {
       const disk = killed(4)
       const before = segmentsOn(disk)
-      disk.directory.create('0000000000000009.slab').write(bytes, 0)
+      disk.directory.open('0000000000000009.slab', 'create').write(bytes, 0)
       const { store, reports } = openStore(disk)
       expect(segmentsOn(disk), `${bytes.length} bytes`).to.deep.equal(before)
       expect([store.recovered.quarantinedFiles, reports]).to.deep.equal([[], []])
@@ -148,7 +148,7 @@ describe('segments with a header that is not whole', () => {
     for (const [name, bytes] of cases) {
       const disk = killed(4)
       const others = segmentsOn(disk).filter(each => each !== name)
-      if (!disk.files().has(name)) disk.directory.create(name)
+      if (!disk.files().has(name)) disk.directory.open(name, 'create')
       disk.patch(name, () => bytes)
       disk.directory.sync()
       const { store } = openStore(disk)
@@ -202,8 +202,8 @@ describe('what a start tells about damage', () => {
     const grown = (sizeBytes: number): LogDirectory => {
       const { directory } = disk
       const open = directory.open.bind(directory)
-      directory.open = name => {
-        const file = open(name)
+      directory.open = (name, mode) => {
+        const file = open(name, mode)
         const read = (position: number, length: number): Buffer => {
           asked.push(length)
           return file.read(position, length)

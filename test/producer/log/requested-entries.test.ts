@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { ReadRequest } from '../../../src/producer/log/read-request.js'
-import { WantedEntries } from '../../../src/producer/log/requested-entries.js'
+import { type ReadRequest, WantedEntries } from '../../../src/producer/log/requested-entries.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 

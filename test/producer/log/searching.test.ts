@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { DestinationSearch } from '../../../src/producer/log/destination-search.js'
+import type { DestinationSearch } from '../../../src/producer/log/backlog.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore } from './fixtures.js'

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { DoneSet } from '../../../src/producer/log/done-set.js'
-import { journalIdOf, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from '../../../src/producer/log/file-names.js'
-import { LogSegment } from '../../../src/producer/log/segment.js'
+import { journalIdOf, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from '../../../src/producer/log/files.js'
+import { DoneSet, LogSegment } from '../../../src/producer/log/segment.js'
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,

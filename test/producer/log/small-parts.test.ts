@@ -1,12 +1,10 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { Completions, SyncSchedule, type SyncScheduleOptions } from '../../../src/producer/log/append-groups.js'
 import { Availability } from '../../../src/producer/log/availability.js'
-import { Completions } from '../../../src/producer/log/completions.js'
-import { DoneSet, type SequenceRange } from '../../../src/producer/log/done-set.js'
+import { OpenSegments } from '../../../src/producer/log/entry-reader.js'
 import type { LogDirectory } from '../../../src/producer/log/files.js'
-import { OpenSegments } from '../../../src/producer/log/open-segments.js'
-import type { LogSegment } from '../../../src/producer/log/segment.js'
-import { SyncSchedule, type SyncScheduleOptions } from '../../../src/producer/log/sync-schedule.js'
+import { DoneSet, type LogSegment, type SequenceRange } from '../../../src/producer/log/segment.js'
 
 describe('wal: completions', () => {
   let clock: SinonFakeTimers

@@ -284,7 +284,7 @@ describe('delivery: what topics and partitions leave behind', () => {
       }
     }
     harness.bugsExpected = 1
-    followed.follower.topicsTold([
+    followed.follower.topicNews([
       broken,
       { type: 'known', topic: 'orders', partitionCount: 1, topicId: undefined, isDoubted: false }
     ])

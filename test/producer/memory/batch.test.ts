@@ -1,13 +1,11 @@
 import { expect } from 'chai'
 import type { Persisted, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import { BatchBufferPool } from '../../../src/kafka/batch-buffer-pool.js'
-import { readBack } from '../../../src/kafka/read-back.js'
-import { RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
-import { Batch, boundlessBatch, loneBatch, overheadOf } from '../../../src/producer/memory/batch.js'
-import { BatchLimit } from '../../../src/producer/memory/batch-limit.js'
+import { BatchBufferPool, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
+import { readBack } from '../../../src/kafka/record-reader.js'
+import { Batch, boundlessBatch, overheadOf } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
+import { BatchLimit, loneBatch, WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
 import { record } from '../../support/delivery-harness.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const
@@ -185,12 +183,25 @@ describe('delivery: what becomes of a batch', () => {
     const large = record('t', 'x'.repeat(50_000))
     const boundless = boundlessBatch(options)
     for (const index of [0, 1]) expect(boundless.append(large, 1, pendingOf(2), index)).to.be.above(50_000)
-    const lone = loneBatch(large, options)
+    const lone = loneBatch(large, options, new BatchBufferPool(0))
     expect([lone.append(large, 1, pendingOf(), 0), lone.append(large, 1, pendingOf(), 0)]).to.deep.equal([
       lone.chargedBytes,
       0
     ])
     expect(lone.recordCount).to.equal(1)
+  })
+
+  it('takes the memory of a single large record from the pool', () => {
+    const batchBuffers = new BatchBufferPool(1_000_000)
+    const large = record('t', 'x'.repeat(500_000))
+    const sealed = (): Buffer => {
+      const lone = loneBatch(large, options, batchBuffers)
+      lone.append(large, 1, pendingOf(), 0)
+      return lone.bytesFor(numbering)
+    }
+    const first = sealed()
+    batchBuffers.give(first)
+    expect(sealed().buffer).to.equal(first.buffer)
   })
 })
 

@@ -53,7 +53,7 @@ describe('delivery: bounds', () => {
       harness.router.partition('orders', 1).script.push({ type: 'notSent', reason: 'noLeader' })
     }
     const { refusal } = flood('orders', 1, KIB)
-    expect(refusal!.message).to.contain('delivery.maxPartitionBytes')
+    expect(refusal!.message).to.contain('advanced.delivery.maxPartitionBytes')
     const others = [0, 2, 3].map(partition => harness.send(record('orders', 'x', partition)))
     await harness.pass(50)
     expect(others.flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered', 'delivered'])
@@ -83,7 +83,7 @@ describe('delivery: bounds', () => {
     await harness.pass(100)
     const { sent, refusal } = flood('nowhere', 0, KIB)
     expect(sent).to.have.length.below(10)
-    expect(refusal!.message).to.contain('delivery.unknownTopicMaxBytes')
+    expect(refusal!.message).to.contain('the buffer of the unknown topic nowhere is full (limit 10240)')
     const refusals = Array.from(
       { length: 10 },
       (_, at) => harness.send(record(`nowhere-${at}`, 'x')).refused?.[0]?.code
@@ -104,6 +104,10 @@ describe('delivery: bounds', () => {
     )
     const headers = [{ key: 'h'.repeat(50), value: Buffer.alloc(50) }]
     expect(harness.send({ topic: 'orders', key: null, value: 'x', headers }).refused?.[0]?.code).to.equal(
+      'recordTooLarge'
+    )
+    const empty = Array.from({ length: 51 }, () => ({ key: '', value: null }))
+    expect(harness.send({ topic: 'orders', key: null, value: null, headers: empty }).refused?.[0]?.code).to.equal(
       'recordTooLarge'
     )
   })

@@ -1,13 +1,16 @@
 import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { AwaitedAnswer } from '../../../src/producer/memory/awaited-answer.js'
-import { Budget, boundless } from '../../../src/producer/memory/budget.js'
+import { Attempts, retryPauseMs } from '../../../src/producer/memory/attempts.js'
+import { Budget, boundless, PartitionCharge } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { OverflowQueue } from '../../../src/producer/memory/overflow-queue.js'
-import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { retryPauseMs } from '../../../src/producer/memory/retry-pause.js'
-import { type Arrival, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
+import {
+  type Arrival,
+  OverflowQueue,
+  roughSizeOf,
+  WaitingRecords
+} from '../../../src/producer/memory/waiting-records.js'
 
 const pendingOf = (recordCount = 10, deadlineAt = 1_000, capacityUntil?: number): MemoryPendingProduce =>
   new MemoryPendingProduce(recordCount, deadlineAt, 5, capacityUntil)
@@ -215,37 +218,37 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 })
 
 describe('delivery: the answer of the Router that a partition waits for', () => {
+  const start = (): Attempts =>
+    new Attempts({ topic: 'orders', partition: 3 }, { clusterId: undefined, awayBecause: undefined }, silentLogger)
+
   it('is that to its last attempt; answers to earlier ones are not heard', () => {
-    const awaited = new AwaitedAnswer()
+    const attempts = start()
     const heard: unknown[] = []
-    const listener = { answered: (answer: unknown) => heard.push(answer), delayed: (why: unknown) => heard.push(why) }
-    const first = awaited.expect({} as never, 100, listener)
-    expect(awaited.waitedMs(130)).to.equal(30)
+    const listener = (answer: unknown): unknown => heard.push(answer)
+    const first = attempts.send({} as never, 100, listener)
+    expect(attempts.waitedMs(130)).to.equal(30)
     first.delayed!('no leader')
-    const second = awaited.expect({} as never, 200, listener)
+    const second = attempts.send({} as never, 200, listener)
     first.answer('late' as never)
     first.delayed!('late')
     second.answer('now' as never)
-    expect([heard, awaited.waitedMs(201)]).to.deep.equal([['no leader', 'now'], 1])
-    awaited.forget()
+    expect([heard, attempts.cause, attempts.waitedMs(201), attempts.count]).to.deep.equal([['now'], 'no leader', 1, 2])
+    attempts.forget()
     second.answer('again' as never)
-    expect(heard).to.have.length(2)
+    expect(heard).to.have.length(1)
   })
 
   it('is waited for further when the batch cannot be taken back, and no more when it can', () => {
     for (const isBack of [true, false, undefined]) {
-      const awaited = new AwaitedAnswer()
+      const attempts = start()
       const heard: unknown[] = []
-      const sealed = awaited.expect({} as never, 0, {
-        answered: answer => heard.push(answer),
-        delayed: () => undefined
-      })
+      const sealed = attempts.send({} as never, 0, answer => heard.push(answer))
       if (isBack !== undefined) sealed.recall = () => isBack
-      expect(awaited.recall()).to.equal(isBack === true)
+      expect(attempts.recall()).to.equal(isBack === true)
       sealed.answer('sent' as never)
       expect(heard).to.deep.equal(isBack === true ? [] : ['sent'])
     }
-    expect(new AwaitedAnswer().recall()).to.equal(false)
+    expect(start().recall()).to.equal(false)
   })
 })
 

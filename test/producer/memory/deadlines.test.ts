@@ -34,6 +34,21 @@ describe('delivery: deadlines', () => {
     expect(sent.flatMap(resultsOf)).to.deep.equal(['timedOut, no', 'timedOut, no', 'timedOut, no'])
   })
 
+  it('counts an answer that came while the process stood still for longer than the deadline', async () => {
+    partition().script.push({ type: 'hold' }, { type: 'hold' })
+    const answered = harness.send(record('orders', 'A', 0), 500)
+    await harness.pass(10)
+    // Sockets are read after timers.
+    setTimeout(() => setImmediate(() => harness.router.release()), 60)
+    harness.clock.jump(5_000)
+    const unanswered = harness.send(record('orders', 'B', 0), 500)
+    await harness.pass(10)
+    expect(resultsOf(answered)).to.deep.equal(['delivered'])
+    harness.clock.jump(5_000)
+    await harness.pass(60)
+    expect(resultsOf(unanswered)).to.deep.equal(['timedOut, unknown'])
+  })
+
   it('ends the wait for what is on its way, not the way', async () => {
     partition().script.push({ type: 'hold' })
     const sent = harness.send(record('orders', 'A', 0), 500)

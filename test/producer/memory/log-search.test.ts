@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { type BatchOrigin, type Offset, silentLogger } from '../../../src/core/model.js'
 import { LogSearch } from '../../../src/producer/memory/log-search.js'
-import type { SoughtBatch } from '../../../src/producer/memory/partition-producer-deps.js'
+import type { SoughtBatch } from '../../../src/producer/memory/partition-search.js'
 import type { FetchOffset, RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
@@ -127,7 +127,7 @@ describe('delivery: looking for a batch in the log', () => {
       type: 'later',
       from: 40,
       queuedMs: 0,
-      reason: 'there is more to look through'
+      reason: 'the search has not reached the end of the log'
     })
     expect(await search.find(sought(6, { from: 40 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
   })
@@ -147,7 +147,7 @@ describe('delivery: looking for a batch in the log', () => {
 
   for (const [what, answer, finding] of [
     ['a broker does not answer', { type: 'timedOut' }, 'later'],
-    ['the partition is not there', { type: 'unknownTopicOrPartition' }, 'later'],
+    ['the broker does not know the partition', { type: 'unknownTopicOrPartition' }, 'later'],
     ['records are deleted', { type: 'offsetOutOfRange' }, 'later'],
     ['an error passes', { type: 'failed', message: 'busy', retriable: true }, 'later'],
     ['records may not be read', { type: 'failed', message: 'denied', retriable: false }, 'unknown'],

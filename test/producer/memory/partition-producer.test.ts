@@ -31,12 +31,7 @@ describe('delivery: a partition', () => {
 
   it('sends one batch, and what came meanwhile once that is settled', async () => {
     const { producer } = start()
-    expect([producer.state, producer.isIdle, producer.isAwaiting, producer.sentIndexes]).to.deep.equal([
-      'idle',
-      true,
-      false,
-      []
-    ])
+    expect([producer.state, producer.isIdle, producer.sentIndexes]).to.deep.equal(['idle', true, []])
     const first = stage.append('A')
     expect([producer.state, producer.isIdle, stage.isReady, producer.numbering]).to.deep.equal([
       'ready',
@@ -46,7 +41,7 @@ describe('delivery: a partition', () => {
     ])
     const batch = stage.requireBatch()
     expect(batch).to.include({ topic: 'orders', partition: 3, clusterId: 'here' })
-    expect([producer.state, producer.isAwaiting, producer.sentIndexes]).to.deep.equal(['awaiting', true, [0]])
+    expect([producer.state, producer.sentIndexes]).to.deep.equal(['awaiting', [0]])
     stage.append(['B', 'C'])
     expect(stage.isReady).to.equal(false)
     await answer(batch, appended(9))
@@ -169,7 +164,8 @@ describe('delivery: a partition', () => {
         await stage.pass(200)
         batch = stage.requireBatch()
       }
-      buffers.push(batch.bytes.buffer)
+      // They are parts of one piece of memory.
+      buffers.push(batch.bytes.byteOffset)
       await answer(batch, appended())
     }
     expect(buffers[1]).to.equal(buffers[0])

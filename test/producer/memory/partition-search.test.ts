@@ -12,6 +12,7 @@ describe('delivery: the patience of a partition that looks for its batch', () =>
     it(what, async () => {
       let nowMs = 0
       const search = new PartitionSearch(
+        { topic: 'orders', partition: 3 },
         {
           now: () => 0,
           mayBeForgotten: () => true,
@@ -24,7 +25,7 @@ describe('delivery: the patience of a partition that looks for its batch', () =>
         () => nowMs
       )
       search.begin(0, newNumbering(7n, 0))
-      expect(await search.look({ topic: 'orders', partition: 3, recordCount: 1 }, 0)).to.include({ type: found })
+      expect(await search.look({ recordCount: 1, newestMs: 0 })).to.include({ type: found })
     })
   }
 })

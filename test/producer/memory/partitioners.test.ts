@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { fnv1a, javaHashCode } from '../../../src/producer/memory/hashes.js'
-import { partitioners } from '../../../src/producer/memory/partitioners.js'
-import { phash2 } from '../../../src/producer/memory/phash2.js'
+import { fnv1a, javaHashCode, partitioners, phash2 } from '../../../src/producer/memory/partitioners.js'
 
 interface Vector {
   readonly keyHex: string

@@ -1,12 +1,10 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
-import { CodecUnavailableError } from '../../../src/kafka/codec-unavailable-error.js'
-import { Budget } from '../../../src/producer/memory/budget.js'
-import type { DeliveryStats } from '../../../src/producer/memory/delivery.js'
-import { DeliveryMetrics } from '../../../src/producer/memory/delivery-metrics.js'
-import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
-import { PartitionNumbering } from '../../../src/producer/memory/partition-numbering.js'
-import type { ScheduledProducer } from '../../../src/producer/memory/partition-producer-deps.js'
+import { CodecUnavailableError } from '../../../src/kafka/compression-errors.js'
+import { Budget, PartitionCharge } from '../../../src/producer/memory/budget.js'
+import { DeliveryMetrics, type DeliveryStats } from '../../../src/producer/memory/delivery.js'
+import { PartitionNumbering } from '../../../src/producer/memory/numbering.js'
+import type { ScheduledProducer } from '../../../src/producer/memory/partition-schedule.js'
 import { PartitionSchedule } from '../../../src/producer/memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../../../src/producer/memory/pending-produce.js'
 import { checkRecord } from '../../../src/producer/memory/record-checks.js'
@@ -238,6 +236,20 @@ describe('delivery: partitions that have something to send', () => {
     await turns(2)
     const message = (...batches: string[]): object => ({ type: 'produceBatches', batches })
     expect(sent).to.deep.equal([message('a', 'b'), message('c')])
+  })
+
+  it('take turns over several ticks where there are thousands, in order, and each once', async () => {
+    const sent: { batches: string[] }[] = []
+    const schedule = scheduleOf(sent)
+    const names = Array.from({ length: 2_500 }, (_, at) => `t${at}`)
+    for (const name of names) schedule.ready(producerOf(name))
+    await turns(1)
+    schedule.ready(producerOf('later'))
+    const most = sent[0]!.batches.length
+    expect(most).to.be.within(1, 1_000)
+    await turns(5)
+    expect(sent.flatMap(({ batches }) => batches)).to.deep.equal([...names, 'later'])
+    expect(sent.every(({ batches }) => batches.length <= most)).to.equal(true)
   })
 
   it('send it after what has to be done before, also when that fails', async () => {

@@ -39,9 +39,5 @@ describe('delivery: settings', () => {
     expect(topicSettingsOf()).to.deep.equal({})
     expect(topicSettingsOf({ maxBytes: 5 })).to.deep.equal({})
     expect(topicSettingsOf({ createTopics: false })).to.deep.equal({ allowAutoTopicCreation: false })
-    expect(topicSettingsOf({ unknownTopicWaitMs: 7 })).to.deep.equal({
-      unknownTopicTimeoutMs: 7,
-      unknownTopicRememberedMs: 7
-    })
   })
 })

@@ -54,7 +54,7 @@ describe('delivery: the table of topics', () => {
     for (const name of ['a', 'b']) open(name)
     expect(told, 'not within the turn').to.deep.equal([])
     expect(await takeTold()).to.deep.equal([['followTopics', 'a', 'b', false]])
-    table.topicsTold([known('a'), known('unheard of')])
+    table.topicNews([known('a'), known('unheard of')])
     stage.nowMs += 2_000
     stage.put(table.get('a')!, 'x', stage.pendingProduce(), 0, 5)
     open('c')
@@ -90,13 +90,13 @@ describe('delivery: the table of topics', () => {
     topic.told({ type: 'denied', topic: 'late' }, stage.nowMs)
     stage.nowMs += 100
     table.tick(stage.nowMs)
-    table.topicsTold([known('late')])
+    table.topicNews([known('late')])
     expect(await takeTold()).to.deep.equal([])
   })
 
   it('forgets topics that were not used for ten times the age of metadata, and looks for these twice a second', async () => {
     for (const name of ['a', 'b']) open(name)
-    table.topicsTold([known('a'), known('b')])
+    table.topicNews([known('a'), known('b')])
     await takeTold()
     for (const topic of table.values()) topic.producers[0]!.close(() => ({ type: 'failed' }) as never)
     const tickAt = (afterMs: number): string[] => {

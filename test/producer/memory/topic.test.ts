@@ -161,7 +161,7 @@ describe('delivery: a topic', () => {
     stage.put(other, 'x'.repeat(5_000 - FIRST_BYTES))
     other.told(denied, stage.nowMs)
     const denial = stage.put(other, 'x'.repeat(5_001))
-    expect(denial?.message).to.contain('the unknown topic other').and.to.contain('limit 10000;')
+    expect(denial?.message).to.contain('the unknown topic other').and.to.contain('limit 10000)')
     expect(codeOf(other, 'x'.repeat(5_000))).to.equal(undefined)
   })
 

@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import { Budget } from '../../../src/producer/memory/budget.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { Attempts } from '../../../src/producer/memory/attempts.js'
+import { Budget, PartitionCharge, partitionFull } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { PartitionCharge } from '../../../src/producer/memory/partition-charge.js'
-import { partitionFull } from '../../../src/producer/memory/partition-full.js'
-import { PartitionTrouble } from '../../../src/producer/memory/partition-trouble.js'
 import { type HeadFacts, judge, persistedOf } from '../../../src/producer/memory/verdict.js'
 import { appended, rejected, unanswered } from '../../support/partition-producer-stage.js'
 
@@ -12,7 +11,7 @@ const NOT_LEADER = 6
 describe('delivery: why a record is not in Kafka yet', () => {
   const setUp = () => {
     const cluster = { clusterId: undefined, awayBecause: undefined as string | undefined }
-    const trouble = new PartitionTrouble('orders', cluster)
+    const trouble = new Attempts({ topic: 'orders', partition: 3 }, cluster, silentLogger)
     return { cluster, trouble, told: (persisted: 'no' | 'unknown' = 'no') => trouble.tooLate(persisted).message }
   }
 
@@ -91,7 +90,7 @@ describe('delivery: a verdict about records on disk', () => {
   it('finds the one that is refused for good by halves, and fails it alone', () => {
     for (const maybeWritten of [true, false]) {
       const several = judge({ ...head, maybeWritten, recordCount: 2 }, rejected(42))
-      expect(several).to.deep.equal({ type: 'split', renumber: maybeWritten, tooLarge: false })
+      expect(several).to.deep.equal({ type: 'split', renumber: maybeWritten, lowersLimit: false })
       expect(judge({ ...head, maybeWritten }, rejected(42))).to.include({ type: 'fail', renumber: maybeWritten })
     }
     expect(judge({ ...head, isDurable: false, recordCount: 2 }, rejected(42)).type).to.equal('fail')
@@ -136,7 +135,7 @@ describe('delivery: failures', () => {
       failures.invalidTopic('?'),
       failures.unknownPartition('t', 1),
       failures.invalid('it'),
-      failures.recordTooLarge(2, 1),
+      failures.exceedsRecordLimit(2, 1),
       failures.bug('no'),
       failures.codecUnavailable('no zstd', 'no')
     ]
@@ -170,14 +169,14 @@ describe('delivery: what is told where a partition is full', () => {
     const told = (bytes: number): string =>
       partitionFull({ topic: 'orders', partition: 3, charge } as never, bytes, budget, 300).message
     expect(told(1)).to.equal(
-      'the buffer of orders/3 is full (limit 300; delivery.maxPartitionBytes, delivery.maxBytes)'
+      'the buffer of orders/3 is full (limit 300; advanced.delivery.maxPartitionBytes, delivery.maxBytes)'
     )
     budget.hold(901, 1)
     expect(told(1), 'whole bytes').to.contain('limit 118;')
     charge.setStuck(true)
     budget.stick(400)
     expect(told(100)).to.contain('the buffer of orders/3')
-    expect(told(101)).to.contain('stuck').and.to.contain('limit 500; a half of delivery.maxBytes')
+    expect(told(101)).to.contain('stuck').and.to.contain('limit 500; half of delivery.maxBytes')
     charge.setStuck(false)
     expect(told(101)).to.contain('the buffer of orders/3')
   })

@@ -59,7 +59,7 @@ describe('delivery: the places of topics that are not known', () => {
     for (let at = 0; at < 7; at++) waiting(`t${at}`)
     expect(table.refusal(pendingWith(0))).to.equal(undefined)
     const last = waiting('last')
-    expect(table.refusal(pendingWith(0))?.message).to.contain('delivery.maxPendingTopics')
+    expect(table.refusal(pendingWith(0))?.message).to.contain('the list of topics to look up is full (limit 8)')
     table.enter(last, 'missing')
     expect(table.refusal(pendingWith(0)), 'missing ones have places of their own').to.equal(undefined)
   })

@@ -58,10 +58,10 @@ describe('verdict on an answer', () => {
 
   for (const code of [10, 18, 87, 32]) {
     it(`finds out by halves which record is the trouble after ${code}`, () => {
-      const tooLarge = code === 10 || code === 18
-      expect(judge(fresh, rejected(code))).to.deep.equal({ type: 'split', renumber: false, tooLarge })
+      const lowersLimit = code === 10 || code === 18
+      expect(judge(fresh, rejected(code))).to.deep.equal({ type: 'split', renumber: false, lowersLimit })
       const uncertain = judge({ ...fresh, maybeWritten: true }, rejected(code))
-      expect(uncertain).to.deep.equal({ type: 'split', renumber: true, tooLarge })
+      expect(uncertain).to.deep.equal({ type: 'split', renumber: true, lowersLimit })
     })
   }
 

@@ -57,7 +57,7 @@ describe('delivery: records that wait for room in their partition', () => {
     expect(resultsOf(last)).to.deep.equal(['overloaded, no'])
     expect((await last.pendingProduce.accepted())?.[0]?.message)
       .to.contain('orders/0')
-      .and.to.contain('delivery.maxPartitionBytes')
+      .and.to.contain('advanced.delivery.maxPartitionBytes')
   })
 
   it('are refused at once where nobody wants to wait', async () => {
@@ -156,7 +156,7 @@ describe('delivery: records that wait for room in their partition', () => {
   })
 
   it('are refused in time although their topic was never found, and leave nothing behind', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB, unknownTopicWaitMs: 60_000 })
+    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB })
     await harness.warmUp('orders', 0)
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     harness.send(Array.from({ length: 9 }, () => record('orders', 'x'.repeat(10 * KIB), 0)))

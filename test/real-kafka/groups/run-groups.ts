@@ -168,7 +168,7 @@ class GroupRun {
 
   /** What is committed was read first, so it must stand in the journals that are read then. */
   async #lookOnce(): Promise<void> {
-    const offsets = await this.#producer.castellan.gateway.offsets(this.#group, this.#topic, 20_000)
+    const offsets = await this.#producer.castellan.gateway.groups.offsets(this.#group, this.#topic, 20_000)
     this.#journals.read()
     this.#looks++
     const { problems, partitions } = this.#journals

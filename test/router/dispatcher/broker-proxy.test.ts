@@ -3,7 +3,8 @@ import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import { produceBatch } from '../../../src/router/processors/produce-admission.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
@@ -75,13 +76,14 @@ describe('connections to one broker', () => {
       close: async () => void closed.push(purpose),
       listOffsets: call,
       heartbeat: call,
-      leaveGroup: call
+      leaveGroup: call,
+      produce: call
     }
     return client as unknown as BrokerClient
   }
 
   const submit = async (request: unknown): Promise<void> => {
-    proxy.submit(request as AnyAccepted)
+    proxy.submit(request as OpenRequest)
     await turns(4)
   }
   const askOffset = (topic: string): Promise<void> =>
@@ -256,5 +258,16 @@ describe('connections to one broker', () => {
     expect(refused).to.have.length(1)
     expect(refused[0]).to.include({ code: 'overloaded' })
     expect(refused[0]!.message).to.match(/^broker-1-control\S* is full \(limit 10 requests\)$/)
+  })
+
+  it('take the batches of any number of partitions, whose bytes are bounded before', async () => {
+    const answers: unknown[] = []
+    for (let partition = 0; partition <= 20; partition++) {
+      const batch = { topic: 'orders', partition, bytes: Buffer.alloc(9), answer: (one: unknown) => answers.push(one) }
+      const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
+      accepted.key = `orders/${partition}`
+      await submit(accepted)
+    }
+    expect([answers, proxy.held]).to.deep.equal([[], 21])
   })
 })

@@ -10,8 +10,7 @@ import {
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
 import type { Admission, QueueProcessor } from '../../../src/router/processors/queue-processor.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
-import { answerTimedOut } from '../../../src/router/requests/answers.js'
+import { answerTimedOut, type OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
@@ -64,11 +63,11 @@ describe('connections of a dispatcher', () => {
       ...options
     })
 
-  const request = (results: Results<'fetchOffset'> = []): AnyAccepted => {
+  const request = (results: Results<'fetchOffset'> = []): OpenRequest => {
     const asked = { topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest' as const }
-    return harness.accept('fetchOffset', asked, results) as AnyAccepted
+    return harness.accept('fetchOffset', asked, results) as OpenRequest
   }
-  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> =>
+  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<OpenRequest> =>
     submitTo(dispatcher, request(results))
   const answer = answering(() => broker)
   const fail = failing(() => broker)
@@ -235,7 +234,7 @@ describe('connections of a dispatcher', () => {
 
   describe('take in', () => {
     it('nothing that was answered before, by others or from the cache', async () => {
-      const fromCache = new Set<AnyAccepted>()
+      const fromCache = new Set<OpenRequest>()
       const dispatcher = start({ admission: admissionOf({ answerFromCache: one => fromCache.has(one) }) })
       const [settled, cached] = [request(), request()]
       settled.settled = true

@@ -26,10 +26,13 @@ describe('connections to one broker by role', () => {
   const told = (role: Role, more?: Partial<DispatcherPlanOptions>) =>
     plan(role, more).map(({ purpose, processors }) => `${purpose}: ${namesOf(processors)}`)
 
-  it('control and member have one, which their operations share in turn', () => {
+  it('control, admin and member have one, which their operations share in turn', () => {
     const [control, ...others] = plan('control')
     expect([control!.purpose, others]).to.deep.equal(['control', []])
     expect(namesOf(control!.processors)).to.include.members(['fetchOffset', 'fetchTopicMetadata', 'leaveGroup'])
+    const [admin, ...more] = plan('admin')
+    expect([admin!.purpose, more]).to.deep.equal(['admin', []])
+    expect(namesOf(admin!.processors)).to.include.members(['describeCluster', 'createTopic', 'listGroups'])
     expect(told('member')).to.deep.equal(['member: joinGroup,syncGroup,heartbeat'])
   })
 

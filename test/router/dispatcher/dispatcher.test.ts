@@ -5,7 +5,7 @@ import type { MetricTags } from '../../../src/core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 import { ProcessorHarness, type Results } from '../processors/harness.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
@@ -64,14 +64,14 @@ describe('dispatcher of a broker', () => {
       ...options
     })
 
-  const request = (results: Results<'fetchOffset'> = []): AnyAccepted =>
+  const request = (results: Results<'fetchOffset'> = []): OpenRequest =>
     harness.accept(
       'fetchOffset',
       { topicPartition: { topic: 'orders', partition: 0 }, position: 'latest' } as never,
       results
     )
 
-  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<AnyAccepted> =>
+  const submit = (dispatcher: Dispatcher, results: Results<'fetchOffset'> = []): Promise<OpenRequest> =>
     submitTo(dispatcher, request(results))
   const answer = answering(() => broker)
   const fail = failing(() => broker)
@@ -267,8 +267,8 @@ describe('dispatcher of a broker', () => {
   it('lets no group have more than half of what may wait, until some of it is answered', async () => {
     const admission = {
       answerFromCache: () => false,
-      addToQueue: (one: AnyAccepted) => void queue.requests.push(one),
-      shareOf: ({ key }: AnyAccepted) => key,
+      addToQueue: (one: OpenRequest) => void queue.requests.push(one),
+      shareOf: ({ key }: OpenRequest) => key,
       drain: () => queue.requests.splice(0)
     }
     const dispatcher = start({ maxQueued: 4, admission })

@@ -1,7 +1,7 @@
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import type { Dispatcher, DispatcherOptions } from '../../../src/router/dispatcher/dispatcher.js'
 import type { ReturnReason } from '../../../src/router/processors/queue-processor.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 
 /** So many turns a call takes to get to the broker, or its answer back. */
@@ -30,26 +30,26 @@ export class Broker {
 /** Sends its requests one by one; with a reason to return them, answers do not settle them. */
 export class Queue {
   readonly name = 'queue'
-  readonly requests: AnyAccepted[] = []
+  readonly requests: OpenRequest[] = []
   reasonToReturn: ReturnReason | undefined
   topicsInDoubt: readonly string[] = []
 
   get isEmpty(): boolean {
     return this.requests.length === 0
   }
-  nextCall(): AnyAccepted | undefined {
+  nextCall(): OpenRequest | undefined {
     return this.requests.shift()
   }
   send(client: BrokerClient): Promise<object> {
     return (client as unknown as Broker).call()
   }
-  processResponse(request: AnyAccepted): object[] {
+  processResponse(request: OpenRequest): object[] {
     if (this.reasonToReturn) return [{ reason: this.reasonToReturn, requests: [request] }]
     const { answer } = request as { answer(result: object): boolean }
     answer.call(request, { operation: 'fetchOffset', type: 'success', offset: 7 })
     return []
   }
-  callFailed(request: AnyAccepted): readonly AnyAccepted[] {
+  callFailed(request: OpenRequest): readonly OpenRequest[] {
     return [request]
   }
   topicsOf(): readonly string[] {
@@ -66,7 +66,7 @@ export const reportsTo = (reported: [kind: string, ...unknown[]][]): DispatcherO
 })
 
 /** Gives a dispatcher a request, which then is on its way. */
-export async function submitTo(dispatcher: Dispatcher, request: AnyAccepted): Promise<AnyAccepted> {
+export async function submitTo(dispatcher: Dispatcher, request: OpenRequest): Promise<OpenRequest> {
   dispatcher.submit(request)
   await turns(TURNS)
   return request

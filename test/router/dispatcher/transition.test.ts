@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { nextInTurn } from '../../../src/router/dispatcher/round-robin.js'
 import {
   type ConnectionState,
   connectionTransition,
-  initialConnectionState
+  initialConnectionState,
+  nextInTurn
 } from '../../../src/router/dispatcher/transition.js'
 
 const ready = (...indices: number[]): boolean[] => [0, 1, 2].map(index => indices.includes(index))
@@ -42,14 +42,14 @@ describe('connection to a broker', () => {
     ])
   })
 
-  it('rests as long as the broker asks, whatever is queued', () => {
-    const [resting, effects] = connectionTransition(
+  it('pauses as long as the broker asks, whatever is queued', () => {
+    const [throttled, effects] = connectionTransition(
       { mode: 'busy', processor: 0 },
       { type: 'settled', ready: ready(1), throttleMs: 40 }
     )
-    expect(effects).to.deep.equal([{ type: 'rest', forMs: 40 }])
-    expect(connectionTransition(resting, { type: 'queued', ready: ready(1) })).to.deep.equal([resting, []])
-    expect(connectionTransition(resting, { type: 'rested', ready: ready(1) })[1]).to.deep.equal([
+    expect(effects).to.deep.equal([{ type: 'pause', forMs: 40 }])
+    expect(connectionTransition(throttled, { type: 'queued', ready: ready(1) })).to.deep.equal([throttled, []])
+    expect(connectionTransition(throttled, { type: 'resumed', ready: ready(1) })[1]).to.deep.equal([
       { type: 'issue', processor: 1 }
     ])
   })
@@ -57,7 +57,7 @@ describe('connection to a broker', () => {
   it('ignores news that does not fit its state', () => {
     const free: ConnectionState = { mode: 'free', last: 0 }
     expect(connectionTransition(free, { type: 'settled', ready: ready(1), throttleMs: 0 })).to.deep.equal([free, []])
-    expect(connectionTransition(free, { type: 'rested', ready: ready(1) })).to.deep.equal([free, []])
+    expect(connectionTransition(free, { type: 'resumed', ready: ready(1) })).to.deep.equal([free, []])
   })
 })
 

@@ -1,7 +1,7 @@
 import type { RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import type { OperationProcessor, Returned } from '../../../src/router/processors/queue-processor.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { ProcessorHarness } from './harness.js'
 
 export const CALL_TIMEOUT_MS = 5_000
@@ -36,10 +36,10 @@ export class Asked extends ProcessorHarness {
     })
   }
 
-  ask(request: object): AnyAccepted {
+  ask(request: object): OpenRequest {
     const results: Told[] = []
     this.told.push(results)
-    const accepted = this.accept(this.kind, request as never, results as never) as unknown as AnyAccepted
+    const accepted = this.accept(this.kind, request as never, results as never) as unknown as OpenRequest
     this.processor.addToQueue(accepted)
     return accepted
   }
@@ -61,4 +61,4 @@ export class Asked extends ProcessorHarness {
   }
 }
 
-export const retried = (requests: readonly AnyAccepted[]): readonly Returned[] => [{ reason: 'retryLater', requests }]
+export const retried = (requests: readonly OpenRequest[]): readonly Returned[] => [{ reason: 'retryLater', requests }]

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
 const at = (partition: number, more: object = {}) => ({ topic: 'orders', partition, errorCode: 0, ...more })
@@ -52,15 +53,15 @@ describe('commitConsumerOffset', () => {
   })
 
   it('is on its way until its call ends, whatever the answer', async () => {
-    const commit = asked.ask(requestFor(0))
+    const commit = asked.ask(requestFor(0)) as OpenRequest<'commitConsumerOffset'>
     for (const end of [
       (call: unknown) => asked.processor.processResponse(call, { throttleTimeMs: 0, partitions: [] }),
       (call: unknown) => asked.processor.callFailed(call, new Error('cut'), true)
     ]) {
       const call = await asked.next()
-      expect([commit.inFlight, commit.wasSent]).to.deep.equal([true, true])
+      expect([commit.state.inFlight, commit.state.wasSent]).to.deep.equal([true, true])
       end(call)
-      expect(commit.inFlight).to.equal(false)
+      expect(commit.state.inFlight).to.equal(false)
       asked.processor.addToQueue(commit)
     }
   })

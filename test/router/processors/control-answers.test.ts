@@ -96,8 +96,8 @@ describe('listGroups', () => {
   beforeEach(() => (asked = new Asked('listGroups')))
 
   it('asks once for all who wait, for groups that have members', async () => {
-    asked.ask({ nodeId: 1 })
-    asked.ask({ nodeId: 1 })
+    asked.ask({ nodeId: 1, withMembers: true })
+    asked.ask({ nodeId: 1, withMembers: true })
     const groups = [{ groupId: 'billing', protocolType: 'consumer' }]
     expect(await asked.settle({ errorCode: 0, groups })).to.deep.equal([])
     expect(asked.told.map(([told]) => told!.groups)).to.deep.equal([groups, groups])
@@ -107,22 +107,32 @@ describe('listGroups', () => {
     expect(call.states).not.to.include.members(['Empty', 'Dead'])
   })
 
+  it('asks for groups without members in a call of its own', async () => {
+    for (const withMembers of [true, false, true]) asked.ask({ nodeId: 1, withMembers })
+    await asked.settle({ errorCode: 0, groups: [] })
+    expect(asked.told.map(told => told.length)).to.deep.equal([1, 0, 1])
+    const all = [{ groupId: 'billing', protocolType: '' }]
+    await asked.settle({ errorCode: 0, groups: all })
+    expect(asked.told[1]![0]!.groups).to.deep.equal(all)
+    expect((asked.sent.at(-1) as unknown as { call: { states: string[] } }).call.states).to.deep.equal([])
+  })
+
   it('makes no call when everybody was answered meanwhile', async () => {
-    asked.ask({ nodeId: 1 }).settled = true
+    asked.ask({ nodeId: 1, withMembers: true }).settled = true
     expect(await asked.next()).to.equal(undefined)
     expect(asked.processor.isEmpty).to.equal(true)
   })
 
   it('asks the same broker again while it does not coordinate yet', async () => {
     for (const errorCode of [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, errorCodes.COORDINATOR_NOT_AVAILABLE]) {
-      const request = asked.ask({ nodeId: 1 })
+      const request = asked.ask({ nodeId: 1, withMembers: true })
       expect(await asked.settle({ errorCode, groups: [] })).to.deep.equal(retried([request]))
       expect(asked.told.at(-1)).to.deep.equal([])
     }
   })
 
   it('tells what else the broker says', async () => {
-    asked.ask({ nodeId: 1 })
+    asked.ask({ nodeId: 1, withMembers: true })
     await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, groups: [] })
     expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
   })

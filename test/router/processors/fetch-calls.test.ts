@@ -7,8 +7,8 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
-import { ReadersAtEnd } from '../../../src/router/processors/readers-at-end.js'
-import type { Accepted, AnyAccepted } from '../../../src/router/requests/accepted.js'
+import { ReadersAtEnd } from '../../../src/router/processors/wanted.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
 import { turns } from '../../support/ticks.js'
 import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
@@ -127,10 +127,10 @@ describe('fetch data processor: its calls', () => {
     const call = harness.issue()
     const joined = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
     const answered = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
-    for (const one of [joined, answered]) harness.fetch.addToQueue(one as AnyAccepted)
+    for (const one of [joined, answered]) harness.fetch.addToQueue(one as OpenRequest)
     answered.settled = true
     const back = harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
-    expect([back.length, back.includes(joined as AnyAccepted)]).to.deep.equal([2, true])
+    expect([back.length, back.includes(joined as OpenRequest)]).to.deep.equal([2, true])
     harness.ask(1)
     expect(harness.fetch.catchUp.isEmpty, 'asked by a call of its own').to.equal(false)
   })
@@ -234,7 +234,7 @@ describe('fetch data processor: its calls', () => {
     it('and nobody waits any more: nothing is asked again', () => {
       const harness = new FetchHarness()
       const request = harness.accept('fetchData', { topicPartition: T16, offset: 10 })
-      harness.fetch.addToQueue(request as AnyAccepted)
+      harness.fetch.addToQueue(request as OpenRequest)
       harness.ask(1, B)
       const call = harness.issue()
       request.settled = true
@@ -312,7 +312,7 @@ describe('readers at the end of a log', () => {
     harness = new ProcessorHarness()
     readers = new ReadersAtEnd()
   })
-  const reader = (results: FetchDataResult[] = []): Accepted<'fetchData'> => {
+  const reader = (results: FetchDataResult[] = []): OpenRequest<'fetchData'> => {
     const one = harness.accept('fetchData', { topicPartition: T16, offset: 5 }, results)
     readers.add([one])
     return one

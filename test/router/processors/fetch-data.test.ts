@@ -2,8 +2,7 @@ import { expect } from 'chai'
 import type { BrokerClient, FetchCall } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
-import type { Accepted } from '../../../src/router/requests/accepted.js'
-import { reply } from '../../../src/router/requests/answers.js'
+import { type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
 import type { ScriptedFetch } from '../../support/scripted-client.js'
 import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
@@ -242,7 +241,7 @@ describe('fetch data processor', () => {
     for (let at = 0; at < 50_000; at++) {
       const request = harness.accept('fetchData', { topicPartition: T16, offset: at % 2 === 0 ? 1 : 1 + at })
       harness.fetch.addToQueue(request)
-      reply(request as Accepted<'fetchData'>, { type: 'timedOut' })
+      reply(request as OpenRequest<'fetchData'>, { type: 'timedOut' })
     }
     expect(joinedBefore()).to.be.at.most(10_000)
     const open = harness.ask(70_000)
@@ -286,7 +285,9 @@ describe('fetch data processor', () => {
     harness.ask(7, B)
     const [returned] = harness.answer(call, { 'perf/16@1': { errorCode: 6 } })
     expect(returned?.reason).to.equal('notLeader')
-    expect(returned?.requests.map(request => (request as { position: number }).position)).to.deep.equal([1, 1, 9, 5])
+    expect(returned?.requests.map(request => (request as OpenRequest<'fetchData'>).state.position)).to.deep.equal([
+      1, 1, 9, 5
+    ])
     expect([...harness.issue().partitions.keys()]).to.deep.equal(['api/17'])
   })
 

@@ -6,7 +6,7 @@ import { FetchAdmission } from '../../../src/router/processors/fetch-data.js'
 import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
 import { MessageCache } from '../../../src/router/processors/message-cache.js'
 import { ReadCache } from '../../../src/router/processors/read-cache.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { FakeBatch } from '../../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../../support/scripted-client.js'
 import { ProcessorHarness } from './harness.js'
@@ -56,7 +56,7 @@ export class FetchHarness extends ProcessorHarness {
   identity: PartitionIdentity = UNKNOWN_IDENTITY
 
   /** Gives a request back as the Router does. */
-  again(request: AnyAccepted): void {
+  again(request: OpenRequest): void {
     request.identity = this.identity
     if (!this.fetch.answerFromCache(request)) this.fetch.addToQueue(request)
   }

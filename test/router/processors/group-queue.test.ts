@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { GroupTurns } from '../../../src/router/dispatcher/group-admission.js'
 import { GroupQueue, type MayGo } from '../../../src/router/processors/group-queue.js'
-import { GroupTurns } from '../../../src/router/processors/group-turns.js'
 
 describe('group queue', () => {
   const groups = 5_000

@@ -1,8 +1,7 @@
 import { silentLogger, topicPartitionKey } from '../../../src/core/model.js'
 import type { ResultOf, RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
-import type { Accepted } from '../../../src/router/requests/accepted.js'
-import { OpenRequests } from '../../../src/router/requests/open-requests.js'
+import { type OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
@@ -25,7 +24,7 @@ export class ProcessorHarness {
     kind: Kind,
     request: Omit<RequestFor<Kind>, 'requester' | 'type'>,
     results: Results<Kind> = []
-  ): Accepted<Kind> {
+  ): OpenRequest<Kind> {
     const whole = {
       type: kind,
       ...request,

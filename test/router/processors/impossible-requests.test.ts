@@ -54,4 +54,38 @@ describe('what no broker can be asked', () => {
       expect(problemOf(kind, { groupId: 'g'.repeat(8_001) })).to.equal('invalidRequest')
     }
   })
+
+  it('is a change with a number that the protocol has no place for', () => {
+    const topic = { topic: 'orders', partitions: -1, replicationFactor: -1, assignments: new Map() }
+    expect(problemOf('createTopic', topic)).to.equal(undefined)
+    expect(problemOf('createTopic', { ...topic, topic: '' })).to.equal('invalidTopic')
+    expect(problemOf('createTopic', { ...topic, partitions: 2 ** 31 })).to.equal('invalidRequest')
+    expect(problemOf('createTopic', { ...topic, partitions: 1.5 })).to.equal('invalidRequest')
+    expect(problemOf('createTopic', { ...topic, replicationFactor: 2 ** 15 })).to.equal('invalidRequest')
+    for (const [partition, nodeId] of [
+      [2 ** 31, 1],
+      [0, -(2 ** 31)]
+    ] as const) {
+      expect(problemOf('createTopic', { ...topic, assignments: new Map([[partition, [nodeId]]]) })).to.equal(
+        'invalidRequest'
+      )
+    }
+    expect(problemOf('createPartitions', { topic: 'orders', total: 3 })).to.equal(undefined)
+    expect(problemOf('createPartitions', { topic: 'orders', total: Number.NaN })).to.equal('invalidRequest')
+    expect(problemOf('deleteTopic', { topic: '' })).to.equal('invalidTopic')
+  })
+
+  it('are the settings of a broker without a number', () => {
+    for (const [type, name, problem] of [
+      ['topic', 'orders', undefined],
+      ['topic', '', 'invalidTopic'],
+      ['broker', '', undefined],
+      ['broker', '0', undefined],
+      ['broker', '-1', 'invalidRequest'],
+      ['broker', 'one', 'invalidRequest']
+    ] as const) {
+      expect(problemOf('describeConfigs', { resources: [{ type, name }] })).to.equal(problem)
+      expect(problemOf('alterConfigs', { resource: { type, name } })).to.equal(problem)
+    }
+  })
 })

@@ -1,19 +1,15 @@
 import { expect } from 'chai'
 import { decode } from '../../../src/kafka/kafkajs-broker-client.js'
-import { findCoordinatorV2 } from '../../../src/kafka/protocol/find-coordinator.js'
-import { initProducerIdV1 } from '../../../src/kafka/protocol/init-producer-id.js'
-import { listOffsetsV3 } from '../../../src/kafka/protocol/list-offsets.js'
-import { offsetCommitV5 } from '../../../src/kafka/protocol/offset-commit.js'
-import { offsetFetchV4 } from '../../../src/kafka/protocol/offset-fetch.js'
-import { produceV7 } from '../../../src/kafka/protocol/produce.js'
+import { findCoordinatorV2 } from '../../../src/kafka/protocol/groups.js'
+import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../../src/kafka/protocol/offsets.js'
+import { initProducerIdV1, produceV7 } from '../../../src/kafka/protocol/produce.js'
 import { CommitConsumerOffsetProcessor } from '../../../src/router/processors/commit-consumer-offset.js'
 import { FetchConsumerOffsetProcessor } from '../../../src/router/processors/fetch-consumer-offset.js'
 import { FetchOffsetProcessor } from '../../../src/router/processors/fetch-offset.js'
-import { FindCoordinatorProcessor } from '../../../src/router/processors/find-coordinator.js'
-import { InitProducerIdProcessor } from '../../../src/router/processors/init-producer-id.js'
-import { ProduceAdmission } from '../../../src/router/processors/produce-admission.js'
-import { produceBatch } from '../../../src/router/processors/produce-batch.js'
-import type { Returned } from '../../../src/router/processors/queue-processor.js'
+import { FindCoordinatorProcessor } from '../../../src/router/processors/groups.js'
+import { operations } from '../../../src/router/processors/operations.js'
+import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
+import type { ProcessorContext, Returned } from '../../../src/router/processors/queue-processor.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
 import { ProcessorHarness } from './harness.js'
 
@@ -73,7 +69,11 @@ const listOffsets =
   (offsetType: 'latest' | { timestampMs: number }): Ask =>
   parts => {
     const sharing = new Sharing()
-    const processor = new FetchOffsetProcessor({ ...sharing.options, isolationLevel: 'readUncommitted' })
+    const processor = new FetchOffsetProcessor({
+      ...sharing.options,
+      isolationLevel: 'readUncommitted',
+      admitCreations: () => []
+    })
     for (const partition of PARTITIONS) {
       const request = { topicPartition: { topic: 'orders', partition }, offsetType }
       processor.addToQueue(sharing.accept('fetchOffset', request, sharing.listen(partition)))
@@ -243,7 +243,7 @@ describe('one odd value in a shared answer', () => {
       [5n, -1]
     ] as const) {
       const sharing = new Sharing()
-      const processor = new InitProducerIdProcessor(5_000)
+      const processor = operations.initProducerId.createProcessor({ callTimeoutMs: 5_000 } as ProcessorContext)
       processor.addToQueue(sharing.accept('initProducerId', {}, sharing.listen(0)))
       const { payload } = new ResponseBuilder().int32(0).int16(0).int64(id).int16(epoch)
       const response = decode(initProducerIdV1, payload, {})

@@ -17,20 +17,20 @@ const filesNaming = (word: string): string[] => {
 describe('one descriptor per operation', () => {
   it('an operation is named by its message, its processor, the lists and its user', () => {
     expect(filesNaming('initProducerId')).to.deep.equal([
-      'kafka/api-calls.ts',
-      'producer/memory/producer-identity.ts',
+      'kafka/broker-client.ts',
+      'producer/memory/numbering.ts',
       'router/messages/internal.ts',
-      'router/processors/init-producer-id.ts',
-      'router/processors/operations.ts'
+      'router/processors/operations.ts',
+      'router/processors/produce-admission.ts'
     ])
   })
 
   it('so is one of the members of groups', () => {
     expect(filesNaming('leaveGroup')).to.deep.equal([
       'consumer/group/group-member.ts',
-      'kafka/api-calls.ts',
-      'router/messages/membership.ts',
-      'router/processors/leave-group.ts',
+      'kafka/broker-client.ts',
+      'router/messages/groups.ts',
+      'router/processors/membership.ts',
       'router/processors/operations.ts'
     ])
   })

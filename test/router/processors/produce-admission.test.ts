@@ -2,9 +2,14 @@ import { expect } from 'chai'
 import { KafkaError, TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient, ProduceCall } from '../../../src/kafka/broker-client.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
-import { type BatchesCall, ProduceAdmission } from '../../../src/router/processors/produce-admission.js'
-import { notSent, produceBatch } from '../../../src/router/processors/produce-batch.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
+import {
+  type BatchesCall,
+  notSent,
+  ProduceAdmission,
+  produceBatch
+} from '../../../src/router/processors/produce-admission.js'
+import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
+import { answerTimedOut, answerUnknown, fail, type OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { ProcessorHarness } from './harness.js'
 
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
@@ -13,7 +18,7 @@ class ProduceHarness extends ProcessorHarness {
   readonly produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
 
   /** The batch that was added last. */
-  added: AnyAccepted | undefined
+  added: OpenRequest<'produceBatch'> | undefined
 
   add(partition: number, bytes = 10, topic = 'orders', isOfNewTopic = false): BatchAnswer[] {
     const answers: BatchAnswer[] = []
@@ -25,8 +30,8 @@ class ProduceHarness extends ProcessorHarness {
     }
     const accepted = this.openRequests.accept(produceBatch, batch as never, 5_000, this.now)
     accepted.key = `${topic}/${partition}`
-    accepted.isOfNewTopic = isOfNewTopic
-    this.added = accepted as AnyAccepted
+    accepted.state.isOfNewTopic = isOfNewTopic
+    this.added = accepted
     this.produce.addToQueue(accepted)
     return answers
   }
@@ -70,6 +75,33 @@ describe('produce processor', () => {
     harness.add(1)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     expect(partitionsOf(next())).to.deep.equal(['orders/1'])
+  })
+
+  it('sends no more than 2,000 batches in one call, and the later batch of a partition behind all others', () => {
+    for (let partition = 0; partition < 2_001; partition++) harness.add(partition, 0)
+    harness.add(0, 0)
+    harness.add(0, 1)
+    expect(next().batches.size).to.equal(2_000)
+    expect(partitionsOf(next())).to.deep.equal(['orders/2000', 'orders/0'])
+    expect(partitionsOf(next())).to.deep.equal(['orders/0'])
+    expect(harness.produce.main.isEmpty).to.equal(true)
+  })
+
+  it('finds the batch of each answer in whatever order a broker answers, and hears each once', () => {
+    const answers = [0, 1, 2, 3].map(partition => harness.add(partition))
+    const call = next()
+    notSent(call.batches.get('orders/1')!, 'noLeader')
+    const partitions = [0, 3, 2, 2, 9].map((partition, at) => ({
+      topic: 'orders',
+      partition,
+      errorCode: 0,
+      baseOffset: at,
+      logAppendTimeMs: -1,
+      logStartOffset: 0
+    }))
+    harness.produce.main.processResponse(call, { throttleTimeMs: 0, partitions })
+    const offsets = answers.map(given => given.map(answer => (answer.type === 'appended' ? answer.baseOffset : 'none')))
+    expect(offsets).to.deep.equal([[0], ['none'], [2], [1]])
   })
 
   it('answers each batch with its own partition', () => {
@@ -164,7 +196,7 @@ describe('produce processor', () => {
     ])
     const [{ partitions }] = calls as [ProduceCall]
     expect(partitions).to.deep.equal([{ topic: 'orders', partition: 0, batch: Buffer.alloc(2_048) }])
-    expect(harness.added?.inFlight).to.equal(true)
+    expect(harness.added?.state.inFlight).to.equal(true)
   })
 
   it('names each of its queues, and the topics of a call', () => {
@@ -252,11 +284,11 @@ describe('produce processor', () => {
   it('tells what a broker says of a whole call, which is then not on its way any more', () => {
     const [one, two] = [harness.add(0), harness.add(1)]
     const call = next()
-    for (const batch of call.batches.values()) batch.inFlight = true
+    for (const batch of call.batches.values()) batch.state.inFlight = true
     const refusal = new KafkaError(35, 'another version', false)
     expect(harness.produce.main.callFailed(call, refusal, true)).to.deep.equal([])
     expect([one, two]).to.deep.equal([[{ type: 'rejected', errorCode: 35 }], [{ type: 'rejected', errorCode: 35 }]])
-    expect([...call.batches.values()].map(({ inFlight }) => inFlight)).to.deep.equal([false, false])
+    expect([...call.batches.values()].map(({ state }) => state.inFlight)).to.deep.equal([false, false])
     harness.add(0)
     expect(partitionsOf(next()), 'no reason to keep it apart').to.deep.equal(['orders/0'])
   })
@@ -265,7 +297,7 @@ describe('produce processor', () => {
     harness.add(0)
     const batch = harness.added!
     const back = harness.produce.main.callFailed(next(), new TimedOutError('connect', 1), false)
-    expect([back, batch.obstacle]).to.deep.equal([[batch], 'brokerUnreachable'])
+    expect([back, batch.state.obstacle]).to.deep.equal([[batch], 'brokerUnreachable'])
     harness.produce.addToQueue(batch)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     batch.settled = true
@@ -279,9 +311,74 @@ describe('produce processor', () => {
   it('remembers 10,000 partitions that held up a call, and forgets the one that did longest ago', () => {
     const partitions = 10_001
     for (let partition = 0; partition < partitions; partition++) harness.add(partition, 0)
-    harness.answer(next(), Object.fromEntries(Array.from({ length: partitions }, (_, partition) => [partition, 7])))
+    while (!harness.produce.main.isEmpty) {
+      const call = next()
+      harness.answer(call, Object.fromEntries([...call.batches.values()].map(({ request }) => [request.partition, 7])))
+    }
     for (const partition of [0, 1, partitions - 1]) harness.add(partition)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     expect(partitionsOf(next('slow'))).to.deep.equal(['orders/1', `orders/${partitions - 1}`])
+  })
+})
+
+describe('answers to sealed batches', () => {
+  const harness = new ProcessorHarness()
+  let answers: BatchAnswer[]
+  let batch: OpenRequest<'produceBatch'>
+  beforeEach(() => {
+    answers = []
+    const sealed = {
+      topic: 'orders',
+      partition: 3,
+      bytes: Buffer.alloc(1),
+      answer: (told: BatchAnswer) => answers.push(told)
+    }
+    batch = harness.openRequests.accept(produceBatch, sealed as never, 5_000, 0)
+  })
+  const any = (): OpenRequest => batch as OpenRequest
+
+  it('name what kept a batch from being sent until its time was up', () => {
+    batch.state.obstacle = 'brokerUnreachable'
+    answerTimedOut(any())
+    const message = 'orders/3: the leader could not be reached in time'
+    expect(answers).to.deep.equal([{ type: 'notSent', reason: 'brokerUnreachable', message }])
+  })
+
+  it('do not come from the deadline while a call carries the batch: only the call tells what became of it', () => {
+    batch.state.inFlight = true
+    answerTimedOut(any())
+    expect([answers, batch.settled]).to.deep.equal([[], false])
+  })
+
+  for (const [what, reason, message] of [
+    ['topic', 'unknownTopic', 'orders/3: the topic does not exist'],
+    ['partition', 'unknownPartition', 'orders/3: the topic has no such partition']
+  ] as const) {
+    it(`name a ${what} that is unknown`, () => {
+      answerUnknown(any(), what)
+      expect(answers).to.deep.equal([{ type: 'notSent', reason, message }])
+    })
+  }
+
+  it('are rejections where Kafka has refused the batch, with its code', () => {
+    fail(any(), kafkaFailure(29))
+    expect(answers).to.deep.equal([{ type: 'rejected', errorCode: 29 }])
+  })
+
+  for (const code of ['shuttingDown', 'brokerUnreachable', 'overloaded', 'unknownTopic'] as const) {
+    it(`keep the reason ${code}`, () => {
+      fail(any(), ownFailure(code, 'why', true))
+      expect(answers).to.deep.equal([{ type: 'notSent', reason: code, message: 'why' }])
+    })
+  }
+
+  it('know no leader for any other reason', () => {
+    fail(any(), ownFailure('protocol', 'why', false))
+    expect(answers).to.deep.equal([{ type: 'notSent', reason: 'noLeader', message: 'why' }])
+  })
+
+  it('are given once', () => {
+    expect([notSent(batch, 'clusterChanged'), notSent(batch, 'noLeader')]).to.deep.equal([true, false])
+    expect(answers.map(answer => answer.type === 'notSent' && answer.reason)).to.deep.equal(['clusterChanged'])
   })
 })

@@ -89,6 +89,34 @@ describe('deadlines', () => {
     expect(deadlines.size).to.equal(2)
   })
 
+  it('wait for answers that have come while the process stood still, however late they are', () => {
+    const calls: string[] = []
+    let stoodStillMs = 0
+    deadlines = new Deadlines(() => clock.now + stoodStillMs)
+    const answered = new Alarm(100, () => calls.push('answered'))
+    deadlines.add(answered)
+    deadlines.add(new Alarm(100, () => calls.push('unanswered')))
+    deadlines.add(new Alarm(70_000, () => calls.push('later')))
+    // Sockets are read after timers, and an answer passes the actor of a dispatcher.
+    setTimeout(() => setImmediate(() => setImmediate(() => deadlines.remove(answered))), 100)
+    stoodStillMs = 60_000
+    clock.tick(110)
+    expect(calls).to.deep.equal(['unanswered'])
+    clock.tick(10_000)
+    expect(calls).to.deep.equal(['unanswered', 'later'])
+  })
+
+  it('call nothing after they were stopped, also where they have just waited for answers', () => {
+    let stoodStillMs = 0
+    deadlines = new Deadlines(() => clock.now + stoodStillMs)
+    const calls: number[] = []
+    deadlines.add(new Alarm(100, () => calls.push(100)))
+    setTimeout(() => setImmediate(() => deadlines.stop()), 100)
+    stoodStillMs = 60_000
+    clock.tick(1_000)
+    expect([calls, clock.countTimers()]).to.deep.equal([[], 0])
+  })
+
   it('lists everything that waits', () => {
     const alarms = [10, 20, 20].map(at => new Alarm(at, () => {}))
     for (const alarm of alarms) deadlines.add(alarm)

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { BrokerNode } from '../../../src/core/model.js'
 import type { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
-import { BrokerPool } from '../../../src/router/routing/broker-pool.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
+import { BrokerPool, ClusterIdentity } from '../../../src/router/routing/broker-pool.js'
 
 const node = (nodeId: number, port = 9092, host = `broker-${nodeId}`): BrokerNode => ({
   nodeId,
@@ -55,7 +55,7 @@ describe('broker pool', () => {
     })
   })
 
-  const names = (requests: readonly AnyAccepted[]): string[] => requests as unknown as string[]
+  const names = (requests: readonly OpenRequest[]): string[] => requests as unknown as string[]
   const proxyOf = (nodeId: number): BrokerProxy => pool.proxyOf(nodeId)!
 
   it('keeps a broker that stays where it is, and replaces one whose host or port is another', () => {
@@ -196,5 +196,25 @@ describe('broker pool', () => {
     created[1]!.unsent = ['b']
     expect(names(pool.stop())).to.have.members(['a', 'b'])
     expect(pool.size).to.equal(0)
+  })
+})
+
+describe('which cluster is connected', () => {
+  let cluster: ClusterIdentity
+  beforeEach(() => (cluster = new ClusterIdentity()))
+
+  it('is told by the first broker that names it, and by each that names another one', () => {
+    expect([cluster.see(null), cluster.id]).to.deep.equal([undefined, undefined])
+    expect(cluster.see('one')).to.deep.equal({ before: undefined, now: 'one' })
+    expect(cluster.see('one')).to.equal(undefined)
+    expect(cluster.see(null)).to.equal(undefined)
+    expect(cluster.see('two')).to.deep.equal({ before: 'one', now: 'two' })
+    expect(cluster.id).to.equal('two')
+  })
+
+  it('is the same for who names none, and for everybody as long as none is known', () => {
+    expect([cluster.isSame(null), cluster.isSame('one')]).to.deep.equal([true, true])
+    cluster.see('one')
+    expect([cluster.isSame(null), cluster.isSame('one'), cluster.isSame('two')]).to.deep.equal([true, true, false])
   })
 })

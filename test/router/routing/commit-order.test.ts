@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
-import type { Accepted } from '../../../src/router/requests/accepted.js'
-import { answerTimedOut, reply } from '../../../src/router/requests/answers.js'
+import { landed } from '../../../src/router/processors/commit-consumer-offset.js'
+import { answerTimedOut, type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { CommitOrder } from '../../../src/router/routing/commit-order.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
 const A = { topic: 'perf', partition: 1 }
 const B = { topic: 'api', partition: 17 }
-type Commit = Accepted<'commitConsumerOffset'>
+type Commit = OpenRequest<'commitConsumerOffset'>
 
 class LinesHarness extends ProcessorHarness {
   readonly turns: string[] = []
@@ -31,8 +31,8 @@ class LinesHarness extends ProcessorHarness {
   }
 
   send(commit: Commit): void {
-    commit.inFlight = true
-    commit.wasSent = true
+    commit.state.inFlight = true
+    commit.state.wasSent = true
   }
 }
 
@@ -83,7 +83,7 @@ describe('commit lines', () => {
     answerTimedOut(first)
     expect(lines.enter(next), 'asked again by mistake').to.equal('wait')
     expect(harness.turns).to.deep.equal([])
-    first.landed()
+    landed(first)
     expect(harness.turns).to.have.length(1)
     expect(lines.enter(next)).to.equal('go')
     expect(harness.newly()).to.deep.equal(['one: timedOut'])
@@ -95,7 +95,7 @@ describe('commit lines', () => {
     harness.send(first)
     const back = harness.make('two', 'g', A, 50)
     expect(lines.enter(back)).to.equal('wait')
-    first.landed()
+    landed(first)
     reply(first, { type: 'success' })
     expect(lines.enter(back)).to.equal('go')
   })
@@ -109,7 +109,7 @@ describe('commit lines', () => {
       lines.enter(next)
       expect(lines.yields(first), 'not while it is the later one').to.equal(true)
       expect(lines.yields(next)).to.equal(false)
-      first.landed()
+      landed(first)
       expect(lines.enter(next)).to.equal('go')
       expect(harness.newly()).to.deep.equal([`one: superseded 100 by ${later}`])
       reply(next, { type: 'success' })
@@ -122,7 +122,7 @@ describe('commit lines', () => {
     const first = harness.make('one', 'g', A, 100)
     lines.enter(first)
     harness.send(first)
-    first.landed()
+    landed(first)
     expect(lines.yields(first), 'nobody waits yet').to.equal(false)
     expect(harness.enter('two', 'g', A, 50)).to.deep.equal(['go', 'one: superseded 100 by 50'])
     expect(first.settled).to.equal(true)
@@ -134,7 +134,7 @@ describe('commit lines', () => {
     harness.send(first)
     const next = harness.make('two', 'g', A, 200)
     lines.enter(next)
-    first.landed()
+    landed(first)
     reply(first, { type: 'success' })
     const late = harness.make('three', 'g', A, 300)
     expect(lines.enter(late)).to.equal('wait')
@@ -148,7 +148,7 @@ describe('commit lines', () => {
     harness.send(first)
     const next = harness.make('two', 'g', A, 200)
     lines.enter(next)
-    first.landed()
+    landed(first)
     reply(first, { type: 'success' })
     answerTimedOut(next)
     expect(lines.size).to.equal(0)

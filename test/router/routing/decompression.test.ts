@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../../src/core/actor/requester.js'
+import { ask } from '../../../src/core/actor/actor.js'
 import { noProducer, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import type { BatchAnswer, FetchDataResult } from '../../../src/router/messages/operations.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../../src/core/actor/requester.js'
+import { ask } from '../../../src/core/actor/actor.js'
 import type { BatchAnswer, InitProducerIdResult, ResultOf } from '../../../src/router/messages/operations.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
@@ -115,6 +115,30 @@ describe('router on the embedded broker', () => {
     expect(await untilAppended(() => write('orders', 1, ['a']))).to.equal('appended')
   })
 
+  it('answers readers while the controller works for long on a change', async () => {
+    const { cluster, router, write } = await start({ nodes: 1 })
+    cluster.createTopic('orders', { partitions: 1 })
+    await write('orders', 0, ['a'])
+    cluster.faults.add({ api: 'CreateTopics', count: 1 }, { type: 'delay', delayMs: 1_000 })
+    const done: string[] = []
+    const topicPartition = { topic: 'orders', partition: 0 }
+    const created = askRouter(router.ref, {
+      type: 'createTopic',
+      topic: 'new',
+      partitions: 1,
+      replicationFactor: 1,
+      assignments: new Map(),
+      configs: new Map(),
+      validateOnly: false
+    }).then(({ type }) => done.push(`create ${type}`))
+    await new Promise(resolve => setImmediate(resolve))
+    const read = askRouter(router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' }).then(({ type }) =>
+      done.push(`offset ${type}`)
+    )
+    await Promise.all([created, read])
+    expect(done).to.deep.equal(['offset success', 'create success'])
+  })
+
   it('answers as often as it is asked, whatever happens to the brokers', async () => {
     const seed = 1 + Math.floor(Math.random() * 1e9)
     const random = seededRandom(seed)
@@ -140,7 +164,7 @@ describe('router on the embedded broker', () => {
       if (random() < 0.2) cluster.moveLeader('orders', Math.floor(random() * 6), 1 + Math.floor(random() * 3))
       for (let time = 0; time < 20; time++) {
         const request = fetchOf('orders', Math.floor(random() * 6), Math.floor(random() * 4))
-        const ask = askRouter(router.ref, { ...request, timeoutMs: 1_000 })
+        const ask = askRouter(router.ref, { ...request, timeoutMs: 30_000 })
         asks.push(ask.then(() => answered++))
       }
       await new Promise(resolve => setTimeout(resolve, 2))

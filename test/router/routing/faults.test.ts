@@ -90,7 +90,7 @@ describe('router: faults', () => {
     const cluster = metaGood(new ScriptedCluster([1, 2]))
     cluster.refused.add(1)
     const { now, pass } = bound(fakeTime())
-    castle = new CastleRouter(cluster, { requestTimeoutMs: { fetchData: 120_000 } }, [cluster.nodes[1]!], now)
+    castle = new CastleRouter(cluster, { requestTimeoutMs: 120_000 }, [cluster.nodes[1]!], now)
     const answers = Promise.all([castle.ask(fetchOf(1000)), castle.ask(fetchOf(2000))])
     const attempts = (): number => cluster.connections.filter(name => name.startsWith('1 fetch')).length
     await pass(60_000, 100)

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../../src/core/actor/requester.js'
+import { ask } from '../../../src/core/actor/actor.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type {
   HeartbeatResult,
@@ -7,7 +7,7 @@ import type {
   LeaveGroupResult,
   MembershipOperations,
   SyncGroupResult
-} from '../../../src/router/messages/membership.js'
+} from '../../../src/router/messages/groups.js'
 import type { CommitConsumerOffsetResult, RouterMessage } from '../../../src/router/messages/operations.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
 

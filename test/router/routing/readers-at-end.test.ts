@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ask } from '../../../src/core/actor/requester.js'
+import { ask } from '../../../src/core/actor/actor.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
 

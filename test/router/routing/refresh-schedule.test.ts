@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { RefreshSchedule } from '../../../src/router/routing/refresh-schedule.js'
-import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
+import { RefreshSchedule, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
 
 describe('router: when topics are looked up', () => {
   const known = new Set<string>()
@@ -15,8 +14,7 @@ describe('router: when topics are looked up', () => {
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
       random: () => 1,
-      isKnown: topic => known.has(topic),
-      isMissing: topic => missing.has(topic),
+      leaders: { isKnown: topic => known.has(topic), isMissing: topic => missing.has(topic) },
       cannotBeCreated: () => cannotBeCreated,
       creations: new TokenBucket(2, 0)
     })

@@ -3,9 +3,8 @@ import sinon from 'sinon'
 import { type BrokerAddress, type Logger, silentLogger } from '../../../src/core/model.js'
 import type { BrokerClient, MetadataCall, MetadataResponse } from '../../../src/kafka/broker-client.js'
 import type { RouterNotice } from '../../../src/router/routing/messages.js'
-import type { RefreshPlan } from '../../../src/router/routing/refresh-schedule.js'
+import { type RefreshPlan, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
 import { Refresher } from '../../../src/router/routing/refresher.js'
-import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { turns } from '../../support/ticks.js'
 
@@ -36,8 +35,7 @@ describe('router: refreshes of metadata', () => {
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
       random: () => 1,
-      isKnown: topic => topic !== 'invented',
-      isMissing: () => false,
+      leaders: { isKnown: topic => topic !== 'invented', isMissing: () => false },
       creations: new TokenBucket(20, 0),
       createClient: () => {
         const metadata = async (call: MetadataCall): Promise<MetadataResponse> => {

@@ -5,13 +5,18 @@ import type {
   FollowTopics,
   Produce,
   RouterMessage,
+  TopicChanged,
   UnfollowTopics
 } from '../../../src/router/messages/operations.js'
-import type { AnyAccepted } from '../../../src/router/requests/accepted.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
-import { ClusterIdentity } from '../../../src/router/routing/cluster-identity.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
+import { ClusterIdentity } from '../../../src/router/routing/broker-pool.js'
 import type { RouterMailbox } from '../../../src/router/routing/messages.js'
-import { RequestAdmission, type RequestAdmissionOptions } from '../../../src/router/routing/request-admission.js'
+import {
+  isRouterMessage,
+  RequestAdmission,
+  type RequestAdmissionOptions
+} from '../../../src/router/routing/request-admission.js'
 import { toRouterSettings } from '../../../src/router/routing/settings.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
@@ -26,7 +31,7 @@ const BUG = ownFailure('shuttingDown', 'a bug', true)
 describe('router: messages from outside', () => {
   let harness: ProcessorHarness
   let cluster: ClusterIdentity
-  let routed: AnyAccepted[]
+  let routed: OpenRequest[]
   let followed: string[]
   let produced: Produce[]
   let told: [name: string, answer: Told][]
@@ -41,12 +46,12 @@ describe('router: messages from outside', () => {
     told = []
     poison = undefined
   })
-  const nameOf = ({ request }: AnyAccepted): string => (request as unknown as { topic: string }).topic
+  const nameOf = ({ request }: OpenRequest): string => (request as unknown as { topic: string }).topic
   const admissionOf = (options: Partial<RequestAdmissionOptions> = {}): RequestAdmission =>
     new RequestAdmission({
       openRequests: harness.openRequests,
       cluster,
-      settings: toRouterSettings({ requestTimeoutMs: { fetchOffset: 7_000 }, callTimeoutMs: 900, produceWaitMs: 500 }),
+      settings: toRouterSettings({ requestTimeoutMs: 7_000, produceWaitMs: 500 }),
       clock: () => harness.now,
       log: silentLogger,
       delivery: { produce: request => void produced.push(request) },
@@ -54,7 +59,7 @@ describe('router: messages from outside', () => {
         if (poison !== undefined && nameOf(request) === poison) throw new Error('a bug')
         routed.push(request)
       },
-      follow: ({ type }: FollowTopics | UnfollowTopics) => void followed.push(type),
+      notice: ({ type }: FollowTopics | UnfollowTopics | TopicChanged) => void followed.push(type),
       ...options
     })
 
@@ -67,6 +72,13 @@ describe('router: messages from outside', () => {
     offsetType: 'latest',
     requester: requesterOf(name),
     ...more
+  })
+  const commit = (name: string) => ({
+    type: 'commitConsumerOffset',
+    groupId: 'billing',
+    topicPartition: { topic: 'orders', partition: 0 },
+    offsetAndMetadata: { offset: 1 },
+    requester: requesterOf(name)
   })
   const batch = (name: string, more: object = {}) => ({
     topic: name,
@@ -83,27 +95,28 @@ describe('router: messages from outside', () => {
   })
   const answers = () => told.map(([name, { type, code }]) => [name, type, code])
 
-  it('are sent on their way, with the time that the request, its operation or the setting gives them', () => {
+  it('are sent on their way, with the time that the request or the setting gives them', () => {
     const admission = admissionOf()
     admission.take(message(fetchOffset('own', { timeoutMs: 0 })), 10)
-    admission.take(message(fetchOffset('operation')), 10)
+    admission.take(message(fetchOffset('default')), 10)
     const group = { type: 'heartbeat', groupId: 'billing', topic: 'setting', requester: requesterOf('setting') }
     admission.take(message({ type: 'requests', requests: [group] }), 10)
     admission.take(message({ type: 'produceBatches', batches: [batch('batch')] }), 10)
     expect(routed.map(request => [nameOf(request), request.deadlineAt])).to.deep.equal([
       ['own', 10],
-      ['operation', 7_010],
-      ['setting', 910],
+      ['default', 7_010],
+      ['setting', 7_010],
       ['batch', 510]
     ])
   })
 
-  it('carry the cluster that is connected, if that is known', () => {
+  it('carry the cluster that is connected when they are commits, if that is known', () => {
     const admission = admissionOf()
-    admission.take(message(fetchOffset('before')), 0)
+    admission.take(message(commit('before')), 0)
     cluster.see('one')
-    admission.take(message(fetchOffset('after')), 0)
-    expect(routed.map(({ clusterId }) => clusterId)).to.deep.equal([undefined, 'one'])
+    admission.take(message(commit('after')), 0)
+    const commits = routed as OpenRequest<'commitConsumerOffset'>[]
+    expect(commits.map(({ state }) => state.clusterId)).to.deep.equal([undefined, 'one'])
   })
 
   it('that follow topics are passed on, and produce requests to delivery', () => {
@@ -163,7 +176,8 @@ describe('router: messages from outside', () => {
     it('can be called back as long as they have not been sent', () => {
       const [waits, sent] = [batch('waits'), batch('sent')]
       for (const sealed of [waits, sent]) take(admissionOf(), sealed)
-      routed[1]!.inFlight = true
+      const second = routed[1] as OpenRequest<'produceBatch'>
+      second.state.inFlight = true
       expect([recall(waits), recall(sent), recall(waits)]).to.deep.equal([true, false, false])
       expect(answers()).to.deep.equal([['waits', 'notSent', undefined]])
     })
@@ -214,12 +228,12 @@ describe('router: messages from outside', () => {
 
     it('have those of messages that were not taken yet answered, whatever they carry', () => {
       const admission = admissionOf()
-      const accepted = (name: string): AnyAccepted =>
+      const accepted = (name: string): OpenRequest =>
         harness.accept(
           'fetchOffset',
           fetchOffset(name) as never,
           { push: () => told.push([name, { type: 'failed' }]) } as never
-        ) as AnyAccepted
+        ) as OpenRequest
       const open = names.map(accepted)
       const error = new Error('cut')
       const unhandled = [
@@ -246,5 +260,44 @@ describe('router: messages from outside', () => {
     admission.refuse(message({ type: 'unfollowTopics', topics: [], follower: {} }))
     expect(told.map(([name]) => name)).to.deep.equal(['a', 'b', 'c'])
     expect(told[0]![1]).to.include({ type: 'failed', code: 'shuttingDown', message: 'the router is shutting down' })
+  })
+})
+
+describe('messages for the Router', () => {
+  it('are requests, several of them, and those of followers', () => {
+    for (const message of [
+      { type: 'fetchData' },
+      { type: 'heartbeat' },
+      { type: 'produce' },
+      { type: 'produceBatches' },
+      { type: 'requests', requests: [] },
+      { type: 'requests', requests: [{ type: 'fetchData' }, { type: 'produce' }] },
+      { type: 'followTopics', topics: [], follower: {} },
+      { type: 'unfollowTopics', topics: ['orders'], follower: {} }
+    ]) {
+      expect(isRouterMessage(message), JSON.stringify(message)).to.equal(true)
+    }
+  })
+
+  it('are nothing else, whatever a caller without types sends', () => {
+    for (const message of [
+      undefined,
+      null,
+      'fetchData',
+      7,
+      {},
+      { type: 'somethingElse' },
+      { type: 'toString' },
+      { type: ['fetchData'] },
+      { type: 'produceBatch' },
+      { type: 'requests' },
+      { type: 'requests', requests: [{ type: 'fetchData' }, null] },
+      { type: 'requests', requests: { length: 0 } },
+      { type: 'followTopics', topics: 'orders', follower: {} },
+      { type: 'followTopics', topics: [] },
+      { type: 'unfollowTopics', follower: {} }
+    ]) {
+      expect(isRouterMessage(message), JSON.stringify(message)).to.equal(false)
+    }
   })
 })

@@ -1,8 +1,13 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { UnavailableError } from '../../../src/core/errors.js'
-import type { ListGroupsResult } from '../../../src/router/messages/group-description.js'
-import type { BatchAnswer, InitProducerIdResult, RouterMessage } from '../../../src/router/messages/operations.js'
+import type { ListGroupsResult } from '../../../src/router/messages/groups.js'
+import type {
+  BatchAnswer,
+  ChangeResult,
+  InitProducerIdResult,
+  RouterMessage
+} from '../../../src/router/messages/operations.js'
 import { CastleRouter, Inbox } from '../../support/castle-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -17,6 +22,7 @@ import {
 } from '../../support/scripted-client.js'
 
 const LATEST = -1
+const NOT_CONTROLLER = 41
 const MAX_AGE_MS = 100_000
 const at = { topic: 'orders', partition: 0 }
 
@@ -97,6 +103,58 @@ describe('router: where requests go', () => {
       expect(typesOf(waits), 'three quarters of 400 ms').to.deep.equal([])
       await time.pass(50)
       expect(typesOf(waits)).to.deep.equal(['success'])
+    })
+  })
+
+  describe('for the controller', () => {
+    const deletion = { type: 'deleteTopic', topic: 'orders' }
+    const answers = (nodeId: number, errorCode: number) =>
+      cluster.always(nodeId, 'deleteTopics', () => ({
+        throttleTimeMs: 0,
+        topics: [{ topic: 'orders', errorCode, errorMessage: null }]
+      }))
+    const controllerIs = (controllerId: number): void => {
+      cluster.always(0, 'metadata', () => ({ ...metadataOf(cluster.nodes, {}), controllerId }))
+    }
+    const asked = (): number[] => [1, 2].map(nodeId => cluster.countOf(nodeId, 'deleteTopics'))
+
+    it('are asked of the broker that metadata names', async () => {
+      for (const nodeId of [1, 2]) answers(nodeId, 0)
+      const deleted = tell<ChangeResult>(deletion)
+      await time.pass(20)
+      expect([typesOf(deleted), asked()]).to.deep.equal([['success'], [1, 0]])
+    })
+
+    it('are asked of another broker when that is the controller now', async () => {
+      answers(1, NOT_CONTROLLER)
+      answers(2, 0)
+      controllerIs(2)
+      const deleted = tell<ChangeResult>(deletion)
+      await time.pass(20)
+      expect([typesOf(deleted), asked()]).to.deep.equal([[], [1, 0]])
+      await time.pass(200)
+      expect([typesOf(deleted), asked()]).to.deep.equal([['success'], [1, 1]])
+    })
+
+    it('wait while there is none, and are answered once, in time', async () => {
+      answers(1, NOT_CONTROLLER)
+      controllerIs(-1)
+      const deleted = tell<ChangeResult>(deletion)
+      await time.pass(19_900)
+      expect([typesOf(deleted), asked()]).to.deep.equal([[], [1, 0]])
+      await time.pass(1_000)
+      expect(typesOf(deleted)).to.deep.equal(['timedOut'])
+    })
+
+    it('wait for it while it is away', async () => {
+      answers(1, 0)
+      lose(1)
+      const deleted = tell<ChangeResult>(deletion)
+      await time.pass(250)
+      expect([typesOf(deleted), asked()]).to.deep.equal([[], [0, 0]])
+      cluster.refused.clear()
+      await time.pass(2_000)
+      expect([typesOf(deleted), asked()]).to.deep.equal([['success'], [1, 0]])
     })
   })
 

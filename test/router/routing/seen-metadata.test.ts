@@ -56,7 +56,7 @@ describe('router: metadata that users ask for', () => {
     castle.router.ref.tell({
       type: 'followTopics',
       topics: ['later'],
-      follower: { topicsTold: news => void told.push(...news) }
+      follower: { topicNews: news => void told.push(...news) }
     })
     await time.pass(10)
     expect(known()).to.equal(0)

@@ -22,19 +22,6 @@ describe('settings of the Router', () => {
     })
   })
 
-  it('have a deadline for each operation that users ask for, and for producer ids', () => {
-    const { requestTimeoutMs } = toRouterSettings({ requestTimeoutMs: { fetchData: 5 } })
-    expect(requestTimeoutMs).to.deep.equal({
-      fetchData: 5,
-      fetchOffset: 30_000,
-      fetchConsumerOffset: 30_000,
-      commitConsumerOffset: 30_000,
-      fetchTopicMetadata: 30_000,
-      initProducerId: 30_000
-    })
-    expect(refused({ requestTimeoutMs: { findCoordinator: 5 } })).to.contain('findCoordinator')
-  })
-
   it('name one of the choices there are', () => {
     expect(toRouterSettings({ isolationLevel: 'readCommitted', onClusterChange: 'stop' })).to.include({
       isolationLevel: 'readCommitted',

@@ -17,7 +17,7 @@ describe('router: topics that delivery follows', () => {
       mayCreate: true
     })
   })
-  const follower = { topicsTold: (news: readonly TopicNews[]) => told.push([...news]) }
+  const follower = { topicNews: (news: readonly TopicNews[]) => told.push([...news]) }
   const follow = (topics: string[], anew = false) =>
     followed.follow({ type: 'followTopics', topics, follower, anew }, 0)
   const is = (topic: string, isDoubted = false): TopicNews => {
@@ -42,6 +42,24 @@ describe('router: topics that delivery follows', () => {
     expect(told).to.deep.equal([news])
     expect(wanted, 'what is denied is looked up again').to.deep.equal(['b'])
     expect(['a', 'b', 'c'].map(topic => followed.has(topic))).to.deep.equal([true, true, false])
+  })
+
+  it('tells of a deleted topic, and no longer has it looked up, which could create it again', () => {
+    const others: TopicNews[][] = []
+    const reader = { topicNews: (news: readonly TopicNews[]) => others.push([...news]) }
+    follow(['orders'])
+    followed.follow({ type: 'followTopics', topics: ['orders'], follower: reader, isReader: true }, 0)
+    wanted = []
+    known.set('orders', { type: 'denied', topic: 'orders' })
+    followed.deleted('orders', 5)
+    const gone = { type: 'missing', topic: 'orders', until: 5 } as const
+    expect([told, others]).to.deep.equal([[[gone]], [[gone]]])
+    followed.lookedUp(['orders'], 6)
+    expect([followed.has('orders'), wanted, told.length]).to.deep.equal([false, [], 1])
+    const remembered = { type: 'missing', topic: 'orders', until: 9 } as const
+    known.set('orders', remembered)
+    followed.deleted('orders', 6)
+    expect(others.at(-1)).to.deep.equal([remembered])
   })
 
   it('looks a topic up again before it tells of it where that is asked for', () => {
@@ -72,7 +90,7 @@ describe('router: topics that delivery follows', () => {
 
   it('tells everybody who follows a topic, each in one call, until they are told that it is refused', () => {
     const others: TopicNews[][] = []
-    const other = { topicsTold: (news: readonly TopicNews[]) => others.push([...news]) }
+    const other = { topicNews: (news: readonly TopicNews[]) => others.push([...news]) }
     follow(['orders', 'secret'])
     followed.follow({ type: 'followTopics', topics: ['orders', 'secret', 'audit'], follower: other }, 0)
     followed.unfollow({ type: 'unfollowTopics', topics: ['audit'], follower })

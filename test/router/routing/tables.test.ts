@@ -1,9 +1,8 @@
 import { expect } from 'chai'
 import { backoffMs } from '../../../src/core/backoff.js'
-import { CoordinatorTable } from '../../../src/router/routing/coordinator-table.js'
+import { CoordinatorTable } from '../../../src/router/routing/group-routing.js'
 import { LeaderTable } from '../../../src/router/routing/leader-table.js'
-import { RefreshSchedule } from '../../../src/router/routing/refresh-schedule.js'
-import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
+import { RefreshSchedule, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
 import { metadataOf, type ScriptedTopic } from '../../support/scripted-client.js'
 
 const topicOf = (topic: ScriptedTopic) => metadataOf([], { orders: topic }).topics[0]!
@@ -264,8 +263,7 @@ describe('refresh schedule', () => {
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
       random: () => 1,
-      isKnown: topic => known.has(topic),
-      isMissing: topic => missing.has(topic),
+      leaders: { isKnown: topic => known.has(topic), isMissing: topic => missing.has(topic) },
       creations: new TokenBucket(20, 0)
     })
   })

@@ -1,10 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { AnyAccepted, Holder } from '../../../src/router/requests/accepted.js'
-import type { OpenRequests } from '../../../src/router/requests/open-requests.js'
+import type { Holder, OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import { DueHeap } from '../../../src/router/routing/due-heap.js'
-import { RequestQueues } from '../../../src/router/routing/request-queues.js'
-import { TokenBucket } from '../../../src/router/routing/token-bucket.js'
+import { TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
+import { RequestQueues } from '../../../src/router/routing/waiting-requests.js'
 
 describe('router: items by the time at which they are due', () => {
   it('come out in the order of their times, those of one time in the order in which they were added', () => {
@@ -62,7 +61,7 @@ class FakeRequest {
   heldBy(holder: Holder | undefined): void {
     const before = this.holder
     this.holder = holder
-    if (before && before !== holder) before.release(this as unknown as AnyAccepted)
+    if (before && before !== holder) before.release(this as unknown as OpenRequest)
   }
 }
 
@@ -85,7 +84,7 @@ describe('router: requests that wait', () => {
     const enqueue = (place: string, name: string, as?: 'known' | 'fresh' | 'missed'): boolean => {
       const request = new FakeRequest(name)
       requests.set(name, request)
-      return queues.enqueue(place, request as unknown as AnyAccepted, as)
+      return queues.enqueue(place, request as unknown as OpenRequest, as)
     }
     const requests = new Map<string, FakeRequest>()
     const many = (place: string, count: number): void => {

@@ -4,8 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { ConsumeResult, Gateway } from '../../../src/gateway/gateway.js'
-import type { HttpApi } from '../../../src/http/api/api.js'
-import { commonSettings } from '../../../src/http/api/common-settings.js'
+import { commonSettings, type HttpApi } from '../../../src/http/api/api.js'
 import { startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { logWorker } from '../../support/built.js'
@@ -17,10 +16,7 @@ const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
   about: 'a test',
   source: 'none',
   prefix: '/peeking',
-  settings: z
-    .strictObject(commonSettings({ prefix: '/peeking', maxBodyBytes: 1 }))
-    .prefault({})
-    .describe('None'),
+  settings: z.strictObject(commonSettings(1)).prefault({}).describe('None'),
   tryIt: () => [],
   operations: () => [],
   plugin: async ({ gateway }) => {
@@ -52,7 +48,7 @@ describe('consumer groups of the command', () => {
     return { app, gateway: gateway! }
   }
   const consume = (gateway: Gateway): Promise<ConsumeResult> =>
-    new Promise(reply => gateway.consume('billing', 'orders', 10_000, { reply }))
+    new Promise(reply => gateway.groups.consume('billing', 'orders', 10_000, { reply }))
 
   it('have the settings of the configuration, and are left with a commit when the process stops', async () => {
     const { app, gateway } = await start({
@@ -70,15 +66,15 @@ describe('consumer groups of the command', () => {
       break
     }
     expect(retries[0]).to.equal('m0: 0')
-    expect((await gateway.consumers(['billing'], 10_000)).get('billing')).to.have.length(1)
+    expect((await gateway.groups.consumers(['billing'], 10_000)).get('billing')).to.have.length(1)
     await app.stop()
-    expect((await library.castellan.gateway.consumers(['billing'], 10_000)).size).to.equal(0)
+    expect((await library.castellan.gateway.groups.consumers(['billing'], 10_000)).size).to.equal(0)
     expect(await library.committed('billing', 'orders', 0)).to.match(/^(0 1-2|2)$/)
     await library.stop()
   })
 
   it('a heartbeat interval that the session time-out does not cover is refused by name', async () => {
-    const refused = await start({ 'consumer.heartbeatIntervalMs': '10000' }).then(
+    const refused = await start({ 'advanced.consumer.heartbeatIntervalMs': '10000' }).then(
       () => '',
       (error: Error) => error.message
     )

@@ -53,7 +53,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['http.perAddress.maxRequestsInFlight', 100],
   ['management.host', '127.0.0.2'],
   ['management.port', 0],
-  ['auth.realm', 'somewhere'],
+  ['advanced.auth.realm', 'somewhere'],
   ['quotas.perPrincipal.recordsPerSecond', 1_000],
   ['quotas.perPrincipal.bytesPerSecond', MIB],
   ['quotas.perPrincipal.maxRequestsInFlight', 100],
@@ -67,12 +67,8 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['embedded.autoCreateTopics', true],
   ['embedded.retentionBytes', MIB],
   ['statsd.host', '127.0.0.1'],
-  ['router.maxGroupConnections', 2],
-  ['router.unknownTopicRefreshes', 2],
-  ['router.produceConnections', 4],
+  ['advanced.router.produceConnections', 4],
   ['delivery.createTopics', true],
-  ['delivery.unknownTopicWaitMs', 4_000],
-  ['delivery.lookUpIntervalMs', 20],
   ['consumer.maxRetries', 3],
   ['consumer.instanceId', 'pod-1'],
   ['log.file', 'castellan.log'],
@@ -144,7 +140,7 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
 /** The other words of a setting; for a number nine tenths of its default, for a switch the other position. */
 function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
   if (VALUES.has(name)) return [VALUES.get(name)]
-  const [, api, setting = ''] = name.match(/^apis\.([^.]+)\.(.+)$/) ?? []
+  const [, api, setting = ''] = name.match(/^(?:advanced\.)?apis\.([^.]+)\.(.+)$/) ?? []
   const { otherValues } = apisUnderTest.get(api ?? '') ?? { otherValues: {} }
   const ofApi = { ...OF_ALL_APIS, ...otherValues } as Readonly<Record<string, unknown>>
   if (api !== undefined && setting in ofApi) return [ofApi[setting]]
@@ -158,10 +154,10 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
 }
 
 const isPartOfAScene = (name: string): boolean =>
-  /^clusters\.|\.tls\.\w|^auth\.jwks|^wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
+  /^clusters\.|\.tls\.\w|^advanced\.wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
 
 /** `http.perAddress.maxConnections` => `http`; `apis.kprf.enabled` => `apis.kprf`. */
-const sectionOf = (name: string): string => name.match(/^(apis\.)?[^.]+/)![0]
+const sectionOf = (name: string): string => name.match(/^(advanced\.)?(apis\.)?[^.]+/)![0]
 
 const within = (name: string, value: unknown): Settings =>
   name.split('.').reduceRight((inner: unknown, key) => ({ [key]: inner }), value) as Settings
@@ -232,7 +228,7 @@ const WORKER = new URL(isBuilt ? '../../../dist/cli/worker.js' : '../../../src/c
 /** The same gateway, served by two processes. */
 const byTwoWorkers = (config: Config): Promise<Started> => {
   const said: string[] = []
-  const learn = (lines: Buffer): void => void said.push(lines.toString())
+  const output = { write: (lines: Buffer) => said.push(lines.toString()) }
   return startWorkers(
     { ...config, workers: { ...config.workers, count: 2 } },
     {
@@ -241,9 +237,7 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
       drainMs: 0,
       logStyle: { pretty: false, colors: false },
       umask: process.umask(),
-      fork: workerForker(fileURLToPath(WORKER)),
-      stdout: learn,
-      stderr: learn
+      fork: workerForker(fileURLToPath(WORKER), { stdout: output, stderr: output })
     }
   ).catch(error => {
     throw new Error(`${error.message}\n${said.join('')}`)
@@ -368,8 +362,7 @@ async function makeScenes(
   })
   const tls = {
     certFile: folder.write('cert.pem', cert),
-    keyFile: folder.write('key.pem', key),
-    reloadIntervalMs: 5_000
+    keyFile: folder.write('key.pem', key)
   }
   const asking = {
     ...tls,
@@ -400,7 +393,6 @@ async function makeScenes(
           clientId: 'someone',
           connectTimeoutMs: 5_000,
           requestTimeoutMs: 9_000,
-          maxThrottleMs: 9_000,
           tls: kafkaTls,
           sasl
         }
@@ -409,7 +401,17 @@ async function makeScenes(
   })
   const login = { username: 'anna', password: 'good' }
   return new Map<string, Scene>([
-    ['tls', { settings: { http: { tls }, management: { tls } }, client: { ca } }],
+    [
+      'tls',
+      {
+        settings: {
+          http: { tls },
+          management: { tls },
+          advanced: { http: { tls: { reloadIntervalMs: 5_000 } }, management: { tls: { reloadIntervalMs: 5_000 } } }
+        },
+        client: { ca }
+      }
+    ],
     [
       'client certificates',
       {
@@ -435,13 +437,9 @@ async function makeScenes(
       {
         settings: {
           auth: {
-            issuers: [{ issuer: ISSUER, audience: AUDIENCE, jwksFile }],
-            clockToleranceMs: 1_000,
-            jwksTimeoutMs: 1_000,
-            jwksCooldownMs: 1_000,
-            jwksRefreshMs: 5_000,
-            jwksMaxAgeMs: 10_000
+            issuers: [{ issuer: ISSUER, audience: AUDIENCE, jwksFile }]
           },
+          advanced: { auth: { clockToleranceMs: 1_000 } },
           access
         },
         client: { headers: { authorization: `Bearer ${await issuer.sign({ sub: 'carol' })}` } }
@@ -462,7 +460,12 @@ async function makeScenes(
     ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],
     [
       'log synced from time to time',
-      { settings: { wal: { fsyncPuts: false, fsyncTakes: false, fsyncThreshold: 1_000, fsyncIntervalMs: 1_000 } } }
+      {
+        settings: {
+          wal: { fsyncPuts: false },
+          advanced: { wal: { fsyncTakes: false, fsyncThreshold: 1_000, fsyncIntervalMs: 1_000 } }
+        }
+      }
     ],
     ['Kafka with TLS and SCRAM-SHA-256', kafka({ mechanism: 'scram-sha-256', ...login })],
     ['Kafka with TLS and SCRAM-SHA-512', kafka({ mechanism: 'scram-sha-512', ...login })],

@@ -26,8 +26,11 @@ describe('the growth of the heap', function () {
 
   it('is bounded: garbage takes less of the memory than what is in use', () => {
     const module = new URL('../../../src/server/app/heap-growth.ts', import.meta.url)
-    const bounded = peakBytes(`import { boundHeapGrowth } from ${JSON.stringify(module.href)}\nboundHeapGrowth()\n`)
-    // 195 to 210 MB; without the bound 350 MB on Node 20 and 22. Node 24 has a bound of its own, whatever it is told.
+    const prelude = `import { boundHeapGrowth } from ${JSON.stringify(module.href)}\nboundHeapGrowth()\n`
+    // The bound says when V8 begins to collect. When it ends is V8's choice: one process in twenty is late on Node 24 and
+    // takes 290 to 420 MB. Without the bound each process takes 350 MB on Node 20 and 22, so the least of three tells.
+    const bounded = Math.min(...[1, 2, 3].map(() => peakBytes(prelude)))
+    // 195 to 210 MB with the bound. Node 24 takes as much without it.
     expect(bounded).to.be.within(1, 260e6)
   })
 })

@@ -19,9 +19,14 @@ describe('castellan as a process behind doors', function () {
       return folder.write('cert.pem', cert)
     }
     const certFile = write('one')
-    const tls = { certFile, keyFile: `${folder.path}/key.pem`, reloadIntervalMs: 3_600_000 }
+    const tls = { certFile, keyFile: `${folder.path}/key.pem` }
     const auditFile = `${folder.path}/audit.log`
-    const settings = { http: { tls }, embedded: { port: 0 }, access: { audit: 'all', auditFile } }
+    const settings = {
+      advanced: { http: { tls: { reloadIntervalMs: 3_600_000 } } },
+      http: { tls },
+      embedded: { port: 0 },
+      access: { audit: 'all', auditFile }
+    }
     const config = folder.write('castellan.yaml', stringify(settings))
     const child = children.start(['serve', '--port', '0', '--management-port', '0', '--config', config])
     const [, url] = await child.line(/listening on (https:\/\/[0-9.:]+)/)

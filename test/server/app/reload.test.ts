@@ -102,7 +102,7 @@ describe('settings that are read again', () => {
     expect(reloads[1]!.clusters['default']!.tls).to.deep.equal(cluster.tls)
     const told = lines.map(({ message }) => message).filter(message => !message.includes('reading'))
     expect(told[0]).to.equal(
-      'SIGHUP: nothing has changed, and the former settings and files stay: http.tls: bad; management.tls: bad'
+      'SIGHUP: nothing was reloaded, and the former settings and files stay in effect: http.tls: bad; management.tls: bad'
     )
     expect(told.join()).not.to.contain('drain')
   })

@@ -56,11 +56,11 @@ describe('config', () => {
   describe('precedence', () => {
     it('is file, then environment, then flags, setting by setting', () => {
       const { http } = loadConfig({
-        file: file('http: {port: 1001, maxConnections: 11, slowRequestMs: 111}'),
+        file: file('http: {port: 1001, maxConnections: 11, accessLog: {share: 0.5}}'),
         environment: { CASTELLAN_HTTP_PORT: '1002', CASTELLAN_HTTP_MAX_CONNECTIONS: '12' },
         flags: [flag('--port', 'http.port', '1003')]
       })
-      expect([http.port, http.maxConnections, http.slowRequestMs]).to.deep.equal([1003, 12, 111])
+      expect([http.port, http.maxConnections, http.accessLog.share]).to.deep.equal([1003, 12, 0.5])
     })
 
     it('lets the last of equal flags win', () => {
@@ -170,6 +170,44 @@ describe('config', () => {
       ])
     })
 
+    it('name the place of an advanced setting, and refuse others there', () => {
+      expect(
+        problemsOf({
+          file: file('router: {callTimeoutMs: 1}\nadvanced: {http: {port: 1, maxHeadrs: 1}, wal: {}, router: 5}\n'),
+          environment: { CASTELLAN_HTTP_MAX_HEADERS: '1', CASTELLAN_ADVANCED_HTTP_MAX_HEADERS: 'x' },
+          flags: [flag('--set http.maxHeapShare', 'http.maxHeapShare', '1')]
+        })
+      ).to.deep.equal([
+        'CASTELLAN_HTTP_MAX_HEADERS: no such setting; it is called CASTELLAN_ADVANCED_HTTP_MAX_HEADERS now',
+        '--set http.maxHeapShare: there is no setting http.maxHeapShare; it is called advanced.http.maxHeapShare now',
+        'router.callTimeoutMs: no such setting; it is called advanced.router.callTimeoutMs now (castellan.yaml, line 1)',
+        'advanced.http.port: no such setting; did you mean http.port? (castellan.yaml, line 2)',
+        'advanced.http.maxHeadrs: no such setting; did you mean maxHeaders? (castellan.yaml, line 2)',
+        'advanced.router: expected settings (castellan.yaml, line 2)',
+        'advanced.http.maxHeaders: expected integer, got "x" (CASTELLAN_ADVANCED_HTTP_MAX_HEADERS)'
+      ])
+    })
+
+    it('tell an empty section of advanced settings from a wrong value and from one that does not exist', () => {
+      expect(problemsOf({ file: file('advanced: {router: {}, apis: {kafboy: {}, kprf: {}}}\n') })).to.deep.equal([])
+      expect(problemsOf({ file: file('advanced: {}\n') })).to.deep.equal([])
+      expect(
+        problemsOf({
+          file: file(
+            'advanced:\n  router: {callTimeoutMs: {}, metadataMaxAgeMs: {x: {}}}\n' +
+              '  apis: {kafboy: {loadBalancerHosts: {}}}\n  rooter: {}\n  wall: {x: {}}\n  cache: {maxBytes: {}}\n'
+          )
+        })
+      ).to.deep.equal([
+        'advanced.rooter: no such setting; did you mean router? (castellan.yaml, line 4)',
+        'advanced.wall.x: no such setting (castellan.yaml, line 5)',
+        'advanced.cache.maxBytes: no such setting; did you mean delivery.maxBytes? (castellan.yaml, line 6)',
+        'advanced.apis.kafboy.loadBalancerHosts: expected list of text, got {} (castellan.yaml, line 3)',
+        'advanced.router.callTimeoutMs: expected integer, got {} (castellan.yaml, line 2)',
+        'advanced.router.metadataMaxAgeMs: expected integer (castellan.yaml, line 2)'
+      ])
+    })
+
     it('name what a setting is called now', () => {
       expect(
         problemsOf({
@@ -179,9 +217,9 @@ describe('config', () => {
         })
       ).to.deep.equal([
         'CASTELLAN_DIALECTS_KPRF_PORT: no such setting; it is called CASTELLAN_APIS_KPRF_PORT now',
-        'CASTELLAN_WAL_SLAB_BYTES: no such setting; it is called CASTELLAN_WAL_SEGMENT_BYTES now',
+        'CASTELLAN_WAL_SLAB_BYTES: no such setting; it is called CASTELLAN_ADVANCED_WAL_SEGMENT_BYTES now',
         '--set dialects.kprf.port: there is no setting dialects.kprf.port; it is called apis.kprf.port now',
-        'delivery.maxLaneBytes: no such setting; it is called delivery.maxPartitionBytes now (castellan.yaml, line 2)',
+        'delivery.maxLaneBytes: no such setting; it is called advanced.delivery.maxPartitionBytes now (castellan.yaml, line 2)',
         'dialects: no such setting; it is called apis now (castellan.yaml, line 1)'
       ])
     })
@@ -460,7 +498,7 @@ describe('config', () => {
       CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'hush'
     }
     const text =
-      'http:\n  port: 1\n  slowRequestMs: 7\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
+      'http:\n  port: 1\nadvanced: {http: {slowRequestMs: 7}}\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
     const explain = () => {
       const flags = [flag('--log-level', 'log.level', 'debug')]
       return explainConfig({ file: file(text), environment, flags })
@@ -470,7 +508,7 @@ describe('config', () => {
       const { originOf } = explain()
       const origin = (path: string): string => originOf(path.split('.')).replace(`${directory}/`, '')
       expect(origin('http.port')).to.equal('CASTELLAN_HTTP_PORT')
-      expect(origin('http.slowRequestMs')).to.equal('castellan.yaml, line 3')
+      expect(origin('advanced.http.slowRequestMs')).to.equal('castellan.yaml, line 3')
       expect(origin('http.host')).to.equal('default')
       expect(origin('log.level')).to.equal('--log-level')
       expect(origin('clusters.default.sasl.username')).to.equal('castellan.yaml, line 8')
@@ -480,7 +518,7 @@ describe('config', () => {
       const { config, originOf } = explain()
       const printed = toYaml(config, originOf).replaceAll(`${directory}/`, '')
       expect(printed).to.include('  port: 80 # CASTELLAN_HTTP_PORT\n')
-      expect(printed).to.include('  slowRequestMs: 7 # castellan.yaml, line 3\n')
+      expect(printed).to.include('    slowRequestMs: 7 # castellan.yaml, line 3\n')
       expect(printed).to.include('  users: [] # castellan.yaml, line 5\n')
       expect(printed).to.include('    brokers:\n      # CASTELLAN_BROKERS\n      - x:1\n')
       expect(printed).to.include('      password: (secret) # CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD\n')

@@ -1,17 +1,29 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { parse } from 'yaml'
+import { environmentName } from '../../../src/core/settings/setting-names.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
-import { environmentName } from '../../../src/server/config/sources.js'
-import { settingsTables } from './settings-tables.js'
+import { rowsOf, settingsPages, settingsTables } from './settings-tables.js'
 
-describe('docs/configuration.md', () => {
-  const page = readFileSync('docs/configuration.md', 'utf8')
+/** As many as somebody can look through. */
+const MAX_SETTINGS = 152
+const MAX_ADVANCED_SETTINGS = 64
 
-  it('has the tables of the schema: every setting with type, default and meaning, and nothing else', () => {
-    const tables = page.slice(page.indexOf('### http'))
-    expect(tables.split('\n')).to.deep.equal(settingsTables().split('\n'))
+describe('docs/configuration.md and docs/advanced-settings.md', () => {
+  const [configuration, advanced] = settingsPages
+
+  for (const each of settingsPages) {
+    it(`${each.page} has the tables of the schema: every setting with type, default and meaning, and nothing else`, () => {
+      const text = readFileSync(each.page, 'utf8')
+      const tables = text.slice(text.indexOf(each.firstHeading))
+      expect(tables.split('\n')).to.deep.equal(settingsTables(each).split('\n'))
+    })
+  }
+
+  it(`list at most ${MAX_SETTINGS} settings and ${MAX_ADVANCED_SETTINGS} advanced ones`, () => {
+    expect(rowsOf(configuration)).to.be.at.most(MAX_SETTINGS)
+    expect(rowsOf(advanced)).to.be.at.most(MAX_ADVANCED_SETTINGS)
   })
 
   it('speaks of no variable that does not exist', () => {
@@ -19,6 +31,7 @@ describe('docs/configuration.md', () => {
     const known = new Set(
       leaves.flatMap(({ path }) => [environmentName(path), environmentName(path).replace('<NAME>', 'DEFAULT')])
     )
+    const page = readFileSync(configuration.page, 'utf8')
     const named = [...page.matchAll(/`(CASTELLAN_[A-Z_<>]+)(=[^`]*)?`/g)].map(match => match[1]!)
     expect(named).to.not.deep.equal([])
     const unknown = named.filter(

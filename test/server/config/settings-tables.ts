@@ -1,22 +1,75 @@
 import { pathToFileURL } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
+import { apis } from '../../../src/apis/apis.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/**
- * The tables of docs/configuration.md, made of the schema. `npm run docs` puts them there after a change of the schema.
- */
-export function settingsTables(): string {
+/** The settings most deployments have to do with; `npm run docs` writes them after a change of the schema. */
+const PUBLIC = { page: 'docs/configuration.md', firstHeading: '### http\n', isOf: (leaf: Leaf) => !leaf.isAdvanced }
+
+/** Those that stand in `advanced`. */
+const ADVANCED = {
+  page: 'docs/advanced-settings.md',
+  firstHeading: '### advanced.http\n',
+  isOf: (leaf: Leaf) => leaf.isAdvanced
+}
+
+export const settingsPages = [PUBLIC, ADVANCED] as const
+type SettingsPage = (typeof settingsPages)[number]
+
+/** The tables of a page, made of the schema. */
+export function settingsTables({ isOf }: SettingsPage): string {
   const { sections, leaves } = describeSettings()
-  const tables = sections.map(({ path, description }) => {
-    const rows = leaves.filter(leaf => isDirectlyIn(path, leaf)).map(toRow)
-    const table =
-      rows.length === 0 ? '' : `\n\n| setting | type | default | what it does |\n|---|---|---|---|\n${rows.join('\n')}`
-    return `### ${nameOf(path)}\n\n${description}.${table}`
-  })
+  const ofPage = leaves.filter(isOf)
+  const shown: { readonly name: string; readonly rows: readonly string[] }[] = []
+  const tables = sections
+    .filter(({ path }) => ofPage.some(leaf => path.every((part, index) => part === leaf.path[index])))
+    .map(({ path, description }) => {
+      const name = nameOf(path)
+      const rows = ofPage.filter(leaf => isDirectlyIn(path, leaf) && !isOfSeveralApis(leaf)).map(toRow)
+      const relative = rows.map(row => row.replace(`${name}.`, ''))
+      const same = rows.length > 0 && shown.find(other => isDeepStrictEqual(other.rows, relative))
+      shown.push({ name, rows: relative })
+      const table = same
+        ? ` The same settings as in \`${same.name}\`.`
+        : rows.length === 0
+          ? ''
+          : `\n\n${tableOf(rows)}`
+      const common = path.join('.') === 'apis' ? `\n\n${commonTable(ofPage)}` : ''
+      return `### ${name}\n\n${description}.${table}${common}`
+    })
   return `${tables.join('\n\n')}\n`
+}
+
+const tableOf = (rows: readonly string[]): string =>
+  `| setting | type | default | what it does |\n|---|---|---|---|\n${rows.join('\n')}`
+
+/** How many settings a page has: its rows. What every API has counts once. */
+export const rowsOf = (page: SettingsPage): number => settingsTables(page).match(/^\| `/gm)!.length
+
+/** A setting that several APIs have, with the same meaning. */
+const isOfSeveralApis = (leaf: Leaf): boolean => apisWith(leaf).length > 1
+
+const apisWith = ({ path, description }: Leaf): readonly Leaf[] =>
+  path[0] === 'apis' && path.length === 3
+    ? describeSettings().leaves.filter(other => other.path[2] === path[2] && other.description === description)
+    : []
+
+/** One row for each setting that several APIs have, with the default of each. */
+function commonTable(leaves: readonly Leaf[]): string {
+  const ofSeveral = leaves.filter(isOfSeveralApis)
+  const rows = [...new Set(ofSeveral.map(({ path }) => path[2]!))].map(name => {
+    const all = ofSeveral.filter(({ path }) => path[2] === name)
+    const [first] = all
+    const defaults = all.map(({ path, defaultValue }) => `${path[1]}: ${toDefault(path, defaultValue) || 'none'}`)
+    const isSame = new Set(all.map(({ defaultValue }) => defaultValue)).size === 1 && all.length === apis.length
+    const shownDefault = isSame ? toDefault(first!.path, first!.defaultValue) : defaults.join('; ')
+    return `| \`apis.<api>.${name}\` | ${first!.type} | ${shownDefault} | ${first!.description}. |`
+  })
+  return `What all or several APIs have, \`<api>\` being the name of one:\n\n${tableOf(rows)}`
 }
 
 /** `clusters.<name>.brokers` stands under `clusters`. */
@@ -46,9 +99,9 @@ function inUnits(bytes: number): string {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  if (process.argv.includes('--write')) {
-    const { readFileSync, writeFileSync } = await import('node:fs')
-    const page = readFileSync('docs/configuration.md', 'utf8')
-    writeFileSync('docs/configuration.md', page.slice(0, page.indexOf('### http')) + settingsTables())
-  } else process.stdout.write(settingsTables())
+  const { readFileSync, writeFileSync } = await import('node:fs')
+  for (const { page, firstHeading, ...rest } of settingsPages) {
+    const text = readFileSync(page, 'utf8')
+    writeFileSync(page, text.slice(0, text.indexOf(firstHeading)) + settingsTables({ page, firstHeading, ...rest }))
+  }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Link } from '../../../src/server/workers/link.js'
 import type { ParentLink } from '../../../src/server/workers/messages.js'
-import { WholeLines } from '../../../src/server/workers/whole-lines.js'
+import { WholeLines } from '../../../src/server/workers/worker-process.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 

@@ -47,13 +47,14 @@ class FakeProcess implements WorkerProcess {
 describe('the supervisor of workers', () => {
   let time: FakeTime
   beforeEach(() => {
-    time = new FakeTime()
+    time = new FakeTime('performance')
   })
   afterEach(() => time.restore())
 
   function supervise(prepare: (worker: FakeProcess, number: number, start: number) => void = () => undefined) {
     const started: { number: number; at: number; worker: FakeProcess }[] = []
     const ended: number[] = []
+    const ordered: number[] = []
     const supervisor = new Supervisor({
       count: 2,
       restartPauseMs: 100,
@@ -64,21 +65,35 @@ describe('the supervisor of workers', () => {
         started.push({ number, at: time.now(), worker })
         return worker
       },
-      orderFor: number => `order ${number}`,
+      prepare: number => () => {
+        ordered.push(number)
+        return `order ${number}`
+      },
       onEnded: number => ended.push(number),
-      stdout: () => undefined,
-      stderr: () => undefined,
       log: silentLogger,
-      clock: time.now,
       random: () => 1
     })
-    return { supervisor, started, ended }
+    return { supervisor, started, ended, ordered }
   }
 
   it('starts all, and hands on what they say', async () => {
     const { supervisor } = supervise()
     expect(await supervisor.start()).to.deep.equal([{ greeting: 'order 1' }, { greeting: 'order 2' }])
     expect(supervisor.workers.map(({ isUp }) => isUp)).to.deep.equal([true, true])
+  })
+
+  it('orders when one says hello, since the configuration may change until then', async () => {
+    let sayHello: () => void = () => undefined
+    const { supervisor, ordered } = supervise((worker, number) => {
+      if (number === 1)
+        worker.onMessage = listener => (sayHello = () => FakeProcess.prototype.onMessage.call(worker, listener))
+    })
+    const starting = supervisor.start()
+    await turns(5)
+    expect(ordered).to.deep.equal([])
+    sayHello()
+    await starting
+    expect(ordered).to.deep.equal([1, 2])
   })
 
   it('starts no other one when the first cannot be started', async () => {
@@ -139,8 +154,8 @@ describe('the supervisor of workers', () => {
     await supervisor.start()
     const isStandingStill = (): boolean => started[1]!.worker.isKilled
     for (let second = 0; second < 100; second++) {
-      supervisor.heard(1)
-      if (second < 30) supervisor.heard(2)
+      supervisor.reported(1)
+      if (second < 30) supervisor.reported(2)
       await time.pass(1_000, 500)
       if (second < 80) expect(isStandingStill(), `${second} s`).to.equal(false)
     }
@@ -154,7 +169,7 @@ describe('the supervisor of workers', () => {
 
   it('kills one that stands still right after it was started', async () => {
     const { supervisor, started } = supervise((worker, number) => {
-      worker.link.serve('start', () => supervisor.heard(number))
+      worker.link.serve('start', () => supervisor.reported(number))
     })
     await supervisor.start()
     await time.pass(70_000, 1_000)

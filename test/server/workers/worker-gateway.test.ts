@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Requester } from '../../../src/core/actor/requester.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
 import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
 import type {
   AcquiredMessage,
@@ -143,6 +143,44 @@ function workersOf(count: number) {
   }
 }
 
+describe('topics that one of several workers changes', () => {
+  const options = { timeoutMs: 1_000 }
+
+  it('are known to the others before the change is answered', async () => {
+    const { workers } = workersOf(3)
+    const changed: string[] = []
+    for (const [index, { own }] of workers.entries()) {
+      const done = async (): Promise<void> => void changed.push(`${index + 1} makes it`)
+      const topicChanged = (topic: string, isDeleted: boolean) => changed.push(`${index + 1} ${topic} ${isDeleted}`)
+      own.admin = { ...own.admin, createTopic: done, deleteTopic: done, createPartitions: done, topicChanged }
+    }
+    const { admin } = workers[1]!.gateway
+    await admin.createTopic({ name: 'orders' }, options)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
+    await admin.createPartitions('orders', 4, options)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
+    await admin.deleteTopic('orders', 1_000)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders true', '3 orders true'])
+    await admin.createTopic({ name: 'orders' }, { ...options, validateOnly: true })
+    expect(changed).to.deep.equal(['2 makes it'])
+  })
+
+  it('are changed although another worker has ended, and not told of when Kafka refuses', async () => {
+    const { workers, end } = workersOf(3)
+    const changed: string[] = []
+    const [asked, other] = workers
+    asked!.own.admin = { ...asked!.own.admin, createTopic: async () => undefined }
+    other!.own.admin = { ...other!.own.admin, topicChanged: topic => changed.push(topic) }
+    end(3)
+    await asked!.gateway.admin.createTopic({ name: 'orders' }, options)
+    expect(changed).to.deep.equal(['orders'])
+    asked!.own.admin.createTopic = () => Promise.reject(new KafkaError(36, 'there is one', false))
+    const error = await asked!.gateway.admin.createTopic({ name: 'orders' }, options).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(KafkaError)
+    expect(changed).to.have.length(1)
+  })
+})
+
 /** A group whose owner is the worker. */
 const groupOf = (owner: number, workers = 2): string => {
   for (let i = 0; ; i++) if (ownerOf('default', `group-${i}`, workers) === owner) return `group-${i}`
@@ -166,7 +204,7 @@ describe('consumer groups of several workers', () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     const results: ConsumeResult[] = []
-    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
     await turns(3)
     expect(workers[0]!.own.waiting).to.deep.equal([])
     expect(workers[1]!.own.waiting[0]!).to.deep.include({ groupId: group, topic: 'orders' })
@@ -196,7 +234,7 @@ describe('consumer groups of several workers', () => {
     const group = groupOf(2)
     const results: ConsumeManyResult[] = []
     const ask = () =>
-      workers[0]!.gateway.consumeMany(group, 'orders', { maxMessages: 3, maxBytes: 1_000 }, 1_000, {
+      workers[0]!.gateway.groups.consumeMany(group, 'orders', { maxMessages: 3, maxBytes: 1_000 }, 1_000, {
         reply: result => results.push(result)
       })
     ask()
@@ -214,15 +252,15 @@ describe('consumer groups of several workers', () => {
   it('hand on acknowledgements, failures and messages that are given back', async () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
-    expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
       type: 'acked'
     })
     expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2 }]])
     const results: ConsumeResult[] = []
-    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.waiting.shift()!.reply({ type: 'timedOut' })
-    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.offer(8)
     await turns(3)
@@ -238,17 +276,17 @@ describe('consumer groups of several workers', () => {
     const [asked, owner] = workers
     owner!.own.partitions.set('orders', 4)
     const offsets = new Map([[3, { offset: 7, metadata: 'm' }]])
-    const outcomes = await asked!.gateway.commit(group, 'orders', offsets, 1_000)
+    const outcomes = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
     expect(outcomes).to.deep.equal(new Map([[3, 'committed']]))
-    expect(owner!.own.committed).to.deep.equal(new Map([[`${group} orders/3`, { offset: 7, metadata: 'm' }]]))
+    expect(owner!.own.commits).to.deep.equal(new Map([[`${group} orders/3`, { offset: 7, metadata: 'm' }]]))
     owner!.own.commit = () => Promise.reject(new KafkaError(25, 'the group has members', false))
-    const error = await asked!.gateway.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
+    const error = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 25 })
     // Then it reads nothing, and who is asked commits by itself.
     end(2)
     asked!.own.partitions.set('orders', 4)
-    await asked!.gateway.commit(group, 'orders', offsets, 1_000)
-    expect(asked!.own.committed.size).to.equal(1)
+    await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
+    expect(asked!.own.commits.size).to.equal(1)
   })
 
   it('stand where their owner says, whichever worker is asked', async () => {
@@ -256,7 +294,7 @@ describe('consumer groups of several workers', () => {
     const [asked, owner] = workers
     const group = groupOf(2)
     const place = { partition: 0, earliest: 0, latest: 9, committed: undefined, acknowledged: [], beginsAt: 4 }
-    const offsets = (): Promise<unknown> => asked!.gateway.offsets(group, 'orders', 1_000)
+    const offsets = (): Promise<unknown> => asked!.gateway.groups.offsets(group, 'orders', 1_000)
     asked!.own.offsets = async () => []
     owner!.own.offsets = async () => [place]
     expect(await offsets()).to.deep.equal([place])
@@ -272,7 +310,7 @@ describe('consumer groups of several workers', () => {
     still.standStill(2)
     const time = new FakeTime('performance')
     try {
-      const late = still.workers[0]!.gateway.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
+      const late = still.workers[0]!.gateway.groups.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
       await time.pass(5_000)
       expect(await late, 'no other worker knows where it begins').to.be.instanceOf(OverloadedError)
     } finally {
@@ -285,7 +323,7 @@ describe('consumer groups of several workers', () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     let replies = 0
-    const ask = () => workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => replies++ })
+    const ask = () => workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => replies++ })
     const cancel = ask()
     await turns(3)
     cancel()
@@ -305,11 +343,11 @@ describe('consumer groups of several workers', () => {
     const group = groupOf(2)
     const results: ConsumeResult[] = []
     const startedAt = performance.now()
-    workers[0]!.gateway.consume(group, 'orders', 300, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', 300, { reply: result => results.push(result) })
     await turns(3)
     end(2)
     await turns(3)
-    expect(await workers[0]!.gateway.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
       type: 'notRead'
     })
     expect(results).to.deep.equal([])
@@ -323,7 +361,7 @@ describe('consumer groups of several workers', () => {
     const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
     const results: ConsumeResult[] = []
     standStill(2)
-    asking.gateway.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
+    asking.gateway.groups.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
     for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
     expect(results).to.have.lengthOf(1)
     expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
@@ -343,12 +381,12 @@ describe('consumer groups of several workers', () => {
     const { workers, end } = workersOf(2)
     const group = groupOf(2)
     for (let offset = 1; offset <= 3; offset++) {
-      workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => undefined })
+      workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
       await turns(3)
       workers[1]!.own.offer(offset)
       await turns(3)
     }
-    workers[0]!.gateway.consume(group, 'orders', 1_000, { reply: () => undefined })
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
     await turns(3)
     end(1)
     await turns(3)

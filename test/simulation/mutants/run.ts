@@ -1,20 +1,19 @@
 import { execFile } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Command, Option } from 'commander'
 import { copyProject, removeCopy } from '../../support/project-copy.js'
 import { endOnSignals } from '../../support/tool.js'
 import { countOption, toolOptions } from '../../support/tool-options.js'
+import { plantedBugs } from './bugs.js'
+import { type PlantedBug, plant, readSources } from './plant.js'
 
-const FOLDER = 'test/simulation/mutants'
 const COPIED = ['src', 'test/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
 
-const all = (await readdir(FOLDER))
-  .filter(file => file.endsWith('.patch'))
-  .map(file => file.replace(/\.patch$/, ''))
-  .sort()
+const all = plantedBugs.map(({ name }) => name)
+const sources = await readSources('src')
 
 const command = new Command('npm run simulate:mutants --')
   .description(
@@ -36,26 +35,11 @@ interface Noticed {
   readonly by: string
 }
 
-interface Outcome extends Noticed {
-  readonly name: string
-  readonly about: string
-}
-
-async function tryMutant(name: string): Promise<Outcome> {
-  const patch = join(process.cwd(), FOLDER, `${name}.patch`)
-  const [about = ''] = (await readFile(patch, 'utf8')).split('\n')
-  return {
-    name,
-    about,
-    ...(await inCopy(mostSeedsEach, folder => run('git', ['apply', '-C1', '--recount', patch], { cwd: folder })))
-  }
-}
-
-/** Changes a copy of the sources and runs seeds on it until one fails. */
-async function inCopy(seeds: number, change: (folder: string) => Promise<unknown>): Promise<Noticed> {
+/** Runs seeds on a copy of the sources with these files changed until one fails. */
+async function inCopy(seeds: number, changed: ReadonlyMap<string, string>): Promise<Noticed> {
   const folder = await copyProject('mutant', COPIED)
   try {
-    await change(folder)
+    for (const [path, text] of changed) await writeFile(join(folder, path), text)
     // A bug that does not compile would be noticed at once, by names that are not there.
     const compile = ['-p', 'test/simulation/tsconfig.json', '--noCheck', 'false']
     await run(join('node_modules', '.bin', 'tsc'), compile, { cwd: folder })
@@ -64,6 +48,8 @@ async function inCopy(seeds: number, change: (folder: string) => Promise<unknown
     await removeCopy(folder)
   }
 }
+
+const tryBug = async (bug: PlantedBug): Promise<Noticed> => inCopy(mostSeedsEach, plant(bug, sources))
 
 async function seedsNeeded(folder: string, upTo: number): Promise<Noticed> {
   const flags = ['--seeds', `1-${upTo}`, '--until-failure', '--no-shrink']
@@ -83,18 +69,17 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
 let missed = 0
 let mostSeeds = 1
 console.log('| bug | seeds needed | noticed as |\n|---|---|---|')
-for (const name of wanted) {
-  const { about, seeds, by } = await tryMutant(name).catch((error: Error & { readonly stdout?: string }) => ({
-    about: name,
+for (const bug of plantedBugs.filter(({ name }) => wanted.includes(name))) {
+  const { seeds, by } = await tryBug(bug).catch((error: Error & { readonly stdout?: string }) => ({
     seeds: undefined,
     by: `${error.message.trim()}\n${error.stdout ?? ''}`.split('\n').slice(0, 3).join(' ')
   }))
   if (seeds === undefined) missed++
   mostSeeds = Math.max(mostSeeds, seeds ?? 0)
-  console.log(`| ${name}: ${about} | ${seeds ?? 'not noticed'} | ${by} |`)
+  console.log(`| ${bug.name}: ${bug.about} | ${seeds ?? 'not noticed'} | ${by} |`)
 }
 // Without it, a simulation that always fails would notice everything.
-const control = await inCopy(mostSeeds, async () => {})
+const control = await inCopy(mostSeeds, new Map())
 const isSound = control.seeds === undefined
 console.log(
   `| none: the sources as they are, seeds 1 to ${mostSeeds} | ${isSound ? 'none fails' : control.seeds} | ${control.by} |`

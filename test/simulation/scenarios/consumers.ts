@@ -30,13 +30,13 @@ async function build(setting: Setting): Promise<Cast> {
     'consumer.start': 'earliest',
     'consumer.longPollMs': String(LONG_POLL_MS),
     'consumer.ackTimeoutMs': String(draw.pick([1_000, 4_000])),
-    'consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
+    'advanced.consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
     'consumer.sessionTimeoutMs': '6000',
-    'consumer.heartbeatIntervalMs': '1000',
+    'advanced.consumer.heartbeatIntervalMs': '1000',
     'consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
     'consumer.maxPendingMessages': String(draw.pick([5, 300])),
-    'consumer.revocationMs': String(draw.pick([0, 1_000, 5_000])),
-    'consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))
+    'advanced.consumer.revocationMs': String(draw.pick([0, 1_000, 5_000])),
+    'advanced.consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))
   }
   const member = (name: string, port: number): Promise<HttpGateway> =>
     HttpGateway.start(world, name, {

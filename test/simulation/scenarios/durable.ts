@@ -24,7 +24,7 @@ export const usualOfLog: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
 /** Small segments, so that there are several, and some are removed. */
 export const walSettings = {
   'wal.directory': '/simulated/wal',
-  'wal.segmentBytes': '65536',
+  'advanced.wal.segmentBytes': '65536',
   'wal.minFreeBytes': '0'
 }
 /** Of the log: it is full at times, or never. */

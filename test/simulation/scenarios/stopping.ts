@@ -42,9 +42,9 @@ function settingsOf({ random }: Setting): Record<string, string> {
     'consumer.start': 'earliest',
     'consumer.longPollMs': String(LONG_POLL_MS),
     'consumer.ackTimeoutMs': String(draw.pick([1_000, 4_000])),
-    'consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
+    'advanced.consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
     'consumer.sessionTimeoutMs': '6000',
-    'consumer.heartbeatIntervalMs': '1000',
+    'advanced.consumer.heartbeatIntervalMs': '1000',
     'consumer.rebalanceTimeoutMs': '3000'
   }
 }

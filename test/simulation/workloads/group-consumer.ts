@@ -88,7 +88,7 @@ export class GroupConsumer implements Workload {
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs)
     this.counts.asked!++
-    service.gateway.consume(groupId, topic, timeoutMs, {
+    service.gateway.groups.consume(groupId, topic, timeoutMs, {
       reply: result => {
         if (answered()) this.#answered(result)
       }

@@ -191,7 +191,7 @@ export class PromiseConsumer implements Workload {
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs + FIRST_ANSWER_MS)
     this.counts.asked!++
-    service.gateway.consume(groupId, topic, timeoutMs, {
+    service.gateway.groups.consume(groupId, topic, timeoutMs, {
       reply: result => {
         if (answered()) this.#answered(result)
       }

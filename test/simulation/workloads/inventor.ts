@@ -1,4 +1,4 @@
-import type { Requester } from '../../../src/core/actor/requester.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'

@@ -1,4 +1,4 @@
-import type { Requester } from '../../../src/core/actor/requester.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'

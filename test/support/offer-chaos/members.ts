@@ -83,8 +83,12 @@ export async function gatewayMember(
   overGrpc: string
 ): Promise<Member> {
   const [grpcPort] = await freePorts(1)
-  const settings = { ...QUICK, start, longPollMs: 800 }
-  const flags = Object.entries(settings).map(([setting, value]) => ['--set', `consumer.${setting}=${value}`])
+  // How often a gateway looks for new partitions is a constant; chaos waits for it.
+  const { partitionCheckMs: _, sessionTimeoutMs, rebalanceTimeoutMs, ackTimeoutMs, ...advanced } = QUICK
+  const flags = [
+    ...flagsOf('consumer', { sessionTimeoutMs, rebalanceTimeoutMs, ackTimeoutMs, start, longPollMs: 800 }),
+    ...flagsOf('advanced.consumer', advanced)
+  ]
   flags.push(['--set', `apis.kafka-pixy.grpcPort=${grpcPort}`])
   const gateway = await GatewayProcess.start(workspace, bootstrap, ...flags.flat())
   const http = new PixyClient({ port: Number(new URL(gateway.url).port), prefix: '/pixy' })
@@ -104,6 +108,9 @@ export async function gatewayMember(
     kill: end('SIGKILL')
   }
 }
+
+const flagsOf = (section: string, settings: Readonly<Record<string, unknown>>): string[][] =>
+  Object.entries(settings).map(([name, value]) => ['--set', `${section}.${name}=${value}`])
 
 async function askByHttp(client: PixyClient, group: string, topic: string): Promise<Asked> {
   try {

@@ -19,7 +19,7 @@ export class Tuple {
 /** A string or a binary is a text. */
 export type Term = number | string | Atom | Tuple | readonly Term[]
 
-/** Deeper terms are no configuration. */
+/** Limit of depth: a configuration is never this deep. */
 const MAX_DEPTH = 100
 const BLANK = /(?:\s|%[^\n]*)*/y
 const NUMBER = /[+-]?\d+(?:\.\d+(?:[eE][+-]?\d+)?)?/y
@@ -64,7 +64,7 @@ class Parser {
     return this.#string() ?? this.fail('a term')
   }
 
-  /** True, and behind it, when the sign comes next. */
+  /** Consumes the sign and returns true if it comes next. */
   takes(sign: string): boolean {
     this.#match(BLANK)
     if (!this.#text.startsWith(sign, this.#at)) return false

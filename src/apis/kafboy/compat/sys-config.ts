@@ -1,7 +1,7 @@
 import { ConfigError } from '../../../core/errors.js'
-import type { Assignment } from '../../../core/settings/assignment.js'
 import { suggestion } from '../../../core/settings/suggestion.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
+import { Findings } from '../../findings.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 
 const KAFBOY = 'apis.kafboy'
@@ -19,6 +19,7 @@ interface Key {
 
 const HOOKS = 'modules of Erlang cannot be called; see the hooks in docs/compatibility/kafboy.md'
 const OF_ERLANG = 'it is about the Erlang machine'
+const ONE_CONNECTION = 'one connection to a broker carries all partitions'
 
 const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['kafboy_http_port', { setting: 'port' }],
@@ -28,18 +29,17 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['kafboy_routes_async', { setting: 'routesAsync' }],
   ['kafboy_routes_async_batch', { setting: 'routesAsyncBatch' }],
   ['kafboy_load_balancer', { setting: 'loadBalancer' }],
-  ['kafboy_master', { setting: 'master' }],
   ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with apis.kafboy.callbackEditJson` }],
   ['kafboy_callback_auth', { note: 'kafboy does not call it either' }],
-  ['kafboy_enable_safetyvalve', { note: 'requests wait for room, and are refused where there is none in time' }],
+  ['kafboy_enable_safetyvalve', { note: 'requests wait while the buffer is full, and are refused after a time limit' }],
   ['kafboy_fresh', { note: OF_ERLANG }],
   ['kafboy_set_cookie', { note: OF_ERLANG }],
   ['kafboy_profiling_apps', { note: OF_ERLANG }],
   ['kafboy_enable_trace', { note: OF_ERLANG }],
   ['enable_logging', { note: 'the log goes to stdout, or to log.file' }],
   ['ekaf_bootstrap_topics', { setting: 'bootstrapTopics' }],
-  ['ekaf_per_partition_workers', { setting: 'perPartitionWorkers' }],
-  ['ekaf_per_partition_workers_max', { setting: 'perPartitionWorkersMax' }],
+  ['ekaf_per_partition_workers', { note: ONE_CONNECTION }],
+  ['ekaf_per_partition_workers_max', { note: ONE_CONNECTION }],
   ['ekaf_max_buffer_size', { setting: 'maxBufferRecords', byTopic: true }],
   ['ekaf_buffer_ttl', { setting: 'bufferTtlMs', byTopic: true }],
   ['ekaf_partition_strategy', { setting: 'partitionStrategy', byTopic: true }],
@@ -48,18 +48,13 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['ekaf_push_to_statsd_enabled', { note: 'metrics are exported for all topics: statsd.host' }]
 ])
 const BROKER_KEY = 'ekaf_bootstrap_broker'
+/** The node that others join: it does not ask the load balancer for a node. */
+const MASTER_KEY = 'kafboy_master'
 const SECTIONS: ReadonlySet<string> = new Set(['kafboy', 'ekaf'])
 
-/** Settings and notes as they are found. */
-class Findings {
-  readonly settings: Assignment[] = []
-  readonly notes: string[] = []
-  /** What single topics have for themselves. */
+class KafboyFindings extends Findings {
+  /** Settings of single topics. */
   readonly topics = new Map<string, Record<string, unknown>>()
-
-  set(setting: string, value: unknown, origin: string): void {
-    this.settings.push({ path: setting.split('.'), value, origin })
-  }
 }
 
 /**
@@ -68,8 +63,9 @@ class Findings {
  * @throws ConfigError when the file cannot be read
  */
 export function translateKafboy({ flags, readFile }: ForeignConfiguration): Translation {
-  const found = new Findings()
-  // kafboy listens on every address. Its clients use its own port; the shared one must not be in the way of another process.
+  const found = new KafboyFindings()
+  // kafboy listens on every address. Its clients use its own port; the shared port must not take the address of another
+  // process.
   found.set(`${KAFBOY}.host`, '0.0.0.0', COMMAND)
   found.set('http.port', 0, COMMAND)
   found.set(`${KAFBOY}.port`, DEFAULT_PORT, 'default of kafboy')
@@ -79,20 +75,23 @@ export function translateKafboy({ flags, readFile }: ForeignConfiguration): Tran
   if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
   const port = flags.get('port')
   if (typeof port === 'string') found.set(`${KAFBOY}.port`, /^\d+$/.test(port) ? Number(port) : port, '--port')
-  return { settings: found.settings, notes: found.notes }
+  return found.translation()
 }
 
-function translateFile(found: Findings, file: string, text: string, isEmbedded: boolean): void {
+function translateFile(found: KafboyFindings, file: string, text: string, isEmbedded: boolean): void {
   const sections = read(file, text)
+  let isMaster = false
   for (const [section, content] of pairsOf(sections)) {
-    // Other applications of the same Erlang machine.
+    // Sections of other applications of the same Erlang machine.
     if (!SECTIONS.has(section)) continue
     for (const [key, value] of pairsOf(content)) {
       const origin = `${file}, ${key}`
-      if (key !== BROKER_KEY) translateKey(found, key, value, origin)
+      if (key === MASTER_KEY) isMaster = plain(value) === true
+      else if (key !== BROKER_KEY) translateKey(found, key, value, origin)
       else if (!isEmbedded) found.set('clusters.default.brokers', [brokerOf(value, origin)], origin)
     }
   }
+  if (isMaster) found.drop(`${KAFBOY}.loadBalancer`)
   if (found.topics.size === 0) return
   const topics = [...found.topics].map(([topic, own]) => ({ topic, ...own }))
   found.set(`${KAFBOY}.topics`, topics, `${file}, ekaf`)
@@ -106,7 +105,7 @@ function read(file: string, text: string): Term {
   }
 }
 
-function translateKey(found: Findings, key: string, value: Term, origin: string): void {
+function translateKey(found: KafboyFindings, key: string, value: Term, origin: string): void {
   const known = KEYS.get(key)
   if (known === undefined) {
     const isHook = key.startsWith('ekaf_callback_')
@@ -117,17 +116,17 @@ function translateKey(found: Findings, key: string, value: Term, origin: string)
   else found.set(`${KAFBOY}.${known.setting}`, plain(value), origin)
 }
 
-const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY])
+const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY, MASTER_KEY])
 
 /** `[{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]`: the key itself stands for all other topics. */
-function translateTopics(found: Findings, key: string, setting: string, value: Term, origin: string): void {
+function translateTopics(found: KafboyFindings, key: string, setting: string, value: Term, origin: string): void {
   for (const [topic, own] of pairsOf(value)) {
     if (topic === key) found.set(`${KAFBOY}.${setting}`, plain(own), origin)
     else found.topics.set(topic, { ...found.topics.get(topic), [setting]: plain(own) })
   }
 }
 
-/** Pairs of a list of `{Key, Value}`; an atom alone is `{Atom, true}`. Anything else is none. */
+/** Pairs of a list of `{Key, Value}`. An atom alone is `{Atom, true}`; other elements are ignored. */
 function pairsOf(term: Term): [key: string, value: Term][] {
   if (!Array.isArray(term)) return []
   return (term as readonly Term[]).flatMap((member): [string, Term][] => {
@@ -147,7 +146,7 @@ function brokerOf(value: Term, origin: string): string {
   return `${name}:${port}`
 }
 
-/** As settings have it: atoms are words, `true` and `false` switches. */
+/** The value of a setting: an atom becomes a word, `true` and `false` become booleans. */
 function plain(term: Term): unknown {
   if (term instanceof Atom) return term.name === 'true' ? true : term.name === 'false' ? false : term.name
   if (term instanceof Tuple) return term.members.map(plain)

@@ -2,53 +2,56 @@ import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions, TopicMetadata } from '../../../gateway/gateway.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
-import type { HookDesk } from '../hooks/hook-desk.js'
+import type { HookName } from '../hooks/hook-messages.js'
 import type { KafboyEvent, KafboyTopicInfo } from '../hooks/hooks.js'
 import type { KafboySettings } from '../settings.js'
-import { BatchBuffers } from './batch-buffers.js'
-import { BatchHandover, takenBefore } from './batch-delivery.js'
-import { Downtime } from './downtime.js'
-import { ekafFailures } from './failures.js'
+import { BatchBuffers, BatchHandover, takenBefore } from './batch-buffers.js'
 import { PartitionCounts } from './partition-counts.js'
-import { mergedPending, refusedPending } from './pending-produces.js'
-import { type Placed, Placement } from './placement.js'
-import { StickyPicks } from './sticky-picks.js'
-import { TopicOptionsTable } from './topic-options.js'
-import { Workers } from './workers.js'
+import { ekafFailures, mergedPending, refusedPending } from './pending-produces.js'
+import { type Picker, type Placed, Placement, StickyPicks, TopicOptionsTable } from './placement.js'
+import { Downtime, Workers } from './workers.js'
 
-/** How records are produced: sync while their caller waits for Kafka, async and batch for as long as it takes. */
+/** How records are produced: with `sync` the caller waits for Kafka; with `async` and `batch` no caller waits. */
 export type EkafMode = 'async' | 'sync' | 'batch'
+
+/** The hooks of a producer. */
+export interface EkafHooks {
+  has(name: HookName): boolean
+  event(event: KafboyEvent): void
+  readonly pick: Picker
+  massage(topic: string, records: readonly Content[], done: (records: readonly Content[] | undefined) => void): void
+}
 
 export interface EkafDeps {
   readonly gateway: Gateway
   readonly settings: KafboySettings
   /** Absent: there are no hooks. */
-  readonly hooks: Pick<HookDesk, 'has' | 'event' | 'pick' | 'massage'> | undefined
+  readonly hooks: EkafHooks | undefined
   /** Monotonic milliseconds. */
   readonly clock: () => number
   /** [0, 1) */
   readonly random: () => number
   /** How long records in memory wait for room. Default 0. */
   readonly capacityWaitMs?: number
-  /** Told once of all records of a call of {@link Ekaf.produce}. */
+  /** Receives the outcomes of each call of {@link Ekaf.produce}, once. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
 }
 
-/** What the gateway was given. */
+/** Records that were handed to the gateway. */
 interface HandedOn {
   readonly topic: string
   readonly records: number
-  /** Outcomes that count, the first ones. Absent: all. */
+  /** Number of outcomes that count, from the first on. Absent: all. */
   readonly settled: number | undefined
 }
 
-/** Counts records that are lost. */
+/** The name under which lost records of this API are counted. */
 const API = 'kafboy'
 const LOOK_UP_TIMEOUT_MS = 5_000
 /** Topics that hooks may look up at a time. */
 const MAX_INFO_CALLS = 100
 
-/** The producer that kafboy rests on, over the gateway: strategies, batches, bounds of a downtime, and events. */
+/** The producer that kafboy uses, built on the gateway: strategies, batches, limits during a downtime, and events. */
 export class Ekaf {
   readonly #deps: EkafDeps
   readonly #options: TopicOptionsTable
@@ -73,7 +76,7 @@ export class Ekaf {
     this.#placement = new Placement({
       counts,
       sticky: new StickyPicks(clock, deps.random),
-      picker: hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
+      picker: hooks?.has('pickPartition') ? (...call) => hooks.pick(...call) : undefined
     })
     this.#buffers = new BatchBuffers({ maxBytes: settings.maxBufferBytes, flush: (...batch) => this.#flush(...batch) })
     this.#handover = new BatchHandover({
@@ -92,14 +95,14 @@ export class Ekaf {
     const { capacityWaitMs = 0 } = deps
     this.#sync = { deadlineMs: settings.syncTimeoutMs, capacityWaitMs }
     const { durability, asyncTimeoutMs } = settings
-    // The log keeps them, so there is no time within which they have to be delivered, and no request waits.
+    // The log keeps these records, so their delivery has no deadline, and no request waits.
     this.#async = {
       durability,
       deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs,
       capacityWaitMs,
       answeredBy: API
     }
-    // They were accepted when they came.
+    // The records of a batch were accepted before, when their requests came.
     this.#batch = { deadlineMs: asyncTimeoutMs, capacityWaitMs: asyncTimeoutMs, stopsWhereFull: true, answeredBy: API }
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
@@ -110,8 +113,8 @@ export class Ekaf {
   }
 
   /**
-   * Hands records on in order, mostly at once: then `begun` is called before it returns, and the bytes of the contents are
-   * free. Where a partition has to be found first they are copied.
+   * Hands records on in order, mostly at once: then `begun` is called before it returns, and the bytes of the contents
+   * are free. If a partition has to be found first, the bytes are copied.
    */
   produce(
     topic: string,
@@ -136,14 +139,14 @@ export class Ekaf {
     const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
     if (isPlaced) return
     const failure = ekafFailures.tooManyWaiting()
-    // A batch is offered again, so this is no outcome of its records.
+    // A refused batch is offered again, so a refusal is not an outcome of its records.
     begun(mode === 'batch' ? refusedPending(contents.length, failure) : this.#refused(mode, contents.length, failure))
   }
 
   /**
    * Hands on records that no request waits for, or keeps them for the next batch.
    *
-   * @param accepted told of what was refused, as soon as the others are safe
+   * @param accepted called with the refused records as soon as the others are safe
    */
   accept(
     topic: string,
@@ -175,7 +178,7 @@ export class Ekaf {
     return this.#refused('batch', contents.length, failure).refused
   }
 
-  /** What brokers say of topics; those that are not known are absent. */
+  /** Metadata of topics; unknown topics are absent. */
   async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicMetadata>> {
     try {
       const found = await this.#deps.gateway.topics(names, LOOK_UP_TIMEOUT_MS)
@@ -185,7 +188,7 @@ export class Ekaf {
     }
   }
 
-  /** What is known of a topic, for a hook that asks. Never rejects. */
+  /** Describes a topic for a hook. Never rejects. */
   async info(topic: string): Promise<KafboyTopicInfo | undefined> {
     if (this.#infoCalls >= MAX_INFO_CALLS) return undefined
     this.#infoCalls++
@@ -206,15 +209,15 @@ export class Ekaf {
   }
 
   /**
-   * Hands on everything that waits for a batch. Resolves when a hook has nothing of it any more, and all has found room or
-   * the time is over.
+   * Hands on everything that waits for a batch. Resolves when no hook holds any of it and all of it has found room, or
+   * when the time is over.
    */
   async flush(timeoutMs: number): Promise<void> {
     this.#buffers.flushAll()
     await this.#buffers.allTaken(timeoutMs)
   }
 
-  /** Records of batches that the gateway has not got by now are lost. */
+  /** Counts as lost all records of batches that have not reached the gateway by now. */
   close(): void {
     this.#isClosed = true
     this.#workers?.close()
@@ -241,7 +244,7 @@ export class Ekaf {
     this.#downtime.began(topic, records.length)
     const handedOn = this.#deps.gateway.produce(records, options)
     const pendingProduce = refusals === undefined ? handedOn : mergedPending(refusals, handedOn)
-    // What of a batch is offered again has no outcome yet.
+    // Records of a batch that are offered again have no outcome yet.
     const settled = mode === 'batch' ? takenBefore(pendingProduce, refusals?.length ?? records.length) : undefined
     this.#follow(mode, pendingProduce, { topic, records: records.length, settled })
     if (mode === 'batch') this.#countRefused(topic, refusals)
@@ -260,7 +263,7 @@ export class Ekaf {
     return mode === 'batch' ? this.#batch : this.#async
   }
 
-  /** Holds nothing of the records: bodies that wait for Kafka are what the garbage collector has to carry along. */
+  /** Keeps no reference to the records: waiting bodies would burden the garbage collector. */
   #follow(mode: EkafMode, pendingProduce: PendingProduce, handedOn?: HandedOn): void {
     void pendingProduce.outcomes().then(outcomes => {
       if (handedOn !== undefined) this.#downtime.ended(handedOn.topic, handedOn.records)
@@ -277,7 +280,7 @@ export class Ekaf {
     }
     this.#atHook.set(topic, contents.length)
     hooks.massage(topic, contents, massaged => {
-      // After the end they were counted as lost.
+      // Records that a hook returns after the close are already counted as lost.
       if (this.#isClosed) return
       this.#atHook.delete(topic)
       this.#produceBatch(topic, massaged ?? contents, taken)

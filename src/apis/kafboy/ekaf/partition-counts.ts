@@ -1,8 +1,8 @@
-/** A count is believed for so long; added partitions are seen after it. */
+/** Lifetime of a known count. Added partitions are noticed after this time. */
 const BELIEVED_MS = 10_000
-/** That a topic is not known is believed for so long. */
+/** Time for which a topic stays unknown before it is looked up again. */
 const UNKNOWN_BELIEVED_MS = 1_000
-/** Topics that are remembered; beyond, the one that was learnt first is forgotten. */
+/** Topics whose count is remembered. Beyond, the topic that was learnt first is forgotten. */
 const MAX_TOPICS = 1_000
 /** Further topics wait for the next look-up. */
 const MAX_TOPICS_OF_A_CALL = 1_000
@@ -24,11 +24,13 @@ export interface PartitionCountsDeps {
   readonly lookUp: (topics: readonly string[]) => Promise<ReadonlyMap<string, number>>
 }
 
-/** How many partitions topics have, for strategies that choose among them. One look-up at a time, for many topics. */
+/**
+ * Partition counts of topics, for strategies that choose among partitions. One look-up at a time serves many topics.
+ */
 export class PartitionCounts {
   readonly #deps: PartitionCountsDeps
   readonly #known = new Map<string, Known>()
-  /** Calls that wait, by topic; a topic that is only looked up again has none. */
+  /** Waiting calls by topic. A topic whose known count is being renewed has no waiting calls. */
   readonly #waiting = new Map<string, Waiting[]>()
   #waitingCalls = 0
   #isLookingUp = false
@@ -45,7 +47,7 @@ export class PartitionCounts {
   /**
    * Calls back with the count, in the order of the calls: at once when it is known, and else after a look-up.
    *
-   * @returns false when too many calls wait; then there is no call back
+   * @returns false when too many calls wait; then `done` is not called
    */
   whenKnown(topic: string, done: Waiting): boolean {
     const known = this.#believed(topic)
@@ -59,7 +61,7 @@ export class PartitionCounts {
     return true
   }
 
-  /** An old count is good until a new one is there; that a topic is missing is not. */
+  /** An expired count is still used until a new one is known. An expired "unknown topic" is not used. */
   #believed(topic: string): Known | undefined {
     const known = this.#known.get(topic)
     if (known === undefined || this.#deps.clock() < known.until) return known
@@ -79,7 +81,7 @@ export class PartitionCounts {
 
   #lookUp(): void {
     this.#isLookingUp = true
-    // At the end of the turn: many new topics are one call.
+    // Waits for the end of the turn, so that many new topics share one look-up.
     setImmediate(() => {
       const topics = [...this.#waiting.keys()].slice(0, MAX_TOPICS_OF_A_CALL)
       void this.#deps.lookUp(topics).then(counts => this.#learnt(topics, counts))
@@ -98,7 +100,7 @@ export class PartitionCounts {
     if (this.#waiting.size > 0) this.#lookUp()
   }
 
-  /** What is not found now may be a topic that a broker has lost sight of: the old count stays until another is known. */
+  /** A broker may lose sight of a topic for a while, so a known count stays until another one is known. */
   #remember(topic: string, found: number | undefined): number | undefined {
     const count = found ?? this.#known.get(topic)?.count
     this.#known.delete(topic)

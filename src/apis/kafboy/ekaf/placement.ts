@@ -1,21 +1,52 @@
 import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
 import type { PartitionerName } from '../../../gateway/gateway.js'
 import type { Content } from '../content.js'
-import { ANY_PARTITION, NO_PARTITION } from '../hooks/hook-calls.js'
-import { ekafFailures } from './failures.js'
+import { ANY_PARTITION, NO_PARTITION } from '../hooks/hook-messages.js'
+import type { KafboySettings, PartitionStrategy } from '../settings.js'
 import type { PartitionCounts } from './partition-counts.js'
-import type { StickyPicks } from './sticky-picks.js'
-import type { TopicOptions } from './topic-options.js'
+import { ekafFailures } from './pending-produces.js'
 
-/** Records with a partition, or with a way to find one. */
+/** The settings of one topic. */
+interface TopicOptions {
+  readonly maxBufferRecords: number
+  readonly bufferTtlMs: number
+  readonly partitionStrategy: PartitionStrategy
+  readonly stickyPartitionRecords: number
+  readonly maxDowntimeRecords?: number | undefined
+}
+
+/** Finds the settings of a topic: its own ones, else those of all topics. */
+export class TopicOptionsTable {
+  readonly #common: TopicOptions
+  readonly #byTopic = new Map<string, TopicOptions>()
+
+  constructor(settings: KafboySettings) {
+    this.#common = settings
+    for (const { topic, ...own } of settings.topics) this.#byTopic.set(topic, merged(settings, own))
+  }
+
+  of(topic: string): TopicOptions {
+    return this.#byTopic.get(topic) ?? this.#common
+  }
+}
+
+const merged = (common: TopicOptions, own: { [Name in keyof TopicOptions]?: TopicOptions[Name] | undefined }) => ({
+  maxBufferRecords: own.maxBufferRecords ?? common.maxBufferRecords,
+  bufferTtlMs: own.bufferTtlMs ?? common.bufferTtlMs,
+  partitionStrategy: own.partitionStrategy ?? common.partitionStrategy,
+  stickyPartitionRecords: own.stickyPartitionRecords ?? common.stickyPartitionRecords,
+  maxDowntimeRecords: own.maxDowntimeRecords ?? common.maxDowntimeRecords
+})
+
+/** Records with a partition, or with a strategy that finds one. */
 export interface Placed {
   readonly records: readonly ProduceRecord[]
   readonly partitioner: PartitionerName
-  /** One entry per record that was given, `undefined` for those in `records`. Absent: none was refused. */
+  /** One entry per record that was given, `undefined` for those in `records`. Absent: no record was refused. */
   readonly refusals?: readonly (RecordFailure | undefined)[]
 }
 
-/** Asks the hook for the partitions of records; `undefined`: it has not answered. */
+/** Asks the hook for the partitions of records; `undefined`: the hook has not answered. */
 export type Picker = (
   topic: string,
   partitionCount: number,
@@ -40,7 +71,7 @@ export class Placement {
 
   /**
    * @param contents valid until the call returns; copied when the answer takes longer
-   * @returns false when too many records wait; then there is no call back
+   * @returns false when too many records wait; then `done` is not called
    */
   place(topic: string, contents: readonly Content[], options: TopicOptions, done: (placed: Placed) => void): boolean {
     switch (options.partitionStrategy) {
@@ -111,3 +142,61 @@ const copied = (contents: readonly Content[]): readonly Content[] =>
   contents.map(({ key, value }) => ({ key: copyOf(key), value: copyOf(value) }))
 
 const copyOf = (bytes: Content['key']): Content['key'] => (bytes instanceof Buffer ? Buffer.from(bytes) : bytes)
+
+/** Topics whose partition is remembered. Beyond this number, the topic that was chosen first is forgotten. */
+const MAX_TOPICS = 1_000
+/** The partition is changed at most this often. */
+const CHANGE_INTERVAL_MS = 1_000
+
+interface Sticky {
+  partition: number
+  picks: number
+  checkedAt: number
+}
+
+/**
+ * ekaf's `sticky_round_robin`: records stay on a partition; once a second, another is drawn if this one was picked more
+ * often than the limit.
+ */
+export class StickyPicks {
+  readonly #clock: () => number
+  readonly #random: () => number
+  readonly #byTopic = new Map<string, Sticky>()
+
+  /** @param clock monotonic milliseconds */
+  constructor(clock: () => number, random: () => number) {
+    this.#clock = clock
+    this.#random = random
+  }
+
+  pick(topic: string, partitionCount: number, maxRecords: number): number {
+    const sticky = this.#byTopic.get(topic) ?? this.#add(topic, partitionCount)
+    const nowMs = this.#clock()
+    if (nowMs - sticky.checkedAt >= CHANGE_INTERVAL_MS) {
+      sticky.checkedAt = nowMs
+      if (sticky.picks > maxRecords) this.#move(sticky, partitionCount)
+    }
+    if (sticky.partition >= partitionCount) this.#move(sticky, partitionCount)
+    sticky.picks++
+    return sticky.partition
+  }
+
+  #add(topic: string, partitionCount: number): Sticky {
+    if (this.#byTopic.size >= MAX_TOPICS) this.#byTopic.delete(this.#byTopic.keys().next().value!)
+    const sticky = { partition: this.#draw(partitionCount), picks: 0, checkedAt: this.#clock() }
+    this.#byTopic.set(topic, sticky)
+    return sticky
+  }
+
+  /** Picks another partition than the current one, if there is another. */
+  #move(sticky: Sticky, partitionCount: number): void {
+    const others = partitionCount - (sticky.partition < partitionCount ? 1 : 0)
+    const drawn = others === 0 ? 0 : this.#draw(others)
+    sticky.partition = sticky.partition < partitionCount && others > 0 && drawn >= sticky.partition ? drawn + 1 : drawn
+    sticky.picks = 0
+  }
+
+  #draw(count: number): number {
+    return Math.floor(this.#random() * count)
+  }
+}

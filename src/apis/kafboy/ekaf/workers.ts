@@ -1,11 +1,65 @@
+import type { RecordFailure } from '../../../core/model.js'
 import type { TopicMetadata } from '../../../gateway/gateway.js'
 import type { KafboyEvent, KafboyEventName } from '../hooks/hooks.js'
+import { ekafFailures } from './pending-produces.js'
 
-/** How often it is looked whether Kafka can be reached. */
+interface DowntimeDeps {
+  /** Whether any broker can be reached. */
+  readonly isReady: () => boolean
+  readonly tell: (event: KafboyEvent) => void
+}
+
+/** Records of a topic that wait. A topic without any takes no memory. */
+interface Waiting {
+  records: number
+  /** Waiting records that came while no broker could be reached. */
+  saved: number
+}
+
+/** Bounds the records of a topic that wait while no broker can be reached, and reports what happens to them. */
+export class Downtime {
+  readonly #deps: DowntimeDeps
+  readonly #byTopic = new Map<string, Waiting>()
+
+  constructor(deps: DowntimeDeps) {
+    this.#deps = deps
+  }
+
+  /** Why a topic may not take more records now. */
+  refusalOf(topic: string, records: number, limit: number | undefined): RecordFailure | undefined {
+    if (limit === undefined || this.#deps.isReady()) return undefined
+    const waiting = this.#byTopic.get(topic)?.records ?? 0
+    if (waiting + records <= limit) return undefined
+    this.#deps.tell({ name: 'ekaf_callback_max_downtime_buffer_reached', topic, records: waiting })
+    return ekafFailures.downtimeBufferFull(topic, limit)
+  }
+
+  /** Counts records that were handed on and whose outcomes are awaited. */
+  began(topic: string, records: number): void {
+    const waiting = this.#byTopic.get(topic) ?? { records: 0, saved: 0 }
+    waiting.records += records
+    this.#byTopic.set(topic, waiting)
+    if (this.#deps.isReady()) return
+    waiting.saved += records
+    this.#deps.tell({ name: 'ekaf_callback_downtime_saved', topic, records })
+  }
+
+  ended(topic: string, records: number): void {
+    const waiting = this.#byTopic.get(topic)!
+    waiting.records -= records
+    if (waiting.saved > 0 && this.#deps.isReady()) {
+      this.#deps.tell({ name: 'ekaf_callback_downtime_replayed', topic, records: waiting.saved })
+      waiting.saved = 0
+    }
+    if (waiting.records === 0) this.#byTopic.delete(topic)
+  }
+}
+
+/** Interval at which the connection to Kafka is checked. */
 const TICK_MS = 1_000
 /** Leaders are looked up again this often, as ekaf does. */
 const REFRESH_MS = 5_000
-/** Topics that are followed; beyond, the one that was used first is let go. */
+/** Topics that are followed. Beyond this number, the topic that was used first is dropped. */
 const MAX_TOPICS = 1_000
 
 export interface WorkersDeps {
@@ -24,8 +78,8 @@ interface Followed {
 }
 
 /**
- * Tells what ekaf tells of its workers. A worker here is a partition of a topic that has been produced to: up while it has
- * a leader and Kafka can be reached.
+ * Reports the events that ekaf reports about its workers. A worker here is a partition of a topic that has been
+ * produced to: up while it has a leader and Kafka can be reached.
  */
 export class Workers {
   readonly #deps: WorkersDeps
@@ -90,7 +144,7 @@ export class Workers {
     }
   }
 
-  /** One look-up at a time, for all topics that are wanted. */
+  /** Looks up all wanted topics. One look-up runs at a time. */
   #lookUp(): void {
     if (this.#isLookingUp || this.#wanted.size === 0) return
     this.#isLookingUp = true

@@ -1,83 +1,105 @@
-import type { Logger, MonotonicClock } from '../../../core/model.js'
+import type { Logger, MonotonicClock, RecordOutcome } from '../../../core/model.js'
 import type { Content } from '../content.js'
-import type { ProduceMode } from '../routes.js'
-import { type Edited, flat, type HookAnswer, type HookFailure, toEdited, unpack } from './edited.js'
-import type { HookCall, HookName, HookReplies, HookReply } from './hook-calls.js'
-import { type CallContents, HookOutbox } from './hook-outbox.js'
-import { HookThread, isUpTo, type ThreadLoss } from './hook-thread.js'
-import type { KafboyEvent, KafboyOutcome, KafboyTopicInfo } from './hooks.js'
-import { Unpacker } from './packing.js'
-import { SuspectCalls } from './suspect-calls.js'
+import type { Ekaf } from '../ekaf/ekaf.js'
+import { toldOf } from '../record-answers.js'
+import {
+  type Decided,
+  type HookAnswer,
+  type HookCall,
+  type HookName,
+  type HookReply,
+  hasReadableRecords,
+  packRecords,
+  unpackRecords
+} from './hook-messages.js'
+import { HookThread, type HookThreadOptions, type ThreadLoss } from './hook-thread.js'
+import type { KafboyEvent, KafboyOutcome } from './hooks.js'
 
-/** What can be wrong with hooks, as it is counted. */
+/** Number of batches that the thread has: the one in progress, and the next one. */
+const MAX_BATCHES = 2
+const MAX_BATCH_CALLS = 256
+/** A batch of this size does not wait for more calls: its bytes should stay in the processor's cache. */
+const MAX_BATCH_BYTES = 262_144
+/** Deadlines are checked at this interval, or at a tenth of the deadline. */
+const LONGEST_SWEEP_MS = 100
+/** A topic is suspect for this long after a thread was lost in one of its calls. */
+const SUSPECT_FOR_MS = 60_000
+/** Clients choose topic names, so the number is limited: the topic that has been suspect longest is forgotten first. */
+const MAX_SUSPECT_TOPICS = 1_000
+/**
+ * After a loss, calls of suspect topics pause for this long or a tenth of the deadline: the next thread serves others
+ * first.
+ */
+const LONGEST_SUSPECT_PAUSE_MS = 1_000
+
+const UNREADABLE: HookAnswer = { type: 'threw', message: 'the records that it gave cannot be read' }
+
+/** Why a call has no answer: too many calls wait; the hook threw or its thread ended; its time was over. */
+export type HookFailure = 'overloaded' | 'threw' | 'timedOut'
+/** Label values of `kafboy_hook_problems_total`. */
 export type HookProblem = HookFailure | 'twice' | 'late' | 'stray' | 'eventDropped'
+export type Edited = Decided | { readonly type: HookFailure }
+type Answer = HookAnswer | { readonly type: HookFailure }
+type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
 
-export interface HookDeskOptions {
-  readonly module: string
+export interface HookDeskOptions extends HookThreadOptions {
   readonly timeoutMs: number
   readonly maxPendingCalls: number
-  readonly maxDecisionBytes: number
-  readonly worker?: URL | undefined
-  readonly loadTimeoutMs?: number | undefined
 }
 
 export interface HookDeskDeps {
   readonly log: Logger
   readonly clock: MonotonicClock
   readonly onProblem: (problem: HookProblem) => void
-  /** A hook produces by itself. `settle` is there when it waits for the outcome. */
-  readonly produce: (
-    topic: string,
-    mode: ProduceMode,
-    contents: readonly Content[],
-    settle: ((outcomes: readonly KafboyOutcome[]) => void) | undefined
-  ) => void
-  /** A hook asks for a topic. Never rejects. */
-  readonly info: (topic: string) => Promise<KafboyTopicInfo | undefined>
+  /** Serves the calls that hooks make to the producer. */
+  readonly ekaf: () => Pick<Ekaf, 'accept' | 'produce' | 'info'>
 }
 
-type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
-/** A call that has not been answered. Its contents are kept, since another thread may have to be asked. */
-interface PendingCall {
-  readonly call: Unnumbered<HookCall>
-  readonly contents: CallContents
-  /** That it is about; `undefined`: about none. */
-  readonly topic: string | undefined
-  readonly answered: (answer: HookAnswer | HookFailure, contents: Unpacker) => void
+/** A call keeps its records, since it may have to be sent to a second thread. */
+interface Call {
+  readonly message: HookCall
+  readonly records: readonly Content[]
+  /** Absent: the call has no answer. */
+  readonly done: ((answer: Answer) => void) | undefined
   deadlineAt: number
+  /** The batch of the call has ended: the hook was called, and may have produced records. */
+  wasMade: boolean
 }
 
-const NOTHING = new Unpacker({ bytes: new ArrayBuffer(0), lengths: new Int32Array(0) })
-/** Deadlines are kept to this, or to a tenth of the deadline. */
-const LONGEST_SWEEP_MS = 100
-/** Messages in the hands of the thread: one that it works on, and one that it can go on with. */
-const MAX_OWED_MESSAGES = 2
-
-/** The gateway's side of the hooks: gathers the calls of a turn, keeps their deadlines, and survives their thread. */
+/**
+ * The gateway's side of the hooks: posts calls to their thread in batches, keeps the deadlines, survives the loss of
+ * the thread.
+ */
 export class HookDesk {
   readonly #options: HookDeskOptions
   readonly #deps: HookDeskDeps
   readonly #thread: HookThread
-  readonly #pending = new Map<number, PendingCall>()
-  readonly #suspects: SuspectCalls<PendingCall>
-  readonly #outbox = new HookOutbox()
-  #isPostPlanned = false
-  readonly #sweepIntervalMs: number
-  #lastId = 0
-  #sweeper: NodeJS.Timeout | undefined
   #hooks: ReadonlySet<HookName> = new Set()
+  /** Calls that wait for an answer, by id. */
+  readonly #open = new Map<number, Call>()
+  /** Calls that wait for the thread. */
+  readonly #queue = new Set<Call>()
+  /** Calls of suspect topics. They are made one at a time while no other call waits. */
+  readonly #suspects = new Set<Call>()
+  readonly #suspectUntil = new Map<string, number>()
+  /** Batches that the thread has not ended, oldest first. */
+  #batches: (readonly Call[])[] = []
+  #lastId = 0
   #losses = 0
+  #lostAt = Number.NEGATIVE_INFINITY
+  #begunId = 0
+  /** When the thread was last seen to make progress. */
+  #progressAt = 0
+  #isPostPlanned = false
+  #sweeper: NodeJS.Timeout | undefined
 
   private constructor(options: HookDeskOptions, deps: HookDeskDeps) {
     this.#options = options
     this.#deps = deps
-    this.#suspects = new SuspectCalls(options.timeoutMs)
-    this.#sweepIntervalMs = Math.max(1, Math.min(LONGEST_SWEEP_MS, options.timeoutMs / 10))
-    this.#thread = new HookThread(options, {
-      ...deps,
-      onReplies: replies => this.#received(replies),
-      onReady: () => this.#post(),
-      onLost: (loss, goneThroughId, begunId) => this.#lost(loss, goneThroughId, begunId)
+    this.#thread = new HookThread(options, deps.log, deps.clock, {
+      threadReady: () => this.#post(),
+      received: (replies, endsBatch) => this.#received(replies, endsBatch),
+      threadLost: loss => this.#threadLost(loss)
     })
   }
 
@@ -92,9 +114,8 @@ export class HookDesk {
     return this.#hooks.has(name)
   }
 
-  /** Calls in the hands of the thread, or waiting for it. */
   get pendingCalls(): number {
-    return this.#pending.size + this.#suspects.length
+    return this.#open.size
   }
 
   edit(
@@ -102,10 +123,10 @@ export class HookDesk {
     body: Buffer,
     done: (edited: Edited) => void
   ): void {
-    this.#call({ type: 'edit', ...request }, [body], (answer, contents) => done(toEdited(answer, contents)))
+    this.#call({ type: 'edit', ...request }, [{ key: null, value: body }], answer => done(answer as Edited))
   }
 
-  /** Calls back when the hook has been told, or cannot be. */
+  /** Calls back when the hook has been called, or cannot be. */
   error(message: string, done: () => void): void {
     this.#call({ type: 'error', message }, [], done)
   }
@@ -116,101 +137,107 @@ export class HookDesk {
     records: readonly Content[],
     done: (partitions: readonly number[] | undefined) => void
   ): void {
-    const call = { type: 'pick' as const, topic, partitionCount, records: records.length }
-    this.#call(call, flat(records), answer => {
-      done(typeof answer === 'object' && answer.type === 'picked' ? answer.partitions : undefined)
-    })
+    this.#call({ type: 'pick', topic, partitionCount }, records, answer =>
+      done(answer.type === 'picked' ? answer.partitions : undefined)
+    )
   }
 
   massage(topic: string, records: readonly Content[], done: (records: readonly Content[] | undefined) => void): void {
-    this.#call({ type: 'massage', topic, records: records.length }, flat(records), (answer, contents) => {
-      const isMassaged = typeof answer === 'object' && answer.type === 'massaged'
-      done(isMassaged ? unpack(contents, answer.records) : undefined)
-    })
+    this.#call({ type: 'massage', topic }, records, answer =>
+      done(answer.type === 'massaged' ? unpackRecords(answer.records) : undefined)
+    )
   }
 
   event(event: KafboyEvent): void {
-    if (!this.#hooks.has('onEvent')) return
-    if (this.#outbox.length >= this.#options.maxPendingCalls) this.#deps.onProblem('eventDropped')
-    else this.#put({ type: 'event', id: this.#newId(), event }, [])
+    if (!this.has('onEvent')) return
+    if (this.#queue.size >= this.#options.maxPendingCalls) this.#deps.onProblem('eventDropped')
+    else this.#enqueue({ type: 'event', event })
   }
 
   async close(): Promise<void> {
     clearInterval(this.#sweeper)
     await this.#thread.close()
-    for (const id of [...this.#pending.keys()]) this.#answer(id, 'threw', NOTHING)
-    for (const { answered } of this.#suspects.takeExpired(Number.POSITIVE_INFINITY)) answered('threw', NOTHING)
+    for (const call of [...this.#open.values()]) this.#answer(call, { type: 'threw' })
   }
 
-  #call(call: Unnumbered<HookCall>, contents: CallContents, answered: PendingCall['answered']): void {
-    if (this.pendingCalls >= this.#options.maxPendingCalls) {
+  #call(message: Unnumbered<HookCall>, records: readonly Content[], done: (answer: Answer) => void): void {
+    if (this.#open.size < this.#options.maxPendingCalls) this.#enqueue(message, records, done)
+    else {
       this.#deps.onProblem('overloaded')
-      answered('overloaded', NOTHING)
-      return
+      done({ type: 'overloaded' })
     }
-    this.#admit({ call, contents, topic: 'topic' in call ? call.topic : undefined, answered, deadlineAt: 0 })
   }
 
-  /** Also for a call whose thread was lost before it began. */
-  #admit(pending: PendingCall): void {
+  #enqueue(message: Unnumbered<HookCall>, records: readonly Content[] = [], done?: Call['done']): void {
+    const id = (this.#lastId = (this.#lastId + 1) | 0)
+    const call: Call = { message: { ...message, id }, records, done, deadlineAt: 0, wasMade: false }
+    if (done !== undefined) this.#open.set(id, call)
+    this.#wait(call)
+  }
+
+  #wait(call: Call): void {
     const nowMs = this.#deps.clock()
-    pending.deadlineAt = nowMs + this.#options.timeoutMs
-    if (this.#suspects.take(pending, nowMs)) this.#postSoon()
-    else this.#ask(pending)
-  }
-
-  #ask(pending: PendingCall): void {
-    const id = this.#newId()
-    this.#pending.set(id, pending)
-    this.#put({ ...pending.call, id } as HookCall, pending.contents)
-  }
-
-  #newId(): number {
-    return (this.#lastId = (this.#lastId + 1) | 0)
-  }
-
-  #put(call: HookCall, contents: CallContents): void {
-    this.#outbox.add(call, contents)
-    this.#postSoon()
-  }
-
-  #postSoon(): void {
-    this.#sweeper ??= setInterval(() => this.#sweep(), this.#sweepIntervalMs)
+    call.deadlineAt = nowMs + this.#options.timeoutMs
+    const until = 'topic' in call.message ? this.#suspectUntil.get(call.message.topic) : undefined
+    const isSuspect = until !== undefined && until > nowMs
+    if (isSuspect) this.#suspects.add(call)
+    else this.#queue.add(call)
+    this.#sweeper ??= setInterval(
+      () => this.#sweep(),
+      Math.max(1, Math.min(LONGEST_SWEEP_MS, this.#options.timeoutMs / 10))
+    )
     if (this.#isPostPlanned) return
     this.#isPostPlanned = true
-    // After all requests that have arrived in this turn are read.
+    // After all requests of this turn of the event loop have been read.
     setImmediate(() => {
       this.#isPostPlanned = false
       this.#post()
     })
   }
 
-  /** Few messages at a time: what waits longer is packed later, and memory does not grow with the number of requests. */
+  /** Posts few batches at a time: memory for packed records does not grow with the number of requests. */
   #post(): void {
-    const thread = this.#thread
-    const maxCalls = this.#suspects.isAnyAt(this.#deps.clock()) ? 1 : undefined
-    while (this.#outbox.length > 0 && thread.isReady && thread.owedMessages < MAX_OWED_MESSAGES) {
-      thread.post(this.#outbox.take(maxCalls))
-    }
-    if (this.#outbox.length === 0 && thread.isReady && thread.owedMessages === 0) this.#askOfSuspect()
-  }
-
-  /** To be called when no other call waits. */
-  #askOfSuspect(): void {
+    if (!this.#thread.isReady) return
+    while (this.#queue.size > 0 && this.#batches.length < MAX_BATCHES) this.#postBatch(this.#nextBatch())
+    const [suspect] = this.#suspects
+    if (suspect === undefined || this.#batches.length > 0) return
     const nowMs = this.#deps.clock()
-    const next = this.#suspects.release(nowMs)
-    if (next === undefined) return
-    next.deadlineAt = nowMs + this.#options.timeoutMs
-    this.#ask(next)
+    if (nowMs - this.#lostAt < Math.min(LONGEST_SUSPECT_PAUSE_MS, this.#options.timeoutMs / 10)) return
+    this.#suspects.delete(suspect)
+    suspect.deadlineAt = nowMs + this.#options.timeoutMs
+    this.#postBatch([suspect])
   }
 
-  #received({ items, packed, isAcknowledgement }: HookReplies): void {
-    if (isAcknowledgement) this.#post()
-    const contents = new Unpacker(packed)
-    for (const reply of items) this.#handle(reply, contents)
+  /** After a loss calls travel alone: the answers of a whole batch are lost with the thread. */
+  #nextBatch(): readonly Call[] {
+    const maxCalls = this.#deps.clock() - this.#lostAt < SUSPECT_FOR_MS ? 1 : MAX_BATCH_CALLS
+    const batch: Call[] = []
+    let sizeBytes = 0
+    for (const call of this.#queue) {
+      this.#queue.delete(call)
+      batch.push(call)
+      for (const { key, value } of call.records) sizeBytes += (key?.length ?? 0) + (value?.length ?? 0)
+      if (batch.length >= maxCalls || sizeBytes >= MAX_BATCH_BYTES) break
+    }
+    return batch
   }
 
-  #handle(reply: HookReply, contents: Unpacker): void {
+  #postBatch(batch: readonly Call[]): void {
+    if (this.#batches.length === 0) this.#progressAt = this.#deps.clock()
+    this.#batches.push(batch)
+    this.#thread.post(batch.map(({ message, records }) => ({ ...message, records: packRecords(records) })))
+  }
+
+  #received(replies: readonly HookReply[], endsBatch: boolean): void {
+    if (endsBatch) {
+      for (const call of this.#batches.shift()!) call.wasMade = true
+      this.#progressAt = this.#deps.clock()
+      this.#post()
+    }
+    for (const reply of replies) this.#handle(reply)
+  }
+
+  #handle(reply: HookReply): void {
     switch (reply.type) {
       case 'twice':
         this.#problem('twice', 'a kafboy hook has decided twice about a request; the first decision counts')
@@ -219,97 +246,102 @@ export class HookDesk {
         this.#problem('stray', 'a kafboy hook has failed outside of a request', reply.message)
         break
       case 'ekaf':
-        this.#produce(reply, contents)
+        this.#produce(reply)
         break
       case 'info':
-        void this.#deps.info(reply.topic).then(this.#teller(reply.id))
+        void this.#deps.ekaf().info(reply.topic).then(this.#settlerOf(reply.producerCall))
         break
-      case 'threw':
-        this.#problem('threw', 'a kafboy hook has failed', reply.message)
-        this.#answer(reply.id, reply, contents)
-        break
-      default:
-        this.#answer(reply.id, reply, contents)
+      default: {
+        const call = this.#open.get(reply.id)
+        const answer: HookAnswer = call === undefined || hasReadableRecords(reply) ? reply : UNREADABLE
+        if (answer.type === 'threw') this.#problem('threw', 'a kafboy hook has failed', answer.message)
+        if (call !== undefined) this.#answer(call, answer)
+        else if (reply.type !== 'done') this.#problem('late', 'a kafboy hook has decided after its time limit')
+      }
     }
   }
 
-  #answer(id: number, answer: HookAnswer | HookFailure, contents: Unpacker): void {
-    const pending = this.#pending.get(id)
-    if (pending === undefined) {
-      if (typeof answer === 'object' && answer.type !== 'done') this.#late(answer, contents)
-      return
+  #answer(call: Call, answer: Answer): void {
+    this.#open.delete(call.message.id)
+    this.#queue.delete(call)
+    this.#suspects.delete(call)
+    call.done!(answer)
+  }
+
+  #produce({ producerCall, topic, mode, records }: Extract<HookReply, { readonly type: 'ekaf' }>): void {
+    const contents = unpackRecords(records)
+    const settle = this.#settlerOf(producerCall)
+    if (contents.length === 0) settle([])
+    else if (mode !== 'sync') this.#deps.ekaf().accept(topic, contents, mode === 'batchAsync', () => {})
+    else {
+      this.#deps.ekaf().produce(topic, contents, 'sync', pendingProduce => {
+        void pendingProduce.outcomes().then(outcomes => settle(outcomes.map(toKafboyOutcome)))
+      })
     }
-    this.#pending.delete(id)
-    pending.answered(answer, contents)
   }
 
-  /** What follows the answer must be taken all the same: that of the next one follows it. */
-  #late(answer: HookAnswer, contents: Unpacker): void {
-    toEdited(answer, contents)
-    if (answer.type === 'massaged') unpack(contents, answer.records)
-    this.#problem('late', 'a kafboy hook has decided after its time was over')
-  }
-
-  #produce({ id, topic, mode, records }: Extract<HookReply, { readonly type: 'ekaf' }>, contents: Unpacker): void {
-    this.#deps.produce(topic, mode, unpack(contents, records), mode === 'sync' ? this.#teller(id) : undefined)
-  }
-
-  /** Tells the thread that asked what its call has come to, and no later one, whose calls have the same numbers. */
-  #teller(producerCall: number): (outcome: unknown) => void {
-    const asking = this.#losses
+  /**
+   * Sends the outcome only to the thread that asked: a later thread numbers its producer calls from the start again.
+   */
+  #settlerOf(producerCall: number): (outcome: unknown) => void {
+    const losses = this.#losses
     return outcome => {
-      if (asking === this.#losses) this.#put({ type: 'outcome', id: this.#newId(), producerCall, outcome }, [])
+      if (losses === this.#losses) this.#enqueue({ type: 'outcome', producerCall, outcome })
     }
   }
 
-  /** Ends what is over. A thread without progress is stuck: another one takes what it has not begun. */
   #sweep(): void {
     const nowMs = this.#deps.clock()
     const { timeoutMs } = this.#options
-    const stalledMs = this.#thread.stalledMs(nowMs)
-    if (stalledMs >= timeoutMs) this.#thread.replace()
-    for (const [id, { deadlineAt }] of this.#pending) {
-      if (deadlineAt > nowMs) break
-      // Its call waits behind one that does not come back: it is not to suffer for it.
-      if (stalledMs >= timeoutMs / 2 && !this.#thread.hasGoneThrough(id)) this.#thread.replace()
-      else this.#expire(id)
+    const { begunId } = this.#thread
+    if (begunId !== this.#begunId) this.#progressAt = nowMs
+    this.#begunId = begunId
+    const stalledMs = this.#batches.length === 0 ? 0 : nowMs - this.#progressAt
+    const expired = [...this.#open.values()].filter(({ deadlineAt }) => deadlineAt <= nowMs)
+    // A call queued behind one that blocks the thread does not fail: the next thread makes it.
+    const isBlocked = expired.some(call => !call.wasMade && !this.#suspects.has(call)) && stalledMs >= timeoutMs / 2
+    if (stalledMs >= timeoutMs || isBlocked) this.#thread.replace()
+    for (const call of expired) {
+      if (call.deadlineAt > nowMs || !this.#open.has(call.message.id)) continue
+      this.#problem('timedOut', 'a kafboy hook has not decided in time')
+      this.#answer(call, { type: 'timedOut' })
     }
-    for (const { answered } of this.#suspects.takeExpired(nowMs)) this.#timedOut(answered)
     this.#post()
-    if (this.pendingCalls > 0 || this.#thread.owedMessages > 0) return
+    if (this.#open.size > 0 || this.#batches.length > 0) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }
 
-  #expire(id: number): void {
-    const { answered } = this.#pending.get(id)!
-    this.#pending.delete(id)
-    this.#timedOut(answered)
-  }
-
-  #timedOut(answered: PendingCall['answered']): void {
-    this.#problem('timedOut', 'a kafboy hook has not decided in time')
-    answered('timedOut', NOTHING)
-  }
-
   /**
-   * Fails the calls that the thread was in the middle of. All others are made again: nothing that they decided or produced
-   * has come through.
+   * Fails the calls that the lost thread was in the middle of. All other calls wait for the next thread: none of their
+   * decisions or records has arrived.
    */
-  #lost(loss: ThreadLoss, goneThroughId: number, begunId: number): void {
+  #threadLost(loss: ThreadLoss): void {
     this.#losses++
-    const failure = loss === 'stuck' ? 'timedOut' : 'threw'
-    const all = [...this.#pending]
-    const isFailed = (id: number): boolean => id === begunId || isUpTo(id, goneThroughId)
-    this.#outbox.drop(id => this.#pending.has(id))
-    this.#suspects.threadLost(this.#pending.get(begunId)?.topic, this.#deps.clock())
-    this.#pending.clear()
-    for (const [id, pending] of all) if (!isFailed(id)) this.#admit(pending)
-    for (const [id, { answered }] of all) {
-      if (!isFailed(id)) continue
-      this.#deps.onProblem(failure)
-      answered(failure, NOTHING)
+    const nowMs = (this.#lostAt = this.#deps.clock())
+    const begun = this.#open.get(this.#thread.begunId)
+    if (begun !== undefined && 'topic' in begun.message) this.#suspect(begun.message.topic, nowMs)
+    const posted = this.#batches.flat()
+    this.#batches = []
+    const failed = [...this.#open.values()].filter(call => call === begun || call.wasMade)
+    for (const { message } of failed) this.#open.delete(message.id)
+    const waiting = [
+      ...posted.filter(({ message }) => this.#open.has(message.id)),
+      ...[...this.#queue].filter(({ message }) => message.type !== 'outcome')
+    ]
+    this.#queue.clear()
+    for (const call of waiting) this.#wait(call)
+    const type = loss === 'stuck' ? 'timedOut' : 'threw'
+    for (const { done } of failed) {
+      this.#deps.onProblem(type)
+      done!({ type })
     }
+  }
+
+  #suspect(topic: string, nowMs: number): void {
+    this.#suspectUntil.delete(topic)
+    this.#suspectUntil.set(topic, nowMs + SUSPECT_FOR_MS)
+    if (this.#suspectUntil.size > MAX_SUSPECT_TOPICS) this.#suspectUntil.delete(this.#suspectUntil.keys().next().value!)
   }
 
   #problem(problem: HookProblem, message: string, reason?: string): void {
@@ -317,3 +349,8 @@ export class HookDesk {
     this.#deps.log.warn(reason === undefined ? {} : { reason }, message)
   }
 }
+
+const toKafboyOutcome = (outcome: RecordOutcome): KafboyOutcome =>
+  outcome.type === 'delivered'
+    ? { type: 'sent', partition: outcome.partition, offset: outcome.offset }
+    : { type: 'failed', error: toldOf(outcome, true).error }

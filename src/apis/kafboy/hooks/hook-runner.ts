@@ -1,181 +1,132 @@
-import { type Decided, type DecidedProduce, readDecision, readRecords, sizeOf, sizeOfRecords } from './decision.js'
+import { isUtf8 } from 'node:buffer'
+import { parseForm } from '../content.js'
+import { readDecision, readRecords } from './decision.js'
 import {
   ANY_PARTITION,
-  type HookCall,
-  type HookCalls,
-  type HookProduce,
-  type HookReplies,
   type HookReply,
   NO_PARTITION,
-  UNCHANGED
-} from './hook-calls.js'
-import { toHookRequest } from './hook-request.js'
-import type {
-  KafboyBatchRecord,
-  KafboyHooks,
-  KafboyKeyedRecord,
-  KafboyOutcome,
-  KafboyProducer,
-  KafboyTopicInfo
-} from './hooks.js'
-import { LARGE_MESSAGE_BYTES, Packer, Unpacker } from './packing.js'
+  type PostedCall,
+  packRecords,
+  type ThreadMessage,
+  unpackRecords
+} from './hook-messages.js'
+import type { KafboyField, KafboyHooks, KafboyHttpRequest, KafboyProducer, KafboyRequest } from './hooks.js'
 
-/** How a runner reaches the gateway. */
-export interface HookPort {
-  /** Sends what has gathered. */
-  send(message: HookReplies): void
-  /** Calls back at the end of the turn. */
-  defer(callback: () => void): void
-  /** Notes that a call begins, where the gateway sees it even when this thread does nothing else any more. */
-  begin(id: number): void
+/** Replies with more bytes than this are sent before the batch has ended. */
+const MAX_UNSENT_BYTES = 262_144
+
+export interface RunnerOptions {
+  readonly maxDecisionBytes: number
+  readonly send: (message: ThreadMessage, transfer: ArrayBuffer[]) => void
+  /** Notes that a call begins, in memory that the gateway can read while the call blocks this thread. */
+  readonly begin: (id: number) => void
 }
 
-type CallOf<Type extends HookCall['type']> = Extract<HookCall, { readonly type: Type }>
+type CallOf<Type extends PostedCall['type']> = Extract<PostedCall, { readonly type: Type }>
 
-/** Calls the hooks of a module and takes whatever comes of it. Nothing that a hook does leaves it. */
+/** Calls the hooks of a module in their thread. Nothing that a hook throws leaves the runner. */
 export class HookRunner {
   readonly #hooks: KafboyHooks
-  readonly #port: HookPort
-  readonly #maxDecisionBytes: number
-  readonly #producer: KafboyProducer
+  readonly #options: RunnerOptions
   readonly #outcomesOf = new Map<number, (outcome: never) => void>()
   #replies: HookReply[] = []
-  readonly #packer = new Packer()
-  #isSendPlanned = false
-  #nextProducerCall = 1
+  #transfer: ArrayBuffer[] = []
+  #unsentBytes = 0
+  #lastProducerCall = 0
 
-  constructor(hooks: KafboyHooks, maxDecisionBytes: number, port: HookPort) {
+  constructor(hooks: KafboyHooks, options: RunnerOptions) {
     this.#hooks = hooks
-    this.#maxDecisionBytes = maxDecisionBytes
-    this.#port = port
-    this.#producer = {
-      produceSync: (topic, data) => this.#produceSync(topic, data),
-      produceAsync: (topic, data) => void this.#produce(topic, data, 'async'),
-      produceAsyncBatched: (topic, data) => void this.#produce(topic, data, 'batchAsync'),
-      info: topic => this.#info(topic)
-    }
+    this.#options = options
   }
 
-  /** Makes every call of a message, in order, and sends what they brought at once. */
-  receive({ items, packed }: HookCalls): void {
-    const contents = new Unpacker(packed)
-    for (const call of items) {
-      this.#port.begin(call.id)
-      this.#run(call, contents)
+  /**
+   * Makes the calls of a batch in order. The replies travel in one message, which also tells that the thread is not
+   * stuck.
+   */
+  receive(batch: readonly PostedCall[]): void {
+    for (const call of batch) {
+      this.#options.begin(call.id)
+      this.#run(call)
     }
-    // Sent even when there is nothing to say: it tells the gateway that the thread is not stuck.
     this.#send(true)
   }
 
-  /** Something that no call can be blamed for. */
+  /** Reports an error that belongs to no call. */
   stray(error: unknown): void {
-    this.#reply({ type: 'stray', id: 0, message: textOf(error) })
+    this.#reply({ type: 'stray', message: textOf(error) })
   }
 
-  #run(call: HookCall, contents: Unpacker): void {
+  #run(call: PostedCall): void {
     switch (call.type) {
       case 'edit':
-        this.#edit(call, contents)
+        this.#edit(call)
         break
       case 'error':
-        this.#tell(call.id, () => this.#hooks.onError?.({ status: 400, message: call.message }))
+        this.#notify(() => this.#hooks.onError?.({ status: 400, message: call.message }))
+        this.#reply({ type: 'done', id: call.id })
         break
       case 'event':
-        this.#tell(call.id, () => this.#hooks.onEvent?.(call.event))
+        this.#notify(() => this.#hooks.onEvent?.(call.event))
         break
       case 'pick':
-        this.#pick(call, contents)
+        this.#pick(call)
         break
       case 'massage':
-        this.#massage(call, contents)
+        this.#massage(call)
         break
       case 'outcome':
-        this.#settle(call)
-        break
+        this.#outcomesOf.get(call.producerCall)?.(call.outcome as never)
+        this.#outcomesOf.delete(call.producerCall)
     }
   }
 
-  #edit(call: CallOf<'edit'>, contents: Unpacker): void {
-    const { id } = call
-    const request = toHookRequest(call, contents.next()!)
+  #edit(call: CallOf<'edit'>): void {
+    const request = toRequest(call)
     if (request === undefined) {
-      this.#reply({ type: 'reject', id, message: 'invalid' })
+      this.#reply({ type: 'reject', id: call.id, message: 'invalid' })
       return
     }
-    const decide = this.#deciderOf(id)
-    const failed = (error: unknown): void => decide(() => this.#threw(id, error))
-    try {
-      const decision: unknown = this.#hooks.editJson?.(
-        request,
-        later => decide(() => this.#decide(id, later)),
-        this.#producer
-      )
-      if (isThenable(decision))
-        decision.then(value => value !== undefined && decide(() => this.#decide(id, value)), failed)
-      else if (decision !== undefined) decide(() => this.#decide(id, decision))
-    } catch (error) {
-      failed(error)
-    }
-  }
-
-  /** Lets the first decision through and reports every other one. */
-  #deciderOf(id: number): (decide: () => void) => void {
     let isDecided = false
-    return decide => {
-      if (isDecided) {
-        this.#reply({ type: 'twice', id })
-        return
-      }
+    const decideOnce = (reply: () => HookReply): void => {
+      const isFirst = !isDecided
+      // Before the decision is read: its getters can decide, too.
       isDecided = true
-      decide()
+      this.#reply(isFirst ? this.#guarded(call.id, reply) : { type: 'twice' })
     }
-  }
-
-  #decide(id: number, decision: unknown): void {
+    const decide = (decision: unknown): void =>
+      decideOnce(() => ({ id: call.id, ...readDecision(decision, this.#options.maxDecisionBytes) }))
+    const fail = (error: unknown): void =>
+      decideOnce(() => {
+        throw error
+      })
     try {
-      const decided = readDecision(decision)
-      if (sizeOf(decided) > this.#maxDecisionBytes) this.#threw(id, new Error('the decision is too large'))
-      else this.#replyDecided(id, decided)
+      const decision: unknown = this.#hooks.editJson?.(request, decide, this.#producer)
+      if (isThenable(decision)) decision.then(value => value !== undefined && decide(value), fail)
+      else if (decision !== undefined) decide(decision)
     } catch (error) {
-      this.#threw(id, error)
+      fail(error)
     }
   }
 
-  #replyDecided(id: number, decided: Decided): void {
-    if (decided.type === 'reject') {
-      this.#reply({ type: 'reject', id, message: decided.message })
-      return
+  #guarded(id: number, reply: () => HookReply): HookReply {
+    try {
+      return reply()
+    } catch (error) {
+      return { type: 'threw', id, message: textOf(error) }
     }
-    if (decided.type === 'reply') this.#packer.add(decided.body)
-    const produce = decided.produce && this.#packProduce(decided.produce)
-    this.#reply(decided.type === 'reply' ? { type: 'reply', id, produce } : { type: 'produce', id, produce: produce! })
   }
 
-  #packProduce({ topic, mode, records, isKeyed }: DecidedProduce): HookProduce {
-    return { topic, mode, records: records === undefined ? UNCHANGED : this.#pack(records), isKeyed }
-  }
-
-  #pack(records: readonly KafboyKeyedRecord[]): number {
-    for (const { key, value } of records) {
-      this.#packer.add(key)
-      this.#packer.add(value)
-    }
-    return records.length
-  }
-
-  /** A call whose answer is only that it was made. */
-  #tell(id: number, call: () => unknown): void {
+  #notify(call: () => unknown): void {
     try {
       const result = call()
       if (isThenable(result)) result.then(undefined, error => this.stray(error))
     } catch (error) {
       this.stray(error)
     }
-    this.#reply({ type: 'done', id })
   }
 
-  #pick({ id, topic, partitionCount, records }: CallOf<'pick'>, contents: Unpacker): void {
-    const partitions = readContents(contents, records).map(({ key, value }) => {
+  #pick({ id, topic, partitionCount, records }: CallOf<'pick'>): void {
+    const partitions = unpackRecords(records).map(({ key, value }) => {
       try {
         return toPartition(this.#hooks.pickPartition?.({ topic, key, value, partitionCount }), partitionCount)
       } catch (error) {
@@ -186,74 +137,111 @@ export class HookRunner {
     this.#reply({ type: 'picked', id, partitions })
   }
 
-  #massage({ id, topic, records: count }: CallOf<'massage'>, contents: Unpacker): void {
-    const records = readContents(contents, count)
-    try {
-      const massaged = readRecords(this.#hooks.massageBuffer?.({ topic, records }))
+  #massage({ id, topic, records }: CallOf<'massage'>): void {
+    const reply = this.#guarded(id, () => {
+      const massaged = readRecords(this.#hooks.massageBuffer?.({ topic, records: unpackRecords(records) }))
       if (massaged === undefined) throw new Error('massageBuffer returned neither a record nor a list of records')
-      if (sizeOfRecords(massaged) > this.#maxDecisionBytes) throw new Error('massageBuffer returned too much')
-      this.#reply({ type: 'massaged', id, records: this.#pack(massaged) })
-    } catch (error) {
-      this.#threw(id, error)
+      return { type: 'massaged', id, records: packRecords(massaged, this.#options.maxDecisionBytes) }
+    })
+    this.#reply(reply)
+  }
+
+  readonly #producer: KafboyProducer = {
+    produceSync: async (topic, data) => this.#outcomeOf(this.#produce(topic, data, 'sync')),
+    produceAsync: (topic, data) => void this.#produce(topic, data, 'async'),
+    produceAsyncBatched: (topic, data) => void this.#produce(topic, data, 'batchAsync'),
+    info: topic => {
+      if (typeof topic !== 'string') throw new TypeError('ekaf.info takes the name of a topic')
+      const producerCall = ++this.#lastProducerCall
+      this.#reply({ type: 'info', producerCall, topic })
+      return this.#outcomeOf(producerCall)
     }
   }
 
   #produce(topic: unknown, data: unknown, mode: 'async' | 'sync' | 'batchAsync'): number {
     const records = readRecords(data)
     if (typeof topic !== 'string' || records === undefined) throw new TypeError('ekaf takes a topic and records')
-    if (sizeOfRecords(records) > this.#maxDecisionBytes) throw new RangeError('too much for one call of ekaf')
-    const id = this.#nextProducerCall++
-    this.#reply({ type: 'ekaf', id, topic, mode, records: this.#pack(records) })
-    return id
+    const packed = packRecords(records, this.#options.maxDecisionBytes)
+    const producerCall = ++this.#lastProducerCall
+    this.#reply({ type: 'ekaf', producerCall, topic, mode, records: packed })
+    return producerCall
   }
 
-  #produceSync(topic: string, data: unknown): Promise<readonly KafboyOutcome[]> {
-    return new Promise(resolve => {
-      this.#outcomesOf.set(this.#produce(topic, data, 'sync'), resolve)
-    })
-  }
-
-  #info(topic: unknown): Promise<KafboyTopicInfo | undefined> {
-    if (typeof topic !== 'string') throw new TypeError('ekaf tells of a topic by its name')
-    const id = this.#nextProducerCall++
-    this.#reply({ type: 'info', id, topic })
-    return new Promise(resolve => this.#outcomesOf.set(id, resolve))
-  }
-
-  #settle({ producerCall, outcome }: CallOf<'outcome'>): void {
-    const settle = this.#outcomesOf.get(producerCall)
-    this.#outcomesOf.delete(producerCall)
-    settle?.(outcome as never)
-  }
-
-  #threw(id: number, error: unknown): void {
-    this.#reply({ type: 'threw', id, message: textOf(error) })
+  #outcomeOf<Outcome>(producerCall: number): Promise<Outcome> {
+    return new Promise(resolve => this.#outcomesOf.set(producerCall, resolve))
   }
 
   #reply(reply: HookReply): void {
-    this.#replies.push(reply)
-    if (this.#packer.sizeBytes >= LARGE_MESSAGE_BYTES) this.#send()
-    else if (!this.#isSendPlanned) this.#planSend()
+    if (this.#replies.push(reply) === 1) setImmediate(() => this.#send(false))
+    const records = 'records' in reply ? reply.records : 'produce' in reply ? reply.produce?.records : undefined
+    if (records !== undefined) this.#transfer.push(records)
+    this.#unsentBytes += (records?.byteLength ?? 0) + (reply.type === 'reply' ? reply.body.length : 0)
+    if (this.#unsentBytes >= MAX_UNSENT_BYTES) this.#send(false)
   }
 
-  #planSend(): void {
-    this.#isSendPlanned = true
-    this.#port.defer(() => this.#send())
-  }
-
-  #send(isAcknowledgement = false): void {
-    this.#isSendPlanned = false
-    if (this.#replies.length === 0 && !isAcknowledgement) return
-    const items = this.#replies
+  #send(endsBatch: boolean): void {
+    const [replies, transfer] = [this.#replies, this.#transfer]
+    if (replies.length === 0 && !endsBatch) return
     this.#replies = []
-    this.#port.send({ type: 'items', items, packed: this.#packer.take(), isAcknowledgement })
+    this.#transfer = []
+    this.#unsentBytes = 0
+    this.#options.send({ type: 'replies', replies, endsBatch }, transfer)
   }
 }
 
-function readContents(contents: Unpacker, count: number): readonly KafboyBatchRecord[] {
-  const records: KafboyBatchRecord[] = []
-  for (let at = 0; at < count; at++) records.push({ key: contents.next(), value: contents.next() })
-  return records
+/** `undefined`: the body is not of its type. */
+function toRequest({ topic, mode, isJson, head, records }: CallOf<'edit'>): KafboyRequest | undefined {
+  const rawBody = unpackRecords(records)[0]!.value!
+  const content = isJson ? readJson(rawBody) : readForm(rawBody)
+  let req: KafboyHttpRequest | undefined
+  return (
+    content && {
+      type: 'post',
+      topic,
+      mode,
+      ...content,
+      rawBody,
+      // Most hooks do not look at it.
+      get req() {
+        return (req ??= readHead(head))
+      }
+    }
+  )
+}
+
+function readJson(bytes: Buffer): Pick<KafboyRequest, 'body' | 'json'> | undefined {
+  if (bytes.length === 0) return { body: [], json: undefined }
+  if (!isUtf8(bytes)) return undefined
+  try {
+    const json: unknown = JSON.parse(bytes.toString())
+    const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
+    return { body: isObject ? Object.entries(json) : [], json }
+  } catch {
+    return undefined
+  }
+}
+
+function readForm(bytes: Buffer): Pick<KafboyRequest, 'body' | 'json'> | undefined {
+  const body: KafboyField[] = []
+  const fields = parseForm(bytes)
+  if (fields === undefined) return undefined
+  for (const { name, value } of fields) {
+    if (!isUtf8(name) || (value !== true && !isUtf8(value))) return undefined
+    body.push([name.toString(), value === true ? true : value.toString()])
+  }
+  return { body, json: undefined }
+}
+
+/** A header cannot contain the end of a line. */
+function readHead(head: string): KafboyHttpRequest {
+  const [requestId = '', method = '', url = '', remoteAddress = '', ...rawHeaders] = head.split('\n')
+  const headers: Record<string, string | undefined> = Object.create(null)
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase()
+    const before = headers[name]
+    headers[name] = before === undefined ? rawHeaders[at + 1] : `${before}, ${rawHeaders[at + 1]}`
+  }
+  return { requestId, method, url, headers, remoteAddress }
 }
 
 function toPartition(picked: unknown, partitionCount: number): number {
@@ -265,11 +253,11 @@ function toPartition(picked: unknown, partitionCount: number): number {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 
-/** For the log. Whatever was thrown may refuse to be printed. */
+/** For the log. Converting a thrown value to text may throw. */
 function textOf(error: unknown): string {
   try {
     return (error instanceof Error ? String(error.message) : String(error)).slice(0, 500)
   } catch {
-    return 'something that cannot be printed'
+    return 'a value that cannot be printed'
   }
 }

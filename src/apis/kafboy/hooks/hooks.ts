@@ -16,7 +16,7 @@ export interface KafboyRequest {
   readonly type: 'post'
   /** The topic in the path. */
   readonly topic: string
-  /** What the path asks for. */
+  /** The mode of the path. */
   readonly mode: ProduceMode
   /** The fields of the form, or the members of the JSON object, in order; empty for any other JSON. */
   readonly body: readonly KafboyField[]
@@ -29,26 +29,26 @@ export interface KafboyRequest {
 export interface KafboyHttpRequest {
   readonly requestId: string
   readonly method: string
-  /** As it was sent, with the query. */
+  /** The URL as it was sent, with the query. */
   readonly url: string
   /** By lower-case name; equal names are joined with a comma. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly remoteAddress: string
 }
 
-/** What is to be produced. */
+/** Records to produce. */
 export interface KafboyProduce {
   /** Default: the topic in the path. */
   readonly topic?: string
   /** Default: the body, as it would be produced without a hook. A list is produced in one call. */
   readonly data?: KafboyRecord | readonly KafboyRecord[]
-  /** Default: what the path asks for; with an early answer `async`. */
+  /** Default: the mode of the path; with an early answer `async`. */
   readonly mode?: ProduceMode
 }
 
-/** What a hook decides about a request. Everything else is answered 400 `{"error":"unexp"}`. */
+/** A decision about a request. Any other value is answered 400 `{"error":"unexp"}`. */
 export type KafboyDecision =
-  /** Produces, and answers as the mode has it. No data at all (`[]`) is answered 400 `{"error":"empty"}`. */
+  /** Produces, and answers in the way of the mode. No data at all (`[]`) is answered 400 `{"error":"empty"}`. */
   | { readonly produce: KafboyProduce }
   /** Answers at once. A string or bytes are sent as they are, anything else as JSON. May still produce. */
   | { readonly status: 200; readonly body: unknown; readonly produce?: KafboyProduce }
@@ -57,20 +57,20 @@ export type KafboyDecision =
   /** Answers 400 `{"error":"empty"}`. */
   | readonly []
 
-/** Tells a decision later, from wherever. The first decision of a request counts; later ones are logged. */
+/** Makes a decision later. The first decision of a request counts; later ones are logged. */
 export type KafboyAnswer = (decision: KafboyDecision) => void
 
-/** What the producer said of one record. */
+/** The outcome of one record. */
 export type KafboyOutcome =
   | { readonly type: 'sent'; readonly partition: number; readonly offset: number }
   | { readonly type: 'failed'; readonly error: string | number }
 
-/** What the producer knows of a topic. */
+/** The producer's view of a topic. */
 export interface KafboyTopicInfo {
   readonly topic: string
   /** Records of batch routes that wait for others. */
   readonly bufferedRecords: number
-  /** One for each partition. */
+  /** One worker for each partition. */
   readonly workers: readonly KafboyWorker[]
 }
 
@@ -119,18 +119,18 @@ export type KafboyEventName =
 export interface KafboyEvent {
   readonly name: KafboyEventName
   readonly topic: string
-  /** The partition whose worker it is about; absent: the topic as a whole. */
+  /** The partition of the worker; absent where the event concerns the whole topic. */
   readonly partition?: number
-  /** Records it is about. */
+  /** Number of records. */
   readonly records?: number
   /** How long it took or lasted. */
   readonly microseconds?: number
-  /** Why. */
+  /** Reason of the event. */
   readonly reason?: string
 }
 
 /**
- * What may be hooked into kafboy's requests and ekaf's producer. The module that `apis.kafboy.callbackEditJson` names
+ * Hooks into kafboy's requests and ekaf's producer. The module that `apis.kafboy.callbackEditJson` names
  * exports one of these as its default. It runs in a thread of its own, where it cannot hold up or end the gateway.
  */
 export interface KafboyHooks {
@@ -140,16 +140,16 @@ export interface KafboyHooks {
     answer: KafboyAnswer,
     ekaf: KafboyProducer
   ): KafboyDecision | undefined | Promise<KafboyDecision | undefined>
-  /** Told of every 400, before it is sent. */
+  /** Called for every 400, before the answer is sent. */
   onError?(error: { readonly status: 400; readonly message: string }): void
   /** Picks the partition of a record where the strategy is `custom`; `undefined`: the next one in turn. */
   pickPartition?(record: KafboyPick): number | { readonly error: string } | undefined
-  /** Makes other records of a batch before it is produced, for example one of all. */
+  /** Replaces the records of a batch before it is produced, for example merges all into one. */
   massageBuffer?(batch: {
     readonly topic: string
     readonly records: readonly KafboyBatchRecord[]
   }): KafboyRecord | readonly KafboyRecord[]
-  /** Told of what happens to the producers. */
+  /** Called for events of the producers. */
   onEvent?(event: KafboyEvent): void
 }
 

@@ -1,10 +1,10 @@
-import { goDurationMs } from './go-duration.js'
+import { suggestion } from '../../../core/settings/suggestion.js'
 
-/** What a key of Kafka-Pixy's file becomes: a value of a setting, or the reason why it cannot be one. */
+/** The value of a setting, or the reason why a key of Kafka-Pixy's file cannot be one. */
 export type Converted =
   | { readonly value: unknown; readonly note?: string }
   | { readonly problem: string }
-  /** It sets nothing, and why. */
+  /** The reason why the key sets nothing. */
   | { readonly note: string }
 type Convert = (value: unknown) => Converted
 
@@ -23,7 +23,7 @@ export const duration: Convert = value => {
   return durationMs === undefined ? { problem: 'write a duration as 250ms, 15s or 5m' } : { value: durationMs }
 }
 
-/** 0 is no time limit in Go. Every wait has one here, so that the default stays. */
+/** 0 is no time limit in Go. Every wait has a limit here, so the default stays. */
 const durationOrNone =
   (byDefault: string): Convert =>
   value => {
@@ -33,10 +33,10 @@ const durationOrNone =
       : converted
   }
 
-/** What a stop needs at least: groups are left and offsets committed within it, too. */
+/** Shortest time for a stop: it includes leaving groups and committing offsets. */
 const LEAST_GRACE_MS = 1_000
 
-/** Kafka-Pixy limits with it how long its producer may take, and nothing else; 0: messages are not waited for. */
+/** In Kafka-Pixy it limits only how long the producer may take to stop; 0: it does not wait for messages. */
 const grace: Convert = value => {
   const converted = duration(value)
   if (!('value' in converted) || (converted.value as number) >= LEAST_GRACE_MS || (converted.value as number) < 0)
@@ -68,7 +68,7 @@ const ZOO_KEEPER = 'groups are kept by Kafka itself; ZooKeeper is not asked'
 const SENT_AT_ONCE = 'messages are sent as soon as their broker is free'
 const RETRIES = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
 
-/** Of one cluster. */
+/** Keys of one cluster. */
 export const CLUSTER_KEYS: readonly ClusterKey[] = [
   { path: 'client_id', setting: 'clusters.*.clientId' },
   { path: 'kafka.seed_peers', setting: 'clusters.*.brokers', convert: peers },
@@ -94,7 +94,7 @@ export const CLUSTER_KEYS: readonly ClusterKey[] = [
   { path: 'zoo_keeper.session_timeout', note: ZOO_KEEPER }
 ]
 
-/** Of the first cluster, for all: these settings hold for the process. */
+/** Keys that are read from the first cluster only: their settings hold for the whole process. */
 export const PROCESS_KEYS: readonly ClusterKey[] = [
   { path: 'kafka.version', setting: 'apis.kafka-pixy.messageHeaders', convert: oldVersion },
   { path: 'producer.channel_buffer_size', note: 'the buffer is bounded in bytes: delivery.maxBytes' },
@@ -111,8 +111,8 @@ export const PROCESS_KEYS: readonly ClusterKey[] = [
   { path: 'consumer.disabled', setting: 'apis.kafka-pixy.consumerDisabled' },
   { path: 'consumer.ack_timeout', setting: 'consumer.ackTimeoutMs', convert: duration },
   { path: 'consumer.channel_buffer_size', setting: 'consumer.maxWaitingRequests' },
-  { path: 'consumer.fetch_max_bytes', note: 'readers share their fetches: router.fetchMaxBytes' },
-  { path: 'consumer.fetch_max_wait', note: 'readers share their fetches: router.fetchMaxWaitMs' },
+  { path: 'consumer.fetch_max_bytes', note: 'readers share their fetches: advanced.router.fetchMaxBytes' },
+  { path: 'consumer.fetch_max_wait', note: 'readers share their fetches: advanced.router.fetchMaxWaitMs' },
   { path: 'consumer.long_polling_timeout', setting: 'consumer.longPollMs', convert: duration },
   { path: 'consumer.max_pending_messages', setting: 'consumer.maxPendingMessages' },
   { path: 'consumer.max_retries', setting: 'consumer.maxRetries' },
@@ -123,3 +123,82 @@ export const PROCESS_KEYS: readonly ClusterKey[] = [
 ]
 
 export const convertedBy = ({ convert = given }: ClusterKey, value: unknown): Converted => convert(value)
+
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ['ns', 1e-6],
+  ['us', 1e-3],
+  // The sign for micro, and the Greek letter.
+  ['\u00b5s', 1e-3],
+  ['\u03bcs', 1e-3],
+  ['ms', 1],
+  ['s', 1_000],
+  ['m', 60_000],
+  ['h', 3_600_000]
+])
+const PART = String.raw`(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)`
+const WHOLE = new RegExp(`^[+-]?(?:${PART})+$`)
+
+/**
+ * Whole milliseconds of a duration as Go writes it; `undefined`: it is none.
+ *
+ *   1m30s => 90000    250ms => 250    1.5s => 1500
+ */
+export function goDurationMs(text: string): number | undefined {
+  if (/^[+-]?0$/.test(text)) return 0
+  if (!WHOLE.test(text)) return undefined
+  const parts = text.matchAll(new RegExp(PART, 'g'))
+  const totalMs = [...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * UNITS.get(unit!)!, 0)
+  return Math.round(text.startsWith('-') ? -totalMs : totalMs)
+}
+
+/** A part of Kafka-Pixy's file that has keys of its own. */
+export type Section = Readonly<Record<string, unknown>>
+
+export const isSection = (value: unknown): value is Section =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A value that is no section has no keys. */
+export const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
+
+const OF_FILE = [
+  'tcp_addr',
+  'unix_addr',
+  'grpc_addr',
+  'default_cluster',
+  'proxies',
+  'logging',
+  'tls.certificate_path',
+  'tls.key_path'
+]
+
+const OF_CLUSTER = [
+  ...[...CLUSTER_KEYS, ...PROCESS_KEYS].map(({ path }) => path),
+  'net.sasl.enable',
+  'net.sasl.user',
+  'net.sasl.password'
+]
+
+/**
+ * A line for each key of the file that Kafka-Pixy does not know, with the key that was probably meant. Kafka-Pixy
+ * itself ignores such keys silently, so they do not prevent the start.
+ */
+export function unknownKeys(file: Section): string[] {
+  const notes = unknownBelow(file, OF_FILE, '', '')
+  for (const [name, cluster] of Object.entries(sectionOf(file.proxies))) {
+    if (isSection(cluster)) notes.push(...unknownBelow(cluster, OF_CLUSTER, `proxies.${name}.`, ''))
+  }
+  return notes
+}
+
+/** @param inside where the section is within what `known` is about, with a dot at its end; empty at the top */
+function unknownBelow(section: Section, known: readonly string[], prefix: string, inside: string): string[] {
+  const siblings = known.filter(path => path.startsWith(inside)).map(path => path.slice(inside.length).split('.')[0]!)
+  return Object.entries(section).flatMap(([key, value]) => {
+    const path = inside + key
+    if (!siblings.includes(key)) {
+      return [`${prefix}${path} is no setting of Kafka-Pixy and is ignored${suggestion(key, [...new Set(siblings)])}`]
+    }
+    const hasKeysOfItsOwn = known.some(name => name.startsWith(`${path}.`))
+    return hasKeysOfItsOwn && isSection(value) ? unknownBelow(value, known, prefix, `${path}.`) : []
+  })
+}

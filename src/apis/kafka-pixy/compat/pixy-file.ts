@@ -1,9 +1,17 @@
 import { ConfigError } from '../../../core/errors.js'
-import type { Assignment } from '../../../core/settings/assignment.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
-import { CLUSTER_KEYS, type ClusterKey, convertedBy, PROCESS_KEYS, toAddress } from './keys.js'
-import { isSection, type Section, sectionOf } from './section.js'
-import { unknownKeys } from './unknown-keys.js'
+import { Findings } from '../../findings.js'
+import {
+  CLUSTER_KEYS,
+  type ClusterKey,
+  convertedBy,
+  isSection,
+  PROCESS_KEYS,
+  type Section,
+  sectionOf,
+  toAddress,
+  unknownKeys
+} from './keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'apis.kafka-pixy'
@@ -13,17 +21,6 @@ const NO_PROXIES = 'invalid config parameter: at least on proxy must be configur
 
 type Flags = ForeignConfiguration['flags']
 type Environment = ForeignConfiguration['environment']
-
-/** Settings, notes and problems as they are found. */
-class Findings {
-  readonly settings: Assignment[] = []
-  readonly notes: string[] = []
-  readonly problems: string[] = []
-
-  set(setting: string, value: unknown, origin: string): void {
-    this.settings.push({ path: setting.split('.'), value, origin })
-  }
-}
 
 /**
  * Translates Kafka-Pixy's flags and its file.
@@ -36,7 +33,8 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   const file = name === undefined ? { proxies: { default: {} } } : await read(name, readFile(name))
   const found = new Findings()
   const origin = (path: string): string => (name === undefined ? 'default of Kafka-Pixy' : `${name}, ${path}`)
-  // Clients of Kafka-Pixy use its own port. The shared one is not needed, so that it must not be in the way of another process.
+  // Clients of Kafka-Pixy use its own port. The shared port is not needed, so it must not take the address of another
+  // process.
   found.set('http.port', 0, COMMAND)
   found.notes.push(...unknownKeys(file))
   listen(found, file, flags, origin)
@@ -45,8 +43,7 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   translateTls(found, sectionOf(file.tls), origin)
   translateLogging(found, file.logging, origin)
   applyFlags(found, flags)
-  if (found.problems.length > 0) throw new ConfigError(found.problems.join('\n'))
-  return { settings: found.settings, notes: found.notes }
+  return found.translation()
 }
 
 async function read(name: string, text: string): Promise<Section> {
@@ -64,7 +61,7 @@ async function read(name: string, text: string): Promise<Section> {
   return content
 }
 
-/** An address with a colon is one of TCP, any other one is a socket. */
+/** An address with a colon is a TCP address, any other a unix socket. */
 function listen(found: Findings, file: Section, flags: Flags, origin: (path: string) => string): void {
   const { tcp_addr: tcp = DEFAULT_TCP_ADDRESS, unix_addr: unix } = file
   address(found, textOf(flags, 'tcpAddr') ?? tcp, flags.has('tcpAddr') ? '--tcpAddr' : origin('tcp_addr'))
@@ -93,7 +90,7 @@ function hostAndPort(text: string): { readonly host: string; readonly port: numb
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, '') || '0.0.0.0', port: Number(text.slice(colon + 1)) }
 }
 
-/** Nomad has a name for each instance. A `client_id` wins over it. */
+/** Uses Nomad's name of the instance as the client id. A `client_id` in the file overrides it. */
 function nameAsNomad(found: Findings, { NOMAD_ALLOC_ID: id, NOMAD_ALLOC_INDEX: index }: Environment): void {
   if (!id) return
   const name = ['kp_nomad', id.split('-', 1)[0], ...(index ? [index] : [])].join('_')
@@ -125,7 +122,7 @@ function translateKeys(
 ): void {
   for (const key of keys) {
     const value = valueAt(proxy, key.path)
-    // Kafka-Pixy takes an empty text for none.
+    // Kafka-Pixy takes an empty text as no value.
     if (value === undefined || value === null || value === '') continue
     if (key.setting === undefined) {
       const note = `${key.path} has no effect: ${key.note}`
@@ -148,7 +145,7 @@ function translateSasl(found: Findings, sasl: Section, cluster: string, origin: 
   found.set(`clusters.${cluster}.sasl.password`, sasl.password, origin('net.sasl.password'))
 }
 
-/** What another cluster has for itself in Kafka-Pixy, and what holds for all clusters here. */
+/** Keys that each cluster of Kafka-Pixy has, and that hold for all clusters here. */
 function explainShared(found: Findings, name: string, proxy: Section, main: Section): void {
   for (const { path, setting } of PROCESS_KEYS) {
     const value = valueAt(proxy, path)
@@ -182,7 +179,7 @@ function translateLogging(found: Findings, logging: unknown, origin: (path: stri
   }
 }
 
-/** They win over the file, and are about the default cluster only. */
+/** Flags override the file, and apply to the default cluster only. */
 function applyFlags(found: Findings, flags: Flags): void {
   const kafkaPeers = textOf(flags, 'kafkaPeers')
   if (kafkaPeers !== undefined) {

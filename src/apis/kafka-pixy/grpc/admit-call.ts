@@ -2,10 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Metadata } from '@grpc/grpc-js'
 import type { CastellanError } from '../../../core/errors.js'
-import type { Access, Caller } from '../../../http/access/access.js'
-import type { IncomingRequest } from '../../../http/access/identity.js'
+import type { Access, Caller, IncomingRequest } from '../../../http/access/access.js'
 
-/** What has come of a call. */
+/** The part of a call that arrives before its message. */
 export interface CallHead {
   readonly metadata: Metadata
   /** Address and port. */
@@ -15,10 +14,10 @@ export interface CallHead {
   readonly socket: Socket
 }
 
-/** A call that was let in. */
+/** An admitted call. */
 export interface Admission {
   readonly caller: Caller
-  /** It is not in flight any more. */
+  /** Ends the call: it is not in flight any more. */
   end(): void
 }
 
@@ -54,7 +53,7 @@ class IncomingCall implements IncomingRequest {
   }
 }
 
-/** Lets calls in by the same checks as requests over HTTP: quotas, authentication, rules. */
+/** Admits calls by the same checks as requests over HTTP: quotas, authentication, rules. */
 export async function admit(access: Access, head: CallHead, requestId: string): Promise<Admission> {
   const incoming = new IncomingCall(head, requestId)
   const refusal = await new Promise<CastellanError | undefined>(resolve => {

@@ -1,15 +1,15 @@
 import type { ServerHttp2Stream } from 'node:http2'
-import { Metadata, type ServerInterceptingCallInterface, type ServerInterceptor, status } from '@grpc/grpc-js'
+import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js'
 import type { OverloadedError } from '../../../core/errors.js'
 import type { Access, Caller } from '../../../http/access/access.js'
-import type { CountedCall } from '../../../http/exchange/counted-calls.js'
+import type { CountedCall } from '../../../http/exchange/other-protocols.js'
 import { type Admission, admit } from './admit-call.js'
 import type { ConnectedCall, GrpcConnection } from './connections.js'
 import { MessageReader } from './message-reader.js'
 import { StatusError, statusOfError } from './statuses.js'
 
 export interface ArrivalLimits {
-  /** Calls whose request has not arrived: each may hold a message. */
+  /** Limit of calls whose request has not arrived: each may hold a message. */
   readonly maxArriving: number
   /** How long a request may take to arrive. */
   readonly arrivalMs: number
@@ -26,11 +26,12 @@ export interface ArrivalsOptions {
   readonly maxMessageBytes: number
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
-  /** A bug; gives the status to answer. */
+  /** Logs a bug and returns the status to answer. */
   readonly broken: (error: unknown) => StatusError
 }
 
-const GIVES_WAY = 'the connection gives way to one of an address that has fewer (apis.kafka-pixy.grpcMaxConnections)'
+const GIVES_WAY =
+  'the connection was closed in favour of an address with fewer connections (advanced.apis.kafka-pixy.grpcMaxConnections)'
 
 /** A request that has arrived, as its bytes. */
 export interface ReceivedRequest {
@@ -41,33 +42,33 @@ export interface ReceivedRequest {
   /** Counts further memory that the call takes until its end, or refuses the call. @throws StatusError */
   hold(sizeBytes: number): void
   /**
-   * From now on the call only waits for a message, so its connection may have to give way to another one.
+   * From now on the call only waits for a message, so its connection may be closed in favour of another one.
    *
-   * @param end called at most once, when it has to
-   * @returns to be called when the call waits no longer; further calls do nothing
+   * @param end called at most once, when the connection is closed for that reason
+   * @returns a function to call when the call no longer waits; further calls of it do nothing
    */
   waits(end: (error: StatusError) => void): () => void
 }
 
 type Answer = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
-/** What its own listener is told of a call by grpc-js. */
+/** The listener to which grpc-js reports the events of a call. */
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
 
 /**
- * Calls on their way in and out. Nothing of a request but its headers is read before its client is admitted; then it has
- * to arrive in time, and so has its answer at the client.
+ * Calls on their way in and out. Before its client is admitted, only the headers of a request are read. Then the
+ * request has to arrive in time, and its answer has to reach the client in time.
  *
  *   headers ── admitted ──▶ arriving ── whole request ──▶ served ── answer ──▶ taken by the client
  *      └───── refused           └─── too late                         └─── too late: the connection is cut
  *
- * Where too many calls arrive, the connection that has most of them, of the address that has most, loses its oldest: so no
+ * If too many calls arrive, the address with most of them loses the oldest call of its busiest connection, so that no
  * client can keep others out by calls that never arrive.
  */
 export class Arrivals {
   readonly #options: ArrivalsOptions
   readonly #arriving = new Set<Arrival>()
   #seen = 0
-  /** Told of each call that was refused to make place for another one. */
+  /** Called for each call that was refused in favour of another one. */
   onDisplaced: () => void = () => undefined
 
   constructor(options: ArrivalsOptions) {
@@ -79,11 +80,9 @@ export class Arrivals {
     return this.#arriving.size
   }
 
-  readonly interceptor: ServerInterceptor = (_, call) => {
-    const connection = this.#options.connectionOf(call.getPeer())
-    // grpc-js has no class for a call that is not read by itself.
-    return new Arrival(this.#options, call, connection, this) as unknown as ReturnType<ServerInterceptor>
-  }
+  /** An interceptor for grpc-js. Its type names a class of grpc-js, but only the interface is called. */
+  readonly interceptor = (_: unknown, call: ServerInterceptingCallInterface): ServerInterceptingCallInterface =>
+    new Arrival(this.#options, call, this.#options.connectionOf(call.getPeer()), this)
 
   nextId(): string {
     return `grpc-${++this.#seen}`
@@ -118,7 +117,7 @@ export class Arrivals {
   }
 }
 
-/** One call. It reads its stream by itself: grpc-js would hold and decode a whole message before its limits apply. */
+/** One call. It reads its stream by itself: grpc-js holds and decodes a whole message before it applies limits. */
 class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   readonly connection: GrpcConnection | undefined
   readonly #options: ArrivalsOptions
@@ -132,7 +131,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   #timer: NodeJS.Timeout | undefined
   #isArriving = false
   #isServed = false
-  /** It is being served, and only waits for a message. */
+  /** Set while the call only waits for a message. */
   #endWaiting: ((error: StatusError) => void) | undefined
   #isRefused = false
   #isOver = false
@@ -147,8 +146,8 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     this.#call = call
     this.connection = connection
     this.#arrivals = arrivals
-    // It has no method for that.
-    this.#stream = (call as unknown as { stream: ServerHttp2Stream }).stream
+    // The interface of a call does not include its stream.
+    this.#stream = (call as ServerInterceptingCallInterface & { stream: ServerHttp2Stream }).stream
   }
 
   start(listener: Listener): void {
@@ -191,7 +190,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   getConnectionInfo = () => this.#call.getConnectionInfo()
   getMetricsRecorder = () => this.#call.getMetricsRecorder()
 
-  /** Another call needs the place. */
+  /** The call is refused in favour of another one. */
   displace(): void {
     this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls arrive at a time'))
   }
@@ -234,7 +233,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     const head = { metadata, peer: this.#call.getPeer(), socket, address }
     admit(access, head, this.#arrivals.nextId()).then(
       admission => {
-        // Who may do nothing is told so before a message is received, decompressed and looked through.
+        // A client without any permission is refused before its message is received and decompressed.
         const refusal = this.#isOver || this.#isRefused ? undefined : admission.caller.refusalOfUnruled()
         if (refusal) this.#refuseBy(refusal)
         if (this.#isOver || this.#isRefused) admission.end()
@@ -248,7 +247,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     )
   }
 
-  /** Counts what comes before it waits in the stream, and reads it when the stream flows. */
+  /** Counts each chunk before it waits in the stream, and reads it when the stream flows. */
   #readAlong(): void {
     const stream = this.#stream
     const push = stream.push.bind(stream)
@@ -325,7 +324,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     this.#refuseRest()
   }
 
-  /** The request has arrived, or will not. */
+  /** Ends the arrival, whether the request has arrived or never will. */
   #leave(): void {
     clearTimeout(this.#timer)
     if (!this.#isArriving) return
@@ -356,9 +355,9 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   }
 
   /**
-   * Closes the stream of a call that was answered before its request had come: grpc-js would read and discard whatever the
-   * client goes on to send. Node sends the answer at the end of this turn; from Node 22 on a reset in the same turn would
-   * overtake it.
+   * Closes the stream of a call that was answered before its request had come: grpc-js would read and discard whatever
+   * the client goes on to send. Node sends the answer at the end of this turn; from Node 22 on a reset in the same turn
+   * would overtake it.
    */
   #refuseRest(): void {
     setImmediate(() => {
@@ -369,14 +368,14 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
 
 const exhausted = ({ message }: OverloadedError): StatusError => new StatusError(status.RESOURCE_EXHAUSTED, message)
 
-/** grpc-js has taken the header out of the metadata. */
+/** The encoding of a message. grpc-js has removed its header from the metadata. */
 const encodingOf = (call: ServerInterceptingCallInterface): string =>
-  (call as unknown as { incomingEncoding: string }).incomingEncoding
+  (call as ServerInterceptingCallInterface & { incomingEncoding: string }).incomingEncoding
 
-/** A chunk that shares its memory with much else that came from the socket would keep all of that. */
+/** Copies a chunk that is part of a larger read from the socket: a view keeps all of that memory. */
 const separate = (chunk: Buffer): Buffer => (2 * chunk.length < chunk.buffer.byteLength ? Buffer.from(chunk) : chunk)
 
-/** As HTTP/2 counts headers (RFC 9113 6.5.2), more or less. */
+/** The size of headers, approximately as HTTP/2 counts it (RFC 9113 6.5.2). */
 function sizeOf(metadata: Metadata): number {
   let sizeBytes = 0
   for (const name of Object.keys(metadata.getMap())) {

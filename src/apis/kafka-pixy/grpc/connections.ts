@@ -1,25 +1,28 @@
 import type { Http2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { CountedCalls, CountedConnection } from '../../../http/exchange/counted-calls.js'
+import type { CountedCalls, CountedConnection } from '../../../http/exchange/other-protocols.js'
 
 /** The preface of HTTP/2, and the frame of settings that has to follow it (RFC 9113 3.4). */
 const PREFACE_BYTES = 24 + 9
-/** How long a connection may take to end whose place another one needs. */
+/** Time limit for ending a connection that gives way to another one. */
 const CLOSING_MS = 1_000
 
 /**
- * Calls that wait end in favour of an address that has so many connections fewer. With a difference of one the two would
- * only change places, and again when the client comes back.
+ * Waiting calls end in favour of an address that has at least this many fewer connections. With a difference of one the
+ * two addresses only swap places, and swap again when the client reconnects.
  */
 const FAIR_DIFFERENCE = 2
 
-/** A call, as far as its connection has to know of it. */
+/** The part of a call that its connection uses. */
 export interface ConnectedCall {
-  /** Its connection has to give way: it is answered that it may be made again, unless it is being served by more than waiting. */
+  /**
+   * Ends the call, because its connection has to give way, unless it is being served. The answer tells the client to
+   * retry.
+   */
   giveWay(): void
 }
 
-/** What connections are doing, from what gives way last to what gives way first. */
+/** States of connections; those with higher numbers are closed first in favour of new ones. */
 const DOING = { waiting: 0, halfOpen: 1, idle: 2, silent: 3 }
 const KINDS = Object.keys(DOING).length
 
@@ -44,7 +47,7 @@ export class GrpcConnection {
     return this.counted.addressKey
   }
 
-  /** What speaks HTTP/2. */
+  /** The socket that carries HTTP/2: that of TLS, or the raw one without TLS. */
   get socket(): Socket {
     return this.#secure ?? this.#raw
   }
@@ -64,22 +67,22 @@ export class GrpcConnection {
     this.#calls.delete(call)
   }
 
-  /** So many more, or fewer, of its calls are being served: their requests have arrived. */
+  /** Adds to the number of calls whose request has arrived and that are being served. */
   serves(more: 1 | -1): void {
     this.#served += more
   }
 
-  /** So many more, or fewer, of the calls that are being served only wait for a message. */
+  /** Adds to the number of served calls that only wait for a message. */
   waits(more: 1 | -1): void {
     this.#waiting += more
   }
 
-  /** Its place has been given to another connection; further calls on it are refused. */
+  /** The connection has given way to another one. Further calls on it are refused. */
   get givesWay(): boolean {
     return this.#givesWay
   }
 
-  /** @returns `undefined`: something is being done for it, such as to produce a message */
+  /** @returns `undefined` while a call is being served, for example while a message is produced */
   get doing(): number | undefined {
     if (this.#served > this.#waiting) return undefined
     if (this.#waiting > 0) return DOING.waiting
@@ -112,13 +115,13 @@ export class GrpcConnection {
 }
 
 /**
- * The connections of the gRPC port. One client may have all of them while no other client comes. Where there are too many, a new
- * one takes the place of one of the address that has most, by what that one does:
+ * The connections of the gRPC port. One client may have all of them while no other client comes. If there are too many,
+ * a new one replaces one of the address that has most, chosen by its state:
  *
  *   has not spoken HTTP/2 ─▶ no calls ─▶ calls that have not arrived ─▶ calls that only wait for a message ─▶ stays
  *
- * the oldest of those first. Of addresses that do not have more than its own it takes none, so clients that have few keep
- * theirs. Connections that do nothing but wait keep no others out.
+ * of equals the oldest first. It never replaces a connection of an address that has no more than its own, so clients
+ * with few keep them. Connections that only wait never keep others out.
  */
 export class GrpcConnections {
   readonly #max: number
@@ -126,7 +129,7 @@ export class GrpcConnections {
   readonly #calls: CountedCalls
   /** Oldest first. */
   readonly #open = new Set<GrpcConnection>()
-  /** Told of each connection that was closed to make place for another one. */
+  /** Called for each connection that was closed in favour of another one. */
   onDisplaced: () => void = () => undefined
 
   /** @param prefaceMs a connection that has not spoken HTTP/2 within this is cut */
@@ -147,7 +150,7 @@ export class GrpcConnections {
   /** @returns `undefined`: there is no place; the socket is destroyed */
   add(socket: Socket): GrpcConnection | undefined {
     const counted = this.#calls.connection(socket)
-    // The limit per address may have refused it: then no other connection has to give way.
+    // If the limit per address has refused the connection, no other connection has to give way.
     if (socket.destroyed) return undefined
     if (this.#open.size >= this.#max && !this.#makePlace(counted.addressKey)) {
       socket.destroy()
@@ -159,7 +162,7 @@ export class GrpcConnections {
     return connection
   }
 
-  /** HTTP/2 has to be spoken now. */
+  /** Cuts the connection unless its client speaks HTTP/2 in time. */
   awaitPreface(connection: GrpcConnection): void {
     const timer = setTimeout(() => {
       if (!connection.hasSpoken) connection.cut()
@@ -188,6 +191,6 @@ export class GrpcConnections {
   }
 }
 
-/** @param surplus how many connections its address has more than that of the new one */
+/** @param surplus how many more connections its address has than the address of the new one */
 const mayTake = (doing: number, surplus: number, isOwn: boolean): boolean =>
   doing === DOING.waiting ? surplus >= FAIR_DIFFERENCE : isOwn || surplus > 0

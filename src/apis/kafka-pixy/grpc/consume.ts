@@ -6,23 +6,25 @@ import type { KafkaPixySettings } from '../settings.js'
 import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
 
-/** A call, as far as a method has to know of it. */
+/** The part of a call that a method uses. */
 export interface Call {
   /** The client has gone away, or its deadline is over. */
   readonly cancelled: boolean
   onCancelled(cancelled: () => void): void
-  /** Calls back once the answer has been handed to the connection, or could not be, because the client has gone away. */
+  /**
+   * Calls back once the answer has been handed to the connection, or could not be, because the client has gone away.
+   */
   onAnswered(answered: (isSent: boolean) => void): void
-  /** The client whose share of `consumer.maxGroups` a new group takes. */
+  /** The client whose share of `advanced.consumer.maxGroups` a new group takes. */
   readonly client: string | undefined
-  /** Calls back when the client may not go on, while the call waits. */
+  /** Checks the client's permissions again while the call waits. Calls back when they no longer allow the call. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
   /**
-   * The call only waits from now on, until what is returned is called. It is ended where its connection has to give way to
-   * another one.
+   * From now on the call only waits, until the returned function is called. The call is ended if its connection is
+   * closed in favour of another one.
    */
   readonly waits: (end: (error: StatusError) => void) => () => void
-  /** Whether the client may be told of a topic, or of a group that reads it. */
+  /** Whether the client may see a topic, or a group that reads it. */
   readonly mayAdminister: (topic: string, group?: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
   charge(records: number, bytes: number): void
@@ -40,7 +42,7 @@ export class Consumer {
     this.#settings = settings
   }
 
-  /** Calls that wait for a message are answered that the process stops. */
+  /** Answers calls that wait for a message: the process stops. */
   stop(): void {
     for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
   }
@@ -51,8 +53,9 @@ export class Consumer {
     if (acksAnother) requirePlace(partition, offset)
     requireGroup(group)
     if (this.#settings.consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
-    // It comes before the request for a message; the answer does not say what became of it.
-    if (acksAnother) void gateway.ack(group, { topic, partition, offset }).catch(() => undefined)
+    // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
+    // acknowledgement.
+    if (acksAnother) void gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
     const message = await this.#next(gateway, group, topic, call)
     call.charge(1, sizeOfRecord(message))
     call.onAnswered(isSent => {
@@ -66,7 +69,7 @@ export class Consumer {
     requirePlace(partition, offset)
     requireGroup(group)
     const message: MessageId = { topic, partition, offset }
-    const result = await gateway.ack(group, message)
+    const result = await gateway.groups.ack(group, message)
     switch (result.type) {
       case 'acked':
         return {}
@@ -100,7 +103,7 @@ export class Consumer {
       }
       this.#waiting.add(end)
       const waitsNoLonger = call.waits(end)
-      const cancel = gateway.consume(group, topic, undefined, { reply, client: call.client })
+      const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: call.client })
       call.watch(end)
       call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))
     })

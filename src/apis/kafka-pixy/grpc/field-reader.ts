@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 /** Bytes that are no message of protobuf. */
 export class MalformedMessageError extends Error {}
 
-/** How the value of a field is written. */
+/** Wire type of a field. */
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, groupStart: 3, groupEnd: 4, fixed32: 5 } as const
 
 const MAX_VARINT_BYTES = 10
@@ -12,8 +12,8 @@ const MAX_DEPTH = 100
 const MAX_FIELD = 2 ** 29 - 1
 
 /**
- * Reads the fields of a message of protobuf one after another, without making anything of them: a message of a megabyte
- * may have half a million. A varint is at most ten bytes long, and a group at most 100 levels deep.
+ * Reads the fields of a protobuf message one by one, without creating objects: a megabyte may hold half a million
+ * fields. A varint is at most ten bytes long, and a group at most 100 levels deep.
  *
  * Every method throws a {@link MalformedMessageError} when the bytes are no message.
  *
@@ -72,7 +72,7 @@ export class FieldReader {
     throw malformed()
   }
 
-  /** Passes a value that is written as its length and bytes; it ends at {@link at}. @returns where it starts */
+  /** Skips a value that is written as its length and bytes; it ends at {@link at}. @returns where it starts */
   passBytes(): number {
     this.readVarint()
     const start = this.#at
@@ -81,7 +81,7 @@ export class FieldReader {
     return start
   }
 
-  /** Passes the value of the field, of whatever kind. */
+  /** Skips the value of the field, whatever its kind. */
   skip(): void {
     if (this.wireType === WIRE.groupStart) this.#skipGroup()
     else this.#passValue()

@@ -1,9 +1,17 @@
 import { status } from '@grpc/grpc-js'
-import type { Gateway, GroupOffset, GroupReader, TopicMetadata } from '../../../gateway/gateway.js'
-import { sparseAcksOf } from '../../../gateway/sparse-acks.js'
+import type { Gateway, GroupOffset, TopicMetadata } from '../../../gateway/gateway.js'
+import { sparseAcksOf } from '../../../gateway/offsets.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
-import { lagOf } from '../lag.js'
-import { partitionsByClient } from '../reader-names.js'
+import {
+  CONFIG_VERSION,
+  configsOf,
+  lagOf,
+  NO_OFFSET,
+  NoReadersError,
+  readersOf,
+  type TopicConfigs,
+  UNKNOWN_TOPIC
+} from '../groups.js'
 import type {
   GetOffsetsRs,
   GetTopicMetadataRq,
@@ -17,12 +25,6 @@ import type {
 } from './messages.js'
 import { StatusError } from './statuses.js'
 
-const UNKNOWN_TOPIC = 'Unknown topic'
-/** What a group that has committed nothing has for an offset. */
-const NONE = -1
-/** Of the document in which Kafka-Pixy found the settings of a topic. */
-const CONFIG_VERSION = 1
-
 /** The methods about offsets, topics and consumers. */
 export class LookUps {
   readonly #timeoutMs: number
@@ -32,7 +34,7 @@ export class LookUps {
   }
 
   async getOffsets(gateway: Gateway, { group, topic }: ToGroup): Promise<GetOffsetsRs> {
-    const offsets = await gateway.offsets(group, topic, this.#timeoutMs)
+    const offsets = await gateway.groups.offsets(group, topic, this.#timeoutMs)
     if (offsets === undefined) throw unknownTopic()
     return { offsets: offsets.map(toPartitionOffset) }
   }
@@ -40,12 +42,12 @@ export class LookUps {
   async setOffsets(gateway: Gateway, { group, topic, offsets }: SetOffsetsRq): Promise<object> {
     if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
     const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
-    const outcomes = await gateway.commit(group, topic, changes, this.#timeoutMs)
+    const outcomes = await gateway.groups.commit(group, topic, changes, this.#timeoutMs)
     if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
     return {}
   }
 
-  /** @param isListed whether the client may be told of a topic */
+  /** @param isListed whether the client may see a topic */
   async listTopics(
     gateway: Gateway,
     { with_partitions }: ListTopicRq,
@@ -53,7 +55,7 @@ export class LookUps {
   ): Promise<ListTopicRs> {
     const all = await gateway.topics('all', this.#timeoutMs)
     const topics = new Map([...all].filter(([topic]) => isListed(topic)))
-    const configs = await this.#configs(gateway, [...topics.keys()])
+    const configs = await configsOf(gateway, [...topics.keys()], this.#timeoutMs)
     const described = [...topics].map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
     return { topics: Object.fromEntries(described) }
   }
@@ -64,38 +66,29 @@ export class LookUps {
   ): Promise<GetTopicMetadataRs> {
     const found = (await gateway.topics([topic], this.#timeoutMs)).get(topic)
     if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
-    return toMetadata(found, await this.#configs(gateway, [topic]), with_partitions)
+    return toMetadata(found, await configsOf(gateway, [topic], this.#timeoutMs), with_partitions)
   }
 
-  /** @param isListed whether the client may be told of a group that reads the topic */
+  /** @param isListed whether the client may see a group that reads the topic */
   async listConsumers(
     gateway: Gateway,
     { topic, group }: ToGroup,
     isListed: (group: string) => boolean
   ): Promise<ListConsumersRs> {
-    const only = { topic, includes: isListed }
-    const groups = await gateway.consumers(group === '' ? 'all' : [group], this.#timeoutMs, only)
-    if (group !== '' && !groups.has(group)) throw notFound(`unknown consumer group ${group}`)
-    const ofTopic = [...groups].map(([name, readers]) => [name, { consumers: consumersOf(readers, topic) }] as const)
-    const reading = ofTopic.filter(([, { consumers }]) => Object.keys(consumers).length > 0)
-    if (group !== '' && reading.length === 0) throw notFound(`topic ${topic} is not consumed by ${group}`)
-    return { groups: Object.fromEntries(reading) }
-  }
-
-  #configs(gateway: Gateway, topics: readonly string[]): Promise<Configs> {
-    return topics.length === 0 ? Promise.resolve(new Map()) : gateway.topicConfigs(topics, this.#timeoutMs)
+    const asked = { topic, group: group === '' ? undefined : group }
+    const groups = await readersOf(gateway, asked, isListed, this.#timeoutMs).catch(asStatus)
+    return {
+      groups: Object.fromEntries([...groups].map(([name, clients]) => [name, { consumers: toConsumers(clients) }]))
+    }
   }
 }
-
-/** Settings that topics have for themselves, by topic. */
-type Configs = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
 const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
 
 function toPartitionOffset(place: GroupOffset): PartitionOffset {
   const { partition, earliest: begin, latest: end, committed } = place
-  const { offset = NONE, metadata = '' } = committed ?? {}
+  const { offset = NO_OFFSET, metadata = '' } = committed ?? {}
   const lag = lagOf(place)
   const sparse_acks = sparseAcksOf({ offset, metadata })
   return { partition, begin, end, count: end - begin, offset, lag, metadata, sparse_acks }
@@ -103,7 +96,7 @@ function toPartitionOffset(place: GroupOffset): PartitionOffset {
 
 const toMetadata = (
   { topic, partitions }: TopicMetadata,
-  configs: Configs,
+  configs: TopicConfigs,
   withPartitions: boolean
 ): GetTopicMetadataRs => ({
   version: CONFIG_VERSION,
@@ -113,7 +106,9 @@ const toMetadata = (
     : []
 })
 
-const consumersOf = (readers: readonly GroupReader[], topic: string) =>
-  Object.fromEntries(
-    [...partitionsByClient(readers, topic)].map(([name, partitions]) => [name, { partitions }] as const)
-  )
+const toConsumers = (clients: ReadonlyMap<string, readonly number[]>) =>
+  Object.fromEntries([...clients].map(([name, partitions]) => [name, { partitions }]))
+
+function asStatus(error: unknown): never {
+  throw error instanceof NoReadersError ? notFound(error.message) : error
+}

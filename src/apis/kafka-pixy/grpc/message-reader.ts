@@ -1,6 +1,6 @@
 import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib'
 import { status } from '@grpc/grpc-js'
-import type { CountedCall } from '../../../http/exchange/counted-calls.js'
+import type { CountedCall } from '../../../http/exchange/other-protocols.js'
 import { StatusError } from './statuses.js'
 
 /** A flag, and the length of the message. */
@@ -8,9 +8,9 @@ const PREFIX_BYTES = 5
 const COMPRESSED = 1
 /** Measured: memory that V8 and Node use for a chunk of one byte that waits in a stream. */
 const CHUNK_BYTES = 320
-/** What is believed of an announced length at first; beyond it memory doubles as bytes arrive. */
+/** Memory that is allocated for an announced length at first. It doubles as bytes arrive. */
 const BELIEVED_BYTES = 16 * 1024
-/** As many bytes can become of one, in the format that zlib reads; and what zlib itself takes. */
+/** Largest expansion of one byte that zlib reads, and the memory of zlib itself. */
 const MAX_EXPANSION = 1_032
 const ZLIB_BYTES = 64 * 1024
 
@@ -21,8 +21,8 @@ const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map<string, Decompress>(
 ])
 
 /**
- * Puts the one message of a call together. All that it holds is counted: what waits to be read, what has been read, and
- * what a compressed message may become.
+ * Assembles the one message of a call. It counts all that it holds: chunks that wait to be read, bytes that were
+ * read, and the largest size after decompression.
  *
  * Every method throws a {@link StatusError} when the call has to be refused.
  */
@@ -32,7 +32,7 @@ export class MessageReader {
   readonly #counted: CountedCall
   readonly #prefix = Buffer.alloc(PREFIX_BYTES)
   #prefixBytes = 0
-  /** Announced. */
+  /** Announced size of the message. */
   #sizeBytes = 0
   #message: Buffer = Buffer.alloc(0)
   #receivedBytes = 0
@@ -56,7 +56,7 @@ export class MessageReader {
   read(chunk: Buffer): void {
     for (let at = 0; at < chunk.length; )
       at += this.#isPrefixed ? this.#addToMessage(chunk, at) : this.#addToPrefix(chunk, at)
-    // The stream puts chunks together that wait for each other.
+    // The other chunks that wait are read right after this one, so all of them are given back at the first.
     this.#counted.give(this.#waitingBytes)
     this.#waitingBytes = 0
   }
@@ -85,7 +85,7 @@ export class MessageReader {
     const length = Math.min(chunk.length - at, this.#sizeBytes - this.#receivedBytes)
     if (length === 0) throw new StatusError(status.UNIMPLEMENTED, 'Received a second request message')
     this.#makeCapacity(this.#receivedBytes + length)
-    // A copy, since a chunk keeps all in memory that came from the socket at once.
+    // A copy, since a chunk keeps all the memory of one read from the socket.
     chunk.copy(this.#message, this.#receivedBytes, at, at + length)
     this.#receivedBytes += length
     return length

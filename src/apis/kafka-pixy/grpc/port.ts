@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { toListenError } from '../../../core/listen-error.js'
 import type { SharedTls } from '../../../http/api/api.js'
-import type { CountedCalls } from '../../../http/exchange/counted-calls.js'
+import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
 import { type GrpcConnection, GrpcConnections } from './connections.js'
 
 /** Time limit of the TLS handshake. */
@@ -14,7 +14,7 @@ export interface GrpcPortOptions {
   readonly maxConnections: number
   /** How long a new connection may take until it speaks HTTP/2. */
   readonly prefaceMs: number
-  /** Where connections and calls are counted. */
+  /** Counts connections and calls for the limits of `http`. */
   readonly calls: CountedCalls
   /** Absent: the port does not speak TLS. */
   readonly tls: SharedTls | undefined
@@ -30,7 +30,7 @@ export class GrpcPort {
   readonly connections: GrpcConnections
   readonly #server: Server
   readonly #accept: (socket: Socket) => void
-  /** By address and port of the peer as grpc-js writes them. */
+  /** Connections by address and port of the peer, as grpc-js writes them. */
   readonly #byPeer = new Map<string, GrpcConnection>()
   readonly #isSecure: boolean
 

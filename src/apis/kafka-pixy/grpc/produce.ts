@@ -2,13 +2,12 @@ import { status } from '@grpc/grpc-js'
 import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
 import type { Gateway, Loss, ProduceOptions } from '../../../gateway/gateway.js'
 import { TOO_LARGE } from '../failure-texts.js'
-import { messageSizeOf } from '../message-size.js'
-import { API, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../produce-options.js'
+import { API, messageSizeOf, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../producing.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ProdRq, ProdRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
 
-/** What a message without a place is answered. */
+/** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
 
 /** `Produce`. */
@@ -30,7 +29,7 @@ export class Producer {
     const { messageHeaders, maxMessageBytes } = this.#settings
     if (headers.length > 0 && !messageHeaders) throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
     const isTooLarge = messageSizeOf(value, key, headers) > maxMessageBytes
-    // Without waiting, a message that can never be written is accepted, and dropped.
+    // An asynchronous message that can never be written is accepted and dropped.
     if (isTooLarge && async_mode) return dropped(gateway, topic, { code: 'recordTooLarge', message: TOO_LARGE })
     if (isTooLarge) throw new StatusError(status.INTERNAL, TOO_LARGE)
     const record = { topic, key, value, headers }

@@ -3,7 +3,7 @@ import { FieldReader, MalformedMessageError, textOf, WIRE } from './field-reader
 import type { MethodName, Methods } from './messages.js'
 import { StatusError } from './statuses.js'
 
-/** Most elements of a repeated field. HTTP takes 100 headers, and as many offsets. */
+/** Limits of the elements of a repeated field. HTTP takes 100 headers, and the same number of offsets as here. */
 const MAX_HEADERS = 1_000
 const MAX_OFFSETS = 10_000
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
@@ -15,14 +15,14 @@ interface RepeatedField {
   readonly of: MessageFields
   readonly max: number
 }
-/** By number, as in proto/kafka-pixy.proto. */
+/** Fields by number, as in proto/kafka-pixy.proto. */
 type MessageFields = ReadonlyMap<number, readonly [name: string, kind: Kind] | RepeatedField>
 
 const RECORD_HEADER: MessageFields = new Map([
   [1, ['key', 'text']],
   [2, ['value', 'bytes']]
 ])
-/** What else there is of an offset does not count. */
+/** Other fields of an offset are ignored. */
 const PARTITION_OFFSET: MessageFields = new Map([
   [1, ['partition', 'int32']],
   [5, ['offset', 'int64']],
@@ -57,22 +57,22 @@ const REQUESTS: { readonly [Name in MethodName]: MessageFields } = {
   GetTopicMetadata: new Map([...TOPIC, [3, ['with_partitions', 'flag']]] as const)
 }
 
-/** A request of which only the names and sizes are known: what it needs to be refused. */
+/** Names and sizes of a request: enough to refuse it. */
 export interface ScannedRequest<Name extends MethodName> {
   readonly cluster: string
   /** Empty in requests that have none; so is the group. */
   readonly topic: string
   readonly group: string
-  /** Of key and value. */
+  /** Bytes of key and value. */
   readonly recordBytes: number
   /** Memory that {@link read} takes beside the bytes of the request. */
   readonly objectBytes: number
-  /** The whole request. @throws StatusError */
+  /** Reads the whole request. @throws StatusError */
   read(): Methods[Name][0]
 }
 
 /**
- * Looks through a request, whose cost does not depend on what it is made of: no field is more than two numbers. As
+ * Scans a request at a cost that does not depend on its contents: each field takes two numbers at most. As
  * protobuf has it, the last of several values counts, and a field that is unknown, or of another kind, is ignored.
  *
  * @throws StatusError when it is no such message, or has too many elements
@@ -86,7 +86,7 @@ export function scanRequest<Name extends MethodName>(name: Name, bytes: Buffer):
       group: scan.text('group'),
       recordBytes: scan.lengthOf('key_value') + scan.lengthOf('message'),
       objectBytes: scan.elements * ELEMENT_BYTES,
-      read: () => orStatus(() => scan.read() as unknown as Methods[Name][0])
+      read: () => orStatus(() => scan.read() as Record<string, unknown> & Methods[Name][0])
     }
   })
 }
@@ -101,7 +101,7 @@ function orStatus<Result>(run: () => Result): Result {
   }
 }
 
-/** Where the values of a message are. */
+/** The positions of the values of a message. */
 class MessageScan {
   readonly #fields: MessageFields
   readonly #bytes: Buffer
@@ -110,7 +110,7 @@ class MessageScan {
   /** Last value of each field: a number, or where its bytes start and end. */
   readonly #numbers = new Map<string, number>()
   readonly #spans = new Map<string, readonly [start: number, end: number]>()
-  /** Of all repeated fields. */
+  /** Elements of all repeated fields. */
   elements = 0
 
   constructor(fields: MessageFields, bytes: Buffer, start: number, end: number) {
@@ -160,7 +160,7 @@ class MessageScan {
     return this.#bytes.subarray(...(this.#spans.get(name) ?? [0, 0]))
   }
 
-  /** Reads all fields; tells of each element of repeated ones. */
+  /** Reads all fields; reports each element of repeated fields. */
   #walk(onElement: (field: RepeatedField, start: number, end: number) => void): void {
     const reader = new FieldReader(this.#bytes, this.#start, this.#end)
     while (reader.next()) {

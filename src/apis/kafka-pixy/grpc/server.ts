@@ -4,17 +4,17 @@ import {
   loadPackageDefinition,
   Server,
   ServerCredentials,
+  type ServerInterceptor,
   type ServiceClientConstructor,
   type ServiceDefinition,
   status
 } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { counterFamily } from '../../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../../core/metrics/prometheus.js'
-import { registerScrapedGauge } from '../../../core/metrics/scraped-gauge.js'
+import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../../core/metrics/prometheus.js'
 import type { ApiContext } from '../../../http/api/api.js'
-import { DEFAULT_CLUSTER, withAlias } from '../clusters.js'
 import type { KafkaPixySettings } from '../settings.js'
+import { DEFAULT_CLUSTER, withAlias } from '../target.js'
 import { type ArrivalLimits, Arrivals } from './arrivals.js'
 import { GrpcPort } from './port.js'
 import { KafkaPixyService } from './service.js'
@@ -41,7 +41,7 @@ export function loadDefinition(): ServiceClientConstructor {
   return loadPackageDefinition(definition)['KafkaPixy'] as ServiceClientConstructor
 }
 
-/** The same for the server, where requests stay bytes until they were looked through. */
+/** The definition for the server, where requests stay bytes until they have been scanned. */
 function loadServerDefinition(): ServiceDefinition {
   const methods = Object.entries(loadDefinition().service)
   return Object.fromEntries(
@@ -84,7 +84,7 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, serv
   gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections.size)
   const displaced = counterFamily(
     'kafka_pixy_displaced_total',
-    'Connections and calls of the gRPC port that did nothing, or only waited, and were ended to make place for others'
+    'Idle or waiting connections and calls of the gRPC port that were ended in favour of others'
   )
   registerFamily(registry, displaced)
   const [connections, calls] = [displaced.series({ what: 'connection' }), displaced.series({ what: 'call' })]
@@ -118,14 +118,14 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLi
   })
   const service = new KafkaPixyService(settings, { log, gateways: gatewaysOf(context) })
   const server = new Server({
-    interceptors: [arrivals.interceptor],
+    interceptors: [arrivals.interceptor as ServerInterceptor],
     'grpc.max_concurrent_streams': MAX_STREAMS,
     'grpc.keepalive_time_ms': PING_INTERVAL_MS,
     'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
     'grpc.max_connection_idle_ms': IDLE_MS
   })
   server.addService(loadServerDefinition(), service.handlers)
-  // TLS, where there is any, has been dealt with before.
+  // The port has already handled TLS, if it is on.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   return { port, arrivals, server, service }
 }

@@ -9,7 +9,7 @@ import {
 import type { Logger } from '../../../core/model.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Operation, Target } from '../../../http/access/access.js'
-import { clientAt } from '../../../http/exchange/client-of.js'
+import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './arrivals.js'
@@ -20,11 +20,11 @@ import { Producer } from './produce.js'
 import { type ScannedRequest, scanRequest } from './requests.js'
 import { StatusError, statusOfError } from './statuses.js'
 
-/** Calls at a time; each of them holds its request, and a long poll a place in the queue of its group as well. */
+/** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
 const MAX_CALLS = 10_000
 
 export interface ServiceParts {
-  /** By the name of the cluster; the empty name is the default one. */
+  /** Gateways by name of the cluster; the empty name is the default cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
 }
@@ -38,7 +38,7 @@ interface Method<Name extends MethodName> {
 }
 
 type Implementation = { readonly [Name in MethodName]: Method<Name> }
-/** The request is made of its bytes when it is known that it may be served. */
+/** The request is decoded from its bytes only when it may be served. */
 type UnaryCall<Name extends MethodName> = ServerUnaryCall<ReceivedRequest, Methods[Name][1]>
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
@@ -93,7 +93,7 @@ export class KafkaPixyService {
       gateway = this.#parts.gateways.get(scanned.cluster)
       if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${scanned.cluster}\` does not exist`)
       this.#admit(name, scanned, call.request)
-      const method = this.#methods[name] as unknown as Method<Name>
+      const method: Method<Name> = this.#methods[name]
       const target = method.target(scanned)
       const watch: Call['watch'] = onRefused =>
         call.request.caller.watch(method.operation, target, error => onRefused(statusOfError(error, true)!))
@@ -107,7 +107,7 @@ export class KafkaPixyService {
     }
   }
 
-  /** Nothing is made of a request before its client may send it, and there is room for what becomes of it. */
+  /** Checks permission, quota and memory before any object is made of a request. */
   #admit<Name extends MethodName>(name: Name, scanned: ScannedRequest<Name>, { caller, hold }: ReceivedRequest): void {
     const { operation, target, isProduce } = this.#methods[name]
     const refusal = caller.refusalOf(operation, target(scanned))
@@ -129,7 +129,7 @@ export class KafkaPixyService {
   }
 }
 
-/** What is to be done once a call has its answer. */
+/** Holds the function to call once a call has its answer. */
 class Answered {
   tell: (isSent: boolean) => void = () => undefined
 }

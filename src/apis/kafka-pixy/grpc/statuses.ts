@@ -12,7 +12,7 @@ export class StatusError extends Error {
   }
 }
 
-/** Codes of our own errors; what is not named here is INTERNAL. */
+/** Statuses of Castellan's errors. All other errors are INTERNAL. */
 const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
   ['unauthenticated', status.UNAUTHENTICATED],
   ['forbidden', status.PERMISSION_DENIED],
@@ -26,7 +26,7 @@ const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
  * The status of a failure of any method.
  *
  * @param unknownTopic the status where Kafka has no such topic
- * @param isReady whether any broker is there
+ * @param isReady whether any broker can be reached
  */
 export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
   const { text } = failureAnswerOf(failure, isReady)
@@ -34,7 +34,7 @@ export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boo
   return new StatusError(code ?? status.INTERNAL, text)
 }
 
-/** The same for whatever was thrown; `undefined`: a bug. */
+/** The status of a thrown error; `undefined`: the error is a bug. */
 export function statusOfError(error: unknown, isReady: boolean): StatusError | undefined {
   if (error instanceof StatusError) return error
   if (!(error instanceof CastellanError)) return undefined

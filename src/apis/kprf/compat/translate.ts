@@ -1,11 +1,48 @@
+import { z } from 'zod'
 import type { Assignment } from '../../../core/settings/assignment.js'
+import { listenPort } from '../../../core/settings/units.js'
 import type { Translation } from '../../command.js'
-import type { CompatSettings } from './settings.js'
 
 const KIB = 1024
 const DEFAULT_BROKER_PORT = 9_092
 const NO_LIMIT_MS = 2 ** 31 - 1
 const STDOUT = '/dev/stdout'
+
+const whole = z.int().optional()
+const atLeastOne = z.int().min(1).optional()
+const zeroOrMore = z.int().min(0).optional()
+
+/** The keys of kprf's own configuration file. Source: kprf fd32acc, config. */
+export const compatSettings = z
+  .strictObject({
+    kafka: z
+      .strictObject({
+        brokers: z.array(z.string().min(1)).optional(),
+        user: z.string().optional(),
+        password: z.string().optional(),
+        message_max_bytes: atLeastOne,
+        queue_buffering_max_messages: atLeastOne,
+        queue_buffering_max_ms: zeroOrMore,
+        queue_buffering_max_kbytes: atLeastOne,
+        retries: zeroOrMore,
+        message_timeout_ms: zeroOrMore,
+        request_timeout_ms: atLeastOne,
+        request_required_acks: whole,
+        statistics_interval_ms: zeroOrMore
+      })
+      .optional(),
+    http: z.strictObject({ port: listenPort.optional(), metrics_port: listenPort.optional() }).optional(),
+    output_file: z.string().min(1).optional(),
+    ratelimit: z
+      .strictObject({
+        enabled: z.boolean().optional(),
+        rules: z.array(z.strictObject({ topic_name: z.string(), max_requests_per_minute: z.int().min(0) })).optional()
+      })
+      .optional()
+  })
+  .optional()
+
+export type CompatSettings = NonNullable<z.output<typeof compatSettings>>
 
 /** A key of kprf: what it sets here, or why it has no effect. */
 interface Key {
@@ -55,7 +92,7 @@ const KEYS: readonly Key[] = [
   }
 ]
 
-/** What the keys of kprf stand for. */
+/** Translates the keys of kprf into settings. */
 export function translateCompat(compat: CompatSettings, originOf: (path: readonly string[]) => string): Translation {
   const settings: Assignment[] = []
   const notes: string[] = []
@@ -82,7 +119,7 @@ function valueAt(compat: CompatSettings, [section, name]: Key['path']): unknown 
   return name === undefined ? value : (value as Record<string, unknown> | undefined)?.[name]
 }
 
-/** librdkafka takes a protocol before a broker and adds the usual port. */
+/** Removes a protocol before a broker and adds the default port, as librdkafka does. */
 function toAddress(broker: string): string {
   const bare = broker.replace(/^[a-z_]+:\/\//i, '')
   return /(^[^:]+|\]):\d+$/.test(bare) ? bare : `${bare}:${DEFAULT_BROKER_PORT}`

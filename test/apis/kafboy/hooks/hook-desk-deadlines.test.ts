@@ -1,12 +1,11 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import type { Edited } from '../../../../src/apis/kafboy/hooks/edited.js'
-import { HookDesk, type HookProblem } from '../../../../src/apis/kafboy/hooks/hook-desk.js'
+import { type Edited, HookDesk, type HookProblem } from '../../../../src/apis/kafboy/hooks/hook-desk.js'
 import { silentLogger } from '../../../../src/core/model.js'
 
 /**
  * A thread whose calls say what it answers: `ok` at once, `later` together with the next message, `never` not at all. It
- * acknowledges every message. A call to massage is answered `later`, with two records.
+ * ends every batch, and the thread at a call with `isJson`. A call to massage is answered `later`, with two records.
  */
 const workerWith = (...hooks: string[]): URL =>
   new URL(
@@ -14,21 +13,22 @@ const workerWith = (...hooks: string[]): URL =>
       import { parentPort, workerData } from 'node:worker_threads'
       parentPort.postMessage({ type: 'ready', hooks: ${JSON.stringify(hooks)} })
       let kept = []
-      parentPort.on('message', ({ items: calls }) => {
-        const answers = kept
+      const records = { bytes: new ArrayBuffer(2), lengths: Int32Array.of(1, 1) }
+      parentPort.on('message', calls => {
+        const replies = kept
         kept = []
-        for (const { id, type, topic, event } of calls) {
+        for (const call of calls) {
+          const { id, type, topic, event } = call
           Atomics.store(workerData.begun, 0, id)
-          if (type === 'massage') kept.push([{ type: 'massaged', id, records: 2 }, ['m', 'n', 'o', 'p']])
-          if (type === 'event') answers.push([{ type: 'stray', id: 0, message: event.topic }, []])
-          const answer = [{ type: 'reply', id, produce: undefined }, [topic + id]]
-          if (topic === 'ok') answers.push(answer)
-          if (type === 'edit' && topic === 'later') kept.push(answer)
+          if (type === 'massage') kept.push({ type: 'massaged', id, records })
+          if (type === 'event') replies.push({ type: 'stray', message: event.topic })
+          if (call.isJson) process.exit(1)
+          const reply = { type: 'reply', id, body: topic + id, produce: undefined }
+          if (topic?.startsWith('ok')) replies.push(reply)
+          if (topic === 'garbage') replies.push({ ...reply, produce: { records: new ArrayBuffer(2) } })
+          if (type === 'edit' && topic === 'later') kept.push(reply)
         }
-        const texts = answers.flatMap(([, contents]) => contents.map(text => Buffer.from(text)))
-        const bytes = new Uint8Array(Buffer.concat(texts)).buffer
-        const packed = { bytes, lengths: Int32Array.from(texts, text => text.length) }
-        parentPort.postMessage({ type: 'items', items: answers.map(([item]) => item), packed, isAcknowledgement: true })
+        parentPort.postMessage({ type: 'replies', replies, endsBatch: true })
       })
     `)}`
   )
@@ -66,15 +66,14 @@ describe('kafboy: the deadlines of hooks', function () {
         log: silentLogger,
         clock: () => time.nowMs,
         onProblem: problem => problems.push(problem),
-        produce: () => undefined,
-        info: async () => undefined
+        ekaf: () => expect.fail('no hook asks for the producer')
       }
     )
     desk = opened
     const answers: string[] = []
-    const ask = (topic: string): void =>
-      opened.edit({ topic, mode: 'async', isJson: false, head: '' }, Buffer.alloc(0), (edited: Edited) =>
-        answers.push(edited.type === 'reply' ? String(edited.body) : edited.type)
+    const ask = (topic: string, endsThread = false): void =>
+      opened.edit({ topic, mode: 'async', isJson: endsThread, head: '' }, Buffer.alloc(0), (edited: Edited) =>
+        answers.push(edited.type === 'reply' ? edited.body : edited.type)
       )
     /** Lets time pass at once, and then the desk look at its deadlines. */
     const pass = (ms: number): void => {
@@ -158,6 +157,24 @@ describe('kafboy: the deadlines of hooks', function () {
     expect([answers.at(-1), problems]).to.deep.equal(['ok4', ['late', 'late']])
   })
 
+  it('do not pass when records that are none come back: the call has failed, and the thread serves on', async () => {
+    const { desk, problems, answers, ask } = await open({ hooks: ['editJson', 'massageBuffer'] })
+    const massaged: unknown[] = []
+    desk.massage('t', [{ key: null, value: 'v' }], records => massaged.push(records))
+    ask('garbage')
+    ask('ok')
+    await until(() => answers.length === 2)
+    expect(answers.splice(0)).to.deep.equal(['threw', 'ok3'])
+    ask('ok')
+    await until(() => answers.length === 1)
+    expect([massaged, answers, problems, desk.pendingCalls]).to.deep.equal([
+      [undefined],
+      ['ok4'],
+      ['threw', 'threw'],
+      0
+    ])
+  })
+
   it('count events as calls of the outbox, and drop those that are too many', async () => {
     const { desk, problems } = await open({ hooks: ['editJson', 'onEvent'], maxPendingCalls: 2 })
     for (const topic of ['a', 'b', 'c']) desk.event({ name: 'ekaf_callback_flush', topic })
@@ -186,5 +203,33 @@ describe('kafboy: the deadlines of hooks', function () {
     ask('never')
     await desk.close()
     expect([answers, desk.pendingCalls, timers.countTimers()]).to.deep.equal([['threw', 'threw'], 0, 0])
+  })
+
+  it('keep calls of a topic that has ended a thread behind others for a minute', async () => {
+    const { time, answers, ask, pass } = await open()
+    ask('ok', true)
+    await until(() => answers.length === 1)
+    ask('ok')
+    ask('ok/other')
+    await until(() => answers.length === 2)
+    pass(99)
+    expect(answers).to.deep.equal(['threw', 'ok/other3'])
+    pass(1)
+    await until(() => answers.length === 3)
+    time.nowMs += 59_900
+    ask('ok')
+    await until(() => answers.length === 4)
+    expect(answers.slice(2)).to.deep.equal(['ok2', 'ok4'])
+  })
+
+  it('end a call of such a topic, too, although it was never made', async () => {
+    const { desk, problems, answers, ask, pass } = await open()
+    ask('ok', true)
+    await until(() => answers.length === 1)
+    ask('ok')
+    pass(999)
+    expect([answers, desk.pendingCalls]).to.deep.equal([['threw'], 1])
+    pass(1)
+    expect([answers, problems, desk.pendingCalls]).to.deep.equal([['threw', 'timedOut'], ['threw', 'timedOut'], 0])
   })
 })

@@ -5,11 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import type { Content } from '../../../../src/apis/kafboy/content.js'
-import type { Edited } from '../../../../src/apis/kafboy/hooks/edited.js'
-import { HookDesk, type HookProblem } from '../../../../src/apis/kafboy/hooks/hook-desk.js'
-import type { KafboyOutcome } from '../../../../src/apis/kafboy/hooks/hooks.js'
-import { typeScriptLoaderOf } from '../../../../src/apis/kafboy/hooks/load-hooks.js'
-import { silentLogger } from '../../../../src/core/model.js'
+import {
+  type Edited,
+  HookDesk,
+  type HookDeskOptions,
+  type HookProblem
+} from '../../../../src/apis/kafboy/hooks/hook-desk.js'
+import { type PackedRecords, unpackRecords } from '../../../../src/apis/kafboy/hooks/hook-messages.js'
+import { type RecordOutcome, silentLogger } from '../../../../src/core/model.js'
+import type { PendingProduce } from '../../../../src/gateway/gateway.js'
+import { delivered, failure } from '../../../support/fake-gateway.js'
 import { StoppedTime } from './stopped-time.js'
 
 const here = (name: string): string => new URL(name, import.meta.url).href
@@ -18,42 +23,57 @@ const TIMEOUT_MS = 1_000
 
 const problems: HookProblem[] = []
 const produced: string[] = []
-const settles: ((outcomes: readonly KafboyOutcome[]) => void)[] = []
+const settles: ((outcomes: readonly RecordOutcome[]) => void)[] = []
 let time: StoppedTime
 let lostThreads = 0
 
-const openDesk = (module = './misbehaving.ts', maxPendingCalls = 10_000, loadTimeoutMs?: number): Promise<HookDesk> =>
+const openDesk = (module = './misbehaving.ts', options: Partial<HookDeskOptions> = {}): Promise<HookDesk> =>
   HookDesk.open(
     {
       module: here(module),
       timeoutMs: TIMEOUT_MS,
-      maxPendingCalls,
+      maxPendingCalls: 10_000,
       maxDecisionBytes: 16 * 1024 * 1024,
       worker,
-      loadTimeoutMs
+      ...options
     },
     {
       log: { ...silentLogger, error: () => lostThreads++ },
       clock: () => time.nowMs,
       onProblem: problem => problems.push(problem),
-      produce: (topic, mode, contents, settle) => {
-        produced.push(`${mode} ${topic}: ${contents.map(({ value }) => value)}`)
-        if (settle !== undefined) settles.push(settle)
-      },
-      info: async topic => (topic === 'known' ? { topic, bufferedRecords: 5, workers: [] } : undefined)
+      ekaf: () => ({
+        accept: (topic, contents, isBatch, accepted) => {
+          produced.push(`${isBatch ? 'batch' : 'async'} ${topic}: ${text(contents)}`)
+          accepted(undefined)
+        },
+        produce: (topic, contents, mode, begun) => {
+          produced.push(`${mode} ${topic}: ${text(contents)}`)
+          const outcomes = new Promise<readonly RecordOutcome[]>(resolve => settles.push(resolve))
+          begun({ refused: undefined, outcomes: () => outcomes } as PendingProduce)
+        },
+        info: async topic => (topic === 'known' ? { topic, bufferedRecords: 5, workers: [] } : undefined)
+      })
     }
   )
 
 const ask = (desk: HookDesk, topic: string, body = 'a=1&__proto__=2'): Promise<Edited> =>
   new Promise(resolve => desk.edit({ topic, mode: 'async', isJson: false, head: '' }, Buffer.from(body), resolve))
 
+const messageOf = (opening: Promise<unknown>): Promise<string | undefined> =>
+  opening.then(
+    () => undefined,
+    (error: Error) => error.message
+  )
+
 const text = (contents: readonly Content[] | undefined): string | undefined =>
   contents?.map(({ value }) => (value!.length > 100 ? `${value!.length} bytes` : String(value))).join('|')
+
+const textOf = (records: PackedRecords | undefined): string | undefined => text(records && unpackRecords(records))
 
 function said(edited: Edited): string {
   switch (edited.type) {
     case 'produce':
-      return `produce ${edited.produce.topic ?? ''}: ${text(edited.produce.contents)}`
+      return `produce ${edited.produce.topic ?? ''}: ${textOf(edited.produce.records)}`
     case 'reply':
       return `reply ${edited.body}`
     case 'reject':
@@ -207,9 +227,11 @@ describe('kafboy: hooks that misbehave', function () {
     expect(said(await lost)).to.equal('threw')
     const next = ask(desk, 'produces-and-waits', 'next')
     while (settles.length < 2) await sleep(10)
-    settles[0]!([{ type: 'failed', error: 'of the lost thread' }])
-    settles[1]!([{ type: 'sent', partition: 0, offset: 7 }])
-    expect(said(await next)).to.equal('produce : [{"type":"sent","partition":0,"offset":7}]')
+    settles[0]!([failure('recordTooLarge')])
+    settles[1]!([delivered(0, 7), failure('recordTooLarge')])
+    expect(said(await next)).to.equal(
+      'produce : [{"type":"sent","partition":0,"offset":7},{"type":"failed","error":10}]'
+    )
   })
 
   it('massaging without a hook for it fails', async () => {
@@ -217,7 +239,7 @@ describe('kafboy: hooks that misbehave', function () {
   })
 
   it('refuses what is beyond the limit of pending calls at once', async () => {
-    const small = await openDesk('./misbehaving.ts', 2)
+    const small = await openDesk('./misbehaving.ts', { maxPendingCalls: 2 })
     const waiting = [ask(small, 'hangs'), ask(small, 'hangs')]
     expect(said(await ask(small, 'ok'))).to.equal('overloaded')
     await small.close()
@@ -235,7 +257,7 @@ describe('kafboy: hooks that misbehave', function () {
 
   const unusable: [module: string, expected: string][] = [
     ['./no-such-file.mjs', 'Cannot find module'],
-    ['./packing.test.ts', 'describe is not defined'],
+    ['./hook-runner.test.ts', 'describe is not defined'],
     ['data:text/javascript,export const a = 1', 'it has no default export'],
     ['data:text/javascript,export default { editJSON() {} }', 'it exports "editJSON"; there are editJson, onError'],
     ['data:text/javascript,export default { editJson: 5 }', 'its editJson is no function'],
@@ -243,42 +265,46 @@ describe('kafboy: hooks that misbehave', function () {
   ]
   for (const [module, expected] of unusable) {
     it(`refuses ${module.slice(0, 50)} at start`, async () => {
-      const error = await openDesk(module).then(
-        () => undefined,
-        (thrown: Error) => thrown
-      )
-      expect(error?.message).to.include('apis.kafboy.callbackEditJson').and.to.include(expected)
+      const message = await messageOf(openDesk(module))
+      expect(message).to.include('apis.kafboy.callbackEditJson').and.to.include(expected)
     })
   }
 
   it('refuses a module that is never done with loading', async () => {
     const module = 'data:text/javascript,await new Promise(() => setInterval(() => undefined, 1000))'
-    const error = await openDesk(module, 1, 2_000).then(
-      () => undefined,
-      (thrown: Error) => thrown
-    )
-    expect(error?.message).to.equal(
+    const message = await messageOf(openDesk(module, { loadTimeoutMs: 2_000 }))
+    expect(message).to.equal(
       'apis.kafboy.callbackEditJson: the module cannot be used: it was not loaded within 2 s; is there an await at its top that never ends?'
     )
   })
 
-  it('says in one line what a module in TypeScript needs where there is neither', () => {
-    const far = pathToFileURL(join(tmpdir(), 'no-project', 'hooks.ts')).href
-    expect(() => typeScriptLoaderOf(far)).to.throw(
-      /^a module in TypeScript needs Node 22\.18 or later, or the package tsx in its project \(npm install tsx\)$/
-    )
-    expect(typeScriptLoaderOf(import.meta.url)).to.match(/tsx.*\.mjs$/)
+  const withFile = async (name: string, content: string, check: (url: string) => Promise<void>): Promise<void> => {
+    const directory = mkdtempSync(join(tmpdir(), 'castellan-hooks-'))
+    writeFileSync(join(directory, name), content)
+    await check(pathToFileURL(join(directory, name)).href).finally(() => rmSync(directory, { recursive: true }))
+  }
+
+  it('loads a module in TypeScript with Node or tsx, and says in one line what is missing where there is neither', async () => {
+    const built = new URL('../../../../dist/apis/kafboy/hooks/hook-worker.js', import.meta.url)
+    const typed = await openDesk('./misbehaving.ts', { worker: built })
+    expect(typed.has('editJson')).to.equal(true)
+    await typed.close()
+    await withFile('hooks.ts', 'export default { editJson(request: object) { return [] } }', async url => {
+      const [major, minor] = process.versions.node.split('.').map(Number) as [number, number]
+      const hooks = openDesk(url, { worker: built })
+      if (major > 22 || (major === 22 && minor >= 18)) await (await hooks).close()
+      else {
+        expect((await messageOf(hooks))!).to.match(
+          /: a module in TypeScript needs Node 22\.18 or later, or the package tsx in its project \(npm install tsx\)$/
+        )
+      }
+    })
   })
 
-  it('tells how to find the place in a module that cannot be parsed', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'castellan-hooks-'))
-    const file = join(directory, 'broken.mjs')
-    writeFileSync(file, 'export default {\n  editJson() {}\n  onError() {}\n}\n')
-    const error = await openDesk(pathToFileURL(file).href).then(
-      () => undefined,
-      (thrown: Error) => thrown
-    )
-    rmSync(directory, { recursive: true })
-    expect(error?.message).to.match(/cannot be used: Unexpected identifier.*; run node \S+broken\.mjs to see where$/)
-  })
+  it('tells how to find the place in a module that cannot be parsed', () =>
+    withFile('broken.mjs', 'export default {\n  editJson() {}\n  onError() {}\n}\n', async url => {
+      expect(await messageOf(openDesk(url))).to.match(
+        /cannot be used: Unexpected identifier.*; run node \S+broken\.mjs to see where$/
+      )
+    }))
 })

@@ -1,47 +1,62 @@
 import { expect } from 'chai'
-import type { HookCall, HookReplies, HookReply } from '../../../../src/apis/kafboy/hooks/hook-calls.js'
+import {
+  type HookCall,
+  type HookReply,
+  type PackedRecords,
+  packRecords,
+  type ThreadMessage,
+  unpackRecords
+} from '../../../../src/apis/kafboy/hooks/hook-messages.js'
 import { HookRunner } from '../../../../src/apis/kafboy/hooks/hook-runner.js'
-import type { KafboyHooks, KafboyProducer } from '../../../../src/apis/kafboy/hooks/hooks.js'
-import { Packer, Unpacker } from '../../../../src/apis/kafboy/hooks/packing.js'
+import type { KafboyHooks, KafboyKeyedRecord, KafboyProducer } from '../../../../src/apis/kafboy/hooks/hooks.js'
 
 type Bytes = string | Uint8Array | null
+type Replies = Extract<ThreadMessage, { readonly type: 'replies' }>
 
 /** A runner whose messages are kept until somebody looks. Untyped hooks may return anything. */
 function runnerOf(hooks: Record<string, unknown>, maxDecisionBytes = 10_000) {
-  const sent: HookReplies[] = []
+  const sent: Replies[] = []
   const begun: number[] = []
-  let turns: (() => void)[] = []
-  const runner = new HookRunner(hooks as KafboyHooks, maxDecisionBytes, {
-    send: message => sent.push(message),
-    defer: callback => turns.push(callback),
+  const runner = new HookRunner(hooks as KafboyHooks, {
+    maxDecisionBytes,
+    send: (message, transfer) => {
+      sent.push(structuredClone(message as Replies, { transfer }))
+    },
     begin: id => begun.push(id)
   })
+  /** A call that edits takes one of the contents, its body; the last call takes the others, keys and values in turn. */
   const call = (items: readonly HookCall[], ...contents: readonly Bytes[]): void => {
-    const packer = new Packer()
-    for (const content of contents) packer.add(content)
-    runner.receive({ items, packed: packer.take() })
+    const left = [...contents]
+    runner.receive(
+      items.map(item => {
+        const records: KafboyKeyedRecord[] = item.type === 'edit' ? [{ key: null, value: left.shift()! }] : []
+        if (item.type === 'pick' || item.type === 'massage') {
+          while (left.length > 0) records.push({ key: left.shift()!, value: left.shift()! })
+        }
+        return { ...item, records: packRecords(records) }
+      })
+    )
   }
-  /** All replies so far, and the byte strings that came with them. */
-  const replies = async (): Promise<{ items: HookReply[]; contents: (string | null)[] }> => {
-    await new Promise(resolve => setImmediate(resolve))
-    for (const turn of turns) turn()
-    turns = []
-    const items = sent.flatMap(message => message.items)
-    const contents = sent.flatMap(({ packed, items }) => {
-      const unpacker = new Unpacker(packed)
-      const count = items.reduce((sum, item) => sum + contentsOf(item), 0)
-      return Array.from({ length: count }, () => unpacker.next()?.toString() ?? null)
-    })
-    sent.length = 0
+  /** All replies so far, with the number of their records, and the keys and values of these. */
+  const replies = async (): Promise<{ items: unknown[]; contents: (string | null)[] }> => {
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    const contents: (string | null)[] = []
+    const items = sent.splice(0).flatMap(message => message.replies.map(reply => withCounts(reply, contents)))
     return { items, contents }
   }
   return { call, replies, sent, begun, runner }
 }
 
-function contentsOf(item: HookReply): number {
-  if (item.type === 'massaged' || item.type === 'ekaf') return 2 * item.records
-  if (item.type === 'produce') return 2 * Math.max(0, item.produce.records)
-  return item.type === 'reply' ? 1 + 2 * Math.max(0, item.produce?.records ?? 0) : 0
+function withCounts(reply: HookReply, contents: (string | null)[]): unknown {
+  const count = (records: PackedRecords | undefined): number => {
+    const unpacked = records === undefined ? undefined : unpackRecords(records)
+    for (const { key, value } of unpacked ?? []) contents.push(key && String(key), value && String(value))
+    return unpacked?.length ?? -1
+  }
+  if ('records' in reply) return { ...reply, records: count(reply.records) }
+  if (!('produce' in reply)) return reply
+  return { ...reply, produce: reply.produce && { ...reply.produce, records: count(reply.produce.records) } }
 }
 
 const edit = (id: number, isJson = false): HookCall => ({
@@ -54,10 +69,10 @@ const edit = (id: number, isJson = false): HookCall => ({
 })
 
 describe('kafboy: a picker of partitions', () => {
-  const picked = async (pick: unknown, count = 1): Promise<HookReply[]> => {
+  const picked = async (pick: unknown, count = 1): Promise<unknown[]> => {
     const { call, replies } = runnerOf({ pickPartition: pick })
     const contents = Array.from({ length: count }, (_, at) => [at === 0 ? null : `k${at}`, `v${at}`]).flat()
-    call([{ type: 'pick', id: 4, topic: 't', partitionCount: 3, records: count }], ...contents)
+    call([{ type: 'pick', id: 4, topic: 't', partitionCount: 3 }], ...contents)
     return (await replies()).items
   }
 
@@ -100,7 +115,7 @@ describe('kafboy: a picker of partitions', () => {
       return 1
     }, 3)
     expect(all).to.deep.equal([
-      { type: 'stray', id: 0, message: 'no key' },
+      { type: 'stray', message: 'no key' },
       { type: 'picked', id: 4, partitions: [-1, 1, 1] }
     ])
     expect(await picked(undefined)).to.deep.equal([{ type: 'picked', id: 4, partitions: [-1] }])
@@ -181,21 +196,21 @@ describe('kafboy: a hook that edits', () => {
       },
       [{ type: 'produce', id: 7, produce: produce(2, true) }, 'k', '', null, null]
     ],
-    ['an answer', { status: 200, body: 'ok' }, [{ type: 'reply', id: 7, produce: undefined }, 'ok']],
+    ['an answer', { status: 200, body: 'ok' }, [{ type: 'reply', id: 7, body: 'ok', produce: undefined }]],
     [
       'an answer as an object',
       { status: 200, body: { a: 1 } },
-      [{ type: 'reply', id: 7, produce: undefined }, '{"a":1}']
+      [{ type: 'reply', id: 7, body: '{"a":1}', produce: undefined }]
     ],
     [
       'an answer, and something to produce',
       { status: 200, body: 'ok', produce: { data: 'x' } },
-      [{ type: 'reply', id: 7, produce: produce(1) }, 'ok', null, 'x']
+      [{ type: 'reply', id: 7, body: 'ok', produce: produce(1) }, null, 'x']
     ],
     [
       'an answer, and nothing to produce',
       { status: 200, body: 'ok', produce: { data: [] } },
-      [{ type: 'reply', id: 7, produce: undefined }, 'ok']
+      [{ type: 'reply', id: 7, body: 'ok', produce: undefined }]
     ],
     ...[
       { status: 201, body: '' },
@@ -243,10 +258,27 @@ describe('kafboy: a hook that edits', () => {
     expect((await replies()).items).to.deep.equal([])
     decide({ error: 'first' })
     decide({ error: 'second' })
-    expect((await replies()).items).to.deep.equal([
-      { type: 'reject', id: 1, message: 'first' },
-      { type: 'twice', id: 1 }
-    ])
+    expect((await replies()).items).to.deep.equal([{ type: 'reject', id: 1, message: 'first' }, { type: 'twice' }])
+  })
+
+  it('decides once, although reading its decision decides again', async () => {
+    for (const decisionOf of [
+      (again: () => void) => ({
+        get error() {
+          again()
+          return 'first'
+        }
+      }),
+      (again: () => void) => ({ status: 200, body: { toJSON: () => again() ?? 'first' } })
+    ]) {
+      const { call, replies } = runnerOf({
+        editJson: (_: unknown, decide: (decision: unknown) => void) => decisionOf(() => decide({ error: 'second' }))
+      })
+      call([edit(1)], '')
+      const [twice, first, ...others] = (await replies()).items
+      expect([twice, others]).to.deep.equal([{ type: 'twice' }, []])
+      expect(JSON.stringify(first)).to.include('first')
+    }
   })
 
   it('that throws, or whose decision does, has thrown', async () => {
@@ -266,10 +298,10 @@ describe('kafboy: a hook that edits', () => {
         () => {
           throw unprintable
         },
-        'something that cannot be printed'
+        'a value that cannot be printed'
       ],
-      [() => ({ produce: { data: 'x'.repeat(9_985) } }), 'the decision is too large'],
-      [() => ({ status: 200, body: 'ü'.repeat(5_001) }), 'the decision is too large']
+      [() => ({ produce: { data: 'x'.repeat(9_985) } }), 'the records need more than 10000 bytes'],
+      [() => ({ status: 200, body: 'ü'.repeat(5_001) }), 'the answer needs more than 10000 bytes']
     ] as const) {
       const { call, replies } = runnerOf({ editJson: hook })
       call([edit(9)], '')
@@ -293,14 +325,14 @@ describe('kafboy: a hook that edits', () => {
     const first = await replies()
     expect(first).to.deep.equal({
       items: [
-        { type: 'ekaf', id: 1, topic: 'a', mode: 'async', records: 1 },
-        { type: 'ekaf', id: 2, topic: 'b', mode: 'batchAsync', records: 2 },
-        { type: 'ekaf', id: 3, topic: 'c', mode: 'sync', records: 1 }
+        { type: 'ekaf', producerCall: 1, topic: 'a', mode: 'async', records: 1 },
+        { type: 'ekaf', producerCall: 2, topic: 'b', mode: 'batchAsync', records: 2 },
+        { type: 'ekaf', producerCall: 3, topic: 'c', mode: 'sync', records: 1 }
       ],
       contents: [null, 'x', null, 'y', 'k', 'z', null, 'w']
     })
     call([{ type: 'outcome', id: 2, producerCall: 3, outcome: ['sent'] }])
-    expect((await replies()).items).to.deep.equal([{ type: 'info', id: 4, topic: 'd' }])
+    expect((await replies()).items).to.deep.equal([{ type: 'info', producerCall: 4, topic: 'd' }])
     call([
       { type: 'outcome', id: 3, producerCall: 4, outcome: { partitions: 2 } },
       { type: 'outcome', id: 4, producerCall: 4, outcome: 'again' },
@@ -315,8 +347,8 @@ describe('kafboy: a hook that edits', () => {
       [(ekaf: KafboyProducer) => ekaf.produceAsync(5 as never, 'x'), 'ekaf takes a topic and records'],
       [(ekaf: KafboyProducer) => ekaf.produceAsync('t', 5 as never), 'ekaf takes a topic and records'],
       [(ekaf: KafboyProducer) => ekaf.produceSync('t', [5] as never), 'ekaf takes a topic and records'],
-      [(ekaf: KafboyProducer) => ekaf.produceAsync('t', 'x'.repeat(9_985)), 'too much for one call of ekaf'],
-      [(ekaf: KafboyProducer) => ekaf.info(5 as never), 'ekaf tells of a topic by its name']
+      [(ekaf: KafboyProducer) => ekaf.produceAsync('t', 'x'.repeat(9_985)), 'the records need more than 10000 bytes'],
+      [(ekaf: KafboyProducer) => ekaf.info(5 as never), 'ekaf.info takes the name of a topic']
     ] as const) {
       const { call, replies } = runnerOf({
         editJson: async (_: unknown, __: unknown, ekaf: KafboyProducer) => void (await ask(ekaf))
@@ -326,12 +358,31 @@ describe('kafboy: a hook that edits', () => {
     }
   })
 
+  it('is told by the promise of produceSync, which never throws', async () => {
+    for (const [topic, data, message] of [
+      [5, 'x', 'ekaf takes a topic and records'],
+      ['t', 42, 'ekaf takes a topic and records'],
+      ['t', 'x'.repeat(9_985), 'the records need more than 10000 bytes']
+    ] as const) {
+      const { call, replies } = runnerOf({
+        editJson: (_: unknown, __: unknown, ekaf: KafboyProducer) =>
+          ekaf
+            .produceSync(topic as never, data as never)
+            .catch((error: Error) => ({ status: 200, body: error.message }))
+      })
+      call([edit(1)], '')
+      expect((await replies()).items).to.deep.equal([{ type: 'reply', id: 1, body: message, produce: undefined }])
+    }
+  })
+
   it('may produce as much at once as a decision may hold', async () => {
     const { call, replies } = runnerOf({
       editJson: (_: unknown, __: unknown, ekaf: KafboyProducer) => void ekaf.produceAsync('t', 'x'.repeat(9_984))
     })
     call([edit(1)], '')
-    expect((await replies()).items).to.deep.equal([{ type: 'ekaf', id: 1, topic: 't', mode: 'async', records: 1 }])
+    expect((await replies()).items).to.deep.equal([
+      { type: 'ekaf', producerCall: 1, topic: 't', mode: 'async', records: 1 }
+    ])
   })
 })
 
@@ -354,10 +405,9 @@ describe('kafboy: hooks that are told something, or change a buffer', () => {
     ])
     expect(told).to.deep.equal([{ status: 400, message: 'unexp' }, { name: 'x' }])
     expect((await replies()).items).to.deep.equal([
-      { type: 'stray', id: 0, message: 'in onError' },
+      { type: 'stray', message: 'in onError' },
       { type: 'done', id: 1 },
-      { type: 'done', id: 2 },
-      { type: 'stray', id: 0, message: 'in onEvent' }
+      { type: 'stray', message: 'in onEvent' }
     ])
   })
 
@@ -368,13 +418,12 @@ describe('kafboy: hooks that are told something, or change a buffer', () => {
         { type: 'error', id: 1, message: 'unexp' },
         { type: 'event', id: 2, event: { name: 'x' } as never },
         edit(3),
-        { type: 'massage', id: 4, topic: 't', records: 0 }
+        { type: 'massage', id: 4, topic: 't' }
       ],
       ''
     )
     expect((await replies()).items).to.deep.equal([
       { type: 'done', id: 1 },
-      { type: 'done', id: 2 },
       { type: 'threw', id: 4, message: 'massageBuffer returned neither a record nor a list of records' }
     ])
   })
@@ -386,7 +435,7 @@ describe('kafboy: hooks that are told something, or change a buffer', () => {
         { key: topic, value: `${records.length}` }
       ]
     })
-    call([{ type: 'massage', id: 5, topic: 't', records: 2 }], null, 'a', 'k', '')
+    call([{ type: 'massage', id: 5, topic: 't' }], null, 'a', 'k', '')
     expect(await replies()).to.deep.equal({
       items: [{ type: 'massaged', id: 5, records: 3 }],
       contents: [null, 'a', 'k', '', 't', '2']
@@ -399,24 +448,22 @@ describe('kafboy: hooks that are told something, or change a buffer', () => {
       [9_985, 'threw']
     ] as const) {
       const { call, replies } = runnerOf({ massageBuffer: () => 'x'.repeat(size) })
-      call([{ type: 'massage', id: 5, topic: 't', records: 0 }])
+      call([{ type: 'massage', id: 5, topic: 't' }])
       const [item] = (await replies()).items
-      expect(item!.type).to.equal(type)
-      if (item!.type === 'threw') expect(item).to.include({ message: 'massageBuffer returned too much' })
+      expect(item).to.include({ type })
+      if (type === 'threw') expect(item).to.include({ message: 'the records need more than 10000 bytes' })
     }
   })
 })
 
 describe('kafboy: what the thread of the hooks sends', () => {
-  it('is one message for all calls of one, which tells that it is not stuck, in the order of the calls', () => {
+  it('is one message for all calls of a batch, in their order, which tells that the thread is not stuck', () => {
     const { call, sent, begun } = runnerOf({ editJson: () => ({ error: 'no' }) })
     call([edit(1), edit(2), edit(3)], '', '', '')
     expect(begun).to.deep.equal([1, 2, 3])
-    expect(sent.map(({ items, isAcknowledgement }) => [items.map(({ id }) => id), isAcknowledgement])).to.deep.equal([
-      [[1, 2, 3], true]
-    ])
+    expect(sent.map(({ replies, endsBatch }) => [replies.length, endsBatch])).to.deep.equal([[3, true]])
     call([])
-    expect(sent.at(-1)).to.deep.include({ items: [], isAcknowledgement: true })
+    expect(sent.at(-1)).to.deep.include({ replies: [], endsBatch: true })
   })
 
   it('is, between calls, one message per turn, and none when there is nothing to say', async () => {
@@ -424,21 +471,41 @@ describe('kafboy: what the thread of the hooks sends', () => {
     runner.stray(new Error('a'))
     runner.stray('b')
     expect(sent).to.deep.equal([])
-    const { items } = await replies()
-    expect(items.map(item => item.type === 'stray' && item.message)).to.deep.equal(['a', 'b'])
+    expect((await replies()).items).to.deep.equal([
+      { type: 'stray', message: 'a' },
+      { type: 'stray', message: 'b' }
+    ])
     runner.stray('c')
-    runner.receive({ items: [], packed: new Packer().take() })
+    runner.receive([])
     expect(sent).to.have.length(1)
     expect((await replies()).items).to.have.length(1)
     expect(sent, 'the turn found nothing left to send').to.deep.equal([])
   })
 
-  it('does not wait for the end of the calls once it is large', () => {
-    const { call, sent } = runnerOf({ editJson: () => ({ status: 200, body: 'x'.repeat(150_000) }) }, 1_000_000)
-    call([edit(1), edit(2), edit(3)], '', '', '')
-    expect(sent.map(({ items, isAcknowledgement }) => [items.length, isAcknowledgement])).to.deep.equal([
-      [2, false],
-      [1, true]
-    ])
+  it('does not wait for the end of the batch once it is large', () => {
+    for (const decision of [{ status: 200, body: 'x'.repeat(150_000) }, { produce: { data: 'x'.repeat(150_000) } }]) {
+      const { call, sent } = runnerOf({ editJson: () => decision }, 1_000_000)
+      call([edit(1), edit(2), edit(3)], '', '', '')
+      expect(sent.map(({ replies, endsBatch }) => [replies.length, endsBatch])).to.deep.equal([
+        [2, false],
+        [1, true]
+      ])
+    }
+  })
+})
+
+describe('kafboy: records on their way between threads', () => {
+  it('arrive as they were, empty and null, text and bytes', () => {
+    const records = [
+      { key: null, value: 'ü€😀' },
+      { key: Buffer.from([0, 255]), value: '' },
+      { key: 'k', value: null },
+      { key: new Uint8Array(0), value: new Uint8Array([1]) }
+    ]
+    const bytesOf = (content: Bytes): Buffer | null => (content === null ? null : Buffer.from(content))
+    expect(unpackRecords(packRecords(records))).to.deep.equal(
+      records.map(({ key, value }) => ({ key: bytesOf(key), value: bytesOf(value) }))
+    )
+    expect(unpackRecords(packRecords([]))).to.deep.equal([])
   })
 })

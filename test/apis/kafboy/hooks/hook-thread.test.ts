@@ -1,35 +1,31 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import type { HookCalls } from '../../../../src/apis/kafboy/hooks/hook-calls.js'
-import { HookThread, isUpTo } from '../../../../src/apis/kafboy/hooks/hook-thread.js'
-import { Packer } from '../../../../src/apis/kafboy/hooks/packing.js'
+import { type PostedCall, packRecords } from '../../../../src/apis/kafboy/hooks/hook-messages.js'
+import { HookThread } from '../../../../src/apis/kafboy/hooks/hook-thread.js'
 import { silentLogger } from '../../../../src/core/model.js'
 
 /**
- * A thread that is as good as its calls say: it acknowledges a message, keeps silent after `hang`, and ends at `exit`. One
- * that follows a thread which had begun call 99 ends before it is ready.
+ * A thread that is as good as its calls say: it ends a batch, keeps silent after `hang`, and ends at `exit`. No further
+ * one starts while HOOKS_FOR_GOOD is set.
  */
 const worker = new URL(
   `data:text/javascript,${encodeURIComponent(`
     import { parentPort, workerData } from 'node:worker_threads'
-    if (workerData.begun[0] === 99) process.exit(4)
+    if (process.env.HOOKS_FOR_GOOD) process.exit(4)
     parentPort.postMessage({ type: 'ready', hooks: ['editJson', 'onEvent'] })
-    parentPort.on('message', ({ items }) => {
-      for (const { id, message } of items) {
+    parentPort.on('message', batch => {
+      for (const { id, message } of batch) {
         Atomics.store(workerData.begun, 0, id)
         if (message === 'exit') process.exit(3)
         if (message === 'hang') return
       }
-      const packed = { bytes: new ArrayBuffer(0), lengths: new Int32Array(0) }
-      parentPort.postMessage({ type: 'items', items: [], packed, isAcknowledgement: true })
+      parentPort.postMessage({ type: 'replies', replies: [], endsBatch: true })
     })
   `)}`
 )
 
-const calls = (...items: [id: number, message: string][]): HookCalls => ({
-  items: items.map(([id, message]) => ({ type: 'error', id, message })),
-  packed: new Packer().take()
-})
+const calls = (...items: [id: number, message: string][]): PostedCall[] =>
+  items.map(([id, message]) => ({ type: 'error', id, message, records: packRecords([]) }))
 
 describe('kafboy: the thread of the hooks', function () {
   this.timeout(300_000)
@@ -39,6 +35,7 @@ describe('kafboy: the thread of the hooks', function () {
     timers = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   })
   afterEach(async () => {
+    delete process.env.HOOKS_FOR_GOOD
     await thread?.close()
     timers.restore()
   })
@@ -54,12 +51,12 @@ describe('kafboy: the thread of the hooks', function () {
     const reasons: unknown[] = []
     thread = new HookThread(
       { module: 'data:text/javascript,', maxDecisionBytes: 1_000, worker },
+      { ...silentLogger, error: what => reasons.push((what as { reason: string }).reason) },
+      () => time.nowMs,
       {
-        log: { ...silentLogger, error: what => reasons.push((what as { reason: string }).reason) },
-        clock: () => time.nowMs,
-        onReplies: () => seen.replies++,
-        onReady: () => seen.ready++,
-        onLost: (loss, goneThroughId, begunId) => losses.push(`${loss} ${goneThroughId} ${begunId}`)
+        received: () => seen.replies++,
+        threadReady: () => seen.ready++,
+        threadLost: loss => losses.push(`${loss} ${thread!.begunId}`)
       }
     )
     const hooks = await thread.open()
@@ -72,41 +69,14 @@ describe('kafboy: the thread of the hooks', function () {
     expect(timers.countTimers(), 'nothing waits for its start any more').to.equal(0)
   })
 
-  it('owes messages until it has gone through them, oldest first', async () => {
-    const { thread, seen } = await open()
-    thread.post(calls([1, ''], [2, '']))
-    thread.post(calls([3, 'hang']))
-    expect([thread.owedMessages, thread.hasGoneThrough(1)]).to.deep.equal([2, false])
-    await until(() => seen.replies === 1)
-    expect(thread.owedMessages).to.equal(1)
-    expect([1, 2, 3].map(id => thread.hasGoneThrough(id))).to.deep.equal([true, true, false])
-  })
-
-  it('is stalled for as long as it has begun nothing although it owes something', async () => {
-    const { thread, time, seen } = await open()
-    expect(thread.stalledMs(5_000)).to.equal(0)
-    time.nowMs = 6_000
-    thread.post(calls([1, '']))
-    await until(() => seen.replies === 1)
-    expect(thread.stalledMs(6_100)).to.equal(0)
-    time.nowMs = 7_000
-    thread.post(calls([2, 'hang']))
-    let stalledMs = -1
-    await until(() => (stalledMs = thread.stalledMs(8_000)) === 0)
-    expect([stalledMs, thread.stalledMs(8_250)]).to.deep.equal([0, 250])
-    time.nowMs = 9_000
-    thread.post(calls([2, 'hang']))
-    expect(thread.stalledMs(9_100), 'of the oldest').to.equal(1_100)
-  })
-
-  it('that ends by itself is lost with what it had gone through and begun, and the next one is ready soon', async () => {
+  it('that ends by itself is lost with the call that it had begun, and the next one is ready soon', async () => {
     const { thread, seen, losses, reasons } = await open()
     thread.post(calls([1, '']))
     await until(() => seen.replies === 1)
     thread.post(calls([2, ''], [3, 'exit'], [4, '']))
     await until(() => losses.length > 0)
-    expect([losses, reasons]).to.deep.equal([['ended 1 3'], ['it ended with code 3']])
-    expect([thread.isReady, thread.owedMessages]).to.deep.equal([false, 0])
+    expect([losses, reasons]).to.deep.equal([['ended 3'], ['it ended with code 3']])
+    expect(thread.isReady).to.equal(false)
     timers.tick(79)
     expect(timers.countTimers()).to.equal(1)
     timers.tick(41)
@@ -114,7 +84,7 @@ describe('kafboy: the thread of the hooks', function () {
     expect([seen.ready, timers.countTimers()]).to.deep.equal([2, 0])
     thread.post(calls([5, '']))
     await until(() => seen.replies === 2)
-    expect(thread.hasGoneThrough(5)).to.equal(true)
+    expect(thread.begunId).to.equal(5)
   })
 
   it('that has lived for a second is followed by another at once', async () => {
@@ -142,13 +112,14 @@ describe('kafboy: the thread of the hooks', function () {
     thread.post(calls([1, 'hang']))
     thread.replace()
     expect(losses).to.have.length(1)
-    expect(losses[0]).to.match(/^stuck 0 [01]$/)
+    expect(losses[0]).to.match(/^stuck [01]$/)
     await until(() => thread.isReady)
     expect(seen.ready).to.equal(2)
   })
 
   it('that cannot be started again is tried after ever longer pauses', async () => {
     const { thread, losses, reasons } = await open()
+    process.env.HOOKS_FOR_GOOD = 'yes'
     thread.post(calls([99, 'exit']))
     await until(() => reasons.length === 1)
     for (const [attempt, pauseMs] of [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000].entries()) {
@@ -158,7 +129,7 @@ describe('kafboy: the thread of the hooks', function () {
       timers.tick(0.4 * pauseMs + 2)
       await until(() => reasons.length === attempt + 2)
     }
-    expect([losses, new Set(reasons.slice(1))]).to.deep.equal([['ended 0 99'], new Set(['it ended with code 4'])])
+    expect([losses, new Set(reasons.slice(1))]).to.deep.equal([['ended 99'], new Set(['it ended with code 4'])])
     await thread.close()
     expect(timers.countTimers()).to.equal(0)
   })
@@ -167,12 +138,5 @@ describe('kafboy: the thread of the hooks', function () {
     const { thread, losses, reasons } = await open()
     await thread.close()
     expect([thread.isReady, losses, reasons, timers.countTimers()]).to.deep.equal([false, [], [], 0])
-  })
-
-  it('has calls whose ids wrap after 32 bits', () => {
-    const [largest, smallest] = [2 ** 31 - 1, -(2 ** 31)]
-    expect(isUpTo(5, 5)).to.equal(true)
-    expect([isUpTo(4, 5), isUpTo(6, 5)]).to.deep.equal([true, false])
-    expect([isUpTo(largest, smallest), isUpTo(smallest, largest)]).to.deep.equal([true, false])
   })
 })

@@ -112,7 +112,7 @@ export default defineKafboyHooks({
         parentPort!.close()
         return undefined
       case 'sends-garbage':
-        parentPort!.postMessage({ type: 'items', items: [null, { type: 'produce', id: 1 }], packed: 5 })
+        parentPort!.postMessage({ type: 'replies', replies: [null, { type: 'produce', id: 1 }], endsBatch: true })
         return undefined
       case 'throws-in-a-timer':
         setImmediate(() => {

@@ -1,0 +1,69 @@
+import { fileURLToPath } from 'node:url'
+
+/** How often the functions of one file were called within a window. */
+export interface FileCalls {
+  readonly url: string
+  readonly functions: readonly FunctionCalls[]
+}
+
+export interface FunctionCalls {
+  /** The name of the function. Empty: it has no name. */
+  readonly name: string
+  /** Position of the function in its file. It is needed because two functions of one file may have the same name. */
+  readonly start: number
+  readonly calls: number
+}
+
+/** The functions that a work calls, by file. */
+export interface Executed {
+  /** Files of Castellan, named by their source: `src/core/clock.ts`. */
+  readonly ours: ReadonlyMap<string, readonly FunctionCalls[]>
+  /** Files of packages, by the name of the package. */
+  readonly packages: ReadonlyMap<string, ReadonlyMap<string, readonly FunctionCalls[]>>
+}
+
+/**
+ * Sums up which functions a work executes. A function is left out when it is called at least half as often in windows
+ * of the same length without work, because then timers call it. Node's own code and the code of the benchmark are not
+ * counted.
+ *
+ * @param folder the URL of the folder with Castellan's compiled files, with a slash at the end
+ */
+export function executedBy(work: readonly FileCalls[], idle: readonly FileCalls[], folder: string): Executed {
+  const idleCalls = new Map(totals(idle).map(({ url, start, calls }) => [`${url}:${start}`, calls]))
+  const ours = new Map<string, FunctionCalls[]>()
+  const packages = new Map<string, Map<string, FunctionCalls[]>>()
+  for (const { url, name, start, calls } of totals(work)) {
+    if (calls <= 2 * (idleCalls.get(`${url}:${start}`) ?? 0)) continue
+    const files = filesOf(url)
+    if (files === undefined) continue
+    files.map.set(files.file, [...(files.map.get(files.file) ?? []), { name, start, calls }])
+  }
+  return { ours, packages }
+
+  function filesOf(url: string): { map: Map<string, FunctionCalls[]>; file: string } | undefined {
+    const [, name] = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url) ?? []
+    if (name !== undefined) {
+      const map = packages.get(name) ?? new Map<string, FunctionCalls[]>()
+      packages.set(name, map)
+      return { map, file: fileURLToPath(url) }
+    }
+    if (!url.startsWith(folder)) return undefined
+    return { map: ours, file: `src/${url.slice(folder.length).replace(/\.js$/, '.ts')}` }
+  }
+}
+
+/** The number of calls of each called function in all windows and threads. */
+function totals(windows: readonly FileCalls[]): (FunctionCalls & { readonly url: string })[] {
+  const sums = new Map<string, FunctionCalls & { readonly url: string }>()
+  for (const { url, functions } of windows) {
+    for (const { name, start, calls } of functions) {
+      const key = `${url}:${start}`
+      sums.set(key, { url, name, start, calls: calls + (sums.get(key)?.calls ?? 0) })
+    }
+  }
+  return [...sums.values()].filter(({ calls }) => calls > 0)
+}
+
+export const functionsIn = (files: ReadonlyMap<string, readonly FunctionCalls[]>): number =>
+  [...files.values()].reduce((sum, functions) => sum + functions.length, 0)

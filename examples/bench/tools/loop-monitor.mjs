@@ -1,0 +1,31 @@
+// Loaded into a server by `node --import`. Measures the turns of the event loop and the pauses of the garbage collector, and gives
+// the figures since the last time to everyone who connects to the socket that the URL of this module names.
+import { createServer } from 'node:net'
+import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
+import { isMainThread } from 'node:worker_threads'
+
+const RESOLUTION_MS = 1
+const NANOS_PER_MS = 1e6
+
+if (isMainThread) {
+  const ticks = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  ticks.enable()
+  let longestGcMs = 0
+  let gcMs = 0
+  const note = entries => {
+    for (const { duration } of entries) {
+      gcMs += duration
+      longestGcMs = Math.max(longestGcMs, duration)
+    }
+  }
+  const observer = new PerformanceObserver(list => note(list.getEntries()))
+  observer.observe({ entryTypes: ['gc'] })
+  createServer(socket => {
+    note(observer.takeRecords())
+    socket.end(JSON.stringify({ longestTickMs: ticks.max / NANOS_PER_MS, longestGcMs, gcMs }))
+    ticks.reset()
+    longestGcMs = gcMs = 0
+  })
+    .listen(new URL(import.meta.url).searchParams.get('socket'))
+    .unref()
+}

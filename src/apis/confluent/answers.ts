@@ -1,0 +1,121 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type CastellanError, type ErrorCode, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { type Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Known } from '../../http/exchange/modern-answers.js'
+import { errorTypeOf, JSON_TYPE, typeOf, V2_TYPE, type Version } from './media-types.js'
+
+/** Where an answer goes. */
+export interface Asked {
+  readonly response: ServerResponse
+  readonly requestId: string
+}
+
+/** An error as clients see it: a status of HTTP, and Confluent's code for the cause. */
+export interface Problem {
+  readonly status: number
+  readonly code: number
+  readonly message: string
+}
+
+export interface ErrorOptions {
+  /** Absent: follows from the route, or from `Accept` where there is none. */
+  readonly type?: string | undefined
+  /** Only produce requests have it. Default for them: `no`. */
+  readonly persisted?: string | undefined
+  /** Whether the body has been read, or there is none. Default: true. */
+  readonly isRead?: boolean
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** The rest of an unwanted body is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+const NOT_PERSISTED = persistedText(['no'])
+
+export const errorBody = (code: number, message: string): string =>
+  `{"error_code":${code},"message":${JSON.stringify(message)}}`
+
+/** Writes answers as Confluent's REST Proxy does. */
+export class ConfluentAnswers {
+  readonly #answers: Answers
+  readonly #templates: Readonly<Record<Version, AnswerTemplate>>
+
+  constructor(answers: Answers) {
+    this.#answers = answers
+    this.#templates = { v2: answers.template(200, V2_TYPE), v3: answers.template(200, JSON_TYPE) }
+  }
+
+  /** 200 with JSON. @param persisted absent for requests that produce nothing */
+  ok({ response, requestId }: Asked, version: Version, body: string, persisted?: string): void {
+    if (!response.destroyed) this.#templates[version].send(response, { requestId, persisted }, body)
+  }
+
+  /** Any other answer with a body. */
+  send(
+    { response, requestId }: Asked,
+    status: number,
+    version: Version,
+    body: string,
+    options: { readonly persisted?: string; readonly headers?: Readonly<Record<string, string>> } = {}
+  ): void {
+    const headers = { requestId, persisted: options.persisted }
+    this.#answers.send(response, status, typeOf(version), body, headers, options.headers)
+  }
+
+  noContent({ response, requestId }: Asked): void {
+    this.#answers.send(response, 204, undefined, '', { requestId, persisted: undefined })
+  }
+
+  /** The modern answer to a produce request, in the form that all APIs have in common. */
+  outcomes(asked: Asked, known: readonly Known[]): void {
+    this.#answers.outcomes(asked, known)
+  }
+
+  error(asked: Asked, { status, code, message }: Problem, options: ErrorOptions = {}): void {
+    const { response, requestId } = asked
+    const { req } = response
+    const { type = typeOfRoute(req), persisted = isProduce(req) ? NOT_PERSISTED : undefined, isRead = true } = options
+    const headers = { ...options.headers, ...(!isRead && CLOSE) }
+    this.#answers.send(response, status, type, errorBody(code, message), { requestId, persisted }, headers)
+  }
+
+  /** Refuses a request for a reason of {@link refusalStatus}. */
+  refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
+    const persisted = isProduce(response.req) ? NOT_PERSISTED : undefined
+    const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
+    const status = refusalStatus(error)!
+    const body = errorBody(refusalCodeOf(error), error.message)
+    const type = typeOfRoute(response.req)
+    this.#answers.send(response, status, type, body, { requestId, persisted, cause: error }, headers)
+  }
+
+  /** Notes for the log why a request fails. */
+  note({ response }: Asked, code: ErrorCode | undefined): void {
+    noteFailure(response, code)
+  }
+}
+
+/** Confluent's code for a reason of {@link refusalStatus}. */
+export function refusalCodeOf(error: CastellanError): number {
+  if (error instanceof UnauthenticatedError) return 40101
+  return error instanceof ForbiddenError ? 40301 : (refusalStatus(error) ?? 500)
+}
+
+/** The path below the prefix of the API, whichever port it came by. */
+const pathOf = (request: IncomingMessage): string => sentUrlOf(request).replace(/^\/confluent(?=[/?#]|$)/, '')
+
+/** The type of errors follows from the path. */
+function typeOfRoute(request: IncomingMessage): string {
+  const path = pathOf(request)
+  if (/^\/v3(?:[/?#]|$)/.test(path)) return JSON_TYPE
+  return /^\/(?:topics|brokers|consumers)(?:[/?#]|$)/.test(path) ? V2_TYPE : errorTypeOf(request.headers.accept)
+}
+
+/** Whether a request produces records. The head of the request decides, before its path is parsed. */
+export const isProduce = (request: IncomingMessage): boolean =>
+  request.method === 'POST' &&
+  /^(?:\/topics\/[^/?#]+(?:\/partitions\/[^/?#]+)?|\/v3\/clusters\/[^/?#]+\/topics\/[^/?#]+\/records(?:(?::|%3a)batch)?)\/?(?:[?#]|$)/i.test(
+    pathOf(request)
+  )

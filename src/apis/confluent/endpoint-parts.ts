@@ -1,0 +1,56 @@
+import type { CastellanError } from '../../core/errors.js'
+import type { RecordOutcome } from '../../core/model.js'
+import type { PendingProduce } from '../../gateway/gateway.js'
+import type { Access, Caller, Operation, Target } from '../../http/access/access.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import type { ConfluentAnswers, Problem } from './answers.js'
+import type { Charset } from './media-types.js'
+
+/** The parts that every endpoint is created with. */
+export interface EndpointParts {
+  readonly access: Access
+  readonly answers: ConfluentAnswers
+  readonly pool: BufferPool
+  /** Called when a request has failed by a bug. */
+  readonly broken: (exchange: Exchange, error: unknown) => void
+}
+
+/** Parameters of a path, by name. */
+export type Params = Readonly<Record<string, string>>
+
+/** Answers the requests of one operation. */
+export type Receive = (exchange: Exchange, params: Params) => void
+
+/** Whether a client may do something. */
+export const refusalOf = (
+  { access }: EndpointParts,
+  { request }: Exchange,
+  operation: Operation,
+  target: Target = {}
+): CastellanError | undefined => access.callerOf(request).refusalOf(operation, target)
+
+export const callerOf = ({ access }: EndpointParts, { request }: Exchange): Caller => access.callerOf(request)
+
+/**
+ * Calls back with the outcomes of records.
+ *
+ * @param broken called when there are none, or when `settled` throws: nothing else would answer the request
+ */
+export function whenSettled(
+  pendingProduce: PendingProduce,
+  settled: (outcomes: readonly RecordOutcome[]) => void,
+  broken: (error: unknown) => void
+): void {
+  pendingProduce.outcomes().then(settled).catch(broken)
+}
+
+export const hasBody = ({ request: { headers } }: Exchange): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+const UNSUPPORTED: Problem = { status: 415, code: 415, message: 'the content type must be application/json' }
+const BAD_CHARSET: Problem = { status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' }
+
+/** Why a body of version 3 cannot be read. */
+export const charsetProblemOf = (charset: Charset | undefined): Problem | undefined =>
+  charset === undefined ? UNSUPPORTED : charset === 'badCharset' ? BAD_CHARSET : undefined

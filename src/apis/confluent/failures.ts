@@ -1,0 +1,98 @@
+import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
+import type { RecordFailure } from '../../core/model.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { Problem } from './answers.js'
+import type { Version } from './media-types.js'
+
+export const UNAUTHENTICATED = 40101
+export const UNAUTHORIZED = 40301
+export const TOPIC_NOT_FOUND = 40401
+export const PARTITION_NOT_FOUND = 40402
+/** The code for topics that Kafka does not find in a change. */
+const KAFKA_UNKNOWN = 40403
+export const KAFKA_REFUSES = 40002
+const KAFKA_ERROR = 50002
+const RETRIABLE_KAFKA_ERROR = 50003
+
+type Code = number | 'byRetriable'
+
+/** Confluent's codes for failed records. `byRetriable`: 50003 where a retry may help, else 50002. */
+const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }>> = {
+  invalidRequest: { v2: KAFKA_ERROR, v3: 400 },
+  invalidTopic: { v2: TOPIC_NOT_FOUND, v3: TOPIC_NOT_FOUND },
+  invalidConfig: { v2: KAFKA_ERROR, v3: KAFKA_REFUSES },
+  recordTooLarge: { v2: KAFKA_ERROR, v3: 413 },
+  recordRejected: { v2: KAFKA_ERROR, v3: KAFKA_REFUSES },
+  batchTooLarge: { v2: KAFKA_ERROR, v3: 413 },
+  unknownTopic: { v2: TOPIC_NOT_FOUND, v3: TOPIC_NOT_FOUND },
+  // Version 3 has no code of its own for a partition that is too high.
+  unknownPartition: { v2: PARTITION_NOT_FOUND, v3: TOPIC_NOT_FOUND },
+  notAuthorized: { v2: UNAUTHORIZED, v3: UNAUTHORIZED },
+  authenticationFailed: { v2: UNAUTHENTICATED, v3: UNAUTHENTICATED },
+  unauthenticated: { v2: UNAUTHENTICATED, v3: UNAUTHENTICATED },
+  forbidden: { v2: UNAUTHORIZED, v3: UNAUTHORIZED },
+  quotaExceeded: { v2: RETRIABLE_KAFKA_ERROR, v3: 429 },
+  issuerUnreachable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  overloaded: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  logUnavailable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  shuttingDown: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  brokerUnreachable: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
+  clusterChanged: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
+  noLeader: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
+  timedOut: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
+  protocol: { v2: 'byRetriable', v3: 'byRetriable' },
+  kafka: { v2: 'byRetriable', v3: 'byRetriable' }
+}
+
+/** Codes of the client's own mistakes: 400, 40401. */
+const isClients = (code: number): boolean => String(code).startsWith('4')
+
+/**
+ * The code of a record that failed. Codes that begin with 4 say that the record is not written: one that may be, or that
+ * stays in the durable log, has another one.
+ */
+export function recordCodeOf({ code, retriable, persisted }: RecordFailure, version: Version): number {
+  const byRetriable = retriable || persisted === 'pending' ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR
+  const found = codes[code][version]
+  return found === 'byRetriable' || (isClients(found) && persisted !== 'no') ? byRetriable : found
+}
+
+export const noTopicText = (topic: string): string => `there is no topic ${topic}`
+
+/** Errors of Kafka that the client can mend: they are answered 400. */
+const CLIENTS_OWN = codesOf(
+  'TOPIC_ALREADY_EXISTS',
+  'INVALID_TOPIC_EXCEPTION',
+  'INVALID_PARTITIONS',
+  'INVALID_REPLICATION_FACTOR',
+  'INVALID_REPLICA_ASSIGNMENT',
+  'INVALID_CONFIG',
+  'INVALID_REQUEST',
+  'POLICY_VIOLATION',
+  'SECURITY_DISABLED',
+  'TOPIC_DELETION_DISABLED'
+)
+const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
+
+/**
+ * The answer to a request that is no produce request, and that failed in the gateway.
+ *
+ * @param topic that the request names. Texts of Kafka do not name it: "This server does not host this topic-partition."
+ */
+export function problemOf(error: CastellanError, topic?: string): Problem {
+  const { message, code } = error
+  if (error instanceof KafkaError) {
+    if (error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) {
+      return { status: 404, code: KAFKA_UNKNOWN, message: topic === undefined ? message : noTopicText(topic) }
+    }
+    if (CLIENTS_OWN.has(error.errorCode)) return { status: 400, code: KAFKA_REFUSES, message }
+    if (DENIED.has(error.errorCode)) return { status: 403, code: UNAUTHORIZED, message }
+  }
+  if (code === 'unknownTopic' || code === 'invalidTopic') return { status: 404, code: TOPIC_NOT_FOUND, message }
+  // A number or a text that Kafka's protocol cannot express: Kafka was not asked.
+  if (code === 'invalidRequest') return { status: 400, code: KAFKA_REFUSES, message }
+  if (code === 'unknownPartition') return { status: 404, code: PARTITION_NOT_FOUND, message }
+  if (code === 'notAuthorized') return { status: 403, code: UNAUTHORIZED, message }
+  if (code === 'authenticationFailed') return { status: 401, code: UNAUTHENTICATED, message }
+  return { status: 500, code: error.retriable ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR, message }
+}

@@ -1,0 +1,109 @@
+import { CastellanError } from '../../core/errors.js'
+import type { TopicMetadata } from '../../gateway/gateway.js'
+import type { Operation, Target } from '../../http/access/access.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { Problem } from './answers.js'
+import { type EndpointParts, refusalOf } from './endpoint-parts.js'
+import { noTopicText, PARTITION_NOT_FOUND, problemOf, TOPIC_NOT_FOUND } from './failures.js'
+import type { Version } from './media-types.js'
+import { BodyError } from './record-bytes.js'
+
+/** What a request asks for does not exist, or cannot be had. */
+export class ProblemError extends Error {
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.message)
+    this.problem = problem
+  }
+}
+
+/** How a request that reads or changes what is known about the cluster is answered. */
+export interface LookUp {
+  readonly version: Version
+  readonly operation: Operation
+  readonly target?: Target | undefined
+}
+
+/**
+ * Asks for permission, does the work, and answers 200 with its result as JSON.
+ *
+ * @param work `undefined` as its result: it has answered by itself
+ */
+export function answerLookUp(
+  parts: EndpointParts,
+  exchange: Exchange,
+  { version, operation, target }: LookUp,
+  work: () => Promise<unknown>
+): void {
+  const refusal = refusalOf(parts, exchange, operation, target)
+  if (refusal === undefined) answerWork(parts, exchange, { version, target }, work)
+  else parts.answers.refuse(exchange, refusal, true)
+}
+
+/** {@link answerLookUp} for a request that has its permission. */
+export function answerWork(
+  { answers, broken }: EndpointParts,
+  exchange: Exchange,
+  { version, target }: Pick<LookUp, 'version' | 'target'>,
+  work: () => Promise<unknown>
+): void {
+  work()
+    .then(result => {
+      if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
+    })
+    .catch(error => {
+      const problem = lookUpProblemOf(error, target)
+      if (problem === undefined) broken(exchange, error)
+      else {
+        if (error instanceof CastellanError) answers.note(exchange, error.code)
+        answers.error(exchange, problem)
+      }
+    })
+}
+
+/** `undefined`: a bug. */
+export function lookUpProblemOf(error: unknown, target?: Target): Problem | undefined {
+  if (error instanceof ProblemError || error instanceof BodyError) return error.problem
+  return error instanceof CastellanError ? problemOf(error, target?.topic) : undefined
+}
+
+/** The topic of this name. @throws ProblemError when there is none */
+export function requireTopic(topics: ReadonlyMap<string, TopicMetadata>, name: string): TopicMetadata {
+  const found = topics.get(name)
+  const { NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED } = errorCodes
+  if (found?.errorCode === NONE) return found
+  if (found === undefined || found.errorCode === UNKNOWN_TOPIC_OR_PARTITION) throw new ProblemError(noTopic(name))
+  if (found.errorCode === INVALID_TOPIC_EXCEPTION) throw new ProblemError(noTopic(name))
+  const { message, retriable } = kafkaErrorOf(found.errorCode)
+  if (found.errorCode === TOPIC_AUTHORIZATION_FAILED) throw new ProblemError({ status: 403, code: 40301, message })
+  throw new ProblemError({ status: 500, code: retriable ? 50003 : 50002, message })
+}
+
+export type Partition = TopicMetadata['partitions'][number]
+
+/** The partition that a path names. @throws ProblemError when there is none */
+export function requirePartition({ topic, partitions }: TopicMetadata, text: string): Partition {
+  const number = partitionIn(text)
+  const found = partitions.find(({ partition }) => partition === number)
+  if (found === undefined) throw new ProblemError(noPartition(topic, text))
+  return found
+}
+
+/** A partition in a path; `none`: there can be none of this name. */
+export const partitionIn = (text: string): number | 'none' => (/^\d{1,9}$/.test(text) ? Number(text) : 'none')
+
+export const noTopic = (topic: string): Problem => ({
+  status: 404,
+  code: TOPIC_NOT_FOUND,
+  message: noTopicText(topic)
+})
+
+export const noPartition = (topic: string, partition: string): Problem => ({
+  status: 404,
+  code: PARTITION_NOT_FOUND,
+  message: `topic ${topic} has no partition ${partition}`
+})
+
+export const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))

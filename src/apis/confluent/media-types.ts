@@ -1,0 +1,77 @@
+import { MODERN_TYPE } from '../../http/exchange/modern-answers.js'
+
+export const V2_TYPE = 'application/vnd.kafka.v2+json'
+export const JSON_TYPE = 'application/json'
+export const BINARY_TYPE = 'application/vnd.kafka.binary.v2+json'
+export const EMBEDDED_JSON_TYPE = 'application/vnd.kafka.json.v2+json'
+
+/** The version of the API that a route belongs to; it decides the type of its answers. */
+export type Version = 'v2' | 'v3'
+
+export const typeOf = (version: Version): string => (version === 'v2' ? V2_TYPE : JSON_TYPE)
+
+/** The format of keys and values in a body of version 2; `schema`: one that needs a schema registry. */
+export type Format = 'binary' | 'json' | 'schema'
+
+const FORMATS: ReadonlyMap<string, Format> = new Map([
+  [BINARY_TYPE, 'binary'],
+  [EMBEDDED_JSON_TYPE, 'json'],
+  ['application/vnd.kafka.avro.v2+json', 'schema'],
+  ['application/vnd.kafka.jsonschema.v2+json', 'schema'],
+  ['application/vnd.kafka.protobuf.v2+json', 'schema']
+])
+
+const mediaTypeOf = (header: string): string => header.split(';', 1)[0]!.trim().toLowerCase()
+
+/** `undefined`: produce requests of version 2 may not have this type. */
+export const formatOf = (contentType: string | undefined): Format | undefined =>
+  contentType === undefined ? undefined : FORMATS.get(mediaTypeOf(contentType))
+
+/** The encoding of a body of version 3. `badCharset` is answered 400, `undefined` 415. */
+export type Charset = 'utf8' | 'latin1' | 'badCharset'
+
+const CHARSETS: ReadonlyMap<string, Charset> = new Map([
+  ['utf-8', 'utf8'],
+  ['utf8', 'utf8'],
+  ['iso-8859-1', 'latin1'],
+  ['latin1', 'latin1']
+])
+
+export function charsetOf(contentType: string | undefined): Charset | undefined {
+  if (contentType === undefined || mediaTypeOf(contentType) !== JSON_TYPE) return undefined
+  const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1]
+  return name === undefined ? 'utf8' : (CHARSETS.get(name.toLowerCase()) ?? 'badCharset')
+}
+
+/** A media range of the header `Accept`: `text/*;q=0.5`. */
+interface Range {
+  readonly type: string
+  readonly quality: number
+}
+
+function rangesOf(accept: string): Range[] {
+  return accept.split(',').flatMap(text => {
+    const type = mediaTypeOf(text)
+    const quality = /;\s*q\s*=\s*([\d.]+)/i.exec(text)?.[1]
+    return type === '' ? [] : [{ type, quality: quality === undefined ? 1 : Number(quality) }]
+  })
+}
+
+/** Further types that clients of version 2 ask for, and that mean its answers. */
+const MEANS_V2 = /^application\/(?:json|vnd\.kafka(?:\.(?:binary|json|avro|protobuf|jsonschema))?(?:\.v2)?\+json)$/
+
+/** Whether a client takes the answers of a version. Where several ranges match a type, the most specific one counts. */
+export function isAcceptable(accept: string | undefined, version: Version): boolean {
+  if (accept === undefined || accept === '*/*' || accept === typeOf(version)) return true
+  const ranges = rangesOf(accept)
+  const own = [typeOf(version), 'application/*', '*/*']
+    .map(type => ranges.find(range => range.type === type))
+    .find(range => range !== undefined)
+  const isOther = (type: string): boolean => type === MODERN_TYPE || (version === 'v2' && MEANS_V2.test(type))
+  if (own !== undefined && own.quality > 0) return true
+  return ranges.length === 0 || ranges.some(({ type, quality }) => quality > 0 && isOther(type) && type !== own?.type)
+}
+
+/** The type of an error where the type of the answer is not negotiated: the first one of those that the client names. */
+export const errorTypeOf = (accept: string | undefined): string =>
+  rangesOf(accept ?? '').find(({ type }) => type === V2_TYPE || type === JSON_TYPE)?.type ?? JSON_TYPE

@@ -1,0 +1,114 @@
+import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { addRoutes, type Route } from '../../http/api/routes.js'
+import { Answers } from '../../http/exchange/answers.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { ConfluentAnswers, isProduce } from './answers.js'
+import { type EndpointParts, hasBody, type Receive } from './endpoint-parts.js'
+import { isAcceptable, type Version } from './media-types.js'
+import { type OperationId, operationsById } from './operations.js'
+import type { ConfluentSettings } from './settings.js'
+import { MetadataEndpoint } from './v2/metadata-endpoint.js'
+import { ProduceEndpoint } from './v2/produce-endpoint.js'
+import { adminReceivers } from './v3/admin-receivers.js'
+import { BatchEndpoint } from './v3/batch-endpoint.js'
+import { RecordsEndpoint } from './v3/records-endpoint.js'
+import { V3LookUps } from './v3/v3-look-ups.js'
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+
+/** After a bug the records may have been handed on. */
+const UNKNOWN = persistedText(['unknown'])
+const NO_ROUTE = { status: 404, code: 404, message: 'there is nothing at this path' }
+const NO_METHOD = { status: 405, code: 405, message: 'this path does not have this method' }
+const NOT_ACCEPTABLE = { status: 406, code: 406, message: 'none of the types in Accept is that of the answer' }
+const BROKEN = { status: 500, code: 500, message: 'internal error' }
+
+/** Serves Confluent's API: `operations.ts` has its routes, `receiversOf` the handler of each. */
+export const confluentPlugin =
+  (context: ApiContext<ConfluentSettings>): ApiPlugin =>
+  app => {
+    const { access, log, now, settings, lifetime, metrics } = context
+    const answers = new ConfluentAnswers(new Answers(now))
+    const broken = (exchange: Exchange, error: unknown): void => {
+      log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
+      answers.error(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+    }
+    const parts: EndpointParts = { access, answers, pool: new BufferPool(POOL_BYTES), broken }
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const { receivers, records } = receiversOf(context, maxBodyBytes, parts, app.prefix)
+    lifetime.onDrain(async () => records.stop())
+    const help = 'Streams of records that are open'
+    registerScrapedGauge(metrics.registry, 'confluent_open_record_streams', help, 'sum', () => [
+      { labels: {}, value: records.openStreams }
+    ])
+    app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
+    const unknown = byHand(exchange => answers.error(exchange, NO_ROUTE, { isRead: !hasBody(exchange) }))
+    app.setNotFoundHandler(answeredBefore)
+    app.addHook('preParsing', function (request, reply, payload, done) {
+      if (request.is404) unknown.call(this, request, reply, payload, done)
+      else done(null, payload)
+    })
+    const admission = admissionOf(context, settings.durability)
+    const routes = operationsById.flatMap(([id, { method, path, produces }]) => {
+      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receivers[id], answers)
+      const preParsing = byHand(receive, produces ? admission : undefined)
+      // A slash at the end does not count.
+      return (path === '/' ? [path] : [path, `${path}/`]).map((url): Route => ({ method, path: url, preParsing }))
+    })
+    addRoutes(
+      app,
+      routes,
+      byHand(exchange => answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange) }))
+    )
+  }
+
+/** Refuses clients that cannot read the answer. */
+const negotiated =
+  (version: Version, receive: Receive, answers: ConfluentAnswers): Receive =>
+  (exchange, params) => {
+    const { accept } = exchange.request.headers
+    if (isAcceptable(accept, version)) receive(exchange, params)
+    else answers.error(exchange, NOT_ACCEPTABLE, { type: 'application/json', isRead: !hasBody(exchange) })
+  }
+
+function receiversOf(
+  context: ApiContext<ConfluentSettings>,
+  maxBodyBytes: number,
+  parts: EndpointParts,
+  prefix: string
+): { readonly receivers: Readonly<Record<OperationId, Receive>>; readonly records: RecordsEndpoint } {
+  const { gateway, settings, log, clock } = context
+  const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs } = settings
+  const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
+  const producer = new ProduceEndpoint(gateway, { settings, maxBodyBytes, produce }, parts)
+  const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, parts)
+  const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
+  const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
+  const records = new RecordsEndpoint(
+    { gateway, produce, maxRecords: settings.maxRecordsPerRequest, limits, log, clock },
+    parts
+  )
+  const maxEntries = settings.maxRecordsPerBatch
+  const batches = new BatchEndpoint({ gateway, produce, maxBodyBytes, maxEntries }, parts)
+  const receivers: Readonly<Record<OperationId, Receive>> = {
+    root: exchange => metadata.root(exchange),
+    postRoot: exchange => metadata.root(exchange),
+    listTopics: exchange => metadata.topics(exchange),
+    getTopic: (exchange, params) => metadata.topic(exchange, params),
+    produce: (exchange, params) => producer.receive(exchange, params),
+    produceToPartition: (exchange, params) => producer.receive(exchange, params),
+    listPartitions: (exchange, params) => metadata.partitions(exchange, params),
+    getPartition: (exchange, params) => metadata.partition(exchange, params),
+    getOffsets: (exchange, params) => metadata.offsets(exchange, params),
+    listBrokers: exchange => metadata.brokers(exchange),
+    ...adminReceivers(new V3LookUps(gateway, lookUpTimeoutMs, parts, prefix), settings),
+    produceRecords: (exchange, params) => records.receive(exchange, params),
+    produceBatch: (exchange, params) => batches.receive(exchange, params)
+  }
+  return { receivers, records }
+}

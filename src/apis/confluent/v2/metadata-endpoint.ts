@@ -1,0 +1,93 @@
+import type { Gateway } from '../../../gateway/gateway.js'
+import type { Exchange } from '../../../http/exchange/exchange.js'
+import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import {
+  answerLookUp,
+  byBytes,
+  type LookUp,
+  noPartition,
+  type Partition,
+  ProblemError,
+  requirePartition,
+  requireTopic
+} from '../look-up.js'
+
+/** The routes of version 2 that read topics, partitions and brokers. */
+export class MetadataEndpoint {
+  readonly #gateway: Gateway
+  readonly #timeoutMs: number
+  readonly #parts: EndpointParts
+
+  constructor(gateway: Gateway, timeoutMs: number, parts: EndpointParts) {
+    this.#gateway = gateway
+    this.#timeoutMs = timeoutMs
+    this.#parts = parts
+  }
+
+  /** `GET /` and `POST /` */
+  root(exchange: Exchange): void {
+    this.#parts.answers.ok(exchange, 'v2', '{}')
+  }
+
+  /** `GET /topics` */
+  topics(exchange: Exchange): void {
+    const caller = callerOf(this.#parts, exchange)
+    this.#answer(exchange, undefined, async () => {
+      const all = await this.#gateway.topics('all', this.#timeoutMs)
+      return [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(byBytes)
+    })
+  }
+
+  /** `GET /topics/{topic}` */
+  topic(exchange: Exchange, { topic = '' }: Params): void {
+    this.#answer(exchange, topic, async () => {
+      const { partitions } = await this.#find(topic)
+      const entries = await this.#gateway.admin.describeConfigs([{ type: 'topic', name: topic }], this.#timeoutMs)
+      const configs = Object.fromEntries((entries.get(topic) ?? []).map(({ name, value }) => [name, value]))
+      return { name: topic, configs, partitions: partitions.map(partitionJson) }
+    })
+  }
+
+  /** `GET /topics/{topic}/partitions` */
+  partitions(exchange: Exchange, { topic = '' }: Params): void {
+    this.#answer(exchange, topic, async () => (await this.#find(topic)).partitions.map(partitionJson))
+  }
+
+  /** `GET /topics/{topic}/partitions/{partition}` */
+  partition(exchange: Exchange, { topic = '', partition = '' }: Params): void {
+    this.#answer(exchange, topic, async () => partitionJson(requirePartition(await this.#find(topic), partition)))
+  }
+
+  /** `GET /topics/{topic}/partitions/{partition}/offsets` */
+  offsets(exchange: Exchange, { topic = '', partition: text = '' }: Params): void {
+    this.#answer(exchange, topic, async () => {
+      const { partition } = requirePartition(await this.#find(topic), text)
+      const [ends] = await this.#gateway.admin.logEnds([{ topic, partition }], this.#timeoutMs)
+      if (ends === undefined) throw new ProblemError(noPartition(topic, text))
+      return { beginning_offset: ends.start, end_offset: ends.end }
+    })
+  }
+
+  /** `GET /brokers` */
+  brokers(exchange: Exchange): void {
+    this.#answer(exchange, undefined, async () => {
+      const { brokers } = await this.#gateway.admin.describeCluster(this.#timeoutMs)
+      return { brokers: brokers.map(({ nodeId }) => nodeId) }
+    })
+  }
+
+  async #find(topic: string) {
+    return requireTopic(await this.#gateway.topics([topic], this.#timeoutMs), topic)
+  }
+
+  #answer(exchange: Exchange, topic: string | undefined, work: () => Promise<unknown>): void {
+    const lookUp: LookUp = { version: 'v2', operation: 'admin', target: { topic } }
+    answerLookUp(this.#parts, exchange, lookUp, work)
+  }
+}
+
+const partitionJson = ({ partition, leaderId: leader, replicas, isr }: Partition): object => ({
+  partition,
+  leader,
+  replicas: replicas.map(broker => ({ broker, leader: broker === leader, in_sync: isr.includes(broker) }))
+})

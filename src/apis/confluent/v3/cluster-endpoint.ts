@@ -1,0 +1,83 @@
+import type { BrokerNode } from '../../../core/model.js'
+import type { Exchange } from '../../../http/exchange/exchange.js'
+import { hasBody, type Params, refusalOf } from '../endpoint-parts.js'
+import { KAFKA_REFUSES } from '../failures.js'
+import { ProblemError } from '../look-up.js'
+import type { Links, Resource } from './resources.js'
+import { type Cluster, requireBroker, type V3LookUps } from './v3-look-ups.js'
+
+const NO_ACLS = {
+  status: 400,
+  code: KAFKA_REFUSES,
+  message: 'ACLs are not served here; requests for them are answered as by a cluster without an authorizer'
+}
+
+/** Clusters and brokers of version 3. */
+export class ClusterEndpoint {
+  readonly #lookUps: V3LookUps
+
+  constructor(lookUps: V3LookUps) {
+    this.#lookUps = lookUps
+  }
+
+  clusters(exchange: Exchange): void {
+    this.#lookUps.answer(exchange, {}, {}, async cluster => cluster.links.clusters([clusterJson(cluster)]))
+  }
+
+  cluster(exchange: Exchange, params: Params): void {
+    this.#lookUps.answer(exchange, params, {}, async cluster => clusterJson(cluster))
+  }
+
+  brokers(exchange: Exchange, params: Params): void {
+    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) =>
+      links.list(
+        'KafkaBroker',
+        '/brokers',
+        description.brokers.map(broker => brokerJson(links, broker))
+      )
+    )
+  }
+
+  broker(exchange: Exchange, params: Params): void {
+    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) =>
+      brokerJson(links, requireBroker(description, params.broker_id))
+    )
+  }
+
+  /** The routes of ACLs, as a cluster without an authorizer answers them. */
+  acls(exchange: Exchange, params: Params): void {
+    const { parts } = this.#lookUps
+    const refusal = refusalOf(parts, exchange, 'admin')
+    const isRead = !hasBody(exchange)
+    if (refusal !== undefined) parts.answers.refuse(exchange, refusal, isRead)
+    else if (!isRead) parts.answers.error(exchange, NO_ACLS, { isRead })
+    else {
+      this.#lookUps.work(exchange, params, async () => {
+        throw new ProblemError(NO_ACLS)
+      })
+    }
+  }
+}
+
+const clusterJson = ({ links, description: { controllerId } }: Cluster): Resource =>
+  links.resource('KafkaCluster', '', '', {
+    ...(controllerId >= 0 && { controller: links.related(`/brokers/${controllerId}`) }),
+    acls: links.related('/acls'),
+    brokers: links.related('/brokers'),
+    broker_configs: links.related('/broker-configs'),
+    consumer_groups: links.related('/consumer-groups'),
+    topics: links.related('/topics'),
+    partition_reassignments: links.related('/topics/-/partitions/-/reassignment')
+  })
+
+const brokerJson = (links: Links, { nodeId, host, port, rack }: BrokerNode): Resource => {
+  const path = `/brokers/${nodeId}`
+  return links.resource('KafkaBroker', path, `/broker=${nodeId}`, {
+    broker_id: nodeId,
+    host,
+    port,
+    ...(rack !== null && { rack }),
+    configs: links.related(`${path}/configs`),
+    partition_replicas: links.related(`${path}/partition-replicas`)
+  })
+}

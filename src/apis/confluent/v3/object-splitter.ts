@@ -1,0 +1,115 @@
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPEN_LIST = 0x5b
+const CLOSE_LIST = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
+const NOTHING = Buffer.alloc(0)
+const SMALLEST_KEPT_BYTES = 1_024
+
+const isWhiteSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+
+/** Why nothing more can be read: the bytes are no JSON objects, or one of them is too large. */
+export type SplitEnd = 'broken' | 'tooLarge'
+
+/**
+ * Finds the objects in a stream of JSON objects that follow each other, with or without white space between them. It
+ * counts brackets only: an object that is found may be wrong inside.
+ *
+ *   {"value":…}{"value":…}   {"va      =>   {"value":…}   {"value":…}      and keeps   {"va
+ */
+export class ObjectSplitter {
+  readonly #maxBytes: number
+  readonly #onObject: (bytes: Buffer) => void
+  /** Its beginning is an object that has not come as a whole. */
+  #kept = NOTHING
+  #keptBytes = 0
+  #depth = 0
+  #isInString = false
+  #isEscaped = false
+
+  /**
+   * @param maxBytes limit of one object
+   * @param onObject called with each whole object; its bytes are in the chunk, or in memory that is not used again
+   */
+  constructor(maxBytes: number, onObject: (bytes: Buffer) => void) {
+    this.#maxBytes = maxBytes
+    this.#onObject = onObject
+  }
+
+  /** Bytes of an object that has not come as a whole. */
+  get keptBytes(): number {
+    return this.#keptBytes
+  }
+
+  /** Memory for the object that has not come as a whole: at most twice its bytes, and 1 KiB. */
+  get heldBytes(): number {
+    return this.#kept.length
+  }
+
+  /** @param chunk is not kept */
+  push(chunk: Buffer): SplitEnd | undefined {
+    let start = 0
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]!
+      if (this.#isInString) at = this.#passText(chunk, at)
+      else if (this.#depth === 0) {
+        if (byte === OPEN_OBJECT) {
+          start = at
+          this.#depth = 1
+        } else if (!isWhiteSpace(byte)) return 'broken'
+      } else if (byte === QUOTE) this.#isInString = true
+      else if (byte === OPEN_OBJECT || byte === OPEN_LIST) this.#depth++
+      else if ((byte === CLOSE_OBJECT || byte === CLOSE_LIST) && --this.#depth === 0) {
+        if (this.#keptBytes + at + 1 - start > this.#maxBytes) return 'tooLarge'
+        this.#found(chunk.subarray(start, at + 1))
+      }
+    }
+    if (this.#depth > 0) this.#keep(chunk.subarray(start))
+    return this.#keptBytes > this.#maxBytes ? 'tooLarge' : undefined
+  }
+
+  /** @returns the position of the closing quote, or the end of the chunk */
+  #passText(chunk: Buffer, from: number): number {
+    let at = this.#isEscaped ? from + 1 : from
+    for (; at < chunk.length; at++) {
+      const byte = chunk[at]
+      if (byte === QUOTE) {
+        this.#isInString = this.#isEscaped = false
+        return at
+      }
+      if (byte === BACKSLASH) at++
+    }
+    // A backslash that is the last byte has passed the end by one more.
+    this.#isEscaped = at > chunk.length
+    return chunk.length
+  }
+
+  #keep(bytes: Buffer): void {
+    const keptBytes = this.#keptBytes + bytes.length
+    if (keptBytes > this.#kept.length) this.#grow(keptBytes)
+    this.#kept.set(bytes, this.#keptBytes)
+    this.#keptBytes = keptBytes
+  }
+
+  /** One buffer, because a piece of the body may be a single byte, and an object for each costs far more. */
+  #grow(neededBytes: number): void {
+    const size = Math.max(neededBytes, Math.min(2 * this.#kept.length, this.#maxBytes), SMALLEST_KEPT_BYTES)
+    const grown = Buffer.allocUnsafeSlow(size)
+    grown.set(this.#kept.subarray(0, this.#keptBytes))
+    this.#kept = grown
+  }
+
+  #found(end: Buffer): void {
+    if (this.#keptBytes === 0) {
+      this.#onObject(end)
+      return
+    }
+    this.#keep(end)
+    const whole = this.#kept.subarray(0, this.#keptBytes)
+    this.#kept = NOTHING
+    this.#keptBytes = 0
+    this.#onObject(whole)
+  }
+}

@@ -1,0 +1,71 @@
+import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
+import { errorBody } from '../answers.js'
+import { recordCodeOf } from '../failures.js'
+import type { BodyError } from '../record-bytes.js'
+import type { SplitEnd } from './object-splitter.js'
+import type { DataSize, SentRecord } from './record-json.js'
+
+/** What an answer to a record says besides its outcome. */
+export type Repeated = Pick<SentRecord, 'key' | 'value'>
+
+/** The code and the text of a record that failed. */
+export interface RecordProblem {
+  readonly code: number
+  readonly message: string
+}
+
+/** Answers to records of one request, as JSON. */
+export class RecordAnswers {
+  readonly #place: string
+
+  constructor(clusterId: string, topic: string) {
+    this.#place = `"cluster_id":${JSON.stringify(clusterId)},"topic_name":${JSON.stringify(topic)}`
+  }
+
+  of(outcome: RecordOutcome, repeated: Repeated): string {
+    if (outcome.type === 'failed') return this.problem(problemOfFailure(outcome))
+    return `{"error_code":200,${this.placed(outcome, repeated)}}`
+  }
+
+  problem({ code, message }: RecordProblem): string {
+    return errorBody(code, message)
+  }
+
+  /** The members of a record that is in Kafka. */
+  placed(
+    { partition, offset, timestampMs }: Extract<RecordOutcome, { type: 'delivered' }>,
+    { key, value }: Repeated
+  ): string {
+    const sizes = sizeJson('key', key) + sizeJson('value', value)
+    return `${this.#place},"partition_id":${partition},"offset":${offset},"timestamp":${timestampJson(timestampMs)}${sizes}`
+  }
+}
+
+/** `null` for a time that is no date: a broker may answer any number. */
+function timestampJson(timestampMs: number): string {
+  const date = new Date(timestampMs)
+  return Number.isNaN(date.getTime()) ? 'null' : `"${date.toISOString().replace('.000Z', 'Z')}"`
+}
+
+const sizeJson = (name: string, data: DataSize | undefined): string =>
+  data === undefined ? '' : `,"${name}":{"type":"${data.type}","size":${data.size}}`
+
+/** The text says whether the record is in Kafka: a stream has no header for it. */
+export const problemOfFailure = (failure: RecordFailure): RecordProblem => ({
+  code: recordCodeOf(failure, 'v3'),
+  message: `${failure.message} (in Kafka: ${failure.persisted})`
+})
+
+/** Codes that begin with 422 are answered as 422 where other records have answers of their own. */
+export const problemOfBody = ({ status, code, message }: BodyError): RecordProblem => ({
+  code: status === 422 ? 422 : code,
+  message
+})
+
+/** The answer to the record at which a body ends too early; `cut`: its end has not come. */
+export function endProblemOf(end: SplitEnd | 'cut', maxRecordBytes: number): RecordProblem {
+  if (end === 'tooLarge') {
+    return { code: 413, message: `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)` }
+  }
+  return { code: 400, message: end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object' }
+}

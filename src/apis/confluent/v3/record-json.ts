@@ -1,0 +1,163 @@
+import { isUtf8 } from 'node:buffer'
+import { decodeBase64 } from '../../../core/base64.js'
+import { JsonReader } from '../../../core/json/json-reader.js'
+import { readInteger, readMembers, readStringBytes, readValueBytes, takeNull } from '../../../core/json/json-slices.js'
+import { skipValue } from '../../../core/json/json-values.js'
+import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
+import { PARTITION_NOT_FOUND } from '../failures.js'
+import { BodyError, readHeaders } from '../record-bytes.js'
+
+/** What the answer says about a key or value. */
+export interface DataSize {
+  readonly type: DataType
+  /** -1: there are no data. */
+  readonly size: number
+}
+
+/** A record, and what its answer repeats. */
+export interface SentRecord {
+  readonly record: ProduceRecord
+  readonly key: DataSize | undefined
+  readonly value: DataSize | undefined
+}
+
+type DataType = 'BINARY' | 'JSON' | 'STRING'
+
+interface Data extends DataSize {
+  readonly bytes: Buffer | null
+}
+
+const WITH_SCHEMA: ReadonlySet<string> = new Set(['AVRO', 'JSONSCHEMA', 'PROTOBUF'])
+const SCHEMA_MEMBERS: ReadonlySet<string> = new Set([
+  'subject_name_strategy',
+  'subject',
+  'schema_id',
+  'schema_version',
+  'schema'
+])
+
+/**
+ * Reads one record of version 3. Keys and values may be views of the bytes.
+ *
+ *   {"partition_id":1,"key":{"type":"STRING","data":"k"},"value":{"type":"JSON","data":{"n":1}}}
+ *
+ * @throws DeserializeError, BodyError
+ */
+export function readSentRecord(bytes: Buffer, topic: string): SentRecord {
+  if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
+  const reader = new JsonReader(bytes)
+  const sent = readRecordMembers(reader, bytes, topic, name => {
+    throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+  })
+  if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
+  return sent
+}
+
+/** Consumes a record. @param other called at the value of each further member, which it consumes */
+export function readRecordMembers(
+  reader: JsonReader,
+  bytes: Buffer,
+  topic: string,
+  other: (name: string) => void
+): SentRecord {
+  let key: Data | undefined
+  let value: Data | undefined
+  let partition: number | undefined
+  let headers: readonly RecordHeader[] | undefined
+  let timestampMs: number | undefined
+  readMembers(reader, name => {
+    if (name === 'value') value = readData(reader, bytes)
+    else if (name === 'key') key = readData(reader, bytes)
+    else if (name === 'partition_id') partition = takeNull(reader) ? undefined : readInteger(reader, bytes)
+    else if (name === 'headers') headers = readHeaders(reader, 'name')
+    else if (name === 'timestamp') timestampMs = takeNull(reader) ? undefined : readTimestamp(reader, bytes)
+    else other(name)
+  })
+  if (partition !== undefined && partition < 0) {
+    throw new BodyError(404, 'a partition is never negative', PARTITION_NOT_FOUND)
+  }
+  const record = { topic, partition, key: bytesOf(key), value: bytesOf(value), headers, timestampMs }
+  return { record, key: toSize(key), value: toSize(value) }
+}
+
+/** Without the bytes: the answer waits for Kafka, and the body must not wait with it. */
+const toSize = (data: Data | undefined): DataSize | undefined => data && { type: data.type, size: data.size }
+
+const bytesOf = (data: Data | undefined): Buffer | null => (data === undefined ? null : data.bytes)
+
+/** Consumes `{"type":"JSON","data":…}`. @returns `undefined` for null: not sent */
+function readData(reader: JsonReader, bytes: Buffer): Data | undefined {
+  if (takeNull(reader)) return undefined
+  let type: DataType | undefined
+  let data: Buffer | null = null
+  let unreadAt: number | undefined
+  readMembers(reader, name => {
+    if (name === 'type') type = takeNull(reader) ? undefined : readType(reader)
+    else if (name === 'data' && type !== undefined) data = readBytes(reader, bytes, type)
+    else if (name === 'data') {
+      reader.peekToken()
+      unreadAt = reader.index
+      skipValue(reader)
+    } else if (SCHEMA_MEMBERS.has(name)) throw needsRegistry()
+    else throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+  })
+  if (type === undefined) throw needsRegistry()
+  if (unreadAt !== undefined) {
+    const end = reader.index
+    reader.index = unreadAt
+    data = readBytes(reader, bytes, type)
+    reader.index = end
+  }
+  return { type, bytes: data, size: sizeOf(data) }
+}
+
+const sizeOf = (data: Buffer | null): number => data?.length ?? -1
+
+const needsRegistry = (): BodyError =>
+  new BodyError(422, 'a key or value without one of the types BINARY, JSON and STRING needs a schema registry', 42206)
+
+function readType(reader: JsonReader): DataType {
+  const type = readStringBytes(reader).toString()
+  if (type === 'JSON' || type === 'BINARY' || type === 'STRING') return type
+  if (WITH_SCHEMA.has(type)) throw needsRegistry()
+  throw new BodyError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
+}
+
+function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | null {
+  if (takeNull(reader)) return null
+  if (type === 'JSON') return readValueBytes(reader, bytes)
+  const text = readStringBytes(reader)
+  if (type === 'STRING') return text
+  const decoded = decodeBase64(text)
+  if (decoded === undefined) throw new BodyError(400, 'the data are not base64 of the standard alphabet')
+  return decoded
+}
+
+const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
+const QUOTE = 0x22
+const MS_PER_SECOND = 1_000
+/** JavaScript has no dates beyond. */
+const MAX_TIMESTAMP_MS = 8.64e15
+
+/** `NaN` for a day that its month does not have, which `Date.parse` takes for one of the next month. */
+function dateOf(text: string): number {
+  const [year, month, day] = text.slice(0, 10).split('-').map(Number) as [number, number, number]
+  const daysOfMonth = new Date(Date.UTC(year, month, 0)).getUTCDate()
+  return day > daysOfMonth ? Number.NaN : Date.parse(text)
+}
+
+/** Text is ISO-8601, a number stands for seconds. */
+function readTimestamp(reader: JsonReader, bytes: Buffer): number {
+  const isText = reader.peekToken() === QUOTE
+  const start = reader.index
+  const text = isText ? readStringBytes(reader).toString() : ''
+  if (!isText) skipValue(reader)
+  const timestampMs = isText
+    ? ISO_8601.test(text)
+      ? dateOf(text)
+      : Number.NaN
+    : Math.floor(Number(bytes.toString('latin1', start, reader.index)) * MS_PER_SECOND)
+  if (!(Math.abs(timestampMs) <= MAX_TIMESTAMP_MS))
+    throw new BodyError(400, 'a timestamp is neither ISO-8601 nor seconds')
+  return timestampMs
+}

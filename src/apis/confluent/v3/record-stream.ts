@@ -1,0 +1,289 @@
+import { type CastellanError, OverloadedError, QuotaExceededError } from '../../../core/errors.js'
+import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import type { PendingProduce } from '../../../gateway/gateway.js'
+import { PERSISTED_HEADER, persistedText } from '../../../gateway/persisted.js'
+import type { Caller } from '../../../http/access/access.js'
+import type { Exchange } from '../../../http/exchange/exchange.js'
+import { refusalCodeOf } from '../answers.js'
+import { whenSettled } from '../endpoint-parts.js'
+import { type Charset, JSON_TYPE } from '../media-types.js'
+import { ObjectSplitter } from './object-splitter.js'
+import { endProblemOf, type RecordAnswers, type RecordProblem } from './record-answers.js'
+import { answersTo, type Collected, type Item, RecordCollector } from './record-collector.js'
+
+/** While this much of a stream waits for Kafka or behind what does, nothing more of it is read. */
+const MAX_ITEMS_IN_FLIGHT = 10_000
+const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
+/** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
+const WRITE_CHARS = 64 * 1024
+
+export interface StreamLimits {
+  /** Of one record as it is sent. */
+  readonly maxRecordBytes: number
+  /** A stream that brings nothing for this long is ended. */
+  readonly idleMs: number
+  /** Age from which no further record is taken. */
+  readonly maxMs: number
+}
+
+export interface RecordStreamParts {
+  readonly topic: string
+  readonly charset: Charset
+  readonly answers: RecordAnswers
+  readonly caller: Caller
+  readonly limits: StreamLimits
+  readonly log: Logger
+  readonly clock: MonotonicClock
+  /** Hands records to Kafka; copies their bytes. */
+  produce(records: readonly ProduceRecord[]): PendingProduce
+}
+
+/** Records that were read together, and are answered together. */
+interface Group {
+  readonly items: readonly Item[]
+  readonly bytes: number
+  outcomes: readonly RecordOutcome[] | undefined
+}
+
+const NOTHING: readonly RecordOutcome[] = []
+
+/**
+ * A request that brings records and gets their answers while it is open, in the order of the records.
+ *
+ *   body      split into records as it comes; those of one piece go to Kafka together
+ *   groups    such records that wait for Kafka; the answers of the first group leave first
+ *   answer    one JSON object per record
+ *
+ * Nothing is read while the client does not read its answers, or Kafka has much to acknowledge: TCP then holds the client
+ * back. So a stream holds little memory, however long it is.
+ */
+export class RecordStream {
+  readonly #exchange: Exchange
+  readonly #parts: RecordStreamParts
+  readonly #collector: RecordCollector
+  readonly #splitter: ObjectSplitter
+  readonly #startedAt: number
+  readonly #groups: Group[] = []
+  /** Those without an answer. Records that cannot be used wait for the answers of those before them. */
+  #itemsInFlight = 0
+  #bytesInFlight = 0
+  #idle: NodeJS.Timeout | undefined
+  #state: 'open' | 'ending' | 'over' = 'open'
+  /** The client has not read its answers. */
+  #isStalled = false
+  #isPaused = false
+
+  constructor(exchange: Exchange, parts: RecordStreamParts) {
+    const { topic, limits, clock } = parts
+    this.#exchange = exchange
+    this.#parts = parts
+    this.#collector = new RecordCollector(topic)
+    this.#splitter = new ObjectSplitter(limits.maxRecordBytes, bytes => this.#record(bytes))
+    this.#startedAt = clock()
+  }
+
+  /** @param onOver called once at the end, whatever the outcome */
+  start(onOver: () => void): void {
+    const { request, response, payload } = this.#exchange
+    const { topic, caller, limits } = this.#parts
+    // The head leaves at once: some clients send nothing before it. Others wait for `100 Continue`, which is said when the
+    // body is first read: in the tick after this one.
+    if (request.headers.expect === undefined) this.#writeHead()
+    else setImmediate(() => this.#writeHead())
+    response.on('drain', () => this.#drained())
+    response.once('close', () => {
+      this.#state = 'over'
+      clearTimeout(this.#idle)
+      onOver()
+    })
+    this.#idle = setTimeout(() => this.#silent(), limits.idleMs)
+    caller.watch('produce', { topic }, error => this.#refused(error))
+    payload.openEnd?.()
+    payload.on('data', (chunk: Buffer) => this.#guarded(() => this.#came(chunk)))
+    payload.on('end', () => this.#guarded(() => this.#ended()))
+    payload.on('error', error => {
+      if (error instanceof OverloadedError) this.#refused(error)
+    })
+  }
+
+  #writeHead(): void {
+    const { response, requestId } = this.#exchange
+    if (response.headersSent || response.destroyed) return
+    const persisted = persistedText(['unknown'])
+    response.writeHead(200, { 'content-type': JSON_TYPE, 'x-request-id': requestId, [PERSISTED_HEADER]: persisted })
+    response.flushHeaders()
+  }
+
+  /** The process stops: what has been read is answered, and the stream ends. */
+  leave(): void {
+    this.#endEarly(this.#splitter.keptBytes > 0 ? { code: 503, message: 'the gateway is shutting down' } : undefined)
+  }
+
+  #came(chunk: Buffer): void {
+    if (this.#state !== 'open') return
+    this.#idle!.refresh()
+    const { charset, limits } = this.#parts
+    const { payload } = this.#exchange
+    const end = this.#splitter.push(charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk)
+    this.#handOn(this.#collector.take())
+    const refusal = payload.holdOnly?.(this.#splitter.heldBytes + payload.readableLength)
+    if (end !== undefined) this.#endEarly(endProblemOf(end, limits.maxRecordBytes))
+    else if (refusal !== undefined) this.#refused(refusal)
+    // Bytes come, but no record ends.
+    else if (this.#ageMs >= limits.maxMs + limits.idleMs) this.#endEarly(tooOld(limits.maxMs))
+    else this.#setReading()
+  }
+
+  /** One record has come as a whole. */
+  #record(bytes: Buffer): void {
+    if (this.#state !== 'open') return
+    const { maxMs } = this.#parts.limits
+    if (this.#ageMs >= maxMs) {
+      this.#endEarly(tooOld(maxMs))
+      return
+    }
+    this.#collector.add(bytes)
+    if (this.#collector.isBroken) this.#endEarly()
+  }
+
+  get #ageMs(): number {
+    return this.#parts.clock() - this.#startedAt
+  }
+
+  #handOn({ items, records, bytes }: Collected): void {
+    if (items.length === 0) return
+    const { caller, produce } = this.#parts
+    const refusal = caller.charge(records.length, bytes)
+    if (refusal !== undefined) {
+      const { code, message } = problemOf(refusal)
+      this.#add(
+        items.map(item => ('code' in item ? item : { code, message })),
+        bytes
+      )
+      if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
+    } else if (records.length === 0) this.#add(items, bytes)
+    else {
+      const group = this.#add(items, bytes, 'waits')
+      whenSettled(
+        produce(records),
+        outcomes => this.#settled(group, outcomes),
+        error => this.#broken(error)
+      )
+    }
+  }
+
+  #add(items: readonly Item[], bytes = 0, state: 'waits' | 'settled' = 'settled'): Group {
+    const group: Group = { items, bytes, outcomes: state === 'settled' ? NOTHING : undefined }
+    this.#groups.push(group)
+    this.#itemsInFlight += items.length
+    this.#bytesInFlight += bytes
+    if (state === 'settled') this.#answer()
+    return group
+  }
+
+  #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
+    group.outcomes = outcomes
+    this.#guarded(() => {
+      this.#answer()
+      this.#setReading()
+    })
+  }
+
+  /** Writes the answers whose turn it is. */
+  #answer(): void {
+    if (this.#state === 'over' || this.#isStalled) return
+    const { response } = this.#exchange
+    let text = ''
+    while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
+      const { items, bytes, outcomes } = this.#groups.shift()!
+      this.#itemsInFlight -= items.length
+      this.#bytesInFlight -= bytes
+      text += answersTo(items, outcomes!, this.#parts.answers)
+      if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
+      this.#writeHead()
+      this.#isStalled = !response.write(text)
+      text = ''
+    }
+    if (this.#state === 'ending' && this.#groups.length === 0) this.#close()
+  }
+
+  #drained(): void {
+    this.#isStalled = false
+    this.#guarded(() => {
+      this.#answer()
+      this.#setReading()
+    })
+  }
+
+  #setReading(): void {
+    const { payload } = this.#exchange
+    const isFull = this.#itemsInFlight >= MAX_ITEMS_IN_FLIGHT || this.#bytesInFlight >= MAX_BYTES_IN_FLIGHT
+    const mustPause = this.#isStalled || isFull || this.#state !== 'open'
+    if (mustPause === this.#isPaused) return
+    this.#isPaused = mustPause
+    if (mustPause) payload.pause()
+    else {
+      this.#idle!.refresh()
+      payload.resume()
+    }
+  }
+
+  /** The whole body has come. */
+  #ended(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ending'
+    if (this.#splitter.keptBytes > 0) this.#add([endProblemOf('cut', this.#parts.limits.maxRecordBytes)])
+    else this.#answer()
+  }
+
+  /** Takes no further record. @param problem the answer to the next one */
+  #endEarly(problem?: RecordProblem): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ending'
+    // Records before the problem have been collected and not handed on where the limit was found between two.
+    this.#handOn(this.#collector.take())
+    this.#setReading()
+    if (problem !== undefined) this.#add([problem])
+    else this.#answer()
+  }
+
+  #refused(error: CastellanError): void {
+    this.#endEarly(problemOf(error))
+  }
+
+  #silent(): void {
+    const { idleMs } = this.#parts.limits
+    if (this.#isPaused || this.#groups.length > 0) this.#idle!.refresh()
+    else if (this.#splitter.keptBytes === 0) this.#endEarly()
+    else this.#endEarly({ code: 408, message: `the rest of a record has not come within ${idleMs} ms` })
+  }
+
+  #close(): void {
+    const { request, response } = this.#exchange
+    this.#state = 'over'
+    clearTimeout(this.#idle)
+    this.#writeHead()
+    // What the client still sends is not wanted; it reads its last answers first.
+    if (!request.complete) response.once('finish', () => request.socket.destroySoon())
+    response.end()
+  }
+
+  /** After a bug the connection ends: the answers would no longer belong to their records. */
+  #guarded(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#broken(error)
+    }
+  }
+
+  #broken(error: unknown): void {
+    const { requestId, response } = this.#exchange
+    this.#parts.log.error({ err: error, requestId }, 'a stream of records failed unexpectedly')
+    response.destroy()
+  }
+}
+
+const tooOld = (maxMs: number): RecordProblem => ({ code: 408, message: `the stream is older than ${maxMs} ms` })
+
+const problemOf = (error: CastellanError): RecordProblem => ({ code: refusalCodeOf(error), message: error.message })

@@ -1,0 +1,181 @@
+import { OverloadedError } from '../../../core/errors.js'
+import type { Logger, MonotonicClock, RecordOutcome } from '../../../core/model.js'
+import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
+import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import { firstFailureOf } from '../../../http/exchange/answers.js'
+import { collectBody } from '../../../http/exchange/body-collector.js'
+import type { Exchange } from '../../../http/exchange/exchange.js'
+import { wantsModern } from '../../../http/exchange/modern-answers.js'
+import type { Problem } from '../answers.js'
+import {
+  callerOf,
+  charsetProblemOf,
+  type EndpointParts,
+  type Params,
+  refusalOf,
+  whenSettled
+} from '../endpoint-parts.js'
+import { noTopic } from '../look-up.js'
+import { type Charset, charsetOf } from '../media-types.js'
+import { ObjectSplitter } from './object-splitter.js'
+import { endProblemOf, RecordAnswers } from './record-answers.js'
+import { answersTo, type Collected, outcomesByItem, RecordCollector } from './record-collector.js'
+import { RecordStream, type StreamLimits } from './record-stream.js'
+
+/** A body that announces at most this much is read as a whole, and answered as a whole. */
+const WHOLE_BODY_BYTES = 1024 * 1024
+
+export interface RecordsOptions {
+  readonly gateway: Pick<Gateway, 'produce'>
+  readonly produce: ProduceOptions
+  /** Of a request that is no stream. */
+  readonly maxRecords: number
+  readonly limits: StreamLimits
+  readonly log: Logger
+  readonly clock: MonotonicClock
+}
+
+const NO_RECORDS: Problem = { status: 422, code: 42206, message: 'the body is empty; a record is needed' }
+
+const tooManyRecords = (maxRecords: number): Problem => ({
+  status: 413,
+  code: 413,
+  message: `a request has at most ${maxRecords} records (advanced.apis.confluent.maxRecordsPerRequest)`
+})
+
+/** Each answer repeats the id, so one of any length would multiply the memory of a request. */
+const MAX_CLUSTER_ID_CHARS = 64
+/** As in Kafka. */
+const MAX_TOPIC_CHARS = 249
+
+/** Why nothing can be produced to a path. */
+export function pathProblemOf(cluster: string, topic: string): Problem | undefined {
+  if (cluster.length > MAX_CLUSTER_ID_CHARS) {
+    return {
+      status: 404,
+      code: 404,
+      message: `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`
+    }
+  }
+  return topic.length > MAX_TOPIC_CHARS ? noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`) : undefined
+}
+
+/** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records`. */
+export class RecordsEndpoint {
+  readonly #options: RecordsOptions
+  readonly #parts: EndpointParts
+  readonly #streams = new Set<RecordStream>()
+
+  constructor(options: RecordsOptions, parts: EndpointParts) {
+    this.#options = options
+    this.#parts = parts
+  }
+
+  /** Streams that are open. */
+  get openStreams(): number {
+    return this.#streams.size
+  }
+
+  /** The process stops: open streams end. */
+  stop(): void {
+    for (const stream of this.#streams) stream.leave()
+  }
+
+  receive(exchange: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): void {
+    const { answers } = this.#parts
+    const { headers } = exchange.request
+    const charset = charsetOf(headers['content-type'])
+    const refusal = refusalOf(this.#parts, exchange, 'produce', { topic })
+    const problem = pathProblemOf(cluster, topic) ?? charsetProblemOf(charset)
+    if (refusal !== undefined) answers.refuse(exchange, refusal)
+    else if (problem !== undefined) answers.error(exchange, problem, { isRead: false })
+    else {
+      const to = { topic, charset: charset!, answers: new RecordAnswers(cluster, topic) }
+      // Without both headers a request has no body.
+      const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
+      if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, to)
+      else this.#read(exchange, Number(length), to)
+    }
+  }
+
+  #stream(exchange: Exchange, to: Destination): void {
+    const { gateway, produce, limits, log, clock } = this.#options
+    const stream = new RecordStream(exchange, {
+      ...to,
+      caller: callerOf(this.#parts, exchange),
+      limits,
+      log,
+      clock,
+      produce: records => gateway.produce(records, produce)
+    })
+    this.#streams.add(stream)
+    stream.start(() => this.#streams.delete(stream))
+  }
+
+  #read(exchange: Exchange, length: number, to: Destination): void {
+    const { answers, pool, broken } = this.#parts
+    collectBody(exchange.payload, length, WHOLE_BODY_BYTES, pool, body => {
+      if (body instanceof OverloadedError) answers.refuse(exchange, body)
+      // A client that has left gets no answer.
+      else if (body instanceof Error) return
+      else if (body === 'tooLarge' || body.length === 0) answers.error(exchange, NO_RECORDS)
+      else {
+        try {
+          this.#produce(exchange, to, body)
+        } catch (error) {
+          broken(exchange, error)
+        }
+      }
+    })
+  }
+
+  #produce(exchange: Exchange, to: Destination, body: Buffer): void {
+    const { answers, broken } = this.#parts
+    const collected = collect(body, to, this.#options)
+    const quota = callerOf(this.#parts, exchange).charge(collected.records.length, body.length)
+    const { maxRecords } = this.#options
+    if (collected.items.length === 0) answers.error(exchange, NO_RECORDS)
+    else if (collected.items.length > maxRecords) answers.error(exchange, tooManyRecords(maxRecords))
+    else if (quota !== undefined) answers.refuse(exchange, quota, true)
+    else if (collected.records.length === 0) this.#produced(exchange, to, collected.items, [])
+    else {
+      const { items } = collected
+      const pendingProduce = this.#options.gateway.produce(collected.records, this.#options.produce)
+      whenSettled(
+        pendingProduce,
+        outcomes => this.#produced(exchange, to, items, outcomes),
+        error => broken(exchange, error)
+      )
+    }
+  }
+
+  #produced(exchange: Exchange, to: Destination, items: Collected['items'], outcomes: readonly RecordOutcome[]): void {
+    const { answers } = this.#parts
+    const byItem = outcomesByItem(items, outcomes)
+    const persisted = persistedText(byItem.map(outcome => (outcome === undefined ? 'no' : certaintyOf(outcome))))
+    answers.note(exchange, firstFailureOf(outcomes)?.code)
+    const isWhole = byItem.every(outcome => outcome !== undefined)
+    if (isWhole && wantsModern(exchange.request)) answers.outcomes(exchange, byItem)
+    else answers.ok(exchange, 'v3', answersTo(items, outcomes, to.answers), persisted)
+  }
+}
+
+/** Where the records of a request go. */
+interface Destination {
+  readonly topic: string
+  readonly charset: Charset
+  readonly answers: RecordAnswers
+}
+
+function collect(
+  body: Buffer,
+  { topic, charset }: Destination,
+  { maxRecords, limits: { maxRecordBytes: maxBytes } }: RecordsOptions
+): Collected {
+  const collector = new RecordCollector(topic, maxRecords + 1)
+  const splitter = new ObjectSplitter(maxBytes, bytes => collector.add(bytes))
+  const end = splitter.push(charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body)
+  const problem = end ?? (splitter.keptBytes > 0 ? 'cut' : undefined)
+  if (problem !== undefined && !collector.isBroken) collector.addProblem(endProblemOf(problem, maxBytes))
+  return collector.take()
+}

@@ -1,0 +1,169 @@
+import type { TopicMetadata } from '../../../gateway/gateway.js'
+import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
+import { errorCodes } from '../../../kafka/error-codes.js'
+import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import { byBytes, noPartition, type Partition, ProblemError, requirePartition, requireTopic } from '../look-up.js'
+import { type Links, part, type Resource } from './resources.js'
+import { type Cluster, notFound, requireBroker, type V3LookUps } from './v3-look-ups.js'
+
+/** The only value of `offset_type`. */
+const BOTH_OFFSETS = 'earliest_and_latest'
+const BAD_OFFSET_TYPE = { status: 400, code: 400, message: `offset_type must be ${BOTH_OFFSETS}` }
+
+const topicPath = (topic: string): string => `/topics/${part(topic)}`
+
+/** Topics, their partitions and settings, of version 3. */
+export class TopicsEndpoint {
+  readonly #lookUps: V3LookUps
+
+  constructor(lookUps: V3LookUps) {
+    this.#lookUps = lookUps
+  }
+
+  topics(exchange: Exchange, params: Params): void {
+    const { gateway, timeoutMs } = this.#lookUps
+    this.#lookUps.answer(exchange, params, {}, async ({ links }) => {
+      const visible = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', timeoutMs))
+      return links.list(
+        'KafkaTopic',
+        '/topics',
+        visible.map(topic => topicJson(links, topic))
+      )
+    })
+  }
+
+  topic(exchange: Exchange, params: Params): void {
+    this.#answer(exchange, params, async ({ links }, topic) => topicJson(links, topic))
+  }
+
+  partitions(exchange: Exchange, params: Params): void {
+    this.#answer(exchange, params, async ({ links }, { topic, partitions }) =>
+      links.list(
+        'KafkaPartition',
+        `${topicPath(topic)}/partitions`,
+        partitions.map(partition => partitionJson(links, topic, partition))
+      )
+    )
+  }
+
+  partition(exchange: Exchange, params: Params): void {
+    this.#answer(exchange, params, async ({ links }, found) =>
+      partitionJson(links, found.topic, requirePartition(found, params.partition_id ?? ''))
+    )
+  }
+
+  replicas(exchange: Exchange, params: Params): void {
+    this.#answer(exchange, params, async ({ links }, found) => {
+      const partition = requirePartition(found, params.partition_id ?? '')
+      return links.list(
+        'KafkaReplica',
+        `${topicPath(found.topic)}/partitions/${partition.partition}/replicas`,
+        partition.replicas.map(broker => replicaJson(links, found.topic, partition, broker))
+      )
+    })
+  }
+
+  replica(exchange: Exchange, params: Params): void {
+    this.#answer(exchange, params, async ({ links }, found) => {
+      const partition = requirePartition(found, params.partition_id ?? '')
+      const broker = partition.replicas.find(replica => String(replica) === params.broker_id)
+      if (broker === undefined) throw notFound(`the partition has no replica on broker ${params.broker_id}`)
+      return replicaJson(links, found.topic, partition, broker)
+    })
+  }
+
+  offset(exchange: Exchange, params: Params): void {
+    const { gateway, timeoutMs } = this.#lookUps
+    const type = new URLSearchParams(sentUrlOf(exchange.request).split('?')[1]).get('offset_type') ?? BOTH_OFFSETS
+    this.#answer(exchange, params, async ({ links }, found) => {
+      if (type !== BOTH_OFFSETS) throw new ProblemError(BAD_OFFSET_TYPE)
+      const { topic } = found
+      const { partition } = requirePartition(found, params.partition_id ?? '')
+      const [ends] = await gateway.admin.logEnds([{ topic, partition }], timeoutMs)
+      if (ends === undefined) throw new ProblemError(noPartition(topic, String(partition)))
+      const path = `${topicPath(topic)}/partitions/${partition}/offset`
+      const name = `/topic=${topic}/partition=${partition}/offset_type=${BOTH_OFFSETS}`
+      return links.resource('KafkaPartitionWithOffsets', path, name, {
+        topic_name: topic,
+        partition_id: partition,
+        earliest_offset: ends.start,
+        latest_offset: ends.end
+      })
+    })
+  }
+
+  /** `GET …/brokers/BROKER/partition-replicas` */
+  replicasOn(exchange: Exchange, params: Params): void {
+    const { gateway, timeoutMs } = this.#lookUps
+    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) => {
+      const { nodeId } = requireBroker(description, params.broker_id)
+      const all = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', timeoutMs))
+      const replicas = all.flatMap(({ topic, partitions }) =>
+        partitions
+          .filter(partition => partition.replicas.includes(nodeId))
+          .map(partition => replicaJson(links, topic, partition, nodeId))
+      )
+      return links.list('KafkaReplica', `/brokers/${nodeId}/partition-replicas`, replicas)
+    })
+  }
+
+  #answer(
+    exchange: Exchange,
+    params: Params,
+    work: (cluster: Cluster, topic: TopicMetadata) => Promise<Resource>
+  ): void {
+    const { topic_name: topic = '' } = params
+    const { gateway, timeoutMs } = this.#lookUps
+    this.#lookUps.answer(exchange, params, { topic }, async cluster =>
+      work(cluster, requireTopic(await gateway.topics([topic], timeoutMs), topic))
+    )
+  }
+}
+
+/** The topics that the client may see, in the order of their names. */
+export function visibleTopics(
+  parts: EndpointParts,
+  exchange: Exchange,
+  all: ReadonlyMap<string, TopicMetadata>
+): readonly TopicMetadata[] {
+  const caller = callerOf(parts, exchange)
+  return [...all.values()]
+    .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && caller.allows('admin', { topic }))
+    .sort((one, other) => byBytes(one.topic, other.topic))
+}
+
+export function topicJson(links: Links, { topic, isInternal, partitions }: TopicMetadata): Resource {
+  const path = topicPath(topic)
+  return links.resource('KafkaTopic', path, `/topic=${topic}`, {
+    topic_name: topic,
+    is_internal: isInternal,
+    replication_factor: partitions[0]?.replicas.length ?? 0,
+    partitions_count: partitions.length,
+    partitions: links.related(`${path}/partitions`),
+    configs: links.related(`${path}/configs`),
+    partition_reassignments: links.related(`${path}/partitions/-/reassignment`)
+  })
+}
+
+function partitionJson(links: Links, topic: string, { partition, leaderId }: Partition): Resource {
+  const path = `${topicPath(topic)}/partitions/${partition}`
+  return links.resource('KafkaPartition', path, `/topic=${topic}/partition=${partition}`, {
+    topic_name: topic,
+    partition_id: partition,
+    ...(leaderId >= 0 && { leader: links.related(`${path}/replicas/${leaderId}`) }),
+    replicas: links.related(`${path}/replicas`),
+    reassignment: links.related(`${path}/reassignment`)
+  })
+}
+
+function replicaJson(links: Links, topic: string, { partition, leaderId, isr }: Partition, broker: number): Resource {
+  const path = `${topicPath(topic)}/partitions/${partition}/replicas/${broker}`
+  return links.resource('KafkaReplica', path, `/topic=${topic}/partition=${partition}/replica=${broker}`, {
+    topic_name: topic,
+    partition_id: partition,
+    broker_id: broker,
+    is_leader: broker === leaderId,
+    is_in_sync: isr.includes(broker),
+    broker: links.related(`/brokers/${broker}`)
+  })
+}

@@ -1,0 +1,133 @@
+import type { JsonReader } from './json-reader.js'
+import { nextElement, nextKey, skipValue } from './json-values.js'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const SPACE = 0x20
+const OPEN_LIST = 0x5b
+const OPEN_OBJECT = 0x7b
+const LETTER_N = 0x6e
+
+/** Whether the value that comes next is `null`; then it is consumed. */
+export function takeNull(reader: JsonReader): boolean {
+  if (reader.peekToken() !== LETTER_N) return false
+  reader.finishKeyword()
+  return true
+}
+
+/** Consumes a string and returns its bytes: a view, or a copy when something is escaped. */
+export function readStringBytes(reader: JsonReader): Buffer {
+  requireToken(reader, QUOTE, 'a string')
+  return reader.finishString()
+}
+
+/** Consumes an object. @param read called at the value of each member, which it consumes */
+export function readMembers(reader: JsonReader, read: (name: string) => void): void {
+  requireToken(reader, OPEN_OBJECT, 'an object')
+  for (let isFirst = true; nextKey(reader, isFirst); isFirst = false) {
+    reader.index++
+    const name = reader.finishString().toString()
+    reader.expectColon()
+    read(name)
+  }
+  reader.index++
+}
+
+/** Consumes a list. @param read called at each element, which it consumes */
+export function readElements(reader: JsonReader, read: () => void): void {
+  requireToken(reader, OPEN_LIST, 'a list')
+  for (let isFirst = true; nextElement(reader, isFirst); isFirst = false) read()
+  reader.index++
+}
+
+/** Consumes a whole number of up to 15 digits; fails at anything else. */
+export function readInteger(reader: JsonReader, bytes: Buffer): number {
+  reader.peekToken()
+  const start = reader.index
+  skipValue(reader)
+  const text = bytes.toString('latin1', start, reader.index)
+  if (!/^-?\d{1,15}$/.test(text)) reader.failHere('expected a whole number')
+  return Number(text)
+}
+
+/**
+ * Consumes a value of any kind and returns its JSON without the white space between its tokens: a view of the bytes, or
+ * a copy where that differs. Characters that need no escape lose it, so that the same value has the same bytes whichever
+ * program has written it. Numbers keep their digits, and objects the order of their members.
+ *
+ *   {"a" : 1.50, "b": "\u00fc\/"}   =>   {"a":1.50,"b":"ü/"}
+ *
+ * @param bytes what the reader reads; valid UTF-8
+ */
+export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
+  const first = reader.peekToken()
+  const start = reader.index
+  const plainEnd = first === QUOTE ? endOfPlainString(bytes, start + 1) : -1
+  if (plainEnd >= 0) {
+    reader.index = plainEnd
+    return bytes.subarray(start, plainEnd)
+  }
+  skipValue(reader)
+  const end = reader.index
+  return isCompact(bytes, start, end) ? bytes.subarray(start, end) : compactOf(bytes, start, end)
+}
+
+/** The end of a string behind its opening quote; -1: something in it is escaped, or it is no JSON. */
+function endOfPlainString(bytes: Buffer, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) return at + 1
+    if (byte < SPACE || byte === BACKSLASH) return -1
+  }
+  return -1
+}
+
+function requireToken(reader: JsonReader, byte: number, what: string): void {
+  const found = reader.peekToken()
+  if (found < 0) reader.failAtPeek('EOF while parsing a value')
+  if (found !== byte) reader.failAtPeek(`expected ${what}`)
+  reader.index++
+}
+
+/** Whether valid JSON has neither white space between its tokens nor an escape. */
+function isCompact(bytes: Buffer, start: number, end: number): boolean {
+  let isInString = false
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) isInString = !isInString
+    else if (byte === BACKSLASH || (byte <= SPACE && !isInString)) return false
+  }
+  return true
+}
+
+/** A copy of valid JSON in its shortest form, which is never longer. */
+function compactOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start)
+  let length = 0
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) {
+      const closing = closingQuote(bytes, at + 1)
+      length += writeString(copy, length, bytes, at, closing + 1)
+      at = closing
+    } else if (byte > SPACE) copy[length++] = byte
+  }
+  return copy.subarray(0, length)
+}
+
+function closingQuote(bytes: Buffer, start: number): number {
+  let at = start
+  while (bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1
+  return at
+}
+
+/** @returns how many bytes it has written */
+function writeString(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
+  const text = bytes.toString('utf8', start, end)
+  if (!text.includes('\\')) return bytes.copy(target, at, start, end)
+  const shortest = JSON.stringify(JSON.parse(text)).replace(/\\(?:u[\da-f]{4}|.)/g, upperHex)
+  return target.write(shortest, at)
+}
+
+/** Jackson writes the digits of an escape as capitals. */
+const upperHex = (text: string): string => (text.length === 6 ? `\\u${text.slice(2).toUpperCase()}` : text)

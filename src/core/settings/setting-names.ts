@@ -1,0 +1,106 @@
+import type { Leaf } from './leaves.js'
+
+const PREFIX = 'CASTELLAN_'
+
+/** `http.port` <=> `CASTELLAN_HTTP_PORT`, `clusters.eu-west.tls.caFile` <=> `CASTELLAN_CLUSTERS_EU_WEST_TLS_CA_FILE`. */
+export const environmentName = (path: readonly string[]): string =>
+  PREFIX + path.map(part => (part === '*' ? '<NAME>' : toSnake(part))).join('_')
+
+/** `caFile` => `CA_FILE`, `eu-west` => `EU_WEST`. */
+export const toSnake = (name: string): string =>
+  name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replaceAll('-', '_')
+    .toUpperCase()
+
+/** Parts of the names of settings that were renamed before the first release: old name => new name. */
+const renamedParts: ReadonlyMap<string, string> = new Map([
+  ['dialects', 'apis'],
+  ['maxLaneBytes', 'maxPartitionBytes'],
+  ['slabBytes', 'segmentBytes'],
+  ['handOverMs', 'revocationMs'],
+  ['maxParkedRequests', 'maxWaitingRequests'],
+  ['produceParkMs', 'produceWaitMs'],
+  ['roomWaitMs', 'capacityWaitMs']
+])
+
+/** Settings and sections that no longer exist, each with a sentence about its replacement. */
+const removedSettings: ReadonlyMap<string, string> = new Map([
+  ...Object.entries({
+    'auth.jwksTimeoutMs': 5_000,
+    'auth.jwksCooldownMs': 30_000,
+    'auth.jwksRefreshMs': 600_000,
+    'auth.jwksMaxAgeMs': 86_400_000,
+    'clusters.*.maxThrottleMs': 10_000,
+    'apis.kafboy.callbackMaxRequests': 10_000,
+    'apis.kafboy.callbackMaxBytes': 16_777_216,
+    'apis.kafka-pixy.maxAnswerBytes': 4_194_304,
+    'router.fetchMaxPartitions': 2_000,
+    'router.metadataTimeoutMs': 1_500,
+    'router.maxGroupConnections': 4,
+    'router.slowGroupCallMs': 200,
+    'router.refreshBackoffMs': 100,
+    'router.refreshBackoffMaxMs': 1_000,
+    'router.unknownTopicRefreshes': 3,
+    'router.unknownTopicRememberedMs': 5_000,
+    'router.unknownTopicLookUpsPerSecond': 20,
+    'router.brokerBackoffMs': 50,
+    'router.brokerBackoffMaxMs': 10_000,
+    'router.retryBackoffMs': 50,
+    'router.retryBackoffMaxMs': 1_000,
+    'router.produceRequestMaxBytes': 8_388_608,
+    'router.produceBrokerTimeoutMs': 1_500,
+    'router.produceWaitMs': 5_000,
+    'delivery.unknownTopicMaxBytes': 1_048_576,
+    'delivery.maxUnknownTopics': 1_000,
+    'delivery.maxPendingTopics': 10_000,
+    'delivery.retryBackoffMs': 100,
+    'delivery.retryBackoffMaxMs': 1_000,
+    'delivery.answerTimeoutMs': 60_000,
+    'consumer.partitionCheckMs': 10_000,
+    'consumer.maxTopicsPerGroup': 1_000
+  }).map(([name, value]): [string, string] => [name, `it is a constant now: ${value}`]),
+  ['embedded.limits', 'they are constants now; docs/embedded-broker.md lists them'],
+  ['router.requestTimeoutMs.*', 'router.requestTimeoutMs is the deadline of all requests now'],
+  ['delivery.unknownTopicWaitMs', 'it is called advanced.router.unknownTopicTimeoutMs now'],
+  ['delivery.lookUpIntervalMs', 'it had no effect any more'],
+  ['apis.kprf.compat', "the other settings of apis.kprf replace it; castellan kprf reads kprf's own file"],
+  ['apis.kafboy.perPartitionWorkers', 'it had no effect'],
+  ['apis.kafboy.perPartitionWorkersMax', 'it had no effect'],
+  ['apis.kafboy.retries', 'it had no effect'],
+  ['apis.kafboy.master', 'leave apis.kafboy.loadBalancer out instead']
+])
+
+/**
+ * What became of a setting that was renamed, moved or removed: `; it is called apis.kprf.port now`. Returns an empty
+ * text when there never was a setting of this name.
+ */
+export function whatBecameOf(path: readonly string[], leaves: readonly Leaf[]): string {
+  const today = path.map(part => renamedParts.get(part) ?? part)
+  const removed = [...removedSettings].find(([former]) => isWithin(former.split('.'), today))
+  if (removed !== undefined) return `; ${removed[1]}`
+  const advanced = leaves.find(leaf => leaf.isAdvanced && leaf.path.slice(1).join('.') === today.join('.'))
+  const now = (advanced?.path ?? today).join('.')
+  return now === path.join('.') ? '' : `; it is called ${now} now`
+}
+
+/** What became of a setting, by its environment variable: see {@link whatBecameOf}. */
+export function whatBecameOfVariable(variable: string, leaves: readonly Leaf[]): string {
+  const words = [...renamedParts].find(([former]) => `${variable}_`.includes(`_${toSnake(former)}_`))
+  const today = words === undefined ? variable : variable.replace(`_${toSnake(words[0])}`, `_${toSnake(words[1])}`)
+  const removed = [...removedSettings].find(([former]) => variableOf(former).test(today))
+  if (removed !== undefined) return `; ${removed[1]}`
+  const advanced = leaves.find(leaf => leaf.isAdvanced && environmentName(leaf.path.slice(1)) === today)
+  const now = advanced === undefined ? today : environmentName(advanced.path)
+  return now === variable ? '' : `; it is called ${now} now`
+}
+
+/** Whether a path is a section, or is in the section. A `*` in the path of the section stands for any name. */
+export const isWithin = (section: readonly string[], path: readonly string[]): boolean =>
+  section.length <= path.length && section.every((part, index) => part === '*' || part === path[index])
+
+/**
+ * Matches the environment variable of a setting or, for a section, of every setting in it. A `*` stands for any name.
+ */
+const variableOf = (former: string): RegExp =>
+  new RegExp(`^${environmentName(former.split('.')).replace('<NAME>', '[A-Z0-9_]+')}(_[A-Z0-9_]+)?$`)

@@ -1,0 +1,241 @@
+import { topicPartitionKey } from '../core/model.js'
+import type { CommittedOffsets } from './groups/committed-offsets.js'
+import { errors } from './protocol/error-codes.js'
+import { controlBatch } from './protocol/record-batch.js'
+import type { StoredCluster, StoredOffset } from './storage/storage.js'
+import type { Partition } from './topics/partition.js'
+
+const LAST_EPOCH = 0x7ffe
+const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
+/** Limit of remembered transactional ids. */
+const REMEMBERED_IDS = 10_000
+/** Pause before another attempt to end a transaction after a failure of the storage. */
+const RETRY_MS = 1000
+
+type Outcome = 'commit' | 'abort'
+
+interface Transaction {
+  producerId: number
+  epoch: number
+  timeoutMs: number
+  state: 'empty' | 'ongoing' | Outcome
+  /** The outcome of a transaction whose markers are being written. */
+  ending: Outcome | undefined
+  readonly partitions: Map<string, Partition>
+  readonly groupIds: Set<string>
+  /** Offsets that become visible when the transaction commits. */
+  offsets: StoredOffset[]
+  timer: NodeJS.Timeout | undefined
+}
+
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/** The producer of a request, and its transaction. */
+export interface TransactionalProducer {
+  readonly transactionalId: string
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/**
+ * Manages transactions: their partitions and offsets, and the markers that end them.
+ *
+ * Source: apache/kafka TransactionCoordinator, the protocol before KIP-890.
+ */
+export class TransactionCoordinator {
+  readonly #transactions = new Map<string, Transaction>()
+  readonly #producerIds: ProducerIds
+  readonly #offsets: CommittedOffsets
+
+  constructor(producerIds: ProducerIds, offsets: CommittedOffsets) {
+    this.#producerIds = producerIds
+    this.#offsets = offsets
+  }
+
+  /**
+   * Starts or restarts a producer. The former producer with this transactional id is fenced, and its open transaction
+   * is aborted.
+   *
+   * @param current the producer's present id and epoch, which are refused when another producer has replaced it. An
+   *   unknown id starts a new producer
+   */
+  begin(transactionalId: string, timeoutMs: number, current: ProducerIdentity | undefined): ProducerIdentity | number {
+    if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errors.invalidTransactionTimeout
+    let transaction = this.#transactions.get(transactionalId)
+    if (current && transaction && !isThis(transaction, current)) return errors.producerFenced
+    if (!transaction) {
+      this.#makeCapacity()
+      transaction = newTransaction(this.#producerIds.take())
+      this.#transactions.set(transactionalId, transaction)
+    } else this.#fence(transaction)
+    if (transaction.state === 'ongoing') return errors.concurrentTransactions
+    transaction.timeoutMs = timeoutMs
+    transaction.state = 'empty'
+    return { producerId: transaction.producerId, producerEpoch: transaction.epoch }
+  }
+
+  addPartition(producer: TransactionalProducer, partition: Partition): void {
+    const transaction = this.#open(producer)
+    transaction.partitions.set(topicPartitionKey(partition.topic, partition.index), partition)
+  }
+
+  addGroup(producer: TransactionalProducer, groupId: string): void {
+    this.#open(producer).groupIds.add(groupId)
+  }
+
+  /** Returns 0, or the error code when these offsets may not be part of the transaction. */
+  offsetsError(producer: TransactionalProducer, groupId: string): number {
+    const transaction = this.#transactions.get(producer.transactionalId)
+    const isIn = transaction?.state === 'ongoing' && transaction.groupIds.has(groupId)
+    return this.producerError(producer) || (isIn ? errors.none : errors.invalidTxnState)
+  }
+
+  addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
+    this.#transactions.get(transactionalId)?.offsets.push(...offsets)
+  }
+
+  /** True when an open transaction holds an offset for this partition. */
+  willCommit(groupId: string, topic: string, partition: number): boolean {
+    for (const { state, groupIds, offsets } of this.#transactions.values()) {
+      if (state !== 'ongoing' || !groupIds.has(groupId)) continue
+      const isHeld = offsets.some(o => o.groupId === groupId && o.topic === topic && o.partition === partition)
+      if (isHeld) return true
+    }
+    return false
+  }
+
+  /** Ends the transaction. A repeated request with the same outcome succeeds. */
+  end(producer: TransactionalProducer, outcome: Outcome): number {
+    const refusal = this.producerError(producer)
+    if (refusal) return refusal
+    const transaction = this.#transactions.get(producer.transactionalId)!
+    if (transaction.state === outcome) return errors.none
+    if (transaction.state !== 'ongoing' || (transaction.ending ?? outcome) !== outcome) return errors.invalidTxnState
+    return this.#finish(transaction, outcome) ? errors.none : errors.coordinatorNotAvailable
+  }
+
+  /** Returns 0, 49 for another producer id, or 47 for an epoch that was fenced. */
+  producerError({ transactionalId, producerId, producerEpoch }: TransactionalProducer): number {
+    const transaction = this.#transactions.get(transactionalId)
+    if (transaction?.producerId !== producerId) return errors.invalidProducerIdMapping
+    return transaction.epoch === producerEpoch ? errors.none : errors.invalidProducerEpoch
+  }
+
+  close(): void {
+    for (const { timer } of this.#transactions.values()) clearTimeout(timer)
+  }
+
+  #open({ transactionalId }: TransactionalProducer): Transaction {
+    const transaction = this.#transactions.get(transactionalId)!
+    if (transaction.state !== 'ongoing') {
+      transaction.state = 'ongoing'
+      transaction.timer = setTimeout(() => this.#fence(transaction), transaction.timeoutMs)
+    }
+    return transaction
+  }
+
+  /** Forgets the oldest ids without an open transaction. Their producers must start again. */
+  #makeCapacity(): void {
+    if (this.#transactions.size < REMEMBERED_IDS) return
+    for (const [id, { state }] of this.#transactions) {
+      if (state === 'ongoing') continue
+      this.#transactions.delete(id)
+      return
+    }
+  }
+
+  #fence(transaction: Transaction): void {
+    if (transaction.epoch < LAST_EPOCH) transaction.epoch++
+    if (transaction.state === 'ongoing') this.#finish(transaction, transaction.ending ?? 'abort')
+    if (transaction.epoch < LAST_EPOCH) return
+    transaction.producerId = this.#producerIds.take()
+    transaction.epoch = 0
+  }
+
+  /** @returns false when the storage fails; the rest of the work is then done later */
+  #finish(transaction: Transaction, outcome: Outcome): boolean {
+    clearTimeout(transaction.timer)
+    transaction.ending = outcome
+    try {
+      this.#writeMarkers(transaction, outcome)
+      if (outcome === 'commit') this.#offsets.commit(transaction.offsets)
+    } catch {
+      transaction.timer = setTimeout(() => this.#finish(transaction, outcome), RETRY_MS).unref()
+      return false
+    }
+    transaction.state = outcome
+    transaction.ending = undefined
+    transaction.groupIds.clear()
+    transaction.offsets = []
+    return true
+  }
+
+  #writeMarkers({ producerId, epoch, partitions }: Transaction, outcome: Outcome): void {
+    for (const [key, { log, leaderEpoch }] of partitions) {
+      if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
+      partitions.delete(key)
+    }
+  }
+}
+
+const isThis = (transaction: Transaction, { producerId, producerEpoch }: ProducerIdentity): boolean =>
+  transaction.producerId === producerId && transaction.epoch === producerEpoch
+
+const newTransaction = (producerId: number): Transaction => ({
+  producerId,
+  epoch: 0,
+  timeoutMs: 0,
+  state: 'empty',
+  ending: undefined,
+  partitions: new Map(),
+  groupIds: new Set(),
+  offsets: [],
+  timer: undefined
+})
+
+/** Size of a block of ids. As in Kafka, ids are allocated in blocks, so a restart skips the rest of a block. */
+const BLOCK = 1000
+/** For this time, a node that has just started answers 14, with id -1. */
+const NOT_READY_MS = 100
+
+/** Allocates producer ids. No id is allocated twice. */
+export class ProducerIds {
+  readonly #storage: StoredCluster
+  readonly #notReady = new Map<number, NodeJS.Timeout>()
+  #next: number
+  #blockEnd: number
+
+  constructor(storage: StoredCluster) {
+    this.#storage = storage
+    this.#next = this.#blockEnd = storage.nextProducerId
+  }
+
+  nodeRestarted(nodeId: number): void {
+    clearTimeout(this.#notReady.get(nodeId))
+    this.#notReady.set(
+      nodeId,
+      setTimeout(() => this.#notReady.delete(nodeId), NOT_READY_MS)
+    )
+  }
+
+  isReady(nodeId: number): boolean {
+    return !this.#notReady.has(nodeId)
+  }
+
+  /** @throws Error when the allocation cannot be stored */
+  take(): number {
+    if (this.#next === this.#blockEnd) {
+      this.#storage.saveNextProducerId(this.#blockEnd + BLOCK)
+      this.#blockEnd += BLOCK
+    }
+    return this.#next++
+  }
+
+  close(): void {
+    for (const timer of this.#notReady.values()) clearTimeout(timer)
+    this.#notReady.clear()
+  }
+}

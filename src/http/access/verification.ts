@@ -1,0 +1,118 @@
+import type { Identity } from './access.js'
+
+/** Concurrent verifications. The thread pool has four threads, which are needed for other work as well. */
+const MAX_RUNNING = 2
+const MAX_WAITING_PER_ADDRESS = 4
+const MAX_WAITING = 256
+
+type Task = () => Promise<void>
+
+/**
+ * Runs few password verifications at a time, and serves the waiting addresses in rotation: a flood of wrong passwords
+ * from one address delays another address by one verification only.
+ *
+ *   10.0.0.1 -> [a, b, c]   10.0.0.2 -> [d]      runs a, d, b, c
+ */
+export class VerificationQueue {
+  /** Waiting verifications by address, in the order in which the addresses are served. */
+  readonly #waiting = new Map<string, Task[]>()
+  #waitingCount = 0
+  #running = 0
+
+  /** @returns `undefined` at once when too many verifications are waiting, for this address or in all */
+  run<Result>(address: string, verify: () => Promise<Result>): Promise<Result> | undefined {
+    const queue = this.#waiting.get(address) ?? []
+    if (queue.length >= MAX_WAITING_PER_ADDRESS || this.#waitingCount >= MAX_WAITING) return undefined
+    return new Promise<Result>((resolve, reject) => {
+      queue.push(() => verify().then(resolve, reject))
+      this.#waiting.set(address, queue)
+      this.#waitingCount++
+      this.#next()
+    })
+  }
+
+  get waitingCount(): number {
+    return this.#waitingCount
+  }
+
+  #next(): void {
+    if (this.#running >= MAX_RUNNING) return
+    const [turn] = this.#waiting
+    if (!turn) return
+    const [address, queue] = turn
+    const task = queue.shift()!
+    this.#waitingCount--
+    this.#waiting.delete(address)
+    if (queue.length > 0) this.#waiting.set(address, queue)
+    this.#running++
+    void task().finally(() => {
+      this.#running--
+      this.#next()
+    })
+  }
+}
+
+/**
+ * How many verified credentials are remembered, so that a client pays for verifying a password or signature only once.
+ */
+const MAX_REMEMBERED = 10_000
+/** Limit for one principal: its issuer may make any number of tokens, and they must not evict those of others. */
+const MAX_PER_PRINCIPAL = 100
+
+/** Credentials that have been verified. */
+export interface Remembered {
+  readonly identity: Identity
+  /** The user in the settings with which the password was compared; `undefined`: a token. */
+  readonly user?: string | undefined
+}
+
+/**
+ * Verified credentials by a digest of what was verified, so that one credential is remembered once however it is spelt.
+ * Only verified ones are remembered, so guesses cannot evict them.
+ */
+export class RememberedCredentials {
+  readonly #byKey = new Map<string, Remembered>()
+  /** Keys by principal, the oldest first. */
+  readonly #keys = new Map<string, Set<string>>()
+
+  get size(): number {
+    return this.#byKey.size
+  }
+
+  /** @param now epoch milliseconds */
+  find(key: string, now: number): Identity | undefined {
+    const found = this.#byKey.get(key)?.identity
+    if (found === undefined || found.validUntil === Number.POSITIVE_INFINITY || found.validUntil > now) return found
+    this.#forget(key)
+    return undefined
+  }
+
+  add(key: string, remembered: Remembered): void {
+    this.#forget(key)
+    const { principal } = remembered.identity
+    const ofPrincipal = this.#keys.get(principal)
+    if (ofPrincipal !== undefined && ofPrincipal.size >= MAX_PER_PRINCIPAL) this.#forget(firstOf(ofPrincipal.keys()))
+    if (this.#byKey.size >= MAX_REMEMBERED) this.#forget(firstOf(this.#byKey.keys()))
+    this.#byKey.set(key, remembered)
+    const keys = this.#keys.get(principal)
+    if (keys === undefined) this.#keys.set(principal, new Set([key]))
+    else keys.add(key)
+  }
+
+  /** Forgets all others. */
+  keep(isKept: (remembered: Remembered) => boolean): void {
+    for (const [key, remembered] of this.#byKey) if (!isKept(remembered)) this.#forget(key)
+  }
+
+  #forget(key: string): void {
+    const known = this.#byKey.get(key)
+    if (known === undefined) return
+    this.#byKey.delete(key)
+    const { principal } = known.identity
+    const keys = this.#keys.get(principal)!
+    keys.delete(key)
+    if (keys.size === 0) this.#keys.delete(principal)
+  }
+}
+
+const firstOf = (keys: IterableIterator<string>): string => keys.next().value!

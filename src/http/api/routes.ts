@@ -1,0 +1,41 @@
+import { METHODS } from 'node:http'
+import type { FastifyInstance, preParsingHookHandler } from 'fastify'
+import type { Operation } from '../openapi/operation.js'
+import { answeredBefore } from './by-hand.js'
+
+/** A route whose requests are taken from Fastify before their bodies are read. */
+export interface Route extends Pick<Operation, 'method' | 'path'> {
+  readonly preParsing: preParsingHookHandler
+}
+
+/**
+ * Adds routes to the scope of an API.
+ *
+ * @param notAllowed answers every other method of their paths; Fastify itself would answer 404
+ */
+export function addRoutes(app: FastifyInstance, routes: readonly Route[], notAllowed: preParsingHookHandler): void {
+  knowEveryMethod(app)
+  const others = new Map<string, Set<string>>()
+  for (const { method: name, path, preParsing } of routes) {
+    const method = name.toUpperCase()
+    // The router takes one colon for the beginning of a parameter, and two for a colon.
+    const url = path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1')
+    const left = others.get(url) ?? new Set(app.supportedMethods)
+    left.delete(method)
+    others.set(url, left)
+    app.route({ method, url, preParsing, handler: answeredBefore, exposeHeadRoute: false })
+  }
+  for (const [url, left] of others) {
+    app.route({ method: [...left], url, preParsing: notAllowed, handler: answeredBefore, exposeHeadRoute: false })
+  }
+}
+
+/**
+ * Adds all methods that Node can parse: a request with a method that Fastify does not know has no route. Fastify is not
+ * to read their bodies, which it would refuse for their content type before it answers 404.
+ */
+function knowEveryMethod(app: FastifyInstance): void {
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  }
+}

@@ -1,0 +1,147 @@
+import type { Socket } from 'node:net'
+import type { EngineResponse, Piece } from './response.js'
+
+/** Nothing more is read from a connection while so much of its answers waits for the client. */
+const MAX_OUTPUT_BYTES = 64 * 1024
+
+/** What an answer has written before it is its turn. */
+interface Kept {
+  readonly pieces: Piece[]
+  isEnd: boolean
+}
+
+/** The answers of one connection, which leave in the order of their requests. */
+export class AnswerQueue {
+  readonly #socket: Socket
+  readonly #onLeft: () => void
+  /** Not ended yet, or not written yet. Only the first one writes to the socket. */
+  readonly #open: EngineResponse[] = []
+  /** Given to the socket as a whole. */
+  readonly #leaving: EngineResponse[] = []
+  #kept: Map<EngineResponse, Kept> | undefined
+  #keptBytes = 0
+  #isCorked = false
+  #isEnded = false
+
+  /** @param onLeft called after each answer that has left, and when the client keeps up again */
+  constructor(socket: Socket, onLeft: () => void) {
+    this.#socket = socket
+    this.#onLeft = onLeft
+    socket.on('drain', () => this.#drained())
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.length === 0 && this.#leaving.length === 0
+  }
+
+  /** Whether the last answer of the connection has been written. */
+  get isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  /** Whether the client is so far behind that no further request is read. */
+  get isFull(): boolean {
+    return this.#socket.writableLength + this.#keptBytes >= MAX_OUTPUT_BYTES
+  }
+
+  /** Whether all earlier answers have left, not only been written. */
+  isTurnOf(response: EngineResponse): boolean {
+    return this.#open[0] === response && this.#leaving.length === 0
+  }
+
+  add(response: EngineResponse): void {
+    this.#open.push(response)
+  }
+
+  /** @returns whether the client keeps up */
+  write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
+    if (this.#isEnded || !this.#socket.writable) return false
+    if (this.#open[0] !== response) return this.#keep(response, pieces, isEnd)
+    const keepsUp = this.#writeNow(response, pieces, isEnd)
+    if (isEnd) this.#advance()
+    return keepsUp
+  }
+
+  /** The connection has ended. */
+  close(): void {
+    this.#kept = undefined
+    for (const response of [...this.#leaving.splice(0), ...this.#open.splice(0)]) {
+      response.req.abort()
+      response.over(false)
+    }
+  }
+
+  #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
+    if (pieces.length > 1 || this.#open.length > 1) this.#cork()
+    const last = isEnd ? (pieces.at(-1) ?? NOTHING) : undefined
+    for (const piece of pieces) if (piece !== last) this.#socket.write(piece.data, piece.encoding)
+    if (last !== undefined) {
+      this.#open.shift()
+      this.#leaving.push(response)
+      this.#isEnded = response.isLast
+      this.#socket.write(last.data, last.encoding, this.#written)
+    }
+    return !this.#socket.writableNeedDrain
+  }
+
+  /** The pieces of one tick leave together. */
+  #cork(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    this.#socket.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      this.#socket.uncork()
+    })
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    // The connection closes after an error.
+    const response = error ? undefined : this.#leaving.shift()
+    if (response === undefined) return
+    // First, as Node does: nothing may be written behind it by handlers of its end.
+    if (response.isLast) this.#socket.destroySoon()
+    response.over(true)
+    this.#onLeft()
+  }
+
+  #keep(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
+    const kept = (this.#kept ??= new Map())
+    const own = kept.get(response) ?? { pieces: [], isEnd }
+    own.pieces.push(...pieces)
+    own.isEnd = isEnd
+    kept.set(response, own)
+    for (const { data } of pieces) this.#keptBytes += data.length
+    return this.#keptBytes < MAX_OUTPUT_BYTES
+  }
+
+  /** Writes what the next answers have kept until it was their turn. */
+  #advance(): void {
+    for (let next = this.#open[0]; next !== undefined && !this.#isEnded; next = this.#open[0]) {
+      const kept = this.#kept?.get(next)
+      if (kept !== undefined) {
+        this.#kept!.delete(next)
+        for (const { data } of kept.pieces) this.#keptBytes -= data.length
+        this.#writeNow(next, kept.pieces, kept.isEnd)
+      }
+      if (kept?.isEnd !== true) {
+        this.#wake(next)
+        return
+      }
+    }
+  }
+
+  #drained(): void {
+    const first = this.#open[0]
+    if (first !== undefined) this.#wake(first)
+    this.#onLeft()
+  }
+
+  #wake(response: EngineResponse): void {
+    if (!response.needsDrain || this.#socket.writableNeedDrain) return
+    response.needsDrain = false
+    response.emit('drain')
+  }
+}
+
+const NOTHING: Piece = { data: '', encoding: 'latin1' }

@@ -1,0 +1,241 @@
+/** The head of a request: request line and headers. */
+export interface Head {
+  readonly method: string
+  readonly url: string
+  /** By name in lower case. */
+  readonly headers: Record<string, string>
+  /** Names as they were sent, each followed by its value. */
+  readonly rawHeaders: string[]
+  /** Length of the body. */
+  readonly bodyBytes: number
+  /** Position behind the head. */
+  readonly endsAt: number
+}
+
+export interface HeadLimits {
+  readonly maxHeaderBytes: number
+  readonly maxHeaders: number
+}
+
+/**
+ * The part of a head that only a complete HTTP server can judge: `requestLine`; `framing`, the headers that say how the
+ * request is sent or what becomes of its connection; another `header`; or the `size` of the head.
+ */
+export type UnusualPart = 'requestLine' | 'framing' | 'header' | 'size'
+
+/** Why there is no head: `incomplete` so far it is good, and more of it must come; otherwise, it is unusual. */
+export type NoHead = 'incomplete' | UnusualPart
+
+const TAB = 9
+const LF = 10
+const CR = 13
+const SPACE = 32
+const HASH = 35
+const SLASH = 47
+const COLON = 58
+const LAST_PRINTABLE = 126
+
+const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS']
+const METHOD_BY_START = new Map(METHODS.map(method => [method.charCodeAt(0) * 256 + method.charCodeAt(1), method]))
+const VERSION = ' HTTP/1.1\r\n'
+
+/** Letters, digits and the hyphen: a subset of the characters of a name. */
+const IS_NAME = new Uint8Array(256)
+for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-') {
+  IS_NAME[character.charCodeAt(0)] = 1
+}
+
+/** Headers that change what follows, or that Node treats in a special way. */
+const UNUSUAL: ReadonlySet<string> = new Set([
+  'transfer-encoding',
+  'upgrade',
+  'expect',
+  'trailer',
+  'te',
+  'proxy-connection',
+  'http2-settings',
+  'set-cookie',
+  // The names of properties that every object has.
+  'constructor'
+])
+
+/** As it is sent, with the blanks around it: Node's parser refuses some of them. */
+const LENGTH = /^ *(?:0|[1-9]\d{0,14})$/
+const BEGINNING_OF_LENGTH = /^ *(?:0|[1-9]\d{0,14})?$/
+const KEEP_ALIVE = /^ *keep-alive$/i
+
+const MAX_KNOWN_NAMES = 256
+const MAX_KNOWN_CHARACTERS = 64
+
+/** Clients write a name in the same way every time: one look-up instead of one string in lower case each. */
+export class LowerCaseNames {
+  readonly #known = new Map<string, string>()
+
+  of(name: string): string {
+    const known = this.#known.get(name)
+    if (known !== undefined) return known
+    const lowerCase = name.toLowerCase()
+    // Invented names must not keep those of other clients out for ever.
+    if (this.#known.size === MAX_KNOWN_NAMES) this.#known.clear()
+    if (name.length <= MAX_KNOWN_CHARACTERS) this.#known.set(name, lowerCase)
+    return lowerCase
+  }
+
+  knows(name: string): boolean {
+    return this.#known.has(name)
+  }
+
+  get size(): number {
+    return this.#known.size
+  }
+}
+
+const names = new LowerCaseNames()
+
+/** Positions of the headers of the head that is being read: a name's first and last, its value's first and last. */
+const MAX_FIELDS = 1_000
+const fields = new Int32Array(4 * MAX_FIELDS)
+
+/**
+ * Reads the head of a request in a strict subset of HTTP/1.1: known methods, paths of printable ASCII, headers that
+ * occur once, a length in plain digits, lines that end in CR LF. Everything else is unusual, at the first such byte.
+ *
+ * @param start position of the first byte
+ */
+export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head | NoHead {
+  const end = Math.min(bytes.length, start + limits.maxHeaderBytes)
+  const noMore: NoHead = end < bytes.length ? 'size' : 'incomplete'
+  const method = methodAt(bytes, start, end)
+  if (method === undefined) return 'requestLine'
+  const urlAt = start + method.length + 1
+  if (urlAt >= end) return noMore
+  const urlEnd = urlEndOf(bytes, urlAt, end)
+  if (urlEnd < 0 || !hasVersion(bytes, urlEnd, end)) return 'requestLine'
+  const fieldsAt = urlEnd + VERSION.length
+  if (fieldsAt >= end) return noMore
+  const endsAt = scanFields(bytes, fieldsAt, end, Math.min(limits.maxHeaders, MAX_FIELDS))
+  if (endsAt === UNUSUAL_FIELD) return 'header'
+  if (endsAt === NO_MORE) return unusualBeginning(bytes.toString('latin1', start, end), start) ?? noMore
+  const text = bytes.toString('latin1', start, endsAt)
+  return toHead(text, start, method, text.slice(urlAt - start, urlEnd - start), endsAt)
+}
+
+/** The method, as far as it has come. */
+function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
+  const method =
+    start + 1 < end
+      ? METHOD_BY_START.get(bytes[start]! * 256 + bytes[start + 1]!)
+      : METHODS.find(one => one.charCodeAt(0) === bytes[start])
+  if (method === undefined) return undefined
+  const length = Math.min(method.length, end - start)
+  for (let i = 2; i < length; i++) if (bytes[start + i] !== method.charCodeAt(i)) return undefined
+  return start + length < end && bytes[start + length] !== SPACE ? undefined : method
+}
+
+/** Where the URL ends, as far as it has come; negative: it is no path. */
+function urlEndOf(bytes: Buffer, start: number, end: number): number {
+  if (bytes[start] !== SLASH) return -1
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!
+    if (byte === SPACE) return at
+    if (byte < SPACE || byte > LAST_PRINTABLE || byte === HASH) return -1
+  }
+  return end
+}
+
+/** Whether the request line ends as it should, as far as it has come. */
+function hasVersion(bytes: Buffer, start: number, end: number): boolean {
+  const length = Math.min(VERSION.length, end - start)
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== VERSION.charCodeAt(i)) return false
+  return true
+}
+
+const NO_MORE = -1
+const UNUSUAL_FIELD = -2
+let fieldCount = 0
+/** Whether the name of a further header has come, and not all of its value. */
+let hasPartialField = false
+
+/** Finds the headers. @returns the position behind the empty line that ends them, or why there is none */
+function scanFields(bytes: Buffer, start: number, end: number, maxFields: number): number {
+  let at = start
+  for (fieldCount = 0; ; fieldCount++) {
+    hasPartialField = false
+    const nameAt = at
+    while (at < end && IS_NAME[bytes[at]!] === 1) at++
+    if (at >= end) return NO_MORE
+    if (at === nameAt) return endOfFields(bytes, at, end)
+    if (bytes[at] !== COLON || fieldCount >= maxFields) return UNUSUAL_FIELD
+    const field = 4 * fieldCount
+    fields[field] = nameAt
+    fields[field + 1] = at
+    hasPartialField = true
+    at++
+    while (at < end && isBlank(bytes[at]!)) at++
+    const valueAt = at
+    while (at < end && isText(bytes[at]!)) at++
+    let valueEnd = at
+    while (valueEnd > valueAt && isBlank(bytes[valueEnd - 1]!)) valueEnd--
+    fields[field + 2] = valueAt
+    fields[field + 3] = valueEnd
+    if (at >= end) return NO_MORE
+    if (bytes[at] !== CR) return UNUSUAL_FIELD
+    if (at + 1 >= end) return NO_MORE
+    if (bytes[at + 1] !== LF) return UNUSUAL_FIELD
+    at += 2
+  }
+}
+
+function endOfFields(bytes: Buffer, at: number, end: number): number {
+  if (bytes[at] !== CR) return UNUSUAL_FIELD
+  if (at + 1 >= end) return NO_MORE
+  return bytes[at + 1] === LF ? at + 2 : UNUSUAL_FIELD
+}
+
+const isBlank = (byte: number): boolean => byte === SPACE || byte === TAB
+const isText = (byte: number): boolean => (byte >= SPACE && byte <= LAST_PRINTABLE) || byte === TAB
+
+/** @param start position of the first character of the text */
+function toHead(text: string, start: number, method: string, url: string, endsAt: number): Head | UnusualPart {
+  const headers: Record<string, string> = {}
+  const rawHeaders: string[] = []
+  let bodyBytes = 0
+  for (let i = 0; i < fieldCount; i++) {
+    const field = 4 * i
+    const name = text.slice(fields[field]! - start, fields[field + 1]! - start)
+    const value = text.slice(fields[field + 2]! - start, fields[field + 3]! - start)
+    const key = names.of(name)
+    if (UNUSUAL.has(key)) return 'framing'
+    if (headers[key] !== undefined) return 'header'
+    if (key === 'content-length') {
+      if (!LENGTH.test(sentValue(text, start, i))) return 'framing'
+      bodyBytes = Number(value)
+    } else if (key === 'connection' && !KEEP_ALIVE.test(sentValue(text, start, i))) return 'framing'
+    headers[key] = value
+    rawHeaders.push(name, value)
+  }
+  if (headers['host'] === undefined) return 'header'
+  return { method, url, headers, rawHeaders, bodyBytes, endsAt }
+}
+
+/** The value of a complete header, with the blanks around it. */
+function sentValue(text: string, start: number, i: number): string {
+  const at = fields[4 * i + 1]! + 1 - start
+  return text.slice(at, text.indexOf('\r', at))
+}
+
+/** The header that Node has to judge in an incomplete head whose bytes are all good. */
+function unusualBeginning(text: string, start: number): UnusualPart | undefined {
+  const seen = new Set<string>()
+  const count = fieldCount + (hasPartialField ? 1 : 0)
+  for (let i = 0; i < count; i++) {
+    const key = names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start))
+    if (UNUSUAL.has(key)) return 'framing'
+    if (seen.has(key)) return 'header'
+    seen.add(key)
+    const [value] = text.slice(fields[4 * i + 1]! + 1 - start).split('\r')
+    if (key === 'content-length' && !(i < fieldCount ? LENGTH : BEGINNING_OF_LENGTH).test(value!)) return 'framing'
+    if (key === 'connection' && !'keep-alive'.startsWith(value!.replace(/^ */, '').toLowerCase())) return 'framing'
+  }
+  return undefined
+}

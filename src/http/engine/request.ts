@@ -1,0 +1,166 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { BodyReader, BodySource } from '../exchange/body-collector.js'
+import type { Head } from './head.js'
+import { LazyReadable } from './lazy-readable.js'
+
+/** The connection of a request, as far as the request uses it. */
+export interface RequestConnection {
+  readonly socket: Socket
+  /** Whether nothing more of a body is read: what has come of it has not been taken. */
+  holdBody(isHeld: boolean): void
+}
+
+/**
+ * A request with the properties of Node's own requests. Its body goes to a reader ({@link handOn}), which costs next to
+ * nothing, or through a stream that is made when it is needed.
+ */
+export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource {
+  readonly socket: Socket
+  readonly method: string
+  url: string
+  readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: string[]
+  /** Whether the whole request has come. */
+  complete = false
+  aborted = false
+  /** Whether its reader alone limits how long its body takes. */
+  isOpenEnded = false
+  readonly #connection: RequestConnection
+  #reader: BodyReader | undefined
+  /** The answer has left: nothing wants the rest of the body. */
+  #isUnwanted = false
+
+  static {
+    const ofStream = Object.getOwnPropertyDescriptor(LazyReadable.prototype, 'readableEnded')!.get!
+    // The types declare a property, so an accessor in the class cannot override it.
+    Object.defineProperty(EngineRequest.prototype, 'readableEnded', {
+      get(this: EngineRequest): boolean {
+        return this.#reader === undefined ? (ofStream.call(this) as boolean) : this.complete
+      }
+    })
+  }
+
+  constructor(connection: RequestConnection, { method, url, headers, rawHeaders }: Head) {
+    super()
+    this.#connection = connection
+    this.socket = connection.socket
+    this.method = method
+    this.url = url
+    this.headers = headers
+    this.rawHeaders = rawHeaders
+  }
+
+  get httpVersion(): string {
+    return '1.1'
+  }
+
+  get httpVersionMajor(): number {
+    return 1
+  }
+
+  get httpVersionMinor(): number {
+    return 1
+  }
+
+  get connection(): Socket {
+    return this.socket
+  }
+
+  get headersDistinct(): NodeJS.Dict<string[]> {
+    const entries = Object.entries(this.headers).map(([name, value]) => [name, [value as string]] as const)
+    return Object.assign(Object.create(null), Object.fromEntries(entries))
+  }
+
+  get trailers(): NodeJS.Dict<string> {
+    return {}
+  }
+
+  get trailersDistinct(): NodeJS.Dict<string[]> {
+    return {}
+  }
+
+  get rawTrailers(): string[] {
+    return []
+  }
+
+  setTimeout(limitMs: number, onTimeout?: () => void): this {
+    this.socket.setTimeout(limitMs, onTimeout)
+    return this
+  }
+
+  /** Hands on the body from its beginning; false: some of it has come already. */
+  handOn(reader: BodyReader): boolean {
+    if (this.complete || this.isOpen) return false
+    this.#reader = reader
+    return true
+  }
+
+  openEnd(): void {
+    this.isOpenEnded = true
+  }
+
+  /** The reader of {@link handOn}. */
+  protected get reader(): BodyReader | undefined {
+    return this.#reader
+  }
+
+  /**
+   * For the connection: a piece of the body has come.
+   *
+   * @param lasts whether the bytes stay valid after the call
+   */
+  receive(piece: Buffer, lasts: boolean): void {
+    if (this.#isUnwanted) return
+    if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
+    else if (!this.push(lasts ? piece : Buffer.from(piece))) this.#connection.holdBody(true)
+  }
+
+  /** For the connection: the whole request has come. */
+  received(): void {
+    this.complete = true
+    this.endBody()
+  }
+
+  /** The reader gets the end, or the stream, at once or when it is made. */
+  protected endBody(): void {
+    if (this.#reader !== undefined) this.#reader.end()
+    else if (this.isOpen) this.push(null)
+  }
+
+  override open(): void {
+    if (this.isOpen) return
+    super.open()
+    if (this.complete) this.endBody()
+  }
+
+  override _read(): void {
+    this.#connection.holdBody(false)
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    if (!this.readableEnded || !this.complete) {
+      this.aborted = true
+      this.emit('aborted')
+    }
+    if (this.aborted && !this.socket.destroyed) this.socket.destroy(error ?? undefined)
+    // Without a listener, the error would end the process.
+    process.nextTick(() => done(this.listenerCount('error') === 0 ? null : error))
+  }
+
+  /** For the connection: it has ended before the answer. */
+  abort(): void {
+    if (this.isOpen) this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
+    else this.aborted = !this.complete
+  }
+
+  /** For the connection: the answer has left, or never will. */
+  over(): void {
+    if (this.#isUnwanted) return
+    this.#isUnwanted = true
+    this.#reader?.closed()
+    if (!this.isOpen) return
+    this.removeAllListeners('data')
+    this.resume()
+  }
+}

@@ -1,0 +1,285 @@
+import { EventEmitter } from 'node:events'
+import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { EngineRequest } from './request.js'
+import { type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
+
+/** A part of an answer, as it goes to the socket. */
+export interface Piece {
+  readonly data: string | Uint8Array
+  readonly encoding: BufferEncoding
+}
+
+/** The connection of an answer, as far as the answer uses it. */
+export interface ResponseConnection extends HeadContext {
+  readonly socket: Socket
+  /** Whether all earlier answers have left. */
+  isTurnOf(response: EngineResponse): boolean
+  /**
+   * Writes pieces of an answer, now or when it is its turn.
+   *
+   * @param isEnd whether the answer ends with them
+   * @returns whether the client keeps up
+   */
+  write(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean
+}
+
+/** The members of Node's answers that this one has. */
+type Members = Pick<
+  ServerResponse,
+  | 'statusCode'
+  | 'shouldKeepAlive'
+  | 'headersSent'
+  | 'destroyed'
+  | 'closed'
+  | 'finished'
+  | 'writable'
+  | 'writableEnded'
+  | 'writableFinished'
+  | 'writableLength'
+  | 'sendDate'
+  | 'socket'
+  | 'connection'
+  | 'hasHeader'
+  | 'getHeaderNames'
+  | 'getHeaders'
+  | 'removeHeader'
+  | 'flushHeaders'
+>
+
+type Callback = (error?: Error | null) => void
+
+/** An answer with the properties of Node's own answers, as far as Fastify and handlers use them. */
+export class EngineResponse extends EventEmitter implements Members {
+  readonly req: EngineRequest
+  statusCode = 200
+  statusMessage: string | undefined
+  shouldKeepAlive = true
+  readonly sendDate = true
+  /** True from the end of the answer or of its connection on. */
+  destroyed = false
+  closed = false
+  /** Nothing further is written. */
+  finished = false
+  /** All of it has been passed to the operating system. */
+  writableFinished = false
+  headersSent = false
+  /** Whether the connection ends with this answer. */
+  isLast = false
+  /** Whether `drain` is due. */
+  needsDrain = false
+  readonly #connection: ResponseConnection
+  /** With the names as they were given, by name in lower case. */
+  #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
+  /** The head, until it is written together with the first piece of the body. */
+  #head: string | undefined
+  #isChunked = false
+
+  constructor(connection: ResponseConnection, request: EngineRequest) {
+    super()
+    this.#connection = connection
+    this.req = request
+  }
+
+  /** Fastify and our handlers use no other members of Node's answers than this one has. */
+  get asServerResponse(): ServerResponse {
+    return this as Members as ServerResponse
+  }
+
+  /** `null`: earlier answers come first, or the answer is over. */
+  get socket(): Socket | null {
+    return this.#connection.isTurnOf(this) ? this.#connection.socket : null
+  }
+
+  get connection(): Socket | null {
+    return this.socket
+  }
+
+  /** Idle connections are closed after this. */
+  get keepAliveTimeoutMs(): number {
+    return this.#connection.keepAliveTimeoutMs
+  }
+
+  get writable(): boolean {
+    return !this.destroyed
+  }
+
+  get writableEnded(): boolean {
+    return this.finished
+  }
+
+  get writableLength(): number {
+    return this.#head?.length ?? 0
+  }
+
+  get writableNeedDrain(): boolean {
+    return this.needsDrain && !this.destroyed && !this.finished
+  }
+
+  setHeader(name: string, value: OutgoingHttpHeader): this {
+    if (this.headersSent) throw sent('set')
+    this.#headers ??= new Map()
+    this.#headers.set(name.toLowerCase(), [name, value])
+    return this
+  }
+
+  getHeader(name: string): OutgoingHttpHeader | undefined {
+    return this.#headers?.get(name.toLowerCase())?.[1]
+  }
+
+  hasHeader(name: string): boolean {
+    return this.#headers?.has(name.toLowerCase()) === true
+  }
+
+  getHeaderNames(): string[] {
+    return [...(this.#headers?.keys() ?? [])]
+  }
+
+  getHeaders(): OutgoingHttpHeaders {
+    const entries = [...(this.#headers ?? [])].map(([key, [, value]]) => [key, value] as const)
+    return Object.assign(Object.create(null), Object.fromEntries(entries))
+  }
+
+  removeHeader(name: string): void {
+    if (this.headersSent) throw sent('remove')
+    this.#headers?.delete(name.toLowerCase())
+  }
+
+  flushHeaders(): void {
+    if (!this.headersSent) this.writeHead(this.statusCode)
+    this.#write([], false)
+  }
+
+  writeHead(status: number, reasonOrHeaders?: string | GivenHeaders, headers?: GivenHeaders): this {
+    if (this.headersSent) throw sent('write')
+    const reason = typeof reasonOrHeaders === 'string' ? reasonOrHeaders : undefined
+    this.statusCode = status
+    if (reason !== undefined) this.statusMessage = reason
+    this.#makeHead(headers ?? (reason === undefined ? (reasonOrHeaders as GivenHeaders | undefined) : undefined))
+    return this
+  }
+
+  /** @param bodyBytes the length of the whole body, where it is known */
+  #makeHead(given: GivenHeaders = {}, bodyBytes?: number): void {
+    const head = toAnswerHead(
+      this.#allHeaders(given),
+      {
+        status: this.statusCode,
+        reason: this.statusMessage,
+        hasBody: this.#hasBody,
+        mayStayOpen: this.shouldKeepAlive,
+        bodyBytes
+      },
+      this.#connection
+    )
+    this.#head = head.text
+    this.#isChunked = head.isChunked
+    this.isLast = head.isLast
+    this.headersSent = true
+  }
+
+  #allHeaders(given: GivenHeaders): GivenHeaders {
+    if (this.#headers === undefined) return given
+    if (Array.isArray(given)) for (let i = 0; i < given.length; i += 2) this.setHeader(String(given[i]), given[i + 1])
+    else for (const [name, value] of Object.entries(given)) this.setHeader(name, value as OutgoingHttpHeader)
+    return [...this.#headers.values()].flat() as OutgoingHttpHeader[]
+  }
+
+  get #hasBody(): boolean {
+    return this.req.method !== 'HEAD' && !isWithoutBody(this.statusCode)
+  }
+
+  write(chunk: string | Uint8Array, encodingOrDone?: BufferEncoding | Callback | null, done?: Callback): boolean {
+    const encoding = typeof encodingOrDone === 'string' ? encodingOrDone : 'utf8'
+    const callback = typeof encodingOrDone === 'function' ? encodingOrDone : done
+    if (this.finished || this.destroyed) {
+      process.nextTick(callback ?? ignore, new Error(this.finished ? 'write after end' : 'the answer was destroyed'))
+      return false
+    }
+    if (!this.headersSent) this.#makeHead()
+    if (callback) process.nextTick(callback)
+    return this.#hasBody ? this.#write(this.#toPieces(chunk, encoding), false) : true
+  }
+
+  end(
+    chunk?: string | Uint8Array | Callback | null,
+    encodingOrDone?: BufferEncoding | Callback | null,
+    done?: Callback | null
+  ): this {
+    const body =
+      typeof chunk === 'function' || chunk === null || chunk === undefined || chunk.length === 0 ? undefined : chunk
+    const encoding = typeof encodingOrDone === 'string' ? encodingOrDone : 'utf8'
+    const callback = [chunk, encodingOrDone, done].find(one => typeof one === 'function') as Callback | undefined
+    if (this.finished || this.destroyed) return this
+    if (callback !== undefined) this.once('finish', callback)
+    if (!this.headersSent) this.#makeHead({}, lengthOf(body, encoding))
+    const pieces = body === undefined || !this.#hasBody ? [] : this.#toPieces(body, encoding)
+    if (this.#isChunked && this.#hasBody) pieces.push({ data: '0\r\n\r\n', encoding: 'latin1' })
+    this.finished = true
+    this.#write(pieces, true)
+    return this
+  }
+
+  /**
+   * Writes a whole answer whose head is known: the connection stays open behind it.
+   *
+   * @param text head and body, each character one byte
+   */
+  endPrepared(text: string): void {
+    this.headersSent = true
+    this.finished = true
+    this.#connection.write(this, [{ data: text, encoding: 'latin1' }], true)
+  }
+
+  destroy(error?: Error): this {
+    if (this.destroyed) return this
+    this.destroyed = true
+    this.#connection.socket.destroy(error)
+    return this
+  }
+
+  setTimeout(limitMs: number, onTimeout?: () => void): this {
+    this.#connection.socket.setTimeout(limitMs, onTimeout)
+    return this
+  }
+
+  /** For the connection: the answer has left, or will never leave. */
+  over(isWritten: boolean): void {
+    if (this.closed) return
+    this.writableFinished = isWritten
+    if (isWritten) this.emit('finish')
+    this.closed = true
+    this.destroyed = true
+    this.req.over()
+    this.emit('close')
+  }
+
+  #toPieces(chunk: string | Uint8Array, encoding: BufferEncoding): Piece[] {
+    const piece = { data: chunk, encoding }
+    if (!this.#isChunked) return [piece]
+    const bytes = lengthOf(chunk, encoding)
+    if (bytes === 0) return []
+    return [{ data: `${bytes.toString(16)}\r\n`, encoding: 'latin1' }, piece, { data: '\r\n', encoding: 'latin1' }]
+  }
+
+  #write(pieces: Piece[], isEnd: boolean): boolean {
+    const head = this.#head
+    if (head !== undefined) {
+      this.#head = undefined
+      pieces.unshift({ data: head, encoding: 'latin1' })
+    }
+    const keepsUp = this.#connection.write(this, pieces, isEnd)
+    this.needsDrain = !keepsUp
+    return keepsUp
+  }
+}
+
+const ignore = (): void => {}
+
+const sent = (what: string): Error =>
+  Object.assign(new Error(`Cannot ${what} headers after they are sent to the client`), {
+    code: 'ERR_HTTP_HEADERS_SENT'
+  })
+
+const lengthOf = (body: string | Uint8Array | undefined, encoding: BufferEncoding): number =>
+  body === undefined ? 0 : typeof body === 'string' ? Buffer.byteLength(body, encoding) : body.byteLength

@@ -1,0 +1,36 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { ForbiddenError } from '../../core/errors.js'
+import { ANONYMOUS, type Caller } from '../access/access.js'
+
+/** A request that came to a listener; others have no guard. */
+interface Guarded extends IncomingMessage {
+  readonly guard?: { refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined }
+}
+
+/**
+ * Why a GET that does more than read is refused: a browser may have sent it on behalf of a web page. To be asked by
+ * every route that takes, acknowledges or writes messages by GET. Requests that name a foreign page have been refused
+ * before.
+ */
+export const browserRefusalOf = (request: IncomingMessage): ForbiddenError | undefined =>
+  (request as Guarded).guard?.refusalOfEffect(request.headers)
+
+/** A request that came to a listener, which has a key for its address: an IPv6 /64 is one. */
+interface Addressed extends IncomingMessage {
+  readonly holder?: { readonly address: { readonly key: string } }
+}
+
+/**
+ * The client to which a limited thing, such as a group or a tail, is counted: the principal, or the address of an
+ * anonymous client.
+ *
+ * @returns `undefined`: it has no address, since it came by a unix socket
+ */
+export const clientOf = (request: IncomingMessage, caller: Caller): string | undefined =>
+  clientAt((request as Addressed).holder?.address.key, caller)
+
+/** @param address as quotas count it */
+export const clientAt = (address: string | undefined, { principal }: Caller): string | undefined => {
+  if (principal !== ANONYMOUS) return `principal ${principal}`
+  return address ? `address ${address}` : undefined
+}

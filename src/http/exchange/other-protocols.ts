@@ -1,0 +1,93 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { CastellanError, OverloadedError } from '../../core/errors.js'
+
+/** A connection that speaks another protocol than HTTP from now on. It still counts as a connection of its client. */
+export interface UpgradedSocket {
+  readonly socket: Socket
+  /** Bytes that the client sent right behind its request. */
+  readonly head: Buffer
+  /**
+   * Counts bytes that are held for the client, as bytes of a body are counted.
+   *
+   * @returns the refusal when the limits do not allow them
+   */
+  hold(sizeBytes: number): OverloadedError | undefined
+  /** Releases all bytes that are held; so does the end of the connection. */
+  release(): void
+}
+
+/** The handler that has taken a connection. */
+export interface UpgradeOwner {
+  /** The process is about to stop. Called once; the connection is cut when the time for it is over. */
+  leave(): void
+  /** The connection was silent for as long as the API allows. */
+  silent(): void
+}
+
+/** A client's wish to speak the websocket protocol on its connection, with a `GET` that no other request precedes. */
+export interface Upgrade {
+  /**
+   * Takes the connection out of HTTP. The response must not have been used, and not be used any more.
+   *
+   * @param owner is asked to end the connection; where it does not, the connection is cut
+   * @returns `undefined` when the client has left
+   */
+  take(owner: UpgradeOwner): UpgradedSocket | undefined
+}
+
+const upgrades = new WeakMap<IncomingMessage, Upgrade>()
+
+/**
+ * The upgrade that a request asks for; `undefined` when it asks for none. The request has passed the same checks as any
+ * other: access, quotas, foreign web pages. An answer instead of the upgrade ends the connection.
+ */
+export const upgradeOf = (request: IncomingMessage): Upgrade | undefined => upgrades.get(request)
+
+/** For the listeners: sets the answer of {@link upgradeOf}. */
+export const offerUpgrade = (request: IncomingMessage, upgrade: Upgrade): void => void upgrades.set(request, upgrade)
+
+/**
+ * Whether a request asks for the websocket protocol in a way that can be granted. All others, such as those of HTTP
+ * clients that offer HTTP/2 with their first request, are answered as if they had not asked.
+ */
+export const isWebsocketRequest = ({ method, headers }: IncomingMessage): boolean =>
+  method === 'GET' &&
+  headers.upgrade?.toLowerCase() === 'websocket' &&
+  headers['transfer-encoding'] === undefined &&
+  (headers['content-length'] ?? '0') === '0'
+
+/**
+ * Calls of protocols other than HTTP/1.1, under the limits of HTTP's requests and counted together with them: bytes per
+ * address and in all, requests and connections per address.
+ */
+export interface CountedCalls {
+  /** Limit of the bytes of a call's headers. */
+  readonly maxHeaderBytes: number
+  /** Counts a connection until its socket closes. A connection whose address has too many is destroyed. */
+  connection(socket: Socket): CountedConnection
+}
+
+export interface CountedConnection {
+  /** The key under which its address is counted. */
+  readonly addressKey: string
+  /**
+   * Counts a call until its {@link CountedCall.end}.
+   *
+   * @param onRefused called at most once, and only until the whole request has come, when the call is refused in favour
+   * of smaller requests
+   */
+  begin(onRefused: (refusal: OverloadedError) => void): CountedCall
+}
+
+export interface CountedCall {
+  /** Why the call is refused; to be called once, at its beginning. */
+  refusal(): CastellanError | undefined
+  /** Counts bytes that the call holds, or returns the refusal when the limits do not allow them. */
+  take(sizeBytes: number): OverloadedError | undefined
+  give(sizeBytes: number): void
+  /** The whole request has come. */
+  received(): void
+  /** Releases all bytes that the call holds, and stops counting it. */
+  end(): void
+}

@@ -1,0 +1,141 @@
+import type { Socket } from 'node:net'
+import type { CastellanError, OverloadedError } from '../../core/errors.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { CountedCall, CountedCalls, CountedConnection } from '../exchange/other-protocols.js'
+import { type AddressesElsewhere, type AddressUse, BodyBudget } from './client-addresses.js'
+import { Connections, type ReceivingBody } from './connections.js'
+import { LoadShedder } from './load-shedder.js'
+import { HttpMetrics } from './request-log.js'
+import type { HttpSettings } from './settings.js'
+
+/** Pace below which a request is refused first when there is no room for others; it is judged after the time. */
+const SLOW_BYTES_PER_SECOND = 64 * 1024
+const JUDGED_AFTER_MS = 1_000
+const MILLISECONDS_PER_SECOND = 1_000
+
+export interface CallCountsOptions {
+  readonly connections: Connections
+  readonly shedder: LoadShedder
+  readonly maxHeaderBytes: number
+  readonly now: MonotonicClock
+}
+
+/** Counts calls of other protocols in the books of HTTP's connections. */
+export class CallCounts implements CountedCalls {
+  readonly #options: CallCountsOptions
+
+  constructor(options: CallCountsOptions) {
+    this.#options = options
+  }
+
+  get maxHeaderBytes(): number {
+    return this.#options.maxHeaderBytes
+  }
+
+  connection(socket: Socket): CountedConnection {
+    const address = this.#options.connections.enter(socket)
+    return {
+      addressKey: address.key,
+      begin: onRefused => new Call(this.#options, address, onRefused)
+    }
+  }
+}
+
+class Call implements CountedCall, ReceivingBody {
+  readonly #options: CallCountsOptions
+  readonly #startedAt: number
+  readonly #onRefused: (refusal: OverloadedError) => void
+  #isOver = false
+  readonly address: AddressUse
+  heldBytes = 0
+
+  constructor(options: CallCountsOptions, address: AddressUse, onRefused: (refusal: OverloadedError) => void) {
+    this.#options = options
+    this.address = address
+    this.#onRefused = onRefused
+    this.#startedAt = options.now()
+    address.requests++
+    options.connections.receives(this)
+  }
+
+  get isSlow(): boolean {
+    const elapsedMs = this.#options.now() - this.#startedAt
+    return elapsedMs >= JUDGED_AFTER_MS && this.heldBytes * MILLISECONDS_PER_SECOND < SLOW_BYTES_PER_SECOND * elapsedMs
+  }
+
+  refusal(): CastellanError | undefined {
+    const { connections, shedder } = this.#options
+    return connections.requestRefusal(this) ?? shedder.refusal()
+  }
+
+  refuse(refusal: OverloadedError): void {
+    this.give(this.heldBytes)
+    this.received()
+    this.#onRefused(refusal)
+  }
+
+  take(sizeBytes: number): OverloadedError | undefined {
+    if (this.#isOver) return undefined
+    const refusal = this.#options.connections.take(this, sizeBytes)
+    if (refusal !== undefined) return refusal
+    this.heldBytes += sizeBytes
+    this.address.bodyBytes += sizeBytes
+    return undefined
+  }
+
+  give(sizeBytes: number): void {
+    const givenBytes = Math.min(sizeBytes, this.heldBytes)
+    this.heldBytes -= givenBytes
+    this.address.bodyBytes -= givenBytes
+    this.#options.connections.give(givenBytes)
+  }
+
+  received(): void {
+    this.#options.connections.hasReceived(this)
+  }
+
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.received()
+    this.give(this.heldBytes)
+    this.address.requests--
+  }
+}
+
+/** The counts of clients of all ports, including clients of other protocols. */
+export interface ClientCounts {
+  readonly metrics: HttpMetrics
+  readonly connections: Connections
+  readonly shedder: LoadShedder
+  readonly calls: CountedCalls
+}
+
+export function createClientCounts(options: {
+  readonly http: HttpSettings
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly now: MonotonicClock
+  readonly elsewhere?: AddressesElsewhere | undefined
+}): ClientCounts {
+  const { http, log, now, elsewhere } = options
+  const metrics = new HttpMetrics(options.metrics)
+  const connections = createConnections(http, metrics, now, elsewhere)
+  const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
+  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
+  return { metrics, connections, shedder, calls }
+}
+
+function createConnections(
+  http: HttpSettings,
+  metrics: HttpMetrics,
+  now: MonotonicClock,
+  elsewhere: AddressesElsewhere | undefined
+): Connections {
+  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
+  const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
+  // A connection that Node considers idle must not end while a request waits to be read from it.
+  const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
+  return new Connections({ ...http, pace, maxRestMs }, budget, metrics.connections, now, elsewhere)
+}

@@ -1,0 +1,129 @@
+import type { Socket } from 'node:net'
+import type { OpenRequest } from './open-request.js'
+
+/** Time for the client to read the last answers before the connection is closed. */
+const LINGER_MS = 2_000
+
+/** The last answer on a connection, without a body. */
+const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
+
+/** Reads requests from a connection by other means than Node's. */
+export interface RequestReader {
+  pause(): void
+  resume(): void
+  /** Nothing that comes is wanted. After so many bytes, nothing more is read. */
+  discard(maxBytes: number): void
+}
+
+/** A connection, as far as its end needs it. */
+export interface EndingConnection {
+  readonly socket: Socket
+  /** Absent: Node reads the connection. */
+  readonly reader: RequestReader | undefined
+  readonly unanswered: readonly OpenRequest[]
+  /** The request whose body is still coming. */
+  readonly incomplete: OpenRequest | undefined
+  /** The connection keeps its socket paused. */
+  isPaused: boolean
+  /** Requests that come now must not be handled. */
+  isEnding: boolean
+}
+
+export interface EndLimits {
+  readonly limits: {
+    /** No more is discarded behind the last answer. */
+    readonly maxBodyBytes: number
+  }
+  /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
+  readonly isSweeping: boolean
+}
+
+/** The end of one connection: its last answer, and the time in which the client may read it. */
+export class ConnectionEnd {
+  readonly #connection: EndingConnection
+  readonly #host: EndLimits
+  /** Of the last answer, which waits for the answers to earlier requests. */
+  #status: string | undefined
+  /** The request whose body had not come when the last answer was decided on. */
+  #broken: OpenRequest | undefined
+  #lingering: NodeJS.Timeout | undefined
+
+  constructor(connection: EndingConnection, host: EndLimits) {
+    this.#connection = connection
+    this.#host = host
+  }
+
+  get isLingering(): boolean {
+    return this.#lingering !== undefined
+  }
+
+  /** Ends the connection with an answer without a body: once, and after the answers to earlier requests. */
+  endWith(status: string): void {
+    if (this.#status !== undefined || this.isLingering) return
+    this.#status = status
+    this.#broken = this.#connection.incomplete
+    if (this.#connection.socket.writable) this.#sayLastAnswer()
+    else this.#connection.socket.destroy()
+  }
+
+  /** A request has its answer. */
+  requestEnded(): void {
+    if (this.#status !== undefined) this.#sayLastAnswer()
+  }
+
+  #sayLastAnswer(): void {
+    const { socket, incomplete, unanswered } = this.#connection
+    // The body that came too slowly has come after all.
+    if (this.#broken?.complete) this.#status = undefined
+    if (this.#status === undefined) return
+    const isBrokenOpen = incomplete !== undefined && unanswered.includes(incomplete)
+    if (unanswered.length > (isBrokenOpen ? 1 : 0) || this.isLingering) return
+    const answer = toLastAnswer(this.#status)
+    this.#status = undefined
+    // The broken request may have an answer already, which cannot be replaced.
+    const mayAnswer = socket.writable && (incomplete === undefined || (isBrokenOpen && !incomplete.isAnswerBegun))
+    if (!mayAnswer) {
+      socket.destroy()
+      return
+    }
+    incomplete?.over()
+    socket.end(answer)
+    this.linger()
+  }
+
+  /** Half-closes the connection, and for a while discards what the client still sends. */
+  linger(): void {
+    const { socket, reader } = this.#connection
+    if (this.isLingering || socket.destroyed) return
+    this.#connection.isEnding = true
+    this.#connection.isPaused = false
+    const destroy = socket.destroy.bind(socket)
+    this.#lingering = setTimeout(destroy, LINGER_MS)
+    socket.destroy = error => (this.#host.isSweeping ? socket : destroy(error))
+    socket.end()
+    const { maxBodyBytes } = this.#host.limits
+    if (reader !== undefined) reader.discard(maxBodyBytes)
+    else this.#discard(maxBodyBytes)
+  }
+
+  /** The connection has closed. */
+  closed(): void {
+    clearTimeout(this.#lingering)
+    this.#status = undefined
+  }
+
+  #discard(maxBytes: number): void {
+    const { socket } = this.#connection
+    let leftBytes = maxBytes
+    // Node's parser must not see the bytes: it would hand on requests that cannot be answered.
+    socket.removeAllListeners('data')
+    socket.on('data', ({ length }) => {
+      leftBytes -= length
+      this.#connection.isPaused = leftBytes < 0
+      if (this.#connection.isPaused) socket.pause()
+    })
+    socket.resume()
+    // Where Node's parser had stopped reading, the stream itself does not know, and would wait.
+    socket.push('')
+  }
+}

@@ -1,0 +1,172 @@
+import type { OverloadedError } from '../../core/errors.js'
+import type { Head } from '../engine/head.js'
+import { EngineRequest, type RequestConnection } from '../engine/request.js'
+import type { EngineResponse } from '../engine/response.js'
+import type { HeldRequest } from '../exchange/admission.js'
+import type { BodyReader } from '../exchange/body-collector.js'
+import type { BrowserGuard } from './browser-guard.js'
+import type { AddressUse } from './client-addresses.js'
+import type { OpenRequest, RequestHolder } from './open-request.js'
+
+/** Measured: memory that V8 and Node use for a chunk of one byte. */
+const UNREAD_PIECE_BYTES = 320
+
+/**
+ * A request of the engine whose body is counted, as `ReceivedRequest` counts those of Node:
+ *
+ *   received   handed on, and held by the connection until the request is over
+ *   refused    discarded; a reader gets the error
+ *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
+ */
+export class CountedRequest extends EngineRequest implements HeldRequest, OpenRequest {
+  readonly holder: RequestHolder
+  /** The check of the web page for which a browser sends the request. */
+  readonly guard: BrowserGuard
+  readonly hasBody: boolean
+  heldBytes = 0
+  isOver = true
+  isHeld = false
+  /** When the whole body had come, by `performance.now()`. */
+  receivedAt: number | undefined
+  /** Requests for another protocol go to Node. */
+  readonly upgrade = false
+  readonly isUpgraded = false
+  readonly owner = undefined
+  #response: EngineResponse | undefined
+  #onOver: (() => void) | undefined
+  #onReceived: (() => void) | undefined
+  #onRefused: ((refusal: OverloadedError) => void) | undefined
+  #refusal: OverloadedError | undefined
+  #isRefusalTold = false
+
+  constructor(connection: RequestConnection, head: Head, holder: RequestHolder, guard: BrowserGuard) {
+    super(connection, head)
+    this.holder = holder
+    this.guard = guard
+    this.hasBody = head.bodyBytes > 0
+    holder.receiving = this
+  }
+
+  /** The address of its connection. */
+  get address(): AddressUse {
+    return this.holder.address
+  }
+
+  get isRead(): boolean {
+    return this.isOver || this.reader !== undefined || (this.isOpen && this.readableFlowing === true)
+  }
+
+  get isAnswerBegun(): boolean {
+    return this.#response?.headersSent === true
+  }
+
+  begin(response: EngineResponse): void {
+    this.isOver = false
+    this.#response = response
+    this.holder.begin(this)
+  }
+
+  override handOn(reader: BodyReader): boolean {
+    return this.#refusal === undefined && !this.isOver && super.handOn(reader)
+  }
+
+  override receive(piece: Buffer, lasts: boolean): void {
+    if (this.isOver || this.#refusal !== undefined) return
+    const chargedBytes = this.isRead ? piece.length : Math.max(piece.length, UNREAD_PIECE_BYTES)
+    const refusal = this.holder.take(this, chargedBytes)
+    if (refusal !== undefined) this.refuse(refusal)
+    else super.receive(piece, lasts)
+  }
+
+  override received(): void {
+    this.receivedAt = performance.now()
+    this.#onReceived?.()
+    super.received()
+    if (this.isOver) this.holder.end(this)
+  }
+
+  /** A later reader must not mistake the end of a refused body for the end of a complete one. */
+  protected override endBody(): void {
+    const mayEnd = this.reader === undefined && (this.#isRefusalTold || this.isOver)
+    if (this.#refusal === undefined || mayEnd) super.endBody()
+  }
+
+  override _read(): void {
+    if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
+    super._read()
+  }
+
+  refuse(refusal: OverloadedError): void {
+    if (this.isOver || this.#refusal !== undefined) return
+    this.#refusal = refusal
+    this.holder.give(this)
+    this.#tellRefusal()
+    this.#onRefused?.(refusal)
+  }
+
+  #tellRefusal(): void {
+    if (this.isOver || this.#isRefusalTold) return
+    if (this.reader === undefined && this.listenerCount('error') === 0) return
+    this.#isRefusalTold = true
+    if (this.reader === undefined) this.emit('error', this.#refusal)
+    else this.reader.failed(this.#refusal!)
+  }
+
+  holdOnly(sizeBytes: number): OverloadedError | undefined {
+    this.holder.give(this)
+    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
+  }
+
+  override over(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.letGo()
+    this.holder.end(this)
+    super.over()
+    if (this.complete && this.reader === undefined) super.endBody()
+    this.#onReceived?.()
+    this.#onOver?.()
+  }
+
+  /** The engine closes the answers. */
+  connectionEnded(): void {
+    this.over()
+  }
+
+  hold(): void {
+    if (this.isHeld || this.isOver) return
+    this.isHeld = true
+    this.holder.heldChanged(this)
+  }
+
+  letGo(): void {
+    if (!this.isHeld) return
+    this.isHeld = false
+    this.#onRefused = undefined
+    this.holder.heldChanged(this)
+  }
+
+  whenRefused(refused: (refusal: OverloadedError) => void): void {
+    if (this.#refusal === undefined) this.#onRefused = refused
+    else refused(this.#refusal)
+  }
+
+  /** Calls back once: when the request is over, at once if it already is. */
+  whenOver(over: () => void): void {
+    const before = this.#onOver
+    if (this.isOver) over()
+    else if (before === undefined) this.#onOver = over
+    else {
+      this.#onOver = () => {
+        before()
+        over()
+      }
+    }
+  }
+
+  whenReceived(received: () => void): void {
+    this.#onReceived = received
+  }
+
+  whenUpgraded(): void {}
+}

@@ -1,0 +1,54 @@
+import type { OverloadedError } from '../../core/errors.js'
+import type { UpgradeOwner } from '../exchange/other-protocols.js'
+import type { AddressUse } from './client-addresses.js'
+
+/** The body of a request, as it is counted. */
+export interface CountedBody {
+  /** Counted bytes: they have arrived, and the request is not over. */
+  heldBytes: number
+  readonly hasBody: boolean
+  /** Whether all of it has come. */
+  readonly complete: boolean
+  /** Whether it is being read or discarded: then the client alone determines its pace. */
+  readonly isRead: boolean
+  /** Whether its request waits to be admitted. */
+  readonly isHeld: boolean
+  /** Whether its reader alone limits its pace and duration. */
+  readonly isOpenEnded: boolean
+}
+
+/** A request without its whole answer, whichever server has read its head. */
+export interface OpenRequest extends CountedBody {
+  /** The address of its connection. */
+  readonly address: AddressUse
+  /** True before the request begins and after it has ended: nothing of its body is kept. */
+  readonly isOver: boolean
+  /** Whether any part of the answer was written. */
+  readonly isAnswerBegun: boolean
+  /** The handler of an upgraded connection. */
+  readonly owner: UpgradeOwner | undefined
+  /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
+  refuse(refusal: OverloadedError): void
+  /** The answer was sent, or will not be sent. */
+  over(): void
+  /** The connection has ended: no further answer is sent. */
+  connectionEnded(): void
+}
+
+/** The connection of a request, as far as the request uses it. */
+export interface RequestHolder {
+  readonly address: AddressUse
+  /** Unanswered requests. */
+  readonly openRequests: number
+  /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
+  receiving: OpenRequest | undefined
+  begin(request: OpenRequest): void
+  /** The request is over. Called again when the rest of its body has come after that. */
+  end(request: OpenRequest): void
+  /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
+  take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined
+  /** Releases all bytes that the body holds. */
+  give(request: OpenRequest): void
+  /** `isHeld` of the request has changed. Nothing is read from the connection while one of its requests is held. */
+  heldChanged(request: OpenRequest): void
+}

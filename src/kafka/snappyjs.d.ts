@@ -1,4 +1,0 @@
-declare module 'snappyjs' {
-  const snappy: { compress(bytes: Buffer): Buffer }
-  export default snappy
-}

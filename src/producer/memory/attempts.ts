@@ -1,0 +1,193 @@
+import { A_FIFTH_AROUND, backoffMs } from '../../core/backoff.js'
+import type { Logger, Persisted, RecordFailure, TopicPartition } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
+import { failures } from './failures.js'
+import type { ClusterState, PartitionProducerSettings } from './partition-producer-deps.js'
+
+/**
+ * Pause before the first retry after a change of leader: the new leader is usually known within moments; otherwise it
+ * takes much longer.
+ */
+const SOON_MS = 15
+/** The attempt after which a warning is logged, about a second after the first one. */
+const ATTEMPTS_WORTH_A_LINE = 4
+
+/**
+ * Attempts to send the batch of one partition: how many there were, the answer that is awaited, and why Kafka does not
+ * have the records yet, which becomes the reason of the failure when their time is over.
+ */
+export class Attempts {
+  readonly #place: TopicPartition
+  readonly #cluster: ClusterState
+  readonly #log: Logger
+  #count = 0
+  #awaited: SealedBatch | undefined
+  #sentAt = 0
+  #reason = 'it was waiting to be sent'
+  /** The last answer was that the leader does not know the partition. */
+  #isDenied = false
+  /** Why the leader could not be reached; cleared when a broker answers. */
+  #lastError: string | undefined
+
+  constructor({ topic, partition }: TopicPartition, cluster: ClusterState, log: Logger) {
+    this.#place = { topic, partition }
+    this.#cluster = cluster
+    this.#log = log
+  }
+
+  /** Attempts with the present batch. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Begins to count the attempts of another batch. */
+  begin(): void {
+    this.#count = 0
+  }
+
+  /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
+  send(batch: BatchToSend, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
+    const sealed = new SentBatch(batch, this, answered)
+    this.#count++
+    this.#awaited = sealed
+    this.#sentAt = nowMs
+    return sealed
+  }
+
+  /** The answer to this attempt is awaited. */
+  awaits(sealed: SealedBatch): boolean {
+    return this.#awaited === sealed
+  }
+
+  waitedMs(nowMs: number): number {
+    return nowMs - this.#sentAt
+  }
+
+  /** Takes the batch back from the Router. @returns false when bytes of it may have left, and its answer is still awaited */
+  recall(): boolean {
+    const awaited = this.#awaited
+    this.forget()
+    if (awaited?.recall?.()) return true
+    this.#awaited = awaited
+    return false
+  }
+
+  /** Uncounts the attempt that was taken back. */
+  recalled(): void {
+    this.#count--
+  }
+
+  /** Stops waiting for an answer. */
+  forget(): void {
+    this.#awaited = undefined
+  }
+
+  answered(answer: BatchAnswer): void {
+    this.forget()
+    this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+    if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
+  }
+
+  /** The Router keeps trying; `lastError` says why, if it is known. */
+  delayed(lastError: string | undefined): void {
+    this.#lastError = lastError
+  }
+
+  /** A broker has refused the batch for the present, for this reason. */
+  refused(reason: string): void {
+    this.#reason = reason
+  }
+
+  /**
+   * Like {@link refused}, for a batch that is tried again. @param soon see {@link retryPauseMs} @returns the pause
+   * before the next attempt
+   */
+  pauseMs(reason: string, soon: boolean, settings: PartitionProducerSettings, random: () => number): number {
+    this.refused(reason)
+    if (this.#count === ATTEMPTS_WORTH_A_LINE)
+      this.#log.warn({ ...this.#place, attempts: this.#count }, `kafka does not take a batch yet: ${reason}`)
+    return retryPauseMs(this.#count, soon, settings, random)
+  }
+
+  /** Why the leader cannot be reached; `undefined`: no reason is known. */
+  get cause(): string | undefined {
+    return this.#lastError ?? this.#cluster.awayBecause
+  }
+
+  timedOut(persisted: Persisted): RecordFailure {
+    return failures.timedOut(this.#reason, persisted, this.cause)
+  }
+
+  /** The failure of one record whose time is over. */
+  readonly tooLate = (persisted: Persisted): RecordFailure =>
+    this.#isDenied && persisted === 'no' ? failures.unknownTopic(this.#place.topic) : this.timedOut(persisted)
+
+  /** Logs that the brokers have forgotten the producer. */
+  stateLost(epoch: number | undefined, reason: string): void {
+    const text = `kafka has forgotten this producer, continuing with the next epoch: ${reason}`
+    this.#log.warn({ ...this.#place, epoch }, text)
+  }
+
+  notDelivered(records: number, { code, message }: RecordFailure): void {
+    this.#log.warn({ ...this.#place, records, code }, `records were not delivered: ${message}`)
+  }
+
+  /** The Router answers every request in time, so a missing answer is a bug. @returns the answer to use instead */
+  giveUpWaiting(): BatchAnswer {
+    const error = new Error('the router did not answer')
+    this.#log.error({ ...this.#place }, error.message)
+    if (this.recall()) return { type: 'notSent', reason: 'noLeader', message: error.message }
+    return { type: 'unanswered', error }
+  }
+}
+
+type BatchToSend = Omit<SealedBatch, 'answer' | 'delayed' | 'recall'>
+
+/** One attempt, as the Router has it. */
+class SentBatch implements SealedBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly bytes: Buffer
+  readonly clusterId: string | undefined
+  recall: (() => boolean) | undefined = undefined
+  readonly #attempts: Attempts
+  readonly #answered: (answer: BatchAnswer) => void
+
+  constructor(
+    { topic, partition, bytes, clusterId }: BatchToSend,
+    attempts: Attempts,
+    answered: (answer: BatchAnswer) => void
+  ) {
+    this.topic = topic
+    this.partition = partition
+    this.bytes = bytes
+    this.clusterId = clusterId
+    this.#attempts = attempts
+    this.#answered = answered
+  }
+
+  answer(answer: BatchAnswer): void {
+    if (this.#attempts.awaits(this)) this.#answered(answer)
+  }
+
+  delayed(lastError: string): void {
+    if (this.#attempts.awaits(this)) this.#attempts.delayed(lastError)
+  }
+}
+
+/**
+ * How long a batch waits before it is tried again.
+ *
+ * @param attempts so far
+ * @param soon true: the leader has changed
+ */
+export const retryPauseMs = (
+  attempts: number,
+  soon: boolean,
+  { retryBackoffMs, retryBackoffMaxMs }: PartitionProducerSettings,
+  random: () => number
+): number =>
+  soon && attempts === 1
+    ? SOON_MS * (0.5 + random())
+    : backoffMs(attempts - 1, retryBackoffMs, retryBackoffMaxMs, random, A_FIFTH_AROUND)

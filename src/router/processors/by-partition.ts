@@ -1,0 +1,130 @@
+import { topicPartitionKey } from '../../core/model.js'
+import type { BrokerClient } from '../../kafka/broker-client.js'
+import { kafkaFailure } from '../requests/failures.js'
+import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
+import { type ErrorAction, partitionAction } from './error-actions.js'
+import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
+import { RequestQueue } from './request-queue.js'
+
+type PartitionKind = 'fetchOffset' | 'fetchStableEnd' | 'fetchEpochEnd' | 'fetchOrigins'
+
+interface PartitionAnswer {
+  readonly topic: string
+  readonly partition: number
+  readonly errorCode: number
+}
+
+/** One partition of a call, with all requests that wait for the same subject. */
+export interface Wanted<Kind extends PartitionKind> {
+  /** The subject of the question about the partition: a time, a leader epoch, or an offset. */
+  readonly subject: number
+  /** The requests; there is at least one. */
+  readonly waiters: readonly OpenRequest<Kind>[]
+}
+
+/**
+ * Asks a leader about partitions. One call names all waiting partitions, each with the subject that was requested
+ * first. Waiting requests share a call. No request joins a call in flight, because its answer must cover all records
+ * written before the request, and the broker may have answered the call earlier.
+ */
+export abstract class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
+  implements OperationProcessor
+{
+  abstract readonly name: Kind
+  protected readonly context: ProcessorContext
+  readonly #queue = new RequestQueue<number, OpenRequest<Kind>>()
+
+  constructor(context: ProcessorContext) {
+    this.context = context
+  }
+
+  protected abstract subjectOf(request: OpenRequest<Kind>): number
+  protected abstract ask(client: BrokerClient, wanted: readonly Wanted<Kind>[]): Promise<Response>
+  protected abstract answersIn(response: Response): readonly Answer[]
+  /** Settles an answer by the rules of the operation. `undefined`: the error code decides, by the common rules. */
+  protected abstract settle(
+    key: string,
+    wanted: Wanted<Kind>,
+    answer: Answer,
+    action: ErrorAction
+  ): readonly Returned[] | undefined
+
+  get isEmpty(): boolean {
+    return this.#queue.isEmpty
+  }
+
+  addToQueue(request: OpenRequest<Kind>): void {
+    this.#queue.add(request.key, this.subjectOf(request), request)
+  }
+
+  nextCall(): ReadonlyMap<string, Wanted<Kind>> | undefined {
+    const call = new Map<string, Wanted<Kind>>()
+    while (call.size === 0 && !this.#queue.isEmpty) {
+      for (const [key, { subkey, waiters }] of this.#queue.takeHeads()) {
+        const open = stillOpen(waiters)
+        if (open.length > 0) call.set(key, { subject: subkey, waiters: open })
+      }
+    }
+    return call.size > 0 ? call : undefined
+  }
+
+  send(client: BrokerClient, call: ReadonlyMap<string, Wanted<Kind>>): Promise<Response> {
+    return this.ask(client, [...call.values()])
+  }
+
+  /**
+   * Settles the answers of a response. An answer for a partition outside the call is ignored, and so is a second answer
+   * for the same partition. Partitions without an answer are asked again.
+   */
+  processResponse(call: ReadonlyMap<string, Wanted<Kind>>, response: Response): readonly Returned[] {
+    const unanswered = new Map(call)
+    const back: Returned[] = []
+    for (const answer of this.answersIn(response)) {
+      const key = topicPartitionKey(answer.topic, answer.partition)
+      const wanted = unanswered.get(key)
+      if (!wanted) continue
+      unanswered.delete(key)
+      back.push(...this.#process(key, wanted, answer))
+    }
+    for (const { waiters } of unanswered.values()) back.push(...returned('retryLater', waiters))
+    return back
+  }
+
+  callFailed(call: ReadonlyMap<string, Wanted<Kind>>): readonly OpenRequest[] {
+    return stillOpen([...call.values()].flatMap(({ waiters }) => waiters))
+  }
+
+  drain(): OpenRequest[] {
+    return stillOpen(this.#queue.drain())
+  }
+
+  /** Queues the requests that have no answer yet again, with another subject. */
+  protected askAgain(key: string, subject: number, waiters: readonly OpenRequest<Kind>[]): void {
+    for (const waiter of stillOpen(waiters)) this.#queue.add(key, subject, waiter)
+  }
+
+  #process(key: string, wanted: Wanted<Kind>, answer: Answer): readonly Returned[] {
+    const { waiters } = wanted
+    const action = partitionAction(answer.errorCode)
+    const settled = this.settle(key, wanted, answer, action)
+    if (settled !== undefined) return settled
+    switch (action) {
+      case 'unknownTopicOrPartition':
+        this.context.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.context.tags, 1)
+        return returned(action, waiters)
+      case 'notLeader':
+        return returned(action, [...waiters, ...this.#queue.removeKey(key)])
+      case 'corrupt':
+        return returned('retryLater', waiters)
+      case 'retryLater':
+      case 'staleTopic':
+        return returned(action, waiters)
+      case 'success':
+      case 'outOfRange':
+      case 'notCoordinator':
+      case 'fail':
+        replyAll<PartitionKind>(waiters, kafkaFailure(answer.errorCode))
+        return []
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { basename } from 'node:path'
+import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger } from '../../core/model.js'
+import { DurableDelivery, type DurableDeliveryDeps } from '../../producer/disk/durable-delivery.js'
+import { DurableQueue, type DurableQueueOptions } from '../../producer/disk/durable-queue.js'
+
+const CHECK_EVERY_MS = 1_000
+/** Pause between two checks whether an orphaned log is empty, or can be opened. */
+const LOOK_EVERY_MS = 2_000
+
+/**
+ * Checks once a second whether the durable log can be used. If an API needs the log and the log cannot be used, the
+ * gateway is not ready and gets no requests. Therefore this check, and not a request, has to notice that the log can be
+ * used again.
+ */
+export class DurableLogWatch {
+  readonly #whyUnusable: () => Promise<string | undefined>
+  readonly #log: Logger
+  #problem: string | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isLooking = false
+
+  /** @param whyUnusable why no record can be stored now; `undefined`: records can be stored */
+  constructor(whyUnusable: () => Promise<string | undefined>, log: Logger) {
+    this.#whyUnusable = whyUnusable
+    this.#log = log
+  }
+
+  /** The problem that the last check found, for `/ready`. `undefined`: the log can be used. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** Resolves after the first check. */
+  start(): Promise<void> {
+    this.#timer = setInterval(() => void this.#look(), CHECK_EVERY_MS)
+    return this.#look()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const problem = await this.#whyUnusable()
+    this.#isLooking = false
+    if (problem === undefined && this.#problem !== undefined) this.#log.info({}, 'the durable log can be used now')
+    this.#problem = problem
+  }
+}
+
+export type OrphanedLogOptions = Pick<DurableQueueOptions, 'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker'>
+
+/** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
+export interface OrphanedLog {
+  readonly queue: DurableQueue
+  readonly metrics: (of: MetricsLogger) => MetricsLogger
+  readonly deliveries: DurableDelivery[]
+}
+
+/** Makes a cluster deliver its records from an orphaned log. */
+export function joinOrphaned(
+  { queue, metrics, deliveries }: OrphanedLog,
+  cluster: string,
+  deps: Omit<DurableDeliveryDeps, 'cluster' | 'queue'>
+): DurableDelivery {
+  const delivery = new DurableDelivery({ ...deps, metrics: metrics(deps.metrics), queue, cluster })
+  deliveries.push(delivery)
+  return delivery
+}
+
+/**
+ * Delivers the records of orphaned logs. No records are appended to an orphaned log, and it is closed when it is empty.
+ * Its metrics have the name of its directory as the label `log`.
+ */
+export class OrphanedLogs {
+  readonly all: readonly OrphanedLog[]
+  readonly #log: DurableQueueOptions['log']
+  readonly #open = new Set<OrphanedLog>()
+  readonly #logged = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(directories: readonly string[], { settings, log, metrics, now, clock, worker }: OrphanedLogOptions) {
+    this.#log = log
+    this.all = directories.map(directory => {
+      const tagged = (of: MetricsLogger): MetricsLogger => new TaggedMetricsLogger(of, { log: basename(directory) })
+      // When the thread of the log fails, its records wait for the next start.
+      const onBroken = (error: Error): void => log.error({ directory, err: error }, 'an orphaned durable log failed')
+      const own = { ...settings, directory }
+      const queue = new DurableQueue({ settings: own, log, metrics: tagged(metrics), now, clock, worker, onBroken })
+      return { queue, metrics: tagged, deliveries: [] }
+    })
+  }
+
+  /** Starts delivering the records of all orphaned logs. */
+  drain(): void {
+    if (this.all.length === 0) return
+    for (const orphaned of this.all) this.#open.add(orphaned)
+    this.#timer = setInterval(() => void this.#look(), LOOK_EVERY_MS)
+    void this.#look()
+  }
+
+  async #look(): Promise<void> {
+    await Promise.all([...this.#open].map(orphaned => this.#lookAt(orphaned)))
+    if (this.#open.size === 0) clearInterval(this.#timer)
+  }
+
+  async #lookAt(orphaned: OrphanedLog): Promise<void> {
+    const { queue } = orphaned
+    try {
+      if (queue.log === undefined) {
+        await queue.open()
+        const records = [...queue.leftRecords.values()].reduce((sum, count) => sum + count, 0)
+        const { path: directory } = queue
+        this.#log.info({ directory, records }, `${records} records wait in an orphaned durable log: ${directory}`)
+      }
+      const stats = await queue.log?.look()
+      if (stats?.openEntries === 0) await this.#close(orphaned, 0)
+    } catch (error) {
+      const { message } = error as Error
+      if (!this.#logged.has(message)) this.#log.error({}, `an orphaned durable log cannot be delivered: ${message}`)
+      this.#logged.add(message)
+    }
+  }
+
+  async #close(orphaned: OrphanedLog, timeoutMs: number): Promise<void> {
+    this.#open.delete(orphaned)
+    await Promise.all(orphaned.deliveries.map(delivery => delivery.close(timeoutMs)))
+    await orphaned.queue.close()
+  }
+
+  /** Waits for the answers to records that were already sent. The other records stay in the logs. */
+  async close(timeoutMs: number): Promise<void> {
+    clearInterval(this.#timer)
+    await Promise.all([...this.#open].map(orphaned => this.#close(orphaned, timeoutMs)))
+  }
+}

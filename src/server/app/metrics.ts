@@ -1,0 +1,59 @@
+import type { AcrossWorkers } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { type JsonRegistry, registrySource, StatsdReporter, type StatsdSources } from '../../core/metrics/statsd.js'
+import type { Logger } from '../../core/model.js'
+import type { Config } from '../config/config.js'
+import type { KafkaCluster } from './kafka.js'
+import type { Shutdown } from './shutdown.js'
+
+/** Exports the state of `/ready` as a metric. */
+export const registerReadiness = ({ registry }: PrometheusMetrics, isReady: () => boolean): void =>
+  registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () => [
+    { labels: {}, value: isReady() ? 1 : 0 }
+  ])
+
+/** Exports for each cluster whether it can be reached, and the number of its brokers. */
+export function registerClusters(
+  { registry }: PrometheusMetrics,
+  clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]
+): void {
+  const perCluster = (read: (cluster: Pick<KafkaCluster, 'router'>) => number) => () =>
+    clusters.map(cluster => ({ labels: { cluster: cluster.name }, value: read(cluster) }))
+  const gauge = (name: string, help: string, acrossWorkers: AcrossWorkers, read: () => Reading[]): void =>
+    registerScrapedGauge(registry, name, help, acrossWorkers, read)
+  gauge(
+    'castellan_cluster_ready',
+    '1 while a broker of the cluster answers, else 0',
+    'min',
+    perCluster(({ router }) => (router.isReady ? 1 : 0))
+  )
+  gauge(
+    'castellan_cluster_brokers_known',
+    'Number of brokers in the cluster',
+    'max',
+    perCluster(({ router }) => router.stats().brokersKnown)
+  )
+  gauge(
+    'castellan_cluster_brokers_up',
+    'Brokers of the cluster that are not known to be down; 0 while no broker answers',
+    'min',
+    perCluster(({ router }) => (router.isReady ? router.stats().brokersUp : 0))
+  )
+}
+
+/**
+ * Reports all metrics of the process to the StatsD server, if the configuration names one. The last report is sent
+ * during the shutdown.
+ *
+ * @returns where further sources of values are added
+ */
+export function reportToStatsd(
+  { host, port, intervalMs }: Config['statsd'],
+  { registry, log, shutdown }: { registry: JsonRegistry; log: Logger; shutdown: Pick<Shutdown, 'add'> }
+): StatsdSources {
+  if (host === undefined) return { add: () => undefined }
+  const reporter = new StatsdReporter({ host, port, intervalMs }, (error, message) => log.warn({ err: error }, message))
+  reporter.add(registrySource(registry))
+  shutdown.add('reporting to StatsD', () => reporter.close())
+  return reporter
+}

@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import { parse } from 'yaml'
+import { confluentOperations } from '../../../src/apis/confluent/operations.js'
+import { confluentContract, differencesFrom, publishedKinds } from '../../support/confluent-contract.js'
+import type { AnswerSeen } from '../../support/described-answers.js'
+
+const V2 = 'application/vnd.kafka.v2+json'
+const JSON_TYPE = 'application/json'
+
+/** Where Confluent's own document is: kafka-rest's api/v3/openapi.yaml, which its licence keeps out of this repository. */
+const DOCUMENT = process.env.CONFLUENT_OPENAPI
+
+describe('confluent: what is said of the answers', () => {
+  it('each operation has the refusals that any can have, with the body of an error', () => {
+    for (const { id, path, answers } of confluentOperations) {
+      const own = path.startsWith('/v3') ? JSON_TYPE : V2
+      for (const status of [400, 401, 403, 408, 429, 500, 503]) {
+        const schema = answers[status]?.content?.[own]
+        expect(schema?.safeParse({ error_code: status, message: 'm' }).success, `${id} ${status}`).to.equal(true)
+      }
+      expect(answers[406]?.content, id).to.have.property(JSON_TYPE)
+    }
+  })
+
+  describe('an answer is refused by the check', () => {
+    const record =
+      '{"error_code":200,"cluster_id":"c","topic_name":"t","partition_id":0,"offset":1,"timestamp":"x"}\r\n'
+    const right: AnswerSeen = {
+      method: 'POST',
+      path: '/v3/clusters/c/topics/t/records?x=1',
+      status: 200,
+      type: JSON_TYPE,
+      persisted: 'yes',
+      body: record
+    }
+    const lags = '/v3/clusters/c/consumer-groups/g/lags'
+    const list = { kind: 'KafkaConsumerLagList', metadata: { self: 'x', next: null }, data: [] }
+    const rightList: AnswerSeen = {
+      method: 'GET',
+      path: lags,
+      status: 200,
+      type: JSON_TYPE,
+      persisted: undefined,
+      body: JSON.stringify(list)
+    }
+    const wrong: readonly [what: string, seen: AnswerSeen][] = [
+      ['its status is not described', { ...right, status: 201 }],
+      ['its type is another', { ...right, type: V2 }],
+      ['it does not say what is in Kafka', { ...right, persisted: undefined }],
+      ['it says what is in Kafka, and nothing was produced', { ...rightList, persisted: 'yes' }],
+      ['a record has no line end', { ...right, body: record.trimEnd() }],
+      ['the second record has a further member', { ...right, body: record + record.replace('{', '{"more":1,') }],
+      ['a record lacks a member', { ...right, body: record.replace('"offset":1,', '') }],
+      ['it has no body', { ...right, body: '' }],
+      [
+        'a list has elements of another kind',
+        { ...rightList, body: JSON.stringify({ ...list, data: [{ kind: 'X' }] }) }
+      ],
+      ['there is no such operation', { ...right, path: '/nope' }]
+    ]
+    it('but not the right ones', () => {
+      for (const seen of [right, { ...right, body: record + record }, rightList]) confluentContract.check(seen)
+      confluentContract.check({ ...rightList, path: '/nope', status: 404, body: '{"error_code":404,"message":"m"}' })
+    })
+    for (const [what, seen] of wrong) {
+      it(what, () => expect(() => confluentContract.check(seen)).to.throw(seen.path))
+    }
+  })
+
+  it('what a resource lacks of the published document is named, and what it has beside it', () => {
+    const link = { related: 'x' }
+    const member = {
+      kind: 'KafkaConsumer',
+      metadata: { self: 'x' },
+      cluster_id: 'c',
+      consumer_group_id: 'g',
+      consumer_id: 'm'
+    }
+    expect(differencesFrom({ ...member, client_id: 'x', instance_id: null, assignments: link })).to.deep.equal([])
+    expect(differencesFrom({ ...member, client_id: 5, assignments: {}, odd: 1, metadata: {} })).to.deep.equal([
+      'KafkaConsumer has no metadata.self',
+      'KafkaConsumer.client_id is 5',
+      'KafkaConsumer.assignments is {}',
+      'KafkaConsumer has odd'
+    ])
+    expect(differencesFrom({ ...member, kind: 'KafkaOdd' })).to.deep.equal([
+      'the kind KafkaOdd is not in the published document'
+    ])
+  })
+
+  if (DOCUMENT === undefined) {
+    it('NOT COMPARED with the document of Confluent: CONFLUENT_OPENAPI does not say where it is')
+  } else compareWith(DOCUMENT)
+})
+
+/** A schema of that document. */
+interface Schema {
+  readonly $ref?: string
+  readonly type?: string
+  readonly required?: readonly string[]
+  readonly nullable?: boolean
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly allOf?: readonly Schema[]
+}
+
+function compareWith(file: string): void {
+  const { paths, components } = parse(readFileSync(file, 'utf8')) as {
+    paths: Readonly<Record<string, Readonly<Record<string, { responses?: Readonly<Record<string, unknown>> }>>>>
+    components: { schemas: Readonly<Record<string, Schema>> }
+  }
+  const nameOf = (ref: string): string => ref.split('/').at(-1)!
+  const schemaOf = ({ $ref, allOf, ...own }: Schema): Schema => {
+    if ($ref !== undefined) return schemaOf(components.schemas[nameOf($ref)]!)
+    const all = [...(allOf ?? []).map(schemaOf), own]
+    return {
+      ...own,
+      required: all.flatMap(({ required = [] }) => required),
+      properties: Object.assign({}, ...all.map(({ properties }) => properties ?? {}))
+    }
+  }
+  const typeOf = (schema: Schema): string => {
+    if (schema.$ref !== undefined && nameOf(schema.$ref) === 'Relationship') return 'link'
+    const { type } = schemaOf(schema)
+    return { string: 'text', array: 'list', int64: 'integer' }[type!] ?? type!
+  }
+
+  it('the published members are those of that document', () => {
+    const wrong = Object.entries(publishedKinds).flatMap(([kind, line]) => {
+      const found = components.schemas[`${kind.replace(/^Kafka/, '')}Data`]
+      const { required = [], properties = {} } = schemaOf(found!)
+      const members = Object.entries(properties)
+        .filter(([name]) => name !== 'kind' && name !== 'metadata')
+        .map(([name, one]) => `${name}${required.includes(name) && one.nullable !== true ? '' : '?'}:${typeOf(one)}`)
+      return members.sort().join(' ') === line.split(' ').sort().join(' ') ? [] : [`${kind}: ${members.join(' ')}`]
+    })
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('each route of version 3 is in that document, with its answers of success', () => {
+    const shape = (path: string): string => path.replace(/\{\w+\}/g, '{}')
+    const known = new Map<string, object>(
+      Object.entries(paths).flatMap(([path, methods]) =>
+        Object.entries(methods).map(
+          ([method, { responses = {} }]) => [`${method} /v3${shape(path)}`, responses] as const
+        )
+      )
+    )
+    const good = (answers: object): string[] => Object.keys(answers).filter(status => status.startsWith('2'))
+    // The original has the first one as well; ACLs are refused.
+    const isKnown = (path: string): boolean =>
+      path.endsWith('/topics/-/configs:alter') || /\/acls(?::batch)?$/.test(path)
+    const wrong = confluentOperations
+      .filter(({ path }) => path.startsWith('/v3') && !isKnown(path))
+      .map(({ method, path, answers }) => [`${method} ${shape(path)}`, good(answers)] as const)
+      .filter(([route, statuses]) => String(good(known.get(route) ?? {})) !== String(statuses))
+    expect(wrong).to.deep.equal([])
+  })
+}

@@ -1,0 +1,166 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
+import type { ConfigChange } from '../../../src/gateway/admin.js'
+import type { GroupDescription } from '../../../src/gateway/gateway.js'
+import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
+import { contextFor } from '../../support/api-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+const JSON_TYPE = 'application/json'
+const BROKER = { nodeId: 1, host: 'broker', port: 9092, rack: null }
+
+class AdminOnly extends FakeGateway {
+  readonly altered: (readonly ConfigChange[])[] = []
+
+  constructor() {
+    super()
+    this.admin = {
+      ...this.admin,
+      describeCluster: async () => ({ clusterId: 'c1', controllerId: 1, brokers: [BROKER] }),
+      describeConfigs: async () => new Map([['1', [settingOf('log.cleaner.threads')]]]),
+      alterConfigs: async (_, changes) => {
+        this.altered.push(changes)
+      }
+    }
+  }
+
+  override async describe(): Promise<ReadonlyMap<string, GroupDescription>> {
+    const partitions = new Map([
+      ['open', [0]],
+      ['secret', [0, 1]]
+    ])
+    const members = [{ memberId: 'm1', instanceId: null, clientId: 'c', clientHost: 'h', partitions }]
+    const group = { groupId: 'g', state: 'Stable', assignor: 'range', isSimple: false, coordinatorId: 1, members }
+    return new Map([['g', group as GroupDescription]])
+  }
+}
+
+const settingOf = (name: string) => {
+  const source = 'DEFAULT_CONFIG' as const
+  return { name, value: '1', isDefault: true, isReadOnly: false, isSensitive: false, source, synonyms: [] }
+}
+
+describe('confluent: permissions of administration', () => {
+  let app: FastifyInstance
+  let gateway: AdminOnly
+  let asked: string[]
+  afterEach(() => app.close())
+
+  async function start(allows: (operation: Operation, target: Target) => boolean, settings: object = {}) {
+    gateway = new AdminOnly()
+    asked = []
+    const { callerOf } = openAccess
+    const access = {
+      callerOf: (request: Parameters<typeof callerOf>[0]): Caller => ({
+        ...callerOf(request),
+        isRuled: true,
+        allows: (operation, target = {}) => allows(operation, target),
+        refusalOf: (operation, target = {}) => {
+          asked.push(operation)
+          return allows(operation, target) ? undefined : new ForbiddenError('no rule allows it')
+        }
+      })
+    }
+    const context = contextFor(gateway, confluent.settings.parse(settings), { access })
+    const addRoutes = await confluent.plugin(context as never)
+    app = fastify()
+    await app.register(async scope => addRoutes(scope))
+  }
+  const ask = async (method: string, path: string, payload?: string) => {
+    const headers = payload === undefined ? {} : { 'content-type': JSON_TYPE }
+    const sent = { method: method as 'GET', url: `/v3/clusters/c1${path}`, headers }
+    const { statusCode, body } = await app.inject(payload === undefined ? sent : { ...sent, payload })
+    return [statusCode, body === '' ? undefined : JSON.parse(body)] as const
+  }
+
+  const changes = [
+    ['PATCH', '/topics/secret'],
+    ['PUT', '/topics/secret/configs/retention.ms'],
+    ['POST', '/topics/secret/configs:alter'],
+    ['PUT', '/brokers/1/configs/log.cleaner.threads'],
+    ['POST', '/broker-configs:alter']
+  ] as const
+
+  it('a change that the client may not make is refused before its body is read, and asked for once', async () => {
+    await start((_, { topic }) => topic === 'open')
+    for (const [method, path] of changes) {
+      asked = []
+      const [status, body] = await ask(method, path, '{')
+      expect([path, status, body.error_code, asked.length]).to.deep.equal([path, 403, 40301, 1])
+    }
+  })
+
+  it('changes that are off are refused before their bodies are read', async () => {
+    await start(() => true, { administration: 'off' })
+    for (const [method, path] of [...changes, ['POST', '/topics'], ['POST', '/topics/-/configs:alter']] as const) {
+      const [status, body] = await ask(method, path, '{')
+      expect([path, status, body.error_code]).to.deep.equal([path, 403, 40301])
+    }
+  })
+
+  it('settings of brokers need the permission of the cluster', async () => {
+    await start(operation => operation === 'admin')
+    for (const path of ['/brokers/1/configs', '/brokers/1/configs/x', '/brokers/-/configs', '/broker-configs']) {
+      expect([path, (await ask('GET', path))[0]]).to.deep.equal([path, 403])
+    }
+    expect((await ask('GET', '/brokers/1'))[0]).to.equal(200)
+  })
+
+  it('settings of a broker and of all brokers are set, reset and changed together', async () => {
+    await start(operation => operation === 'cluster')
+    const name = 'log.cleaner.threads'
+    expect(await ask('PUT', `/brokers/1/configs/${name}`, '{"value":"2"}')).to.deep.equal([204, undefined])
+    expect(await ask('DELETE', `/brokers/1/configs/${name}`)).to.deep.equal([204, undefined])
+    expect(await ask('PUT', `/broker-configs/${name}`, '{"value":"3"}')).to.deep.equal([204, undefined])
+    const data = JSON.stringify({ data: [{ name, value: '4' }] })
+    expect(await ask('POST', '/broker-configs:alter', data)).to.deep.equal([204, undefined])
+    expect(await ask('POST', '/brokers/1/configs:alter', data)).to.deep.equal([204, undefined])
+    expect(gateway.altered.flat().map(({ value }) => value)).to.deep.equal(['2', null, '3', '4', '4'])
+  })
+
+  it('a setting that is named twice is refused, and nothing is changed', async () => {
+    await start(() => true)
+    const name = 'log.cleaner.threads'
+    const data = JSON.stringify({
+      data: [
+        { name, value: '4' },
+        { name, operation: 'DELETE' }
+      ]
+    })
+    for (const path of ['/brokers/1/configs:alter', '/broker-configs:alter']) {
+      const [status, body] = await ask('POST', path, data)
+      expect([path, status, body.error_code]).to.deep.equal([path, 400, 40002])
+    }
+    expect(gateway.altered).to.deep.equal([])
+  })
+
+  it('what the protocol of Kafka cannot express is a mistake of the client', async () => {
+    await start(() => true)
+    gateway.admin.createPartitions = async () => {
+      throw new InvalidRequestError("not a number of Kafka's protocol: 2147483648")
+    }
+    const [status, body] = await ask('PATCH', '/topics/a', '{"partitions_count":2147483648}')
+    expect([status, body.error_code]).to.deep.equal([400, 40002])
+    expect((await ask('POST', '/topics', '{"topic_name":"a","replicas_assignments":{"00":[1]}}'))[0]).to.equal(400)
+  })
+
+  it('topics that the client may not change are named as failures of a change of several', async () => {
+    await start((_, { topic }) => topic !== 'secret')
+    const data = [{ topic_name: 'secret', configs: [{ name: 'retention.ms', value: '1' }] }]
+    const [status, body] = await ask('POST', '/topics/-/configs:alter', JSON.stringify({ data }))
+    expect([status, body.failures[0].topic_name, body.failures[0].error_code]).to.deep.equal([207, 'secret', 40301])
+    expect(gateway.altered).to.deep.equal([])
+  })
+
+  it('assignments leave out topics that the client may not see', async () => {
+    await start((_, { topic }) => topic !== 'secret')
+    const [status, { data }] = await ask('GET', '/consumer-groups/g/consumers/m1/assignments')
+    expect(status).to.equal(200)
+    expect(data.map(({ topic_name }: { topic_name: string }) => topic_name)).to.deep.equal(['open'])
+    const of = async (topic: string) =>
+      (await ask('GET', `/consumer-groups/g/consumers/m1/assignments/${topic}/partitions/0`))[0]
+    expect([await of('open'), await of('secret')]).to.deep.equal([200, 404])
+  })
+})

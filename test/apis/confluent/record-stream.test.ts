@@ -1,0 +1,339 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { PassThrough, Writable } from 'node:stream'
+import { expect } from 'chai'
+import { RecordAnswers } from '../../../src/apis/confluent/v3/record-answers.js'
+import { RecordStream } from '../../../src/apis/confluent/v3/record-stream.js'
+import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { type Caller, openAccess } from '../../../src/http/access/access.js'
+import type { BodySource } from '../../../src/http/exchange/body-collector.js'
+import { confluentContract } from '../../support/confluent-contract.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { FakeTime } from '../../support/fake-time.js'
+import { turns } from '../../support/ticks.js'
+
+const IDLE_MS = 30_000
+const MAX_MS = 100_000
+
+/** An answer that a client reads, or does not. */
+class FakeResponse extends Writable {
+  text = ''
+  status: number | undefined
+  headers: Readonly<Record<string, string>> = {}
+  isRead = true
+  #unread: (() => void) | undefined
+
+  constructor() {
+    super({ highWaterMark: 100, decodeStrings: false })
+  }
+
+  override _write(chunk: string, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk
+    if (this.isRead) done()
+    else this.#unread = done
+  }
+
+  /** The client reads what it has not read. */
+  read(): void {
+    this.isRead = true
+    this.#unread?.()
+  }
+
+  writeHead(status: number, headers: Readonly<Record<string, string>>): this {
+    this.status = status
+    this.headers = headers
+    return this
+  }
+
+  flushHeaders(): void {}
+
+  get lines(): { error_code: number; offset?: number; message?: string }[] {
+    return this.text
+      .split('\r\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line))
+  }
+
+  get codes(): number[] {
+    return this.lines.map(({ error_code }) => error_code)
+  }
+}
+
+describe('confluent: a stream of records', () => {
+  let time: FakeTime
+  let gateway: FakeGateway
+  let payload: PassThrough & Partial<BodySource>
+  let response: FakeResponse
+  let stream: RecordStream
+  /** What happened to the connection and the stream. */
+  let events: string[]
+  let held: number[]
+  /** Records and bytes that quotas were asked for. */
+  let charged: [number, number][]
+  let onRefused: ((error: CastellanError) => void) | undefined
+  let quota: CastellanError | undefined
+  let room: OverloadedError | undefined
+
+  beforeEach(() => {
+    time = new FakeTime()
+    events = []
+    held = []
+    charged = []
+    onRefused = quota = room = undefined
+    gateway = new FakeGateway({ outcome: 'by hand' })
+    payload = Object.assign(new PassThrough(), {
+      openEnd: () => void events.push('open-ended'),
+      holdOnly: (bytes: number) => {
+        held.push(bytes)
+        return room
+      }
+    })
+    response = new FakeResponse()
+    const socket = { destroySoon: () => void events.push('connection ends') }
+    const request = { complete: false, socket, headers: {} } as object as IncomingMessage
+    const caller: Caller = {
+      ...openAccess.callerOf(request),
+      watch: (_operation, _target, refused) => (onRefused = refused),
+      charge: (records, bytes) => {
+        charged.push([records, bytes])
+        return quota
+      }
+    }
+    stream = new RecordStream(
+      { request, response: response as object as ServerResponse, payload: payload as BodySource, requestId: 'r' },
+      {
+        topic: 't',
+        charset: 'utf8',
+        answers: new RecordAnswers('c', 't'),
+        caller,
+        limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },
+        log: silentLogger,
+        clock: time.now,
+        produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
+      }
+    )
+    stream.start(() => events.push('over'))
+  })
+  afterEach(() => {
+    time.restore()
+    // The answer is as it is described.
+    const { text: body, headers } = response
+    const path = '/v3/clusters/c/topics/t/records'
+    const seen = { method: 'POST', path, status: response.status!, type: headers['content-type'], body }
+    if (body !== '') confluentContract.check({ ...seen, persisted: headers['x-castellan-persisted'] })
+  })
+
+  const send = async (text: string): Promise<void> => {
+    payload.write(text)
+    await turns(6)
+  }
+  const settle = async (at: number, ...offsets: number[]): Promise<void> => {
+    gateway.calls[at]!.settle(offsets.map(offset => delivered(0, offset)))
+    await turns(6)
+  }
+
+  it('begins its answer before anything has come', () => {
+    expect([response.status, events]).to.deep.equal([200, ['open-ended']])
+  })
+
+  it('hands on the records of one piece together, and answers in their order whichever Kafka has first', async () => {
+    await send('{}{}{"va')
+    await send('lue":null}')
+    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([2, 1])
+    await settle(1, 7)
+    expect(response.lines).to.deep.equal([])
+    await settle(0, 5, 6)
+    expect(response.lines.map(({ offset }) => offset)).to.deep.equal([5, 6, 7])
+  })
+
+  it('holds memory only for a record that has not come as a whole', async () => {
+    await send('{}{"va')
+    await send('lue"')
+    await send(':null}')
+    expect(held).to.deep.equal([1_024, 1_024, 0])
+  })
+
+  it('ends when the body has ended and every record is answered', async () => {
+    await send('{}')
+    payload.end()
+    await turns(6)
+    expect(response.writableEnded).to.equal(false)
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
+  })
+
+  it('says that the body ends inside a record', async () => {
+    await send('{}{"value"')
+    payload.end()
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200, 400], true])
+  })
+
+  it('reads nothing more while the client does not read its answers', async () => {
+    response.isRead = false
+    await send('{}')
+    await settle(0, 0)
+    expect(payload.isPaused()).to.equal(true)
+    await send('{}')
+    expect(gateway.calls).to.have.length(1)
+    response.read()
+    await turns(6)
+    expect(gateway.calls).to.have.length(2)
+    await settle(1, 1)
+    expect(response.lines.map(({ offset }) => offset)).to.deep.equal([0, 1])
+  })
+
+  it('reads nothing more while Kafka has 10,000 of its records to acknowledge', async () => {
+    await send('{}'.repeat(10_000))
+    await turns(20)
+    expect(payload.isPaused()).to.equal(true)
+    for (const { settle, records } of gateway.calls.slice()) settle(records.map(() => delivered(0, 0)))
+    await turns(20)
+    expect([payload.isPaused(), response.lines.length]).to.deep.equal([false, 10_000])
+  })
+
+  it('reads nothing more while 10,000 records that cannot be used wait behind one that Kafka has', async () => {
+    await send('{}')
+    await send('{"a":1}'.repeat(10_000))
+    await turns(20)
+    expect([payload.isPaused(), response.lines.length]).to.deep.equal([true, 0])
+    await settle(0, 0)
+    await turns(200)
+    expect([payload.isPaused(), response.lines.length]).to.deep.equal([false, 10_001])
+  })
+
+  it('a record whose time is no date is answered 400, and the next one is read', async () => {
+    await send('{"timestamp":8650000000000}{"timestamp":8640000000000}')
+    await settle(0, 0)
+    expect(response.codes).to.deep.equal([400, 200])
+  })
+
+  it('ends at what is not JSON: texts inside it are no records', async () => {
+    await send('{}{"value":{"type":"STRING","data":"x}}{"value":{"type":"STRING","data":"}}{}{}"}}')
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200, 400], true])
+    expect(gateway.calls.flatMap(({ records }) => records)).to.have.length(1)
+  })
+
+  it('a stream in which no record ends does not outlive its age by more than the time of silence', async () => {
+    for (let passed = 0; passed < MAX_MS + IDLE_MS; passed += IDLE_MS / 2) {
+      await send(' ')
+      expect(response.writableEnded).to.equal(false)
+      await time.pass(IDLE_MS / 2, 1_000)
+    }
+    await send(' ')
+    expect([response.codes, response.writableEnded]).to.deep.equal([[408], true])
+  })
+
+  it('breaks when the outcomes never come because of a bug, and nothing else does', async () => {
+    gateway.produce = () => ({ outcomes: () => Promise.reject(new Error('a bug')) }) as never
+    await send('{}')
+    expect([response.destroyed, events.includes('over')]).to.deep.equal([true, true])
+  })
+
+  it('a client that is silent between two records is ended without a further answer', async () => {
+    await send('{}')
+    await settle(0, 0)
+    await time.pass(IDLE_MS - 1_000, 1_000)
+    expect(response.writableEnded).to.equal(false)
+    await time.pass(1_000, 1_000)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
+    expect(events).to.include('connection ends')
+  })
+
+  it('a client that is silent inside a record is answered 408', async () => {
+    await send('{"value"')
+    await time.pass(IDLE_MS + 1_000, 1_000)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[408], true])
+  })
+
+  it('is not idle while Kafka has its records, or the client its answers', async () => {
+    await send('{}')
+    await time.pass(2 * IDLE_MS, 1_000)
+    expect(response.writableEnded).to.equal(false)
+    response.isRead = false
+    await settle(0, 0)
+    await time.pass(2 * IDLE_MS, 1_000)
+    expect(response.writableEnded).to.equal(false)
+  })
+
+  it('confluent 83: a record beyond the age of the stream is answered 408, and the stream ends', async () => {
+    for (let passed = 0; passed < MAX_MS; passed += 20_000) {
+      await send('{}')
+      await settle(gateway.calls.length - 1, passed)
+      await time.pass(20_000, 1_000)
+    }
+    await send('{}{}')
+    expect(response.codes).to.deep.equal([200, 200, 200, 200, 200, 408])
+    expect([response.writableEnded, events.at(-2)]).to.deep.equal([true, 'connection ends'])
+  })
+
+  it('confluent 77: records beyond a quota are answered 429 and not written, and the next ones are', async () => {
+    quota = new QuotaExceededError('used up', 7)
+    await send('{}{"other":1}')
+    expect(response.codes).to.deep.equal([429, 400])
+    quota = undefined
+    await send('{}')
+    await settle(0, 0)
+    expect([response.codes, gateway.calls.length]).to.deep.equal([[429, 400, 200], 1])
+  })
+
+  it('charges records with all of their bytes, however many pieces they came in, and also those that cannot be used', async () => {
+    const record = '{"value":{"type":"STRING","data":"abcdefgh"}}'
+    for (const piece of [record.slice(0, 10), record.slice(10, 40), `${record.slice(40)}{"va`]) await send(piece)
+    await send('lue":null}{"other":1}')
+    expect(charged).to.deep.equal([
+      [1, record.length],
+      [1, '{"value":null}{"other":1}'.length]
+    ])
+  })
+
+  it('ends when the client may no longer write, after the answers to what was read', async () => {
+    await send('{}')
+    onRefused!(new ForbiddenError('taken away'))
+    await send('{}')
+    expect(response.lines).to.deep.equal([])
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200, 40301], true])
+    expect(gateway.calls).to.have.length(1)
+  })
+
+  it('ends when there is no memory for a record', async () => {
+    room = new OverloadedError('no room')
+    await send('{"va')
+    expect([response.codes, response.writableEnded]).to.deep.equal([[503], true])
+  })
+
+  it('a record larger than the limit ends it', async () => {
+    await send(`{}{"value":"${'x'.repeat(1_000)}`)
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200, 413], true])
+  })
+
+  it('when the process stops, it answers what was read, takes nothing more, and ends', async () => {
+    await send('{}')
+    stream.leave()
+    await send('{}')
+    expect([gateway.calls.length, response.writableEnded]).to.deep.equal([1, false])
+    await settle(0, 0)
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
+    expect(events).to.include('connection ends')
+  })
+
+  it('says of each failed record whether it is in Kafka', async () => {
+    await send('{}')
+    gateway.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'unknown', retriable: true } as never])
+    await turns(6)
+    expect(response.lines).to.have.length(1)
+    expect(response.lines[0]).to.include({ error_code: 50003 })
+    expect(response.lines[0]!.message).to.match(/\(in Kafka: unknown\)$/)
+  })
+
+  it('keeps no timer when the client has left', async () => {
+    await send('{}')
+    response.destroy()
+    await turns(6)
+    await settle(0, 0)
+    expect([events.at(-1), time.timers]).to.deep.equal(['over', 0])
+  })
+})

@@ -1,0 +1,92 @@
+import { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { expect } from 'chai'
+import { Poll } from '../../../src/apis/kafka-pixy/consume-endpoint.js'
+import type { AcquiredMessage, ConsumeManyResult, ConsumeResult, GroupGateway } from '../../../src/gateway/gateway.js'
+
+const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
+
+/** A poll whose gateway and connection the test plays. */
+class PollHarness {
+  readonly told: string[] = []
+  readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
+  readonly poll: Poll
+  #reply: (result: never) => void = () => undefined
+
+  constructor(isAutoAck: boolean, limits?: { maxMessages: number; maxBytes: number }) {
+    const consume = (...asked: readonly unknown[]): (() => void) => {
+      this.#reply = (asked.at(-1) as { reply(result: never): void }).reply
+      return () => this.told.push('cancelled')
+    }
+    this.poll = new Poll(
+      { response: this.response as unknown as ServerResponse, requestId: 'r' },
+      {
+        groups: { consume, consumeMany: consume } as unknown as GroupGateway,
+        groupId: 'g',
+        topic: 't',
+        limits,
+        isAutoAck,
+        answer: messages => this.told.push(`answered ${messages.length}`),
+        fail: ({ type }) => this.told.push(type),
+        onOver: () => this.told.push('over')
+      }
+    )
+  }
+
+  /** @param count of the messages that the gateway gives */
+  give(count?: number): void {
+    const done = { ack: () => void this.told.push('ack'), release: () => void this.told.push('give back') }
+    const one: ConsumeResult = { type: 'message', message: { ...message, ...done } }
+    const many: ConsumeManyResult = {
+      type: 'messages',
+      messages: { messages: Array.from({ length: count ?? 0 }, () => message), ...done }
+    }
+    this.#reply((count === undefined ? one : many) as never)
+  }
+
+  close(isSent: boolean): string[] {
+    this.response.writableFinished = isSent
+    this.response.destroyed = !isSent
+    this.response.emit('close')
+    return this.told
+  }
+}
+
+describe('pixy: a client that waits for messages', () => {
+  const limits = { maxMessages: 5, maxBytes: 100 }
+  const cases = [
+    { name: 'one message', limits: undefined, count: undefined, answered: 'answered 1' },
+    { name: 'several messages', limits, count: 3, answered: 'answered 3' }
+  ]
+  for (const { name, limits, count, answered } of cases) {
+    describe(`for ${name}`, () => {
+      it('acknowledges what was sent, where that is wanted', () => {
+        for (const isAutoAck of [true, false]) {
+          const harness = new PollHarness(isAutoAck, limits)
+          harness.give(count)
+          expect(harness.close(true)).to.deep.equal([answered, 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
+        }
+      })
+
+      it('gives back what was not sent whole', () => {
+        const harness = new PollHarness(true, limits)
+        harness.give(count)
+        expect(harness.close(false)).to.deep.equal([answered, 'over', 'cancelled', 'give back'])
+      })
+
+      it('gives back what comes when the client has gone away', () => {
+        const harness = new PollHarness(true, limits)
+        harness.close(false)
+        harness.give(count)
+        expect(harness.told).to.deep.equal(['over', 'cancelled', 'give back'])
+      })
+
+      it('gives back what comes when it was ended before', () => {
+        const harness = new PollHarness(true, limits)
+        harness.poll.end({ type: 'timedOut' })
+        harness.give(count)
+        expect(harness.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
+      })
+    })
+  }
+})

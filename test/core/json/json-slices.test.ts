@@ -1,0 +1,65 @@
+import { expect } from 'chai'
+import { DeserializeError, JsonReader } from '../../../src/core/json/json-reader.js'
+import { readElements, readInteger, readMembers, readValueBytes, takeNull } from '../../../src/core/json/json-slices.js'
+
+const compactOf = (json: string): string => {
+  const bytes = Buffer.from(json)
+  return readValueBytes(new JsonReader(bytes), bytes).toString()
+}
+
+describe('readValueBytes', () => {
+  for (const [json, compact] of [
+    [' 1 ', '1'],
+    ['-0.10e+5', '-0.10e+5'],
+    ['12345678901234567890123', '12345678901234567890123'],
+    ['{ "b" : [ 1 , 2 ] ,\n"a" : { } , "b":null }', '{"b":[1,2],"a":{},"b":null}'],
+    ['"two  words"', '"two  words"'],
+    ['"\\u0041\\/\\u00fc\\ud83d\\ude00"', '"A/ü😀"'],
+    ['"\\u001f\\u000a\\\\u001f\\""', '"\\u001F\\n\\\\u001f\\""'],
+    ['["\\\\", " ", "\\\\\\""]', '["\\\\"," ","\\\\\\""]'],
+    ['{"__proto__": {"\\u0061": 1}}', '{"__proto__":{"a":1}}']
+  ] as const) {
+    it(`makes ${JSON.stringify(compact)} of ${JSON.stringify(json)}`, () => {
+      expect(compactOf(json)).to.equal(compact)
+    })
+  }
+
+  it('gives a view of what is compact already', () => {
+    const bytes = Buffer.from('  {"a":[1,"b c"]}  ')
+    const value = readValueBytes(new JsonReader(bytes), bytes)
+    expect([value.toString(), value.buffer === bytes.buffer]).to.deep.equal(['{"a":[1,"b c"]}', true])
+  })
+
+  it('gives the same value as JSON.parse for what JSON.stringify writes with white space', () => {
+    const value = { a: ['x', { b: '\u0000\u007f"\\/', c: [] }], d: -1.5e-7, e: true, f: null }
+    expect(compactOf(JSON.stringify(value, undefined, '\t'))).to.equal(JSON.stringify(value))
+  })
+
+  for (const json of ['', '{', '[1,]', '{"a":1,}', '01', '"\\x"', '"\\ud800"', 'nul', '"\n"', '{a:1}']) {
+    it(`refuses ${JSON.stringify(json)}`, () => {
+      expect(() => compactOf(json)).to.throw(DeserializeError)
+    })
+  }
+})
+
+describe('readMembers, readElements, readInteger and takeNull', () => {
+  it('read an object with lists member by member', () => {
+    const bytes = Buffer.from(' { "n" : [ 1, -2 ] , "none":null, "n\\u0061": 999999999999999 } ')
+    const reader = new JsonReader(bytes)
+    const found: unknown[] = []
+    readMembers(reader, name => {
+      found.push(name)
+      if (name === 'n') readElements(reader, () => found.push(readInteger(reader, bytes)))
+      else found.push(takeNull(reader) ? null : readInteger(reader, bytes))
+    })
+    expect(found).to.deep.equal(['n', 1, -2, 'none', null, 'na', 999999999999999])
+    expect(reader.peekToken()).to.equal(-1)
+  })
+
+  for (const json of ['1.0', '1e3', '"1"', 'true', '1000000000000000']) {
+    it(`readInteger refuses ${json}`, () => {
+      const bytes = Buffer.from(json)
+      expect(() => readInteger(new JsonReader(bytes), bytes)).to.throw(DeserializeError, 'expected a whole number')
+    })
+  }
+})

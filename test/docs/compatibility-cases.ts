@@ -1,0 +1,78 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const HEAD = `# The numbered cases
+
+For those who want to know what has been tried of an imitated system. What it does was written down as numbered
+cases before it was built, and titles of tests begin with the cases that they show: \`arion 26\`, \`pixy H51\`. This page lists these titles;
+\`npm test -- --grep "pixy H51"\` runs the tests of one case. \`npm run docs\` makes the page anew.
+`
+
+/** The systems with numbered cases, in the order of the page, by the word that titles begin with; kprf's have no numbers. */
+const SYSTEMS: readonly (readonly [word: string, heading: string])[] = [
+  ['kafboy', '[kafboy](kafboy.md)'],
+  ['ekaf', '[ekaf](kafboy.md), the producer of kafboy'],
+  ['arion', '[Arion](arion.md)'],
+  ['pixy', '[Kafka-Pixy](kafka-pixy.md)'],
+  ['castle', '[Castle Router](castle.md)'],
+  ['confluent', "[Confluent's REST Proxy](confluent.md)"]
+]
+
+/** A title in a source: its quote, then the text up to the same quote. */
+const TITLE = /\b(?:describe|it)(?:\.skip)?\(\s*(['"`])((?:\\.|(?!\1).)+)\1/g
+/** The cases at the beginning of a title: `pixy H3`, `pixy D1 D3`, `arion 5, arion 6`, `ekaf 5 and 6`. */
+const CASE = /^(?:(kafboy|ekaf|arion|pixy|castle|confluent) )?([A-Z]?\d[\w.-]*)(?=[:, ]|$)(?:,? and |,? )?/
+
+interface NumberedTitle {
+  readonly system: string
+  readonly number: string
+  readonly sentence: string
+  readonly file: string
+}
+
+/** docs/compatibility/cases.md, made of the titles below `folder`. */
+export function casesPage(folder = 'test'): string {
+  const titles = testFiles(folder).flatMap(titlesIn)
+  const sections = SYSTEMS.map(([system, heading]) => {
+    const rows = titles
+      .filter(title => title.system === system)
+      .sort(inOrder)
+      .map(rowOf)
+    return `## ${heading}\n\n| case | what holds | test |\n|---|---|---|\n${[...new Set(rows)].join('\n')}`
+  })
+  return `${HEAD}\n${sections.join('\n\n')}\n`
+}
+
+const testFiles = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.test.ts'))
+    .map(file => join(folder, file))
+    .sort()
+
+function titlesIn(file: string): NumberedTitle[] {
+  return [...readFileSync(file, 'utf8').matchAll(TITLE)].flatMap(([, , title = '']) => {
+    const found: Omit<NumberedTitle, 'sentence' | 'file'>[] = []
+    let rest = title
+    for (let match = CASE.exec(rest); match; match = CASE.exec(rest)) {
+      const system = match[1] ?? found.at(-1)?.system
+      if (system === undefined) break
+      found.push({ system, number: match[2]! })
+      rest = rest.slice(match[0].length)
+    }
+    const sentence = rest.replace(/^[:, ]+/, '').replace(/\\(['"`])/g, '$1')
+    return found.map(one => ({ ...one, sentence, file }))
+  })
+}
+
+const inOrder = (a: NumberedTitle, b: NumberedTitle): number =>
+  a.number.localeCompare(b.number, 'en', { numeric: true }) || a.file.localeCompare(b.file, 'en')
+
+function rowOf({ number, sentence, file }: NumberedTitle): string {
+  const text = sentence.replace(/\$\{[^}]*\}/g, '…').replaceAll('|', '\\|')
+  return `| ${number} | ${text} | \`${file}\` |`
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  writeFileSync('docs/compatibility/cases.md', casesPage())
+}

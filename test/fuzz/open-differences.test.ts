@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs'
+import { expect } from 'chai'
+import { engineSettings, NODE, OWN } from '../support/engines.js'
+import { readAsStreams } from './accepted.js'
+import { AppSide } from './app-side.js'
+import { type PlayedAlone, playAlone } from './fuzzer.js'
+import { differenceNames } from './open-differences.js'
+import type { Side } from './play.js'
+import { fromLiteral } from './script.js'
+import { type Fault, Shim } from './shim.js'
+import { Ticks } from './ticks.js'
+
+const HOST = 'Host: localhost\r\n'
+const post = (headers: string, body = ''): string => `POST /echo/parsed/a HTTP/1.1\r\n${HOST}${headers}\r\n\r\n${body}`
+
+/** What an engine sends, changed in a way that no document names. */
+const changing = (pattern: RegExp, instead: string) => (): Fault => ({
+  toClient: (bytes, send) => send(Buffer.from(bytes.toString('latin1').replace(pattern, instead), 'latin1'))
+})
+
+/** What an engine is given, changed. */
+const taking = (pattern: RegExp, instead: string) => (): Fault => ({
+  toServer: bytes => Buffer.from(bytes.toString('latin1').replace(pattern, instead), 'latin1')
+})
+
+interface NamedCase {
+  readonly name: string
+  readonly send: string
+  /** Differences that are much like it, and have no name. */
+  readonly neighbours: Readonly<Record<string, () => Fault>>
+}
+
+const cases: readonly NamedCase[] = [
+  {
+    name: 'answers before a CONNECT',
+    send: `GET /echo/late/a HTTP/1.1\r\n${HOST}\r\nCONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n`,
+    neighbours: {
+      'grants a CONNECT behind another request': changing(/HTTP\/1\.1 405 [^\r]*/, 'HTTP/1.1 200 OK'),
+      'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
+    }
+  },
+  {
+    name: 'which of two reasons to end a connection is told',
+    send: `${`GET /echo/parsed/a HTTP/1.1\r\n${HOST}\r\n`.repeat(8)}${post('Expect: tea\r\nTransfer-Encoding: chunked', 'zz')}`,
+    neighbours: {
+      'refuses such a request for a reason that it does not have': changing(/HTTP\/1\.1 417/, 'HTTP/1.1 431'),
+      'answers such a request': changing(/HTTP\/1\.1 417 [^\r]*/, 'HTTP/1.1 200 OK')
+    }
+  }
+]
+
+describe('fuzzer of engines: differences that the documents name', () => {
+  let node: AppSide
+  let engine: AppSide
+  let byStream: AppSide
+  let ticks: Ticks
+  let shim: Shim | undefined
+  before(async () => {
+    node = await AppSide.start(NODE, engineSettings(NODE))
+    engine = await AppSide.start(OWN, engineSettings(OWN))
+    byStream = await AppSide.start(`${NODE} by stream`, engineSettings(NODE))
+    readAsStreams(byStream.address)
+    ticks = new Ticks()
+  })
+  afterEach(async () => {
+    await shim?.close()
+    shim = undefined
+  })
+  after(async () => {
+    ticks?.stop()
+    for (const side of [node, engine, byStream]) await side?.close()
+  })
+
+  const played = (send: string, other: Side): Promise<PlayedAlone> =>
+    playAlone(fromLiteral(JSON.stringify({ send: [send] })), { sides: [node, other], byStream }, ticks)
+
+  it('are all tested here, and described', () => {
+    const page = readFileSync('docs/compatibility/http-engine.md', 'utf8')
+    expect(cases.map(({ name }) => name)).to.have.members(differenceNames)
+    for (const name of differenceNames) expect(page).to.contain(`**${name}**`)
+  })
+
+  for (const { name, send, neighbours } of cases) {
+    it(`${name}: is one of them`, async () => {
+      expect((await played(send, engine)).name).to.equal(name)
+    })
+
+    for (const [what, fault] of Object.entries(neighbours)) {
+      it(`${name}: an engine that ${what} is found`, async () => {
+        shim = await Shim.start(engine, fault)
+        const { difference, name: found } = await played(send, shim)
+        expect([difference === undefined, found]).to.deep.equal([false, undefined])
+      })
+    }
+  }
+
+  it('a server that answers what Node refuses is found, whatever the request has', async () => {
+    shim = await Shim.start(engine, taking(/(content-length: )\+/i, '$1'))
+    for (const send of [
+      post('Content-Length: +5', 'abcde'),
+      post('Content-Length: +5\r\nExpect: 100-continue', 'abcde'),
+      post('Content-Length: +5\r\nConnection: close', 'abcde'),
+      post('Content-Length: +5\r\nConnection: close', 'abcdeCONNECT a:1 HTTP/1.1')
+    ]) {
+      const { difference, name } = await played(send, shim)
+      expect([difference === undefined, name], send).to.deep.equal([false, undefined])
+    }
+  })
+})

@@ -1,0 +1,84 @@
+import { differenceOf } from './comparison.js'
+import type { Difference, Played, Side } from './play.js'
+import { type Cut, type Script, tidyCuts } from './script.js'
+
+/** Two servers that must answer alike: Node, and an engine that is compared with it. */
+export interface Pair {
+  readonly sides: readonly [Side, Side]
+  /** Node again, whose parser is given the bytes of a stream instead of reading the socket. Absent: nothing is excused. */
+  readonly byStream?: Side
+}
+
+/** Plays a script of its own to each of two sides. */
+export type PlayEach = (scripts: readonly [Script, Script], sides: readonly [Side, Side]) => Promise<Played>
+
+/** A difference that docs/compatibility/http-engine.md names. */
+interface NamedDifference {
+  readonly name: string
+  /** Whether the bytes can have it. */
+  mayBe(text: string): boolean
+  /** Before which bytes Node may have waited, so that it did what the engine does. */
+  waitsBefore(text: string, leftAt: number | undefined): readonly (number | undefined)[]
+}
+
+const CONNECT = 'CONNECT '
+
+/** An engine waits, before it leaves a connection to Node, until all requests before are answered. */
+const namedDifferences: readonly NamedDifference[] = [
+  {
+    name: 'answers before a CONNECT',
+    mayBe: text => text.includes(CONNECT),
+    waitsBefore: (text, leftAt) => [leftAt, text.indexOf(CONNECT)]
+  },
+  {
+    name: 'which of two reasons to end a connection is told',
+    mayBe: text => !text.includes(CONNECT),
+    waitsBefore: (_, leftAt) => [leftAt]
+  }
+]
+
+/** As docs/compatibility/http-engine.md has them. */
+export const differenceNames: readonly string[] = namedDifferences.map(({ name }) => name)
+
+/** The same script, whose bytes from one on are sent when all before them are answered. */
+const quietBefore = (at: number, script: Script, cuts: readonly Cut[]): Script => ({
+  ...script,
+  cuts: tidyCuts([...cuts.filter(cut => cut.at !== at), { at, pause: 'quiet' }], script.bytes.length)
+})
+
+/** An engine that waits does not read meanwhile: the pieces that come then may become one. */
+const whereNodeWaits = (at: number, script: Script): readonly Script[] => [
+  quietBefore(at, script, script.cuts),
+  quietBefore(
+    at,
+    script,
+    script.cuts.filter(cut => cut.at < at)
+  )
+]
+
+/**
+ * A difference has a name only if both connections have ended, and the engine does exactly what Node does when the client
+ * waits at one byte, and when Node's parser is given the bytes of a stream, as it is when an engine has left a connection.
+ *
+ * @returns its name in docs/compatibility/http-engine.md; `undefined`: it has none
+ */
+export async function nameOf(
+  script: Script,
+  { sides }: Difference,
+  { sides: [, engine], byStream }: Pair,
+  play: PlayEach
+): Promise<string | undefined> {
+  if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
+  const text = script.bytes.toString('latin1')
+  const { name, waitsBefore } = namedDifferences.find(({ mayBe }) => mayBe(text))!
+  for (const at of new Set(waitsBefore(text, sides[1].leftAt))) {
+    if (at === undefined) continue
+    for (const waiting of whereNodeWaits(at, script)) {
+      const { difference, seen } = await play([waiting, script], [byStream, engine])
+      // The engine must have done so the first time as well.
+      const isSo = difference === undefined && differenceOf(seen, sides[1], script.cuts.length > 0) === undefined
+      if (isSo) return name
+    }
+  }
+  return undefined
+}

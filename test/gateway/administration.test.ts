@@ -1,0 +1,98 @@
+import { expect } from 'chai'
+import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/errors.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { type EmbeddedStack, startEmbeddedStack } from '../support/kafka-stack.js'
+
+const PATIENCE_MS = 15_000
+const options = { timeoutMs: PATIENCE_MS }
+const LOST_AFTER_WORK = { type: 'close', afterWork: true } as const
+
+describe('changes of a cluster in trouble', () => {
+  let stack: EmbeddedStack
+  beforeEach(async () => {
+    stack = await startEmbeddedStack({ nodes: 2 })
+  })
+  afterEach(() => stack.close())
+
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => expect.fail('it succeeded'),
+      (error: unknown) => error
+    )
+  const countOf = (api: 'CreateTopics' | 'DeleteTopics' | 'CreatePartitions'): number => stack.cluster.requestCount(api)
+
+  it('are repeated until another broker is the controller', async () => {
+    const { admin } = stack.gateway
+    const notController = { type: 'error', errorCode: errorCodes.NOT_CONTROLLER } as const
+    for (const api of ['CreateTopics', 'CreatePartitions', 'DeleteTopics'] as const) {
+      stack.cluster.faults.add({ api, count: 2 }, notController)
+    }
+    await admin.createTopic({ name: 'orders', partitions: 1 }, options)
+    await admin.createPartitions('orders', 2, options)
+    await admin.deleteTopic('orders', PATIENCE_MS)
+    expect((['CreateTopics', 'CreatePartitions', 'DeleteTopics'] as const).map(countOf)).to.deep.equal([3, 3, 3])
+  })
+
+  it('are not refused because an attempt whose answer was lost has made them', async () => {
+    const { admin } = stack.gateway
+    stack.cluster.faults.add({ api: 'CreateTopics' }, LOST_AFTER_WORK)
+    const unsure = await errorOf(admin.createTopic({ name: 'orders', partitions: 1 }, options))
+    expect(unsure).to.be.instanceOf(TimedOutError)
+    expect((unsure as Error).message).to.include('already exists')
+    stack.cluster.faults.add({ api: 'CreatePartitions' }, LOST_AFTER_WORK)
+    expect(await errorOf(admin.createPartitions('orders', 2, options))).to.be.instanceOf(TimedOutError)
+    stack.cluster.faults.add({ api: 'DeleteTopics' }, LOST_AFTER_WORK)
+    await admin.deleteTopic('orders', PATIENCE_MS)
+    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.deep.equal([])
+    stack.cluster.createTopic('payments')
+    stack.cluster.faults.add({ api: 'IncrementalAlterConfigs' }, LOST_AFTER_WORK)
+    const change = [{ name: 'retention.ms', value: '5' }]
+    await admin.alterConfigs({ type: 'topic', name: 'payments' }, change, options)
+  })
+
+  it('have an error of Kafka for each refusal, also where a permission is missing', async () => {
+    const { admin, groups } = stack.gateway
+    const denied = (errorCode: number) => ({ type: 'error', errorCode }) as const
+    const { TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED } = errorCodes
+    for (const api of ['CreateTopics', 'DescribeConfigs', 'IncrementalAlterConfigs'] as const) {
+      stack.cluster.faults.add({ api, topic: 'orders' }, denied(TOPIC_AUTHORIZATION_FAILED))
+    }
+    const orders = { type: 'topic', name: 'orders' } as const
+    for (const refused of [
+      admin.createTopic({ name: 'orders' }, options),
+      admin.describeConfigs([orders], PATIENCE_MS),
+      admin.alterConfigs(orders, [], options)
+    ]) {
+      const error = await errorOf(refused)
+      expect(error).to.be.instanceOf(KafkaError).and.to.include({ errorCode: TOPIC_AUTHORIZATION_FAILED })
+    }
+    stack.cluster.faults.add({ api: 'OffsetFetch' }, denied(GROUP_AUTHORIZATION_FAILED))
+    const error = await errorOf(groups.committed('billing', PATIENCE_MS))
+    expect(error).to.be.instanceOf(KafkaError).and.to.include({ errorCode: GROUP_AUTHORIZATION_FAILED })
+  })
+
+  it('ask no broker for what cannot be asked', async () => {
+    const { admin } = stack.gateway
+    const codeOf = async (promise: Promise<unknown>) => ((await errorOf(promise)) as CastellanError).code
+    expect(await codeOf(admin.createTopic({ name: '' }, options))).to.equal('invalidTopic')
+    expect(await codeOf(admin.createTopic({ name: 'a', partitions: 2 ** 40 }, options))).to.equal('invalidRequest')
+    expect(await codeOf(admin.createPartitions('a', 1.5, options))).to.equal('invalidRequest')
+    const mixed = [{ type: 'topic', name: 'a' }, { type: 'brokers' }] as const
+    expect(await codeOf(admin.describeConfigs(mixed, PATIENCE_MS))).to.equal('invalidRequest')
+    expect(await codeOf(admin.describeConfigs([{ type: 'broker', nodeId: 9 }], PATIENCE_MS))).to.equal(
+      'brokerUnreachable'
+    )
+    expect((['CreateTopics', 'CreatePartitions'] as const).map(countOf)).to.deep.equal([0, 0])
+  })
+
+  it('let records wait for no other topic: an unknown topic in a list has no settings', async () => {
+    stack.cluster.createTopic('orders')
+    stack.cluster.createTopic('__proto__')
+    const names = ['orders', 'none', '__proto__']
+    const found = await stack.gateway.admin.describeConfigs(
+      names.map(name => ({ type: 'topic', name })),
+      PATIENCE_MS
+    )
+    expect([...found.keys()]).to.have.members(['orders', '__proto__'])
+  })
+})

@@ -1,0 +1,111 @@
+import { expect } from 'chai'
+import { CastellanError, TimedOutError } from '../../src/core/errors.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
+
+const PATIENCE_MS = 15_000
+
+describe('the gateway tells and sets where groups stand', () => {
+  let stack: EmbeddedStack
+  beforeEach(async () => {
+    stack = await startEmbeddedStack()
+    stack.cluster.createTopic('orders', { partitions: 2 })
+  })
+  afterEach(() => stack.close())
+
+  const write = async (...values: string[]): Promise<void> => {
+    const records = values.map(value => ({ topic: 'orders', partition: 1, key: null, value }))
+    const options = { partitioner: 'murmur2', deadlineMs: PATIENCE_MS } as const
+    const outcomes = await stack.gateway.produce(records, options).outcomes()
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(values.map(() => 'delivered'))
+  }
+  const offsets = (topic = 'orders', group = 'billing') => stack.gateway.groups.offsets(group, topic, PATIENCE_MS)
+  const commit = (partition: number, offset: number, metadata?: string) =>
+    stack.gateway.groups.commit('billing', 'orders', new Map([[partition, { offset, metadata }]]), PATIENCE_MS)
+  const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.then(
+      () => expect.fail('it succeeded'),
+      (error: unknown) => error
+    )
+
+  it('every partition, also where nothing is written or committed', async () => {
+    await write('a', 'b')
+    expect(await offsets()).to.deep.equal([
+      { partition: 0, earliest: 0, latest: 0, committed: undefined, acknowledged: [] },
+      { partition: 1, earliest: 0, latest: 2, committed: undefined, acknowledged: [] }
+    ])
+  })
+
+  it('what was committed, backwards too, with metadata as it stands', async () => {
+    await write('a', 'b')
+    expect([...(await commit(1, 2, 'first'))]).to.deep.equal([[1, 'committed']])
+    expect((await offsets())![1]!.committed).to.deep.include({ offset: 2, metadata: 'first' })
+    await commit(1, 0)
+    expect((await offsets())![1]!.committed!.offset).to.equal(0)
+    expect((await offsets('orders', 'others'))![1]!.committed).to.equal(undefined)
+  })
+
+  it('no topic that does not exist, and creates none by asking', async () => {
+    expect(await offsets('no-such-topic')).to.equal(undefined)
+    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.not.include('no-such-topic')
+  })
+
+  it('that a partition to commit for does not exist', async () => {
+    const offset = { offset: 1 }
+    const outcomes = await stack.gateway.groups.commit(
+      'billing',
+      'orders',
+      new Map([
+        [0, offset],
+        [7, offset]
+      ]),
+      PATIENCE_MS
+    )
+    expect([...outcomes]).to.deep.equal([
+      [0, 'committed'],
+      [7, 'unknownTopicOrPartition']
+    ])
+  })
+
+  it('what was set although a coordinator does not know the partition at first', async () => {
+    const unknown = { type: 'error', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION } as const
+    const fault = stack.cluster.faults.add({ api: 'OffsetCommit', count: 3 }, unknown)
+    expect([...(await commit(1, 2))]).to.deep.equal([[1, 'committed']])
+    expect(fault.fired).to.equal(3)
+    expect((await offsets())![1]!.committed!.offset).to.equal(2)
+  })
+
+  it('topics of many partitions, without taking the places of all waiting requests', async () => {
+    stack.cluster.createTopic('wide', { partitions: 600 })
+    const found = (await offsets('wide'))!
+    expect(found.map(({ partition }) => partition)).to.deep.equal(Array.from({ length: 600 }, (_, at) => at))
+  })
+
+  it('why it cannot be told', async () => {
+    const errorCode = errorCodes.GROUP_AUTHORIZATION_FAILED
+    stack.cluster.faults.add({ api: 'OffsetFetch', count: Infinity }, { type: 'error', errorCode })
+    expect(await errorOf(offsets()))
+      .to.be.instanceOf(CastellanError)
+      .with.property('code', 'notAuthorized')
+    stack.cluster.faults.clear()
+  })
+
+  it('that time is over, with the last cause', async () => {
+    const away = startStack([{ host: '127.0.0.1', port: 1 }])
+    while (away.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
+    for (const asked of [
+      away.gateway.groups.offsets('billing', 'orders', 50),
+      away.gateway.groups.commit('billing', 'orders', new Map([[0, { offset: 1 }]]), 50)
+    ]) {
+      const error = await errorOf(asked)
+      expect(error).to.be.instanceOf(TimedOutError)
+      expect((error as Error).message).to.match(/was not answered within 50 ms: no connection to 127\.0\.0\.1:1/)
+    }
+    await away.close()
+  })
+
+  it('every topic there is', async () => {
+    stack.cluster.createTopic('__proto__', { partitions: 1 })
+    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.include.members(['orders', '__proto__'])
+  })
+})

@@ -1,0 +1,157 @@
+import type { Socket } from 'node:net'
+import { expect } from 'chai'
+import { AnswerQueue } from '../../../src/http/engine/answer-queue.js'
+import type { EngineResponse, Piece } from '../../../src/http/engine/response.js'
+import { FakeSocket } from './fake-socket.js'
+
+/** An answer that writes down what happens to it. */
+class FakeResponse {
+  needsDrain = false
+  isLast = false
+  readonly told: string[] = []
+  readonly req = { abort: () => void this.told.push('abort') }
+  over(isWritten: boolean): void {
+    this.told.push(isWritten ? 'written' : 'lost')
+  }
+  emit(event: string): void {
+    this.told.push(event)
+  }
+  get asResponse(): EngineResponse {
+    return this as unknown as EngineResponse
+  }
+}
+
+const piecesOf = (...texts: readonly string[]): Piece[] => texts.map(data => ({ data, encoding: 'latin1' }))
+const nextTick = (): Promise<void> => new Promise(resolve => process.nextTick(resolve))
+
+describe('the answers of one connection', () => {
+  let socket: FakeSocket
+  let queue: AnswerQueue
+  let left: number
+
+  beforeEach(() => {
+    socket = new FakeSocket()
+    left = 0
+    queue = new AnswerQueue(socket as unknown as Socket, () => left++)
+  })
+
+  const add = (): FakeResponse => {
+    const response = new FakeResponse()
+    queue.add(response.asResponse)
+    return response
+  }
+  const write = ({ asResponse }: FakeResponse, texts: readonly string[], isEnd = true): boolean =>
+    queue.write(asResponse, piecesOf(...texts), isEnd)
+
+  it('leave as they are written, and are over when they have left', () => {
+    const one = add()
+    expect([queue.isEmpty, queue.isTurnOf(one.asResponse)]).to.deep.equal([false, true])
+    expect([write(one, ['a']), socket.newlyWritten(), socket.corked]).to.deep.equal([true, 'a', 0])
+    expect([one.told, queue.isEmpty, left]).to.deep.equal([[], false, 0])
+    socket.flush()
+    expect([one.told, queue.isEmpty, left]).to.deep.equal([['written'], true, 1])
+  })
+
+  it('keep the order of their requests, and leave together when they come in one tick', async () => {
+    const [one, two, three] = [add(), add(), add()]
+    expect([write(three, ['3']), write(two, ['2', '2'], false)]).to.deep.equal([true, true])
+    expect(socket.newlyWritten()).to.equal('')
+    write(one, ['1'])
+    expect([socket.newlyWritten(), socket.corked]).to.deep.equal(['122', 1])
+    write(two, [])
+    expect([socket.newlyWritten(), socket.corked]).to.deep.equal(['3', 1])
+    await nextTick()
+    expect(socket.corked).to.equal(0)
+    socket.flush()
+    expect([one, two, three].map(({ told }) => told)).to.deep.equal([['written'], ['written'], ['written']])
+  })
+
+  it('have their turn when all earlier ones have left, not when they are written', () => {
+    const [one, two] = [add(), add()]
+    write(one, ['1'])
+    expect(queue.isTurnOf(two.asResponse)).to.equal(false)
+    socket.flush()
+    expect(queue.isTurnOf(two.asResponse)).to.equal(true)
+  })
+
+  it('are too many when 64 KiB wait, in the socket or behind another one', () => {
+    const [one, two, three] = [add(), add(), add()]
+    expect(write(two, ['x'.repeat(65_535)])).to.equal(true)
+    expect(queue.isFull).to.equal(false)
+    expect(write(three, ['x'])).to.equal(false)
+    expect(queue.isFull).to.equal(true)
+    write(one, ['x'.repeat(10)])
+    expect([queue.isFull, socket.writableLength]).to.deep.equal([true, 65_546])
+    socket.flush()
+    expect(queue.isFull).to.equal(false)
+  })
+
+  it('say when the client does not keep up, and go on when it does', () => {
+    const one = add()
+    socket.writableNeedDrain = true
+    expect(write(one, ['a'], false)).to.equal(false)
+    one.needsDrain = true
+    socket.emit('drain')
+    expect([one.told, left], 'it is full again').to.deep.equal([[], 1])
+    socket.writableNeedDrain = false
+    socket.emit('drain')
+    socket.emit('drain')
+    expect([one.told, one.needsDrain, left]).to.deep.equal([['drain'], false, 3])
+  })
+
+  it('may be told to go on when no answer waits', () => {
+    socket.emit('drain')
+    expect(left).to.equal(1)
+  })
+
+  it('wake the one whose turn comes, after what it had kept', () => {
+    const [one, two] = [add(), add()]
+    write(two, ['x'.repeat(70_000)], false)
+    two.needsDrain = true
+    write(one, ['1'])
+    expect([two.told, socket.written.length]).to.deep.equal([['drain'], 70_001])
+  })
+
+  it('end the connection with the last one before it is told, and nothing is written behind it', () => {
+    const [one, two, three] = [add(), add(), add()]
+    write(three, ['3'])
+    one.isLast = true
+    one.over = () => void one.told.push(socket.newly().join())
+    write(one, ['1'])
+    expect([queue.isEnded, write(two, ['2']), socket.newlyWritten()]).to.deep.equal([true, false, '1'])
+    socket.flush()
+    expect(one.told).to.deep.equal(['destroySoon'])
+    socket.destroy()
+    queue.close()
+    expect([two.told, three.told, queue.isEmpty]).to.deep.equal([['abort', 'lost'], ['abort', 'lost'], true])
+  })
+
+  it('are lost when the connection ends, also those that were being written', () => {
+    const [one, two] = [add(), add()]
+    write(one, ['1'])
+    socket.flush(new Error('broken pipe'))
+    expect(one.told).to.deep.equal([])
+    queue.close()
+    expect([one.told, two.told]).to.deep.equal([
+      ['abort', 'lost'],
+      ['abort', 'lost']
+    ])
+    socket.flush()
+    expect(left).to.equal(0)
+  })
+
+  it('are not written where nothing can be written', () => {
+    const one = add()
+    socket.writable = false
+    expect([write(one, ['1']), socket.written]).to.deep.equal([false, ''])
+  })
+
+  it('may be empty behind what was written before', () => {
+    const one = add()
+    write(one, ['1'], false)
+    write(one, [])
+    expect(socket.newlyWritten()).to.equal('1')
+    socket.flush()
+    expect(one.told).to.deep.equal(['written'])
+  })
+})

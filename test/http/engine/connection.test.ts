@@ -1,0 +1,446 @@
+import type { Socket } from 'node:net'
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { type ConnectionHost, EngineConnection } from '../../../src/http/engine/connection.js'
+import type { Broken, EngineLimits, Leaving, UsedConnection } from '../../../src/http/engine/engine-user.js'
+import type { Head } from '../../../src/http/engine/head.js'
+import { EngineRequest } from '../../../src/http/engine/request.js'
+import type { EngineResponse } from '../../../src/http/engine/response.js'
+import { DateHeader } from '../../../src/http/engine/response-head.js'
+import { FakeSocket } from './fake-socket.js'
+
+const LIMITS: EngineLimits = {
+  maxHeaderBytes: 1_000,
+  maxHeaders: 10,
+  headersTimeoutMs: 100,
+  requestTimeoutMs: 200,
+  keepAliveTimeoutMs: 500,
+  socketTimeoutMs: 3_000
+}
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+const post = (path: string, body: string): string =>
+  `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+const UNUSUAL = 'GET /odd HTTP/1.0\r\n\r\n'
+
+describe('a connection of the engine', () => {
+  let clock: sinon.SinonFakeTimers
+  let socket: FakeSocket
+  let host: ConnectionHost
+  let connection: EngineConnection
+  let answers: EngineResponse[]
+  let events: string[]
+  let leaving: Leaving | undefined
+  let kept: number
+  let capacityBytes: number
+  let onHandled: (response: EngineResponse) => void
+
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setImmediate', 'clearImmediate'] })
+    socket = new FakeSocket()
+    answers = []
+    events = []
+    kept = 0
+    capacityBytes = 100_000
+    onHandled = () => undefined
+    host = {
+      limits: LIMITS,
+      date: new DateHeader(() => 0),
+      now: () => clock.now,
+      user: {
+        connected: () => undefined,
+        toRequest: (requestConnection: UsedConnection, head: Head) => new EngineRequest(requestConnection, head),
+        handle: (request, response) => {
+          events.push(request.url)
+          answers.push(response)
+          onHandled(response)
+        },
+        keeps: (_: UsedConnection, sizeBytes: number) => {
+          kept = sizeBytes
+          return sizeBytes <= capacityBytes
+        },
+        broken: (_: UsedConnection, how: Broken) => void events.push(how),
+        leaves: () => undefined
+      },
+      passOn: (_, how) => {
+        leaving = how
+        events.push(how.isBehind ? 'passed on, behind' : 'passed on')
+      },
+      closed: () => void events.push('closed')
+    }
+    connection = new EngineConnection(socket as unknown as Socket, host)
+  })
+  afterEach(() => clock.restore())
+
+  const take = (text: string): boolean => {
+    socket.bytesRead += text.length
+    return connection.take(Buffer.from(text), false)
+  }
+  const newly = (): string[] => events.splice(0)
+  const answer = (at: number): void => void answers[at]!.end('x')
+  const answerAll = (): void => {
+    for (const each of answers.splice(0)) each.end('x')
+    socket.flush()
+  }
+
+  it('begins eight requests in a tick, and the others in later ones', () => {
+    take(Array.from({ length: 20 }, (_, at) => get(`/${at}`)).join(''))
+    expect([newly().length, socket.newly()]).to.deep.equal([8, ['pause']])
+    clock.next()
+    expect(newly()).to.deep.equal(Array.from({ length: 8 }, (_, at) => `/${at + 8}`))
+    clock.next()
+    expect([newly().length, socket.newly()]).to.deep.equal([4, ['resume']])
+  })
+
+  describe('that is not read for a while', () => {
+    beforeEach(() => {
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2'))
+      onHandled = () => undefined
+    })
+
+    it('begins no further request, not even one that was read', () => {
+      expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['pause']])
+      expect(connection.isIdle).to.equal(false)
+    })
+
+    it('never begins one while somebody lets it be read again, but in a later tick', () => {
+      newly()
+      connection.resume()
+      expect(newly(), 'whoever resumes may be about to handle an earlier one').to.deep.equal([])
+      clock.next()
+      expect([newly(), socket.newly()]).to.deep.equal([['/2'], ['pause', 'resume']])
+    })
+
+    it('begins none when it is paused again before that tick', () => {
+      newly()
+      connection.resume()
+      connection.pause()
+      clock.next()
+      expect(newly()).to.deep.equal([])
+      connection.resume()
+      connection.resume()
+      clock.runAll()
+      expect(newly()).to.deep.equal(['/2'])
+    })
+
+    it('is over when it ends meanwhile', () => {
+      connection.resume()
+      socket.destroy()
+      clock.next()
+      expect(newly()).to.deep.equal(['/1', 'closed'])
+      expect(answers.map(({ closed }) => closed)).to.deep.equal([true])
+    })
+  })
+
+  it('reads no more while its client does not take the answers, and goes on when it does', () => {
+    take(get('/1') + get('/2'))
+    socket.newly()
+    answers[0]!.end('x'.repeat(70_000))
+    take(get('/3'))
+    expect([newly(), socket.newly()]).to.deep.equal([['/1', '/2'], ['pause']])
+    socket.flush()
+    expect([newly(), socket.newly()]).to.deep.equal([['/3'], ['resume']])
+  })
+
+  it('counts answers that wait behind another one, too', () => {
+    take(get('/1') + get('/2'))
+    answers[1]!.end('x'.repeat(70_000))
+    expect(socket.newlyWritten()).to.equal('')
+    take(get('/3'))
+    expect([newly(), socket.newly()]).to.deep.equal([['/1', '/2'], ['pause']])
+    answer(0)
+    socket.flush()
+    expect(newly()).to.deep.equal(['/3'])
+  })
+
+  it('gives a body to its stream piece by piece, and reads no more until somebody reads the stream', () => {
+    take(post('/1', 'x'.repeat(100_000)).slice(0, 200))
+    take('x'.repeat(70_000))
+    expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['pause']])
+    answers[0]!.req.read()
+    expect(socket.newly()).to.deep.equal(['resume'])
+  })
+
+  describe('that keeps bytes behind open requests', () => {
+    const waiting = get('/2').length
+
+    it('counts them while they wait, to be let in or for an answer to leave', () => {
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2'))
+      expect(kept).to.equal(waiting)
+      connection.resume()
+      clock.next()
+      expect([newly(), kept]).to.deep.equal([['/1', '/2'], 0])
+    })
+
+    it('counts them while Node cannot have them yet', () => {
+      take(get('/1') + UNUSUAL)
+      expect(kept).to.equal(UNUSUAL.length)
+      answerAll()
+      expect(kept).to.equal(0)
+    })
+
+    it('counts neither the beginning of a head nor requests that begin in the next tick', () => {
+      take('GET /')
+      expect(kept).to.equal(0)
+      take(`1 HTTP/1.1\r\nHost: a\r\n\r\n${get('/2').repeat(20)}`)
+      expect([newly().length, kept]).to.deep.equal([8, 0])
+    })
+
+    it('begins them when there is no room for them, eight in a tick, and reads no more', () => {
+      capacityBytes = waiting - 1
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2').repeat(20))
+      expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['pause']])
+      for (const count of [8, 8, 4]) {
+        clock.next()
+        expect(newly()).to.have.length(count)
+      }
+      clock.runAll()
+      expect([newly(), socket.newly()]).to.deep.equal([[], []])
+      connection.resume()
+      expect(socket.newly()).to.deep.equal(['resume'])
+    })
+
+    it('holds further ones again where there is room for them', () => {
+      capacityBytes = waiting
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2').repeat(2))
+      clock.runAll()
+      expect([newly(), kept]).to.deep.equal([['/1', '/2', '/2'], 0])
+      connection.resume()
+      take(get('/3') + get('/4'))
+      clock.runAll()
+      expect([newly(), kept]).to.deep.equal([['/3'], waiting])
+    })
+
+    it('gives the body of such a request, and waits for its rest', () => {
+      capacityBytes = 0
+      onHandled = () => connection.pause()
+      take(get('/1') + post('/2', 'abc').slice(0, -1))
+      clock.runAll()
+      expect(newly()).to.deep.equal(['/1', '/2'])
+      expect([answers[1]!.req.read()?.toString(), answers[1]!.req.complete]).to.deep.equal(['ab', false])
+      connection.resume()
+      take('c')
+      expect(answers[1]!.req.complete).to.equal(true)
+    })
+
+    it('is broken when there is no room for them behind answers that are not read', () => {
+      capacityBytes = waiting - 1
+      take(get('/1'))
+      answers[0]!.end('x'.repeat(70_000))
+      take(get('/2'))
+      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
+      socket.flush()
+      clock.runAll()
+      expect(newly()).to.deep.equal([])
+    })
+
+    it('is broken when there is no room for them until Node has it', () => {
+      capacityBytes = 1
+      take(get('/1') + UNUSUAL)
+      answerAll()
+      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
+    })
+
+    it('counts nothing when it ends', () => {
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2'))
+      connection.discard(10)
+      expect(kept).to.equal(0)
+    })
+  })
+
+  describe('whose next request is unusual', () => {
+    it('goes to Node with its bytes when it waits for nothing, however little room there is', () => {
+      capacityBytes = 0
+      take(UNUSUAL)
+      expect([newly(), socket.newly()]).to.deep.equal([['passed on'], ['pause', `unshift ${UNUSUAL}`, 'resume']])
+      expect([take('more'), socket.newly()]).to.deep.equal([true, ['push more']])
+      connection.check(1_000_000)
+      socket.destroy()
+      expect(newly()).to.deep.equal(['closed'])
+    })
+
+    it('goes to Node when the earlier ones have their answers', () => {
+      take(get('/1') + UNUSUAL)
+      expect(newly()).to.deep.equal(['/1'])
+      answerAll()
+      expect([newly(), socket.newly()]).to.deep.equal([
+        ['passed on, behind'],
+        ['pause', `unshift ${UNUSUAL}`, 'resume']
+      ])
+    })
+
+    it('does not go to Node behind a last answer', () => {
+      take(get('/1') + UNUSUAL)
+      newly()
+      socket.destroySoon = () => connection.discard(10)
+      answers[0]!.shouldKeepAlive = false
+      answerAll()
+      expect([newly(), socket.newly()]).to.deep.equal([[], ['pause', 'resume']])
+    })
+
+    it('goes to Node as one with nothing before it, when its head has come behind all answers', () => {
+      onHandled = () => connection.pause()
+      take(`${get('/1')}GET`)
+      connection.resume()
+      answerAll()
+      clock.runAll()
+      newly()
+      take(' /2 HTTP/1.0\r\n\r\n')
+      expect(newly()).to.deep.equal(['passed on'])
+    })
+
+    it('is read by Node when it is let be read again', () => {
+      onHandled = () => connection.pause()
+      take(get('/1') + UNUSUAL)
+      newly()
+      connection.resume()
+      clock.runAll()
+      expect(newly()).to.deep.equal([])
+      answerAll()
+      expect(newly()).to.deep.equal(['passed on, behind'])
+    })
+  })
+
+  it('goes to Node with a head that comes in more than four pieces', () => {
+    for (const piece of ['GE', 'T ', '/', '1']) take(piece)
+    expect(newly()).to.deep.equal([])
+    take(' ')
+    expect([newly(), leaving?.reason]).to.deep.equal([['passed on'], 'pieces'])
+  })
+
+  it('goes to Node with the time that is left for a head that had begun', () => {
+    take('GET ')
+    clock.setSystemTime(30)
+    take('/1 HTTP/1.0\r\n')
+    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: false, headTimeLeftMs: 70 })
+  })
+
+  it('goes to Node with the whole time for a head that begins, also behind a slow answer', () => {
+    take(get('/1') + UNUSUAL)
+    clock.setSystemTime(99)
+    answerAll()
+    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: true, headTimeLeftMs: undefined })
+  })
+
+  it('has the time in which Node waits for earlier answers not count for a head', () => {
+    take(`${get('/1')}GET`)
+    clock.setSystemTime(40)
+    take(' /2 HTTP/1.0\r\n')
+    clock.setSystemTime(90)
+    answerAll()
+    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: true, headTimeLeftMs: 60 })
+  })
+
+  describe('when time passes', () => {
+    it('is broken when a head or a body has not come in time', () => {
+      for (const [bytes, limitMs] of [
+        ['', 100],
+        ['GET', 100],
+        [post('/1', 'abc').slice(0, -1), 200]
+      ] as const) {
+        socket = new FakeSocket()
+        const startedAt = clock.now
+        connection = new EngineConnection(socket as unknown as Socket, host)
+        if (bytes !== '') take(bytes)
+        newly()
+        connection.check(startedAt + limitMs - 1)
+        expect(newly(), bytes).to.deep.equal([])
+        connection.check(startedAt + limitMs)
+        expect(newly(), bytes).to.deep.equal(['408 Request Timeout'])
+        connection.check(startedAt + limitMs)
+        expect([newly(), take(get('/late')), newly()], 'nothing more begins').to.deep.equal([[], true, []])
+      }
+    })
+
+    it('ends a second after the time between two requests that clients are told', () => {
+      take(get('/1'))
+      answerAll()
+      connection.check(0)
+      expect(connection.isIdle).to.equal(true)
+      connection.check(1_499)
+      expect(socket.newly()).to.deep.equal([])
+      connection.check(1_500)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('ends when nothing moves while a request is open', () => {
+      take(get('/1'))
+      connection.check(0)
+      connection.check(2_999)
+      expect(socket.newly()).to.deep.equal([])
+      connection.check(3_000)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('leaves it to the socket whether bytes move while an answer is on its way', () => {
+      take(get('/1'))
+      answers[0]!.end('x')
+      connection.check(0)
+      expect(socket.timeoutMs).to.equal(3_000)
+      connection.check(10_000)
+      expect(socket.newly()).to.deep.equal([])
+      socket.flush()
+      connection.check(10_001)
+      expect(socket.timeoutMs).to.equal(0)
+      connection.check(11_400)
+      expect(socket.newly(), 'it has moved').to.deep.equal([])
+      socket.emit('timeout')
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('is left alone by the time limits of the socket when Node has it', () => {
+      take(UNUSUAL)
+      socket.newly()
+      socket.emit('timeout')
+      expect(socket.newly()).to.deep.equal([])
+    })
+  })
+
+  describe('whose client sends nothing more', () => {
+    it('ends when it waits for nothing, and its open answers are not begun any more', () => {
+      take(get('/1'))
+      socket.emit('end')
+      expect(socket.newly()).to.deep.equal(['end'])
+      answerAll()
+      expect(socket.newlyWritten()).to.equal('')
+    })
+
+    it('is broken in the middle of a request', () => {
+      take(post('/1', 'abc').slice(0, -1))
+      socket.emit('end')
+      socket.emit('end')
+      expect(newly()).to.deep.equal(['/1', '400 Bad Request'])
+    })
+
+    it('ends before its first request', () => {
+      socket.emit('end')
+      expect(socket.newly()).to.deep.equal(['end'])
+    })
+  })
+
+  it('discards what comes behind its end, and reads no more than it is told to', () => {
+    onHandled = () => connection.pause()
+    take(get('/1') + get('/2'))
+    newly()
+    socket.newly()
+    connection.discard(10)
+    expect([socket.newly(), connection.isIdle]).to.deep.equal([['resume'], false])
+    connection.resume()
+    clock.runAll()
+    take('x'.repeat(10))
+    expect([newly(), socket.newly()]).to.deep.equal([[], []])
+    take('x')
+    expect(socket.newly()).to.deep.equal(['pause'])
+    connection.check(50)
+    expect(newly()).to.deep.equal([])
+  })
+
+  it('has errors of its socket end nothing else', () => {
+    expect(() => socket.emit('error', new Error('broken pipe'))).not.to.throw()
+  })
+})

@@ -1,0 +1,67 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { Answers } from '../../../src/http/exchange/answers.js'
+import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
+import { engineSettings } from '../../support/engines.js'
+import { type Started, startHttp } from '../server/fixtures.js'
+
+const POOL_BYTES = 1024 * 1024
+const MAX_BODY_BYTES = 16 * 1024 * 1024
+
+/** The header that proxies in front add to each request that they take for one. */
+export const PROXIED = 'x-proxied'
+
+/** An API under `/loud` that answers each request with its path, and keeps what it was given. */
+export class WatchedApp {
+  /** `METHOD /path "body"` of each request that was read whole, in order; the path is without `/loud`. */
+  readonly handled: string[]
+  /** Ports of the clients whose requests were handled. */
+  readonly ports: Set<number>
+  /** Paths of requests that no proxy has marked with {@link PROXIED}. */
+  readonly unmarked: string[]
+  readonly #started: Started
+
+  private constructor(started: Started, seen: Pick<WatchedApp, 'handled' | 'ports' | 'unmarked'>) {
+    this.#started = started
+    this.handled = seen.handled
+    this.ports = seen.ports
+    this.unmarked = seen.unmarked
+  }
+
+  static async start(engine: string, http: object = {}): Promise<WatchedApp> {
+    const handled: string[] = []
+    const unmarked: string[] = []
+    const ports = new Set<number>()
+    const pool = new BufferPool(POOL_BYTES)
+    const answers = new Answers(Date.now)
+    const plugin = async (app: FastifyInstance): Promise<void> => {
+      const receive = byHand(({ request, response, payload, requestId }) => {
+        if (request.headers[PROXIED] === undefined) unmarked.push(pathOf(request))
+        const declaredBytes = Number(request.headers['content-length'] ?? 0)
+        collectBody(payload, declaredBytes, MAX_BODY_BYTES, pool, body => {
+          if (!Buffer.isBuffer(body)) return
+          ports.add(request.socket.remotePort ?? 0)
+          handled.push(`${request.method} ${pathOf(request)} ${JSON.stringify(body.toString('latin1'))}`)
+          const text = `answer to ${pathOf(request)}`
+          answers.send(response, 200, 'text/plain', text, { requestId, persisted: undefined })
+        })
+      })
+      app.addHook('preParsing', receive)
+      app.all('/*', answeredBefore)
+      app.setNotFoundHandler(answeredBefore)
+    }
+    const started = await startHttp({ http: { ...engineSettings(engine), ...http }, plugin })
+    return new WatchedApp(started, { handled, ports, unmarked })
+  }
+
+  get url(): string {
+    return this.#started.http.urls.shared
+  }
+
+  close(): Promise<void> {
+    return this.#started.http.close()
+  }
+}
+
+const pathOf = ({ url = '' }: IncomingMessage): string => url.replace(/^(?:https?:\/\/[^/]*)?\/loud/i, '')

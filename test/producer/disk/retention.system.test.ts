@@ -1,0 +1,155 @@
+import { expect } from 'chai'
+import type { Logger } from '../../../src/core/model.js'
+import { askForRetention, retentionOf, type TopicRetention } from '../../../src/producer/disk/retention-watch.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { CountingMetrics } from '../../support/counting-metrics.js'
+import { record } from '../../support/delivery-harness.js'
+import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
+
+const HOUR_MS = 3_600_000
+
+describe('durable: how long a topic keeps records', () => {
+  const known = (retentionMs: number): TopicRetention => ({ type: 'known', retentionMs })
+  for (const [what, configs, expected] of [
+    [
+      'is its own setting, or that of its broker',
+      { 'retention.ms': '60000', 'cleanup.policy': 'delete' },
+      known(60_000)
+    ],
+    ['is as much where Kafka does not tell the policy', { 'retention.ms': '60000' }, known(60_000)],
+    ['has no end for -1', { 'retention.ms': '-1', 'cleanup.policy': 'delete' }, known(Number.POSITIVE_INFINITY)],
+    [
+      'has no end for a compacted topic',
+      { 'retention.ms': '60000', 'cleanup.policy': 'compact' },
+      known(Number.POSITIVE_INFINITY)
+    ],
+    [
+      'is that of a topic that is compacted and deleted',
+      { 'retention.ms': '9', 'cleanup.policy': 'compact, delete' },
+      known(9)
+    ],
+    [
+      'does not begin before the broker has a record where it gives it its time',
+      { 'retention.ms': '9', 'message.timestamp.type': 'LogAppendTime' },
+      known(Number.POSITIVE_INFINITY)
+    ],
+    ['is unknown where Kafka does not tell', { 'cleanup.policy': 'delete' }, { type: 'unknown' }]
+  ] as const) {
+    it(what, () => expect(retentionOf(new Map(Object.entries(configs)))).to.deep.equal(expected))
+  }
+
+  it('is asked of Kafka, and is unknown where nobody answers', async () => {
+    let answer: object = {}
+    const ask = askForRetention({
+      path: 'router',
+      tell: (message: RouterMessage) => {
+        const { requester, ...rest } = message as unknown as { requester: { reply(result: object): void } }
+        expect(rest).to.deep.equal({ type: 'describeTopicConfigs', topics: ['orders'], timeoutMs: 2_000 })
+        requester.reply(answer)
+      },
+      stop: () => undefined
+    })
+    answer = { type: 'success', overrides: new Map(), configs: new Map([['orders', new Map([['retention.ms', '7']])]]) }
+    expect(await ask('orders')).to.deep.equal(known(7))
+    answer = { type: 'success', overrides: new Map(), configs: new Map() }
+    expect(await ask('orders')).to.deep.equal({ type: 'unknown' })
+    for (const nothing of [{ type: 'timedOut' }, { type: 'failed', retriable: true, message: 'busy' }]) {
+      answer = nothing
+      expect(await ask('orders')).to.deep.equal({ type: 'unknown' })
+    }
+    answer = { type: 'failed', retriable: false, message: 'not allowed' }
+    expect(await ask('orders')).to.deep.equal({ type: 'refused', reason: 'not allowed' })
+  })
+})
+
+describe('durable: records that wait for nearly as long as their topic keeps them', () => {
+  let harness: DurableHarness
+  let metrics: CountingMetrics
+  let lines: { readonly topic: string; readonly message: string }[]
+  let answers: Map<string, TopicRetention>
+  let asked: string[]
+  afterEach(() => harness.restore())
+
+  async function start(options: DurableHarnessOptions = {}): Promise<void> {
+    metrics = new CountingMetrics()
+    lines = []
+    asked = []
+    answers = new Map([['orders', { type: 'known', retentionMs: HOUR_MS }]])
+    const warn = (fields: object, message: string): unknown =>
+      lines.push({ topic: (fields as { topic: string }).topic, message })
+    const log: Logger = { debug: () => {}, info: () => {}, warn: warn as Logger['warn'], error: () => {} }
+    const retention = async (topic: string): Promise<TopicRetention> => {
+      asked.push(topic)
+      return harness.router.isAway ? { type: 'unknown' } : (answers.get(topic) ?? { type: 'unknown' })
+    }
+    harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, metrics, log, retentionOf: retention, ...options })
+    await harness.start()
+    harness.send([record('orders', 'first'), record('audit', 'first')])
+    await harness.pass(10_000)
+    harness.router.isAway = true
+    harness.send([record('orders', 'A'), record('audit', 'B')])
+  }
+  const told = (): string[] => lines.filter(({ message }) => message.includes('retention.ms')).map(({ topic }) => topic)
+  const ratio = (): number | undefined => metrics.gaugeOf('backlog_retention_ratio')
+
+  it('are told of by a metric, a line of the log and a warning, once, and again when they have waited too long', async () => {
+    await start()
+    await harness.pass(0.4 * HOUR_MS)
+    expect([harness.delivery.warnings, told()]).to.deep.equal([[], []])
+    expect(ratio()).to.be.closeTo(0.4, 0.01)
+    await harness.pass(0.2 * HOUR_MS)
+    expect(told()).to.deep.equal(['orders'])
+    expect(harness.delivery.warnings).to.have.length(1)
+    expect(harness.delivery.warnings[0]).to.match(
+      /^records of orders have waited 0\.6\d* h .* for 1\.0 h .*those that wait longer/
+    )
+    await harness.pass(0.5 * HOUR_MS)
+    expect(told()).to.deep.equal(['orders', 'orders'])
+    expect(harness.delivery.warnings[0]).to.contain('and deletes the oldest ones as soon as it has them')
+    expect(ratio()).to.be.closeTo(1.1, 0.01)
+    harness.router.isAway = false
+    await harness.pass(10_000)
+    expect(harness.router.values('orders')).to.deep.equal(['first', 'A'])
+    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+  })
+
+  it('are told of again after a restart, once Kafka tells how long it keeps them', async () => {
+    await start()
+    await harness.pass(0.6 * HOUR_MS)
+    await harness.restart()
+    harness.router.isAway = false
+    const { script } = harness.router.partition('orders', 0)
+    for (let at = 0; at < 100; at++) script.push({ type: 'reject', errorCode: 19 })
+    await harness.pass(10_000)
+    expect(harness.delivery.warnings).to.have.length(1)
+  })
+
+  it('are not told of once the setting of the topic is another one', async () => {
+    await start()
+    harness.router.isAway = false
+    const { script } = harness.router.partition('orders', 0)
+    for (let at = 0; at < 10_000; at++) script.push({ type: 'reject', errorCode: 19 })
+    harness.send(record('orders', 'stuck'))
+    await harness.pass(0.6 * HOUR_MS)
+    expect(harness.delivery.warnings).to.have.length(1)
+    answers.set('orders', { type: 'known', retentionMs: Number.POSITIVE_INFINITY })
+    await harness.pass(70_000)
+    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+  })
+
+  it('are not told of where Kafka refuses to tell its settings, which is said once', async () => {
+    await start()
+    harness.router.isAway = false
+    for (const topic of ['orders', 'audit']) answers.set(topic, { type: 'refused', reason: 'not authorised' })
+    await harness.pass(HOUR_MS)
+    expect(lines.filter(({ message }) => message.includes('DescribeConfigs'))).to.have.length(1)
+    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+    expect(asked.length, 'asked again once a minute for each, until the topics are forgotten').to.be.within(10, 160)
+  })
+
+  it('are no matter where records get the time at which they are sent', async () => {
+    await start({ wal: { timestamps: 'sent' } })
+    await harness.pass(2 * HOUR_MS)
+    expect([harness.delivery.warnings, told(), asked, ratio()]).to.deep.equal([[], [], [], 0])
+  })
+})

@@ -1,0 +1,187 @@
+import { expect } from 'chai'
+import { UnavailableError } from '../../../src/core/errors.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { Asked, retried } from './asked.js'
+
+const LOST = new UnavailableError('brokerUnreachable', 'the connection was lost')
+const topics = (errorCode: number, errorMessage: string | null = null) => ({
+  topics: [{ topic: 'orders', errorCode, errorMessage }]
+})
+
+describe('changes of topics', () => {
+  const request = {
+    topic: 'orders',
+    partitions: 2,
+    replicationFactor: 1,
+    assignments: new Map(),
+    configs: new Map([['retention.ms', '5']]),
+    total: 3,
+    validateOnly: false
+  }
+  const changes = ['createTopic', 'deleteTopic', 'createPartitions'] as const
+
+  it('are one call each, in the order in which they came', async () => {
+    const asked = new Asked('createTopic')
+    asked.ask(request)
+    asked.ask({ ...request, topic: 'payments' })
+    await asked.next()
+    await asked.next()
+    expect(await asked.next()).to.equal(undefined)
+    const times = { brokerTimeoutMs: 4_000, timeoutMs: 5_000 }
+    const { topic, partitions, replicationFactor, assignments, configs, validateOnly } = request
+    const call = { topics: [{ topic, partitions, replicationFactor, assignments, configs }], validateOnly, ...times }
+    expect(asked.sent[0]).to.deep.equal({ api: 'createTopics', call })
+    expect(asked.sent.map(one => (one.call as typeof call).topics[0]!.topic)).to.deep.equal(['orders', 'payments'])
+  })
+
+  it('have the code and the message of the broker', async () => {
+    for (const kind of changes) {
+      const asked = new Asked(kind)
+      for (const [errorCode, message] of [
+        [errorCodes.NONE, null],
+        [errorCodes.POLICY_VIOLATION, 'too many'],
+        [errorCodes.UNKNOWN_TOPIC_OR_PARTITION, null],
+        [errorCodes.TOPIC_AUTHORIZATION_FAILED, null],
+        [errorCodes.UNKNOWN_SERVER_ERROR, 'a bug']
+      ] as const) {
+        asked.ask(request)
+        expect(await asked.settle(topics(errorCode, message))).to.deep.equal([])
+        const [told] = asked.told.at(-1)!
+        if (errorCode === errorCodes.NONE) expect(told).to.deep.equal({ type: 'success' })
+        else expect(told).to.include({ type: 'failed', errorCode })
+        if (message !== null) expect(told).to.include({ message })
+      }
+    }
+  })
+
+  it('are asked again when the broker is no controller, or could not do it now', async () => {
+    for (const kind of changes) {
+      const asked = new Asked(kind)
+      const waits = asked.ask(request)
+      expect(await asked.settle(topics(errorCodes.NOT_CONTROLLER))).to.deep.equal([
+        { reason: 'notController', requests: [waits] }
+      ])
+      for (const code of [errorCodes.THROTTLING_QUOTA_EXCEEDED, errorCodes.REQUEST_TIMED_OUT]) {
+        asked.processor.addToQueue(waits)
+        expect(await asked.settle(topics(code))).to.deep.equal(retried([waits]))
+      }
+      asked.processor.addToQueue(waits)
+      expect(await asked.settle({ topics: [] })).to.deep.equal(retried([waits]))
+      expect(asked.told).to.deep.equal([[]])
+    }
+  })
+
+  const inDoubt: readonly (readonly [(typeof changes)[number], number, string])[] = [
+    ['createTopic', errorCodes.TOPIC_ALREADY_EXISTS, 'timedOut'],
+    ['createPartitions', errorCodes.INVALID_PARTITIONS, 'timedOut'],
+    ['deleteTopic', errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'success']
+  ]
+  it('do not say that Kafka refused what a call without an answer may have done', async () => {
+    for (const [kind, errorCode, type] of inDoubt) {
+      const asked = new Asked(kind)
+      const waits = asked.ask(request)
+      expect(asked.processor.callFailed(await asked.next(), LOST, true)).to.deep.equal([waits])
+      asked.processor.addToQueue(waits)
+      await asked.settle(topics(errorCode, 'no'))
+      expect(asked.told[0]!.map(told => told.type)).to.deep.equal([type])
+    }
+  })
+
+  it('say that Kafka refused when no call was sent before', async () => {
+    for (const [kind, errorCode] of inDoubt) {
+      const asked = new Asked(kind)
+      const waits = asked.ask(request)
+      expect(asked.processor.callFailed(await asked.next(), LOST, false)).to.deep.equal([waits])
+      asked.processor.addToQueue(waits)
+      await asked.settle(topics(errorCode, 'no'))
+      expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode, message: 'no' })
+    }
+  })
+})
+
+describe('settings', () => {
+  const resource = { type: 'topic', name: 'orders' } as const
+
+  it('of topics that exist are told, and others are left out', async () => {
+    const asked = new Asked('describeConfigs')
+    asked.ask({ resources: [resource, { type: 'topic', name: 'none' }] })
+    const configs = [{ name: 'retention.ms', value: '5' }]
+    const none = { name: 'none', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: 'no', configs: [] }
+    await asked.settle({ resources: [{ name: 'orders', errorCode: 0, errorMessage: null, configs }, none] })
+    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs: new Map([['orders', configs]]) }])
+  })
+
+  it('are refused as the broker refuses them', async () => {
+    const asked = new Asked('describeConfigs')
+    asked.ask({ resources: [resource] })
+    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
+    await asked.settle({ resources: [{ name: 'orders', errorCode, errorMessage: 'not you', configs: [] }] })
+    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode, message: 'not you' })
+  })
+
+  it('are changed by one call, which is repeated after a lost connection', async () => {
+    const asked = new Asked('alterConfigs')
+    const changes = [{ name: 'retention.ms', value: null }]
+    const waits = asked.ask({ resource, changes, validateOnly: true })
+    expect(asked.processor.callFailed(await asked.next(), LOST, true)).to.deep.equal([waits])
+    asked.processor.addToQueue(waits)
+    await asked.settle({ errorCode: 0, errorMessage: null })
+    const call = { resource, changes, validateOnly: true, timeoutMs: 5_000 }
+    expect(asked.sent).to.deep.equal([1, 2].map(() => ({ api: 'alterConfigs', call })))
+    expect(asked.told[0]).to.deep.equal([{ type: 'success' }])
+  })
+})
+
+describe('the offsets of a group', () => {
+  const partition = (number: number, offset: number | undefined, errorCode = 0) => ({
+    topic: 'orders',
+    partition: number,
+    offset,
+    metadata: null,
+    errorCode
+  })
+
+  it('are all that have a value', async () => {
+    const asked = new Asked('fetchGroupOffsets')
+    asked.ask({ groupId: 'billing' })
+    await asked.settle({ errorCode: 0, partitions: [partition(0, 7), partition(1, -1), partition(2, undefined)] })
+    const offsets = [{ topic: 'orders', partition: 0, offset: 7, metadata: '' }]
+    expect(asked.told[0]).to.deep.equal([{ type: 'success', offsets }])
+  })
+
+  it('are asked for again, or refused, by the code of the call or of a partition', async () => {
+    for (const [code, reason] of [
+      [errorCodes.NOT_COORDINATOR, 'notCoordinator'],
+      [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, 'retryLater'],
+      [errorCodes.GROUP_AUTHORIZATION_FAILED, undefined]
+    ] as const) {
+      for (const answer of [
+        { errorCode: code, partitions: [] },
+        { errorCode: 0, partitions: [partition(0, -1, code)] }
+      ]) {
+        const asked = new Asked('fetchGroupOffsets')
+        const waits = asked.ask({ groupId: 'billing' })
+        const back = await asked.settle(answer)
+        expect(back).to.deep.equal(reason === undefined ? [] : [{ reason, requests: [waits] }])
+        if (reason === undefined) expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: code })
+      }
+    }
+  })
+})
+
+describe('the end of committed records', () => {
+  const topicPartition = { topic: 'orders', partition: 0 }
+
+  it('is asked for as a reader of committed records, whatever others read', async () => {
+    const asked = new Asked('fetchStableEnd')
+    asked.ask({ topicPartition }).key = 'orders/0'
+    asked.ask({ topicPartition }).key = 'orders/0'
+    await asked.next()
+    const call = {
+      isolationLevel: 'readCommitted',
+      partitions: [{ ...topicPartition, timestamp: -1 }],
+      timeoutMs: 5_000
+    }
+    expect(asked.sent).to.deep.equal([{ api: 'listOffsets', call }])
+  })
+})

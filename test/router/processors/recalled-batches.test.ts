@@ -1,0 +1,42 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { expect } from 'chai'
+import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
+import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
+import { ProcessorHarness } from './harness.js'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+describe('batches that were recalled', () => {
+  const harness = new ProcessorHarness()
+  const produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  const add = (): OpenRequest<'produceBatch'> => {
+    const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(10), answer() {} }
+    const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
+    accepted.key = 'orders/0'
+    produce.addToQueue(accepted)
+    return accepted
+  }
+  const addRecalled = (): WeakRef<object> => {
+    const recalled = add()
+    recalled.settled = true
+    return new WeakRef(recalled)
+  }
+
+  it('are not held once the next batch of their partition waits, and leave the others in order', async () => {
+    const recalled = [addRecalled()]
+    const waiting = [add()]
+    recalled.push(addRecalled(), addRecalled())
+    waiting.push(add())
+    recalled.push(addRecalled())
+    waiting.push(add())
+    // What a weak reference points to is kept until the turn in which that was made is over.
+    await new Promise(resolve => setImmediate(resolve))
+    collectGarbage()
+    expect(recalled.filter(batch => batch.deref() !== undefined)).to.deep.equal([])
+    const sent = waiting.map(() => produce.main.nextCall()?.batches.get('orders/0'))
+    expect(sent).to.deep.equal(waiting)
+    expect(produce.main.isEmpty).to.equal(true)
+  })
+})

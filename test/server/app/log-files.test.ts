@@ -1,0 +1,194 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, readFileSync, readSync, renameSync } from 'node:fs'
+import { expect } from 'chai'
+import { ConfigError } from '../../../src/core/errors.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
+import type { App } from '../../../src/server/app/app.js'
+import { openAccessLog } from '../../../src/server/app/log-files.js'
+import { type LogLine, recordingLogger, until } from '../../http/server/fixtures.js'
+import { TestFolder } from '../../support/access.js'
+import { startTestApp } from '../../support/app-under-test.js'
+import { LOADER, moduleUrl } from '../../support/built.js'
+
+const fields: AccessFields = {
+  requestId: 'id',
+  address: '10.0.0.7',
+  api: 'kprf',
+  method: 'POST',
+  route: '/kprf/push',
+  status: 200,
+  durationMs: 1.23456
+}
+
+describe('the access log', () => {
+  let folder: TestFolder
+  let file: string
+  beforeEach(() => {
+    folder = new TestFolder()
+    file = `${folder.path}/access`
+  })
+  afterEach(() => folder.remove())
+
+  const lines = (name = file): Record<string, unknown>[] => {
+    const text = readFileSync(name, 'utf8').trimEnd()
+    return text === '' ? [] : text.split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
+  }
+
+  it('has one line of JSON for a request, whatever its id', () => {
+    for (const requestId of ['a1', 'with "quotes"', 'a\nb\u2028', '{}']) {
+      const line = toAccessLine('2026-11-20T21:00:00.000Z', { ...fields, requestId })
+      expect(line.indexOf('\n')).to.equal(line.length - 1)
+      expect(JSON.parse(line)).to.deep.equal({
+        ...fields,
+        requestId,
+        time: '2026-11-20T21:00:00.000Z',
+        durationMs: 1.235
+      })
+    }
+    const left = toAccessLine('t', { ...fields, route: undefined, status: 'aborted' })
+    expect(JSON.parse(left)).to.include({ route: null, status: 'aborted' })
+  })
+
+  it('writes a share of the requests', async () => {
+    let drawn = 0
+    const log = openAccessLog({ target: file, share: 0.25 }, silentLogger, () => (drawn++ % 100) / 100)!
+    for (let i = 0; i < 1_000; i++) if (log.wants()) log.write(fields)
+    await log.close()
+    expect(lines()).to.have.length(250)
+  })
+
+  it('is absent by default', () => {
+    expect(openAccessLog({ target: 'off', share: 1 }, silentLogger)).to.equal(undefined)
+  })
+
+  it('names the setting when its file cannot be opened', () => {
+    const open = (): unknown => openAccessLog({ target: `${folder.path}/no/such`, share: 1 }, silentLogger)
+    expect(open).to.throw(ConfigError, /http\.accessLog\.target: cannot write .* \(ENOENT\)/)
+  })
+
+  it('ends with the process on a full disk', async () => {
+    const code = `
+      import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
+      const silent = { debug() {}, info() {}, warn() {}, error() {} }
+      const log = openAccessLog({ target: '/dev/full', share: 1 }, silent)
+      log.write(${JSON.stringify(fields)})
+      await log.close()
+      console.log('closed')`
+    const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'inherit', 'inherit']
+    })
+    try {
+      expect(await once(child, 'exit')).to.deep.equal([0, null])
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  describe('in a pipe', () => {
+    let reader: number | undefined
+    beforeEach(() => execFileSync('mkfifo', [file]))
+    afterEach(() => {
+      if (reader !== undefined) closeSync(reader)
+      reader = undefined
+    })
+    const read = (): void => {
+      reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    }
+
+    it('is refused when nobody reads', () => {
+      const open = (): unknown => openAccessLog({ target: file, share: 1 }, silentLogger)
+      expect(open).to.throw(ConfigError, /http\.accessLog\.target: cannot write .* \(ENXIO\)/)
+    })
+
+    it('ends although its reader has stopped reading', async () => {
+      read()
+      const log = openAccessLog({ target: file, share: 1 }, silentLogger)!
+      for (let i = 0; i < 10_000; i++) log.write(fields)
+      await log.close()
+    })
+
+    it('goes on with another reader once it is opened again', async () => {
+      read()
+      const told: LogLine[] = []
+      const log = openAccessLog({ target: file, share: 1 }, recordingLogger(told))!
+      closeSync(reader!)
+      for (let i = 0; i < 100; i++) log.write(fields)
+      await until(() => told.some(({ message }) => message.includes('cannot be written')), 'the broken pipe')
+      read()
+      log.reopen()
+      log.write({ ...fields, requestId: 'again' })
+      await log.close()
+      expect(readSync(reader!, Buffer.alloc(1_000))).to.be.above(0)
+    })
+  })
+
+  describe('of the gateway', () => {
+    let app: App
+    beforeEach(async () => {
+      app = await startTestApp('127.0.0.1:1', {
+        'http.accessLog.target': file,
+        'apis.kafboy.syncTimeoutMs': '100',
+        'apis.kafboy.routesAsync': '/say "/:topic',
+        'apis.arion.durability': 'memory',
+        'shutdown.graceMs': '200'
+      })
+    })
+    afterEach(() => app.stop())
+
+    const secrets = ['secret-topic', 'secret-value', 'secret-header', 'secret-query']
+    const ask = (path: string, method = 'POST') =>
+      fetch(`${app.urls.shared}${path}?q=secret-query`, {
+        method,
+        headers: { 'x-secret': 'secret-header', cookie: 'secret-header' },
+        ...(method === 'POST' && { body: 'v=secret-value' })
+      })
+
+    it('tells of every request, of whatever API, and never a value', async () => {
+      await ask('/kafboy/async/secret-topic')
+      await ask('/kafboy/sync/secret-topic')
+      await ask('/kafboy/say%20%22/secret-topic')
+      await ask('/kafboy/nowhere/secret-topic/of/mine')
+      await ask('/arion/async/secret-topic/secret-key')
+      await ask('/arion/health-check', 'GET')
+      await ask('/pixy/topics/secret-topic/messages')
+      await ask('/pixy/clusters/default/topics//secret-topic/messages')
+      await ask('/kprf/push')
+      await ask('/nowhere/secret-topic', 'GET')
+      // Closing the file has a time limit, which a busy machine may reach.
+      await until(() => lines().length >= 11, 'the lines of all requests')
+      await app.stop()
+      const told = lines().map(({ api, method, route, status }) => [api, method, route, status])
+      expect(told).to.have.deep.members([
+        ['kafboy', 'POST', '/kafboy/async/:topic', 200],
+        ['kafboy', 'POST', '/kafboy/sync/:topic', 503],
+        ['kafboy', 'POST', '/kafboy/say "/:topic', 200],
+        ['kafboy', 'POST', '/kafboy/*', 404],
+        ['arion', 'POST', '/arion/async/:topic/:key', 202],
+        ['arion', 'GET', '/arion/health-check', 200],
+        ['kafka-pixy', 'POST', '/pixy/topics/:topic/messages', 400],
+        ['kafka-pixy', 'POST', null, 301],
+        // Where the redirection leads.
+        ['kafka-pixy', 'GET', '/pixy/clusters/:cluster/topics/:topic/messages', 400],
+        ['kprf', 'POST', '/kprf/push', 415],
+        ['none', 'GET', null, 404]
+      ])
+      expect(lines().every(({ address, requestId }) => address === '127.0.0.1' && requestId !== '')).to.equal(true)
+      const text = readFileSync(file, 'utf8')
+      for (const secret of secrets) expect(text).not.to.include(secret)
+    })
+
+    it('goes on in a new file after the old one was moved away', async () => {
+      await ask('/kprf/push')
+      renameSync(file, `${file}.1`)
+      await app.reload()
+      await ask('/kprf/push')
+      await until(() => lines().length > 0, 'a line in the new file')
+      await until(() => lines().length + lines(`${file}.1`).length >= 2, 'both lines')
+      await app.stop()
+      expect(lines().length + lines(`${file}.1`).length).to.equal(2)
+      expect(lines()).to.have.length.at.least(1)
+    })
+  })
+})

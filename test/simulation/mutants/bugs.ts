@@ -1,0 +1,9 @@
+import { consumerBugs } from './bugs/consumer.js'
+import { httpBugs } from './bugs/http.js'
+import { producerBugs } from './bugs/producer.js'
+import { routerBugs } from './bugs/router.js'
+import type { PlantedBug } from './plant.js'
+
+export const plantedBugs: readonly PlantedBug[] = [...producerBugs, ...routerBugs, ...consumerBugs, ...httpBugs].sort(
+  (one, other) => (one.name < other.name ? -1 : 1)
+)

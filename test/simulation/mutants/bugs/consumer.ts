@@ -1,0 +1,69 @@
+import type { PlantedBug } from '../plant.js'
+
+/** Bugs of `src/consumer`. */
+export const consumerBugs: readonly PlantedBug[] = [
+  {
+    name: 'group-commits-past-unacknowledged',
+    about: 'A group commits the offset behind the message that was acknowledged last.',
+    edits: [
+      {
+        in: 'OffsetTracker.skipped',
+        find: 'this.#acked.nextMissing(this.#offset)',
+        replaceWith: 'Math.max(this.#offset, to)'
+      }
+    ]
+  },
+  {
+    name: 'group-forgets-messages',
+    about: 'A message of a group that is not acknowledged in time is not offered again.',
+    edits: [
+      {
+        in: 'OffsetTracker.nextRetry',
+        find: `
+          if (!this.#isLastRetry(offer)) {
+            offer.retries++
+            offer.deadlineAt = now + this.#options.ackTimeoutMs
+            return offer.offset
+          }`,
+        replaceWith: 'if (!this.#isLastRetry(offer)) continue'
+      }
+    ]
+  },
+  {
+    name: 'group-skips-first-messages',
+    about: 'A partition without a committed offset is read from its end, whenever it appears.',
+    edits: [
+      {
+        in: 'TopicStart.find',
+        find: 'const byLeader = this.#byLeader',
+        replaceWith: `
+          if (partition >= 0) return onStart(this.#setting)
+          const byLeader = this.#byLeader`
+      }
+    ]
+  },
+  {
+    name: 'member-skips-unacknowledged',
+    about: 'A member that takes over a partition begins behind the last message that was acknowledged.',
+    edits: [
+      {
+        in: 'OffsetTracker.constructor',
+        find: 'this.#acked = new OffsetRanges(acksIn(position))',
+        replaceWith: `
+          this.#acked = new OffsetRanges(acksIn(position))
+          for (const { to } of this.#acked.all) this.#offset = Math.max(this.#offset, to)`
+      }
+    ]
+  },
+  {
+    name: 'message-offered-twice',
+    about: 'A message is offered once more while its acknowledgement is still expected.',
+    edits: [
+      {
+        in: 'OffsetTracker.offered',
+        find: 'deadlineAt: now + this.#options.ackTimeoutMs',
+        replaceWith: 'deadlineAt: now - 1'
+      }
+    ]
+  }
+]

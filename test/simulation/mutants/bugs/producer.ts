@@ -1,0 +1,295 @@
+import type { PlantedBug } from '../plant.js'
+
+/** Bugs of `src/producer`. */
+export const producerBugs: readonly PlantedBug[] = [
+  {
+    name: 'batch-not-noted-before-sending',
+    about: 'What is sent is not noted in the durable log before.',
+    edits: [
+      {
+        in: 'DurableDelivery.constructor',
+        find: 'beforeSending: batches => this.#notes.note(batches)',
+        replaceWith: 'beforeSending: async () => undefined'
+      }
+    ]
+  },
+  {
+    name: 'cluster-change-unnoticed',
+    about: 'Partitions go on under their producer ids when another cluster answers.',
+    edits: [{ in: 'PartitionProducer.clusterChanged', find: 'this.#numbering.forget()', replaceWith: '' }]
+  },
+  {
+    name: 'completed-before-acknowledged',
+    about: 'Records of the durable log count as delivered when they are sent.',
+    edits: [
+      {
+        in: 'BatchNotes.note',
+        find: 'if (isKept) return',
+        replaceWith: `
+          for (const producer of batches.keys()) {
+            const topic = this.#options.topicOf(producer)
+            for (const sequence of topic?.producers[producer.partition]?.sentIndexes ?? []) logOf().complete(sequence)
+          }
+          if (isKept) return`
+      }
+    ]
+  },
+  {
+    name: 'damaged-body-believed',
+    about: 'The body of an entry of the log is delivered although its checksum does not fit.',
+    edits: [
+      {
+        in: 'decodeEntry',
+        find: "if (saltedCrc(body, salt) !== bytes.readUInt32BE(offset + 32)) return { type: 'damagedBody', ...header }",
+        replaceWith: ''
+      }
+    ]
+  },
+  {
+    name: 'dead-letter-not-kept',
+    about: 'A record that Kafka refuses for good is completed in the log and not kept among its dead letters.',
+    edits: [
+      {
+        in: 'DeadLetters.add',
+        find: 'return this.#opened.commit(entry).refusal',
+        replaceWith: 'return entry.length > 0 ? undefined : this.#opened.commit(entry).refusal'
+      }
+    ]
+  },
+  {
+    name: 'deadline-withdraws-sealed-record',
+    about: 'A deadline takes a record back that is on its way to a broker.',
+    edits: [
+      {
+        in: 'PartitionProducer.#endWaits',
+        find: 'head.expire(nowMs, false, tooLate)',
+        replaceWith: 'head.expire(nowMs, true, tooLate)'
+      }
+    ]
+  },
+  {
+    name: 'expired-batch-leaves-its-sequence',
+    about: 'The batch behind one that was given up has the same sequence numbers: brokers take it for a copy.',
+    edits: [
+      { in: 'PartitionProducer.#failHead', find: 'if (renumber) this.#numbering.raise()', replaceWith: '' },
+      { in: 'PartitionNumbering.changeRecords', find: 'if (this.#isSeen) this.raise()', replaceWith: '' }
+    ]
+  },
+  {
+    name: 'forgotten-producer-leaves-no-epoch',
+    about: 'A partition begins with the epoch of one that was forgotten, and repeats its sequences.',
+    edits: [{ in: 'ProducerIdentity.retired', find: 'epoch + 1', replaceWith: 'epoch' }]
+  },
+  {
+    name: 'headers-lost-behind-withdrawn',
+    about: 'Records behind one that is withdrawn lose their headers.',
+    edits: [
+      {
+        in: 'Batch.#compact',
+        find: 'writer.append(key, value, headers, this.#timestampsMs[at]!)',
+        replaceWith: 'void headers\n      writer.append(key, value, [], this.#timestampsMs[at]!)'
+      }
+    ]
+  },
+  {
+    name: 'key-null-becomes-empty',
+    about: 'A record without a key or value has an empty one in the halves of its batch.',
+    edits: [
+      {
+        in: 'Batch.#part',
+        find: "topic: '', key, value",
+        replaceWith: "topic: '', key: key ?? Buffer.alloc(0), value: value ?? Buffer.alloc(0)"
+      }
+    ]
+  },
+  {
+    name: 'log-acknowledges-before-sync',
+    about: 'The durable log says that it has a group before it is synced.',
+    edits: [
+      {
+        in: 'LogAppender.settle',
+        find: 'this.#writer?.settle(syncPuts)',
+        replaceWith: 'this.#writer?.settle(false)'
+      }
+    ]
+  },
+  {
+    name: 'lost-connection-counts-as-not-written',
+    about: 'A batch whose connection was lost counts as not written.',
+    edits: [
+      {
+        in: 'judge',
+        find: 'retryOrExpire(head, true, true, answer.error.message)',
+        replaceWith: 'retryOrExpire(head, true, false, answer.error.message)'
+      }
+    ]
+  },
+  {
+    name: 'not-leader-counts-as-not-written',
+    about: 'A batch that a deposed leader refused counts as not written.',
+    edits: [
+      {
+        in: 'certainlyRefused',
+        find: "'NOT_ENOUGH_REPLICAS',",
+        replaceWith: "'NOT_ENOUGH_REPLICAS', 'NOT_LEADER_OR_FOLLOWER',"
+      }
+    ]
+  },
+  {
+    name: 'note-overtakes-completions',
+    about: 'The note of a batch is kept before the completions that came earlier.',
+    edits: [{ in: 'DurableLog.note', find: 'this.flushCompletions()', replaceWith: '' }]
+  },
+  {
+    name: 'producer-stuck-after-reject',
+    about: 'Records are given up when there are not enough replicas for the first attempt.',
+    edits: [
+      {
+        in: 'judgeCode',
+        find: 'if (certainlyRefused.has(code)) return',
+        replaceWith: `
+          if (certainlyRefused.has(code) && !head.maybeWritten && code === errorCodes.NOT_ENOUGH_REPLICAS)
+            return fail(head, failures.rejected(code, 'no'))
+          if (certainlyRefused.has(code)) return`
+      }
+    ]
+  },
+  {
+    name: 'refusal-for-now-is-for-good',
+    about: 'A batch of the durable log that a broker does not lead becomes dead letters.',
+    edits: [
+      {
+        in: 'judgeCode',
+        find: 'if (certainlyRefused.has(code)) return',
+        replaceWith: `
+          if (head.isDurable && code === errorCodes.NOT_LEADER_OR_FOLLOWER)
+            return head.recordCount > 1
+              ? { type: 'split', renumber: true, lowersLimit: false }
+              : fail(head, failures.rejected(code, persistedOf(head.maybeWritten)))
+          if (certainlyRefused.has(code)) return`
+      }
+    ]
+  },
+  {
+    name: 'retry-goes-to-the-end',
+    about: 'A batch that has to be tried again goes behind those that wait.',
+    edits: [
+      {
+        in: 'PartitionProducer.#carryOut',
+        find: 'this.#backOff(verdict.reason, verdict.soon)',
+        replaceWith: `
+          if (!this.#waiting.isEmpty) {
+            const next = this.#waiting.take()
+            this.#waiting.putBack([head])
+            this.#head = next
+          }
+          this.#backOff(verdict.reason, verdict.soon)`
+      }
+    ]
+  },
+  {
+    name: 'retry-with-new-sequence',
+    about: 'A batch that is tried again gets new sequence numbers, so brokers do not know it again.',
+    edits: [
+      {
+        in: 'PartitionProducer.#carryOut',
+        find: 'this.#backOff(verdict.reason, verdict.soon)',
+        replaceWith: `
+          this.#numbering.advance(head.recordCount)
+          this.#backOff(verdict.reason, verdict.soon)`
+      }
+    ]
+  },
+  {
+    name: 'second-batch-in-flight',
+    about: 'A partition sends the next batch before the one before it is acknowledged.',
+    edits: [
+      {
+        in: 'SentBatch.answer',
+        find: 'if (this.#attempts.awaits(this)) this.#answered(answer)',
+        replaceWith: 'this.#answered(answer)'
+      },
+      {
+        in: 'PartitionProducer.append',
+        find: "if (this.#state === 'idle') this.#becomeReady()",
+        replaceWith: `
+          if (this.#state === 'idle') this.#becomeReady()
+          else if (
+            this.#state === 'awaiting' && this.#head !== undefined && this.#numbering.current !== undefined
+          ) {
+            this.#numbering.advance(this.#head.recordCount)
+            this.#head = undefined
+            this.#becomeReady()
+          }`
+      },
+      {
+        in: 'PartitionProducer.#carryOut',
+        find: "case 'delivered': this.#numbering.advance(head.recordCount)",
+        replaceWith: "case 'delivered': if (this.#head === head) this.#numbering.advance(head.recordCount)"
+      },
+      {
+        in: 'PartitionProducer.#carryOut',
+        find: 'this.#backOff(verdict.reason, verdict.soon)',
+        replaceWith: `
+          if (this.#head !== head) this.#waiting.putBack([head])
+          this.#backOff(verdict.reason, verdict.soon)`
+      }
+    ]
+  },
+  {
+    name: 'segment-reused-too-early',
+    about: 'The bytes of a batch are given to the next one while they are still to be sent.',
+    edits: [
+      {
+        in: 'PartitionProducer.take',
+        find: 'this.#waiting.giveWriter(head.takeWriter())',
+        replaceWith: `
+          this.#waiting.giveWriter(head.takeWriter())
+          this.#deps.batchBuffers.give(bytes)`
+      }
+    ]
+  },
+  {
+    name: 'stalled-cursor-passes-one',
+    about: 'A cursor without capacity goes on behind the record for which it had none.',
+    edits: [
+      {
+        in: 'PartitionCursors.stall',
+        find: 'this.#behind.set(cursor, sequence)',
+        replaceWith: 'this.#behind.set(cursor, sequence + 1)'
+      }
+    ]
+  },
+  {
+    name: 'timer-left-behind',
+    about: 'A partition forgets to stop its timer when it has something else to do.',
+    edits: [{ in: 'PartitionProducer.#enter', find: 'clearTimeout(this.#timer)', replaceWith: '' }]
+  },
+  {
+    name: 'timestamp-of-split-lost',
+    about: 'The halves of a batch have another time than was asked for.',
+    edits: [
+      {
+        in: 'Batch.#part',
+        find: 'this.#timestampsMs[at]!, this.#pendingProduces[at]!',
+        replaceWith: '0, this.#pendingProduces[at]!'
+      }
+    ]
+  },
+  {
+    name: 'unknown-where-no',
+    about: 'A record that was withdrawn before it was sent is told to be perhaps in Kafka.',
+    edits: [{ in: 'Batch.expire', find: 'failureOf(persistedOf(!canWithdraw))', replaceWith: "failureOf('unknown')" }]
+  },
+  {
+    name: 'waiting-bytes-not-copied',
+    about: 'Records that wait until their topic is known are not copied.',
+    edits: [
+      {
+        in: 'WaitingRecords.add',
+        find: 'const record = ownCopyOf(deferred.record)',
+        replaceWith: 'const { record } = deferred'
+      }
+    ]
+  }
+]

@@ -1,0 +1,39 @@
+import type { DeadLetters } from '../../src/producer/log/dead-letters.js'
+import {
+  type CommittedGroup,
+  type LogCallName,
+  type LogCalls,
+  LogCore,
+  type LogHost
+} from '../../src/producer/log/log-host.js'
+import type { LogStore } from '../../src/producer/log/log-store.js'
+
+/** Runs the log in place: every call blocks the caller for as long as the disk takes. */
+export class InlineLogHost implements LogHost {
+  readonly core: LogCore
+
+  constructor(store: LogStore, deadLetters: DeadLetters) {
+    this.core = new LogCore(store, deadLetters)
+  }
+
+  memory(sizeBytes: number): Buffer {
+    return Buffer.allocUnsafeSlow(sizeBytes)
+  }
+
+  stage(bytes: Buffer): void {
+    this.core.stage(bytes)
+  }
+
+  async commit(bytes: Buffer): Promise<CommittedGroup> {
+    return this.core.commit(bytes)
+  }
+
+  reuse(): void {}
+
+  async call<Name extends LogCallName>(
+    name: Name,
+    ...args: Parameters<LogCalls[Name]>
+  ): Promise<ReturnType<LogCalls[Name]>> {
+    return Reflect.apply(this.core[name], this.core, args)
+  }
+}
