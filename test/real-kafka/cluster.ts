@@ -170,8 +170,11 @@ export class KafkaCluster {
   /** Gives each node the coordinators back that it had before it was away: a node without any has no groups. */
   async electCoordinators(): Promise<void> {
     await this.waitFor('every node to have its coordinators', async () => {
-      // The topic does not exist before the first group.
-      const states = await this.partitions(OFFSETS_TOPIC).catch(() => [])
+      const states = await this.partitions(OFFSETS_TOPIC).catch((error: Error) => {
+        // The topic does not exist before the first group.
+        if (error.message.includes('UnknownTopicOrPartitionException')) return []
+        throw error
+      })
       const moved = states.flatMap(({ leaderId, replicas }, at) => (leaderId === replicas[0] ? [] : [at]))
       for (const partition of moved) await this.admin.ask('electPreferred', OFFSETS_TOPIC, partition)
       return moved.length === 0

@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TargetCluster } from '../support/target-cluster.js'
 import type { KafkaCluster } from './cluster.js'
+
+const MISSED_HEARTBEATS_NOTICED_MS = 1_500
 
 let running: KafkaCluster | undefined
 
@@ -47,7 +50,12 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
       await cluster.signal(nodeId, 'SIGCONT')
       await cluster.healed()
       await cluster.electCoordinators()
+      // After 8 to 11 s of silence the controller still takes the node's partitions away, up to a second after it is back.
+      await sleep(MISSED_HEARTBEATS_NOTICED_MS)
+      await cluster.healed()
+      await cluster.electCoordinators()
     },
+    electCoordinators: () => cluster.electCoordinators(),
     recovered: topics => cluster.recovered(...topics),
     close: async () => {}
   }

@@ -31,6 +31,8 @@ export interface TargetCluster {
   /** Makes a node silent: it keeps its connections and answers nothing, until it is told to go on. */
   pauseNode(nodeId: number): Promise<void>
   resumeNode(nodeId: number): Promise<void>
+  /** Gives each node the coordinators back that it lost while it was away. Absent where a node never loses them. */
+  electCoordinators?(): Promise<void>
   /** Resolves when all replicas of all partitions of these topics are in sync, so that losing one loses no records. */
   recovered(topics: readonly string[]): Promise<void>
   /** Of the embedded cluster; real Kafka takes no orders to misbehave. */

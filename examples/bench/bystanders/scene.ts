@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   ApiName,
   Faults,
@@ -41,6 +42,8 @@ export interface SceneCluster {
   pauseNode(nodeId: number): Promise<void>
   resumeNode(nodeId: number): Promise<void>
   coordinatorOf(groupId: string): Promise<number>
+  /** Gives each node the coordinators back that it lost while it was away. Absent where a node never loses them. */
+  electCoordinators?(): Promise<void>
 }
 
 /** The calls that a paused broker leaves unanswered. */
@@ -60,12 +63,19 @@ export const INNOCENT: TopicPartition = { topic: 'innocent', partition: 0 }
 /** The node that faults pause: the last one. Nothing that the well-behaved clients use is on it. */
 export const troubledNode = ({ nodeIds }: SceneCluster): number => nodeIds.at(-1)!
 
-/** Finds a group id whose coordinator is, or is not, the node that faults affect. */
+/**
+ * Finds a group id whose coordinator is, or is not, the node that faults affect. Kafka may take all coordinators from a node
+ * some seconds after it was back from a pause, when it notices the missed heartbeats: then the node gets them back first.
+ */
 export async function groupOn(cluster: SceneCluster, prefix: string, isTroubled: boolean): Promise<string> {
-  for (let number = 0; number < 200; number++) {
-    const groupId = `${prefix}-${number}`
-    const nodeId = await cluster.coordinatorOf(groupId)
-    if ((nodeId === troubledNode(cluster)) === isTroubled) return groupId
+  for (let tries = 0; tries < 60; tries++) {
+    for (let number = 0; number < 200; number++) {
+      const groupId = `${prefix}-${number}`
+      const nodeId = await cluster.coordinatorOf(groupId)
+      if ((nodeId === troubledNode(cluster)) === isTroubled) return groupId
+    }
+    await cluster.electCoordinators?.()
+    await sleep(500)
   }
   throw new Error('no such group was found')
 }
