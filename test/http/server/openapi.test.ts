@@ -245,7 +245,7 @@ describe('kafboy 4: /openapi.json', function () {
       ['/kprf/push', '{', 'application/json'],
       ['/kprf/push', '{}', 'text/plain'],
       ['/kafboy/sync/{topic}', '', FORM],
-      ['/arion/sync/{topic}', 'x'.repeat(2_000_000), 'text/plain']
+      ['/arion/sync/{topic}', 'x'.repeat(1_100_000), 'text/plain']
     ]
     for (const [path, body, type] of wrong) {
       const url = shared + path.replace('{topic}', 'orders')
