@@ -48,4 +48,6 @@ export interface Translation {
   readonly settings: readonly Assignment[]
   /** One line, logged at the start, for each key that has no effect or another one than in the original. */
   readonly notes: readonly string[]
+  /** Where the original was told to serve its port with TLS: the gateway does not start without a certificate then. */
+  readonly needsCertificate?: string | undefined
 }

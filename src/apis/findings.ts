@@ -7,6 +7,8 @@ export class Findings {
   readonly settings: Assignment[] = []
   readonly notes: string[] = []
   readonly problems: string[] = []
+  /** See {@link Translation.needsCertificate}. */
+  needsCertificate: string | undefined
 
   set(setting: string, value: unknown, origin: string): void {
     this.settings.push({ path: setting.split('.'), value, origin })
@@ -20,6 +22,7 @@ export class Findings {
   /** @throws ConfigError naming every problem, one per line */
   translation(): Translation {
     if (this.problems.length > 0) throw new ConfigError(this.problems.join('\n'))
-    return { settings: this.settings, notes: this.notes }
+    const { settings, notes, needsCertificate } = this
+    return { settings, notes, ...(needsCertificate !== undefined && { needsCertificate }) }
   }
 }

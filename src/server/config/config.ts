@@ -73,7 +73,7 @@ export interface TranslatedConfig extends ExplainedConfig {
  */
 export function translateConfig(
   sources: ConfigSources,
-  { settings, notes }: Translation,
+  { settings, notes, needsCertificate }: Translation,
   only: string
 ): TranslatedConfig {
   const listed = sources.apis ?? apis
@@ -91,6 +91,11 @@ export function translateConfig(
   )
   const closed = closing.map(({ path, origin }) => ({ path, value: LOOPBACK, origin }))
   const explained = check(read({ ...sources, translated: [...translated, ...closed] }))
+  if (needsCertificate !== undefined && explained.config.http.tls.certFile === undefined) {
+    throw new ConfigError(
+      printable(`${needsCertificate} needs a certificate: set http.tls.certFile and http.tls.keyFile`)
+    )
+  }
   return { ...explained, notes: [...notes, ...closing.map(describeClosed)] }
 }
 

@@ -140,11 +140,7 @@ function listen(
   else {
     found.set(`${CONFLUENT}.host`, host!.replace(/^\[|\]$/g, '') || '0.0.0.0', origin(key))
     found.set(`${CONFLUENT}.port`, Number(port), origin(key))
-    if (scheme.toLowerCase() === 'https') {
-      found.notes.push(
-        `${origin(key)}: the port has TLS only where http.tls.certFile and http.tls.keyFile are set, and plain HTTP otherwise`
-      )
-    }
+    if (scheme.toLowerCase() === 'https') found.needsCertificate = `${origin(key)}: ${first}`
   }
   if (others.length > 0) found.notes.push(`${origin(key)}: only the first listener is opened`)
   const flag = flags.get('port')

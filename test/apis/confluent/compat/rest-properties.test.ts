@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { readProperties } from '../../../../src/apis/confluent/compat/java-properties.js'
 import { translateConfluent } from '../../../../src/apis/confluent/compat/rest-properties.js'
+import { ConfigError } from '../../../../src/core/errors.js'
+import { translateConfig } from '../../../../src/server/config/config.js'
 
 const translate = (text: string | undefined, flags: Record<string, string | true> = {}, environment = {}) => {
   const all = { ...(text !== undefined && { config: 'kafka-rest.properties' }), ...flags }
@@ -105,15 +107,30 @@ describe('castellan confluent: kafka-rest.properties', () => {
     })
   })
 
+  it('does not start an https listener without a certificate, and so never sends passwords in clear text', () => {
+    const read = () =>
+      translateConfluent({
+        flags: new Map([['config', 'kafka-rest.properties']]),
+        environment: {},
+        readFile: () => 'listeners=https://127.0.0.1:0'
+      })
+    const sources = (files: readonly string[]) => ({
+      flags: files.map(name => ({ flag: '--set', path: ['http', 'tls', name], value: `${name}.pem` }))
+    })
+    expect(() => translateConfig({}, read(), 'confluent')).to.throw(
+      ConfigError,
+      'kafka-rest.properties, listeners: https://127.0.0.1:0 needs a certificate: set http.tls.certFile and http.tls.keyFile'
+    )
+    const { config } = translateConfig(sources(['certFile', 'keyFile']), read(), 'confluent')
+    expect(config.http.tls.certFile).to.equal('certFile.pem')
+  })
+
   it('names each other key once, with the reason where there is one', () => {
     const { notes } = translate(
       'id=x\nconsumer.threads=1\nschema.registry.url=u\nauthentication.method=BASIC\nssl.keystore.location=f\nodd.key=1\napi.v3.enable=false\n' +
         'api.v3.produce.request.size.limit.max.bytes=0\nlisteners=https://:1,http://:2'
     )
-    const [tls, others, ...keys] = notes
-    expect(tls).to.equal(
-      'kafka-rest.properties, listeners: the port has TLS only where http.tls.certFile and http.tls.keyFile are set, and plain HTTP otherwise'
-    )
+    const [others, ...keys] = notes
     expect(others).to.equal('kafka-rest.properties, listeners: only the first listener is opened')
     expect(keys.map(note => note.replace('kafka-rest.properties, ', ''))).to.deep.equal([
       'id has no effect: consumer instances are not served',
