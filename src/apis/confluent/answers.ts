@@ -1,23 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type CastellanError, type ErrorCode, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import type { RecordOutcome } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
+import type { FailedRecords } from './confluent-metrics.js'
+import type { Problem } from './failures.js'
 import { errorTypeOf, JSON_TYPE, typeOf, V2_TYPE, type Version } from './media-types.js'
 
 /** Where an answer goes. */
 export interface Asked {
   readonly response: ServerResponse
   readonly requestId: string
-}
-
-/** An error as clients see it: a status of HTTP, and Confluent's code for the cause. */
-export interface Problem {
-  readonly status: number
-  readonly code: number
-  readonly message: string
 }
 
 export interface ErrorOptions {
@@ -28,6 +24,8 @@ export interface ErrorOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
+  /** Records of a produce request that this error refuses. Default: 1, as the records may not have been read. */
+  readonly failedRecords?: number
 }
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
@@ -41,9 +39,11 @@ export const errorBody = (code: number, message: string): string =>
 export class ConfluentAnswers {
   readonly #answers: Answers
   readonly #templates: Readonly<Record<Version, AnswerTemplate>>
+  readonly #failedRecords: FailedRecords
 
-  constructor(answers: Answers) {
+  constructor(answers: Answers, failedRecords: FailedRecords) {
     this.#answers = answers
+    this.#failedRecords = failedRecords
     this.#templates = { v2: answers.template(200, V2_TYPE), v3: answers.template(200, JSON_TYPE) }
   }
 
@@ -76,19 +76,30 @@ export class ConfluentAnswers {
   error(asked: Asked, { status, code, message }: Problem, options: ErrorOptions = {}): void {
     const { response, requestId } = asked
     const { req } = response
-    const { type = typeOfRoute(req), persisted = isProduce(req) ? NOT_PERSISTED : undefined, isRead = true } = options
+    const produces = isProduce(req)
+    const { type = typeOfRoute(req), persisted = produces ? NOT_PERSISTED : undefined, isRead = true } = options
+    if (produces) this.#failedRecords.refused(versionOf(req), code, options.failedRecords)
     const headers = { ...options.headers, ...(!isRead && CLOSE) }
     this.#answers.send(response, status, type, errorBody(code, message), { requestId, persisted }, headers)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
-    const persisted = isProduce(response.req) ? NOT_PERSISTED : undefined
+    const produces = isProduce(response.req)
+    const persisted = produces ? NOT_PERSISTED : undefined
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
     const status = refusalStatus(error)!
-    const body = errorBody(refusalCodeOf(error), error.message)
+    const code = refusalCodeOf(error)
+    if (produces) this.#failedRecords.refused(versionOf(response.req), code)
+    const body = errorBody(code, error.message)
     const type = typeOfRoute(response.req)
     this.#answers.send(response, status, type, body, { requestId, persisted, cause: error }, headers)
+  }
+
+  /** Counts records that failed one by one, with an answer of their own. */
+  settled(version: Version, outcomes: readonly RecordOutcome[], problems: readonly { readonly code: number }[]): void {
+    this.#failedRecords.settled(version, outcomes)
+    for (const { code } of problems) this.#failedRecords.refused(version, code)
   }
 
   /** Notes for the log why a request fails. */
@@ -106,10 +117,13 @@ export function refusalCodeOf(error: CastellanError): number {
 /** The path below the prefix of the API, whichever port it came by. */
 const pathOf = (request: IncomingMessage): string => sentUrlOf(request).replace(/^\/confluent(?=[/?#]|$)/, '')
 
+const isV3 = (path: string): boolean => /^\/v3(?:[/?#]|$)/.test(path)
+const versionOf = (request: IncomingMessage): Version => (isV3(pathOf(request)) ? 'v3' : 'v2')
+
 /** The type of errors follows from the path. */
 function typeOfRoute(request: IncomingMessage): string {
   const path = pathOf(request)
-  if (/^\/v3(?:[/?#]|$)/.test(path)) return JSON_TYPE
+  if (isV3(path)) return JSON_TYPE
   return /^\/(?:topics|brokers|consumers)(?:[/?#]|$)/.test(path) ? V2_TYPE : errorTypeOf(request.headers.accept)
 }
 

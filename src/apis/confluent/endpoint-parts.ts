@@ -4,7 +4,8 @@ import type { PendingProduce } from '../../gateway/gateway.js'
 import type { Access, Caller, Operation, Target } from '../../http/access/access.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import type { ConfluentAnswers, Problem } from './answers.js'
+import type { ConfluentAnswers } from './answers.js'
+import type { Problem } from './failures.js'
 import type { Charset } from './media-types.js'
 
 /** The parts that every endpoint is created with. */

@@ -1,8 +1,14 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { Problem } from './answers.js'
 import type { Version } from './media-types.js'
+
+/** An error as clients see it: a status of HTTP, and Confluent's code for the cause. */
+export interface Problem {
+  readonly status: number
+  readonly code: number
+  readonly message: string
+}
 
 export const UNAUTHENTICATED = 40101
 export const UNAUTHORIZED = 40301
@@ -43,6 +49,21 @@ const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }
   protocol: { v2: 'byRetriable', v3: 'byRetriable' },
   kafka: { v2: 'byRetriable', v3: 'byRetriable' }
 }
+
+/** Codes that failed records may have, and the commonest ones of requests that are refused as a whole. */
+export const FAILURE_CODES: ReadonlySet<number> = new Set([
+  400,
+  408,
+  413,
+  415,
+  422,
+  429,
+  500,
+  503,
+  KAFKA_ERROR,
+  RETRIABLE_KAFKA_ERROR,
+  ...Object.values(codes).flatMap(({ v2, v3 }) => [v2, v3].filter(code => code !== 'byRetriable'))
+])
 
 /** Codes of the client's own mistakes: 400, 40401. */
 const isClients = (code: number): boolean => String(code).startsWith('4')

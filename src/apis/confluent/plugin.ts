@@ -7,6 +7,7 @@ import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers, isProduce } from './answers.js'
+import { FailedRecords } from './confluent-metrics.js'
 import { type EndpointParts, hasBody, type Receive } from './endpoint-parts.js'
 import { isAcceptable, type Version } from './media-types.js'
 import { type OperationId, operationsById } from './operations.js'
@@ -33,7 +34,7 @@ export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
     const { access, log, now, settings, lifetime, metrics } = context
-    const answers = new ConfluentAnswers(new Answers(now))
+    const answers = new ConfluentAnswers(new Answers(now), new FailedRecords(metrics))
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
       answers.error(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})

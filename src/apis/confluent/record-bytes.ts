@@ -2,7 +2,7 @@ import { decodeBase64 } from '../../core/base64.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import type { RecordHeader } from '../../core/model.js'
-import type { Problem } from './answers.js'
+import type { Problem } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
 export class BodyError extends Error {

@@ -68,6 +68,8 @@ describe('confluent: a stream of records', () => {
   /** What happened to the connection and the stream. */
   let events: string[]
   let held: number[]
+  /** Outcomes, and the codes of problems, that were counted. */
+  let counted: (string | number)[]
   /** Records and bytes that quotas were asked for. */
   let charged: [number, number][]
   let onRefused: ((error: CastellanError) => void) | undefined
@@ -78,6 +80,7 @@ describe('confluent: a stream of records', () => {
     time = new FakeTime()
     events = []
     held = []
+    counted = []
     charged = []
     onRefused = quota = room = undefined
     gateway = new FakeGateway({ outcome: 'by hand' })
@@ -109,6 +112,8 @@ describe('confluent: a stream of records', () => {
         limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },
         log: silentLogger,
         clock: time.now,
+        settled: (outcomes, problems) =>
+          void counted.push(...outcomes.map(({ type }) => type), ...problems.map(({ code }) => code)),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
       }
     )
@@ -160,6 +165,13 @@ describe('confluent: a stream of records', () => {
     expect(response.writableEnded).to.equal(false)
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
+  })
+
+  it('counts outcomes and refused records, also those whose client has left', async () => {
+    await send('{}{"value":7}{"key":{"type":"NONE"}}')
+    response.destroy()
+    await settle(0, 0)
+    expect(counted).to.have.members(['delivered', 400, 400])
   })
 
   it('says that the body ends inside a record', async () => {

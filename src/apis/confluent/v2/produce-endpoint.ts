@@ -7,9 +7,15 @@ import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import type { Problem } from '../answers.js'
 import { type EndpointParts, type Params, whenSettled } from '../endpoint-parts.js'
-import { PARTITION_NOT_FOUND, recordCodeOf, TOPIC_NOT_FOUND, UNAUTHENTICATED, UNAUTHORIZED } from '../failures.js'
+import {
+  PARTITION_NOT_FOUND,
+  type Problem,
+  recordCodeOf,
+  TOPIC_NOT_FOUND,
+  UNAUTHENTICATED,
+  UNAUTHORIZED
+} from '../failures.js'
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
 import { errorTypeOf, type Format, formatOf } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
@@ -112,6 +118,7 @@ export class ProduceEndpoint {
 
   #produced({ exchange, topic }: Asked, outcomes: readonly RecordOutcome[]): void {
     const { answers } = this.#parts
+    answers.settled('v2', outcomes, [])
     if (wantsModern(exchange.request)) {
       answers.outcomes(exchange, outcomes)
       return
@@ -125,7 +132,7 @@ export class ProduceEndpoint {
     answers.note(exchange, failure.code)
     const codes = new Set(outcomes.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, topic) : undefined
-    if (missing !== undefined) answers.error(exchange, missing, { persisted })
+    if (missing !== undefined) answers.error(exchange, missing, { persisted, failedRecords: 0 })
     else answers.send(exchange, statusOf(codes), 'v2', bodyOf(outcomes), { persisted })
   }
 }

@@ -118,6 +118,7 @@ export class BatchEndpoint {
   ): void {
     const successes: string[] = []
     const failures: string[] = []
+    this.#parts.answers.settled('v3', outcomes, items.filter(isProblem))
     const byItem = outcomesByItem(items, outcomes)
     for (const [at, item] of items.entries()) {
       const id = `"id":"${ids[at]}"`

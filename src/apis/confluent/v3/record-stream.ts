@@ -9,7 +9,7 @@ import { whenSettled } from '../endpoint-parts.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, type RecordAnswers, type RecordProblem } from './record-answers.js'
-import { answersTo, type Collected, type Item, RecordCollector } from './record-collector.js'
+import { answersTo, type Collected, type Item, isProblem, RecordCollector } from './record-collector.js'
 
 /** While this much of a stream waits for Kafka or behind what does, nothing more of it is read. */
 const MAX_ITEMS_IN_FLIGHT = 10_000
@@ -36,6 +36,8 @@ export interface RecordStreamParts {
   readonly clock: MonotonicClock
   /** Hands records to Kafka; copies their bytes. */
   produce(records: readonly ProduceRecord[]): PendingProduce
+  /** Counts records that fail. @param problems of records that Kafka is not asked about */
+  settled(outcomes: readonly RecordOutcome[], problems: readonly RecordProblem[]): void
 }
 
 /** Records that were read together, and are answered together. */
@@ -177,6 +179,7 @@ export class RecordStream {
     this.#groups.push(group)
     this.#itemsInFlight += items.length
     this.#bytesInFlight += bytes
+    this.#parts.settled(NOTHING, items.filter(isProblem))
     if (state === 'settled') this.#answer()
     return group
   }
@@ -184,6 +187,7 @@ export class RecordStream {
   #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
     group.outcomes = outcomes
     this.#guarded(() => {
+      this.#parts.settled(outcomes, [])
       this.#answer()
       this.#setReading()
     })

@@ -6,7 +6,6 @@ import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import type { Problem } from '../answers.js'
 import {
   callerOf,
   charsetProblemOf,
@@ -15,11 +14,12 @@ import {
   refusalOf,
   whenSettled
 } from '../endpoint-parts.js'
+import type { Problem } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { type Charset, charsetOf } from '../media-types.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, RecordAnswers } from './record-answers.js'
-import { answersTo, type Collected, outcomesByItem, RecordCollector } from './record-collector.js'
+import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
@@ -106,6 +106,7 @@ export class RecordsEndpoint {
       limits,
       log,
       clock,
+      settled: (outcomes, problems) => this.#parts.answers.settled('v3', outcomes, problems),
       produce: records => gateway.produce(records, produce)
     })
     this.#streams.add(stream)
@@ -151,6 +152,7 @@ export class RecordsEndpoint {
 
   #produced(exchange: Exchange, to: Destination, items: Collected['items'], outcomes: readonly RecordOutcome[]): void {
     const { answers } = this.#parts
+    answers.settled('v3', outcomes, items.filter(isProblem))
     const byItem = outcomesByItem(items, outcomes)
     const persisted = persistedText(byItem.map(outcome => (outcome === undefined ? 'no' : certaintyOf(outcome))))
     answers.note(exchange, firstFailureOf(outcomes)?.code)
