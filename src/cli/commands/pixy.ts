@@ -1,7 +1,6 @@
 import type { CommandDescription } from '../command.js'
 import { consumeCommand } from '../pixy/consume.js'
-import { groupsCommand } from '../pixy/groups.js'
-import { offsetsCommand } from '../pixy/offsets.js'
+import { groupsCommand, offsetsCommand } from '../pixy/groups.js'
 import { produceCommand } from '../pixy/produce.js'
 
 /** `castellan pixy`: a client of Kafka-Pixy's HTTP API. */

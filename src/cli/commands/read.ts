@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Argument, type Command, Option } from 'commander'
-import type { ReadProblem } from '../../consumer/stream/partition-reader.js'
+import type { ReadProblem, ReadStart } from '../../consumer/stream/partition-reader.js'
 import { CastellanError } from '../../core/errors.js'
 import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
@@ -8,7 +8,6 @@ import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
-import { toReadStart } from '../read-start.js'
 import { formatRecord, type RecordFormat, type RecordLook, recordFormats } from '../record-format.js'
 import { CommandError, UsageError } from '../usage-error.js'
 
@@ -98,6 +97,29 @@ async function outcome(
   const named = (await Promise.race([reading, enough])) ?? []
   for (const { message } of named) stderr.write(`castellan read: ${printable(message)}\n`)
   return named.length > 0 ? EXIT_FAILURE : EXIT_OK
+}
+
+/**
+ * Parses the value of `--from`:
+ *
+ *   earliest | latest       the ends
+ *   42                      an offset
+ *   -10                     the last ten of each partition
+ *   2026-11-20T10:00:00Z    the first record at or after a time
+ *   @1795000000000          the same in epoch milliseconds
+ *
+ * @throws UsageError for anything else
+ */
+export function toReadStart(text: string): ReadStart {
+  if (text === 'earliest' || text === 'latest') return text
+  if (/^\d{1,15}$/.test(text)) return { offset: Number(text) }
+  if (/^-\d{1,15}$/.test(text)) return { last: -Number(text) }
+  if (/^@\d{1,15}$/.test(text)) return { timestampMs: Number(text.slice(1)) }
+  const timestampMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(timestampMs)) return { timestampMs }
+  throw new UsageError(
+    `--from takes earliest, latest, an offset, -N for the last N, a time such as 2026-11-20T10:00:00Z, or @MILLISECONDS, not "${text}"`
+  )
 }
 
 function toPartitions(text: string | undefined): readonly number[] | undefined {

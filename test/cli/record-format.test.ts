@@ -1,7 +1,5 @@
 import { expect } from 'chai'
-import { toReadStart } from '../../src/cli/read-start.js'
 import { formatRecord, type RecordFormat } from '../../src/cli/record-format.js'
-import { UsageError } from '../../src/cli/usage-error.js'
 import type { KafkaRecord } from '../../src/core/model.js'
 
 const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
@@ -12,24 +10,6 @@ const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
   headers: [{ key: 'h', value: Buffer.from('x') }]
 })
 const place = { topic: 'orders', partition: 1 }
-
-describe('--from', () => {
-  it('understands ends, offsets, the last few, and times', () => {
-    expect(toReadStart('earliest')).to.equal('earliest')
-    expect(toReadStart('latest')).to.equal('latest')
-    expect(toReadStart('42')).to.deep.equal({ offset: 42 })
-    expect(toReadStart('-10')).to.deep.equal({ last: 10 })
-    expect(toReadStart('@1700000000000')).to.deep.equal({ timestampMs: 1_700_000_000_000 })
-    expect(toReadStart('2023-11-14T22:13:20Z')).to.deep.equal({ timestampMs: 1_700_000_000_000 })
-    expect(toReadStart('2023-11-14')).to.deep.equal({ timestampMs: Date.parse('2023-11-14T00:00:00Z') })
-  })
-
-  it('refuses anything else', () => {
-    for (const text of ['', 'first', '1.5', '--', '2023-99-99', '@', '1e3', 'March 7']) {
-      expect(() => toReadStart(text), text).to.throw(UsageError, '--from takes')
-    }
-  })
-})
 
 describe('record formats', () => {
   it('write bytes as they are', () => {
