@@ -1,13 +1,20 @@
 import { type Command, CommanderError } from 'commander'
 import { CastellanError, ConfigError } from '../core/errors.js'
 import { printable, printableLines } from '../core/printable.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Process } from './command.js'
+import {
+  type CommandDescription,
+  CommandError,
+  EXIT_FAILURE,
+  EXIT_OK,
+  EXIT_USAGE,
+  type Process,
+  UsageError
+} from './command.js'
 import { commands } from './commands.js'
 import { fromGoFlags } from './go-flags.js'
 import { settingsOf } from './options.js'
 import { toProgram } from './program.js'
 import { flush } from './standard-output.js'
-import { CommandError, UsageError } from './usage-error.js'
 import { unknownCommand } from './usage-message.js'
 
 /**

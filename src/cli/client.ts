@@ -6,10 +6,9 @@ import type { RouterMessage } from '../router/messages/operations.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
-import type { Process } from './command.js'
+import { CommandError, type Process, UsageError } from './command.js'
 import { settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
-import { CommandError, UsageError } from './usage-error.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
 

@@ -52,6 +52,16 @@ export const EXIT_OK = 0
 export const EXIT_FAILURE = 1
 export const EXIT_USAGE = 2
 
+/** The command line cannot be understood; exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** The command has failed; the message says what to change. Exit code 1. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}
+
 /** Resolves when the signal fires, or at once if it has fired already. */
 export const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise(resolve => {

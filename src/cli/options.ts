@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FlagSetting } from '../server/config/config.js'
-import { UsageError } from './usage-error.js'
+import { UsageError } from './command.js'
 
 /** A flag that stands for one setting. */
 export class SettingOption extends Option {

@@ -1,7 +1,7 @@
 import { lstatSync, type Stats, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import { CommandError } from './usage-error.js'
+import { CommandError } from './command.js'
 
 /**
  * Maximum length of the path: 107 bytes on Linux, 103 on macOS. Node truncates a longer path and listens on the

@@ -1,10 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import { Argument, type Command, Option } from 'commander'
-import type { CommandDescription } from '../../src/cli/command.js'
+import { type CommandDescription, UsageError } from '../../src/cli/command.js'
 import { configOptions, notEmpty, SettingOption, settingsOf, wholeNumber } from '../../src/cli/options.js'
 import { toProgram } from '../../src/cli/program.js'
-import { UsageError } from '../../src/cli/usage-error.js'
 
 const description: CommandDescription = {
   name: 'try',

@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { CommandError } from '../../src/cli/command.js'
 import { claimSocketPath } from '../../src/cli/unix-socket.js'
-import { CommandError } from '../../src/cli/usage-error.js'
 
 describe('claimSocketPath', () => {
   let directory: string

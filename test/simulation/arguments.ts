@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { UsageError } from '../../src/cli/command.js'
 import { wholeNumber } from '../../src/cli/options.js'
-import { UsageError } from '../../src/cli/usage-error.js'
 import { parseTool, type Range, range, wholeNumbers } from '../support/tool-options.js'
 import { aboutScenarios, scenarioNames, scenarioOfSeed } from './scenarios/scenarios.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Command, CommanderError, Option } from 'commander'
-import { UsageError } from '../../src/cli/usage-error.js'
+import { UsageError } from '../../src/cli/command.js'
 import { countOption, listOption, numberFrom, parseTool, range, seedOption, wholeNumbers } from './tool-options.js'
 
 describe('arguments of the tools for tests', () => {

@@ -1,6 +1,6 @@
 import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { UsageError } from '../../src/cli/command.js'
 import { wholeNumber } from '../../src/cli/options.js'
-import { UsageError } from '../../src/cli/usage-error.js'
 import { usageMessage } from '../../src/cli/usage-message.js'
 
 /**

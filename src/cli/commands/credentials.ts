@@ -1,5 +1,4 @@
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { UsageError } from '../usage-error.js'
+import { type CommandDescription, EXIT_OK, type Process, UsageError } from '../command.js'
 
 /** `castellan token` makes a bearer token and its hash. The configuration contains the hash. */
 export const tokenCommand: CommandDescription = {

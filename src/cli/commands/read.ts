@@ -6,10 +6,9 @@ import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { Client, ClientFlags } from '../client.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
 import { formatRecord, type RecordFormat, type RecordLook, recordFormats } from '../record-format.js'
-import { CommandError, UsageError } from '../usage-error.js'
 
 /** `castellan read TOPIC`: writes records to stdout. */
 export const readCommand: CommandDescription = {

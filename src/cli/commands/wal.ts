@@ -2,9 +2,8 @@ import { type Command, Option } from 'commander'
 import { printable } from '../../core/printable.js'
 import type { LogReport, SegmentReport } from '../../producer/log/inspect.js'
 import type * as operator from '../../producer/log/operator.js'
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import type { Column } from '../table.js'
-import { CommandError } from '../usage-error.js'
+import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
+import type { Column } from '../standard-output.js'
 import { deadLetterCommands } from '../wal/dead-letters.js'
 import {
   areNamed,

@@ -2,10 +2,9 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import { printableJson } from '../../core/printable.js'
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
 import { wholeNumber } from '../options.js'
 import { formatRecord, type RecordFormat, recordFormats, toJson } from '../record-format.js'
-import { CommandError } from '../usage-error.js'
 import { group, type PixyAnswer, PixyClient, type PixyFlags, pixyOptions, refusal, topic } from './pixy-client.js'
 
 /** `castellan pixy consume` */

@@ -1,8 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, EXIT_OK, type Process, UsageError } from '../command.js'
 import { notEmpty } from '../options.js'
-import { writeTable } from '../table.js'
-import { CommandError, UsageError } from '../usage-error.js'
+import { writeTable } from '../standard-output.js'
 import { group, PixyClient, type PixyFlags, pixyOptions, table, topic } from './pixy-client.js'
 
 /** `castellan pixy groups` */

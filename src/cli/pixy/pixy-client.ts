@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { Argument, type Command, Option } from 'commander'
+import { CommandError, UsageError } from '../command.js'
 import { notEmpty, wholeNumber } from '../options.js'
-import { CommandError, UsageError } from '../usage-error.js'
 
 /** Flags of every command that sends requests to a server of Kafka-Pixy's API. */
 export const pixyOptions = [

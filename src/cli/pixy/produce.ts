@@ -1,7 +1,6 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable } from '../../core/printable.js'
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { UsageError } from '../usage-error.js'
+import { type CommandDescription, EXIT_OK, type Process, UsageError } from '../command.js'
 import { PixyClient, type PixyFlags, pixyOptions, topic } from './pixy-client.js'
 
 const every = (text: string, former: readonly string[] = []): readonly string[] => [...former, text]

@@ -2,11 +2,10 @@ import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import type { DeadLetter } from '../../producer/log/dead-letters.js'
 import type * as operator from '../../producer/log/operator.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { wholeNumber } from '../options.js'
 import { toJson } from '../record-format.js'
-import type { Column } from '../table.js'
-import { CommandError, UsageError } from '../usage-error.js'
+import type { Column } from '../standard-output.js'
 import { areNamed, BESIDE, format, logOptions, tools, toPlace, type WalFlags, walSettings, writeRows } from './logs.js'
 
 const selection = {

@@ -3,7 +3,7 @@ import type * as operator from '../../producer/log/operator.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Process } from '../command.js'
 import { configOptions, SettingOption, settingsOf } from '../options.js'
-import { type Column, writeTable } from '../table.js'
+import { type Column, writeTable } from '../standard-output.js'
 
 /** Options of all commands of `castellan wal`. */
 export const logOptions = [

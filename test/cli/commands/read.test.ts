@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { UsageError } from '../../../src/cli/command.js'
 import { toReadStart } from '../../../src/cli/commands/read.js'
-import { UsageError } from '../../../src/cli/usage-error.js'
 
 describe('--from', () => {
   it('understands ends, offsets, the last few, and times', () => {
