@@ -93,9 +93,17 @@ export interface GroupReader {
 /** A consumer group, as its coordinator describes it. */
 export interface GroupDescription {
   readonly groupId: string
-  /** `Stable`, `PreparingRebalance`, `CompletingRebalance` or `Empty`; or another of Kafka's states. */
+  /** `consumer`: the group uses the protocol of KIP-848. */
+  readonly type: 'classic' | 'consumer'
+  /**
+   * `Stable`, `PreparingRebalance`, `CompletingRebalance` or `Empty`, with the protocol of KIP-848 also `Assigning` or
+   * `Reconciling`; or another of Kafka's states.
+   */
   readonly state: string
-  /** The assignment strategy that the members have agreed on; empty unless the group is `Stable`. */
+  /**
+   * The assignment strategy that the members have agreed on; empty unless the group is `Stable`. With the protocol of
+   * KIP-848 that of the coordinator, in every state.
+   */
   readonly assignor: string
   /** True: the group only has offsets, and no member has joined it. */
   readonly isSimple: boolean
@@ -226,7 +234,7 @@ export interface GroupGateway {
     only?: ReadersOnly
   ): Promise<ReadonlyMap<string, readonly GroupReader[]>>
   /**
-   * Describes consumer groups, also groups without members. Groups that use the protocol of KIP-848 are left out.
+   * Describes consumer groups, also groups without members and groups that use the protocol of KIP-848.
    *
    * @param groups `all`: every group that the brokers list
    * @param includes whether the caller may see a group; brokers are asked only about these

@@ -1,6 +1,8 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'
+import type { ConsumerMember } from '../kafka/protocol/groups.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { GroupDescription, GroupReader, ReadersOnly } from './gateway.js'
@@ -33,6 +35,15 @@ const NO_PROTOCOL_TYPE = ''
 const BYTES_OF_ITEM = 6
 
 type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
+type DescribedConsumerGroup = ResultOf<'describeConsumerGroup'> & { type: 'success' }
+type Member = DescribedGroup['members'][number] | ConsumerMember
+
+/** Which groups are described. */
+interface Kinds {
+  readonly protocolTypes: readonly string[]
+  /** True: also groups that use the protocol of KIP-848. */
+  readonly withConsumerGroups: boolean
+}
 
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
@@ -63,8 +74,9 @@ export class GroupReaders {
   /** The members of groups. A group without members is absent. */
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
     const found = new Map<string, readonly GroupReader[]>()
-    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE])) {
-      const readers = await this.#readersFrom(described)
+    const kinds = { protocolTypes: [CONSUMER_PROTOCOL_TYPE], withConsumerGroups: false }
+    for await (const { groupId, described } of this.#described(groups, kinds)) {
+      const readers = await this.#readersFrom(described.members)
       if (readers.length > 0) found.set(groupId, readers)
     }
     return found
@@ -73,26 +85,33 @@ export class GroupReaders {
   /** Groups as their coordinators describe them. A group that no coordinator knows is absent. */
   async describe(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, GroupDescription>> {
     const found = new Map<string, GroupDescription>()
-    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE, NO_PROTOCOL_TYPE])) {
-      const { state, protocol: assignor, coordinatorId, protocolType } = described
-      const members = await this.#readersFrom(described)
-      const isSimple = protocolType === NO_PROTOCOL_TYPE
-      found.set(groupId, { groupId, state, assignor, isSimple, coordinatorId, members })
+    const kinds = { protocolTypes: [CONSUMER_PROTOCOL_TYPE, NO_PROTOCOL_TYPE], withConsumerGroups: true }
+    for await (const { groupId, described } of this.#described(groups, kinds)) {
+      const { state, coordinatorId } = described
+      const members = await this.#readersFrom(described.members)
+      const common = { groupId, state, coordinatorId, members }
+      if ('assignor' in described) {
+        found.set(groupId, { ...common, type: 'consumer', assignor: described.assignor, isSimple: false })
+      } else {
+        const isSimple = described.protocolType === NO_PROTOCOL_TYPE
+        found.set(groupId, { ...common, type: 'classic', assignor: described.protocol, isSimple })
+      }
     }
     return found
   }
 
-  /** Describes groups of these protocol types, a few at a time. */
-  async *#described(groups: readonly string[] | 'all', types: readonly string[]) {
+  /** Describes groups of these kinds, a few at a time. */
+  async *#described(groups: readonly string[] | 'all', { protocolTypes: types, withConsumerGroups }: Kinds) {
     const isAll = groups === 'all'
     const { includes = () => true } = this.#only
     const groupIds = (isAll ? await this.#allGroups(types) : [...new Set(groups)]).filter(includes)
     for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
       const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
-      const all = await Promise.all(portion.map(groupId => this.#groupOf(groupId, isAll)))
+      const all = await Promise.all(portion.map(groupId => this.#groupOf(groupId, isAll, withConsumerGroups)))
       for (const [at, groupId] of portion.entries()) {
         const described = all[at]
-        if (described !== undefined && types.includes(described.protocolType)) yield { groupId, described }
+        if (described === undefined) continue
+        if ('assignor' in described || types.includes(described.protocolType)) yield { groupId, described }
       }
     }
   }
@@ -133,8 +152,15 @@ export class GroupReaders {
   }
 
   /** @returns `undefined`: no coordinator knows the group, or it is left out of a list of all groups */
-  async #groupOf(groupId: string, isOneOfAll: boolean): Promise<DescribedGroup | undefined> {
-    const result = await askRouter(this.#router, { type: 'describeGroup', groupId, timeoutMs: this.#limit.remainingMs })
+  async #groupOf(
+    groupId: string,
+    isOneOfAll: boolean,
+    withConsumerGroups: boolean
+  ): Promise<DescribedGroup | DescribedConsumerGroup | undefined> {
+    const asked = { groupId, timeoutMs: this.#limit.remainingMs }
+    const classic = await askRouter(this.#router, { type: 'describeGroup', ...asked })
+    // DescribeGroups reports a group of the protocol of KIP-848 as unknown.
+    const result = classic.type === 'notFound' && withConsumerGroups ? await this.#consumerGroupOf(groupId) : classic
     if (result.type === 'notFound') return undefined
     if (result.type === 'success') return result
     if (!isOneOfAll || result.type === 'timedOut' || result.retriable) {
@@ -146,18 +172,27 @@ export class GroupReaders {
     return undefined
   }
 
+  async #consumerGroupOf(groupId: string): Promise<ResultOf<'describeConsumerGroup'>> {
+    const asked = { type: 'describeConsumerGroup', groupId, timeoutMs: this.#limit.remainingMs } as const
+    const result = await askRouter(this.#router, asked)
+    const isUnsupported = result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION
+    // A broker that does not have the request has no such groups.
+    return isUnsupported ? { type: 'notFound' } : result
+  }
+
   /**
    * Decodes the assignments of members. Any client can be a member and choose the content of its assignment, so the
    * work of one tick and the number of partitions are limited.
    */
-  async #readersFrom({ members }: DescribedGroup): Promise<readonly GroupReader[]> {
+  async #readersFrom(members: readonly Member[]): Promise<readonly GroupReader[]> {
     const readers: GroupReader[] = []
     let ofGroup = 0
-    for (const { memberId, instanceId, clientId, clientHost, assignment } of members) {
+    for (const member of members) {
+      const { memberId, instanceId, clientId, clientHost } = member
       const isFull = this.#returned >= MAX_PARTITIONS
       const mayBeReturned = !isFull || ofGroup < RESERVED_OF_GROUP
       let partitions: ReadonlyMap<string, readonly number[]> = new Map()
-      if (mayBeReturned) partitions = partitionsIn(assignment, this.#only.topic)
+      if (mayBeReturned) partitions = partitionsOf(member, this.#only.topic)
       let count = 0
       for (const ofTopic of partitions.values()) count += ofTopic.length
       if (isFull && ofGroup + count > RESERVED_OF_GROUP) {
@@ -166,7 +201,7 @@ export class GroupReaders {
       }
       ofGroup += count
       this.#returned += count
-      this.#inTurn += 1 + Math.max(count, assignment.length / BYTES_OF_ITEM)
+      this.#inTurn += 1 + Math.max(count, 'assignment' in member ? member.assignment.length / BYTES_OF_ITEM : 0)
       readers.push({ memberId, instanceId, clientId, clientHost, partitions })
       if (this.#inTurn < MAX_PER_TURN) continue
       this.#inTurn = 0
@@ -174,6 +209,12 @@ export class GroupReaders {
     }
     return readers
   }
+}
+
+function partitionsOf(member: Member, topic: string | undefined): ReadonlyMap<string, readonly number[]> {
+  if ('assignment' in member) return partitionsIn(member.assignment, topic)
+  const ofTopics = [...member.partitions].filter(([name]) => topic === undefined || name === topic)
+  return new Map(ofTopics.map(([name, partitions]) => [name, [...partitions].sort((one, other) => one - other)]))
 }
 
 /**

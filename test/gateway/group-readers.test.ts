@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { ActorRef, Requester } from '../../src/core/actor/actor.js'
 import { silentLogger } from '../../src/core/model.js'
 import { GroupReaders } from '../../src/gateway/group-readers.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
 
@@ -125,5 +126,46 @@ describe('who reads what on behalf of a group', () => {
       undefined,
       undefined
     ])
+  })
+})
+
+describe('a group of the protocol of KIP-848', () => {
+  /** A coordinator that knows the group `new` of this protocol, and no other group. */
+  const readersOf = (answer: object): GroupReaders => {
+    const tell = ({ type, requester }: { type: string; requester: Requester<object> }): void =>
+      requester.reply(type === 'describeConsumerGroup' ? answer : { type: 'notFound' })
+    const router = { tell } as unknown as ActorRef<RouterMessage>
+    return new GroupReaders({ router, log: silentLogger, timeoutMs: 20_000, clock: () => 0 }, {})
+  }
+
+  it('is described, with the partitions of its members in ascending order', async () => {
+    const member = { memberId: 'm', instanceId: null, clientId: 'c', clientHost: '/h' }
+    const members = [{ ...member, partitions: new Map([['orders', [2, 0]]]) }]
+    const answer = { type: 'success', state: 'Reconciling', assignor: 'uniform', coordinatorId: 3, members }
+    expect((await readersOf(answer).describe(['new'])).get('new')).to.deep.equal({
+      groupId: 'new',
+      type: 'consumer',
+      state: 'Reconciling',
+      assignor: 'uniform',
+      isSimple: false,
+      coordinatorId: 3,
+      members: [{ ...member, partitions: new Map([['orders', [0, 2]]]) }]
+    })
+    expect((await readersOf(answer).read(['new'])).size).to.equal(0)
+  })
+
+  it('is none where the broker does not have the request, and a refusal is an error', async () => {
+    const failed = (errorCode: number) => ({
+      type: 'failed',
+      code: 'kafka',
+      errorCode,
+      message: 'no',
+      retriable: false
+    })
+    expect((await readersOf(failed(errorCodes.UNSUPPORTED_VERSION)).describe(['new'])).size).to.equal(0)
+    const error = await readersOf(failed(errorCodes.GROUP_AUTHORIZATION_FAILED))
+      .describe(['new'])
+      .catch((thrown: Error) => thrown)
+    expect(error).to.include({ errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })
   })
 })

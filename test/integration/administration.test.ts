@@ -250,7 +250,14 @@ describe('a cluster is administered', function () {
     ])
     const { coordinatorId, ...described } = (await groups.describe([group], PATIENCE_MS)).get(group)!
     expect(target.nodeIds).to.include(coordinatorId)
-    expect(described).to.deep.equal({ groupId: group, state: 'Empty', assignor: '', isSimple: true, members: [] })
+    expect(described).to.deep.equal({
+      groupId: group,
+      type: 'classic',
+      state: 'Empty',
+      assignor: '',
+      isSimple: true,
+      members: []
+    })
     const all = await groups.describe('all', PATIENCE_MS, groupId => groupId === group)
     expect([...all.keys()]).to.deep.equal([group])
     await admin.deleteTopic(topic, PATIENCE_MS)

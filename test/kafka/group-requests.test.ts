@@ -1,7 +1,12 @@
 import { expect } from 'chai'
 import type { Api } from '../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
-import { describeGroupsV3, describeGroupsV4, listGroupsV4 } from '../../src/kafka/protocol/groups.js'
+import {
+  describeConsumerGroupsV0,
+  describeGroupsV3,
+  describeGroupsV4,
+  listGroupsV4
+} from '../../src/kafka/protocol/groups.js'
 import { offsetCommitV5, offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 
 /** The request behind its header: size, key, version, correlation id, client id, and the tags of flexible versions. */
@@ -25,6 +30,13 @@ describe('requests that kafkajs does not write, byte for byte as the protocol ha
       const expected = [...i32(2), ...text('billing'), ...text('audit'), 0]
       expect([...bodyOf(api, { groupIds: ['billing', 'audit'], timeoutMs: 1 })]).to.deep.equal(expected)
     }
+  })
+
+  it('ConsumerGroupDescribe names the groups, and asks for no rights', () => {
+    const expected = [3, 8, ...Buffer.from('billing'), 6, ...Buffer.from('audit'), 0, 0]
+    expect([...bodyOf(describeConsumerGroupsV0, { groupIds: ['billing', 'audit'], timeoutMs: 1 })]).to.deep.equal(
+      expected
+    )
   })
 
   it('ListGroups names the states', () => {

@@ -27,6 +27,8 @@ export interface ToolRun {
   readonly timeoutMs?: number
   /** Ends the tool with SIGTERM, as Ctrl-C would, once its output has this; its exit code does not count then. */
   readonly until?: RegExp
+  /** Ends the tool with SIGTERM as well, whatever its output has; its exit code does not count then. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -44,11 +46,13 @@ export async function runTool(name: keyof typeof tools, args: readonly string[],
     const timer = setTimeout(() => child.kill('SIGKILL'), run.timeoutMs ?? 60_000)
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString()
-      if (run.until?.test(output) && !satisfied) {
-        satisfied = true
-        child.kill('SIGTERM')
-      }
+      if (run.until?.test(output) && !satisfied) end()
     })
+    const end = (): void => {
+      satisfied = true
+      child.kill('SIGTERM')
+    }
+    run.signal?.addEventListener('abort', end, { once: true })
     child.stderr.on('data', (chunk: Buffer) => (complaints += chunk.toString()))
     child.stdin.on('error', () => {})
     child.once('error', reject)

@@ -5,6 +5,7 @@ import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
 import {
+  describeConsumerGroupsV0,
   describeGroupsV3,
   describeGroupsV4,
   findCoordinatorV2,
@@ -293,6 +294,47 @@ const describedMember = (memberId: string, instanceId: string | null) => ({
   assignment: Buffer.from('has')
 })
 
+function describeConsumerGroups(): Buffer {
+  const builder = new ResponseBuilder().tags().int32(5)
+  const assignment = (partitions: readonly number[]): ResponseBuilder =>
+    builder
+      .compactArray(['a'], topic =>
+        builder
+          .raw(Buffer.alloc(16, 7))
+          .compactString(topic)
+          .compactArray(partitions, partition => builder.int32(partition))
+          .tags()
+      )
+      .tags({ 1: Buffer.from('new') })
+  builder.compactArray(['g', 'gone'], groupId => {
+    const isKnown = groupId === 'g'
+    builder
+      .int16(isKnown ? 0 : 69)
+      .compactString(isKnown ? null : 'Group gone not found.')
+      .compactString(groupId)
+      .compactString(isKnown ? 'Stable' : 'Dead')
+      .int32(3)
+      .int32(3)
+      .compactString(isKnown ? 'uniform' : '')
+    builder.compactArray(isKnown ? ['m0', 'm1'] : [], memberId => {
+      builder
+        .compactString(memberId)
+        .compactString(memberId === 'm0' ? 'pod-1' : null)
+        .compactString(null)
+        .int32(2)
+        .compactString('client')
+        .compactString('/10.0.0.1')
+        .compactArray(['a'], topic => builder.compactString(topic))
+        .compactString(null)
+      assignment([1, 0])
+      assignment([0])
+      builder.tags()
+    })
+    builder.int32(-(2 ** 31)).tags({ 0: Buffer.from('new') })
+  })
+  return builder.tags().payload
+}
+
 function listGroups(version: 2 | 4): Buffer {
   if (version === 2) {
     const builder = new ResponseBuilder().int32(5).int16(0)
@@ -509,6 +551,33 @@ export const samples: readonly Sample[] = [
   ),
   sample(describeGroupsV3, { groupIds: ['g', 'gone'] }, describeGroups(3), describedGroups(null)),
   sample(describeGroupsV4, { groupIds: ['g', 'gone'] }, describeGroups(4), describedGroups('pod-1')),
+  sample(describeConsumerGroupsV0, { groupIds: ['g', 'gone'] }, describeConsumerGroups(), {
+    throttleTimeMs: 5,
+    groups: [
+      {
+        errorCode: 0,
+        errorMessage: null,
+        groupId: 'g',
+        state: 'Stable',
+        assignor: 'uniform',
+        members: ['m0', 'm1'].map(memberId => ({
+          memberId,
+          instanceId: memberId === 'm0' ? 'pod-1' : null,
+          clientId: 'client',
+          clientHost: '/10.0.0.1',
+          partitions: new Map([['a', [1, 0]]])
+        }))
+      },
+      {
+        errorCode: 69,
+        errorMessage: 'Group gone not found.',
+        groupId: 'gone',
+        state: 'Dead',
+        assignor: '',
+        members: []
+      }
+    ]
+  }),
   sample(listGroupsV2, { states: [] }, listGroups(2), listedGroups),
   sample(listGroupsV4, { states: [] }, listGroups(4), listedGroups),
   sample(initProducerIdV1, {}, new ResponseBuilder().int32(5).int16(14).int64(-1).int16(-1).payload, {

@@ -1,5 +1,6 @@
 import type { CallOptions, FindCoordinatorCall, FindCoordinatorResponse, Throttled } from '../calls.js'
 import { type Api, atMost, noMoreThanAsked } from './api.js'
+import type { ResponseReader } from './encoding.js'
 
 const GROUP = 0
 
@@ -165,4 +166,99 @@ export const describeGroupsV3 = describeGroups(3)
 export const describeGroupsV4: Api<DescribeGroupsCall, DescribeGroupsResponse> = {
   ...describeGroups(4),
   older: describeGroupsV3
+}
+
+/** A member of a group of the protocol of KIP-848. */
+export interface ConsumerMember {
+  readonly memberId: string
+  readonly instanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  /** What the member reads now: topic -> partitions, as the coordinator lists them. */
+  readonly partitions: ReadonlyMap<string, readonly number[]>
+}
+export interface DescribeConsumerGroupsResponse extends Throttled {
+  readonly groups: readonly {
+    readonly errorCode: number
+    readonly errorMessage: string | null
+    readonly groupId: string
+    /** `Empty`, `Assigning`, `Reconciling`, `Stable` or `Dead`. */
+    readonly state: string
+    /** The name of the coordinator's assignor. */
+    readonly assignor: string
+    readonly members: readonly ConsumerMember[]
+  }[]
+}
+
+/** Limit of the assigned partitions in a response, far above what a cluster has. */
+const MAX_ASSIGNED_PARTITIONS = 1_000_000
+/** Bytes of an error code, two epochs, the authorized operations, the lengths of five texts and lists, and the tags. */
+const SMALLEST_CONSUMER_GROUP_BYTES = 20
+/** Bytes of an epoch, the lengths of seven texts and lists, two assignments, and the tags. */
+const SMALLEST_CONSUMER_BYTES = 16
+/** Bytes of an id, the lengths of a text and a list, and the tags. */
+const SMALLEST_ASSIGNED_TOPIC_BYTES = 19
+
+/**
+ * Version 0 (Kafka 3.7, flexible): groups of the protocol of KIP-848.
+ *
+ * Request: `[group_id], include_authorized_operations bool`
+ * Response: `throttle_time_ms i32, [error_code i16, error_message?, group_id, group_state, group_epoch i32,
+ *   assignment_epoch i32, assignor_name, [member_id, instance_id?, rack_id?, member_epoch i32, client_id, client_host,
+ *   [subscribed_topic_name], subscribed_topic_regex?, assignment, target_assignment], authorized_operations i32]`
+ * An assignment: `[topic_id uuid, topic_name, [partition i32]]`
+ */
+export const describeConsumerGroupsV0: Api<DescribeGroupsCall, DescribeConsumerGroupsResponse> = {
+  key: 69,
+  version: 0,
+  name: 'ConsumerGroupDescribe',
+  isFlexible: true,
+  encode(writer, { groupIds }) {
+    writer.array(groupIds, groupId => writer.string(groupId))
+    writer.boolean(false)
+    writer.tags()
+  },
+  decode(reader, { groupIds }) {
+    const membersInAll = atMost(MAX_MEMBERS, 'members')
+    const partitionsInAll = atMost(MAX_ASSIGNED_PARTITIONS, 'assigned partitions')
+    const readMember = (): ConsumerMember => {
+      const [memberId, instanceId] = [reader.string(), reader.nullableString()]
+      reader.nullableString()
+      reader.int32()
+      const [clientId, clientHost] = [reader.string(), reader.string()]
+      reader.array(1, () => reader.string())
+      reader.nullableString()
+      const partitions = readAssignment(reader, partitionsInAll)
+      readAssignment(reader, partitionsInAll)
+      reader.tags()
+      return { memberId, instanceId, clientId, clientHost, partitions }
+    }
+    const readGroup = () => {
+      const [errorCode, errorMessage] = [reader.int16(), reader.nullableString()]
+      const [groupId, state] = [reader.string(), reader.string()]
+      reader.int32()
+      reader.int32()
+      const assignor = reader.string()
+      const members = reader.array(SMALLEST_CONSUMER_BYTES, readMember, membersInAll)
+      reader.int32()
+      reader.tags()
+      return { errorCode, errorMessage, groupId, state, assignor, members }
+    }
+    const throttleTimeMs = reader.int32()
+    const inCall = noMoreThanAsked(groupIds.length, 'groups')
+    const groups = reader.array(SMALLEST_CONSUMER_GROUP_BYTES, readGroup, inCall)
+    reader.tags()
+    return { throttleTimeMs, groups }
+  }
+}
+
+function readAssignment(reader: ResponseReader, check: (count: number) => void): Map<string, readonly number[]> {
+  const topics = reader.array(SMALLEST_ASSIGNED_TOPIC_BYTES, () => {
+    reader.uuid()
+    const ofTopic = [reader.string(), reader.array(4, () => reader.int32(), check)] as const
+    reader.tags()
+    return ofTopic
+  })
+  reader.tags()
+  return new Map(topics)
 }

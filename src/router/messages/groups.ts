@@ -1,3 +1,4 @@
+import type { ConsumerMember } from '../../kafka/protocol/groups.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 /**
@@ -117,6 +118,26 @@ type DescribeGroupResult =
   | TimedOut
   | Failure
 
+/** Internal, from the gateway only: asks the coordinator to describe a group of the protocol of KIP-848. */
+export interface DescribeConsumerGroup extends Request<DescribeConsumerGroupResult> {
+  readonly type: 'describeConsumerGroup'
+  readonly groupId: string
+}
+export type DescribeConsumerGroupResult =
+  | {
+      readonly type: 'success'
+      /** `Empty`, `Assigning`, `Reconciling` or `Stable`; or a state that a later version of Kafka adds. */
+      readonly state: string
+      readonly assignor: string
+      /** The broker that has answered; it coordinates the group. */
+      readonly coordinatorId: number
+      readonly members: readonly ConsumerMember[]
+    }
+  /** The coordinator knows no such group of this protocol, or does not have the protocol. */
+  | { readonly type: 'notFound' }
+  | TimedOut
+  | Failure
+
 /** Internal, from the gateway only: lists the groups that one broker coordinates. */
 export interface ListGroups extends Request<ListGroupsResult> {
   readonly type: 'listGroups'
@@ -135,5 +156,6 @@ export type ListGroupsResult =
 
 export interface GroupDescriptionOperations {
   describeGroup: { request: DescribeGroup; result: DescribeGroupResult }
+  describeConsumerGroup: { request: DescribeConsumerGroup; result: DescribeConsumerGroupResult }
   listGroups: { request: ListGroups; result: ListGroupsResult }
 }

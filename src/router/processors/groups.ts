@@ -1,12 +1,17 @@
 import { ResponseTooLargeError } from '../../core/errors.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
-import { errorCodes } from '../../kafka/error-codes.js'
-import type { DescribeGroupsResponse, ListGroupsResponse } from '../../kafka/protocol/groups.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type {
+  DescribeConsumerGroupsResponse,
+  DescribeGroupsResponse,
+  ListGroupsResponse
+} from '../../kafka/protocol/groups.js'
 import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { anyBrokerAction, groupAction } from './error-actions.js'
+import { OneCallEach } from './one-call-each.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
 
 /**
@@ -19,6 +24,8 @@ const NO_SUCH_GROUP = 'Dead'
 /** States of groups that have members. The last two belong to the group protocol of KIP-848. */
 const STATES_WITH_MEMBERS = ['Stable', 'PreparingRebalance', 'CompletingRebalance', 'Assigning', 'Reconciling']
 const MAX_PORT = 65_535
+/** A coordinator of which the protocol of KIP-848 is switched off answers UNSUPPORTED_VERSION for each group. */
+const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
 
 /** The members of a group and their assignments. */
 export const describeGroup = describeOperation('describeGroup', {
@@ -28,6 +35,27 @@ export const describeGroup = describeOperation('describeGroup', {
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
     new DescribeGroupProcessor(callTimeoutMs, Number(tags.broker_id))
+})
+
+/** A group of the protocol of KIP-848. DescribeGroups reports such a group as unknown. */
+export const describeConsumerGroup = describeOperation('describeConsumerGroup', {
+  role: 'admin',
+  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
+  echo: () => ({}),
+  problemOf: ({ groupId }) => problemOfGroup(groupId),
+  createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
+    new OneCallEach('describeConsumerGroup', {
+      send: (client, { groupId }) => client.describeConsumerGroups({ groupIds: [groupId], timeoutMs: callTimeoutMs }),
+      outcomeOf({ groups: [group] }: DescribeConsumerGroupsResponse) {
+        if (group === undefined) return 'retryLater'
+        const { errorCode, errorMessage, state, assignor, members } = group
+        if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
+        const action = groupAction(errorCode)
+        if (action === 'notCoordinator' || action === 'retryLater') return action
+        if (action !== 'success') return kafkaFailure(errorCode, errorMessage)
+        return { type: 'success', state, assignor, coordinatorId: Number(tags.broker_id), members }
+      }
+    })
 })
 
 /** The groups that a broker coordinates. */

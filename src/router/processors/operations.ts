@@ -18,7 +18,7 @@ import { fetchEpochEnd } from './fetch-epoch-end.js'
 import { fetchOffset } from './fetch-offset.js'
 import { fetchOrigins } from './fetch-origins.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
-import { describeGroup, findCoordinator, listGroups } from './groups.js'
+import { describeConsumerGroup, describeGroup, findCoordinator, listGroups } from './groups.js'
 import { heartbeat, joinGroup, leaveGroup, syncGroup } from './membership.js'
 import { initProducerId, produceBatch } from './produce-admission.js'
 
@@ -41,6 +41,7 @@ export const operations = {
   heartbeat,
   leaveGroup,
   describeGroup,
+  describeConsumerGroup,
   listGroups,
   describeTopicConfigs,
   describeBrokerConfigs,

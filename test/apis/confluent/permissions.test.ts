@@ -32,7 +32,15 @@ class AdminOnly extends FakeGateway {
       ['secret', [0, 1]]
     ])
     const members = [{ memberId: 'm1', instanceId: null, clientId: 'c', clientHost: 'h', partitions }]
-    const group = { groupId: 'g', state: 'Stable', assignor: 'range', isSimple: false, coordinatorId: 1, members }
+    const group = {
+      groupId: 'g',
+      type: 'classic' as const,
+      state: 'Stable',
+      assignor: 'range',
+      isSimple: false,
+      coordinatorId: 1,
+      members
+    }
     return new Map([['g', group as GroupDescription]])
   }
 }

@@ -91,6 +91,57 @@ describe('describeGroup', () => {
   })
 })
 
+describe('describeConsumerGroup', () => {
+  const group = {
+    errorCode: 0,
+    errorMessage: null,
+    groupId: 'billing',
+    state: 'Stable',
+    assignor: 'uniform',
+    members: []
+  }
+  let asked: Asked
+  beforeEach(() => (asked = new Asked('describeConsumerGroup')))
+
+  it('is one call for each group, and has what the coordinator answers', async () => {
+    asked.ask({ groupId: 'billing' })
+    const members = [{ memberId: 'm', instanceId: null, clientId: 'c', clientHost: '/h', partitions: new Map() }]
+    expect(await asked.settle({ groups: [{ ...group, members }] })).to.deep.equal([])
+    expect(asked.sent).to.deep.equal([
+      { api: 'describeConsumerGroups', call: { groupIds: ['billing'], timeoutMs: CALL_TIMEOUT_MS } }
+    ])
+    expect(asked.told[0]![0]).to.deep.include({ type: 'success', state: 'Stable', assignor: 'uniform', members })
+  })
+
+  it('has no group where the coordinator knows none, or does not have the protocol', async () => {
+    for (const answer of [
+      { ...group, errorCode: errorCodes.GROUP_ID_NOT_FOUND },
+      { ...group, errorCode: errorCodes.UNSUPPORTED_VERSION },
+      { ...group, state: 'Dead' }
+    ]) {
+      asked.ask({ groupId: 'billing' })
+      expect(await asked.settle({ groups: [answer] })).to.deep.equal([])
+      expect(asked.told.at(-1)).to.deep.equal([{ type: 'notFound' }])
+    }
+  })
+
+  it('is asked for again, or refused, by the code of the group', async () => {
+    for (const [errorCode, reason] of [
+      [errorCodes.NOT_COORDINATOR, 'notCoordinator'],
+      [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, 'retryLater']
+    ] as const) {
+      const request = asked.ask({ groupId: 'billing' })
+      expect(await asked.settle({ groups: [{ ...group, errorCode }] })).to.deep.equal([{ reason, requests: [request] }])
+    }
+    asked.ask({ groupId: 'billing' })
+    await asked.settle({ groups: [{ ...group, errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, errorMessage: 'no' }] })
+    const expected = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, message: 'no' }
+    expect(asked.told.at(-1)![0]).to.include(expected)
+    const request = asked.ask({ groupId: 'billing' })
+    expect(await asked.settle({ groups: [] })).to.deep.equal([{ reason: 'retryLater', requests: [request] }])
+  })
+})
+
 describe('listGroups', () => {
   let asked: Asked
   beforeEach(() => (asked = new Asked('listGroups')))

@@ -44,6 +44,7 @@ describe('what no broker can be asked', () => {
     expect(problemOf('listGroups', { nodeId: -1 })).to.equal('invalidRequest')
     for (const kind of [
       'describeGroup',
+      'describeConsumerGroup',
       'findCoordinator',
       'heartbeat',
       'joinGroup',

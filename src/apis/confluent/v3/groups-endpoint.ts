@@ -178,15 +178,16 @@ function readersByPartition(members: readonly GroupReader[]): ReadonlyMap<string
 /** `PreparingRebalance` => `PREPARING_REBALANCE` */
 const upperSnake = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()
 
-function groupJson(links: Links, { groupId, isSimple, assignor, state, coordinatorId }: GroupDescription): Resource {
+function groupJson(links: Links, group: GroupDescription): Resource {
+  const { groupId, type, isSimple, assignor, state, coordinatorId } = group
   const path = groupPath(groupId)
   return links.resource('KafkaConsumerGroup', path, `/consumer-group=${groupId}`, {
     consumer_group_id: groupId,
     is_simple: isSimple,
     partition_assignor: assignor,
     state: upperSnake(state),
-    // Groups of the protocol of KIP-848 are not described.
-    type: 'CLASSIC',
+    type: type.toUpperCase(),
+    // Whether members of both protocols are in a group is not known.
     is_mixed_consumer_group: false,
     ...(coordinatorId >= 0 && { coordinator: links.related(`/brokers/${coordinatorId}`) }),
     consumers: links.related(`${path}/consumers`),
