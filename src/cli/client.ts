@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { type ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
-import { suggestion } from '../core/settings/suggestion.js'
+import { suggestion } from '../core/settings/problems.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'

@@ -1,5 +1,5 @@
 import type { Command, CommanderError } from 'commander'
-import { suggestion } from '../core/settings/suggestion.js'
+import { suggestion } from '../core/settings/problems.js'
 import { isSetting } from './options.js'
 
 /**

@@ -59,7 +59,7 @@ export const commandsOfApis: readonly CommandDescription[] = apiCommands.map(des
 async function serveAs(command: ApiCommand, line: Command, process: Process): Promise<number> {
   const [{ translateConfig }, { readText }] = await Promise.all([
     import('../../server/config/config.js'),
-    import('../../server/config/read-text.js')
+    import('../../server/config/read-sources.js')
   ])
   const { environment, stdout } = process
   const { castellanConfig: file, printConfig } = line.opts<ServeFlags>()

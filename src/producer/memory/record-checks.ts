@@ -1,7 +1,7 @@
 import { InvalidRequestError } from '../../core/errors.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { printable, shortened } from '../../core/printable.js'
-import { suggestion } from '../../core/settings/suggestion.js'
+import { suggestion } from '../../core/settings/problems.js'
 import type { ProduceOptions } from './delivery.js'
 import { failures } from './failures.js'
 import { partitioners } from './partitioners.js'

@@ -7,7 +7,6 @@ import type { Leaf } from '../../core/settings/leaves.js'
 import { toProblems } from '../../core/settings/problems.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { misplaced, named, placed } from './advanced.js'
-import { assemble, describeInheritedName, freeze, usesInheritedName } from './assemble.js'
 import { crossCheck, forbiddenHosts, type Role } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
 import { type Config, configSchema, describeSettings, schemaOf } from './schema.js'
@@ -135,11 +134,44 @@ function read(sources: ConfigSources): Read {
   }
 }
 
+/** Combines assignments into one object. The object has no prototype, so that `__proto__` is an ordinary key. */
+function assemble(assignments: readonly Assignment[]): unknown {
+  const root = emptyMap()
+  for (const { path, value } of assignments) {
+    let place = root
+    for (const part of path.slice(0, -1)) {
+      const next = place[part]
+      place = typeof next === 'object' && next !== null ? (next as Record<string, unknown>) : (place[part] = emptyMap())
+    }
+    place[path.at(-1)!] = value
+  }
+  return root
+}
+
+const emptyMap = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>
+
+/**
+ * True for a name that every JavaScript object has, such as `constructor`. No setting and no cluster may have such a
+ * name.
+ */
+const isInherited = (name: string): boolean => name in Object.prototype
+
+const usesInheritedName = ({ path }: Assignment): boolean => path.some(isInherited)
+
+const describeInheritedName = ({ path, origin, originAt }: Assignment): string =>
+  `${path.join('.')}: no such setting, and ${path.find(isInherited)} cannot be a name (${originAt?.(path) ?? origin})`
+
 function check({ sources, apis: listed, accepted, problems, config }: Read): ExplainedConfig {
   const { role = 'serve', environment = {} } = sources
   const found = config ? [...problems, ...crossCheck(config, role, environment, listed)] : problems
   if (found.length > 0 || !config) throw new ConfigError(found.map(printable).join('\n'))
   return { config: freeze(config), originOf: path => originOf(path, accepted) }
+}
+
+/** Freezes a value and, recursively, all values in it. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freeze)
+  return value
 }
 
 function originOf(path: readonly string[], assignments: readonly Assignment[]): string {

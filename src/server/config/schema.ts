@@ -10,9 +10,8 @@ import { clusterSettings } from '../../kafka/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
-import { workersSettings } from '../workers/settings.js'
 import { setAdvancedApart } from './advanced.js'
-import { logSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
+import { logSettings, serviceSettings, shutdownSettings, statsdSettings, workersSettings } from './process-settings.js'
 
 /**
  * The sections of all folders of src put together. Unknown keys are errors; every field has a default or may be absent.

@@ -3,8 +3,8 @@ import { createRequire } from 'node:module'
 import type { Document, LineCounter } from 'yaml'
 import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf } from '../../core/settings/leaves.js'
+import { suggestion } from '../../core/settings/problems.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
-import { suggestion } from '../../core/settings/suggestion.js'
 
 /** Matches variables that Kubernetes sets in the namespace of a service called `castellan`. They are not settings. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import type { WorkersSettings } from '../workers/settings.js'
+import type { WorkersSettings } from './process-settings.js'
 
 /** Reads a file of the operating system; `undefined`: it cannot be read. */
 export type ReadFile = (path: string) => string | undefined

@@ -1,5 +1,5 @@
 import { ConfigError } from '../../../core/errors.js'
-import { suggestion } from '../../../core/settings/suggestion.js'
+import { suggestion } from '../../../core/settings/problems.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { Findings } from '../../findings.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'

@@ -1,4 +1,4 @@
-import { suggestion } from '../../../core/settings/suggestion.js'
+import { suggestion } from '../../../core/settings/problems.js'
 
 /** The value of a setting, or the reason why a key of Kafka-Pixy's file cannot be one. */
 export type Converted =
