@@ -1,5 +1,4 @@
-import type { ForeignConfiguration, Translation } from '../../command.js'
-import { Findings } from '../../findings.js'
+import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
 import { readProperties } from './java-properties.js'
 
 const COMMAND = 'castellan confluent'

@@ -1,7 +1,6 @@
 import { ConfigError } from '../../../core/errors.js'
 import { suggestion } from '../../../core/settings/problems.js'
-import type { ForeignConfiguration, Translation } from '../../command.js'
-import { Findings } from '../../findings.js'
+import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 
 const KAFBOY = 'apis.kafboy'

@@ -1,6 +1,5 @@
 import { ConfigError } from '../../../core/errors.js'
-import type { ForeignConfiguration, Translation } from '../../command.js'
-import { Findings } from '../../findings.js'
+import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
 import {
   CLUSTER_KEYS,
   type ClusterKey,
