@@ -107,7 +107,7 @@ function receiversOf(
     getPartition: (exchange, params) => metadata.partition(exchange, params),
     getOffsets: (exchange, params) => metadata.offsets(exchange, params),
     listBrokers: exchange => metadata.brokers(exchange),
-    ...adminReceivers(new V3LookUps(gateway, lookUpTimeoutMs, parts, prefix), settings),
+    ...adminReceivers(new V3LookUps(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix }, parts), settings),
     produceRecords: (exchange, params) => records.receive(exchange, params),
     produceBatch: (exchange, params) => batches.receive(exchange, params)
   }

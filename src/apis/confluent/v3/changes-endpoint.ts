@@ -11,7 +11,7 @@ import { newTopicBody, partitionsBody } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { part, type Resource } from './resources.js'
 import { topicJson } from './topics-endpoint.js'
-import type { Cluster } from './v3-look-ups.js'
+import type { Cluster, TimeLeft } from './v3-look-ups.js'
 
 const CREATED = 201
 
@@ -34,32 +34,32 @@ export class ChangesEndpoint {
 
   grow(exchange: Exchange, params: Params): void {
     const { topic_name: topic = '' } = params
-    const { gateway, timeoutMs } = this.#requests.lookUps
+    const { gateway } = this.#requests.lookUps
     if (!this.#requests.admits(exchange, 'alter', { topic })) return
-    this.#requests.changeBy(exchange, params, partitionsBody, async ({ links }, { partitions_count: total }) => {
-      await gateway.admin.createPartitions(topic, total, { timeoutMs })
-      const found = (await this.#lookUp(topic)) ?? unseen(topic)
+    this.#requests.changeBy(exchange, params, partitionsBody, async ({ links, time }, { partitions_count: total }) => {
+      await gateway.admin.createPartitions(topic, total, { timeoutMs: time.ms })
+      const found = (await this.#lookUp(topic, time)) ?? unseen(topic)
       return { ...topicJson(links, found), partitions_count: total }
     })
   }
 
   delete(exchange: Exchange, params: Params): void {
     const { topic_name: topic = '' } = params
-    const { gateway, timeoutMs } = this.#requests.lookUps
+    const { gateway } = this.#requests.lookUps
     if (!this.#requests.admits(exchange, 'delete', { topic })) return
-    this.#requests.change(exchange, params, () => gateway.admin.deleteTopic(topic, timeoutMs))
+    this.#requests.change(exchange, params, ({ time }) => gateway.admin.deleteTopic(topic, time.ms))
   }
 
   async #create(
     exchange: Exchange,
-    { links }: Cluster,
+    { links, time }: Cluster,
     name: string,
     body: z.output<typeof newTopicBody>
   ): Promise<Resource | undefined> {
-    const { gateway, timeoutMs, parts } = this.#requests.lookUps
+    const { gateway, parts } = this.#requests.lookUps
     const validateOnly = body.validate_only === true
-    await gateway.admin.createTopic(toNewTopic(name, body), { timeoutMs, validateOnly })
-    const known = validateOnly ? undefined : await this.#lookUp(name)
+    await gateway.admin.createTopic(toNewTopic(name, body), { timeoutMs: time.ms, validateOnly })
+    const known = validateOnly ? undefined : await this.#lookUp(name, time)
     const json = {
       ...topicJson(links, known ?? unseen(name)),
       ...(known === undefined && {
@@ -74,10 +74,10 @@ export class ChangesEndpoint {
   }
 
   /** A topic that was changed. The change is made and must not be answered as a failure, whatever becomes of this. */
-  async #lookUp(topic: string): Promise<TopicMetadata | undefined> {
-    const { gateway, timeoutMs } = this.#requests.lookUps
+  async #lookUp(topic: string, time: TimeLeft): Promise<TopicMetadata | undefined> {
+    const { gateway } = this.#requests.lookUps
     try {
-      const found = (await gateway.topics([topic], timeoutMs)).get(topic)
+      const found = (await gateway.topics([topic], time.ms)).get(topic)
       return found?.errorCode === errorCodes.NONE ? found : undefined
     } catch (error) {
       if (error instanceof CastellanError) return undefined

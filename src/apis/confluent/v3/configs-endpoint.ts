@@ -10,7 +10,7 @@ import { alterBody, alterTopicsBody, toChanges, valueBody } from './change-bodie
 import type { ChangeRequests } from './change-requests.js'
 import { type Links, part, type Resource } from './resources.js'
 import { visibleTopics } from './topics-endpoint.js'
-import { type Cluster, notFound, requireBroker } from './v3-look-ups.js'
+import { type Cluster, notFound, requireBroker, type TimeLeft } from './v3-look-ups.js'
 
 const MULTI_STATUS = 207
 /** Topics whose settings are in one answer. A topic has about 25 KB of them. */
@@ -95,8 +95,8 @@ export class ConfigsEndpoint {
   }
 
   list(exchange: Exchange, params: Params, scope: Scope): void {
-    this.#read(exchange, params, scope, async ({ links }, configured) => {
-      const entries = await this.#entriesOf(configured)
+    this.#read(exchange, params, scope, async ({ links, time }, configured) => {
+      const entries = await this.#entriesOf(configured, time)
       return links.list(
         configured.kind,
         configured.path,
@@ -106,9 +106,9 @@ export class ConfigsEndpoint {
   }
 
   get(exchange: Exchange, params: Params, scope: Scope): void {
-    this.#read(exchange, params, scope, async ({ links }, configured) => {
+    this.#read(exchange, params, scope, async ({ links, time }, configured) => {
       const { name = '' } = params
-      const found = (await this.#entriesOf(configured)).find(entry => entry.name === name)
+      const found = (await this.#entriesOf(configured, time)).find(entry => entry.name === name)
       if (found === undefined) throw noSetting(configured, name)
       return configJson(links, configured, found)
     })
@@ -116,12 +116,12 @@ export class ConfigsEndpoint {
 
   /** `GET …/topics/-/configs` */
   listAllTopics(exchange: Exchange, params: Params): void {
-    const { gateway, timeoutMs, parts } = this.#requests.lookUps
-    this.#requests.lookUps.answer(exchange, params, {}, async ({ links }) => {
-      const topics = visibleTopics(parts, exchange, await gateway.topics('all', timeoutMs))
+    const { gateway, parts } = this.#requests.lookUps
+    this.#requests.lookUps.answer(exchange, params, {}, async cluster => {
+      const topics = visibleTopics(parts, exchange, await gateway.topics('all', cluster.time.ms))
       if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics))
       return this.#listAll(
-        links,
+        cluster,
         'KafkaTopicConfig',
         '/topics/-/configs',
         topics.map(({ topic }) => configuredTopic(topic))
@@ -131,12 +131,12 @@ export class ConfigsEndpoint {
 
   /** `GET …/brokers/-/configs` */
   listAllBrokers(exchange: Exchange, params: Params): void {
-    const work = ({ links, description: { brokers } }: Cluster): Promise<Resource> =>
+    const work = (cluster: Cluster): Promise<Resource> =>
       this.#listAll(
-        links,
+        cluster,
         'KafkaBrokerConfig',
         '/brokers/-/configs',
-        brokers.map(({ nodeId }) => configuredBroker(nodeId))
+        cluster.description.brokers.map(({ nodeId }) => configuredBroker(nodeId))
       )
     this.#requests.lookUps.answer(exchange, params, {}, work, brokerScope.reading)
   }
@@ -149,8 +149,8 @@ export class ConfigsEndpoint {
   reset(exchange: Exchange, params: Params, scope: Scope): void {
     const { name = '' } = params
     if (!this.#admits(exchange, params, scope)) return
-    this.#requests.change(exchange, params, ({ description }) =>
-      this.#alter(scope, scope.of(params, description), { changes: [{ name, value: null }] })
+    this.#requests.change(exchange, params, ({ description, time }) =>
+      this.#alter(scope, scope.of(params, description), { changes: [{ name, value: null }] }, time)
     )
   }
 
@@ -165,28 +165,38 @@ export class ConfigsEndpoint {
   alterAllTopics(exchange: Exchange, params: Params): void {
     const { answers } = this.#requests.lookUps.parts
     if (!this.#requests.isServed(exchange)) return
-    this.#requests.changeBy(exchange, params, alterTopicsBody, async (_, { data, validate_only: validateOnly }) => {
-      const failures: Resource[] = []
-      for (let at = 0; at < data.length; at += CHANGES_AT_ONCE) {
-        const portion = data
-          .slice(at, at + CHANGES_AT_ONCE)
-          .map(({ topic_name: topic, configs }) =>
-            this.#alterTopic(exchange, topic, { changes: toChanges(configs), validateOnly: validateOnly === true })
-          )
-        failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
+    this.#requests.changeBy(
+      exchange,
+      params,
+      alterTopicsBody,
+      async ({ time }, { data, validate_only: validateOnly }) => {
+        const failures: Resource[] = []
+        for (let at = 0; at < data.length; at += CHANGES_AT_ONCE) {
+          const portion = data
+            .slice(at, at + CHANGES_AT_ONCE)
+            .map(({ topic_name: topic, configs }) =>
+              this.#alterTopic(
+                exchange,
+                topic,
+                { changes: toChanges(configs), validateOnly: validateOnly === true },
+                time
+              )
+            )
+          failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
+        }
+        if (failures.length === 0) answers.noContent(exchange)
+        else answers.send(exchange, MULTI_STATUS, 'v3', JSON.stringify({ failures }))
+        return undefined
       }
-      if (failures.length === 0) answers.noContent(exchange)
-      else answers.send(exchange, MULTI_STATUS, 'v3', JSON.stringify({ failures }))
-      return undefined
-    })
+    )
   }
 
   /** @returns why the topic could not be changed */
-  async #alterTopic(exchange: Exchange, topic: string, wanted: Wanted): Promise<Resource | undefined> {
+  async #alterTopic(exchange: Exchange, topic: string, wanted: Wanted, time: TimeLeft): Promise<Resource | undefined> {
     const refusal = refusalOf(this.#requests.lookUps.parts, exchange, topicScope.changing, { topic })
     if (refusal !== undefined) return { topic_name: topic, error_code: UNAUTHORIZED, message: refusal.message }
     try {
-      await this.#alter(topicScope, configuredTopic(topic), wanted)
+      await this.#alter(topicScope, configuredTopic(topic), wanted, time)
       return undefined
     } catch (error) {
       const problem = lookUpProblemOf(error, { topic })
@@ -209,32 +219,37 @@ export class ConfigsEndpoint {
     if (!this.#admits(exchange, params, scope)) return
     this.#requests.read(exchange, schema, body => {
       const wanted = wantedBy(body)
-      this.#requests.change(exchange, params, ({ description }) =>
-        this.#alter(scope, scope.of(params, description), wanted)
+      this.#requests.change(exchange, params, ({ description, time }) =>
+        this.#alter(scope, scope.of(params, description), wanted, time)
       )
     })
   }
 
   /** A setting that does not exist is answered 404, as the original does, because Kafka takes its reset for a success. */
-  async #alter({ hasAll }: Scope, configured: Configured, { changes, validateOnly = false }: Wanted): Promise<void> {
-    const { gateway, timeoutMs } = this.#requests.lookUps
+  async #alter(
+    { hasAll }: Scope,
+    configured: Configured,
+    { changes, validateOnly = false }: Wanted,
+    time: TimeLeft
+  ): Promise<void> {
+    const { gateway } = this.#requests.lookUps
     const seen = new Set<string>()
     const twice = changes.find(({ name }) => seen.size === seen.add(name).size)
     if (twice !== undefined) throw new ProblemError(twiceNamed(twice.name))
     if (hasAll) {
-      const found = (await gateway.admin.describeConfigs([configured.resource], timeoutMs)).get(configured.key)
+      const found = (await gateway.admin.describeConfigs([configured.resource], time.ms)).get(configured.key)
       // Kafka itself refuses the change of a topic that does not exist.
       const unknown = changes.find(({ name }) => found?.every(entry => entry.name !== name))
       if (unknown !== undefined) throw noSetting(configured, unknown.name)
     }
-    await gateway.admin.alterConfigs(configured.resource, changes, { timeoutMs, validateOnly })
+    await gateway.admin.alterConfigs(configured.resource, changes, { timeoutMs: time.ms, validateOnly })
   }
 
-  async #listAll(links: Links, kind: string, path: string, all: readonly Configured[]): Promise<Resource> {
-    const { gateway, timeoutMs } = this.#requests.lookUps
+  async #listAll({ links, time }: Cluster, kind: string, path: string, all: readonly Configured[]): Promise<Resource> {
+    const { gateway } = this.#requests.lookUps
     const found = await gateway.admin.describeConfigs(
       all.map(({ resource }) => resource),
-      timeoutMs
+      time.ms
     )
     const data = all.flatMap(configured =>
       (found.get(configured.key) ?? []).map(entry => configJson(links, configured, entry))
@@ -253,9 +268,9 @@ export class ConfigsEndpoint {
     this.#requests.lookUps.answer(exchange, params, { topic }, all, scope.reading)
   }
 
-  async #entriesOf({ resource, key }: Configured): Promise<readonly ConfigEntry[]> {
-    const { gateway, timeoutMs } = this.#requests.lookUps
-    const found = (await gateway.admin.describeConfigs([resource], timeoutMs)).get(key)
+  async #entriesOf({ resource, key }: Configured, time: TimeLeft): Promise<readonly ConfigEntry[]> {
+    const { gateway } = this.#requests.lookUps
+    const found = (await gateway.admin.describeConfigs([resource], time.ms)).get(key)
     if (found !== undefined) return found
     throw resource.type === 'topic' ? new ProblemError(noTopic(resource.name)) : notFound('there are no such settings')
   }

@@ -4,7 +4,7 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type Params } from '../endpoint-parts.js'
 import { byBytes } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
-import { type Cluster, notFound, type V3LookUps } from './v3-look-ups.js'
+import { type Cluster, notFound, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
 
 interface Place {
   readonly topic: string
@@ -34,11 +34,11 @@ export class GroupsEndpoint {
   }
 
   groups(exchange: Exchange, params: Params): void {
-    const { gateway, timeoutMs, parts } = this.#lookUps
+    const { gateway, parts } = this.#lookUps
     const caller = callerOf(parts, exchange)
-    this.#lookUps.answer(exchange, params, {}, async ({ links }) => {
+    this.#lookUps.answer(exchange, params, {}, async ({ links, time }) => {
       const isVisible = (group: string): boolean => caller.allows('admin', { group })
-      const all = [...(await gateway.groups.describe('all', timeoutMs, isVisible)).values()]
+      const all = [...(await gateway.groups.describe('all', time.ms, isVisible)).values()]
       all.sort((one, other) => byBytes(one.groupId, other.groupId))
       return links.list(
         'KafkaConsumerGroup',
@@ -96,8 +96,8 @@ export class GroupsEndpoint {
   }
 
   lags(exchange: Exchange, params: Params): void {
-    this.#answer(exchange, params, async ({ links }, group) => {
-      const lags = await this.#lagsOf(exchange, group)
+    this.#answer(exchange, params, async ({ links, time }, group) => {
+      const lags = await this.#lagsOf(exchange, group, time)
       return links.list(
         'KafkaConsumerLag',
         `${groupPath(group.groupId)}/lags`,
@@ -107,9 +107,9 @@ export class GroupsEndpoint {
   }
 
   lag(exchange: Exchange, params: Params): void {
-    this.#answer(exchange, params, async ({ links }, group) => {
+    this.#answer(exchange, params, async ({ links, time }, group) => {
       const { topic_name: topic, partition_id: partition } = params
-      const lags = await this.#lagsOf(exchange, group)
+      const lags = await this.#lagsOf(exchange, group, time)
       const found = lags.find(lag => lag.topic === topic && String(lag.partition) === partition)
       if (found === undefined) throw notFound(`group ${group.groupId} has committed nothing in ${topic}/${partition}`)
       return lagJson(links, group.groupId, found)
@@ -117,21 +117,21 @@ export class GroupsEndpoint {
   }
 
   lagSummary(exchange: Exchange, params: Params): void {
-    this.#answer(exchange, params, async ({ links }, group) => {
-      const lags = await this.#lagsOf(exchange, group)
+    this.#answer(exchange, params, async ({ links, time }, group) => {
+      const lags = await this.#lagsOf(exchange, group, time)
       return summaryJson(links, group.groupId, lags)
     })
   }
 
   /** Largest first. A group that has committed nothing has none. */
-  async #lagsOf(exchange: Exchange, { groupId, members }: GroupDescription): Promise<readonly Lag[]> {
-    const { gateway, timeoutMs, parts } = this.#lookUps
+  async #lagsOf(exchange: Exchange, { groupId, members }: GroupDescription, time: TimeLeft): Promise<readonly Lag[]> {
+    const { gateway, parts } = this.#lookUps
     const caller = callerOf(parts, exchange)
-    const committed = (await gateway.groups.committed(groupId, timeoutMs)).filter(({ topic }) =>
+    const committed = (await gateway.groups.committed(groupId, time.ms)).filter(({ topic }) =>
       caller.allows('admin', { topic, group: groupId })
     )
     if (committed.length === 0) throw notFound(`group ${groupId} has committed nothing`)
-    const ends = await gateway.admin.logEnds(committed, timeoutMs)
+    const ends = await gateway.admin.logEnds(committed, time.ms)
     const readers = readersByPartition(members)
     const lags = committed.flatMap(({ topic, partition, offset }, at): Lag[] => {
       const end = ends[at]?.end
@@ -150,9 +150,9 @@ export class GroupsEndpoint {
     work: (cluster: Cluster, group: GroupDescription) => Promise<Resource>
   ): void {
     const { consumer_group_id: group = '' } = params
-    const { gateway, timeoutMs } = this.#lookUps
+    const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, { group }, async cluster => {
-      const found = (await gateway.groups.describe([group], timeoutMs)).get(group)
+      const found = (await gateway.groups.describe([group], cluster.time.ms)).get(group)
       if (found === undefined || found.state === 'Dead') throw notFound(`there is no consumer group ${group}`)
       return work(cluster, found)
     })

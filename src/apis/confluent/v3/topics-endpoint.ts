@@ -21,9 +21,9 @@ export class TopicsEndpoint {
   }
 
   topics(exchange: Exchange, params: Params): void {
-    const { gateway, timeoutMs } = this.#lookUps
-    this.#lookUps.answer(exchange, params, {}, async ({ links }) => {
-      const visible = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', timeoutMs))
+    const { gateway } = this.#lookUps
+    this.#lookUps.answer(exchange, params, {}, async ({ links, time }) => {
+      const visible = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
       return links.list(
         'KafkaTopic',
         '/topics',
@@ -73,13 +73,13 @@ export class TopicsEndpoint {
   }
 
   offset(exchange: Exchange, params: Params): void {
-    const { gateway, timeoutMs } = this.#lookUps
+    const { gateway } = this.#lookUps
     const type = new URLSearchParams(sentUrlOf(exchange.request).split('?')[1]).get('offset_type') ?? BOTH_OFFSETS
-    this.#answer(exchange, params, async ({ links }, found) => {
+    this.#answer(exchange, params, async ({ links, time }, found) => {
       if (type !== BOTH_OFFSETS) throw new ProblemError(BAD_OFFSET_TYPE)
       const { topic } = found
       const { partition } = requirePartition(found, params.partition_id ?? '')
-      const [ends] = await gateway.admin.logEnds([{ topic, partition }], timeoutMs)
+      const [ends] = await gateway.admin.logEnds([{ topic, partition }], time.ms)
       if (ends === undefined) throw new ProblemError(noPartition(topic, String(partition)))
       const path = `${topicPath(topic)}/partitions/${partition}/offset`
       const name = `/topic=${topic}/partition=${partition}/offset_type=${BOTH_OFFSETS}`
@@ -94,10 +94,10 @@ export class TopicsEndpoint {
 
   /** `GET …/brokers/BROKER/partition-replicas` */
   replicasOn(exchange: Exchange, params: Params): void {
-    const { gateway, timeoutMs } = this.#lookUps
-    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) => {
+    const { gateway } = this.#lookUps
+    this.#lookUps.answer(exchange, params, {}, async ({ links, description, time }) => {
       const { nodeId } = requireBroker(description, params.broker_id)
-      const all = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', timeoutMs))
+      const all = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
       const replicas = all.flatMap(({ topic, partitions }) =>
         partitions
           .filter(partition => partition.replicas.includes(nodeId))
@@ -113,9 +113,9 @@ export class TopicsEndpoint {
     work: (cluster: Cluster, topic: TopicMetadata) => Promise<Resource>
   ): void {
     const { topic_name: topic = '' } = params
-    const { gateway, timeoutMs } = this.#lookUps
+    const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, { topic }, async cluster =>
-      work(cluster, requireTopic(await gateway.topics([topic], timeoutMs), topic))
+      work(cluster, requireTopic(await gateway.topics([topic], cluster.time.ms), topic))
     )
   }
 }

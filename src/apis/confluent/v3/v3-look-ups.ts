@@ -1,4 +1,5 @@
-import type { BrokerNode } from '../../../core/model.js'
+import { TimedOutError } from '../../../core/errors.js'
+import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
 import type { ClusterDescription } from '../../../gateway/admin.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Operation, Target } from '../../../http/access/access.js'
@@ -11,21 +12,47 @@ import { baseUrlOf, Links, type Resource } from './resources.js'
 export interface Cluster {
   readonly links: Links
   readonly description: ClusterDescription
+  readonly time: TimeLeft
+}
+
+/** The time limit of one request. It is one limit for all steps of the request together. */
+export class TimeLeft {
+  readonly #timeoutMs: number
+  readonly #clock: MonotonicClock
+  readonly #endsAt: number
+
+  constructor(timeoutMs: number, clock: MonotonicClock) {
+    this.#timeoutMs = timeoutMs
+    this.#clock = clock
+    this.#endsAt = clock() + timeoutMs
+  }
+
+  /** @throws TimedOutError when no time is left: the next step is not begun */
+  get ms(): number {
+    const ms = Math.ceil(this.#endsAt - this.#clock())
+    if (ms > 0) return ms
+    throw new TimedOutError('the request', this.#timeoutMs, 'Kafka was not asked for the rest of it')
+  }
+}
+
+export interface LookUpOptions {
+  /** Of a whole request. */
+  readonly timeoutMs: number
+  readonly clock: MonotonicClock
+  /** Of the API on the shared port. */
+  readonly prefix: string
 }
 
 /** How requests about the cluster are answered: permission, then the cluster of the path, then the work. */
 export class V3LookUps {
   readonly gateway: Gateway
-  readonly timeoutMs: number
   readonly parts: EndpointParts
-  readonly #prefix: string
+  readonly #options: LookUpOptions
 
-  /** @param prefix of the API on the shared port */
-  constructor(gateway: Gateway, timeoutMs: number, parts: EndpointParts, prefix: string) {
+  constructor(gateway: Gateway, options: LookUpOptions, parts: EndpointParts) {
     this.gateway = gateway
-    this.timeoutMs = timeoutMs
     this.parts = parts
-    this.#prefix = prefix
+    this.#options = options
   }
 
   /** Asks for permission, and does the work. */
@@ -52,12 +79,14 @@ export class V3LookUps {
     work: (cluster: Cluster) => Promise<Resource | undefined>
   ): void {
     answerWork(this.parts, exchange, { version: 'v3', target: { topic } }, async () => {
-      const description = await this.gateway.admin.describeCluster(this.timeoutMs)
+      const { timeoutMs, clock, prefix } = this.#options
+      const time = new TimeLeft(timeoutMs, clock)
+      const description = await this.gateway.admin.describeCluster(time.ms)
       const clusterId = description.clusterId ?? asked ?? 'unknown'
       if (asked !== undefined && asked !== clusterId) {
         throw new ProblemError({ status: 404, code: 404, message: `there is no cluster ${asked}` })
       }
-      return work({ description, links: new Links(baseUrlOf(exchange.request, this.#prefix), clusterId) })
+      return work({ description, time, links: new Links(baseUrlOf(exchange.request, prefix), clusterId) })
     })
   }
 }

@@ -1,0 +1,110 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import type { CommittedOffset, GroupDescription } from '../../../src/gateway/gateway.js'
+import { contextFor } from '../../support/api-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+const LIMIT_MS = 10_000
+const STEP_MS = 3_000
+const group: GroupDescription = {
+  groupId: 'g',
+  type: 'classic',
+  state: 'Empty',
+  assignor: '',
+  isSimple: true,
+  coordinatorId: 1,
+  members: []
+}
+
+/** A gateway each of whose calls takes three seconds of a clock that the test sets. */
+class SlowGateway extends FakeGateway {
+  now = 0
+  /** Calls with the time limit of each, in milliseconds. */
+  readonly asked: string[] = []
+
+  constructor() {
+    super()
+    this.admin = {
+      ...this.admin,
+      describeCluster: async timeoutMs => {
+        this.#step('describeCluster', timeoutMs)
+        return { clusterId: 'c1', controllerId: 1, brokers: [] }
+      },
+      describeConfigs: async (resources, timeoutMs) => {
+        this.#step('describeConfigs', timeoutMs)
+        const source = 'DEFAULT_CONFIG' as const
+        const entry = { name: 'retention.ms', value: '1', isDefault: true, isReadOnly: false, isSensitive: false }
+        return new Map(resources.map(one => ['name' in one ? one.name : '', [{ ...entry, source, synonyms: [] }]]))
+      },
+      alterConfigs: async (_, __, { timeoutMs }) => this.#step('alterConfigs', timeoutMs),
+      logEnds: async (partitions, timeoutMs) => {
+        this.#step('logEnds', timeoutMs)
+        return partitions.map(() => ({ start: 0, end: 9 }))
+      }
+    }
+  }
+
+  override async describe(_?: unknown, timeoutMs = 0): Promise<ReadonlyMap<string, GroupDescription>> {
+    this.#step('describe', timeoutMs)
+    return new Map([['g', group]])
+  }
+
+  override async committed(_?: string, timeoutMs = 0): Promise<readonly CommittedOffset[]> {
+    this.#step('committed', timeoutMs)
+    return [{ topic: 't', partition: 0, offset: 4, metadata: '' }]
+  }
+
+  #step(name: string, timeoutMs: number): void {
+    this.asked.push(`${name} ${timeoutMs}`)
+    this.now += STEP_MS
+  }
+}
+
+describe('confluent: the time limit of a request of version 3', () => {
+  let app: FastifyInstance
+  let gateway: SlowGateway
+  afterEach(() => app.close())
+
+  async function start(lookUpTimeoutMs: number): Promise<void> {
+    gateway = new SlowGateway()
+    const settings = confluent.settings.parse({ lookUpTimeoutMs, administration: 'everywhere' })
+    const addRoutes = await confluent.plugin(contextFor(gateway, settings, { clock: () => gateway.now }) as never)
+    app = fastify()
+    await app.register(async scope => addRoutes(scope))
+  }
+
+  it('is one limit for all steps together', async () => {
+    await start(LIMIT_MS + STEP_MS)
+    const { statusCode } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
+    expect(statusCode).to.equal(200)
+    expect(gateway.asked).to.deep.equal(['describeCluster 13000', 'describe 10000', 'committed 7000', 'logEnds 4000'])
+  })
+
+  it('ends a request before a step for which no time is left', async () => {
+    await start(2 * STEP_MS)
+    const { statusCode, body } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
+    expect([statusCode, JSON.parse(body).error_code]).to.deep.equal([500, 50003])
+    expect(gateway.asked).to.deep.equal(['describeCluster 6000', 'describe 3000'])
+  })
+
+  it('counts for all topics of one change, and names the topics that were not reached', async () => {
+    await start(5 * STEP_MS)
+    const topics = Array.from({ length: 25 }, (_, at) => `topic-${at}`)
+    const configs = [{ name: 'retention.ms', value: '5' }]
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v3/clusters/c1/topics/-/configs:alter',
+      headers: { 'content-type': 'application/json' },
+      payload: { data: topics.map(topic_name => ({ topic_name, configs })) }
+    })
+    expect(answer.statusCode).to.equal(207)
+    const { failures } = answer.json()
+    expect(failures).to.have.length(topics.length)
+    expect(new Set(failures.map(({ error_code }: { error_code: number }) => error_code))).to.deep.equal(
+      new Set([50003])
+    )
+    expect(gateway.asked).to.have.length(5)
+    expect(failures.at(-1)).to.include({ topic_name: 'topic-24' })
+  })
+})
