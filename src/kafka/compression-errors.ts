@@ -20,7 +20,7 @@ export function withinLimit(maxBytes: number, decompress: () => Buffer): Buffer 
   }
 }
 
-/** The package of a codec is not installed, or has no binary for this platform. The compressed bytes are not damaged. */
+/** The package of a codec is not installed, or has no binary for this platform. The bytes are not the cause. */
 export class CodecUnavailableError extends Error {
   override readonly name = 'CodecUnavailableError'
 

@@ -24,7 +24,7 @@ export interface ErrorOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
-  /** Records of a produce request that this error refuses. Default: 1, as the records may not have been read. */
+  /** Number of records of a produce request that this error refuses. Default: 1, as the records may not have been read. */
   readonly failedRecords?: number
 }
 

@@ -14,7 +14,7 @@ export const UNAUTHENTICATED = 40101
 export const UNAUTHORIZED = 40301
 export const TOPIC_NOT_FOUND = 40401
 export const PARTITION_NOT_FOUND = 40402
-/** The code for topics that Kafka does not find in a change. */
+/** The code for the change of a topic that Kafka does not have. */
 const KAFKA_UNKNOWN = 40403
 export const KAFKA_REFUSES = 40002
 const KAFKA_ERROR = 50002

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { goQuoted } from './go-json.js'
 
-/** Values by name, in the order sent. Each character stands for one byte; {@link textOf} makes text of them. */
+/** Values by name, in the order sent. Each character of a value stands for one byte; {@link textOf} decodes it. */
 export type Values = ReadonlyMap<string, readonly string[]>
 
 export interface ParsedQuery {
@@ -69,7 +69,7 @@ export function merged(form: Values, query: Values): Values {
 
 const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
 
-/** The text that the bytes of a value are in UTF-8. */
+/** Decodes the bytes of a value as UTF-8. */
 export const textOf = (value: string): string => (isAscii(value) ? value : bytesOf(value).toString())
 
 export const bytesOf = (value: string): Buffer => Buffer.from(value, 'latin1')

@@ -1,14 +1,14 @@
 import type { Gateway } from '../../gateway/gateway.js'
 
-/** What becomes of a path that the original changes, or does not know, before it looks for a route. */
+/** A path that Kafka-Pixy changes or rejects before it looks for a route. */
 export type OddPath =
-  /** The path without doubled slashes and dots. */
+  /** Kafka-Pixy redirects to `path`, without empty segments, `.` and `..`. */
   | { readonly type: 'moved'; readonly path: string }
   | { readonly type: 'unknown' }
   /** The path cannot be decoded. */
   | { readonly type: 'malformed' }
 
-/** An escape, or an empty segment, `.` or `..`; also a slash at the end. */
+/** A path with an escape, an empty segment, `.` or `..`, or a slash at the end. */
 const UNUSUAL = /%|\/\.{0,2}\/|\/\.{0,2}$|^$/
 
 /**
@@ -21,7 +21,7 @@ export function oddPathOf(path: string): OddPath | undefined {
   if (decoded === undefined) return { type: 'malformed' }
   const cleaned = clean(decoded)
   if (cleaned !== decoded) return { type: 'moved', path: encodeURI(cleaned).replace(/[?#]/g, encodeURIComponent) }
-  // No route ends with a slash, and an escaped one is none that the router would see.
+  // No route ends with a slash. Kafka-Pixy takes `%2F` for a slash; Castellan's router does not.
   return decoded.endsWith('/') || /%2f/i.test(path) ? { type: 'unknown' } : undefined
 }
 

@@ -25,7 +25,7 @@ export interface TopicMetrics {
   readonly sent: Cell
   readonly queued: Cell
   readonly duration: Durations
-  /** Counted by librdkafka's number of the error; under overload every record has one. */
+  /** Failed records, by librdkafka's error number. Under overload every record fails, so this has to be cheap. */
   readonly errors: Map<number, Cell>
 }
 
@@ -138,10 +138,13 @@ const addOne = (family: Family<Cell>, tags: Record<string, string>): void => {
 /** Failures are logged once a second: while Kafka is away every record fails, and the log must not be flooded. */
 const LOG_INTERVAL_MS = 1_000
 
-/** The topics of a request's records: one for all, or one for each. Holds no record, since their bytes are reused. */
+/**
+ * The topics of a request's records: one value if all records have the same topic, otherwise one per record. It references
+ * no record, because the bytes of records are reused.
+ */
 type RecordTopics = TopicMetrics | readonly TopicMetrics[]
 
-/** Bytes of key and value: of the only record, or of each. It references no record. */
+/** The sizes (key and value) of a request's records: one number for a single record, otherwise one per record. */
 type RecordSizes = number | readonly number[]
 
 export const sizesOf = (records: readonly PushRecord[]): RecordSizes =>

@@ -94,8 +94,9 @@ class Rule {
   }
 }
 
-/** Numbers of records by topic that ask for permission, and the numbers that may pass. */
+/** Number of records that a request wants to produce to each topic. */
 type Asked = readonly (readonly [topic: string, records: number])[]
+/** For each topic, in the same order: how many records may pass, and when to retry the others. */
 type Granted = readonly (readonly [allowed: number, retryAfterSeconds: number])[]
 
 /** Decides for all processes together, so a limit of 42 a minute holds whichever processes receive the records. */
@@ -109,7 +110,7 @@ export function limitsOfAll({ ratelimit }: KprfSettings, now: () => number): (qu
     })
 }
 
-/** The limits in one of several processes: records of topics with a rule have to be asked for. */
+/** The limits in one of several processes. It asks the parent process about records of topics that have a rule. */
 export class SharedLimits {
   readonly #rules: RateLimiter
   readonly #ask: (question: unknown) => Promise<unknown>
@@ -133,7 +134,7 @@ export class SharedLimits {
     return counts.size === 0 ? undefined : this.#permits([...counts])
   }
 
-  /** @throws OverloadedError when the others cannot be asked */
+  /** @throws OverloadedError when the parent process does not answer */
   async #permits(asked: Asked): Promise<Limits> {
     try {
       const granted = (await this.#ask(asked)) as Granted
@@ -144,7 +145,7 @@ export class SharedLimits {
   }
 }
 
-/** The records of one request that may pass: of each topic the first ones. */
+/** The records of one request that may pass: the first ones of each topic. */
 class Permits implements Limits {
   readonly isActive = true
   readonly #left = new Map<string, number>()

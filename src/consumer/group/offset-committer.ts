@@ -267,8 +267,8 @@ export class OffsetCommitter {
       this.#forgetRefusal(key, submitted.topicPartition)
       submitted.source.answered?.()
     }
-    // A newer commit without a member has replaced this commit. A coordinator accepts such commits only while the group
-    // has no members.
+    // A newer commit, which names no member, has replaced this commit. A coordinator accepts such commits only while the
+    // group has no members, so this commit is repeated.
     else if (result.type === 'superseded') this.#delay(key, submitted, retryBackoffMs, true)
     else this.#wasRefused(key, submitted, result)
   }

@@ -58,7 +58,7 @@ export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
   readonly #name: string
   #tracker: OffsetTracker | undefined
-  /** The position of the tracker, for commits. */
+  /** Gives the offset committer the position of the tracker. */
   #source: PositionSource | undefined
   readonly #finder: PositionFinder
   readonly #reader: GroupLogReader

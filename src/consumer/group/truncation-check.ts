@@ -68,7 +68,7 @@ export class TruncationCheck {
     } else this.#check(tracker, () => onDone(false))
   }
 
-  /** @param onDone `wasCut`: records that were read before must not be used */
+  /** @param onDone `wasCut`: the log has lost its end, or reading begins anew, so the result of the last read is void */
   #check(tracker: OffsetTracker, onDone: (wasCut: boolean) => void): void {
     const { runtime, topicPartition, finder, retryBackoffMs, onCut } = this.#options
     const beginning = this.#beginnings

@@ -3,7 +3,7 @@ import type { PartitionsOf } from './topic-look-ups.js'
 
 /** Limit of names in one look-up. */
 const MAX_NAMES = 2_000
-/** Limit of missing topics in one early look-up. If there are more, a client may have invented their names. */
+/** Limit of missing topics in one early look-up. If more are missing, a client may have invented their names. */
 const MAX_MISSING = 100
 
 export interface WatchedTopicsOptions {

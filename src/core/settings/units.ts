@@ -13,7 +13,7 @@ export const bytes = z.int().min(1)
 /** A whole number, at least 1. */
 export const count = z.int().min(1)
 
-/** Makes a setting of each constant, so that tests can change it. The constant is the default. */
+/** Makes an option of each constant, so that tests can change it. The default of the option is the constant. */
 export const constantOptions = <Name extends string>(constants: Readonly<Record<Name, number>>) =>
   Object.fromEntries(
     Object.entries<number>(constants).map(([name, value]) => [name, z.int().min(1).default(value)])

@@ -112,7 +112,7 @@ export const routeNameOf = (request: FastifyRequest): string | undefined => {
  * not write itself. If the API does not set it, the header is `no` before a handler has run, for then no record was
  * accepted, and `unknown` afterwards.
  *
- * An answer that is written past Fastify (`reply.hijack()`) must name the header itself.
+ * A handler that answers without Fastify (`reply.hijack()`) must set this header itself.
  */
 export function addPersistedHeader(scope: FastifyInstance, isProduce: (request: FastifyRequest) => boolean): void {
   const handled = new WeakSet<FastifyRequest>()

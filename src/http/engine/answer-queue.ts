@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net'
 import type { EngineResponse, Piece } from './response.js'
 
-/** Nothing more is read from a connection while so much of its answers waits for the client. */
+/** A connection is not read while this many bytes of its answers wait for the client. */
 const MAX_OUTPUT_BYTES = 64 * 1024
 
-/** What an answer has written before it is its turn. */
+/** The pieces that an answer has written before its turn. */
 interface Kept {
   readonly pieces: Piece[]
   isEnd: boolean
@@ -14,16 +14,16 @@ interface Kept {
 export class AnswerQueue {
   readonly #socket: Socket
   readonly #onLeft: () => void
-  /** Not ended yet, or not written yet. Only the first one writes to the socket. */
+  /** Answers that have not ended or are not written yet. Only the first one writes to the socket. */
   readonly #open: EngineResponse[] = []
-  /** Given to the socket as a whole. */
+  /** Answers that were written to the socket as a whole, and are not sent yet. */
   readonly #leaving: EngineResponse[] = []
   #kept: Map<EngineResponse, Kept> | undefined
   #keptBytes = 0
   #isCorked = false
   #isEnded = false
 
-  /** @param onLeft called after each answer that has left, and when the client keeps up again */
+  /** @param onLeft called after each answer that was sent, and when the client keeps up again */
   constructor(socket: Socket, onLeft: () => void) {
     this.#socket = socket
     this.#onLeft = onLeft
@@ -44,7 +44,7 @@ export class AnswerQueue {
     return this.#socket.writableLength + this.#keptBytes >= MAX_OUTPUT_BYTES
   }
 
-  /** Whether all earlier answers have left, not only been written. */
+  /** Whether all earlier answers were sent, not only written to the socket. */
   isTurnOf(response: EngineResponse): boolean {
     return this.#open[0] === response && this.#leaving.length === 0
   }
@@ -84,7 +84,7 @@ export class AnswerQueue {
     return !this.#socket.writableNeedDrain
   }
 
-  /** The pieces of one tick leave together. */
+  /** Makes the socket send the pieces of one tick together. */
   #cork(): void {
     if (this.#isCorked) return
     this.#isCorked = true
@@ -99,7 +99,7 @@ export class AnswerQueue {
     // The connection closes after an error.
     const response = error ? undefined : this.#leaving.shift()
     if (response === undefined) return
-    // First, as Node does: nothing may be written behind it by handlers of its end.
+    // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.#socket.destroySoon()
     response.over(true)
     this.#onLeft()
@@ -115,7 +115,7 @@ export class AnswerQueue {
     return this.#keptBytes < MAX_OUTPUT_BYTES
   }
 
-  /** Writes what the next answers have kept until it was their turn. */
+  /** Writes the pieces that the next answers have kept until their turn. */
   #advance(): void {
     for (let next = this.#open[0]; next !== undefined && !this.#isEnded; next = this.#open[0]) {
       const kept = this.#kept?.get(next)

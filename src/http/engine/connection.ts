@@ -11,7 +11,7 @@ import { ConnectionTimes } from './time-limits.js'
 /** At most this many requests of one connection begin in one tick. */
 const MAX_REQUESTS_PER_TICK = 8
 
-/** A head that comes in more pieces is left to Node: with each piece it is read from its beginning. */
+/** A head in more pieces than this is left to Node, because the engine reads it from its beginning with each piece. */
 const MAX_HEAD_PIECES = 4
 
 /** The parts that all connections share. */
@@ -26,8 +26,8 @@ export interface ConnectionHost {
 }
 
 /**
- * A connection of HTTP/1.1 whose requests are read by hand. At the first byte that is unusual it goes to Node for good,
- * with what was read, when the answers to earlier requests have left.
+ * An HTTP/1.1 connection whose requests are read by the engine. At the first unusual byte, the connection is given to Node
+ * for good, together with the bytes of that request, as soon as the answers to earlier requests are sent.
  */
 export class EngineConnection implements UsedConnection, ResponseConnection {
   readonly socket: Socket
@@ -37,25 +37,25 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   #rest: Buffer | undefined
   /** Whether the bytes that wait are more than the beginning of a head. */
   #isStalled = false
-  /** How much of the bytes that wait the user of the engine counts. */
+  /** Number of waiting bytes that the user of the engine counts. */
   #countedBytes = 0
   /** Whether the bytes that are being read have waited for earlier requests. */
   #isBehind = false
   #headPieces = 0
   #receiving: EngineRequest | undefined
-  /** What is missing of the body of that request. */
+  /** Bytes that are missing of the body of that request. */
   #missingBytes = 0
-  /** The user of the engine keeps the connection from being read. */
+  /** The user of the engine has paused the connection. */
   #isHeld = false
   #isBodyHeld = false
   #isYielding = false
-  /** There is no room for the bytes that wait: their requests begin though the connection is held. */
+  /** There is no memory for the waiting bytes: their requests begin although the connection is paused. */
   #isRushed = false
   #isReading = true
-  /** `over`: what comes is discarded. */
+  /** `over`: bytes that arrive are discarded. */
   #state: 'open' | 'leaving' | 'left' | 'over' = 'open'
   #leaving: Leaving | undefined
-  /** When the socket has read so much, nothing more is read. */
+  /** The socket is not read beyond this number of bytes. */
   #maxReadBytes = Number.POSITIVE_INFINITY
   readonly #times: ConnectionTimes
 
@@ -81,12 +81,12 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     return this.#host.limits.keepAliveTimeoutMs
   }
 
-  /** Whether it waits for a next request, and nothing of one has come. */
+  /** True between two requests, when no byte of the next one has arrived. */
   get isIdle(): boolean {
     return this.#state === 'open' && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
   }
 
-  /** Nothing more is read, until {@link resume}. A body that has been read along with its head is still handed on. */
+  /** Stops reading until {@link resume}. A body that was read together with its head is still handed on. */
   pause(): void {
     this.#isHeld = true
     this.#setReading()
@@ -160,7 +160,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
         if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
         continue
       }
-      // The last answer has been written: what follows is not wanted.
+      // The last answer has been written: requests behind it are not read.
       if (this.#answers.isEnded || !this.socket.writable) break
       if (!this.#mayBegin || begun === MAX_REQUESTS_PER_TICK) {
         this.#keep(bytes, at, lasts)
@@ -185,7 +185,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#setReading()
   }
 
-  /** Whether a complete request is read from a stream: its reader gets the end in a later tick, before other requests. */
+  /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
   get #isStreamed(): boolean {
     return this.#missingBytes === 0 && this.#receiving!.isOpen
   }
@@ -198,7 +198,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#rest = lasts ? bytes.subarray(at) : Buffer.from(bytes.subarray(at))
   }
 
-  /** Other connections come first. */
+  /** Continues in a later tick, so that other connections are served first. */
   #yield(): void {
     if (this.#isYielding) return
     this.#isYielding = true
@@ -236,7 +236,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     request.received()
   }
 
-  /** The time limits of a request that comes as a whole need no clock. */
+  /** Starts the time limits of an incomplete request. A request that arrives in one piece needs no time limit. */
   #noteTime(): void {
     const isIncomplete = this.#missingBytes > 0 || (this.#rest !== undefined && !this.#isStalled)
     if (!isIncomplete) this.#times.complete()
@@ -249,7 +249,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     else this.#continue()
   }
 
-  /** Something has changed: goes on with what waits, as far as it may. */
+  /** Called after each change: begins waiting requests, gives the connection to Node, or reads on. */
   #continue(): void {
     if (this.#state === 'leaving') {
       if (this.#answers.isEmpty) this.#goToNode({ ...this.#leaving!, isBehind: true })
@@ -270,7 +270,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     return this.#state === 'open' && !isWaiting
   }
 
-  /** Counts bytes that wait behind open requests. The beginning of a head is not counted, as Node does not count it. */
+  /** Counts bytes that wait behind open requests. Like Node, it does not count the beginning of a head. */
   #count(): void {
     const isLeaving = this.#state === 'leaving' && !this.#answers.isEmpty
     const isCounted = isLeaving || (this.#isStalled && !this.#isYielding)
@@ -281,8 +281,9 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   /**
-   * There is no room for the bytes that wait. As with Node, their requests begin, and each is refused as far as there is
-   * no room for its body. Behind an answer that is not read, or that Node has to wait for, they cannot begin.
+   * There is no memory for the waiting bytes. As with Node, their requests begin, and those without memory for their
+   * bodies are refused. If they cannot begin, the connection ends: its client does not read its answers, or the connection
+   * waits for earlier answers before it goes to Node.
    */
   #doNotKeep(): void {
     if (this.#state === 'open' && !this.#answers.isFull) {
@@ -331,7 +332,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#host.user.broken(this, how)
   }
 
-  /** The client sends nothing more. As Node does, an answer that has not begun is not written any more. */
+  /** The client sends nothing more. As with Node, an answer that has not begun is no longer written. */
   #ended(): void {
     if (this.#state !== 'open') return
     if (this.#times.isNew || !this.#times.isIncomplete) this.socket.end()

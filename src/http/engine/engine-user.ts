@@ -8,13 +8,13 @@ export type EngineLimits = HeadLimits & TimeLimits
 /** Why a connection is broken, as the status of its last answer. */
 export type Broken = '400 Bad Request' | '408 Request Timeout' | '503 Service Unavailable'
 
-/** How a connection goes to Node. */
+/** Why a connection is given to Node, and in which state. */
 export interface Leaving {
-  /** What is unusual in the head of its next request, or that it comes in many `pieces`. */
+  /** The unusual part in the head of the next request; `pieces`: the head came in too many pieces. */
   readonly reason: UnusualPart | 'pieces'
-  /** Whether that request came while earlier ones had no answer. */
+  /** Whether that request arrived before earlier ones were answered. */
   readonly isBehind: boolean
-  /** The time that is left for the rest of that head; absent: none of it has been spent. */
+  /** Time that is left to receive that head; absent: the whole time limit. */
   readonly headTimeLeftMs: number | undefined
 }
 
@@ -23,7 +23,7 @@ export interface UsedConnection extends RequestConnection {
   /** Nothing more is read, until `resume`. */
   pause(): void
   resume(): void
-  /** Nothing that comes is wanted. After so many bytes, nothing more is read. */
+  /** Discards the bytes that arrive, and stops reading after `maxBytes`. */
   discard(maxBytes: number): void
 }
 
@@ -39,12 +39,12 @@ export interface EngineUser {
   /** The body of the request comes after this call. */
   handle(request: EngineRequest, response: EngineResponse): void
   /**
-   * So many bytes of further requests wait behind open ones, in place of those before.
+   * Sets how many bytes of further requests wait behind the open requests of a connection.
    *
-   * @returns whether there is room for them; without it, none of them are counted
+   * @returns whether there is memory for them; if not, none of them are counted
    */
   keeps(connection: UsedConnection, sizeBytes: number): boolean
-  /** Nothing further is read from the connection; its last answer is up to the user. */
+  /** The engine reads no more from the connection. The user sends its last answer. */
   broken(connection: UsedConnection, how: Broken): void
   /** Node takes the connection over. */
   leaves(connection: UsedConnection, leaving: Leaving): void

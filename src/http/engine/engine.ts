@@ -5,17 +5,17 @@ import type { EngineLimits, EngineUser, Leaving } from './engine-user.js'
 import { DateHeader } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 
-/** Longest interval at which connections are looked at for their time limits. */
+/** Longest interval between two checks of the time limits. */
 const CHECK_MS = 1_000
 
-/** The part of the shortest time limit after which connections are looked at. */
+/** Interval between two checks, as a share of the shortest time limit. */
 const CHECK_SHARE = 0.2
 
 const buffer = new SharedBuffer()
 
 /**
- * An HTTP/1.1 server below an application: it reads plain requests of a `node:http` server by hand, and leaves all other
- * connections to that server. Requests and answers look like those of `node:http`.
+ * An HTTP/1.1 server in front of a `node:http` server: it reads plain requests itself, and leaves all other connections to
+ * that server. Requests and answers look like those of `node:http`.
  */
 export class HttpEngine implements ConnectionHost {
   readonly limits: EngineLimits
@@ -27,7 +27,7 @@ export class HttpEngine implements ConnectionHost {
   readonly #connections = new Set<EngineConnection>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param server takes what is unusual; nothing but Node listens to its event `connection` yet */
+  /** @param server serves unusual requests; nothing but Node listens to its event `connection` yet */
   constructor(server: Server, limits: EngineLimits, user: EngineUser) {
     this.#server = server
     this.limits = limits
@@ -41,7 +41,7 @@ export class HttpEngine implements ConnectionHost {
     return performance.now()
   }
 
-  /** Closes the connections between two requests. */
+  /** Closes the connections that are between two requests. */
   closeIdle(): void {
     for (const connection of this.#connections) if (connection.isIdle) connection.socket.destroy()
   }

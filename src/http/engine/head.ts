@@ -23,7 +23,7 @@ export interface HeadLimits {
  */
 export type UnusualPart = 'requestLine' | 'framing' | 'header' | 'size'
 
-/** Why there is no head: `incomplete` so far it is good, and more of it must come; otherwise, it is unusual. */
+/** Why no head was read. `incomplete`: all bytes so far are good, and more must come. Otherwise: its unusual part. */
 export type NoHead = 'incomplete' | UnusualPart
 
 const TAB = 9
@@ -59,7 +59,7 @@ const UNUSUAL: ReadonlySet<string> = new Set([
   'constructor'
 ])
 
-/** As it is sent, with the blanks around it: Node's parser refuses some of them. */
+/** A length as it is sent, with the blanks around it: Node's parser refuses some lengths because of their blanks. */
 const LENGTH = /^ *(?:0|[1-9]\d{0,14})$/
 const BEGINNING_OF_LENGTH = /^ *(?:0|[1-9]\d{0,14})?$/
 const KEEP_ALIVE = /^ *keep-alive$/i
@@ -67,7 +67,7 @@ const KEEP_ALIVE = /^ *keep-alive$/i
 const MAX_KNOWN_NAMES = 256
 const MAX_KNOWN_CHARACTERS = 64
 
-/** Clients write a name in the same way every time: one look-up instead of one string in lower case each. */
+/** Remembers names in lower case. Clients always spell a name alike, so a look-up replaces a new string. */
 export class LowerCaseNames {
   readonly #known = new Map<string, string>()
 
@@ -75,7 +75,7 @@ export class LowerCaseNames {
     const known = this.#known.get(name)
     if (known !== undefined) return known
     const lowerCase = name.toLowerCase()
-    // Invented names must not keep those of other clients out for ever.
+    // A client that invents names must not keep out the names of other clients for ever.
     if (this.#known.size === MAX_KNOWN_NAMES) this.#known.clear()
     if (name.length <= MAX_KNOWN_CHARACTERS) this.#known.set(name, lowerCase)
     return lowerCase
@@ -120,7 +120,7 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
   return toHead(text, start, method, text.slice(urlAt - start, urlEnd - start), endsAt)
 }
 
-/** The method, as far as it has come. */
+/** The method, or the only one that can begin with the bytes that have arrived; `undefined`: it is unusual. */
 function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
   const method =
     start + 1 < end
@@ -132,7 +132,7 @@ function methodAt(bytes: Buffer, start: number, end: number): string | undefined
   return start + length < end && bytes[start + length] !== SPACE ? undefined : method
 }
 
-/** Where the URL ends, as far as it has come; negative: it is no path. */
+/** Position behind the URL, or behind the part of it that has arrived; negative: it is not a plain path. */
 function urlEndOf(bytes: Buffer, start: number, end: number): number {
   if (bytes[start] !== SLASH) return -1
   for (let at = start; at < end; at++) {
@@ -143,7 +143,7 @@ function urlEndOf(bytes: Buffer, start: number, end: number): number {
   return end
 }
 
-/** Whether the request line ends as it should, as far as it has come. */
+/** Whether the request line ends with {@link VERSION}, or has arrived only in part and may still end so. */
 function hasVersion(bytes: Buffer, start: number, end: number): boolean {
   const length = Math.min(VERSION.length, end - start)
   for (let i = 0; i < length; i++) if (bytes[start + i] !== VERSION.charCodeAt(i)) return false
@@ -153,7 +153,7 @@ function hasVersion(bytes: Buffer, start: number, end: number): boolean {
 const NO_MORE = -1
 const UNUSUAL_FIELD = -2
 let fieldCount = 0
-/** Whether the name of a further header has come, and not all of its value. */
+/** Whether the name of the last header has arrived, but not its whole value. */
 let hasPartialField = false
 
 /** Finds the headers. @returns the position behind the empty line that ends them, or why there is none */

@@ -17,7 +17,7 @@ export abstract class LazyReadable extends UnopenedReadable {
     return this.#isOpen
   }
 
-  /** Makes the stream. Called before each of its methods; does nothing when it is made already. */
+  /** Makes the stream, unless it exists. Every method of `Readable` calls this first. */
   open(): void {
     if (this.#isOpen) return
     this.#isOpen = true

@@ -4,16 +4,16 @@ import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { Head } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
 
-/** The connection of a request, as far as the request uses it. */
+/** The part of its connection that a request uses. */
 export interface RequestConnection {
   readonly socket: Socket
-  /** Whether nothing more of a body is read: what has come of it has not been taken. */
+  /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */
   holdBody(isHeld: boolean): void
 }
 
 /**
  * A request with the properties of Node's own requests. Its body goes to a reader ({@link handOn}), which costs next to
- * nothing, or through a stream that is made when it is needed.
+ * nothing, or to a stream that is created when it is used.
  */
 export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource {
   readonly socket: Socket
@@ -21,14 +21,14 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   url: string
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: string[]
-  /** Whether the whole request has come. */
+  /** Whether the whole request has arrived. */
   complete = false
   aborted = false
-  /** Whether its reader alone limits how long its body takes. */
+  /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
   readonly #connection: RequestConnection
   #reader: BodyReader | undefined
-  /** The answer has left: nothing wants the rest of the body. */
+  /** The answer was sent, so the rest of the body is dropped. */
   #isUnwanted = false
 
   static {
@@ -89,7 +89,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this
   }
 
-  /** Hands on the body from its beginning; false: some of it has come already. */
+  /** Hands the body to a reader instead of a stream; false: the body is complete, or its stream is in use. */
   handOn(reader: BodyReader): boolean {
     if (this.complete || this.isOpen) return false
     this.#reader = reader
@@ -106,7 +106,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   /**
-   * For the connection: a piece of the body has come.
+   * Called by the connection when a piece of the body has arrived.
    *
    * @param lasts whether the bytes stay valid after the call
    */
@@ -116,7 +116,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     else if (!this.push(lasts ? piece : Buffer.from(piece))) this.#connection.holdBody(true)
   }
 
-  /** For the connection: the whole request has come. */
+  /** Called by the connection when the whole request has arrived. */
   received(): void {
     this.complete = true
     this.endBody()
@@ -148,13 +148,13 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     process.nextTick(() => done(this.listenerCount('error') === 0 ? null : error))
   }
 
-  /** For the connection: it has ended before the answer. */
+  /** Called by the connection when it ends before the answer. */
   abort(): void {
     if (this.isOpen) this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
     else this.aborted = !this.complete
   }
 
-  /** For the connection: the answer has left, or never will. */
+  /** Called by the connection when the answer was sent, or can no longer be sent. */
   over(): void {
     if (this.#isUnwanted) return
     this.#isUnwanted = true

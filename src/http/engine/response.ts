@@ -10,10 +10,10 @@ export interface Piece {
   readonly encoding: BufferEncoding
 }
 
-/** The connection of an answer, as far as the answer uses it. */
+/** The part of its connection that an answer uses. */
 export interface ResponseConnection extends HeadContext {
   readonly socket: Socket
-  /** Whether all earlier answers have left. */
+  /** Whether all earlier answers were sent. */
   isTurnOf(response: EngineResponse): boolean
   /**
    * Writes pieces of an answer, now or when it is its turn.
@@ -56,7 +56,7 @@ export class EngineResponse extends EventEmitter implements Members {
   statusMessage: string | undefined
   shouldKeepAlive = true
   readonly sendDate = true
-  /** True from the end of the answer or of its connection on. */
+  /** True after the end of the answer or of its connection. */
   destroyed = false
   closed = false
   /** Nothing further is written. */
@@ -69,7 +69,7 @@ export class EngineResponse extends EventEmitter implements Members {
   /** Whether `drain` is due. */
   needsDrain = false
   readonly #connection: ResponseConnection
-  /** With the names as they were given, by name in lower case. */
+  /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
   /** The head, until it is written together with the first piece of the body. */
   #head: string | undefined
@@ -243,7 +243,7 @@ export class EngineResponse extends EventEmitter implements Members {
     return this
   }
 
-  /** For the connection: the answer has left, or will never leave. */
+  /** Called by the connection when the answer was sent, or can no longer be sent. */
   over(isWritten: boolean): void {
     if (this.closed) return
     this.writableFinished = isWritten

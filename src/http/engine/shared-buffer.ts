@@ -1,7 +1,7 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import { Duplex } from 'node:stream'
 
-/** As much as Node reads at once. */
+/** Size of the buffer. Node reads as many bytes at once. */
 const READ_BYTES = 64 * 1024
 
 /** Takes what was read from a socket. @returns whether more may be read */
@@ -13,17 +13,16 @@ interface HandleHolder {
 }
 
 /**
- * One buffer that is read into for all sockets. A new buffer for each read costs more than a small request does
- * otherwise.
+ * One buffer into which all sockets read. A new buffer for each read costs more than the rest of a small request.
  */
 export class SharedBuffer {
   readonly #bytes = Buffer.allocUnsafeSlow(READ_BYTES)
 
   /**
-   * Makes a socket that reads into this buffer, of one that has just been accepted.
+   * Replaces a newly accepted socket by one that reads into this buffer.
    *
-   * The option `onread` is public, but an accepted socket cannot be given it: its handle moves to a new socket, through
-   * a field and an option that are Node's own. A test names both for each version of Node.
+   * The option `onread` is public, but it cannot be set on an accepted socket. So the handle of this socket moves to a new
+   * socket, by a field and an option that are private to Node. A test names both for each version of Node.
    *
    * @param take called with bytes that are valid during the call only
    * @returns `undefined`: this Node has no such field; the accepted socket is as it was
@@ -51,7 +50,7 @@ export class SharedBuffer {
 const isReadable = (handle: object | null | undefined): handle is object =>
   typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function'
 
-/** Makes a socket see its end while it is paused, as all sockets do that have no `onread`. */
+/** Makes a socket notice its end while it is paused, as sockets without `onread` do. */
 export function seeEndWhilePaused(socket: Socket): void {
   const pause = Duplex.prototype.pause.bind(socket)
   socket.pause = () => {

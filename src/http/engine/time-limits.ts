@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 
-/** Node waits this much longer than it tells clients. */
+/** An idle connection is closed this much later than clients are told, as with Node. */
 const KEEP_ALIVE_BUFFER_MS = 1_000
 
 /** The time limits of a connection. */
@@ -11,7 +11,7 @@ export interface TimeLimits {
   readonly requestTimeoutMs: number
   /** For a connection between two requests. */
   readonly keepAliveTimeoutMs: number
-  /** For a connection on which nothing moves. */
+  /** For a connection on which no byte is sent or received. */
   readonly socketTimeoutMs: number
 }
 
@@ -19,12 +19,12 @@ export interface TimeLimits {
 export class ConnectionTimes {
   readonly #socket: Socket
   readonly #limits: TimeLimits
-  /** When the request began that has not come as a whole, or the connection, before its first byte. */
+  /** When the incomplete request began; before the first byte: when the connection began. */
   #since: number | undefined
   #isNew = true
   #movedAt: number
   #movedBytes = 0
-  /** Whether a piece of an answer is on its way, so that the socket itself limits how long nothing moves. */
+  /** Whether a piece of an answer is being sent. Meanwhile the socket itself applies the time limit. */
   #isSending = false
 
   constructor(socket: Socket, limits: TimeLimits, now: number) {
@@ -33,29 +33,29 @@ export class ConnectionTimes {
     this.#since = this.#movedAt = now
   }
 
-  /** Whether nothing has come at all. */
+  /** Whether no byte has arrived yet. */
   get isNew(): boolean {
     return this.#isNew
   }
 
-  /** Whether a part of a request is missing; also when nothing has come at all. */
+  /** Whether a part of a request is missing; also true before the first byte. */
   get isIncomplete(): boolean {
     return this.#since !== undefined
   }
 
-  /** Bytes have come. */
+  /** Called when bytes have arrived. */
   arrived(): void {
     if (!this.#isNew) return
     this.#isNew = false
     this.#since = undefined
   }
 
-  /** A request has come in part. */
+  /** Called when a request has arrived in part. */
   begin(now: number): void {
     this.#since = now
   }
 
-  /** All that has begun has come. */
+  /** Called when every request that has begun is complete. */
   complete(): void {
     this.#since = undefined
   }
@@ -66,18 +66,18 @@ export class ConnectionTimes {
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)
   }
 
-  /** `undefined`: none of it has been spent. */
+  /** Time that is left to receive a head; `undefined`: the whole time limit. */
   headTimeLeftMs(now: number): number | undefined {
     return this.#since === undefined ? undefined : this.#since + this.#limits.headersTimeoutMs - now
   }
 
-  /** Whether nothing has moved for too long; to be asked at intervals. */
+  /** Whether no byte was sent or received for too long. To be called at intervals. */
   isStill(hasNoRequest: boolean, now: number): boolean {
     const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits
     const bytes = this.#socket.bytesRead + this.#socket.bytesWritten
     const isSending = this.#socket.writableLength > 0
     if (isSending !== this.#isSending) {
-      // The socket knows how much of a long piece has left.
+      // Only the socket knows how much of a long piece has been sent.
       this.#isSending = isSending
       this.#socket.setTimeout(isSending ? socketTimeoutMs : 0)
     }

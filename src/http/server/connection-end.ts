@@ -7,15 +7,15 @@ const LINGER_MS = 2_000
 /** The last answer on a connection, without a body. */
 const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
 
-/** Reads requests from a connection by other means than Node's. */
+/** Reads the requests of a connection in place of Node. */
 export interface RequestReader {
   pause(): void
   resume(): void
-  /** Nothing that comes is wanted. After so many bytes, nothing more is read. */
+  /** Discards the bytes that arrive, and stops reading after `maxBytes`. */
   discard(maxBytes: number): void
 }
 
-/** A connection, as far as its end needs it. */
+/** The part of a connection that its end uses. */
 export interface EndingConnection {
   readonly socket: Socket
   /** Absent: Node reads the connection. */
@@ -31,7 +31,7 @@ export interface EndingConnection {
 
 export interface EndLimits {
   readonly limits: {
-    /** No more is discarded behind the last answer. */
+    /** After the last answer, at most this many bytes are discarded. */
     readonly maxBodyBytes: number
   }
   /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
@@ -42,7 +42,7 @@ export interface EndLimits {
 export class ConnectionEnd {
   readonly #connection: EndingConnection
   readonly #host: EndLimits
-  /** Of the last answer, which waits for the answers to earlier requests. */
+  /** Status of the last answer, which waits for the answers to earlier requests. */
   #status: string | undefined
   /** The request whose body had not come when the last answer was decided on. */
   #broken: OpenRequest | undefined
@@ -73,7 +73,7 @@ export class ConnectionEnd {
 
   #sayLastAnswer(): void {
     const { socket, incomplete, unanswered } = this.#connection
-    // The body that came too slowly has come after all.
+    // The slow body has arrived in the meantime, so the error answer is not sent.
     if (this.#broken?.complete) this.#status = undefined
     if (this.#status === undefined) return
     const isBrokenOpen = incomplete !== undefined && unanswered.includes(incomplete)

@@ -20,29 +20,30 @@ const LOOK_INTERVAL_MS = 1_000
 /** Interval between checks for silent connections, as a fraction of the time limit for silence. */
 const SILENCE_PRECISION = 0.1
 
-/** While waiting requests hold more than this share of the room for bodies, connections rest between their requests. */
+/**
+ * While waiting requests hold more than this share of the memory for bodies, connections rest: they are not read between two
+ * of their requests.
+ */
 const WAITING_SHARE = 1 / 8
 
-/** Pace below which a body is refused first when there is no room for others. */
+/** When memory for bodies is short, bodies that arrive below this pace are refused first. */
 const PRESSED_BYTES_PER_SECOND = 64 * 1024
 
-/** A body is refused only in favour of one that holds this many times less. */
+/** A body is refused only in favour of a body that holds this many times fewer bytes. */
 const PRESSED_FACTOR = 4
 
-/**
- * After a search that freed nothing, no search for the same room or less begins within this time.
- */
+/** Pause after a search that freed nothing, before the next search for as many bytes or more. */
 const PRESSED_INTERVAL_MS = 10
 
 export interface ConnectionsLimits extends ConnectionLimits {
   readonly maxBodiesInFlightBytes: number
-  /** The longest rest of a connection between two requests. */
+  /** How long a connection may stay unread between two of its requests. */
   readonly maxRestMs: number
   readonly perAddress: AddressLimits
   readonly pace: PaceLimits
 }
 
-/** A holder of bytes of a body. */
+/** A request or call that holds bytes of its body in memory. */
 export interface BodyHolder {
   readonly address: AddressUse
   /** Bytes of the body that are counted at present. */
@@ -52,11 +53,11 @@ export interface BodyHolder {
 /** An incomplete body. */
 export interface ReceivingBody extends BodyHolder {
   readonly isSlow: boolean
-  /** Releases all that the body holds; nothing more of it is kept. */
+  /** Releases the bytes of the body; bytes that still arrive are not kept. */
   refuse(refusal: OverloadedError): void
 }
 
-/** All connections of all listeners. Only this class grants room for bodies. */
+/** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTicks()
   readonly limits: ConnectionsLimits
@@ -242,8 +243,8 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Refuses incomplete bodies that hold more than the body that finds no room, slow ones first, then the largest, until
-   * there is room. So a few large bodies cannot keep out small ones.
+   * Refuses incomplete bodies until there is memory for a smaller body: slow ones first, then the largest. So a few large
+   * bodies cannot keep out small ones.
    */
   #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
     const now = this.#now()

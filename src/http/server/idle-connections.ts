@@ -3,20 +3,20 @@ import type { MonotonicClock } from '../../core/model.js'
 /** At most this many connections are read again per tick; the next tick shows how much they bring. */
 const MAX_WOKEN_PER_TURN = 16
 /**
- * At most this many connections whose rest is over are read again per tick although there is no room. Most of their
- * requests will be refused, and refusing must not take all the time.
+ * At most this many connections that have rested for the longest time are read again per tick while memory is still
+ * short. Most of their requests will be refused, and refusing must not take all the time.
  */
 const MAX_LAPSED_PER_TURN = 4
-/** Interval at which connections whose rest is over are looked for. */
+/** Interval of the search for connections that have rested for the longest time. */
 const TICK_MS = 50
 
-/** A connection that is not read for a while between two of its requests. */
+/** A connection that can rest: it is not read between two of its requests, until it is woken. */
 export interface RestingConnection {
   wake(): void
 }
 
 /**
- * Connections that are not read between two requests, because waiting requests already hold much memory. Node reads the
+ * Connections that rest between two of their requests, because waiting requests already hold much memory. Node reads the
  * beginning of a body, up to 64 KiB, along with the headers, so reading has to stop before the headers. The bytes that
  * clients send stay in the operating system. Connections are read again in the order in which they came.
  */
@@ -24,13 +24,13 @@ export class RestingConnections {
   readonly #maxRestMs: number
   readonly #isCrowded: () => boolean
   readonly #clock: MonotonicClock
-  /** With the end of the rest, oldest first. */
+  /** Resting connections with the time at which the rest ends, oldest first. */
   readonly #connections = new Map<RestingConnection, number>()
   #isWakingSoon = false
   #ticker: NodeJS.Timeout | undefined
 
   /**
-   * @param maxRestMs a connection is read again after so long, whatever waits, as soon as the event loop has time
+   * @param maxRestMs longest rest; afterwards a connection is read even if memory is short, a few per tick
    * @param isCrowded whether the requests that wait hold too much
    */
   constructor(maxRestMs: number, isCrowded: () => boolean, clock: MonotonicClock) {
@@ -43,9 +43,9 @@ export class RestingConnections {
     return this.#connections.size
   }
 
-  /** @returns whether it rests: {@link RestingConnection.wake} will be called, once */
+  /** @returns true: the connection rests until {@link RestingConnection.wake} is called, once */
   add(connection: RestingConnection): boolean {
-    // Resting connections go first.
+    // Connections that rest already are read before this one.
     if (!this.#isCrowded() && this.#connections.size === 0) return false
     this.#connections.set(connection, this.#clock() + this.#maxRestMs)
     this.#ticker ??= setInterval(() => this.freed(), TICK_MS)
@@ -59,7 +59,7 @@ export class RestingConnections {
     this.#stopWhenEmpty()
   }
 
-  /** Some connections may be due to wake, for example when waiting requests hold less. Called often. */
+  /** Called often: wakes connections if memory is free or their rest is over. */
   freed(): void {
     if (this.#connections.size === 0 || this.#isWakingSoon) return
     this.#isWakingSoon = true

@@ -1,6 +1,6 @@
-/** The required pace of a body. */
+/** The minimum pace at which a body has to arrive. */
 export interface PaceLimits {
-  /** Minimum bytes per second, on average over the grace; 0: no minimum. */
+  /** Minimum bytes per second, on average over `graceMs`; 0: no minimum. */
   readonly minBytesPerSecond: number
   readonly graceMs: number
 }

@@ -208,9 +208,9 @@ export const handlerOf =
  * authentication, without counting, and not in the error format of the API. With its percent signs escaped, such a
  * path matches no route and passes through the hooks.
  *
- *   /push       /push
- *   /%zz?a=%b   /%25zz?a=%b
- *   /push;%zz   /push;%25zz
+ *   /push       =>   /push
+ *   /%zz?a=%b   =>   /%25zz?a=%b
+ *   /push;%zz   =>   /push;%25zz
  */
 export function routableUrl(url: string): string {
   if (!url.includes('%')) return url

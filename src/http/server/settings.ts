@@ -146,7 +146,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. While many requests wait, a connection may not be read for as long between two of its requests'
+        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. While many requests wait, Castellan may also leave a connection unread for up to this time between two of its requests'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

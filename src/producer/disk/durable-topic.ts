@@ -72,8 +72,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param backlogFrom where its first entry of an earlier process is; `undefined`: there is none
-   * @param notes the last batch that another process has sent, by partition
+   * @param backlogFrom sequence of the first entry that an earlier process left for this topic; `undefined`: it left none
+   * @param notes the last batch that another process has sent to each partition
    */
   constructor(
     name: string,

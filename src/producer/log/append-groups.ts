@@ -27,7 +27,7 @@ export class AppendGroups<Waiter> {
   readonly #memory: (sizeBytes: number) => Buffer
   #waitingBytes = 0
 
-  /** @param memory gives a Buffer of exactly that size, which belongs to the caller that takes the group */
+  /** @param memory makes a Buffer of exactly the given size; it belongs to the caller that takes the group */
   constructor(memory: (sizeBytes: number) => Buffer) {
     this.#memory = memory
   }

@@ -39,8 +39,8 @@ export interface LogStoreOptions extends LogAppenderOptions {
 const WASTED_SHARE = 8
 
 /**
- * Whether a group of appends is in the log. Entries are taken in order: the first `committedCount` entries of the group
- * are in the log.
+ * The result of appending a group of entries. Entries are appended in order: the first `committedCount` entries of the
+ * group are in the log, the others are not.
  */
 export interface CommitResult {
   /** Sequence of the first entry of the group. */

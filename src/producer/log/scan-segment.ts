@@ -190,7 +190,7 @@ class Scan {
   }
 }
 
-/** What reading a merged segment from its first entry to its last has found. */
+/** The result of reading a merged segment from its first entry to its last. */
 interface ScannedMergedSegment {
   /** Index of the entries that were found. */
   readonly index: SegmentIndex

@@ -144,7 +144,7 @@ export class Attempts {
 
 type BatchToSend = Omit<SealedBatch, 'answer' | 'delayed' | 'recall'>
 
-/** One attempt, as the Router has it. */
+/** One attempt to send a batch, in the form in which the Router receives it. */
 class SentBatch implements SealedBatch {
   readonly topic: string
   readonly partition: number

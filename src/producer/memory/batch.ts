@@ -36,10 +36,10 @@ export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'time
  */
 export class Batch {
   #writer: RecordBatchWriter | undefined
-  // An entry in each of these lists for each row: consecutive records of one request with the same timestamp. Most rows of
-  // a large request are long, and a list with an entry for each record is much garbage.
+  // Each of these lists has one entry per row. A row is a run of consecutive records of one request with the same
+  // timestamp. Rows of large requests are mostly long; lists with an entry for each record would be much garbage.
   #pendingProduces: (OutcomeReceiver | undefined)[] = NONE
-  /** The index of the row's first record in its pending produce. */
+  /** The index that the first record of the row has in its pending produce. */
   #indexes: number[] = NONE
   #counts: number[] = NONE
   #timestampsMs: number[] = NONE
@@ -50,12 +50,12 @@ export class Batch {
   #records = 0
   #withdrawn = 0
   #bytes: Buffer | undefined
-  /** The number that the sealed bytes have. */
+  /** The producer id, epoch and sequence in the sealed bytes. */
   #numbering: Numbering | undefined
   #isClosed = false
   #sizeBytes = 0
   earliestDeadlineAt = Number.POSITIVE_INFINITY
-  /** The outcome of an attempt is unknown. Only an acknowledgement makes it certain again. */
+  /** The outcome of an attempt is unknown, so brokers may have written the batch. Only an acknowledgement ends this. */
   maybeWritten = false
   chargedBytes = 0
   #expiresAt = Number.POSITIVE_INFINITY

@@ -20,7 +20,7 @@ const SEQUENCES = 0x80000000
 /** The number of the first batch that a partition writes under a producer id. */
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
 
-/** The number after a batch of `recordCount` was appended. 2147483647 is followed by 0. */
+/** The number after a batch of `recordCount` records was appended. 2147483647 is followed by 0. */
 export const advanced = (numbering: Numbering, recordCount: number): Numbering => ({
   ...numbering,
   nextSequence: (numbering.nextSequence + recordCount) % SEQUENCES
@@ -32,7 +32,7 @@ export const raised = (numbering: Numbering): Numbering | undefined =>
 
 /** Gives partitions their producer id and epoch. */
 export interface Numbers {
-  /** The first number; `undefined`: there is no producer id yet. The partition becomes ready again when there is one. */
+  /** The first number; `undefined`: there is no producer id yet. The partition becomes ready again when there is an id. */
   numbering(producer: ScheduledProducer): Numbering | undefined
   /** Called when a partition has used all epochs of this producer id. */
   usedUp(producerId: bigint): void

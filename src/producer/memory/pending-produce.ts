@@ -83,7 +83,7 @@ export abstract class RequestOutcomes {
     this.settle(index, failure)
   }
 
-  /** The first outcome counts. A later one, of a batch that is still sent after the deadline, is ignored. */
+  /** The first outcome of a record counts. A batch may be sent after the deadline; its later outcome is ignored. */
   settle(index: number, outcome: RecordOutcome): void {
     this.#listRows()
     this.#isMixed = true

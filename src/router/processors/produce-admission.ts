@@ -222,8 +222,8 @@ class BatchQueue {
   }
 
   /**
-   * A batch that was recalled is dropped when the next one of its partition comes: while a call is in flight for long,
-   * records of a waiting batch may be withdrawn one after another, each time with another copy of its bytes.
+   * Adds a batch, and drops a recalled batch of the same partition. Otherwise copies would collect while a call is in
+   * flight for long: records of a waiting batch may be withdrawn one after another, each time with a new copy of its bytes.
    */
   add(batch: Batch): void {
     const { key } = batch

@@ -36,7 +36,7 @@ export const ownFailure = (code: ErrorCode, message: string, retriable: boolean)
   retriable
 })
 
-/** The failure for an offset that no log can have or that is beyond 2^53, in an answer without an error. */
+/** The failure for a broker's answer without an error code whose offset is impossible in a log or beyond 2^53. */
 export const oddOffset = (offset: number | undefined): Failure =>
   ownFailure('protocol', `the broker answered with an impossible offset: ${offset ?? 'beyond 2^53'}`, false)
 

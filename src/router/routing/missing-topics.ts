@@ -222,8 +222,8 @@ const blank = (now: number): Missing => ({
 })
 
 /**
- * Share of the entries that are forgotten at once. The search for the oldest entry of a map takes a step for each entry
- * that was removed before it, so it is done rarely.
+ * The share of the entries that a full map loses at a time. The search for the oldest entry of a map takes a step for each
+ * entry that was removed before it, so it is done rarely.
  */
 const SHARE_AT_ONCE = 1 / 16
 

@@ -175,7 +175,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
   }
 }
 
-/** Warns of a question that is repeated. */
+/** Warns that a request was not answered and is sent again. */
 function warnOfRetry(operation: OperationName, tryNumber: number, reason = 'no answer in time'): void {
   if (tryNumber !== 2 && tryNumber % RETRIES_PER_WARNING !== 0) return
   const message = `${operation} is asked again (try ${tryNumber}): ${reason}`

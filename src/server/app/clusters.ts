@@ -18,7 +18,7 @@ import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 import { toBrokerAddress } from './open-options.js'
 
-/** Of the time for leaving groups, the share that may be spent waiting for acknowledgements. Commits need the rest. */
+/** The share of the time for leaving groups that may be spent waiting for acknowledgements. Commits need the rest. */
 const ACKS_SHARE = 0.5
 
 export interface ClustersDeps {

@@ -274,7 +274,7 @@ function checkCompression(codec: CompressionCodec = 'none'): void {
   }
 }
 
-/** The topic settings that were given as options of delivery and not as options of the Router. */
+/** The topic settings among the options of delivery, without those that the options of the Router set. */
 function formerTopicSettings({ delivery, router = {} }: OpenCastellanOptions): RouterSettingsOverrides {
   const former = Object.entries(topicSettingsOf(delivery))
   return Object.fromEntries(former.filter(([name]) => router[name as keyof RouterSettingsOverrides] === undefined))

@@ -5,7 +5,7 @@ import type { BodyError } from '../record-bytes.js'
 import type { SplitEnd } from './object-splitter.js'
 import type { DataSize, SentRecord } from './record-json.js'
 
-/** What an answer to a record says besides its outcome. */
+/** The parts of a sent record that its answer repeats. */
 export type Repeated = Pick<SentRecord, 'key' | 'value'>
 
 /** The code and the text of a record that failed. */

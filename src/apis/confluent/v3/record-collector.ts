@@ -10,10 +10,10 @@ export type Item = Repeated | RecordProblem
 
 export const isProblem = (item: Item): item is RecordProblem => 'code' in item
 
-/** Records that were read together, in their order. */
+/** Records that were read together, in the order of the request. */
 export interface Collected {
   readonly items: readonly Item[]
-  /** Those without a problem. Their keys and values may be views of the body. */
+  /** The records without a problem. Their keys and values may be views of the body. */
   readonly records: readonly ProduceRecord[]
   /** Bytes of all items as they were sent, however many pieces they came in. */
   readonly bytes: number
@@ -34,7 +34,7 @@ export class RecordCollector {
     this.#maxItems = maxItems
   }
 
-  /** One of the records is not JSON, so where the next one begins is a guess. Further ones are not read. */
+  /** True after a record that is not JSON. It is not known where the next record begins, so no more records are read. */
   get isBroken(): boolean {
     return this.#isBroken
   }

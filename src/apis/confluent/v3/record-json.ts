@@ -136,10 +136,10 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
 const QUOTE = 0x22
 const MS_PER_SECOND = 1_000
-/** JavaScript has no dates beyond. */
+/** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15
 
-/** `NaN` for a day that its month does not have, which `Date.parse` takes for one of the next month. */
+/** Returns `NaN` for a day that its month does not have; `Date.parse` would take 31 June for 1 July. */
 function dateOf(text: string): number {
   const [year, month, day] = text.slice(0, 10).split('-').map(Number) as [number, number, number]
   const daysOfMonth = new Date(Date.UTC(year, month, 0)).getUTCDate()

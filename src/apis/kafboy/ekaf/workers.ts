@@ -9,7 +9,7 @@ interface DowntimeDeps {
   readonly tell: (event: KafboyEvent) => void
 }
 
-/** Records of a topic that wait. A topic without any takes no memory. */
+/** The waiting records of a topic. A topic without waiting records takes no memory. */
 interface Waiting {
   records: number
   /** Waiting records that came while no broker could be reached. */

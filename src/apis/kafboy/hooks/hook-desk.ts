@@ -79,7 +79,7 @@ export class HookDesk {
   readonly #open = new Map<number, Call>()
   /** Calls that wait for the thread. */
   readonly #queue = new Set<Call>()
-  /** Calls of suspect topics. They are made one at a time while no other call waits. */
+  /** Calls of suspect topics. They go to the thread one at a time, and only while no other call waits. */
   readonly #suspects = new Set<Call>()
   readonly #suspectUntil = new Map<string, number>()
   /** Batches that the thread has not ended, oldest first. */

@@ -21,7 +21,7 @@ export interface Admission {
   end(): void
 }
 
-/** A call that asks to be admitted, as a request over HTTP is. */
+/** A call that has to be admitted, in the form of a request over HTTP. */
 class IncomingCall implements IncomingRequest {
   /** The key under which the access check remembers the caller. */
   readonly request: IncomingRequest['request']

@@ -57,7 +57,7 @@ export class GrpcConnection {
     this.#secure = socket
   }
 
-  /** A call begins; {@link ended} follows. */
+  /** Called when a call begins. {@link ended} is called later. */
   began(session: Http2Session | undefined, call: ConnectedCall): void {
     this.#session = session
     this.#calls.add(call)
@@ -67,12 +67,12 @@ export class GrpcConnection {
     this.#calls.delete(call)
   }
 
-  /** Adds to the number of calls whose request has arrived and that are being served. */
+  /** Changes the number of calls that are being served: their requests have arrived. */
   serves(more: 1 | -1): void {
     this.#served += more
   }
 
-  /** Adds to the number of served calls that only wait for a message. */
+  /** Changes the number of served calls that only wait for a message. */
   waits(more: 1 | -1): void {
     this.#waiting += more
   }
