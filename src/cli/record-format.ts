@@ -39,22 +39,21 @@ export function formatRecord(
     if (format === 'value') return Buffer.concat([value, NEWLINE])
     return Buffer.concat([toShown(record.key, isTerminal, printable), TAB, value, NEWLINE])
   }
-  const { offset, timestampMs, key, value, headers } = record
+  const { offset, timestampMs } = record
   const { topic, partition } = topicPartition
-  const line = {
-    topic,
-    partition,
-    offset,
-    timestampMs,
-    key: toJson(key),
-    value: toJson(value),
-    headers: headers.map(header => ({ key: header.key, value: toJson(header.value) }))
-  }
+  const line = { topic, partition, offset, timestampMs, ...contentToJson(record) }
   return Buffer.from(`${printableJson(JSON.stringify(line))}\n`)
 }
 
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
+
+/** The key, the value and the headers of a record for JSON. */
+export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): object => ({
+  key: toJson(key),
+  value: toJson(value),
+  headers: headers.map(header => ({ key: header.key, value: toJson(header.value) }))
+})
 
 /** Converts bytes for JSON: to a text if they are UTF-8, otherwise to `{"base64":"…"}`. */
 export const toJson = (bytes: Buffer | null): string | null | { base64: string } =>

@@ -4,7 +4,7 @@ import type { DeadLetter } from '../../producer/log/dead-letters.js'
 import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { wholeNumber } from '../options.js'
-import { toJson } from '../record-format.js'
+import { contentToJson } from '../record-format.js'
 import type { Column } from '../standard-output.js'
 import { areNamed, BESIDE, format, logOptions, tools, toPlace, type WalFlags, walSettings, writeRows } from './logs.js'
 
@@ -71,15 +71,14 @@ async function writeDeadAsJson(
 ): Promise<void> {
   const { readDeadLetters, readLoggedRecord } = await tools()
   for (const letter of readDeadLetters(directory)) {
-    const { key, value, headers, partition, timestampMs } = readLoggedRecord(letter.body)
+    const record = readLoggedRecord(letter.body)
+    const { partition, timestampMs } = record
     const full = {
       ...(isNamed && { log: name }),
       ...toDeadRow(letter),
       partition,
       timestampMs,
-      key: toJson(key),
-      value: toJson(value),
-      headers: headers.map(header => ({ key: header.key, value: toJson(header.value) }))
+      ...contentToJson(record)
     }
     stdout.write(`${printableJson(JSON.stringify(full))}\n`)
   }

@@ -38,22 +38,17 @@ export const isInUse = ({ path }: LogDirectory): Promise<boolean> => isLocked(pa
 
 type Report = LogStoreOptions['report']
 
-/** @throws LogUnusableError when another process has the log open */
-export const replay = (
-  log: ExistingLog,
-  settings: WalSettings,
-  which: Selection,
-  report: Report
-): Promise<RedriveResult> =>
+/**
+ * Handles the chosen dead letters of a log.
+ *
+ * @throws LogUnusableError when another process has the log open
+ */
+type Redrive = (log: ExistingLog, settings: WalSettings, which: Selection, report: Report) => Promise<RedriveResult>
+
+export const replay: Redrive = (log, settings, which, report) =>
   withOwnLog(log, settings, report, options => replayDeadLetters(options, settings.maxDeadLetterBytes, which))
 
-/** @throws LogUnusableError when another process has the log open */
-export const discard = (
-  log: ExistingLog,
-  settings: WalSettings,
-  which: Selection,
-  report: Report
-): Promise<RedriveResult> =>
+export const discard: Redrive = (log, settings, which, report) =>
   withOwnLog(log, settings, report, options => discardDeadLetters(options, settings.maxDeadLetterBytes, which))
 
 async function withOwnLog<T>(
