@@ -30,7 +30,7 @@ const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
   durability === 'disk' ? 0 : Number.POSITIVE_INFINITY
 
 export interface ProducerParts {
-  /** How long messages in memory wait for room. */
+  /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
   readonly gateway: Gateway
   readonly answers: ArionAnswers

@@ -25,7 +25,7 @@ export interface EndpointParts {
   /** Gateways by name of the cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
-  /** How long messages in memory wait for room. */
+  /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
 }
 

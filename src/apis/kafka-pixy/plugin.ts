@@ -78,8 +78,9 @@ function admitted(receive: Receive, sync: Admission | undefined, async: Admissio
 }
 
 /**
- * Whether the record of a produce request may have to be in memory until Kafka has it. A form may hold the parameter
- * `sync`, which is known too late: it does not wait for the disk, and is refused at once if it needs it.
+ * Whether the record of a produce request may have to stay in memory until Kafka has it. A form may hold the parameter
+ * `sync`, but that is known only after the form was read. So a form does not wait for free memory of the disk queue, and is
+ * refused at once if it needs some.
  */
 const mayBeSync = ({ url = '', headers }: IncomingMessage): boolean =>
   /[?&]sync(?:[=&]|$)/.test(url) || isFormType(headers['content-type'])

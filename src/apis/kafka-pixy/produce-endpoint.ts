@@ -23,7 +23,7 @@ const PENDING = persistedText(['pending'])
 
 export interface ProduceParts extends RouteParts {
   readonly pool: BufferPool
-  /** How long messages in memory wait for room. */
+  /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
 }
 

@@ -35,7 +35,7 @@ export interface PushOptions {
   /** Where asynchronous records are kept until Kafka has them. */
   readonly durability: Durability
   readonly ratelimit: Pick<KprfSettings['ratelimit'], 'answer'>
-  /** How long records in memory wait for room. */
+  /** How long records in memory wait for capacity. */
   readonly capacityWaitMs: number
 }
 

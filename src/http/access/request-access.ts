@@ -151,7 +151,7 @@ export class RequestAccess implements Access {
     else this.#takeAmongAll(quotas.sharing, incoming, principal, byPrincipal).then(admitted, done)
   }
 
-  /** Like {@link #take}, for when other processes count requests as well. */
+  /** Like {@link #take}, but counts the requests of all processes together. */
   async #takeAmongAll(
     sharing: QuotaSharing,
     incoming: IncomingRequest,

@@ -25,7 +25,7 @@ export interface UpgradeOwner {
   silent(): void
 }
 
-/** A client's wish to speak the websocket protocol on its connection, with a `GET` that no other request precedes. */
+/** A request to switch its connection to the websocket protocol: a `GET` that no open request precedes. */
 export interface Upgrade {
   /**
    * Takes the connection out of HTTP. The response must not have been used, and not be used any more.

@@ -9,7 +9,7 @@ import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
-/** Pace below which a request is refused first when there is no room for others; it is judged after the time. */
+/** When memory for requests is short, requests that arrive below this pace are refused first; judged after the time. */
 const SLOW_BYTES_PER_SECOND = 64 * 1024
 const JUDGED_AFTER_MS = 1_000
 const MILLISECONDS_PER_SECOND = 1_000

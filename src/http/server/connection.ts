@@ -8,9 +8,9 @@ import type { OpenRequest, RequestHolder } from './open-request.js'
 import { Pace } from './pace.js'
 
 export interface ConnectionLimits {
-  /** No more is discarded behind the last answer. */
+  /** After the last answer, at most this many bytes are discarded. */
   readonly maxBodyBytes: number
-  /** Beyond this, the next requests of a connection wait. */
+  /** When the bodies of a connection hold more than this, its next requests wait. */
   readonly maxBodyBytesPerConnection: number
   readonly maxRequestsPerConnection: number
 }
@@ -19,12 +19,12 @@ export interface ConnectionLimits {
 export interface ConnectionHost {
   readonly turns: LoopTicks
   readonly limits: ConnectionLimits
-  /** Reserves room for bytes of a body, or returns the error when there is none. */
+  /** Reserves memory for bytes of a body, or returns the error when there is none. */
   take(holder: Pick<OpenRequest, 'address' | 'heldBytes'>, sizeBytes: number): OverloadedError | undefined
   give(sizeBytes: number): void
-  /** The bytes held by requests that wait to be admitted change by this number; negative: they hold fewer. */
+  /** Adds to the bytes that requests waiting to be admitted hold; negative: subtracts from them. */
   waits(sizeBytes: number): void
-  /** For a connection without open requests: whether it must not be read until it is woken. */
+  /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
   mayRest(connection: Connection): boolean
   /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
   readonly isSweeping: boolean
@@ -40,22 +40,22 @@ export class Connection implements RequestHolder, EndingConnection {
   /** Absent: Node reads the connection. */
   reader: RequestReader | undefined
   heldBytes = 0
-  /** Counted bytes of requests that have not begun. */
+  /** Bytes of requests that have not begun, as far as they are counted. */
   #keptBytes = 0
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: OpenRequest[] = []
   readonly #turns: RequestTicks
   #isBehind = false
-  /** Limits the time for a head whose beginning did not come to Node. */
+  /** Time limit for a head whose beginning was read by the engine before Node took over the connection. */
   #headTimer: NodeJS.Timeout | undefined
-  /** Whether nothing is read. */
+  /** Whether reading is paused. */
   isPaused = false
-  /** Requests that must not be read further yet. */
+  /** Number of requests that wait to be admitted. Meanwhile the connection is not read. */
   #heldRequests = 0
   #isResting = false
   #discardFromBytes = 0
-  /** Absent: the connection goes on. */
+  /** Absent: the connection is not ending. */
   #end: ConnectionEnd | undefined
   #seenBytes = 0
   #seenAt: number
@@ -71,12 +71,12 @@ export class Connection implements RequestHolder, EndingConnection {
     this.#turns = new RequestTicks(host.turns)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
-    // Node resumes the socket by itself, such as when a request was read or an answer was sent.
+    // Node resumes the socket by itself, for example when a request was read or an answer was sent.
     socket.on('resume', () => {
       if (this.isPaused) socket.pause()
     })
-    // Node ends a connection this way behind its last answer. A socket that is closed while bytes still come is reset,
-    // and the reset takes answers along that the client has not read yet.
+    // Node ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is reset,
+    // and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
     socket.once('close', () => this.#close())
   }
@@ -85,7 +85,7 @@ export class Connection implements RequestHolder, EndingConnection {
     return this.#requests.length + (this.#isBehind ? 1 : 0)
   }
 
-  /** Node reads the connection from now on, and gives the head that has begun its whole time once more. */
+  /** Called when Node begins to read the connection. Node gives a head that has begun its whole time limit again. */
   leaveToNode({ isBehind, headTimeLeftMs }: Pick<Leaving, 'isBehind' | 'headTimeLeftMs'>): void {
     this.reader = undefined
     this.#isBehind = isBehind
@@ -96,7 +96,7 @@ export class Connection implements RequestHolder, EndingConnection {
     }, headTimeLeftMs)
   }
 
-  /** Whether the body of a request is still coming. */
+  /** Whether the body of a request is incomplete. */
   get isReceiving(): boolean {
     return this.receiving !== undefined && !this.receiving.complete
   }
@@ -185,7 +185,7 @@ export class Connection implements RequestHolder, EndingConnection {
     if (request.isHeld) this.#host.waits(-heldBytes)
   }
 
-  /** Counts the bytes of requests that have not begun, in place of those before; false: there is no room for them. */
+  /** Sets the number of bytes of requests that have not begun; false: there is no memory for them. */
   keep(sizeBytes: number): boolean {
     const { address } = this
     if (this.#keptBytes > 0) this.#host.give(this.#keptBytes)
@@ -199,8 +199,8 @@ export class Connection implements RequestHolder, EndingConnection {
   }
 
   /**
-   * Ends the connection with an error answer to bytes that are not HTTP, or a request that comes too slowly: once, and
-   * after the answers to earlier requests.
+   * Ends the connection with an error answer, because its bytes are not HTTP or a request arrives too slowly. The answer
+   * is sent once, after the answers to earlier requests.
    */
   endWith(status: string): void {
     this.#ending.endWith(status)
@@ -222,7 +222,7 @@ export class Connection implements RequestHolder, EndingConnection {
     this.#pauseOrResume()
   }
 
-  /** A client that has sent a body is likely to send another one. */
+  /** Lets the connection rest after a request with a body, because its client is likely to send another body. */
   #restAfter({ complete, hasBody }: OpenRequest): void {
     if (this.#isResting || !complete || !hasBody || this.#requests.length > 0 || !this.socket.writable) return
     this.#isResting = this.#host.mayRest(this)
@@ -247,7 +247,7 @@ export class Connection implements RequestHolder, EndingConnection {
     else reading.resume()
   }
 
-  /** The last request of a connection never waits for itself: only answers to the requests before it make room. */
+  /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
   get #isFull(): boolean {
     const openRequests = this.#requests.length
     if (openRequests <= 1) return false

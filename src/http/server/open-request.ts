@@ -45,7 +45,7 @@ export interface RequestHolder {
   begin(request: OpenRequest): void
   /** The request is over. Called again when the rest of its body has come after that. */
   end(request: OpenRequest): void
-  /** Reserves room for bytes of a body that have arrived, or returns the error when there is none. */
+  /** Reserves memory for bytes of a body that have arrived, or returns the error when there is none. */
   take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined
   /** Releases all bytes that the body holds. */
   give(request: OpenRequest): void

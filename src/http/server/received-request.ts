@@ -38,7 +38,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   isOpenEnded = false
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
-  /** When the whole body had come, by `performance.now()`. */
+  /** When the whole body had arrived, by `performance.now()`. */
   receivedAt: number | undefined
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
@@ -112,14 +112,14 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   waitForContinue(response: ServerResponse): void {
     this.#waitsForContinue = true
     this.#keepsAlive = response.shouldKeepAlive
-    // After a refusal without reading, the body may or may not follow: only a new connection begins with a request for
-    // certain.
+    // If the request is refused without reading its body, the client may send the body or its next request. Only on a new
+    // connection is it certain that a request comes next.
     response.shouldKeepAlive = false
   }
 
   /**
-   * Says `100 Continue` even when the whole body has come by then: whether it has is chance, and no client can know. Node
-   * itself reads nothing, to see whether there is anything.
+   * Sends `100 Continue` even when the whole body has arrived by then: that depends on chance, and no client can know it.
+   * Node itself calls this with a size of 0, to learn whether there are bytes; that is not a read.
    */
   override read(size?: number): Buffer | null {
     if (this.#waitsForContinue && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
@@ -225,15 +225,15 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   }
 
   /**
-   * Takes one callback only, until {@link letGo}: the beginning of the body, which came with the headers, found no
-   * room.
+   * Takes one callback only, for the time until {@link letGo}. It is called when there is no memory for the beginning of
+   * the body, which came with the headers.
    */
   whenRefused(refused: (refusal: OverloadedError) => void): void {
     if (this.#refusal === undefined) this.#onRefused = refused
     else refused(this.#refusal)
   }
 
-  /** Calls back once: when the request is over, at once if it already is. */
+  /** Calls back once when the request is over, or at once if it is over already. */
   whenOver(over: () => void): void {
     const before = this.#onOver
     if (this.isOver) over()

@@ -86,7 +86,7 @@ export function createHttpContext(options: {
 /**
  * A Fastify instance that names, counts, limits and logs requests; it does not listen by itself. Refusals (draining, a
  * web page of another site, too many requests of an address, no or wrong credentials) are errors in the hooks, so the
- * error handler of the API words the answer. A body that finds no room becomes an error of its stream.
+ * error handler of the API words the answer. A body for which there is no memory becomes an error of its stream.
  *
  * @param isOpen exempts requests from the access checks
  */

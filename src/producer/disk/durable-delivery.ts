@@ -52,7 +52,7 @@ const REFUSED_PAUSE_MS = 1_000
 
 /**
  * Delivers the records of one cluster from the durable log. A record is accepted when it is in the log, read back when
- * its partition has room, and completed when it is in Kafka. Records never expire.
+ * its partition has capacity, and completed when it is in Kafka. Records never expire.
  */
 export class DurableDelivery implements QueueMember, ClusterState {
   readonly cluster: string

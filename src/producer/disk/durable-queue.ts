@@ -248,7 +248,7 @@ export class DurableQueue {
     if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
   }
 
-  /** Remembers that the log did not take entries. A log that is full for one entry may have room for a smaller one. */
+  /** Remembers that the log did not take entries. A log that is full for one entry may have space for a smaller one. */
   refused({ kind, message }: Refusal): void {
     if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
     if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)

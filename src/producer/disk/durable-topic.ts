@@ -38,8 +38,9 @@ export interface DurableTopicDeps extends PartitionProducerDeps {
 const PAUSE_MS = 1_000
 
 /**
- * One topic of the durable log. Its records are read as far as its partitions have room, in order per partition, and sent by
- * the same producers as records in memory. What a partition cannot send stays in the log and is read again later.
+ * One topic of the durable log. Its records are read as far as its partitions have capacity, in order per partition, and
+ * sent by the same producers as records in memory. Records that a partition cannot send stay in the log and are read again
+ * later.
  */
 export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, Starved {
   readonly name: string
@@ -168,7 +169,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return this.#partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
   }
 
-  /** Takes an entry that was appended just now, if there is room for it. Only when it {@link isCaughtUp}. */
+  /** Takes an entry that was appended just now, if there is capacity for it. Only when it {@link isCaughtUp}. */
   take(sequence: number, body: Buffer): void {
     this.#cursors.skipTo(sequence)
     this.offer({ sequence, body })

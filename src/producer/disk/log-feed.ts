@@ -28,7 +28,7 @@ const RETRY_MS = 1_000
 
 /**
  * Reads the log for all targets that want entries, one read at a time. A read begins at the position of the target that
- * has waited longest, and also serves targets with the same or a later position. A target without room drops out and
+ * has waited longest, and also serves targets with the same or a later position. A target without capacity drops out and
  * asks again later, from its own position: no target waits for another one, and no entry is kept here.
  */
 export class LogFeed {

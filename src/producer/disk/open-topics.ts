@@ -16,7 +16,7 @@ export interface OpenTopicsOptions {
   readonly make: (destination: string, from: number | undefined) => DurableTopic
   /** Called when Kafka knows the topic and its records are read. */
   readonly onNamed: (topic: DurableTopic) => void
-  /** Called when the topic is closed to make room for others. None of its records was read or sent. */
+  /** Called when the topic is closed to free its place for others. None of its records was read or sent. */
   readonly onShelved: (topic: DurableTopic) => void
 }
 
@@ -39,7 +39,7 @@ const SHELVING_PAUSE_MS = 250
  *   log      a1 b1 x1 a2 x2 x3 x4 c1       places: 2      Kafka knows a, b and c
  *
  *   open     a b                            both are known: two places are free
- *            a b x1 x2  ->  x3 x4  ->  c    denied names make room for the names behind them
+ *            a b x1 x2  ->  x3 x4  ->  c    denied names give way to the names behind them
  */
 export class OpenTopics {
   readonly #options: OpenTopicsOptions

@@ -5,10 +5,10 @@ export const ANY_PARTITION = -1
 
 /**
  * Positions of one topic in the log. The records of each partition have a cursor; those that may go anywhere have another
- * one. Cursors move on together, at {@link position}. A cursor without room stays behind and catches up later:
+ * one. Cursors move on together, at {@link position}. A cursor without capacity stays behind and catches up later:
  *
  *   sequences   10 11 12 13 14 15 16 17 18
- *   partition    0  1  0  1  1  0  1  0  1      partition 1 has no room for 13
+ *   partition    0  1  0  1  1  0  1  0  1      partition 1 has no capacity for 13
  *
  *   position 19, behind {1 -> 13}: 15 and 17 were taken, 13, 14, 16 and 18 are to be read again for partition 1
  */
@@ -49,8 +49,8 @@ export class PartitionCursors {
   /**
    * Where the next read begins.
    *
-   * @param canTake whether a cursor that is behind has room
-   * @param canGoOn whether anything is there at the position, and some cursor that is not behind has room
+   * @param canTake whether a cursor that is behind has capacity
+   * @param canGoOn whether anything is there at the position, and some cursor that is not behind has capacity
    */
   next(canTake: (cursor: number) => boolean, canGoOn: boolean): number | undefined {
     this.#stalled.clear()
@@ -75,7 +75,7 @@ export class PartitionCursors {
     return !this.#stalled.has(cursor) && sequence >= (this.#behind.get(cursor) ?? this.#position)
   }
 
-  /** The cursor has no room for the entry at `sequence`. */
+  /** The cursor has no capacity for the entry at `sequence`. */
   stall(cursor: number, sequence: number): void {
     this.#behind.set(cursor, sequence)
     this.#stalled.add(cursor)
@@ -120,7 +120,7 @@ const SHARE_TO_READ_AT = 1 / 2
 /** Knows which partitions of a topic have capacity for a record, and which cursors have capacity for a whole read. */
 export class CursorCapacity {
   readonly #options: CursorCapacityOptions
-  /** Size of the record for which a cursor had no room, by cursor. */
+  /** Size of the record for which a cursor had no capacity, by cursor. */
   readonly #needs = new Map<number, number>()
   /** Cursors that wait for a batch that was sent before. */
   readonly #heldUp = new Set<number>()
@@ -139,7 +139,7 @@ export class CursorCapacity {
     return false
   }
 
-  /** The first partition from `partition` on, going round once, that has room. */
+  /** The first partition from `partition` on, going round once, that has capacity. */
   firstWithCapacity(partition: number, bytes: number): number | undefined {
     const count = this.#options.partitionCount()
     for (let step = 0; step < count; step++) {
@@ -149,12 +149,12 @@ export class CursorCapacity {
     return undefined
   }
 
-  /** The cursor has no room for a record of this size; ended by {@link had}. */
+  /** The cursor has no capacity for a record of this size; ended by {@link had}. */
   lacks(cursor: number, bytes: number): void {
     this.#needs.set(cursor, bytes)
   }
 
-  /** The cursor had room for the record it waited for. */
+  /** The cursor had capacity for the record it waited for. */
   had(cursor: number): void {
     this.#needs.delete(cursor)
   }

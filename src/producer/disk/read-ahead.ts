@@ -1,6 +1,6 @@
 /** Share of the free memory that a partition may take. Stuck partitions thus leave memory to others. */
 const SHARE_OF_FREE = 1 / 4
-/** When a partition finds no room, stuck partitions free memory until at most this share is in use. */
+/** When a partition finds no capacity, stuck partitions free memory until at most this share is in use. */
 const SHARE_AFTER_YIELDING = 1 / 2
 /** Batches that were set aside are read again only while at most this share is in use. */
 const SHARE_FOR_RETURNS = 3 / 4

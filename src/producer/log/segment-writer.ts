@@ -139,7 +139,7 @@ export class SegmentWriter {
     this.#writtenBytes += end - start
   }
 
-  /** The written entries now belong to the segment; with `isSynced` they are durable. @throws when the disk does */
+  /** Makes the written entries part of the segment; with `isSynced`, syncs them. @throws when the disk fails */
   settle(isSynced: boolean): void {
     const { segment, index } = this
     if (index.count > segment.entryCount) {

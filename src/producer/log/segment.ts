@@ -112,7 +112,7 @@ export class LogSegment {
     return low
   }
 
-  /** Sequence of the entry at a place; for a place behind the last one, the sequence that follows. */
+  /** Sequence of the entry at index `place`; behind the last entry: the sequence that follows it. */
   sequenceAt(place: number): number {
     if (place >= this.entryCount) return this.endSequence
     return this.sequences === undefined ? this.firstSequence + place : this.sequences[place]!

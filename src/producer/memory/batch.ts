@@ -169,7 +169,7 @@ export class Batch {
     this.#records += count
     const last = this.#pendingProduces.length - 1
     if (last < 0) {
-      // A list that is written with its first element has room for one, while the first push makes room for 17.
+      // A list that is created with its first element has space for one; a first push would reserve space for 17.
       this.#pendingProduces = [pendingProduce]
       this.#indexes = [index]
       this.#counts = [count]

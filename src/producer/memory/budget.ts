@@ -143,7 +143,7 @@ export class PartitionCharge {
   readonly #maxBytes: number
   #bytes = 0
   #isStuck = false
-  /** Records wait for room in the partition, so later ones may not enter before them. */
+  /** Records wait for capacity in the partition, so later ones may not enter before them. */
   isWaitedFor = false
   /** The only request with records here; `undefined`: there are several or none. */
   #solePending: OutcomeReceiver | undefined
@@ -169,7 +169,7 @@ export class PartitionCharge {
 
   /**
    * Whether the partition may take the first waiting record: its share of the buffer is not used up, or it holds
-   * records of the same request only, because a request within the limits is not refused while there is room. Stuck
+   * records of the same request only, because a request within the limits is not refused while there is capacity. Stuck
    * partitions share a part of the buffer.
    */
   allowsNext(bytes: number, pendingProduce: OutcomeReceiver): boolean {
@@ -215,7 +215,7 @@ export class PartitionCharge {
   }
 }
 
-/** The failure of a record for which a partition has no room; names the limit that applies. */
+/** The failure of a record for which a partition has no capacity; names the limit that applies. */
 export function partitionFull(
   producer: { readonly topic: string; readonly partition: number; readonly charge: PartitionCharge },
   bytes: number,

@@ -29,8 +29,8 @@ export interface ProduceOptions {
    */
   readonly capacityWaitMs?: number | undefined
   /**
-   * After the first record in memory that finds no room, all later records of the call are refused too, so that the caller can
-   * send the refused ones again in their order. Default false.
+   * After the first record in memory that finds no capacity, all later records of the call are refused too, so that the
+   * caller can send the refused ones again in their order. Default false.
    */
   readonly stopsWhereFull?: boolean | undefined
   /** Default: `memory`. */
@@ -38,7 +38,7 @@ export interface ProduceOptions {
   /**
    * The API that answers its client when the records are accepted, without waiting for their outcomes. Accepted records
    * that do not reach Kafka are counted as lost by this API. With `stopsWhereFull` the API has answered before the
-   * call, so records that are refused after waiting for room, or for another reason than a full buffer, are counted,
+   * call, so records that are refused after waiting for capacity, or for another reason than a full buffer, are counted,
    * too. Absent: the caller waits for the outcomes.
    */
   readonly answeredBy?: string | undefined
@@ -50,7 +50,7 @@ export interface DeliveryDeps {
   readonly router: ActorRef<RouterMessage>
   readonly settings?: Partial<DeliverySettings> | undefined
   /**
-   * Memory for records that wait for room, in addition to `delivery.maxBytes`. Default and minimum: the same amount. A
+   * Memory for records that wait for capacity, in addition to `delivery.maxBytes`. Default and minimum: the same amount. A
    * caller that limits the memory of all its requests passes that limit: a single request may then be larger than the
    * whole buffer, and its later records wait until its earlier ones are sent.
    */

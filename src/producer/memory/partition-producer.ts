@@ -66,14 +66,14 @@ export class PartitionProducer implements ScheduledProducer {
     return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
   }
 
-  /** Takes a record and copies its bytes. The caller has checked that there is room. */
+  /** Takes a record and copies its bytes. The caller has checked that there is capacity. */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
     this.charge.take(this.#waiting.append(record, timestampMs, pendingProduce, index), pendingProduce)
     this.#nextLook.by(pendingProduce.deadlineAt)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
-  /** Takes the first records of a row, as far as its open batch goes. The caller has checked that there is room. */
+  /** Takes the first records of a row, as far as its open batch goes. The caller has checked that there is capacity. */
   appendRow(row: Row): number {
     const [records, charge] = this.#waiting.appendRow(row)
     if (records > 0) this.charge.take(charge, row.pendingProduce, records)

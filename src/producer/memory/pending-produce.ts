@@ -98,7 +98,7 @@ export abstract class RequestOutcomes {
       for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
       return
     }
-    // A list that is written with its first element has room for one, while the first push makes room for 17.
+    // A list that is created with its first element has space for one; a first push would reserve space for 17.
     if (this.#rows.length === 0) this.#rows = [row]
     else this.#rows.push(row)
     this.#settled(row.count)
@@ -164,12 +164,12 @@ export abstract class RequestOutcomes {
 export interface PendingProduce {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
   readonly refused: Refusals
-  /** Some records wait for room, and may still be refused; see {@link accepted}. Absent: no record waits. */
+  /** Some records wait for capacity, and may still be refused; see {@link accepted}. Absent: no record waits. */
   readonly isWaiting?: boolean
   /**
    * Resolves when every record is accepted or refused, and accepted ones are as safe as their `durability` says: in memory at
    * once, on disk when the durable log has synced them. `undefined`: all are accepted. Otherwise one entry per record, also for
-   * those that were refused before. A record is refused late when the disk is full or fails, or no room was free in time.
+   * those that were refused before. A record is refused late when the disk is full or fails, or no capacity was free in time.
    * Never rejects.
    */
   accepted(): Promise<Refusals>
@@ -224,11 +224,11 @@ const NOBODY_ASKED = 'library'
 /** The outcomes of one request whose records are in memory. */
 export class MemoryPendingProduce extends RequestOutcomes implements PendingProduce, OutcomeReceiver {
   readonly acceptedAt: number
-  /** Its records may wait for room until this time; negative infinity: they do not wait. */
+  /** Its records may wait for capacity until this time; negative infinity: they do not wait. */
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
   newTopics = 0
-  /** Number of records that wait for room. */
+  /** Number of records that wait for capacity. */
   #waiting = 0
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
@@ -273,12 +273,12 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     return this.#waiting > 0
   }
 
-  /** One of its records waits for room. */
+  /** One of its records waits for capacity. */
   wait(): void {
     this.#waiting++
   }
 
-  /** One of its records was taken or refused after waiting for room. */
+  /** One of its records was taken or refused after waiting for capacity. */
   waited(): void {
     if (--this.#waiting === 0) this.resolveAccepted()
   }

@@ -88,7 +88,7 @@ export class PartitionChoice {
     return this.#sticky
   }
 
-  /** Another partition, for a record whose first one has no room. `undefined`: the record may not go elsewhere. */
+  /** Another partition, for a record whose first one has no capacity. `undefined`: the record may not go elsewhere. */
   elsewhere(key: Bytes, partitioner: Partitioner, partitionCount: number): number | undefined {
     const choice = partitioner(key, partitionCount, this.#topic)
     if (typeof choice === 'number') return undefined

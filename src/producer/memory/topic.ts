@@ -25,7 +25,7 @@ export interface MemoryDeps extends PartitionProducerDeps {
   readonly settings: DeliverySettings
   readonly budget: Budget
   readonly capacityQueues: CapacityQueues
-  /** Memory for all records that wait for room. */
+  /** Memory for all records that wait for capacity. */
   readonly waitingMaxBytes: number
 }
 
@@ -50,7 +50,7 @@ export class Topic implements UnknownTopic {
   /** Kept while the topic is missing, because sequences go on if it comes back. */
   readonly #producers: TopicProducers
   readonly #deferred = new WaitingRecords()
-  /** Records for which `#deferred` or the whole buffer had no room. */
+  /** Records for which `#deferred` or the whole buffer had no capacity. */
   readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0
@@ -123,15 +123,17 @@ export class Topic implements UnknownTopic {
   }
 
   /**
-   * Takes the first records of a row, if their partition has much room. All of them name the same partition, or have no
-   * key. @param bytes of all records, bookkeeping included
+   * Takes the first records of a row, if their partition has much free capacity. All of them name the same partition, or
+   * have no key.
+   *
+   * @param bytes of all records, bookkeeping included
    * @returns how many it took
    */
   putRow(row: Row, partition: number | undefined, partitioner: Partitioner, bytes: number, nowMs: number): number {
     const count = this.#partitionCount
     if (count === 0 || (partition !== undefined && partition >= count)) return 0
     const producer = this.#producers.ofRow(partition, partitioner, count)
-    // Each record takes some of the room, and of the share that is left to the partition.
+    // Each record takes some of the capacity, and of the share that is left to the partition.
     if (producer?.charge.allows(2 * bytes, row.pendingProduce) !== true) return 0
     this.#lastUsedAt = nowMs
     return producer.appendRow(row)
@@ -141,7 +143,7 @@ export class Topic implements UnknownTopic {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  /** Its partition has no room: the record waits, if its request allows that. */
+  /** Its partition has no capacity: the record waits, if its request allows that. */
   #waitForCapacity(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     const { budget, settings, capacityQueues } = this.#deps
     const { record, partitioner, pendingProduce } = arrival

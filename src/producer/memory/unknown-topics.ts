@@ -52,7 +52,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   #queuedBytes = 0
 
   /**
-   * @param waitingMaxBytes memory of all records that wait for room
+   * @param waitingMaxBytes memory of all records that wait for capacity
    * @param onForgotten called when no record waits for an unknown topic and nothing is remembered of it
    */
   constructor(settings: DeliverySettings, waitingMaxBytes: number, onForgotten: (topic: Topic) => void) {
@@ -79,7 +79,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     return failures.overloaded('the list of topics to look up is', maxPendingTopics)
   }
 
-  /** The topics of the same kind have room for this many bytes more. */
+  /** The topics of the same kind have capacity for this many bytes more. */
   hasCapacity(topic: Topic, bytes: number): boolean {
     return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
   }

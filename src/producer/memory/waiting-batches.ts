@@ -130,7 +130,7 @@ export class WaitingBatches {
   }
 }
 
-/** More than the header of a batch and the framing of one record, so that a single record of any size has room. */
+/** More than the header of a batch and the framing of one record, so that a single record of any size fits. */
 const LONE_RECORD_SLACK_BYTES = 256
 
 /** A batch for one record above the size limit of batches. Kafka decides whether it is too large. */

@@ -100,7 +100,7 @@ export class WaitingRecords {
   }
 }
 
-/** Records of one topic for which {@link WaitingRecords} had no room, in order. */
+/** Records of one topic for which {@link WaitingRecords} had no capacity, in order. */
 export class OverflowQueue {
   readonly #onHeld: (bytes: number) => void
   #arrivals: Arrival[] = []
@@ -157,7 +157,7 @@ interface Queue {
 }
 
 /**
- * Records that wait for room in their partition, in order. Their memory is separate from the buffer; a partition may
+ * Records that wait for capacity in their partition, in order. Their memory is separate from the buffer; a partition may
  * take at most as much of it as remains free.
  */
 export class CapacityQueues {
@@ -190,7 +190,7 @@ export class CapacityQueues {
     return true
   }
 
-  /** There may be room in partitions. Called often. */
+  /** There may be capacity in partitions. Called often. */
   freed(): void {
     if (this.#queues.size === 0 || this.#isServingSoon) return
     this.#isServingSoon = true
@@ -200,7 +200,7 @@ export class CapacityQueues {
     })
   }
 
-  /** Moves records into partitions that have room. */
+  /** Moves records into partitions that have capacity. */
   #serve(): void {
     for (const [producer, queue] of this.#queues) {
       const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(producer, arrival))
@@ -218,7 +218,11 @@ export class CapacityQueues {
     return true
   }
 
-  /** Moves records into partitions that have room, and refuses those whose wait is over. @returns how many were refused */
+  /**
+   * Moves records into partitions that have capacity, and refuses those whose wait is over.
+   *
+   * @returns how many were refused
+   */
   tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
     this.#serve()
     let refused = 0

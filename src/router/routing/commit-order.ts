@@ -6,7 +6,7 @@ type Commit = OpenRequest<'commitConsumerOffset'>
 /** The commits of one group and partition. */
 interface Line {
   readonly key: string
-  /** The only commit of the line that may have been sent to a broker. */
+  /** The only commit of this group and partition that may have been sent to a broker. */
   first: Commit
   /**
    * The commit to send after `first`. A later commit replaces it. It may already have been answered at its deadline.
@@ -32,14 +32,14 @@ export class CommitOrder {
   readonly #onTurn: (key: string) => void
 
   /**
-   * @param onTurn called when the waiting commit of a line may enter again. The call may come in the middle of other
-   *   work, so this function must not route requests
+   * @param onTurn called with the key of a group and partition whose waiting commit may enter again. The call may come in
+   *   the middle of other work, so this function must not route requests
    */
   constructor(onTurn: (key: string) => void) {
     this.#onTurn = onTurn
   }
 
-  /** Number of lines that hold a commit. */
+  /** Number of groups and partitions that have a commit. */
   get size(): number {
     return this.#lines.size
   }

@@ -56,7 +56,7 @@ export const problemOfFailure = (failure: RecordFailure): RecordProblem => ({
   message: `${failure.message} (in Kafka: ${failure.persisted})`
 })
 
-/** Codes that begin with 422 are answered as 422 where other records have answers of their own. */
+/** The answer to one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
 export const problemOfBody = ({ status, code, message }: BodyError): RecordProblem => ({
   code: status === 422 ? 422 : code,
   message

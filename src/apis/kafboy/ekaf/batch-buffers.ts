@@ -16,7 +16,7 @@ export interface BatchLimits {
 export interface BatchBuffersDeps {
   /** All batches together. */
   readonly maxBytes: number
-  /** Takes the records of a batch, which the caller then owns; they count until it has called `taken`. */
+  /** Receives the records of a batch and owns them from then on. They count until it calls `taken`. */
   readonly flush: (topic: string, records: readonly Content[], taken: () => void) => void
 }
 

@@ -31,7 +31,7 @@ export interface EkafDeps {
   readonly clock: () => number
   /** [0, 1) */
   readonly random: () => number
-  /** How long records in memory wait for room. Default 0. */
+  /** How long records in memory wait for capacity. Default 0. */
   readonly capacityWaitMs?: number
   /** Receives the outcomes of each call of {@link Ekaf.produce}, once. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
@@ -107,14 +107,14 @@ export class Ekaf {
     for (const topic of settings.bootstrapTopics) counts.whenKnown(topic, () => this.#workers?.used(topic))
   }
 
-  /** Bytes of records that wait for a batch, and of batches that wait for room. */
+  /** Bytes of records that wait for a batch, and of batches that wait for capacity. */
   get bufferedBytes(): number {
     return this.#buffers.sizeBytes
   }
 
   /**
-   * Hands records on in order, mostly at once: then `begun` is called before it returns, and the bytes of the contents
-   * are free. If a partition has to be found first, the bytes are copied.
+   * Hands records on in order. In most cases it calls `begun` before it returns, and the caller may then reuse the bytes
+   * of the contents. If a partition has to be found first, it copies the bytes and calls `begun` later.
    */
   produce(
     topic: string,
@@ -167,7 +167,7 @@ export class Ekaf {
   /**
    * Keeps records for the next batch of their topic. Their bytes are copied.
    *
-   * @returns why there is no room for them
+   * @returns why there is no memory for them
    */
   batch(topic: string, contents: readonly Content[]): PendingProduce['refused'] {
     const options = this.#options.of(topic)
@@ -209,8 +209,8 @@ export class Ekaf {
   }
 
   /**
-   * Hands on everything that waits for a batch. Resolves when no hook holds any of it and all of it has found room, or
-   * when the time is over.
+   * Hands on everything that waits for a batch. Resolves when no hook holds any of these records and delivery has
+   * taken all of them, or when the time is over.
    */
   async flush(timeoutMs: number): Promise<void> {
     this.#buffers.flushAll()

@@ -23,7 +23,7 @@ export const ekafFailures = {
       'overloaded',
       `the memory for waiting records of batch routes is full (limit ${limit}; advanced.apis.kafboy.maxBufferBytes)`
     ),
-  stopped: () => failure('shuttingDown', 'the process stopped before there was room for the record'),
+  stopped: () => failure('shuttingDown', 'the process stopped before there was memory for the record'),
   tooManyWaiting: () => failure('overloaded', 'too many records wait until the partitions of their topics are known'),
   notPicked: (topic: string) => failure('unknownPartition', `the hook pickPartition has refused a record of ${topic}`)
 } as const

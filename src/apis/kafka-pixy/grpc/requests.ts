@@ -3,7 +3,7 @@ import { FieldReader, MalformedMessageError, textOf, WIRE } from './field-reader
 import type { MethodName, Methods } from './messages.js'
 import { StatusError } from './statuses.js'
 
-/** Limits of the elements of a repeated field. HTTP takes 100 headers, and the same number of offsets as here. */
+/** Limits of the elements of a repeated field. Over HTTP, a message has at most 100 headers; offsets have the same limit. */
 const MAX_HEADERS = 1_000
 const MAX_OFFSETS = 10_000
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
