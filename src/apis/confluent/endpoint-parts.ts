@@ -1,5 +1,6 @@
 import type { CastellanError } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
+import type { Shares } from '../../core/shares.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
 import type { Access, Caller, Operation, Target } from '../../http/access/access.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
@@ -13,6 +14,8 @@ export interface EndpointParts {
   readonly access: Access
   readonly answers: ConfluentAnswers
   readonly pool: BufferPool
+  /** Look-ups and changes that are open, by client. */
+  readonly lookUps: Shares
   /** Called when a request has failed by a bug. */
   readonly broken: (exchange: Exchange, error: unknown) => void
 }

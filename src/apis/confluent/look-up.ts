@@ -1,6 +1,7 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
+import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type EndpointParts, refusalOf } from './endpoint-parts.js'
@@ -43,11 +44,18 @@ export function answerLookUp(
 
 /** {@link answerLookUp} for a request that has its permission. */
 export function answerWork(
-  { answers, broken }: EndpointParts,
+  { access, answers, broken, lookUps }: EndpointParts,
   exchange: Exchange,
   { version, target }: Pick<LookUp, 'version' | 'target'>,
   work: () => Promise<unknown>
 ): void {
+  const client = clientOf(exchange.request, access.callerOf(exchange.request))
+  const refusal = refusals[lookUps.problemOf(client) ?? 'none']
+  if (refusal !== undefined) {
+    answers.refuse(exchange, refusal, true)
+    return
+  }
+  const release = lookUps.take(client)
   work()
     .then(result => {
       if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
@@ -60,6 +68,14 @@ export function answerWork(
         answers.error(exchange, problem)
       }
     })
+    .finally(release)
+}
+
+const RETRY_AFTER_SECONDS = 1
+const refusals = {
+  none: undefined,
+  greedy: new QuotaExceededError('too many requests of one client wait for Kafka', RETRY_AFTER_SECONDS),
+  full: new OverloadedError('too many requests wait for Kafka')
 }
 
 /** `undefined`: a bug. */

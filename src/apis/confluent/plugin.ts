@@ -1,4 +1,5 @@
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
@@ -22,6 +23,12 @@ import { V3LookUps } from './v3/v3-look-ups.js'
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 
+/**
+ * Requests that look something up or change it, and that are open at the same time; one client has about half of them. An
+ * answer about thousands of topics takes milliseconds and a megabyte, so more of them would delay everything else.
+ */
+export const MAX_LOOK_UPS = 200
+
 /** After a bug the records may have been handed on. */
 const UNKNOWN = persistedText(['unknown'])
 const NO_ROUTE = { status: 404, code: 404, message: 'there is nothing at this path' }
@@ -39,7 +46,13 @@ export const confluentPlugin =
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
       answers.error(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
     }
-    const parts: EndpointParts = { access, answers, pool: new BufferPool(POOL_BYTES), broken }
+    const parts: EndpointParts = {
+      access,
+      answers,
+      pool: new BufferPool(POOL_BYTES),
+      lookUps: new Shares(MAX_LOOK_UPS),
+      broken
+    }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const { receivers, records } = receiversOf(context, maxBodyBytes, parts, app.prefix)
     lifetime.onDrain(async () => records.stop())

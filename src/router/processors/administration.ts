@@ -18,6 +18,7 @@ import { PartitionProcessor, type Wanted } from './by-partition.js'
 import { type ErrorAction, groupAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext, Returned } from './queue-processor.js'
+import { SharedCalls } from './shared-calls.js'
 
 /** A broker may use this share of the time limit of a call, so that its answer comes before the limit. */
 const BROKER_SHARE_OF_CALL = 0.8
@@ -41,7 +42,8 @@ export const describeCluster = describeOperation('describeCluster', {
   echo: noFields,
   problemOf: () => undefined,
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('describeCluster', {
+    new SharedCalls('describeCluster', {
+      keyOf: () => '',
       send: client => client.metadata({ topics: [], allowAutoTopicCreation: false, timeoutMs: callTimeoutMs }),
       outcomeOf: ({ clusterId, controllerId, brokers }) => ({ type: 'success', clusterId, controllerId, brokers })
     })
@@ -113,7 +115,8 @@ export const describeConfigs = describeOperation('describeConfigs', {
   echo: noFields,
   problemOf: ({ resources }) => resources.map(problemOfResource).find(problem => problem !== undefined),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('describeConfigs', {
+    new SharedCalls('describeConfigs', {
+      keyOf: ({ resources }) => JSON.stringify(resources.map(({ type, name }) => [type, name])),
       send: (client, { resources }) => client.describeConfigs({ resources, names: null, timeoutMs: callTimeoutMs }),
       outcomeOf({ resources }: DescribeConfigsResponse) {
         const problem = resources.find(({ errorCode }) => !describedCodes.has(errorCode))
@@ -147,7 +150,8 @@ export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
   echo: noFields,
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('fetchGroupOffsets', {
+    new SharedCalls('fetchGroupOffsets', {
+      keyOf: ({ groupId }) => groupId,
       send: (client, { groupId }) => client.offsetFetch({ groupId, partitions: null, timeoutMs: callTimeoutMs }),
       outcomeOf({ errorCode, partitions }: OffsetFetchResponse) {
         const codes = [errorCode, ...partitions.map(partition => partition.errorCode)]

@@ -11,8 +11,8 @@ import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/fail
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { anyBrokerAction, groupAction } from './error-actions.js'
-import { OneCallEach } from './one-call-each.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
+import { SharedCalls } from './shared-calls.js'
 
 /**
  * Maximum number of groups in one call. A larger call delays the next calls on the same connection. Kafka keeps a group
@@ -44,7 +44,8 @@ export const describeConsumerGroup = describeOperation('describeConsumerGroup', 
   echo: () => ({}),
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
-    new OneCallEach('describeConsumerGroup', {
+    new SharedCalls('describeConsumerGroup', {
+      keyOf: ({ groupId }) => groupId,
       send: (client, { groupId }) => client.describeConsumerGroups({ groupIds: [groupId], timeoutMs: callTimeoutMs }),
       outcomeOf({ groups: [group] }: DescribeConsumerGroupsResponse) {
         if (group === undefined) return 'retryLater'

@@ -12,8 +12,8 @@ interface SingleCall<Kind extends AskedKind, Response> {
   unanswered?(asked: OpenRequest<Kind>): void
 }
 
-type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
-const isRetryReason = (outcome: unknown): outcome is RetryReason => typeof outcome === 'string'
+export type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
+export const isRetryReason = (outcome: unknown): outcome is RetryReason => typeof outcome === 'string'
 
 /** Makes a call of its own for each request, in order of arrival. */
 export class OneCallEach<Kind extends AskedKind, Response> implements OperationProcessor {

@@ -185,3 +185,47 @@ describe('the end of committed records', () => {
     expect(asked.sent).to.deep.equal([{ api: 'listOffsets', call }])
   })
 })
+
+describe('look-ups of the cluster', () => {
+  const cluster = { clusterId: 'c', controllerId: 1, brokers: [] }
+
+  it('share a call while they wait, and join no call in flight', async () => {
+    const asked = new Asked('describeCluster')
+    asked.ask({})
+    asked.ask({})
+    const inFlight = await asked.next()
+    asked.ask({})
+    asked.processor.processResponse(inFlight, { throttleTimeMs: 0, topics: [], ...cluster })
+    expect(asked.told.map(told => told.length)).to.deep.equal([1, 1, 0])
+    expect(asked.processor.isEmpty).to.equal(false)
+    await asked.settle({ topics: [], ...cluster, clusterId: 'd' })
+    expect(asked.told.map(([told]) => told!.clusterId)).to.deep.equal(['c', 'c', 'd'])
+  })
+
+  it('share a call only where they ask for the same', async () => {
+    const topic = (name: string) => ({ type: 'topic', name })
+    const asked = new Asked('describeConfigs')
+    for (const names of [['a', 'b'], ['a'], ['a', 'b']]) asked.ask({ resources: names.map(topic) })
+    asked.ask({ resources: [{ type: 'broker', name: 'a' }] })
+    while ((await asked.next()) !== undefined);
+    const sent = asked.sent as unknown as { call: { resources: { type: string; name: string }[] } }[]
+    expect(sent.map(({ call }) => call.resources.map(({ type, name }) => `${type} ${name}`))).to.deep.equal([
+      ['topic a', 'topic b'],
+      ['topic a'],
+      ['broker a']
+    ])
+  })
+
+  it('are asked again, or given back, together', async () => {
+    const asked = new Asked('fetchGroupOffsets')
+    const waits = [asked.ask({ groupId: 'g' }), asked.ask({ groupId: 'g' })]
+    expect(asked.processor.callFailed(await asked.next(), LOST, true)).to.deep.equal(waits)
+    for (const one of waits) asked.processor.addToQueue(one)
+    const back = await asked.settle({ errorCode: errorCodes.COORDINATOR_LOAD_IN_PROGRESS, partitions: [] })
+    expect(back).to.deep.equal(retried(waits))
+    for (const one of waits) asked.processor.addToQueue(one)
+    waits[0]!.settled = true
+    expect(asked.processor.drain()).to.deep.equal([waits[1]])
+    expect(asked.processor.isEmpty).to.equal(true)
+  })
+})

@@ -1,0 +1,70 @@
+import type { BrokerClient } from '../../kafka/broker-client.js'
+import type { AskedKind } from '../messages/operations.js'
+import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
+import type { Outcome, RequestFor } from '../requests/operation.js'
+import { isRetryReason, type RetryReason } from './one-call-each.js'
+import { type OperationProcessor, type Returned, returned } from './queue-processor.js'
+
+interface SharedCall<Kind extends AskedKind, Response> {
+  /** Requests with the same key have the same answer. */
+  keyOf(request: RequestFor<Kind>): string
+  send(client: BrokerClient, request: RequestFor<Kind>): Promise<Response>
+  /** The outcome of a response, or the reason why the Router must ask again. */
+  outcomeOf(response: Response): Outcome<Kind> | RetryReason
+}
+
+/**
+ * Makes one call for all waiting requests that have the same answer, in the order of the first requests. No request joins
+ * a call in flight, because the answer may not show a change that was made before the request.
+ */
+export class SharedCalls<Kind extends AskedKind, Response> implements OperationProcessor {
+  readonly name: Kind
+  readonly #call: SharedCall<Kind, Response>
+  readonly #waiting = new Map<string, OpenRequest<Kind>[]>()
+
+  constructor(name: Kind, call: SharedCall<Kind, Response>) {
+    this.name = name
+    this.#call = call
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0
+  }
+
+  addToQueue(request: OpenRequest<Kind>): void {
+    const key = this.#call.keyOf(request.request)
+    const waiting = this.#waiting.get(key)
+    if (waiting === undefined) this.#waiting.set(key, [request])
+    else waiting.push(request)
+  }
+
+  nextCall(): readonly OpenRequest<Kind>[] | undefined {
+    for (const [key, waiting] of this.#waiting) {
+      this.#waiting.delete(key)
+      const waiters = stillOpen(waiting)
+      if (waiters.length > 0) return waiters
+    }
+    return undefined
+  }
+
+  send(client: BrokerClient, [first]: readonly OpenRequest<Kind>[]): Promise<Response> {
+    return this.#call.send(client, first!.request)
+  }
+
+  processResponse(waiters: readonly OpenRequest<Kind>[], response: Response): readonly Returned[] {
+    const outcome = this.#call.outcomeOf(response)
+    if (isRetryReason(outcome)) return returned(outcome, waiters)
+    replyAll(waiters, outcome)
+    return []
+  }
+
+  callFailed(waiters: readonly OpenRequest<Kind>[]): readonly OpenRequest[] {
+    return stillOpen(waiters)
+  }
+
+  drain(): OpenRequest[] {
+    const waiting = stillOpen([...this.#waiting.values()].flat())
+    this.#waiting.clear()
+    return waiting
+  }
+}
