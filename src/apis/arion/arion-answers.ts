@@ -33,7 +33,7 @@ interface SentMessage extends Destination {
 export const sentBody = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
   `{"status":"sent","key":${JSON.stringify(key)},"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}"}`
 
-/** The reply on a websocket has another order. */
+/** The reply on a websocket. Its members have another order than those of an HTTP answer. */
 export const sentReply = ({ topic, key, partition, offset, sentAt }: SentMessage): string =>
   `{"topic":"${topic}","partition":${partition},"offset":${offset},"sent":"${time(sentAt)}","status":"sent","key":${JSON.stringify(key)}}`
 

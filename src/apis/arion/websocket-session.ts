@@ -39,7 +39,7 @@ export interface SessionParts {
 /**
  * One websocket: messages come in, and each gets its reply when Kafka has it, in the order in which they came.
  *
- *   waiting    messages that came in this turn of the event loop, or for which there is no capacity yet
+ *   waiting    messages that came in this tick, or for which there is no capacity yet
  *   in flight  groups of messages that delivery has; the replies of the first one leave first
  *
  * While messages wait, nothing more is read: the client's own buffers fill, and the client slows down. A message that

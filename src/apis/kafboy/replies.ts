@@ -43,7 +43,7 @@ export class Replies {
     this.#ok = answers.template(200, JSON_TYPE)
   }
 
-  /** 200 with JSON. `soon`: together with the other answers of this turn. */
+  /** 200 with JSON. `soon`: together with the other answers of this tick. */
   ok(request: ProduceRequest, body: string, persisted: string, soon = false): void {
     const { response, requestId } = request.exchange
     this.#count(request, 200)

@@ -46,7 +46,7 @@ export class PixyAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted }, body)
   }
 
-  /** 200, written together with the other answers of this turn of the event loop. */
+  /** 200, written together with the other answers of this tick. */
   okSoon({ response, requestId }: Asked, body: string, persisted: string): void {
     if (!response.destroyed) this.#ok.sendSoon(response, { requestId, persisted }, body)
   }

@@ -159,7 +159,7 @@ export class ProduceEndpoint {
     }
   }
 
-  /** @param soon whether many such answers are made in one turn */
+  /** @param soon whether many such answers are made in one tick */
   #accepted({ exchange, gateway }: PixyRequest, refused: RecordFailure | undefined, soon: boolean): void {
     const { answers } = this.#parts
     if (wantsModern(exchange.request)) answers.outcomes(exchange, [refused ?? 'pending'])

@@ -72,7 +72,7 @@ export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
   return isCompact(bytes, start, end) ? bytes.subarray(start, end) : compactOf(bytes, start, end)
 }
 
-/** The end of a string behind its opening quote; -1: something in it is escaped, or it is no JSON. */
+/** Position behind the string whose content begins at `start`; -1: it has an escape, or is not valid JSON. */
 function endOfPlainString(bytes: Buffer, start: number): number {
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at]!

@@ -86,7 +86,7 @@ export class RequestAccess implements Access {
   }
 
   /**
-   * @param done called once: in the same turn, unless a password or signature has to be verified; with an error when
+   * @param done called once: in the same tick, unless a password or signature has to be verified; with an error when
    * the request is refused
    */
   enter(incoming: IncomingRequest, done: (error?: CastellanError) => void): void {

@@ -85,7 +85,7 @@ export class Connection implements RequestHolder, EndingConnection {
     return this.#requests.length + (this.#isBehind ? 1 : 0)
   }
 
-  /** Called when Node begins to read the connection. Node gives a head that has begun its whole time limit again. */
+  /** Called when Node begins to read the connection. Node would start the time limit of an incomplete head again. */
   leaveToNode({ isBehind, headTimeLeftMs }: Pick<Leaving, 'isBehind' | 'headTimeLeftMs'>): void {
     this.reader = undefined
     this.#isBehind = isBehind
@@ -265,12 +265,12 @@ export class Connection implements RequestHolder, EndingConnection {
   }
 }
 
-/** At most this many requests of one connection are handled in one turn of the event loop. */
+/** At most this many requests of one connection are handled in one tick. */
 const MAX_REQUESTS_PER_TURN = 8
-/** After this time, no further deferred request is handled in the same turn. */
+/** After this time, no further deferred request is handled in the same tick. */
 const MAX_TICK_MS = 2
 
-/** Numbers the turns of the event loop in which requests are handled. */
+/** Numbers the ticks in which requests are handled. */
 export class LoopTicks {
   #number = 0
   #isWatched = false
@@ -288,7 +288,7 @@ export class LoopTicks {
 }
 
 /**
- * Spreads the pipelined requests of one connection over turns of the event loop. One chunk from a socket may hold more
+ * Spreads the pipelined requests of one connection over several ticks. One chunk from a socket may hold more
  * than a thousand requests; handled at once, they would hold up all other connections.
  */
 export class RequestTicks {
@@ -311,7 +311,7 @@ export class RequestTicks {
     return ++this.#handledInTurn <= MAX_REQUESTS_PER_TURN
   }
 
-  /** @param handle called in a later turn, after those that were given before */
+  /** @param handle called in a later tick, after the functions that were given before */
   defer(handle: () => void): void {
     this.#waiting.push(handle)
     this.#schedule()

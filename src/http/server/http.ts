@@ -162,7 +162,7 @@ export class Http {
   }
 }
 
-/** Resolves after one turn of the event loop, in which resumed sockets are read. */
+/** Resolves after one tick, in which resumed sockets are read. */
 const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
 async function createSharedApp(context: HttpContext, { apis, status }: HttpOptions): Promise<FastifyInstance> {

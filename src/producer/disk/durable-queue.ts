@@ -148,7 +148,7 @@ export class DurableQueue {
     if (isNotEmpty(settings.directory)) await this.open()
   }
 
-  /** Why the log cannot be opened now; `undefined`: it is open, or could be. Updates the metric as well. */
+  /** Why the log cannot be opened now; `undefined`: it is open, or can be opened. Updates the metric as well. */
   async whyUnusable(): Promise<string | undefined> {
     const why = await this.#whyNotToOpen()
     if (this.#opened === undefined) this.#metrics.writable(why === undefined)

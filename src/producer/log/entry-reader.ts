@@ -162,7 +162,7 @@ class Gathering {
   }
 }
 
-/** Files that stay open, because readers are at several places of the log. */
+/** This many files stay open, because readers are at several places of the log. */
 const MAX_FILES = 4
 
 /** The open files of the segments that were read last. */

@@ -102,7 +102,7 @@ export interface ScannedSegment {
   readonly endBytes: number
   /** Sequences of entries lost to damage. */
   readonly damaged: readonly number[]
-  /** Sequences of entries lost in a power cut: they are missing among the last ones, whose sync may not have ended. */
+  /** Sequences of entries lost in a power cut: they are missing among the last entries, which may not have been synced. */
   readonly torn: readonly number[]
   /** Bytes behind the last good entry when no end mark or seal follows it: an append was interrupted. */
   readonly tornBytes: number

@@ -4,7 +4,7 @@ import type { OutcomeReceiver } from './pending-produce.js'
 
 /** Memory for accepted records that wait for Kafka or for the disk. */
 export interface BufferCapacity {
-  /** Its name in messages, and the setting that limits it. */
+  /** Its name in error messages; `setting` is the setting that limits it. */
   readonly what: string
   readonly setting: string
   readonly maxBytes: number

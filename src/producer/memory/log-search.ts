@@ -232,7 +232,7 @@ function stopped(result: Trouble): Stopped {
   }
 }
 
-/** Whether the header is that of the batch. Compaction may have removed records of it. */
+/** Whether the header is that of the batch. Compaction may have removed some records of the batch. */
 const isBatch = (origin: BatchOrigin, { numbering, recordCount }: SoughtBatch): boolean =>
   origin.producerId === Number(numbering.producerId) &&
   origin.producerEpoch === numbering.epoch &&

@@ -39,7 +39,7 @@ export class Peers {
     this.#handlers.set(name, handler)
   }
 
-  /** Calls `listener` when a worker has ended. Its successor has none of its state. */
+  /** Calls `listener` when a worker has ended. The worker that replaces it begins without its state. */
   onGone(listener: (number: number) => void): void {
     this.#whenGone.push(listener)
   }

@@ -42,7 +42,10 @@ export class ChangeRequests {
     return false
   }
 
-  /** Refuses the request where changes are off, or where the client may not make this one. To be called before its body is read. */
+  /**
+   * Refuses the request if changes are switched off, or if the client may not make this change. To be called before the body
+   * is read.
+   */
   admits(exchange: Exchange, operation: Operation, target: Target): boolean {
     if (!this.isServed(exchange)) return false
     const { parts } = this.lookUps

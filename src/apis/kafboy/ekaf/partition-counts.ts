@@ -81,7 +81,7 @@ export class PartitionCounts {
 
   #lookUp(): void {
     this.#isLookingUp = true
-    // Waits for the end of the turn, so that many new topics share one look-up.
+    // Waits for the end of the tick, so that many new topics share one look-up.
     setImmediate(() => {
       const topics = [...this.#waiting.keys()].slice(0, MAX_TOPICS_OF_A_CALL)
       void this.#deps.lookUp(topics).then(counts => this.#learnt(topics, counts))

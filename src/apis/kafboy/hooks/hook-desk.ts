@@ -188,7 +188,7 @@ export class HookDesk {
     )
     if (this.#isPostPlanned) return
     this.#isPostPlanned = true
-    // After all requests of this turn of the event loop have been read.
+    // Runs after all requests of this tick have been read.
     setImmediate(() => {
       this.#isPostPlanned = false
       this.#post()

@@ -356,7 +356,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
 
   /**
    * Closes the stream of a call that was answered before its request had come: grpc-js would read and discard whatever
-   * the client goes on to send. Node sends the answer at the end of this turn; from Node 22 on a reset in the same turn
+   * the client goes on to send. Node sends the answer at the end of this tick; from Node 22 on a reset in the same tick
    * would overtake it.
    */
   #refuseRest(): void {

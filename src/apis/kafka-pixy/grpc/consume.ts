@@ -116,7 +116,7 @@ function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady:
   return statusOf(result, status.INTERNAL, isReady)
 }
 
-/** A copy of the bytes is made when the answer is encoded, in the same turn. */
+/** The bytes are copied when the answer is encoded, in the same tick. */
 const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): ConsRs => ({
   partition,
   offset,
