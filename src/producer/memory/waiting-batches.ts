@@ -144,8 +144,8 @@ const BELIEVED_FOR_MS = 600_000
 const SMALLEST_BYTES = 1024
 
 /**
- * The size limit of batches of one topic. It begins with the configured limit. A batch that a broker refuses as too large halves the
- * limit, so that the next batches are not refused as well.
+ * The size limit of batches of one topic. It begins with the configured limit. A batch that a broker refuses as too large
+ * halves the limit, so that the next batches are not refused as well.
  */
 export class BatchLimit {
   readonly #maxBytes: number
