@@ -103,8 +103,9 @@ function receiversOf(
   const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
+  const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
   const records = new RecordsEndpoint(
-    { gateway, produce, maxRecords: settings.maxRecordsPerRequest, limits, log, clock },
+    { gateway, produce, maxRecords: settings.maxRecordsPerRequest, limits, bufferBytes, log, clock },
     parts
   )
   const maxEntries = settings.maxRecordsPerBatch

@@ -89,6 +89,11 @@ export class Admission {
     })
   }
 
+  /** The memory for records. */
+  get maxBytes(): number {
+    return this.#capacity.maxBytes
+  }
+
   /** The number of waiting requests. */
   get waiting(): number {
     return this.#waiting === undefined ? 0 : this.#waiting.size

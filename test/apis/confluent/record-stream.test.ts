@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { expect } from 'chai'
 import { RecordAnswers } from '../../../src/apis/confluent/v3/record-answers.js'
 import { RecordStream } from '../../../src/apis/confluent/v3/record-stream.js'
+import { costOf, StreamTurns, type TurnLimits } from '../../../src/apis/confluent/v3/stream-turns.js'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
@@ -10,10 +11,11 @@ import type { BodySource } from '../../../src/http/exchange/body-collector.js'
 import { confluentContract } from '../../support/confluent-contract.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { turns } from '../../support/ticks.js'
+import { turns as ticks } from '../../support/ticks.js'
 
 const IDLE_MS = 30_000
 const MAX_MS = 100_000
+const IN_FLIGHT = 1024 * 1024
 
 /** An answer that a client reads, or does not. */
 class FakeResponse extends Writable {
@@ -75,6 +77,8 @@ describe('confluent: a stream of records', () => {
   let onRefused: ((error: CastellanError) => void) | undefined
   let quota: CastellanError | undefined
   let room: OverloadedError | undefined
+  let turnLimits: { -readonly [limit in keyof TurnLimits]: TurnLimits[limit] }
+  let streamTurns: StreamTurns
 
   beforeEach(() => {
     time = new FakeTime()
@@ -83,6 +87,8 @@ describe('confluent: a stream of records', () => {
     counted = []
     charged = []
     onRefused = quota = room = undefined
+    turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT }
+    streamTurns = new StreamTurns(turnLimits)
     gateway = new FakeGateway({ outcome: 'by hand' })
     payload = Object.assign(new PassThrough(), {
       openEnd: () => void events.push('open-ended'),
@@ -114,6 +120,7 @@ describe('confluent: a stream of records', () => {
         clock: time.now,
         settled: (outcomes, problems) =>
           void counted.push(...outcomes.map(({ type }) => type), ...problems.map(({ code }) => code)),
+        turns: streamTurns,
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
       }
     )
@@ -130,11 +137,11 @@ describe('confluent: a stream of records', () => {
 
   const send = async (text: string): Promise<void> => {
     payload.write(text)
-    await turns(6)
+    await ticks(6)
   }
   const settle = async (at: number, ...offsets: number[]): Promise<void> => {
     gateway.calls[at]!.settle(offsets.map(offset => delivered(0, offset)))
-    await turns(6)
+    await ticks(6)
   }
 
   it('begins its answer before anything has come', () => {
@@ -161,7 +168,7 @@ describe('confluent: a stream of records', () => {
   it('ends when the body has ended and every record is answered', async () => {
     await send('{}')
     payload.end()
-    await turns(6)
+    await ticks(6)
     expect(response.writableEnded).to.equal(false)
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
@@ -189,29 +196,75 @@ describe('confluent: a stream of records', () => {
     await send('{}')
     expect(gateway.calls).to.have.length(1)
     response.read()
-    await turns(6)
+    await ticks(6)
     expect(gateway.calls).to.have.length(2)
     await settle(1, 1)
     expect(response.lines.map(({ offset }) => offset)).to.deep.equal([0, 1])
   })
 
-  it('reads nothing more while Kafka has 10,000 of its records to acknowledge', async () => {
+  /** Lets Kafka have all that it has been given, until nothing more comes. */
+  const settleAll = async (): Promise<void> => {
+    for (let at = 0; at < gateway.calls.length; at++) {
+      const { records, settle } = gateway.calls[at]!
+      settle(records.map(() => delivered(0, 0)))
+      await ticks(20)
+    }
+  }
+
+  it('reads nothing more while its share of records waits for Kafka', async () => {
     await send('{}'.repeat(10_000))
-    await turns(20)
-    expect(payload.isPaused()).to.equal(true)
-    for (const { settle, records } of gateway.calls.slice()) settle(records.map(() => delivered(0, 0)))
-    await turns(20)
+    await ticks(200)
+    const sent = gateway.calls.reduce((sum, { records }) => sum + records.length, 0)
+    expect([payload.isPaused(), sent]).to.deep.equal([true, Math.ceil(IN_FLIGHT / costOf(2, 1))])
+    await settleAll()
     expect([payload.isPaused(), response.lines.length]).to.deep.equal([false, 10_000])
   })
 
-  it('reads nothing more while 10,000 records that cannot be used wait behind one that Kafka has', async () => {
+  it('reads nothing more while its share of records that cannot be used waits behind one that Kafka has', async () => {
     await send('{}')
     await send('{"a":1}'.repeat(10_000))
-    await turns(20)
+    await ticks(200)
     expect([payload.isPaused(), response.lines.length]).to.deep.equal([true, 0])
     await settle(0, 0)
-    await turns(200)
+    await ticks(400)
     expect([payload.isPaused(), response.lines.length]).to.deep.equal([false, 10_001])
+  })
+
+  it('reads one record larger than its share while nothing of it is in flight', async () => {
+    turnLimits.costInFlight = 10
+    await send('{}{}{}')
+    expect([gateway.calls.length, payload.isPaused()]).to.deep.equal([1, true])
+    await settleAll()
+    expect([response.codes, gateway.calls.length]).to.deep.equal([[200, 200, 200], 3])
+  })
+
+  it('reads what waited for its turn after the body has ended, and answers all of it', async () => {
+    turnLimits.costInFlight = 10
+    payload.end('{}{}{"va')
+    await ticks(6)
+    expect(response.writableEnded).to.equal(false)
+    await settleAll()
+    expect([response.codes, response.writableEnded]).to.deep.equal([[200, 200, 400], true])
+  })
+
+  it('is not idle while it waits for its turn', async () => {
+    await send('{"va')
+    turnLimits.costPerTick = 0
+    await send('lue":null}')
+    await time.pass(2 * IDLE_MS, 1_000)
+    expect([response.codes, gateway.calls.length, payload.isPaused()]).to.deep.equal([[], 0, true])
+    turnLimits.costPerTick = 1
+    streamTurns.ask({ readOn: () => 0 })
+    await settle(0, 0)
+    expect(response.codes).to.deep.equal([200])
+  })
+
+  it('counts what waits for its turn as held', async () => {
+    turnLimits.costInFlight = 10
+    await send('{}{}')
+    expect(held).to.deep.equal(['{}{}'.length])
+    await settleAll()
+    expect(held.at(-1)).to.equal(0)
   })
 
   it('a record whose time is no date is answered 400, and the next one is read', async () => {
@@ -335,7 +388,7 @@ describe('confluent: a stream of records', () => {
   it('says of each failed record whether it is in Kafka', async () => {
     await send('{}')
     gateway.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'unknown', retriable: true } as never])
-    await turns(6)
+    await ticks(6)
     expect(response.lines).to.have.length(1)
     expect(response.lines[0]).to.include({ error_code: 50003 })
     expect(response.lines[0]!.message).to.match(/\(in Kafka: unknown\)$/)
@@ -344,8 +397,19 @@ describe('confluent: a stream of records', () => {
   it('keeps no timer when the client has left', async () => {
     await send('{}')
     response.destroy()
-    await turns(6)
+    await ticks(6)
     await settle(0, 0)
     expect([events.at(-1), time.timers]).to.deep.equal(['over', 0])
+  })
+
+  it('takes no turn when the client has left while it waited', async () => {
+    turnLimits.costPerTick = 0
+    await send('{}')
+    response.destroy()
+    await ticks(6)
+    turnLimits.costPerTick = 1
+    streamTurns.ask({ readOn: () => 0 })
+    await ticks(6)
+    expect([gateway.calls.length, events.at(-1), time.timers]).to.deep.equal([0, 'over', 0])
   })
 })

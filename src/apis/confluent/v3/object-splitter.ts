@@ -22,6 +22,8 @@ export type SplitEnd = 'broken' | 'tooLarge'
 export class ObjectSplitter {
   readonly #maxBytes: number
   readonly #onObject: (bytes: Buffer) => void
+  #isStopped = false
+  #readBytes = 0
   /** Its beginning is an object that has not come as a whole. */
   #kept = NOTHING
   #keptBytes = 0
@@ -48,10 +50,25 @@ export class ObjectSplitter {
     return this.#kept.length
   }
 
-  /** @param chunk is not kept */
-  push(chunk: Buffer): SplitEnd | undefined {
-    let start = 0
-    for (let at = 0; at < chunk.length; at++) {
+  /** Bytes of the chunk up to which {@link push} has read: all of them, unless it was stopped. */
+  get readBytes(): number {
+    return this.#readBytes
+  }
+
+  /** Called by the receiver of an object: {@link push} reads nothing behind this object. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /**
+   * @param chunk is not kept
+   * @param from where to begin; the bytes before were read already
+   */
+  push(chunk: Buffer, from = 0): SplitEnd | undefined {
+    this.#isStopped = false
+    this.#readBytes = chunk.length
+    let start = from
+    for (let at = from; at < chunk.length; at++) {
       const byte = chunk[at]!
       if (this.#isInString) at = this.#passText(chunk, at)
       else if (this.#depth === 0) {
@@ -64,6 +81,10 @@ export class ObjectSplitter {
       else if ((byte === CLOSE_OBJECT || byte === CLOSE_LIST) && --this.#depth === 0) {
         if (this.#keptBytes + at + 1 - start > this.#maxBytes) return 'tooLarge'
         this.#found(chunk.subarray(start, at + 1))
+        if (this.#isStopped) {
+          this.#readBytes = at + 1
+          return undefined
+        }
       }
     }
     if (this.#depth > 0) this.#keep(chunk.subarray(start))

@@ -10,10 +10,8 @@ import { type Charset, JSON_TYPE } from '../media-types.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, type RecordAnswers, type RecordProblem } from './record-answers.js'
 import { answersTo, type Collected, type Item, isProblem, RecordCollector } from './record-collector.js'
+import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
 
-/** While this much of a stream waits for Kafka or behind what does, nothing more of it is read. */
-const MAX_ITEMS_IN_FLIGHT = 10_000
-const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
 const WRITE_CHARS = 64 * 1024
 
@@ -34,6 +32,8 @@ export interface RecordStreamParts {
   readonly limits: StreamLimits
   readonly log: Logger
   readonly clock: MonotonicClock
+  /** Of all open streams. */
+  readonly turns: StreamTurns
   /** Hands records to Kafka; copies their bytes. */
   produce(records: readonly ProduceRecord[]): PendingProduce
   /** Counts records that fail. @param problems of records that Kafka is not asked about */
@@ -43,7 +43,7 @@ export interface RecordStreamParts {
 /** Records that were read together, and are answered together. */
 interface Group {
   readonly items: readonly Item[]
-  readonly bytes: number
+  readonly cost: number
   outcomes: readonly RecordOutcome[] | undefined
 }
 
@@ -52,23 +52,30 @@ const NOTHING: readonly RecordOutcome[] = []
 /**
  * A request that brings records and gets their answers while it is open, in the order of the records.
  *
- *   body      split into records as it comes; those of one piece go to Kafka together
+ *   body      waits for the turn of the stream, and is split into records; those of one turn go to Kafka together
  *   groups    such records that wait for Kafka; the answers of the first group leave first
  *   answer    one JSON object per record
  *
- * Nothing is read while the client does not read its answers, or Kafka has much to acknowledge: TCP then holds the client
- * back. So a stream holds little memory, however long it is.
+ * Nothing is read while the client does not read its answers, the stream has its share in flight, or others have their
+ * turns: TCP then holds the client back. So a stream holds little memory, however long it is.
  */
-export class RecordStream {
+export class RecordStream implements TurnTaker {
   readonly #exchange: Exchange
   readonly #parts: RecordStreamParts
   readonly #collector: RecordCollector
   readonly #splitter: ObjectSplitter
   readonly #startedAt: number
   readonly #groups: Group[] = []
-  /** Those without an answer. Records that cannot be used wait for the answers of those before them. */
-  #itemsInFlight = 0
-  #bytesInFlight = 0
+  /** The piece of the body that waits for the next turn, and the position up to which it was read. */
+  #piece: Buffer | undefined
+  #pieceAt = 0
+  /** The whole body has come; a piece of it may wait. */
+  #hasEnded = false
+  /** Cost of what was read in the present turn, and the cost with which the turn ends. */
+  #costOfTurn = 0
+  #maxCostOfTurn = 0
+  /** Of records without an answer. Those that cannot be used wait for the answers of those before them. */
+  #costInFlight = 0
   #idle: NodeJS.Timeout | undefined
   #state: 'open' | 'ending' | 'over' = 'open'
   /** The client has not read its answers. */
@@ -94,15 +101,17 @@ export class RecordStream {
     else setImmediate(() => this.#writeHead())
     response.on('drain', () => this.#drained())
     response.once('close', () => {
-      this.#state = 'over'
-      clearTimeout(this.#idle)
+      this.#over()
       onOver()
     })
     this.#idle = setTimeout(() => this.#silent(), limits.idleMs)
     caller.watch('produce', { topic }, error => this.#refused(error))
     payload.openEnd?.()
     payload.on('data', (chunk: Buffer) => this.#guarded(() => this.#came(chunk)))
-    payload.on('end', () => this.#guarded(() => this.#ended()))
+    payload.on('end', () => {
+      this.#hasEnded = true
+      if (this.#piece === undefined) this.#guarded(() => this.#ended())
+    })
     payload.on('error', error => {
       if (error instanceof OverloadedError) this.#refused(error)
     })
@@ -124,15 +133,37 @@ export class RecordStream {
   #came(chunk: Buffer): void {
     if (this.#state !== 'open') return
     this.#idle!.refresh()
-    const { charset, limits } = this.#parts
+    this.#piece = this.#parts.charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk
+    this.#pieceAt = 0
+    this.#parts.turns.ask(this)
+    if (this.#piece !== undefined) this.#setReading()
+  }
+
+  readOn(maxCost: number): number {
+    this.#costOfTurn = 0
+    this.#maxCostOfTurn = Math.min(maxCost, this.#parts.turns.shareOf(this) - this.#costInFlight)
+    this.#guarded(() => {
+      if (this.#mayRead && this.#piece !== undefined) this.#readPiece(this.#piece)
+      else this.#setReading()
+    })
+    return this.#costOfTurn
+  }
+
+  #readPiece(piece: Buffer): void {
+    const { limits } = this.#parts
     const { payload } = this.#exchange
-    const end = this.#splitter.push(charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk)
+    const from = this.#pieceAt
+    const end = this.#splitter.push(piece, from)
+    this.#pieceAt = this.#splitter.readBytes
+    this.#costOfTurn = Math.max(this.#costOfTurn, this.#pieceAt - from)
+    if (this.#pieceAt === piece.length) this.#piece = undefined
     this.#handOn(this.#collector.take())
-    const refusal = payload.holdOnly?.(this.#splitter.heldBytes + payload.readableLength)
+    const refusal = payload.holdOnly?.(this.#splitter.heldBytes + (this.#piece?.length ?? 0) + payload.readableLength)
     if (end !== undefined) this.#endEarly(endProblemOf(end, limits.maxRecordBytes))
     else if (refusal !== undefined) this.#refused(refusal)
     // Bytes come, but no record ends.
     else if (this.#ageMs >= limits.maxMs + limits.idleMs) this.#endEarly(tooOld(limits.maxMs))
+    else if (this.#hasEnded && this.#piece === undefined) this.#ended()
     else this.#setReading()
   }
 
@@ -145,7 +176,9 @@ export class RecordStream {
       return
     }
     this.#collector.add(bytes)
+    this.#costOfTurn += costOf(bytes.length, 1)
     if (this.#collector.isBroken) this.#endEarly()
+    if (this.#costOfTurn >= this.#maxCostOfTurn) this.#splitter.stop()
   }
 
   get #ageMs(): number {
@@ -155,17 +188,18 @@ export class RecordStream {
   #handOn({ items, records, bytes }: Collected): void {
     if (items.length === 0) return
     const { caller, produce } = this.#parts
+    const cost = costOf(bytes, items.length)
     const refusal = caller.charge(records.length, bytes)
     if (refusal !== undefined) {
       const { code, message } = problemOf(refusal)
       this.#add(
         items.map(item => ('code' in item ? item : { code, message })),
-        bytes
+        cost
       )
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
-    } else if (records.length === 0) this.#add(items, bytes)
+    } else if (records.length === 0) this.#add(items, cost)
     else {
-      const group = this.#add(items, bytes, 'waits')
+      const group = this.#add(items, cost, 'waits')
       whenSettled(
         produce(records),
         outcomes => this.#settled(group, outcomes),
@@ -174,11 +208,11 @@ export class RecordStream {
     }
   }
 
-  #add(items: readonly Item[], bytes = 0, state: 'waits' | 'settled' = 'settled'): Group {
-    const group: Group = { items, bytes, outcomes: state === 'settled' ? NOTHING : undefined }
+  #add(items: readonly Item[], cost = 0, state: 'waits' | 'settled' = 'settled'): Group {
+    const group: Group = { items, cost, outcomes: state === 'settled' ? NOTHING : undefined }
     this.#groups.push(group)
-    this.#itemsInFlight += items.length
-    this.#bytesInFlight += bytes
+    this.#costInFlight += cost
+    this.#parts.turns.setInFlight(this, true)
     this.#parts.settled(NOTHING, items.filter(isProblem))
     if (state === 'settled') this.#answer()
     return group
@@ -199,16 +233,17 @@ export class RecordStream {
     const { response } = this.#exchange
     let text = ''
     while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
-      const { items, bytes, outcomes } = this.#groups.shift()!
-      this.#itemsInFlight -= items.length
-      this.#bytesInFlight -= bytes
+      const { items, cost, outcomes } = this.#groups.shift()!
+      this.#costInFlight -= cost
       text += answersTo(items, outcomes!, this.#parts.answers)
       if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
       this.#writeHead()
       this.#isStalled = !response.write(text)
       text = ''
     }
-    if (this.#state === 'ending' && this.#groups.length === 0) this.#close()
+    if (this.#groups.length > 0) return
+    this.#parts.turns.setInFlight(this, false)
+    if (this.#state === 'ending') this.#close()
   }
 
   #drained(): void {
@@ -219,20 +254,30 @@ export class RecordStream {
     })
   }
 
-  #setReading(): void {
-    const { payload } = this.#exchange
-    const isFull = this.#itemsInFlight >= MAX_ITEMS_IN_FLIGHT || this.#bytesInFlight >= MAX_BYTES_IN_FLIGHT
-    const mustPause = this.#isStalled || isFull || this.#state !== 'open'
-    if (mustPause === this.#isPaused) return
-    this.#isPaused = mustPause
-    if (mustPause) payload.pause()
-    else {
-      this.#idle!.refresh()
-      payload.resume()
-    }
+  get #mayRead(): boolean {
+    const isFull = this.#costInFlight > 0 && this.#costInFlight >= this.#parts.turns.shareOf(this)
+    return this.#state === 'open' && !this.#isStalled && !isFull
   }
 
-  /** The whole body has come. */
+  /** Reads on, waits for its turn, or reads nothing, as the stream may. */
+  #setReading(): void {
+    const { turns } = this.#parts
+    const { payload } = this.#exchange
+    const mayRead = this.#mayRead
+    const mustPause = !mayRead || this.#piece !== undefined
+    if (mustPause !== this.#isPaused) {
+      this.#isPaused = mustPause
+      if (mustPause) payload.pause()
+      else {
+        this.#idle!.refresh()
+        payload.resume()
+      }
+    }
+    if (!mayRead) turns.leave(this)
+    else if (this.#piece !== undefined) turns.ask(this)
+  }
+
+  /** The whole body has come, and has been read. */
   #ended(): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
@@ -244,6 +289,7 @@ export class RecordStream {
   #endEarly(problem?: RecordProblem): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
+    this.#piece = undefined
     // Records before the problem have been collected and not handed on where the limit was found between two.
     this.#handOn(this.#collector.take())
     this.#setReading()
@@ -264,12 +310,20 @@ export class RecordStream {
 
   #close(): void {
     const { request, response } = this.#exchange
-    this.#state = 'over'
-    clearTimeout(this.#idle)
+    this.#over()
     this.#writeHead()
     // What the client still sends is not wanted; it reads its last answers first.
     if (!request.complete) response.once('finish', () => request.socket.destroySoon())
     response.end()
+  }
+
+  #over(): void {
+    const { turns } = this.#parts
+    this.#state = 'over'
+    this.#piece = undefined
+    clearTimeout(this.#idle)
+    turns.leave(this)
+    turns.setInFlight(this, false)
   }
 
   /** After a bug the connection ends: the answers would no longer belong to their records. */

@@ -21,6 +21,7 @@ import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, RecordAnswers } from './record-answers.js'
 import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
+import { StreamTurns, turnLimitsOf } from './stream-turns.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
 const WHOLE_BODY_BYTES = 1024 * 1024
@@ -31,6 +32,8 @@ export interface RecordsOptions {
   /** Of a request that is no stream. */
   readonly maxRecords: number
   readonly limits: StreamLimits
+  /** Memory for records that wait for Kafka, or for the durable log. */
+  readonly bufferBytes: number
   readonly log: Logger
   readonly clock: MonotonicClock
 }
@@ -65,9 +68,11 @@ export class RecordsEndpoint {
   readonly #options: RecordsOptions
   readonly #parts: EndpointParts
   readonly #streams = new Set<RecordStream>()
+  readonly #turns: StreamTurns
 
   constructor(options: RecordsOptions, parts: EndpointParts) {
     this.#options = options
+    this.#turns = new StreamTurns(turnLimitsOf(options.bufferBytes))
     this.#parts = parts
   }
 
@@ -107,6 +112,7 @@ export class RecordsEndpoint {
       log,
       clock,
       settled: (outcomes, problems) => this.#parts.answers.settled('v3', outcomes, problems),
+      turns: this.#turns,
       produce: records => gateway.produce(records, produce)
     })
     this.#streams.add(stream)

@@ -1,0 +1,121 @@
+import { expect } from 'chai'
+import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from '../../../src/apis/confluent/v3/stream-turns.js'
+import { turns as ticks } from '../../support/ticks.js'
+
+const MIB = 1024 * 1024
+
+describe('confluent: turns of streams', () => {
+  let turns: StreamTurns
+  /** The stream and the greatest cost of each turn. */
+  let taken: [string, number][]
+  beforeEach(() => {
+    turns = new StreamTurns({ costPerTick: 100, costPerTickAlone: 300, costInFlight: 1_000 })
+    // More streams than may read more than a hundred per tick.
+    for (const other of [1, 2, 3]) turns.setInFlight({ readOn: () => other }, true)
+    taken = []
+  })
+
+  /** @param pieces costs of what it reads in its turns */
+  const stream = (name: string, ...pieces: number[]): TurnTaker => {
+    const taker: TurnTaker = {
+      readOn: maxCost => {
+        taken.push([name, maxCost])
+        const cost = pieces.shift() ?? 0
+        if (pieces.length > 0) turns.ask(taker)
+        return cost
+      }
+    }
+    return taker
+  }
+  const names = (): string => taken.map(([name]) => name).join('')
+
+  it('a stream reads at once when no other waits, as much as a tick has', async () => {
+    turns.ask(stream('a', 60, 40, 10))
+    expect(taken).to.deep.equal([
+      ['a', 100],
+      ['a', 40]
+    ])
+    await ticks(2)
+    expect(taken.slice(2)).to.deep.equal([['a', 100]])
+  })
+
+  it('few streams read more in a tick than many', () => {
+    const few = new StreamTurns({ costPerTick: 100, costPerTickAlone: 300, costInFlight: 1_000 })
+    few.ask(stream('a', 10))
+    few.setInFlight(stream('a'), true)
+    few.setInFlight(stream('b'), true)
+    few.ask(stream('b', 10))
+    expect(taken).to.deep.equal([
+      ['a', 300],
+      ['b', 140]
+    ])
+  })
+
+  it('streams read one after another, and those that ask again wait for all others', async () => {
+    turns.ask(stream('-', 100))
+    for (const name of ['a', 'b', 'c']) turns.ask(stream(name, 100, 100))
+    expect(names()).to.equal('-')
+    await ticks(10)
+    expect(names()).to.equal('-abcabc')
+  })
+
+  it('all streams together read no more in a tick than one alone', async () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e']) turns.ask(stream(name, 40))
+    expect(taken).to.deep.equal([
+      ['a', 100],
+      ['b', 60],
+      ['c', 20]
+    ])
+    await ticks(2)
+    expect(names()).to.equal('abcde')
+  })
+
+  it('a stream that asks twice has one turn', async () => {
+    const [first, second] = [stream('a', 100), stream('b', 100)]
+    turns.ask(first)
+    turns.ask(second)
+    turns.ask(second)
+    await ticks(10)
+    expect(names()).to.equal('ab')
+  })
+
+  it('a stream that has left has no turn', async () => {
+    const [first, second, third] = [stream('a', 100), stream('b', 100), stream('c', 100)]
+    for (const one of [first, second, third]) turns.ask(one)
+    turns.leave(second)
+    await ticks(10)
+    expect(names()).to.equal('ac')
+  })
+
+  it('a stream that leaves during the turn of another has no turn', () => {
+    const other = stream('b', 10)
+    turns.ask({
+      readOn: () => {
+        turns.ask(other)
+        turns.leave(other)
+        return 10
+      }
+    })
+    expect(names()).to.equal('')
+  })
+
+  it('streams that have something in flight share what may be in flight', () => {
+    const [first, second] = [stream('a'), stream('b')]
+    // Three others have something in flight.
+    expect(turns.shareOf(first)).to.equal(250)
+    turns.setInFlight(first, true)
+    expect([turns.shareOf(first), turns.shareOf(second)]).to.deep.equal([250, 200])
+    turns.setInFlight(second, true)
+    expect([turns.shareOf(first), turns.shareOf(second)]).to.deep.equal([200, 200])
+    turns.setInFlight(second, false)
+    expect(turns.shareOf(first)).to.equal(250)
+  })
+
+  it('streams have at most a quarter of the memory for records in flight', () => {
+    expect([turnLimitsOf(64 * MIB).costInFlight, turnLimitsOf(4 * MIB).costInFlight]).to.deep.equal([2 * MIB, MIB])
+  })
+
+  it('records cost more than their bytes, so that many small ones do not take a long turn', () => {
+    expect(costOf(2_000, 1_000)).to.equal(2_000 + 256 * 1_000)
+  })
+})
