@@ -18,6 +18,7 @@ const MAX_NAMES_PER_CALL = 2_000
 
 /**
  * Asks for metadata for users of the Router. Waiting requests share one call, and each gets the topics that it named.
+ * Requests for all topics and requests that name topics take turns, so that neither waits for all of the others.
  * No request joins a call in flight, because the answer may lack a topic that was created before the request.
  *
  *   look-up    asks for all names and creates nothing, so that existing topics are found at once, however many others
@@ -30,6 +31,8 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   readonly #options: FetchTopicMetadataOptions
   #queue: Waiter[] = []
   #toCreate = new Set<string>()
+  /** The last look-up was for all topics: requests that name topics have the next turn. */
+  #wasForAll = false
 
   constructor(options: FetchTopicMetadataOptions) {
     this.#options = options
@@ -51,11 +54,14 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
     }
     const waiting = stillOpen(this.#queue)
     const all = waiting.filter(({ request }) => !request.topics)
-    const waiters = all.length > 0 ? all : takeNamed(waiting)
+    const named = waiting.filter(({ request }) => request.topics)
+    const isForAll = all.length > 0 && (named.length === 0 || !this.#wasForAll)
+    this.#wasForAll = isForAll
+    const waiters = isForAll ? all : takeNamed(named)
     const taken = new Set(waiters)
     this.#queue = waiting.filter(waiter => !taken.has(waiter))
     if (waiters.length === 0) return undefined
-    const topics = all.length > 0 ? null : new Set(waiters.flatMap(({ request }) => request.topics ?? []))
+    const topics = isForAll ? null : new Set(waiters.flatMap(({ request }) => request.topics ?? []))
     return { topics, allowAutoTopicCreation: false, waiters }
   }
 

@@ -39,6 +39,16 @@ describe('fetchTopicMetadata', () => {
     expect(namesOf(1)).to.deep.equal(['orders'])
   })
 
+  it('asks for named topics in every second call, however many ask for all topics', async () => {
+    asked.ask({ topics: ['orders'] })
+    for (let call = 0; call < 4; call++) {
+      asked.ask({})
+      asked.ask({ topics: ['payments'] })
+      await asked.next()
+    }
+    expect([0, 1, 2, 3].map(namesOf)).to.deep.equal([null, ['orders', 'payments'], null, ['payments']])
+  })
+
   it('asks for up to 2,000 names in one call, and for more where one request names them', async () => {
     const names = (count: number, from: string): string[] => Array.from({ length: count }, (_, at) => `${from}-${at}`)
     asked.ask({ topics: names(1_999, 'a') })
