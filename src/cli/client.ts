@@ -45,7 +45,7 @@ export async function openClient(line: Command, { environment, stderr }: Process
   if (given.brokers !== undefined) requireConfigured(name, { ...sources, flags: otherFlags(line) })
   const log = createLogger({
     level: given.debug ? 'debug' : 'error',
-    pretty: stderr.isTTY,
+    format: stderr.isTTY ? 'text' : 'json',
     colors: usesColors(stderr, environment),
     descriptor: 2
   })

@@ -7,6 +7,7 @@ import { threadModule } from '../core/thread-module.js'
 import { unixSocketsOf } from '../server/app/apis.js'
 import { startApp } from '../server/app/app.js'
 import { type AppLogger, createLogger } from '../server/app/logger.js'
+import type { WorkerOrder } from '../server/app/worker-order.js'
 import type { Config } from '../server/config/config.js'
 import { workerCountOf } from '../server/config/worker-count.js'
 import { aborted, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
@@ -37,7 +38,7 @@ export async function runGateway(
 ): Promise<number> {
   const { config } = source
   const { stopped, crashed, onHangUp, stdout } = process
-  const style = prettiness(config, process)
+  const style = logStyleOf(config, process)
   const drainMs = stdout.isTTY ? 0 : DRAIN_MS
   const log = createLogger({ ...config.log, ...style, descriptor: 1 })
   for (const note of notes) log.warn({}, note)
@@ -64,7 +65,7 @@ async function runWorkers(
   source: ConfigSource,
   { stopped, crashed, onHangUp, stdout, stderr }: Process,
   log: AppLogger,
-  { style, drainMs }: { style: { pretty: boolean; colors: boolean }; drainMs: number }
+  { style, drainMs }: { style: LogStyle; drainMs: number }
 ): Promise<number> {
   const [{ startWorkers }, { workerForker }] = await Promise.all([
     import('../server/app/workers.js'),
@@ -138,7 +139,9 @@ function writePidFile(file: string | undefined): void {
   }
 }
 
-function prettiness({ log }: Config, { stdout, environment }: Process): { pretty: boolean; colors: boolean } {
-  const pretty = log.pretty === 'always' || (log.pretty === 'auto' && log.file === undefined && stdout.isTTY)
-  return { pretty, colors: usesColors(stdout, environment) }
+type LogStyle = WorkerOrder['log']
+
+function logStyleOf({ log }: Config, { stdout, environment }: Process): LogStyle {
+  const automatic = log.file === undefined && stdout.isTTY ? 'text' : 'json'
+  return { format: log.format === 'auto' ? automatic : log.format, colors: usesColors(stdout, environment) }
 }

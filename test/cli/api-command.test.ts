@@ -106,7 +106,7 @@ describe('a command for the configuration of an imitated system', () => {
         notes: ['a note']
       }
     }
-    const free = ['--port', '0', '--management-port', 'off', '--embedded-port', '0', '--set', 'log.pretty=never']
+    const free = ['--port', '0', '--management-port', 'off', '--embedded-port', '0', '--set', 'log.format=json']
 
     it('is taken back to loopback, which the notes tell', () => {
       open()

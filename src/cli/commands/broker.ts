@@ -47,7 +47,7 @@ async function runBroker(line: Command, { environment, stdout, stderr, stopped }
   const config = loadConfig({ role: 'broker', file, environment, flags: settingsOf(line) })
   const log = createLogger({
     level: debug ? 'debug' : config.log.level,
-    pretty: stderr.isTTY,
+    format: stderr.isTTY ? 'text' : 'json',
     colors: usesColors(stderr, environment),
     descriptor: 2
   })

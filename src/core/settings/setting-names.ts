@@ -68,6 +68,9 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
   ['apis.kafboy.perPartitionWorkers', 'it had no effect'],
   ['apis.kafboy.perPartitionWorkersMax', 'it had no effect'],
   ['apis.kafboy.retries', 'it had no effect'],
+  ['log.pretty', 'use log.format: text or json'],
+  ['auth.realm', 'it is always castellan'],
+  ['advanced.auth.realm', 'it is always castellan'],
   ['apis.kafboy.master', 'leave apis.kafboy.loadBalancer out instead']
 ])
 

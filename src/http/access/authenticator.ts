@@ -176,17 +176,19 @@ export class Authenticator {
   }
 }
 
+const REALM = 'castellan'
+
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('base64')
 
 const WRONG_LOGIN = 'the user name or the password is wrong'
 const JWT_REFUSALS = { expired: 'the token has expired', invalid: 'the token is not valid' } as const
 
 /** The value of `WWW-Authenticate`: the configured ways to authenticate. */
-function toChallenge({ realm, tokens, users, issuers }: AuthSettings): string {
+function toChallenge({ tokens, users, issuers }: AuthSettings): string {
   const challenges: string[] = []
-  if (tokens.length + issuers.length > 0) challenges.push(`Bearer realm="${realm}"`)
-  if (users.length > 0) challenges.push(`Basic realm="${realm}", charset="UTF-8"`)
+  if (tokens.length + issuers.length > 0) challenges.push(`Bearer realm="${REALM}"`)
+  if (users.length > 0) challenges.push(`Basic realm="${REALM}", charset="UTF-8"`)
   // There is no registered scheme for client certificates, but a 401 must carry the header.
-  if (challenges.length === 0) challenges.push(`Certificate realm="${realm}"`)
+  if (challenges.length === 0) challenges.push(`Certificate realm="${REALM}"`)
   return challenges.join(', ')
 }

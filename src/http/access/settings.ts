@@ -81,12 +81,6 @@ const issuer = z
 /** The settings of authentication. */
 export const authSettings = z
   .strictObject({
-    realm: z
-      .string()
-      .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
-      .default('castellan')
-      .describe('Realm in the header `WWW-Authenticate`')
-      .meta({ advanced: true }),
     tokens: z
       .array(bearerToken)
       .default([])

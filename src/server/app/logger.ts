@@ -12,13 +12,14 @@ export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error
 
 export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
-  readonly pretty: boolean
+  /** Lines for people, or JSON: with Castellan's fields, or with kprf's. */
+  readonly format: 'text' | 'json' | 'kprf'
+  /** Whether lines of text are colored. */
   readonly colors: boolean
   /** 1: stdout, 2: stderr. */
   readonly descriptor: 1 | 2
   /** A file that is written instead of the descriptor. */
   readonly file?: string | undefined
-  readonly format?: 'castellan' | 'kprf' | undefined
   /** Fields of every line. */
   readonly fields?: Readonly<Record<string, string | number>> | undefined
 }
@@ -39,19 +40,20 @@ const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key',
  * @throws ConfigError when the file cannot be opened
  */
 export function createLogger(options: LoggerOptions): AppLogger {
-  const { level, pretty: isPretty, format = 'castellan' } = options
+  const { level, format } = options
+  const isText = format === 'text'
   const file = options.file === undefined ? undefined : openLogFile(options.file, 'log.file')
   file?.on('error', error => process.stderr.write(`the log cannot be written: ${(error as Error).message}\n`))
   const target = file ?? options.descriptor
   const log = pino(
     {
       level,
-      ...(isPretty ? formats.castellan : formats[format]),
-      ...(isPretty && { formatters: { level: ofLevel, log: printableRecord } }),
-      serializers: { err: error => describeError(error, level, isPretty) },
+      ...formats[format],
+      ...(isText && { formatters: { level: ofLevel, log: printableRecord } }),
+      serializers: { err: error => describeError(error, level, isText) },
       redact: { paths: REDACTED, censor: '(secret)' }
     },
-    isPretty ? prettyStream(options.colors, target) : jsonStream(target)
+    isText ? textStream(options.colors, target) : jsonStream(target)
   )
   const tagged = options.fields === undefined ? log : log.child(options.fields)
   return Object.assign(tagged, { reopen: () => file?.reopen() })
@@ -68,9 +70,11 @@ const kprfLevels = new Map([
   ['error', 'ERRO']
 ])
 
-/** The names and formats of the fields that every line has. */
+/** The fields that every line has. */
+const ourFields = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } }
 const formats = {
-  castellan: { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } },
+  text: ourFields,
+  json: ourFields,
   kprf: {
     base: { service: 'kprf' },
     timestamp: () => `,"ts":"${new Date(Date.now()).toISOString()}"`,
@@ -80,7 +84,7 @@ const formats = {
 
 type Target = LoggerOptions['descriptor'] | LogFile
 
-function prettyStream(colors: boolean, target: Target): DestinationStream {
+function textStream(colors: boolean, target: Target): DestinationStream {
   return pretty({
     destination: target,
     sync: true,
@@ -114,11 +118,11 @@ const printableStack = (stack: string, message: string): string =>
   printableLines(stack.replace(message, () => printable(message)))
 
 /** Describes an expected failure in one line, and a bug with its stack. */
-function describeError(error: unknown, level: LoggerOptions['level'], isPretty: boolean): unknown {
+function describeError(error: unknown, level: LoggerOptions['level'], isText: boolean): unknown {
   if (!(error instanceof Error)) return error
   const { name } = error
-  const message = isPretty ? printable(error.message) : error.message
-  const stack = isPretty && error.stack !== undefined ? printableStack(error.stack, error.message) : error.stack
+  const message = isText ? printable(error.message) : error.message
+  const stack = isText && error.stack !== undefined ? printableStack(error.stack, error.message) : error.stack
   const code = 'code' in error ? error.code : undefined
   const isExpected = error instanceof CastellanError && level !== 'debug'
   return isExpected ? { name, code, message } : { name, code, message, stack }

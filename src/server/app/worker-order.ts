@@ -2,6 +2,7 @@ import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.j
 import { workerDirectory } from '../../producer/log/open-durable-log.js'
 import type { Config } from '../config/config.js'
 import type { LinkError } from '../workers/link.js'
+import type { LoggerOptions } from './logger.js'
 
 /** Body of the message that starts a worker. */
 export interface WorkerOrder {
@@ -11,7 +12,7 @@ export interface WorkerOrder {
    * The style of the worker's log. The parent chooses it, because a worker writes to a pipe and cannot detect a
    * terminal.
    */
-  readonly log: { readonly pretty: boolean; readonly colors: boolean }
+  readonly log: Pick<LoggerOptions, 'format' | 'colors'>
   readonly drainMs: number
   /** The umask: mode bits that new files do not get. */
   readonly umask: number

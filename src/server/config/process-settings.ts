@@ -7,20 +7,16 @@ export const logSettings = z
       .enum(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
       .describe('Lowest level of log lines that are written'),
-    pretty: z
-      .enum(['auto', 'always', 'never'])
-      .default('auto')
-      .describe('Writes readable lines instead of JSON; `auto`: only when stdout is a terminal and no file is set'),
     file: z
       .string()
       .min(1)
       .optional()
       .describe('File to which the log is appended, instead of stdout. It is opened again on SIGHUP'),
     format: z
-      .enum(['castellan', 'kprf'])
-      .default('castellan')
+      .enum(['auto', 'text', 'json', 'kprf'])
+      .default('auto')
       .describe(
-        'Names of the fields in JSON: `castellan` has `level` (`info`) and `time`, `kprf` has `level` (`INFO`, `WARN`, `ERRO`), `ts` and `service`'
+        'Format of the log lines. `text`: for people; `json`: one object per line; `kprf`: JSON with the fields of kprf, `level` (`INFO`, `WARN`, `ERRO`), `ts` and `service`; `auto`: `text` when stdout is a terminal and no file is set, otherwise `json`'
       )
   })
   .prefault({})

@@ -143,7 +143,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       'clusters.default.sasl.password = "p" (f.yaml, proxies.main.net.sasl.password)',
       'http.tls.certFile = "c" (f.yaml, tls.certificate_path)',
       'http.tls.keyFile = "k" (f.yaml, tls.key_path)',
-      'log.pretty = "always" (f.yaml, logging)',
+      'log.format = "text" (f.yaml, logging)',
       'log.level = "error" (f.yaml, logging)'
     ])
   })
@@ -180,7 +180,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       'clusters.default.tls.certFile = "cert" (--clientCertFile)',
       'clusters.default.tls.keyFile = "key" (--clientCertKeyFile)',
       'service.pidFile = "/p" (--pidFile)',
-      'log.pretty = "never" (--logging)',
+      'log.format = "json" (--logging)',
       'log.level = "debug" (--logging)',
       'clusters.default.brokers = [] (--embedded)',
       'embedded.enabled = true (--embedded)'

@@ -209,7 +209,7 @@ logging: [{ name: json, severity: warning }, { name: syslog }]
     )
     expect(config.clusters.default!.brokers).to.deep.equal(['k2:1', 'k3:9092'])
     expect([pixy.port, pixy.unixSocket, config.service.pidFile]).to.deep.equal([2, '/tmp/flag.sock', '/tmp/pid'])
-    expect([config.log.level, config.log.pretty]).to.deep.equal(['error', 'always'])
+    expect([config.log.level, config.log.format]).to.deep.equal(['error', 'text'])
     expect(notes.join()).to.include('--zookeeperPeers')
     expect(await refusal('proxies: { main: {} }', { logging: '[' })).to.equal('--logging: is no valid JSON')
   })
@@ -324,11 +324,11 @@ proxies:
   it('loggers that are known decide how lines look, and the last known severity which there are', async () => {
     const logged = async (loggers: string): Promise<unknown[]> => {
       const settings = await settingsOf(`logging: ${loggers}\n${MAIN}`)
-      return [settings['log.pretty'], settings['log.level']]
+      return [settings['log.format'], settings['log.level']]
     }
-    expect(await logged('[{ name: console, severity: warn }]')).to.deep.equal(['always', 'warn'])
-    expect(await logged('[{ name: json, severity: debug }]')).to.deep.equal(['never', 'debug'])
-    expect(await logged('[{ name: json, severity: loud }, 7]')).to.deep.equal(['never', undefined])
+    expect(await logged('[{ name: console, severity: warn }]')).to.deep.equal(['text', 'warn'])
+    expect(await logged('[{ name: json, severity: debug }]')).to.deep.equal(['json', 'debug'])
+    expect(await logged('[{ name: json, severity: loud }, 7]')).to.deep.equal(['json', undefined])
     expect(await logged('[{ name: udplog, severity: info }]')).to.deep.equal([undefined, 'info'])
     expect(await logged('{ name: json }')).to.deep.equal([undefined, undefined])
   })

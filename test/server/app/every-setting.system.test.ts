@@ -53,7 +53,6 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['http.perAddress.maxRequestsInFlight', 100],
   ['management.host', '127.0.0.2'],
   ['management.port', 0],
-  ['advanced.auth.realm', 'somewhere'],
   ['quotas.perPrincipal.recordsPerSecond', 1_000],
   ['quotas.perPrincipal.bytesPerSecond', MIB],
   ['quotas.perPrincipal.maxRequestsInFlight', 100],
@@ -235,7 +234,7 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
       log: silentLogger,
       version: '0.0.0-test',
       drainMs: 0,
-      logStyle: { pretty: false, colors: false },
+      logStyle: { format: 'json', colors: false },
       umask: process.umask(),
       fork: workerForker(fileURLToPath(WORKER), { stdout: output, stderr: output })
     }

@@ -68,7 +68,6 @@ describe('with every option on', () => {
       http: { port: 0, tls, unixSocket: `${folder.path}/socket`, unixSocketMode: '600' },
       management: { port: 0, openProbes: false, tls },
       embedded: { port: 0 },
-      advanced: { auth: { realm: 'test' } },
       auth: {
         tokens: [{ principal: 'shop', sha256, expiresAt: '2199-01-01T00:00:00Z' }],
         users: [{ username: 'anna', passwordHash }],

@@ -5,11 +5,11 @@ import { LOADER, moduleUrl } from '../../support/built.js'
 const NAME = 'a\u001b[2J\u009b31m\r\nspoofed: line\u202e'
 
 /** Writes with the logger as processes have it: to a descriptor. */
-function write(look: 'pretty' | 'json', statement: string): string {
+function write(format: 'text' | 'json', statement: string): string {
   const script = `
     import { createLogger } from '${moduleUrl('server/app/logger')}'
     const NAME = ${JSON.stringify(NAME)}
-    const log = createLogger({ level: 'debug', pretty: ${look === 'pretty'}, colors: false, descriptor: 1 })
+    const log = createLogger({ level: 'debug', format: '${format}', colors: false, descriptor: 1 })
     ${statement}
   `
   const { stdout, stderr } = spawnSync(process.execPath, [...LOADER, '--input-type=module', '-e', script])
@@ -22,14 +22,14 @@ const CONTROL = /[\u007f-\u009f\u202a-\u202e]|(?![\n\t])\p{Cc}/u
 
 describe('the log', () => {
   it('shows names of others without control characters, in messages and fields', () => {
-    const text = write('pretty', "log.warn({ topic: NAME, of: [{ clientId: NAME }] }, 'no topic ' + NAME)")
+    const text = write('text', "log.warn({ topic: NAME, of: [{ clientId: NAME }] }, 'no topic ' + NAME)")
     expect(text).to.not.match(CONTROL)
     expect(text.trimEnd().split('\n')).to.have.length(1)
     expect(text).to.contain('no topic a\\u001b[2J\\u009b31m\\r\\nspoofed: line\\u202e')
   })
 
   it('shows errors of brokers in one line of message, and their stack below it', () => {
-    const text = write('pretty', "log.error({ err: new TypeError('said ' + NAME) }, 'failed')")
+    const text = write('text', "log.error({ err: new TypeError('said ' + NAME) }, 'failed')")
     expect(text).to.not.match(CONTROL)
     expect(text).to.not.match(/^spoofed/m)
     expect(text).to.match(/^\s+at /m)

@@ -211,15 +211,21 @@ describe('config', () => {
     it('name what a setting is called now', () => {
       expect(
         problemsOf({
-          file: file('dialects: {kprf: {port: 1}}\ndelivery: {maxLaneBytes: 1}\n'),
-          environment: { CASTELLAN_DIALECTS_KPRF_PORT: '1', CASTELLAN_WAL_SLAB_BYTES: '1' },
+          file: file('dialects: {kprf: {port: 1}}\ndelivery: {maxLaneBytes: 1}\nlog: {pretty: always}\n'),
+          environment: {
+            CASTELLAN_ADVANCED_AUTH_REALM: 'here',
+            CASTELLAN_DIALECTS_KPRF_PORT: '1',
+            CASTELLAN_WAL_SLAB_BYTES: '1'
+          },
           flags: [flag('--set dialects.kprf.port', 'dialects.kprf.port', '1')]
         })
       ).to.deep.equal([
+        'CASTELLAN_ADVANCED_AUTH_REALM: no such setting; it is always castellan',
         'CASTELLAN_DIALECTS_KPRF_PORT: no such setting; it is called CASTELLAN_APIS_KPRF_PORT now',
         'CASTELLAN_WAL_SLAB_BYTES: no such setting; it is called CASTELLAN_ADVANCED_WAL_SEGMENT_BYTES now',
         '--set dialects.kprf.port: there is no setting dialects.kprf.port; it is called apis.kprf.port now',
         'delivery.maxLaneBytes: no such setting; it is called advanced.delivery.maxPartitionBytes now (castellan.yaml, line 2)',
+        'log.pretty: no such setting; use log.format: text or json (castellan.yaml, line 3)',
         'dialects: no such setting; it is called apis now (castellan.yaml, line 1)'
       ])
     })

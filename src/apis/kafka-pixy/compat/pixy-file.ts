@@ -170,8 +170,8 @@ const LEVELS: ReadonlyMap<string, string> = new Map([
 function translateLogging(found: Findings, logging: unknown, origin: (path: string) => string): void {
   const loggers = Array.isArray(logging) ? logging.filter(isSection) : []
   for (const { name, severity } of loggers) {
-    if (name === 'console') found.set('log.pretty', 'always', origin('logging'))
-    else if (name === 'json') found.set('log.pretty', 'never', origin('logging'))
+    if (name === 'console') found.set('log.format', 'text', origin('logging'))
+    else if (name === 'json') found.set('log.format', 'json', origin('logging'))
     else found.notes.push(`the logger ${String(name)} has no effect: the log goes to stdout, or to log.file`)
     const level = LEVELS.get(String(severity))
     if (level !== undefined) found.set('log.level', level, origin('logging'))
