@@ -33,9 +33,9 @@ const operations: readonly (readonly [Habit, number])[] = [
 /**
  * One actor with one habit: it asks, takes the answer, waits a little, and asks again.
  *
- * @returns whether it waits for an answer, or for the next attempt to get one
+ * @returns tells what it waits for: an answer, or the next attempt to get one
  */
-export function spawnSoakActor(world: SoakWorld, number: number): () => boolean {
+export function spawnSoakActor(world: SoakWorld, number: number): () => string | undefined {
   const habit = habitOf(world.random())
   const topicPartition = {
     topic: world.topics[Math.floor(world.random() * world.topics.length)]!,
@@ -44,6 +44,7 @@ export function spawnSoakActor(world: SoakWorld, number: number): () => boolean 
   const groupId = `soak-group-${number % 20}`
   let offset = 0
   let asked = 0
+  let lastRetry = ''
   const rest = (): void => {
     if (world.asks) setTimeout(() => self.tell({ type: 'next' }), 20 + world.random() * 400)
   }
@@ -90,7 +91,10 @@ export function spawnSoakActor(world: SoakWorld, number: number): () => boolean 
   const manager = new RequestManager<Habit>({
     router: world.router,
     tellSelf: message => self.tell(message),
-    random: world.random
+    random: world.random,
+    onRetry: (operation, tryNumber, reason = 'no answer in time') => {
+      lastRetry = `${operation} try ${tryNumber}: ${reason}`
+    }
   })
   const questionOf = (): Question<Habit> => {
     switch (habit) {
@@ -120,7 +124,11 @@ export function spawnSoakActor(world: SoakWorld, number: number): () => boolean 
     }
   })
   setTimeout(() => self.tell({ type: 'next' }), world.random() * 500)
-  return () => operations.some(([operation]) => manager.isWaiting(operation))
+  return () => {
+    const waiting = operations.map(([operation]) => operation).filter(operation => manager.isWaiting(operation))
+    if (waiting.length === 0) return undefined
+    return `${waiting.join()} of ${topicPartition.topic}-${topicPartition.partition}, ${groupId} (${lastRetry})`
+  }
 }
 
 function habitOf(dice: number): Habit {

@@ -20,6 +20,8 @@ export interface SoakReport {
   readonly sent: number
   readonly answered: number
   readonly doubled: number
+  /** What actors still wait for, long after the faults have ended. */
+  readonly waiting: readonly string[]
   readonly records: number
   readonly faultsFired: Readonly<Record<string, number>>
   readonly answers: Readonly<Record<string, number>>
@@ -32,7 +34,8 @@ export interface SoakReport {
 
 const CACHE_BOUND_BYTES = 8 * 1024 * 1024
 const SAMPLE_MS = 1_000
-const SETTLE_MS = 40_000
+/** A damaged answer may name a throttle time, which the Router obeys for up to 10 s. */
+const SETTLE_MS = 120_000
 
 /** Actors ask a Router whose brokers fail at random; every request is counted going in and every answer coming out. */
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
@@ -75,10 +78,11 @@ async function soak(options: SoakOptions, broker: ChildProcess): Promise<SoakRep
   broker.send({ type: 'heal' } satisfies ToBroker)
   const { faultsFired } = await healed
   const records = await writing
-  await settled(account, waits)
+  const waiting = await settled(account, waits)
   await castellan.close()
   return {
     ...account,
+    waiting,
     records,
     faultsFired,
     answers: Object.fromEntries(world.answers),
@@ -152,12 +156,18 @@ async function watch(
   return { samples, cacheMaxBytes }
 }
 
-/** Everything that was asked has had the time of its deadline, and no actor is about to ask again. */
+/**
+ * Waits until everything that was asked is answered, and no actor is about to ask again.
+ *
+ * @returns what is still waited for
+ */
 async function settled(
   account: { readonly sent: number; readonly answered: number },
-  waits: readonly (() => boolean)[]
-): Promise<void> {
+  waits: readonly (() => string | undefined)[]
+): Promise<string[]> {
   const deadline = performance.now() + SETTLE_MS
-  const isAsking = (): boolean => account.answered < account.sent || waits.some(isWaiting => isWaiting())
+  const waiting = (): string[] => waits.flatMap(waitsFor => waitsFor() ?? [])
+  const isAsking = (): boolean => account.answered < account.sent || waiting().length > 0
   while (isAsking() && performance.now() < deadline) await sleep(50)
+  return waiting()
 }

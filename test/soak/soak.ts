@@ -37,6 +37,7 @@ async function soakRouter(): Promise<readonly (string | false)[]> {
   console.log(JSON.stringify(report, null, 2))
   return [
     report.answered !== report.sent && `${report.sent - report.answered} requests were not answered`,
+    report.waiting.length > 0 && `waits for ever: ${report.waiting.join('; ')}`,
     report.doubled > 0 && `${report.doubled} requests were answered twice`,
     report.cacheMaxBytes > report.cacheBound && 'the cache was larger than its bound',
     report.rssSlopeMbPerMinute > 1 && `RSS grew by ${report.rssSlopeMbPerMinute.toFixed(2)} MB/min`,
