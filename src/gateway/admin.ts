@@ -15,6 +15,11 @@ export type { ConfigSource } from '../kafka/protocol/configs.js'
 export interface AdminGateway {
   /** The brokers, the controller and the id of the cluster. */
   describeCluster(timeoutMs: number): Promise<ClusterDescription>
+  /**
+   * The id of the cluster; `null`: the brokers do not report one. Kafka is asked only while the id is not known. It is
+   * renewed when another cluster answers at the same addresses.
+   */
+  clusterId(timeoutMs: number): Promise<string | null>
   /** Creates a topic. When it resolves, producers of this gateway find the topic. */
   createTopic(topic: NewTopic, options: ChangeOptions): Promise<void>
   /** Deletes a topic with all its records. When it resolves, this gateway has forgotten the topic. */

@@ -22,7 +22,7 @@ import { TimeLimit, toError } from './offsets.js'
 
 export interface KafkaAdminDeps {
   readonly router: ActorRef<RouterMessage>
-  readonly delivery: Partial<Pick<Delivery, 'topicChanged'>>
+  readonly delivery: Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   readonly clock: MonotonicClock
 }
 
@@ -51,6 +51,10 @@ export class KafkaAdmin implements AdminGateway {
     if (result.type !== 'success') throw toAdminError(result, 'the description of the cluster', timeoutMs)
     const { clusterId, controllerId, brokers } = result
     return { clusterId, controllerId, brokers: [...brokers].sort((one, other) => one.nodeId - other.nodeId) }
+  }
+
+  async clusterId(timeoutMs: number): Promise<string | null> {
+    return this.#deps.delivery.clusterId ?? (await this.describeCluster(timeoutMs)).clusterId
   }
 
   async createTopic(topic: NewTopic, { timeoutMs, validateOnly = false }: ChangeOptions): Promise<void> {

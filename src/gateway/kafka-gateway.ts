@@ -44,7 +44,7 @@ import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 
 export interface KafkaGatewayDeps {
-  readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged'>>
+  readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Pick<Losses, 'add'> | undefined
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */

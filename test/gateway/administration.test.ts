@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/errors.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import { KafkaAdmin } from '../../src/gateway/kafka-admin.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import { type EmbeddedStack, startEmbeddedStack } from '../support/kafka-stack.js'
+import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
 
 const PATIENCE_MS = 15_000
 const options = { timeoutMs: PATIENCE_MS }
@@ -94,5 +96,35 @@ describe('changes of a cluster in trouble', () => {
       PATIENCE_MS
     )
     expect([...found.keys()]).to.have.members(['orders', '__proto__'])
+  })
+})
+
+describe('the id of a cluster', () => {
+  it('is not asked for once it is known', async () => {
+    const asked: unknown[] = []
+    const router = { path: 'router', tell: (message: unknown) => void asked.push(message), stop: () => undefined }
+    const admin = new KafkaAdmin({ router, delivery: { clusterId: 'known' }, clock: () => 0 })
+    expect([await admin.clusterId(PATIENCE_MS), asked]).to.deep.equal(['known', []])
+  })
+
+  it('is that of the cluster that answers, also after another one has started at the same address', async () => {
+    const first = await startEmbeddedCluster({ nodes: 1 })
+    const stack = startStack(first.nodes)
+    const { gateway } = stack
+    const idOf = () => gateway.admin.clusterId(PATIENCE_MS)
+    const described = async () => (await gateway.admin.describeCluster(PATIENCE_MS)).clusterId
+    const before = await idOf()
+    expect(before).to.equal(await described())
+    await first.close()
+    const second = await startEmbeddedCluster({ nodes: 1, port: first.nodes[0]!.port })
+    try {
+      second.createTopic('orders')
+      await gateway.topics(['orders'], PATIENCE_MS)
+      expect(await idOf()).to.equal(await described())
+      expect(await idOf()).to.not.equal(before)
+    } finally {
+      await stack.close()
+      await second.close()
+    }
   })
 })

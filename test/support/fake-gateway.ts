@@ -204,6 +204,7 @@ const refuse = async (): Promise<never> => {
 }
 const unanswered: AdminGateway = {
   describeCluster: refuse,
+  clusterId: async () => 'c1',
   createTopic: refuse,
   deleteTopic: refuse,
   createPartitions: refuse,

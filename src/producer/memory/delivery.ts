@@ -86,6 +86,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
 export interface Delivery {
   /** The memory of accepted records. */
   readonly capacity: BufferCapacity
+  /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
+  readonly clusterId: string | undefined
   /** Takes records in order and copies their bytes; see PendingProduce. */
   accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
   /**

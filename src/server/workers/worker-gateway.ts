@@ -110,6 +110,7 @@ function workerAdmin(gateway: Gateway, cluster: string, peers: Peers): AdminGate
   }
   return {
     describeCluster: timeoutMs => gateway.admin.describeCluster(timeoutMs),
+    clusterId: timeoutMs => gateway.admin.clusterId(timeoutMs),
     createTopic: async (topic, options) => {
       await gateway.admin.createTopic(topic, options)
       if (!options.validateOnly) await shared({ topic: topic.name, isDeleted: false })

@@ -27,9 +27,9 @@ class SlowGateway extends FakeGateway {
     super()
     this.admin = {
       ...this.admin,
-      describeCluster: async timeoutMs => {
-        this.#step('describeCluster', timeoutMs)
-        return { clusterId: 'c1', controllerId: 1, brokers: [] }
+      clusterId: async timeoutMs => {
+        this.#step('clusterId', timeoutMs)
+        return 'c1'
       },
       describeConfigs: async (resources, timeoutMs) => {
         this.#step('describeConfigs', timeoutMs)
@@ -78,14 +78,14 @@ describe('confluent: the time limit of a request of version 3', () => {
     await start(LIMIT_MS + STEP_MS)
     const { statusCode } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect(statusCode).to.equal(200)
-    expect(gateway.asked).to.deep.equal(['describeCluster 13000', 'describe 10000', 'committed 7000', 'logEnds 4000'])
+    expect(gateway.asked).to.deep.equal(['clusterId 13000', 'describe 10000', 'committed 7000', 'logEnds 4000'])
   })
 
   it('ends a request before a step for which no time is left', async () => {
     await start(2 * STEP_MS)
     const { statusCode, body } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect([statusCode, JSON.parse(body).error_code]).to.deep.equal([500, 50003])
-    expect(gateway.asked).to.deep.equal(['describeCluster 6000', 'describe 3000'])
+    expect(gateway.asked).to.deep.equal(['clusterId 6000', 'describe 3000'])
   })
 
   it('counts for all topics of one change, and names the topics that were not reached', async () => {

@@ -21,26 +21,27 @@ export class ClusterEndpoint {
   }
 
   clusters(exchange: Exchange): void {
-    this.#lookUps.answer(exchange, {}, {}, async cluster => cluster.links.clusters([clusterJson(cluster)]))
+    this.#lookUps.answer(exchange, {}, {}, async cluster => cluster.links.clusters([await clusterJson(cluster)]))
   }
 
   cluster(exchange: Exchange, params: Params): void {
-    this.#lookUps.answer(exchange, params, {}, async cluster => clusterJson(cluster))
+    this.#lookUps.answer(exchange, params, {}, clusterJson)
   }
 
   brokers(exchange: Exchange, params: Params): void {
-    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) =>
-      links.list(
+    this.#lookUps.answer(exchange, params, {}, async ({ links, describe }) => {
+      const { brokers } = await describe()
+      return links.list(
         'KafkaBroker',
         '/brokers',
-        description.brokers.map(broker => brokerJson(links, broker))
+        brokers.map(broker => brokerJson(links, broker))
       )
-    )
+    })
   }
 
   broker(exchange: Exchange, params: Params): void {
-    this.#lookUps.answer(exchange, params, {}, async ({ links, description }) =>
-      brokerJson(links, requireBroker(description, params.broker_id))
+    this.#lookUps.answer(exchange, params, {}, async ({ links, describe }) =>
+      brokerJson(links, requireBroker(await describe(), params.broker_id))
     )
   }
 
@@ -59,8 +60,9 @@ export class ClusterEndpoint {
   }
 }
 
-const clusterJson = ({ links, description: { controllerId } }: Cluster): Resource =>
-  links.resource('KafkaCluster', '', '', {
+async function clusterJson({ links, describe }: Cluster): Promise<Resource> {
+  const { controllerId } = await describe()
+  return links.resource('KafkaCluster', '', '', {
     ...(controllerId >= 0 && { controller: links.related(`/brokers/${controllerId}`) }),
     acls: links.related('/acls'),
     brokers: links.related('/brokers'),
@@ -69,6 +71,7 @@ const clusterJson = ({ links, description: { controllerId } }: Cluster): Resourc
     topics: links.related('/topics'),
     partition_reassignments: links.related('/topics/-/partitions/-/reassignment')
   })
+}
 
 const brokerJson = (links: Links, { nodeId, host, port, rack }: BrokerNode): Resource => {
   const path = `/brokers/${nodeId}`

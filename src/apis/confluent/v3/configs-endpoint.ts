@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { ClusterDescription, ConfigChange, ConfigEntry, ConfigResource } from '../../../gateway/admin.js'
+import type { ConfigChange, ConfigEntry, ConfigResource } from '../../../gateway/admin.js'
 import type { TopicMetadata } from '../../../gateway/gateway.js'
 import type { Operation } from '../../../http/access/access.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
@@ -38,27 +38,27 @@ export interface Scope {
   /** Whether Kafka describes all settings, and not only those that have been set. */
   readonly hasAll: boolean
   /** @throws ProblemError when the cluster has nothing of this name */
-  of(params: Params, description: ClusterDescription): Configured
+  of(params: Params, cluster: Cluster): Promise<Configured>
 }
 
 export const topicScope: Scope = {
   reading: 'admin',
   changing: 'alter',
   hasAll: true,
-  of: ({ topic_name: topic = '' }) => configuredTopic(topic)
+  of: async ({ topic_name: topic = '' }) => configuredTopic(topic)
 }
 export const brokerScope: Scope = {
   reading: 'cluster',
   changing: 'cluster',
   hasAll: true,
-  of: ({ broker_id: broker }, description) => configuredBroker(requireBroker(description, broker).nodeId)
+  of: async ({ broker_id: broker }, { describe }) => configuredBroker(requireBroker(await describe(), broker).nodeId)
 }
 /** The settings that all brokers share. */
 export const clusterScope: Scope = {
   reading: 'cluster',
   changing: 'cluster',
   hasAll: false,
-  of: () => ({
+  of: async () => ({
     resource: { type: 'brokers' },
     key: '',
     kind: 'KafkaClusterConfig',
@@ -131,13 +131,11 @@ export class ConfigsEndpoint {
 
   /** `GET …/brokers/-/configs` */
   listAllBrokers(exchange: Exchange, params: Params): void {
-    const work = (cluster: Cluster): Promise<Resource> =>
-      this.#listAll(
-        cluster,
-        'KafkaBrokerConfig',
-        '/brokers/-/configs',
-        cluster.description.brokers.map(({ nodeId }) => configuredBroker(nodeId))
-      )
+    const work = async (cluster: Cluster): Promise<Resource> => {
+      const { brokers } = await cluster.describe()
+      const all = brokers.map(({ nodeId }) => configuredBroker(nodeId))
+      return this.#listAll(cluster, 'KafkaBrokerConfig', '/brokers/-/configs', all)
+    }
     this.#requests.lookUps.answer(exchange, params, {}, work, brokerScope.reading)
   }
 
@@ -149,8 +147,8 @@ export class ConfigsEndpoint {
   reset(exchange: Exchange, params: Params, scope: Scope): void {
     const { name = '' } = params
     if (!this.#admits(exchange, params, scope)) return
-    this.#requests.change(exchange, params, ({ description, time }) =>
-      this.#alter(scope, scope.of(params, description), { changes: [{ name, value: null }] }, time)
+    this.#requests.change(exchange, params, async cluster =>
+      this.#alter(scope, await scope.of(params, cluster), { changes: [{ name, value: null }] }, cluster.time)
     )
   }
 
@@ -219,8 +217,8 @@ export class ConfigsEndpoint {
     if (!this.#admits(exchange, params, scope)) return
     this.#requests.read(exchange, schema, body => {
       const wanted = wantedBy(body)
-      this.#requests.change(exchange, params, ({ description, time }) =>
-        this.#alter(scope, scope.of(params, description), wanted, time)
+      this.#requests.change(exchange, params, async cluster =>
+        this.#alter(scope, await scope.of(params, cluster), wanted, cluster.time)
       )
     })
   }
@@ -264,7 +262,7 @@ export class ConfigsEndpoint {
     work: (cluster: Cluster, configured: Configured) => Promise<Resource>
   ): void {
     const { topic_name: topic } = params
-    const all = async (cluster: Cluster): Promise<Resource> => work(cluster, scope.of(params, cluster.description))
+    const all = async (cluster: Cluster): Promise<Resource> => work(cluster, await scope.of(params, cluster))
     this.#requests.lookUps.answer(exchange, params, { topic }, all, scope.reading)
   }
 

@@ -95,8 +95,8 @@ export class TopicsEndpoint {
   /** `GET …/brokers/BROKER/partition-replicas` */
   replicasOn(exchange: Exchange, params: Params): void {
     const { gateway } = this.#lookUps
-    this.#lookUps.answer(exchange, params, {}, async ({ links, description, time }) => {
-      const { nodeId } = requireBroker(description, params.broker_id)
+    this.#lookUps.answer(exchange, params, {}, async ({ links, describe, time }) => {
+      const { nodeId } = requireBroker(await describe(), params.broker_id)
       const all = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
       const replicas = all.flatMap(({ topic, partitions }) =>
         partitions

@@ -11,8 +11,9 @@ import { baseUrlOf, Links, type Resource } from './resources.js'
 /** The cluster of a request. */
 export interface Cluster {
   readonly links: Links
-  readonly description: ClusterDescription
   readonly time: TimeLeft
+  /** Asks Kafka for the brokers and the controller. */
+  describe(): Promise<ClusterDescription>
 }
 
 /** The time limit of one request. It is one limit for all steps of the request together. */
@@ -41,6 +42,13 @@ export interface LookUpOptions {
   readonly clock: MonotonicClock
   /** Of the API on the shared port. */
   readonly prefix: string
+}
+
+/** The Router has not noticed it yet, so the id in links would be that of the former cluster. */
+const OTHER_CLUSTER = {
+  status: 500,
+  code: 50003,
+  message: 'another Kafka cluster answers at the same addresses; a later attempt reads it'
 }
 
 /** How requests about the cluster are answered: permission, then the cluster of the path, then the work. */
@@ -81,12 +89,15 @@ export class V3LookUps {
     answerWork(this.parts, exchange, { version: 'v3', target: { topic } }, async () => {
       const { timeoutMs, clock, prefix } = this.#options
       const time = new TimeLeft(timeoutMs, clock)
-      const description = await this.gateway.admin.describeCluster(time.ms)
-      const clusterId = description.clusterId ?? asked ?? 'unknown'
-      if (asked !== undefined && asked !== clusterId) {
-        throw new ProblemError({ status: 404, code: 404, message: `there is no cluster ${asked}` })
+      const { admin } = this.gateway
+      const clusterId = (await admin.clusterId(time.ms)) ?? asked ?? 'unknown'
+      if (asked !== undefined && asked !== clusterId) throw notFound(`there is no cluster ${asked}`)
+      const describe = async (): Promise<ClusterDescription> => {
+        const description = await admin.describeCluster(time.ms)
+        if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
+        return description
       }
-      return work({ description, time, links: new Links(baseUrlOf(exchange.request, prefix), clusterId) })
+      return work({ time, describe, links: new Links(baseUrlOf(exchange.request, prefix), clusterId) })
     })
   }
 }

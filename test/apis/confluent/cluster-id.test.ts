@@ -1,0 +1,58 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { contextFor } from '../../support/api-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+describe('confluent: the id of the cluster', () => {
+  let app: FastifyInstance
+  let gateway: FakeGateway
+  let described: number
+  beforeEach(async () => {
+    described = 0
+    gateway = new FakeGateway()
+    gateway.admin = {
+      ...gateway.admin,
+      describeCluster: async () => {
+        described++
+        return { clusterId: 'c1', controllerId: 1, brokers: [{ nodeId: 1, host: 'broker', port: 9092, rack: null }] }
+      }
+    }
+    const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({})) as never)
+    app = fastify()
+    await app.register(async scope => addRoutes(scope))
+  })
+  afterEach(() => app.close())
+
+  const get = async (path: string) => {
+    const answer = await app.inject(path)
+    return { status: answer.statusCode, body: answer.json() }
+  }
+
+  it('that is known is not asked for again by requests that need nothing else of the cluster', async () => {
+    for (const path of ['/topics', '/consumer-groups']) {
+      const { status, body } = await get(`/v3/clusters/c1${path}`)
+      expect([path, status, body.metadata.self.endsWith(`/v3/clusters/c1${path}`)]).to.deep.equal([path, 200, true])
+    }
+    expect((await get('/v3/clusters/c2/topics')).status).to.equal(404)
+    expect(described).to.equal(0)
+  })
+
+  it('and the brokers are one call to Kafka', async () => {
+    for (const path of ['', '/c1', '/c1/brokers', '/c1/brokers/1']) {
+      described = 0
+      const { status } = await get(`/v3/clusters${path}`)
+      expect([path, status, described]).to.deep.equal([path, 200, 1])
+    }
+  })
+
+  it('is not that of brokers which belong to another cluster meanwhile', async () => {
+    const other = { clusterId: 'c2', controllerId: 1, brokers: [] }
+    gateway.admin = { ...gateway.admin, describeCluster: async () => other }
+    const { status, body } = await get('/v3/clusters/c1/brokers')
+    expect([status, body.error_code]).to.deep.equal([500, 50003])
+    gateway.admin = { ...gateway.admin, clusterId: async () => 'c2' }
+    expect((await get('/v3/clusters/c1/brokers')).status).to.equal(404)
+    expect((await get('/v3/clusters/c2/brokers')).status).to.equal(200)
+  })
+})
