@@ -25,7 +25,7 @@ const mediaTypeOf = (header: string): string => header.split(';', 1)[0]!.trim().
 
 /** `undefined`: produce requests of version 2 may not have this type. */
 export const formatOf = (contentType: string | undefined): Format | undefined =>
-  contentType === undefined ? undefined : FORMATS.get(mediaTypeOf(contentType))
+  contentType === undefined ? undefined : (FORMATS.get(contentType) ?? FORMATS.get(mediaTypeOf(contentType)))
 
 /** The encoding of a body of version 3. `badCharset` is answered 400, `undefined` 415. */
 export type Charset = 'utf8' | 'latin1' | 'badCharset'

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer'
+import { decodeBase64 } from '../../../core/base64.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readInteger, readMembers, takeNull } from '../../../core/json/json-slices.js'
+import { JsonScanner } from '../../../core/json/json-scanner.js'
+import { readElements, readInteger, readMembers, readValueBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
 import { BodyError, readBase64, readHeaders, readJsonBytes, unknownMember } from '../record-bytes.js'
@@ -30,6 +32,109 @@ const IGNORED: ReadonlySet<string> = new Set(['key_schema', 'key_schema_id', 'va
 export function readProduceBody(body: Buffer, format: RecordFormat): readonly ProduceRecord[] {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
+  return new UsualBody(body, format).records() ?? readAnyBody(body, format)
+}
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_LIST = 0x5b
+const CLOSE_LIST = 0x5d
+const LETTER_N = 0x6e
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
+const name = (text: string): Buffer => Buffer.from(`${text}"`)
+const RECORDS = name('records')
+const KEY = name('key')
+const VALUE = name('value')
+const PARTITION = name('partition')
+
+/**
+ * A body of the usual shape: `records` only, whose members are `key`, `value` and `partition`, each at most once. It is
+ * read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
+ */
+class UsualBody {
+  readonly #body: Buffer
+  readonly #format: RecordFormat
+  readonly #isBinary: boolean
+  readonly #json: JsonScanner
+  /** Reads JSON values that are more than a plain string. */
+  #reader: JsonReader | undefined
+
+  constructor(body: Buffer, format: RecordFormat) {
+    this.#body = body
+    this.#format = format
+    this.#isBinary = format.format === 'binary'
+    this.#json = new JsonScanner(body)
+  }
+
+  /** @returns `undefined` where the body has another shape */
+  records(): readonly ProduceRecord[] | undefined {
+    const json = this.#json
+    const records: ProduceRecord[] = []
+    if (!json.take(OPEN_OBJECT) || !json.take(QUOTE) || !json.takeName(RECORDS) || !json.take(OPEN_LIST))
+      return undefined
+    do {
+      const record = records.length < this.#format.maxRecords ? this.#record() : undefined
+      if (record === undefined) return undefined
+      records.push(record)
+    } while (json.take(COMMA))
+    return json.take(CLOSE_LIST) && json.take(CLOSE_OBJECT) && json.token() === -1 ? records : undefined
+  }
+
+  #record(): ProduceRecord | undefined {
+    const json = this.#json
+    let key: Buffer | null | undefined
+    let value: Buffer | null | undefined
+    let partition: number | null | undefined
+    if (!json.take(OPEN_OBJECT)) return undefined
+    do {
+      if (!json.take(QUOTE)) return undefined
+      if (value === undefined && json.takeName(VALUE)) {
+        value = this.#bytes()
+        if (value === undefined) return undefined
+      } else if (key === undefined && json.takeName(KEY)) {
+        key = this.#bytes()
+        if (key === undefined) return undefined
+      } else if (partition === undefined && json.takeName(PARTITION)) {
+        partition = json.nullOrInteger()
+        if (partition === undefined || (partition !== null && partition < 0)) return undefined
+      } else return undefined
+    } while (json.take(COMMA))
+    if (!json.take(CLOSE_OBJECT)) return undefined
+    const { topic, partition: ofPath } = this.#format
+    return {
+      topic,
+      partition: partition ?? ofPath,
+      key: key ?? null,
+      value: value ?? null,
+      headers: undefined,
+      timestampMs: undefined
+    }
+  }
+
+  /** A key or a value. */
+  #bytes(): Buffer | null | undefined {
+    const json = this.#json
+    if (this.#isBinary) {
+      const text = json.nullOrString()
+      return text && decodeBase64(text)
+    }
+    const first = json.token()
+    return (first === QUOTE ? json.quotedString() : undefined) ?? this.#jsonBytes(first)
+  }
+
+  #jsonBytes(first: number): Buffer | null | undefined {
+    if (first === LETTER_N) return this.#json.nullOrString()
+    const reader = (this.#reader ??= new JsonReader(this.#body))
+    reader.index = this.#json.index
+    const bytes = readValueBytes(reader, this.#body)
+    this.#json.index = reader.index
+    return bytes
+  }
+}
+
+function readAnyBody(body: Buffer, format: RecordFormat): readonly ProduceRecord[] {
   const reader = new JsonReader(body)
   let records: ProduceRecord[] | undefined
   readMembers(reader, name => {

@@ -89,12 +89,12 @@ export class ProduceEndpoint {
   }
 
   #answer(asked: Asked, body: Buffer): void {
-    const { exchange } = asked
+    const { exchange, format, topic, partition } = asked
     const { access, answers, broken } = this.#parts
     try {
       const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#options.settings
       const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
-      const records = readProduceBody(body, { ...asked, hasFurtherMembers, maxRecords })
+      const records = readProduceBody(body, { format, topic, partition, hasFurtherMembers, maxRecords })
       const quota = access.callerOf(exchange.request).charge(records.length, body.length)
       if (quota !== undefined) {
         answers.refuse(exchange, quota, true)
