@@ -76,7 +76,8 @@ export type {
   NewTopic,
   PartitionerName,
   PendingProduce,
-  ProduceOptions
+  ProduceOptions,
+  Reassignment
 } from './gateway/gateway.js'
 /** Connections. */
 export type {

@@ -153,6 +153,7 @@ export type ApiName =
   | 'DeleteGroups'
   | 'OffsetDelete'
   | 'IncrementalAlterConfigs'
+  | 'ListPartitionReassignments'
   | 'AddPartitionsToTxn'
   | 'AddOffsetsToTxn'
   | 'EndTxn'

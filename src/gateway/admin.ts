@@ -1,6 +1,8 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
+import type { Reassignment } from '../kafka/protocol/administration.js'
 import type { ConfigSource } from '../kafka/protocol/configs.js'
 
+export type { Reassignment } from '../kafka/protocol/administration.js'
 export type { ConfigSource } from '../kafka/protocol/configs.js'
 
 /**
@@ -41,6 +43,8 @@ export interface AdminGateway {
   ): Promise<ReadonlyMap<string, readonly ConfigEntry[]>>
   /** Changes settings of a resource, all or none. Settings that are not named stay as they are. */
   alterConfigs(resource: ConfigResource, changes: readonly ConfigChange[], options: ChangeOptions): Promise<void>
+  /** All partitions that are being moved to other brokers, by topic and partition. */
+  reassignments(timeoutMs: number): Promise<readonly Reassignment[]>
   /**
    * The start and the end of partitions' logs, in the order of the request.
    * @returns `undefined` in the place of a partition that does not exist

@@ -16,6 +16,7 @@ import {
   type ConfigResource,
   type LogEnds,
   type NewTopic,
+  type Reassignment,
   resourceName
 } from './admin.js'
 import { TimeLimit, toError } from './offsets.js'
@@ -121,6 +122,14 @@ export class KafkaAdmin implements AdminGateway {
     if (result.type !== 'success')
       throw toAdminError(result, `the change of settings of ${nameOf(resource)}`, timeoutMs)
     if (!validateOnly) await this.#altered(resource, changes, limit)
+  }
+
+  async reassignments(timeoutMs: number): Promise<readonly Reassignment[]> {
+    const result = await askRouter(this.#deps.router, { type: 'listReassignments', timeoutMs })
+    if (result.type !== 'success') throw toAdminError(result, 'the request for reassignments', timeoutMs)
+    return [...result.reassignments].sort((one, other) =>
+      one.topic < other.topic ? -1 : one.topic > other.topic ? 1 : one.partition - other.partition
+    )
   }
 
   logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]> {

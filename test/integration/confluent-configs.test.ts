@@ -167,6 +167,18 @@ describe('confluent: settings, ACLs and what links lead to', function () {
     expect(await codes('POST', '/topics', body, 'application/json; charset=utf-8')).to.deep.equal([200, undefined])
   })
 
+  it('links to reassignments lead to what is being moved, which is nothing of a new topic', async () => {
+    const topic = await stage.topic(2)
+    for (const { partition_reassignments: link } of [await json(''), await json(`/topics/${topic}`)]) {
+      const { kind, metadata, data } = await json(link.related.slice((stage.url + at('')).length))
+      expect([kind, metadata]).to.deep.equal(['KafkaReassignmentList', { self: link.related, next: null }])
+      expect(data.filter(({ topic_name }: Json) => topic_name === topic)).to.deep.equal([])
+    }
+    const [partition] = (await json(`/topics/${topic}/partitions`)).data as Json[]
+    const { status, body } = await stage.get(partition.reassignment.related.slice(stage.url.length))
+    expect([status, (body as Json).error_code]).to.deep.equal([404, 404])
+  })
+
   it('the replicas on a broker are those of all topics', async () => {
     const topic = await stage.topic(2)
     const partitions = (await json(`/topics/${topic}/partitions`)).data as Json[]

@@ -253,4 +253,25 @@ function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Ref
   return stored(() => cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined))
 }
 
-export const topicAdmin: readonly Api[] = [createTopics, deleteTopics, createPartitions]
+/** No partition is ever being moved: another leader takes over at once, because all nodes have one log. */
+const listPartitionReassignments = defineApi({
+  key: 46,
+  name: 'ListPartitionReassignments',
+  minVersion: 0,
+  maxVersion: 0,
+  flexibleFrom: 0,
+  read(reader) {
+    reader.int32()
+    const readTopic = () => ({ topic: reader.string(), partitions: reader.array(() => reader.int32()) })
+    return { topics: reader.nullableStructs(readTopic) }
+  },
+  answer(_, { response, faults }) {
+    response
+      .int32(0)
+      .int16(faults.before() || faults.after())
+      .nullableString(null)
+    response.structs([], () => undefined)
+  }
+})
+
+export const topicAdmin: readonly Api[] = [createTopics, deleteTopics, createPartitions, listPartitionReassignments]

@@ -1,4 +1,5 @@
 import type { BrokerNode, Offset, TopicPartition } from '../../core/model.js'
+import type { Reassignment } from '../../kafka/protocol/administration.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/configs.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
@@ -101,6 +102,15 @@ export type FetchGroupOffsetsResult =
   | TimedOut
   | Failure
 
+/** Asks for all partitions that are being moved to other brokers. */
+export interface ListReassignments extends Request<ListReassignmentsResult> {
+  readonly type: 'listReassignments'
+}
+export type ListReassignmentsResult =
+  | { readonly type: 'success'; readonly reassignments: readonly Reassignment[] }
+  | TimedOut
+  | Failure
+
 export interface AdministrationOperations {
   describeCluster: { request: DescribeCluster; result: DescribeClusterResult }
   createTopic: { request: CreateTopic; result: ChangeResult }
@@ -108,6 +118,7 @@ export interface AdministrationOperations {
   createPartitions: { request: CreatePartitions; result: ChangeResult }
   describeConfigs: { request: DescribeConfigs; result: DescribeConfigsResult }
   alterConfigs: { request: AlterConfigs; result: ChangeResult }
+  listReassignments: { request: ListReassignments; result: ListReassignmentsResult }
   fetchStableEnd: { request: FetchStableEnd; result: FetchStableEndResult }
   fetchGroupOffsets: { request: FetchGroupOffsets; result: FetchGroupOffsetsResult }
 }

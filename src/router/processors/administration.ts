@@ -1,6 +1,7 @@
 import type { OffsetFetchResponse, TopicErrorsResponse } from '../../kafka/broker-client.js'
 import { type BrokerClient, LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { ListReassignmentsResponse } from '../../kafka/protocol/administration.js'
 import type { DescribeConfigsResponse } from '../../kafka/protocol/configs.js'
 import type { ChangeResult, Failure } from '../messages/operations.js'
 import {
@@ -140,6 +141,21 @@ export const alterConfigs = describeOperation('alterConfigs', {
         client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
       // The same values again change nothing, so a doubt about an earlier attempt does not matter.
       outcomeOf: response => outcomeOfChange(response)
+    })
+})
+
+/** All partitions that are being moved to other brokers. */
+export const listReassignments = describeOperation('listReassignments', {
+  role: 'admin',
+  target: { type: 'controller' },
+  echo: noFields,
+  problemOf: () => undefined,
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('listReassignments', {
+      keyOf: () => '',
+      send: client => client.listReassignments(timesOf(callTimeoutMs)),
+      outcomeOf: ({ reassignments, ...answer }: ListReassignmentsResponse) =>
+        answer.errorCode === errorCodes.NONE ? { type: 'success', reassignments } : outcomeOfError(answer)
     })
 })
 

@@ -8,7 +8,8 @@ import {
   describeCluster,
   describeConfigs,
   fetchGroupOffsets,
-  fetchStableEnd
+  fetchStableEnd,
+  listReassignments
 } from './administration.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
 import { describeBrokerConfigs, describeTopicConfigs } from './describe-configs.js'
@@ -51,6 +52,7 @@ export const operations = {
   createTopic,
   deleteTopic,
   createPartitions,
+  listReassignments,
   fetchStableEnd,
   fetchGroupOffsets,
   produceBatch

@@ -70,6 +70,13 @@ const offset = resource('KafkaPartitionWithOffsets', {
   earliest_offset: z.int(),
   latest_offset: z.int()
 })
+const reassignment = resource('KafkaReassignment', {
+  topic_name: text,
+  partition_id: z.int(),
+  adding_replicas: z.array(z.int()),
+  removing_replicas: z.array(z.int()),
+  replicas: link
+})
 const group = resource('KafkaConsumerGroup', {
   consumer_group_id: text,
   is_simple: z.boolean(),
@@ -188,6 +195,24 @@ export const v3AdminOperations = {
     ...read(`${PARTITION}/offset`, ofPartition, 'Where the log of a partition begins and ends', offset),
     query: { offset_type: z.literal('earliest_and_latest').optional().describe('Another value is answered 400') }
   },
+  listReassignments: read(
+    `${CLUSTER}/topics/-/partitions/-/reassignment`,
+    { cluster_id },
+    'The partitions that are being moved to other brokers',
+    listOf(reassignment)
+  ),
+  listTopicReassignments: read(
+    `${TOPIC}/partitions/-/reassignment`,
+    ofTopic,
+    'The partitions of a topic that are being moved to other brokers',
+    listOf(reassignment)
+  ),
+  getReassignment: read(
+    `${PARTITION}/reassignment`,
+    ofPartition,
+    'How a partition is being moved to other brokers; 404 when it is not',
+    reassignment
+  ),
   listReplicas: read(`${PARTITION}/replicas`, ofPartition, 'The replicas of a partition', listOf(replica)),
   getReplica: read(`${PARTITION}/replicas/{broker_id}`, { ...ofPartition, broker_id }, 'A replica', replica),
   listGroups: read(`${CLUSTER}/consumer-groups`, { cluster_id }, 'The consumer groups', listOf(group)),

@@ -7,6 +7,7 @@ import { ClusterEndpoint } from './cluster-endpoint.js'
 import type { v3ConfigOperations } from './config-operations.js'
 import { brokerScope, ConfigsEndpoint, clusterScope, topicScope } from './configs-endpoint.js'
 import { GroupsEndpoint } from './groups-endpoint.js'
+import { ReassignmentsEndpoint } from './reassignments-endpoint.js'
 import { TopicsEndpoint } from './topics-endpoint.js'
 import type { V3LookUps } from './v3-look-ups.js'
 
@@ -17,6 +18,7 @@ export function adminReceivers(
 ): Readonly<Record<keyof typeof v3AdminOperations, Receive>> {
   const clusters = new ClusterEndpoint(lookUps)
   const topics = new TopicsEndpoint(lookUps)
+  const reassignments = new ReassignmentsEndpoint(lookUps)
   const groups = new GroupsEndpoint(lookUps)
   const requests = new ChangeRequests(lookUps, administration)
   const changes = new ChangesEndpoint(requests)
@@ -38,6 +40,9 @@ export function adminReceivers(
     getPartitionOffset: (exchange, params) => topics.offset(exchange, params),
     listReplicas: (exchange, params) => topics.replicas(exchange, params),
     getReplica: (exchange, params) => topics.replica(exchange, params),
+    listReassignments: (exchange, params) => reassignments.all(exchange, params),
+    listTopicReassignments: (exchange, params) => reassignments.ofTopic(exchange, params),
+    getReassignment: (exchange, params) => reassignments.ofPartition(exchange, params),
     createTopic: (exchange, params) => changes.create(exchange, params),
     growTopic: (exchange, params) => changes.grow(exchange, params),
     deleteTopic: (exchange, params) => changes.delete(exchange, params),
