@@ -59,6 +59,7 @@ export { createPrometheusMetrics, type PrometheusMetrics, PrometheusMetricsLogge
 export * from './core/model.js'
 /** Writing records. */
 export type {
+  AclOperation,
   AdminGateway,
   ChangeOptions,
   ClusterDescription,

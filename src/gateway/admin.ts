@@ -1,7 +1,9 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
+import type { AclOperation } from '../kafka/calls.js'
 import type { Reassignment } from '../kafka/protocol/administration.js'
 import type { ConfigSource } from '../kafka/protocol/configs.js'
 
+export type { AclOperation } from '../kafka/calls.js'
 export type { Reassignment } from '../kafka/protocol/administration.js'
 export type { ConfigSource } from '../kafka/protocol/configs.js'
 
@@ -43,6 +45,15 @@ export interface AdminGateway {
   ): Promise<ReadonlyMap<string, readonly ConfigEntry[]>>
   /** Changes settings of a resource, all or none. Settings that are not named stay as they are. */
   alterConfigs(resource: ConfigResource, changes: readonly ConfigChange[], options: ChangeOptions): Promise<void>
+  /**
+   * What Kafka lets this gateway do with topics.
+   *
+   * @returns operations by topic; a topic that does not exist is absent, and so are all topics before Kafka 2.8
+   */
+  topicOperations(
+    topics: readonly string[] | 'all',
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, readonly AclOperation[]>>
   /** All partitions that are being moved to other brokers, by topic and partition. */
   reassignments(timeoutMs: number): Promise<readonly Reassignment[]>
   /**

@@ -8,6 +8,7 @@ import type { Delivery } from '../producer/memory/delivery.js'
 import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
+  type AclOperation,
   type AdminGateway,
   type ChangeOptions,
   type ClusterDescription,
@@ -122,6 +123,16 @@ export class KafkaAdmin implements AdminGateway {
     if (result.type !== 'success')
       throw toAdminError(result, `the change of settings of ${nameOf(resource)}`, timeoutMs)
     if (!validateOnly) await this.#altered(resource, changes, limit)
+  }
+
+  async topicOperations(
+    topics: readonly string[] | 'all',
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, readonly AclOperation[]>> {
+    const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
+    const result = await askRouter(this.#deps.router, { type: 'fetchTopicOperations', ...asked })
+    if (result.type === 'success') return result.operations
+    throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
   }
 
   async reassignments(timeoutMs: number): Promise<readonly Reassignment[]> {

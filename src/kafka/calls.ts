@@ -23,6 +23,8 @@ export interface MetadataCall extends CallOptions {
   /** `null` asks for all topics, `[]` only for brokers. */
   readonly topics: readonly string[] | null
   readonly allowAutoTopicCreation: boolean
+  /** True: topics have `authorizedOperations`. Brokers before Kafka 2.8 do not report them. */
+  readonly withAuthorizedOperations?: boolean | undefined
 }
 export interface PartitionMetadata {
   readonly errorCode: number
@@ -47,12 +49,26 @@ export interface TopicMetadata {
   /** Sorted by partition id. */
   readonly partitions: readonly PartitionMetadata[]
 }
+/** A topic with what Castellan may do with it, if the call asks for this. */
+export interface TopicWithOperations extends TopicMetadata {
+  readonly authorizedOperations?: readonly AclOperation[] | undefined
+}
+/** Kafka's names of what an ACL allows, as far as topics are concerned. */
+export type AclOperation =
+  | 'READ'
+  | 'WRITE'
+  | 'CREATE'
+  | 'DELETE'
+  | 'ALTER'
+  | 'DESCRIBE'
+  | 'DESCRIBE_CONFIGS'
+  | 'ALTER_CONFIGS'
 export interface MetadataResponse extends Throttled {
   readonly brokers: readonly BrokerNode[]
   /** Kafka's id of the cluster; `null`: the broker does not report it. */
   readonly clusterId: string | null
   readonly controllerId: number
-  readonly topics: readonly TopicMetadata[]
+  readonly topics: readonly TopicWithOperations[]
 }
 
 export interface ProduceCall extends CallOptions {

@@ -34,7 +34,7 @@ describe('confluent: the cluster', function () {
   const json = async (path: string): Promise<Json> => {
     const { status, type, body } = await get(at(path))
     expect([path, status, type]).to.deep.equal([path, 200, JSON_TYPE])
-    const { error } = schemaOf(at(path)).safeParse(body)
+    const { error } = schemaOf(at(path).split('?')[0]!).safeParse(body)
     expect(error, path).to.equal(undefined)
     return body as Json
   }
@@ -111,6 +111,15 @@ describe('confluent: the cluster', function () {
     for (const missing of [`/topics/none`, `/topics/${one}/partitions/9`, `/brokers/99`, `/consumer-groups/none`]) {
       expect([missing, (await get(at(missing))).status]).to.deep.equal([missing, 404])
     }
+  })
+
+  it('topics have the operations on them that Kafka allows, where the request asks for these', async () => {
+    const operations = ['READ', 'WRITE', 'CREATE', 'DELETE', 'ALTER', 'DESCRIBE', 'DESCRIBE_CONFIGS', 'ALTER_CONFIGS']
+    const found = await json(`/topics/${one}?include_authorized_operations=true`)
+    expect(found.authorized_operations).to.have.members(operations)
+    const { data } = await json('/topics?includeAuthorizedOperations=true')
+    expect(data.find(({ topic_name }: Json) => topic_name === one)).to.deep.equal(found)
+    expect(await json(`/topics/${one}`)).to.not.have.property('authorized_operations')
   })
 
   it('confluent 64 and 65: a topic is created once', async () => {

@@ -231,6 +231,10 @@ describe('requests', () => {
     expect(body(metadataV12, ['orders'])).to.equal(`${asked}010000`)
     expect(body(metadataV12, null)).to.equal('00010000')
     expect(body(metadataV12, [])).to.equal('01010000')
+    const withOperations = { topics: [], allowAutoTopicCreation: false, withAuthorizedOperations: true }
+    const tail = (api: typeof metadataV12) => encode(api, withOperations).toString('hex').slice(-10)
+    // No topics, no creation, (only v10: not those of the cluster,) those of topics, no tags.
+    expect([tail(metadataV10), tail(metadataV12)]).to.deep.equal(['0100000100', '0001000100'])
   })
 
   it('Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {

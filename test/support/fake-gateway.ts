@@ -210,6 +210,7 @@ const unanswered: AdminGateway = {
   createPartitions: refuse,
   describeConfigs: refuse,
   alterConfigs: refuse,
+  topicOperations: refuse,
   reassignments: refuse,
   logEnds: refuse,
   topicChanged: () => undefined

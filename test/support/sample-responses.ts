@@ -1,3 +1,4 @@
+import type { AclOperation } from '../../src/kafka/calls.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { createTopicsV3, deleteTopicsV1, listReassignmentsV0 } from '../../src/kafka/protocol/administration.js'
 import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
@@ -137,7 +138,7 @@ function metadata(): Buffer {
 export const ORDERS_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 
 /** Version 10 or 12, with the header's tagged fields, and some that nobody knows in every structure. */
-export function flexibleMetadata(version: 10 | 12): Buffer {
+export function flexibleMetadata(version: 10 | 12, operationsOfOrders = -(2 ** 31)): Buffer {
   const unknown = { 0: Buffer.from('x'), 300: Buffer.alloc(200) }
   const builder = new ResponseBuilder().tags().int32(5)
   builder.compactArray([1, 2], id =>
@@ -167,7 +168,7 @@ export function flexibleMetadata(version: 10 | 12): Buffer {
         .compactArray([1], id => builder.int32(id))
         .tags(unknown)
     })
-    builder.int32(-(2 ** 31)).tags(unknown)
+    builder.int32(topic === 'orders' ? operationsOfOrders : -(2 ** 31)).tags(unknown)
   })
   if (version === 10) builder.int32(-(2 ** 31))
   return builder.tags(unknown).payload
@@ -437,12 +438,24 @@ const metadataExpected = (topicId: string | undefined) => ({
   ]
 })
 
+/** Of topics without operations, none are reported. */
+function withOperations(authorizedOperations: readonly AclOperation[]) {
+  const { topics, ...rest } = metadataExpected(ORDERS_ID.toString('base64url'))
+  return { ...rest, topics: topics.map(one => (one.topic === 'orders' ? { ...one, authorizedOperations } : one)) }
+}
+
 /** One response of every API we speak. */
 export const samples: readonly Sample[] = [
   sample(apiVersionsV1, {}, apiVersionsPayload(1)),
   sample(metadataV7, allTopics, metadata(), metadataExpected(undefined)),
   sample(metadataV10, allTopics, flexibleMetadata(10), metadataExpected(ORDERS_ID.toString('base64url'))),
   sample(metadataV12, allTopics, flexibleMetadata(12), metadataExpected(ORDERS_ID.toString('base64url'))),
+  sample(
+    metadataV12,
+    { ...allTopics, withAuthorizedOperations: true },
+    flexibleMetadata(12, (1 << 3) | (1 << 8) | (1 << 11) | (1 << 30)),
+    withOperations(['READ', 'DESCRIBE', 'ALTER_CONFIGS'])
+  ),
   sample(produceV7, { acks: -1, brokerTimeoutMs: 1, partitions: [] }, produce(), {
     throttleTimeMs: 5,
     partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]

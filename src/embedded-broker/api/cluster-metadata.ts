@@ -9,10 +9,14 @@ interface AskedTopic {
   readonly name: string | null
   readonly id: string
 }
+/** Without ACLs everything is allowed. A bit for each operation on topics, as in Kafka. */
+const ALL_OPERATIONS = 0xdf8
+
 interface MetadataRequest {
   /** `null`: all topics. */
   readonly topics: readonly AskedTopic[] | null
   readonly allowAutoTopicCreation: boolean
+  readonly withTopicOperations: boolean
 }
 
 /** A topic in the answer; `topic` is absent when it does not exist. */
@@ -35,9 +39,13 @@ const metadata = defineApi<MetadataRequest>({
     }))
     const allowAutoTopicCreation = version >= 4 ? reader.boolean() : true
     if (version >= 8 && version <= 10) reader.boolean()
-    if (version >= 8) reader.boolean()
+    const withTopicOperations = version >= 8 && reader.boolean()
     // Version 0 has no null: an empty list means all topics.
-    return { topics: version === 0 && topics?.length === 0 ? null : topics, allowAutoTopicCreation }
+    return {
+      topics: version === 0 && topics?.length === 0 ? null : topics,
+      allowAutoTopicCreation,
+      withTopicOperations
+    }
   },
   targets: (request, cluster) =>
     lookUp(request, cluster.image).flatMap(({ name, topic }) => {
@@ -54,7 +62,7 @@ const metadata = defineApi<MetadataRequest>({
     })
     if (version >= 2) response.nullableString(cluster.clusterId)
     if (version >= 1) response.int32(image.controllerId)
-    response.structs(lookUp(request, image), looked => writeTopic(call, looked, request.allowAutoTopicCreation))
+    response.structs(lookUp(request, image), looked => writeTopic(call, looked, request))
     if (version >= 8 && version <= 10) response.int32(NO_AUTHORIZED_OPERATIONS)
   }
 })
@@ -72,7 +80,7 @@ function lookUp({ topics }: MetadataRequest, image: ClusterImage): Looked[] {
   return [...found.values()]
 }
 
-function writeTopic({ cluster, faults, response, version }: Call, looked: Looked, mayCreate: boolean): void {
+function writeTopic({ cluster, faults, response, version }: Call, looked: Looked, request: MetadataRequest): void {
   const { name } = looked
   const injected = name === null ? 0 : faults.before(name)
   const topic = injected ? undefined : looked.topic
@@ -85,8 +93,8 @@ function writeTopic({ cluster, faults, response, version }: Call, looked: Looked
     const code = faults.before(topic!.name, partition.index) || faults.after(topic!.name, partition.index)
     writePartition(partition, code)
   })
-  if (version >= 8) response.int32(NO_AUTHORIZED_OPERATIONS)
-  if (!topic && !injected && mayCreate && name !== null) cluster.autoCreate(name)
+  if (version >= 8) response.int32(request.withTopicOperations && topic ? ALL_OPERATIONS : NO_AUTHORIZED_OPERATIONS)
+  if (!topic && !injected && request.allowAutoTopicCreation && name !== null) cluster.autoCreate(name)
 
   function writePartition(partition: PartitionImage, injectedCode: number): void {
     const leaderId = injectedCode ? NO_LEADER : partition.leaderId

@@ -1,6 +1,13 @@
 import { ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
 import type { BrokerNode } from '../../core/model.js'
-import type { MetadataCall, MetadataResponse, PartitionMetadata, TopicMetadata } from '../calls.js'
+import type {
+  AclOperation,
+  MetadataCall,
+  MetadataResponse,
+  PartitionMetadata,
+  TopicMetadata,
+  TopicWithOperations
+} from '../calls.js'
 import type { Api } from './api.js'
 import type { ResponseReader } from './encoding.js'
 
@@ -64,7 +71,7 @@ function metadata(version: 7 | 10 | 12): Api<MetadataCall, MetadataResponse> {
     reader.tags()
     return broker
   }
-  const readTopic = (reader: ResponseReader, bounds: Bounds): TopicMetadata => {
+  const readTopic = (reader: ResponseReader, bounds: Bounds, withOperations: boolean): TopicWithOperations => {
     const topic = {
       errorCode: reader.int16(),
       topic: reader.string(),
@@ -72,16 +79,18 @@ function metadata(version: 7 | 10 | 12): Api<MetadataCall, MetadataResponse> {
       isInternal: reader.boolean(),
       partitions: reader.array(18, () => readPartition(reader), bounds.partitions).sort(byPartition)
     }
-    if (isFlexible) reader.int32()
+    const operations = isFlexible ? reader.int32() : NOT_REPORTED
     reader.tags()
-    return topic
+    return withOperations && operations !== NOT_REPORTED
+      ? { ...topic, authorizedOperations: operationsIn(operations) }
+      : topic
   }
   return {
     key: 3,
     version,
     name: 'Metadata',
     isFlexible,
-    encode(writer, { topics, allowAutoTopicCreation }) {
+    encode(writer, { topics, allowAutoTopicCreation, withAuthorizedOperations = false }) {
       writer.nullableArray(topics, topic => {
         if (isFlexible) writer.zeroUuid()
         writer.string(topic)
@@ -89,17 +98,20 @@ function metadata(version: 7 | 10 | 12): Api<MetadataCall, MetadataResponse> {
       })
       writer.boolean(allowAutoTopicCreation)
       if (version === 10) writer.boolean(false)
-      if (isFlexible) writer.boolean(false)
+      if (isFlexible) writer.boolean(withAuthorizedOperations)
       writer.tags()
     },
     decode(reader, call) {
       const bounds = new Bounds(call)
+      const withOperations = call.withAuthorizedOperations === true
       const response = {
         throttleTimeMs: reader.int32(),
         brokers: reader.array(11, () => readBroker(reader), bounds.brokers),
         clusterId: reader.nullableString(),
         controllerId: reader.int32(),
-        topics: reader.array(9, () => readTopic(reader, bounds), bounds.topics).filter(bounds.isAskedFor)
+        topics: reader
+          .array(9, () => readTopic(reader, bounds, withOperations), bounds.topics)
+          .filter(bounds.isAskedFor)
       }
       if (version === 10) reader.int32()
       reader.tags()
@@ -125,6 +137,22 @@ function readPartition(reader: ResponseReader): PartitionMetadata {
   reader.tags()
   return partition
 }
+
+/** Kafka's value for operations that were not asked for. */
+const NOT_REPORTED = -(2 ** 31)
+/** The bit of each operation. */
+const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
+  [3, 'READ'],
+  [4, 'WRITE'],
+  [5, 'CREATE'],
+  [6, 'DELETE'],
+  [7, 'ALTER'],
+  [8, 'DESCRIBE'],
+  [10, 'DESCRIBE_CONFIGS'],
+  [11, 'ALTER_CONFIGS']
+]
+const operationsIn = (set: number): readonly AclOperation[] =>
+  bits.filter(([bit]) => (set & (1 << bit)) !== 0).map(([, operation]) => operation)
 
 const readIds = (reader: ResponseReader): number[] => reader.array(4, () => reader.int32())
 

@@ -1,4 +1,5 @@
 import type { BrokerNode, Offset, TopicPartition } from '../../core/model.js'
+import type { AclOperation } from '../../kafka/calls.js'
 import type { Reassignment } from '../../kafka/protocol/administration.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/configs.js'
 import type { Failure, Request, TimedOut } from './request.js'
@@ -102,6 +103,16 @@ export type FetchGroupOffsetsResult =
   | TimedOut
   | Failure
 
+/** Asks what Castellan may do with topics. */
+export interface FetchTopicOperations extends Request<FetchTopicOperationsResult> {
+  readonly type: 'fetchTopicOperations'
+  /** `null`: all topics. */
+  readonly topics: readonly string[] | null
+}
+export type FetchTopicOperationsResult =
+  /** Topics that do not exist are absent, and so are all topics where the broker does not report operations. */
+  { readonly type: 'success'; readonly operations: ReadonlyMap<string, readonly AclOperation[]> } | TimedOut | Failure
+
 /** Asks for all partitions that are being moved to other brokers. */
 export interface ListReassignments extends Request<ListReassignmentsResult> {
   readonly type: 'listReassignments'
@@ -118,6 +129,7 @@ export interface AdministrationOperations {
   createPartitions: { request: CreatePartitions; result: ChangeResult }
   describeConfigs: { request: DescribeConfigs; result: DescribeConfigsResult }
   alterConfigs: { request: AlterConfigs; result: ChangeResult }
+  fetchTopicOperations: { request: FetchTopicOperations; result: FetchTopicOperationsResult }
   listReassignments: { request: ListReassignments; result: ListReassignmentsResult }
   fetchStableEnd: { request: FetchStableEnd; result: FetchStableEndResult }
   fetchGroupOffsets: { request: FetchGroupOffsets; result: FetchGroupOffsetsResult }

@@ -1,4 +1,4 @@
-import type { OffsetFetchResponse, TopicErrorsResponse } from '../../kafka/broker-client.js'
+import type { MetadataResponse, OffsetFetchResponse, TopicErrorsResponse } from '../../kafka/broker-client.js'
 import { type BrokerClient, LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { ListReassignmentsResponse } from '../../kafka/protocol/administration.js'
@@ -141,6 +141,33 @@ export const alterConfigs = describeOperation('alterConfigs', {
         client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
       // The same values again change nothing, so a doubt about an earlier attempt does not matter.
       outcomeOf: response => outcomeOfChange(response)
+    })
+})
+
+/** What Castellan may do with topics. */
+export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
+  role: 'admin',
+  target: { type: 'any' },
+  echo: noFields,
+  problemOf: ({ topics }) => topics?.map(problemOfTopic).find(problem => problem !== undefined),
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('fetchTopicOperations', {
+      keyOf: ({ topics }) => JSON.stringify(topics),
+      send: (client, { topics }) =>
+        client.metadata({
+          topics,
+          allowAutoTopicCreation: false,
+          withAuthorizedOperations: true,
+          timeoutMs: callTimeoutMs
+        }),
+      outcomeOf: ({ topics }: MetadataResponse) => ({
+        type: 'success',
+        operations: new Map(
+          topics.flatMap(({ topic, authorizedOperations: operations }) =>
+            operations === undefined ? [] : [[topic, operations] as const]
+          )
+        )
+      })
     })
 })
 

@@ -9,6 +9,7 @@ import {
   describeConfigs,
   fetchGroupOffsets,
   fetchStableEnd,
+  fetchTopicOperations,
   listReassignments
 } from './administration.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
@@ -52,6 +53,7 @@ export const operations = {
   createTopic,
   deleteTopic,
   createPartitions,
+  fetchTopicOperations,
   listReassignments,
   fetchStableEnd,
   fetchGroupOffsets,

@@ -100,6 +100,28 @@ describe('confluent: permissions of administration', () => {
     }
   })
 
+  it('the operations on a topic are those that Kafka allows Castellan, without what the client may not do', async () => {
+    const allowed = new Set<Operation>(['admin', 'produce'])
+    await start(operation => allowed.has(operation))
+    gateway.partitions.set('open', 1)
+    const ofKafka = ['READ', 'WRITE', 'ALTER', 'DESCRIBE', 'DESCRIBE_CONFIGS'] as const
+    gateway.admin = { ...gateway.admin, topicOperations: async () => new Map([['open', ofKafka]]) }
+    for (const path of [
+      '/topics/open?include_authorized_operations=true',
+      '/topics?includeAuthorizedOperations=TRUE'
+    ]) {
+      const [status, body] = await ask('GET', path)
+      const { authorized_operations: operations } = body.data?.[0] ?? body
+      expect([path, status, operations]).to.deep.equal([path, 200, ['WRITE', 'DESCRIBE', 'DESCRIBE_CONFIGS']])
+    }
+    gateway.admin = { ...gateway.admin, topicOperations: async () => new Map() }
+    for (const query of ['?include_authorized_operations=true', '?include_authorized_operations=false', '']) {
+      const [status, body] = await ask('GET', `/topics/open${query}`)
+      expect([query, status]).to.deep.equal([query, 200])
+      expect(body).to.not.have.property('authorized_operations')
+    }
+  })
+
   it('changes that are off are refused before their bodies are read', async () => {
     await start(() => true, { administration: 'off' })
     for (const [method, path] of [...changes, ['POST', '/topics'], ['POST', '/topics/-/configs:alter']] as const) {

@@ -202,6 +202,16 @@ describe('look-ups of the cluster', () => {
     expect(asked.told.map(([told]) => told!.clusterId)).to.deep.equal(['c', 'c', 'd'])
   })
 
+  it('of the operations on topics leave out topics of which none are reported', async () => {
+    const asked = new Asked('fetchTopicOperations')
+    asked.ask({ topics: ['a', 'b'] })
+    const known = { topic: 'a', authorizedOperations: ['READ'] }
+    await asked.settle({ ...cluster, topics: [known, { topic: 'b' }] } as never)
+    expect(asked.told.at(-1)).to.deep.equal([{ type: 'success', operations: new Map([['a', ['READ']]]) }])
+    const call = { topics: ['a', 'b'], allowAutoTopicCreation: false, withAuthorizedOperations: true }
+    expect(asked.sent.at(-1)).to.deep.equal({ api: 'metadata', call: { ...call, timeoutMs: 5_000 } })
+  })
+
   it('of reassignments go to the controller, and again where it is another one', async () => {
     const asked = new Asked('listReassignments')
     const request = asked.ask({})

@@ -47,8 +47,10 @@ const topic = resource('KafkaTopic', {
   partitions_count: z.int(),
   partitions: link,
   configs: link,
-  partition_reassignments: link
+  partition_reassignments: link,
+  authorized_operations: z.array(text).optional().describe('What may be done with the topic, if it was asked for')
 })
+const withOperations = z.enum(['true', 'false']).optional().describe('`true`: `authorized_operations` are included')
 const partition = resource('KafkaPartition', {
   topic_name: text,
   partition_id: z.int(),
@@ -160,7 +162,10 @@ export const v3AdminOperations = {
     listOf(replica)
   ),
   getBroker: read(`${CLUSTER}/brokers/{broker_id}`, { cluster_id, broker_id }, 'A broker', broker),
-  listTopicsV3: read(`${CLUSTER}/topics`, { cluster_id }, 'The topics', listOf(topic)),
+  listTopicsV3: {
+    ...read(`${CLUSTER}/topics`, { cluster_id }, 'The topics', listOf(topic)),
+    query: { includeAuthorizedOperations: withOperations, include_authorized_operations: withOperations }
+  },
   createTopic: {
     method: 'post',
     path: `${CLUSTER}/topics`,
@@ -173,7 +178,10 @@ export const v3AdminOperations = {
       201: { description: 'The topic', content: json(topic) }
     }
   },
-  getTopicV3: read(TOPIC, ofTopic, 'A topic', topic),
+  getTopicV3: {
+    ...read(TOPIC, ofTopic, 'A topic', topic),
+    query: { include_authorized_operations: withOperations }
+  },
   growTopic: {
     method: 'patch',
     path: TOPIC,

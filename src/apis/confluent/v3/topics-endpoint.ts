@@ -1,14 +1,30 @@
+import type { AclOperation } from '../../../gateway/admin.js'
 import type { TopicMetadata } from '../../../gateway/gateway.js'
+import type { Operation } from '../../../http/access/access.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
 import { byBytes, noPartition, type Partition, ProblemError, requirePartition, requireTopic } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
-import { type Cluster, notFound, requireBroker, type V3LookUps } from './v3-look-ups.js'
+import { type Cluster, notFound, requireBroker, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
 
 /** The only value of `offset_type`. */
 const BOTH_OFFSETS = 'earliest_and_latest'
 const BAD_OFFSET_TYPE = { status: 400, code: 400, message: `offset_type must be ${BOTH_OFFSETS}` }
+
+/** The published name, and the one that the original reads where it lists topics. Both are read on both routes. */
+const operationsParameters = ['include_authorized_operations', 'includeAuthorizedOperations']
+/** What a client needs by `access` for an operation of Kafka. */
+const permissions: Readonly<Record<AclOperation, Operation>> = {
+  READ: 'consume',
+  WRITE: 'produce',
+  CREATE: 'create',
+  DELETE: 'delete',
+  ALTER: 'alter',
+  DESCRIBE: 'admin',
+  DESCRIBE_CONFIGS: 'admin',
+  ALTER_CONFIGS: 'alter'
+}
 
 const topicPath = (topic: string): string => `/topics/${part(topic)}`
 
@@ -24,16 +40,20 @@ export class TopicsEndpoint {
     const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, {}, async ({ links, time }) => {
       const visible = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
+      const operations = await this.#operationsOn(exchange, 'all', time)
       return links.list(
         'KafkaTopic',
         '/topics',
-        visible.map(topic => topicJson(links, topic))
+        visible.map(topic => ({ ...topicJson(links, topic), ...operations(topic.topic) }))
       )
     })
   }
 
   topic(exchange: Exchange, params: Params): void {
-    this.#answer(exchange, params, async ({ links }, topic) => topicJson(links, topic))
+    this.#answer(exchange, params, async ({ links, time }, found) => {
+      const operations = await this.#operationsOn(exchange, [found.topic], time)
+      return { ...topicJson(links, found), ...operations(found.topic) }
+    })
   }
 
   partitions(exchange: Exchange, params: Params): void {
@@ -74,7 +94,7 @@ export class TopicsEndpoint {
 
   offset(exchange: Exchange, params: Params): void {
     const { gateway } = this.#lookUps
-    const type = new URLSearchParams(sentUrlOf(exchange.request).split('?')[1]).get('offset_type') ?? BOTH_OFFSETS
+    const type = queryOf(exchange).get('offset_type') ?? BOTH_OFFSETS
     this.#answer(exchange, params, async ({ links, time }, found) => {
       if (type !== BOTH_OFFSETS) throw new ProblemError(BAD_OFFSET_TYPE)
       const { topic } = found
@@ -107,6 +127,24 @@ export class TopicsEndpoint {
     })
   }
 
+  /**
+   * The member that says what may be done with a topic: what Kafka allows Castellan, without what `access` forbids the
+   * client.
+   *
+   * @returns no member: the request does not ask for it, or Kafka does not report it
+   */
+  async #operationsOn(exchange: Exchange, topics: readonly string[] | 'all', time: TimeLeft) {
+    const { gateway, parts } = this.#lookUps
+    const query = queryOf(exchange)
+    if (!operationsParameters.some(name => query.get(name)?.toLowerCase() === 'true')) return () => undefined
+    const found = await gateway.admin.topicOperations(topics, time.ms)
+    const caller = callerOf(parts, exchange)
+    return (topic: string): Resource | undefined => {
+      const allowed = found.get(topic)?.filter(operation => caller.allows(permissions[operation], { topic }))
+      return allowed && { authorized_operations: allowed }
+    }
+  }
+
   #answer(
     exchange: Exchange,
     params: Params,
@@ -119,6 +157,8 @@ export class TopicsEndpoint {
     )
   }
 }
+
+const queryOf = ({ request }: Exchange): URLSearchParams => new URLSearchParams(sentUrlOf(request).split('?')[1])
 
 /** The topics that the client may see, in the order of their names. */
 export function visibleTopics(
