@@ -1,5 +1,6 @@
 import { decodeBase64 } from '../../core/base64.js'
-import type { JsonReader } from '../../core/json/json-reader.js'
+import { JsonReader } from '../../core/json/json-reader.js'
+import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import type { RecordHeader } from '../../core/model.js'
 import type { Problem } from './failures.js'
@@ -52,4 +53,45 @@ export function readHeaders(reader: JsonReader, nameMember: 'name' | 'key'): Rec
     headers.push({ key, value })
   })
   return headers
+}
+
+const QUOTE = 0x22
+const LETTER_N = 0x6e
+
+/**
+ * Reads keys and values of a body whose members the caller scans, without a closure or a text for each member.
+ * `undefined`: the caller leaves the body to the complete reader, which accepts it or says what is wrong.
+ */
+export class UsualBytes {
+  readonly json: JsonScanner
+  readonly #body: Buffer
+  /** Reads JSON values that are more than a plain string. */
+  #reader: JsonReader | undefined
+
+  /** @param body valid UTF-8 */
+  constructor(body: Buffer) {
+    this.#body = body
+    this.json = new JsonScanner(body)
+  }
+
+  /** Consumes a string in base64, or `null`. */
+  base64(): Buffer | null | undefined {
+    const text = this.json.nullOrString()
+    return text && decodeBase64(text)
+  }
+
+  /** Consumes any JSON value. @throws DeserializeError */
+  jsonValue(): Buffer | null | undefined {
+    const first = this.json.token()
+    if (first === LETTER_N) return this.json.nullOrString()
+    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#read()
+  }
+
+  #read(): Buffer {
+    const reader = (this.#reader ??= new JsonReader(this.#body))
+    reader.index = this.json.index
+    const bytes = readValueBytes(reader, this.#body)
+    this.json.index = reader.index
+    return bytes
+  }
 }

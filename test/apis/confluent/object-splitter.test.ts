@@ -32,6 +32,25 @@ describe('confluent: objects in a stream of JSON', () => {
     }
   })
 
+  it('finds the same objects with long texts, wherever the bytes are cut and whatever is escaped', () => {
+    const long = 'x'.repeat(62)
+    const texts = [
+      '',
+      'y',
+      'yz',
+      String.raw`\"`,
+      String.raw`y\\`,
+      String.raw`\n${long}\"`,
+      String.raw`${long}${long}\"{`
+    ]
+    const objects = texts.map(text => `{"a":"${long}${text}${text}","b":"${text}${long}"}`)
+    const body = Buffer.from(objects.join(''))
+    for (let cut = 0; cut <= body.length; cut++) {
+      for (const piece of [body.subarray(0, cut), body.subarray(cut)]) splitter.push(piece)
+      expect(found.splice(0), `cut at ${cut}`).to.deep.equal(objects)
+    }
+  })
+
   it('needs at most twice the memory of an object that comes byte by byte', () => {
     const object = `{"a":"${'x'.repeat(90_000)}"}`
     for (const byte of Buffer.from(object.slice(0, -1))) {

@@ -1,11 +1,9 @@
 import { isUtf8 } from 'node:buffer'
-import { decodeBase64 } from '../../../core/base64.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { JsonScanner } from '../../../core/json/json-scanner.js'
-import { readElements, readInteger, readMembers, readValueBytes, takeNull } from '../../../core/json/json-slices.js'
+import { readElements, readInteger, readMembers, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
-import { BodyError, readBase64, readHeaders, readJsonBytes, unknownMember } from '../record-bytes.js'
+import { BodyError, readBase64, readHeaders, readJsonBytes, UsualBytes, unknownMember } from '../record-bytes.js'
 
 /** How the records of a body are read. */
 export interface RecordFormat {
@@ -39,7 +37,6 @@ const QUOTE = 0x22
 const COMMA = 0x2c
 const OPEN_LIST = 0x5b
 const CLOSE_LIST = 0x5d
-const LETTER_N = 0x6e
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
@@ -54,23 +51,19 @@ const PARTITION = name('partition')
  * read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
  */
 class UsualBody {
-  readonly #body: Buffer
   readonly #format: RecordFormat
   readonly #isBinary: boolean
-  readonly #json: JsonScanner
-  /** Reads JSON values that are more than a plain string. */
-  #reader: JsonReader | undefined
+  readonly #bytes: UsualBytes
 
   constructor(body: Buffer, format: RecordFormat) {
-    this.#body = body
     this.#format = format
     this.#isBinary = format.format === 'binary'
-    this.#json = new JsonScanner(body)
+    this.#bytes = new UsualBytes(body)
   }
 
   /** @returns `undefined` where the body has another shape */
   records(): readonly ProduceRecord[] | undefined {
-    const json = this.#json
+    const { json } = this.#bytes
     const records: ProduceRecord[] = []
     if (!json.take(OPEN_OBJECT) || !json.take(QUOTE) || !json.takeName(RECORDS) || !json.take(OPEN_LIST))
       return undefined
@@ -83,7 +76,7 @@ class UsualBody {
   }
 
   #record(): ProduceRecord | undefined {
-    const json = this.#json
+    const { json } = this.#bytes
     let key: Buffer | null | undefined
     let value: Buffer | null | undefined
     let partition: number | null | undefined
@@ -91,10 +84,10 @@ class UsualBody {
     do {
       if (!json.take(QUOTE)) return undefined
       if (value === undefined && json.takeName(VALUE)) {
-        value = this.#bytes()
+        value = this.#read()
         if (value === undefined) return undefined
       } else if (key === undefined && json.takeName(KEY)) {
-        key = this.#bytes()
+        key = this.#read()
         if (key === undefined) return undefined
       } else if (partition === undefined && json.takeName(PARTITION)) {
         partition = json.nullOrInteger()
@@ -114,23 +107,8 @@ class UsualBody {
   }
 
   /** A key or a value. */
-  #bytes(): Buffer | null | undefined {
-    const json = this.#json
-    if (this.#isBinary) {
-      const text = json.nullOrString()
-      return text && decodeBase64(text)
-    }
-    const first = json.token()
-    return (first === QUOTE ? json.quotedString() : undefined) ?? this.#jsonBytes(first)
-  }
-
-  #jsonBytes(first: number): Buffer | null | undefined {
-    if (first === LETTER_N) return this.#json.nullOrString()
-    const reader = (this.#reader ??= new JsonReader(this.#body))
-    reader.index = this.#json.index
-    const bytes = readValueBytes(reader, this.#body)
-    this.#json.index = reader.index
-    return bytes
+  #read(): Buffer | null | undefined {
+    return this.#isBinary ? this.#bytes.base64() : this.#bytes.jsonValue()
   }
 }
 

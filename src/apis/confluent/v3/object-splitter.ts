@@ -7,6 +7,8 @@ const CLOSE_OBJECT = 0x7d
 
 const NOTHING = Buffer.alloc(0)
 const SMALLEST_KEPT_BYTES = 1_024
+/** So much of a text is passed byte by byte: for names and short values that costs less than a native search. */
+const SHORT_TEXT_BYTES = 64
 
 const isWhiteSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 
@@ -30,6 +32,8 @@ export class ObjectSplitter {
   #depth = 0
   #isInString = false
   #isEscaped = false
+  /** Position of the next backslash of the chunk, where that was searched; its length: there is none. */
+  #backslashAt = -1
 
   /**
    * @param maxBytes limit of one object
@@ -66,6 +70,7 @@ export class ObjectSplitter {
    */
   push(chunk: Buffer, from = 0): SplitEnd | undefined {
     this.#isStopped = false
+    this.#backslashAt = -1
     this.#readBytes = chunk.length
     let start = from
     for (let at = from; at < chunk.length; at++) {
@@ -94,7 +99,9 @@ export class ObjectSplitter {
   /** @returns the position of the closing quote, or the end of the chunk */
   #passText(chunk: Buffer, from: number): number {
     let at = this.#isEscaped ? from + 1 : from
+    const longAt = at + SHORT_TEXT_BYTES
     for (; at < chunk.length; at++) {
+      if (at === longAt && (at = this.#passPlain(chunk, at)) === chunk.length) break
       const byte = chunk[at]
       if (byte === QUOTE) {
         this.#isInString = this.#isEscaped = false
@@ -105,6 +112,17 @@ export class ObjectSplitter {
     // A backslash that is the last byte has passed the end by one more.
     this.#isEscaped = at > chunk.length
     return chunk.length
+  }
+
+  /** @returns the position of the closing quote, or the end of the chunk; `from` where an escape comes before */
+  #passPlain(chunk: Buffer, from: number): number {
+    const quote = chunk.indexOf(QUOTE, from)
+    const end = quote < 0 ? chunk.length : quote
+    if (this.#backslashAt < from) {
+      const found = chunk.indexOf(BACKSLASH, from)
+      this.#backslashAt = found < 0 ? chunk.length : found
+    }
+    return this.#backslashAt < end ? from : end
   }
 
   #keep(bytes: Buffer): void {

@@ -17,6 +17,9 @@ export interface RecordProblem {
 /** Answers to records of one request, as JSON. */
 export class RecordAnswers {
   readonly #place: string
+  /** Neighbouring records mostly have the same time. */
+  #timestampMs = Number.NaN
+  #timestamp = ''
 
   constructor(clusterId: string, topic: string) {
     this.#place = `"cluster_id":${JSON.stringify(clusterId)},"topic_name":${JSON.stringify(topic)}`
@@ -36,8 +39,12 @@ export class RecordAnswers {
     { partition, offset, timestampMs }: Extract<RecordOutcome, { type: 'delivered' }>,
     { key, value }: Repeated
   ): string {
+    if (timestampMs !== this.#timestampMs) {
+      this.#timestampMs = timestampMs
+      this.#timestamp = timestampJson(timestampMs)
+    }
     const sizes = sizeJson('key', key) + sizeJson('value', value)
-    return `${this.#place},"partition_id":${partition},"offset":${offset},"timestamp":${timestampJson(timestampMs)}${sizes}`
+    return `${this.#place},"partition_id":${partition},"offset":${offset},"timestamp":${this.#timestamp}${sizes}`
   }
 }
 

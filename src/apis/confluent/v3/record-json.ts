@@ -5,7 +5,7 @@ import { readInteger, readMembers, readStringBytes, readValueBytes, takeNull } f
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
 import { PARTITION_NOT_FOUND } from '../failures.js'
-import { BodyError, readHeaders } from '../record-bytes.js'
+import { BodyError, readHeaders, UsualBytes } from '../record-bytes.js'
 
 /** What the answer says about a key or value. */
 export interface DataSize {
@@ -45,6 +45,67 @@ const SCHEMA_MEMBERS: ReadonlySet<string> = new Set([
  */
 export function readSentRecord(bytes: Buffer, topic: string): SentRecord {
   if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
+  return scanRecord(new UsualBytes(bytes), topic) ?? readAnyRecord(bytes, topic)
+}
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
+const letters = (text: string): Buffer => Buffer.from(`${text}"`)
+const KEY = letters('key')
+const VALUE = letters('value')
+const PARTITION_ID = letters('partition_id')
+const TYPE = letters('type')
+const DATA = letters('data')
+const BINARY = letters('BINARY')
+const JSON_LETTERS = letters('JSON')
+const STRING = letters('STRING')
+
+/**
+ * Reads a record of the usual shape: only `key`, `value` and `partition_id`, each at most once, and a type before its
+ * data. Everything else, right or wrong, is left to {@link readAnyRecord}.
+ */
+function scanRecord(bytes: UsualBytes, topic: string): SentRecord | undefined {
+  const { json } = bytes
+  let key: Data | undefined
+  let value: Data | undefined
+  let partition: number | null | undefined
+  if (!json.take(OPEN_OBJECT)) return undefined
+  do {
+    if (!json.take(QUOTE)) return undefined
+    if (value === undefined && json.takeName(VALUE)) {
+      value = scanData(bytes)
+      if (value === undefined) return undefined
+    } else if (key === undefined && json.takeName(KEY)) {
+      key = scanData(bytes)
+      if (key === undefined) return undefined
+    } else if (partition === undefined && json.takeName(PARTITION_ID)) {
+      partition = json.nullOrInteger()
+      if (partition === undefined || (partition !== null && partition < 0)) return undefined
+    } else return undefined
+  } while (json.take(COMMA))
+  if (!json.take(CLOSE_OBJECT) || json.token() !== -1) return undefined
+  return sentRecord({ topic, partition: partition ?? undefined, key, value })
+}
+
+function scanData(bytes: UsualBytes): Data | undefined {
+  const { json } = bytes
+  if (!json.take(OPEN_OBJECT) || !json.take(QUOTE) || !json.takeName(TYPE) || !json.take(QUOTE)) return undefined
+  const type = json.takeWord(JSON_LETTERS)
+    ? 'JSON'
+    : json.takeWord(STRING)
+      ? 'STRING'
+      : json.takeWord(BINARY)
+        ? 'BINARY'
+        : undefined
+  if (type === undefined || !json.take(COMMA) || !json.take(QUOTE) || !json.takeName(DATA)) return undefined
+  const data = type === 'JSON' ? bytes.jsonValue() : type === 'STRING' ? json.nullOrString() : bytes.base64()
+  return data === undefined || !json.take(CLOSE_OBJECT) ? undefined : { type, bytes: data, size: sizeOf(data) }
+}
+
+function readAnyRecord(bytes: Buffer, topic: string): SentRecord {
   const reader = new JsonReader(bytes)
   const sent = readRecordMembers(reader, bytes, topic, name => {
     throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
@@ -76,6 +137,15 @@ export function readRecordMembers(
   if (partition !== undefined && partition < 0) {
     throw new BodyError(404, 'a partition is never negative', PARTITION_NOT_FOUND)
   }
+  return sentRecord({ topic, partition, key, value, headers, timestampMs })
+}
+
+interface Members extends Pick<ProduceRecord, 'topic' | 'partition' | 'headers' | 'timestampMs'> {
+  readonly key: Data | undefined
+  readonly value: Data | undefined
+}
+
+function sentRecord({ topic, partition, key, value, headers, timestampMs }: Members): SentRecord {
   const record = { topic, partition, key: bytesOf(key), value: bytesOf(value), headers, timestampMs }
   return { record, key: toSize(key), value: toSize(value) }
 }
@@ -134,7 +204,6 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
 }
 
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
-const QUOTE = 0x22
 const MS_PER_SECOND = 1_000
 /** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15
