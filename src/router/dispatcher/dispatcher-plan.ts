@@ -28,7 +28,7 @@ export interface DispatcherPlanOptions {
     'fetchMaxWaitMs' | 'fetchBufferBytes' | 'fetchMaxBytes' | 'maxPartitionsPerCall'
   >
   readonly group: GroupAdmissionOptions
-  readonly produce: ProduceAdmissionOptions
+  readonly produce: Omit<ProduceAdmissionOptions, 'now'>
   /** Returns those of the missing topics that brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
   readonly reports: { metadata(response: MetadataResponse, call: TopicLookUp): void }
@@ -72,7 +72,7 @@ export function planDispatcher(
       }
     }
     case 'produce': {
-      const admission = new ProduceAdmission(produce)
+      const admission = new ProduceAdmission({ ...produce, now: openRequests.now })
       // Delivery has one batch per partition in flight, so simultaneous calls are for different partitions.
       const main = Array.from({ length: produce.connections ?? 1 }, () => ({
         purpose: 'produce',

@@ -8,6 +8,7 @@ import { describeOperation, type Obstacle, type OperationDescriptor } from '../r
 import { anyBrokerAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
+import { SlowPartitions } from './slow-partitions.js'
 
 type Batch = OpenRequest<'produceBatch'>
 type QueueName = 'main' | 'newTopics' | 'slow'
@@ -16,6 +17,8 @@ type QueueName = 'main' | 'newTopics' | 'slow'
 export interface BatchesCall {
   readonly batches: ReadonlyMap<string, Batch>
   readonly sizeBytes: number
+  /** When the call was sent. `undefined` until then. */
+  sentAt: number | undefined
 }
 
 export interface ProduceAdmissionOptions {
@@ -30,6 +33,7 @@ export interface ProduceAdmissionOptions {
   readonly brokerTimeoutMs: number
   /** Margin of the time limit of a call, beyond the waiting time of the broker and the transfer time of the bytes. */
   readonly callMarginMs: number
+  readonly now: () => number
 }
 
 // Maximum number of new partitions, and of slow partitions, that are remembered. The oldest is forgotten first.
@@ -50,8 +54,8 @@ const NO_OFFSET = -1
  *   main        all others, over one connection or several
  *   newTopics   partitions of a topic that was just created, until they have been written to once: with acks=all the
  *               broker answers when their replicas are up, and on a busy cluster that takes seconds
- *   slow        partitions that answered REQUEST_TIMED_OUT or NOT_ENOUGH_REPLICAS, or whose call timed out, until they
- *               have been written to once
+ *   slow        partitions that answered REQUEST_TIMED_OUT or NOT_ENOUGH_REPLICAS, until they have been written to
+ *               once, and those whose calls are slow or time out: see SlowPartitions
  *
  * A connection is opened by its first call, so a process that writes only to healthy topics has only the connections of
  * `main`.
@@ -67,12 +71,16 @@ export class ProduceAdmission implements Admission {
   readonly #unhealthy = new Set<string>()
   /** Partitions of new topics that have been written to. */
   readonly #proven = new Set<string>()
+  readonly #slowPartitions: SlowPartitions
   readonly #limit: RequestLimit
+  readonly #now: () => number
 
   constructor(options: ProduceAdmissionOptions) {
+    this.#now = options.now
+    this.#slowPartitions = new SlowPartitions(options.now)
     this.#limit = new RequestLimit(options.requestMaxBytes)
-    const queue = (): BatchQueue => new BatchQueue(this.#limit)
-    this.#queues = { main: queue(), newTopics: queue(), slow: queue() }
+    const queue = (callOf?: CallOf): BatchQueue => new BatchQueue(this.#limit, callOf)
+    this.#queues = { main: queue(), newTopics: queue(), slow: queue(first => this.#slowPartitions.callOf(first)) }
     this.main = this.#processor('produce', this.#queues.main, options)
     this.newTopics = this.#processor('produceNewTopics', this.#queues.newTopics, options)
     this.slow = this.#processor('produceSlow', this.#queues.slow, options)
@@ -88,7 +96,7 @@ export class ProduceAdmission implements Admission {
   }
 
   #queueOf({ key, state }: Batch): QueueName {
-    if (this.#unhealthy.has(key)) return 'slow'
+    if (this.#unhealthy.has(key) || this.#slowPartitions.has(key)) return 'slow'
     return state.isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
   }
 
@@ -108,10 +116,21 @@ export class ProduceAdmission implements Admission {
       },
       nextCall: () => queue.takeCall(),
       send: (client, call) => send(client, call, options),
-      processResponse: (call, response) => this.#processResponse(call, response),
+      processResponse: (call, response) => {
+        // Calls of new topics are slow until the replicas are up.
+        if (queue !== this.#queues.newTopics) this.#judge(call)
+        return this.#processResponse(call, response)
+      },
       callFailed: (call, error, sent) => this.#callFailed(call, error, sent),
       topicsOf: ({ batches }) => Array.from(batches.values(), ({ request }) => request.topic)
     }
+  }
+
+  /** Partitions whose replicas are missing make each of their calls slow, and are told by their error codes. */
+  #judge(call: BatchesCall): void {
+    const keys = call.batches.keys()
+    const judged = this.#unhealthy.size === 0 ? keys : [...keys].filter(key => !this.#unhealthy.has(key))
+    this.#slowPartitions.answered(judged, this.#durationMsOf(call))
   }
 
   #processResponse({ batches, sizeBytes }: BatchesCall, response: ProduceResponse): readonly Returned[] {
@@ -134,6 +153,11 @@ export class ProduceAdmission implements Admission {
       batch.answer({ type: 'unanswered', error: new ProtocolError(`a produce response left out ${batch.key}`) })
     }
     return news
+  }
+
+  /** The duration of an answered call, without the time that its bytes may take on the slowest link. */
+  #durationMsOf({ sentAt, sizeBytes }: BatchesCall): number {
+    return this.#now() - (sentAt ?? this.#now()) - sizeBytes / BYTES_PER_MS
   }
 
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
@@ -161,11 +185,12 @@ export class ProduceAdmission implements Admission {
     batch.answer({ type: 'rejected', errorCode })
   }
 
-  #callFailed({ batches, sizeBytes }: BatchesCall, error: Error, sent: boolean): readonly OpenRequest[] {
+  #callFailed(call: BatchesCall, error: Error, sent: boolean): readonly OpenRequest[] {
+    const { batches, sizeBytes } = call
+    if (sent && error.name === 'TimedOutError') this.#slowPartitions.timedOut(batches.keys(), this.#durationMsOf(call))
     if (sent && batches.size > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
     for (const batch of batches.values()) {
       batch.state.inFlight = false
-      if (sent && error.name === 'TimedOutError') remember(this.#unhealthy, batch.key)
       if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
       else if (sent) batch.answer({ type: 'unanswered', error })
       else batch.state.obstacle = 'brokerUnreachable'
@@ -190,8 +215,10 @@ function remember(keys: Set<string>, key: string): void {
   keys.delete(first!)
 }
 
-function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options: ProduceAdmissionOptions) {
-  const { brokerTimeoutMs, callMarginMs } = options
+function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmissionOptions) {
+  const { brokerTimeoutMs, callMarginMs, now } = options
+  const { batches, sizeBytes } = call
+  call.sentAt = now()
   const partitions: ProduceCall['partitions'][number][] = []
   for (const batch of batches.values()) {
     // The batch was recalled while the connection was being opened.
@@ -205,6 +232,9 @@ function send(client: BrokerClient, { batches, sizeBytes }: BatchesCall, options
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
 
+/** Says for each waiting partition whether it belongs to the same call as the first one. */
+type CallOf = (first: string) => (key: string) => boolean
+
 /** Batches of each partition in arrival order. Partitions take turns. */
 class BatchQueue {
   /** The first batch of each partition. */
@@ -212,9 +242,11 @@ class BatchQueue {
   /** The further batches of each partition. Most partitions have none. */
   readonly #behind = new Map<string, Batch[]>()
   readonly #limit: RequestLimit
+  readonly #callOf: CallOf
 
-  constructor(limit: RequestLimit) {
+  constructor(limit: RequestLimit, callOf: CallOf = () => () => true) {
     this.#limit = limit
+    this.#callOf = callOf
   }
 
   get isEmpty(): boolean {
@@ -242,9 +274,14 @@ class BatchQueue {
     const batches = new Map<string, Batch>()
     const next: Batch[] = []
     let bytes = 0
+    let isOfCall: ReturnType<CallOf> | undefined
     for (const [key, first] of this.#first) {
       if (batches.size >= MOST_PER_CALL) break
       const batch = this.#open(key, first)
+      if (batch && !(isOfCall ??= this.#callOf(key))(key)) {
+        this.#first.set(key, batch)
+        continue
+      }
       if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#limit.bytes) {
         // The one before it may have been dropped.
         this.#first.set(key, batch)
@@ -259,7 +296,7 @@ class BatchQueue {
     }
     // The next batches of served partitions come after the batches of all other partitions.
     for (const batch of next) this.#first.set(batch.key, batch)
-    return batches.size > 0 ? { batches, sizeBytes: bytes } : undefined
+    return batches.size > 0 ? { batches, sizeBytes: bytes, sentAt: undefined } : undefined
   }
 
   /** The first batch of the partition whose time is not over yet. */

@@ -122,7 +122,7 @@ const offsetCommit: Ask = parts => {
 
 const produce: Ask = parts => {
   const sharing = new Sharing()
-  const processor = new ProduceAdmission({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1 })
+  const processor = new ProduceAdmission({ requestMaxBytes: 1_000, brokerTimeoutMs: 1, callMarginMs: 1, now: () => 0 })
   for (const partition of PARTITIONS) {
     const answer = (told: { type: string; baseOffset?: number }) => {
       const offset = told.baseOffset

@@ -15,7 +15,12 @@ import { ProcessorHarness } from './harness.js'
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
 
 class ProduceHarness extends ProcessorHarness {
-  readonly produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  readonly produce = new ProduceAdmission({
+    requestMaxBytes: 100,
+    brokerTimeoutMs: 1_500,
+    callMarginMs: 1_500,
+    now: () => this.now
+  })
 
   /** The batch that was added last. */
   added: OpenRequest<'produceBatch'> | undefined
@@ -144,6 +149,86 @@ describe('produce processor', () => {
     expect(answers[0]?.type).to.equal('unanswered')
     harness.add(0)
     expect(partitionsOf(next('slow'))).to.deep.equal(['orders/0'])
+  })
+
+  describe('partitions that make their calls slow', () => {
+    const SLOW = new Set<number>()
+    const QUICK_MS = 5
+    const SLOW_MS = 1_000
+    beforeEach(() => SLOW.clear())
+
+    /** Sends the next call of a queue; the broker answers when its slowest partition is written. */
+    async function exchange(producer: PartitionProducer): Promise<number[]> {
+      const call = next(producer)
+      if (call === undefined) return []
+      await harness.produce[producer].send({ produce: async () => [] } as unknown as BrokerClient, call)
+      const partitions = [...call.batches.values()].map(({ request }) => request.partition)
+      harness.now += partitions.some(partition => SLOW.has(partition)) ? SLOW_MS : QUICK_MS
+      harness.answer(call, Object.fromEntries(partitions.map(partition => [partition, 0])), producer)
+      return partitions
+    }
+
+    /** All partitions are written to at once. @returns the calls on the shared connection, and those on the other one */
+    async function round(count: number): Promise<{ main: number[][]; slow: number[][] }> {
+      for (let partition = 0; partition < count; partition++) harness.add(partition, 1)
+      const calls = { main: [] as number[][], slow: [] as number[][] }
+      for (const producer of ['main', 'slow'] as const) {
+        while (!harness.produce[producer].isEmpty) calls[producer].push(await exchange(producer))
+      }
+      return calls
+    }
+    const rounds = async (times: number, count: number) => {
+      for (let at = 0; at < times; at++) await round(count)
+      return await round(count)
+    }
+
+    it('are alone on the other connection after a few calls, and the others are not delayed any more', async () => {
+      SLOW.add(33).add(34)
+      const { main, slow } = await rounds(8, 100)
+      expect(main.flat()).to.have.length(98)
+      expect(slow.flat()).to.have.members([33, 34])
+    })
+
+    it('are not suspected for one slow call', async () => {
+      SLOW.add(3)
+      await round(10)
+      SLOW.clear()
+      await round(10)
+      SLOW.add(4)
+      await round(10)
+      expect((await round(10)).main.flat()).to.have.length(10)
+    })
+
+    it('come back after a quick call, and each is alone in a call from time to time, so that it is not held by others', async () => {
+      SLOW.add(3).add(4)
+      await rounds(8, 10)
+      SLOW.delete(3)
+      const { slow } = await rounds(8, 10)
+      expect(slow).to.deep.equal([[4]])
+      SLOW.clear()
+      await round(10)
+      expect((await round(10)).slow).to.deep.equal([])
+    })
+
+    it('are none where all calls are slow: the broker is', async () => {
+      for (let partition = 0; partition < 100; partition++) SLOW.add(partition)
+      const { main, slow } = await rounds(8, 100)
+      expect([main.length, slow.length]).to.deep.equal([1, 0])
+      SLOW.clear()
+      await round(100)
+      SLOW.add(7)
+      expect((await rounds(8, 100)).slow, 'a quick call has shown that the broker is not slow any more').to.deep.equal([
+        [7]
+      ])
+    })
+
+    it('are told from those that share a call with them when it times out', async () => {
+      for (let partition = 0; partition < 8; partition++) harness.add(partition)
+      harness.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)
+      SLOW.add(5)
+      const { slow } = await rounds(4, 8)
+      expect(slow).to.deep.equal([[5]])
+    })
   })
 
   it('gives back what never left', () => {
@@ -303,7 +388,11 @@ describe('produce processor', () => {
     batch.settled = true
     const another = new Map([['orders/0', batch]]) as BatchesCall['batches']
     expect(
-      harness.produce.main.callFailed({ batches: another, sizeBytes: 10 }, new TimedOutError('connect', 1), false),
+      harness.produce.main.callFailed(
+        { batches: another, sizeBytes: 10, sentAt: 0 },
+        new TimedOutError('connect', 1),
+        false
+      ),
       'nobody waits any more'
     ).to.deep.equal([])
   })

@@ -10,7 +10,12 @@ const collectGarbage = runInNewContext('gc') as () => void
 
 describe('batches that were recalled', () => {
   const harness = new ProcessorHarness()
-  const produce = new ProduceAdmission({ requestMaxBytes: 100, brokerTimeoutMs: 1_500, callMarginMs: 1_500 })
+  const produce = new ProduceAdmission({
+    requestMaxBytes: 100,
+    brokerTimeoutMs: 1_500,
+    callMarginMs: 1_500,
+    now: () => 0
+  })
   const add = (): OpenRequest<'produceBatch'> => {
     const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(10), answer() {} }
     const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
