@@ -109,6 +109,11 @@ export interface GroupDescription {
   readonly isSimple: boolean
   /** The broker that coordinates the group. */
   readonly coordinatorId: number
+  /**
+   * True: in a group of the type `consumer` not all members are known to use the protocol of KIP-848. Brokers before Kafka
+   * 4.0 do not say which protocol a member uses.
+   */
+  readonly isMixed: boolean
   readonly members: readonly GroupReader[]
 }
 

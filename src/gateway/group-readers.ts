@@ -91,10 +91,11 @@ export class GroupReaders {
       const members = await this.#readersFrom(described.members)
       const common = { groupId, state, coordinatorId, members }
       if ('assignor' in described) {
-        found.set(groupId, { ...common, type: 'consumer', assignor: described.assignor, isSimple: false })
+        const isMixed = described.members.some(({ protocol }) => protocol !== 'consumer')
+        found.set(groupId, { ...common, type: 'consumer', assignor: described.assignor, isSimple: false, isMixed })
       } else {
         const isSimple = described.protocolType === NO_PROTOCOL_TYPE
-        found.set(groupId, { ...common, type: 'classic', assignor: described.protocol, isSimple })
+        found.set(groupId, { ...common, type: 'classic', assignor: described.protocol, isSimple, isMixed: false })
       }
     }
     return found

@@ -10,7 +10,7 @@ import {
 } from './protocol/configs.js'
 import { fetchV13 } from './protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from './protocol/group-membership.js'
-import { describeConsumerGroupsV0, describeGroupsV4, findCoordinatorV2, listGroupsV4 } from './protocol/groups.js'
+import { describeConsumerGroupsV1, describeGroupsV4, findCoordinatorV2, listGroupsV4 } from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from './protocol/produce.js'
@@ -108,7 +108,7 @@ export const apis = {
   heartbeat: heartbeatV3,
   leaveGroup: leaveGroupV3,
   describeGroups: describeGroupsV4,
-  describeConsumerGroups: describeConsumerGroupsV0,
+  describeConsumerGroups: describeConsumerGroupsV1,
   listGroups: listGroupsV4,
   initProducerId: initProducerIdV1,
   describeConfigs: describeConfigsV2,

@@ -140,7 +140,7 @@ describe('a group of the protocol of KIP-848', () => {
 
   it('is described, with the partitions of its members in ascending order', async () => {
     const member = { memberId: 'm', instanceId: null, clientId: 'c', clientHost: '/h' }
-    const members = [{ ...member, partitions: new Map([['orders', [2, 0]]]) }]
+    const members = [{ ...member, partitions: new Map([['orders', [2, 0]]]), protocol: 'consumer' }]
     const answer = { type: 'success', state: 'Reconciling', assignor: 'uniform', coordinatorId: 3, members }
     expect((await readersOf(answer).describe(['new'])).get('new')).to.deep.equal({
       groupId: 'new',
@@ -149,9 +149,20 @@ describe('a group of the protocol of KIP-848', () => {
       assignor: 'uniform',
       isSimple: false,
       coordinatorId: 3,
+      isMixed: false,
       members: [{ ...member, partitions: new Map([['orders', [0, 2]]]) }]
     })
     expect((await readersOf(answer).read(['new'])).size).to.equal(0)
+  })
+
+  it('is mixed while a member uses the older protocol, or the broker does not say which it uses', async () => {
+    const isMixed = async (...protocols: readonly unknown[]) => {
+      const members = protocols.map(protocol => ({ memberId: 'm', partitions: new Map(), protocol }))
+      const answer = { type: 'success', state: 'Stable', assignor: 'uniform', coordinatorId: 3, members }
+      return (await readersOf(answer).describe(['new'])).get('new')!.isMixed
+    }
+    expect([await isMixed(), await isMixed('consumer', 'consumer')]).to.deep.equal([false, false])
+    expect([await isMixed('consumer', 'classic'), await isMixed(undefined)]).to.deep.equal([true, true])
   })
 
   it('is none where the broker does not have the request, and a refusal is an error', async () => {

@@ -29,7 +29,7 @@ describe('the calls of a broker', () => {
       '12 Heartbeat 3',
       '13 LeaveGroup 3',
       '15 DescribeGroups 4, 3',
-      '69 ConsumerGroupDescribe 0 flexible',
+      '69 ConsumerGroupDescribe 1 flexible, 0 flexible',
       '16 ListGroups 4 flexible, 2',
       '22 InitProducerId 1',
       '32 DescribeConfigs 2',

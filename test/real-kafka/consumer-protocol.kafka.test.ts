@@ -17,6 +17,14 @@ describe('a group of the protocol of KIP-848', function () {
   })
   after(() => stage?.close())
 
+  /** A member of this protocol, until the signal. */
+  const consume = (group: string, topic: string, signal: AbortSignal) => {
+    const names = ['--bootstrap-server', runningKafka().bootstrap, '--topic', topic, '--group-id', group]
+    return runTool('verifiableConsumer', [...names, '--group-protocol', 'consumer', '--reset-policy', 'earliest'], {
+      signal
+    })
+  }
+
   it("has its state, members, assignments and lags in Confluent's API, and is in the list", async () => {
     const group = freshTopic('new-group')
     const topic = await stage.topic(2)
@@ -32,21 +40,10 @@ describe('a group of the protocol of KIP-848', function () {
     const listed = async (): Promise<Json> =>
       (await json('')).data.find(({ consumer_group_id }: Json) => consumer_group_id === group)
 
-    const bootstrap = ['--bootstrap-server', runningKafka().bootstrap]
-    const consume = (...more: string[]): string[] => [
-      ...bootstrap,
-      '--topic',
-      topic,
-      '--group-id',
-      group,
-      '--group-protocol',
-      'consumer',
-      ...more
-    ]
     // The consumer reads on until it has seen what is asked about it.
     const seen: Record<string, Json> = {}
     const stop = new AbortController()
-    const reading = runTool('verifiableConsumer', consume('--reset-policy', 'earliest'), { signal: stop.signal })
+    const reading = consume(group, topic, stop.signal)
     try {
       await runningKafka().waitFor('a member that reads both partitions and has committed', async () => {
         const found = await stage.get(`${path}/${group}/lag-summary`)
@@ -70,6 +67,7 @@ describe('a group of the protocol of KIP-848', function () {
       partition_assignor: 'uniform'
     })
     expect(seen.listed).to.deep.equal(seen.group)
+    expect(seen.group.is_mixed_consumer_group).to.equal(false)
     expect(seen.assignments.map(({ partition_id }: Json) => partition_id)).to.deep.equal([0, 1])
     expect(seen.lags.map(({ consumer_id }: Json) => consumer_id)).to.include(seen.consumers[0].consumer_id)
 
@@ -84,5 +82,27 @@ describe('a group of the protocol of KIP-848', function () {
       consumer_id: ''
     })
     expect(await json(`/${group}/lag-summary`)).to.include({ total_lag: 1 })
+  })
+
+  it("is mixed by Confluent's API while a member of the older protocol is in it", async () => {
+    const group = freshTopic('mixed-group')
+    const topic = await stage.topic(2)
+    const clusterId = ((await stage.get('/v3/clusters')).body as Json).data[0].cluster_id
+    const found = async (): Promise<Json> =>
+      (await stage.get(`/v3/clusters/${clusterId}/consumer-groups/${group}`)).body
+    const isMixed = async (): Promise<boolean> => (await found()).is_mixed_consumer_group === true
+    const stop = new AbortController()
+    const reading = consume(group, topic, stop.signal)
+    let joining: Promise<unknown> | undefined
+    try {
+      await runningKafka().waitFor('a group with a member', async () => (await found()).state === 'STABLE')
+      expect(await isMixed()).to.equal(false)
+      // Whether the other member is given records in time does not matter.
+      joining = stage.join(group, topic).catch(() => undefined)
+      await runningKafka().waitFor('a group with members of both protocols', isMixed)
+    } finally {
+      stop.abort()
+      await Promise.all([reading, joining])
+    }
   })
 })

@@ -6,7 +6,9 @@ import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
 import {
+  type ConsumerMember,
   describeConsumerGroupsV0,
+  describeConsumerGroupsV1,
   describeGroupsV3,
   describeGroupsV4,
   findCoordinatorV2,
@@ -295,7 +297,7 @@ const describedMember = (memberId: string, instanceId: string | null) => ({
   assignment: Buffer.from('has')
 })
 
-function describeConsumerGroups(): Buffer {
+function describeConsumerGroups(version: 0 | 1): Buffer {
   const builder = new ResponseBuilder().tags().int32(5)
   const assignment = (partitions: readonly number[]): ResponseBuilder =>
     builder
@@ -329,6 +331,7 @@ function describeConsumerGroups(): Buffer {
         .compactString(null)
       assignment([1, 0])
       assignment([0])
+      if (version === 1) builder.int8(memberId === 'm0' ? 0 : 1)
       builder.tags()
     })
     builder.int32(-(2 ** 31)).tags({ 0: Buffer.from('new') })
@@ -434,6 +437,35 @@ const metadataExpected = (topicId: string | undefined) => ({
         { errorCode: 0, partition: 0, leaderId: 2, ...replicas },
         { errorCode: 5, partition: 1, leaderId: -1, ...replicas }
       ]
+    }
+  ]
+})
+
+const describedConsumerGroups = (...protocols: readonly ConsumerMember['protocol'][]) => ({
+  throttleTimeMs: 5,
+  groups: [
+    {
+      errorCode: 0,
+      errorMessage: null,
+      groupId: 'g',
+      state: 'Stable',
+      assignor: 'uniform',
+      members: ['m0', 'm1'].map((memberId, at) => ({
+        memberId,
+        instanceId: memberId === 'm0' ? 'pod-1' : null,
+        clientId: 'client',
+        clientHost: '/10.0.0.1',
+        partitions: new Map([['a', [1, 0]]]),
+        protocol: protocols[at]
+      }))
+    },
+    {
+      errorCode: 69,
+      errorMessage: 'Group gone not found.',
+      groupId: 'gone',
+      state: 'Dead',
+      assignor: '',
+      members: []
     }
   ]
 })
@@ -582,33 +614,18 @@ export const samples: readonly Sample[] = [
   ),
   sample(describeGroupsV3, { groupIds: ['g', 'gone'] }, describeGroups(3), describedGroups(null)),
   sample(describeGroupsV4, { groupIds: ['g', 'gone'] }, describeGroups(4), describedGroups('pod-1')),
-  sample(describeConsumerGroupsV0, { groupIds: ['g', 'gone'] }, describeConsumerGroups(), {
-    throttleTimeMs: 5,
-    groups: [
-      {
-        errorCode: 0,
-        errorMessage: null,
-        groupId: 'g',
-        state: 'Stable',
-        assignor: 'uniform',
-        members: ['m0', 'm1'].map(memberId => ({
-          memberId,
-          instanceId: memberId === 'm0' ? 'pod-1' : null,
-          clientId: 'client',
-          clientHost: '/10.0.0.1',
-          partitions: new Map([['a', [1, 0]]])
-        }))
-      },
-      {
-        errorCode: 69,
-        errorMessage: 'Group gone not found.',
-        groupId: 'gone',
-        state: 'Dead',
-        assignor: '',
-        members: []
-      }
-    ]
-  }),
+  sample(
+    describeConsumerGroupsV0,
+    { groupIds: ['g', 'gone'] },
+    describeConsumerGroups(0),
+    describedConsumerGroups(undefined, undefined)
+  ),
+  sample(
+    describeConsumerGroupsV1,
+    { groupIds: ['g', 'gone'] },
+    describeConsumerGroups(1),
+    describedConsumerGroups('classic', 'consumer')
+  ),
   sample(listReassignmentsV0, { brokerTimeoutMs: 1 }, reassignments(), {
     throttleTimeMs: 5,
     errorCode: 0,

@@ -176,6 +176,8 @@ export interface ConsumerMember {
   readonly clientHost: string
   /** What the member reads now: topic -> partitions, as the coordinator lists them. */
   readonly partitions: ReadonlyMap<string, readonly number[]>
+  /** `classic`: the member still uses the older protocol. `undefined`: brokers before Kafka 4.0 do not say. */
+  readonly protocol: 'classic' | 'consumer' | undefined
 }
 export interface DescribeConsumerGroupsResponse extends Throttled {
   readonly groups: readonly {
@@ -200,17 +202,18 @@ const SMALLEST_CONSUMER_BYTES = 16
 const SMALLEST_ASSIGNED_TOPIC_BYTES = 19
 
 /**
- * Version 0 (Kafka 3.7, flexible): groups of the protocol of KIP-848.
+ * Versions 0 (Kafka 3.7, flexible), and 1 (Kafka 4.0) with the protocols of members: groups of the protocol of KIP-848.
  *
  * Request: `[group_id], include_authorized_operations bool`
  * Response: `throttle_time_ms i32, [error_code i16, error_message?, group_id, group_state, group_epoch i32,
  *   assignment_epoch i32, assignor_name, [member_id, instance_id?, rack_id?, member_epoch i32, client_id, client_host,
- *   [subscribed_topic_name], subscribed_topic_regex?, assignment, target_assignment], authorized_operations i32]`
+ *   [subscribed_topic_name], subscribed_topic_regex?, assignment, target_assignment, (1: member_type i8)],
+ *   authorized_operations i32]`
  * An assignment: `[topic_id uuid, topic_name, [partition i32]]`
  */
-export const describeConsumerGroupsV0: Api<DescribeGroupsCall, DescribeConsumerGroupsResponse> = {
+const describeConsumerGroups = (version: 0 | 1): Api<DescribeGroupsCall, DescribeConsumerGroupsResponse> => ({
   key: 69,
-  version: 0,
+  version,
   name: 'ConsumerGroupDescribe',
   isFlexible: true,
   encode(writer, { groupIds }) {
@@ -230,8 +233,9 @@ export const describeConsumerGroupsV0: Api<DescribeGroupsCall, DescribeConsumerG
       reader.nullableString()
       const partitions = readAssignment(reader, partitionsInAll)
       readAssignment(reader, partitionsInAll)
+      const protocol = version === 1 ? memberTypes[reader.int8()] : undefined
       reader.tags()
-      return { memberId, instanceId, clientId, clientHost, partitions }
+      return { memberId, instanceId, clientId, clientHost, partitions, protocol }
     }
     const readGroup = () => {
       const [errorCode, errorMessage] = [reader.int16(), reader.nullableString()]
@@ -250,6 +254,15 @@ export const describeConsumerGroupsV0: Api<DescribeGroupsCall, DescribeConsumerG
     reader.tags()
     return { throttleTimeMs, groups }
   }
+})
+
+/** By Kafka's numbers; -1: unknown. */
+const memberTypes = ['classic', 'consumer'] as const
+
+export const describeConsumerGroupsV0 = describeConsumerGroups(0)
+export const describeConsumerGroupsV1: Api<DescribeGroupsCall, DescribeConsumerGroupsResponse> = {
+  ...describeConsumerGroups(1),
+  older: describeConsumerGroupsV0
 }
 
 function readAssignment(reader: ResponseReader, check: (count: number) => void): Map<string, readonly number[]> {

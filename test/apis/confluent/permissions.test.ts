@@ -39,6 +39,7 @@ class AdminOnly extends FakeGateway {
       assignor: 'range',
       isSimple: false,
       coordinatorId: 1,
+      isMixed: false,
       members
     }
     return new Map([['g', group as GroupDescription]])

@@ -14,6 +14,7 @@ const group: GroupDescription = {
   assignor: '',
   isSimple: true,
   coordinatorId: 1,
+  isMixed: false,
   members: []
 }
 

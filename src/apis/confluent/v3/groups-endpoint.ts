@@ -179,7 +179,7 @@ function readersByPartition(members: readonly GroupReader[]): ReadonlyMap<string
 const upperSnake = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()
 
 function groupJson(links: Links, group: GroupDescription): Resource {
-  const { groupId, type, isSimple, assignor, state, coordinatorId } = group
+  const { groupId, type, isSimple, isMixed, assignor, state, coordinatorId } = group
   const path = groupPath(groupId)
   return links.resource('KafkaConsumerGroup', path, `/consumer-group=${groupId}`, {
     consumer_group_id: groupId,
@@ -187,8 +187,7 @@ function groupJson(links: Links, group: GroupDescription): Resource {
     partition_assignor: assignor,
     state: upperSnake(state),
     type: type.toUpperCase(),
-    // Whether members of both protocols are in a group is not known.
-    is_mixed_consumer_group: false,
+    is_mixed_consumer_group: isMixed,
     ...(coordinatorId >= 0 && { coordinator: links.related(`/brokers/${coordinatorId}`) }),
     consumers: links.related(`${path}/consumers`),
     lag_summary: links.related(`${path}/lag-summary`)
