@@ -7,6 +7,7 @@ import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { ConfluentAnswers } from './answers.js'
 import type { Problem } from './failures.js'
+import type { LongLists } from './long-lists.js'
 import type { Charset } from './media-types.js'
 
 /** The parts that every endpoint is created with. */
@@ -16,6 +17,7 @@ export interface EndpointParts {
   readonly pool: BufferPool
   /** Look-ups and changes that are open, by client. */
   readonly lookUps: Shares
+  readonly longLists: LongLists
   /** Called when a request has failed by a bug. */
   readonly broken: (exchange: Exchange, error: unknown) => void
 }

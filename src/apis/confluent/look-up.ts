@@ -6,6 +6,7 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type EndpointParts, refusalOf } from './endpoint-parts.js'
 import { noTopicText, PARTITION_NOT_FOUND, type Problem, problemOf, TOPIC_NOT_FOUND } from './failures.js'
+import { LongList } from './long-lists.js'
 import type { Version } from './media-types.js'
 import { BodyError } from './record-bytes.js'
 
@@ -44,7 +45,7 @@ export function answerLookUp(
 
 /** {@link answerLookUp} for a request that has its permission. */
 export function answerWork(
-  { access, answers, broken, lookUps }: EndpointParts,
+  { access, answers, broken, lookUps, longLists }: EndpointParts,
   exchange: Exchange,
   { version, target }: Pick<LookUp, 'version' | 'target'>,
   work: () => Promise<unknown>
@@ -57,8 +58,11 @@ export function answerWork(
   }
   const release = lookUps.take(client)
   work()
-    .then(result => {
-      if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
+    .then(async result => {
+      if (result instanceof LongList) {
+        const { response } = exchange
+        await longLists.write(result, { client, response }, text => answers.ok(exchange, version, text))
+      } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
     })
     .catch(error => {
       const problem = lookUpProblemOf(error, target)

@@ -10,6 +10,7 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers, isProduce } from './answers.js'
 import { FailedRecords } from './confluent-metrics.js'
 import { type EndpointParts, hasBody, type Receive } from './endpoint-parts.js'
+import { LongLists } from './long-lists.js'
 import { isAcceptable, type Version } from './media-types.js'
 import { type OperationId, operationsById } from './operations.js'
 import type { ConfluentSettings } from './settings.js'
@@ -51,6 +52,7 @@ export const confluentPlugin =
       answers,
       pool: new BufferPool(POOL_BYTES),
       lookUps: new Shares(MAX_LOOK_UPS),
+      longLists: new LongLists(),
       broken
     }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)

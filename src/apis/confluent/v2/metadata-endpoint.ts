@@ -1,6 +1,7 @@
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import { LongList } from '../long-lists.js'
 import {
   answerLookUp,
   byBytes,
@@ -34,7 +35,10 @@ export class MetadataEndpoint {
     const caller = callerOf(this.#parts, exchange)
     this.#answer(exchange, undefined, async () => {
       const all = await this.#gateway.topics('all', this.#timeoutMs)
-      return [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(byBytes)
+      function* names(): Iterable<string> {
+        yield* [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(byBytes)
+      }
+      return new LongList('topics', '[', names(), ']')
     })
   }
 

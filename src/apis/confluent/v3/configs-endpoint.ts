@@ -5,6 +5,7 @@ import type { Operation } from '../../../http/access/access.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { type Params, refusalOf } from '../endpoint-parts.js'
 import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
+import type { LongList } from '../long-lists.js'
 import { lookUpProblemOf, noTopic, ProblemError } from '../look-up.js'
 import { alterBody, alterTopicsBody, toChanges, valueBody } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
@@ -15,6 +16,8 @@ import { type Cluster, notFound, requireBroker, type TimeLeft } from './v3-look-
 const MULTI_STATUS = 207
 /** Topics whose settings are in one answer. A topic has about 25 KB of them. */
 const MAX_TOPICS = 1_000
+/** Topics or brokers of a list that are described at the same time. */
+const DESCRIBED_AT_ONCE = 50
 /** Topics that are changed at the same time. */
 const CHANGES_AT_ONCE = 10
 
@@ -118,23 +121,22 @@ export class ConfigsEndpoint {
   listAllTopics(exchange: Exchange, params: Params): void {
     const { gateway, parts } = this.#requests.lookUps
     this.#requests.lookUps.answer(exchange, params, {}, async cluster => {
-      const topics = visibleTopics(parts, exchange, await gateway.topics('all', cluster.time.ms))
-      if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics))
-      return this.#listAll(
-        cluster,
-        'KafkaTopicConfig',
-        '/topics/-/configs',
-        topics.map(({ topic }) => configuredTopic(topic))
-      )
+      const all = await gateway.topics('all', cluster.time.ms)
+      return this.#listAll(cluster, 'KafkaTopicConfig', '/topics/-/configs', () => {
+        const topics = visibleTopics(parts, exchange, all)
+        if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics))
+        return topics.map(({ topic }) => configuredTopic(topic))
+      })
     })
   }
 
   /** `GET …/brokers/-/configs` */
   listAllBrokers(exchange: Exchange, params: Params): void {
-    const work = async (cluster: Cluster): Promise<Resource> => {
+    const work = async (cluster: Cluster): Promise<LongList> => {
       const { brokers } = await cluster.describe()
-      const all = brokers.map(({ nodeId }) => configuredBroker(nodeId))
-      return this.#listAll(cluster, 'KafkaBrokerConfig', '/brokers/-/configs', all)
+      return this.#listAll(cluster, 'KafkaBrokerConfig', '/brokers/-/configs', () =>
+        brokers.map(({ nodeId }) => configuredBroker(nodeId))
+      )
     }
     this.#requests.lookUps.answer(exchange, params, {}, work, brokerScope.reading)
   }
@@ -243,16 +245,21 @@ export class ConfigsEndpoint {
     await gateway.admin.alterConfigs(configured.resource, changes, { timeoutMs: time.ms, validateOnly })
   }
 
-  async #listAll({ links, time }: Cluster, kind: string, path: string, all: readonly Configured[]): Promise<Resource> {
-    const { gateway } = this.#requests.lookUps
-    const found = await gateway.admin.describeConfigs(
-      all.map(({ resource }) => resource),
-      time.ms
-    )
-    const data = all.flatMap(configured =>
-      (found.get(configured.key) ?? []).map(entry => configJson(links, configured, entry))
-    )
-    return links.list(kind, path, data)
+  /** Kafka is asked while the list is written, so that the settings of all are not in memory at the same time. */
+  #listAll({ links, time }: Cluster, kind: string, path: string, allOf: () => readonly Configured[]): LongList {
+    const { admin } = this.#requests.lookUps.gateway
+    async function* settings(): AsyncIterable<Resource> {
+      const all = allOf()
+      for (let at = 0; at < all.length; at += DESCRIBED_AT_ONCE) {
+        const portion = all.slice(at, at + DESCRIBED_AT_ONCE)
+        const resources = portion.map(({ resource }) => resource)
+        const found = await admin.describeConfigs(resources, time.ms)
+        for (const configured of portion) {
+          for (const entry of found.get(configured.key) ?? []) yield configJson(links, configured, entry)
+        }
+      }
+    }
+    return links.longList(kind, path, settings())
   }
 
   #read(

@@ -38,13 +38,12 @@ export class GroupsEndpoint {
     const caller = callerOf(parts, exchange)
     this.#lookUps.answer(exchange, params, {}, async ({ links, time }) => {
       const isVisible = (group: string): boolean => caller.allows('admin', { group })
-      const all = [...(await gateway.groups.describe('all', time.ms, isVisible)).values()]
-      all.sort((one, other) => byBytes(one.groupId, other.groupId))
-      return links.list(
-        'KafkaConsumerGroup',
-        '/consumer-groups',
-        all.map(group => groupJson(links, group))
-      )
+      const described = await gateway.groups.describe('all', time.ms, isVisible)
+      function* groups(): Iterable<Resource> {
+        const all = [...described.values()].sort((one, other) => byBytes(one.groupId, other.groupId))
+        for (const group of all) yield groupJson(links, group)
+      }
+      return links.longList('KafkaConsumerGroup', '/consumer-groups', groups())
     })
   }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
+import { LongList } from '../long-lists.js'
 
 /** A resource of version 3 or a list of them, as JSON. */
 export type Resource = Readonly<Record<string, unknown>>
@@ -32,6 +33,13 @@ export class Links {
 
   list(kind: string, path: string, data: readonly Resource[]): Resource {
     return { kind: `${kind}List`, metadata: { self: this.url(path), next: null }, data }
+  }
+
+  /** A list of all topics or groups, or of what they have. */
+  longList(kind: string, path: string, data: LongList['items']): LongList {
+    const empty = JSON.stringify(this.list(kind, path, []))
+    const end = empty.length - ']}'.length
+    return new LongList(kind, empty.slice(0, end), data, empty.slice(end))
   }
 
   /** The list of clusters has no cluster in its URL. */

@@ -39,13 +39,15 @@ export class TopicsEndpoint {
   topics(exchange: Exchange, params: Params): void {
     const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, {}, async ({ links, time }) => {
-      const visible = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
+      const all = await gateway.topics('all', time.ms)
       const operations = await this.#operationsOn(exchange, 'all', time)
-      return links.list(
-        'KafkaTopic',
-        '/topics',
-        visible.map(topic => ({ ...topicJson(links, topic), ...operations(topic.topic) }))
-      )
+      const { parts } = this.#lookUps
+      function* resources(): Iterable<Resource> {
+        for (const topic of visibleTopics(parts, exchange, all)) {
+          yield { ...topicJson(links, topic), ...operations(topic.topic) }
+        }
+      }
+      return links.longList('KafkaTopic', '/topics', resources())
     })
   }
 
@@ -117,13 +119,16 @@ export class TopicsEndpoint {
     const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, {}, async ({ links, describe, time }) => {
       const { nodeId } = requireBroker(await describe(), params.broker_id)
-      const all = visibleTopics(this.#lookUps.parts, exchange, await gateway.topics('all', time.ms))
-      const replicas = all.flatMap(({ topic, partitions }) =>
-        partitions
-          .filter(partition => partition.replicas.includes(nodeId))
-          .map(partition => replicaJson(links, topic, partition, nodeId))
-      )
-      return links.list('KafkaReplica', `/brokers/${nodeId}/partition-replicas`, replicas)
+      const all = await gateway.topics('all', time.ms)
+      const { parts } = this.#lookUps
+      function* replicas(): Iterable<Resource> {
+        for (const { topic, partitions } of visibleTopics(parts, exchange, all)) {
+          for (const partition of partitions) {
+            if (partition.replicas.includes(nodeId)) yield replicaJson(links, topic, partition, nodeId)
+          }
+        }
+      }
+      return links.longList('KafkaReplica', `/brokers/${nodeId}/partition-replicas`, replicas())
     })
   }
 

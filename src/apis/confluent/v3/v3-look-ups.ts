@@ -5,6 +5,7 @@ import type { Gateway } from '../../../gateway/gateway.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
+import type { LongList } from '../long-lists.js'
 import { answerWork, ProblemError } from '../look-up.js'
 import { baseUrlOf, Links, type Resource } from './resources.js'
 
@@ -68,7 +69,7 @@ export class V3LookUps {
     exchange: Exchange,
     params: Params,
     target: Target,
-    work: (cluster: Cluster) => Promise<Resource | undefined>,
+    work: (cluster: Cluster) => Promise<Resource | LongList | undefined>,
     operation: Operation = 'admin'
   ): void {
     const refusal = refusalOf(this.parts, exchange, operation, target)
@@ -84,7 +85,7 @@ export class V3LookUps {
   work(
     exchange: Exchange,
     { cluster_id: asked, topic_name: topic }: Params,
-    work: (cluster: Cluster) => Promise<Resource | undefined>
+    work: (cluster: Cluster) => Promise<Resource | LongList | undefined>
   ): void {
     answerWork(this.parts, exchange, { version: 'v3', target: { topic } }, async () => {
       const { timeoutMs, clock, prefix } = this.#options
