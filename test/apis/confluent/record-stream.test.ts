@@ -87,7 +87,7 @@ describe('confluent: a stream of records', () => {
     counted = []
     charged = []
     onRefused = quota = room = undefined
-    turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT }
+    turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT, costInFlightAlone: 0 }
     streamTurns = new StreamTurns(turnLimits)
     gateway = new FakeGateway({ outcome: 'by hand' })
     payload = Object.assign(new PassThrough(), {

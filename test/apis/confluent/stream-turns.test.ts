@@ -3,13 +3,14 @@ import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from '../../../src/
 import { turns as ticks } from '../../support/ticks.js'
 
 const MIB = 1024 * 1024
+const LIMITS = { costPerTick: 100, costPerTickAlone: 300, costInFlight: 1_000, costInFlightAlone: 2_400 }
 
 describe('confluent: turns of streams', () => {
   let turns: StreamTurns
   /** The stream and the greatest cost of each turn. */
   let taken: [string, number][]
   beforeEach(() => {
-    turns = new StreamTurns({ costPerTick: 100, costPerTickAlone: 300, costInFlight: 1_000 })
+    turns = new StreamTurns(LIMITS)
     // More streams than may read more than a hundred per tick.
     for (const other of [1, 2, 3]) turns.setInFlight({ readOn: () => other }, true)
     taken = []
@@ -40,7 +41,7 @@ describe('confluent: turns of streams', () => {
   })
 
   it('few streams read more in a tick than many', () => {
-    const few = new StreamTurns({ costPerTick: 100, costPerTickAlone: 300, costInFlight: 1_000 })
+    const few = new StreamTurns(LIMITS)
     few.ask(stream('a', 10))
     few.setInFlight(stream('a'), true)
     few.setInFlight(stream('b'), true)
@@ -111,8 +112,20 @@ describe('confluent: turns of streams', () => {
     expect(turns.shareOf(first)).to.equal(250)
   })
 
+  it('few streams may have more in flight than many', () => {
+    const few = new StreamTurns(LIMITS)
+    const streams = [stream('a'), stream('b'), stream('c')]
+    const shares = streams.map(one => {
+      few.setInFlight(one, true)
+      return few.shareOf(one)
+    })
+    expect(shares).to.deep.equal([2_400, 600, 1_000 / 3])
+  })
+
   it('streams have at most a quarter of the memory for records in flight', () => {
-    expect([turnLimitsOf(64 * MIB).costInFlight, turnLimitsOf(4 * MIB).costInFlight]).to.deep.equal([2 * MIB, MIB])
+    const [large, small] = [turnLimitsOf(64 * MIB), turnLimitsOf(MIB)]
+    expect([large.costInFlight, large.costInFlightAlone]).to.deep.equal([0.75 * MIB, 2 * MIB])
+    expect([small.costInFlight, small.costInFlightAlone]).to.deep.equal([0.25 * MIB, 0.25 * MIB])
   })
 
   it('records cost more than their bytes, so that many small ones do not take a long turn', () => {

@@ -11,6 +11,8 @@ export interface TurnLimits {
   readonly costPerTickAlone: number
   /** All streams together may have so much without an answer; streams that have something in flight share it. */
   readonly costInFlight: number
+  /** A stream alone may have so much without an answer; several share it, down to `costInFlight`. */
+  readonly costInFlightAlone: number
 }
 
 const KIB = 1024
@@ -18,8 +20,10 @@ const KIB = 1024
 const COST_PER_TICK = 64 * KIB
 /** With less, a stream that is alone was measured to need much more CPU per record. */
 const COST_PER_TICK_ALONE = 256 * KIB
-/** Enough for one stream at full speed while Kafka answers within 30 ms. Records of others wait behind at most so much. */
-const COST_IN_FLIGHT = 2 * KIB * KIB
+/** Records of other requests wait behind at most so much. Enough for 75 MB/s while Kafka answers within 10 ms. */
+const COST_IN_FLIGHT = 768 * KIB
+/** Enough for one stream at full speed while Kafka answers within 30 ms. */
+const COST_IN_FLIGHT_ALONE = 2 * KIB * KIB
 /** The rest of the memory is left to other requests. */
 const SHARE_OF_BUFFER = 1 / 4
 
@@ -27,7 +31,8 @@ const SHARE_OF_BUFFER = 1 / 4
 export const turnLimitsOf = (bufferBytes: number): TurnLimits => ({
   costPerTick: COST_PER_TICK,
   costPerTickAlone: COST_PER_TICK_ALONE,
-  costInFlight: Math.min(COST_IN_FLIGHT, bufferBytes * SHARE_OF_BUFFER)
+  costInFlight: Math.min(COST_IN_FLIGHT, bufferBytes * SHARE_OF_BUFFER),
+  costInFlightAlone: Math.min(COST_IN_FLIGHT_ALONE, bufferBytes * SHARE_OF_BUFFER)
 })
 
 /** A stream that takes turns with others. */
@@ -79,7 +84,8 @@ export class StreamTurns {
   /** The share of a stream in what may be in flight. A stream with nothing in flight may read one record of any size. */
   shareOf(stream: TurnTaker): number {
     const streams = this.#inFlight.size + (this.#inFlight.has(stream) ? 0 : 1)
-    return this.#limits.costInFlight / streams
+    const { costInFlight, costInFlightAlone } = this.#limits
+    return Math.max(costInFlight, costInFlightAlone / streams) / streams
   }
 
   /** Few streams may read more at once: each tick has costs of its own. */
