@@ -225,8 +225,8 @@ export interface GroupGateway {
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>>
   /**
-   * The members of consumer groups and the partitions that they read, as the coordinators report them. Groups that use
-   * the protocol of KIP-848 are left out. Groups are described a few at a time. When the caller asks for all groups, a
+   * The members of consumer groups and the partitions that they read, as the coordinators report them, also of groups
+   * that use the protocol of KIP-848. Groups are described a few at a time. When the caller asks for all groups, a
    * group that cannot be described is left out and a warning is logged.
    * @param groups `all`: every group that the brokers list
    * @param only selects the results; nothing else is decoded

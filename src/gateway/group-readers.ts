@@ -38,13 +38,6 @@ type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
 type DescribedConsumerGroup = ResultOf<'describeConsumerGroup'> & { type: 'success' }
 type Member = DescribedGroup['members'][number] | ConsumerMember
 
-/** Which groups are described. */
-interface Kinds {
-  readonly protocolTypes: readonly string[]
-  /** True: also groups that use the protocol of KIP-848. */
-  readonly withConsumerGroups: boolean
-}
-
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
   readonly log: Logger
@@ -74,8 +67,7 @@ export class GroupReaders {
   /** The members of groups. A group without members is absent. */
   async read(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
     const found = new Map<string, readonly GroupReader[]>()
-    const kinds = { protocolTypes: [CONSUMER_PROTOCOL_TYPE], withConsumerGroups: false }
-    for await (const { groupId, described } of this.#described(groups, kinds)) {
+    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE])) {
       const readers = await this.#readersFrom(described.members)
       if (readers.length > 0) found.set(groupId, readers)
     }
@@ -85,8 +77,7 @@ export class GroupReaders {
   /** Groups as their coordinators describe them. A group that no coordinator knows is absent. */
   async describe(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, GroupDescription>> {
     const found = new Map<string, GroupDescription>()
-    const kinds = { protocolTypes: [CONSUMER_PROTOCOL_TYPE, NO_PROTOCOL_TYPE], withConsumerGroups: true }
-    for await (const { groupId, described } of this.#described(groups, kinds)) {
+    for await (const { groupId, described } of this.#described(groups, [CONSUMER_PROTOCOL_TYPE, NO_PROTOCOL_TYPE])) {
       const { state, coordinatorId } = described
       const members = await this.#readersFrom(described.members)
       const common = { groupId, state, coordinatorId, members }
@@ -101,14 +92,14 @@ export class GroupReaders {
     return found
   }
 
-  /** Describes groups of these kinds, a few at a time. */
-  async *#described(groups: readonly string[] | 'all', { protocolTypes: types, withConsumerGroups }: Kinds) {
+  /** Describes groups of these protocol types and of the protocol of KIP-848, a few at a time. */
+  async *#described(groups: readonly string[] | 'all', types: readonly string[]) {
     const isAll = groups === 'all'
     const { includes = () => true } = this.#only
     const groupIds = (isAll ? await this.#allGroups(types) : [...new Set(groups)]).filter(includes)
     for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
       const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
-      const all = await Promise.all(portion.map(groupId => this.#groupOf(groupId, isAll, withConsumerGroups)))
+      const all = await Promise.all(portion.map(groupId => this.#groupOf(groupId, isAll)))
       for (const [at, groupId] of portion.entries()) {
         const described = all[at]
         if (described === undefined) continue
@@ -153,15 +144,11 @@ export class GroupReaders {
   }
 
   /** @returns `undefined`: no coordinator knows the group, or it is left out of a list of all groups */
-  async #groupOf(
-    groupId: string,
-    isOneOfAll: boolean,
-    withConsumerGroups: boolean
-  ): Promise<DescribedGroup | DescribedConsumerGroup | undefined> {
+  async #groupOf(groupId: string, isOneOfAll: boolean): Promise<DescribedGroup | DescribedConsumerGroup | undefined> {
     const asked = { groupId, timeoutMs: this.#limit.remainingMs }
     const classic = await askRouter(this.#router, { type: 'describeGroup', ...asked })
     // DescribeGroups reports a group of the protocol of KIP-848 as unknown.
-    const result = classic.type === 'notFound' && withConsumerGroups ? await this.#consumerGroupOf(groupId) : classic
+    const result = classic.type === 'notFound' ? await this.#consumerGroupOf(groupId) : classic
     if (result.type === 'notFound') return undefined
     if (result.type === 'success') return result
     if (!isOneOfAll || result.type === 'timedOut' || result.retriable) {

@@ -152,7 +152,9 @@ describe('a group of the protocol of KIP-848', () => {
       isMixed: false,
       members: [{ ...member, partitions: new Map([['orders', [0, 2]]]) }]
     })
-    expect((await readersOf(answer).read(['new'])).size).to.equal(0)
+    expect((await readersOf(answer).read(['new'])).get('new')).to.deep.equal([
+      { ...member, partitions: new Map([['orders', [0, 2]]]) }
+    ])
   })
 
   it('is mixed while a member uses the older protocol, or the broker does not say which it uses', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { call } from '../support/access.js'
 import { ConfluentStage, JSON_RECORDS } from '../support/confluent-stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { kafkaVersion } from './jars.js'
@@ -25,7 +26,7 @@ describe('a group of the protocol of KIP-848', function () {
     })
   }
 
-  it("has its state, members, assignments and lags in Confluent's API, and is in the list", async () => {
+  it("has its state, members, assignments and lags in Confluent's API, and readers in Kafka-Pixy's", async () => {
     const group = freshTopic('new-group')
     const topic = await stage.topic(2)
     const values = [1, 2, 3, 4].map(value => ({ value, partition: 0 }))
@@ -56,6 +57,13 @@ describe('a group of the protocol of KIP-848', function () {
       seen.assignments = (await json(`/${group}/consumers/${consumer.consumer_id}/assignments`)).data
       seen.group = await json(`/${group}`)
       seen.listed = await listed()
+      const ofTopic = `${stage.app.urls.shared}/pixy/topics/${topic}/consumers`
+      for (const [name, query] of [
+        ['pixy', `?group=${group}`],
+        ['pixyAll', '']
+      ] as const) {
+        seen[name] = JSON.parse((await call(ofTopic + query)).body)
+      }
     } finally {
       stop.abort()
       await reading
@@ -68,6 +76,8 @@ describe('a group of the protocol of KIP-848', function () {
     })
     expect(seen.listed).to.deep.equal(seen.group)
     expect(seen.group.is_mixed_consumer_group).to.equal(false)
+    expect(Object.values(seen.pixy[group])).to.deep.equal([[0, 1]])
+    expect(seen.pixyAll[group]).to.deep.equal(seen.pixy[group])
     expect(seen.assignments.map(({ partition_id }: Json) => partition_id)).to.deep.equal([0, 1])
     expect(seen.lags.map(({ consumer_id }: Json) => consumer_id)).to.include(seen.consumers[0].consumer_id)
 
