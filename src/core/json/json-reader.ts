@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
+import { StacklessError } from '../stackless-error.js'
 import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-strings.js'
 
 /** The bytes are not the expected JSON. The message is the same as that of serde_json. */
-export class DeserializeError extends Error {
+export class DeserializeError extends StacklessError {
   override readonly name = 'DeserializeError'
 }
 

@@ -52,6 +52,19 @@ describe('confluent: turns of streams', () => {
     ])
   })
 
+  it('many streams read no more in a tick than others when none has anything in flight', async () => {
+    const many = new StreamTurns(LIMITS)
+    many.ask(stream('-', 300))
+    for (const name of ['a', 'b', 'c']) many.ask(stream(name, 10))
+    await ticks(1)
+    expect(taken).to.deep.equal([
+      ['-', 300],
+      ['a', 100],
+      ['b', 90],
+      ['c', 80]
+    ])
+  })
+
   it('streams read one after another, and those that ask again wait for all others', async () => {
     turns.ask(stream('-', 100))
     for (const name of ['a', 'b', 'c']) turns.ask(stream(name, 100, 100))

@@ -91,14 +91,17 @@ export class StreamTurns {
   /** Few streams may read more at once: each tick has costs of its own. */
   get #mostPerTick(): number {
     const { costPerTick, costPerTickAlone } = this.#limits
-    return Math.max(costPerTick, costPerTickAlone / Math.max(1, this.#inFlight.size))
+    // Streams whose records cannot be used have nothing in flight.
+    const streams = Math.max(1, this.#inFlight.size, this.#waiting.size)
+    return Math.max(costPerTick, costPerTickAlone / streams)
   }
 
   #serve(): void {
     this.#isServing = true
+    const mostPerTick = this.#mostPerTick
     // A stream that asks again during its turn is visited again, after the others.
     for (const stream of this.#waiting) {
-      const left = this.#mostPerTick - this.#costOfTick
+      const left = mostPerTick - this.#costOfTick
       if (left <= 0) break
       this.#waiting.delete(stream)
       this.#costOfTick += Math.max(1, stream.readOn(left))

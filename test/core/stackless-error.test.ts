@@ -1,0 +1,18 @@
+import { expect } from 'chai'
+import { BodyError } from '../../src/apis/confluent/record-bytes.js'
+import { DeserializeError } from '../../src/core/json/json-reader.js'
+import { StacklessError } from '../../src/core/stackless-error.js'
+
+describe('errors that bytes of clients cause in large numbers', () => {
+  for (const error of [new StacklessError('wrong'), new DeserializeError('wrong'), new BodyError(400, 'wrong')]) {
+    it(`${error.constructor.name} has a message and no stack`, () => {
+      expect(error.message).to.equal('wrong')
+      expect(error.stack).to.match(/^\w+: wrong$/)
+    })
+  }
+
+  it('leave the stacks of other errors as they are', () => {
+    new StacklessError('wrong')
+    expect(new Error('a bug').stack).to.contain('stackless-error.test')
+  })
+})
