@@ -27,6 +27,12 @@ import { Handshakes, Upgrades } from './untracked-connections.js'
 /** Interval in which Node checks for late headers, late bodies and idle connections. */
 const CONNECTIONS_CHECKING_INTERVAL_MS = 1_000
 
+/**
+ * Connections that may wait to be accepted; operating systems allow fewer, Linux as many as `net.core.somaxconn`. Node's default
+ * is 511: of some thousand clients that connect while the event loop is busy, Linux resets those beyond it.
+ */
+const BACKLOG = 4_096
+
 /** While draining, idle connections are closed at this interval. */
 const IDLE_SWEEP_MS = 50
 
@@ -140,7 +146,7 @@ export class Listener {
       this.#server.once('error', error => reject(toListenError(error, address)))
       this.#server.once('listening', resolve)
       if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket, address.mode)
-      else this.#server.listen(address.port, address.host)
+      else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
     })
     if ('unixSocket' in address) return `unix:${address.unixSocket}`
     const { port } = this.#server.address() as AddressInfo
@@ -218,7 +224,7 @@ function closeBeyond(maxConnections: number, server: Server): void {
 function listenPrivately(server: Server, path: string, mode: string): void {
   const previous = process.umask(0o777 & ~Number.parseInt(mode, 8))
   try {
-    server.listen(path)
+    server.listen({ path, backlog: BACKLOG })
   } finally {
     process.umask(previous)
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,6 +21,8 @@ import {
 const CONNECTIONS = 'castellan_http_connections'
 const head = (line: string, ...headers: string[]): string =>
   `${line} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
+/** More than Node's default for connections that wait to be accepted, 511. */
+const BURST = 1_000
 const GET = head('GET /loud/topics/a')
 
 describe('http: listeners', () => {
@@ -47,6 +49,24 @@ describe('http: listeners', () => {
     await until(async () => (await metric(CONNECTIONS)) === 1, '1 connection')
     clients[1]!.destroy()
     await untilNothingIsHeld(started)
+  })
+
+  it('let a thousand clients of the unix socket connect while the event loop is busy', async function () {
+    // Linux refuses connections to a unix socket beyond its backlog at once.
+    const somaxconn = '/proc/sys/net/core/somaxconn'
+    if (!existsSync(somaxconn) || Number(readFileSync(somaxconn, 'utf8')) < BURST) return this.skip()
+    const folder = mkdtempSync(join(tmpdir(), 'castellan-'))
+    try {
+      const { http } = await start({ http: { unixSocket: join(folder, 'a.sock') } })
+      // All of them connect in one tick, in which none is accepted.
+      const opening = Array.from({ length: BURST }, () => RawSocket.open(http.urls.unixSocket!))
+      const opened = await Promise.allSettled(opening)
+      for (const one of opened) if (one.status === 'fulfilled') one.value.destroy()
+      expect(opened.filter(({ status }) => status === 'rejected')).to.have.length(0)
+      await untilNothingIsHeld(started)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('give the head of a request no more time than the whole of it', async () => {
