@@ -19,6 +19,11 @@ export function runningKafka(): KafkaCluster {
 
 /** Real Kafka as the integration suite wants to see a cluster. */
 export function asTarget(cluster: KafkaCluster): TargetCluster {
+  /** Waits until all nodes take part, and gives them their coordinators back. */
+  const recover = async (): Promise<void> => {
+    await cluster.healed()
+    await cluster.electCoordinators()
+  }
   return {
     kind: 'kafka',
     bootstrap: cluster.bootstrap,
@@ -42,18 +47,15 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
     killNode: nodeId => cluster.signal(nodeId, 'SIGKILL'),
     reviveNode: async nodeId => {
       cluster.startNode(nodeId)
-      await cluster.healed()
-      await cluster.electCoordinators()
+      await recover()
     },
     pauseNode: nodeId => cluster.signal(nodeId, 'SIGSTOP'),
     resumeNode: async nodeId => {
       await cluster.signal(nodeId, 'SIGCONT')
-      await cluster.healed()
-      await cluster.electCoordinators()
+      await recover()
       // After 8 to 11 s of silence the controller still takes the node's partitions away, up to a second after it is back.
       await sleep(MISSED_HEARTBEATS_NOTICED_MS)
-      await cluster.healed()
-      await cluster.electCoordinators()
+      await recover()
     },
     electCoordinators: () => cluster.electCoordinators(),
     recovered: topics => cluster.recovered(...topics),

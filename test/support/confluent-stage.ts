@@ -55,9 +55,17 @@ export class ConfluentStage {
 
   static async open(settings: Readonly<Record<string, string>> = {}): Promise<ConfluentStage> {
     const cluster = await targetCluster()
-    const all = { 'apis.confluent.port': '0', 'delivery.createTopics': 'false', ...settings }
-    const app = await startTestApp(cluster.bootstrap, all)
-    return new ConfluentStage(cluster, app, await GroupInstance.start(cluster.bootstrap))
+    let app: App | undefined
+    try {
+      const all = { 'apis.confluent.port': '0', 'delivery.createTopics': 'false', ...settings }
+      app = await startTestApp(cluster.bootstrap, all)
+      return new ConfluentStage(cluster, app, await GroupInstance.start(cluster.bootstrap))
+    } catch (error) {
+      // What stays open would keep the process of the tests alive.
+      await app?.stop()
+      await cluster.close()
+      throw error
+    }
   }
 
   async close(): Promise<void> {
