@@ -1,0 +1,93 @@
+import { expect } from 'chai'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { ConfluentStage, JSON_RECORDS, V2 } from '../support/confluent-stage.js'
+import { type RecordAnswer, RecordStreamClient } from '../support/record-stream-client.js'
+
+const streamTo = (stage: ConfluentStage, topic: string): RecordStreamClient =>
+  new RecordStreamClient(`${stage.url}/v3/clusters/c1/topics/${topic}/records`)
+
+describe('confluent: limits and refusals', function () {
+  this.timeout(120_000)
+  let opened: ConfluentStage | undefined
+  afterEach(async () => {
+    await opened?.close()
+    opened = undefined
+  })
+  const open = async (settings: Readonly<Record<string, string>>): Promise<ConfluentStage> =>
+    (opened = await ConfluentStage.open(settings))
+
+  it('confluent 77: records beyond a quota are answered 429 and not written', async () => {
+    const stage = await open({ 'quotas.perAddress.recordsPerSecond': '1' })
+    const topic = await stage.topic(1)
+    const client = streamTo(stage, topic)
+    const codes: number[] = []
+    // Records that come together are admitted together, so the quota is used up by the time of a second round.
+    while (!codes.includes(429)) {
+      client.send(...Array.from({ length: 200 }, () => ({})))
+      for (let answers = 0; answers < 200; answers++) codes.push((await client.next())!.error_code)
+    }
+    client.end()
+    expect(await client.ended).to.equal('ended')
+    expect([...new Set(codes)].sort()).to.deep.equal([200, 429])
+    expect(await stage.endOf(topic, 0)).to.equal(codes.filter(code => code === 200).length)
+  })
+
+  it('confluent 83: the record after the longest time of a stream is answered 408, and the stream ends', async () => {
+    const stage = await open({ 'advanced.apis.confluent.streamMaxMs': '300' })
+    const topic = await stage.topic(1)
+    const client = streamTo(stage, topic)
+    let written = 0
+    let last: RecordAnswer | undefined
+    do {
+      client.send({})
+      last = await client.next()
+      if (last?.error_code === 200) written++
+    } while (last?.error_code === 200)
+    expect(last).to.include({ error_code: 408 })
+    expect(await client.next()).to.equal(undefined)
+    expect(await client.ended).to.equal('ended')
+    expect(await stage.endOf(topic, 0)).to.equal(written)
+  })
+
+  it('confluent 23: a topic that Kafka denies is answered 403, with the codes of all records', async function () {
+    const stage = await open({})
+    const { faults } = stage.cluster
+    // The nodes of real Kafka have no authorizer here.
+    if (faults === undefined) this.skip()
+    const topic = await stage.topic(1)
+    const { TOPIC_AUTHORIZATION_FAILED } = errorCodes
+    faults.add({ api: 'Produce', topic }, { type: 'error', errorCode: TOPIC_AUTHORIZATION_FAILED })
+    const { status, type, body } = await stage.produce(topic, JSON_RECORDS, [{ value: 1 }, { value: 2 }])
+    const { offsets } = body as { offsets: { error_code: number }[] }
+    expect([status, type, offsets.map(({ error_code }) => error_code)]).to.deep.equal([403, V2, [40301, 40301]])
+    expect(await stage.endOf(topic, 0)).to.equal(0)
+  })
+})
+
+describe('confluent: a cluster that does not answer', function () {
+  this.timeout(180_000)
+  let stage: ConfluentStage
+  before(async () => {
+    stage = await ConfluentStage.open({ 'apis.confluent.syncTimeoutMs': '1000' })
+  })
+  after(() => stage?.close())
+
+  it('confluent 22: each record is answered 50003 once, within the time limit', async () => {
+    const { cluster } = stage
+    const topic = await stage.topic(1)
+    expect((await stage.produce(topic, JSON_RECORDS, [{ value: 0 }])).status).to.equal(200)
+    try {
+      await Promise.all(cluster.nodeIds.map(nodeId => cluster.pauseNode(nodeId)))
+      const { status, type, body, persisted } = await stage.produce(topic, JSON_RECORDS, [{ value: 1 }, { value: 2 }])
+      const { offsets } = body as { offsets: { error_code: number; offset: unknown }[] }
+      expect([status, type]).to.deep.equal([200, V2])
+      expect(persisted).to.not.match(/y/)
+      expect(offsets.map(({ error_code, offset }) => [error_code, offset])).to.deep.equal([
+        [50003, null],
+        [50003, null]
+      ])
+    } finally {
+      await Promise.all(cluster.nodeIds.map(nodeId => cluster.resumeNode(nodeId)))
+    }
+  })
+})
