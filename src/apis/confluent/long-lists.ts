@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http'
 
 /** So much of a list is written in one tick: it takes a few milliseconds. */
 const CHARS_PER_TICK = 64 * 1024
-/** The memory of such an answer matters: a client has one of them at a time. */
-const HUGE_CHARS = 4 * 1024 * 1024
-/** A client that takes its huge answer more slowly may have another one. */
+/** A client that has so much of its lists to read waits for its next list. */
+const MAX_UNREAD_CHARS = 4 * 1024 * 1024
+/** It waits no longer than this, because another client at its address may be the one that reads nothing. */
 const MAX_SENDING_MS = 10_000
 
 /** A list as JSON that may be long. Its items are made while it is written. */
@@ -38,6 +38,8 @@ export interface ListReader {
  * which often have the data at the same time, would block the event loop for seconds.
  */
 export class LongLists {
+  /** Characters of lists that have not left, by client. */
+  readonly #unread = new Map<string | undefined, number>()
   /** The end of the last list, by client and kind. */
   readonly #ends = new Map<string, Promise<void>>()
   /** Those that wait for a tick. */
@@ -51,9 +53,17 @@ export class LongLists {
     await this.#inOrder(`${list.kind} ${client}`, async () => {
       const text = await this.#textOf(list, response)
       if (text === undefined) return
+      this.#add(client, text.length)
+      const left = over(response).then(() => this.#add(client, -text.length))
       send(text)
-      if (text.length >= HUGE_CHARS) await sent(response)
+      if (this.#unread.get(client)! >= MAX_UNREAD_CHARS) await atMost(MAX_SENDING_MS, left)
     })
+  }
+
+  #add(client: string | undefined, chars: number): void {
+    const unread = (this.#unread.get(client) ?? 0) + chars
+    if (unread > 0) this.#unread.set(client, unread)
+    else this.#unread.delete(client)
   }
 
   async #textOf({ before, items, after }: LongList, response: ServerResponse): Promise<string | undefined> {
@@ -102,17 +112,20 @@ export class LongLists {
   }
 }
 
-/** Resolves when an answer has left, can no longer leave, or takes too long. */
-function sent(response: ServerResponse): Promise<void> {
-  if (response.destroyed || response.writableFinished) return Promise.resolve()
+/** Resolves when an answer has left, or can no longer leave. */
+function over(response: ServerResponse): Promise<void> {
   return new Promise(resolve => {
-    const over = (): void => {
+    response.once('finish', resolve)
+    response.once('close', resolve)
+  })
+}
+
+function atMost(limitMs: number, end: Promise<void>): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, limitMs)
+    end.then(() => {
       clearTimeout(timer)
       resolve()
-    }
-    const timer = setTimeout(over, MAX_SENDING_MS)
-    timer.unref()
-    response.once('finish', over)
-    response.once('close', over)
+    })
   })
 }

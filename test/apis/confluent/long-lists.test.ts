@@ -165,6 +165,30 @@ describe('confluent: long lists', () => {
       expect(sent).to.deep.equal(['[3]'])
     })
 
+    it('that are not read are at most 4 MiB of each client, and one more', async () => {
+      const lists = new LongLists()
+      const over: (() => void)[] = []
+      const unread = { once: (event: string, done: () => void) => void (event === 'close' && over.push(done)) }
+      const written: Promise<void>[] = []
+      let sent = 0
+      const ask = (client: string, kind: string): void => {
+        const list = new LongList(kind, '[', ['x'.repeat(1.5 * 1024 * 1024)], ']')
+        written.push(lists.write(list, { client, response: unread as never }, () => void sent++))
+      }
+      for (let at = 0; at < 20; at++) ask('one', `kind ${at % 2}`)
+      for (let tick = 0; tick < 100; tick++) await nextTick()
+      expect(sent).to.be.within(3, 4)
+      ask('other', 'kind 0')
+      await written.at(-1)
+      expect(over).to.have.length(sent)
+      while (sent < written.length) {
+        for (const leave of over.splice(0)) leave()
+        await nextTick()
+      }
+      for (const leave of over.splice(0)) leave()
+      await Promise.all(written)
+    })
+
     it('that are huge leave one after another', async () => {
       const lists = new LongLists()
       const huge = () => new LongList('texts', '[', ['x'.repeat(5 * 1024 * 1024)], ']')
