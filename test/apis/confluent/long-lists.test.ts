@@ -37,7 +37,12 @@ class HeldGateway extends FakeGateway {
   constructor() {
     super()
     const found = new Map(NAMES.map(name => [name, topicOf(name)]))
-    this.topics = () => new Promise(resolve => this.held.push(() => resolve(found)))
+    const partitions = Array.from({ length: TOPICS }, (_, partition) => ({
+      ...topicOf('wide').partitions[0]!,
+      partition
+    }))
+    const wide = new Map([['wide', { ...topicOf('wide'), partitions }]])
+    this.topics = names => new Promise(resolve => this.held.push(() => resolve(names === 'all' ? found : wide)))
     this.admin = {
       ...this.admin,
       clusterId: async () => 'c1',
@@ -83,7 +88,9 @@ describe('confluent: long lists', () => {
     ['/topics', TOPICS],
     ['/v3/clusters/c1/topics', TOPICS],
     ['/v3/clusters/c1/brokers/1/partition-replicas', TOPICS],
-    ['/v3/clusters/c1/topics/-/configs', 2 * TOPICS]
+    ['/v3/clusters/c1/topics/-/configs', 2 * TOPICS],
+    ['/topics/wide/partitions', TOPICS],
+    ['/v3/clusters/c1/topics/wide/partitions', TOPICS]
   ] as const) {
     it(`of ${path} that have their data at the same moment are written in different ticks`, async () => {
       let tick = 0
@@ -102,7 +109,7 @@ describe('confluent: long lists', () => {
       for (const answer of await Promise.all(asked)) {
         expect(answer.statusCode).to.equal(200)
         const list = answer.json()
-        expect(path === '/topics' ? list : list.data).to.have.length(items)
+        expect(path.startsWith('/v3') ? list.data : list).to.have.length(items)
       }
     })
   }

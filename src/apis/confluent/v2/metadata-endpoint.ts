@@ -48,13 +48,18 @@ export class MetadataEndpoint {
       const { partitions } = await this.#find(topic)
       const entries = await this.#gateway.admin.describeConfigs([{ type: 'topic', name: topic }], this.#timeoutMs)
       const configs = Object.fromEntries((entries.get(topic) ?? []).map(({ name, value }) => [name, value]))
-      return { name: topic, configs, partitions: partitions.map(partitionJson) }
+      const empty = JSON.stringify({ name: topic, configs, partitions: [] })
+      const end = empty.length - ']}'.length
+      return new LongList('topic', empty.slice(0, end), partitionsJson(partitions), empty.slice(end))
     })
   }
 
   /** `GET /topics/{topic}/partitions` */
   partitions(exchange: Exchange, { topic = '' }: Params): void {
-    this.#answer(exchange, topic, async () => (await this.#find(topic)).partitions.map(partitionJson))
+    this.#answer(exchange, topic, async () => {
+      const { partitions } = await this.#find(topic)
+      return new LongList('partitions', '[', partitionsJson(partitions), ']')
+    })
   }
 
   /** `GET /topics/{topic}/partitions/{partition}` */
@@ -88,6 +93,10 @@ export class MetadataEndpoint {
     const lookUp: LookUp = { version: 'v2', operation: 'admin', target: { topic } }
     answerLookUp(this.#parts, exchange, lookUp, work)
   }
+}
+
+function* partitionsJson(partitions: readonly Partition[]): Iterable<object> {
+  for (const partition of partitions) yield partitionJson(partition)
 }
 
 const partitionJson = ({ partition, leaderId: leader, replicas, isr }: Partition): object => ({

@@ -2,6 +2,7 @@ import { topicPartitionKey } from '../../../core/model.js'
 import type { GroupDescription, GroupReader } from '../../../gateway/gateway.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type Params } from '../endpoint-parts.js'
+import type { LongList } from '../long-lists.js'
 import { byBytes } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
 import { type Cluster, notFound, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
@@ -75,10 +76,12 @@ export class GroupsEndpoint {
       const visible = [...member.partitions].filter(([topic]) =>
         caller.allows('admin', { topic, group: group.groupId })
       )
-      const partitions = visible.flatMap(([topic, numbers]) =>
-        numbers.map(partition => assignmentJson(links, group.groupId, member, { topic, partition }))
-      )
-      return links.list('KafkaConsumerAssignment', path, partitions)
+      function* partitions(): Iterable<Resource> {
+        for (const [topic, numbers] of visible) {
+          for (const partition of numbers) yield assignmentJson(links, group.groupId, member, { topic, partition })
+        }
+      }
+      return links.longList('KafkaConsumerAssignment', path, partitions())
     })
   }
 
@@ -97,11 +100,10 @@ export class GroupsEndpoint {
   lags(exchange: Exchange, params: Params): void {
     this.#answer(exchange, params, async ({ links, time }, group) => {
       const lags = await this.#lagsOf(exchange, group, time)
-      return links.list(
-        'KafkaConsumerLag',
-        `${groupPath(group.groupId)}/lags`,
-        lags.map(lag => lagJson(links, group.groupId, lag))
-      )
+      function* resources(): Iterable<Resource> {
+        for (const lag of lags) yield lagJson(links, group.groupId, lag)
+      }
+      return links.longList('KafkaConsumerLag', `${groupPath(group.groupId)}/lags`, resources())
     })
   }
 
@@ -146,7 +148,7 @@ export class GroupsEndpoint {
   #answer(
     exchange: Exchange,
     params: Params,
-    work: (cluster: Cluster, group: GroupDescription) => Promise<Resource>
+    work: (cluster: Cluster, group: GroupDescription) => Promise<Resource | LongList>
   ): void {
     const { consumer_group_id: group = '' } = params
     const { gateway } = this.#lookUps

@@ -4,6 +4,7 @@ import type { Operation } from '../../../http/access/access.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import type { LongList } from '../long-lists.js'
 import { byBytes, noPartition, type Partition, ProblemError, requirePartition, requireTopic } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
 import { type Cluster, notFound, requireBroker, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
@@ -59,13 +60,12 @@ export class TopicsEndpoint {
   }
 
   partitions(exchange: Exchange, params: Params): void {
-    this.#answer(exchange, params, async ({ links }, { topic, partitions }) =>
-      links.list(
-        'KafkaPartition',
-        `${topicPath(topic)}/partitions`,
-        partitions.map(partition => partitionJson(links, topic, partition))
-      )
-    )
+    this.#answer(exchange, params, async ({ links }, { topic, partitions }) => {
+      function* resources(): Iterable<Resource> {
+        for (const partition of partitions) yield partitionJson(links, topic, partition)
+      }
+      return links.longList('KafkaPartition', `${topicPath(topic)}/partitions`, resources())
+    })
   }
 
   partition(exchange: Exchange, params: Params): void {
@@ -153,7 +153,7 @@ export class TopicsEndpoint {
   #answer(
     exchange: Exchange,
     params: Params,
-    work: (cluster: Cluster, topic: TopicMetadata) => Promise<Resource>
+    work: (cluster: Cluster, topic: TopicMetadata) => Promise<Resource | LongList>
   ): void {
     const { topic_name: topic = '' } = params
     const { gateway } = this.#lookUps
