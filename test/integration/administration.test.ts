@@ -256,6 +256,7 @@ describe('a cluster is administered', function () {
       state: 'Empty',
       assignor: '',
       isSimple: true,
+      isMixed: false,
       members: []
     })
     const all = await groups.describe('all', PATIENCE_MS, groupId => groupId === group)

@@ -172,6 +172,22 @@ describe('confluent: long lists', () => {
       expect(sent).to.deep.equal(['[3]'])
     })
 
+    it('whose client leaves during the last item do not count as unread', async () => {
+      const lists = new LongLists()
+      const closed = { destroyed: false, once: () => {} }
+      async function* leaving(): AsyncIterable<string> {
+        yield 'x'.repeat(5 * 1024 * 1024)
+        closed.destroyed = true
+      }
+      let sent = 0
+      const send = () => void sent++
+      const first = lists.write(new LongList('texts', '[', leaving(), ']'), reader(closed), send)
+      for (let tick = 0; tick < 20; tick++) await nextTick()
+      await lists.write(new LongList('others', '[', [1], ']'), reader({ once: () => {} }), send)
+      await first
+      expect(sent).to.equal(1)
+    })
+
     it('that are not read are at most 4 MiB of each client, and one more', async () => {
       const lists = new LongLists()
       const over: (() => void)[] = []
