@@ -52,7 +52,7 @@ export class LongLists {
   async write(list: LongList, { client, response }: ListReader, send: (text: string) => void): Promise<void> {
     await this.#inOrder(`${list.kind} ${client}`, async () => {
       const text = await this.#textOf(list, response)
-      // A response that is closed says so once, and nobody has listened until here.
+      // The event that a response was closed comes once, and may already have been.
       if (text === undefined || response.destroyed) return
       this.#add(client, text.length)
       const left = over(response).then(() => this.#add(client, -text.length))
