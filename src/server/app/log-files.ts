@@ -40,21 +40,13 @@ export function openAccessLog(
   return target === 'off' ? undefined : new FileAccessLog(target, share, log, random)
 }
 
-function openLines(target: string, log: Logger): LogFile {
-  const dest = target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
-  const lines = pino.destination({ sync: false, minLength: WRITE_BYTES, maxLength: MAX_WAITING_BYTES, dest })
-  lines.on('error', error => log.error({ err: error }, `access lines cannot be written to ${target}`))
-  lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
-  return lines
-}
-
 class FileAccessLog implements OpenAccessLog {
   readonly #target: string
   readonly #share: number
   readonly #log: Logger
   readonly #random: () => number
   readonly #flusher: NodeJS.Timeout
-  #lines: LogFile
+  #lines: AccessFile
   #nowMs = 0
   #now = ''
   #isClosed = false
@@ -64,7 +56,7 @@ class FileAccessLog implements OpenAccessLog {
     this.#share = share
     this.#log = log
     this.#random = random
-    this.#lines = openLines(target, log)
+    this.#lines = new AccessFile(target, log)
     this.#flusher = setInterval(() => this.#lines.flush(), FLUSH_MS).unref()
   }
 
@@ -90,34 +82,78 @@ class FileAccessLog implements OpenAccessLog {
     if (this.#target === 'stdout' || this.#isClosed) return
     const before = this.#lines
     try {
-      this.#lines = openLines(this.#target, this.#log)
+      this.#lines = new AccessFile(this.#target, this.#log)
     } catch (error) {
       this.#log.error({}, (error as Error).message)
       return
     }
-    void closed(before)
+    void before.close()
   }
 
   close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#flusher)
-    return closed(this.#lines)
+    return this.#lines.close()
   }
 }
 
-/** Resolves when all lines are written or dropped. A slow disk therefore does not prevent the process from ending. */
-function closed(lines: LogFile): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(giveUp, CLOSE_MS)
-    function giveUp(): void {
-      clearTimeout(timer)
-      lines.destroy()
-      resolve()
-    }
-    lines.once('close', giveUp)
-    lines.once('error', giveUp)
-    lines.end()
-  })
+/** One open file of the access log. */
+class AccessFile {
+  readonly #file: LogFile
+  /** `destroy` of the file, which pino takes from it when a pipe is broken. */
+  readonly #destroy: () => void
+  #isBroken = false
+  #isGivenUp = false
+
+  /** @throws ConfigError when it cannot be opened */
+  constructor(target: string, log: Logger) {
+    this.#file = pino.destination({
+      sync: false,
+      minLength: WRITE_BYTES,
+      maxLength: MAX_WAITING_BYTES,
+      dest: target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE),
+      retryEAGAIN: () => !this.#isGivenUp
+    })
+    this.#destroy = this.#file.destroy.bind(this.#file)
+    this.#file.on('error', (error: NodeJS.ErrnoException) => {
+      this.#isBroken = error.code === 'EPIPE'
+      log.error({ err: error }, `access lines cannot be written to ${target}`)
+    })
+    this.#file.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
+  }
+
+  write(line: string): void {
+    this.#file.write(line)
+  }
+
+  flush(): void {
+    this.#file.flush()
+  }
+
+  /**
+   * Resolves when all lines are written or dropped, and after CLOSE_MS at the latest. A slow disk therefore does not
+   * prevent the process from ending.
+   */
+  close(): Promise<void> {
+    return new Promise(resolve => {
+      const over = (): void => {
+        clearTimeout(timer)
+        this.#destroy()
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        // The file stays open until its last write has ended. Otherwise that write, or the next attempt, would go to the
+        // file or connection that has got the same descriptor.
+        this.#isGivenUp = true
+        this.#file.flushSync = () => undefined
+        resolve()
+      }, CLOSE_MS)
+      if (this.#isBroken) return over()
+      this.#file.once('close', over)
+      this.#file.once('error', over)
+      this.#file.end()
+    })
+  }
 }
 
 /** A file that lines are appended to. */

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync, readFileSync, readSync, renameSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs'
 import { expect } from 'chai'
 import { ConfigError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -102,11 +102,21 @@ describe('the access log', () => {
       expect(open).to.throw(ConfigError, /http\.accessLog\.target: cannot write .* \(ENXIO\)/)
     })
 
-    it('ends although its reader has stopped reading', async () => {
+    it('ends although its reader has stopped reading, and writes to no file that is opened later', async () => {
       read()
-      const log = openAccessLog({ target: file, share: 1 }, silentLogger)!
+      const told: LogLine[] = []
+      const log = openAccessLog({ target: file, share: 1 }, recordingLogger(told))!
       for (let i = 0; i < 10_000; i++) log.write(fields)
       await log.close()
+      const others: number[] = []
+      const sizes = () => others.map(descriptor => fstatSync(descriptor).size)
+      await until(() => {
+        // A descriptor that was closed has its number given to the next file.
+        others.push(openSync(`${folder.path}/other-${others.length}`, 'w'))
+        return told.some(({ message }) => message.includes('cannot be written')) || sizes().some(size => size > 0)
+      }, 'the end of the last attempt')
+      expect(sizes()).to.deep.equal(others.map(() => 0))
+      for (const descriptor of others) closeSync(descriptor)
     })
 
     it('goes on with another reader once it is opened again', async () => {
