@@ -1,5 +1,5 @@
 import { ConfigError } from '../core/errors.js'
-import type { Assignment } from '../core/settings/assignment.js'
+import type { Assignment } from '../core/settings/problems.js'
 
 /**
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings

@@ -1,5 +1,5 @@
 import { ConfigError } from '../../core/errors.js'
-import type { Assignment } from '../../core/settings/assignment.js'
+import type { Assignment } from '../../core/settings/problems.js'
 import type { ForeignConfiguration, Translation } from '../command.js'
 
 type Environment = ForeignConfiguration['environment']

@@ -1,9 +1,9 @@
 import { decodeBase64 } from '../../core/base64.js'
+import { StacklessError } from '../../core/errors.js'
 import { JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import type { RecordHeader } from '../../core/model.js'
-import { StacklessError } from '../../core/stackless-error.js'
 import type { Problem } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */

@@ -3,7 +3,7 @@ import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../../core/model.js'
-import { isLoopback } from '../../core/settings/loopback.js'
+import { isLoopback } from '../../core/settings/units.js'
 import { instanceName } from './endpoint.js'
 
 const TIMEOUT_MS = 1_000

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { StacklessError } from '../stackless-error.js'
+import { StacklessError } from '../errors.js'
 import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-strings.js'
 
 /** The bytes are not the expected JSON. The message is the same as that of serde_json. */

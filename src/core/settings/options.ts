@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { ConfigError } from '../errors.js'
 import { printable } from '../printable.js'
-import type { Assignment } from './assignment.js'
 import { describeSchema } from './leaves.js'
-import { toProblems } from './problems.js'
+import { type Assignment, toProblems } from './problems.js'
 
 /** Objects that are nested deeper than this are not options; they belong to the caller. */
 const MAX_DEPTH = 3

@@ -1,10 +1,18 @@
 import { distance } from 'fastest-levenshtein'
 import type { z } from 'zod'
-import type { Assignment } from './assignment.js'
 import type { Leaf } from './leaves.js'
 import { whatBecameOf } from './setting-names.js'
 
 type Issue = z.core.$ZodIssue
+
+/** A value for a setting, and its origin, which messages name. */
+export interface Assignment {
+  readonly path: readonly string[]
+  readonly value: unknown
+  readonly origin: string
+  /** Returns the exact place of a value at or below `path`. Absent: `origin` is the best known place. */
+  readonly originAt?: (path: readonly string[]) => string
+}
 
 /**
  * Turns the issues that the schema found into lines for the operator:

@@ -49,3 +49,7 @@ function isTokenUrl(text: string): boolean {
 
 /** A string that never appears in a log, a message or a printed configuration. */
 export const secret = z.string().min(1)
+
+/** True for an address that only this machine can reach. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { ForbiddenError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
-import { isLoopback } from '../../core/settings/loopback.js'
+import { isLoopback } from '../../core/settings/units.js'
 
 /** Matches any host or origin in a list of allowed ones. */
 const ANY = '*'

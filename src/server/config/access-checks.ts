@@ -1,4 +1,4 @@
-import { isLoopback } from '../../core/settings/loopback.js'
+import { isLoopback } from '../../core/settings/units.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { Config } from './schema.js'

@@ -1,6 +1,5 @@
-import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf, Section } from '../../core/settings/leaves.js'
-import { didYouMean } from '../../core/settings/problems.js'
+import { type Assignment, didYouMean } from '../../core/settings/problems.js'
 import { isWithin } from '../../core/settings/setting-names.js'
 
 /**

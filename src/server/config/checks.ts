@@ -1,5 +1,5 @@
 import { apis } from '../../apis/apis.js'
-import { isLoopback } from '../../core/settings/loopback.js'
+import { isLoopback } from '../../core/settings/units.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { SaslSettings } from '../../kafka/settings.js'

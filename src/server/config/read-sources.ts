@@ -1,8 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { ConfigError } from '../../core/errors.js'
-import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf } from '../../core/settings/leaves.js'
-import { didYouMean } from '../../core/settings/problems.js'
+import { type Assignment, didYouMean } from '../../core/settings/problems.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 
 /** A flag with the value of a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Document, LineCounter } from 'yaml'
-import type { Assignment } from '../../core/settings/assignment.js'
 import type { Leaf } from '../../core/settings/leaves.js'
-import { suggestion } from '../../core/settings/problems.js'
+import { type Assignment, suggestion } from '../../core/settings/problems.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
 
 /** Matches variables that Kubernetes sets in the namespace of a service called `castellan`. They are not settings. */

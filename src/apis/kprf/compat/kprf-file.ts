@@ -1,8 +1,7 @@
 import { extname, join, parse } from 'node:path'
 import type { z } from 'zod'
 import { ConfigError } from '../../../core/errors.js'
-import type { Assignment } from '../../../core/settings/assignment.js'
-import { suggestion } from '../../../core/settings/problems.js'
+import { type Assignment, suggestion } from '../../../core/settings/problems.js'
 import type { ForeignConfiguration, Translation } from '../../command.js'
 import { type CompatSettings, compatSettings, translateCompat } from './translate.js'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Assignment } from '../../../core/settings/assignment.js'
+import type { Assignment } from '../../../core/settings/problems.js'
 import { listenPort } from '../../../core/settings/units.js'
 import type { Translation } from '../../command.js'
 

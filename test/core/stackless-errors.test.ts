@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { BodyError } from '../../src/apis/confluent/record-bytes.js'
+import { StacklessError } from '../../src/core/errors.js'
 import { DeserializeError } from '../../src/core/json/json-reader.js'
-import { StacklessError } from '../../src/core/stackless-error.js'
 
 describe('errors that bytes of clients cause in large numbers', () => {
   for (const error of [new StacklessError('wrong'), new DeserializeError('wrong'), new BodyError(400, 'wrong')]) {
@@ -13,6 +13,6 @@ describe('errors that bytes of clients cause in large numbers', () => {
 
   it('leave the stacks of other errors as they are', () => {
     new StacklessError('wrong')
-    expect(new Error('a bug').stack).to.contain('stackless-error.test')
+    expect(new Error('a bug').stack).to.contain('stackless-errors.test')
   })
 })
