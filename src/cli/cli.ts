@@ -95,7 +95,7 @@ async function runCommand(
 async function warnOfSecrets(line: Command, { stderr }: Process): Promise<void> {
   const flags = settingsOf(line)
   if (flags.length === 0) return
-  const { warningsAboutSecrets } = await import('../server/config/print.js')
+  const { warningsAboutSecrets } = await import('../server/config/schema.js')
   for (const warning of warningsAboutSecrets(flags)) stderr.write(`${nameOf(line)}: warning: ${printable(warning)}\n`)
 }
 

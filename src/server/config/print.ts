@@ -1,8 +1,7 @@
 import { Document, isMap, isScalar, type Pair, type YAMLMap } from 'yaml'
 import { printable } from '../../core/printable.js'
-import { environmentName } from '../../core/settings/setting-names.js'
 import { withAdvancedApart } from './advanced.js'
-import type { Config, FlagSetting } from './config.js'
+import type { Config } from './config.js'
 import { describeSettings } from './schema.js'
 
 const { leaves } = describeSettings()
@@ -38,7 +37,7 @@ function comment({ key, value }: Pair<unknown, unknown>, text: string): void {
 }
 
 /** Returns a copy in which secrets are replaced. */
-export function redact(value: unknown): unknown {
+function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact)
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
@@ -47,17 +46,4 @@ export function redact(value: unknown): unknown {
       secretNames.has(key) && child !== undefined ? '(secret)' : redact(child)
     ])
   )
-}
-
-/** Returns one warning for each secret on the command line. Other users of the machine can read command lines. */
-export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
-  const secrets = leaves.filter(({ isSecret }) => isSecret)
-  const isSecret = ({ path }: FlagSetting): boolean =>
-    secrets.some(
-      leaf => leaf.path.length === path.length && leaf.path.every((part, at) => part === '*' || part === path[at])
-    )
-  return flags.filter(isSecret).map(({ path }) => {
-    const variable = environmentName(path)
-    return `${path.join('.')} is a secret: on the command line every user of this machine can read it in the list of processes; use ${variable}_FILE, ${variable}, or the file of --config`
-  })
 }

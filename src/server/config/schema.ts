@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { apis, type SettingsOfApis } from '../../apis/apis.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
+import { environmentName } from '../../core/settings/setting-names.js'
 import { embeddedSettings } from '../../embedded-broker/settings.js'
 import { accessSettings, authSettings, quotaSettings } from '../../http/access/settings.js'
 import type { ApiSettings, HttpApi } from '../../http/api/api.js'
@@ -12,6 +13,7 @@ import { deliverySettings } from '../../producer/memory/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { setAdvancedApart } from './advanced.js'
 import { logSettings, serviceSettings, shutdownSettings, statsdSettings, workersSettings } from './process-settings.js'
+import type { FlagSetting } from './read-sources.js'
 
 /**
  * The sections of all folders of src put together. Unknown keys are errors; every field has a default or may be absent.
@@ -53,6 +55,19 @@ export const configSchema = schemaOf(apis)
 
 /** Every section and every setting, as an operator names them. */
 export const describeSettings = (schema: z.ZodType = configSchema) => setAdvancedApart(describeSchema(schema))
+
+/** Returns one warning for each secret on the command line. Other users of the machine can read command lines. */
+export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
+  const secrets = describeSettings().leaves.filter(({ isSecret }) => isSecret)
+  const isSecret = ({ path }: FlagSetting): boolean =>
+    secrets.some(
+      leaf => leaf.path.length === path.length && leaf.path.every((part, at) => part === '*' || part === path[at])
+    )
+  return flags.filter(isSecret).map(({ path }) => {
+    const variable = environmentName(path)
+    return `${path.join('.')} is a secret: on the command line every user of this machine can read it in the list of processes; use ${variable}_FILE, ${variable}, or the file of --config`
+  })
+}
 
 /** The whole configuration, checked and frozen. The code of each folder gets only its section. */
 export type Config = Omit<z.output<typeof configSchema>, 'apis'> & { readonly apis: SettingsOfApis }
