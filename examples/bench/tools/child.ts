@@ -39,13 +39,15 @@ export class Child {
     /** Modules that are loaded before the script, in every thread. */
     imports: readonly string[] = [],
     /** The Node that runs it. */
-    execPath = process.execPath
+    execPath = process.execPath,
+    /** Flags of Node and V8. */
+    flags: readonly string[] = []
   ): Promise<{ child: Child; ready: Ready }> {
     const path = fileURLToPath(new URL(file, import.meta.url))
     const child = new Child(
       fork(path, {
         execPath,
-        execArgv: ['tsx', ...imports].flatMap(module => ['--import', module]),
+        execArgv: [...flags, ...['tsx', ...imports].flatMap(module => ['--import', module])],
         stdio: ['ignore', 'inherit', 'inherit', 'ipc']
       })
     )
