@@ -64,6 +64,7 @@ const requests: readonly Work[] = [
 const STREAM = 'v3-stream'
 const FLOOR_STREAM = 'floor-stream'
 const BESIDE = 'beside-streams'
+const FLOOR_BESIDE = 'floor-beside-streams'
 
 /** Answers 200, and 207 of a batch. */
 const accepted = ({ statuses }: LoadReport): number =>
@@ -83,8 +84,8 @@ interface Scene {
 /**
  * Confluent's API, records of 1 KiB: requests of version 2 and 3 beside kprf's API for the same records and a bare
  * node:http server that reads the same bytes; one stream of version 3 whose answers are compared with its records, one
- * by one; a polite client beside a hundred such streams. With `records` one stream of so many records instead, and the
- * memory of the gateway after each million.
+ * by one; a polite client beside a hundred such streams, of the gateway and, for comparison, of the bare server. With
+ * `records` one stream of so many records instead, and the memory of the gateway after each million.
  */
 export async function confluent(options: BenchOptions): Promise<readonly Row[]> {
   const topics = [{ topic: TOPIC, partitions: PARTITIONS }]
@@ -109,7 +110,7 @@ async function inRounds(scene: Scene, { rounds, only }: BenchOptions): Promise<r
   const works = requests.filter(({ name }) => isWanted(name) || compared.includes(name))
   const reports = new Map<string, LoadReport[]>(works.map(({ name }) => [name, []]))
   const windows = { floor: [] as StreamWindow[], gateway: [] as StreamWindow[] }
-  const polite = { quiet: [] as LoadReport[], beside: [] as LoadReport[] }
+  const polite: PoliteWindow[] = []
   // The first round warms up the compiler.
   for (let round = 0; round <= rounds; round++) {
     for (const work of works) {
@@ -124,11 +125,8 @@ async function inRounds(scene: Scene, { rounds, only }: BenchOptions): Promise<r
       }
     }
     if (isWanted(BESIDE)) {
-      const { quiet, beside } = await politeBeside(scene)
-      if (round > 0) {
-        polite.quiet.push(quiet)
-        polite.beside.push(beside)
-      }
+      const window = await politeBeside(scene)
+      if (round > 0) polite.push(window)
     }
   }
   return [
@@ -186,22 +184,36 @@ async function requireWritten(broker: Broker, before: number, answered: number):
   if (written !== answered) throw new Error(`${answered} records were answered 200, ${written} are in the log`)
 }
 
-/** A client that sends single records at a low rate: alone, then beside streams at full speed. */
-async function politeBeside(scene: Scene): Promise<{ readonly quiet: LoadReport; readonly beside: LoadReport }> {
-  const { gateway, load, streams, seconds } = scene
-  const { port, pid } = gateway
-  const body = v2Body([value])
-  const window = { warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000 }
-  const run: LoadRun = { port, pid, path: v2, body, type: V2_JSON, ...POLITE, ...window }
-  const quiet = await load.ask<LoadReport>('run', run)
+interface PoliteWindow {
+  readonly quiet: LoadReport
+  readonly beside: LoadReport
+  /** The same client at the bare server: what it waits for processes that share the cores, and for itself. */
+  readonly floorQuiet: LoadReport
+  readonly floorBeside: LoadReport
+}
+
+/** A client that sends single records at a low rate: alone, then beside streams of the gateway at full speed. */
+async function politeBeside(scene: Scene): Promise<PoliteWindow> {
+  const { floor, gateway, load, streams, seconds } = scene
+  const window = { ...POLITE, warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000 }
+  const run = async ({ port, pid }: Server, path: string): Promise<LoadReport> => {
+    const report = await load.ask<LoadReport>('run', {
+      port,
+      pid,
+      path,
+      body: v2Body([value]),
+      type: V2_JSON,
+      ...window
+    })
+    if (accepted(report) < report.answered) throw new Error('the polite client was refused')
+    return report
+  }
+  const [floorQuiet, quiet] = [await run(floor, '/'), await run(gateway, v2)]
   await streams.ask('open', setupOf(scene, 'gateway', MANY_STREAMS))
   await sleep(WARM_UP_MS)
-  const beside = await load.ask<LoadReport>('run', run)
+  const [floorBeside, beside] = [await run(floor, '/'), await run(gateway, v2)]
   await streams.ask('close')
-  for (const report of [quiet, beside]) {
-    if (accepted(report) < report.answered) throw new Error('the polite client was refused')
-  }
-  return { quiet, beside }
+  return { quiet, beside, floorQuiet, floorBeside }
 }
 
 /** One stream of so many records; a line with the memory of the gateway after each million. */
@@ -264,13 +276,22 @@ function streamRows(windows: Readonly<Record<'floor' | 'gateway', readonly Strea
   return [floor, { ...stream, ratio, ratioRequests: stream.value / floor.value, against: FLOOR_STREAM }]
 }
 
-function politeRows({ quiet, beside }: Readonly<Record<'quiet' | 'beside', readonly LoadReport[]>>): Row[] {
-  const rowOf = (work: string, all: readonly LoadReport[]): Row & { readonly p99Ms: number } => {
+function politeRows(windows: readonly PoliteWindow[]): Row[] {
+  const rowOf = (work: string, name: keyof PoliteWindow): Row & { readonly p99Ms: number } => {
+    const all = windows.map(window => window[name])
     const p99Ms = median(all.map(report => report.p99Ms))
     return { work, value: p99Ms, unit: 'ms, p99', p50Ms: median(all.map(report => report.p50Ms)), p99Ms }
   }
-  const [alone, disturbed] = [rowOf('polite', quiet), rowOf(BESIDE, beside)]
+  const [floorAlone, floorDisturbed] = [rowOf('polite-floor', 'floorQuiet'), rowOf(FLOOR_BESIDE, 'floorBeside')]
+  const [alone, disturbed] = [rowOf('polite', 'quiet'), rowOf(BESIDE, 'beside')]
   const times = disturbed.p99Ms / alone.p99Ms
+  const floorTimes = floorDisturbed.p99Ms / floorAlone.p99Ms
   const note = `${times.toFixed(1)} × the quiet p99, beside ${MANY_STREAMS} streams${times > TIMES_QUIET ? ': TOO SLOW' : ''}`
-  return [alone, { ...disturbed, against: 'polite', note }]
+  const floorNote = `${floorTimes.toFixed(1)} × the quiet p99: a bare server that shares only the cores with the streams`
+  return [
+    floorAlone,
+    { ...floorDisturbed, against: 'polite-floor', note: floorNote },
+    alone,
+    { ...disturbed, against: 'polite', note }
+  ]
 }
