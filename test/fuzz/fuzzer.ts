@@ -30,6 +30,8 @@ export interface FuzzOptions {
   /** Ends after so many differences. */
   readonly maxDifferences: number
   readonly shrinkTries: number
+  /** Called at once for each difference, before it is made smaller. */
+  readonly onFound?: (kind: DifferenceKind, index: number) => void
 }
 
 /** A script that two servers do not answer alike. */
@@ -92,7 +94,9 @@ export class Fuzzer {
       while (!this.#isOver) {
         const index = this.#next++
         const found = await this.play(index)
-        if (found !== undefined) this.#different.push(found)
+        if (found === undefined) continue
+        this.#different.push(found)
+        this.#options.onFound?.(found.kind, index)
       }
     }
     const startedAt = clock()

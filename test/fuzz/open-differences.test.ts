@@ -3,10 +3,11 @@ import { expect } from 'chai'
 import { engineSettings, NODE, OWN } from '../support/engines.js'
 import { readAsStreams } from './accepted.js'
 import { AppSide } from './app-side.js'
+import type { Seen } from './comparison.js'
 import { type PlayedAlone, playAlone } from './fuzzer.js'
-import { differenceNames } from './open-differences.js'
+import { differenceNames, nameOf, type PlayEach } from './open-differences.js'
 import type { Side } from './play.js'
-import { fromLiteral } from './script.js'
+import { fromLiteral, type Pause } from './script.js'
 import { type Fault, Shim } from './shim.js'
 import { Ticks } from './ticks.js'
 
@@ -105,5 +106,55 @@ describe('fuzzer of engines: differences that the documents name', () => {
       const { difference, name } = await played(send, shim)
       expect([difference === undefined, name], send).to.deep.equal([false, undefined])
     }
+  })
+})
+
+describe('fuzzer of engines: a CONNECT in a later piece than the request with which an engine left', () => {
+  const request = (index: number): string => `GET /echo/late/${index} HTTP/1.1\r\n${HOST}\r\n`
+  const six = [0, 1, 2, 3, 4, 5].map(request)
+  const connect = `CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n`
+  const answersTo = (count: number, last = '405 Method Not Allowed'): string =>
+    `${'HTTP/1.1 200 OK\r\n\r\n'.repeat(count)}HTTP/1.1 ${last}\r\n\r\n`
+  const seenOf = (answers: string, leftAt?: number): Seen => ({ answers, fate: 'ended', handled: [], leftAt })
+  const side: Side = { name: 'a server', address: { host: '', port: 0 }, handled: () => [], forget: () => undefined }
+  /** Node, which answers before a CONNECT whatever came before the client waited. */
+  const asNodeDoes: PlayEach = async ([{ bytes, cuts }]) => {
+    const waitsAt = cuts.findLast(({ pause }) => pause === 'quiet')?.at ?? 0
+    const answered = bytes.subarray(0, waitsAt).toString('latin1').split('GET ').length - 1
+    const seen = seenOf(answersTo(answered))
+    return { difference: { kind: 'answers', sides: [seen, seen] }, seen }
+  }
+  /** The engine has left before the second request. */
+  const nameFor = (pieces: readonly (string | Pause)[], answers: string): Promise<string | undefined> => {
+    const sides = [seenOf(answersTo(6)), seenOf(answers, request(0).length)] as const
+    const script = fromLiteral(JSON.stringify({ send: pieces }))
+    return nameOf(script, { kind: 'answers', sides }, { sides: [side, side], byStream: side }, asNodeDoes)
+  }
+  const later = [...six, 1, connect]
+
+  it('may overtake any of the requests between them', async () => {
+    for (const answered of [2, 3, 4, 5]) {
+      expect(await nameFor(later, answersTo(answered)), `${answered}`).to.equal('answers before a CONNECT')
+    }
+  })
+
+  it('may not overtake what was answered before the engine left', async () => {
+    expect(await nameFor(later, answersTo(0))).to.equal(undefined)
+  })
+
+  it('may not overtake what was sent before the client waited for all answers', async () => {
+    const waited = [...six.slice(0, 4), 'quiet', ...six.slice(4), 1, connect]
+    expect(await nameFor(waited, answersTo(3))).to.equal(undefined)
+    expect(await nameFor(waited, answersTo(5))).to.equal('answers before a CONNECT')
+    expect(await nameFor([...six, 'quiet', connect], answersTo(5))).to.equal(undefined)
+  })
+
+  it('overtakes none of them by chance when it comes in the same piece', async () => {
+    expect(await nameFor([...six, connect], answersTo(3))).to.equal(undefined)
+  })
+
+  it('is refused, and changes no answer before it', async () => {
+    expect(await nameFor(later, answersTo(3, '200 OK'))).to.equal(undefined)
+    expect(await nameFor(later, answersTo(3).replace('200', '202'))).to.equal(undefined)
   })
 })

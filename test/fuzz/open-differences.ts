@@ -1,4 +1,4 @@
-import { differenceOf } from './comparison.js'
+import { answerCount, differenceOf, type Seen } from './comparison.js'
 import type { Difference, Played, Side } from './play.js'
 import { type Cut, type Script, tidyCuts } from './script.js'
 
@@ -46,15 +46,48 @@ const quietBefore = (at: number, script: Script, cuts: readonly Cut[]): Script =
   cuts: tidyCuts([...cuts.filter(cut => cut.at !== at), { at, pause: 'quiet' }], script.bytes.length)
 })
 
-/** An engine that waits does not read meanwhile: the pieces that come then may become one. */
-const whereNodeWaits = (at: number, script: Script): readonly Script[] => [
-  quietBefore(at, script, script.cuts),
+/** The same script, of which everything from one byte on is sent in one piece, when all before is answered. */
+const inOnePieceFrom = (at: number, script: Script): Script =>
   quietBefore(
     at,
     script,
     script.cuts.filter(cut => cut.at < at)
   )
+
+/** An engine that waits does not read meanwhile: the pieces that come then may become one. */
+const whereNodeWaits = (at: number, script: Script): readonly Script[] => [
+  quietBefore(at, script, script.cuts),
+  inOnePieceFrom(at, script)
 ]
+
+const REQUEST_LINE = /[A-Z]+ [^ \r\n]+ HTTP\/1\.[01]\r?\n/g
+
+/** Most places that are tried: mutated requests make the number of a request differ from that of its answer by a few. */
+const MAX_PLACES = 8
+
+/**
+ * Node answers a CONNECT at once, and leaves out what the requests before it have not answered by then. If the CONNECT came
+ * in a later piece than the request with which the engine has left the connection, how many are answered depends on the
+ * ticks between the two, of which the engine has used some.
+ *
+ * @returns where requests begin between the two, those first that fit the number of answers
+ */
+function whereConnectOvertakes(script: Script, text: string, { answers, leftAt }: Seen): readonly number[] {
+  const connectAt = text.indexOf(CONNECT)
+  const connectEndsAt = text.indexOf('\r\n\r\n', connectAt) + 4
+  if (leftAt === undefined || connectAt <= leftAt) return []
+  const cutsBefore = script.cuts.filter(({ at }) => at > leftAt && at < connectEndsAt)
+  // What came before the client waited for all answers has been answered.
+  const answeredAt = cutsBefore.findLast(({ pause }) => pause === 'quiet')?.at ?? leftAt
+  if (!cutsBefore.some(({ at }) => at > answeredAt)) return []
+  const answered = answerCount(answers) - 1
+  const starts = [...text.matchAll(REQUEST_LINE)].map(({ index }, i) => ({ index, distance: Math.abs(i - answered) }))
+  return starts
+    .filter(({ index }) => index > answeredAt && index < connectAt)
+    .sort((one, other) => one.distance - other.distance)
+    .slice(0, MAX_PLACES)
+    .map(({ index }) => index)
+}
 
 /**
  * A difference has a name only if both connections have ended, and the engine does exactly what Node does when the client
@@ -79,6 +112,10 @@ export async function nameOf(
       const isSo = difference === undefined && differenceOf(seen, sides[1], script.cuts.length > 0) === undefined
       if (isSo) return name
     }
+  }
+  for (const at of whereConnectOvertakes(script, text, sides[1])) {
+    const { seen } = await play([inOnePieceFrom(at, script), script], [byStream, engine])
+    if (differenceOf(seen, sides[1], true) === undefined) return name
   }
   return undefined
 }

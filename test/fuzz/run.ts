@@ -92,6 +92,9 @@ function tell({ kind, sides }: Difference, played: Script, pair: Pair, again: st
   console.log(`    again: ${again}`)
 }
 
+const againOf = (index: number): string =>
+  `npm run test:fuzz -- --seed ${options.seed} --first ${index} --requests 1 --connections 1`
+
 function tellFound({ index, script: smaller, pair, isShrunk, ...difference }: Found): void {
   const again = isShrunk
     ? `npm run test:fuzz -- --script ${quoted(toLiteral(smaller))}`
@@ -128,7 +131,8 @@ async function run(): Promise<{ passed: number; failures: string[] }> {
         connections: Number.POSITIVE_INFINITY,
         atOnce: options.connections,
         maxDifferences: options.differences,
-        shrinkTries: SHRINK_TRIES
+        shrinkTries: SHRINK_TRIES,
+        onFound: (kind, index) => say(`${kind} of connection ${index} differ; again: ${againOf(index)}`)
       })
       const startedAt = clock()
       const say = (line: string): void =>
