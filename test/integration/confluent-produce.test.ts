@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { text as readText } from 'node:stream/consumers'
 import { expect } from 'chai'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
 import { call } from '../support/access.js'
@@ -215,9 +217,35 @@ describe('confluent: version 2', function () {
     expect(brief(answer)).to.deep.equal([422, V2, 42206])
   })
 
-  it('another method of a path is answered 405', async () => {
-    expect(brief(await stage.post(`/topics/${one}/partitions`, JSON_RECORDS, '{}'))).to.deep.equal([405, V2, 405])
+  it('another method of a path is answered 405 with the methods that it has', async () => {
+    const answer = await stage.post(`/topics/${one}/partitions`, JSON_RECORDS, '{}')
+    expect([...brief(answer), answer.headers.allow]).to.deep.equal([405, V2, 405, 'GET, HEAD'])
+    const topic = await call(`${stage.url}/topics/${one}`, { method: 'DELETE' })
+    expect([topic.status, topic.headers.allow]).to.deep.equal([405, 'GET, HEAD, POST'])
   })
+
+  for (const path of ['/brokers', '/v3/clusters', '/topics/none']) {
+    it(`HEAD of ${path} has the status and headers of GET, and no body`, async () => {
+      const { status, type, headers } = await stage.get(path)
+      const text = ['HEAD', 'GET']
+        .map(
+          method =>
+            `${method} ${path} HTTP/1.1\r\nhost: ${new URL(stage.url).host}\r\n${method === 'GET' ? 'connection: close\r\n' : ''}\r\n`
+        )
+        .join('')
+      const socket = connect(Number(new URL(stage.url).port), '127.0.0.1')
+      socket.write(text)
+      const [first, second] = (await readText(socket)).split(/(?<=\r\n\r\n)(?=HTTP)/)
+      expect(first).to.match(new RegExp(`^HTTP/1.1 ${status} `))
+      expect(first!.toLowerCase())
+        .to.include(`content-type: ${type}\r\n`)
+        .and.include(`content-length: ${headers['content-length']}\r\n`)
+      expect(first!.endsWith('\r\n\r\n')).to.equal(true)
+      expect(second)
+        .to.match(new RegExp(`^HTTP/1.1 ${status} `))
+        .and.to.match(/[\]}]$/)
+    })
+  }
 
   it('the API is under its prefix on the shared port as well', async () => {
     const answer = await call(`${stage.app.urls.shared}/confluent/topics/${orders}`, {

@@ -73,13 +73,13 @@ export const confluentPlugin =
     const routes = operationsById.flatMap(([id, { method, path, produces }]) => {
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receivers[id], answers)
       const preParsing = byHand(receive, produces ? admission : undefined)
-      // A slash at the end does not count.
-      return (path === '/' ? [path] : [path, `${path}/`]).map((url): Route => ({ method, path: url, preParsing }))
+      // A slash at the end does not count. HEAD is answered as GET is, without the body.
+      const paths = path === '/' ? [path] : [path, `${path}/`]
+      const methods = method === 'get' ? (['get', 'head'] as const) : [method]
+      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing })))
     })
-    addRoutes(
-      app,
-      routes,
-      byHand(exchange => answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange) }))
+    addRoutes(app, routes, allow =>
+      byHand(exchange => answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
     )
   }
 

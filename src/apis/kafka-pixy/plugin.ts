@@ -43,11 +43,8 @@ export const kafkaPixyPlugin =
       if (odd === undefined) done(null, payload)
       else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
     })
-    addRoutes(
-      app,
-      routesOf(endpoint, context),
-      byHand(asked => answers.methodNotAllowed(asked))
-    )
+    const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
+    addRoutes(app, routesOf(endpoint, context), () => notAllowed)
   }
 
 /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */

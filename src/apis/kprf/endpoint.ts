@@ -273,7 +273,7 @@ export const kprfPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => endpoint.refuse(exchange, error)))
     answerUnknown(app, reply => reply.code(404).send())
     const pushes = ['/push', '/push/'].map((path): Route => ({ method: 'post', path, preParsing }))
-    addRoutes(app, pushes, sendMethodNotAllowed)
+    addRoutes(app, pushes, () => sendMethodNotAllowed)
     const config: NamedRoute = { routeName: `${app.prefix}/metrics` }
     const options = { preParsing: sendMetrics(context, metrics), config }
     for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, answeredBefore)

@@ -11,9 +11,14 @@ export interface Route extends Pick<Operation, 'method' | 'path'> {
 /**
  * Adds routes to the scope of an API.
  *
- * @param notAllowed answers every other method of their paths; Fastify itself would answer 404
+ * @param notAllowed returns what answers every other method of a path, for the methods that it has, as in the header
+ * `Allow`; Fastify itself would answer 404
  */
-export function addRoutes(app: FastifyInstance, routes: readonly Route[], notAllowed: preParsingHookHandler): void {
+export function addRoutes(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  notAllowed: (allowed: string) => preParsingHookHandler
+): void {
   knowEveryMethod(app)
   const others = new Map<string, Set<string>>()
   for (const { method: name, path, preParsing } of routes) {
@@ -26,7 +31,9 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[], notAll
     app.route({ method, url, preParsing, handler: answeredBefore, exposeHeadRoute: false })
   }
   for (const [url, left] of others) {
-    app.route({ method: [...left], url, preParsing: notAllowed, handler: answeredBefore, exposeHeadRoute: false })
+    const allowed = app.supportedMethods.filter(method => !left.has(method)).join(', ')
+    const preParsing = notAllowed(allowed)
+    app.route({ method: [...left], url, preParsing, handler: answeredBefore, exposeHeadRoute: false })
   }
 }
 

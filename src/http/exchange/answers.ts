@@ -126,7 +126,9 @@ export class AnswerTemplate {
    */
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     const socket = response.socket
-    if (!response.shouldKeepAlive || response.req.httpVersionMinor !== 1 || !(socket instanceof Socket)) {
+    const { httpVersionMinor, method } = response.req
+    const isUsual = response.shouldKeepAlive && httpVersionMinor === 1 && method !== 'HEAD'
+    if (!isUsual || !(socket instanceof Socket)) {
       this.#answers.send(response, this.#status, this.#type, body, headers)
       return
     }
