@@ -7,7 +7,7 @@ import { costOf, StreamTurns, type TurnLimits } from '../../../src/apis/confluen
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
-import type { BodySource } from '../../../src/http/exchange/body-collector.js'
+import { type BodySource, BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { confluentContract } from '../../support/confluent-contract.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -121,6 +121,7 @@ describe('confluent: a stream of records', () => {
         settled: (outcomes, problems) =>
           void counted.push(...outcomes.map(({ type }) => type), ...problems.map(({ code }) => code)),
         turns: streamTurns,
+        pool: new BufferPool(1024 * 1024),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
       }
     )
@@ -258,6 +259,25 @@ describe('confluent: a stream of records', () => {
     await settle(0, 0)
     expect(response.codes).to.deep.equal([200])
   })
+
+  // Less than the pool has, and more.
+  for (const records of [2, 15]) {
+    it(`copies what waits for its turn: the memory of its pieces may be used again, ${records} records`, async () => {
+      turnLimits.costPerTick = 0
+      const texts = Array.from({ length: records }, (_, at) => String.fromCharCode(97 + at).repeat(900))
+      const halves = texts.flatMap(text => ['{"value":{"type":"STRING","data":"', `${text}"}}`])
+      const pieces = halves.map(half => Buffer.from(half))
+      for (const piece of pieces) payload.write(piece)
+      await ticks(6)
+      for (const piece of pieces) piece.fill('!')
+      expect([gateway.calls.length, payload.isPaused()]).to.deep.equal([0, true])
+      turnLimits.costPerTick = 64 * 1024
+      streamTurns.ask({ readOn: () => 0 })
+      await settleAll()
+      const sent = gateway.calls.flatMap(call => call.records.map(({ value }) => value?.toString()))
+      expect([sent, response.codes]).to.deep.equal([texts, texts.map(() => 200)])
+    })
+  }
 
   it('counts what waits for its turn as held', async () => {
     turnLimits.costInFlight = 10

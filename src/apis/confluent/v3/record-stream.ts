@@ -3,6 +3,7 @@ import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../..
 import type { PendingProduce } from '../../../gateway/gateway.js'
 import { PERSISTED_HEADER, persistedText } from '../../../gateway/persisted.js'
 import type { Caller } from '../../../http/access/access.js'
+import type { BufferPool } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { refusalCodeOf } from '../answers.js'
 import { whenSettled } from '../endpoint-parts.js'
@@ -34,6 +35,8 @@ export interface RecordStreamParts {
   readonly clock: MonotonicClock
   /** Of all open streams. */
   readonly turns: StreamTurns
+  /** Memory for what waits for a turn. */
+  readonly pool: BufferPool
   /** Hands records to Kafka; copies their bytes. */
   produce(records: readonly ProduceRecord[]): PendingProduce
   /** Counts records that fail. @param problems of records that Kafka is not asked about */
@@ -48,6 +51,8 @@ interface Group {
 }
 
 const NOTHING: readonly RecordOutcome[] = []
+const NO_BYTES = Buffer.alloc(0)
+const SMALL_BYTES = 8 * 1024
 
 /**
  * A request that brings records and gets their answers while it is open, in the order of the records.
@@ -69,6 +74,8 @@ export class RecordStream implements TurnTaker {
   /** The piece of the body that waits for the next turn, and the position up to which it was read. */
   #piece: Buffer | undefined
   #pieceAt = 0
+  /** The memory of the piece, when it waits. */
+  #memory: Buffer | undefined
   /** The whole body has come; a piece of it may wait. */
   #hasEnded = false
   /** Cost of what was read in the present turn, and the cost with which the turn ends. */
@@ -133,10 +140,48 @@ export class RecordStream implements TurnTaker {
   #came(chunk: Buffer): void {
     if (this.#state !== 'open') return
     this.#idle!.refresh()
-    this.#piece = this.#parts.charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk
+    const piece = this.#parts.charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk
+    if (this.#piece !== undefined) {
+      this.#keep(piece)
+      return
+    }
+    this.#piece = piece
     this.#pieceAt = 0
     this.#parts.turns.ask(this)
-    if (this.#piece !== undefined) this.#setReading()
+    if (this.#piece === undefined) return
+    this.#keep()
+    this.#setReading()
+  }
+
+  /**
+   * Copies what waits into memory that is used again. A hundred streams wait so long that their chunks would outlive two
+   * collections of young objects, and only collections of the whole heap, which stop all requests, would free them.
+   *
+   * @param more what has come behind it
+   */
+  #keep(more: Buffer = NO_BYTES): void {
+    const rest = this.#piece!.subarray(this.#pieceAt)
+    const length = rest.length + more.length
+    const before = this.#memory
+    const memory = before !== undefined && before.length >= length ? before : this.#take(length)
+    rest.copy(memory, 0)
+    more.copy(memory, rest.length)
+    if (before !== undefined && before !== memory) this.#parts.pool.give(before)
+    this.#memory = memory
+    this.#piece = memory.subarray(0, length)
+    this.#pieceAt = 0
+  }
+
+  /** The pool has no small memory, and does not take it back. */
+  #take(length: number): Buffer {
+    return length < SMALL_BYTES ? Buffer.allocUnsafe(length) : this.#parts.pool.take(length)
+  }
+
+  /** Called when nothing waits, and nothing of the piece is being read. */
+  #giveMemory(): void {
+    if (this.#memory === undefined) return
+    this.#parts.pool.give(this.#memory)
+    this.#memory = undefined
   }
 
   readOn(maxCost: number): number {
@@ -146,6 +191,7 @@ export class RecordStream implements TurnTaker {
       if (this.#mayRead && this.#piece !== undefined) this.#readPiece(this.#piece)
       else this.#setReading()
     })
+    if (this.#piece === undefined) this.#giveMemory()
     return this.#costOfTurn
   }
 
@@ -267,7 +313,8 @@ export class RecordStream implements TurnTaker {
     const mustPause = !mayRead || this.#piece !== undefined
     if (mustPause !== this.#isPaused) {
       this.#isPaused = mustPause
-      if (mustPause) payload.pause()
+      // The rest of what was read from the socket comes before the pause: it would keep the whole chunk alive.
+      if (mustPause) process.nextTick(() => this.#isPaused && this.#state !== 'over' && payload.pause())
       else {
         this.#idle!.refresh()
         payload.resume()

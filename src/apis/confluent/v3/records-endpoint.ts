@@ -113,6 +113,7 @@ export class RecordsEndpoint {
       clock,
       settled: (outcomes, problems) => this.#parts.answers.settled('v3', outcomes, problems),
       turns: this.#turns,
+      pool: this.#parts.pool,
       produce: records => gateway.produce(records, produce)
     })
     this.#streams.add(stream)
