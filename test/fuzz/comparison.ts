@@ -67,6 +67,20 @@ const CUT_ANSWER = /HTTP\/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)*\r\n(?:6\r\nbegun \r\n
 export const withoutCutAnswer = ({ answers, fate }: Seen): string =>
   normalised(fate === 'open' ? answers : answers.replace(CUT_ANSWER, ''))
 
+const LAST_HEAD = /HTTP\/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)*\r\n/g
+const LENGTH = /\r\ncontent-length: (\d+)\r\n/i
+
+/** More than one write to a socket takes at once. */
+const LONG_CHARS = 64 * 1024
+
+/** Whether a long answer was still being sent when the server ended the connection. */
+function isCutWhileSending({ answers, fate }: Seen): boolean {
+  if (fate === 'open' || answers.length < LONG_CHARS) return false
+  const head = [...answers.matchAll(LAST_HEAD)].at(-1)
+  const sentChars = head === undefined ? 0 : answers.length - head.index - head[0].length
+  return sentChars >= LONG_CHARS && sentChars < Number(LENGTH.exec(head![0])?.[1])
+}
+
 /**
  * @param isRacing whether bytes were sent when a server may have ended the connection already: they are answered by a
  * reset, which may take answers along that the client has not read yet
@@ -79,7 +93,13 @@ export function differenceOf(one: Seen, other: Seen, isRacing = false): Differen
     const isCut =
       mayBeReset &&
       ((one.fate === 'reset' && theirs.startsWith(ours)) || (other.fate === 'reset' && ours.startsWith(theirs)))
-    if (ours !== theirs && !isCut) return 'answers'
+    // How much of a long answer has left by then differs by chance; both servers must have cut the same one.
+    const areCut =
+      isRacing &&
+      (ours.startsWith(theirs) || theirs.startsWith(ours)) &&
+      isCutWhileSending(one) &&
+      isCutWhileSending(other)
+    if (ours !== theirs && !isCut && !areCut) return 'answers'
   }
   if (one.fate !== other.fate && !mayBeReset) return 'connection'
   return isHandledAlike(one, other) ? undefined : 'handler'
