@@ -45,6 +45,8 @@ class HashingGateway extends FakeGateway {
   constructor() {
     super({ outcome: 'by hand' })
     this.partitions.set('orders', 3)
+    // Sides get different requests: what one connection commits must not be seen by another.
+    this.commits.set = () => this.commits
   }
 
   override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
