@@ -91,6 +91,7 @@ export class GroupLogReader implements BatchHolder {
     this.#check = new TruncationCheck({
       ...options,
       position: () => this.#cursor.position,
+      readEnd: () => this.#cursor.readEnd,
       onCut: (offset, epochs) => this.#cutAt(offset, epochs)
     })
   }

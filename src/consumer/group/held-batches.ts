@@ -67,6 +67,11 @@ export class BatchCursor {
     return this.#batch !== undefined
   }
 
+  /** The offset after the last record that was read: after the batch in memory, whose records were not all returned. */
+  get readEnd(): Offset {
+    return this.#batch?.nextOffset ?? this.position
+  }
+
   /** Takes a batch that was read at the position. */
   take(batch: RecordBatch): void {
     this.#batch = batch

@@ -12,8 +12,10 @@ export interface TruncationCheckOptions {
   /** Has the id of the topic to which the positions belong. */
   readonly finder: PositionFinder
   readonly retryBackoffMs: number
-  /** The next offset to read. */
+  /** The next offset to offer. */
   readonly position: () => Offset
+  /** The offset after the last record that was read. Records from the position on are in memory. */
+  readonly readEnd: () => Offset
   /** Called when the log was cut at the offset. `epochs`: the leader epochs, as fields of a log line. */
   readonly onCut: (offset: Offset, epochs: object) => void
 }
@@ -110,11 +112,11 @@ export class TruncationCheck {
   }
 
   /**
-   * The offset after the last known record. Acknowledged records may lie after the next record to read. A committed
-   * offset above the position was set beyond the end of the log, and is ignored.
+   * The offset after the last known record. Records in memory and acknowledged records may lie after the position. A
+   * committed offset above the position was set beyond the end of the log, and is ignored.
    */
   #topOf(tracker: OffsetTracker): Offset {
-    const position = this.#options.position()
-    return tracker.offset > position ? position : Math.max(position, tracker.ackedEnd)
+    const { position, readEnd } = this.#options
+    return tracker.offset > position() ? readEnd() : Math.max(readEnd(), tracker.ackedEnd)
   }
 }

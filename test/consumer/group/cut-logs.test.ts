@@ -140,6 +140,22 @@ describe('a group whose log was cut', () => {
     expect(log.position!.offset).to.equal(115)
   })
 
+  it('reads again what was in memory when a message that is offered again shows the new leader', () => {
+    const log = new CutLog(100).start()
+    const messages = log.take(30) as number[]
+    for (const offset of messages) if (offset !== 10) log.consumer.ack(offset)
+    log.cut(60, 80)
+    log.world.pass(ACK_TIMEOUT_MS + 1)
+    expect(log.process(110)).to.deep.equal(run(30, 110))
+    expect(log.truncations).to.equal(1)
+    expect(log.warnings).to.deep.equal([
+      { partition: 'orders/0', from: 31, to: 60, leaderEpoch: 0, currentLeaderEpoch: 1 }
+    ])
+    log.world.pass(ACK_TIMEOUT_MS + 1)
+    expect(log.process(1)).to.deep.equal([10])
+    expect(log.position).to.deep.include({ offset: 140, leaderEpoch: 1 })
+  })
+
   it('knows messages that were acknowledged out of order in a later epoch', () => {
     const log = new CutLog(60).start()
     log.world.electLeader()
