@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { Kafka, logLevel } from 'kafkajs'
 import { ConfluentStage } from '../support/confluent-stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { runningKafka } from './shared-cluster.js'
@@ -18,25 +17,22 @@ describe('a partition that is moved to a broker which is away', function () {
     const cluster = runningKafka()
     const topic = freshTopic('moving')
     const [stays, goes] = cluster.nodeIds as [number, number]
+    await cluster.createTopic(topic, 1)
     const base = `/v3/clusters/${((await stage.get('/v3/clusters')).body as Json).data[0].cluster_id}`
     const get = async (path: string): Promise<{ status: number; body: Json }> => stage.get(base + path)
     const ofTopic = async (): Promise<Json[]> => (await get(`/topics/${topic}/partitions/-/reassignment`)).body.data
 
-    const admin = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
-    await admin.connect()
+    await cluster.admin.ask('reassign', topic, 0, stays)
+    await cluster.waitFor('one replica', async () => {
+      return (await cluster.partitions(topic))[0]!.replicas.length === 1 && (await ofTopic()).length === 0
+    })
     try {
-      await admin.createTopics({
-        topics: [{ topic, replicaAssignment: [{ partition: 0, replicas: [stays] }] }],
-        waitForLeaders: true
-      })
-      expect(await ofTopic()).to.deep.equal([])
       await stage.cluster.killNode(goes)
       await cluster.waitFor('a cluster without the broker', async () => {
         const { status, body } = await get('/brokers')
         return status === 200 && body.data.every(({ broker_id }: Json) => broker_id !== goes)
       })
-      const partitionAssignment = [{ partition: 0, replicas: [goes] }]
-      await admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment }] })
+      await cluster.admin.ask('reassign', topic, 0, goes)
       const moved = { topic_name: topic, partition_id: 0, adding_replicas: [goes], removing_replicas: [stays] }
       const [found] = await ofTopic()
       expect(found).to.deep.include(moved)
@@ -44,7 +40,6 @@ describe('a partition that is moved to a broker which is away', function () {
       expect(data.find(({ topic_name }: Json) => topic_name === topic)).to.deep.equal(found)
       expect((await get(`/topics/${topic}/partitions/0/reassignment`)).body).to.deep.equal(found)
     } finally {
-      await admin.disconnect()
       await stage.cluster.reviveNode(goes)
     }
     await cluster.waitFor('the end of the move', async () => (await ofTopic()).length === 0)
