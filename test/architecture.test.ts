@@ -22,7 +22,7 @@ const floors: Floors = [
 /** The folders of a room, in the same order by the same rule. */
 const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
-  consumer: [['group'], ['stream']],
+  consumer: [['group'], ['stream'], ['instance']],
   producer: [['log', 'memory'], ['disk']],
   http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
   apis: [['command'], ['findings'], ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf'], ['apis', 'commands']],
@@ -38,6 +38,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'lz4-napi': ['kafka'],
   '@bokuweb/zstd-wasm': ['kafka'],
   'lru-cache': ['router/processors'],
+  re2js: ['consumer/instance'],
   ws: ['apis/arion'],
   fastify: ['apis', 'http'],
   zod: ['apis', 'core/settings', 'http', 'server/config'],

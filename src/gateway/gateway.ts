@@ -6,6 +6,7 @@ import type {
   MessageId,
   MessageLimits
 } from '../consumer/group/consume-result.js'
+import type { InstanceGateway } from '../consumer/instance/instances.js'
 import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
@@ -26,6 +27,7 @@ export type {
   MessageLimits,
   NoMessage
 } from '../consumer/group/consume-result.js'
+export type * from '../consumer/instance/instances.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
@@ -180,6 +182,8 @@ export interface Gateway {
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   /** The operations on consumer groups. */
   readonly groups: GroupGateway
+  /** Named consumers that outlive a request. */
+  readonly instances: InstanceGateway
   /** The operations that describe and change the cluster. */
   readonly admin: AdminGateway
   /**

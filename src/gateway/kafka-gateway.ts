@@ -7,6 +7,7 @@ import type {
   MessageLimits
 } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
+import type { InstanceGateway } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
@@ -23,7 +24,7 @@ import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
-import type { RouterMessage } from '../router/messages/operations.js'
+import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminGateway } from './admin.js'
@@ -57,6 +58,8 @@ export interface KafkaGatewayDeps {
     | (Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> &
         Partial<Pick<ConsumerGroups, 'beginningOf'>>)
     | undefined
+  /** Absent: requests of consumer instances are refused. */
+  readonly instances?: InstanceGateway | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: nothing is logged. */
@@ -69,6 +72,23 @@ const UNKNOWN_BEGINNING: TopicBeginning = { atEarliest: false, positions: new Ma
 
 const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
 
+const refuseInstances = (): Promise<Failure> =>
+  Promise.resolve(ownFailure('invalidRequest', 'this gateway was started without consumer instances', false))
+const NO_INSTANCES: InstanceGateway = {
+  create: refuseInstances,
+  settingsOf: refuseInstances,
+  remove: refuseInstances,
+  subscribe: refuseInstances,
+  subscription: refuseInstances,
+  unsubscribe: refuseInstances,
+  assign: refuseInstances,
+  assignment: refuseInstances,
+  seek: refuseInstances,
+  read: refuseInstances,
+  commit: refuseInstances,
+  committed: refuseInstances
+}
+
 /** The gateway of one Kafka cluster. */
 export class KafkaGateway implements Gateway {
   readonly groups: GroupGateway
@@ -78,6 +98,10 @@ export class KafkaGateway implements Gateway {
   constructor(deps: KafkaGatewayDeps) {
     this.#deps = deps
     this.groups = new KafkaGroupGateway(deps)
+  }
+
+  get instances(): InstanceGateway {
+    return this.#deps.instances ?? NO_INSTANCES
   }
 
   get admin(): AdminGateway {

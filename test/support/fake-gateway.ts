@@ -15,6 +15,7 @@ import type {
   GroupGateway,
   GroupOffset,
   GroupReader,
+  InstanceGateway,
   Loss,
   PendingProduce,
   ProduceOptions,
@@ -65,6 +66,8 @@ export class FakeGateway implements Gateway, GroupGateway {
   readonly groups: GroupGateway = this
   /** No verb of administration is answered; a test assigns those that it needs. */
   admin: AdminGateway = unanswered
+  /** No verb of instances is answered; a test assigns those that it needs. */
+  instances: InstanceGateway = unansweredInstances
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
@@ -202,6 +205,21 @@ export class FakeGateway implements Gateway, GroupGateway {
 const refuse = async (): Promise<never> => {
   throw new Error('not faked')
 }
+const unansweredInstances: InstanceGateway = {
+  create: refuse,
+  settingsOf: refuse,
+  remove: refuse,
+  subscribe: refuse,
+  subscription: refuse,
+  unsubscribe: refuse,
+  assign: refuse,
+  assignment: refuse,
+  seek: refuse,
+  read: refuse,
+  commit: refuse,
+  committed: refuse
+}
+
 const unanswered: AdminGateway = {
   describeCluster: refuse,
   clusterId: async () => 'c1',

@@ -77,6 +77,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
     groups: workerGroups(own.groups, cluster, peers, longPollMs),
+    instances: own.instances,
     admin: workerAdmin(own, cluster, peers),
     follow: (...asked) => own.follow(...asked),
     durableLog: async () => {
