@@ -26,7 +26,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   producer: [['log', 'memory'], ['disk']],
   http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
   apis: [['command'], ['findings'], ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf'], ['apis', 'commands']],
-  server: [['workers'], ['config'], ['app']]
+  server: [['peers'], ['workers'], ['config'], ['app']]
 }
 
 /** The folders that may import a package. */

@@ -7,12 +7,12 @@ import type { WorkerOrder } from '../server/app/worker-order.js'
 import { CollectedStatsd } from '../server/workers/gathered-metrics.js'
 import { type Handlers, Link } from '../server/workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../server/workers/messages.js'
-import { Peers } from '../server/workers/peers.js'
+import { WorkerPeers } from '../server/workers/peers.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
 import { toReloadError } from './hang-up.js'
 import { version } from './version.js'
 
-/** Messages that are handled elsewhere: before the worker starts, or by its {@link Peers}. */
+/** Messages that are handled elsewhere: before the worker starts, or by its {@link WorkerPeers}. */
 type ServedElsewhere = 'start' | 'exit' | 'peer' | 'others' | 'gone'
 
 /** Interval at which a worker reports its counters. If it dies, later counts are lost. */
@@ -36,7 +36,7 @@ link.tell('hello')
 async function start({ config, place, log: style, drainMs, umask }: WorkerOrder): Promise<WorkerGreeting> {
   process.umask(umask)
   const { number, count } = place
-  const peers = new Peers(link, number, count)
+  const peers = new WorkerPeers(link, number, count)
   const statsd = new CollectedStatsd()
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
   await untilFree(config.wal.directory, config.shutdown.graceMs)

@@ -24,7 +24,7 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
-import type { Peers } from '../workers/peers.js'
+import type { WorkerPeers } from '../workers/peers.js'
 import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
 import { workerGateway } from '../workers/worker-gateway.js'
 import { announceBrokers, announceUrls } from './announce.js'
@@ -61,7 +61,7 @@ const lossOf = (records: number): string =>
 
 /** The number of a worker, and its connections to the other workers. */
 export interface WorkerDeps extends WorkerPlace {
-  readonly peers: Peers
+  readonly peers: WorkerPeers
   /** Collects the values that the parent reports by StatsD. */
   readonly statsd: StatsdSources
 }

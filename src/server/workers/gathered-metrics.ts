@@ -7,7 +7,7 @@ import {
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSource, StatsdSources, StatsdValue } from '../../core/metrics/statsd.js'
 import type { Everywhere } from '../../http/api/api.js'
-import type { Peers } from './peers.js'
+import type { WorkerPeers } from './peers.js'
 
 type Registry = PrometheusMetrics['registry']
 
@@ -114,14 +114,14 @@ const TIMEOUT_MS = 2_000
 
 /** Returns a function that collects values of an API from every worker. */
 export const everywhereOf =
-  (peers: Peers) =>
+  (peers: WorkerPeers) =>
   (api: string): Everywhere =>
   <Value>(name: string, own: () => Value) => {
     const called = `${api} ${name}`
     peers.serve(called, own)
-    return async () => [own(), ...((await peers.callOthers(called, undefined, TIMEOUT_MS)) as Value[])]
+    return async () => [own(), ...((await peers.callOthers(called, undefined, { timeoutMs: TIMEOUT_MS })) as Value[])]
   }
 
 /** Asks the parent for the metrics of all processes, on behalf of a worker. */
-export const gatheredFor = async (peers: Peers): Promise<PrometheusMetrics['registry']> =>
+export const gatheredFor = async (peers: WorkerPeers): Promise<PrometheusMetrics['registry']> =>
   aggregate([await peers.parent.call('gathered', undefined, TIMEOUT_MS)])

@@ -14,7 +14,7 @@ import type {
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
-import type { Peers } from './peers.js'
+import type { WorkerPeers } from './peers.js'
 
 /**
  * For this time, messages that were passed to another worker can still be released. By then the worker has sent its
@@ -94,10 +94,10 @@ export class GroupOwner {
   #lastToken = 0
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(groups: GroupGateway, cluster: string, peers: Peers) {
+  constructor(groups: GroupGateway, cluster: string, peers: WorkerPeers) {
     this.#groups = groups
     const serve = <Body>(verb: string, handler: (body: Body, from: number) => unknown): void =>
-      peers.serve(`${verb} ${cluster}`, (body, from) => handler(body as Body, from))
+      peers.serve(`${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
     serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
     serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
     serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => groups.ack(groupId, message))

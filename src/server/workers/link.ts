@@ -1,27 +1,14 @@
+import { PeerError, type PeerFailure, toPeerFailure } from '../peers/peers.js'
+
 /** A message between two processes: anything that the structured clone algorithm copies. */
 export type Frame =
   | { readonly type: 'tell'; readonly name: string; readonly body: unknown }
   | { readonly type: 'call'; readonly name: string; readonly body: unknown; readonly id: number }
-  | { readonly type: 'answer'; readonly id: number; readonly body?: unknown; readonly error?: LinkFailure }
-
-/** The parts of an error that are sent to the other process. */
-export interface LinkFailure {
-  readonly name: string
-  readonly message: string
-  /** The `code` of a CastellanError. Absent for other errors. */
-  readonly code?: string | undefined
-}
+  | { readonly type: 'answer'; readonly id: number; readonly body?: unknown; readonly error?: PeerFailure }
 
 /** A call failed on the other side, was not answered in time, or can no longer be answered. */
-export class LinkError extends Error {
+export class LinkError extends PeerError {
   override readonly name = 'LinkError'
-  /** The error of the other process. Absent: there was no answer. */
-  override readonly cause: LinkFailure | undefined
-
-  constructor(message: string, cause?: LinkFailure) {
-    super(message)
-    this.cause = cause
-  }
 }
 
 /** The types of messages, by name. A message with an answer is a call. */
@@ -157,8 +144,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
       if (handler === undefined) throw new Error(`${name} is not served`)
       this.#reply({ type: 'answer', id, body: await handler(body) })
     } catch (error) {
-      const { name: kind, message, code } = error as Error & { code?: string }
-      this.#reply({ type: 'answer', id, error: { name: kind, message, code } })
+      this.#reply({ type: 'answer', id, error: toPeerFailure(error) })
     }
   }
 

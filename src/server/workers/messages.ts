@@ -35,10 +35,12 @@ export interface WorkerReport {
   readonly warnings: readonly string[]
 }
 
-/** A message of one worker to another, or to all others. Users of {@link Peers} choose its name. */
+/** A message of one worker to another, or to all others. Users of {@link WorkerPeers} choose its name. */
 export interface PeerMessage {
   readonly name: string
   readonly body: unknown
+  readonly timeoutMs?: number | undefined
+  readonly principal?: string | undefined
 }
 
 /** A question to the parent: may one more request of this principal begin? */
@@ -102,7 +104,7 @@ export type ParentServes = {
   enter: Asked<Entering, boolean>
   leave: OneWay<Leaving>
   /** Asks the parent to pass on a call to the worker `to`. */
-  peer: Asked<PeerMessage & { readonly to: number; readonly timeoutMs?: number | undefined }, unknown>
+  peer: Asked<PeerMessage & { readonly to: number }, unknown>
   /** Send a message to all other workers. */
   others: OneWay<PeerMessage>
 }

@@ -1,61 +1,57 @@
-import { type Handlers, LinkError } from './link.js'
+import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../peers/peers.js'
+import type { Handlers, LinkError } from './link.js'
 import type { ParentLink, ParentServes, PeerMessage, WorkerLink, WorkerServes } from './messages.js'
-
-/** Error code of a call to a worker that has ended or does not serve yet. */
-const AWAY = 'peerAway'
 
 /** The parent waits longer than the calling worker, by this time. */
 const PASSING_MARGIN_MS = 1_000
 
 /** Connects a worker with the other workers. All messages go through the parent. */
-export class Peers {
-  /** Number of this worker, from 1. */
-  readonly number: number
+export class WorkerPeers implements Peers<number> {
+  /** Number of this worker, from 1. A worker that is started again has the number of its predecessor. */
+  readonly id: number
   readonly count: number
   /** The link to the parent. */
   readonly parent: Pick<WorkerLink, 'call' | 'tell'>
-  readonly #handlers = new Map<string, (body: unknown, from: number) => unknown>()
-  readonly #whenGone: ((number: number) => void)[] = []
+  readonly others: readonly number[]
+  readonly #handlers = new Map<string, PeerHandler<number>>()
+  readonly #whenGone: ((id: number) => void)[] = []
 
-  constructor(link: WorkerLink, number: number, count: number) {
+  constructor(link: WorkerLink, id: number, count: number) {
     this.parent = link
-    this.number = number
+    this.id = id
     this.count = count
+    this.others = Array.from({ length: count }, (_, index) => index + 1).filter(other => other !== id)
     link.serveAll(this.#received)
   }
 
   get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'others' | 'gone'> {
+    const handle = ({ from, name, body, timeoutMs, principal }: PeerMessage & { readonly from: number }): unknown =>
+      this.#handlers.get(name)?.(body, { from, timeoutMs, principal })
     return {
-      peer: ({ from, name, body }) => this.#handlers.get(name)?.(body, from),
-      others: ({ from, name, body }) => void this.#handlers.get(name)?.(body, from),
-      gone: number => {
-        for (const listener of this.#whenGone) listener(number)
+      peer: handle,
+      others: message => void handle(message),
+      gone: id => {
+        for (const listener of this.#whenGone) listener(id)
       }
     }
   }
 
   /** Handles calls and messages of the other workers. */
-  serve(name: string, handler: (body: unknown, from: number) => unknown): void {
+  serve(name: string, handler: PeerHandler<number>): void {
     this.#handlers.set(name, handler)
   }
 
   /** Calls `listener` when a worker has ended. The worker that replaces it begins without its state. */
-  onGone(listener: (number: number) => void): void {
+  onGone(listener: (id: number) => void): void {
     this.#whenGone.push(listener)
   }
 
-  /**
-   * Calls another worker. Throws a LinkError; {@link isAway} tells whether the reason is that the other worker does not
-   * serve.
-   */
-  call(to: number, name: string, body?: unknown, timeoutMs?: number): Promise<unknown> {
-    return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
+  call(to: number, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+    return this.parent.call('peer', { to, name, body, timeoutMs, principal }, timeoutMs)
   }
 
-  /** Calls all other workers. Returns the answers that came in time, in the order of the workers' numbers. */
-  async callOthers(name: string, body: unknown, timeoutMs: number): Promise<unknown[]> {
-    const others = Array.from({ length: this.count }, (_, index) => index + 1).filter(to => to !== this.number)
-    const asked = others.map(to => this.call(to, name, body, timeoutMs).then(answer => [answer]))
+  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
+    const asked = this.others.map(to => this.call(to, name, body, options).then(answer => [answer]))
     return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
   }
 
@@ -64,8 +60,6 @@ export class Peers {
     this.parent.tell('others', { name, body })
   }
 }
-
-export const isAway = (error: unknown): boolean => error instanceof LinkError && error.cause?.code === AWAY
 
 /**
  * The parent's handlers that pass messages from one worker on to others.
@@ -79,11 +73,11 @@ export const passingOn = (
   tellOthers: (message: PeerMessage & { readonly from: number }) => void
 ): Pick<Handlers<ParentServes>, 'peer' | 'others'> => ({
   others: message => tellOthers({ ...message, from }),
-  peer: async ({ to, name, body, timeoutMs }) => {
+  peer: async ({ to, timeoutMs, ...message }) => {
     const other = linkTo(to)
     if (other === undefined) throw away(to)
     const waitMs = timeoutMs === undefined ? undefined : timeoutMs + PASSING_MARGIN_MS
-    return other.call('peer', { from, name, body }, waitMs).catch((error: LinkError) => {
+    return other.call('peer', { ...message, timeoutMs, from }, waitMs).catch((error: LinkError) => {
       throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
     })
   }

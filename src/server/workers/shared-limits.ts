@@ -2,7 +2,7 @@ import type { AccountKind, QuotaSharing } from '../../http/access/quotas.js'
 import type { AddressesElsewhere, AddressUse } from '../../http/server/client-addresses.js'
 import type { Handlers } from './link.js'
 import type { Entering, Leaving, ParentServes } from './messages.js'
-import type { Peers } from './peers.js'
+import type { WorkerPeers } from './peers.js'
 
 /** Pause before what was spent is reported to other workers; it bounds how far they may overdraw a rate together. */
 const TELL_SPENT_EVERY_MS = 5
@@ -16,13 +16,13 @@ type Spent = readonly [kind: AccountKind, name: string, records: number, bytes: 
  * in flight.
  */
 export class SharedQuotas implements QuotaSharing {
-  readonly #peers: Peers
+  readonly #peers: WorkerPeers
   /** Spent since the last report to the others, by kind and name. */
   #spent = new Map<string, { kind: AccountKind; name: string; records: number; bytes: number }>()
   #timer: NodeJS.Timeout | undefined
   #lastId = 0
 
-  constructor(peers: Peers) {
+  constructor(peers: WorkerPeers) {
     this.#peers = peers
   }
 
@@ -123,14 +123,14 @@ const textOf = ([, ...counts]: CountsOfAddress): string => counts.join(' ')
 
 /** How much each client address uses the other workers, as of a few milliseconds ago. */
 export class SharedAddresses implements AddressesElsewhere {
-  readonly #peers: Peers
+  readonly #peers: WorkerPeers
   /** The use of the other workers, by worker and address. */
   readonly #elsewhere = new Map<number, Map<string, Omit<AddressUse, 'key'>>>()
   /** The use in the last report to the others, by address. */
   #sent = new Map<string, string>()
   #sends = 0
 
-  constructor(peers: Peers) {
+  constructor(peers: WorkerPeers) {
     this.#peers = peers
   }
 
@@ -146,7 +146,7 @@ export class SharedAddresses implements AddressesElsewhere {
   }
 
   follow(uses: () => Iterable<AddressUse>): void {
-    this.#peers.serve('addresses', (body, from) => this.#learn(body as readonly CountsOfAddress[], from))
+    this.#peers.serve('addresses', (body, { from }) => this.#learn(body as readonly CountsOfAddress[], from))
     this.#peers.onGone(number => this.#elsewhere.delete(number))
     setInterval(() => this.#tell(uses()), TELL_ADDRESSES_EVERY_MS).unref()
   }

@@ -18,6 +18,7 @@ import { toError } from '../../gateway/offsets.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import { isAway, type PeerError } from '../peers/peers.js'
 import {
   type AcksOfOwner,
   type AskedOfOwner,
@@ -28,8 +29,7 @@ import {
   type OffsetsOfOwner,
   type TopicOfGroup
 } from './group-owner.js'
-import type { LinkError } from './link.js'
-import { isAway, type Peers } from './peers.js'
+import type { WorkerPeers } from './peers.js'
 
 /** Pause before a request is sent again to an owner that has ended. */
 const RETRY_MS = 200
@@ -68,7 +68,7 @@ export function ownerOf(cluster: string, groupId: string, workers: number): numb
  * client can acknowledge a message over a connection to any worker. All other requests are handled by the worker that
  * gets them.
  */
-export function workerGateway(own: Gateway, cluster: string, peers: Peers, longPollMs: number): Gateway {
+export function workerGateway(own: Gateway, cluster: string, peers: WorkerPeers, longPollMs: number): Gateway {
   const durableLog = `durableLog ${cluster}`
   peers.serve(durableLog, () => own.durableLog())
   return {
@@ -81,7 +81,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: Peers, longP
     admin: workerAdmin(own, cluster, peers),
     follow: (...asked) => own.follow(...asked),
     durableLog: async () => {
-      const answers = await peers.callOthers(durableLog, undefined, STATS_TIMEOUT_MS)
+      const answers = await peers.callOthers(durableLog, undefined, { timeoutMs: STATS_TIMEOUT_MS })
       return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
     },
     get isReady() {
@@ -100,14 +100,14 @@ interface ChangedTopic {
  * The operations that describe and change the cluster. Each worker makes its own requests. The other workers take note
  * of a changed topic before its client is answered.
  */
-function workerAdmin(gateway: Gateway, cluster: string, peers: Peers): AdminGateway {
+function workerAdmin(gateway: Gateway, cluster: string, peers: WorkerPeers): AdminGateway {
   const message = `topicChanged ${cluster}`
   peers.serve(message, body => {
     const { topic, isDeleted } = body as ChangedTopic
     gateway.admin.topicChanged(topic, isDeleted)
   })
   const shared = async (changed: ChangedTopic): Promise<void> => {
-    await peers.callOthers(message, changed, CHANGE_TIMEOUT_MS)
+    await peers.callOthers(message, changed, { timeoutMs: CHANGE_TIMEOUT_MS })
   }
   return {
     describeCluster: timeoutMs => gateway.admin.describeCluster(timeoutMs),
@@ -134,10 +134,10 @@ function workerAdmin(gateway: Gateway, cluster: string, peers: Peers): AdminGate
 }
 
 /** The operations on consumer groups. Each goes to this worker or to another owner. */
-function workerGroups(own: GroupGateway, cluster: string, peers: Peers, longPollMs: number): GroupGateway {
+function workerGroups(own: GroupGateway, cluster: string, peers: WorkerPeers, longPollMs: number): GroupGateway {
   const others = new OtherOwners(cluster, peers, longPollMs)
   new GroupOwner(own, cluster, peers)
-  const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.number
+  const isOwn = (groupId: string): boolean => ownerOf(cluster, groupId, peers.count) === peers.id
   return {
     offsets: async (groupId, topic, timeoutMs) => {
       const answer = isOwn(groupId) ? undefined : await others.offsets({ groupId, topic, timeoutMs })
@@ -181,11 +181,11 @@ function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats |
 /** Calls the owners of groups that other workers own. */
 class OtherOwners {
   readonly #cluster: string
-  readonly #peers: Peers
+  readonly #peers: WorkerPeers
   readonly #longPollMs: number
   #lastId = 0
 
-  constructor(cluster: string, peers: Peers, longPollMs: number) {
+  constructor(cluster: string, peers: WorkerPeers, longPollMs: number) {
     this.#cluster = cluster
     this.#peers = peers
     this.#longPollMs = longPollMs
@@ -295,7 +295,7 @@ class OtherOwners {
 
   #call(groupId: string, verb: string, body: object, timeoutMs: number): Promise<unknown> {
     const owner = ownerOf(this.#cluster, groupId, this.#peers.count)
-    return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, timeoutMs)
+    return this.#peers.call(owner, `${verb} ${this.#cluster}`, body, { timeoutMs })
   }
 }
 
@@ -303,7 +303,7 @@ const isFailure = (result: object): result is Failure => (result as Partial<Fail
 
 /** The text for the client: the error of the owner, or a sentence that the owner does not answer. */
 function reasonOf(error: unknown, groupId: string): string {
-  const { cause, message } = error as LinkError
+  const { cause, message } = error as PeerError
   return cause === undefined
     ? `the worker that reads on behalf of group ${shortened(groupId)} does not answer`
     : message

@@ -3,7 +3,7 @@ import { Quotas } from '../../../src/http/access/quotas.js'
 import { ClientAddresses } from '../../../src/http/server/client-addresses.js'
 import { type Frame, Link } from '../../../src/server/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/server/workers/messages.js'
-import { Peers, passingOn } from '../../../src/server/workers/peers.js'
+import { passingOn, WorkerPeers } from '../../../src/server/workers/peers.js'
 import { RequestsInFlight, SharedAddresses, SharedQuotas } from '../../../src/server/workers/shared-limits.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -20,7 +20,7 @@ function workersOf(count: number) {
       for (const [to, link] of links) if (to !== number) link.tell('others', told)
     }
     parentEnd.serveAll({ ...passingOn(number, to => links.get(to), tellOthers), ...inFlight.handlersOf(number) })
-    return new Peers(workerEnd, number, count)
+    return new WorkerPeers(workerEnd, number, count)
   })
   const end = (number: number): void => {
     links.get(number)!.close('it has ended')
@@ -139,7 +139,7 @@ class Parent {
     const worker: WorkerLink = new Link(toParent)
     const parent: ParentLink = new Link(frame => worker.receive(frame))
     parent.serveAll(this.requests.handlersOf(number))
-    return new SharedQuotas(new Peers(worker, number, 2))
+    return new SharedQuotas(new WorkerPeers(worker, number, 2))
   }
 
   standStill(): void {

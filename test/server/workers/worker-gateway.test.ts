@@ -12,7 +12,7 @@ import type {
 } from '../../../src/gateway/gateway.js'
 import { Link } from '../../../src/server/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/server/workers/messages.js'
-import { Peers, passingOn } from '../../../src/server/workers/peers.js'
+import { passingOn, WorkerPeers } from '../../../src/server/workers/peers.js'
 import { ownerOf, workerGateway } from '../../../src/server/workers/worker-gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -120,7 +120,7 @@ function workersOf(count: number) {
     parentEnds.set(number, parentEnd)
     links.push(parentEnd, workerEnd)
     const own = new GroupsByHand()
-    workers.push({ own, gateway: workerGateway(own, 'default', new Peers(workerEnd, number, count), 3_000) })
+    workers.push({ own, gateway: workerGateway(own, 'default', new WorkerPeers(workerEnd, number, count), 3_000) })
   }
   const end = (number: number): void => {
     parentEnds.get(number)!.close('it has ended')

@@ -1,0 +1,82 @@
+/** A call from another process, as its handler sees it. */
+export interface PeerCall<Id> {
+  /** The process that called. */
+  readonly from: Id
+  /** The client on whose behalf the call is made. For logs only: permissions are decided where the client came in. */
+  readonly principal: string | undefined
+  /** How long the caller still waits, in milliseconds. `undefined`: it waits until this process ends. */
+  readonly timeoutMs: number | undefined
+}
+
+/** Handles a call. An error that it throws fails the call with its message and its code. */
+export type PeerHandler<Id> = (body: unknown, call: PeerCall<Id>) => unknown
+
+/** Options of a call. */
+export interface CallOptions {
+  readonly timeoutMs: number
+  /** The client on whose behalf the call is made. */
+  readonly principal?: string | undefined
+}
+
+/**
+ * The other processes that serve the same clients, and calls to them. The workers of a process call each other over
+ * their links, gateways over HTTP; users of this interface cannot tell them apart. `Id` names a process from its start
+ * to its end: its successor has another id, or begins without its state, which {@link onGone} reports.
+ *
+ * A body may contain what JSON can express, and Buffers, `bigint` and Maps. A call is never passed on to a third
+ * process: handlers answer from what their own process has.
+ */
+export interface Peers<Id = string> {
+  /** The id of this process. */
+  readonly id: Id
+  /** The others that are known. A call to one of them may still fail. */
+  readonly others: readonly Id[]
+  /** Handles calls of the others. There is one handler for each name. */
+  serve(name: string, handler: PeerHandler<Id>): void
+  /**
+   * Calls one of the others.
+   *
+   * @throws PeerError when the call fails; {@link isAway} tells whether the reason is that the other process is gone or
+   *   does not answer
+   */
+  call(to: Id, name: string, body: unknown, options: CallOptions): Promise<unknown>
+  /**
+   * Calls all others that are known.
+   *
+   * @returns the answers that came in time, without an order
+   */
+  callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]>
+  /** Calls `listener` when one of the others is gone. */
+  onGone(listener: (id: Id) => void): void
+}
+
+/** The parts of an error that are sent to the other process. */
+export interface PeerFailure {
+  readonly name: string
+  readonly message: string
+  /** The `code` of a CastellanError. Absent for other errors. */
+  readonly code?: string | undefined
+}
+
+/** A call failed on the other side, or was not answered. */
+export class PeerError extends Error {
+  override readonly name: string = 'PeerError'
+  /** The error of the other process. Absent: there was no answer. */
+  override readonly cause: PeerFailure | undefined
+
+  constructor(message: string, cause?: PeerFailure) {
+    super(message)
+    this.cause = cause
+  }
+}
+
+/** Code of a call to a process that is gone, does not serve yet, or does not answer. */
+export const AWAY = 'peerAway'
+
+export const isAway = (error: unknown): boolean => error instanceof PeerError && error.cause?.code === AWAY
+
+/** The parts of any error that are sent to the other process. */
+export const toPeerFailure = (error: unknown): PeerFailure => {
+  const { name, message, code } = error as Error & { code?: string }
+  return { name, message, code }
+}
