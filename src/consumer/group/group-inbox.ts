@@ -46,8 +46,8 @@ export type GroupNotice =
 const MAX_PER_TICK = 1_000
 
 /** Messages in the order in which they were sent. */
-export interface GroupMessages {
-  readonly messages: readonly (GroupMessage | GroupNotice)[]
+export interface GroupMessages<Message = GroupMessage> {
+  readonly messages: readonly (Message | GroupNotice)[]
 }
 
 /**
@@ -55,19 +55,19 @@ export interface GroupMessages {
  * passed to the actor as one message. Otherwise a heartbeat could wait for thousands of answers of a group with
  * thousands of partitions.
  */
-export class GroupInbox {
-  readonly #actor: ActorRef<GroupMessages>
+export class GroupInbox<Message = GroupMessage> {
+  readonly #actor: ActorRef<GroupMessages<Message>>
   /** The newest batch of messages. The next message is added to this batch. */
-  #open: (GroupMessage | GroupNotice)[] = []
+  #open: (Message | GroupNotice)[] = []
   #isAnnounced = false
   /** Messages that the actor has not begun to handle, in order. */
-  #unhandled: GroupMessages[] = []
+  #unhandled: GroupMessages<Message>[] = []
 
-  constructor(actor: ActorRef<GroupMessages>) {
+  constructor(actor: ActorRef<GroupMessages<Message>>) {
     this.#actor = actor
   }
 
-  tell(message: GroupMessage | GroupNotice): void {
+  tell(message: Message | GroupNotice): void {
     if (!this.#isAnnounced || this.#open.length >= MAX_PER_TICK) {
       this.#open = []
       this.#isAnnounced = true
@@ -79,13 +79,13 @@ export class GroupInbox {
   }
 
   /** Called when the actor begins to handle a batch. */
-  begins(batch: GroupMessages): void {
+  begins(batch: GroupMessages<Message>): void {
     if (batch.messages === this.#open) this.#isAnnounced = false
     if (batch === this.#unhandled[0]) this.#unhandled.shift()
   }
 
   /** Stops the actor. Returns the messages that it has not handled. */
-  stop(): readonly (GroupMessage | GroupNotice)[] {
+  stop(): readonly (Message | GroupNotice)[] {
     this.#actor.stop()
     return this.#unhandled.splice(0).flatMap(({ messages }) => messages)
   }

@@ -26,6 +26,11 @@ const LEAVE_TIMEOUT_MS = 5_000
 export interface GroupMemberOptions {
   readonly runtime: GroupRuntime
   readonly instanceId: string | null
+  /**
+   * Distinguishes the connections of several members of one group in this process, because the answer to a join may
+   * take long. Default: empty.
+   */
+  readonly connection?: string | undefined
   readonly sessionTimeoutMs: number
   readonly heartbeatIntervalMs: number
   readonly rebalanceTimeoutMs: number
@@ -48,6 +53,11 @@ export interface GroupMemberOptions {
   readonly onRebalance: (cause: 'others' | 'ourselves', ready: () => void) => void
   /** Called when the group cannot be joined at the moment. */
   readonly onRefused: (failure: Failure) => void
+  /**
+   * Called when another process has joined under the id of this static member, which is then out of the group. Default:
+   * the member joins again after a pause.
+   */
+  readonly onFenced?: (() => void) | undefined
 }
 
 /**
@@ -227,8 +237,13 @@ export class GroupMember {
   }
 
   #identity() {
-    const { runtime, instanceId } = this.#options
-    return { groupId: runtime.groupId, connection: String(this.#incarnation), memberId: this.#memberId, instanceId }
+    const { runtime, instanceId, connection = '' } = this.#options
+    return {
+      groupId: runtime.groupId,
+      connection: `${connection}${this.#incarnation}`,
+      memberId: this.#memberId,
+      instanceId
+    }
   }
 
   #joined(result: JoinGroupResult): void {
@@ -263,8 +278,14 @@ export class GroupMember {
     } else if (failure.retriable || failure.errorCode === errorCodes.REBALANCE_IN_PROGRESS)
       this.#joinAfter(retryBackoffMs)
     else {
-      if (failure.errorCode === errorCodes.FENCED_INSTANCE_ID) this.#memberId = ''
+      const isFenced = failure.errorCode === errorCodes.FENCED_INSTANCE_ID
+      if (isFenced) this.#memberId = ''
       this.#lose()
+      if (isFenced && this.#options.onFenced) {
+        this.abandon()
+        this.#options.onFenced()
+        return
+      }
       this.#refusal = failure
       onRefused(failure)
       this.#joinAfter(REFUSED_PAUSE_MS)
@@ -371,12 +392,15 @@ export class GroupMember {
    * Called when the coordinator does not know the member or its generation. Other members may then have the partitions.
    */
   #excluded(errorCode: number | undefined): void {
-    const { runtime, retryBackoffMs } = this.#options
+    const { runtime, retryBackoffMs, onFenced } = this.#options
     runtime.log.warn({ errorCode }, 'the group has excluded this member, which joins again')
     runtime.metrics.count('groups', 'exclusions')
     if (errorCode !== errorCodes.ILLEGAL_GENERATION) this.#memberId = ''
     this.#lose()
-    if (errorCode === errorCodes.FENCED_INSTANCE_ID) this.#joinAfter(REFUSED_PAUSE_MS)
+    if (errorCode === errorCodes.FENCED_INSTANCE_ID && onFenced) {
+      this.abandon()
+      onFenced()
+    } else if (errorCode === errorCodes.FENCED_INSTANCE_ID) this.#joinAfter(REFUSED_PAUSE_MS)
     else if (errorCode === errorCodes.ILLEGAL_GENERATION || errorCode === errorCodes.UNKNOWN_MEMBER_ID) this.#joinSoon()
     else this.#joinAfter(retryBackoffMs)
   }

@@ -9,7 +9,7 @@ import type {
   RoutedOperations,
   RouterMessage
 } from '../../router/messages/operations.js'
-import type { GroupInbox } from './group-inbox.js'
+import type { GroupNotice } from './group-inbox.js'
 
 /** A request to the Router without its requester. */
 export type GroupRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>
@@ -54,6 +54,11 @@ export interface SharedRuntime {
   readonly metrics: MetricsLogger
 }
 
+/** The inbox of the actor, as far as the runtime uses it. */
+interface Inbox {
+  tell(notice: GroupNotice): void
+}
+
 /**
  * The runtime of a group that is an actor. Each waiting callback has a number. An answer or a timer sends the number to
  * the actor, which passes it to {@link resume}.
@@ -64,11 +69,11 @@ export class ActorRuntime implements GroupRuntime {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly #shared: SharedRuntime
-  readonly #inbox: GroupInbox
+  readonly #inbox: Inbox
   readonly #waiting = new Map<number, (result: unknown) => void>()
   #lastWait = 0
 
-  constructor(groupId: string, shared: SharedRuntime, inbox: GroupInbox) {
+  constructor(groupId: string, shared: SharedRuntime, inbox: Inbox) {
     this.groupId = groupId
     this.clock = shared.clock
     this.log = logOfGroup(shared.log, groupId)

@@ -36,8 +36,11 @@ export interface InstanceSettings {
 /** The topics that an instance reads as a member of its group. */
 export type InstanceTopics =
   | { readonly topics: readonly string[] }
-  /** A regular expression in RE2's syntax, which has to match a whole name. Internal topics do not match. */
-  | { readonly pattern: string }
+  /**
+   * A regular expression in RE2's syntax, which has to match a whole name. Internal topics do not match, nor those that
+   * `includes` leaves out, which the client may not read.
+   */
+  | { readonly pattern: string; readonly includes?: ((topic: string) => boolean) | undefined }
 
 /** Where an assigned partition is read next. */
 export interface InstancePosition extends TopicPartition {
@@ -57,7 +60,7 @@ export interface InstanceReadLimits {
   readonly timeoutMs: number | undefined
   /** The limit of this read is this, or `maxBytes` of the instance when that is less. `undefined`: `maxBytes`. */
   readonly maxBytes: number | undefined
-  /** When it is aborted, the client is gone: the read ends, and its records stay in the instance. */
+  /** When it is aborted, the client is gone: the read ends without records, which stay in the instance. */
   readonly gone?: AbortSignal | undefined
 }
 
@@ -65,8 +68,8 @@ export interface InstanceReadLimits {
 export interface InstanceRead {
   readonly records: readonly InstanceRecord[]
   /**
-   * Ends the read; to be called exactly once. The next read of the instance begins only then, or after a time limit of a
-   * minute, which returns all records.
+   * Ends the read; to be called exactly once. The next read of the instance begins only then, or after five
+   * minutes, which returns all records to the instance.
    *
    * @param accepted how many of the first records the client has got. Further records are returned by the next read.
    *   Automatic commits and empty commits cover accepted records only

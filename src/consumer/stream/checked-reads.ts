@@ -1,7 +1,6 @@
-import type { ActorRef } from '../../core/actor/actor.js'
 import { incarnationOfTopic, type Offset, type TopicPartition } from '../../core/model.js'
-import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
-import { asking, type GroupRuntime } from '../group/group-runtime.js'
+import type { FetchData, FetchDataResult } from '../../router/messages/operations.js'
+import type { GroupRuntime } from '../group/group-runtime.js'
 import { checkLog, EpochHistory, type LogNow } from '../group/log-check.js'
 
 /** The log has lost its end. Records from `cutAt` on are gone, and other records take their offsets. */
@@ -25,8 +24,9 @@ export class CheckedReads {
   #topicId: string | undefined
   #checkedIn: number | undefined
 
-  constructor(router: ActorRef<RouterMessage>, topicPartition: TopicPartition) {
-    this.#ask = asking(router)
+  /** @param ask sends requests to the Router */
+  constructor(ask: GroupRuntime['ask'], topicPartition: TopicPartition) {
+    this.#ask = ask
     this.#topicPartition = topicPartition
   }
 

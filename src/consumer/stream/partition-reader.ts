@@ -265,7 +265,7 @@ export function readPartition(
 ): Promise<ReadProblem | undefined> {
   const { topicPartition } = plan
   const ask = asking(runtime.router)
-  const reads = new CheckedReads(runtime.router, topicPartition)
+  const reads = new CheckedReads(ask, topicPartition)
   return new Promise(resolve => {
     const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
       initial: initialState(plan),

@@ -214,7 +214,7 @@ class TopicFollower {
   #readsOf(partition: number): CheckedReads {
     let reads = this.#reads.get(partition)
     if (!reads) {
-      reads = new CheckedReads(this.#options.router, { topic: this.#options.topic, partition })
+      reads = new CheckedReads(asking(this.#options.router), { topic: this.#options.topic, partition })
       this.#reads.set(partition, reads)
     }
     return reads

@@ -2,6 +2,7 @@ import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
+import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
 import { type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError } from '../../core/errors.js'
@@ -207,14 +208,26 @@ export async function openCluster(
   for (const log of place?.orphaned ?? [])
     orphaned.push(joinOrphaned(log, place!.cluster, { ...deliveryDeps, retentionOf }))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
+  const instances = new ConsumerInstances({ ...shared, system, router: router.ref, settings: settings.consumer })
   const isReady = (): boolean => router.isReady
-  const gateway = new KafkaGateway({ system, delivery, losses, durable, groups, router: router.ref, isReady, log })
+  const gateway = new KafkaGateway({
+    system,
+    delivery,
+    losses,
+    durable,
+    groups,
+    instances,
+    router: router.ref,
+    isReady,
+    log
+  })
   const closed = new AbortController()
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {
     const graceMs = Math.min(settings.consumer.revocationMs, timeoutMs)
     const written = writeWhatIsLeft(delivery, timeoutMs)
-    const [lost] = await Promise.all([written, durable?.close(timeoutMs), groups.stop(graceMs, timeoutMs)])
+    const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instances.stop(timeoutMs)])
+    const [lost] = await Promise.all([written, durable?.close(timeoutMs), groupsLeft])
     await own?.close()
     closed.abort()
     await router.stop()

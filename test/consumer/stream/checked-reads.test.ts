@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { asking } from '../../../src/consumer/group/group-runtime.js'
 import { CheckedReads } from '../../../src/consumer/stream/checked-reads.js'
 import type {
   FetchData,
@@ -20,7 +21,7 @@ class Harness {
   readonly asked: Question[] = []
   readonly told: object[] = []
   readonly reads = new CheckedReads(
-    { path: 'router', tell: (message: RouterMessage) => void this.asked.push(message as Question), stop: () => {} },
+    asking({ path: 'router', tell: (message: RouterMessage) => void this.asked.push(message as Question), stop() {} }),
     { topic: 'orders', partition: 0 }
   )
 

@@ -1,0 +1,616 @@
+import type { Requester } from '../../core/actor/actor.js'
+import { CastellanError } from '../../core/errors.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import {
+  AS_STORED,
+  type CommitConsumerOffsetResult,
+  type Failure,
+  type GroupMembership,
+  type OffsetType
+} from '../../router/messages/operations.js'
+import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { inPortions } from '../../router/routing/ask-router.js'
+import { withoutMark } from '../group/ack-encoding.js'
+import { type AssignedToMember, GroupMember, LOST } from '../group/group-member.js'
+import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import type { HeldBatches } from '../group/held-batches.js'
+import { Revocations } from '../group/revocations.js'
+import type { ConsumerSettings } from '../group/settings.js'
+import { decisionOn, type GroupStarts } from '../group/start-messages.js'
+import type { FindStart } from '../group/topic-start.js'
+import { InstancePartition } from './instance-partition.js'
+import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
+import type { ChosenTopics } from './instance-topics.js'
+import { InstanceTopicsWatch } from './instance-topics.js'
+import type {
+  InstanceName,
+  InstanceOffset,
+  InstancePosition,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceResult,
+  InstanceSettings
+} from './instances.js'
+
+/** Time limit of commits and look-ups that a client waits for. */
+const TIMEOUT_MS = 10_000
+/** Time limit for the commit before the instance leaves its group. */
+const LAST_COMMIT_MS = 5_000
+/** Limit of commits that wait until the instance has joined its group. */
+const MAX_WAITING_COMMITS = 64
+
+/** A request of a client, or a notice of an earlier request. */
+export type InstanceMessage =
+  | { readonly type: 'subscribe'; readonly topics: ChosenTopics; readonly requester: Requester<InstanceResult<void>> }
+  | { readonly type: 'subscription'; readonly requester: Requester<InstanceResult<readonly string[]>> }
+  | { readonly type: 'unsubscribe'; readonly requester: Requester<InstanceResult<void>> }
+  | {
+      readonly type: 'assign'
+      readonly partitions: readonly TopicPartition[]
+      readonly requester: Requester<InstanceResult<void>>
+    }
+  | { readonly type: 'assignment'; readonly requester: Requester<InstanceResult<readonly TopicPartition[]>> }
+  | {
+      readonly type: 'seek'
+      readonly positions: readonly InstancePosition[]
+      readonly requester: Requester<InstanceResult<void>>
+    }
+  | {
+      readonly type: 'read'
+      readonly limits: InstanceReadLimits
+      readonly requester: Requester<InstanceResult<InstanceRead>>
+    }
+  /** The answer of the read with this number was written, up to a number of records. */
+  | { readonly type: 'settled'; readonly read: number; readonly accepted: number }
+  | { readonly type: 'gone'; readonly request: ReadRequest }
+  | {
+      readonly type: 'commit'
+      readonly offsets: readonly InstanceOffset[] | 'accepted'
+      readonly requester: Requester<InstanceResult<void>>
+    }
+  | {
+      readonly type: 'committed'
+      readonly partitions: readonly TopicPartition[]
+      readonly requester: Requester<InstanceResult<readonly InstanceOffset[]>>
+    }
+  | { readonly type: 'remove'; readonly requester: Requester<InstanceResult<void>> }
+
+export interface ConsumerInstanceOptions {
+  readonly runtime: GroupRuntime
+  readonly instance: InstanceName
+  readonly settings: InstanceSettings
+  readonly consumer: ConsumerSettings
+  readonly batches: HeldBatches
+  readonly budget: ReadBudget
+  readonly tell: (message: InstanceMessage) => void
+  /** Called once, when the instance begins to end: it was removed, or not used for its idle time. */
+  readonly onEnding: () => void
+  /** Called once, when it has left its group. */
+  readonly onEnded: () => void
+}
+
+const DONE = { type: 'done', value: undefined } as const
+const UNKNOWN = { type: 'unknownInstance' } as const
+
+/** Error codes with which a coordinator excludes a member. */
+const fencingCodes: ReadonlySet<number | undefined> = new Set([
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.FENCED_INSTANCE_ID
+])
+
+/** A commit that waits until the instance is in its group. */
+interface WaitingCommit {
+  readonly run: (member: GroupMembership | undefined) => void
+  readonly refuse: (failure: Failure) => void
+  readonly limit: Timer
+}
+
+/**
+ * One consumer instance: a member of its group when it is subscribed, or a reader of assigned partitions. Its state changes
+ * only in ticks of its actor.
+ */
+export class ConsumerInstance {
+  readonly #options: ConsumerInstanceOptions
+  readonly #partitions = new Map<string, InstancePartition>()
+  readonly #reads: InstanceReads
+  readonly #revocations: Revocations
+  #member: GroupMember | undefined
+  #topics: InstanceTopicsWatch | undefined
+  #isAssigned = false
+  #isEnded = false
+  #refusal: Failure | undefined
+  #usedAt: number
+  #waitingCommits: WaitingCommit[] = []
+  #autoCommit: Timer | undefined
+  /** The accepted positions of partitions that this instance read last. Used when the group has committed none. */
+  readonly #lastAccepted = new Map<string, Offset>()
+  /** Topics that the instance has read: partitions that are added begin at their earliest record. */
+  readonly #begun = new Set<string>()
+  /** Number of memberships, part of the name of a connection. */
+  #memberships = 0
+
+  constructor(options: ConsumerInstanceOptions) {
+    const { runtime, settings, budget } = options
+    this.#options = options
+    this.#usedAt = runtime.clock()
+    this.#reads = new InstanceReads({
+      runtime,
+      settings,
+      budget,
+      partitions: this.#partitions,
+      tellSettled: (read, accepted) => options.tell({ type: 'settled', read, accepted }),
+      tellGone: request => options.tell({ type: 'gone', request }),
+      refusal: () => this.#refusal,
+      onSettled: () => {
+        this.#revocations.check()
+        this.#autoCommitSoon()
+      }
+    })
+    this.#revocations = new Revocations(runtime, LAST_COMMIT_MS, done => this.#commitBeforeLoss(done))
+    this.#watchIdle(settings.idleMs ?? 0)
+  }
+
+  receive(message: InstanceMessage): void {
+    if (this.#isEnded) {
+      refuse(message)
+      return
+    }
+    this.#usedAt = this.#options.runtime.clock()
+    switch (message.type) {
+      case 'subscribe':
+        message.requester.reply(this.#subscribe(message.topics))
+        break
+      case 'subscription':
+        message.requester.reply({ type: 'done', value: this.#topics?.names ?? [] })
+        break
+      case 'unsubscribe':
+        this.#leave(() => message.requester.reply(DONE))
+        break
+      case 'assign':
+        message.requester.reply(this.#assign(message.partitions))
+        break
+      case 'assignment':
+        message.requester.reply({ type: 'done', value: this.#assignment() })
+        break
+      case 'seek':
+        this.#seek(message.positions, message.requester)
+        break
+      case 'read':
+        this.#read(message.limits, message.requester)
+        break
+      case 'settled':
+        this.#reads.settle(message.read, message.accepted)
+        break
+      case 'gone':
+        this.#reads.cancel(message.request)
+        break
+      case 'commit':
+        this.#commit(message.offsets, message.requester)
+        break
+      case 'committed':
+        this.#committed(message.partitions, message.requester)
+        break
+      case 'remove':
+        this.#end(() => message.requester.reply(DONE))
+    }
+  }
+
+  /** Answers all open requests with a failure, because the process stops or the instance has failed. */
+  abandon(failure: Failure): void {
+    this.#isEnded = true
+    this.#member?.abandon()
+    this.#stop(failure)
+  }
+
+  /** Commits as automatic commits do, leaves the group, and ends. */
+  end(whenEnded: () => void): void {
+    if (this.#isEnded) whenEnded()
+    else this.#end(whenEnded)
+  }
+
+  #subscribe(topics: ChosenTopics): InstanceResult<void> {
+    if (this.#isAssigned) return illegal('partitions were assigned to the instance; it cannot subscribe as well')
+    const { runtime, consumer } = this.#options
+    this.#topics?.stop()
+    this.#topics = new InstanceTopicsWatch({
+      runtime,
+      topics,
+      checkMs: consumer.partitionCheckMs,
+      missingCheckMs: consumer.missingTopicCheckMs,
+      onChosen: names => this.#join(names)
+    })
+    return DONE
+  }
+
+  /** Joins the group to read these topics; without topics it leaves the group. */
+  #join(names: readonly string[]): void {
+    if (names.length > 0) {
+      this.#member ??= this.#newMember()
+      this.#member.subscribe(names)
+    } else if (this.#member) this.#leaveGroup(() => undefined)
+  }
+
+  #newMember(): GroupMember {
+    const { runtime, consumer, instance, settings } = this.#options
+    return new GroupMember({
+      ...consumer,
+      runtime,
+      instanceId: null,
+      connection: `${instance.name} ${++this.#memberships} `,
+      start: settings.start === 'earliest' ? 'earliest' : 'latest',
+      begun: topic => this.#begun.has(topic),
+      isWaiting: () => this.#reads.isBusy && this.#partitions.size === 0,
+      onAssigned: assigned => this.#assigned(assigned),
+      onRebalance: (_, ready) => this.#revoke(ready),
+      onRefused: failure => {
+        this.#refusal = failure
+        this.#reads.proceed()
+        for (const { refuse } of this.#waitingCommits.splice(0)) refuse(failure)
+      }
+    })
+  }
+
+  #assigned(assigned: AssignedToMember): void {
+    this.#refusal = undefined
+    const { isNext, starts } = assigned
+    const keys = new Set(assigned.partitions.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
+    this.#reads.restart()
+    for (const [key, partition] of this.#partitions) if (!isNext || !keys.has(key)) this.#drop(key, partition)
+    for (const topicPartition of assigned.partitions) this.#add(topicPartition, starts)
+    this.#reads.resume()
+    const member = this.#member?.membership
+    if (assigned === LOST || !member) return
+    for (const { run, limit } of this.#waitingCommits.splice(0)) {
+      limit.cancel()
+      run(member)
+    }
+  }
+
+  /** Stops taking records, waits for the answer that is being written, and commits. */
+  #revoke(ready: () => void): void {
+    this.#reads.pause()
+    this.#revocations.begin({
+      graceMs: this.#options.consumer.revocationMs,
+      isSettled: () => !this.#reads.isUnsettled,
+      ready
+    })
+  }
+
+  /**
+   * Commits before other members may get the partitions. Without automatic commits, commits only the offsets where the
+   * instance began at the end of a log: another member would begin elsewhere.
+   */
+  #commitBeforeLoss(done: () => void): void {
+    if (this.#options.settings.autoCommitMs !== undefined) {
+      this.#commitAccepted(done)
+      return
+    }
+    const began = [...this.#partitions.values()].flatMap(({ topicPartition, committed, beganAt }) =>
+      committed === undefined && beganAt !== undefined && this.#options.settings.start === 'latest'
+        ? [{ ...topicPartition, offset: beganAt, metadata: '' }]
+        : []
+    )
+    this.#store(began, this.#member?.membership, done)
+  }
+
+  #assign(wanted: readonly TopicPartition[]): InstanceResult<void> {
+    if (this.#topics) return illegal('the instance is subscribed; partitions cannot be assigned to it as well')
+    this.#reads.restart()
+    this.#isAssigned = wanted.length > 0
+    const keys = new Set(wanted.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
+    for (const [key, partition] of this.#partitions) if (!keys.has(key)) this.#drop(key, partition)
+    this.#lastAccepted.clear()
+    for (const topicPartition of wanted) this.#add(topicPartition, undefined)
+    this.#reads.proceed()
+    return DONE
+  }
+
+  #add({ topic, partition }: TopicPartition, starts: GroupStarts | undefined): void {
+    const key = topicPartitionKey(topic, partition)
+    if (this.#partitions.has(key)) return
+    const { runtime, batches, consumer } = this.#options
+    const added = new InstancePartition({
+      topicPartition: { topic, partition },
+      runtime,
+      batches,
+      retryBackoffMs: consumer.retryBackoffMs,
+      start: this.#startOf(topic, partition, starts),
+      onChanged: () => {
+        if (added.accepted !== undefined) this.#begun.add(topic)
+        this.#reads.proceed()
+        this.#autoCommitSoon()
+      }
+    })
+    this.#partitions.set(key, added)
+    added.begin()
+  }
+
+  /** Where a partition begins without a committed offset. */
+  #startOf(topic: string, partition: number, starts: GroupStarts | undefined): FindStart | 'none' {
+    const { start } = this.#options.settings
+    const last = this.#lastAccepted.get(topicPartitionKey(topic, partition))
+    if (last !== undefined) return onStart => onStart({ offset: last, topicId: undefined })
+    if (start !== 'latest') return start === 'none' ? 'none' : onStart => onStart('earliest')
+    const byLeader = decisionOn(starts, topic)
+    const hasBegun = this.#begun.has(topic)
+    return onStart => {
+      if (hasBegun || byLeader === 'earliest') onStart('earliest')
+      else if (byLeader === undefined) onStart('latest')
+      else {
+        const end = byLeader.ends.get(partition)
+        onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })
+      }
+    }
+  }
+
+  #drop(key: string, partition: InstancePartition): void {
+    if (partition.accepted !== undefined) this.#lastAccepted.set(key, partition.accepted)
+    partition.stop()
+    this.#partitions.delete(key)
+  }
+
+  #assignment(): readonly TopicPartition[] {
+    return Array.from(this.#partitions.values(), ({ topicPartition }) => topicPartition).sort(
+      (one, other) =>
+        (one.topic < other.topic ? -1 : one.topic > other.topic ? 1 : 0) || one.partition - other.partition
+    )
+  }
+
+  #seek(positions: readonly InstancePosition[], requester: Requester<InstanceResult<void>>): void {
+    const { runtime } = this.#options
+    const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
+    const missing = positions.find(position => !this.#partitions.has(keyOf(position)))
+    if (missing) {
+      requester.reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
+      return
+    }
+    const found: [key: string, offset: Offset][] = []
+    let failure: Failure | undefined
+    inPortions(
+      positions,
+      ({ topic, partition, position }, answered) => {
+        const key = topicPartitionKey(topic, partition)
+        if (typeof position === 'number') {
+          found.push([key, position])
+          answered()
+          return
+        }
+        const offsetType: OffsetType = position === 'beginning' ? 'earliest' : position === 'end' ? 'latest' : position
+        const request = { topicPartition: { topic, partition }, offsetType, timeoutMs: TIMEOUT_MS }
+        runtime.ask('fetchOffset', request, result => {
+          if (result.type === 'success') found.push([key, result.offset])
+          else if (result.type === 'failed') failure = result
+          else if (result.type === 'timedOut') failure = late(`the offset of ${key}`)
+          else failure = kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+          answered(failure !== undefined)
+        })
+      },
+      () => {
+        if (failure) requester.reply(failure)
+        else {
+          this.#reads.restart()
+          for (const [key, offset] of found) this.#partitions.get(key)?.seek(offset)
+          requester.reply(DONE)
+        }
+      }
+    )
+  }
+
+  #read(limits: InstanceReadLimits, requester: Requester<InstanceResult<InstanceRead>>): void {
+    if (!this.#topics && !this.#isAssigned) {
+      requester.reply(illegal('the instance has neither a subscription nor assigned partitions'))
+      return
+    }
+    const { settings } = this.#options
+    this.#reads.add({
+      maxWaitMs: Math.min(limits.timeoutMs ?? settings.maxWaitMs, settings.maxWaitMs),
+      maxBytes: Math.min(limits.maxBytes ?? settings.maxBytes, settings.maxBytes),
+      gone: limits.gone,
+      requester
+    })
+  }
+
+  #commit(offsets: readonly InstanceOffset[] | 'accepted', requester: Requester<InstanceResult<void>>): void {
+    const reply = (failure: Failure | undefined): void => requester.reply(failure ?? DONE)
+    if (offsets !== 'accepted') this.#whenMember(member => this.#store(offsets, member, reply), reply)
+    else if (this.#uncommitted().length === 0) reply(undefined)
+    else this.#whenMember(() => this.#commitAccepted(reply), reply)
+  }
+
+  /** Waits until the instance is in its group, if it is subscribed. */
+  #whenMember(run: WaitingCommit['run'], refuse: (failure: Failure) => void): void {
+    const member = this.#member?.membership
+    if (member || !this.#member) run(member)
+    else if (this.#refusal) refuse(this.#refusal)
+    else if (this.#waitingCommits.length >= MAX_WAITING_COMMITS)
+      refuse(ownFailure('overloaded', `${MAX_WAITING_COMMITS} commits of this instance wait already`, true))
+    else {
+      const limit = this.#options.runtime.after(TIMEOUT_MS, () => {
+        this.#waitingCommits = this.#waitingCommits.filter(one => one !== waiting)
+        refuse(late('the wait for the group'))
+      })
+      const waiting = { run, refuse, limit }
+      this.#waitingCommits.push(waiting)
+    }
+  }
+
+  #uncommitted(): readonly InstanceOffset[] {
+    return [...this.#partitions.values()].flatMap(({ topicPartition, accepted, committed }) =>
+      accepted === undefined || accepted === committed ? [] : [{ ...topicPartition, offset: accepted, metadata: '' }]
+    )
+  }
+
+  #commitAccepted(done: (failure: Failure | undefined) => void): void {
+    this.#store(this.#uncommitted(), this.#member?.membership, done)
+  }
+
+  /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
+  #store(
+    offsets: readonly InstanceOffset[],
+    member: GroupMembership | undefined,
+    done: (failure: Failure | undefined) => void
+  ): void {
+    const { runtime } = this.#options
+    let failure: Failure | undefined
+    inPortions(
+      offsets,
+      ({ topic, partition, offset, metadata }, answered) => {
+        const topicPartition = { topic, partition }
+        const offsetAndMetadata = { offset, metadata }
+        const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...AS_STORED }
+        const kind = 'commitConsumerOffset'
+        runtime.ask(kind, { ...request, replacesWaiting: true, member, timeoutMs: TIMEOUT_MS }, result => {
+          const problem = this.#problemOfCommit(result, member)
+          const read = this.#partitions.get(topicPartitionKey(topic, partition))
+          if (read && problem === undefined && result.type === 'success') read.committed = offset
+          failure ??= problem
+          answered()
+        })
+      },
+      () => done(failure)
+    )
+  }
+
+  #problemOfCommit(result: CommitConsumerOffsetResult, member: GroupMembership | undefined): Failure | undefined {
+    switch (result.type) {
+      case 'success':
+      // Another commit for the partition came later, and is stored.
+      case 'superseded':
+        return undefined
+      case 'failed':
+        if (member && fencingCodes.has(result.errorCode)) this.#member?.fenced(result.errorCode!, member)
+        return result
+      case 'timedOut':
+        return late('the commit')
+      case 'unknownTopicOrPartition':
+        return kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    }
+  }
+
+  #committed(
+    partitions: readonly TopicPartition[],
+    requester: Requester<InstanceResult<readonly InstanceOffset[]>>
+  ): void {
+    const { runtime } = this.#options
+    const found = new Map<number, InstanceOffset>()
+    let failure: Failure | undefined
+    inPortions(
+      partitions.map((topicPartition, at) => ({ topicPartition, at })),
+      ({ topicPartition, at }, answered) => {
+        const request = { groupId: runtime.groupId, topicPartition, ...AS_STORED, timeoutMs: TIMEOUT_MS }
+        runtime.ask('fetchConsumerOffset', request, result => {
+          if (result.type === 'success') {
+            const { offset, metadata = '' } = result.offsetAndMetadata
+            found.set(at, { ...topicPartition, offset, metadata: withoutMark({ offset, metadata }).metadata })
+          } else if (result.type === 'failed') failure ??= result
+          else if (result.type === 'timedOut') failure ??= late('the committed offset')
+          answered(failure !== undefined)
+        })
+      },
+      () =>
+        requester.reply(
+          failure ?? { type: 'done', value: partitions.flatMap((_, at) => (found.has(at) ? [found.get(at)!] : [])) }
+        )
+    )
+  }
+
+  /** Commits as soon as the interval of automatic commits is over. */
+  #autoCommitSoon(): void {
+    const { autoCommitMs } = this.#options.settings
+    if (autoCommitMs === undefined || this.#autoCommit || this.#isEnded || this.#uncommitted().length === 0) return
+    this.#autoCommit = this.#options.runtime.after(autoCommitMs, () => {
+      const isReady = !this.#member || this.#member.membership !== undefined
+      const over = (failure: Failure | undefined): void => {
+        if (failure) this.#options.runtime.log.warn({ reason: failure.message }, 'an automatic commit failed')
+        this.#autoCommit = undefined
+        this.#autoCommitSoon()
+      }
+      if (isReady) this.#commitAccepted(over)
+      else over(undefined)
+    })
+  }
+
+  /** Ends a subscription or an assignment. */
+  #leave(whenLeft: () => void): void {
+    const topics = this.#topics
+    this.#topics = undefined
+    topics?.stop()
+    this.#isAssigned = false
+    this.#leaveGroup(whenLeft)
+  }
+
+  #leaveGroup(whenLeft: () => void): void {
+    const member = this.#member
+    this.#reads.pause()
+    let isOver = false
+    const leave = (): void => {
+      if (isOver) return
+      isOver = true
+      limit.cancel()
+      this.#member = undefined
+      for (const [key, partition] of this.#partitions) this.#drop(key, partition)
+      this.#lastAccepted.clear()
+      this.#reads.resume()
+      if (member) member.leave(whenLeft)
+      else whenLeft()
+      // A new subscription may have come while offsets were committed.
+      if (this.#topics) this.#join(this.#topics.names)
+    }
+    const limit = this.#options.runtime.after(LAST_COMMIT_MS, leave)
+    const mayCommit = this.#options.settings.autoCommitMs !== undefined && (!member || member.membership)
+    if (mayCommit) this.#commitAccepted(leave)
+    else leave()
+  }
+
+  #end(whenEnded: () => void): void {
+    this.#isEnded = true
+    this.#options.onEnding()
+    this.#reads.stop(UNKNOWN)
+    this.#leave(() => {
+      this.#stop(UNKNOWN)
+      whenEnded()
+      this.#options.onEnded()
+    })
+  }
+
+  #stop(result: Failure | typeof UNKNOWN): void {
+    this.#reads.stop(result)
+    this.#topics?.stop()
+    this.#autoCommit?.cancel()
+    this.#revocations.cancel()
+    for (const [key, partition] of this.#partitions) this.#drop(key, partition)
+    for (const { refuse, limit } of this.#waitingCommits.splice(0)) {
+      limit.cancel()
+      refuse(result.type === 'failed' ? result : ownFailure('shuttingDown', 'the instance was removed', false))
+    }
+  }
+
+  /** Removes the instance when it was not used for its idle time. A read that waits counts as use. */
+  #watchIdle(inMs: number): void {
+    const { runtime, settings } = this.#options
+    const { idleMs } = settings
+    if (idleMs === undefined) return
+    runtime.after(inMs, () => {
+      if (this.#isEnded) return
+      if (this.#reads.isBusy) this.#usedAt = runtime.clock()
+      const leftMs = this.#usedAt + idleMs - runtime.clock()
+      if (leftMs > 0) this.#watchIdle(leftMs)
+      else {
+        runtime.log.info({ instance: this.#options.instance.name, idleMs }, 'an instance was not used, and is removed')
+        this.#end(() => undefined)
+      }
+    })
+  }
+}
+
+const illegal = (message: string) => ({ type: 'illegalState', message }) as const
+
+const late = (what: string): Failure =>
+  failureOf(new CastellanError('timedOut', `${what} was not answered in time`, true))
+
+/** Answers a message to an instance that has ended. */
+export function refuse(message: InstanceMessage, result: Failure | typeof UNKNOWN = UNKNOWN): void {
+  if ('requester' in message) message.requester.reply(result)
+}

@@ -1,0 +1,282 @@
+import { CastellanError } from '../../core/errors.js'
+import { type Offset, type RecordBatch, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import type { Failure } from '../../router/messages/operations.js'
+import { failureOf } from '../../router/requests/failures.js'
+import type { GroupRuntime } from '../group/group-runtime.js'
+import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
+import { PositionFinder } from '../group/position-finder.js'
+import { isForbidden } from '../group/refusals.js'
+import type { FindStart } from '../group/topic-start.js'
+import { CheckedReads } from '../stream/checked-reads.js'
+import type { InstanceRecord } from './instances.js'
+
+/** A request waits this much longer for an answer than for records. */
+const ANSWER_MS = 10_000
+
+export interface InstancePartitionOptions {
+  readonly topicPartition: TopicPartition
+  readonly runtime: GroupRuntime
+  readonly batches: HeldBatches
+  readonly retryBackoffMs: number
+  /** Where to begin without a committed offset. `none`: nowhere, which is a problem of the partition. */
+  readonly start: FindStart | 'none'
+  /** Called when records, a position or a problem have come. */
+  readonly onChanged: () => void
+}
+
+/** How many bytes of keys and values a read takes further. */
+export interface Taking {
+  readonly records: InstanceRecord[]
+  bytes: number
+  readonly maxBytes: number
+}
+
+/**
+ * One partition that an instance reads: the position after the accepted records, the position after the records of a read
+ * that is not settled, and at most one batch in memory.
+ */
+export class InstancePartition implements BatchHolder {
+  readonly topicPartition: TopicPartition
+  readonly #options: InstancePartitionOptions
+  readonly #runtime: GroupRuntime
+  readonly #finder: PositionFinder
+  readonly #reads: CheckedReads
+  /** The offset after the accepted records; `undefined`: the first position is not found yet. */
+  #accepted: Offset | undefined
+  /** The offset after the records that were taken. Not below `#accepted`. */
+  #taken = 0
+  #batch: RecordBatch | undefined
+  /** The next record of the batch. */
+  #index = 0
+  #isFetching = false
+  #isOver = false
+  /** The number of the position. A change of the position makes earlier answers void. */
+  #epoch = 0
+  #problem: Failure | undefined
+  #foundIn: number | undefined
+  /** The offset that the group has committed, as far as this instance knows. */
+  committed: Offset | undefined
+  /** The first position, unless the group had committed it. */
+  beganAt: Offset | undefined
+
+  constructor(options: InstancePartitionOptions) {
+    const { topicPartition, start } = options
+    this.topicPartition = topicPartition
+    this.#options = options
+    this.#runtime = this.#untilOver(options.runtime)
+    this.#reads = new CheckedReads(this.#runtime.ask, topicPartition)
+    this.#finder = new PositionFinder({
+      topicPartition,
+      runtime: this.#runtime,
+      start: start === 'none' ? () => this.#fail(noStart(topicPartition)) : start,
+      onEarliest: () => undefined,
+      retryBackoffMs: options.retryBackoffMs,
+      onRefused: failure => this.#fail(failure)
+    })
+  }
+
+  get key(): string {
+    return topicPartitionKey(this.topicPartition.topic, this.topicPartition.partition)
+  }
+  /** The offset after the accepted records; `undefined`: no position is known. */
+  get accepted(): Offset | undefined {
+    return this.#accepted
+  }
+  get epoch(): number {
+    return this.#epoch
+  }
+  /** The offset after the records that were taken. */
+  get taken(): Offset {
+    return this.#taken
+  }
+  get isFetching(): boolean {
+    return this.#isFetching
+  }
+  get hasBatch(): boolean {
+    return this.#batch !== undefined
+  }
+  /** Why the partition cannot be read; asking again may help. */
+  get problem(): Failure | undefined {
+    return this.#problem
+  }
+
+  /** Finds the committed offset, or else the start. */
+  begin(): void {
+    const epoch = this.#epoch
+    this.#finder.findStart(({ offset, leaderEpoch }, isNew) => {
+      if (epoch !== this.#epoch) return
+      this.#foundIn = leaderEpoch
+      if (isNew) this.beganAt = offset
+      else this.committed = offset
+      this.#place(offset)
+    })
+  }
+
+  /** Continues at this offset. Batches in memory and fetches on their way are dropped. */
+  seek(offset: Offset): void {
+    this.#foundIn = undefined
+    this.beganAt ??= offset
+    this.#place(offset)
+  }
+
+  /** Takes records from the batch in memory, within the limit; the first one of a read in any case. */
+  take(taking: Taking): void {
+    const { records, maxBytes } = taking
+    for (let batch = this.#batch; batch && this.#index < batch.recordCount; this.#index++) {
+      const record = batch.at(this.#index)
+      if (record.offset < this.#taken) continue
+      const bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0)
+      if (records.length > 0 && taking.bytes + bytes > maxBytes) return
+      records.push({ ...this.topicPartition, ...record })
+      taking.bytes += bytes
+      this.#taken = record.offset + 1
+    }
+    if (this.#batch) this.#taken = Math.max(this.#taken, this.#batch.nextOffset)
+    this.dropBatch()
+    this.#options.batches.release(this)
+  }
+
+  /** Accepts the taken records up to this offset; the others are taken again later. */
+  accept(offset: Offset): void {
+    this.#accepted = offset
+    if (offset === this.#taken) return
+    this.#taken = offset
+    this.#release()
+  }
+
+  /** Takes the records again that were taken and not accepted. */
+  reject(): void {
+    if (this.#accepted !== undefined) this.accept(this.#accepted)
+  }
+
+  /** Fetches the next batch, unless it is in memory or on its way. */
+  fetch(maxWaitMs: number, isWanted: () => boolean): void {
+    if (this.#isFetching || this.#batch || this.#accepted === undefined || this.#isOver) return
+    this.#isFetching = true
+    const epoch = this.#epoch
+    const offset = this.#taken
+    const request = {
+      offset,
+      maxWaitMs,
+      isWanted,
+      topicId: this.#finder.topicId,
+      ...(this.#foundIn !== undefined && { foundIn: this.#foundIn }),
+      timeoutMs: maxWaitMs + ANSWER_MS
+    }
+    this.#reads.read(request, result => {
+      this.#isFetching = false
+      if (epoch === this.#epoch && offset === this.#taken) this.#fetched(result)
+      else this.#options.onChanged()
+    })
+  }
+
+  /** Stops for good: the instance no longer reads the partition. */
+  stop(): void {
+    this.#isOver = true
+    this.#epoch++
+    this.#release()
+  }
+
+  dropBatch(): void {
+    this.#batch = undefined
+    this.#index = 0
+  }
+
+  #fetched(result: Parameters<Parameters<CheckedReads['read']>[1]>[0]): void {
+    const { runtime, onChanged, batches } = this.#options
+    switch (result.type) {
+      case 'success':
+        this.#problem = undefined
+        this.#batch = result.batch
+        this.#index = 0
+        batches.hold(this, result.batch.heapBytes ?? result.batch.sizeBytes)
+        onChanged()
+        break
+      case 'noMessages':
+        this.#problem = undefined
+        onChanged()
+        break
+      case 'corruptMessage':
+        runtime.log.error(
+          { partition: this.key, offset: result.offset, nextOffset: result.nextOffset },
+          'a damaged batch is skipped'
+        )
+        this.#taken = result.nextOffset
+        if (this.#accepted === result.offset) this.#accepted = result.nextOffset
+        onChanged()
+        break
+      case 'cut':
+        runtime.log.warn({ partition: this.key, offset: result.cutAt }, 'the end of the log was lost; continuing there')
+        this.#place(result.cutAt)
+        break
+      case 'offsetOutOfRange':
+        this.#recover()
+        break
+      default:
+        if (isForbidden(result)) this.#fail(result)
+        this.#runtime.after(this.#options.retryBackoffMs, onChanged)
+    }
+  }
+
+  #recover(): void {
+    const offset = this.#taken
+    this.#isFetching = true
+    this.#finder.recover(offset, this.committed !== offset, recovery => {
+      this.#isFetching = false
+      if (recovery.type !== 'inRange' && this.#taken === offset) {
+        this.#runtime.log.warn(
+          { partition: this.key, offset, continuesAt: recovery.offset, cause: recovery.type },
+          'an instance was outside of the log'
+        )
+        this.#place(recovery.offset)
+      } else this.#options.onChanged()
+    })
+  }
+
+  #place(offset: Offset): void {
+    this.#epoch++
+    this.#accepted = offset
+    this.#taken = offset
+    this.#problem = undefined
+    this.#release()
+    this.#options.onChanged()
+  }
+
+  #fail(failure: Failure): void {
+    this.#problem = failure
+    this.#options.onChanged()
+  }
+
+  #release(): void {
+    this.dropBatch()
+    this.#options.batches.release(this)
+  }
+
+  /** The runtime without callbacks after {@link stop}, which ends look-ups that are repeated. */
+  #untilOver(runtime: GroupRuntime): GroupRuntime {
+    return {
+      groupId: runtime.groupId,
+      clock: runtime.clock,
+      log: runtime.log,
+      metrics: runtime.metrics,
+      ask: (kind, request, onResult) =>
+        runtime.ask(kind, request, result => {
+          if (!this.#isOver) onResult(result)
+        }),
+      after: (delayMs, run) =>
+        runtime.after(delayMs, () => {
+          if (!this.#isOver) run()
+        }),
+      watchTopics: (counts, onChanged) => runtime.watchTopics(counts, onChanged)
+    }
+  }
+}
+
+const noStart = ({ topic, partition }: TopicPartition): Failure =>
+  failureOf(
+    new CastellanError(
+      'invalidRequest',
+      `the group has no committed offset in ${topic}/${partition}, and auto.offset.reset is none`,
+      false
+    )
+  )

@@ -1,0 +1,323 @@
+import type { Requester } from '../../core/actor/actor.js'
+import type { Offset } from '../../core/model.js'
+import { topicPartitionKey } from '../../core/model.js'
+import type { Failure } from '../../router/messages/operations.js'
+import { ownFailure } from '../../router/requests/failures.js'
+import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import type { InstancePartition, Taking } from './instance-partition.js'
+import type { InstanceRead, InstanceRecord, InstanceResult, InstanceSettings } from './instances.js'
+
+/** A read with records waits this long for the records of other partitions and batches. */
+const LINGER_MS = 2
+/** The longest such wait from the first record on. */
+const LONGEST_LINGER_MS = 20
+/** Limit of records in one read, because each record costs memory beside its bytes. */
+const MAX_RECORDS = 50_000
+/** Limit of reads of one instance that wait for an earlier one. */
+const MAX_WAITING = 64
+/** An API that has not settled a read after this time has failed. */
+const SETTLE_MS = 300_000
+
+/** A request to read, with its limits. */
+export interface ReadRequest {
+  readonly maxWaitMs: number
+  readonly maxBytes: number
+  readonly gone: AbortSignal | undefined
+  readonly requester: Requester<InstanceResult<InstanceRead>>
+}
+
+export interface InstanceReadsOptions {
+  readonly runtime: GroupRuntime
+  readonly settings: Pick<InstanceSettings, 'minBytes'>
+  readonly partitions: ReadonlyMap<string, InstancePartition>
+  /** Sends the actor of the instance the message that the read with this number is settled. */
+  readonly tellSettled: (read: number, accepted: number) => void
+  /** Sends the actor the message that the client of this read is gone. */
+  readonly tellGone: (request: ReadRequest) => void
+  /** The bytes that reads of all instances hold. */
+  readonly budget: ReadBudget
+  /** Why the group cannot be joined; `undefined`: it is joined, or this is not known. */
+  readonly refusal: () => Failure | undefined
+  /** Called when records were accepted, or a read ended without. */
+  readonly onSettled: () => void
+}
+
+/** Limits the bytes that reads of all instances hold until they are settled. One record passes in any case. */
+export class ReadBudget {
+  readonly #maxBytes: number
+  #bytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** The limit for one further read: half of what is free, so that others can read as well. */
+  get share(): number {
+    return Math.max(1, Math.floor((this.#maxBytes - this.#bytes) / 2))
+  }
+
+  add(bytes: number): void {
+    this.#bytes += bytes
+  }
+}
+
+/** The first read of those that wait, and the records that it has so far. */
+interface Collecting extends Taking {
+  readonly request: ReadRequest
+  readonly endsAt: number
+  readonly deadline: Timer
+  linger: Timer | undefined
+  firstAt: number | undefined
+}
+
+/** A read that was answered and is not settled. */
+interface Unsettled {
+  readonly number: number
+  readonly records: readonly InstanceRecord[]
+  readonly bytes: number
+  readonly epochs: ReadonlyMap<InstancePartition, number>
+  readonly timer: Timer
+}
+
+/** The reads of one instance. They are answered one after another; a read begins when the one before is settled. */
+export class InstanceReads {
+  readonly #options: InstanceReadsOptions
+  #waiting: ReadRequest[] = []
+  #collecting: Collecting | undefined
+  #unsettled: Unsettled | undefined
+  #lastNumber = 0
+  /** The partition at which the next read begins, so that no partition is always last. */
+  #turn = 0
+  #isPaused = false
+
+  constructor(options: InstanceReadsOptions) {
+    this.#options = options
+  }
+
+  get isBusy(): boolean {
+    return this.#waiting.length > 0 || this.#collecting !== undefined || this.#unsettled !== undefined
+  }
+  get isUnsettled(): boolean {
+    return this.#unsettled !== undefined
+  }
+
+  add(request: ReadRequest): void {
+    if (this.#waiting.length >= MAX_WAITING) {
+      request.requester.reply(ownFailure('overloaded', `${MAX_WAITING} reads of this instance wait already`, true))
+      return
+    }
+    if (request.gone?.aborted) {
+      answerNobody(request)
+      return
+    }
+    request.gone?.addEventListener('abort', () => this.#options.tellGone(request), { once: true })
+    this.#waiting.push(request)
+    this.proceed()
+  }
+
+  /** Drops a read whose client is gone. */
+  cancel(request: ReadRequest): void {
+    const waiting = this.#waiting.filter(one => one !== request)
+    if (waiting.length < this.#waiting.length) answerNobody(request)
+    this.#waiting = waiting
+    if (this.#collecting?.request === request) {
+      answerNobody(request)
+      this.#endCollecting()
+      this.#rejectAll()
+      this.proceed()
+    }
+  }
+
+  /** Called when a partition has changed: takes records, and answers the read when it has enough. */
+  proceed(): void {
+    if (this.#unsettled || this.#isPaused) return
+    this.#collecting ??= this.#begin()
+    const collecting = this.#collecting
+    if (!collecting) return
+    const before = collecting.records.length
+    this.#take(collecting)
+    const isFull = collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS || this.#isCut()
+    if (isFull && collecting.records.length > 0) this.#answer()
+    else {
+      if (collecting.records.length > before && this.#hasEnough(collecting)) this.#lingerOn(collecting)
+      const failure = this.#options.refusal() ?? this.#problemOfAll()
+      if (failure && collecting.records.length === 0) this.#answerWith(failure)
+      else this.#fetch(collecting)
+    }
+  }
+
+  /** Positions change: the records that the present read has taken are read again. Takes none until {@link resume}. */
+  pause(): void {
+    this.#isPaused = true
+    this.restart()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    this.proceed()
+  }
+
+  /** Gives back the records of the present read, because positions have changed. */
+  restart(): void {
+    const collecting = this.#collecting
+    if (!collecting) return
+    collecting.linger?.cancel()
+    collecting.linger = undefined
+    collecting.firstAt = undefined
+    collecting.records.length = 0
+    collecting.bytes = 0
+    this.#rejectAll()
+  }
+
+  /** The answer with this number was written, up to a number of records. */
+  settle(number: number, accepted: number): void {
+    const read = this.#unsettled
+    if (read?.number !== number) return
+    read.timer.cancel()
+    this.#unsettled = undefined
+    this.#options.budget.add(-read.bytes)
+    const isWhole = accepted >= read.records.length
+    const ends = isWhole ? undefined : endsOf(read.records.slice(0, accepted))
+    for (const [key, partition] of this.#options.partitions) {
+      if (read.epochs.get(partition) !== partition.epoch) continue
+      const end = isWhole ? partition.taken : ends?.get(key)
+      if (end === undefined) partition.reject()
+      else partition.accept(end)
+    }
+    this.#options.onSettled()
+    this.proceed()
+  }
+
+  /** Answers all reads: the instance ends. */
+  stop(result: InstanceResult<never>): void {
+    const waiting = this.#waiting.splice(0)
+    const collecting = this.#collecting
+    this.#endCollecting()
+    collecting?.request.requester.reply(result)
+    for (const { requester } of waiting) requester.reply(result)
+    if (this.#unsettled) {
+      this.#unsettled.timer.cancel()
+      this.#options.budget.add(-this.#unsettled.bytes)
+      this.#unsettled = undefined
+    }
+  }
+
+  #begin(): Collecting | undefined {
+    const request = this.#waiting.shift()
+    if (!request) return undefined
+    const { runtime, budget } = this.#options
+    return {
+      request,
+      records: [],
+      bytes: 0,
+      maxBytes: Math.min(request.maxBytes, budget.share),
+      endsAt: runtime.clock() + request.maxWaitMs,
+      deadline: runtime.after(request.maxWaitMs, () => {
+        if (this.#collecting?.request === request) this.#answer()
+      }),
+      linger: undefined,
+      firstAt: undefined
+    }
+  }
+
+  #take(collecting: Collecting): void {
+    const partitions = [...this.#options.partitions.values()]
+    for (let at = 0; at < partitions.length; at++) {
+      if (collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS) return
+      partitions[(this.#turn + at) % partitions.length]!.take(collecting)
+    }
+  }
+
+  /** True: a record is in memory that did not fit. */
+  #isCut(): boolean {
+    for (const partition of this.#options.partitions.values()) if (partition.hasBatch) return true
+    return false
+  }
+
+  #hasEnough({ bytes }: Collecting): boolean {
+    return bytes >= (this.#options.settings.minBytes ?? 0)
+  }
+
+  #lingerOn(collecting: Collecting): void {
+    const now = this.#options.runtime.clock()
+    collecting.firstAt ??= now
+    collecting.linger?.cancel()
+    const leftMs = Math.min(LINGER_MS, collecting.firstAt + LONGEST_LINGER_MS - now)
+    if (leftMs <= 0) this.#answer()
+    else
+      collecting.linger = this.#options.runtime.after(leftMs, () => {
+        if (this.#collecting === collecting) this.#answer()
+      })
+  }
+
+  #problemOfAll(): Failure | undefined {
+    let problem: Failure | undefined
+    for (const partition of this.#options.partitions.values()) {
+      if (!partition.problem) return undefined
+      problem = partition.problem
+    }
+    return problem
+  }
+
+  #fetch(collecting: Collecting): void {
+    if (this.#collecting !== collecting) return
+    const maxWaitMs = Math.max(1, Math.ceil(collecting.endsAt - this.#options.runtime.clock()))
+    const isWanted = (): boolean => this.#collecting === collecting
+    for (const partition of this.#options.partitions.values()) partition.fetch(maxWaitMs, isWanted)
+  }
+
+  #answer(): void {
+    const { partitions, runtime, budget } = this.#options
+    const { records, bytes, request } = this.#collecting!
+    const problem = records.length > 0 ? undefined : firstProblem(partitions)
+    if (problem) {
+      this.#answerWith(problem)
+      return
+    }
+    this.#endCollecting()
+    this.#turn++
+    const number = ++this.#lastNumber
+    const epochs = new Map(Array.from(partitions.values(), partition => [partition, partition.epoch]))
+    const timer = runtime.after(SETTLE_MS, () => {
+      runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
+      this.settle(number, 0)
+    })
+    budget.add(bytes)
+    this.#unsettled = { number, records, bytes, epochs, timer }
+    const settle = (accepted: number): void => this.#options.tellSettled(number, accepted)
+    request.requester.reply({ type: 'done', value: { records, settle } })
+  }
+
+  #answerWith(failure: Failure): void {
+    const { requester } = this.#collecting!.request
+    this.#endCollecting()
+    requester.reply(failure)
+    this.proceed()
+  }
+
+  #endCollecting(): void {
+    this.#collecting?.deadline.cancel()
+    this.#collecting?.linger?.cancel()
+    this.#collecting = undefined
+  }
+
+  #rejectAll(): void {
+    for (const partition of this.#options.partitions.values()) partition.reject()
+  }
+}
+
+/** Answers a read whose client is gone. */
+const answerNobody = ({ requester }: ReadRequest): void =>
+  requester.reply({ type: 'done', value: { records: [], settle: () => undefined } })
+
+const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failure | undefined => {
+  for (const { problem } of partitions.values()) if (problem) return problem
+  return undefined
+}
+
+/** The offset after the last of the records of each partition. */
+function endsOf(records: readonly InstanceRecord[]): ReadonlyMap<string, Offset> {
+  return new Map(
+    records.map(({ topic, partition, offset }): [string, Offset] => [topicPartitionKey(topic, partition), offset + 1])
+  )
+}

@@ -1,0 +1,290 @@
+import { expect } from 'chai'
+import type { TopicPartition } from '../../src/core/model.js'
+import type {
+  InstanceGateway,
+  InstanceName,
+  InstanceRecord,
+  InstanceResult,
+  InstanceSettings
+} from '../../src/gateway/gateway.js'
+import { openCastellan } from '../../src/index.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const base: InstanceSettings = {
+  api: 'test',
+  format: 'binary',
+  start: 'earliest',
+  autoCommitMs: undefined,
+  minBytes: undefined,
+  maxWaitMs: 30_000,
+  maxBytes: 1 << 20,
+  idleMs: undefined
+}
+const limits = { timeoutMs: undefined, maxBytes: undefined }
+
+function done<Value>(result: InstanceResult<Value>): Value {
+  if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+  return result.value
+}
+const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({ value }) => String(value))
+
+describe('consumer instances', function () {
+  this.timeout(120_000)
+  let target: TargetCluster
+  let castellan: Awaited<ReturnType<typeof openCastellan>>
+  let instances: InstanceGateway
+  let counter = 0
+  before(async () => {
+    target = await targetCluster()
+  })
+  after(() => target.close())
+  beforeEach(async () => {
+    castellan = await openCastellan({ brokers: target.bootstrap.split(','), consumer: { sessionTimeoutMs: 6_000 } })
+    instances = castellan.gateway.instances
+  })
+  afterEach(() => castellan.close())
+
+  const topicOf = async (partitions: number): Promise<string> => {
+    const topic = freshTopic('instances')
+    await target.createTopic(topic, partitions)
+    return topic
+  }
+  const freshGroup = (): string => `group-${process.pid}-${Date.now()}-${++counter}`
+  const created = async (settings: Partial<InstanceSettings> = {}, groupId = freshGroup()): Promise<InstanceName> => {
+    const instance = { groupId, name: `i${++counter}` }
+    expect(done(await instances.create(instance, { ...base, ...settings }, undefined))).to.equal(true)
+    return instance
+  }
+  const produce = async (topic: string, partition: number, ...values: (string | Buffer)[]): Promise<void> => {
+    const records = values.map(value => ({ topic, partition, key: null, value }))
+    for (const outcome of await castellan.gateway
+      .produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 })
+      .outcomes())
+      expect(outcome.type).to.equal('delivered')
+  }
+  /** Reads until there are so many records, and accepts all. */
+  const readSome = async (instance: InstanceName, count: number): Promise<InstanceRecord[]> => {
+    const all: InstanceRecord[] = []
+    while (all.length < count) {
+      const { records, settle } = done(await instances.read(instance, limits))
+      expect(records.length, 'a read without records').to.be.above(0)
+      all.push(...records)
+      settle(records.length)
+    }
+    return all
+  }
+  const assigned = async (topic: string, settings: Partial<InstanceSettings> = {}): Promise<InstanceName> => {
+    const instance = await created(settings)
+    done(await instances.assign(instance, [{ topic, partition: 0 }]))
+    return instance
+  }
+
+  it('reads what was assigned, in the order of the offsets', async () => {
+    const topic = await topicOf(2)
+    await produce(topic, 0, 'a', 'b')
+    await produce(topic, 1, 'c')
+    const instance = await created()
+    const partitions: TopicPartition[] = [
+      { topic, partition: 0 },
+      { topic, partition: 1 }
+    ]
+    done(await instances.assign(instance, partitions))
+    expect(done(await instances.assignment(instance))).to.deep.equal(partitions)
+    const records = await readSome(instance, 3)
+    expect(textsOf(records.filter(({ partition }) => partition === 0))).to.deep.equal(['a', 'b'])
+    expect(textsOf(records.filter(({ partition }) => partition === 1))).to.deep.equal(['c'])
+    await produce(topic, 1, 'd')
+    const [d] = await readSome(instance, 1)
+    expect(d).to.deep.include({ topic, partition: 1, offset: 1 })
+  })
+
+  it('joins its group with the subscription, and divides partitions with other instances', async () => {
+    const topic = await topicOf(2)
+    const groupId = freshGroup()
+    const one = await created({}, groupId)
+    const two = await created({}, groupId)
+    for (const instance of [one, two]) {
+      done(await instances.subscribe(instance, { topics: [topic] }))
+      expect(done(await instances.subscription(instance))).to.deep.equal([topic])
+    }
+    const countOf = async (instance: InstanceName): Promise<number> => done(await instances.assignment(instance)).length
+    while ((await countOf(one)) !== 1 || (await countOf(two)) !== 1)
+      await new Promise(resolve => setTimeout(resolve, 50))
+    await produce(topic, 0, 'a')
+    await produce(topic, 1, 'b')
+    const texts = [...textsOf(await readSome(one, 1)), ...textsOf(await readSome(two, 1))]
+    expect(texts.sort()).to.deep.equal(['a', 'b'])
+    done(await instances.remove(two))
+    while ((await countOf(one)) !== 2) await new Promise(resolve => setTimeout(resolve, 50))
+  })
+
+  it('reads topics that match a pattern, and those that match later', async () => {
+    const prefix = `pattern-${process.pid}-${Date.now()}`
+    const topic = `${prefix}-a`
+    await target.createTopic(topic, 1)
+    await produce(topic, 0, 'a')
+    const instance = await created()
+    done(await instances.subscribe(instance, { pattern: `${prefix}.*` }))
+    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['a'])
+    expect(done(await instances.subscription(instance))).to.deep.equal([topic])
+    expect(await instances.subscribe(instance, { pattern: '(' })).to.deep.include({
+      type: 'failed',
+      code: 'invalidRequest'
+    })
+  })
+
+  it('returns the records of an answer that was not written to its end', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a', 'b', 'c')
+    const instance = await assigned(topic)
+    const first = done(await instances.read(instance, limits))
+    expect(textsOf(first.records)).to.deep.equal(['a', 'b', 'c'])
+    first.settle(1)
+    const second = done(await instances.read(instance, limits))
+    expect(textsOf(second.records)).to.deep.equal(['b', 'c'])
+    second.settle(0)
+    expect(textsOf(await readSome(instance, 2))).to.deep.equal(['b', 'c'])
+  })
+
+  it('commits accepted records only when a commit names no offsets', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a', 'b', 'c')
+    const instance = await assigned(topic)
+    expect(done(await instances.committed(instance, [{ topic, partition: 0 }]))).to.deep.equal([])
+    done(await instances.read(instance, limits)).settle(2)
+    const open = done(await instances.read(instance, limits))
+    expect(textsOf(open.records)).to.deep.equal(['c'])
+    done(await instances.commit(instance, 'accepted'))
+    const offsets = [{ topic, partition: 0, offset: 2, metadata: '' }]
+    expect(done(await instances.committed(instance, [{ topic, partition: 0 }]))).to.deep.equal(offsets)
+    open.settle(1)
+    done(await instances.commit(instance, [{ topic, partition: 0, offset: 1, metadata: 'mine' }]))
+    const changed = [{ topic, partition: 0, offset: 1, metadata: 'mine' }]
+    expect(done(await instances.committed(instance, [{ topic, partition: 0 }]))).to.deep.equal(changed)
+  })
+
+  it('commits automatically, and the next instance of the group continues there', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a', 'b')
+    const groupId = freshGroup()
+    const instance = await created({ autoCommitMs: 50 }, groupId)
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await readSome(instance, 2)
+    const committed = async () => done(await instances.committed(instance, [{ topic, partition: 0 }]))
+    while ((await committed())[0]?.offset !== 2) await new Promise(resolve => setTimeout(resolve, 20))
+    await produce(topic, 0, 'c')
+    await readSome(instance, 1)
+    // The commit of the last record is made when the instance is removed.
+    done(await instances.remove(instance))
+    expect(await instances.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
+    await produce(topic, 0, 'd')
+    const next = await created({}, groupId)
+    done(await instances.subscribe(next, { topics: [topic] }))
+    expect(textsOf(await readSome(next, 1))).to.deep.equal(['d'])
+  })
+
+  it('moves positions to offsets, ends and times', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a', 'b', 'c')
+    const instance = await assigned(topic)
+    const partition = { topic, partition: 0 }
+    const [, b] = await readSome(instance, 3)
+    done(await instances.seek(instance, [{ ...partition, position: 1 }]))
+    expect(textsOf(await readSome(instance, 2))).to.deep.equal(['b', 'c'])
+    done(await instances.seek(instance, [{ ...partition, position: 'beginning' }]))
+    expect(textsOf(await readSome(instance, 3))).to.deep.equal(['a', 'b', 'c'])
+    done(await instances.seek(instance, [{ ...partition, position: { timestampMs: b!.timestampMs } }]))
+    expect(textsOf(await readSome(instance, 1))).to.include('c')
+    done(await instances.seek(instance, [{ ...partition, position: 'end' }]))
+    await produce(topic, 0, 'd')
+    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['d'])
+    done(await instances.seek(instance, [{ ...partition, position: { timestampMs: Date.now() + 1e9 } }]))
+    await produce(topic, 0, 'e')
+    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['e'])
+    const other = [{ topic, partition: 1, position: 0 }]
+    expect(await instances.seek(instance, other)).to.deep.include({ type: 'illegalState' })
+  })
+
+  it('returns at least one record, and no more bytes than asked beyond it', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, Buffer.alloc(1_000), Buffer.alloc(10), Buffer.alloc(10), Buffer.alloc(10))
+    const instance = await assigned(topic)
+    const counts: number[] = []
+    for (let left = 4; left > 0; left -= counts.at(-1)!) {
+      const { records, settle } = done(await instances.read(instance, { timeoutMs: undefined, maxBytes: 25 }))
+      counts.push(records.length)
+      settle(records.length)
+    }
+    expect(counts).to.deep.equal([1, 2, 1])
+  })
+
+  it('waits for as many bytes as the settings ask, at most for the time limit', async () => {
+    const topic = await topicOf(1)
+    const instance = await assigned(topic, { minBytes: 3 })
+    const reading = instances.read(instance, limits)
+    await produce(topic, 0, 'a')
+    await produce(topic, 0, 'bb')
+    const read = done(await reading)
+    expect(textsOf(read.records)).to.deep.equal(['a', 'bb'])
+    read.settle(2)
+    await produce(topic, 0, 'c')
+    const short = done(await instances.read(instance, { timeoutMs: 500, maxBytes: undefined }))
+    expect(textsOf(short.records)).to.deep.equal(['c'])
+    short.settle(1)
+    const none = done(await instances.read(instance, { timeoutMs: 100, maxBytes: undefined }))
+    expect(none.records).to.deep.equal([])
+    none.settle(0)
+  })
+
+  it('answers reads one after another, and drops one whose client is gone', async () => {
+    const topic = await topicOf(1)
+    const instance = await assigned(topic)
+    const gone = new AbortController()
+    const first = instances.read(instance, { ...limits, gone: gone.signal })
+    const second = instances.read(instance, limits)
+    gone.abort()
+    await produce(topic, 0, 'a')
+    expect(textsOf(done(await second).records)).to.deep.equal(['a'])
+    expect(done(await first).records).to.deep.equal([])
+  })
+
+  it('does not mix a subscription and assigned partitions, and refuses reads without either', async () => {
+    const topic = await topicOf(1)
+    const instance = await created()
+    expect(await instances.read(instance, limits)).to.deep.include({ type: 'illegalState' })
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    expect(await instances.assign(instance, [{ topic, partition: 0 }])).to.deep.include({ type: 'illegalState' })
+    done(await instances.unsubscribe(instance))
+    expect(done(await instances.subscription(instance))).to.deep.equal([])
+    done(await instances.assign(instance, [{ topic, partition: 0 }]))
+    expect(await instances.subscribe(instance, { topics: [topic] })).to.deep.include({ type: 'illegalState' })
+  })
+
+  it('has one instance per group and name, and removes one that is not used', async () => {
+    const instance = await created({ idleMs: 300 })
+    expect(done(await instances.create(instance, base, undefined))).to.equal(false)
+    expect(done(await instances.settingsOf(instance))).to.deep.include({ format: 'binary', idleMs: 300 })
+    while ((await instances.settingsOf(instance)).type === 'done') await new Promise(resolve => setTimeout(resolve, 20))
+    expect(done(await instances.create(instance, base, undefined))).to.equal(true)
+  })
+
+  it('begins at the end when it is told so, with every record from the subscription on', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'old')
+    const instance = await created({ start: 'latest' })
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    while (done(await instances.assignment(instance)).length === 0)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    await produce(topic, 0, 'new')
+    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['new'])
+  })
+
+  it('fails a read where it may begin nowhere, until a seek says where', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a')
+    const instance = await assigned(topic, { start: 'none' })
+    expect(await instances.read(instance, limits)).to.deep.include({ type: 'failed', code: 'invalidRequest' })
+    done(await instances.seek(instance, [{ topic, partition: 0, position: 0 }]))
+    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['a'])
+  })
+})
