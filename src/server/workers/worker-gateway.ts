@@ -18,6 +18,7 @@ import { toError } from '../../gateway/offsets.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import { peerInstances } from '../peers/peer-instances.js'
 import { isAway, type PeerError } from '../peers/peers.js'
 import {
   type AcksOfOwner,
@@ -77,7 +78,9 @@ export function workerGateway(own: Gateway, cluster: string, peers: WorkerPeers,
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
     groups: workerGroups(own.groups, cluster, peers, longPollMs),
-    instances: own.instances,
+    instances: peerInstances(own, cluster, peers, ({ groupId, name }) =>
+      ownerOf(cluster, `${groupId} ${name}`, peers.count)
+    ),
     admin: workerAdmin(own, cluster, peers),
     follow: (...asked) => own.follow(...asked),
     durableLog: async () => {

@@ -1,0 +1,196 @@
+import type {
+  Gateway,
+  InstanceGateway,
+  InstanceName,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceRecord,
+  InstanceResult,
+  InstanceSettings,
+  InstanceTopics
+} from '../../gateway/gateway.js'
+import { ownFailure } from '../../router/requests/failures.js'
+import { isAway, type PeerError, type Peers } from './peers.js'
+
+/** Time limit of verbs that make requests to Kafka; those have shorter ones. */
+const VERB_TIMEOUT_MS = 60_000
+/** Limit of the records of one forwarded read, because they are copied twice on their way. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
+/** Time limit of calls that make no requests to Kafka, and of the list of topics. */
+const SHORT_TIMEOUT_MS = 10_000
+
+const UNKNOWN = { type: 'unknownInstance' } as const
+const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
+
+/** The verbs whose arguments and results are plain data. */
+type PlainVerb = Exclude<keyof InstanceGateway, 'read' | 'subscribe'>
+
+interface AskedRead {
+  readonly instance: InstanceName
+  readonly limits: Omit<InstanceReadLimits, 'gone'>
+  /** Number of the read, unique at its caller. */
+  readonly id: number
+}
+interface ReadAnswer {
+  readonly records: readonly InstanceRecord[]
+}
+/** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
+interface Settled {
+  readonly id: number
+  readonly accepted: number
+}
+/** A subscription. The client may read only `allowed` of the topics that match; absent: all of them. */
+interface AskedSubscription {
+  readonly instance: InstanceName
+  readonly topics: { readonly topics: readonly string[] } | { readonly pattern: string }
+  readonly allowed: readonly string[] | undefined
+}
+
+/**
+ * The verbs of instances when each instance has an owner among several processes. The owner has the instance; all other
+ * processes pass the verbs on to it.
+ *
+ * @param ownerOf the process that has the instance, or has to create it
+ */
+export function peerInstances<Id>(
+  own: Pick<Gateway, 'instances' | 'topics'>,
+  cluster: string,
+  peers: Peers<Id>,
+  ownerOf: (instance: InstanceName) => Id
+): InstanceGateway {
+  const { instances } = own
+  serveInstances(instances, cluster, peers)
+  let lastId = 0
+  const call = async (to: Id, verb: string, body: object, timeoutMs: number): Promise<unknown> => {
+    try {
+      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs })
+    } catch (error) {
+      // A process that is gone has lost its instances.
+      if (isAway(error)) return UNKNOWN
+      return (error as PeerError).cause === undefined
+        ? AWAY
+        : ownFailure('overloaded', (error as PeerError).message, true)
+    }
+  }
+  const tell = (to: Id, verb: string, body: object): void => void call(to, verb, body, SHORT_TIMEOUT_MS)
+  const passed =
+    <Verb extends PlainVerb>(verb: Verb) =>
+    (...args: Parameters<InstanceGateway[Verb]>): ReturnType<InstanceGateway[Verb]> => {
+      const owner = ownerOf(args[0])
+      const method = instances[verb] as (...args: unknown[]) => ReturnType<InstanceGateway[Verb]>
+      if (owner === peers.id) return method.apply(instances, args)
+      return call(owner, verb, args, VERB_TIMEOUT_MS) as ReturnType<InstanceGateway[Verb]>
+    }
+  /** The names that a client may read now. Topics that are created later match only a later subscription. */
+  const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
+    if ('topics' in topics || !topics.includes) return undefined
+    return [...(await own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
+  }
+  const longestWait = async (instance: InstanceName, owner: Id): Promise<number> => {
+    const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
+    return settings.type === 'done' ? settings.value.maxWaitMs : 0
+  }
+  return {
+    create: async (...args) => {
+      const result = await passed('create')(...args)
+      return result.type === 'unknownInstance' ? AWAY : result
+    },
+    settingsOf: passed('settingsOf'),
+    remove: passed('remove'),
+    subscription: passed('subscription'),
+    unsubscribe: passed('unsubscribe'),
+    assign: passed('assign'),
+    assignment: passed('assignment'),
+    seek: passed('seek'),
+    commit: passed('commit'),
+    committed: passed('committed'),
+    subscribe: async (instance, topics) => {
+      const owner = ownerOf(instance)
+      if (owner === peers.id) return instances.subscribe(instance, topics)
+      const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
+      const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
+      return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
+    },
+    read: async (instance, limits) => {
+      const owner = ownerOf(instance)
+      if (owner === peers.id) return instances.read(instance, limits)
+      const id = ++lastId
+      const { gone } = limits
+      const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
+      const settle = (accepted: number): void => tell(owner, 'settle', { id, accepted } satisfies Settled)
+      const cancel = (): void => settle(0)
+      gone?.addEventListener('abort', cancel, { once: true })
+      const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
+      const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
+      const result = (await call(owner, 'read', asked, VERB_TIMEOUT_MS + timeoutMs)) as InstanceResult<ReadAnswer>
+      gone?.removeEventListener('abort', cancel)
+      if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
+      if (result === AWAY) settle(0)
+      return result
+    }
+  }
+}
+
+/** Answers the verbs that other processes pass on to this one. */
+function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
+  const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
+    peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
+  const verbs: readonly PlainVerb[] = [
+    'create',
+    'settingsOf',
+    'remove',
+    'subscription',
+    'unsubscribe',
+    'assign',
+    'assignment',
+    'seek',
+    'commit',
+    'committed'
+  ]
+  for (const verb of verbs) {
+    const method = instances[verb] as (...args: unknown[]) => unknown
+    serve(verb, (args: unknown[]) => method.apply(instances, args))
+  }
+  serve('subscribe', ({ instance, topics, allowed }: AskedSubscription) => {
+    const names = allowed && new Set(allowed)
+    const includes = names && ((topic: string): boolean => names.has(topic))
+    return instances.subscribe(instance, 'topics' in topics ? topics : { ...topics, includes })
+  })
+  /** Reads that are open or not settled, by caller and id. */
+  const reads = new Map<Id, Map<number, { readonly gone: AbortController; read?: InstanceRead }>>()
+  const settle = (from: Id, id: number, accepted: number): void => {
+    const open = reads.get(from)?.get(id)
+    reads.get(from)?.delete(id)
+    if (open?.read) open.read.settle(accepted)
+    else open?.gone.abort()
+  }
+  serve('read', async ({ instance, limits, id }: AskedRead, from): Promise<InstanceResult<ReadAnswer>> => {
+    const open: { gone: AbortController; read?: InstanceRead } = { gone: new AbortController() }
+    const ofCaller = reads.get(from) ?? new Map<number, typeof open>()
+    reads.set(from, ofCaller.set(id, open))
+    const result = await instances.read(instance, { ...limits, gone: open.gone.signal })
+    if (result.type !== 'done') {
+      ofCaller.delete(id)
+      return result
+    }
+    open.read = result.value
+    if (open.gone.signal.aborted) result.value.settle(0)
+    return { type: 'done', value: { records: result.value.records.map(toPlain) } }
+  })
+  serve('settle', ({ id, accepted }: Settled, from) => settle(from, id, accepted))
+  peers.onGone(from => {
+    for (const id of [...(reads.get(from)?.keys() ?? [])]) settle(from, id, 0)
+    reads.delete(from)
+  })
+}
+
+/** Copies the fields that are sent. */
+const toPlain = ({ topic, partition, offset, timestampMs, key, value, headers }: InstanceRecord): InstanceRecord => ({
+  topic,
+  partition,
+  offset,
+  timestampMs,
+  key,
+  value,
+  headers
+})

@@ -1,0 +1,170 @@
+import { expect } from 'chai'
+import type {
+  InstanceGateway,
+  InstanceName,
+  InstanceReadLimits,
+  InstanceSettings,
+  InstanceTopics
+} from '../../../src/gateway/gateway.js'
+import { peerInstances } from '../../../src/server/peers/peer-instances.js'
+import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { turns } from '../../support/ticks.js'
+
+const settings: InstanceSettings = {
+  api: 'test',
+  format: 'binary',
+  start: 'earliest',
+  autoCommitMs: undefined,
+  minBytes: undefined,
+  maxWaitMs: 1_000,
+  maxBytes: 1 << 20,
+  idleMs: undefined
+}
+const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30 }
+const record = {
+  topic: 'orders',
+  partition: 1,
+  offset: 7,
+  timestampMs: 5,
+  key: null,
+  value: Buffer.from('v'),
+  headers: [{ key: 'h', value: Buffer.from('x') }]
+}
+
+/** Two processes in one. Bodies and answers are copied as between processes. */
+class Pair {
+  readonly handlers = [new Map<string, PeerHandler<number>>(), new Map<string, PeerHandler<number>>()]
+  readonly gone: ((id: number) => void)[][] = [[], []]
+  isAway = false
+
+  of(id: 0 | 1): Peers<number> {
+    const other = 1 - id
+    const call = async (_: number, name: string, body: unknown, { timeoutMs }: { timeoutMs: number }) => {
+      if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      const handler = this.handlers[other]!.get(name)!
+      return structuredClone(await handler(structuredClone(body), { from: id, principal: undefined, timeoutMs }))
+    }
+    return {
+      id,
+      others: [other],
+      serve: (name, handler) => void this.handlers[id]!.set(name, handler),
+      call,
+      callOthers: async (name, body, options) => [await call(other, name, body, options)],
+      onGone: listener => void this.gone[id]!.push(listener)
+    }
+  }
+}
+
+/** The instances of one process. They note every call. */
+class Noted {
+  readonly calls: unknown[][] = []
+  readonly settled: number[] = []
+  readonly gone: AbortSignal[] = []
+  includes: ((topic: string) => boolean) | undefined
+  answer: Promise<void> = Promise.resolve()
+  readonly gateway = Object.assign(new FakeGateway(), {
+    instances: {
+      create: async (...args: unknown[]) => this.#noted('create', args, true),
+      settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
+      commit: async (...args: unknown[]) => this.#noted('commit', args, undefined),
+      subscribe: async (instance: InstanceName, topics: InstanceTopics) => {
+        this.includes = 'pattern' in topics ? topics.includes : undefined
+        return this.#noted('subscribe', [instance], undefined)
+      },
+      read: async (_: InstanceName, { gone, ...asked }: InstanceReadLimits) => {
+        this.gone.push(gone!)
+        await this.answer
+        const settle = (accepted: number): void => void this.settled.push(accepted)
+        return this.#noted('read', [asked], { records: [record], settle })
+      }
+    } as unknown as InstanceGateway
+  })
+
+  #noted(verb: string, args: unknown[], value: unknown) {
+    this.calls.push([verb, ...args])
+    return { type: 'done', value } as const
+  }
+}
+
+describe('instances of several processes', () => {
+  const instance = { groupId: 'g', name: 'a' }
+  let pair: Pair
+  let owner: Noted
+  let other: Noted
+  let verbs: InstanceGateway
+  beforeEach(() => {
+    pair = new Pair()
+    owner = new Noted()
+    other = new Noted()
+    peerInstances(owner.gateway, 'default', pair.of(1), () => 1)
+    verbs = peerInstances(other.gateway, 'default', pair.of(0), () => 1)
+  })
+
+  it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {
+    expect(await verbs.create(instance, settings, 'client')).to.deep.equal({ type: 'done', value: true })
+    expect(await verbs.commit(instance, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+    expect(owner.calls).to.deep.equal([
+      ['create', instance, settings, 'client'],
+      ['commit', instance, 'accepted']
+    ])
+    expect(other.calls).to.deep.equal([])
+    const own = peerInstances(other.gateway, 'default', pair.of(0), () => 0)
+    await own.settingsOf(instance)
+    expect(other.calls).to.deep.equal([['settingsOf', instance]])
+  })
+
+  it('reads at the owner, within a limit of bytes, and settles there', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(result.type)
+    expect(result.value.records).to.have.length(1)
+    expect({ ...result.value.records[0], value: Buffer.from(result.value.records[0]!.value!) }).to.deep.include({
+      topic: 'orders',
+      partition: 1,
+      offset: 7,
+      value: Buffer.from('v')
+    })
+    expect(owner.calls).to.deep.equal([['read', { timeoutMs: 100, maxBytes: 4 * 1024 * 1024 }]])
+    result.value.settle(1)
+    await turns(5)
+    expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('tells the owner that the client of a read is gone', async () => {
+    let answer: () => void = () => undefined
+    owner.answer = new Promise(resolve => (answer = resolve))
+    const client = new AbortController()
+    const reading = verbs.read(instance, { ...limits, gone: client.signal })
+    await turns(5)
+    client.abort()
+    await turns(5)
+    expect(owner.gone[0]!.aborted).to.equal(true)
+    answer()
+    await reading
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('returns the records of reads whose process is gone', async () => {
+    await verbs.read(instance, limits)
+    for (const listener of pair.gone[1]!) listener(0)
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('lets a pattern match only the topics that the client may read', async () => {
+    other.gateway.partitions.set('mine', 1)
+    other.gateway.partitions.set('theirs', 1)
+    await verbs.subscribe(instance, { pattern: '.*', includes: topic => topic === 'mine' })
+    expect(owner.includes?.('mine')).to.equal(true)
+    expect(owner.includes?.('theirs')).to.equal(false)
+    expect(owner.includes?.('created later')).to.equal(false)
+    await verbs.subscribe(instance, { pattern: '.*' })
+    expect(owner.includes).to.equal(undefined)
+  })
+
+  it('does not know the instances of a process that is gone', async () => {
+    pair.isAway = true
+    expect(await verbs.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await verbs.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
+  })
+})
