@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
-import { removeUnusedDeclarations } from '../.ci/prepack.js'
+import { removeComments, removeUnusedDeclarations } from '../.ci/prepack.js'
 
 interface Manifest {
   readonly engines: { readonly node: string }
@@ -58,6 +58,7 @@ describe('the package', function () {
       execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', installed, '--strip-components=1'])
       // `npm pack` does it before it packs. Here the dist that other tests use must stay as it is.
       removeUnusedDeclarations(installed)
+      removeComments(installed)
       paths = packed.files.map(({ path }) => path).filter(path => existsSync(join(installed, path)))
     })
     after(() => rmSync(folder, { recursive: true }))
