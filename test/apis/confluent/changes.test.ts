@@ -55,3 +55,83 @@ describe('confluent: changes whose result cannot be looked up', () => {
     expect(topic).to.include({ topic_name: 'old', partitions_count: 9 })
   })
 })
+
+/** A gateway whose topics have two settings. */
+class SettingsOnly extends FakeGateway {
+  readonly made: string[] = []
+
+  constructor() {
+    super()
+    const settings = ['retention.ms', 'cleanup.policy'].map(name => {
+      const [isDefault, isReadOnly, isSensitive, source] = [true, false, false, 'DEFAULT_CONFIG'] as const
+      return { name, value: '1', isDefault, isReadOnly, isSensitive, source, synonyms: [] }
+    })
+    this.admin = {
+      ...this.admin,
+      describeCluster: async () => ({ clusterId: 'c1', controllerId: 1, brokers: [] }),
+      createTopic: async ({ name }) => void this.made.push(`create ${name}`),
+      describeConfigs: async resources =>
+        new Map(resources.map(resource => ['name' in resource ? resource.name : '', settings])),
+      alterConfigs: async (resource, changes) => {
+        const all = changes.map(({ name, value }) => `${name}=${value}`)
+        this.made.push(`${'name' in resource ? resource.name : ''}: ${all.join(' ')}`)
+      }
+    }
+  }
+}
+
+describe('confluent: changes that name something twice', () => {
+  let app: FastifyInstance
+  let gateway: SettingsOnly
+  beforeEach(async () => {
+    gateway = new SettingsOnly()
+    const settings = confluent.settings.parse({ administration: 'everywhere' })
+    const addRoutes = await confluent.plugin(contextFor(gateway, settings) as never)
+    app = fastify()
+    await app.register(async scope => addRoutes(scope))
+  })
+  afterEach(() => app.close())
+
+  async function ask(method: 'POST' | 'PUT', path: string, payload: object | Buffer) {
+    const headers = { 'content-type': 'application/json' }
+    const { statusCode, body } = await app.inject({ method, url: `/v3/clusters/c1${path}`, headers, payload })
+    return [statusCode, body === '' ? undefined : JSON.parse(body)] as const
+  }
+  const retention = (value: string) => ({ name: 'retention.ms', value })
+
+  it('a new topic with a setting twice is refused', async () => {
+    const [status, body] = await ask('POST', '/topics', {
+      topic_name: 'new',
+      configs: [retention('1'), retention('2')]
+    })
+    expect([status, body.error_code, gateway.made]).to.deep.equal([400, 40002, []])
+  })
+
+  it('changes of one topic in several entries are made by one call', async () => {
+    const data = [
+      { topic_name: 'a', configs: [retention('1')] },
+      { topic_name: 'b', configs: [retention('2')] },
+      { topic_name: 'a', configs: [{ name: 'cleanup.policy', operation: 'DELETE' }] }
+    ]
+    expect(await ask('POST', '/topics/-/configs:alter', { data })).to.deep.equal([204, undefined])
+    expect(gateway.made).to.have.members(['a: retention.ms=1 cleanup.policy=null', 'b: retention.ms=2'])
+  })
+
+  it('a setting twice in several entries of one topic is refused, and the other topics are changed', async () => {
+    const data = ['a', 'b', 'a'].map((topic_name, at) => ({ topic_name, configs: [retention(String(at))] }))
+    const [status, { failures }] = await ask('POST', '/topics/-/configs:alter', { data })
+    expect([status, failures.length, failures[0].topic_name, failures[0].error_code]).to.deep.equal([
+      207,
+      1,
+      'a',
+      40002
+    ])
+    expect(gateway.made).to.deep.equal(['b: retention.ms=1'])
+  })
+
+  it('a body that is not UTF-8 is refused, not stored with other characters', async () => {
+    const body = Buffer.from('{"value":"\xff"}', 'latin1')
+    const [status, { error_code }] = await ask('PUT', '/topics/a/configs/retention.ms', body)
+    expect([status, error_code, gateway.made]).to.deep.equal([400, 400, []])
+  })
+})

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import type { ConfigChange } from '../../../gateway/admin.js'
+import { KAFKA_REFUSES } from '../failures.js'
+import { BodyError } from '../record-bytes.js'
 
 const count = z.int().min(1)
 const changes = z.array(
@@ -28,3 +30,21 @@ export const alterTopicsBody = z.strictObject({
 /** Changes of settings, as bodies have them. */
 export const toChanges = (sent: z.output<typeof changes>): readonly ConfigChange[] =>
   sent.map(({ name, value, operation }) => ({ name, value: operation === 'DELETE' ? null : (value ?? null) }))
+
+/** Kafka would not always refuse it, and would leave open which value counts. @throws BodyError */
+export function requireNamedOnce(settings: readonly { readonly name: string }[]): void {
+  const seen = new Set<string>()
+  const twice = settings.find(({ name }) => seen.size === seen.add(name).size)
+  if (twice !== undefined) throw new BodyError(400, `the request names the setting ${twice.name} twice`, KAFKA_REFUSES)
+}
+
+/** Entries that name the same topic are one change of it. */
+export function changesByTopic({ data }: z.output<typeof alterTopicsBody>): [topic: string, ConfigChange[]][] {
+  const changes = new Map<string, ConfigChange[]>()
+  for (const { topic_name: topic, configs } of data) {
+    const known = changes.get(topic)
+    if (known === undefined) changes.set(topic, [...toChanges(configs)])
+    else known.push(...toChanges(configs))
+  }
+  return [...changes]
+}

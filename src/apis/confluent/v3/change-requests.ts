@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { z } from 'zod'
 import { ForbiddenError, OverloadedError } from '../../../core/errors.js'
 import type { Operation, Target } from '../../../http/access/access.js'
@@ -90,7 +91,9 @@ export class ChangeRequests {
       // A client that has left gets no answer.
       else if (!(bytes instanceof Error)) {
         try {
-          use(parsedBody(bytes.toString(charset === 'latin1' ? 'latin1' : 'utf8'), schema))
+          const isLatin1 = charset === 'latin1'
+          if (!isLatin1 && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
+          use(parsedBody(bytes.toString(isLatin1 ? 'latin1' : 'utf8'), schema))
         } catch (error) {
           if (error instanceof BodyError) answers.error(exchange, error.problem)
           else broken(exchange, error)

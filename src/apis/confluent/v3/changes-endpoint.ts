@@ -7,7 +7,7 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Params } from '../endpoint-parts.js'
 import { BodyError } from '../record-bytes.js'
-import { newTopicBody, partitionsBody } from './change-bodies.js'
+import { newTopicBody, partitionsBody, requireNamedOnce } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { part, type Resource } from './resources.js'
 import { topicJson } from './topics-endpoint.js'
@@ -99,6 +99,7 @@ function toNewTopic(name: string, body: z.output<typeof newTopicBody>): NewTopic
   if (body.topic_name === undefined) throw new BodyError(400, 'topic_name is missing', 40002)
   if (!isLegalTopicName(name)) throw new BodyError(422, 'topic_name is no name that a topic may have')
   const { partitions_count, replication_factor, replicas_assignments, configs } = body
+  requireNamedOnce(configs ?? [])
   return {
     name,
     partitions: partitions_count ?? undefined,

@@ -7,7 +7,7 @@ import { type Params, refusalOf } from '../endpoint-parts.js'
 import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { lookUpProblemOf, noTopic, ProblemError } from '../look-up.js'
-import { alterBody, alterTopicsBody, toChanges, valueBody } from './change-bodies.js'
+import { alterBody, alterTopicsBody, changesByTopic, requireNamedOnce, toChanges, valueBody } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { type Links, part, type Resource } from './resources.js'
 import { visibleTopics } from './topics-endpoint.js'
@@ -165,30 +165,20 @@ export class ConfigsEndpoint {
   alterAllTopics(exchange: Exchange, params: Params): void {
     const { answers } = this.#requests.lookUps.parts
     if (!this.#requests.isServed(exchange)) return
-    this.#requests.changeBy(
-      exchange,
-      params,
-      alterTopicsBody,
-      async ({ time }, { data, validate_only: validateOnly }) => {
-        const failures: Resource[] = []
-        for (let at = 0; at < data.length; at += CHANGES_AT_ONCE) {
-          const portion = data
-            .slice(at, at + CHANGES_AT_ONCE)
-            .map(({ topic_name: topic, configs }) =>
-              this.#alterTopic(
-                exchange,
-                topic,
-                { changes: toChanges(configs), validateOnly: validateOnly === true },
-                time
-              )
-            )
-          failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
-        }
-        if (failures.length === 0) answers.noContent(exchange)
-        else answers.send(exchange, MULTI_STATUS, 'v3', JSON.stringify({ failures }))
-        return undefined
+    this.#requests.changeBy(exchange, params, alterTopicsBody, async ({ time }, body) => {
+      const failures: Resource[] = []
+      const topics = changesByTopic(body)
+      const validateOnly = body.validate_only === true
+      for (let at = 0; at < topics.length; at += CHANGES_AT_ONCE) {
+        const portion = topics
+          .slice(at, at + CHANGES_AT_ONCE)
+          .map(([topic, changes]) => this.#alterTopic(exchange, topic, { changes, validateOnly }, time))
+        failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
       }
-    )
+      if (failures.length === 0) answers.noContent(exchange)
+      else answers.send(exchange, MULTI_STATUS, 'v3', JSON.stringify({ failures }))
+      return undefined
+    })
   }
 
   /** @returns why the topic could not be changed */
@@ -233,9 +223,7 @@ export class ConfigsEndpoint {
     time: TimeLeft
   ): Promise<void> {
     const { gateway } = this.#requests.lookUps
-    const seen = new Set<string>()
-    const twice = changes.find(({ name }) => seen.size === seen.add(name).size)
-    if (twice !== undefined) throw new ProblemError(twiceNamed(twice.name))
+    requireNamedOnce(changes)
     if (hasAll) {
       const found = (await gateway.admin.describeConfigs([configured.resource], time.ms)).get(configured.key)
       // Kafka itself refuses the change of a topic that does not exist.
@@ -289,13 +277,6 @@ interface Wanted {
 
 const noSetting = ({ resource: { type } }: Configured, name: string): ProblemError =>
   notFound(`${type === 'topic' ? 'topics' : 'brokers'} have no setting ${name}`)
-
-/** Kafka refuses it as well; a broker that did not would leave open which value counts. */
-const twiceNamed = (name: string) => ({
-  status: 400,
-  code: KAFKA_REFUSES,
-  message: `the request names the setting ${name} twice`
-})
 
 const tooManyTopics = ({ length }: readonly TopicMetadata[]) => ({
   status: 400,
