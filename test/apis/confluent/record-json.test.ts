@@ -81,6 +81,23 @@ describe('confluent: a record of version 3', () => {
     assert.equal(textOf(sent.record.value), Buffer.from('{"a":"Zürich"}').toString('latin1'))
   })
 
+  it('has the time of a number of seconds to the millisecond, however the number is written', () => {
+    const times = [
+      ['1.001', 1_001],
+      ['4.35', 4_350],
+      ['8.2e-3', 8],
+      ['1.001E+0', 1_001],
+      ['1e3', 1_000_000],
+      ['1700000000.123999', 1_700_000_000_123]
+    ] as const
+    for (const [seconds, ms] of times) {
+      assert.equal(readSentRecord(Buffer.from(`{"timestamp":${seconds}}`), 't').record.timestampMs, ms, seconds)
+    }
+    for (const wrong of ['true', '[1]', '{}', '1e400']) {
+      assert.throws(() => readSentRecord(Buffer.from(`{"timestamp":${wrong}}`), 't'), /neither ISO-8601 nor seconds/)
+    }
+  })
+
   it('is refused where its bytes are not UTF-8', () => {
     const bytes = Buffer.from('{"value":{"type":"STRING","data":"\xff"}}', 'latin1')
     assert.throws(() => readSentRecord(bytes, 't'), /not valid UTF-8/)

@@ -204,7 +204,6 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
 }
 
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
-const MS_PER_SECOND = 1_000
 /** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15
 
@@ -213,6 +212,12 @@ function dateOf(text: string): number {
   const [year, month, day] = text.slice(0, 10).split('-').map(Number) as [number, number, number]
   const daysOfMonth = new Date(Date.UTC(year, month, 0)).getUTCDate()
   return day > daysOfMonth ? Number.NaN : Date.parse(text)
+}
+
+/** The exponent is changed in the text: 1.001 seconds are 1001 ms, but 1.001 times 1000 is less than 1001. */
+function msOf(seconds: string): number {
+  const [digits, exponent = '0'] = seconds.split(/e/i)
+  return Number(`${digits}e${Number(exponent) + 3}`)
 }
 
 /** Text is ISO-8601, a number stands for seconds. */
@@ -225,7 +230,7 @@ function readTimestamp(reader: JsonReader, bytes: Buffer): number {
     ? ISO_8601.test(text)
       ? dateOf(text)
       : Number.NaN
-    : Math.floor(Number(bytes.toString('latin1', start, reader.index)) * MS_PER_SECOND)
+    : Math.floor(msOf(bytes.toString('latin1', start, reader.index)))
   if (!(Math.abs(timestampMs) <= MAX_TIMESTAMP_MS))
     throw new BodyError(400, 'a timestamp is neither ISO-8601 nor seconds')
   return timestampMs
