@@ -414,6 +414,16 @@ describe('confluent: a stream of records', () => {
     expect(response.lines[0]!.message).to.match(/\(in Kafka: unknown\)$/)
   })
 
+  it('says that records which cannot be used are not in Kafka, and neither is what ends the stream', async () => {
+    await send('{"value":{"type":"BINARY","data":"?"}}{"partition_id":-1}{"value":1}')
+    quota = new QuotaExceededError('too many records', 1)
+    await send('{}')
+    await send('?')
+    await ticks(6)
+    expect(response.codes).to.deep.equal([400, 40402, 400, 429, 400])
+    for (const { message } of response.lines) expect(message).to.match(/[^)] \(in Kafka: no\)$/)
+  })
+
   it('keeps no timer when the client has left', async () => {
     await send('{}')
     response.destroy()

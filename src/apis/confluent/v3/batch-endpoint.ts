@@ -20,7 +20,7 @@ import {
 import { charsetOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { tooLarge, unreadable } from '../v2/produce-endpoint.js'
-import { problemOfFailure, RecordAnswers, type RecordProblem } from './record-answers.js'
+import { problemOfFailure, RecordAnswers, type RecordProblem, unsentText } from './record-answers.js'
 import { type Item, isProblem, itemProblemOf, outcomesByItem } from './record-collector.js'
 import { readRecordMembers, type SentRecord } from './record-json.js'
 import { pathProblemOf } from './records-endpoint.js'
@@ -127,7 +127,7 @@ export class BatchEndpoint {
         successes.push(`{${id},${recordAnswers.placed(outcome, item)}}`)
       } else {
         const { code, message } = isProblem(item)
-          ? item
+          ? { code: item.code, message: unsentText(item.message) }
           : problemOfFailure(outcome as RecordOutcome & { type: 'failed' })
         failures.push(`{${id},"error_code":${code},"message":${JSON.stringify(message)}}`)
       }

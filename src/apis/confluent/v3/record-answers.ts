@@ -26,12 +26,14 @@ export class RecordAnswers {
   }
 
   of(outcome: RecordOutcome, repeated: Repeated): string {
-    if (outcome.type === 'failed') return this.problem(problemOfFailure(outcome))
-    return `{"error_code":200,${this.placed(outcome, repeated)}}`
+    if (outcome.type === 'delivered') return `{"error_code":200,${this.placed(outcome, repeated)}}`
+    const { code, message } = problemOfFailure(outcome)
+    return errorBody(code, message)
   }
 
+  /** The answer to a record that was not sent to Kafka. */
   problem({ code, message }: RecordProblem): string {
-    return errorBody(code, message)
+    return errorBody(code, unsentText(message))
   }
 
   /** The members of a record that is in Kafka. */
@@ -56,6 +58,8 @@ function timestampJson(timestampMs: number): string {
 
 const sizeJson = (name: string, data: DataSize | undefined): string =>
   data === undefined ? '' : `,"${name}":{"type":"${data.type}","size":${data.size}}`
+
+export const unsentText = (message: string): string => `${message} (in Kafka: no)`
 
 /** The text says whether the record is in Kafka: a stream has no header for it. */
 export const problemOfFailure = (failure: RecordFailure): RecordProblem => ({
