@@ -279,6 +279,18 @@ describe('consumer instances', function () {
     expect(textsOf(await readSome(instance, 1))).to.deep.equal(['new'])
   })
 
+  it('answers that it shuts down while it stops, and not that it does not know its instances', async () => {
+    const topic = await topicOf(1)
+    const instance = await assigned(topic)
+    const reading = instances.read(instance, limits)
+    const closing = castellan.close()
+    const stopping = { type: 'failed', code: 'shuttingDown' }
+    expect(await reading).to.deep.include(stopping)
+    expect(await instances.settingsOf(instance)).to.deep.include(stopping)
+    expect(await instances.remove(instance)).to.deep.include(stopping)
+    await closing
+  })
+
   it('fails a read where it may begin nowhere, until a seek says where', async () => {
     const topic = await topicOf(1)
     await produce(topic, 0, 'a')

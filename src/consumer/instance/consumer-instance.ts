@@ -1,6 +1,6 @@
 import type { Requester } from '../../core/actor/actor.js'
 import { CastellanError } from '../../core/errors.js'
-import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { type LogPosition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import {
   AS_STORED,
@@ -121,11 +121,17 @@ export class ConsumerInstance {
   #isAssigned = false
   #isEnded = false
   #refusal: Failure | undefined
+  /** Called when the instance has left its group; `undefined`: it is not leaving. */
+  #whenLeft: (() => void)[] | undefined
+  /** The answer to requests once the instance has begun to end. */
+  #endResult: Failure | typeof UNKNOWN = UNKNOWN
+  readonly #whenEnded: (() => void)[] = []
+  #idle: Timer | undefined
   #usedAt: number
   #waitingCommits: WaitingCommit[] = []
   #autoCommit: Timer | undefined
   /** The accepted positions of partitions that this instance read last. Used when the group has committed none. */
-  readonly #lastAccepted = new Map<string, Offset>()
+  readonly #lastAccepted = new Map<string, LogPosition & { readonly topicId: string | undefined }>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
   /** Number of memberships, part of the name of a connection. */
@@ -154,7 +160,7 @@ export class ConsumerInstance {
 
   receive(message: InstanceMessage): void {
     if (this.#isEnded) {
-      refuse(message)
+      refuse(message, this.#endResult)
       return
     }
     this.#usedAt = this.#options.runtime.clock()
@@ -200,14 +206,19 @@ export class ConsumerInstance {
   /** Answers all open requests with a failure, because the process stops or the instance has failed. */
   abandon(failure: Failure): void {
     this.#isEnded = true
+    this.#endResult = failure
     this.#member?.abandon()
     this.#stop(failure)
+    this.#ended()
   }
 
-  /** Commits as automatic commits do, leaves the group, and ends. */
-  end(whenEnded: () => void): void {
-    if (this.#isEnded) whenEnded()
-    else this.#end(whenEnded)
+  /**
+   * Commits as automatic commits do, leaves the group, and ends.
+   *
+   * @param result the answer to open and later requests
+   */
+  end(result: Failure, whenEnded: () => void): void {
+    this.#end(whenEnded, result)
   }
 
   #subscribe(topics: ChosenTopics): InstanceResult<void> {
@@ -226,6 +237,7 @@ export class ConsumerInstance {
 
   /** Joins the group to read these topics; without topics it leaves the group. */
   #join(names: readonly string[]): void {
+    if (this.#whenLeft) return
     if (names.length > 0) {
       this.#member ??= this.#newMember()
       this.#member.subscribe(names)
@@ -253,6 +265,7 @@ export class ConsumerInstance {
   }
 
   #assigned(assigned: AssignedToMember): void {
+    if (this.#whenLeft) return
     this.#refusal = undefined
     const { isNext, starts } = assigned
     const keys = new Set(assigned.partitions.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
@@ -321,7 +334,8 @@ export class ConsumerInstance {
         if (added.accepted !== undefined) this.#begun.add(topic)
         this.#reads.proceed()
         this.#autoCommitSoon()
-      }
+      },
+      onLogChanged: () => this.#reads.restart()
     })
     this.#partitions.set(key, added)
     added.begin()
@@ -331,7 +345,7 @@ export class ConsumerInstance {
   #startOf(topic: string, partition: number, starts: GroupStarts | undefined): FindStart | 'none' {
     const { start } = this.#options.settings
     const last = this.#lastAccepted.get(topicPartitionKey(topic, partition))
-    if (last !== undefined) return onStart => onStart({ offset: last, topicId: undefined })
+    if (last !== undefined) return onStart => onStart(last)
     if (start !== 'latest') return start === 'none' ? 'none' : onStart => onStart('earliest')
     const byLeader = decisionOn(starts, topic)
     const hasBegun = this.#begun.has(topic)
@@ -346,7 +360,8 @@ export class ConsumerInstance {
   }
 
   #drop(key: string, partition: InstancePartition): void {
-    if (partition.accepted !== undefined) this.#lastAccepted.set(key, partition.accepted)
+    const { accepted: offset, topicId } = partition
+    if (offset !== undefined) this.#lastAccepted.set(key, { offset, topicId })
     partition.stop()
     this.#partitions.delete(key)
   }
@@ -542,45 +557,69 @@ export class ConsumerInstance {
   }
 
   #leaveGroup(whenLeft: () => void): void {
+    if (this.#whenLeft) {
+      this.#whenLeft.push(whenLeft)
+      return
+    }
+    const callbacks = [whenLeft]
+    this.#whenLeft = callbacks
     const member = this.#member
+    const membership = member?.membership
+    const mayCommit = this.#options.settings.autoCommitMs !== undefined && (!member || membership)
+    const offsets = mayCommit ? this.#uncommitted() : []
     this.#reads.pause()
+    this.#dropAll()
     let isOver = false
     const leave = (): void => {
       if (isOver) return
       isOver = true
       limit.cancel()
+      this.#whenLeft = undefined
       this.#member = undefined
-      for (const [key, partition] of this.#partitions) this.#drop(key, partition)
-      this.#lastAccepted.clear()
+      this.#refusal = undefined
       this.#reads.resume()
-      if (member) member.leave(whenLeft)
-      else whenLeft()
+      const left = (): void => {
+        for (const callback of callbacks) callback()
+      }
+      if (member) member.leave(left)
+      else left()
       // A new subscription may have come while offsets were committed.
       if (this.#topics) this.#join(this.#topics.names)
     }
     const limit = this.#options.runtime.after(LAST_COMMIT_MS, leave)
-    const mayCommit = this.#options.settings.autoCommitMs !== undefined && (!member || member.membership)
-    if (mayCommit) this.#commitAccepted(leave)
-    else leave()
+    this.#store(offsets, membership, leave)
   }
 
-  #end(whenEnded: () => void): void {
+  #dropAll(): void {
+    for (const [key, partition] of this.#partitions) this.#drop(key, partition)
+    this.#lastAccepted.clear()
+  }
+
+  #end(whenEnded: () => void, result: Failure | typeof UNKNOWN = UNKNOWN): void {
+    this.#whenEnded.push(whenEnded)
+    if (this.#isEnded) return
     this.#isEnded = true
+    this.#endResult = result
     this.#options.onEnding()
-    this.#reads.stop(UNKNOWN)
+    this.#reads.stop(result)
     this.#leave(() => {
-      this.#stop(UNKNOWN)
-      whenEnded()
+      this.#stop(result)
+      this.#ended()
       this.#options.onEnded()
     })
+  }
+
+  #ended(): void {
+    for (const whenEnded of this.#whenEnded.splice(0)) whenEnded()
   }
 
   #stop(result: Failure | typeof UNKNOWN): void {
     this.#reads.stop(result)
     this.#topics?.stop()
     this.#autoCommit?.cancel()
+    this.#idle?.cancel()
     this.#revocations.cancel()
-    for (const [key, partition] of this.#partitions) this.#drop(key, partition)
+    this.#dropAll()
     for (const { refuse, limit } of this.#waitingCommits.splice(0)) {
       limit.cancel()
       refuse(result.type === 'failed' ? result : ownFailure('shuttingDown', 'the instance was removed', false))
@@ -592,7 +631,7 @@ export class ConsumerInstance {
     const { runtime, settings } = this.#options
     const { idleMs } = settings
     if (idleMs === undefined) return
-    runtime.after(inMs, () => {
+    this.#idle = runtime.after(inMs, () => {
       if (this.#isEnded) return
       if (this.#reads.isBusy) this.#usedAt = runtime.clock()
       const leftMs = this.#usedAt + idleMs - runtime.clock()

@@ -113,7 +113,7 @@ export class ConsumerInstances implements InstanceGateway {
 
   async settingsOf(instance: InstanceName): Promise<InstanceResult<InstanceSettings>> {
     const entry = this.#entries.get(keyOf(instance))
-    return entry ? { type: 'done', value: entry.settings } : UNKNOWN
+    return entry ? { type: 'done', value: entry.settings } : this.#unknown
   }
 
   remove(instance: InstanceName): Promise<InstanceResult<void>> {
@@ -198,7 +198,7 @@ export class ConsumerInstances implements InstanceGateway {
   async stop(timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
     const entries = [...this.#entries.values(), ...this.#ending]
-    const left = entries.map(({ consumer }) => new Promise<void>(resolve => consumer.end(resolve)))
+    const left = entries.map(({ consumer }) => new Promise<void>(resolve => consumer.end(SHUTTING_DOWN, resolve)))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
     await Promise.race([Promise.all(left), late])
@@ -206,6 +206,11 @@ export class ConsumerInstances implements InstanceGateway {
     for (const entry of entries) this.#abandon(entry)
     this.#entries.clear()
     this.#ending.clear()
+  }
+
+  /** The answer for an instance that is not here. While the process stops, all instances are. */
+  get #unknown(): typeof UNKNOWN | typeof SHUTTING_DOWN {
+    return this.#isStopped ? SHUTTING_DOWN : UNKNOWN
   }
 
   #abandon({ consumer, inbox }: Entry): void {
@@ -219,7 +224,7 @@ export class ConsumerInstances implements InstanceGateway {
     timeoutMs = VERB_TIMEOUT_MS
   ): Promise<InstanceResult<Value>> {
     const entry = this.#entries.get(keyOf(instance))
-    if (!entry) return UNKNOWN
+    if (!entry) return this.#unknown
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester =>
         entry.inbox.tell(messageOf(requester))
@@ -265,7 +270,7 @@ export class ConsumerInstances implements InstanceGateway {
       },
       onEnded: () => {
         this.#ending.delete(entry)
-        for (const message of inbox.stop()) if (isRequest(message)) refuse(message)
+        for (const message of inbox.stop()) if (isRequest(message)) refuse(message, this.#unknown)
       }
     })
     const entry: Entry = { settings, inbox, runtime, consumer, releaseShare: this.#shares.take(client) }

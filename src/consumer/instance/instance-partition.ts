@@ -2,7 +2,7 @@ import { CastellanError } from '../../core/errors.js'
 import { type Offset, type RecordBatch, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
-import type { GroupRuntime } from '../group/group-runtime.js'
+import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
 import { isForbidden } from '../group/refusals.js'
@@ -22,6 +22,8 @@ export interface InstancePartitionOptions {
   readonly start: FindStart | 'none'
   /** Called when records, a position or a problem have come. */
   readonly onChanged: () => void
+  /** Called before the position follows a change of the log. Records that a read has taken are taken again. */
+  readonly onLogChanged: () => void
 }
 
 /** How many bytes of keys and values a read takes further. */
@@ -40,7 +42,7 @@ export class InstancePartition implements BatchHolder {
   readonly #options: InstancePartitionOptions
   readonly #runtime: GroupRuntime
   readonly #finder: PositionFinder
-  readonly #reads: CheckedReads
+  #reads: CheckedReads
   /** The offset after the accepted records; `undefined`: the first position is not found yet. */
   #accepted: Offset | undefined
   /** The offset after the records that were taken. Not below `#accepted`. */
@@ -48,12 +50,15 @@ export class InstancePartition implements BatchHolder {
   #batch: RecordBatch | undefined
   /** The next record of the batch. */
   #index = 0
-  #isFetching = false
+  /** The fetch or look-up on its way for the position. A change of the position makes its answer void. */
+  #fetching: object | undefined
   #isOver = false
-  /** The number of the position. A change of the position makes earlier answers void. */
+  /** The number of the position. A change of the position makes reads that are not settled void. */
   #epoch = 0
   #problem: Failure | undefined
   #foundIn: number | undefined
+  /** Timers of the finder and of reads. */
+  readonly #pauses = new Set<Timer>()
   /** The offset that the group has committed, as far as this instance knows. */
   committed: Offset | undefined
   /** The first position, unless the group had committed it. */
@@ -82,6 +87,10 @@ export class InstancePartition implements BatchHolder {
   get accepted(): Offset | undefined {
     return this.#accepted
   }
+  /** The id of the topic to which the position belongs. */
+  get topicId(): string | undefined {
+    return this.#finder.topicId
+  }
   get epoch(): number {
     return this.#epoch
   }
@@ -89,15 +98,17 @@ export class InstancePartition implements BatchHolder {
   get taken(): Offset {
     return this.#taken
   }
-  get isFetching(): boolean {
-    return this.#isFetching
-  }
   get hasBatch(): boolean {
     return this.#batch !== undefined
   }
   /** Why the partition cannot be read; asking again may help. */
   get problem(): Failure | undefined {
     return this.#problem
+  }
+
+  /** Forgets that records could not be fetched, before they are fetched again. */
+  forgetProblem(): void {
+    if (this.#accepted !== undefined) this.#problem = undefined
   }
 
   /** Finds the committed offset, or else the start. */
@@ -115,6 +126,8 @@ export class InstancePartition implements BatchHolder {
   /** Continues at this offset. Batches in memory and fetches on their way are dropped. */
   seek(offset: Offset): void {
     this.#foundIn = undefined
+    // The log between the former position and this one was not read.
+    this.#reads = new CheckedReads(this.#runtime.ask, this.topicPartition)
     this.beganAt ??= offset
     this.#place(offset)
   }
@@ -151,12 +164,11 @@ export class InstancePartition implements BatchHolder {
 
   /** Fetches the next batch, unless it is in memory or on its way. */
   fetch(maxWaitMs: number, isWanted: () => boolean): void {
-    if (this.#isFetching || this.#batch || this.#accepted === undefined || this.#isOver) return
-    this.#isFetching = true
-    const epoch = this.#epoch
-    const offset = this.#taken
+    if (this.#fetching || this.#batch || this.#accepted === undefined || this.#isOver) return
+    const fetching = {}
+    this.#fetching = fetching
     const request = {
-      offset,
+      offset: this.#taken,
       maxWaitMs,
       isWanted,
       topicId: this.#finder.topicId,
@@ -164,9 +176,9 @@ export class InstancePartition implements BatchHolder {
       timeoutMs: maxWaitMs + ANSWER_MS
     }
     this.#reads.read(request, result => {
-      this.#isFetching = false
-      if (epoch === this.#epoch && offset === this.#taken) this.#fetched(result)
-      else this.#options.onChanged()
+      if (this.#fetching !== fetching) return
+      this.#fetching = undefined
+      this.#fetched(result)
     })
   }
 
@@ -174,6 +186,8 @@ export class InstancePartition implements BatchHolder {
   stop(): void {
     this.#isOver = true
     this.#epoch++
+    for (const pause of this.#pauses) pause.cancel()
+    this.#pauses.clear()
     this.#release()
   }
 
@@ -207,7 +221,7 @@ export class InstancePartition implements BatchHolder {
         break
       case 'cut':
         runtime.log.warn({ partition: this.key, offset: result.cutAt }, 'the end of the log was lost; continuing there')
-        this.#place(result.cutAt)
+        this.#logChanged(Math.min(result.cutAt, this.#accepted!))
         break
       case 'offsetOutOfRange':
         this.#recover()
@@ -220,17 +234,25 @@ export class InstancePartition implements BatchHolder {
 
   #recover(): void {
     const offset = this.#taken
-    this.#isFetching = true
+    const fetching = {}
+    this.#fetching = fetching
     this.#finder.recover(offset, this.committed !== offset, recovery => {
-      this.#isFetching = false
-      if (recovery.type !== 'inRange' && this.#taken === offset) {
+      if (this.#fetching !== fetching) return
+      this.#fetching = undefined
+      if (recovery.type !== 'inRange') {
         this.#runtime.log.warn(
           { partition: this.key, offset, continuesAt: recovery.offset, cause: recovery.type },
           'an instance was outside of the log'
         )
-        this.#place(recovery.offset)
+        const isCut = recovery.type === 'lost' || recovery.type === 'notYet'
+        this.#logChanged(isCut ? Math.min(recovery.offset, this.#accepted!) : recovery.offset)
       } else this.#options.onChanged()
     })
+  }
+
+  #logChanged(offset: Offset): void {
+    this.#options.onLogChanged()
+    this.#place(offset)
   }
 
   #place(offset: Offset): void {
@@ -248,11 +270,12 @@ export class InstancePartition implements BatchHolder {
   }
 
   #release(): void {
+    this.#fetching = undefined
     this.dropBatch()
     this.#options.batches.release(this)
   }
 
-  /** The runtime without callbacks after {@link stop}, which ends look-ups that are repeated. */
+  /** The runtime without callbacks and timers after {@link stop}, which ends look-ups that are repeated. */
   #untilOver(runtime: GroupRuntime): GroupRuntime {
     return {
       groupId: runtime.groupId,
@@ -263,10 +286,14 @@ export class InstancePartition implements BatchHolder {
         runtime.ask(kind, request, result => {
           if (!this.#isOver) onResult(result)
         }),
-      after: (delayMs, run) =>
-        runtime.after(delayMs, () => {
-          if (!this.#isOver) run()
-        }),
+      after: (delayMs, run) => {
+        const pause = runtime.after(delayMs, () => {
+          this.#pauses.delete(pause)
+          run()
+        })
+        this.#pauses.add(pause)
+        return pause
+      },
       watchTopics: (counts, onChanged) => runtime.watchTopics(counts, onChanged)
     }
   }

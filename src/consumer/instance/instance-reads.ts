@@ -42,7 +42,7 @@ export interface InstanceReadsOptions {
   readonly onSettled: () => void
 }
 
-/** Limits the bytes that reads of all instances hold until they are settled. One record passes in any case. */
+/** Limits the bytes that reads of all instances hold until they are settled. One record of each passes in any case. */
 export class ReadBudget {
   readonly #maxBytes: number
   #bytes = 0
@@ -51,7 +51,7 @@ export class ReadBudget {
     this.#maxBytes = maxBytes
   }
 
-  /** The limit for one further read: half of what is free, so that others can read as well. */
+  /** How many bytes a read may take now: half of what is free, so that others can read as well. */
   get share(): number {
     return Math.max(1, Math.floor((this.#maxBytes - this.#bytes) / 2))
   }
@@ -61,11 +61,16 @@ export class ReadBudget {
   }
 }
 
-/** The first read of those that wait, and the records that it has so far. */
-interface Collecting extends Taking {
+/** A read that waits for those before it. */
+interface Waiting {
   readonly request: ReadRequest
   readonly endsAt: number
   readonly deadline: Timer
+}
+
+/** The first read of those that wait, and the records that it has so far. */
+interface Collecting extends Taking, Waiting {
+  maxBytes: number
   linger: Timer | undefined
   firstAt: number | undefined
 }
@@ -82,7 +87,7 @@ interface Unsettled {
 /** The reads of one instance. They are answered one after another; a read begins when the one before is settled. */
 export class InstanceReads {
   readonly #options: InstanceReadsOptions
-  #waiting: ReadRequest[] = []
+  #waiting: Waiting[] = []
   #collecting: Collecting | undefined
   #unsettled: Unsettled | undefined
   #lastNumber = 0
@@ -107,21 +112,22 @@ export class InstanceReads {
       return
     }
     if (request.gone?.aborted) {
-      answerNobody(request)
+      answerNothing(request)
       return
     }
     request.gone?.addEventListener('abort', () => this.#options.tellGone(request), { once: true })
-    this.#waiting.push(request)
+    const { runtime } = this.#options
+    const { maxWaitMs } = request
+    const deadline = runtime.after(maxWaitMs, () => this.#late(request))
+    this.#waiting.push({ request, endsAt: runtime.clock() + maxWaitMs, deadline })
     this.proceed()
   }
 
   /** Drops a read whose client is gone. */
   cancel(request: ReadRequest): void {
-    const waiting = this.#waiting.filter(one => one !== request)
-    if (waiting.length < this.#waiting.length) answerNobody(request)
-    this.#waiting = waiting
+    this.#dropWaiting(request)
     if (this.#collecting?.request === request) {
-      answerNobody(request)
+      answerNothing(request)
       this.#endCollecting()
       this.#rejectAll()
       this.proceed()
@@ -165,6 +171,7 @@ export class InstanceReads {
     collecting.linger = undefined
     collecting.firstAt = undefined
     collecting.records.length = 0
+    this.#options.budget.add(-collecting.bytes)
     collecting.bytes = 0
     this.#rejectAll()
   }
@@ -190,11 +197,13 @@ export class InstanceReads {
 
   /** Answers all reads: the instance ends. */
   stop(result: InstanceResult<never>): void {
-    const waiting = this.#waiting.splice(0)
     const collecting = this.#collecting
     this.#endCollecting()
     collecting?.request.requester.reply(result)
-    for (const { requester } of waiting) requester.reply(result)
+    for (const { request, deadline } of this.#waiting.splice(0)) {
+      deadline.cancel()
+      request.requester.reply(result)
+    }
     if (this.#unsettled) {
       this.#unsettled.timer.cancel()
       this.#options.budget.add(-this.#unsettled.bytes)
@@ -203,29 +212,37 @@ export class InstanceReads {
   }
 
   #begin(): Collecting | undefined {
-    const request = this.#waiting.shift()
-    if (!request) return undefined
-    const { runtime, budget } = this.#options
-    return {
-      request,
-      records: [],
-      bytes: 0,
-      maxBytes: Math.min(request.maxBytes, budget.share),
-      endsAt: runtime.clock() + request.maxWaitMs,
-      deadline: runtime.after(request.maxWaitMs, () => {
-        if (this.#collecting?.request === request) this.#answer()
-      }),
-      linger: undefined,
-      firstAt: undefined
-    }
+    const waiting = this.#waiting.shift()
+    if (!waiting) return undefined
+    for (const partition of this.#options.partitions.values()) partition.forgetProblem()
+    return { ...waiting, records: [], bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined }
+  }
+
+  /** The time limit of a read is over. */
+  #late(request: ReadRequest): void {
+    if (this.#collecting?.request === request) this.#answer()
+    else this.#dropWaiting(request)
+  }
+
+  /** Answers a read without records that waits for those before it. */
+  #dropWaiting(request: ReadRequest): void {
+    const waiting = this.#waiting.find(one => one.request === request)
+    if (!waiting) return
+    waiting.deadline.cancel()
+    this.#waiting = this.#waiting.filter(one => one !== waiting)
+    answerNothing(request)
   }
 
   #take(collecting: Collecting): void {
+    const { budget } = this.#options
+    const before = collecting.bytes
+    collecting.maxBytes = Math.min(collecting.request.maxBytes, before + budget.share)
     const partitions = [...this.#options.partitions.values()]
     for (let at = 0; at < partitions.length; at++) {
-      if (collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS) return
+      if (collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS) break
       partitions[(this.#turn + at) % partitions.length]!.take(collecting)
     }
+    budget.add(collecting.bytes - before)
   }
 
   /** True: a record is in memory that did not fit. */
@@ -298,6 +315,7 @@ export class InstanceReads {
   #endCollecting(): void {
     this.#collecting?.deadline.cancel()
     this.#collecting?.linger?.cancel()
+    this.#options.budget.add(-(this.#collecting?.bytes ?? 0))
     this.#collecting = undefined
   }
 
@@ -306,8 +324,8 @@ export class InstanceReads {
   }
 }
 
-/** Answers a read whose client is gone. */
-const answerNobody = ({ requester }: ReadRequest): void =>
+/** Answers a read without records. */
+const answerNothing = ({ requester }: ReadRequest): void =>
   requester.reply({ type: 'done', value: { records: [], settle: () => undefined } })
 
 const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failure | undefined => {

@@ -38,7 +38,8 @@ export interface InstanceTopicsOptions {
 /** The topics of a subscription. Those of a pattern are looked up again and again. */
 export class InstanceTopicsWatch {
   readonly #options: InstanceTopicsOptions
-  #names: readonly string[] = []
+  /** `undefined`: the topics that match are not looked up yet. */
+  #names: readonly string[] | undefined
   #timer: Timer | undefined
   #isStopped = false
 
@@ -47,12 +48,12 @@ export class InstanceTopicsWatch {
     const { topics, onChosen } = options
     if ('topics' in topics) {
       this.#names = topics.topics
-      onChosen(this.#names)
+      onChosen(topics.topics)
     } else this.#lookUp(topics)
   }
 
   get names(): readonly string[] {
-    return this.#names
+    return this.#names ?? []
   }
 
   stop(): void {
@@ -76,12 +77,12 @@ export class InstanceTopicsWatch {
         if (found.length > MAX_TOPICS)
           runtime.log.warn({ topics: found.length, limit: MAX_TOPICS }, 'a pattern matches too many topics')
         const names = found.slice(0, MAX_TOPICS)
-        if (names.join() !== this.#names.join()) {
+        if (names.join() !== this.#names?.join()) {
           this.#names = names
           onChosen(names)
         }
       }
-      const pauseMs = this.#names.length > 0 ? checkMs : missingCheckMs
+      const pauseMs = this.names.length > 0 ? checkMs : missingCheckMs
       this.#timer = runtime.after(pauseMs, () => this.#lookUp(choice))
     })
   }

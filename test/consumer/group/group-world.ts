@@ -42,6 +42,8 @@ export class GroupWorld implements GroupRuntime {
   logEnd = 0
   batchSize = 100
   committed: { offset: Offset; metadata: string; leaderEpoch?: number } | undefined
+  /** Of all topics; `undefined`: brokers tell no ids. */
+  topicId: string | undefined
   /** Answers for questions of a kind, given before the usual ones. */
   readonly answers: { kind: AskedKind; result: unknown }[] = []
   readonly asked: { kind: AskedKind; request: Record<string, unknown> }[] = []
@@ -198,7 +200,8 @@ export class GroupWorld implements GroupRuntime {
   readonly #metadataOf = (topic: string) => {
     const isForbidden = this.forbidden.has(topic)
     const errorCode = isForbidden ? errorCodes.TOPIC_AUTHORIZATION_FAILED : errorCodes.NONE
-    return [topic, { errorCode, topic, partitions: isForbidden ? [] : [{ partition: 0 }] }] as const
+    const { topicId } = this
+    return [topic, { errorCode, topic, topicId, partitions: isForbidden ? [] : [{ partition: 0 }] }] as const
   }
 
   /** Of the group, as Kafka tells it: nothing of what members ask for while they join. */

@@ -1,0 +1,281 @@
+import { expect } from 'chai'
+import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ConsumerInstance, type InstanceMessage } from '../../../src/consumer/instance/consumer-instance.js'
+import { ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
+import type {
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceResult,
+  InstanceSettings
+} from '../../../src/consumer/instance/instances.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { kafkaFailure } from '../../../src/router/requests/failures.js'
+import { GroupWorld, run } from '../group/group-world.js'
+
+const MAX_WAIT_MS = 1_000
+/** More than the pause in which a read collects the records of several batches. */
+const LINGER_MS = 25
+const topic = 'orders'
+const partitions = [{ topic, partition: 0 }]
+
+type Withheld<Message> = Message extends { readonly requester: unknown } ? Omit<Message, 'requester'> : never
+
+class Harness {
+  readonly world: GroupWorld
+  readonly instance: ConsumerInstance
+  readonly #budget: ReadBudget
+
+  constructor(
+    settings: Partial<InstanceSettings> = {},
+    world = new GroupWorld(run(0, 10)),
+    budget = new ReadBudget(1_000_000),
+    consumer: Partial<ConsumerSettings> = {}
+  ) {
+    this.world = world
+    this.#budget = budget
+    this.instance = new ConsumerInstance({
+      runtime: world,
+      instance: { groupId: 'foo', name: 'one' },
+      settings: {
+        api: 'test',
+        format: 'binary',
+        start: 'earliest',
+        autoCommitMs: undefined,
+        minBytes: undefined,
+        maxWaitMs: MAX_WAIT_MS,
+        maxBytes: 1_000_000,
+        idleMs: undefined,
+        ...settings
+      },
+      consumer: { ...defaultConsumerSettings, ...consumer },
+      batches: new HeldBatches(1_000_000),
+      budget: this.#budget,
+      tell: message => this.instance.receive(message),
+      onEnding: () => undefined,
+      onEnded: () => undefined
+    })
+  }
+
+  /** Answers follow later. */
+  ask<Value>(message: Withheld<InstanceMessage>): { result: InstanceResult<Value> | undefined } {
+    const asked: { result: InstanceResult<Value> | undefined } = { result: undefined }
+    const reply = (result: InstanceResult<Value>): void => void (asked.result = result)
+    this.instance.receive({ ...message, requester: { reply } } as InstanceMessage)
+    return asked
+  }
+
+  /** The value of the answer, which comes at once. */
+  done<Value>(message: Withheld<InstanceMessage>): Value {
+    const asked = this.ask<Value>(message)
+    this.world.settle()
+    if (asked.result?.type !== 'done') return expect.fail(JSON.stringify(asked.result))
+    return asked.result.value
+  }
+
+  assign(): void {
+    this.done({ type: 'assign', partitions })
+  }
+
+  startReading(limits: Partial<InstanceReadLimits> = {}): { result: InstanceResult<InstanceRead> | undefined } {
+    return this.ask<InstanceRead>({ type: 'read', limits: { timeoutMs: undefined, maxBytes: undefined, ...limits } })
+  }
+
+  /** A read, answered within its time limit. */
+  read(limits: Partial<InstanceReadLimits> = {}): { offsets: number[]; settle: (accepted: number) => void } {
+    const reading = this.startReading(limits)
+    this.world.pass(LINGER_MS)
+    if (!reading.result) this.world.pass(MAX_WAIT_MS)
+    return offsetsOf(reading)
+  }
+
+  /** Reads, and accepts everything. */
+  take(): number[] {
+    const { offsets, settle } = this.read()
+    settle(offsets.length)
+    this.world.settle()
+    return offsets
+  }
+}
+
+const offsetsOf = ({ result }: { readonly result: InstanceResult<InstanceRead> | undefined }) => {
+  if (result?.type !== 'done') return expect.fail(JSON.stringify(result))
+  const { records, settle } = result.value
+  return { offsets: records.map(({ offset }) => offset), settle: (accepted: number) => settle(accepted) }
+}
+
+describe('a consumer instance', () => {
+  describe('whose log loses its end', () => {
+    const cutWorld = (): GroupWorld => {
+      const world = new GroupWorld()
+      world.electLeader(0)
+      world.write(...run(0, 10))
+      world.batchSize = 5
+      return world
+    }
+
+    it('returns records below the cut again that the client did not get', () => {
+      const harness = new Harness({}, cutWorld())
+      harness.assign()
+      const { offsets, settle } = harness.read()
+      expect(offsets).to.deep.equal(run(0, 10))
+      harness.world.cut(8)
+      harness.world.pass(LINGER_MS)
+      settle(0)
+      harness.world.write(...run(8, 4))
+      harness.world.settle()
+      expect(harness.take()).to.deep.equal(run(0, 12))
+    })
+
+    it('does not commit records that no client has accepted', () => {
+      const harness = new Harness({}, cutWorld())
+      harness.assign()
+      const { settle } = harness.read()
+      harness.world.cut(8)
+      harness.world.pass(LINGER_MS)
+      settle(0)
+      harness.done({ type: 'commit', offsets: 'accepted' })
+      expect(harness.world.committed?.offset ?? 0).to.equal(0)
+    })
+
+    it('mixes no records from before and after the cut in one read', () => {
+      const harness = new Harness({ minBytes: 1_000 }, cutWorld())
+      harness.assign()
+      const reading = harness.startReading()
+      harness.world.pass(LINGER_MS)
+      harness.world.cut(8)
+      harness.world.write(...run(8, 4))
+      harness.world.pass(MAX_WAIT_MS)
+      const { offsets, settle } = offsetsOf(reading)
+      expect(offsets).to.deep.equal(run(0, 12))
+      settle(9)
+      expect(harness.take()).to.deep.equal(run(9, 3))
+    })
+  })
+
+  it('continues where a seek says, although the leader has changed since the last read', () => {
+    const world = new GroupWorld()
+    world.electLeader(0)
+    world.write(...run(0, 10))
+    // The bytes of ten records: no further fetch begins.
+    const harness = new Harness({ maxBytes: 20 }, world)
+    harness.assign()
+    expect(harness.take()).to.deep.equal(run(0, 10))
+    world.electLeader(1)
+    world.write(...run(10, 10))
+    harness.done({ type: 'seek', positions: [{ topic, partition: 0, position: 15 }] })
+    expect(harness.take()).to.deep.equal(run(15, 5))
+  })
+
+  it('begins a topic anew that was created again while the instance was out of its group', () => {
+    const world = new GroupWorld(run(0, 10))
+    world.topicId = 'first'
+    const harness = new Harness({}, world)
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    expect(harness.take()).to.deep.equal(run(0, 10))
+    world.topicId = 'second'
+    world.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
+    world.pass(defaultConsumerSettings.heartbeatIntervalMs)
+    expect(world.generation).to.equal(2)
+    expect(harness.take()).to.deep.equal(run(0, 10))
+  })
+
+  it('is one member at most, however quickly it unsubscribes and subscribes', () => {
+    const harness = new Harness({ autoCommitMs: 60_000 })
+    const { world } = harness
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    harness.take()
+    const left = [harness.ask({ type: 'unsubscribe' }), harness.ask({ type: 'unsubscribe' })]
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    world.settle()
+    for (const { result } of left) expect(result?.type).to.equal('done')
+    world.write(10)
+    expect(harness.take()).to.deep.equal([10])
+    harness.done({ type: 'remove' })
+    world.newly('heartbeat')
+    world.pass(60_000)
+    expect(world.newly('heartbeat')).to.equal(0)
+  })
+
+  it('keeps partitions that are assigned while it leaves its group', () => {
+    const harness = new Harness({ autoCommitMs: 60_000 })
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    harness.take()
+    const left = harness.ask({ type: 'unsubscribe' })
+    harness.assign()
+    expect(left.result?.type).to.equal('done')
+    expect(harness.done({ type: 'assignment' })).to.deep.equal(partitions)
+    harness.world.write(10)
+    expect(harness.take()).to.deep.equal([10])
+  })
+
+  it('reads assigned partitions after the group has refused it', () => {
+    const harness = new Harness()
+    harness.world.answers.push({ kind: 'joinGroup', result: kafkaFailure(errorCodes.GROUP_AUTHORIZATION_FAILED) })
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    const refused = harness.startReading()
+    harness.world.settle()
+    expect(refused.result).to.deep.include({ type: 'failed', code: 'notAuthorized' })
+    harness.done({ type: 'unsubscribe' })
+    harness.assign()
+    expect(harness.take()).to.deep.equal(run(0, 10))
+  })
+
+  it('leaves the topics of an earlier subscription for a pattern that matches none', () => {
+    const harness = new Harness()
+    harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    harness.take()
+    harness.world.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'success', topics: new Map() } })
+    harness.done({
+      type: 'subscribe',
+      topics: { pattern: { matches: () => true }, includes: () => true }
+    })
+    expect(harness.done({ type: 'assignment' })).to.deep.equal([])
+    expect(harness.world.newly('leaveGroup')).to.equal(1)
+  })
+
+  it('reads a topic again once the permission for it is granted', () => {
+    const harness = new Harness()
+    harness.assign()
+    harness.world.answers.push({ kind: 'fetchData', result: kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED) })
+    const refused = harness.startReading()
+    harness.world.settle()
+    expect(refused.result).to.deep.include({ type: 'failed', code: 'notAuthorized' })
+    expect(harness.take()).to.deep.equal(run(0, 10))
+  })
+
+  it('answers a read within its own time limit that waits for another one', () => {
+    const harness = new Harness()
+    harness.assign()
+    const first = harness.read()
+    const second = harness.startReading()
+    harness.world.pass(MAX_WAIT_MS)
+    expect(offsetsOf(second).offsets).to.deep.equal([])
+    first.settle(0)
+    expect(harness.take()).to.deep.equal(run(0, 10))
+  })
+
+  it('shares the memory for records with reads that began at the same time', () => {
+    const world = new GroupWorld()
+    const budget = new ReadBudget(20)
+    const harnesses = run(0, 5).map(() => new Harness({ minBytes: 1_000 }, world, budget))
+    for (const harness of harnesses) harness.assign()
+    const reading = harnesses.map(harness => harness.startReading())
+    world.settle()
+    world.write(...run(0, 10))
+    world.pass(MAX_WAIT_MS)
+    // Each record has two bytes. Every read has at least one.
+    const counts = reading.map(read => offsetsOf(read).offsets.length)
+    expect(Math.min(...counts)).to.be.at.least(1)
+    expect(counts.reduce((sum, count) => sum + count)).to.be.at.most(14)
+  })
+
+  it('leaves no timer behind when it is removed', () => {
+    const harness = new Harness({ idleMs: 300_000 })
+    harness.world.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })
+    harness.assign()
+    expect(harness.world.timersLeft).to.be.above(0)
+    harness.done({ type: 'remove' })
+    expect(harness.world.timersLeft).to.equal(0)
+  })
+})
