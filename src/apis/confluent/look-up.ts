@@ -1,4 +1,5 @@
-import { CastellanError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, QuotaExceededError, TimedOutError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { clientOf } from '../../http/exchange/client.js'
@@ -25,6 +26,26 @@ export interface LookUp {
   readonly version: Version
   readonly operation: Operation
   readonly target?: Target | undefined
+}
+
+/** The time limit of one request. It is one limit for all steps of the request together. */
+export class TimeLeft {
+  readonly #timeoutMs: number
+  readonly #clock: MonotonicClock
+  readonly #endsAt: number
+
+  constructor(timeoutMs: number, clock: MonotonicClock) {
+    this.#timeoutMs = timeoutMs
+    this.#clock = clock
+    this.#endsAt = clock() + timeoutMs
+  }
+
+  /** @throws TimedOutError when no time is left: the next step is not begun */
+  get ms(): number {
+    const ms = Math.ceil(this.#endsAt - this.#clock())
+    if (ms > 0) return ms
+    throw new TimedOutError('the request', this.#timeoutMs, 'Kafka was not asked for the rest of it')
+  }
 }
 
 /**

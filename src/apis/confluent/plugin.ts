@@ -102,7 +102,7 @@ function receiversOf(
   const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint(gateway, { settings, maxBodyBytes, produce }, parts)
-  const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, parts)
+  const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY

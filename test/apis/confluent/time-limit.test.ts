@@ -26,6 +26,7 @@ class SlowGateway extends FakeGateway {
 
   constructor() {
     super()
+    this.partitions.set('t', 1)
     this.admin = {
       ...this.admin,
       clusterId: async timeoutMs => {
@@ -46,6 +47,11 @@ class SlowGateway extends FakeGateway {
     }
   }
 
+  override async topics(names: readonly string[] | 'all', timeoutMs: number): ReturnType<FakeGateway['topics']> {
+    this.#step('topics', timeoutMs)
+    return super.topics(names, timeoutMs)
+  }
+
   override async describe(_?: unknown, timeoutMs = 0): Promise<ReadonlyMap<string, GroupDescription>> {
     this.#step('describe', timeoutMs)
     return new Map([['g', group]])
@@ -62,7 +68,7 @@ class SlowGateway extends FakeGateway {
   }
 }
 
-describe('confluent: the time limit of a request of version 3', () => {
+describe('confluent: the time limit of a request that looks something up', () => {
   let app: FastifyInstance
   let gateway: SlowGateway
   afterEach(() => app.close())
@@ -80,6 +86,22 @@ describe('confluent: the time limit of a request of version 3', () => {
     const { statusCode } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect(statusCode).to.equal(200)
     expect(gateway.asked).to.deep.equal(['clusterId 13000', 'describe 10000', 'committed 7000', 'logEnds 4000'])
+  })
+
+  it('is one limit for all steps of a request of version 2', async () => {
+    const asked = {
+      '/topics/t': ['topics 5000', 'describeConfigs 2000'],
+      '/topics/t/partitions/0/offsets': ['topics 5000', 'logEnds 2000']
+    }
+    for (const [path, steps] of Object.entries(asked)) {
+      await start(5_000)
+      const { statusCode } = await app.inject(path)
+      expect([path, statusCode, ...gateway.asked]).to.deep.equal([path, 200, ...steps])
+      await app.close()
+    }
+    await start(STEP_MS)
+    const { statusCode, body } = await app.inject('/topics/t')
+    expect([statusCode, JSON.parse(body).error_code, gateway.asked]).to.deep.equal([500, 50003, ['topics 3000']])
   })
 
   it('ends a request before a step for which no time is left', async () => {

@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../../../core/model.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
@@ -10,18 +11,22 @@ import {
   type Partition,
   ProblemError,
   requirePartition,
-  requireTopic
+  requireTopic,
+  TimeLeft
 } from '../look-up.js'
 
 /** The routes of version 2 that read topics, partitions and brokers. */
 export class MetadataEndpoint {
   readonly #gateway: Gateway
   readonly #timeoutMs: number
+  readonly #clock: MonotonicClock
   readonly #parts: EndpointParts
 
-  constructor(gateway: Gateway, timeoutMs: number, parts: EndpointParts) {
+  /** @param timeoutMs of a whole request */
+  constructor(gateway: Gateway, timeoutMs: number, clock: MonotonicClock, parts: EndpointParts) {
     this.#gateway = gateway
     this.#timeoutMs = timeoutMs
+    this.#clock = clock
     this.#parts = parts
   }
 
@@ -33,8 +38,8 @@ export class MetadataEndpoint {
   /** `GET /topics` */
   topics(exchange: Exchange): void {
     const caller = callerOf(this.#parts, exchange)
-    this.#answer(exchange, undefined, async () => {
-      const all = await this.#gateway.topics('all', this.#timeoutMs)
+    this.#answer(exchange, undefined, async time => {
+      const all = await this.#gateway.topics('all', time.ms)
       function* names(): Iterable<string> {
         yield* [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(byBytes)
       }
@@ -44,9 +49,9 @@ export class MetadataEndpoint {
 
   /** `GET /topics/{topic}` */
   topic(exchange: Exchange, { topic = '' }: Params): void {
-    this.#answer(exchange, topic, async () => {
-      const { partitions } = await this.#find(topic)
-      const entries = await this.#gateway.admin.describeConfigs([{ type: 'topic', name: topic }], this.#timeoutMs)
+    this.#answer(exchange, topic, async time => {
+      const { partitions } = await this.#find(topic, time)
+      const entries = await this.#gateway.admin.describeConfigs([{ type: 'topic', name: topic }], time.ms)
       const configs = Object.fromEntries((entries.get(topic) ?? []).map(({ name, value }) => [name, value]))
       const empty = JSON.stringify({ name: topic, configs, partitions: [] })
       const end = empty.length - ']}'.length
@@ -56,22 +61,24 @@ export class MetadataEndpoint {
 
   /** `GET /topics/{topic}/partitions` */
   partitions(exchange: Exchange, { topic = '' }: Params): void {
-    this.#answer(exchange, topic, async () => {
-      const { partitions } = await this.#find(topic)
+    this.#answer(exchange, topic, async time => {
+      const { partitions } = await this.#find(topic, time)
       return new LongList('partitions', '[', partitionsJson(partitions), ']')
     })
   }
 
   /** `GET /topics/{topic}/partitions/{partition}` */
   partition(exchange: Exchange, { topic = '', partition = '' }: Params): void {
-    this.#answer(exchange, topic, async () => partitionJson(requirePartition(await this.#find(topic), partition)))
+    this.#answer(exchange, topic, async time =>
+      partitionJson(requirePartition(await this.#find(topic, time), partition))
+    )
   }
 
   /** `GET /topics/{topic}/partitions/{partition}/offsets` */
   offsets(exchange: Exchange, { topic = '', partition: text = '' }: Params): void {
-    this.#answer(exchange, topic, async () => {
-      const { partition } = requirePartition(await this.#find(topic), text)
-      const [ends] = await this.#gateway.admin.logEnds([{ topic, partition }], this.#timeoutMs)
+    this.#answer(exchange, topic, async time => {
+      const { partition } = requirePartition(await this.#find(topic, time), text)
+      const [ends] = await this.#gateway.admin.logEnds([{ topic, partition }], time.ms)
       if (ends === undefined) throw new ProblemError(noPartition(topic, text))
       return { beginning_offset: ends.start, end_offset: ends.end }
     })
@@ -79,19 +86,19 @@ export class MetadataEndpoint {
 
   /** `GET /brokers` */
   brokers(exchange: Exchange): void {
-    this.#answer(exchange, undefined, async () => {
-      const { brokers } = await this.#gateway.admin.describeCluster(this.#timeoutMs)
+    this.#answer(exchange, undefined, async time => {
+      const { brokers } = await this.#gateway.admin.describeCluster(time.ms)
       return { brokers: brokers.map(({ nodeId }) => nodeId) }
     })
   }
 
-  async #find(topic: string) {
-    return requireTopic(await this.#gateway.topics([topic], this.#timeoutMs), topic)
+  async #find(topic: string, time: TimeLeft) {
+    return requireTopic(await this.#gateway.topics([topic], time.ms), topic)
   }
 
-  #answer(exchange: Exchange, topic: string | undefined, work: () => Promise<unknown>): void {
+  #answer(exchange: Exchange, topic: string | undefined, work: (time: TimeLeft) => Promise<unknown>): void {
     const lookUp: LookUp = { version: 'v2', operation: 'admin', target: { topic } }
-    answerLookUp(this.#parts, exchange, lookUp, work)
+    answerLookUp(this.#parts, exchange, lookUp, async () => work(new TimeLeft(this.#timeoutMs, this.#clock)))
   }
 }
 

@@ -6,12 +6,13 @@ import type { TopicMetadata } from '../../../gateway/gateway.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Params } from '../endpoint-parts.js'
+import type { TimeLeft } from '../look-up.js'
 import { BodyError } from '../record-bytes.js'
 import { newTopicBody, partitionsBody, requireNamedOnce } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { part, type Resource } from './resources.js'
 import { topicJson } from './topics-endpoint.js'
-import type { Cluster, TimeLeft } from './v3-look-ups.js'
+import type { Cluster } from './v3-look-ups.js'
 
 const CREATED = 201
 

@@ -6,12 +6,12 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { type Params, refusalOf } from '../endpoint-parts.js'
 import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
 import type { LongList } from '../long-lists.js'
-import { lookUpProblemOf, noTopic, ProblemError } from '../look-up.js'
+import { lookUpProblemOf, noTopic, ProblemError, type TimeLeft } from '../look-up.js'
 import { alterBody, alterTopicsBody, changesByTopic, requireNamedOnce, toChanges, valueBody } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { type Links, part, type Resource } from './resources.js'
 import { visibleTopics } from './topics-endpoint.js'
-import { type Cluster, notFound, requireBroker, type TimeLeft } from './v3-look-ups.js'
+import { type Cluster, notFound, requireBroker } from './v3-look-ups.js'
 
 const MULTI_STATUS = 207
 /** Topics whose settings are in one answer. A topic has about 25 KB of them. */

@@ -3,9 +3,9 @@ import type { GroupDescription, GroupReader } from '../../../gateway/gateway.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type Params } from '../endpoint-parts.js'
 import type { LongList } from '../long-lists.js'
-import { byBytes } from '../look-up.js'
+import { byBytes, type TimeLeft } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
-import { type Cluster, notFound, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
+import { type Cluster, notFound, type V3LookUps } from './v3-look-ups.js'
 
 interface Place {
   readonly topic: string

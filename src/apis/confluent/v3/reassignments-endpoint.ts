@@ -1,9 +1,9 @@
 import type { Reassignment } from '../../../gateway/admin.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type Params } from '../endpoint-parts.js'
-import { partitionIn } from '../look-up.js'
+import { partitionIn, type TimeLeft } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
-import { notFound, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
+import { notFound, type V3LookUps } from './v3-look-ups.js'
 
 /** Partitions that are being moved to other brokers, of version 3. */
 export class ReassignmentsEndpoint {

@@ -5,9 +5,17 @@ import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
 import type { LongList } from '../long-lists.js'
-import { byBytes, noPartition, type Partition, ProblemError, requirePartition, requireTopic } from '../look-up.js'
+import {
+  byBytes,
+  noPartition,
+  type Partition,
+  ProblemError,
+  requirePartition,
+  requireTopic,
+  type TimeLeft
+} from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
-import { type Cluster, notFound, requireBroker, type TimeLeft, type V3LookUps } from './v3-look-ups.js'
+import { type Cluster, notFound, requireBroker, type V3LookUps } from './v3-look-ups.js'
 
 /** The only value of `offset_type`. */
 const BOTH_OFFSETS = 'earliest_and_latest'

@@ -1,4 +1,3 @@
-import { TimedOutError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
 import type { ClusterDescription } from '../../../gateway/admin.js'
 import type { Gateway } from '../../../gateway/gateway.js'
@@ -6,7 +5,7 @@ import type { Operation, Target } from '../../../http/access/access.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
 import type { LongList } from '../long-lists.js'
-import { answerWork, ProblemError } from '../look-up.js'
+import { answerWork, ProblemError, TimeLeft } from '../look-up.js'
 import { baseUrlOf, Links, type Resource } from './resources.js'
 
 /** The cluster of a request. */
@@ -15,26 +14,6 @@ export interface Cluster {
   readonly time: TimeLeft
   /** Asks Kafka for the brokers and the controller. */
   describe(): Promise<ClusterDescription>
-}
-
-/** The time limit of one request. It is one limit for all steps of the request together. */
-export class TimeLeft {
-  readonly #timeoutMs: number
-  readonly #clock: MonotonicClock
-  readonly #endsAt: number
-
-  constructor(timeoutMs: number, clock: MonotonicClock) {
-    this.#timeoutMs = timeoutMs
-    this.#clock = clock
-    this.#endsAt = clock() + timeoutMs
-  }
-
-  /** @throws TimedOutError when no time is left: the next step is not begun */
-  get ms(): number {
-    const ms = Math.ceil(this.#endsAt - this.#clock())
-    if (ms > 0) return ms
-    throw new TimedOutError('the request', this.#timeoutMs, 'Kafka was not asked for the rest of it')
-  }
 }
 
 export interface LookUpOptions {
