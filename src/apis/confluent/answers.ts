@@ -64,6 +64,11 @@ export class ConfluentAnswers {
     this.#answers.send(response, status, typeOf(version), body, headers, options.headers)
   }
 
+  /** 200 of a type that the client asks for. */
+  typed({ response, requestId }: Asked, type: string, body: string | Buffer): void {
+    this.#answers.send(response, 200, type, body, { requestId, persisted: undefined })
+  }
+
   noContent({ response, requestId }: Asked): void {
     this.#answers.send(response, 204, undefined, '', { requestId, persisted: undefined })
   }

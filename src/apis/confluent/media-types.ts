@@ -75,3 +75,26 @@ export function isAcceptable(accept: string | undefined, version: Version): bool
 /** The type of an error where the type of the answer is not negotiated: the first one of those that the client names. */
 export const errorTypeOf = (accept: string | undefined): string =>
   rangesOf(accept ?? '').find(({ type }) => type === V2_TYPE || type === JSON_TYPE)?.type ?? JSON_TYPE
+
+/** Whether a request to a consumer instance may have a body of this type. The original refuses a body without a type. */
+export const isConsumerBody = (contentType: string | undefined): boolean =>
+  contentType === undefined ||
+  [V2_TYPE, JSON_TYPE].includes(mediaTypeOf(contentType)) ||
+  formatOf(contentType) !== undefined
+
+/** The embedded type that a client of an instance asks for, and gets; `undefined`: that of version 2. */
+export function embeddedTypeOf(accept: string | undefined): string | undefined {
+  if (accept === undefined) return undefined
+  const [first] = rangesOf(accept).filter(({ quality }) => quality > 0)
+  return first?.type === BINARY_TYPE || first?.type === EMBEDDED_JSON_TYPE ? first.type : undefined
+}
+
+/** The types of records that a client takes. Without `Accept`, and with the type of version 2, it takes binary ones. */
+export function recordTypesOf(accept: string | undefined): readonly string[] {
+  const types = rangesOf(accept ?? '*/*').filter(({ quality }) => quality > 0)
+  return types.flatMap(({ type }) => {
+    if (type === EMBEDDED_JSON_TYPE) return [EMBEDDED_JSON_TYPE]
+    if (type === JSON_TYPE) return [BINARY_TYPE, EMBEDDED_JSON_TYPE]
+    return [BINARY_TYPE, V2_TYPE, 'application/*', '*/*'].includes(type) ? [BINARY_TYPE] : []
+  })
+}

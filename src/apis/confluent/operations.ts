@@ -1,10 +1,11 @@
 import { type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { V2_TYPE } from './media-types.js'
+import { consumerOperations } from './v2/consumer-operations.js'
 import { type Described, error, v2Operations } from './v2/operations.js'
 import { v3AdminOperations } from './v3/admin-operations.js'
 import { v3Operations } from './v3/operations.js'
 
-const all = { ...v2Operations, ...v3Operations, ...v3AdminOperations }
+const all = { ...v2Operations, ...consumerOperations, ...v3Operations, ...v3AdminOperations }
 
 export type OperationId = keyof typeof all
 

@@ -14,6 +14,7 @@ import { LongLists } from './long-lists.js'
 import { isAcceptable, type Version } from './media-types.js'
 import { type OperationId, operationsById } from './operations.js'
 import type { ConfluentSettings } from './settings.js'
+import { ConsumersEndpoint } from './v2/consumers-endpoint.js'
 import { MetadataEndpoint } from './v2/metadata-endpoint.js'
 import { ProduceEndpoint } from './v2/produce-endpoint.js'
 import { adminReceivers } from './v3/admin-receivers.js'
@@ -103,6 +104,7 @@ function receiversOf(
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint(gateway, { settings, maxBodyBytes, produce }, parts)
   const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
+  const consumers = new ConsumersEndpoint(gateway, { settings: settings.consumers, prefix, log }, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
@@ -123,6 +125,19 @@ function receiversOf(
     getPartition: (exchange, params) => metadata.partition(exchange, params),
     getOffsets: (exchange, params) => metadata.offsets(exchange, params),
     listBrokers: exchange => metadata.brokers(exchange),
+    createInstance: (exchange, params) => consumers.create(exchange, params),
+    deleteInstance: consumers.remove,
+    subscribe: consumers.subscribe,
+    getSubscription: consumers.getSubscription,
+    unsubscribe: consumers.unsubscribe,
+    assignPartitions: consumers.assign,
+    getAssignments: consumers.getAssignments,
+    seekPositions: consumers.seek,
+    seekBeginning: consumers.seekBeginning,
+    seekEnd: consumers.seekEnd,
+    readRecords: (exchange, params) => consumers.records(exchange, params),
+    commitOffsets: consumers.commit,
+    getCommitted: consumers.committed,
     ...adminReceivers(new V3LookUps(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix }, parts), settings),
     produceRecords: (exchange, params) => records.receive(exchange, params),
     produceBatch: (exchange, params) => batches.receive(exchange, params)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count, milliseconds } from '../../core/settings/units.js'
+import { bytes, count, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
@@ -23,6 +23,59 @@ export const confluentSettings = z
       .describe(
         'Where topics are created, changed and deleted while no rules of `access` say who may: `ownPort` on the port of the API, `everywhere` on the shared port as well. Rules decide on every port. `off`: nowhere, whatever the rules'
       ),
+    consumers: z
+      .strictObject({
+        id: z
+          .string()
+          .default('')
+          .describe('A part of the names that are made up for instances: `rest-consumer-ID-…` (`id`)'),
+        advertisedUrl: z
+          .url()
+          .optional()
+          .describe(
+            'The address of the API in `base_uri`, for clients behind a proxy (`advertised.listeners`). Default: as the client has reached it'
+          ),
+        start: z
+          .enum(['earliest', 'latest', 'none'])
+          .default('latest')
+          .describe(
+            'Where an instance begins in partitions without a committed offset, if it does not say so (consumer.auto.offset.reset of the original)'
+          ),
+        autoCommit: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Whether an instance that does not say so commits every 5 s what its client has got (consumer.enable.auto.commit of the original)'
+          ),
+        idleMs: milliseconds
+          .default(300_000)
+          .describe(
+            'An instance that is not used for this time is removed (consumer.instance.timeout.ms of the original)'
+          ),
+        maxWaitMs: milliseconds
+          .default(1_000)
+          .describe(
+            'How long a read waits for records, if the instance does not say so (consumer.request.timeout.ms of the original)'
+          )
+          .meta({ advanced: true }),
+        maxReadBytes: bytes
+          .default(64 * MIB)
+          .describe(
+            'Limit for the keys and values of one read (consumer.request.max.bytes of the original). An answer has at most 4 MiB; a single record always fits'
+          )
+          .meta({ advanced: true }),
+        minBytes: z
+          .int()
+          .min(-1)
+          .max(10_000_000)
+          .default(-1)
+          .describe(
+            'A read waits for so many bytes of keys and values, if the instance does not say so (`fetch.min.bytes`); -1: for the first record'
+          )
+          .meta({ advanced: true })
+      })
+      .prefault({})
+      .describe('Consumer instances of version 2'),
     lookUpTimeoutMs: milliseconds
       .default(10_000)
       .describe('Requests about topics, offsets, groups and the cluster are answered within this')

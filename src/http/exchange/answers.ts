@@ -52,14 +52,14 @@ export class Answers {
     response: ServerResponse,
     status: number,
     type: string | undefined,
-    body: string,
+    body: string | Buffer,
     { requestId, persisted, cause }: AnswerHeaders,
     further?: Readonly<Record<string, string>>
   ): void {
     if (response.headersSent || response.destroyed) return
     noteFailure(response, cause?.code)
     const isProblem = persisted !== undefined && status >= 400 && wantsModern(response.req)
-    if (isProblem) ({ type, body } = problemAnswer(status, body, persisted, cause))
+    if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
     const headers: Record<string, string | number> = { ...further }
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
     headers[REQUEST_ID] = requestId

@@ -171,11 +171,13 @@ export class Clusters {
 
   /**
    * Waits a limited time for acknowledgements of acquired messages, then commits offsets and leaves all consumer
-   * groups.
+   * groups. Ends all consumer instances.
    */
   async leaveGroups(timeoutMs: number): Promise<void> {
     const graceMs = Math.min(this.#deps.config.consumer.revocationMs, timeoutMs * ACKS_SHARE)
-    await Promise.all(this.#clusters.map(({ groups }) => groups.stop(graceMs, timeoutMs)))
+    await Promise.all(
+      this.#clusters.flatMap(({ groups, instances }) => [groups.stop(graceMs, timeoutMs), instances.stop(timeoutMs)])
+    )
   }
 
   /**

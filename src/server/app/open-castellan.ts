@@ -83,6 +83,8 @@ export interface Castellan {
   read(topic: string, options?: ReadOptions): AsyncIterable<ReadRecord>
   /** Consumer groups. A program asks for one message after another and acknowledges each message. */
   readonly groups: ConsumerGroups
+  /** Named consumers with positions of their own, as HTTP APIs offer them. */
+  readonly instances: ConsumerInstances
   /**
    * Reads a topic on behalf of a consumer group: `for await (const message of castellan.consume({ group, topic })) …`. Each
    * message has to be acknowledged by `message.ack()`. The first loop joins the group.
@@ -246,6 +248,7 @@ export async function openCluster(
     durable,
     gateway,
     groups,
+    instances,
     createClient,
     consume: options => consumeMessages(groups, options),
     read: (topic, options) => readRecords({ system, router: router.ref, closed: closed.signal }, topic, options),

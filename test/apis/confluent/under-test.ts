@@ -15,7 +15,12 @@ async function asked(url: string, path: string, client: Call): Promise<Answer> {
 
 export const underTest: ApiUnderTest = {
   patient: {},
-  otherValues: { recordMembers: 'headersAndTimestamp', administration: 'everywhere' },
+  otherValues: {
+    recordMembers: 'headersAndTimestamp',
+    administration: 'everywhere',
+    'consumers.id': 'eu-1',
+    'consumers.advertisedUrl': 'https://kafka.example.com'
+  },
   calls: {
     produce: (url, client) => {
       const headers = { ...JSON_RECORDS, ...client.headers }

@@ -18,13 +18,17 @@ interface Key {
 
 const whole = (text: string): unknown => (/^-?\d+$/.test(text.trim()) ? Number(text) : text)
 const wholeAboveZero = (text: string): unknown => (text.trim() === '0' ? undefined : whole(text))
+const truth = (text: string): unknown =>
+  /^(?:true|false)$/i.test(text.trim()) ? text.trim().toLowerCase() === 'true' : text
+const first = (text: string): string | undefined => text.split(',')[0]!.trim() || undefined
 const brokers = (text: string): string[] => {
   const all = text.split(',').map(broker => broker.trim().replace(/^\w+:\/\//, ''))
   const named = all.filter(broker => broker !== '')
   return named.length > 0 ? named : all
 }
 
-const NO_INSTANCES = 'consumer instances are not served'
+const NO_CONSUMER_SETTING = 'instances have no such setting'
+const ADVERTISED = 'advertised.listeners names the address in base_uri'
 const OWN_ACCESS = 'clients are authenticated by the settings of auth'
 const NO_SCHEMAS = 'formats with schemas are not served'
 
@@ -41,6 +45,14 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
     'api.v3.produce.request.size.limit.max.bytes',
     { setting: `${CONFLUENT}.maxBodyBytes`, read: wholeAboveZero, note: 'apis.confluent.maxBodyBytes is the limit' }
   ],
+  ['id', { setting: `${CONFLUENT}.consumers.id` }],
+  ['consumer.request.timeout.ms', { setting: `${CONFLUENT}.consumers.maxWaitMs`, read: whole }],
+  ['consumer.request.max.bytes', { setting: `${CONFLUENT}.consumers.maxReadBytes`, read: whole }],
+  ['consumer.instance.timeout.ms', { setting: `${CONFLUENT}.consumers.idleMs`, read: whole }],
+  ['consumer.auto.offset.reset', { setting: `${CONFLUENT}.consumers.start` }],
+  ['consumer.enable.auto.commit', { setting: `${CONFLUENT}.consumers.autoCommit`, read: truth }],
+  ['fetch.min.bytes', { setting: `${CONFLUENT}.consumers.minBytes`, read: whole }],
+  ['advertised.listeners', { setting: `${CONFLUENT}.consumers.advertisedUrl`, read: first }],
   ['producer.acks', { note: 'all in-sync replicas acknowledge a record' }],
   ['producer.linger.ms', { note: 'records are sent as soon as their broker is free' }],
   ['producer.batch.size', { note: 'records are sent as soon as their broker is free' }],
@@ -54,11 +66,8 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
 
 /** Keys with these beginnings have no effect, for these reasons. */
 const GROUPS: readonly (readonly [beginning: string, note: string])[] = [
-  ['consumer.', NO_INSTANCES],
-  ['fetch.min.bytes', NO_INSTANCES],
-  ['advertised.listeners', NO_INSTANCES],
-  ['host.name', NO_INSTANCES],
-  ['id', NO_INSTANCES],
+  ['consumer.', NO_CONSUMER_SETTING],
+  ['host.name', ADVERTISED],
   ['schema.registry.', NO_SCHEMAS],
   ['authentication.', OWN_ACCESS],
   ['confluent.rest.auth.', OWN_ACCESS],

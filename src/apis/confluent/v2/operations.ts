@@ -14,7 +14,7 @@ const failure = { content: v2(error) }
 const topic = text.describe('The topic')
 const partition = z.int().describe('The partition')
 
-const common = {
+export const common = {
   401: { description: 'No credentials, or wrong ones', ...failure },
   403: { description: 'The client, or Castellan itself, may not do this', ...failure },
   406: { description: 'The client takes no type that there is', content: { 'application/json': error } },

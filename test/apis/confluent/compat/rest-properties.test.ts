@@ -89,7 +89,7 @@ describe('castellan confluent: kafka-rest.properties', () => {
         'clusters.default.brokers': ['kafka:9092'],
         'clusters.default.clientId': 'by-variable'
       },
-      notes: ['KAFKA_REST_HOST_NAME has no effect: consumer instances are not served']
+      notes: ['KAFKA_REST_HOST_NAME has no effect: advertised.listeners names the address in base_uri']
     })
     expect(translate('client.id=by-file', {}, environment).settings).to.include({
       'clusters.default.clientId': 'by-file'
@@ -125,16 +125,32 @@ describe('castellan confluent: kafka-rest.properties', () => {
     expect(config.http.tls.certFile).to.equal('certFile.pem')
   })
 
+  it('reads the settings of consumer instances', () => {
+    const { settings } = translate(
+      'id=x\nconsumer.request.timeout.ms=7\nconsumer.request.max.bytes=8\nconsumer.instance.timeout.ms=9\nfetch.min.bytes=1\n' +
+        'consumer.auto.offset.reset=earliest\nconsumer.enable.auto.commit=false\nadvertised.listeners=http://pub:80,https://pub:443'
+    )
+    expect(settings).to.deep.include({
+      'apis.confluent.consumers.id': 'x',
+      'apis.confluent.consumers.maxWaitMs': 7,
+      'apis.confluent.consumers.maxReadBytes': 8,
+      'apis.confluent.consumers.idleMs': 9,
+      'apis.confluent.consumers.minBytes': 1,
+      'apis.confluent.consumers.start': 'earliest',
+      'apis.confluent.consumers.autoCommit': false,
+      'apis.confluent.consumers.advertisedUrl': 'http://pub:80'
+    })
+  })
+
   it('names each other key once, with the reason where there is one', () => {
     const { notes } = translate(
-      'id=x\nconsumer.threads=1\nschema.registry.url=u\nauthentication.method=BASIC\nssl.keystore.location=f\nodd.key=1\napi.v3.enable=false\n' +
+      'consumer.threads=1\nschema.registry.url=u\nauthentication.method=BASIC\nssl.keystore.location=f\nodd.key=1\napi.v3.enable=false\n' +
         'api.v3.produce.request.size.limit.max.bytes=0\nlisteners=https://:1,http://:2'
     )
     const [others, ...keys] = notes
     expect(others).to.equal('kafka-rest.properties, listeners: only the first listener is opened')
     expect(keys.map(note => note.replace('kafka-rest.properties, ', ''))).to.deep.equal([
-      'id has no effect: consumer instances are not served',
-      'consumer.threads has no effect: consumer instances are not served',
+      'consumer.threads has no effect: instances have no such setting',
       'schema.registry.url has no effect: formats with schemas are not served',
       'authentication.method has no effect: clients are authenticated by the settings of auth',
       'ssl.keystore.location has no effect: TLS of the port is set by http.tls',

@@ -1,0 +1,94 @@
+import { isUtf8 } from 'node:buffer'
+import type { z } from 'zod'
+import type { InstanceSettings } from '../../../gateway/gateway.js'
+import { BodyError, unknownMember } from '../record-bytes.js'
+import type { ConfluentSettings } from '../settings.js'
+import { createBody } from './consumer-operations.js'
+
+/** The name of the API in the settings of instances. */
+export const API = 'confluent'
+
+const INVALID_BYTES = 40001
+const INVALID_SETTING = 42204
+const MAX_FETCH_MIN_BYTES = 10_000_000
+/** Kafka's default. */
+const AUTO_COMMIT_MS = 5_000
+const MAX_WAIT_MS = 600_000
+
+/** An instance that a client asks for. */
+export interface Wanted {
+  /** `undefined`: the API makes one up. */
+  readonly name: string | undefined
+  readonly settings: InstanceSettings
+  /** Settings of Kafka's consumer that have no effect here. */
+  readonly without: readonly string[]
+}
+
+/** The JSON of a body; `undefined`: it is empty. @throws BodyError */
+export function jsonIn(body: Buffer): unknown {
+  if (body.length === 0) return undefined
+  try {
+    if (isUtf8(body)) return JSON.parse(body.toString())
+  } catch {
+    // It is answered below.
+  }
+  throw new BodyError(400, 'the body is not JSON')
+}
+
+/** @throws BodyError 422 for a missing or unknown member, 400 for one of the wrong kind */
+export function checked<Body>(json: unknown, schema: z.ZodType<Body>): Body {
+  if (json === undefined || json === null) throw new BodyError(422, 'the body is empty')
+  const { data, error } = schema.safeParse(json)
+  if (error === undefined) return data
+  const [issue] = error.issues as [z.core.$ZodIssue]
+  const where = issue.path.join('.') || 'the body'
+  const isMissing = issue.path.length > 0 && memberAt(json, issue.path) === undefined
+  throw new BodyError(isMissing || issue.code === 'unrecognized_keys' ? 422 : 400, `${where}: ${issue.message}`)
+}
+
+const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((at, name) => (at as Record<PropertyKey, unknown> | undefined)?.[name], json)
+
+/** Reads the body that creates an instance. @throws BodyError */
+export function readWanted(json: unknown, defaults: ConfluentSettings['consumers']): Wanted {
+  const body = checked(json ?? {}, createBody)
+  const unknown = Object.keys(body).filter(name => !(name in createBody.shape))
+  // Names of Kafka's settings have dots. Others are mistakes.
+  const mistaken = unknown.find(name => !name.includes('.'))
+  if (mistaken !== undefined) throw unknownMember(mistaken)
+  const format = (body.format ?? 'binary').toLowerCase()
+  if (format !== 'binary' && format !== 'json')
+    throw new BodyError(422, `format: expected binary or json, got ${JSON.stringify(format.slice(0, 100))}`)
+  const start = (body['auto.offset.reset'] ?? defaults.start).toLowerCase()
+  if (start !== 'earliest' && start !== 'latest' && start !== 'none')
+    throw new BodyError(422, 'auto.offset.reset: expected earliest, latest or none', INVALID_SETTING)
+  const autoCommit = body['auto.commit.enable'] ?? body['enable.auto.commit'] ?? defaults.autoCommit
+  const minBytes = Number(body['fetch.min.bytes'] ?? body.responseMinBytes ?? defaults.minBytes)
+  if (minBytes < -1 || minBytes > MAX_FETCH_MIN_BYTES)
+    throw new BodyError(422, `fetch.min.bytes: expected -1 to ${MAX_FETCH_MIN_BYTES}`, INVALID_BYTES)
+  const maxWaitMs = Number(body['consumer.request.timeout.ms'] ?? body.requestWaitMs ?? defaults.maxWaitMs)
+  if (maxWaitMs < 0 || maxWaitMs > MAX_WAIT_MS)
+    throw new BodyError(422, `consumer.request.timeout.ms: expected 0 to ${MAX_WAIT_MS}`, INVALID_SETTING)
+  return {
+    name: body.id || body.name || undefined,
+    settings: {
+      api: API,
+      format,
+      start,
+      autoCommitMs: String(autoCommit) === 'true' ? AUTO_COMMIT_MS : undefined,
+      minBytes: minBytes === -1 ? undefined : minBytes,
+      maxWaitMs,
+      maxBytes: defaults.maxReadBytes,
+      idleMs: defaults.idleMs
+    },
+    without: unknown
+  }
+}
+
+/** The milliseconds of a time in ISO 8601. @throws BodyError */
+export function timestampIn(timestamp: string): number {
+  const timestampMs = /^\d{4}-\d\d-\d\dT/.test(timestamp) ? Date.parse(timestamp) : Number.NaN
+  if (Number.isNaN(timestampMs))
+    throw new BodyError(400, `timestamp: expected ISO 8601, got ${timestamp.slice(0, 100)}`)
+  return timestampMs
+}
