@@ -110,6 +110,20 @@ describe('confluent: the body of a produce request of version 2', () => {
     assert.throws(() => readProduceBody(body, JSON_RECORDS), /expected value at line 2 column 15/)
   })
 
+  it('tells which record is wrong', () => {
+    const wrong = {
+      '{"value":"Z_8="}': /records\[2\]: .* is not base64/,
+      '{"value":"Zm8","partition":-1}': /records\[2\]: a partition is negative/,
+      '{"values":"Zm8"}': /records\[2\]: unknown member "values"/
+    }
+    for (const [record, message] of Object.entries(wrong)) {
+      const body = Buffer.from(`{"records":[{"value":"Zm8"},{},${record}]}`)
+      assert.throws(() => readProduceBody(body, BINARY_RECORDS), message, record)
+    }
+    const four = Buffer.from('{"records":[{},{},{},{}]}')
+    assert.throws(() => readProduceBody(four, BINARY_RECORDS), /there are more than 3 records/)
+  })
+
   it('refuses bytes that are not UTF-8, also inside a plain value', () => {
     const body = Buffer.from('{"records":[{"value":"\xff"}]}', 'latin1')
     assert.throws(() => readProduceBody(body, JSON_RECORDS), /not valid UTF-8/)

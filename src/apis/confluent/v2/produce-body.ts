@@ -130,10 +130,17 @@ function readRecords(reader: JsonReader, body: Buffer, format: RecordFormat): Pr
   const records: ProduceRecord[] = []
   readElements(reader, () => {
     if (records.length >= format.maxRecords) throw tooMany(format.maxRecords)
-    records.push(readRecord(reader, body, format))
+    try {
+      records.push(readRecord(reader, body, format))
+    } catch (error) {
+      throw error instanceof BodyError ? ofRecord(error, records.length) : error
+    }
   })
   return records
 }
+
+const ofRecord = ({ status, message, code }: BodyError, at: number): BodyError =>
+  new BodyError(status, `records[${at}]: ${message}`, code)
 
 const tooMany = (limit: number): BodyError =>
   new BodyError(413, `there are more than ${limit} records (advanced.apis.confluent.maxRecordsPerRequest)`)
