@@ -283,9 +283,13 @@ describe('consumer instances', function () {
     const topic = await topicOf(1)
     const instance = await assigned(topic)
     const reading = instances.read(instance, limits)
+    // Its answer from a broker comes too late.
+    const looking = instances.committed(instance, [{ topic, partition: 0 }])
+    await new Promise(setImmediate)
     const closing = castellan.close()
     const stopping = { type: 'failed', code: 'shuttingDown' }
     expect(await reading).to.deep.include(stopping)
+    expect(await looking).to.deep.include(stopping)
     expect(await instances.settingsOf(instance)).to.deep.include(stopping)
     expect(await instances.remove(instance)).to.deep.include(stopping)
     await closing

@@ -100,6 +100,11 @@ const fencingCodes: ReadonlySet<number | undefined> = new Set([
   errorCodes.FENCED_INSTANCE_ID
 ])
 
+/** An offset to commit, and the leader epoch of the records before it. */
+interface StoredOffset extends InstanceOffset {
+  readonly leaderEpoch?: number | undefined
+}
+
 /** A commit that waits until the instance is in its group. */
 interface WaitingCommit {
   readonly run: (member: GroupMembership | undefined) => void
@@ -160,7 +165,7 @@ export class ConsumerInstance {
 
   receive(message: InstanceMessage): void {
     if (this.#isEnded) {
-      refuse(message, this.#endResult)
+      if ('requester' in message) message.requester.reply(this.#endResult)
       return
     }
     this.#usedAt = this.#options.runtime.clock()
@@ -361,7 +366,8 @@ export class ConsumerInstance {
 
   #drop(key: string, partition: InstancePartition): void {
     const { accepted: offset, topicId } = partition
-    if (offset !== undefined) this.#lastAccepted.set(key, { offset, topicId })
+    if (offset !== undefined)
+      this.#lastAccepted.set(key, { offset, leaderEpoch: partition.epochBefore(offset), topicId })
     partition.stop()
     this.#partitions.delete(key)
   }
@@ -429,7 +435,16 @@ export class ConsumerInstance {
 
   #commit(offsets: readonly InstanceOffset[] | 'accepted', requester: Requester<InstanceResult<void>>): void {
     const reply = (failure: Failure | undefined): void => requester.reply(failure ?? DONE)
-    if (offsets !== 'accepted') this.#whenMember(member => this.#store(offsets, member, reply), reply)
+    if (offsets !== 'accepted')
+      this.#whenMember(
+        member =>
+          this.#store(
+            offsets.map(stored => this.#withEpoch(stored)),
+            member,
+            reply
+          ),
+        reply
+      )
     else if (this.#uncommitted().length === 0) reply(undefined)
     else this.#whenMember(() => this.#commitAccepted(reply), reply)
   }
@@ -451,10 +466,17 @@ export class ConsumerInstance {
     }
   }
 
-  #uncommitted(): readonly InstanceOffset[] {
+  #uncommitted(): readonly StoredOffset[] {
     return [...this.#partitions.values()].flatMap(({ topicPartition, accepted, committed }) =>
-      accepted === undefined || accepted === committed ? [] : [{ ...topicPartition, offset: accepted, metadata: '' }]
+      accepted === undefined || accepted === committed
+        ? []
+        : [this.#withEpoch({ ...topicPartition, offset: accepted, metadata: '' })]
     )
+  }
+
+  #withEpoch(stored: InstanceOffset): StoredOffset {
+    const { topic, partition, offset } = stored
+    return { ...stored, leaderEpoch: this.#partitions.get(topicPartitionKey(topic, partition))?.epochBefore(offset) }
   }
 
   #commitAccepted(done: (failure: Failure | undefined) => void): void {
@@ -463,7 +485,7 @@ export class ConsumerInstance {
 
   /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
   #store(
-    offsets: readonly InstanceOffset[],
+    offsets: readonly StoredOffset[],
     member: GroupMembership | undefined,
     done: (failure: Failure | undefined) => void
   ): void {
@@ -471,9 +493,9 @@ export class ConsumerInstance {
     let failure: Failure | undefined
     inPortions(
       offsets,
-      ({ topic, partition, offset, metadata }, answered) => {
+      ({ topic, partition, offset, metadata, leaderEpoch }, answered) => {
         const topicPartition = { topic, partition }
-        const offsetAndMetadata = { offset, metadata }
+        const offsetAndMetadata = { offset, metadata, leaderEpoch }
         const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...AS_STORED }
         const kind = 'commitConsumerOffset'
         runtime.ask(kind, { ...request, replacesWaiting: true, member, timeoutMs: TIMEOUT_MS }, result => {
@@ -648,8 +670,3 @@ const illegal = (message: string) => ({ type: 'illegalState', message }) as cons
 
 const late = (what: string): Failure =>
   failureOf(new CastellanError('timedOut', `${what} was not answered in time`, true))
-
-/** Answers a message to an instance that has ended. */
-export function refuse(message: InstanceMessage, result: Failure | typeof UNKNOWN = UNKNOWN): void {
-  if ('requester' in message) message.requester.reply(result)
-}

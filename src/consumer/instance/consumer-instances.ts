@@ -11,7 +11,7 @@ import { HeldBatches } from '../group/held-batches.js'
 import type { ConsumerSettings } from '../group/settings.js'
 import { lookUpPartitions } from '../group/topic-look-ups.js'
 import { WatchedTopics } from '../group/watched-topics.js'
-import { ConsumerInstance, type InstanceMessage, refuse } from './consumer-instance.js'
+import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
 import { compilePattern } from './instance-topics.js'
 import type {
@@ -55,6 +55,8 @@ interface Entry {
   readonly runtime: ActorRuntime
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
+  /** The requests that are not answered. They are answered at the latest when the instance has ended. */
+  readonly open: Set<Requester<InstanceResult<never>>>
 }
 
 /** The consumer instances of one process and cluster. Each is an actor. */
@@ -213,9 +215,11 @@ export class ConsumerInstances implements InstanceGateway {
     return this.#isStopped ? SHUTTING_DOWN : UNKNOWN
   }
 
-  #abandon({ consumer, inbox }: Entry): void {
+  #abandon(entry: Entry): void {
+    const { consumer, inbox } = entry
     consumer.abandon(SHUTTING_DOWN)
-    for (const message of inbox.stop()) if (isRequest(message)) refuse(message, SHUTTING_DOWN)
+    inbox.stop()
+    answerOpen(entry, SHUTTING_DOWN)
   }
 
   async #ask<Value>(
@@ -226,9 +230,15 @@ export class ConsumerInstances implements InstanceGateway {
     const entry = this.#entries.get(keyOf(instance))
     if (!entry) return this.#unknown
     try {
-      return await ask<InstanceResult<Value>>('instance', timeoutMs, requester =>
-        entry.inbox.tell(messageOf(requester))
-      )
+      return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
+        const open = {
+          reply: (result: InstanceResult<Value>): void => {
+            if (entry.open.delete(open)) requester.reply(result)
+          }
+        }
+        entry.open.add(open)
+        entry.inbox.tell(messageOf(open))
+      })
     } catch (error) {
       if (error instanceof TimedOutError) return { type: 'timedOut' }
       throw error
@@ -243,13 +253,12 @@ export class ConsumerInstances implements InstanceGateway {
         inbox.begins(batch)
         for (const message of batch.messages) receive(entry, message)
       },
-      onCrash: (error, batch, unhandled) => {
+      onCrash: error => {
         metrics.count('groups', 'unexpected_failures')
         runtime.log.error({ err: error, instance: instance.name }, 'a consumer instance met a bug and is removed')
         const failure = ownFailure('protocol', `the instance has failed: ${error.message}`, true)
         consumer.abandon(failure)
-        for (const { messages } of [batch, ...unhandled])
-          for (const message of messages) if (isRequest(message)) refuse(message, failure)
+        answerOpen(entry, failure)
         this.#forget(key, entry)
         this.#ending.delete(entry)
       }
@@ -270,10 +279,18 @@ export class ConsumerInstances implements InstanceGateway {
       },
       onEnded: () => {
         this.#ending.delete(entry)
-        for (const message of inbox.stop()) if (isRequest(message)) refuse(message, this.#unknown)
+        inbox.stop()
+        answerOpen(entry, this.#unknown)
       }
     })
-    const entry: Entry = { settings, inbox, runtime, consumer, releaseShare: this.#shares.take(client) }
+    const entry: Entry = {
+      settings,
+      inbox,
+      runtime,
+      consumer,
+      releaseShare: this.#shares.take(client),
+      open: new Set()
+    }
     return entry
   }
 
@@ -310,8 +327,9 @@ function startTimer(delayMs: number, run: () => void): Timer {
   return { cancel: () => clearTimeout(timer) }
 }
 
-const isRequest = (message: InstanceMessage | GroupNotice): message is InstanceMessage =>
-  message.type !== 'answered' && message.type !== 'due' && message.type !== 'ended'
+function answerOpen({ open }: Entry, result: InstanceResult<never>): void {
+  for (const requester of open) requester.reply(result)
+}
 
 function receive({ runtime, consumer }: Entry, message: InstanceMessage | GroupNotice): void {
   if (message.type === 'answered') runtime.resume(message.wait, message.result)

@@ -106,6 +106,11 @@ export class InstancePartition implements BatchHolder {
     return this.#problem
   }
 
+  /** The leader epoch for a commit of this offset, by which later readers detect that the log has lost its end. */
+  epochBefore(offset: Offset): number | undefined {
+    return offset > this.#taken ? undefined : (this.#reads.epochBefore(offset) ?? this.#foundIn)
+  }
+
   /** Forgets that records could not be fetched, before they are fetched again. */
   forgetProblem(): void {
     if (this.#accepted !== undefined) this.#problem = undefined

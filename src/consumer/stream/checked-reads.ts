@@ -30,6 +30,11 @@ export class CheckedReads {
     this.#topicPartition = topicPartition
   }
 
+  /** The epoch of the leader in whose log the record before the offset was; `undefined`: unknown. */
+  epochBefore(offset: Offset): number | undefined {
+    return this.#history.before(offset)
+  }
+
   read({ foundIn, ...request }: Read, onResult: (result: FetchDataResult | LogCut) => void): void {
     if (request.topicId !== this.#topicId) this.#beginAnew(request.topicId)
     if (foundIn !== undefined && this.#checkedIn === undefined && this.#history.isEmpty) {

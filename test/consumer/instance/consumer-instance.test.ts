@@ -138,6 +138,36 @@ describe('a consumer instance', () => {
       expect(harness.world.committed?.offset ?? 0).to.equal(0)
     })
 
+    for (const offsets of ['accepted', [{ topic, partition: 0, offset: 10, metadata: '' }]] as const)
+      it(`reads what replaces records that the group has committed, ${offsets === 'accepted' ? 'all' : 'by offset'}`, () => {
+        const world = cutWorld()
+        const harness = new Harness({}, world)
+        harness.assign()
+        expect(harness.take()).to.deep.equal(run(0, 10))
+        harness.done({ type: 'commit', offsets })
+        harness.done({ type: 'remove' })
+        expect(world.committed).to.deep.include({ offset: 10, leaderEpoch: 0 })
+        world.cut(8)
+        world.write(...run(8, 6))
+        const next = new Harness({}, world)
+        next.assign()
+        expect(next.take()).to.deep.equal(run(8, 6))
+      })
+
+    it('reads what replaces records that it had accepted before it was out of its group', () => {
+      const world = cutWorld()
+      const harness = new Harness({}, world)
+      harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
+      expect(harness.take()).to.deep.equal(run(0, 10))
+      world.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
+      world.answers.push({ kind: 'joinGroup', result: kafkaFailure(errorCodes.COORDINATOR_NOT_AVAILABLE) })
+      world.pass(defaultConsumerSettings.heartbeatIntervalMs)
+      world.cut(8)
+      world.write(...run(8, 6))
+      world.pass(defaultConsumerSettings.retryBackoffMs)
+      expect(harness.take()).to.deep.equal(run(8, 6))
+    })
+
     it('mixes no records from before and after the cut in one read', () => {
       const harness = new Harness({ minBytes: 1_000 }, cutWorld())
       harness.assign()
