@@ -1,25 +1,32 @@
 #!/bin/sh
-# Reads records with a consumer instance: creates it, subscribes, reads until something comes, commits, removes it.
+# Consumes by Confluent's API with curl: writes a record, creates a consumer instance, subscribes it, reads until the record comes, commits
+# what has come, and removes the instance.
 #
-#   sh examples/confluent/consume.sh http://127.0.0.1:8080/confluent orders
+#   sh consume.sh http://127.0.0.1:8080/confluent orders
+#
+# ```text
+# read: {"total":7}
+# committed: []
+# ```
 set -eu
-base="${1:-http://127.0.0.1:8080/confluent}"
-topic="${2:-orders}"
-v2='application/vnd.kafka.v2+json'
-json='application/vnd.kafka.json.v2+json'
+url=${1:-http://127.0.0.1:8080/confluent} topic=${2:-orders}
+v2=application/vnd.kafka.v2+json
+json=application/vnd.kafka.json.v2+json
+ask() { curl --silent --show-error --fail-with-body "$@"; }
 
-instance="$base/consumers/example/instances/sh-$$"
-curl -sS --fail-with-body "$base/consumers/example" -H "content-type: $v2" \
-  -d "{\"name\":\"sh-$$\",\"format\":\"json\",\"auto.offset.reset\":\"earliest\",\"auto.commit.enable\":false}"
-echo
-trap 'curl -sS -X DELETE "$instance"' EXIT
-curl -sS --fail-with-body "$instance/subscription" -H "content-type: $v2" -d "{\"topics\":[\"$topic\"]}"
+ask "$url/topics/$topic" -H "content-type: $json" -d '{"records":[{"value":{"total":7}}]}' >/dev/null
 
+name=consume-$$
+instance=$url/consumers/example/instances/$name
+settings="{\"name\":\"$name\",\"format\":\"json\",\"auto.offset.reset\":\"earliest\",\"auto.commit.enable\":false}"
+ask "$url/consumers/example" -H "content-type: $v2" -d "$settings" >/dev/null
+trap 'ask -X DELETE "$instance"' EXIT
+ask "$instance/subscription" -H "content-type: $v2" -d "{\"topics\":[\"$topic\"]}"
+
+# A read is answered with an empty list when its time is over.
 records='[]'
-while [ "$records" = '[]' ]; do
-  records=$(curl -sS --fail-with-body "$instance/records" -H "accept: $json")
-done
-echo "$records"
-# Without a body this commits all records that have come.
-curl -sS --fail-with-body -X POST "$instance/offsets"
-echo
+while [ "$records" = '[]' ]; do records=$(ask "$instance/records" -H "accept: $json"); done
+echo "$records" | sed 's/.*"value":\(.*\),"partition".*/read: \1/'
+
+# Without a body it commits all records that this client has got.
+echo "committed: $(ask -X POST "$instance/offsets")"
