@@ -280,6 +280,6 @@ export interface GroupGateway {
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
   ): () => void
-  /** Acknowledges a message that the group has acquired from this process. */
+  /** Acknowledges a message that the group has acquired from this process, or from another one that it knows. */
   ack(groupId: string, message: MessageId): Promise<AckResult>
 }

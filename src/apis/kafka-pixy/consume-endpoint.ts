@@ -155,7 +155,7 @@ export class ConsumeEndpoint {
   ): void {
     const { answers } = this.#parts
     if (result.type === 'acked') answers.ok(exchange, '{}')
-    else if (result.type === 'notRead') answers.error(exchange, 500, notRead(groupId, topic, partition))
+    else if (result.type === 'notRead') answers.error(exchange, 500, notRead(groupId, topic, partition, result.reason))
     else if (result.type === 'notOffered') {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
     } else answers.failure(exchange, result, gateway.isReady)
@@ -171,8 +171,8 @@ export class ConsumeEndpoint {
   }
 }
 
-const notRead = (groupId: string, topic: string, partition: number): string =>
-  `acks channel missing for {${groupId} ${topic} ${partition}}`
+const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>
+  `acks channel missing for {${groupId} ${topic} ${partition}}${reason === undefined ? '' : `: ${reason}`}`
 
 const bytesIn = (messages: readonly AcquiredMessage[]): number =>
   messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)

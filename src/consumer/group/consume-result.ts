@@ -63,8 +63,8 @@ export type AckResult =
   | { readonly type: 'acked' }
   /** This process has not offered this message, or another member has read the partition since. */
   | { readonly type: 'notOffered' }
-  /** This process does not read the partition on behalf of the group. */
-  | { readonly type: 'notRead' }
+  /** This process does not read the partition on behalf of the group, nor does another process that it asked. */
+  | { readonly type: 'notRead'; readonly reason?: string }
   | Failure
 
 export type SetOffsetsResult =

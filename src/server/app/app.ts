@@ -23,6 +23,8 @@ import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import type { GatewayPeers } from '../peers/gateway-peers.js'
+import type { peerGateway } from '../peers/peer-gateway.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { WorkerPeers } from '../workers/peers.js'
 import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
@@ -71,6 +73,8 @@ export interface App {
   readonly urls: HttpUrls
   /** `HOST:PORT,…` of the embedded broker. `undefined`: there is none. */
   readonly embeddedBootstrap: string | undefined
+  /** `HOST:PORT` of the listener for other gateways. `undefined`: there is none. */
+  readonly peersAddress: string | undefined
   /** Resolves with the first error after which the process has to be replaced. */
   readonly crashed: Promise<Error>
   readonly metrics: PrometheusMetrics
@@ -167,6 +171,8 @@ class ProcessParts {
   /** The enabled APIs. */
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
+  /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
+  #peers: { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway } | undefined
   readonly #worker: WorkerDeps | undefined
 
   constructor(config: Config, deps: AppDeps) {
@@ -229,6 +235,7 @@ class ProcessParts {
     const { registry } = this.#metrics
     const [log, shutdown] = [this.#log, this.#shutdown]
     const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
+    await this.#preparePeers()
     await this.#startClusters(embeddedBootstrap)
     const urls = await this.#startHttp(security, statsd, accessLog)
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
@@ -245,6 +252,7 @@ class ProcessParts {
     return {
       urls,
       embeddedBootstrap,
+      peersAddress: this.#peers?.all.address,
       crashed: this.crashed,
       metrics: this.#metrics,
       unreadyReasons,
@@ -320,6 +328,7 @@ class ProcessParts {
     const { http, management } = this.#config
     const drainSteps = new DrainSteps(this.#log)
     const gateways = this.#gateways()
+    await this.#peers?.all.open()
     const { peers } = this.#worker ?? {}
     const counts = createClientCounts({
       http,
@@ -372,13 +381,27 @@ class ProcessParts {
     return server.urls
   }
 
-  /** The gateway of each cluster. In a worker, consumer groups are shared with the other workers. */
+  /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */
   #gateways(): ReadonlyMap<string, Gateway> {
     const { gateways } = this.#clusters
     const { peers } = this.#worker ?? {}
-    if (peers === undefined) return gateways
     const { longPollMs } = this.#config.consumer
-    return new Map([...gateways].map(([name, own]) => [name, workerGateway(own, name, peers, longPollMs)]))
+    const gatewayOf = (own: Gateway, name: string): Gateway => {
+      if (peers !== undefined) return workerGateway(own, name, peers, longPollMs)
+      return this.#peers?.peerGateway(own, name, this.#peers.all) ?? own
+    }
+    return new Map([...gateways].map(([name, own]) => [name, gatewayOf(own, name)]))
+  }
+
+  /** The listener for other gateways is opened later, and closed after this process has left the consumer groups. */
+  async #preparePeers(): Promise<void> {
+    const { peers: settings } = this.#config
+    if (settings.addresses.length === 0) return
+    const { GatewayPeers } = await import('../peers/gateway-peers.js')
+    const { peerGateway } = await import('../peers/peer-gateway.js')
+    const all = new GatewayPeers({ settings, log: this.#quietLog, now: Date.now, clock: () => performance.now() })
+    this.#shutdown.add('closing the listener for other gateways', () => all.close())
+    this.#peers = { all, peerGateway }
   }
 
   #status(): ProcessStatus {

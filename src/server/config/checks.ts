@@ -6,6 +6,7 @@ import type { SaslSettings } from '../../kafka/settings.js'
 import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
 import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
+import { workerCountOf } from './worker-count.js'
 
 /** Whether the `default` cluster is the embedded broker. */
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
@@ -25,6 +26,7 @@ export function crossCheck(config: Config, role: Role, environment: Environment,
     ...checkAccess(config),
     ...checkApis(config, apis),
     ...checkEmbedded(config, environment),
+    ...checkPeers(config),
     ...checkClusters(config)
   ]
 }
@@ -109,6 +111,16 @@ function checkEmbedded(config: Config, environment: Environment): string[] {
     ]
   }
   return []
+}
+
+function checkPeers({ peers, workers }: Config): string[] {
+  if (peers.addresses.length === 0) return []
+  const missing = (['listen', 'secret'] as const).filter(setting => peers[setting] === undefined)
+  const problems = missing.map(setting => `peers.${setting}: is missing; gateways that know each other need it`)
+  if (workerCountOf(workers) > 1) {
+    problems.push('workers.count: several workers and peers.addresses cannot be used together yet; use one worker')
+  }
+  return problems
 }
 
 function checkClusters(config: Config): string[] {

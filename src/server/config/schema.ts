@@ -11,6 +11,7 @@ import { clusterSettings } from '../../kafka/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
+import { peersSettings } from '../peers/settings.js'
 import { setAdvancedApart } from './advanced.js'
 import { logSettings, serviceSettings, shutdownSettings, statsdSettings, workersSettings } from './process-settings.js'
 import type { FlagSetting } from './read-sources.js'
@@ -46,6 +47,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     log: logSettings,
     statsd: statsdSettings,
     workers: workersSettings,
+    peers: peersSettings,
     shutdown: shutdownSettings,
     service: serviceSettings
   })

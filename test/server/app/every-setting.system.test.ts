@@ -75,7 +75,11 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['shutdown.drainMs', 10],
   // One process serves here; several are started in test/cli/workers.system.test.ts.
   ['workers.count', 2],
-  ['service.pidFile', 'castellan.pid']
+  ['service.pidFile', 'castellan.pid'],
+  // Alone, they open nothing.
+  ['peers.listen', '127.0.0.1:0'],
+  ['peers.networks', ['127.0.0.0/8']],
+  ['peers.secret', 'a secret of more than thirty-two bytes']
 ])
 
 /** The settings that all APIs have. */
@@ -92,6 +96,7 @@ const SCENES = [
   'directory',
   'log synced from time to time',
   'access log',
+  'other gateways',
   'Kafka with TLS and SCRAM-SHA-256',
   'Kafka with TLS and SCRAM-SHA-512',
   'Kafka with TLS and PLAIN',
@@ -153,7 +158,7 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
 }
 
 const isPartOfAScene = (name: string): boolean =>
-  /^clusters\.|\.tls\.\w|^advanced\.wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
+  /^clusters\.|^peers\.addresses|\.tls\.\w|^advanced\.wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(name)
 
 /** `http.perAddress.maxConnections` => `http`; `apis.kprf.enabled` => `apis.kprf`. */
 const sectionOf = (name: string): string => name.match(/^(advanced\.)?(apis\.)?[^.]+/)![0]
@@ -456,6 +461,14 @@ async function makeScenes(
       ({ name, api, settings }) => [name, { settings: { apis: { [api]: settings(folder) } } }] as const
     ),
     ['access log', { settings: { http: { accessLog: { target: `${folder.path}/access`, share: 0.5 } } } }],
+    [
+      'other gateways',
+      {
+        settings: {
+          peers: { addresses: ['127.0.0.1:1'], listen: '127.0.0.1:0', secret: 'a secret of more than thirty-two bytes' }
+        }
+      }
+    ],
     ['directory', { settings: { embedded: { directory: `${folder.path}/records` } } }],
     [
       'log synced from time to time',

@@ -410,6 +410,25 @@ describe('config', () => {
       }
     })
 
+    it('ask gateways that know each other for a listener, a long secret, and one worker', () => {
+      const peers = { CASTELLAN_PEERS_ADDRESSES: 'gateway-2:8091,[::1]:8091' }
+      const listen = { ...peers, CASTELLAN_PEERS_LISTEN: '0.0.0.0:8091' }
+      const whole = { ...listen, CASTELLAN_PEERS_SECRET: 'x'.repeat(32) }
+      expect(problemsOf({ environment: peers })).to.have.length(2)
+      expect(problemsOf({ environment: listen })[0]).to.match(/^peers\.secret: is missing/)
+      expect(problemsOf({ environment: whole })).to.deep.equal([])
+      const short = problemsOf({ environment: { ...whole, CASTELLAN_PEERS_SECRET: 'x'.repeat(31) } })
+      expect(short[0]).to.match(/^peers\.secret: must have at least 32 bytes/)
+      expect(short.join()).to.not.contain('xxx')
+      expect(problemsOf({ environment: { ...whole, CASTELLAN_WORKERS_COUNT: '2' } })[0]).to.match(
+        /^workers\.count: several workers and peers\.addresses cannot be used together/
+      )
+      for (const network of ['10.0.0.0', '10.0.0.0/33', '10.0.0/8', '::1/129', 'x/8']) {
+        const environment = { ...whole, CASTELLAN_PEERS_NETWORKS: network }
+        expect(problemsOf({ environment })[0]).to.match(/^peers\.networks/)
+      }
+    })
+
     it('ask for brokers, or the embedded one by name, in production', () => {
       const environment = { NODE_ENV: 'production' }
       expect(problemsOf({ environment })[0]).to.match(

@@ -75,8 +75,10 @@ export class Consumer {
         return {}
       case 'failed':
         throw statusOf(result, status.NOT_FOUND, gateway.isReady)
-      case 'notRead':
-        throw new StatusError(status.INTERNAL, `acks channel missing for {${group} ${topic} ${partition}}`)
+      case 'notRead': {
+        const text = `acks channel missing for {${group} ${topic} ${partition}}`
+        throw new StatusError(status.INTERNAL, result.reason === undefined ? text : `${text}: ${result.reason}`)
+      }
       case 'notOffered': {
         const place = `{${group} ${topic} ${partition}}`
         throw new StatusError(status.INVALID_ARGUMENT, `offset ${offset} of ${place} has not been offered`)

@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { BlockList, isIP, isIPv6 } from 'node:net'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { PeerConnection } from './peer-connection.js'
+import { hostAndPort, isAmong, PeerListener } from './peer-listener.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from './peers.js'
+import type { PeersSettings } from './settings.js'
+import { Signer } from './signatures.js'
+
+/** Pause between two look-ups of all addresses. A gateway that ends or starts is noticed after about this time. */
+const REFRESH_MS = 2_000
+/** Pause between look-ups that calls to unknown gateways ask for. */
+const MIN_REFRESH_MS = 250
+/** Longest wait of a call for such a look-up. */
+const MAX_LOOK_UP_MS = 1_500
+/** Maximum number of addresses; more are ignored. */
+const MAX_PEERS = 256
+const ID_BYTES = 12
+
+/** Finds the addresses of a host. */
+export type Resolve = (host: string) => Promise<readonly string[]>
+
+const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
+
+export interface GatewayPeersDeps {
+  readonly settings: PeersSettings
+  readonly log: Logger
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly clock: MonotonicClock
+  /** Default: the resolver of the system. */
+  readonly resolve?: Resolve | undefined
+}
+
+/** The other gateways of the deployment, over HTTP. */
+export class GatewayPeers implements Peers {
+  readonly id = randomBytes(ID_BYTES).toString('hex')
+  readonly #deps: GatewayPeersDeps
+  readonly #networks = new BlockList()
+  readonly #signer: Signer
+  readonly #handlers = new Map<string, PeerHandler<string>>()
+  readonly #whenGone: ((id: string) => void)[] = []
+  /** The connections, by address and port. */
+  readonly #connections = new Map<string, PeerConnection>()
+  #listener: PeerListener | undefined
+  #lastNonce = 0
+  #timer: NodeJS.Timeout | undefined
+  #refreshing: Promise<void> | undefined
+  #refreshedAt = Number.NEGATIVE_INFINITY
+  #isClosed = false
+
+  constructor(deps: GatewayPeersDeps) {
+    this.#deps = deps
+    this.#signer = new Signer(deps.settings.secret!)
+    for (const network of deps.settings.networks) {
+      const [address = '', bits] = network.split('/')
+      this.#networks.addSubnet(address, Number(bits), isIPv6(address) ? 'ipv6' : 'ipv4')
+    }
+  }
+
+  /**
+   * Opens the listener. The other gateways are looked for in the background.
+   *
+   * @throws ListenError
+   */
+  async open(): Promise<void> {
+    const { log, now, settings } = this.#deps
+    this.#listener = await PeerListener.start({
+      id: this.id,
+      signer: this.#signer,
+      listen: settings.listen!,
+      isAllowed: address => isAmong(this.#networks, address),
+      handlerOf: name => this.#handlers.get(name),
+      log,
+      now
+    })
+    log.info({ peer: this.id }, `listening for other gateways on ${this.address}`)
+    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS).unref()
+    void this.refresh()
+  }
+
+  /** `HOST:PORT` of the listener. */
+  get address(): string {
+    return this.#listener!.address
+  }
+
+  get others(): readonly string[] {
+    return [...this.#byId.keys()]
+  }
+
+  serve(name: string, handler: PeerHandler<string>): void {
+    this.#handlers.set(name, handler)
+  }
+
+  onGone(listener: (id: string) => void): void {
+    this.#whenGone.push(listener)
+  }
+
+  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+    const startedAt = this.#deps.clock()
+    let connection = this.#byId.get(to)
+    if (connection === undefined) {
+      await this.#lookAgain(timeoutMs)
+      connection = this.#byId.get(to)
+    }
+    const leftMs = timeoutMs - (this.#deps.clock() - startedAt)
+    const message = 'the gateway is gone or does not answer'
+    if (connection === undefined || leftMs <= 0) throw new PeerError(message, { name: 'Error', message, code: AWAY })
+    return connection.call(to, name, body, leftMs, principal)
+  }
+
+  async callOthers(name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown[]> {
+    const asked = [...this.#byId].map(([id, connection]) => connection.call(id, name, body, timeoutMs, principal))
+    return (await Promise.allSettled(asked)).flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+  }
+
+  /** Resolves all hosts, and asks the gateways for their ids. Never rejects. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+      this.#refreshedAt = this.#deps.clock()
+    })
+    return this.#refreshing
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    for (const connection of this.#connections.values()) connection.close()
+    this.#connections.clear()
+    await this.#listener?.close()
+  }
+
+  /** The connections that can be used, by id of the process. A process may have several addresses. */
+  get #byId(): ReadonlyMap<string, PeerConnection> {
+    const found = new Map<string, PeerConnection>()
+    for (const connection of this.#connections.values()) {
+      const { id, isPaused } = connection
+      if (id !== undefined && !isPaused) found.set(id, connection)
+    }
+    return found
+  }
+
+  /** A look-up for a call waits for a limited time, because a resolver may be slow. */
+  async #lookAgain(timeoutMs: number): Promise<void> {
+    if (this.#deps.clock() - this.#refreshedAt < MIN_REFRESH_MS) return
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, Math.min(timeoutMs, MAX_LOOK_UP_MS))
+    })
+    await Promise.race([this.refresh(), late])
+    clearTimeout(timer)
+  }
+
+  /** Known gateways are asked at once, new ones when their hosts are resolved. */
+  async #refresh(): Promise<void> {
+    const known = [...this.#connections.values()]
+    const asked = known.map(connection => connection.hello())
+    await this.#resolve()
+    const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
+    await Promise.all([...asked, ...added.map(connection => connection.hello())])
+  }
+
+  async #resolve(): Promise<void> {
+    const { addresses } = this.#deps.settings
+    const resolved = await Promise.all(addresses.map(address => this.#addressesOf(address)))
+    if (this.#isClosed) return
+    const all = resolved.flatMap(ofHost => ofHost ?? []).slice(0, MAX_PEERS)
+    const found = new Map(all.map(({ address, port }) => [`${address} ${port}`, { address, port }]))
+    // A host that cannot be resolved now keeps its gateways.
+    const isComplete = resolved.every(ofHost => ofHost !== undefined)
+    for (const [key, connection] of this.#connections) {
+      if (found.has(key) || !isComplete) continue
+      this.#connections.delete(key)
+      connection.close()
+    }
+    for (const [key, { address, port }] of found) {
+      if (!this.#connections.has(key)) this.#connections.set(key, this.#connect(address, port))
+    }
+  }
+
+  #connect(address: string, port: number): PeerConnection {
+    const { log, now, clock } = this.#deps
+    return new PeerConnection(address, port, {
+      id: this.id,
+      signer: this.#signer,
+      log,
+      now,
+      clock,
+      nextNonce: () => ++this.#lastNonce,
+      onGone: id => this.#left(id)
+    })
+  }
+
+  #left(id: string): void {
+    const isElsewhere = [...this.#connections.values()].some(connection => connection.id === id)
+    if (!isElsewhere) for (const listener of this.#whenGone) listener(id)
+  }
+
+  /** @returns `undefined`: the host cannot be resolved */
+  async #addressesOf(text: string): Promise<{ address: string; port: number }[] | undefined> {
+    const { log, resolve = resolveHost } = this.#deps
+    const { host, port } = hostAndPort(text)
+    try {
+      const addresses = isIP(host) > 0 ? [host] : await resolve(host)
+      return addresses.flatMap(address => {
+        if (isAmong(this.#networks, address)) return [{ address, port }]
+        log.warn({ address }, `an address of ${text} is outside of peers.networks and is not called`)
+        return []
+      })
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, `the address ${text} of peers.addresses cannot be resolved`)
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import { Agent, type IncomingMessage, request as requestHttp } from 'node:http'
+import { isIPv6 } from 'node:net'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { decodeBody, encodeBody } from './body.js'
+import {
+  bodyOf,
+  CALL_PATH,
+  FAILED,
+  HELLO_PATH,
+  MAX_BODY_BYTES,
+  NO_ANSWER_IN_TIME,
+  OTHER_PROCESS
+} from './peer-listener.js'
+import { AWAY, PeerError, type PeerFailure } from './peers.js'
+import { digestOf, type RequestHead, type Signer } from './signatures.js'
+
+const OK = 200
+/** Calls to one gateway that may be in progress; more are refused at once. */
+const MAX_CALLS = 128
+/** Connections to one gateway. Further calls wait for one of them. */
+const MAX_SOCKETS = 32
+/** Bytes of calls to one gateway that may be in progress. */
+const MAX_BYTES = 2 * MAX_BODY_BYTES
+/** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
+const MARGIN_MS = 1_500
+const HELLO_TIMEOUT_MS = 1_000
+const FIRST_PAUSE_MS = 250
+/** Below the time in which a gateway that starts again must be found. */
+const MAX_PAUSE_MS = 4_000
+/** A gateway that has failed this often in a row counts as gone. */
+const FAILURES_UNTIL_GONE = 2
+
+export interface PeerConnectionDeps {
+  /** Id of this process. */
+  readonly id: string
+  readonly signer: Signer
+  readonly log: Logger
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly clock: MonotonicClock
+  /** The next number of a request of this process. */
+  readonly nextNonce: () => number
+  /** Called when the process that answered at the address is gone. */
+  readonly onGone: (id: string) => void
+}
+
+interface Asked {
+  readonly path: string
+  readonly to: string
+  readonly principal: string
+  readonly body: Buffer
+  readonly timeoutMs: number
+}
+
+interface Answered {
+  readonly by: string
+  readonly status: number
+  readonly body: Buffer
+}
+
+const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
+
+/**
+ * Calls the gateway at one address. When the gateway does not answer, or its answer is not signed, it is not called for
+ * a while. This pause doubles each time.
+ */
+export class PeerConnection {
+  /** `ADDRESS:PORT`, with brackets around an IPv6 address. */
+  readonly name: string
+  readonly #host: string
+  readonly #port: number
+  readonly #deps: PeerConnectionDeps
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS, noDelay: true })
+  #id: string | undefined
+  #failures = 0
+  #pausedUntil = Number.NEGATIVE_INFINITY
+  #calls = 0
+  #bytes = 0
+
+  constructor(host: string, port: number, deps: PeerConnectionDeps) {
+    this.name = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+    this.#host = host
+    this.#port = port
+    this.#deps = deps
+  }
+
+  /** Id of the process at the address. `undefined`: it has not answered, is gone, or is this process. */
+  get id(): string | undefined {
+    return this.#id === this.#deps.id ? undefined : this.#id
+  }
+
+  get isPaused(): boolean {
+    return this.#deps.clock() < this.#pausedUntil
+  }
+
+  /** Asks the gateway for its id. Never rejects. */
+  async hello(): Promise<void> {
+    if (this.isPaused) return
+    const body = Buffer.alloc(0)
+    const asked = { path: HELLO_PATH, to: '', principal: '', body, timeoutMs: HELLO_TIMEOUT_MS }
+    await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
+  }
+
+  /** @throws PeerError */
+  async call(to: string, name: string, value: unknown, timeoutMs: number, principal = ''): Promise<unknown> {
+    if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
+    const body = encodeBody(value)
+    if (this.#calls >= MAX_CALLS || this.#bytes + body.length > MAX_BYTES) {
+      const message = `too many calls to the gateway at ${this.name} are in progress`
+      throw new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
+    }
+    this.#calls++
+    this.#bytes += body.length
+    try {
+      const path = CALL_PATH + encodeURIComponent(name)
+      const answered = await this.#ask({ path, to, principal, body, timeoutMs }, timeoutMs + MARGIN_MS)
+      if (answered.status === OK) return decodeBody(answered.body)
+      throw this.#failure(name, timeoutMs, answered)
+    } finally {
+      this.#calls--
+      this.#bytes -= body.length
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+    this.#gone()
+  }
+
+  #failure(name: string, timeoutMs: number, { status, body }: Answered): PeerError {
+    const at = `the gateway at ${this.name}`
+    if (status === OTHER_PROCESS) return away(`${at} was started again`)
+    if (status === NO_ANSWER_IN_TIME) return new PeerError(`no answer to ${name} within ${timeoutMs} ms from ${at}`)
+    if (status === FAILED) {
+      const failure = decodeBody(body) as PeerFailure
+      return new PeerError(failure.message, failure)
+    }
+    const message = `${at} has too many calls in progress`
+    return new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
+  }
+
+  async #ask(asked: Asked, waitMs: number): Promise<Answered> {
+    try {
+      const answered = await this.#send(asked, waitMs)
+      this.#answeredBy(answered.by)
+      return answered
+    } catch (error) {
+      const { message, code } = error as NodeJS.ErrnoException
+      this.#failed(message, code === 'ECONNREFUSED')
+      throw away(`the gateway at ${this.name} does not answer: ${message}`)
+    }
+  }
+
+  /** @throws Error when there is no answer in time, or its signature is wrong */
+  #send({ path, to, principal, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
+    const { id, signer, now, nextNonce } = this.#deps
+    const head: RequestHead = {
+      from: id,
+      to,
+      principal,
+      time: String(now()),
+      nonce: String(nextNonce()),
+      timeoutMs: String(Math.ceil(timeoutMs)),
+      hop: '1',
+      digest: digestOf(body)
+    }
+    return new Promise((resolve, reject) => {
+      const sent = requestHttp({
+        host: this.#host,
+        port: this.#port,
+        method: 'POST',
+        path,
+        agent: this.#agent,
+        headers: { ...signer.headersOf('POST', path, head), 'content-length': body.length }
+      })
+      const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)
+      const end = (): void => clearTimeout(timer)
+      sent.on('error', error => {
+        end()
+        reject(error)
+      })
+      sent.on('response', response => {
+        verified(response, head, signer)
+          .then(resolve, error => {
+            sent.destroy()
+            reject(error as Error)
+          })
+          .finally(end)
+      })
+      sent.end(body)
+    })
+  }
+
+  #answeredBy(id: string): void {
+    const { log } = this.#deps
+    if (this.#failures > 0) log.info({ peer: id }, `the gateway at ${this.name} answers again`)
+    this.#failures = 0
+    this.#pausedUntil = Number.NEGATIVE_INFINITY
+    if (id === this.#id) return
+    this.#gone()
+    this.#id = id
+    if (id !== this.#deps.id) log.info({ peer: id }, `there is a gateway at ${this.name}`)
+  }
+
+  #failed(reason: string, isDown: boolean): void {
+    const { clock, log } = this.#deps
+    // Calls that fail together count once.
+    if (this.isPaused) return
+    log.warn({ reason }, `the gateway at ${this.name} does not answer`)
+    this.#failures++
+    this.#pausedUntil = clock() + Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)
+    if (isDown || this.#failures >= FAILURES_UNTIL_GONE) this.#gone()
+  }
+
+  #gone(): void {
+    const { id } = this
+    this.#id = undefined
+    if (id !== undefined) this.#deps.onGone(id)
+  }
+}
+
+/** @throws Error when the answer is too large or its signature is wrong */
+async function verified(response: IncomingMessage, head: RequestHead, signer: Signer): Promise<Answered> {
+  const status = response.statusCode!
+  const answer = signer.verifiedAnswer(head, status, response.headers)
+  if (answer === undefined) {
+    throw new Error(
+      `its answer (status ${status}) is not signed with the common secret; compare peers.secret and the clocks of both`
+    )
+  }
+  const body = await bodyOf(response, MAX_BODY_BYTES)
+  if (digestOf(body) !== answer.digest) throw new Error('its answer was changed')
+  return { by: answer.from, status, body }
+}

@@ -1,0 +1,46 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { brokerAddress, secret } from '../../core/settings/units.js'
+
+const MIN_SECRET_BYTES = 32
+
+/** Networks that are not routed on the internet. */
+const PRIVATE_NETWORKS = ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '::1/128', 'fc00::/7']
+
+const network = z.string().refine(isNetwork, { error: 'write it as ADDRESS/BITS, for example 10.0.0.0/8' })
+
+function isNetwork(text: string): boolean {
+  const [, address = '', bits = ''] = text.match(/^([0-9a-fA-F:.]+)\/(\d{1,3})$/) ?? []
+  const version = isIP(address)
+  return version > 0 && Number(bits) <= (version === 4 ? 32 : 128)
+}
+
+export const peersSettings = z
+  .strictObject({
+    addresses: z
+      .array(brokerAddress)
+      .default([])
+      .describe(
+        'The gateways of this deployment, `host:port,…`. A host is resolved again every 2 s, and each of its addresses is a gateway. This gateway may be among them. Empty: the gateways do not know each other'
+      ),
+    listen: brokerAddress
+      .optional()
+      .describe('Address of the listener for the other gateways, `host:port`. Clients cannot use it'),
+    networks: z
+      .array(network)
+      .default(PRIVATE_NETWORKS)
+      .describe('Networks of the gateways. An address outside of them is neither called nor answered'),
+    secret: secret
+      .refine(text => Buffer.byteLength(text) >= MIN_SECRET_BYTES, {
+        error: `must have at least ${MIN_SECRET_BYTES} bytes`
+      })
+      .optional()
+      .describe(
+        'The common secret of the gateways, at least 32 bytes. They sign calls and answers with it, and never send it'
+      )
+      .meta({ secret: true })
+  })
+  .prefault({})
+  .describe('Other gateways of the same deployment, explained in [peers.md](peers.md)')
+
+export type PeersSettings = z.output<typeof peersSettings>

@@ -1,0 +1,452 @@
+import { once } from 'node:events'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { expect } from 'chai'
+import { OverloadedError } from '../../../src/core/errors.js'
+import { type Logger, silentLogger } from '../../../src/core/model.js'
+import { GatewayPeers, type GatewayPeersDeps } from '../../../src/server/peers/gateway-peers.js'
+import { isAway, type PeerCall, type PeerError } from '../../../src/server/peers/peers.js'
+import { digestOf, Signer } from '../../../src/server/peers/signatures.js'
+import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+
+const SECRET = 'a secret of more than thirty-two bytes'
+const PATIENT = { timeoutMs: 60_000 }
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+interface Wanted {
+  readonly addresses?: string[]
+  readonly networks?: string[]
+  readonly secret?: string
+  readonly log?: Logger
+  readonly resolve?: GatewayPeersDeps['resolve']
+  readonly now?: () => number
+}
+
+/** A gateway that knows the others at `addresses`, a list to which the test may add. */
+async function gateway({
+  addresses = [],
+  networks = ['127.0.0.0/8'],
+  secret = SECRET,
+  log = silentLogger,
+  ...more
+}: Wanted = {}) {
+  const settings = { addresses, networks, secret, listen: '127.0.0.1:0' }
+  const peers = new GatewayPeers({ settings, log, now: Date.now, clock: () => performance.now(), ...more })
+  await peers.open()
+  closing.push(() => peers.close())
+  return peers
+}
+
+/** Waits until a gateway knows others. On a busy machine the first look-up may take too long. */
+async function knows(one: GatewayPeers, ...ids: string[]): Promise<void> {
+  while (!ids.every(id => one.others.includes(id))) {
+    await one.refresh()
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
+
+/** Two gateways that know each other. */
+async function two() {
+  const addresses: string[] = []
+  const [a, b] = [await gateway({ addresses }), await gateway({ addresses })]
+  addresses.push(a.address, b.address)
+  await knows(a, b.id)
+  await knows(b, a.id)
+  return { a, b, addresses }
+}
+
+async function listening(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => server.close())
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** An HTTP server that is no gateway. */
+async function liar(answer: RequestListener): Promise<string> {
+  const server = createHttpServer(answer)
+  closing.push(() => server.closeAllConnections())
+  return listening(server)
+}
+
+const reasonOf = (promise: Promise<unknown>): Promise<PeerError> =>
+  promise.then(
+    () => expect.fail('the call did not fail'),
+    error => error as PeerError
+  )
+
+/** Sends bytes as they are, and returns everything that comes until the connection ends. */
+async function sendRaw(address: string, bytes: string | Buffer): Promise<string> {
+  const [host, port] = address.split(':')
+  const socket = connect(Number(port), host)
+  const chunks: Buffer[] = []
+  socket.on('data', chunk => chunks.push(chunk))
+  socket.on('error', () => undefined)
+  socket.write(bytes)
+  await once(socket, 'close')
+  return Buffer.concat(chunks).toString()
+}
+
+describe('gateways that know each other', () => {
+  it('call each other, with bytes, deadline and principal', async () => {
+    const { a, b } = await two()
+    expect([a.others, b.others]).to.deep.equal([[b.id], [a.id]])
+    const calls: [unknown, PeerCall<string>][] = []
+    b.serve('echo it', (body, call) => {
+      calls.push([body, call])
+      return { echo: body }
+    })
+    const body = { value: Buffer.from([0, 1, 255]), at: 5n }
+    expect(await a.call(b.id, 'echo it', body, { timeoutMs: 9_000, principal: 'billing ✓' })).to.deep.equal({
+      echo: body
+    })
+    const [[received, { from, principal, timeoutMs }]] = calls as [[unknown, PeerCall<string>]]
+    expect([received, from, principal]).to.deep.equal([body, a.id, 'billing ✓'])
+    expect(timeoutMs).to.be.within(1, 9_000)
+  })
+
+  it('pass on the errors of handlers', async () => {
+    const { a, b } = await two()
+    b.serve('fail', () => {
+      throw new OverloadedError('too much')
+    })
+    const error = await reasonOf(a.call(b.id, 'fail', undefined, PATIENT))
+    expect([error.message, error.cause?.code, isAway(error)]).to.deep.equal(['too much', 'overloaded', false])
+    expect((await reasonOf(a.call(b.id, 'unknown', undefined, PATIENT))).message).to.equal('unknown is not served')
+  })
+
+  it('answer that the time of a call is over, and are not taken for gone', async () => {
+    const { a, b } = await two()
+    b.serve('never', () => new Promise(() => undefined))
+    b.serve('now', () => 1)
+    const error = await reasonOf(a.call(b.id, 'never', undefined, { timeoutMs: 20 }))
+    expect(error.message).to.contain('no answer to never within')
+    expect(isAway(error)).to.equal(false)
+    expect(await a.call(b.id, 'now', undefined, PATIENT)).to.equal(1)
+  })
+
+  it('are called all together, without those that fail', async () => {
+    const { a, b, addresses } = await two()
+    const c = await gateway()
+    addresses.push(c.address)
+    await knows(a, c.id)
+    b.serve('name', () => 'b')
+    c.serve('name', () => {
+      throw new Error('no')
+    })
+    expect(await a.callOthers('name', undefined, PATIENT)).to.deep.equal(['b'])
+    c.serve('name', () => 'c')
+    expect((await a.callOthers('name', undefined, PATIENT)).sort()).to.deep.equal(['b', 'c'])
+  })
+
+  it('are found by the name of a host, at each of its addresses', async () => {
+    const b = await gateway()
+    const [, port] = b.address.split(':')
+    let found = ['127.0.0.1', '10.255.255.1']
+    const a = await gateway({ addresses: [`gateways:${port}`], resolve: async () => found })
+    await knows(a, b.id)
+    expect(a.others).to.deep.equal([b.id])
+    const gone: string[] = []
+    a.onGone(id => gone.push(id))
+    found = []
+    await a.refresh()
+    expect([a.others, gone]).to.deep.equal([[], [b.id]])
+  })
+
+  it('stay known while the name of a host cannot be resolved', async () => {
+    const b = await gateway()
+    let isBroken = false
+    const resolve = async () => {
+      if (isBroken) throw new Error('no name server')
+      return ['127.0.0.1']
+    }
+    const a = await gateway({ addresses: [b.address.replace('127.0.0.1', 'gateways')], resolve })
+    await knows(a, b.id)
+    isBroken = true
+    await a.refresh()
+    await knows(a, b.id)
+  })
+
+  it('find a gateway that has just started when it is called', async () => {
+    const addresses: string[] = []
+    const a = await gateway({ addresses })
+    await a.refresh()
+    const b = await gateway()
+    b.serve('x', () => 'here')
+    addresses.push(b.address)
+    // A look-up for a call is made at most every 250 ms.
+    const call = async (): Promise<unknown> => {
+      for (;;) {
+        const answer = await a.call(b.id, 'x', undefined, PATIENT).catch((error: unknown) => {
+          if (!isAway(error)) throw error
+        })
+        if (answer !== undefined) return answer
+        await new Promise(resolve => setTimeout(resolve, 50))
+      }
+    }
+    expect(await call()).to.equal('here')
+  })
+
+  it('notice that one is gone', async () => {
+    const { a, b } = await two()
+    const gone = new Promise(resolve => a.onGone(resolve))
+    await b.close()
+    expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
+    expect(a.others).to.deep.equal([])
+    expect(await gone).to.equal(b.id)
+  })
+
+  it('notice that another process has the address of one', async () => {
+    const [b, c] = [await gateway(), await gateway()]
+    c.serve('x', () => 'c')
+    let target = b
+    const address = await listening(
+      createServer(socket => {
+        const onward = connect(Number(target.address.split(':')[1]), '127.0.0.1')
+        for (const [one, other] of [[socket, onward] as const, [onward, socket] as const]) {
+          one.pipe(other)
+          one.on('error', () => other.destroy())
+        }
+      })
+    )
+    const a = await gateway({ addresses: [address] })
+    await knows(a, b.id)
+    const gone: string[] = []
+    a.onGone(id => gone.push(id))
+    target = c
+    await b.close()
+    while (a.others[0] !== c.id) {
+      expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    expect(gone).to.deep.equal([b.id])
+    expect(await a.call(c.id, 'x', undefined, PATIENT)).to.equal('c')
+  })
+})
+
+describe('a gateway that disturbs', () => {
+  it('and never answers is skipped after the time of one call', async () => {
+    const sockets: Socket[] = []
+    const silent = await listening(
+      createServer(socket => {
+        sockets.push(socket)
+        socket.on('error', () => undefined)
+      })
+    )
+    closing.push(() => sockets.forEach(socket => socket.destroy()))
+    const b = await gateway()
+    b.serve('x', () => 'b')
+    const lines: LogLine[] = []
+    const a = await gateway({ addresses: [silent, b.address], log: recordingLogger(lines) })
+    await knows(a, b.id)
+    expect(a.others).to.deep.equal([b.id])
+    expect(await a.callOthers('x', undefined, PATIENT)).to.deep.equal(['b'])
+    expect(lines.map(({ message }) => message)).to.include(`the gateway at ${silent} does not answer`)
+  })
+
+  const lies: readonly [string, (signer: Signer) => RequestListener][] = [
+    ['answers without a signature', () => (_, response) => response.end('{}')],
+    [
+      'signs with another secret',
+      () => (request, response) => {
+        const headers = request.headers as Record<string, string>
+        const asked = { from: headers['castellan-from']!, nonce: headers['castellan-nonce']! }
+        response.writeHead(200, new Signer('x'.repeat(40)).answerHeadersOf(asked, 'liar', 200, Buffer.alloc(0))).end()
+      }
+    ],
+    [
+      'answers another call than the one that was made',
+      signer => (request, response) => {
+        const asked = { from: request.headers['castellan-from'] as string, nonce: '999999' }
+        response.writeHead(200, signer.answerHeadersOf(asked, 'liar', 200, Buffer.alloc(0))).end()
+      }
+    ],
+    [
+      'has another body than the signed one',
+      signer => (request, response) => {
+        const headers = request.headers as Record<string, string>
+        const asked = { from: headers['castellan-from']!, nonce: headers['castellan-nonce']! }
+        response.writeHead(200, signer.answerHeadersOf(asked, 'liar', 200, Buffer.from('yes'))).end('no!')
+      }
+    ],
+    ['closes the connection', () => request => request.socket.destroy()],
+    [
+      'never ends its unsigned answer',
+      () => (_, response) => {
+        response.on('error', () => undefined)
+        response.writeHead(200, { 'content-length': 1e9 })
+        const more = (): boolean => response.destroyed || !response.write(Buffer.alloc(65_536)) || more()
+        response.on('drain', more)
+        more()
+      }
+    ]
+  ]
+  for (const [name, answer] of lies) {
+    it(`and ${name} is not believed`, async () => {
+      const address = await liar(answer(new Signer(SECRET)))
+      const a = await gateway({ addresses: [address] })
+      await a.refresh()
+      expect(a.others).to.deep.equal([])
+      expect(await a.callOthers('x', undefined, PATIENT)).to.deep.equal([])
+    })
+  }
+
+  it('and has another secret is neither heard nor believed', async () => {
+    const b = await gateway({ secret: 'y'.repeat(40) })
+    const a = await gateway({ addresses: [b.address] })
+    await a.refresh()
+    expect(a.others).to.deep.equal([])
+  })
+
+  it('and whose clock is wrong is refused', async () => {
+    const b = await gateway()
+    const a = await gateway({ addresses: [b.address], now: () => Date.now() - 60_000 })
+    await a.refresh()
+    expect(a.others).to.deep.equal([])
+  })
+
+  it('and makes too many calls is refused further ones, and others are served', async () => {
+    const { a, b, addresses } = await two()
+    const c = await gateway({ addresses })
+    await knows(c, b.id)
+    const begun: (() => void)[] = []
+    b.serve('slow', () => new Promise<void>(resolve => begun.push(resolve)))
+    b.serve('fast', () => 'fast')
+    const calls = Array.from({ length: 300 }, () =>
+      a.call(b.id, 'slow', undefined, PATIENT).then(
+        () => 'done',
+        (error: PeerError) => error.cause?.code
+      )
+    )
+    expect(await c.call(b.id, 'fast', undefined, PATIENT)).to.equal('fast')
+    let done = 0
+    for (const call of calls) void call.then(() => done++)
+    while (done < 300) {
+      for (const finish of begun.splice(0)) finish()
+      await new Promise(setImmediate)
+    }
+    const outcomes = await Promise.all(calls)
+    expect(outcomes.filter(outcome => outcome === 'done')).to.have.length(128)
+    expect(outcomes.filter(outcome => outcome === 'overloaded')).to.have.length(172)
+  })
+})
+
+describe('the listener for other gateways', () => {
+  /** The bytes of a call, as another gateway sends them. */
+  const bytesOf = (
+    to: string,
+    body: Buffer,
+    change: Partial<Parameters<Signer['headersOf']>[2]> = {},
+    path = '/call/x'
+  ) => {
+    const head = {
+      from: 'attacker',
+      to,
+      principal: '',
+      time: String(Date.now()),
+      nonce: '1',
+      timeoutMs: '1000',
+      hop: '1',
+      digest: digestOf(body),
+      ...change
+    }
+    const headers = { ...new Signer(SECRET).headersOf('POST', path, head), 'content-length': String(body.length) }
+    const lines = Object.entries({ host: 'x', connection: 'close', ...headers }).map(
+      ([name, value]) => `${name}: ${value}`
+    )
+    return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`), body])
+  }
+  const statusOf = (answer: string): string => answer.slice(0, 'HTTP/1.1 200'.length)
+  /** The body of a call without arguments. */
+  const nothing = Buffer.concat([Buffer.from([0, 0, 0, 4]), Buffer.from('null')])
+
+  it('serves a call once, however often its bytes come', async () => {
+    const b = await gateway()
+    let served = 0
+    b.serve('x', () => ++served)
+    const bytes = bytesOf(b.id, nothing)
+    expect(statusOf(await sendRaw(b.address, bytes))).to.equal('HTTP/1.1 200')
+    expect(statusOf(await sendRaw(b.address, bytes))).to.equal('HTTP/1.1 403')
+    expect(served).to.equal(1)
+  })
+
+  it('does not serve a call that was made to another gateway', async () => {
+    const [b, c] = [await gateway(), await gateway()]
+    let served = 0
+    for (const one of [b, c]) one.serve('x', () => ++served)
+    const bytes = bytesOf(b.id, nothing)
+    expect(statusOf(await sendRaw(c.address, bytes))).to.equal('HTTP/1.1 421')
+    expect(served).to.equal(0)
+  })
+
+  it('does not serve a call that was already forwarded', async () => {
+    const b = await gateway()
+    expect(statusOf(await sendRaw(b.address, bytesOf(b.id, nothing, { hop: '2' })))).to.equal('HTTP/1.1 421')
+  })
+
+  it('does not serve a call whose head or body was changed', async () => {
+    const b = await gateway()
+    let served = 0
+    b.serve('x', () => ++served)
+    const bytes = bytesOf(b.id, nothing)
+    const otherBody = Buffer.concat([bytes.subarray(0, -4), Buffer.from('true')])
+    expect(statusOf(await sendRaw(b.address, otherBody))).to.equal('HTTP/1.1 403')
+    const text = bytesOf(b.id, nothing, { nonce: '2' }).toString('latin1')
+    for (const [from, to] of [
+      ['castellan-principal: ', 'castellan-principal: admin'],
+      ['/call/x', '/call/y'],
+      ['castellan-hop: 1', 'castellan-hop: 0'],
+      ['POST', 'PUT']
+    ] as const) {
+      const changed = Buffer.from(text.replace(from, to), 'latin1')
+      expect([to, statusOf(await sendRaw(b.address, changed))]).to.deep.equal([to, 'HTTP/1.1 403'])
+    }
+    expect(served).to.equal(0)
+  })
+
+  it('gives clients nothing', async () => {
+    const b = await gateway()
+    for (const path of ['/', '/hello', '/call/x', '/topics', '/metrics']) {
+      const answer = await sendRaw(b.address, `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)
+      expect([path, statusOf(answer), answer.includes('castellan')]).to.deep.equal([path, 'HTTP/1.1 403', false])
+    }
+    expect(await sendRaw(b.address, 'nonsense\r\n\r\n')).to.equal('')
+  })
+
+  it('does not read the body of a request whose signature is wrong', async () => {
+    const b = await gateway()
+    const text = bytesOf(b.id, nothing).toString('latin1').replace('content-length: 8', 'content-length: 60000000')
+    const broken = text.replace('castellan-to: ', 'castellan-to: x')
+    expect(statusOf(await sendRaw(b.address, Buffer.from(broken, 'latin1')))).to.equal('HTTP/1.1 403')
+  })
+
+  it('refuses a call that announces too large a body', async () => {
+    const b = await gateway()
+    const text = bytesOf(b.id, nothing).toString('latin1').replace('content-length: 8', 'content-length: 99000000')
+    expect(statusOf(await sendRaw(b.address, Buffer.from(text, 'latin1')))).to.equal('HTTP/1.1 503')
+  })
+
+  it('neither calls nor answers addresses outside of its networks', async () => {
+    const b = await gateway({ networks: ['10.0.0.0/8'] })
+    expect(await sendRaw(b.address, bytesOf(b.id, nothing))).to.equal('')
+    let connections = 0
+    const other = await listening(
+      createServer(socket => {
+        connections++
+        socket.destroy()
+      })
+    )
+    const lines: LogLine[] = []
+    const a = await gateway({ networks: ['10.0.0.0/8'], addresses: [other], log: recordingLogger(lines) })
+    await a.refresh()
+    await a.refresh()
+    expect([connections, a.others]).to.deep.equal([0, []])
+    expect(lines.map(({ message }) => message)).to.include(
+      `an address of ${other} is outside of peers.networks and is not called`
+    )
+  })
+})
