@@ -49,6 +49,18 @@ describe('confluent: changes whose result cannot be looked up', () => {
     expect(topic).to.include(wanted)
   })
 
+  it('a topic whose replicas the request assigns is answered with their numbers, created or only validated', async () => {
+    const wanted = { topic_name: 'new', replicas_assignments: { '0': [1, 2], '1': [2, 1], '2': [1, 2] } }
+    for (const [status, validate_only] of [
+      [201, false],
+      [200, true]
+    ] as const) {
+      const [answered, topic] = await ask('POST', '/topics', { ...wanted, validate_only })
+      expect(answered).to.equal(status)
+      expect(topic).to.include({ partitions_count: 3, replication_factor: 2 })
+    }
+  })
+
   it('a topic that was enlarged is answered 200', async () => {
     const [status, topic] = await ask('PATCH', '/topics/old', { partitions_count: 9 })
     expect([status, gateway.made]).to.deep.equal([200, ['grow old to 9']])

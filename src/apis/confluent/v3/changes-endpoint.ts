@@ -61,11 +61,13 @@ export class ChangesEndpoint {
     const validateOnly = body.validate_only === true
     await gateway.admin.createTopic(toNewTopic(name, body), { timeoutMs: time.ms, validateOnly })
     const known = validateOnly ? undefined : await this.#lookUp(name, time)
+    const assigned = Object.values(body.replicas_assignments ?? {})
     const json = {
       ...topicJson(links, known ?? unseen(name)),
+      // 0: a default of Kafka's.
       ...(known === undefined && {
-        replication_factor: body.replication_factor ?? 0,
-        partitions_count: body.partitions_count ?? 0
+        replication_factor: body.replication_factor ?? assigned[0]?.length ?? 0,
+        partitions_count: body.partitions_count ?? assigned.length
       })
     }
     if (validateOnly) return json
