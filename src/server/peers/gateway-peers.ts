@@ -29,6 +29,8 @@ export interface GatewayPeersDeps {
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly clock: MonotonicClock
+  /** Calls to one gateway that may be in progress. */
+  readonly maxCalls?: number | undefined
   /** Default: the resolver of the system. */
   readonly resolve?: Resolve | undefined
 }
@@ -181,13 +183,14 @@ export class GatewayPeers implements Peers {
   }
 
   #connect(address: string, port: number): PeerConnection {
-    const { log, now, clock } = this.#deps
+    const { log, now, clock, maxCalls } = this.#deps
     return new PeerConnection(address, port, {
       id: this.id,
       signer: this.#signer,
       log,
       now,
       clock,
+      maxCalls,
       nextNonce: () => ++this.#lastNonce,
       onGone: id => this.#left(id)
     })

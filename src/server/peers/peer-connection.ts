@@ -15,10 +15,15 @@ import { AWAY, PeerError, type PeerFailure } from './peers.js'
 import { digestOf, type RequestHead, type Signer } from './signatures.js'
 
 const OK = 200
-/** Calls to one gateway that may be in progress; more are refused at once. */
-const MAX_CALLS = 128
-/** Connections to one gateway. Further calls wait for one of them. */
-const MAX_SOCKETS = 32
+/**
+ * Default of the calls to one gateway that may be in progress; more are refused at once. Each has a connection, so that
+ * calls with long handlers do not hold up others.
+ */
+const MAX_CALLS = 512
+/** Connections that stay open between calls. */
+const MAX_FREE_SOCKETS = 32
+/** The client of a call is for logs; a longer name is cut. */
+const MAX_PRINCIPAL_LENGTH = 256
 /** Bytes of calls to one gateway that may be in progress. */
 const MAX_BYTES = 2 * MAX_BODY_BYTES
 /** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
@@ -40,6 +45,8 @@ export interface PeerConnectionDeps {
   readonly clock: MonotonicClock
   /** The next number of a request of this process. */
   readonly nextNonce: () => number
+  /** Calls to this gateway that may be in progress. */
+  readonly maxCalls?: number | undefined
   /** Called when the process that answered at the address is gone. */
   readonly onGone: (id: string) => void
 }
@@ -70,12 +77,13 @@ export class PeerConnection {
   readonly #host: string
   readonly #port: number
   readonly #deps: PeerConnectionDeps
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS, noDelay: true })
+  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS, noDelay: true })
   #id: string | undefined
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   #calls = 0
   #bytes = 0
+  #isClosed = false
 
   constructor(host: string, port: number, deps: PeerConnectionDeps) {
     this.name = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
@@ -102,10 +110,11 @@ export class PeerConnection {
   }
 
   /** @throws PeerError */
-  async call(to: string, name: string, value: unknown, timeoutMs: number, principal = ''): Promise<unknown> {
+  async call(to: string, name: string, value: unknown, timeoutMs: number, client = ''): Promise<unknown> {
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
     const body = encodeBody(value)
-    if (this.#calls >= MAX_CALLS || this.#bytes + body.length > MAX_BYTES) {
+    const { maxCalls = MAX_CALLS } = this.#deps
+    if (this.#calls >= maxCalls || this.#bytes + body.length > MAX_BYTES) {
       const message = `too many calls to the gateway at ${this.name} are in progress`
       throw new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
     }
@@ -113,6 +122,8 @@ export class PeerConnection {
     this.#bytes += body.length
     try {
       const path = CALL_PATH + encodeURIComponent(name)
+      // Half a surrogate pair, which a header cannot have, is replaced.
+      const principal = Buffer.from(client.slice(0, MAX_PRINCIPAL_LENGTH)).toString()
       const answered = await this.#ask({ path, to, principal, body, timeoutMs }, timeoutMs + MARGIN_MS)
       if (answered.status === OK) return decodeBody(answered.body)
       throw this.#failure(name, timeoutMs, answered)
@@ -123,6 +134,7 @@ export class PeerConnection {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#agent.destroy()
     this.#gone()
   }
@@ -196,7 +208,7 @@ export class PeerConnection {
     if (this.#failures > 0) log.info({ peer: id }, `the gateway at ${this.name} answers again`)
     this.#failures = 0
     this.#pausedUntil = Number.NEGATIVE_INFINITY
-    if (id === this.#id) return
+    if (id === this.#id || this.#isClosed) return
     this.#gone()
     this.#id = id
     if (id !== this.#deps.id) log.info({ peer: id }, `there is a gateway at ${this.name}`)
@@ -205,7 +217,7 @@ export class PeerConnection {
   #failed(reason: string, isDown: boolean): void {
     const { clock, log } = this.#deps
     // Calls that fail together count once.
-    if (this.isPaused) return
+    if (this.isPaused || this.#isClosed) return
     log.warn({ reason }, `the gateway at ${this.name} does not answer`)
     this.#failures++
     this.#pausedUntil = clock() + Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)

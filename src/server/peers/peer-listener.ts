@@ -22,10 +22,10 @@ export const CALL_PATH = '/call/'
 /** The path that asks a process for its id. */
 export const HELLO_PATH = '/hello'
 
-const MAX_CONNECTIONS = 1_024
-const MAX_CONNECTIONS_OF_ADDRESS = 256
+const MAX_CONNECTIONS = 4_096
+const MAX_CONNECTIONS_OF_ADDRESS = 1_024
 /** Calls and bytes of one caller that may be in progress. */
-const MAX_CALLS_OF_CALLER = 256
+const MAX_CALLS_OF_CALLER = 1_024
 const MAX_BYTES_OF_CALLER = 4 * MAX_BODY_BYTES
 const MAX_TIMEOUT_MS = 600_000
 const HEADERS_TIMEOUT_MS = 5_000
