@@ -5,9 +5,10 @@ import { confluent } from './confluent/api.js'
 import { kafboy } from './kafboy/api.js'
 import { kafkaPixy } from './kafka-pixy/api.js'
 import { kprf } from './kprf/api.js'
+import { strimzi } from './strimzi/api.js'
 
 /** Every HTTP API of this version. */
-export const apis = [kprf, kafboy, arion, kafkaPixy, confluent] as const satisfies readonly HttpApi[]
+export const apis = [kprf, kafboy, arion, kafkaPixy, confluent, strimzi] as const satisfies readonly HttpApi[]
 
 /** The settings of each API, by name. */
 export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

@@ -20,6 +20,10 @@ export interface ApiContext<Settings> {
   readonly admission?: Admission | undefined
   /** Where requests wait whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
+  /** The version of Castellan. */
+  readonly version?: string | undefined
+  /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */
+  readonly trustedProxies?: readonly string[] | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
   /** Where calls are counted that come over a listener of the API's own, by another protocol than HTTP/1.1. */
@@ -177,7 +181,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   port: listenPort
     .optional()
     .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092 and 8082'
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092, 8082 and 8080'
     ),
   tls: z
     .enum(['inherit', 'off'])

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
@@ -52,6 +53,12 @@ const addressSettings = z
     'Limits per client address; absent ones do not apply, since all clients behind a proxy share one address. IPv6 addresses are counted by their first 64 bits; clients of the unix socket are not counted'
   )
 
+function isNetwork(text: string): boolean {
+  const [, address = '', bits = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const version = isIP(address)
+  return version !== 0 && Number(bits) <= (version === 4 ? 32 : 128)
+}
+
 export const httpSettings = z
   .strictObject({
     host: host
@@ -90,6 +97,12 @@ export const httpSettings = z
       .default([])
       .describe(
         'Origins of web pages whose requests are served, such as `https://app.example`. Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+      ),
+    trustedProxies: z
+      .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
+      .default([])
+      .describe(
+        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, where an answer has an address of its own: `base_uri` of Strimzi consumers'
       ),
     engine: z
       .enum(['node', 'castellan'])

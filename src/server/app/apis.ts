@@ -20,6 +20,7 @@ export interface ApisDeps
     | 'now'
     | 'clock'
     | 'tls'
+    | 'version'
   > {
   readonly access: Access
   /** Asks the part of an API that exists once for all processes. Absent: there is only one process. */
@@ -61,6 +62,7 @@ function mountApi(
   const { name } = api
   const context = {
     ...deps,
+    trustedProxies: http.trustedProxies,
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {

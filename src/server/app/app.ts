@@ -343,6 +343,7 @@ class ProcessParts {
       apis: mountApis(this.#apis, this.#config, {
         gateway: gateways.get('default')!,
         gateways,
+        version: this.#version,
         // APIs produce to the cluster `default`.
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),

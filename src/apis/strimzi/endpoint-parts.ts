@@ -1,0 +1,159 @@
+import type { z } from 'zod'
+import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import type { Shares } from '../../core/shares.js'
+import type { Access, Operation, Target } from '../../http/access/access.js'
+import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { clientOf } from '../../http/exchange/client.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { ProblemError, type StrimziAnswers, schemaProblem } from './strimzi-answers.js'
+
+/** The parts that every endpoint is created with. */
+export interface EndpointParts {
+  readonly access: Access
+  readonly answers: StrimziAnswers
+  readonly pool: BufferPool
+  /** Look-ups and changes that are open, by client. */
+  readonly lookUps: Shares
+  /** Called when a request has failed by a bug. */
+  readonly broken: (exchange: Exchange, error: unknown) => void
+}
+
+/** Parameters of a path, by name. */
+export type Params = Readonly<Record<string, string>>
+/** Answers the requests of one operation. */
+export type Receive = (exchange: Exchange, params: Params) => void
+
+export const hasBody = ({ request: { headers } }: Exchange): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+/** Refuses a request whose client may not do this. @returns whether it may */
+export function admits(
+  { access, answers }: EndpointParts,
+  exchange: Exchange,
+  operation: Operation,
+  target: Target
+): boolean {
+  const refusal = access.callerOf(exchange.request).refusalOf(operation, target)
+  if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
+  return refusal === undefined
+}
+
+/** A client asks Kafka for too much at once. */
+const tooMany = {
+  greedy: new QuotaExceededError('too many requests of one client wait for Kafka', 1),
+  full: new OverloadedError('too many requests wait for Kafka')
+}
+
+/** Does what a request asks for, and answers when that fails; `work` answers when it succeeds. */
+export function answerWork(parts: EndpointParts, exchange: Exchange, work: () => Promise<void>): void {
+  const { access, answers, lookUps } = parts
+  const client = clientOf(exchange.request, access.callerOf(exchange.request))
+  const problem = lookUps.problemOf(client)
+  if (problem !== undefined) {
+    answers.refuse(exchange, tooMany[problem], true)
+    return
+  }
+  const release = lookUps.take(client)
+  work()
+    .catch(error => fail(parts, exchange, error))
+    .finally(release)
+}
+
+/** Answers a request that has failed. */
+export function fail({ answers, broken }: EndpointParts, exchange: Exchange, error: unknown): void {
+  if (!answers.failed(exchange, error)) broken(exchange, error)
+}
+
+export const BAD_TYPE = new ProblemError(400, 'Validation error on: The format of the request body is not supported')
+
+/** @returns the media type in lower case, without parameters; `undefined`: there is none */
+export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
+  headers['content-type']?.replace(/;.*$/, '').trim().toLowerCase()
+
+export interface BodyOptions {
+  readonly maxBytes: number
+  /** The name of the setting that limits the body. */
+  readonly limit: string
+}
+
+/** Collects a body. @param use gets the bytes, valid during the call; what it throws is answered */
+export function withBytes(
+  parts: EndpointParts,
+  exchange: Exchange,
+  { maxBytes, limit }: BodyOptions,
+  use: (bytes: Buffer) => void
+): void {
+  const { answers, pool } = parts
+  const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
+  collectBody(exchange.payload, declaredBytes, maxBytes, pool, bytes => {
+    if (bytes === 'tooLarge') {
+      const message = `the body is larger than ${maxBytes} bytes (${limit})`
+      answers.problem(exchange, { status: 413, message }, { isRead: false })
+    } else if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
+    // A client that has left gets no answer.
+    else if (bytes instanceof Buffer) {
+      try {
+        use(bytes)
+      } catch (error) {
+        fail(parts, exchange, error)
+      }
+    }
+  })
+}
+
+/** Bodies that are no records are small. */
+const SMALL: BodyOptions = { maxBytes: 1024 * 1024, limit: 'the limit of requests without records' }
+
+/** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
+export function withJson(parts: EndpointParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
+  if (hasBody(exchange) && mediaTypeOf(exchange) !== type) {
+    parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
+    return
+  }
+  withBytes(parts, exchange, SMALL, bytes => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString())))
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new ProblemError(400, 'Validation error on: the body is not JSON')
+  }
+}
+
+/** @throws ProblemError naming what the schema does not allow */
+export function checked<Value>(json: unknown, schema: z.ZodType<Value>): Value {
+  const { data, error } = schema.safeParse(json, { reportInput: true })
+  if (error === undefined) return data
+  throw schemaProblem(...new Set(error.issues.flatMap(textsOf)))
+}
+
+/** The names of JSON Schema for what zod expects. */
+const EXPECTED: Readonly<Record<string, string>> = { int: 'integer', number: 'integer', record: 'object' }
+
+function textsOf(issue: z.core.$ZodIssue): string[] {
+  const [property] = issue.path
+  const where = property === undefined ? [] : [`Property "${String(property)}" does not match schema`]
+  if (issue.code === 'unrecognized_keys') {
+    return [
+      ...where,
+      ...issue.keys.map(key => `Property "${key.slice(0, 100)}" does not match additional properties schema`)
+    ]
+  }
+  if (issue.code !== 'invalid_type') return [...where, issue.message]
+  if (issue.input === undefined && property !== undefined) {
+    return [`Instance does not have required property "${String(issue.path.at(-1))}"`]
+  }
+  return [...where, wrongType(typeOf(issue.input), EXPECTED[issue.expected] ?? issue.expected)]
+}
+
+export const wrongType = (type: string, expected: string): string =>
+  `Instance type ${type} is invalid. Expected ${expected}`
+
+const typeOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
+
+/** A partition in a path. @throws ProblemError */
+export function partitionIn(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw schemaProblem(wrongType('string', 'integer'))
+  return Number(text)
+}

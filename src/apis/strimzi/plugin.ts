@@ -1,0 +1,172 @@
+import { BlockList, isIPv6 } from 'node:net'
+import { Shares } from '../../core/shares.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { addRoutes, type Route } from '../../http/api/routes.js'
+import { Answers } from '../../http/exchange/answers.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { toDocument } from '../../http/openapi/operation.js'
+import { ConsumersEndpoint } from './consumers-endpoint.js'
+import { admits, type EndpointParts, fail, hasBody, type Receive } from './endpoint-parts.js'
+import { type OperationId, strimziOperations } from './operations.js'
+import { ProduceEndpoint } from './produce-endpoint.js'
+import type { StrimziSettings } from './settings.js'
+import { isProduce, StrimziAnswers } from './strimzi-answers.js'
+import { isOnOwnPort, TopicsEndpoint } from './topics-endpoint.js'
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+/** Requests to Kafka that are open at the same time; one client has about half of them. */
+const MAX_LOOK_UPS = 200
+
+const NOT_FOUND = { status: 404, message: 'Not Found' }
+const NO_METHOD = { status: 405, message: 'Method Not Allowed' }
+const BROKEN = { status: 500, message: 'internal error' }
+/** After a bug the records may have been handed on. */
+const UNKNOWN = persistedText(['unknown'])
+/** Headers that pages may send. */
+const ALLOWED_HEADERS =
+  'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods'
+
+/** Serves the API of Strimzi's bridge: `operations.ts` has its routes, `receiversOf` the handler of each. */
+export const strimziPlugin =
+  (context: ApiContext<StrimziSettings>): ApiPlugin =>
+  app => {
+    const { access, log, now, settings } = context
+    const { corsMethods } = settings
+    const answers = new StrimziAnswers(new Answers(now), corsMethods !== undefined)
+    const broken = (exchange: Exchange, error: unknown): void => {
+      log.error({ err: error, requestId: exchange.requestId }, "a request of Strimzi's API failed unexpectedly")
+      answers.problem(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+    }
+    const parts: EndpointParts = {
+      access,
+      answers,
+      pool: new BufferPool(POOL_BYTES),
+      lookUps: new Shares(MAX_LOOK_UPS),
+      broken
+    }
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const receivers = receiversOf(context, maxBodyBytes, parts, app.prefix)
+    app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
+    const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
+    app.setNotFoundHandler(answeredBefore)
+    app.addHook('preParsing', function (request, reply, payload, done) {
+      if (request.is404) unknown.call(this, request, reply, payload, done)
+      else done(null, payload)
+    })
+    const admission = admissionOf(context, settings.durability)
+    const routes = strimziOperations.map(({ id, method, path, produces }): Route => {
+      return { method, path, preParsing: byHand(receivers[id], produces ? admission : undefined) }
+    })
+    addRoutes(app, routes, allow =>
+      byHand(exchange => {
+        if (corsMethods !== undefined && isPreflight(exchange)) {
+          const headers = {
+            'access-control-allow-methods': corsMethods.join(','),
+            'access-control-allow-headers': ALLOWED_HEADERS
+          }
+          answers.send(exchange, 204, '', { headers })
+        } else answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } })
+      })
+    )
+  }
+
+/** The question of a browser whether a page may send a request. */
+const isPreflight = ({ request: { method, headers } }: Exchange): boolean =>
+  method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+
+function receiversOf(
+  context: ApiContext<StrimziSettings>,
+  maxBodyBytes: number,
+  parts: EndpointParts,
+  prefix: string
+): Readonly<Record<OperationId, Receive>> {
+  const { gateway, settings, metrics, everywhere, lifetime, version = '0' } = context
+  const { durability, syncTimeoutMs: deadlineMs } = settings
+  const { answers } = parts
+  const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
+  const producer = new ProduceEndpoint(gateway, { maxBodyBytes, produce }, parts)
+  const topics = new TopicsEndpoint(gateway, parts)
+  const isTrustedProxy = matcherOf(context.trustedProxies ?? [])
+  const consumers = new ConsumersEndpoint(gateway, { settings, isTrustedProxy }, parts)
+  lifetime.onDrain(async () => consumers.stop())
+  const send: Receive = (exchange, params) => producer.receive(exchange, params)
+  const openapi: Receive = exchange => {
+    const document = documentOf(version, isOnOwnPort(exchange) ? '/' : prefix)
+    answers.send(exchange, 200, document, { type: 'application/json' })
+  }
+  return {
+    send,
+    sendToPartition: send,
+    listTopics: exchange => topics.list(exchange),
+    getTopic: (exchange, params) => topics.topic(exchange, params),
+    listPartitions: (exchange, params) => topics.partitions(exchange, params),
+    getPartition: (exchange, params) => topics.partition(exchange, params),
+    getOffsets: (exchange, params) => topics.offsets(exchange, params),
+    createTopic: exchange => topics.create(exchange),
+    createConsumer: (exchange, params) => consumers.create(exchange, params),
+    deleteConsumer: consumers.remove,
+    subscribe: consumers.subscribe,
+    unsubscribe: consumers.unsubscribe,
+    listSubscriptions: consumers.subscription,
+    assign: consumers.assign,
+    seek: consumers.seek,
+    seekToBeginning: consumers.seekToBeginning,
+    seekToEnd: consumers.seekToEnd,
+    poll: (exchange, params) => consumers.poll(exchange, params),
+    commit: consumers.commit,
+    healthy: exchange => answers.send(exchange, 200, ''),
+    ready: exchange => {
+      if (gateway.isReady) answers.send(exchange, 200, '')
+      else answers.problem(exchange, { status: 500, message: 'no broker answers' })
+    },
+    openapi,
+    openapiv3: openapi,
+    metrics: exchange => {
+      if (!admits(parts, exchange, 'management', {})) return
+      if (everywhere !== undefined) {
+        const message = 'several processes serve; the management port has the metrics of all of them'
+        answers.problem(exchange, { status: 404, message })
+        return
+      }
+      const { registry } = metrics
+      const answer = async (): Promise<void> =>
+        answers.send(exchange, 200, await registry.metrics(), { type: registry.contentType })
+      answer().catch(error => fail(parts, exchange, error))
+    },
+    info: exchange => {
+      answers.send(exchange, 200, JSON.stringify({ bridge_version: version }), { type: 'application/json' })
+    }
+  }
+}
+
+/** The operations under the ids that the bridge has published. */
+function documentOf(version: string, url: string): string {
+  const document = toDocument("Strimzi's API of Castellan", version, [
+    { name: 'strimzi', prefix: '', operations: strimziOperations }
+  ])
+  const paths = document.paths as Readonly<Record<string, Readonly<Record<string, object>>>>
+  const ids = new Map(strimziOperations.map(({ id, method, path }) => [`${method} ${path}`, id]))
+  const named = Object.entries(paths).map(([path, methods]) => {
+    const all = Object.entries(methods).map(([method, operation]) => {
+      return [method, { ...operation, operationId: ids.get(`${method} ${path}`) }]
+    })
+    return [path, Object.fromEntries(all)]
+  })
+  return JSON.stringify({ ...document, servers: [{ url }], paths: Object.fromEntries(named) })
+}
+
+/** @param networks addresses and networks, `10.0.0.0/8` */
+function matcherOf(networks: readonly string[]): (address: string) => boolean {
+  const list = new BlockList()
+  const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
+  for (const network of networks) {
+    const [address = '', bits] = network.split('/')
+    if (bits === undefined) list.addAddress(address, familyOf(address))
+    else list.addSubnet(address, Number(bits), familyOf(address))
+  }
+  return address => address !== '' && networks.length > 0 && list.check(address, familyOf(address))
+}

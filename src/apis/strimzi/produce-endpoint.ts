@@ -1,0 +1,149 @@
+import type { RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { certaintyOf, persistedText } from '../../gateway/persisted.js'
+import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { wantsModern } from '../../http/exchange/modern-answers.js'
+import {
+  admits,
+  BAD_TYPE,
+  type EndpointParts,
+  fail,
+  hasBody,
+  mediaTypeOf,
+  type Params,
+  partitionIn,
+  withBytes,
+  wrongType
+} from './endpoint-parts.js'
+import { readRecords } from './produce-body.js'
+import { type Format, ProblemError, problemJson, RECORD_TYPES, schemaProblem } from './strimzi-answers.js'
+
+/** How long a record is tried whose request does not wait for it. */
+const ASYNC_TIMEOUT_MS = 120_000
+
+const FORMATS: ReadonlyMap<string, Format> = new Map(
+  (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])
+)
+
+export interface ProduceEndpointOptions {
+  readonly maxBodyBytes: number
+  readonly produce: ProduceOptions
+}
+
+/** A produce request whose head can be used. */
+interface Asked {
+  readonly exchange: Exchange
+  readonly topic: string
+  readonly partition: number | undefined
+  readonly format: Format
+  readonly isAsync: boolean
+}
+
+/** `POST /topics/{topicname}` and `POST /topics/{topicname}/partitions/{partitionid}`. */
+export class ProduceEndpoint {
+  readonly #gateway: Pick<Gateway, 'produce'>
+  readonly #options: ProduceEndpointOptions
+  readonly #parts: EndpointParts
+
+  constructor(gateway: Pick<Gateway, 'produce'>, options: ProduceEndpointOptions, parts: EndpointParts) {
+    this.#gateway = gateway
+    this.#options = options
+    this.#parts = parts
+  }
+
+  receive(exchange: Exchange, params: Params): void {
+    const { topicname: topic = '' } = params
+    if (!admits(this.#parts, exchange, 'produce', { topic })) return
+    const asked = headOf(exchange, params)
+    if (asked instanceof ProblemError) {
+      this.#parts.answers.problem(exchange, asked.problem, { isRead: !hasBody(exchange) })
+      return
+    }
+    const limits = { maxBytes: this.#options.maxBodyBytes, limit: 'apis.strimzi.maxBodyBytes' }
+    withBytes(this.#parts, exchange, limits, body => this.#produce(asked, body))
+  }
+
+  #produce(asked: Asked, body: Buffer): void {
+    const { exchange, topic, partition, format, isAsync } = asked
+    const { access, answers } = this.#parts
+    const caller = access.callerOf(exchange.request)
+    if (body.length === 0) throw new ProblemError(400, 'Validation error on: the body is missing')
+    let records: ReturnType<typeof readRecords> = []
+    try {
+      records = readRecords(body, topic, partition, format)
+    } catch (error) {
+      // It was sent and read all the same.
+      caller.charge(0, body.length)
+      throw error
+    }
+    const quota = caller.charge(records.length, body.length)
+    if (quota !== undefined) {
+      answers.refuse(exchange, quota, true)
+      return
+    }
+    const { produce } = this.#options
+    const options = isAsync ? { ...produce, deadlineMs: asyncDeadlineOf(produce), answeredBy: 'strimzi' } : produce
+    const pending = this.#gateway.produce(records, options)
+    const answered = isAsync ? this.#accepted(exchange, pending, records.length) : this.#produced(exchange, pending)
+    answered.catch(error => fail(this.#parts, exchange, error))
+  }
+
+  /** Answers when the records are accepted: with `durability: disk` when they are on disk. */
+  async #accepted(exchange: Exchange, pending: PendingProduce, count: number): Promise<void> {
+    const { answers } = this.#parts
+    const refusals = await pending.accepted()
+    const refused = refusals?.find(refusal => refusal !== undefined)
+    if (wantsModern(exchange.request)) {
+      answers.outcomes(
+        exchange,
+        Array.from({ length: count }, (_, at) => refusals?.[at] ?? 'pending')
+      )
+    } else if (refused === undefined) answers.send(exchange, 204, '', { persisted: 'pending' })
+    else {
+      noteFailure(exchange.response, refused.code)
+      const persisted = persistedText(Array.from({ length: count }, (_, at) => refusals?.[at]?.persisted ?? 'pending'))
+      const status = refused.retriable ? 503 : statusOf(refused)
+      answers.problem(exchange, { status, message: refused.message }, { persisted })
+    }
+  }
+
+  async #produced(exchange: Exchange, pending: PendingProduce): Promise<void> {
+    const { answers } = this.#parts
+    const outcomes = await pending.outcomes()
+    if (wantsModern(exchange.request)) {
+      answers.outcomes(exchange, outcomes)
+      return
+    }
+    noteFailure(exchange.response, firstFailureOf(outcomes)?.code)
+    const persisted = persistedText(outcomes.map(certaintyOf))
+    answers.send(exchange, 200, JSON.stringify({ offsets: outcomes.map(entryOf) }), { persisted })
+  }
+}
+
+/** A record on disk has no deadline. */
+const asyncDeadlineOf = ({ durability }: ProduceOptions): number => (durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS)
+
+function headOf(exchange: Exchange, { topicname: topic = '', partitionid }: Params): Asked | ProblemError {
+  const type = mediaTypeOf(exchange) ?? RECORD_TYPES.binary
+  const format = FORMATS.get(type)
+  if (format === undefined) return BAD_TYPE
+  const query = new URLSearchParams(sentUrlOf(exchange.request).split('?', 2)[1])
+  const isAsync = query.get('async') ?? 'false'
+  if (isAsync !== 'true' && isAsync !== 'false') return schemaProblem(wrongType('string', 'boolean'))
+  try {
+    const partition = partitionid === undefined ? undefined : partitionIn(partitionid)
+    return { exchange, topic, partition, format, isAsync: isAsync === 'true' }
+  } catch (error) {
+    return error as ProblemError
+  }
+}
+
+const entryOf = (outcome: RecordOutcome): object =>
+  outcome.type === 'delivered'
+    ? { partition: outcome.partition, offset: outcome.offset }
+    : problemJson({ status: statusOf(outcome), message: outcome.message })
+
+/** 404 says that the record is not written; one that may be, or that stays in the durable log, has 500. */
+const statusOf = ({ code, persisted }: RecordFailure): number =>
+  persisted === 'no' && (code === 'unknownTopic' || code === 'unknownPartition' || code === 'invalidTopic') ? 404 : 500

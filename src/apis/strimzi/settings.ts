@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import { milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
+
+const MIB = 1024 * 1024
+
+/** The settings of the API of Strimzi's bridge. `castellan strimzi` sets them from `application.properties`. */
+export const strimziSettings = z
+  .strictObject({
+    ...commonSettings(16 * MIB),
+    durability: durability('memory'),
+    syncTimeoutMs: syncTimeoutMs(60_000),
+    bridgeId: z
+      .string()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe(
+        'Begins the names of consumers that are created without a name (`bridge.id`). Default: `kafka-bridge-consumer`'
+      ),
+    startFrom: z
+      .enum(['earliest', 'latest', 'none'])
+      .default('latest')
+      .describe(
+        'Where a consumer begins in partitions without a committed offset, if it does not say so (`kafka.consumer.auto.offset.reset`)'
+      ),
+    instanceIdleMs: milliseconds
+      .optional()
+      .describe(
+        'A consumer that is not used for this time is removed (`http.timeoutSeconds`). Absent: none is removed'
+      ),
+    corsMethods: z
+      .array(z.enum(['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'HEAD']))
+      .min(1)
+      .optional()
+      .describe(
+        'Answers browsers as CORS asks, and names these methods to them (`http.cors.allowedMethods`); for the pages of `http.allowedOrigins`. Absent: no CORS'
+      )
+  })
+  .prefault({})
+  .describe("The API of Strimzi's Kafka Bridge, under `/strimzi`")
+
+export type StrimziSettings = z.output<typeof strimziSettings>

@@ -1,0 +1,22 @@
+import { expect } from 'chai'
+import { call } from '../../support/access.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
+
+const BODY = '{"records":[{"value":{"total":7}}]}'
+
+export const underTest: ApiUnderTest = {
+  patient: {},
+  otherValues: { bridgeId: 'bridge-1', corsMethods: ['GET', 'POST'] },
+  calls: {
+    produce: (url, client) => {
+      const headers = { 'content-type': 'application/vnd.kafka.json.v2+json', ...client.headers }
+      return call(`${url}/topics/orders`, { method: 'POST', body: BODY, ...client, headers })
+    },
+    admin: (url, client) => call(`${url}/topics`, client)
+  },
+  isServed: async (url, client) => {
+    const answer = await underTest.calls.produce!(url, client)
+    expect([answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([200, 'yes'])
+    expect(JSON.parse(answer.body)).to.have.property('offsets').with.length(1)
+  }
+}
