@@ -2,21 +2,25 @@ import type { z } from 'zod'
 import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
-import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { ProblemError, type StrimziAnswers, schemaProblem } from './strimzi-answers.js'
 
 /** The parts that every endpoint is created with. */
 export interface EndpointParts {
-  readonly access: Access
   readonly answers: StrimziAnswers
-  readonly pool: BufferPool
-  /** Look-ups and changes that are open, by client. */
+  readonly access: Access
+  /** Requests that wait for Kafka, by client. */
   readonly lookUps: Shares
-  /** Called when a request has failed by a bug. */
+  readonly pool: BufferPool
+  /** Answers a request that has failed by a bug. */
   readonly broken: (exchange: Exchange, error: unknown) => void
 }
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
 /** Parameters of a path, by name. */
 export type Params = Readonly<Record<string, string>>

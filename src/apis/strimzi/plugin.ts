@@ -4,20 +4,16 @@ import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
-import { Answers } from '../../http/exchange/answers.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { toDocument } from '../../http/openapi/operation.js'
 import { ConsumersEndpoint } from './consumers-endpoint.js'
-import { admits, type EndpointParts, fail, hasBody, type Receive } from './endpoint-parts.js'
+import { admits, bodyPool, type EndpointParts, fail, hasBody, type Receive } from './endpoint-parts.js'
 import { type OperationId, strimziOperations } from './operations.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { StrimziSettings } from './settings.js'
 import { isProduce, StrimziAnswers } from './strimzi-answers.js'
 import { isOnOwnPort, TopicsEndpoint } from './topics-endpoint.js'
 
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
 /** Requests to Kafka that are open at the same time; one client has about half of them. */
 const MAX_LOOK_UPS = 200
 
@@ -36,27 +32,20 @@ export const strimziPlugin =
   app => {
     const { access, log, now, settings } = context
     const { corsMethods } = settings
-    const answers = new StrimziAnswers(new Answers(now), corsMethods !== undefined)
+    const answers = new StrimziAnswers(now, corsMethods !== undefined)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Strimzi's API failed unexpectedly")
       answers.problem(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
     }
-    const parts: EndpointParts = {
-      access,
-      answers,
-      pool: new BufferPool(POOL_BYTES),
-      lookUps: new Shares(MAX_LOOK_UPS),
-      broken
-    }
+    const parts: EndpointParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers, broken }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const receivers = receiversOf(context, maxBodyBytes, parts, app.prefix)
     app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
-    const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
     app.setNotFoundHandler(answeredBefore)
-    app.addHook('preParsing', function (request, reply, payload, done) {
-      if (request.is404) unknown.call(this, request, reply, payload, done)
-      else done(null, payload)
-    })
+    const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
+    app.addHook('preParsing', (request, reply, payload, done) =>
+      request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
+    )
     const admission = admissionOf(context, settings.durability)
     const routes = strimziOperations.map(({ id, method, path, produces }): Route => {
       return { method, path, preParsing: byHand(receivers[id], produces ? admission : undefined) }
@@ -88,7 +77,7 @@ function receiversOf(
   const { durability, syncTimeoutMs: deadlineMs } = settings
   const { answers } = parts
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
-  const producer = new ProduceEndpoint(gateway, { maxBodyBytes, produce }, parts)
+  const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
   const topics = new TopicsEndpoint(gateway, parts)
   const isTrustedProxy = matcherOf(context.trustedProxies ?? [])
   const consumers = new ConsumersEndpoint(gateway, { settings, isTrustedProxy }, parts)

@@ -26,30 +26,27 @@ const FORMATS: ReadonlyMap<string, Format> = new Map(
   (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])
 )
 
-export interface ProduceEndpointOptions {
-  readonly maxBodyBytes: number
-  readonly produce: ProduceOptions
-}
-
 /** A produce request whose head can be used. */
 interface Asked {
-  readonly exchange: Exchange
   readonly topic: string
-  readonly partition: number | undefined
-  readonly format: Format
   readonly isAsync: boolean
+  readonly format: Format
+  readonly partition: number | undefined
 }
 
 /** `POST /topics/{topicname}` and `POST /topics/{topicname}/partitions/{partitionid}`. */
 export class ProduceEndpoint {
-  readonly #gateway: Pick<Gateway, 'produce'>
-  readonly #options: ProduceEndpointOptions
   readonly #parts: EndpointParts
+  readonly #gateway: Pick<Gateway, 'produce'>
+  readonly #options: ProduceOptions
+  readonly #maxBodyBytes: number
 
-  constructor(gateway: Pick<Gateway, 'produce'>, options: ProduceEndpointOptions, parts: EndpointParts) {
+  /** @param maxBodyBytes the limit of the server and of the API */
+  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'produce'>, options: ProduceOptions, maxBodyBytes: number) {
+    this.#parts = parts
     this.#gateway = gateway
     this.#options = options
-    this.#parts = parts
+    this.#maxBodyBytes = maxBodyBytes
   }
 
   receive(exchange: Exchange, params: Params): void {
@@ -60,12 +57,12 @@ export class ProduceEndpoint {
       this.#parts.answers.problem(exchange, asked.problem, { isRead: !hasBody(exchange) })
       return
     }
-    const limits = { maxBytes: this.#options.maxBodyBytes, limit: 'apis.strimzi.maxBodyBytes' }
-    withBytes(this.#parts, exchange, limits, body => this.#produce(asked, body))
+    const limits = { maxBytes: this.#maxBodyBytes, limit: 'apis.strimzi.maxBodyBytes' }
+    withBytes(this.#parts, exchange, limits, body => this.#produce(exchange, asked, body))
   }
 
-  #produce(asked: Asked, body: Buffer): void {
-    const { exchange, topic, partition, format, isAsync } = asked
+  #produce(exchange: Exchange, asked: Asked, body: Buffer): void {
+    const { topic, partition, format, isAsync } = asked
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     if (body.length === 0) throw new ProblemError(400, 'Validation error on: the body is missing')
@@ -82,8 +79,8 @@ export class ProduceEndpoint {
       answers.refuse(exchange, quota, true)
       return
     }
-    const { produce } = this.#options
-    const options = isAsync ? { ...produce, deadlineMs: asyncDeadlineOf(produce), answeredBy: 'strimzi' } : produce
+    const waiting = this.#options
+    const options = isAsync ? { ...waiting, deadlineMs: asyncDeadlineOf(waiting), answeredBy: 'strimzi' } : waiting
     const pending = this.#gateway.produce(records, options)
     const answered = isAsync ? this.#accepted(exchange, pending, records.length) : this.#produced(exchange, pending)
     answered.catch(error => fail(this.#parts, exchange, error))
@@ -133,7 +130,7 @@ function headOf(exchange: Exchange, { topicname: topic = '', partitionid }: Para
   if (isAsync !== 'true' && isAsync !== 'false') return schemaProblem(wrongType('string', 'boolean'))
   try {
     const partition = partitionid === undefined ? undefined : partitionIn(partitionid)
-    return { exchange, topic, partition, format, isAsync: isAsync === 'true' }
+    return { topic, partition, format, isAsync: isAsync === 'true' }
   } catch (error) {
     return error as ProblemError
   }

@@ -27,14 +27,14 @@ export const strimziSettings = z
     instanceIdleMs: milliseconds
       .optional()
       .describe(
-        'A consumer that is not used for this time is removed (`http.timeoutSeconds`). Absent: none is removed'
+        "A consumer that is not used for this time is removed (the bridge's `timeoutSeconds`). Absent: none is removed"
       ),
     corsMethods: z
       .array(z.enum(['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'HEAD']))
       .min(1)
       .optional()
       .describe(
-        'Answers browsers as CORS asks, and names these methods to them (`http.cors.allowedMethods`); for the pages of `http.allowedOrigins`. Absent: no CORS'
+        "Answers browsers as CORS asks, and names these methods to them (the bridge's `allowedMethods`); for the pages of `http.allowedOrigins`. Absent: no CORS"
       )
   })
   .prefault({})

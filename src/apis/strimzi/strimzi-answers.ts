@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { type Answers, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { Answers, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -69,9 +69,12 @@ export class StrimziAnswers {
   readonly #answers: Answers
   readonly #allowsOrigins: boolean
 
-  /** @param allowsOrigins whether browsers are told that the page may read the answer */
-  constructor(answers: Answers, allowsOrigins: boolean) {
-    this.#answers = answers
+  /**
+   * @param now epoch milliseconds, for the header `date`
+   * @param allowsOrigins whether browsers are told that the page may read the answer
+   */
+  constructor(now: () => number, allowsOrigins: boolean) {
+    this.#answers = new Answers(now)
     this.#allowsOrigins = allowsOrigins
   }
 

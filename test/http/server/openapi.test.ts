@@ -5,6 +5,7 @@ import fastify from 'fastify'
 import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
 import { apis } from '../../../src/apis/apis.js'
 import { v3AdminOperations } from '../../../src/apis/confluent/v3/admin-operations.js'
+import { strimziOperations } from '../../../src/apis/strimzi/operations.js'
 import type { Operation } from '../../../src/http/openapi/operation.js'
 import {
   type App,
@@ -36,10 +37,19 @@ const parameters = {
   topic_name: 'orders',
   cluster_id: 'c1'
 }
-/** Operations of Confluent's API whose answers `test/integration/confluent-admin.test.ts` compares with their descriptions. */
-const ofCluster: ReadonlySet<string> = new Set(
-  Object.keys(v3AdminOperations).map(id => `confluent${id[0]!.toUpperCase()}${id.slice(1)}`)
-)
+const idsOf = (api: string, ids: readonly string[]): string[] =>
+  ids.map(id => `${api}${id[0]!.toUpperCase()}${id.slice(1)}`)
+/**
+ * Operations whose answers `test/integration/confluent-admin.test.ts` and those of Strimzi's API there compare with their
+ * descriptions.
+ */
+const ofCluster: ReadonlySet<string> = new Set([
+  ...idsOf('confluent', Object.keys(v3AdminOperations)),
+  ...idsOf(
+    'strimzi',
+    strimziOperations.map(({ id }) => id)
+  )
+])
 const bodyOf = (id: string): unknown => {
   if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
   if (id.startsWith('kafkaPixyWriteOffsets')) return [{ partition: 0, offset: 0 }]

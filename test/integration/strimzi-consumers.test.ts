@@ -1,0 +1,246 @@
+import { expect } from 'chai'
+import { StrimziStage, typeOf } from '../support/strimzi-stage.js'
+import { freshTopic } from '../support/target-cluster.js'
+
+const SCHEMA = 'Validation error on: Schema validation error'
+const NO_INSTANCE = 'The specified consumer instance was not found.'
+const EXCLUSIVE = 'Subscriptions to topics, partitions, and patterns are mutually exclusive.'
+
+describe('strimzi: consumers', function () {
+  this.timeout(120_000)
+  let stage: StrimziStage
+  before(async () => {
+    stage = await StrimziStage.open({ 'apis.strimzi.bridgeId': 'my-bridge' })
+  })
+  after(() => stage?.close())
+
+  /** A topic of one partition with these texts. */
+  const filled = async (...values: string[]): Promise<string> => {
+    const topic = await stage.topic(1)
+    const { status } = await stage.produce(
+      `/topics/${topic}`,
+      'text',
+      values.map(value => ({ value }))
+    )
+    expect(status).to.equal(200)
+    return topic
+  }
+  const at = (topic: string, offset?: number) => ({ topic, partition: 0, ...(offset !== undefined && { offset }) })
+  const valuesOf = (records: readonly Record<string, unknown>[]) => records.map(({ value }) => value)
+  const done = async (answer: Promise<{ status: number; body: unknown }>): Promise<void> => {
+    const { status, body } = await answer
+    expect([status, body]).to.deep.equal([204, undefined])
+  }
+  const failed = async (answer: Promise<{ status: number; body: unknown }>, status: number, message: string) =>
+    expect((await answer).body).to.deep.equal({ error_code: status, message })
+
+  it('a consumer is created once, and has its address in the answer', async () => {
+    const group = stage.group()
+    const created = await stage.post(`/consumers/${group}`, { name: 'c1', format: 'json' })
+    const base_uri = `${stage.url}/consumers/${group}/instances/c1`
+    expect([created.status, created.body]).to.deep.equal([200, { instance_id: 'c1', base_uri }])
+    const again = stage.post(`/consumers/${group}`, { name: 'c1' })
+    await failed(again, 409, 'A consumer instance with the specified name already exists in the Kafka Bridge.')
+    const unnamed = await stage.ask('POST', `/consumers/${group}`)
+    expect(unnamed.body.instance_id).to.match(/^my-bridge-[\da-f-]{36}$/)
+    const path = `/consumers/${group}/instances/c1`
+    await done(stage.ask('DELETE', path))
+    await failed(stage.ask('DELETE', path), 404, NO_INSTANCE)
+  })
+
+  it('settings of a consumer are checked: their form by 400, their values by 422', async () => {
+    const create = (body: unknown) => stage.post(`/consumers/${stage.group()}`, body)
+    for (const [body, ...errors] of [
+      [{ foo: 'bar' }, 'Property "foo" does not match additional properties schema'],
+      [
+        { 'enable.auto.commit': 'true' },
+        'Property "enable.auto.commit" does not match schema',
+        'Instance type string is invalid. Expected boolean'
+      ],
+      [
+        { 'fetch.min.bytes': '100' },
+        'Property "fetch.min.bytes" does not match schema',
+        'Instance type string is invalid. Expected integer'
+      ]
+    ] as const) {
+      expect((await create(body)).body).to.deep.equal({ error_code: 400, message: SCHEMA, validation_errors: errors })
+    }
+    for (const body of [
+      { format: 'avro' },
+      { 'auto.offset.reset': 'foo' },
+      { 'isolation.level': 'foo' },
+      { 'fetch.min.bytes': -1 }
+    ]) {
+      expect((await create(body)).status, JSON.stringify(body)).to.equal(422)
+    }
+    const all = {
+      format: 'text',
+      'auto.offset.reset': 'latest',
+      'isolation.level': 'read_committed',
+      'fetch.min.bytes': 100,
+      'consumer.request.timeout.ms': 1_000,
+      'enable.auto.commit': false
+    }
+    expect((await create(all)).status).to.equal(200)
+    const untyped = stage.post(`/consumers/${stage.group()}`, {}, { 'content-type': 'application/json' })
+    expect((await untyped).status).to.equal(400)
+  })
+
+  it('a subscription is told with the partitions that are read, and can be ended', async () => {
+    const topic = await filled('a')
+    const consumer = await stage.consumer('text')
+    await done(stage.post(`${consumer}/subscription`, { topics: [topic] }))
+    expect(valuesOf(await stage.read(consumer, 'text', 1))).to.deep.equal(['a'])
+    const told = await stage.get(`${consumer}/subscription`)
+    expect(told.body).to.deep.equal({ topics: [topic], partitions: [{ [topic]: [0] }] })
+    await done(stage.ask('DELETE', `${consumer}/subscription`))
+    expect((await stage.get(`${consumer}/subscription`)).body).to.deep.equal({ topics: [], partitions: [] })
+    const read = stage.get(`${consumer}/records`, { accept: typeOf('text') })
+    await failed(read, 500, 'Consumer is not subscribed to any topics or assigned any partitions')
+  })
+
+  it('a pattern subscribes to the topics that match it', async () => {
+    const topic = await filled('a')
+    const consumer = await stage.consumer('text')
+    await done(stage.post(`${consumer}/subscription`, { topic_pattern: `${topic.replaceAll('.', '\\.')}.*` }))
+    expect(valuesOf(await stage.read(consumer, 'text', 1))).to.deep.equal(['a'])
+    expect((await stage.post(`${consumer}/subscription`, { topic_pattern: '(' })).status).to.equal(422)
+  })
+
+  it('topics, a pattern and partitions exclude each other', async () => {
+    const topic = await filled()
+    const consumer = await stage.consumer('text')
+    const subscribe = (body: object) => stage.post(`${consumer}/subscription`, body)
+    const assign = () => stage.post(`${consumer}/assignments`, { partitions: [at(topic)] })
+    await failed(subscribe({ topics: [topic], topic_pattern: 'a.*' }), 409, EXCLUSIVE)
+    await failed(subscribe({}), 422, 'A list (of Topics type) or a topic_pattern must be specified.')
+    expect((await subscribe({ topics: 'a', other: 1 })).body.validation_errors).to.have.length.above(1)
+    await done(subscribe({ topics: [topic] }))
+    await failed(assign(), 409, EXCLUSIVE)
+    await done(stage.ask('DELETE', `${consumer}/subscription`))
+    await done(assign())
+    await failed(subscribe({ topics: [topic] }), 409, EXCLUSIVE)
+  })
+
+  it('positions are moved to the beginning, to the end and to an offset', async () => {
+    const topic = await filled('a', 'b', 'c')
+    const consumer = await stage.consumer('text')
+    const partitions = [at(topic)]
+    await done(stage.post(`${consumer}/assignments`, { partitions }))
+    expect(valuesOf(await stage.read(consumer, 'text', 3))).to.deep.equal(['a', 'b', 'c'])
+    await done(stage.post(`${consumer}/positions/beginning`, { partitions }))
+    expect(valuesOf(await stage.read(consumer, 'text', 3))).to.deep.equal(['a', 'b', 'c'])
+    await done(stage.post(`${consumer}/positions`, { offsets: [at(topic, 2)] }))
+    expect(valuesOf(await stage.read(consumer, 'text', 1))).to.deep.equal(['c'])
+    await done(stage.post(`${consumer}/positions/beginning`, { partitions }))
+    await done(stage.post(`${consumer}/positions/end`, { partitions }))
+    expect((await stage.get(`${consumer}/records`, { accept: typeOf('text') })).body).to.deep.equal([])
+    const other = { partitions: [at(`${topic}.other`)] }
+    const message = `No current assignment for partition ${topic}.other-0`
+    await failed(stage.post(`${consumer}/positions/beginning`, other), 404, message)
+    await failed(stage.post(`${consumer}/positions`, { offsets: [at(`${topic}.other`, 0)] }), 404, message)
+  })
+
+  it('offsets are committed as they are given, and without a body those that were read', async () => {
+    const topic = await filled('a', 'b', 'c', 'd')
+    const group = stage.group()
+    const follow = async (): Promise<string> => {
+      const consumer = await stage.consumer('text', { 'enable.auto.commit': false }, group)
+      await done(stage.post(`${consumer}/assignments`, { partitions: [at(topic)] }))
+      return consumer
+    }
+    const first = await follow()
+    expect(valuesOf(await stage.read(first, 'text', 4))).to.deep.equal(['a', 'b', 'c', 'd'])
+    await done(stage.post(`${first}/offsets`, { offsets: [at(topic, 2)] }))
+    const second = await follow()
+    expect(valuesOf(await stage.read(second, 'text', 2))).to.deep.equal(['c', 'd'])
+    await done(stage.ask('POST', `${first}/offsets`))
+    const third = await follow()
+    expect((await stage.get(`${third}/records`, { accept: typeOf('text') })).body).to.deep.equal([])
+    const wrong = await stage.post(`${first}/offsets`, { offsets: [{ ...at(topic, 2), metadata: 'm' }] })
+    expect([wrong.status, wrong.body.message]).to.deep.equal([400, SCHEMA])
+  })
+
+  it('the type of Accept must be that of the consumer', async () => {
+    const topic = await filled('a')
+    const consumer = await stage.consumer('text')
+    await done(stage.post(`${consumer}/assignments`, { partitions: [at(topic)] }))
+    for (const accept of [typeOf('json'), 'application/json', '*/*', undefined]) {
+      const { status } = await stage.get(`${consumer}/records`, accept === undefined ? {} : { accept })
+      expect(status, accept).to.equal(406)
+    }
+    const wrong = await stage.get(`${consumer}/records?timeout=soon`, { accept: typeOf('text') })
+    expect(wrong.status).to.equal(400)
+  })
+
+  it('one record is returned however small max_bytes is, and no other that is above it', async () => {
+    const topic = await filled('aaaa', 'bbbb')
+    const consumer = await stage.consumer('text')
+    await done(stage.post(`${consumer}/assignments`, { partitions: [at(topic)] }))
+    for (const value of ['aaaa', 'bbbb']) {
+      const read = await stage.get(`${consumer}/records?max_bytes=1&timeout=30000`, { accept: typeOf('text') })
+      expect(valuesOf(read.body)).to.deep.equal([value])
+    }
+  })
+
+  it('a record that is no JSON is named, after those before it, and a seek skips it', async () => {
+    const topic = await filled('"a"', 'none', '"c"')
+    const consumer = await stage.consumer('json')
+    await done(stage.post(`${consumer}/assignments`, { partitions: [at(topic)] }))
+    expect(valuesOf(await stage.read(consumer, 'json', 1))).to.deep.equal(['a'])
+    const { status, body } = await stage.get(`${consumer}/records?timeout=30000`, { accept: typeOf('json') })
+    expect([status, body.message]).to.deep.equal([
+      406,
+      `Failed to decode: the record at offset 1 of ${topic}/0 is not JSON; a seek behind it skips it`
+    ])
+    await done(stage.post(`${consumer}/positions`, { offsets: [at(topic, 2)] }))
+    expect(valuesOf(await stage.read(consumer, 'json', 1))).to.deep.equal(['c'])
+  })
+
+  it('every route of a consumer that does not exist is answered 404', async () => {
+    const consumer = `/consumers/${stage.group()}/instances/none`
+    const topic = freshTopic('none')
+    const partitions = { partitions: [at(topic)] }
+    for (const answer of [
+      stage.ask('DELETE', consumer),
+      stage.post(`${consumer}/subscription`, { topics: [topic] }),
+      stage.get(`${consumer}/subscription`),
+      stage.ask('DELETE', `${consumer}/subscription`),
+      stage.post(`${consumer}/assignments`, partitions),
+      stage.post(`${consumer}/positions`, { offsets: [at(topic, 0)] }),
+      stage.post(`${consumer}/positions/beginning`, partitions),
+      stage.post(`${consumer}/positions/end`, partitions),
+      stage.get(`${consumer}/records`, { accept: typeOf('binary') }),
+      stage.post(`${consumer}/offsets`, { offsets: [at(topic, 0)] })
+    ]) {
+      await failed(answer, 404, NO_INSTANCE)
+    }
+    const missing = await stage.ask('POST', `${consumer}/assignments`)
+    expect(missing.status).to.equal(400)
+  })
+})
+
+describe('strimzi: behind a proxy', function () {
+  this.timeout(120_000)
+  const forwarded = { forwarded: 'host=gateway.example;proto=https' }
+  const baseOf = async (settings: Record<string, string>, headers: Record<string, string>): Promise<string> => {
+    const stage = await StrimziStage.open(settings)
+    const { body } = await stage.post('/consumers/g', { name: 'c1' }, headers)
+    await stage.close()
+    return body.base_uri.replace(stage.url, 'OWN')
+  }
+
+  it('base_uri follows the headers of a proxy that is trusted, and of no other', async () => {
+    const trusting = { 'http.trustedProxies': '127.0.0.0/8' }
+    const own = 'OWN/consumers/g/instances/c1'
+    expect(await baseOf({}, forwarded)).to.equal(own)
+    expect(await baseOf({ 'http.trustedProxies': '10.0.0.1' }, forwarded)).to.equal(own)
+    expect(await baseOf(trusting, forwarded)).to.equal('https://gateway.example:443/consumers/g/instances/c1')
+    const headers = {
+      'x-forwarded-host': 'gateway.example:8443',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-path': '/bridge/consumers/g'
+    }
+    expect(await baseOf(trusting, headers)).to.equal('https://gateway.example:8443/bridge/consumers/g/instances/c1')
+  })
+})
