@@ -71,7 +71,8 @@ export class StrimziStage {
     const text = body === undefined || typeof body === 'string' ? (body as string | undefined) : JSON.stringify(body)
     const answer = await call(url + path, { method, headers, ...(text !== undefined && { body: text }) })
     const type = answer.headers['content-type']
-    if (method !== 'OPTIONS' && (type === undefined || type.includes('json'))) described.check(seenBy(method, path, answer))
+    if (method !== 'OPTIONS' && (type === undefined || type.includes('json')))
+      described.check(seenBy(method, path, answer))
     const isJson = type?.includes('json') === true
     return {
       status: answer.status,

@@ -57,16 +57,16 @@ type Body = 'noBody' | 'needsBody' | 'mayHaveBody'
 
 /** The routes of consumers. */
 export class ConsumersEndpoint {
-  readonly #gateway: Pick<Gateway, 'instances'>
-  readonly #options: ConsumersOptions
   readonly #parts: EndpointParts
+  readonly #gateway: Pick<Gateway, 'instances'>
   /** Aborts the reads that are open. */
   readonly #open = new Set<AbortController>()
+  readonly #options: ConsumersOptions
 
-  constructor(gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions, parts: EndpointParts) {
+  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions) {
+    this.#parts = parts
     this.#gateway = gateway
     this.#options = options
-    this.#parts = parts
   }
 
   /** Ends all reads: the process stops. */

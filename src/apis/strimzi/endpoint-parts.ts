@@ -22,10 +22,9 @@ export interface EndpointParts {
 const POOL_BYTES = 16 * 1024 * 1024
 export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
-/** Parameters of a path, by name. */
-export type Params = Readonly<Record<string, string>>
-/** Answers the requests of one operation. */
 export type Receive = (exchange: Exchange, params: Params) => void
+/** The parameters of the path. */
+export type Params = Readonly<Record<string, string>>
 
 export const hasBody = ({ request: { headers } }: Exchange): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

@@ -80,7 +80,7 @@ function receiversOf(
   const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
   const topics = new TopicsEndpoint(gateway, parts)
   const isTrustedProxy = matcherOf(context.trustedProxies ?? [])
-  const consumers = new ConsumersEndpoint(gateway, { settings, isTrustedProxy }, parts)
+  const consumers = new ConsumersEndpoint(parts, gateway, { settings, isTrustedProxy })
   lifetime.onDrain(async () => consumers.stop())
   const send: Receive = (exchange, params) => producer.receive(exchange, params)
   const openapi: Receive = exchange => {

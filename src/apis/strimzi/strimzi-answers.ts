@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { Answers, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -58,6 +58,8 @@ export interface AnswerOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
+  /** Why the request fails. */
+  readonly cause?: CastellanError
 }
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
@@ -83,7 +85,7 @@ export class StrimziAnswers {
     const { isRead = true, persisted = isProduce(response.req) ? NOT_PERSISTED : undefined } = options
     const type = body === '' ? undefined : (options.type ?? V2_TYPE)
     const headers = { ...options.headers, ...this.#originHeaders(response.req), ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, type, body, { requestId, persisted }, headers)
+    this.#answers.send(response, status, type, body, { requestId, persisted, cause: options.cause }, headers)
   }
 
   ok(asked: Asked, value: unknown): void {
@@ -105,18 +107,16 @@ export class StrimziAnswers {
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    const { response } = asked
-    noteFailure(response, error.code)
-    const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
-    this.problem(asked, { status: refusalStatus(error)!, message: error.message }, { headers })
+    const unread = isRead ? {} : unreadBodyHeaders(asked.response, error)
+    const problem = { status: refusalStatus(error)!, message: error.message }
+    this.problem(asked, problem, { headers: { ...refusalHeaders(error), ...unread }, cause: error })
   }
 
   /** @returns false: it is a bug, and nothing is answered */
   failed(asked: Asked, error: unknown): boolean {
     const problem = problemOf(error)
     if (problem === undefined) return false
-    if (!(error instanceof ProblemError)) noteFailure(asked.response, (error as CastellanError).code)
-    this.problem(asked, problem)
+    this.problem(asked, problem, error instanceof CastellanError ? { cause: error } : {})
     return true
   }
 
