@@ -25,7 +25,12 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   consumer: [['group'], ['stream'], ['instance']],
   producer: [['log', 'memory'], ['disk']],
   http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
-  apis: [['command'], ['findings'], ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'], ['apis', 'commands']],
+  apis: [
+    ['command'],
+    ['findings'],
+    ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
+    ['apis', 'commands']
+  ],
   server: [['peers'], ['workers'], ['config'], ['app']]
 }
 
