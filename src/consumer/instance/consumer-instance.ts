@@ -1,15 +1,8 @@
 import type { Requester } from '../../core/actor/actor.js'
-import { CastellanError } from '../../core/errors.js'
 import { type LogPosition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import {
-  AS_STORED,
-  type CommitConsumerOffsetResult,
-  type Failure,
-  type GroupMembership,
-  type OffsetType
-} from '../../router/messages/operations.js'
-import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { AS_STORED, type Failure, type GroupMembership, type OffsetType } from '../../router/messages/operations.js'
+import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { inPortions } from '../../router/routing/ask-router.js'
 import { withoutMark } from '../group/ack-encoding.js'
 import { type AssignedToMember, GroupMember, LOST } from '../group/group-member.js'
@@ -19,6 +12,7 @@ import { Revocations } from '../group/revocations.js'
 import type { ConsumerSettings } from '../group/settings.js'
 import { decisionOn, type GroupStarts } from '../group/start-messages.js'
 import type { FindStart } from '../group/topic-start.js'
+import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
 import { InstancePartition } from './instance-partition.js'
 import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
 import type { ChosenTopics } from './instance-topics.js'
@@ -33,8 +27,6 @@ import type {
   InstanceSettings
 } from './instances.js'
 
-/** Time limit of commits and look-ups that a client waits for. */
-const TIMEOUT_MS = 10_000
 /** Time limit for the commit before the instance leaves its group. */
 const LAST_COMMIT_MS = 5_000
 /** Limit of commits that wait until the instance has joined its group. */
@@ -93,18 +85,6 @@ export interface ConsumerInstanceOptions {
 const DONE = { type: 'done', value: undefined } as const
 const UNKNOWN = { type: 'unknownInstance' } as const
 
-/** Error codes with which a coordinator excludes a member. */
-const fencingCodes: ReadonlySet<number | undefined> = new Set([
-  errorCodes.ILLEGAL_GENERATION,
-  errorCodes.UNKNOWN_MEMBER_ID,
-  errorCodes.FENCED_INSTANCE_ID
-])
-
-/** An offset to commit, and the leader epoch of the records before it. */
-interface StoredOffset extends InstanceOffset {
-  readonly leaderEpoch?: number | undefined
-}
-
 /** A commit that waits until the instance is in its group. */
 interface WaitingCommit {
   readonly run: (member: GroupMembership | undefined) => void
@@ -121,6 +101,7 @@ export class ConsumerInstance {
   readonly #partitions = new Map<string, InstancePartition>()
   readonly #reads: InstanceReads
   readonly #revocations: Revocations
+  readonly #commits: InstanceCommits
   #member: GroupMember | undefined
   #topics: InstanceTopicsWatch | undefined
   #isAssigned = false
@@ -158,6 +139,15 @@ export class ConsumerInstance {
         this.#revocations.check()
         this.#autoCommitSoon()
       }
+    })
+    this.#commits = new InstanceCommits({
+      runtime,
+      retryBackoffMs: options.consumer.retryBackoffMs,
+      onStored: ({ topic, partition }, offset) => {
+        const read = this.#partitions.get(topicPartitionKey(topic, partition))
+        if (read) read.committed = offset
+      },
+      onFenced: (errorCode, member) => this.#member?.fenced(errorCode, member)
     })
     this.#revocations = new Revocations(runtime, LAST_COMMIT_MS, done => this.#commitBeforeLoss(done))
     this.#watchIdle(settings.idleMs ?? 0)
@@ -310,7 +300,7 @@ export class ConsumerInstance {
         ? [{ ...topicPartition, offset: beganAt, metadata: '' }]
         : []
     )
-    this.#store(began, this.#member?.membership, done)
+    this.#commits.store(began, this.#member?.membership, done)
   }
 
   #assign(wanted: readonly TopicPartition[]): InstanceResult<void> {
@@ -438,7 +428,7 @@ export class ConsumerInstance {
     if (offsets !== 'accepted')
       this.#whenMember(
         member =>
-          this.#store(
+          this.#commits.store(
             offsets.map(stored => this.#withEpoch(stored)),
             member,
             reply
@@ -480,50 +470,7 @@ export class ConsumerInstance {
   }
 
   #commitAccepted(done: (failure: Failure | undefined) => void): void {
-    this.#store(this.#uncommitted(), this.#member?.membership, done)
-  }
-
-  /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
-  #store(
-    offsets: readonly StoredOffset[],
-    member: GroupMembership | undefined,
-    done: (failure: Failure | undefined) => void
-  ): void {
-    const { runtime } = this.#options
-    let failure: Failure | undefined
-    inPortions(
-      offsets,
-      ({ topic, partition, offset, metadata, leaderEpoch }, answered) => {
-        const topicPartition = { topic, partition }
-        const offsetAndMetadata = { offset, metadata, leaderEpoch }
-        const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...AS_STORED }
-        const kind = 'commitConsumerOffset'
-        runtime.ask(kind, { ...request, replacesWaiting: true, member, timeoutMs: TIMEOUT_MS }, result => {
-          const problem = this.#problemOfCommit(result, member)
-          const read = this.#partitions.get(topicPartitionKey(topic, partition))
-          if (read && problem === undefined && result.type === 'success') read.committed = offset
-          failure ??= problem
-          answered()
-        })
-      },
-      () => done(failure)
-    )
-  }
-
-  #problemOfCommit(result: CommitConsumerOffsetResult, member: GroupMembership | undefined): Failure | undefined {
-    switch (result.type) {
-      case 'success':
-      // Another commit for the partition came later, and is stored.
-      case 'superseded':
-        return undefined
-      case 'failed':
-        if (member && fencingCodes.has(result.errorCode)) this.#member?.fenced(result.errorCode!, member)
-        return result
-      case 'timedOut':
-        return late('the commit')
-      case 'unknownTopicOrPartition':
-        return kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    }
+    this.#commits.store(this.#uncommitted(), this.#member?.membership, done)
   }
 
   #committed(
@@ -609,7 +556,7 @@ export class ConsumerInstance {
       if (this.#topics) this.#join(this.#topics.names)
     }
     const limit = this.#options.runtime.after(LAST_COMMIT_MS, leave)
-    this.#store(offsets, membership, leave)
+    this.#commits.store(offsets, membership, leave)
   }
 
   #dropAll(): void {
@@ -641,6 +588,7 @@ export class ConsumerInstance {
     this.#autoCommit?.cancel()
     this.#idle?.cancel()
     this.#revocations.cancel()
+    this.#commits.stop()
     this.#dropAll()
     for (const { refuse, limit } of this.#waitingCommits.splice(0)) {
       limit.cancel()
@@ -667,6 +615,3 @@ export class ConsumerInstance {
 }
 
 const illegal = (message: string) => ({ type: 'illegalState', message }) as const
-
-const late = (what: string): Failure =>
-  failureOf(new CastellanError('timedOut', `${what} was not answered in time`, true))

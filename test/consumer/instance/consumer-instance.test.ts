@@ -300,6 +300,37 @@ describe('a consumer instance', () => {
     expect(counts.reduce((sum, count) => sum + count)).to.be.at.most(14)
   })
 
+  describe('whose commit is replaced before it is sent', () => {
+    const commitOf = (harness: Harness, offset: number) =>
+      harness.ask({ type: 'commit', offsets: [{ topic, partition: 0, offset, metadata: '' }] })
+    const replaced = { kind: 'commitConsumerOffset', result: { type: 'superseded' } } as const
+
+    it('answers it as the later commit', () => {
+      for (const failure of [undefined, kafkaFailure(errorCodes.COORDINATOR_NOT_AVAILABLE)]) {
+        const harness = new Harness()
+        harness.assign()
+        harness.world.answers.push(replaced)
+        if (failure) harness.world.answers.push({ kind: 'commitConsumerOffset', result: failure })
+        const commits = [commitOf(harness, 5), commitOf(harness, 6)]
+        harness.world.settle()
+        for (const { result } of commits) expect(result?.type).to.equal(failure ? 'failed' : 'done')
+        expect(harness.world.committed?.offset).to.equal(failure ? undefined : 6)
+      }
+    })
+
+    it('commits again when another reader of the group has replaced it', () => {
+      const harness = new Harness()
+      harness.assign()
+      harness.world.answers.push(replaced)
+      const commit = commitOf(harness, 5)
+      harness.world.settle()
+      expect(commit.result).to.equal(undefined)
+      harness.world.pass(1_000)
+      expect(commit.result?.type).to.equal('done')
+      expect(harness.world.committed?.offset).to.equal(5)
+    })
+  })
+
   it('leaves no timer behind when it is removed', () => {
     const harness = new Harness({ idleMs: 300_000 })
     harness.world.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })

@@ -1,0 +1,158 @@
+import { CastellanError } from '../../core/errors.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import {
+  AS_STORED,
+  type CommitConsumerOffsetResult,
+  type Failure,
+  type GroupMembership
+} from '../../router/messages/operations.js'
+import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { inPortions } from '../../router/routing/ask-router.js'
+import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import type { InstanceOffset } from './instances.js'
+
+/** Time limit of commits and look-ups that a client waits for. */
+export const TIMEOUT_MS = 10_000
+/** How often a commit is repeated that another reader of the group has replaced. */
+const MAX_REPETITIONS = 3
+
+/** Error codes with which a coordinator excludes a member. */
+const fencingCodes: ReadonlySet<number | undefined> = new Set([
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.FENCED_INSTANCE_ID
+])
+
+/** An offset to commit, and the leader epoch of the records before it. */
+export interface StoredOffset extends InstanceOffset {
+  readonly leaderEpoch?: number | undefined
+}
+
+export interface InstanceCommitsOptions {
+  readonly runtime: GroupRuntime
+  readonly retryBackoffMs: number
+  /** Called when Kafka has an offset. */
+  readonly onStored: (topicPartition: TopicPartition, offset: Offset) => void
+  /** Called when the coordinator excludes the member that has committed. */
+  readonly onFenced: (errorCode: number, member: GroupMembership) => void
+}
+
+type Done = (failure: Failure | undefined) => void
+
+/** A commit for one partition that is not answered. */
+interface Commit {
+  readonly stored: StoredOffset
+  readonly member: GroupMembership | undefined
+  readonly done: Done[]
+  repetitions: number
+}
+
+/**
+ * The commits of one instance. The Router sends those of one partition one after another, and drops a waiting commit when
+ * another one comes. Such a commit has the outcome of the later one if it is of this instance. Otherwise it is repeated,
+ * because a member that was excluded may have sent the other one in vain.
+ */
+export class InstanceCommits {
+  readonly #options: InstanceCommitsOptions
+  /** By partition, in the order in which they were made. */
+  readonly #open = new Map<string, Commit[]>()
+  readonly #pauses = new Set<Timer>()
+
+  constructor(options: InstanceCommitsOptions) {
+    this.#options = options
+  }
+
+  /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
+  store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {
+    let failure: Failure | undefined
+    inPortions(
+      offsets,
+      (stored, answered) => {
+        const ended: Done = problem => {
+          failure ??= problem
+          answered()
+        }
+        const commit = { stored, member, done: [ended], repetitions: 0 }
+        const key = keyOf(stored)
+        const open = this.#open.get(key)
+        if (open) open.push(commit)
+        else this.#open.set(key, [commit])
+        this.#send(commit)
+      },
+      () => done(failure)
+    )
+  }
+
+  stop(): void {
+    for (const pause of this.#pauses) pause.cancel()
+    this.#pauses.clear()
+  }
+
+  #send(commit: Commit): void {
+    const { runtime } = this.#options
+    const { stored, member } = commit
+    const { topic, partition, offset, metadata, leaderEpoch } = stored
+    const topicPartition = { topic, partition }
+    const offsetAndMetadata = { offset, metadata, leaderEpoch }
+    const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...AS_STORED }
+    runtime.ask(
+      'commitConsumerOffset',
+      { ...request, replacesWaiting: true, member, timeoutMs: TIMEOUT_MS },
+      result => {
+        if (result.type === 'superseded') this.#superseded(commit)
+        else {
+          if (result.type === 'success') this.#options.onStored(topicPartition, offset)
+          this.#end(commit, this.#problemOf(result, member))
+        }
+      }
+    )
+  }
+
+  #superseded(commit: Commit): void {
+    const { runtime, retryBackoffMs } = this.#options
+    const latest = this.#open.get(keyOf(commit.stored))!.at(-1)!
+    if (latest !== commit) {
+      latest.done.push(...commit.done.splice(0))
+      this.#end(commit, undefined)
+    } else if (++commit.repetitions > MAX_REPETITIONS)
+      this.#end(commit, ownFailure('overloaded', 'other commits of the group have replaced this one', true))
+    else {
+      const pause = runtime.after(retryBackoffMs, () => {
+        this.#pauses.delete(pause)
+        this.#send(commit)
+      })
+      this.#pauses.add(pause)
+    }
+  }
+
+  #end(commit: Commit, problem: Failure | undefined): void {
+    const key = keyOf(commit.stored)
+    const others = this.#open.get(key)!.filter(one => one !== commit)
+    if (others.length > 0) this.#open.set(key, others)
+    else this.#open.delete(key)
+    for (const done of commit.done) done(problem)
+  }
+
+  #problemOf(
+    result: Exclude<CommitConsumerOffsetResult, { readonly type: 'superseded' }>,
+    member: GroupMembership | undefined
+  ): Failure | undefined {
+    switch (result.type) {
+      case 'success':
+        return undefined
+      case 'failed':
+        if (member && fencingCodes.has(result.errorCode)) this.#options.onFenced(result.errorCode!, member)
+        return result
+      case 'timedOut':
+        return late('the commit')
+      case 'unknownTopicOrPartition':
+        return kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    }
+  }
+}
+
+const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
+
+export const late = (what: string): Failure =>
+  failureOf(new CastellanError('timedOut', `${what} was not answered in time`, true))
