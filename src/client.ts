@@ -126,3 +126,4 @@ export {
 } from './router/routing/request-manager.js'
 export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
+export type { PeersOptions } from './server/peers/settings.js'

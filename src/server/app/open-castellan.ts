@@ -25,6 +25,7 @@ import { startDelivery } from '../../producer/memory/memory-delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
+import { type PeersOptions, peersOptions } from '../peers/settings.js'
 import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
@@ -47,6 +48,11 @@ export interface OpenCastellanOptions {
    * uses the defaults. No other process may use the directory.
    */
   readonly wal?: Partial<WalSettings> | undefined
+  /**
+   * Other processes that read for the same groups. `gateway.groups.ack` then also acknowledges what one of them has
+   * given out. Absent: this process does not know others.
+   */
+  readonly peers?: PeersOptions | undefined
   /** Receives the metrics. Default: they are dropped. */
   readonly metrics?: MetricsLogger | undefined
   /** Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers. */
@@ -110,17 +116,37 @@ export interface Castellan {
  * @throws ConfigError that names every wrong option, or the package that the compression needs and that is not
  * installed
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
+ * @throws ListenError when the address of `peers.listen` cannot be used
  */
 export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
   const castellan = await openCluster(options)
+  const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
+    await castellan.close(0)
+    throw error
+  })
   const watch = warnWhileAway(castellan, options)
   return {
     ...castellan,
-    close: timeoutMs => {
+    ...(peers && { gateway: peers.gateway }),
+    close: async timeoutMs => {
       watch.stop()
-      return castellan.close(timeoutMs)
+      const lost = await castellan.close(timeoutMs)
+      await peers?.close()
+      return lost
     }
   }
+}
+
+/** @returns `undefined`: the options name no other processes */
+async function openPeers({ gateway }: Castellan, { peers, log = silentLogger }: OpenCastellanOptions) {
+  const settings = peersOptions.parse(peers)
+  if (settings === undefined) return undefined
+  const { GatewayPeers } = await import('../peers/gateway-peers.js')
+  const { peerGateway } = await import('../peers/peer-gateway.js')
+  const all = new GatewayPeers({ settings, log, now: Date.now, clock: () => performance.now() })
+  const shared = peerGateway(gateway, DEFAULT_CLUSTER, all)
+  await all.open()
+  return { gateway: shared, close: () => all.close() }
 }
 
 /** For a program without a logger, emits a warning of the process that says why no broker answers. */

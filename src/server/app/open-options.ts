@@ -8,6 +8,7 @@ import { clusterSettings } from '../../kafka/settings.js'
 import { walOptions } from '../../producer/log/settings.js'
 import { deliveryOptions } from '../../producer/memory/settings.js'
 import { routerOptions } from '../../router/routing/settings.js'
+import { peersOptions } from '../peers/settings.js'
 
 const { clientId, connectTimeoutMs, requestTimeoutMs } = clusterSettings.shape
 
@@ -57,6 +58,7 @@ export const openOptions = z.strictObject({
   delivery: deliveryOptions,
   wal: walOptions,
   consumer: consumerOptions,
+  peers: peersOptions,
   metrics: given,
   log: given,
   system: given,

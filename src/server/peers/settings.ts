@@ -15,6 +15,10 @@ function isNetwork(text: string): boolean {
   return version > 0 && Number(bits) <= (version === 4 ? 32 : 128)
 }
 
+const commonSecret = secret.refine(text => Buffer.byteLength(text) >= MIN_SECRET_BYTES, {
+  error: `must have at least ${MIN_SECRET_BYTES} bytes`
+})
+
 export const peersSettings = z
   .strictObject({
     addresses: z
@@ -30,10 +34,7 @@ export const peersSettings = z
       .array(network)
       .default(PRIVATE_NETWORKS)
       .describe('Networks of the gateways. An address outside of them is neither called nor answered'),
-    secret: secret
-      .refine(text => Buffer.byteLength(text) >= MIN_SECRET_BYTES, {
-        error: `must have at least ${MIN_SECRET_BYTES} bytes`
-      })
+    secret: commonSecret
       .optional()
       .describe(
         'The common secret of the gateways, at least 32 bytes. They sign calls and answers with it, and never send it'
@@ -44,3 +45,25 @@ export const peersSettings = z
   .describe('Other gateways of the same deployment, explained in [peers.md](peers.md)')
 
 export type PeersSettings = z.output<typeof peersSettings>
+
+/** The same as options of the library, where they are absent or complete. */
+export const peersOptions = z
+  .strictObject({
+    addresses: z.array(brokerAddress),
+    listen: brokerAddress,
+    networks: z.array(network).default(PRIVATE_NETWORKS),
+    secret: commonSecret.meta({ secret: true })
+  })
+  .optional()
+
+/** The options `peers` of the library. */
+export interface PeersOptions {
+  /** The other processes, `host:port`. Each address of a host is a process; this process may be among them. */
+  readonly addresses: readonly string[]
+  /** Address of the listener for the other processes, `host:port`. */
+  readonly listen: string
+  /** Networks of the other processes, `address/bits`. Default: the private networks. */
+  readonly networks?: readonly string[] | undefined
+  /** The common secret of all processes, at least 32 bytes. */
+  readonly secret: string
+}

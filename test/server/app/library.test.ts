@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import type { ConsumeResult } from '../../../src/gateway/gateway.js'
 import {
   askRouter,
   type Castellan,
@@ -11,6 +12,7 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../../src/index.js'
+import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 describe('the library', () => {
@@ -55,6 +57,60 @@ describe('the library', () => {
     const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     expect(latest).to.deep.include({ type: 'success', offset: 2 })
     expect(castellan.gateway.isReady).to.equal(true)
+  })
+
+  it('acknowledges what another process has given out', async () => {
+    const lines: LogLine[] = []
+    const secret = 'a secret of more than thirty-two bytes'
+    const common = { brokers: cluster.bootstrap, consumer: { start: 'earliest' } } as const
+    const open = (addresses: string[]): Promise<Castellan> => {
+      const log = recordingLogger(lines)
+      return openCastellan({ ...common, log, peers: { addresses, listen: '127.0.0.1:0', secret } })
+    }
+    const one = await open(['127.0.0.1:1'])
+    const address = lines
+      .map(({ message }) => message.match(/^listening for other gateways on (.*)/)?.[1])
+      .find(Boolean)
+    const other = await open([address!])
+    try {
+      cluster.createTopic('shared')
+      const { gateway } = castellan
+      const produced = gateway.produce([{ topic: 'shared', partition: 0, key: null, value: 'one' }], {
+        partitioner: 'murmur2',
+        deadlineMs: 30_000
+      })
+      expect((await produced.outcomes())[0]).to.include({ type: 'delivered' })
+      const taken = await new Promise<ConsumeResult>(reply => {
+        one.gateway.groups.consume('billing', 'shared', 30_000, { reply })
+      })
+      expect(taken.type).to.equal('message')
+      const id = { topic: 'shared', partition: 0, offset: 0 }
+      expect(await gateway.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
+      // The first look-up of the other process may not be over.
+      let result = await other.gateway.groups.ack('billing', id)
+      while (result.type === 'notRead') result = await other.gateway.groups.ack('billing', id)
+      expect(result).to.deep.equal({ type: 'acked' })
+    } finally {
+      await Promise.all([one.close(), other.close()])
+    }
+  })
+
+  it('refuses options for other processes that are not complete, and an address that is taken', async () => {
+    const { bootstrap: brokers } = cluster
+    const secret = 'a secret of more than thirty-two bytes'
+    const opened = (peers: object): Promise<unknown> =>
+      openCastellan({ brokers, peers: peers as never }).then(
+        () => expect.fail('it was opened'),
+        (error: Error) => `${error.name}: ${error.message}`
+      )
+    expect(await opened({ addresses: ['a:1'], secret })).to.match(/^ConfigError: .*peers\.listen/)
+    const short = await opened({ addresses: ['a:1'], listen: '127.0.0.1:0', secret: 'hush' })
+    expect(short)
+      .to.match(/^ConfigError: .*peers\.secret/)
+      .and.not.contain('hush')
+    expect(await opened({ addresses: ['a:1'], listen: brokers.split(',')[0], secret })).to.match(
+      /^ListenError: port .* is taken/
+    )
   })
 
   it('has a durable log only when it is asked for', async () => {
