@@ -156,6 +156,8 @@ export class InstancePartition implements BatchHolder {
 
   /** Accepts the taken records up to this offset; the others are taken again later. */
   accept(offset: Offset): void {
+    // A read may end before the first position is known.
+    if (this.#accepted === undefined) return
     this.#accepted = offset
     if (offset === this.#taken) return
     this.#taken = offset

@@ -331,6 +331,21 @@ describe('a consumer instance', () => {
     })
   })
 
+  it('begins at the committed offset when its first read ends before that offset is known', () => {
+    const harness = new Harness()
+    harness.world.committed = { offset: 5, metadata: '' }
+    harness.world.answers.push({ kind: 'fetchConsumerOffset', result: { type: 'timedOut' } })
+    harness.assign()
+    const first = harness.startReading({ timeoutMs: 1 })
+    harness.world.pass(1)
+    const { offsets, settle } = offsetsOf(first)
+    expect(offsets).to.deep.equal([])
+    settle(0)
+    harness.done({ type: 'commit', offsets: 'accepted' })
+    expect(harness.world.committed.offset).to.equal(5)
+    expect(harness.take()).to.deep.equal(run(5, 5))
+  })
+
   it('leaves no timer behind when it is removed', () => {
     const harness = new Harness({ idleMs: 300_000 })
     harness.world.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })
