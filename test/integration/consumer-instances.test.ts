@@ -8,6 +8,7 @@ import type {
   InstanceSettings
 } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
+import { SeededRandom } from '../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const base: InstanceSettings = {
@@ -277,6 +278,43 @@ describe('consumer instances', function () {
       await new Promise(resolve => setTimeout(resolve, 20))
     await produce(topic, 0, 'new')
     expect(textsOf(await readSome(instance, 1))).to.deep.equal(['new'])
+  })
+
+  it('returns each record once to clients that take a part of the answers or leave, and commits exactly these', async () => {
+    const seed = Date.now() % 1_000_000
+    const random = new SeededRandom(seed)
+    const topic = await topicOf(3)
+    const partitions = [0, 1, 2].map(partition => ({ topic, partition }))
+    const instance = await created()
+    done(await instances.assign(instance, partitions))
+    const total = 600
+    const producing = (async () => {
+      for (let at = 0; at < total; at += 10)
+        await produce(topic, at % 3, ...Array.from({ length: 10 }, (_, i) => `v${i}`))
+    })()
+    const next = new Map(partitions.map(({ partition }) => [partition, 0]))
+    for (let left = total; left > 0; ) {
+      const gone = new AbortController()
+      const maxBytes = random.next() < 0.5 ? random.between(1, 50) : undefined
+      const reading = instances.read(instance, { timeoutMs: random.between(0, 30), maxBytes, gone: gone.signal })
+      if (random.next() < 0.1) setTimeout(() => gone.abort(), random.between(0, 10))
+      const { records, settle } = done(await reading)
+      const accepted = random.next() < 0.3 ? random.between(0, records.length) : records.length
+      const expected = new Map(next)
+      for (const [at, { partition, offset }] of records.entries()) {
+        expect(offset, `seed ${seed}, partition ${partition}`).to.equal(expected.get(partition))
+        expected.set(partition, offset + 1)
+        if (at < accepted) next.set(partition, offset + 1)
+      }
+      left -= accepted
+      settle(accepted)
+      if (random.next() < 0.1) {
+        done(await instances.commit(instance, 'accepted'))
+        for (const { partition, offset } of done(await instances.committed(instance, partitions)))
+          expect(offset, `seed ${seed}, committed in ${partition}`).to.equal(next.get(partition))
+      }
+    }
+    await producing
   })
 
   it('answers that it shuts down while it stops, and not that it does not know its instances', async () => {
