@@ -27,7 +27,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
   apis: [
     ['command'],
-    ['findings'],
+    ['findings', 'kafka-properties'],
     ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
     ['apis', 'commands']
   ],

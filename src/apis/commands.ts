@@ -117,6 +117,26 @@ export const confluentCommand: ApiCommand = {
   translate: async given => (await import('./confluent/compat/rest-properties.js')).translateConfluent(given)
 }
 
+/** `castellan strimzi`: the API of Strimzi's bridge by its configuration file. */
+export const strimziCommand: ApiCommand = {
+  name: 'strimzi',
+  summary: "runs the API of Strimzi's Kafka Bridge alone, by its application.properties",
+  flags: [
+    { flags: '-c, --config-file <FILE>', description: 'application.properties (default: none)' },
+    { flags: '-p, --port <PORT>', description: 'port of the API (default: that of the file)' },
+    { flags: '--embedded', description: 'the embedded broker instead of kafka.bootstrap.servers' }
+  ],
+  notes:
+    'Without kafka.bootstrap.servers, Kafka is at localhost:9092. The API listens on 127.0.0.1 only, unless clients can\n' +
+    'authenticate or --allow-anonymous is given. Keys without effect are logged at the start.',
+  examples: [
+    'castellan strimzi --config-file application.properties --allow-anonymous',
+    'castellan strimzi --port 8080 --brokers kafka-1:9092,kafka-2:9092',
+    'castellan strimzi --embedded'
+  ],
+  translate: async given => (await import('./strimzi/compat/application-properties.js')).translateStrimzi(given)
+}
+
 /**
  * The commands of APIs. The list is separate from the list of APIs, so `castellan --help` need not load them;
  * `translate` loads what it needs.
@@ -126,5 +146,6 @@ export const apiCommands: readonly ApiCommand[] = [
   arionCommand,
   kafkaPixyCommand,
   kafboyCommand,
-  confluentCommand
+  confluentCommand,
+  strimziCommand
 ]

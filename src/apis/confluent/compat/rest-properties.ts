@@ -1,32 +1,23 @@
 import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
-import { readProperties } from './java-properties.js'
+import {
+  brokers,
+  type Key,
+  type Properties,
+  type Reasons,
+  readProperties,
+  translateKey,
+  translateSecurity,
+  truth,
+  whole
+} from '../../kafka-properties.js'
 
 const COMMAND = 'castellan confluent'
 const CONFLUENT = 'apis.confluent'
 const DEFAULT_PORT = 8_082
 const DEFAULT_BROKERS = 'localhost:9092'
 
-type Properties = ReadonlyMap<string, string>
-
-/** A key: what it sets here, or why it has no effect. */
-interface Key {
-  readonly setting?: string
-  /** `undefined`: the value sets nothing. */
-  readonly read?: (text: string) => unknown
-  readonly note?: string
-}
-
-const whole = (text: string): unknown => (/^-?\d+$/.test(text.trim()) ? Number(text) : text)
 const wholeAboveZero = (text: string): unknown => (text.trim() === '0' ? undefined : whole(text))
-const truth = (text: string): unknown =>
-  /^(?:true|false)$/i.test(text.trim()) ? text.trim().toLowerCase() === 'true' : text
 const first = (text: string): string | undefined => text.split(',')[0]!.trim() || undefined
-const brokers = (text: string): string[] => {
-  const all = text.split(',').map(broker => broker.trim().replace(/^\w+:\/\//, ''))
-  const named = all.filter(broker => broker !== '')
-  return named.length > 0 ? named : all
-}
-
 const NO_CONSUMER_SETTING = 'instances have no such setting'
 const ADVERTISED = 'advertised.listeners names the address in base_uri'
 const OWN_ACCESS = 'clients are authenticated by the settings of auth'
@@ -65,7 +56,7 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
 ])
 
 /** Keys with these beginnings have no effect, for these reasons. */
-const GROUPS: readonly (readonly [beginning: string, note: string])[] = [
+const GROUPS: Reasons = [
   ['consumer.', NO_CONSUMER_SETTING],
   ['host.name', ADVERTISED],
   ['schema.registry.', NO_SCHEMAS],
@@ -105,10 +96,11 @@ export function translateConfluent({ flags, environment, readFile }: ForeignConf
   else if (!isNamed) found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('bootstrap.servers'))
   for (const [key, text] of properties) {
     if (key === 'bootstrap.servers' && flags.has('embedded')) continue
-    if (![...SECURITY, ...LISTENERS].some(other => other === key)) translateKey(found, key, text, origin(key))
+    if (![...SECURITY, ...LISTENERS].some(other => other === key))
+      translateKey(found, { known: KEYS.get(key), groups: GROUPS }, key, text, origin(key))
   }
   // The embedded broker has neither TLS nor SASL.
-  if (!flags.has('embedded')) translateSecurity(found, properties, origin)
+  if (!flags.has('embedded')) translateSecurity(found, SECURITY, properties, origin)
   return found.translation()
 }
 
@@ -153,69 +145,4 @@ function listen(
   if (others.length > 0) found.notes.push(`${origin(key)}: only the first listener is opened`)
   const flag = flags.get('port')
   if (typeof flag === 'string') found.set(`${CONFLUENT}.port`, whole(flag), '--port')
-}
-
-function translateKey(found: Findings, key: string, text: string, origin: string): void {
-  const known = KEYS.get(key)
-  const [, group] = GROUPS.find(([beginning]) => key.startsWith(beginning)) ?? []
-  const value = known?.setting === undefined ? undefined : (known.read ?? (same => same))(text)
-  if (value !== undefined) found.set(known!.setting!, value, origin)
-  else {
-    const why = known?.note ?? group
-    found.notes.push(why === undefined ? `${origin} has no effect here` : `${origin} has no effect: ${why}`)
-  }
-}
-
-const PROTOCOLS: ReadonlySet<string> = new Set(['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'])
-const MECHANISMS: ReadonlySet<string> = new Set(['plain', 'scram-sha-256', 'scram-sha-512'])
-const EXPECTED_MECHANISM = 'expected PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512'
-
-function translateSecurity(found: Findings, properties: Properties, origin: (key: string) => string): void {
-  const [protocolKey, mechanismKey, jaasKey] = SECURITY
-  const given = properties.get(protocolKey) ?? 'PLAINTEXT'
-  const protocol = given.trim().toUpperCase()
-  // Otherwise a misspelt protocol would turn TLS off.
-  if (!PROTOCOLS.has(protocol)) {
-    const all = 'PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL'
-    found.problems.push(`${origin(protocolKey)}: expected ${all}, got ${JSON.stringify(given)}`)
-    return
-  }
-  if (protocol.endsWith('SSL')) found.set('clusters.default.tls.enabled', true, origin(protocolKey))
-  if (protocol.startsWith('SASL')) translateLogin(found, properties, origin)
-  else {
-    for (const key of [mechanismKey, jaasKey].filter(key => properties.has(key))) {
-      found.notes.push(`${origin(key)} has no effect: ${protocolKey} is ${protocol}`)
-    }
-  }
-}
-
-function translateLogin(found: Findings, properties: Properties, origin: (key: string) => string): void {
-  const [protocolKey, mechanismKey, jaasKey] = SECURITY
-  const given = properties.get(mechanismKey)
-  const mechanism = given?.trim().toLowerCase() ?? ''
-  const jaas = properties.get(jaasKey) ?? ''
-  const [username, password] = [jaasValue(jaas, 'username'), jaasValue(jaas, 'password')]
-  if (given === undefined) {
-    found.problems.push(`${origin(protocolKey)}: ${mechanismKey} is missing; ${EXPECTED_MECHANISM}`)
-  } else if (!MECHANISMS.has(mechanism)) {
-    const other = `for OAUTHBEARER set clusters.default.sasl, and remove the keys client.sasl.… and ${protocolKey}`
-    found.problems.push(`${origin(mechanismKey)}: ${EXPECTED_MECHANISM}, got ${JSON.stringify(given)}; ${other}`)
-  } else if (username === undefined || password === undefined) {
-    // The text is not quoted: it may hold a password.
-    const where = properties.has(jaasKey) ? `${origin(jaasKey)}: has` : `${origin(protocolKey)}: ${jaasKey} has`
-    found.problems.push(`${where} no username="…" and password="…"`)
-  } else {
-    found.set('clusters.default.sasl.mechanism', mechanism, origin(mechanismKey))
-    found.set('clusters.default.sasl.username', username, origin(jaasKey))
-    found.set('clusters.default.sasl.password', password, origin(jaasKey))
-  }
-}
-
-/** The value of an option in a login module's configuration: `username="u"`, `username='u'` or `username=u`. */
-function jaasValue(jaas: string, name: string): string | undefined {
-  const quoted = '"((?:\\\\.|[^"\\\\])*)"|\'((?:\\\\.|[^\'\\\\])*)\''
-  const found = new RegExp(`\\b${name}\\s*=\\s*(?:${quoted}|([^\\s;"']+))`, 's').exec(jaas)
-  if (found === null) return undefined
-  const [, inDouble, inSingle, bare] = found
-  return bare ?? (inDouble ?? inSingle)!.replace(/\\(.)/gs, '$1')
 }

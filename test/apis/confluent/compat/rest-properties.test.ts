@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { readProperties } from '../../../../src/apis/confluent/compat/java-properties.js'
 import { translateConfluent } from '../../../../src/apis/confluent/compat/rest-properties.js'
+import { readProperties } from '../../../../src/apis/kafka-properties.js'
 import { ConfigError } from '../../../../src/core/errors.js'
 import { translateConfig } from '../../../../src/server/config/config.js'
 

@@ -1,0 +1,144 @@
+import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
+import {
+  brokers,
+  type Key,
+  type Properties,
+  type Reasons,
+  readProperties,
+  type SecurityKeys,
+  translateKey,
+  translateSecurity,
+  whole
+} from '../../kafka-properties.js'
+
+const COMMAND = 'castellan strimzi'
+const STRIMZI = 'apis.strimzi'
+const DEFAULT_HOST = '0.0.0.0'
+const DEFAULT_PORT = 8_080
+const DEFAULT_TLS_PORT = 8_443
+const DEFAULT_BROKERS = 'localhost:9092'
+const SECOND_MS = 1_000
+
+/** The words of Kafka for `router.isolationLevel`. */
+const ISOLATION: ReadonlyMap<string, string> = new Map([
+  ['read_committed', 'readCommitted'],
+  ['read_uncommitted', 'readUncommitted']
+])
+
+const isTrue = (text: string | undefined): boolean => text?.trim().toLowerCase() === 'true'
+const seconds = (text: string): unknown => {
+  const number = whole(text)
+  if (typeof number !== 'number') return number
+  return number < 0 ? undefined : number * SECOND_MS
+}
+
+const WHOLE = 'the API is served as a whole: apis.strimzi.enabled'
+const OWN_EXECUTOR = 'there is no pool of threads'
+
+const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
+  ['bridge.id', { setting: `${STRIMZI}.bridgeId` }],
+  ['kafka.bootstrap.servers', { setting: 'clusters.default.brokers', read: brokers }],
+  ['kafka.client.id', { setting: 'clusters.default.clientId' }],
+  ['kafka.producer.client.id', { setting: 'clusters.default.clientId' }],
+  ['kafka.producer.compression.type', { setting: 'delivery.compression' }],
+  ['kafka.producer.delivery.timeout.ms', { setting: `${STRIMZI}.syncTimeoutMs`, read: whole }],
+  ['kafka.consumer.auto.offset.reset', { setting: `${STRIMZI}.startFrom` }],
+  [
+    'kafka.consumer.isolation.level',
+    { setting: 'router.isolationLevel', read: text => ISOLATION.get(text.trim()) ?? text }
+  ],
+  [
+    'http.timeoutSeconds',
+    { setting: `${STRIMZI}.instanceIdleMs`, read: seconds, note: 'no consumer is removed, as by default' }
+  ],
+  ['http.management.port', { setting: 'management.port', read: whole }],
+  ['kafka.producer.acks', { note: 'all in-sync replicas acknowledge a record' }],
+  ['http.consumer.enabled', { note: WHOLE }],
+  ['http.producer.enabled', { note: WHOLE }],
+  ['bridge.executor.pool.size', { note: OWN_EXECUTOR }],
+  ['bridge.executor.queue.size', { note: OWN_EXECUTOR }],
+  ['bridge.metrics', { note: 'metrics are always served' }]
+])
+
+/** Keys with these beginnings have no effect, for these reasons. */
+const GROUPS: Reasons = [
+  ['kafka.ssl.', 'TLS to the brokers is set by clusters.default.tls, with files in PEM'],
+  ['http.ssl.', 'TLS of the port is set by http.tls'],
+  ['kafka.consumer.', 'consumers have no such setting']
+]
+
+/** Read together with others. */
+const SECURITY: SecurityKeys = ['kafka.security.protocol', 'kafka.sasl.mechanism', 'kafka.sasl.jaas.config']
+const LISTENER = ['http.host', 'http.port', 'http.ssl.enable', 'http.ssl.certificate.location', 'http.ssl.key.location']
+const CORS = ['http.cors.enabled', 'http.cors.allowedOrigins', 'http.cors.allowedMethods']
+const TOGETHER: ReadonlySet<string> = new Set([...SECURITY, ...LISTENER, ...CORS])
+
+/**
+ * Translates `application.properties`.
+ *
+ * @throws ConfigError naming every value that cannot be used, one per line
+ */
+export function translateStrimzi({ flags, environment, readFile }: ForeignConfiguration): Translation {
+  const found = new Findings()
+  const name = flags.get('config-file')
+  const properties: Properties = typeof name === 'string' ? readProperties(readFile(name)) : new Map()
+  const origin = (key: string): string =>
+    properties.has(key) ? `${String(name)}, ${key}` : "default of Strimzi's bridge"
+  // Clients use the API's own port. The shared port is not needed, so it must not take the address of another process.
+  found.set('http.port', 0, COMMAND)
+  listen(found, properties, origin)
+  const port = flags.get('port')
+  if (typeof port === 'string') found.set(`${STRIMZI}.port`, whole(port), '--port')
+  allowOrigins(found, properties, origin)
+  const isEmbedded = flags.has('embedded')
+  const isNamed = ['CASTELLAN_BROKERS', 'CASTELLAN_CLUSTERS_DEFAULT_BROKERS'].some(variable => environment[variable])
+  if (isEmbedded) found.set('embedded.enabled', true, '--embedded')
+  else if (!properties.has('kafka.bootstrap.servers') && !isNamed) {
+    found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('kafka.bootstrap.servers'))
+  }
+  for (const [key, text] of properties) {
+    const isLeftOut = TOGETHER.has(key) || (isEmbedded && key === 'kafka.bootstrap.servers')
+    if (!isLeftOut) translateKey(found, { known: KEYS.get(key), groups: GROUPS }, key, text, origin(key))
+  }
+  // The embedded broker has neither TLS nor SASL.
+  if (!isEmbedded) translateSecurity(found, SECURITY, properties, origin)
+  return found.translation()
+}
+
+function listen(found: Findings, properties: Properties, origin: (key: string) => string): void {
+  const isTls = isTrue(properties.get('http.ssl.enable'))
+  found.set(`${STRIMZI}.host`, properties.get('http.host')?.trim() || DEFAULT_HOST, origin('http.host'))
+  const port = properties.get('http.port')
+  const ofBridge = isTls ? DEFAULT_TLS_PORT : DEFAULT_PORT
+  found.set(`${STRIMZI}.port`, port === undefined ? ofBridge : whole(port), origin('http.port'))
+  if (!isTls) return
+  found.needsCertificate = origin('http.ssl.enable')
+  for (const [key, setting] of [
+    ['http.ssl.certificate.location', 'http.tls.certFile'],
+    ['http.ssl.key.location', 'http.tls.keyFile']
+  ] as const) {
+    const file = properties.get(key)
+    if (file !== undefined) found.set(setting, file, origin(key))
+  }
+}
+
+/** The bridge reads its origins as a regular expression; a list of origins is one of those. */
+function allowOrigins(found: Findings, properties: Properties, origin: (key: string) => string): void {
+  const [enabled, originsKey, methodsKey] = CORS as [string, string, string]
+  if (!isTrue(properties.get(enabled))) {
+    for (const key of [originsKey, methodsKey].filter(key => properties.has(key))) {
+      found.notes.push(`${origin(key)} has no effect: ${enabled} is not true`)
+    }
+    return
+  }
+  const given = (properties.get(originsKey) ?? '*').trim()
+  const origins = given === '*' || given === '.*' ? ['*'] : given.replaceAll('\\', '').split(/[,|]/)
+  const named = origins.map(one => one.trim()).filter(one => one !== '')
+  const odd = named.find(one => one !== '*' && !/^https?:\/\/[\w.:-]+$/i.test(one))
+  if (odd !== undefined || named.length === 0) {
+    found.problems.push(`${origin(originsKey)}: write * or origins such as https://app.example, not ${given}`)
+  } else found.set('http.allowedOrigins', named, origin(originsKey))
+  const methods = properties.get(methodsKey) ?? 'GET,POST,PUT,DELETE,OPTIONS,PATCH'
+  const all = methods.split(',').map(method => method.trim().toUpperCase())
+  found.set(`${STRIMZI}.corsMethods`, all, origin(methodsKey))
+}
