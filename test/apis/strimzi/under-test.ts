@@ -6,7 +6,7 @@ const BODY = '{"records":[{"value":{"total":7}}]}'
 
 export const underTest: ApiUnderTest = {
   patient: {},
-  otherValues: { bridgeId: 'bridge-1', corsMethods: ['GET', 'POST'] },
+  otherValues: { bridgeId: 'bridge-1', instanceIdleMs: 60_000, corsMethods: ['GET', 'POST'] },
   calls: {
     produce: (url, client) => {
       const headers = { 'content-type': 'application/vnd.kafka.json.v2+json', ...client.headers }
