@@ -4,6 +4,7 @@ import { confluent } from './confluent.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
+import { instances } from './instances.js'
 import { journey } from './journey.js'
 import { latency } from './latency.js'
 import { lone } from './lone.js'
@@ -29,6 +30,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['produce', produce],
   ['router', router],
   ['idle', idle],
+  ['instances', instances],
   ['flood', flood],
   ['goodput', goodput],
   ['overload', overload],
