@@ -199,7 +199,7 @@ describe('confluent: the cluster', function () {
     expect([status, body!.error_code, body!.message]).to.deep.equal([
       413,
       413,
-      'the body is larger than 1048576 bytes, the limit of administrative requests'
+      'the body is larger than 1048576 bytes, the limit of requests that produce nothing'
     ])
   })
 

@@ -2,6 +2,7 @@ import { CastellanError, OverloadedError, QuotaExceededError, TimedOutError } fr
 import type { MonotonicClock } from '../../core/model.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
+import { collectBody } from '../../http/exchange/body-collector.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -94,6 +95,39 @@ export function answerWork(
       }
     })
     .finally(release)
+}
+
+/**
+ * Reads a small body, whose limit is {@link MAX_SMALL_BODY_BYTES}, and answers when it cannot be read or used.
+ *
+ * @param use gets the bytes, valid during the call; may throw a BodyError
+ */
+export function readSmallBody(
+  { answers, pool, broken }: EndpointParts,
+  exchange: Exchange,
+  use: (bytes: Buffer) => void
+): void {
+  const announcedBytes = Number(exchange.request.headers['content-length'] ?? 0)
+  collectBody(exchange.payload, announcedBytes, MAX_SMALL_BODY_BYTES, pool, bytes => {
+    if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
+    else if (bytes === 'tooLarge') answers.error(exchange, TOO_LARGE, { isRead: false })
+    // A client that has left gets no answer.
+    else if (!(bytes instanceof Error)) {
+      try {
+        use(bytes)
+      } catch (error) {
+        if (error instanceof BodyError) answers.error(exchange, error.problem)
+        else broken(exchange, error)
+      }
+    }
+  })
+}
+
+const MAX_SMALL_BODY_BYTES = 1024 * 1024
+const TOO_LARGE: Problem = {
+  status: 413,
+  code: 413,
+  message: `the body is larger than ${MAX_SMALL_BODY_BYTES} bytes, the limit of requests that produce nothing`
 }
 
 const RETRY_AFTER_SECONDS = 1

@@ -36,13 +36,17 @@ const ACK_TIMEOUT_MS = 10_000
 /** Margin beyond the Router's time limit, for the ticks of the group's actor. */
 const TURN_MS = 1_000
 
-export interface ConsumerGroupsDeps {
+/** The parts of the process that every consumer of a group needs. */
+export interface GroupDeps {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
   readonly settings: ConsumerSettings
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
+}
+
+export interface ConsumerGroupsDeps extends GroupDeps {
   /**
    * Returns the reason why no broker can be reached, for the answers to requests that time out. Default: the reason is
    * unknown.
@@ -86,14 +90,7 @@ export class ConsumerGroups {
     this.#shares = new Shares(deps.settings.maxGroups)
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
-    const { router, clock, log, metrics } = deps
-    const topics = new WatchedTopics({
-      checkMs: deps.settings.partitionCheckMs,
-      missingCheckMs: deps.settings.missingTopicCheckMs,
-      after: startTimer,
-      lookUp: (names, onFound) => lookUpPartitions({ ask: asking(router) }, names, onFound)
-    })
-    this.#shared = { router, clock, log, metrics, topics, reads: new SharedReads(router) }
+    this.#shared = sharedRuntime(deps)
   }
 
   /** Number of groups in which this process is a member. */
@@ -293,6 +290,17 @@ export class ConsumerGroups {
     this.#forget(groupId)
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
+}
+
+/** The parts that the runtimes of all groups of a process share. */
+export function sharedRuntime({ router, settings, clock, log, metrics }: GroupDeps): SharedRuntime {
+  const topics = new WatchedTopics({
+    checkMs: settings.partitionCheckMs,
+    missingCheckMs: settings.missingTopicCheckMs,
+    after: startTimer,
+    lookUp: (names, onFound) => lookUpPartitions({ ask: asking(router) }, names, onFound)
+  })
+  return { router, clock, log, metrics, topics, reads: new SharedReads(router) }
 }
 
 function startTimer(delayMs: number, run: () => void): Timer {

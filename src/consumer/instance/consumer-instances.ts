@@ -1,16 +1,12 @@
-import { type ActorRef, type ActorSystem, ask, type Requester } from '../../core/actor/actor.js'
+import { ask, type Requester } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, MAX_TIMER_MS, type MonotonicClock, type TopicPartition } from '../../core/model.js'
+import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { RouterMessage } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
+import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { GroupInbox, type GroupMessages, type GroupNotice } from '../group/group-inbox.js'
-import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from '../group/group-runtime.js'
+import { ActorRuntime, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
-import type { ConsumerSettings } from '../group/settings.js'
-import { lookUpPartitions } from '../group/topic-look-ups.js'
-import { WatchedTopics } from '../group/watched-topics.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
 import { compilePattern } from './instance-topics.js'
@@ -40,15 +36,6 @@ const VERB_TIMEOUT_MS = 60_000
 const UNKNOWN = { type: 'unknownInstance' } as const
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer instances are shutting down', true)
 
-export interface ConsumerInstancesDeps {
-  readonly system: ActorSystem
-  readonly router: ActorRef<RouterMessage>
-  readonly settings: ConsumerSettings
-  readonly clock: MonotonicClock
-  readonly log: Logger
-  readonly metrics: MetricsLogger
-}
-
 interface Entry {
   readonly settings: InstanceSettings
   readonly inbox: GroupInbox<InstanceMessage>
@@ -61,7 +48,7 @@ interface Entry {
 
 /** The consumer instances of one process and cluster. Each is an actor. */
 export class ConsumerInstances implements InstanceGateway {
-  readonly #deps: ConsumerInstancesDeps
+  readonly #deps: GroupDeps
   readonly #shared: SharedRuntime
   readonly #batches: HeldBatches
   readonly #budget: ReadBudget
@@ -71,19 +58,13 @@ export class ConsumerInstances implements InstanceGateway {
   readonly #ending = new Set<Entry>()
   #isStopped = false
 
-  constructor(deps: ConsumerInstancesDeps) {
-    const { router, clock, log, metrics, settings } = deps
+  constructor(deps: GroupDeps) {
+    const { settings } = deps
     this.#deps = deps
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
-    const topics = new WatchedTopics({
-      checkMs: settings.partitionCheckMs,
-      missingCheckMs: settings.missingTopicCheckMs,
-      after: startTimer,
-      lookUp: (names, onFound) => lookUpPartitions({ ask: asking(router) }, names, onFound)
-    })
-    this.#shared = { router, clock, log, metrics, topics, reads: new SharedReads(router) }
+    this.#shared = sharedRuntime(deps)
   }
 
   /** Number of instances. */
@@ -320,11 +301,6 @@ function problemOfPartitions(partitions: readonly TopicPartition[]): ReturnType<
     if (problem) return problem
   }
   return undefined
-}
-
-function startTimer(delayMs: number, run: () => void): Timer {
-  const timer = setTimeout(run, delayMs)
-  return { cancel: () => clearTimeout(timer) }
 }
 
 function answerOpen({ open }: Entry, result: InstanceResult<never>): void {

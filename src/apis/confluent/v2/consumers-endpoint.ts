@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { OverloadedError } from '../../../core/errors.js'
 import type { Logger } from '../../../core/model.js'
 import { shortened } from '../../../core/printable.js'
 import type {
@@ -11,12 +10,11 @@ import type {
   InstanceSettings
 } from '../../../gateway/gateway.js'
 import { toError } from '../../../gateway/offsets.js'
-import { collectBody } from '../../../http/exchange/body-collector.js'
 import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, hasBody, type Params, refusalOf } from '../endpoint-parts.js'
 import { type Problem, problemOf } from '../failures.js'
-import { answerWork, lookUpProblemOf, ProblemError } from '../look-up.js'
+import { answerWork, lookUpProblemOf, ProblemError, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
   EMBEDDED_JSON_TYPE,
@@ -32,18 +30,11 @@ import { API, checked, jsonIn, readWanted, timestampIn } from './consumer-bodies
 import { commitBody, partitionsBody, positionsBody, subscriptionBody } from './consumer-operations.js'
 import { writeRecords } from './instance-records.js'
 
-/** Bodies of these requests are small. */
-const MAX_BODY_BYTES = 1024 * 1024
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 /** The time limit in the texts of errors. */
 const TIMEOUT_MS = 10_000
 
-const TOO_LARGE: Problem = {
-  status: 413,
-  code: 413,
-  message: `the body is larger than ${MAX_BODY_BYTES} bytes, the limit of requests to consumers`
-}
 const UNSUPPORTED: Problem = {
   status: 415,
   code: 415,
@@ -267,7 +258,7 @@ export class ConsumersEndpoint {
 
   /** Asks for permission, then reads the body. */
   #withBody(exchange: Exchange, group: string, use: (json: unknown) => void): void {
-    const { answers, pool, broken } = this.#parts
+    const { answers } = this.#parts
     const { headers } = exchange.request
     const refusal = refusalOf(this.#parts, exchange, 'consume', { group })
     if (refusal !== undefined) {
@@ -278,19 +269,7 @@ export class ConsumersEndpoint {
       answers.error(exchange, UNSUPPORTED, { type: errorTypeOf(headers.accept), isRead: false })
       return
     }
-    collectBody(exchange.payload, Number(headers['content-length'] ?? 0), MAX_BODY_BYTES, pool, bytes => {
-      if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
-      else if (bytes === 'tooLarge') answers.error(exchange, TOO_LARGE, { isRead: false })
-      // A client that has left gets no answer.
-      else if (!(bytes instanceof Error)) {
-        try {
-          use(jsonIn(bytes))
-        } catch (error) {
-          if (error instanceof BodyError) answers.error(exchange, error.problem)
-          else broken(exchange, error)
-        }
-      }
-    })
+    readSmallBody(this.#parts, exchange, bytes => use(jsonIn(bytes)))
   }
 
   #work(exchange: Exchange, work: () => Promise<unknown>): void {

@@ -1,24 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import type { z } from 'zod'
-import { ForbiddenError, OverloadedError } from '../../../core/errors.js'
+import { ForbiddenError } from '../../../core/errors.js'
 import type { Operation, Target } from '../../../http/access/access.js'
-import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, charsetProblemOf, hasBody, type Params, refusalOf } from '../endpoint-parts.js'
-import type { Problem } from '../failures.js'
+import { readSmallBody } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import type { Resource } from './resources.js'
 import type { Cluster, V3LookUps } from './v3-look-ups.js'
-
-/** Bodies of changes are small. */
-const MAX_BODY_BYTES = 1024 * 1024
-const TOO_LARGE: Problem = {
-  status: 413,
-  code: 413,
-  message: `the body is larger than ${MAX_BODY_BYTES} bytes, the limit of administrative requests`
-}
 
 /** Permission and bodies of requests that change something, by version 3. */
 export class ChangeRequests {
@@ -76,29 +67,18 @@ export class ChangeRequests {
 
   /** @param use may throw a BodyError */
   read<Body>(exchange: Exchange, schema: z.ZodType<Body>, use: (body: Body) => void): void {
-    const { answers, pool, broken } = this.lookUps.parts
     const { headers } = exchange.request
     const charset = charsetOf(headers['content-type'])
     // Without a body there is nothing whose type could be wrong.
     const problem = hasBody(exchange) ? charsetProblemOf(charset) : undefined
     if (problem !== undefined) {
-      answers.error(exchange, problem, { isRead: false })
+      this.lookUps.parts.answers.error(exchange, problem, { isRead: false })
       return
     }
-    collectBody(exchange.payload, Number(headers['content-length'] ?? 0), MAX_BODY_BYTES, pool, bytes => {
-      if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
-      else if (bytes === 'tooLarge') answers.error(exchange, TOO_LARGE, { isRead: false })
-      // A client that has left gets no answer.
-      else if (!(bytes instanceof Error)) {
-        try {
-          const isLatin1 = charset === 'latin1'
-          if (!isLatin1 && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
-          use(parsedBody(bytes.toString(isLatin1 ? 'latin1' : 'utf8'), schema))
-        } catch (error) {
-          if (error instanceof BodyError) answers.error(exchange, error.problem)
-          else broken(exchange, error)
-        }
-      }
+    readSmallBody(this.lookUps.parts, exchange, bytes => {
+      const isLatin1 = charset === 'latin1'
+      if (!isLatin1 && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
+      use(parsedBody(bytes.toString(isLatin1 ? 'latin1' : 'utf8'), schema))
     })
   }
 }
