@@ -236,7 +236,7 @@ export class ConsumerInstance {
     if (names.length > 0) {
       this.#member ??= this.#newMember()
       this.#member.subscribe(names)
-    } else if (this.#member) this.#leaveGroup(() => undefined)
+    } else if (this.#member) this.#endMembership(() => undefined)
   }
 
   #newMember(): GroupMember {
@@ -522,10 +522,10 @@ export class ConsumerInstance {
     this.#topics = undefined
     topics?.stop()
     this.#isAssigned = false
-    this.#leaveGroup(whenLeft)
+    this.#endMembership(whenLeft)
   }
 
-  #leaveGroup(whenLeft: () => void): void {
+  #endMembership(whenLeft: () => void): void {
     if (this.#whenLeft) {
       this.#whenLeft.push(whenLeft)
       return

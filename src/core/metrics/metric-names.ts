@@ -124,6 +124,7 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['router.decompressed_bytes', 'sum', 'Memory held by decompressed records', true],
   ['kafka_dispatcher.queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
   ['groups.groups', 'sum', 'Consumer groups that this process takes part in', true],
+  ['groups.instances', 'sum', 'Consumer instances of this process', true],
   ['delivery.buffered_records', 'sum', 'Records that wait for Kafka', true],
   ['delivery.buffered_bytes', 'sum', 'Bytes of the records that wait for Kafka, bookkeeping included', true],
   [
