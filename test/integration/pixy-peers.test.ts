@@ -1,69 +1,17 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
 import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
+import { PeerAddress } from '../support/peer-address.js'
 import { QUICK_COMMITS, until } from '../support/pixy-stage.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const SECRET = 'a secret of more than thirty-two bytes'
 const NO_READER = 'no gateway of this deployment that answers reads the partition for the group'
 
-/** An address at which a gateway will be: connections are passed on once it is known. */
-class Address {
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  target: string | undefined
-  /** Connections stay open, and nothing is passed on. */
-  isSilent = false
-
-  constructor() {
-    this.#server = createServer(socket => this.#pass(socket))
-  }
-
-  async open(): Promise<this> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
-    return this
-  }
-
-  get text(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  silence(): void {
-    this.isSilent = true
-    for (const socket of this.#sockets) socket.unpipe()
-  }
-
-  close(): void {
-    this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
-  #pass(socket: Socket): void {
-    const ends = [socket]
-    if (this.target !== undefined && !this.isSilent) {
-      const onward = connect(Number(this.target.split(':')[1]), '127.0.0.1')
-      socket.pipe(onward)
-      onward.pipe(socket)
-      ends.push(onward)
-    } else if (!this.isSilent) socket.destroy()
-    for (const end of ends) {
-      this.#sockets.add(end)
-      end.on('error', () => undefined)
-      end.on('close', () => {
-        this.#sockets.delete(end)
-        for (const other of ends) other.destroy()
-      })
-    }
-  }
-}
-
 describe('pixy: gateways that know each other', function () {
   this.timeout(120_000)
   let cluster: TargetCluster
-  let addresses: Address[]
+  let addresses: PeerAddress[]
   let stops: (() => unknown)[]
   let topic: string
   let group: string
@@ -71,7 +19,7 @@ describe('pixy: gateways that know each other', function () {
   after(async () => await cluster.close())
   beforeEach(async () => {
     stops = []
-    addresses = await Promise.all([new Address().open(), new Address().open()])
+    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
     topic = freshTopic('orders')
     group = freshTopic('billing')
     await cluster.createTopic(topic, 1)

@@ -1,5 +1,6 @@
 import type { AckResult, Gateway, GroupGateway, MessageId } from '../../gateway/gateway.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import { foundOwners, peerInstances } from './peer-instances.js'
 import { isAway, type Peers } from './peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
@@ -27,7 +28,8 @@ interface AskedAck extends MessageId {
 /**
  * The gateway of one of several processes that read for the same consumer groups. A message that one of them has given
  * out can be acknowledged at each of them: the process that does not read the partition passes the acknowledgement on to
- * the one that does. All other requests are handled by the process that gets them.
+ * the one that does. In the same way each of them serves the consumer instances of all. All other requests are handled by
+ * the process that gets them.
  */
 export function peerGateway<Id>(own: Gateway, cluster: string, peers: Peers<Id>): Gateway {
   const { groups } = own
@@ -50,7 +52,7 @@ export function peerGateway<Id>(own: Gateway, cluster: string, peers: Peers<Id>)
         return result.type === 'notRead' ? acks.ack(groupId, message) : result
       }
     },
-    instances: own.instances,
+    instances: peerInstances(own, cluster, peers, foundOwners(own.instances, cluster, peers)),
     admin: own.admin,
     follow: (...asked) => own.follow(...asked),
     durableLog: () => own.durableLog(),

@@ -16,6 +16,10 @@ import { isAway, type PeerError, type Peers } from './peers.js'
 const VERB_TIMEOUT_MS = 60_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
+/** Time limit of the question who has an instance. */
+const SEARCH_MS = 2_000
+/** Instances whose owners are remembered. */
+const MAX_REMEMBERED = 50_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
@@ -46,17 +50,75 @@ interface AskedSubscription {
   readonly allowed: readonly string[] | undefined
 }
 
+/** Which process has an instance. */
+export interface InstanceOwners<Id> {
+  /** The process that has the instance; `undefined`: none that answers. */
+  find(instance: InstanceName): Promise<Id | undefined>
+  /** The process that has to create the instance, unless another one has it already. */
+  creatorOf(instance: InstanceName): Promise<{ readonly creator: Id } | 'exists'>
+  /** Called when the process that was found does not have the instance. Returns true when another look may find it. */
+  mistaken(instance: InstanceName): boolean
+}
+
+/** The owner of each instance follows from its name. */
+export const fixedOwners = <Id>(ownerOf: (instance: InstanceName) => Id): InstanceOwners<Id> => ({
+  find: async instance => ownerOf(instance),
+  creatorOf: async instance => ({ creator: ownerOf(instance) }),
+  mistaken: () => false
+})
+
+/**
+ * Each instance belongs to the process that has created it; the others are asked for it, and remember who has it. Two
+ * processes that create the same instance at the same moment both have it: each serves its own.
+ */
+export function foundOwners<Id>(
+  instances: Pick<InstanceGateway, 'settingsOf'>,
+  cluster: string,
+  peers: Peers<Id>
+): InstanceOwners<Id> {
+  const message = `instance here ${cluster}`
+  const remembered = new Map<string, Id>()
+  const isHere = async (instance: InstanceName): Promise<boolean> =>
+    (await instances.settingsOf(instance)).type === 'done'
+  // The own instances answer, so a question is not passed on again.
+  peers.serve(message, body => isHere(body as InstanceName))
+  const askOthers = (instance: InstanceName): Promise<Id | undefined> =>
+    new Promise(resolve => {
+      const { others } = peers
+      const asked = others.map(async id => {
+        const isThere = await peers.call(id, message, instance, { timeoutMs: SEARCH_MS }).catch(() => false)
+        if (isThere === true) resolve(id)
+      })
+      void Promise.all(asked).then(() => resolve(undefined))
+    })
+  const keyOf = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
+  const find = async (instance: InstanceName): Promise<Id | undefined> => {
+    if (await isHere(instance)) return peers.id
+    const key = keyOf(instance)
+    const known = remembered.get(key)
+    if (known !== undefined && peers.others.includes(known)) return known
+    const owner = await askOthers(instance)
+    remembered.delete(key)
+    if (owner !== undefined) remembered.set(key, owner)
+    if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!)
+    return owner
+  }
+  return {
+    find,
+    creatorOf: async instance => ((await find(instance)) === undefined ? { creator: peers.id } : 'exists'),
+    mistaken: instance => remembered.delete(keyOf(instance))
+  }
+}
+
 /**
  * The verbs of instances when each instance has an owner among several processes. The owner has the instance; all other
  * processes pass the verbs on to it.
- *
- * @param ownerOf the process that has the instance, or has to create it
  */
 export function peerInstances<Id>(
   own: Pick<Gateway, 'instances' | 'topics'>,
   cluster: string,
   peers: Peers<Id>,
-  ownerOf: (instance: InstanceName) => Id
+  owners: InstanceOwners<Id>
 ): InstanceGateway {
   const { instances } = own
   serveInstances(instances, cluster, peers)
@@ -73,13 +135,27 @@ export function peerInstances<Id>(
     }
   }
   const tell = (to: Id, verb: string, body: object): void => void call(to, verb, body, SHORT_TIMEOUT_MS)
+  /** Carries out a verb at the owner. When a remembered owner no longer has the instance, looks for it once more. */
+  const atOwner = async <Result extends { readonly type: string }>(
+    instance: InstanceName,
+    here: () => Promise<Result>,
+    there: (owner: Id) => Promise<Result>
+  ): Promise<Result | typeof UNKNOWN> => {
+    for (;;) {
+      const owner = await owners.find(instance)
+      if (owner === undefined) return UNKNOWN
+      const result = await (owner === peers.id ? here() : there(owner))
+      if (result.type !== 'unknownInstance' || owner === peers.id || !owners.mistaken(instance)) return result
+    }
+  }
   const passed =
     <Verb extends PlainVerb>(verb: Verb) =>
     (...args: Parameters<InstanceGateway[Verb]>): ReturnType<InstanceGateway[Verb]> => {
-      const owner = ownerOf(args[0])
-      const method = instances[verb] as (...args: unknown[]) => ReturnType<InstanceGateway[Verb]>
-      if (owner === peers.id) return method.apply(instances, args)
-      return call(owner, verb, args, VERB_TIMEOUT_MS) as ReturnType<InstanceGateway[Verb]>
+      const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
+      const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
+      const there = (owner: Id): Promise<InstanceResult<never>> =>
+        call(owner, verb, args, VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
+      return atOwner(args[0], here, there) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
@@ -90,9 +166,31 @@ export function peerInstances<Id>(
     const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
     return settings.type === 'done' ? settings.value.maxWaitMs : 0
   }
+  const readAt = async (
+    owner: Id,
+    instance: InstanceName,
+    limits: InstanceReadLimits
+  ): Promise<InstanceResult<InstanceRead>> => {
+    const id = ++lastId
+    const { gone } = limits
+    const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
+    const settle = (accepted: number): void => tell(owner, 'settle', { id, accepted } satisfies Settled)
+    const cancel = (): void => settle(0)
+    gone?.addEventListener('abort', cancel, { once: true })
+    const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
+    const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
+    const result = (await call(owner, 'read', asked, VERB_TIMEOUT_MS + timeoutMs)) as InstanceResult<ReadAnswer>
+    gone?.removeEventListener('abort', cancel)
+    if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
+    if (result === AWAY) settle(0)
+    return result
+  }
   return {
     create: async (...args) => {
-      const result = await passed('create')(...args)
+      const found = await owners.creatorOf(args[0])
+      if (found === 'exists') return { type: 'done', value: false }
+      if (found.creator === peers.id) return instances.create(...args)
+      const result = (await call(found.creator, 'create', args, VERB_TIMEOUT_MS)) as InstanceResult<boolean>
       return result.type === 'unknownInstance' ? AWAY : result
     },
     settingsOf: passed('settingsOf'),
@@ -104,30 +202,22 @@ export function peerInstances<Id>(
     seek: passed('seek'),
     commit: passed('commit'),
     committed: passed('committed'),
-    subscribe: async (instance, topics) => {
-      const owner = ownerOf(instance)
-      if (owner === peers.id) return instances.subscribe(instance, topics)
-      const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
-      const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
-      return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
-    },
-    read: async (instance, limits) => {
-      const owner = ownerOf(instance)
-      if (owner === peers.id) return instances.read(instance, limits)
-      const id = ++lastId
-      const { gone } = limits
-      const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
-      const settle = (accepted: number): void => tell(owner, 'settle', { id, accepted } satisfies Settled)
-      const cancel = (): void => settle(0)
-      gone?.addEventListener('abort', cancel, { once: true })
-      const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
-      const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
-      const result = (await call(owner, 'read', asked, VERB_TIMEOUT_MS + timeoutMs)) as InstanceResult<ReadAnswer>
-      gone?.removeEventListener('abort', cancel)
-      if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
-      if (result === AWAY) settle(0)
-      return result
-    }
+    subscribe: (instance, topics) =>
+      atOwner(
+        instance,
+        () => instances.subscribe(instance, topics),
+        async owner => {
+          const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
+          const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
+          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
+        }
+      ),
+    read: (instance, limits) =>
+      atOwner<InstanceResult<InstanceRead>>(
+        instance,
+        () => instances.read(instance, limits),
+        owner => readAt(owner, instance, limits)
+      )
   }
 }
 

@@ -18,7 +18,7 @@ import { toError } from '../../gateway/offsets.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { peerInstances } from '../peers/peer-instances.js'
+import { fixedOwners, peerInstances } from '../peers/peer-instances.js'
 import { isAway, type PeerError } from '../peers/peers.js'
 import {
   type AcksOfOwner,
@@ -78,8 +78,11 @@ export function workerGateway(own: Gateway, cluster: string, peers: WorkerPeers,
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
     groups: workerGroups(own.groups, cluster, peers, longPollMs),
-    instances: peerInstances(own, cluster, peers, ({ groupId, name }) =>
-      ownerOf(cluster, `${groupId} ${name}`, peers.count)
+    instances: peerInstances(
+      own,
+      cluster,
+      peers,
+      fixedOwners(({ groupId, name }) => ownerOf(cluster, `${groupId} ${name}`, peers.count))
     ),
     admin: workerAdmin(own, cluster, peers),
     follow: (...asked) => own.follow(...asked),

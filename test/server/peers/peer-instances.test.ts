@@ -6,7 +6,7 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
-import { peerInstances } from '../../../src/server/peers/peer-instances.js'
+import { fixedOwners, foundOwners, peerInstances } from '../../../src/server/peers/peer-instances.js'
 import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
@@ -62,12 +62,16 @@ class Noted {
   readonly settled: number[] = []
   readonly gone: AbortSignal[] = []
   includes: ((topic: string) => boolean) | undefined
+  /** True: it has no instance. */
+  isEmpty = false
   answer: Promise<void> = Promise.resolve()
   readonly gateway = Object.assign(new FakeGateway(), {
     instances: {
       create: async (...args: unknown[]) => this.#noted('create', args, true),
-      settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
-      commit: async (...args: unknown[]) => this.#noted('commit', args, undefined),
+      settingsOf: async (...args: unknown[]) =>
+        this.isEmpty ? { type: 'unknownInstance' } : this.#noted('settingsOf', args, settings),
+      commit: async (...args: unknown[]) =>
+        this.isEmpty ? { type: 'unknownInstance' } : this.#noted('commit', args, undefined),
       subscribe: async (instance: InstanceName, topics: InstanceTopics) => {
         this.includes = 'pattern' in topics ? topics.includes : undefined
         return this.#noted('subscribe', [instance], undefined)
@@ -97,8 +101,18 @@ describe('instances of several processes', () => {
     pair = new Pair()
     owner = new Noted()
     other = new Noted()
-    peerInstances(owner.gateway, 'default', pair.of(1), () => 1)
-    verbs = peerInstances(other.gateway, 'default', pair.of(0), () => 1)
+    peerInstances(
+      owner.gateway,
+      'default',
+      pair.of(1),
+      fixedOwners(() => 1)
+    )
+    verbs = peerInstances(
+      other.gateway,
+      'default',
+      pair.of(0),
+      fixedOwners(() => 1)
+    )
   })
 
   it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {
@@ -109,7 +123,12 @@ describe('instances of several processes', () => {
       ['commit', instance, 'accepted']
     ])
     expect(other.calls).to.deep.equal([])
-    const own = peerInstances(other.gateway, 'default', pair.of(0), () => 0)
+    const own = peerInstances(
+      other.gateway,
+      'default',
+      pair.of(0),
+      fixedOwners(() => 0)
+    )
     await own.settingsOf(instance)
     expect(other.calls).to.deep.equal([['settingsOf', instance]])
   })
@@ -166,5 +185,45 @@ describe('instances of several processes', () => {
     expect(await verbs.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
+  })
+
+  describe('without owners that follow from names', () => {
+    let asked: Peers<number>
+    beforeEach(() => {
+      pair = new Pair()
+      asked = pair.of(0)
+      foundOwners(owner.gateway.instances, 'default', pair.of(1))
+      peerInstances(
+        owner.gateway,
+        'default',
+        pair.of(1),
+        fixedOwners(() => 1)
+      )
+      verbs = peerInstances(other.gateway, 'default', asked, foundOwners(other.gateway.instances, 'default', asked))
+      owner.isEmpty = true
+      other.isEmpty = true
+    })
+
+    it('are created where the request comes in, unless another process has one of the name', async () => {
+      await verbs.create(instance, settings, 'client')
+      expect(other.calls).to.deep.equal([['create', instance, settings, 'client']])
+      owner.isEmpty = false
+      expect(await verbs.create(instance, settings, 'client')).to.deep.equal({ type: 'done', value: false })
+      expect(owner.calls.map(([verb]) => verb)).to.deep.equal(['settingsOf'])
+    })
+
+    it('are looked for once, and looked for again when they have gone elsewhere', async () => {
+      const commit = () => verbs.commit(instance, 'accepted')
+      expect(await commit()).to.deep.equal({ type: 'unknownInstance' })
+      owner.isEmpty = false
+      await commit()
+      await commit()
+      expect(owner.calls.map(([verb]) => verb)).to.deep.equal(['settingsOf', 'commit', 'commit'])
+      owner.isEmpty = true
+      expect(await commit()).to.deep.equal({ type: 'unknownInstance' })
+      other.isEmpty = false
+      expect(await commit()).to.deep.equal({ type: 'done', value: undefined })
+      expect(other.calls.at(-1)).to.deep.equal(['commit', instance, 'accepted'])
+    })
   })
 })
