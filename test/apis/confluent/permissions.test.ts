@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { confluent } from '../../../src/apis/confluent/api.js'
 import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
 import type { ConfigChange } from '../../../src/gateway/admin.js'
-import type { GroupDescription } from '../../../src/gateway/gateway.js'
+import type { GroupDescription, InstanceSettings } from '../../../src/gateway/gateway.js'
 import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
@@ -193,5 +193,30 @@ describe('confluent: permissions of administration', () => {
     const of = async (topic: string) =>
       (await ask('GET', `/consumer-groups/g/consumers/m1/assignments/${topic}/partitions/0`))[0]
     expect([await of('open'), await of('secret')]).to.deep.equal([200, 404])
+  })
+
+  it('records of an instance of another client are refused where the topic is, and stay in the instance', async () => {
+    await start((_, { topic }) => topic === undefined || topic === 'open')
+    const settings = { api: 'confluent', format: 'json', maxWaitMs: 1_000 } as InstanceSettings
+    const fields = { partition: 0, offset: 0, timestampMs: 0, key: null, value: Buffer.from('1'), headers: [] }
+    const settled: number[] = []
+    let topics = ['open', 'secret']
+    gateway.instances = {
+      ...gateway.instances,
+      settingsOf: async () => ({ type: 'done', value: settings }),
+      read: async () => {
+        const records = topics.map(topic => ({ topic, ...fields }))
+        return { type: 'done', value: { records, settle: (accepted: number) => void settled.push(accepted) } }
+      }
+    }
+    const read = async (): Promise<number> => {
+      const url = '/consumers/g/instances/a/records'
+      const headers = { accept: 'application/vnd.kafka.json.v2+json' }
+      return (await app.inject({ method: 'GET', url, headers })).statusCode
+    }
+    expect(await read()).to.equal(403)
+    topics = ['open']
+    expect(await read()).to.equal(200)
+    expect(settled[0]).to.equal(0)
   })
 })

@@ -214,6 +214,9 @@ export class ConsumersEndpoint {
       settle()
       return
     }
+    // The instance may belong to a client that may read more than this one.
+    for (const topic of new Set(read.records.map(record => record.topic)))
+      this.#require(exchange, topic, instance.groupId)
     const written = writeRecords(read.records, settings.format)
     callerOf(this.#parts, exchange).charge(written.count, written.bytes)
     if (written.count === 0 && written.poison) throw new ProblemError(poisonOf(written.poison))
