@@ -229,7 +229,7 @@ describe('consumer instances', function () {
     expect(textsOf(read.records)).to.deep.equal(['a', 'bb'])
     read.settle(2)
     await produce(topic, 0, 'c')
-    const short = done(await instances.read(instance, { timeoutMs: 500, maxBytes: undefined }))
+    const short = done(await instances.read(instance, { timeoutMs: 2_000, maxBytes: undefined }))
     expect(textsOf(short.records)).to.deep.equal(['c'])
     short.settle(1)
     const none = done(await instances.read(instance, { timeoutMs: 100, maxBytes: undefined }))
