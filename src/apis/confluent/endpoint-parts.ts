@@ -51,9 +51,6 @@ export function whenSettled(
   pendingProduce.outcomes().then(settled).catch(broken)
 }
 
-export const hasBody = ({ request: { headers } }: Exchange): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-
 const UNSUPPORTED: Problem = { status: 415, code: 415, message: 'the content type must be application/json' }
 const BAD_CHARSET: Problem = { status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' }
 

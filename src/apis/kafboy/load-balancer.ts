@@ -3,6 +3,7 @@ import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../../core/model.js'
+import { isAmong } from '../../core/networks.js'
 import { isLoopback } from '../../core/settings/units.js'
 import { instanceName } from './endpoint.js'
 
@@ -102,9 +103,6 @@ async function addressOf(host: string, resolve: Resolve): Promise<string> {
   if (isOwn || isAmong(forbidden, address)) throw new Error(`its address ${address} is not allowed`)
   return address
 }
-
-/** `::ffff:127.0.0.1` counts as 127.0.0.1. */
-const isAmong = (list: BlockList, address: string): boolean => list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 
 const rejectWhen = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }))

@@ -3,7 +3,7 @@ import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { OffsetsEndpoint } from './offsets-endpoint.js'
 import type { ClusterOperation } from './operations.js'
@@ -136,9 +136,6 @@ export class Endpoint {
     answers.error(exchange, 500, 'internal error', { persisted })
   }
 }
-
-const hasBody = ({ request: { headers } }: Exchange): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
 interface Endpoints {
   readonly produce: ProduceEndpoint

@@ -10,14 +10,13 @@ import type {
 } from '../../gateway/gateway.js'
 import { toError } from '../../gateway/offsets.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import {
   admits,
   answerWork,
   checked,
   type EndpointParts,
   fail,
-  hasBody,
   type Params,
   withJson,
   wrongType

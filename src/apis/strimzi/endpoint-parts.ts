@@ -4,7 +4,7 @@ import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { clientOf } from '../../http/exchange/client.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ProblemError, type StrimziAnswers, schemaProblem } from './strimzi-answers.js'
 
 /** The parts that every endpoint is created with. */
@@ -25,9 +25,6 @@ export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 export type Receive = (exchange: Exchange, params: Params) => void
 /** The parameters of the path. */
 export type Params = Readonly<Record<string, string>>
-
-export const hasBody = ({ request: { headers } }: Exchange): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
 /** Refuses a request whose client may not do this. @returns whether it may */
 export function admits(

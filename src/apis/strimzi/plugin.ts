@@ -1,13 +1,13 @@
-import { BlockList, isIPv6 } from 'node:net'
+import { isAmong, networksIn } from '../../core/networks.js'
 import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { toDocument } from '../../http/openapi/operation.js'
 import { ConsumersEndpoint } from './consumers-endpoint.js'
-import { admits, bodyPool, type EndpointParts, fail, hasBody, type Receive } from './endpoint-parts.js'
+import { admits, bodyPool, type EndpointParts, fail, type Receive } from './endpoint-parts.js'
 import { type OperationId, strimziOperations } from './operations.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { StrimziSettings } from './settings.js'
@@ -79,7 +79,8 @@ function receiversOf(
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
   const topics = new TopicsEndpoint(gateway, parts)
-  const isTrustedProxy = matcherOf(context.trustedProxies ?? [])
+  const trusted = networksIn(context.trustedProxies ?? [])
+  const isTrustedProxy = (address: string): boolean => address !== '' && isAmong(trusted, address)
   const consumers = new ConsumersEndpoint(parts, gateway, { settings, isTrustedProxy })
   lifetime.onDrain(async () => consumers.stop())
   const send: Receive = (exchange, params) => producer.receive(exchange, params)
@@ -146,16 +147,4 @@ function documentOf(version: string, url: string): string {
     return [path, Object.fromEntries(all)]
   })
   return JSON.stringify({ ...document, servers: [{ url }], paths: Object.fromEntries(named) })
-}
-
-/** @param networks addresses and networks, `10.0.0.0/8` */
-function matcherOf(networks: readonly string[]): (address: string) => boolean {
-  const list = new BlockList()
-  const familyOf = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
-  for (const network of networks) {
-    const [address = '', bits] = network.split('/')
-    if (bits === undefined) list.addAddress(address, familyOf(address))
-    else list.addSubnet(address, Number(bits), familyOf(address))
-  }
-  return address => address !== '' && networks.length > 0 && list.check(address, familyOf(address))
 }

@@ -2,14 +2,13 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 import {
   admits,
   BAD_TYPE,
   type EndpointParts,
   fail,
-  hasBody,
   mediaTypeOf,
   type Params,
   partitionIn,

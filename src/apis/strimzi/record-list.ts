@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isJson } from '../../core/json/json-slices.js'
 import type { InstanceRecord } from '../../gateway/gateway.js'
 import type { Format } from './strimzi-answers.js'
 
@@ -39,16 +39,7 @@ function textOf(bytes: Buffer | null, format: Format): string | undefined {
   if (format === 'binary') return `"${bytes.toString('base64')}"`
   const text = bytes.toString()
   if (format === 'text') return JSON.stringify(text)
-  return isUtf8(bytes) && isJson(text) ? text : undefined
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
+  return isJson(bytes) ? text : undefined
 }
 
 function headersOf({ headers }: InstanceRecord): string {

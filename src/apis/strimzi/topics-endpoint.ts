@@ -1,13 +1,12 @@
 import { ForbiddenError } from '../../core/errors.js'
 import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
   admits,
   answerWork,
   checked,
   type EndpointParts,
-  hasBody,
   type Params,
   partitionIn,
   withJson

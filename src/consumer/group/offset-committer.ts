@@ -64,7 +64,8 @@ const POSITION_IS_VOID =
   'an offset is not committed: the topic was created anew, and the offset belongs to its former log'
 const NO_SUCH_PARTITION = kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
 
-const fencingCodes: ReadonlySet<number> = new Set([
+/** Error codes with which a coordinator excludes a member. */
+export const fencingCodes: ReadonlySet<number | undefined> = new Set([
   errorCodes.ILLEGAL_GENERATION,
   errorCodes.UNKNOWN_MEMBER_ID,
   errorCodes.FENCED_INSTANCE_ID

@@ -225,6 +225,7 @@ export class ConsumerInstance {
       topics,
       checkMs: consumer.partitionCheckMs,
       missingCheckMs: consumer.missingTopicCheckMs,
+      maxTopics: consumer.maxTopicsPerGroup,
       onChosen: names => this.#join(names)
     })
     return DONE

@@ -24,8 +24,6 @@ import type {
 
 /** Limit of the length of a name, as for the id of a static member. */
 const MAX_NAME_LENGTH = 249
-/** Limit of topics in one subscription. */
-const MAX_TOPICS = 1_000
 /** Limit of partitions in one assignment. */
 const MAX_PARTITIONS = 10_000
 /** Limit of the length of a pattern. */
@@ -108,8 +106,9 @@ export class ConsumerInstances implements InstanceGateway {
       const bad = topics.topics.find(topic => !isTopic(topic))
       if (bad !== undefined) return ownFailure('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`, false)
       const names = [...new Set(topics.topics)]
-      if (names.length > MAX_TOPICS)
-        return ownFailure('invalidRequest', `${names.length} topics are too many (limit ${MAX_TOPICS})`, false)
+      const { maxTopicsPerGroup } = this.#deps.settings
+      if (names.length > maxTopicsPerGroup)
+        return ownFailure('invalidRequest', `${names.length} topics are too many (limit ${maxTopicsPerGroup})`, false)
       return names.length === 0
         ? this.unsubscribe(instance)
         : this.#ask(instance, requester => ({ type: 'subscribe', topics: { topics: names }, requester }))

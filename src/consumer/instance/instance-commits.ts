@@ -10,19 +10,13 @@ import {
 import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { inPortions } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import { fencingCodes } from '../group/offset-committer.js'
 import type { InstanceOffset } from './instances.js'
 
 /** Time limit of commits and look-ups that a client waits for. */
 export const TIMEOUT_MS = 10_000
 /** How often a commit is repeated that another reader of the group has replaced. */
 const MAX_REPETITIONS = 3
-
-/** Error codes with which a coordinator excludes a member. */
-const fencingCodes: ReadonlySet<number | undefined> = new Set([
-  errorCodes.ILLEGAL_GENERATION,
-  errorCodes.UNKNOWN_MEMBER_ID,
-  errorCodes.FENCED_INSTANCE_ID
-])
 
 /** An offset to commit, and the leader epoch of the records before it. */
 export interface StoredOffset extends InstanceOffset {

@@ -2,8 +2,6 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 
 const TIMEOUT_MS = 10_000
-/** More topics in one subscription mean that a pattern matches by mistake; further topics are left out. */
-const MAX_TOPICS = 1_000
 
 /** A compiled pattern; it has to match a whole name. */
 export interface TopicPattern {
@@ -31,6 +29,8 @@ export interface InstanceTopicsOptions {
   readonly checkMs: number
   /** The same pause while no topic matches. */
   readonly missingCheckMs: number
+  /** More topics mean that a pattern matches by mistake; further topics are left out. */
+  readonly maxTopics: number
   /** Called with the topics of the subscription, at once for named ones and with each change for a pattern. */
   readonly onChosen: (names: readonly string[]) => void
 }
@@ -62,7 +62,7 @@ export class InstanceTopicsWatch {
   }
 
   #lookUp(choice: MatchingTopics): void {
-    const { runtime, onChosen, checkMs, missingCheckMs } = this.#options
+    const { runtime, onChosen, checkMs, missingCheckMs, maxTopics } = this.#options
     runtime.ask('fetchTopicMetadata', { requestId: 0, topics: null, timeoutMs: TIMEOUT_MS }, result => {
       if (this.#isStopped) return
       if (result.type === 'success') {
@@ -74,9 +74,9 @@ export class InstanceTopicsWatch {
           .map(({ topic }) => topic)
           .filter(choice.includes)
           .sort()
-        if (found.length > MAX_TOPICS)
-          runtime.log.warn({ topics: found.length, limit: MAX_TOPICS }, 'a pattern matches too many topics')
-        const names = found.slice(0, MAX_TOPICS)
+        if (found.length > maxTopics)
+          runtime.log.warn({ topics: found.length, limit: maxTopics }, 'a pattern matches too many topics')
+        const names = found.slice(0, maxTopics)
         if (names.join() !== this.#names?.join()) {
           this.#names = names
           onChosen(names)

@@ -11,6 +11,10 @@ export interface Exchange {
   readonly requestId: string
 }
 
+/** Whether a request announces a body. */
+export const hasBody = ({ request: { headers } }: Exchange): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
 type Sent = IncomingMessage & { sentUrl?: string }
 
 /**

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { BlockList, isIP, isIPv6 } from 'node:net'
+import { type BlockList, isIP } from 'node:net'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import { isAmong, networksIn } from '../../core/networks.js'
 import { PeerConnection } from './peer-connection.js'
-import { hostAndPort, isAmong, PeerListener } from './peer-listener.js'
+import { hostAndPort, PeerListener } from './peer-listener.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from './peers.js'
 import type { PeersSettings } from './settings.js'
 import { Signer } from './signatures.js'
@@ -39,7 +40,7 @@ export interface GatewayPeersDeps {
 export class GatewayPeers implements Peers {
   readonly id = randomBytes(ID_BYTES).toString('hex')
   readonly #deps: GatewayPeersDeps
-  readonly #networks = new BlockList()
+  readonly #networks: BlockList
   readonly #signer: Signer
   readonly #handlers = new Map<string, PeerHandler<string>>()
   readonly #whenGone: ((id: string) => void)[] = []
@@ -55,10 +56,7 @@ export class GatewayPeers implements Peers {
   constructor(deps: GatewayPeersDeps) {
     this.#deps = deps
     this.#signer = new Signer(deps.settings.secret!)
-    for (const network of deps.settings.networks) {
-      const [address = '', bits] = network.split('/')
-      this.#networks.addSubnet(address, Number(bits), isIPv6(address) ? 'ipv6' : 'ipv4')
-    }
+    this.#networks = networksIn(deps.settings.networks)
   }
 
   /**

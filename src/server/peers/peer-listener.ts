@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, type BlockList, isIPv6, type Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { toListenError } from '../../core/listen-error.js'
 import type { Logger } from '../../core/model.js'
 import { decodeBody, encodeBody } from './body.js'
@@ -54,10 +54,6 @@ interface CallerUse {
   calls: number
   bytes: number
 }
-
-/** Whether an address belongs to a list of networks. `::ffff:10.0.0.1` counts as 10.0.0.1. */
-export const isAmong = (networks: BlockList, address: string): boolean =>
-  networks.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 
 /** Splits `HOST:PORT`; an IPv6 address is written in brackets. */
 export function hostAndPort(text: string): { readonly host: string; readonly port: number } {

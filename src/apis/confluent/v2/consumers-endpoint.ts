@@ -11,8 +11,8 @@ import type {
 } from '../../../gateway/gateway.js'
 import { toError } from '../../../gateway/offsets.js'
 import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
-import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
-import { callerOf, type EndpointParts, hasBody, type Params, refusalOf } from '../endpoint-parts.js'
+import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
+import { callerOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
 import { type Problem, problemOf } from '../failures.js'
 import { answerWork, lookUpProblemOf, ProblemError, readSmallBody } from '../look-up.js'
 import {
@@ -195,13 +195,11 @@ export class ConsumersEndpoint {
     if (!isAsked) throw new ProblemError(WRONG_FORMAT)
     const query = queryOf(exchange)
     const gone = new AbortController()
-    let settled = false
     let read: InstanceRead | undefined
     let count = 0
     const settle = (): void => {
-      if (settled || read === undefined) return
-      settled = true
-      read.settle(response.writableFinished ? count : 0)
+      read?.settle(response.writableFinished ? count : 0)
+      read = undefined
     }
     response.once('close', () => {
       gone.abort()

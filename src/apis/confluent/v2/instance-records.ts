@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isJson } from '../../../core/json/json-slices.js'
 import type { InstanceRecord } from '../../../gateway/gateway.js'
 
 /** The records of an answer, as far as they can be written. */
@@ -18,7 +18,7 @@ const FRAME_BYTES = 100
 /** Writes records as JSON: keys and values in base64, or the stored JSON as it is. */
 export function writeRecords(records: readonly InstanceRecord[], format: string): WrittenRecords {
   const isJson = format === 'json'
-  const poisonAt = isJson ? records.findIndex(({ key, value }) => !isJsonText(key) || !isJsonText(value)) : -1
+  const poisonAt = isJson ? records.findIndex(({ key, value }) => !(isNullOrJson(key) && isNullOrJson(value))) : -1
   const good = poisonAt < 0 ? records : records.slice(0, poisonAt)
   let size = 2
   let bytes = 0
@@ -46,13 +46,4 @@ export function writeRecords(records: readonly InstanceRecord[], format: string)
   return { body: target.subarray(0, at), count: good.length, bytes, poison: records[poisonAt] }
 }
 
-function isJsonText(bytes: Buffer | null): boolean {
-  if (bytes === null) return true
-  try {
-    if (!isUtf8(bytes)) return false
-    JSON.parse(bytes.toString())
-    return true
-  } catch {
-    return false
-  }
-}
+const isNullOrJson = (bytes: Buffer | null): boolean => bytes === null || isJson(bytes)

@@ -1,6 +1,6 @@
 import type { BrokerNode } from '../../../core/model.js'
-import type { Exchange } from '../../../http/exchange/exchange.js'
-import { hasBody, type Params, refusalOf } from '../endpoint-parts.js'
+import { type Exchange, hasBody } from '../../../http/exchange/exchange.js'
+import { type Params, refusalOf } from '../endpoint-parts.js'
 import { KAFKA_REFUSES } from '../failures.js'
 import { ProblemError } from '../look-up.js'
 import type { Links, Resource } from './resources.js'
