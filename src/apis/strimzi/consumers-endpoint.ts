@@ -5,10 +5,12 @@ import type {
   InstanceName,
   InstancePosition,
   InstanceRead,
+  InstanceRecord,
   InstanceResult,
   InstanceSettings
 } from '../../gateway/gateway.js'
 import { toError } from '../../gateway/offsets.js'
+import { writeRecordList } from '../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import {
@@ -22,7 +24,6 @@ import {
   wrongType
 } from './endpoint-parts.js'
 import { commitBody, consumerBody, offsetsBody, partitionsBody, topicsBody } from './operations.js'
-import { writeRecords } from './record-list.js'
 import type { StrimziSettings } from './settings.js'
 import { type Format, ProblemError, RECORD_TYPES, schemaProblem, V2_TYPE } from './strimzi-answers.js'
 
@@ -209,11 +210,11 @@ export class ConsumersEndpoint {
     const { records } = read
     const caller = access.callerOf(request)
     this.#require(exchange, instance.groupId, new Set(records.map(({ topic }) => topic)))
-    const written = writeRecords(records, format)
-    caller.charge(written.count, written.sizeBytes)
-    if (written.count === 0 && written.unreadable) throw unreadable(written.unreadable)
+    const written = writeRecordList(records, format, timestampAndHeadersOf)
+    caller.charge(written.count, written.bytes)
+    if (written.count === 0 && written.poison) throw unreadable(written.poison)
     accepted = written.count
-    answers.send(exchange, 200, written.json, { type: RECORD_TYPES[format] })
+    answers.send(exchange, 200, written.body, { type: RECORD_TYPES[format] })
   }
 
   #seekTo(position: 'beginning' | 'end') {
@@ -369,3 +370,17 @@ function done<Value>(
       throw toError(result, 'the request to the consumer', TIMEOUT_MS)
   }
 }
+
+const timestampAndHeadersOf = (record: InstanceRecord): string =>
+  `,"timestamp":${record.timestampMs}${headersOf(record)}`
+
+function headersOf({ headers }: InstanceRecord): string {
+  if (headers === undefined || headers.length === 0) return ''
+  const all = headers.map(({ key, value }) => ({
+    key,
+    value: value === null ? null : asBuffer(value).toString('base64')
+  }))
+  return `,"headers":${JSON.stringify(all)}`
+}
+
+const asBuffer = (bytes: Uint8Array | string): Buffer => Buffer.from(bytes as Uint8Array)

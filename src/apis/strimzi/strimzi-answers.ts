@@ -81,9 +81,9 @@ export class StrimziAnswers {
   }
 
   /** An answer with a body, or without one. */
-  send({ response, requestId }: Asked, status: number, body: string, options: AnswerOptions = {}): void {
+  send({ response, requestId }: Asked, status: number, body: string | Buffer, options: AnswerOptions = {}): void {
     const { isRead = true, persisted = isProduce(response.req) ? NOT_PERSISTED : undefined } = options
-    const type = body === '' ? undefined : (options.type ?? V2_TYPE)
+    const type = body.length === 0 ? undefined : (options.type ?? V2_TYPE)
     const headers = { ...options.headers, ...this.#originHeaders(response.req), ...(!isRead && CLOSE) }
     this.#answers.send(response, status, type, body, { requestId, persisted, cause: options.cause }, headers)
   }

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import type { JsonReader } from './json-reader.js'
 import { nextElement, nextKey, skipValue } from './json-values.js'
 
@@ -132,14 +131,3 @@ function writeString(target: Buffer, at: number, bytes: Buffer, start: number, e
 
 /** Jackson writes the digits of an escape as capitals. */
 const upperHex = (text: string): string => (text.length === 6 ? `\\u${text.slice(2).toUpperCase()}` : text)
-
-/** Whether bytes are one JSON value in UTF-8. */
-export function isJson(bytes: Buffer): boolean {
-  if (!isUtf8(bytes)) return false
-  try {
-    JSON.parse(bytes.toString())
-    return true
-  } catch {
-    return false
-  }
-}

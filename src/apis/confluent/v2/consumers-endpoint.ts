@@ -10,6 +10,7 @@ import type {
   InstanceSettings
 } from '../../../gateway/gateway.js'
 import { toError } from '../../../gateway/offsets.js'
+import { writeRecordList } from '../../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
@@ -28,7 +29,6 @@ import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
 import { API, checked, jsonIn, readWanted, timestampIn } from './consumer-bodies.js'
 import { commitBody, partitionsBody, positionsBody, subscriptionBody } from './consumer-operations.js'
-import { writeRecords } from './instance-records.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -215,7 +215,7 @@ export class ConsumersEndpoint {
     // The instance may belong to a client that may read more than this one.
     for (const topic of new Set(read.records.map(record => record.topic)))
       this.#require(exchange, topic, instance.groupId)
-    const written = writeRecords(read.records, settings.format)
+    const written = writeRecordList(read.records, settings.format === 'json' ? 'json' : 'binary')
     callerOf(this.#parts, exchange).charge(written.count, written.bytes)
     if (written.count === 0 && written.poison) throw new ProblemError(poisonOf(written.poison))
     count = written.count

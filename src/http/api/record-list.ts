@@ -1,0 +1,122 @@
+import { isJson } from '../../core/json/is-json.js'
+import type { InstanceRecord } from '../../gateway/gateway.js'
+
+/** How keys and values are written: as the stored JSON, in base64, or as a JSON string of their UTF-8. */
+export type RecordFormat = 'json' | 'binary' | 'text'
+
+/** The records of an answer, as far as they can be written. */
+export interface RecordList {
+  readonly body: Buffer
+  /** How many of the first records the body has. */
+  readonly count: number
+  /** Bytes of their keys and values. */
+  readonly bytes: number
+  /** The record after them, which is not JSON although the format asks for it. */
+  readonly poison: InstanceRecord | undefined
+}
+
+/** About as many bytes of the JSON of a record are neither key, value nor topic. */
+const FRAME_BYTES = 120
+/** UTF-8 has at most so many bytes for each unit of a string. */
+const BYTES_OF_UNIT = 3
+
+/**
+ * Writes records as a list of JSON, up to the first one that the format cannot express.
+ *
+ * @param tailOf further members of a record as JSON, each after a comma
+ */
+export function writeRecordList(
+  records: readonly InstanceRecord[],
+  format: RecordFormat,
+  tailOf?: (record: InstanceRecord) => string
+): RecordList {
+  const list = new ListWriter(format, aboutSizeOf(records, format))
+  let bytes = 0
+  let count = 0
+  for (const record of records) {
+    const { topic, key, value, partition, offset } = record
+    if (format === 'json' && !(isNullOrJson(key) && isNullOrJson(value))) break
+    bytes += lengthOf(key) + lengthOf(value)
+    // Names of topics need no escapes.
+    list.add(`${count++ === 0 ? '[' : ','}{"topic":"${topic}","key":`)
+    list.addContent(key)
+    list.add(',"value":')
+    list.addContent(value)
+    list.add(`,"partition":${partition},"offset":${offset}${tailOf?.(record) ?? ''}}`)
+  }
+  list.add(count === 0 ? '[]' : ']')
+  return { body: list.end(), count, bytes, poison: records[count] }
+}
+
+/** Text and bytes one after another. Texts are collected, because each write costs more than their concatenation. */
+class ListWriter {
+  readonly #format: RecordFormat
+  #target: Buffer
+  #at = 0
+  #text = ''
+
+  constructor(format: RecordFormat, sizeBytes: number) {
+    this.#format = format
+    this.#target = Buffer.allocUnsafe(sizeBytes)
+  }
+
+  add(text: string): void {
+    this.#text += text
+  }
+
+  /** Adds a key or a value. */
+  addContent(bytes: Buffer | null): void {
+    if (bytes === null) this.#text += 'null'
+    else if (this.#format === 'json') this.#addBytes(bytes)
+    else if (this.#format === 'text') this.#addBytes(Buffer.from(JSON.stringify(bytes.toString())))
+    else this.#addBase64(bytes)
+  }
+
+  /** Ends the list and returns its bytes. */
+  end(): Buffer {
+    this.#writeText()
+    return this.#target.subarray(0, this.#at)
+  }
+
+  #addBytes(bytes: Buffer): void {
+    this.#writeText()
+    this.#reserve(bytes.length)
+    this.#target.set(bytes, this.#at)
+    this.#at += bytes.length
+  }
+
+  #addBase64(bytes: Buffer): void {
+    this.#text += '"'
+    this.#writeText()
+    const base64 = bytes.toString('base64')
+    this.#reserve(base64.length)
+    this.#at += this.#target.write(base64, this.#at, 'latin1')
+    this.#text += '"'
+  }
+
+  #writeText(): void {
+    this.#reserve(this.#text.length * BYTES_OF_UNIT)
+    this.#at += this.#target.write(this.#text, this.#at)
+    this.#text = ''
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#target.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#at + bytes, 2 * this.#target.length))
+    larger.set(this.#target.subarray(0, this.#at))
+    this.#target = larger
+  }
+}
+
+function aboutSizeOf(records: readonly InstanceRecord[], format: RecordFormat): number {
+  let size = BYTES_OF_UNIT * FRAME_BYTES
+  for (const { topic, key, value } of records) {
+    const raw = lengthOf(key) + lengthOf(value)
+    size += FRAME_BYTES + topic.length + (format === 'binary' ? Math.ceil(raw / 3) * 4 + 8 : raw)
+  }
+  return size
+}
+
+const lengthOf = (bytes: Buffer | null): number => bytes?.length ?? 0
+
+const isNullOrJson = (bytes: Buffer | null): boolean => bytes === null || isJson(bytes)
