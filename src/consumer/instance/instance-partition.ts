@@ -140,14 +140,16 @@ export class InstancePartition implements BatchHolder {
   /** Takes records from the batch in memory, within the limit; the first one of a read in any case. */
   take(taking: Taking): void {
     const { records, maxBytes } = taking
+    const { topic, partition } = this.topicPartition
     for (let batch = this.#batch; batch && this.#index < batch.recordCount; this.#index++) {
-      const record = batch.at(this.#index)
-      if (record.offset < this.#taken) continue
-      const bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0)
+      const { offset, timestampMs, key, value, headers } = batch.at(this.#index)
+      if (offset < this.#taken) continue
+      const bytes = (key?.length ?? 0) + (value?.length ?? 0)
       if (records.length > 0 && taking.bytes + bytes > maxBytes) return
-      records.push({ ...this.topicPartition, ...record })
+      // Spreading the record into the new one takes ten times as long.
+      records.push({ topic, partition, offset, timestampMs, key, value, headers })
       taking.bytes += bytes
-      this.#taken = record.offset + 1
+      this.#taken = offset + 1
     }
     if (this.#batch) this.#taken = Math.max(this.#taken, this.#batch.nextOffset)
     this.dropBatch()
