@@ -46,7 +46,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   re2js: ['consumer/instance'],
   ws: ['apis/arion'],
   fastify: ['apis', 'http'],
-  zod: ['apis', 'core/settings', 'http', 'server/config'],
+  // Consumer instances check their stored states, which come from Kafka.
+  zod: ['apis', 'consumer/instance', 'core/settings', 'http', 'server/config'],
   yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],
   jose: ['http/access'],
   'prom-client': ['core/metrics'],

@@ -109,14 +109,51 @@ describe('confluent: consumer instances of gateways that know each other', funct
     expect(await values(0)).to.deep.equal(['kept'])
   })
 
-  it('are gone with the one that has them, and can be created anew at another one', async () => {
+  /** Asks until the gateway has noticed that the other one is gone. Never is the instance unknown. */
+  const askLong = async (at: number, method: string, path: string, body?: object): Promise<Seen> => {
+    for (;;) {
+      const seen = await ask(at, method, path, body)
+      expect(seen.status, JSON.stringify(seen.body)).not.to.equal(404)
+      if (seen.status < 500) return seen
+    }
+  }
+
+  it('go on at another one when the one that has them ends', async () => {
     await create()
-    const [a] = apps
-    await a!.stop()
-    // Until the other one has noticed, it may say that the instance does not answer.
-    while ((await ask(1, 'GET', `${instance()}/subscription`)).status !== 404)
-      await new Promise(resolve => setTimeout(resolve, 50))
-    expect((await ask(1, 'POST', `/consumers/${group}`, { name: 'a' })).status).to.equal(200)
-    expect((await ask(1, 'GET', `${instance()}/subscription`)).status).to.equal(200)
+    await ask(0, 'POST', `${instance()}/subscription`, { topics: [topic] })
+    await produce('a', 'b')
+    expect(await values(0)).to.deep.equal(['a', 'b'])
+    const url = `${apps[1]!.urls.shared}/confluent/topics/${topic}`
+    await apps[0]!.stop()
+    expect(await askLong(1, 'GET', `${instance()}/subscription`)).to.deep.include({ body: { topics: [topic] } })
+    const body = JSON.stringify({ records: [{ value: 'c' }] })
+    await call(url, { method: 'POST', headers: { 'content-type': JSON_RECORDS }, body })
+    expect(await values(1)).to.deep.equal(['c'])
+    expect((await ask(1, 'POST', `/consumers/${group}`, { name: 'a' })).status).to.equal(409)
+    expect((await ask(1, 'DELETE', instance())).status).to.equal(204)
+    expect((await ask(1, 'GET', `${instance()}/subscription`)).status).to.equal(404)
+  })
+
+  it('go on at another one when theirs cannot be reached, and are then served by that one for both', async () => {
+    await create()
+    await ask(0, 'POST', `${instance()}/subscription`, { topics: [topic] })
+    await produce('a')
+    expect(await values(0)).to.deep.equal(['a'])
+    const [address] = addresses
+    const { target } = address!
+    address!.cut()
+    await askLong(1, 'GET', `${instance()}/subscription`)
+    await produce('b')
+    expect((await values(1)).at(-1)).to.equal('b')
+    address!.target = target
+    await produce('c')
+    // The first gateway learns by this commit that it has lost the instance, and passes it on to the second one.
+    const late = { offsets: [{ topic, partition: 0, offset: 0 }] }
+    expect((await ask(0, 'POST', `${instance()}/offsets`, late)).status).to.equal(200)
+    expect(await values(0)).to.deep.equal(['c'])
+    const asked = { partitions: [{ topic, partition: 0 }] }
+    expect((await ask(1, 'GET', `${instance()}/offsets`, asked)).body).to.deep.include({
+      offsets: [{ topic, partition: 0, offset: 1, metadata: '' }]
+    })
   })
 })

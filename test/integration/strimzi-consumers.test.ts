@@ -226,6 +226,7 @@ describe('strimzi: behind a proxy', function () {
   const baseOf = async (settings: Record<string, string>, headers: Record<string, string>): Promise<string> => {
     const stage = await StrimziStage.open(settings)
     const { body } = await stage.post('/consumers/g', { name: 'c1' }, headers)
+    await stage.ask('DELETE', '/consumers/g/instances/c1')
     await stage.close()
     return body.base_uri.replace(stage.url, 'OWN')
   }

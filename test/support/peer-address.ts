@@ -28,6 +28,12 @@ export class PeerAddress {
     for (const socket of this.#sockets) socket.unpipe()
   }
 
+  /** Ends all connections and lets no other one through, until there is a target again. */
+  cut(): void {
+    this.target = undefined
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   close(): void {
     this.#server.close()
     for (const socket of this.#sockets) socket.destroy()

@@ -91,6 +91,14 @@ const section = z.strictObject({
       'Limit of simultaneous groups; a request for another group is refused as `overloaded`. It is also refused when its client has started more groups than there are free places'
     )
     .meta({ advanced: true }),
+  instancesTopic: z
+    .string()
+    .regex(/^[a-zA-Z0-9._-]{0,249}$/, 'must be the name of a topic, or empty')
+    .default('__castellan_instances')
+    .describe(
+      'The compacted topic with the states of consumer instances, so that they outlive a restart. Created with the first instance, with one partition; empty: instances live in memory alone'
+    )
+    .meta({ advanced: true }),
   instanceId: z
     .string()
     .min(1)

@@ -15,6 +15,7 @@ import type { FindStart } from '../group/topic-start.js'
 import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
 import { InstancePartition } from './instance-partition.js'
 import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
+import type { StoredInstance, StoredPosition, StoredTopics } from './instance-store.js'
 import type { ChosenTopics } from './instance-topics.js'
 import { InstanceTopicsWatch } from './instance-topics.js'
 import type {
@@ -34,6 +35,8 @@ const MAX_WAITING_COMMITS = 64
 
 /** A request of a client, or a notice of an earlier request. */
 export type InstanceMessage =
+  /** The first message of an instance that another process had before. */
+  | { readonly type: 'restore'; readonly stored: StoredInstance; readonly topics: ChosenTopics | undefined }
   | { readonly type: 'subscribe'; readonly topics: ChosenTopics; readonly requester: Requester<InstanceResult<void>> }
   | { readonly type: 'subscription'; readonly requester: Requester<InstanceResult<readonly string[]>> }
   | { readonly type: 'unsubscribe'; readonly requester: Requester<InstanceResult<void>> }
@@ -67,6 +70,11 @@ export type InstanceMessage =
       readonly requester: Requester<InstanceResult<readonly InstanceOffset[]>>
     }
   | { readonly type: 'remove'; readonly requester: Requester<InstanceResult<void>> }
+  /**
+   * The process stops. `isKept`: the instance remains a member of its group, because another process continues it. `result`:
+   * the answer to open and later requests.
+   */
+  | { readonly type: 'stop'; readonly isKept: boolean; readonly result: Failure; readonly whenEnded: () => void }
 
 export interface ConsumerInstanceOptions {
   readonly runtime: GroupRuntime
@@ -76,6 +84,14 @@ export interface ConsumerInstanceOptions {
   readonly batches: HeldBatches
   readonly budget: ReadBudget
   readonly tell: (message: InstanceMessage) => void
+  /** The id as a static member of the group; `null`: a restart makes it another member. */
+  readonly staticId?: string | null | undefined
+  /** Called when records were accepted. */
+  readonly onProgress?: (() => void) | undefined
+  /** Called before the instance ends for another process to continue. */
+  readonly onKept?: (() => void) | undefined
+  /** Called when another process has joined the group in place of this instance. */
+  readonly onFenced?: (() => void) | undefined
   /** Called once, when the instance begins to end: it was removed, or not used for its idle time. */
   readonly onEnding: () => void
   /** Called once, when it has left its group. */
@@ -120,6 +136,12 @@ export class ConsumerInstance {
   readonly #lastAccepted = new Map<string, LogPosition & { readonly topicId: string | undefined }>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
+  /** The positions of the process that had the instance before, until they are taken up or other members read there. */
+  #restored = new Map<string, StoredPosition>()
+  /** What the client has subscribed to. */
+  #chosen: ChosenTopics | undefined
+  /** True: the instance remains a member of its group, and another process continues it. */
+  #isKept = false
   /** Number of memberships, part of the name of a connection. */
   #memberships = 0
 
@@ -138,6 +160,7 @@ export class ConsumerInstance {
       onSettled: () => {
         this.#revocations.check()
         this.#autoCommitSoon()
+        this.#options.onProgress?.()
       }
     })
     this.#commits = new InstanceCommits({
@@ -156,10 +179,14 @@ export class ConsumerInstance {
   receive(message: InstanceMessage): void {
     if (this.#isEnded) {
       if ('requester' in message) message.requester.reply(this.#endResult)
+      else if (message.type === 'stop') this.#end(message.whenEnded)
       return
     }
     this.#usedAt = this.#options.runtime.clock()
     switch (message.type) {
+      case 'restore':
+        this.#restore(message.stored, message.topics)
+        break
       case 'subscribe':
         message.requester.reply(this.#subscribe(message.topics))
         break
@@ -195,6 +222,11 @@ export class ConsumerInstance {
         break
       case 'remove':
         this.#end(() => message.requester.reply(DONE))
+        break
+      case 'stop':
+        this.#isKept = message.isKept
+        if (message.isKept) this.#options.onKept?.()
+        this.#end(message.whenEnded, message.result)
     }
   }
 
@@ -216,10 +248,36 @@ export class ConsumerInstance {
     this.#end(whenEnded, result)
   }
 
+  /** Continues where another process has ended. */
+  #restore({ assigned, positions, begun }: StoredInstance, topics: ChosenTopics | undefined): void {
+    this.#restored = new Map(positions.map(one => [topicPartitionKey(one.topic, one.partition), one]))
+    for (const topic of begun) this.#begun.add(topic)
+    if (topics) this.#subscribe(topics)
+    else if (assigned.length > 0) this.#assign(assigned)
+  }
+
+  /** What another process needs to continue. */
+  get stored(): Pick<StoredInstance, 'topics' | 'assigned' | 'positions' | 'begun'> {
+    const positions = new Map<string, StoredPosition>(this.#restored)
+    for (const [key, partition] of this.#partitions) {
+      const { topicPartition, accepted: offset, topicId, committed, beganAt: began } = partition
+      if (offset === undefined) continue
+      const leaderEpoch = partition.epochBefore(offset)
+      positions.set(key, { ...topicPartition, offset, leaderEpoch, topicId, committed, began })
+    }
+    return {
+      topics: this.#topics && storedTopics(this.#chosen!, this.#topics.names),
+      assigned: this.#isAssigned ? this.#assignment() : [],
+      positions: [...positions.values()],
+      begun: [...this.#begun]
+    }
+  }
+
   #subscribe(topics: ChosenTopics): InstanceResult<void> {
     if (this.#isAssigned) return illegal('partitions were assigned to the instance; it cannot subscribe as well')
     const { runtime, consumer } = this.#options
     this.#topics?.stop()
+    this.#chosen = topics
     this.#topics = new InstanceTopicsWatch({
       runtime,
       topics,
@@ -245,7 +303,8 @@ export class ConsumerInstance {
     return new GroupMember({
       ...consumer,
       runtime,
-      instanceId: null,
+      instanceId: this.#options.staticId ?? null,
+      onFenced: this.#options.onFenced,
       connection: `${instance.name} ${++this.#memberships} `,
       start: settings.start === 'earliest' ? 'earliest' : 'latest',
       begun: topic => this.#begun.has(topic),
@@ -271,6 +330,7 @@ export class ConsumerInstance {
     this.#reads.resume()
     const member = this.#member?.membership
     if (assigned === LOST || !member) return
+    for (const key of this.#restored.keys()) if (!keys.has(key)) this.#restored.delete(key)
     for (const { run, limit } of this.#waitingCommits.splice(0)) {
       limit.cancel()
       run(member)
@@ -311,6 +371,7 @@ export class ConsumerInstance {
     const keys = new Set(wanted.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
     for (const [key, partition] of this.#partitions) if (!keys.has(key)) this.#drop(key, partition)
     this.#lastAccepted.clear()
+    for (const key of this.#restored.keys()) if (!keys.has(key)) this.#restored.delete(key)
     for (const topicPartition of wanted) this.#add(topicPartition, undefined)
     this.#reads.proceed()
     return DONE
@@ -326,8 +387,12 @@ export class ConsumerInstance {
       batches,
       retryBackoffMs: consumer.retryBackoffMs,
       start: this.#startOf(topic, partition, starts),
+      restored: this.#restored.get(key),
       onChanged: () => {
-        if (added.accepted !== undefined) this.#begun.add(topic)
+        if (added.accepted !== undefined) {
+          this.#begun.add(topic)
+          this.#restored.delete(key)
+        }
         this.#reads.proceed()
         this.#autoCommitSoon()
       },
@@ -340,8 +405,9 @@ export class ConsumerInstance {
   /** Where a partition begins without a committed offset. */
   #startOf(topic: string, partition: number, starts: GroupStarts | undefined): FindStart | 'none' {
     const { start } = this.#options.settings
-    const last = this.#lastAccepted.get(topicPartitionKey(topic, partition))
-    if (last !== undefined) return onStart => onStart(last)
+    const key = topicPartitionKey(topic, partition)
+    const last = this.#lastAccepted.get(key) ?? this.#restored.get(key)
+    if (last !== undefined) return onStart => onStart({ ...last, topicId: last.topicId })
     if (start !== 'latest') return start === 'none' ? 'none' : onStart => onStart('earliest')
     const byLeader = decisionOn(starts, topic)
     const hasBegun = this.#begun.has(topic)
@@ -551,8 +617,11 @@ export class ConsumerInstance {
       const left = (): void => {
         for (const callback of callbacks) callback()
       }
-      if (member) member.leave(left)
-      else left()
+      if (member && !this.#isKept) member.leave(left)
+      else {
+        member?.abandon()
+        left()
+      }
       // A new subscription may have come while offsets were committed.
       if (this.#topics) this.#join(this.#topics.names)
     }
@@ -563,6 +632,7 @@ export class ConsumerInstance {
   #dropAll(): void {
     for (const [key, partition] of this.#partitions) this.#drop(key, partition)
     this.#lastAccepted.clear()
+    this.#restored.clear()
   }
 
   #end(whenEnded: () => void, result: Failure | typeof UNKNOWN = UNKNOWN): void {
@@ -616,3 +686,8 @@ export class ConsumerInstance {
 }
 
 const illegal = (message: string) => ({ type: 'illegalState', message }) as const
+
+const storedTopics = (chosen: ChosenTopics, names: readonly string[]): StoredTopics => {
+  if ('topics' in chosen) return chosen
+  return { pattern: chosen.text, allowed: chosen.isLimited ? names : undefined }
+}

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto'
 import { ask, type Requester } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
 import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
+import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { GroupInbox, type GroupMessages, type GroupNotice } from '../group/group-inbox.js'
@@ -9,11 +11,13 @@ import { ActorRuntime, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
-import { compilePattern } from './instance-topics.js'
+import { InstanceStore, type StoredInstance } from './instance-store.js'
+import { type ChosenTopics, compilePattern } from './instance-topics.js'
 import type {
   InstanceGateway,
   InstanceName,
   InstanceOffset,
+  InstanceOwners,
   InstancePosition,
   InstanceRead,
   InstanceReadLimits,
@@ -32,20 +36,37 @@ const MAX_PATTERN_LENGTH = 1_000
 const VERB_TIMEOUT_MS = 60_000
 
 const UNKNOWN = { type: 'unknownInstance' } as const
+const DONE = { type: 'done', value: undefined } as const
+const TAKEN = ownFailure('clusterChanged', 'another process has taken over the consumer instance', true)
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer instances are shutting down', true)
 
 interface Entry {
+  readonly instance: InstanceName
   readonly settings: InstanceSettings
   readonly inbox: GroupInbox<InstanceMessage>
   readonly runtime: ActorRuntime
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
+  readonly client: string | undefined
+  /** When its state was last written, or is about to be. */
+  storedAt: number
   /** The requests that are not answered. They are answered at the latest when the instance has ended. */
   readonly open: Set<Requester<InstanceResult<never>>>
 }
 
-/** The consumer instances of one process and cluster. Each is an actor. */
-export class ConsumerInstances implements InstanceGateway {
+/** An instance that is here, or why it is not. */
+type Opened = { readonly type: 'opened'; readonly entry: Entry } | typeof UNKNOWN | Failure
+
+export interface ConsumerInstancesDeps extends GroupDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/**
+ * The consumer instances of one process and cluster. Each is an actor. Their states are in a topic, if there is one: then an
+ * instance that this process does not have, and no other one, continues here with the first request for it.
+ */
+export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   readonly #deps: GroupDeps
   readonly #shared: SharedRuntime
   readonly #batches: HeldBatches
@@ -54,11 +75,21 @@ export class ConsumerInstances implements InstanceGateway {
   readonly #entries = new Map<string, Entry>()
   /** Instances that are leaving their group. */
   readonly #ending = new Set<Entry>()
+  /** The removal of stored states that is under way. */
+  readonly #removing = new Map<string, Promise<unknown>>()
+  /** Instances that are created, or continued here, in this moment. */
+  readonly #opening = new Map<string, Promise<Opened>>()
+  readonly #store: InstanceStore | undefined
   #isStopped = false
 
-  constructor(deps: GroupDeps) {
+  constructor(deps: ConsumerInstancesDeps) {
     const { settings } = deps
     this.#deps = deps
+    const topic = settings.instancesTopic
+    this.#store =
+      topic === ''
+        ? undefined
+        : new InstanceStore({ ...deps, topic, onTaken: instance => this.#taken(keyOf(instance)) })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
@@ -79,26 +110,111 @@ export class ConsumerInstances implements InstanceGateway {
     if (problem) return problem
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
-    if (this.#entries.has(key)) return { type: 'done', value: false }
-    const { maxGroups } = this.#deps.settings
-    const full = this.#shares.problemOf(client)
-    if (full !== undefined) {
-      const whose = full === 'greedy' ? ' of one client' : ''
-      const text = `too many consumer instances${whose} (limit ${maxGroups}; advanced.consumer.maxGroups)`
-      return ownFailure('overloaded', text, true)
+    const isHere = this.#entries.has(key) || this.#opening.has(key)
+    if (isHere) return { type: 'done', value: false }
+    const stored: StoredInstance = { settings, client, assigned: [], positions: [], begun: [] }
+    const opened = await this.#opens(key, () => this.#create(instance, stored))
+    if (opened.type === 'unknownInstance') return { type: 'done', value: false }
+    return 'entry' in opened ? { type: 'done', value: true } : opened
+  }
+
+  async #create(instance: InstanceName, stored: StoredInstance): Promise<Opened> {
+    const full = this.#fullFor(stored.client)
+    if (full) return full
+    const isNew = (await this.#store?.create(instance, stored)) ?? true
+    if (typeof isNew !== 'boolean') return isNew
+    return isNew ? this.#opened(instance, stored) : UNKNOWN
+  }
+
+  /** Carries out the creation of an entry. A second one for the same instance waits for the first. */
+  #opens(key: string, open: () => Promise<Opened>): Promise<Opened> {
+    const opening = this.#opening.get(key) ?? open().finally(() => this.#opening.delete(key))
+    this.#opening.set(key, opening)
+    return opening
+  }
+
+  #opened(instance: InstanceName, { settings, client }: StoredInstance): Opened {
+    if (this.#isStopped) {
+      this.#store?.release(instance)
+      return SHUTTING_DOWN
     }
-    this.#entries.set(key, this.#start(instance, settings, client))
+    const entry = this.#start(instance, settings, client)
+    this.#entries.set(keyOf(instance), entry)
     this.#count()
-    return { type: 'done', value: true }
+    return { type: 'opened', entry }
+  }
+
+  #fullFor(client: string | undefined): Failure | undefined {
+    const full = this.#shares.problemOf(client)
+    if (full === undefined) return undefined
+    const whose = full === 'greedy' ? ' of one client' : ''
+    const text = `too many consumer instances${whose} (limit ${this.#deps.settings.maxGroups}; advanced.consumer.maxGroups)`
+    return ownFailure('overloaded', text, true)
+  }
+
+  /** Continues an instance whose process is gone. */
+  async #continue(instance: InstanceName): Promise<Opened> {
+    if (!this.#store) return UNKNOWN
+    const stored = await this.#store.take(instance)
+    if (!stored) return UNKNOWN
+    if ('type' in stored) return stored
+    const topics = await this.#chosenBy(stored)
+    const full = this.#fullFor(stored.client)
+    if (full) {
+      this.#store.release(instance)
+      return full
+    }
+    const opened = this.#opened(instance, stored)
+    if ('entry' in opened) opened.entry.inbox.tell({ type: 'restore', stored, topics })
+    return opened
+  }
+
+  async #chosenBy({ topics }: StoredInstance): Promise<ChosenTopics | undefined> {
+    if (!topics || 'topics' in topics) return topics
+    const allowed = topics.allowed && new Set(topics.allowed)
+    return this.#matching(topics.pattern, allowed && (topic => allowed.has(topic)))
+  }
+
+  async #matching(text: string, includes: ((topic: string) => boolean) | undefined): Promise<ChosenTopics> {
+    const { instancesTopic } = this.#deps.settings
+    const pattern = await compilePattern(text)
+    const isIncluded = (topic: string): boolean => topic !== instancesTopic && (includes?.(topic) ?? true)
+    return { pattern, text, includes: isIncluded, isLimited: includes !== undefined }
+  }
+
+  get owners(): InstanceOwners | undefined {
+    return this.#store && this
+  }
+
+  async ownerOf(instance: InstanceName): Promise<Failure | { readonly id: string } | undefined> {
+    return this.#store?.ownerOf(instance)
+  }
+
+  has(instance: InstanceName): boolean {
+    return this.#entries.has(keyOf(instance))
+  }
+
+  identify(id: string): void {
+    if (this.#store) this.#store.id = id
   }
 
   async settingsOf(instance: InstanceName): Promise<InstanceResult<InstanceSettings>> {
-    const entry = this.#entries.get(keyOf(instance))
-    return entry ? { type: 'done', value: entry.settings } : this.#unknown
+    const found = await this.#entryOf(instance)
+    return 'entry' in found ? { type: 'done', value: found.entry.settings } : found
   }
 
-  remove(instance: InstanceName): Promise<InstanceResult<void>> {
-    return this.#ask(instance, requester => ({ type: 'remove', requester }))
+  async #entryOf(instance: InstanceName): Promise<Opened> {
+    const key = keyOf(instance)
+    const entry = this.#entries.get(key)
+    if (entry) return { type: 'opened', entry }
+    if (this.#isStopped) return SHUTTING_DOWN
+    return this.#opens(key, () => this.#continue(instance))
+  }
+
+  async remove(instance: InstanceName): Promise<InstanceResult<void>> {
+    const result = await this.#ask<void>(instance, requester => ({ type: 'remove', requester }))
+    if (result.type === 'done') await this.#removing.get(keyOf(instance))
+    return result
   }
 
   async subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
@@ -111,14 +227,13 @@ export class ConsumerInstances implements InstanceGateway {
         return ownFailure('invalidRequest', `${names.length} topics are too many (limit ${maxTopicsPerGroup})`, false)
       return names.length === 0
         ? this.unsubscribe(instance)
-        : this.#ask(instance, requester => ({ type: 'subscribe', topics: { topics: names }, requester }))
+        : this.#change(instance, requester => ({ type: 'subscribe', topics: { topics: names }, requester }))
     }
     if (topics.pattern.length > MAX_PATTERN_LENGTH)
       return ownFailure('invalidRequest', `the pattern is too long (limit ${MAX_PATTERN_LENGTH} characters)`, false)
     try {
-      const pattern = await compilePattern(topics.pattern)
-      const { includes = () => true } = topics
-      return await this.#ask(instance, requester => ({ type: 'subscribe', topics: { pattern, includes }, requester }))
+      const chosen = await this.#matching(topics.pattern, topics.includes)
+      return await this.#change(instance, requester => ({ type: 'subscribe', topics: chosen, requester }))
     } catch (error) {
       return ownFailure('invalidRequest', `the pattern is not valid: ${(error as Error).message}`, false)
     }
@@ -129,7 +244,7 @@ export class ConsumerInstances implements InstanceGateway {
   }
 
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>> {
-    return this.#ask(instance, requester => ({ type: 'unsubscribe', requester }))
+    return this.#change(instance, requester => ({ type: 'unsubscribe', requester }))
   }
 
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
@@ -141,7 +256,7 @@ export class ConsumerInstances implements InstanceGateway {
         `${partitions.length} partitions are too many (limit ${MAX_PARTITIONS})`,
         false
       )
-    return this.#ask(instance, requester => ({ type: 'assign', partitions, requester }))
+    return this.#change(instance, requester => ({ type: 'assign', partitions, requester }))
   }
 
   assignment(instance: InstanceName): Promise<InstanceResult<readonly TopicPartition[]>> {
@@ -149,16 +264,11 @@ export class ConsumerInstances implements InstanceGateway {
   }
 
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>> {
-    return this.#ask(instance, requester => ({ type: 'seek', positions, requester }))
+    return this.#change(instance, requester => ({ type: 'seek', positions, requester }))
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
-    const settings = this.#entries.get(keyOf(instance))?.settings
-    return this.#ask(
-      instance,
-      requester => ({ type: 'read', limits, requester }),
-      VERB_TIMEOUT_MS + (settings?.maxWaitMs ?? 0)
-    )
+    return this.#ask(instance, requester => ({ type: 'read', limits, requester }), true)
   }
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {
@@ -179,15 +289,24 @@ export class ConsumerInstances implements InstanceGateway {
   /** Refuses further requests, commits as automatic commits do, and leaves all groups. Idempotent. */
   async stop(timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
+    const { clock } = this.#deps
+    const endsAt = clock() + timeoutMs
     const entries = [...this.#entries.values(), ...this.#ending]
-    const left = entries.map(({ consumer }) => new Promise<void>(resolve => consumer.end(SHUTTING_DOWN, resolve)))
+    const isKept = this.#store !== undefined
+    const left = [...this.#entries.values()].map(
+      ({ inbox }) =>
+        // By message, so that the outcomes of answered reads come before.
+        new Promise<void>(whenEnded => inbox.tell({ type: 'stop', isKept, result: SHUTTING_DOWN, whenEnded }))
+    )
+    for (const { consumer } of this.#ending) left.push(new Promise(resolve => consumer.end(SHUTTING_DOWN, resolve)))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
     await Promise.race([Promise.all(left), late])
     clearTimeout(timer)
-    for (const entry of entries) this.#abandon(entry)
+    for (const entry of entries) this.#abandon(entry, SHUTTING_DOWN)
     this.#entries.clear()
     this.#ending.clear()
+    await this.#store?.close(Math.max(0, endsAt - clock()))
   }
 
   /** The answer for an instance that is not here. While the process stops, all instances are. */
@@ -195,20 +314,47 @@ export class ConsumerInstances implements InstanceGateway {
     return this.#isStopped ? SHUTTING_DOWN : UNKNOWN
   }
 
-  #abandon(entry: Entry): void {
+  #abandon(entry: Entry, failure: Failure): void {
     const { consumer, inbox } = entry
-    consumer.abandon(SHUTTING_DOWN)
+    consumer.abandon(failure)
     inbox.stop()
-    answerOpen(entry, SHUTTING_DOWN)
+    answerOpen(entry, failure)
+  }
+
+  /** Carries out a verb that changes what the instance reads. It is answered when Kafka has the new state. */
+  async #change(
+    instance: InstanceName,
+    messageOf: (requester: Requester<InstanceResult<void>>) => InstanceMessage
+  ): Promise<InstanceResult<void>> {
+    const result = await this.#ask(instance, messageOf)
+    const entry = this.#entries.get(keyOf(instance))
+    if (result.type !== 'done' || !entry || !this.#store) return result
+    return (await this.#store.write(instance, this.#stateOf(entry))) ?? DONE
+  }
+
+  #stateOf({ settings, client, consumer }: Entry): StoredInstance {
+    return { settings, client, ...consumer.stored }
+  }
+
+  /** Notes that an instance is used, or has gone on. */
+  #used(entry: Entry, hasProgress: boolean): void {
+    const { clock } = this.#deps
+    const { idleMs = Number.POSITIVE_INFINITY } = entry.settings
+    if (!hasProgress && clock() - entry.storedAt < idleMs / 4) return
+    entry.storedAt = clock()
+    this.#store?.changed(entry.instance, () => this.#stateOf(entry))
   }
 
   async #ask<Value>(
     instance: InstanceName,
     messageOf: (requester: Requester<InstanceResult<Value>>) => InstanceMessage,
-    timeoutMs = VERB_TIMEOUT_MS
+    isRead = false
   ): Promise<InstanceResult<Value>> {
-    const entry = this.#entries.get(keyOf(instance))
-    if (!entry) return this.#unknown
+    const found = await this.#entryOf(instance)
+    if (!('entry' in found)) return found
+    const { entry } = found
+    this.#used(entry, false)
+    const timeoutMs = VERB_TIMEOUT_MS + (isRead ? entry.settings.maxWaitMs : 0)
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
         const open = {
@@ -241,6 +387,7 @@ export class ConsumerInstances implements InstanceGateway {
         answerOpen(entry, failure)
         this.#forget(key, entry)
         this.#ending.delete(entry)
+        this.#removeStored(instance)
       }
     })
     const inbox = new GroupInbox<InstanceMessage>(actor)
@@ -253,9 +400,17 @@ export class ConsumerInstances implements InstanceGateway {
       batches: this.#batches,
       budget: this.#budget,
       tell: message => inbox.tell(message),
+      staticId: this.#store ? staticIdOf(instance) : null,
+      onProgress: () => this.#used(entry, true),
+      onKept: () => this.#store?.changed(instance, keep(this.#stateOf(entry))),
+      onFenced: () => {
+        this.#store?.release(instance)
+        this.#taken(key)
+      },
       onEnding: () => {
         this.#ending.add(entry)
         this.#forget(key, entry)
+        if (!this.#isStopped) this.#removeStored(instance)
       },
       onEnded: () => {
         this.#ending.delete(entry)
@@ -264,7 +419,10 @@ export class ConsumerInstances implements InstanceGateway {
       }
     })
     const entry: Entry = {
+      instance,
       settings,
+      client,
+      storedAt: this.#deps.clock(),
       inbox,
       runtime,
       consumer,
@@ -272,6 +430,24 @@ export class ConsumerInstances implements InstanceGateway {
       open: new Set()
     }
     return entry
+  }
+
+  #removeStored(instance: InstanceName): void {
+    if (!this.#store) return
+    const key = keyOf(instance)
+    const removing = this.#store.remove(instance).finally(() => {
+      if (this.#removing.get(key) === removing) this.#removing.delete(key)
+    })
+    this.#removing.set(key, removing)
+  }
+
+  /** Another process has the instance now. It continues there. */
+  #taken(key: string): void {
+    const entry = this.#entries.get(key)
+    if (!entry) return
+    entry.runtime.log.warn({ instance: entry.instance.name }, 'another process has taken over a consumer instance')
+    this.#forget(key, entry)
+    this.#abandon(entry, TAKEN)
   }
 
   #forget(key: string, entry: Entry): void {
@@ -288,6 +464,18 @@ export class ConsumerInstances implements InstanceGateway {
 
 /** A group and a name may both have any characters. */
 const keyOf = ({ groupId, name }: InstanceName): string => `${groupId.length} ${groupId} ${name}`
+
+/** The id of an instance as a static member of its group. Kafka takes names of this form alone. */
+const staticIdOf = ({ name }: InstanceName): string => {
+  const id = `castellan-instance-${name}`
+  const isLegal = /^[\w.-]{1,249}$/.test(id)
+  return isLegal ? id : `castellan-instance-${createHash('sha256').update(name).digest('hex')}`
+}
+
+const keep =
+  <Value>(value: Value): (() => Value) =>
+  () =>
+    value
 
 const problemOfName = (name: string): ReturnType<typeof ownFailure> | undefined =>
   name.length > 0 && name.length <= MAX_NAME_LENGTH

@@ -8,6 +8,7 @@ import { PositionFinder } from '../group/position-finder.js'
 import { isForbidden } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
 import { CheckedReads } from '../stream/checked-reads.js'
+import type { StoredPosition } from './instance-store.js'
 import type { InstanceRecord } from './instances.js'
 
 /** A request waits this much longer for an answer than for records. */
@@ -20,6 +21,8 @@ export interface InstancePartitionOptions {
   readonly retryBackoffMs: number
   /** Where to begin without a committed offset. `none`: nowhere, which is a problem of the partition. */
   readonly start: FindStart | 'none'
+  /** The position in another process before this one took the instance over. */
+  readonly restored?: StoredPosition | undefined
   /** Called when records, a position or a problem have come. */
   readonly onChanged: () => void
   /** Called before the position follows a change of the log. Records that a read has taken are taken again. */
@@ -122,10 +125,19 @@ export class InstancePartition implements BatchHolder {
     this.#finder.findStart(({ offset, leaderEpoch }, isNew) => {
       if (epoch !== this.#epoch) return
       this.#foundIn = leaderEpoch
-      if (isNew) this.beganAt = offset
-      else this.committed = offset
-      this.#place(offset)
+      const restored = this.#restoredAt(offset, isNew)
+      if (!isNew) this.committed = offset
+      this.beganAt = restored ? restored.began : isNew ? offset : undefined
+      if (restored) this.#foundIn = restored.leaderEpoch
+      this.#place(restored?.offset ?? offset)
     })
+  }
+
+  /** The position to continue at, unless the group has committed another offset since, or the topic is another one. */
+  #restoredAt(offset: Offset, isNew: boolean): StoredPosition | undefined {
+    const { restored } = this.#options
+    if (!restored || restored.topicId !== this.#finder.topicId) return undefined
+    return isNew || restored.offset > offset || restored.committed === offset ? restored : undefined
   }
 
   /** Continues at this offset. Batches in memory and fetches on their way are dropped. */

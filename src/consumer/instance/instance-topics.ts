@@ -10,6 +10,10 @@ export interface TopicPattern {
 
 interface MatchingTopics {
   readonly pattern: TopicPattern
+  /** The text of the pattern. */
+  readonly text: string
+  /** True: `includes` leaves topics out. */
+  readonly isLimited: boolean
   readonly includes: (topic: string) => boolean
 }
 

@@ -90,6 +90,16 @@ export type InstanceResult<Value> =
   | Failure
   | TimedOut
 
+/** Which process has an instance, when their states are in Kafka. */
+export interface InstanceOwners {
+  /** Whether this process has the instance. */
+  has(instance: InstanceName): boolean
+  /** The process that has the instance; `undefined`: there is no such instance. */
+  ownerOf(instance: InstanceName): Promise<Failure | { readonly id: string } | undefined>
+  /** Tells how the other processes know this one. To be called before the first verb. */
+  identify(id: string): void
+}
+
 /** The verbs of the instances of one Kafka cluster. Every verb but `settingsOf` restarts the idle time. */
 export interface InstanceGateway {
   /**
@@ -135,4 +145,9 @@ export interface InstanceGateway {
     instance: InstanceName,
     partitions: readonly TopicPartition[]
   ): Promise<InstanceResult<readonly InstanceOffset[]>>
+  /**
+   * Absent: the states of instances are in memory alone. Otherwise a verb for an instance whose process is gone continues
+   * it in this process.
+   */
+  readonly owners?: InstanceOwners | undefined
 }

@@ -236,7 +236,13 @@ export async function openCluster(
   for (const log of place?.orphaned ?? [])
     orphaned.push(joinOrphaned(log, place!.cluster, { ...deliveryDeps, retentionOf }))
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
-  const instances = new ConsumerInstances({ ...shared, system, router: router.ref, settings: settings.consumer })
+  const instances = new ConsumerInstances({
+    ...shared,
+    system,
+    router: router.ref,
+    settings: settings.consumer,
+    now: Date.now
+  })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({
     system,
@@ -253,8 +259,10 @@ export async function openCluster(
   let closing: Promise<number> | undefined
   const close = async (timeoutMs: number): Promise<number> => {
     const graceMs = Math.min(settings.consumer.revocationMs, timeoutMs)
-    const written = writeWhatIsLeft(delivery, timeoutMs)
-    const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instances.stop(timeoutMs)])
+    const instancesLeft = instances.stop(timeoutMs)
+    // The states of instances are records, too.
+    const written = writeWhatIsLeft(delivery, timeoutMs, instancesLeft)
+    const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instancesLeft])
     const [lost] = await Promise.all([written, durable?.close(timeoutMs), groupsLeft])
     await own?.close()
     closed.abort()
@@ -285,13 +293,23 @@ export async function openCluster(
 /**
  * Waits until all records are in Kafka or the time is over, then closes delivery.
  *
+ * @param writers resolves, within the time, when the last record was handed to delivery; default: it was
  * @returns the number of records that were lost since the start
  */
-export async function writeWhatIsLeft(delivery: Delivery, timeoutMs: number): Promise<number> {
+export async function writeWhatIsLeft(
+  delivery: Delivery,
+  timeoutMs: number,
+  writers?: Promise<unknown>
+): Promise<number> {
   const endsAt = performance.now() + timeoutMs
   const remainingMs = (): number => Math.max(0, endsAt - performance.now())
   // A flush may miss records that are not assigned to a partition yet. `bufferedRecords` includes them.
-  while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
+  const flush = async (): Promise<void> => {
+    while (delivery.stats().bufferedRecords > 0 && remainingMs() > 0) await delivery.flush(remainingMs())
+  }
+  await flush()
+  await writers
+  await flush()
   return delivery.close(remainingMs())
 }
 

@@ -9,6 +9,7 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from '../../gateway/gateway.js'
+import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type PeerError, type Peers } from './peers.js'
 
@@ -18,16 +19,20 @@ const VERB_TIMEOUT_MS = 60_000
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** Time limit of the question who has an instance. */
 const SEARCH_MS = 2_000
+/** Pause before the second look for the owner of an instance. Longer than between two look-ups of all gateways. */
+const SECOND_LOOK_MS = 300
 /** Instances whose owners are remembered. */
 const MAX_REMEMBERED = 50_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
 const UNKNOWN = { type: 'unknownInstance' } as const
+/** The result of a call to a process that is gone. */
+const GONE = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
 
 /** The verbs whose arguments and results are plain data. */
-type PlainVerb = Exclude<keyof InstanceGateway, 'read' | 'subscribe'>
+type PlainVerb = Exclude<keyof InstanceGateway, 'read' | 'subscribe' | 'owners'>
 
 interface AskedRead {
   readonly instance: InstanceName
@@ -50,38 +55,56 @@ interface AskedSubscription {
   readonly allowed: readonly string[] | undefined
 }
 
+interface Found<Id> {
+  readonly type: 'found'
+  readonly id: Id
+}
+
 /** Which process has an instance. */
-export interface InstanceOwners<Id> {
-  /** The process that has the instance; `undefined`: none that answers. */
-  find(instance: InstanceName): Promise<Id | undefined>
+export interface OwnersOfInstances<Id> {
+  /** The process that has the instance, or continues it; `undefined`: there is none. */
+  find(instance: InstanceName): Promise<Found<Id> | Failure | undefined>
   /** The process that has to create the instance, unless another one has it already. */
-  creatorOf(instance: InstanceName): Promise<{ readonly creator: Id } | 'exists'>
+  creatorOf(instance: InstanceName): Promise<Found<Id> | Failure | 'exists'>
   /** Called when the process that was found does not have the instance. Returns true when another look may find it. */
   mistaken(instance: InstanceName): boolean
 }
 
 /** The owner of each instance follows from its name. */
-export const fixedOwners = <Id>(ownerOf: (instance: InstanceName) => Id): InstanceOwners<Id> => ({
-  find: async instance => ownerOf(instance),
-  creatorOf: async instance => ({ creator: ownerOf(instance) }),
+export const fixedOwners = <Id>(ownerOf: (instance: InstanceName) => Id): OwnersOfInstances<Id> => ({
+  find: async instance => found(ownerOf(instance)),
+  creatorOf: async instance => found(ownerOf(instance)),
   mistaken: () => false
 })
 
+const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, SECOND_LOOK_MS))
+
+const found = <Id>(id: Id): Found<Id> => ({ type: 'found', id })
+
 /**
- * Each instance belongs to the process that has created it; the others are asked for it, and remember who has it. Two
+ * Each instance belongs to the process that has created it; the others are asked for it, and remember who has it. If the
+ * states of instances are in Kafka, a process continues the instances of one that is gone. Otherwise these end, and two
  * processes that create the same instance at the same moment both have it: each serves its own.
  */
 export function foundOwners<Id>(
-  instances: Pick<InstanceGateway, 'settingsOf'>,
+  instances: Pick<InstanceGateway, 'settingsOf' | 'owners'>,
   cluster: string,
   peers: Peers<Id>
-): InstanceOwners<Id> {
+): OwnersOfInstances<Id> {
   const message = `instance here ${cluster}`
+  const { owners } = instances
+  owners?.identify(String(peers.id))
   const remembered = new Map<string, Id>()
   const isHere = async (instance: InstanceName): Promise<boolean> =>
-    (await instances.settingsOf(instance)).type === 'done'
+    owners ? owners.has(instance) : (await instances.settingsOf(instance)).type === 'done'
   // The own instances answer, so a question is not passed on again.
   peers.serve(message, body => isHere(body as InstanceName))
+  /** Whether a process has an instance. One that is late may have it. */
+  const isAt = (id: Id, instance: InstanceName): Promise<boolean> =>
+    peers.call(id, message, instance, { timeoutMs: SEARCH_MS }).then(
+      answer => answer === true,
+      error => !isAway(error)
+    )
   const askOthers = (instance: InstanceName): Promise<Id | undefined> =>
     new Promise(resolve => {
       const { others } = peers
@@ -92,21 +115,39 @@ export function foundOwners<Id>(
       void Promise.all(asked).then(() => resolve(undefined))
     })
   const keyOf = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
-  const find = async (instance: InstanceName): Promise<Id | undefined> => {
-    if (await isHere(instance)) return peers.id
+  /** The owner by the states in Kafka. */
+  const storedOwner = async (instance: InstanceName): Promise<Found<Id> | Failure | undefined> => {
+    const owner = await owners?.ownerOf(instance)
+    if (!owner || 'type' in owner) return owner
+    if (owner.id === String(peers.id)) return found(peers.id)
+    const id = owner.id as Id
+    // A call to a process that is not known yet looks for it, but not at once again.
+    const isThere = (await isAt(id, instance)) || (await pause().then(() => isAt(id, instance)))
+    return found(isThere ? id : peers.id)
+  }
+  const find = async (instance: InstanceName): Promise<Found<Id> | Failure | undefined> => {
+    if (await isHere(instance)) return found(peers.id)
     const key = keyOf(instance)
     const known = remembered.get(key)
-    if (known !== undefined && peers.others.includes(known)) return known
-    const owner = await askOthers(instance)
+    if (known !== undefined && peers.others.includes(known)) return found(known)
+    const stored = await storedOwner(instance)
+    const owner = stored?.type === 'found' ? stored.id : await askOthers(instance)
     remembered.delete(key)
-    if (owner !== undefined) remembered.set(key, owner)
+    if (owner === undefined) return stored
+    if (owner !== peers.id) remembered.set(key, owner)
     if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!)
-    return owner
+    return found(owner)
   }
   return {
     find,
-    creatorOf: async instance => ((await find(instance)) === undefined ? { creator: peers.id } : 'exists'),
-    mistaken: instance => remembered.delete(keyOf(instance))
+    creatorOf: async instance => {
+      const owner = await find(instance)
+      return owner?.type === 'found' ? 'exists' : (owner ?? found(peers.id))
+    },
+    mistaken: instance => {
+      const key = keyOf(instance)
+      return remembered.delete(key)
+    }
   }
 }
 
@@ -118,7 +159,7 @@ export function peerInstances<Id>(
   own: Pick<Gateway, 'instances' | 'topics'>,
   cluster: string,
   peers: Peers<Id>,
-  owners: InstanceOwners<Id>
+  owners: OwnersOfInstances<Id>
 ): InstanceGateway {
   const { instances } = own
   serveInstances(instances, cluster, peers)
@@ -127,8 +168,7 @@ export function peerInstances<Id>(
     try {
       return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs })
     } catch (error) {
-      // A process that is gone has lost its instances.
-      if (isAway(error)) return UNKNOWN
+      if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
         ? AWAY
         : ownFailure('overloaded', (error as PeerError).message, true)
@@ -140,12 +180,22 @@ export function peerInstances<Id>(
     instance: InstanceName,
     here: () => Promise<Result>,
     there: (owner: Id) => Promise<Result>
-  ): Promise<Result | typeof UNKNOWN> => {
-    for (;;) {
+  ): Promise<Result | typeof UNKNOWN | Failure> => {
+    for (let isLost = false; ; ) {
       const owner = await owners.find(instance)
       if (owner === undefined) return UNKNOWN
-      const result = await (owner === peers.id ? here() : there(owner))
-      if (result.type !== 'unknownInstance' || owner === peers.id || !owners.mistaken(instance)) return result
+      if (owner.type === 'failed') return owner
+      const { id } = owner
+      const result = await (id === peers.id ? here() : there(id))
+      // Another process has taken the instance over while the verb was open here.
+      const wasLost = isLost
+      isLost = (result as Partial<Failure>).code === 'clusterChanged'
+      if (isLost && !wasLost) continue
+      if (result.type !== 'unknownInstance' || id === peers.id) return result
+      if (!owners.mistaken(instance)) {
+        // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
+        return result === GONE && instances.owners ? AWAY : result
+      }
     }
   }
   const passed =
@@ -187,10 +237,11 @@ export function peerInstances<Id>(
   }
   return {
     create: async (...args) => {
-      const found = await owners.creatorOf(args[0])
-      if (found === 'exists') return { type: 'done', value: false }
-      if (found.creator === peers.id) return instances.create(...args)
-      const result = (await call(found.creator, 'create', args, VERB_TIMEOUT_MS)) as InstanceResult<boolean>
+      const creator = await owners.creatorOf(args[0])
+      if (creator === 'exists') return { type: 'done', value: false }
+      if (creator.type === 'failed') return creator
+      if (creator.id === peers.id) return instances.create(...args)
+      const result = (await call(creator.id, 'create', args, VERB_TIMEOUT_MS)) as InstanceResult<boolean>
       return result.type === 'unknownInstance' ? AWAY : result
     },
     settingsOf: passed('settingsOf'),

@@ -258,7 +258,7 @@ describe('a consumer instance', () => {
     harness.world.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'success', topics: new Map() } })
     harness.done({
       type: 'subscribe',
-      topics: { pattern: { matches: () => true }, includes: () => true }
+      topics: { pattern: { matches: () => true }, text: '.*', isLimited: false, includes: () => true }
     })
     expect(harness.done({ type: 'assignment' })).to.deep.equal([])
     expect(harness.world.newly('leaveGroup')).to.equal(1)

@@ -71,6 +71,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['delivery.createTopics', true],
   ['consumer.maxRetries', 3],
   ['consumer.instanceId', 'pod-1'],
+  ['advanced.consumer.instancesTopic', 'instances-of-gateways'],
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10],

@@ -1,0 +1,198 @@
+import { expect } from 'chai'
+import type {
+  InstanceGateway,
+  InstanceName,
+  InstanceRecord,
+  InstanceResult,
+  InstanceSettings
+} from '../../src/gateway/gateway.js'
+import { openCastellan } from '../../src/index.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const settings: InstanceSettings = {
+  api: 'test',
+  format: 'binary',
+  start: 'earliest',
+  autoCommitMs: undefined,
+  minBytes: undefined,
+  maxWaitMs: 2_000,
+  maxBytes: 1 << 20,
+  idleMs: 300_000
+}
+const limits = { timeoutMs: undefined, maxBytes: undefined }
+type Castellan = Awaited<ReturnType<typeof openCastellan>>
+
+function done<Value>(result: InstanceResult<Value>): Value {
+  if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+  return result.value
+}
+const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({ value }) => String(value))
+
+describe('consumer instances whose process ends', function () {
+  this.timeout(120_000)
+  let target: TargetCluster
+  let topic: string
+  let instancesTopic: string
+  let open: Castellan[]
+  let instance: InstanceName
+  before(async () => (target = await targetCluster()))
+  after(() => target.close())
+  beforeEach(async () => {
+    open = []
+    topic = freshTopic('orders')
+    instancesTopic = freshTopic('instances')
+    instance = { groupId: freshTopic('billing'), name: 'one' }
+    await target.createTopic(topic, 2)
+  })
+  afterEach(() => Promise.all(open.map(castellan => castellan.close())))
+
+  const start = async (consumer: object = {}): Promise<Castellan> => {
+    const brokers = target.bootstrap.split(',')
+    const castellan = await openCastellan({
+      brokers,
+      consumer: { sessionTimeoutMs: 6_000, instancesTopic, ...consumer }
+    })
+    open.push(castellan)
+    return castellan
+  }
+  const produce = async (castellan: Castellan, partition: number, ...values: string[]): Promise<void> => {
+    const records = values.map(value => ({ topic, partition, key: null, value }))
+    const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
+    for (const { type } of await castellan.gateway.produce(records, options).outcomes())
+      expect(type).to.equal('delivered')
+  }
+  const create = async ({ gateway }: Castellan, more: Partial<InstanceSettings> = {}): Promise<InstanceGateway> => {
+    expect(done(await gateway.instances.create(instance, { ...settings, ...more }, 'client'))).to.equal(true)
+    return gateway.instances
+  }
+  /** Reads until there are so many records, and accepts them. */
+  const read = async (instances: InstanceGateway, count: number): Promise<string[]> => {
+    const all: InstanceRecord[] = []
+    while (all.length < count) {
+      const { records, settle } = done(await instances.read(instance, limits))
+      settle(records.length)
+      all.push(...records)
+    }
+    return textsOf(all).sort()
+  }
+  const partitionsOf = (...partitions: number[]) => partitions.map(partition => ({ topic, partition }))
+
+  it('go on in the next one: settings, subscription and accepted positions are those of before', async () => {
+    const first = await start()
+    const instances = await create(first, { maxBytes: 77_777 })
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await produce(first, 0, 'a', 'b')
+    await produce(first, 1, 'c')
+    expect(await read(instances, 3)).to.deep.equal(['a', 'b', 'c'])
+    await first.close()
+    const next = await start()
+    await produce(next, 0, 'd')
+    const after = next.gateway.instances
+    expect(done(await after.settingsOf(instance))).to.deep.equal({ ...settings, maxBytes: 77_777 })
+    expect(done(await after.subscription(instance))).to.deep.equal([topic])
+    expect(await read(after, 1)).to.deep.equal(['d'])
+    expect(done(await after.committed(instance, partitionsOf(0, 1)))).to.deep.equal([])
+    done(await after.commit(instance, 'accepted'))
+    const committed = done(await after.committed(instance, partitionsOf(0, 1)))
+    expect(committed.map(({ partition, offset }) => [partition, offset])).to.deep.equal([
+      [0, 3],
+      [1, 1]
+    ])
+  })
+
+  it('go on with assigned partitions where a seek has put them, also before what was committed', async () => {
+    const first = await start()
+    const instances = await create(first)
+    await produce(first, 0, 'a', 'b', 'c')
+    done(await instances.assign(instance, partitionsOf(0)))
+    expect(await read(instances, 3)).to.deep.equal(['a', 'b', 'c'])
+    done(await instances.commit(instance, 'accepted'))
+    done(await instances.seek(instance, [{ topic, partition: 0, position: 1 }]))
+    await first.close()
+    const after = (await start()).gateway.instances
+    expect(done(await after.assignment(instance))).to.deep.equal(partitionsOf(0))
+    expect(await read(after, 2)).to.deep.equal(['b', 'c'])
+  })
+
+  it('go on with a pattern, without the topic of the states', async () => {
+    const first = await start()
+    const instances = await create(first)
+    done(await instances.subscribe(instance, { pattern: `(${topic}|${instancesTopic})` }))
+    await produce(first, 0, 'a')
+    expect(await read(instances, 1)).to.deep.equal(['a'])
+    await first.close()
+    const next = await start()
+    await produce(next, 1, 'b')
+    expect(await read(next.gateway.instances, 1)).to.deep.equal(['b'])
+    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
+  })
+
+  it('are taken over from a process that hangs, which can commit nothing more', async () => {
+    const hanging = await start()
+    const instances = await create(hanging)
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await produce(hanging, 0, 'a', 'b', 'c')
+    expect(await read(instances, 3)).to.deep.equal(['a', 'b', 'c'])
+    done(await instances.commit(instance, [{ topic, partition: 0, offset: 1, metadata: '' }]))
+    const next = await start()
+    const after = next.gateway.instances
+    done(await after.subscription(instance))
+    await produce(next, 0, 'd')
+    const texts = await read(after, 1)
+    expect(texts.at(-1)).to.equal('d')
+    const late = await instances.commit(instance, [{ topic, partition: 0, offset: 2, metadata: '' }])
+    expect(late).to.include({ type: 'failed' })
+    expect(done(await after.committed(instance, partitionsOf(0)))[0]!.offset).to.equal(1)
+  })
+
+  it('have one name over all processes', async () => {
+    const [one, other] = await Promise.all([start(), start()])
+    const created = await Promise.all(
+      [one, other].map(({ gateway }) => gateway.instances.create(instance, settings, undefined))
+    )
+    expect(created.map(done).sort()).to.deep.equal([false, true])
+    expect(done(await other.gateway.instances.create(instance, settings, undefined))).to.equal(false)
+  })
+
+  it('are gone for all once they are removed, and can be created anew', async () => {
+    const [one, other] = await Promise.all([start(), start()])
+    const instances = await create(one)
+    done(await instances.remove(instance))
+    expect(await other.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    const again = await create(other, { maxBytes: 5 })
+    expect(done(await again.settingsOf(instance)).maxBytes).to.equal(5)
+    await other.close()
+    expect(done(await one.gateway.instances.settingsOf(instance)).maxBytes).to.equal(5)
+  })
+
+  it('are gone when nobody has used them for their idle time, whether their process lives or not', async () => {
+    const first = await start()
+    await create(first, { idleMs: 400 })
+    await first.close()
+    const next = await start()
+    await new Promise(resolve => setTimeout(resolve, 600))
+    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    expect(done(await next.gateway.instances.create(instance, settings, undefined))).to.equal(true)
+  })
+
+  it('end with it when their states are kept in memory alone', async () => {
+    const first = await start({ instancesTopic: '' })
+    await create(first)
+    await first.close()
+    const next = await start({ instancesTopic: '' })
+    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+  })
+
+  it('outlive the loss of the topic with their states', async () => {
+    const first = await start()
+    const instances = await create(first)
+    await target.deleteTopic(instancesTopic)
+    await target.createTopic(instancesTopic, 1)
+    await produce(first, 0, 'a')
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    expect(await read(instances, 1)).to.deep.equal(['a'])
+    await first.close()
+    const next = await start()
+    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
+  })
+})
