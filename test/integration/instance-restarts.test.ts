@@ -7,6 +7,7 @@ import type {
   InstanceSettings
 } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const settings: InstanceSettings = {
@@ -181,6 +182,70 @@ describe('consumer instances whose process ends', function () {
     await first.close()
     const next = await start({ instancesTopic: '' })
     expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+  })
+
+  it('are continued by one process only when several are asked in the same moment', async () => {
+    const first = await start()
+    const instances = await create(first)
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await first.close()
+    const others = await Promise.all([start(), start(), start()])
+    const asked = others.map(({ gateway }) => gateway.instances.subscription(instance))
+    const results = await Promise.all(asked)
+    const won = results.findIndex(({ type }) => type === 'done')
+    expect(done(results[won]!)).to.deep.equal([topic])
+    // Each of the others may take the instance over again with its next request.
+    for (const [at, result] of results.entries()) if (at !== won) expect(result.type).to.be.oneOf(['failed', 'done'])
+    const at = others[won]!
+    await produce(at, 0, 'a')
+    for (const { gateway } of others) {
+      expect(done(await gateway.instances.subscription(instance))).to.deep.equal([topic])
+      const [text] = await read(gateway.instances, 1)
+      expect(text).to.equal('a')
+      done(await gateway.instances.seek(instance, [{ topic, partition: 0, position: 0 }]))
+    }
+  })
+
+  it('are not disturbed by records in the topic that are no states', async () => {
+    const first = await start()
+    const instances = await create(first)
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await first.close()
+    const next = await start()
+    const key = JSON.stringify([instance.groupId, instance.name])
+    const headers = (texts: Record<string, string>) =>
+      Object.entries(texts).map(([name, text]) => ({ key: name, value: Buffer.from(text) }))
+    const odd = [
+      { key: 'no JSON', value: '{}' },
+      { key: '[]', value: '{}' },
+      { key, value: null },
+      { key, value: '{}', headers: headers({ format: '2', claim: 'x', before: '' }) },
+      { key, value: null, headers: headers({ format: '1', claim: 'x', before: 'another' }) },
+      { key: '["a","b"]', value: '{}', headers: headers({ format: '1', owner: 'x', claim: 'x', expires: '9e15' }) }
+    ].map(record => ({ topic: instancesTopic, partition: 0, ...record }))
+    const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
+    for (const { type } of await next.gateway.produce(odd, options).outcomes()) expect(type).to.equal('delivered')
+    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
+    const unreadable = await next.gateway.instances.settingsOf({ groupId: 'a', name: 'b' })
+    expect(unreadable).to.deep.include({ type: 'failed', retriable: false })
+  })
+
+  it('live in memory where Kafka does not let Castellan create the topic', async function () {
+    if (!target.faults) {
+      console.log('      SKIPPED on real Kafka, whose nodes have no authorizer here')
+      this.skip()
+    }
+    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
+    const fault = target.faults.add({ api: 'CreateTopics', count: Infinity }, { type: 'error', errorCode })
+    const first = await start()
+    const instances = await create(first)
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    await produce(first, 0, 'a')
+    expect(await read(instances, 1)).to.deep.equal(['a'])
+    await first.close()
+    const next = await start()
+    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    fault.remove()
   })
 
   it('outlive the loss of the topic with their states', async () => {
