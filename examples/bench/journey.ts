@@ -101,7 +101,10 @@ export async function journey({ seconds, rounds, only, list }: BenchOptions): Pr
     for (const work of works.filter(({ name }) => only?.includes(name) ?? true)) {
       const { executed, requests } = await measure(work, broker.bootstrap, seconds * 1_000, rounds)
       if (work.name === list) process.stdout.write(toList(executed, requests))
-      rows.push(toRow(work, executed, requests))
+      const row = toRow(work, executed, requests)
+      rows.push(row)
+      // All works together take minutes, and the table is printed at the end.
+      process.stderr.write(`${row.work}: ${row.value} files\n`)
     }
     return rows
   } finally {

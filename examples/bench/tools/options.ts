@@ -26,6 +26,9 @@ export interface BenchCommand extends BenchOptions {
 
 const IDLE_SECONDS = 10
 const SECONDS = 2
+const ROUNDS = 5
+/** `journey` counts files, which is the same in each round, and runs nine works one after another. */
+const JOURNEY_ROUNDS = 2
 
 /**
  * Reads the command line of a benchmark; `--help` prints and ends the process.
@@ -37,7 +40,12 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     .addArgument(new Argument('<NAME>', 'the benchmark').choices(names))
     .option('--json <FILE>', 'also write {name, rows} as JSON')
     .addOption(new Option('--seconds <N>', 'length of one measured window (default 2; idle: 10)').argParser(positive))
-    .addOption(new Option('--rounds <N>', 'windows per work, interleaved; medians are printed').argParser(positive))
+    .addOption(
+      new Option(
+        '--rounds <N>',
+        'windows per work, interleaved; medians are printed (default 5; journey: 2)'
+      ).argParser(positive)
+    )
     .option('--only <WORK,…>', 'runs only these works and the works that they are compared with')
     .option('--peer <CMD>', 'peers: starts another server; {brokers} in it becomes HOST:PORT of the broker')
     .option('--peer-url <URL>', 'peers: where it is asked')
@@ -69,7 +77,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     name,
     json,
     seconds: seconds ?? (name === 'idle' ? IDLE_SECONDS : SECONDS),
-    rounds: rounds ?? 5,
+    rounds: rounds ?? (name === 'journey' ? JOURNEY_ROUNDS : ROUNDS),
     only: only?.split(','),
     peer,
     peerUrl,

@@ -27,19 +27,16 @@ export interface Limits {
  * Source: kprf fd32acc, ratelimit.
  */
 export class RateLimiter implements Limits {
+  readonly isActive: boolean
   readonly #rules = new Map<string, Rule>()
 
   constructor({ enabled, rules }: Pick<KprfSettings['ratelimit'], 'enabled' | 'rules'>) {
-    if (!enabled) return
     // The last rule of a topic applies; without a topic or a limit there is no rule.
-    for (const { topic, maxPerMinute } of rules) {
+    for (const { topic, maxPerMinute } of enabled ? rules : []) {
       if (topic === '' || maxPerMinute === 0) this.#rules.delete(topic)
       else this.#rules.set(topic, new Rule(maxPerMinute))
     }
-  }
-
-  get isActive(): boolean {
-    return this.#rules.size > 0
+    this.isActive = this.#rules.size > 0
   }
 
   hasRule(topic: string): boolean {
