@@ -393,7 +393,7 @@ export class ConsumerInstance {
           this.#begun.add(topic)
           this.#restored.delete(key)
         }
-        this.#reads.proceed()
+        this.#reads.proceed(added)
         this.#autoCommitSoon()
       },
       onLogChanged: () => this.#reads.restart()

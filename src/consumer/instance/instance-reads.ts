@@ -73,6 +73,8 @@ interface Collecting extends Taking, Waiting {
   maxBytes: number
   linger: Timer | undefined
   firstAt: number | undefined
+  /** All partitions have been asked for records since the read began, or since positions have changed. */
+  hasAskedAll: boolean
 }
 
 /** A read that was answered and is not settled. */
@@ -134,21 +136,28 @@ export class InstanceReads {
     }
   }
 
-  /** Called when a partition has changed: takes records, and answers the read when it has enough. */
-  proceed(): void {
+  /**
+   * Takes records, and answers the read when it has enough.
+   *
+   * @param changed the only partition that has changed. An instance may have thousands, and each of them calls this
+   */
+  proceed(changed?: InstancePartition): void {
     if (this.#unsettled || this.#isPaused) return
     this.#collecting ??= this.#begin()
     const collecting = this.#collecting
     if (!collecting) return
+    const partitions = changed && collecting.hasAskedAll ? [changed] : this.#inTurn()
+    collecting.hasAskedAll = true
     const before = collecting.records.length
-    this.#take(collecting)
-    const isFull = collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS || this.#isCut()
+    this.#take(collecting, partitions)
+    const isCut = partitions.some(partition => partition.hasBatch)
+    const isFull = collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS || isCut
     if (isFull && collecting.records.length > 0) this.#answer()
     else {
       if (collecting.records.length > before && this.#hasEnough(collecting)) this.#lingerOn(collecting)
       const failure = this.#options.refusal() ?? this.#problemOfAll()
       if (failure && collecting.records.length === 0) this.#answerWith(failure)
-      else this.#fetch(collecting)
+      else this.#fetch(collecting, partitions)
     }
   }
 
@@ -173,6 +182,7 @@ export class InstanceReads {
     collecting.records.length = 0
     this.#options.budget.add(-collecting.bytes)
     collecting.bytes = 0
+    collecting.hasAskedAll = false
     this.#rejectAll()
   }
 
@@ -215,7 +225,7 @@ export class InstanceReads {
     const waiting = this.#waiting.shift()
     if (!waiting) return undefined
     for (const partition of this.#options.partitions.values()) partition.forgetProblem()
-    return { ...waiting, records: [], bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined }
+    return { ...waiting, records: [], bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined, hasAskedAll: false }
   }
 
   /** The time limit of a read is over. */
@@ -233,22 +243,23 @@ export class InstanceReads {
     answerNothing(request)
   }
 
-  #take(collecting: Collecting): void {
+  /** All partitions, from the one on whose turn it is. */
+  #inTurn(): readonly InstancePartition[] {
+    const all = [...this.#options.partitions.values()]
+    const first = all.length === 0 ? 0 : this.#turn % all.length
+    return first === 0 ? all : [...all.slice(first), ...all.slice(0, first)]
+  }
+
+  /** A partition that has a batch afterwards has a record that did not fit. */
+  #take(collecting: Collecting, partitions: readonly InstancePartition[]): void {
     const { budget } = this.#options
     const before = collecting.bytes
     collecting.maxBytes = Math.min(collecting.request.maxBytes, before + budget.share)
-    const partitions = [...this.#options.partitions.values()]
-    for (let at = 0; at < partitions.length; at++) {
+    for (const partition of partitions) {
       if (collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS) break
-      partitions[(this.#turn + at) % partitions.length]!.take(collecting)
+      partition.take(collecting)
     }
     budget.add(collecting.bytes - before)
-  }
-
-  /** True: a record is in memory that did not fit. */
-  #isCut(): boolean {
-    for (const partition of this.#options.partitions.values()) if (partition.hasBatch) return true
-    return false
   }
 
   #hasEnough({ bytes }: Collecting): boolean {
@@ -276,11 +287,11 @@ export class InstanceReads {
     return problem
   }
 
-  #fetch(collecting: Collecting): void {
+  #fetch(collecting: Collecting, partitions: readonly InstancePartition[]): void {
     if (this.#collecting !== collecting) return
     const maxWaitMs = Math.max(1, Math.ceil(collecting.endsAt - this.#options.runtime.clock()))
     const isWanted = (): boolean => this.#collecting === collecting
-    for (const partition of this.#options.partitions.values()) partition.fetch(maxWaitMs, isWanted)
+    for (const partition of partitions) partition.fetch(maxWaitMs, isWanted)
   }
 
   #answer(): void {

@@ -274,6 +274,22 @@ describe('a consumer instance', () => {
     expect(harness.take()).to.deep.equal(run(0, 10))
   })
 
+  it('returns the records of all partitions when the position of one moves while a read collects', () => {
+    // Each partition has the same log.
+    const harness = new Harness({ minBytes: 100_000 })
+    const both = [0, 1].map(partition => ({ topic, partition }))
+    harness.done({ type: 'assign', partitions: both })
+    const reading = harness.startReading()
+    harness.world.settle()
+    harness.done({ type: 'seek', positions: [{ topic, partition: 1, position: 5 }] })
+    harness.world.pass(MAX_WAIT_MS)
+    const { result } = reading
+    if (result?.type !== 'done') return expect.fail(JSON.stringify(result))
+    const offsetsIn = (partition: number): number[] =>
+      result.value.records.filter(record => record.partition === partition).map(({ offset }) => offset)
+    expect([offsetsIn(0), offsetsIn(1)]).to.deep.equal([run(0, 10), run(5, 5)])
+  })
+
   it('answers a read within its own time limit that waits for another one', () => {
     const harness = new Harness()
     harness.assign()
