@@ -184,6 +184,18 @@ describe('consumer instances whose process ends', function () {
     expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
   })
 
+  it('go on with more partitions than fit into a record of Kafka as plain text', async () => {
+    const first = await start()
+    const instances = await create(first)
+    const long = 'x'.repeat(249)
+    const partitions = Array.from({ length: 5_000 }, (_, partition) => ({ topic: long, partition }))
+    done(await instances.assign(instance, partitions))
+    await first.close()
+    const next = await start()
+    expect(done(await next.gateway.instances.assignment(instance))).to.have.length(5_000)
+    done(await next.gateway.instances.remove(instance))
+  })
+
   it('are continued by one process only when several are asked in the same moment', async () => {
     const first = await start()
     const instances = await create(first)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { z } from 'zod'
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { KafkaRecord, Logger, MonotonicClock, Offset, ProduceRecord, TopicPartition } from '../../core/model.js'
@@ -12,6 +13,12 @@ import type { InstanceName, InstanceSettings } from './instances.js'
 const TIMEOUT_MS = 10_000
 /** Pause between two writes of positions. After a crash, records accepted in this time may be returned again. */
 const WRITE_INTERVAL_MS = 1_000
+/** The pause is longer where much was written: this many bytes at most per millisecond. */
+const BYTES_PER_MS = 1_024
+/** Larger states are compressed, because Kafka limits the size of a record: 10,000 positions are about 1 MB of text. */
+const MAX_PLAIN_BYTES = 64 * 1024
+/** Limit of a state that was compressed. */
+const MAX_STATE_BYTES = 16 * 1024 * 1024
 /** For this long after a refusal, instances live in memory alone. */
 const REFUSED_MS = 60_000
 /** Limit of stored instances, and of their bytes. */
@@ -146,6 +153,7 @@ export class InstanceStore {
   #refusedUntil = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
+  #pauseMs = WRITE_INTERVAL_MS
   #lastClaim = 0
   /** How other processes know this one. */
   id = randomBytes(12).toString('hex')
@@ -213,7 +221,7 @@ export class InstanceStore {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       void this.flush()
-    }, WRITE_INTERVAL_MS).unref()
+    }, this.#pauseMs).unref()
   }
 
   /** Removes an instance of this process. */
@@ -259,6 +267,8 @@ export class InstanceStore {
       records.push(this.#record(key, own.claim, own.claim, bytesOf(stored), this.#expiry(stored)))
     }
     if (records.length === 0) return
+    const bytes = records.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)
+    this.#pauseMs = Math.max(WRITE_INTERVAL_MS, bytes / BYTES_PER_MS)
     const failure = failed(await this.#produce(records))
     if (failure) this.#options.log.warn({ reason: failure.message }, 'the states of instances were not stored')
     await this.#read()
@@ -531,7 +541,13 @@ function nameOf(key: Buffer): InstanceName | undefined {
   return groupId === undefined || name === undefined || others.length > 0 ? undefined : { groupId, name }
 }
 
-const bytesOf = (stored: StoredInstance): Buffer => Buffer.from(JSON.stringify(stored))
+function bytesOf(stored: StoredInstance): Buffer {
+  const text = Buffer.from(JSON.stringify(stored))
+  return text.length > MAX_PLAIN_BYTES ? gzipSync(text) : text
+}
+
+/** The first byte of compressed data, with which no JSON begins. */
+const GZIP = 0x1f
 
 function parse(value: Buffer): StoredInstance | undefined {
   const stored = jsonOf(value, storedInstance)
@@ -542,7 +558,8 @@ function parse(value: Buffer): StoredInstance | undefined {
 
 function jsonOf<Value>(bytes: Buffer, schema: z.ZodType<Value>): Value | undefined {
   try {
-    return schema.safeParse(JSON.parse(bytes.toString())).data
+    const text = bytes[0] === GZIP ? gunzipSync(bytes, { maxOutputLength: MAX_STATE_BYTES }) : bytes
+    return schema.safeParse(JSON.parse(text.toString())).data
   } catch {
     return undefined
   }
