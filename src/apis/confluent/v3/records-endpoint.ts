@@ -21,10 +21,12 @@ import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, RecordAnswers } from './record-answers.js'
 import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
-import { StreamTurns, turnLimitsOf } from './stream-turns.js'
+import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from './stream-turns.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
 const WHOLE_BODY_BYTES = 1024 * 1024
+/** A body up to this cost is read and answered at once, which takes about two milliseconds. Others take turns with streams. */
+const COST_AT_ONCE = 512 * 1024
 
 export interface RecordsOptions {
   readonly gateway: Pick<Gateway, 'produce'>
@@ -129,7 +131,7 @@ export class RecordsEndpoint {
       else if (body === 'tooLarge' || body.length === 0) answers.error(exchange, NO_RECORDS)
       else {
         try {
-          this.#produce(exchange, to, body)
+          this.#collect(exchange, to, body)
         } catch (error) {
           broken(exchange, error)
         }
@@ -137,10 +139,48 @@ export class RecordsEndpoint {
     })
   }
 
-  #produce(exchange: Exchange, to: Destination, body: Buffer): void {
+  #collect(exchange: Exchange, to: Destination, body: Buffer): void {
+    const sentBytes = body.length
+    const decoded = to.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
+    const reading = new WholeBody(decoded, to.topic, this.#options)
+    reading.readOn(COST_AT_ONCE)
+    if (reading.isRead) {
+      this.#produce(exchange, to, reading.take(), sentBytes)
+      return
+    }
+    // The bytes of the body are valid during this call only.
+    const whole = new WholeBody(Buffer.from(decoded), to.topic, this.#options)
+    this.#inTurns(exchange, maxCost => {
+      const cost = whole.readOn(maxCost)
+      if (whole.isRead) this.#produce(exchange, to, whole.take(), sentBytes)
+      return whole.isRead ? undefined : cost
+    })
+  }
+
+  /**
+   * Does the work of a request in turns with the streams.
+   *
+   * @param work does a part of it; returns the cost of the part, `undefined` after the last one
+   */
+  #inTurns(exchange: Exchange, work: (maxCost: number) => number | undefined): void {
+    const taker: TurnTaker = {
+      readOn: maxCost => {
+        try {
+          const cost = work(maxCost)
+          if (cost !== undefined) this.#turns.ask(taker)
+          return cost ?? maxCost
+        } catch (error) {
+          this.#parts.broken(exchange, error)
+          return maxCost
+        }
+      }
+    }
+    this.#turns.ask(taker)
+  }
+
+  #produce(exchange: Exchange, to: Destination, collected: Collected, sentBytes: number): void {
     const { answers, broken } = this.#parts
-    const collected = collect(body, to, this.#options)
-    const quota = callerOf(this.#parts, exchange).charge(collected.records.length, body.length)
+    const quota = callerOf(this.#parts, exchange).charge(collected.records.length, sentBytes)
     const { maxRecords } = this.#options
     if (collected.items.length === 0) answers.error(exchange, NO_RECORDS)
     else if (collected.items.length > maxRecords) answers.error(exchange, tooManyRecords(maxRecords))
@@ -165,7 +205,20 @@ export class RecordsEndpoint {
     answers.note(exchange, firstFailureOf(outcomes)?.code)
     const isWhole = byItem.every(outcome => outcome !== undefined)
     if (isWhole && wantsModern(exchange.request)) answers.outcomes(exchange, byItem)
-    else answers.ok(exchange, 'v3', answersTo(items, outcomes, to.answers), persisted)
+    else if (costOf(0, items.length) <= COST_AT_ONCE)
+      answers.ok(exchange, 'v3', answersTo(items, outcomes, to.answers), persisted)
+    else {
+      let [text, at] = ['', 0]
+      this.#inTurns(exchange, maxCost => {
+        const end = at + Math.ceil(maxCost / costOf(0, 1))
+        const known = byItem.slice(at, end).filter(outcome => outcome !== undefined)
+        text += answersTo(items.slice(at, end), known, to.answers)
+        at = end
+        if (at < items.length) return maxCost
+        answers.ok(exchange, 'v3', text, persisted)
+        return undefined
+      })
+    }
   }
 }
 
@@ -176,15 +229,50 @@ interface Destination {
   readonly answers: RecordAnswers
 }
 
-function collect(
-  body: Buffer,
-  { topic, charset }: Destination,
-  { maxRecords, limits: { maxRecordBytes: maxBytes } }: RecordsOptions
-): Collected {
-  const collector = new RecordCollector(topic, maxRecords + 1)
-  const splitter = new ObjectSplitter(maxBytes, bytes => collector.add(bytes))
-  const end = splitter.push(charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body)
-  const problem = end ?? (splitter.keptBytes > 0 ? 'cut' : undefined)
-  if (problem !== undefined && !collector.isBroken) collector.addProblem(endProblemOf(problem, maxBytes))
-  return collector.take()
+/** The records of a body that has come as a whole. */
+class WholeBody {
+  readonly #body: Buffer
+  readonly #maxRecordBytes: number
+  readonly #collector: RecordCollector
+  readonly #splitter: ObjectSplitter
+  #at = 0
+  #cost = 0
+  #maxCost = 0
+  #isRead = false
+
+  constructor(body: Buffer, topic: string, { maxRecords, limits }: RecordsOptions) {
+    this.#body = body
+    this.#maxRecordBytes = limits.maxRecordBytes
+    this.#collector = new RecordCollector(topic, maxRecords + 1)
+    this.#splitter = new ObjectSplitter(limits.maxRecordBytes, bytes => this.#add(bytes))
+  }
+
+  /** The end of the body has been read. */
+  get isRead(): boolean {
+    return this.#isRead
+  }
+
+  /** Reads up to the record with which it reaches this cost. Returns the cost of what it has read. */
+  readOn(maxCost: number): number {
+    this.#cost = 0
+    this.#maxCost = maxCost
+    const from = this.#at
+    const end = this.#splitter.push(this.#body, from)
+    this.#at = this.#splitter.readBytes
+    this.#isRead = end !== undefined || this.#at === this.#body.length
+    const problem = end ?? (this.#splitter.keptBytes > 0 ? 'cut' : undefined)
+    if (problem !== undefined && !this.#collector.isBroken)
+      this.#collector.addProblem(endProblemOf(problem, this.#maxRecordBytes))
+    return Math.max(this.#cost, this.#at - from)
+  }
+
+  take(): Collected {
+    return this.#collector.take()
+  }
+
+  #add(bytes: Buffer): void {
+    this.#collector.add(bytes)
+    this.#cost += costOf(bytes.length, 1)
+    if (this.#cost >= this.#maxCost) this.#splitter.stop()
+  }
 }

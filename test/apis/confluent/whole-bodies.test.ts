@@ -1,0 +1,104 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { type Access, openAccess } from '../../../src/http/access/access.js'
+import { contextFor } from '../../support/api-context.js'
+import { delivered, FakeGateway } from '../../support/fake-gateway.js'
+
+const URL = '/v3/clusters/c/topics/t/records'
+/** More records than are read at once. */
+const MANY = 20_000
+
+interface AnswerLine {
+  readonly error_code: number
+  readonly offset?: number
+}
+
+describe('confluent: bodies of many records that are read as a whole', function () {
+  this.timeout(60_000)
+  let app: FastifyInstance
+  let gateway: FakeGateway
+  /** Records and bytes that quotas were asked for. */
+  let charged: [number, number][]
+
+  beforeEach(async () => {
+    charged = []
+    gateway = new FakeGateway({ outcome: (_, at) => delivered(0, at) })
+    const access: Access = {
+      ...openAccess,
+      callerOf: request => ({
+        ...openAccess.callerOf(request),
+        charge: (records, bytes) => void charged.push([records, bytes])
+      })
+    }
+    const settings = confluent.settings.parse({ maxRecordsPerRequest: MANY })
+    const addRoutes = await confluent.plugin(contextFor(gateway, settings, { access }) as never)
+    app = fastify({ routerOptions: { maxParamLength: 1_000 } })
+    await app.register(async scope => addRoutes(scope))
+    await app.ready()
+  })
+  afterEach(() => app.close())
+
+  const post = (payload: string | Buffer, type = 'application/json') =>
+    app.inject({ method: 'POST', url: URL, headers: { 'content-type': type }, payload })
+  const linesOf = (text: string): AnswerLine[] =>
+    text
+      .split('\r\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line) as AnswerLine)
+
+  it('do not keep a request with one record waiting', async () => {
+    const answered: string[] = []
+    await Promise.all([
+      post('{}'.repeat(MANY)).then(() => answered.push('many')),
+      post('{}').then(() => answered.push('one'))
+    ])
+    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([1, MANY])
+    expect(answered).to.deep.equal(['one', 'many'])
+  })
+
+  it('have one answer with a line for each record, in their order', async () => {
+    const bad = '{"value":{"type":"BINARY","data":"%"}}'
+    const half = '{"value":{"type":"JSON","data":1}}'.repeat(MANY / 2 - 1)
+    const body = half + bad + half
+    const { body: text, headers } = await post(body)
+    const lines = linesOf(text)
+    expect(lines).to.have.lengthOf(MANY - 1)
+    const failed = lines.flatMap(({ error_code: code }, at) => (code === 200 ? [] : [at]))
+    expect(failed).to.deep.equal([MANY / 2 - 1])
+    const offsets = lines.flatMap(({ offset }) => (offset === undefined ? [] : [offset]))
+    expect(offsets).to.deep.equal(Array.from({ length: MANY - 2 }, (_, at) => at))
+    expect(headers['x-castellan-persisted']).to.be.a('string')
+    expect(charged).to.deep.equal([[MANY - 2, body.length]])
+  })
+
+  it('are taken as they were sent, although their bytes are read later', async () => {
+    const values = Array.from({ length: MANY / 4 }, (_, at) => ({ at, text: 'ü'.repeat(at % 50) }))
+    const body = values.map(data => JSON.stringify({ value: { type: 'JSON', data } })).join('\n')
+    for (const payload of [Buffer.from(body), Buffer.from(body, 'latin1')]) {
+      const type = payload.length === body.length ? 'application/json; charset=iso-8859-1' : 'application/json'
+      expect((await post(payload, type)).statusCode).to.equal(200)
+      const taken = gateway.calls.at(-1)!.records.map(({ value }) => JSON.parse(String(value)))
+      expect(taken).to.deep.equal(values)
+    }
+    expect(gateway.calls).to.have.lengthOf(2)
+  })
+
+  it('are refused as a whole when they have too many records', async () => {
+    const { statusCode } = await post('{}'.repeat(MANY + 1))
+    expect([statusCode, gateway.calls.length]).to.deep.equal([413, 0])
+  })
+
+  it('are taken up to a record that does not end, or is not JSON', async () => {
+    for (const [rest, code] of [
+      ['{"value":', 400],
+      ['{"value":x}', 400],
+      ['x', 400]
+    ] as const) {
+      const lines = linesOf((await post('{}'.repeat(MANY - 1) + rest)).body)
+      expect(lines).to.have.lengthOf(MANY)
+      expect(lines.at(-1)!.error_code).to.equal(code)
+      expect(gateway.calls.at(-1)!.records).to.have.lengthOf(MANY - 1)
+    }
+  })
+})
