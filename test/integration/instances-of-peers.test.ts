@@ -156,4 +156,17 @@ describe('confluent: consumer instances of gateways that know each other', funct
       offsets: [{ topic, partition: 0, offset: 1, metadata: '' }]
     })
   })
+
+  it('go on at another one when theirs hangs, although calls to it are open', async () => {
+    await create()
+    await ask(0, 'POST', `${instance()}/subscription`, { topics: [topic] })
+    await produce('a')
+    expect(await values(0)).to.deep.equal(['a'])
+    addresses[0]!.silence()
+    // Long before its own time limit, which is that of a verb, a call to a gateway that is gone ends.
+    const answers = await Promise.all([1, 2, 3].map(() => ask(1, 'GET', `${instance()}/subscription`)))
+    expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 200])
+    await produce('b')
+    expect((await values(1)).at(-1)).to.equal('b')
+  })
 })

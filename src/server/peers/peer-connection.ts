@@ -1,4 +1,4 @@
-import { Agent, type IncomingMessage, request as requestHttp } from 'node:http'
+import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { isIPv6 } from 'node:net'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { decodeBody, encodeBody } from './body.js'
@@ -84,6 +84,8 @@ export class PeerConnection {
   #calls = 0
   #bytes = 0
   #isClosed = false
+  /** Calls that are not answered. They fail when the gateway is gone. */
+  readonly #open = new Set<ClientRequest>()
 
   constructor(host: string, port: number, deps: PeerConnectionDeps) {
     this.name = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
@@ -185,13 +187,19 @@ export class PeerConnection {
         agent: this.#agent,
         headers: { ...signer.headersOf('POST', path, head), 'content-length': body.length }
       })
+      if (to !== '') this.#open.add(sent)
       const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)
-      const end = (): void => clearTimeout(timer)
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#open.delete(sent)
+      }
       sent.on('error', error => {
         end()
         reject(error)
       })
       sent.on('response', response => {
+        // From here on the gateway is there.
+        this.#open.delete(sent)
         verified(response, head, signer)
           .then(resolve, error => {
             sent.destroy()
@@ -227,6 +235,7 @@ export class PeerConnection {
   #gone(): void {
     const { id } = this
     this.#id = undefined
+    for (const sent of this.#open) sent.destroy(new Error('it is gone'))
     if (id !== undefined) this.#deps.onGone(id)
   }
 }

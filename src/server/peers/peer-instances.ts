@@ -21,6 +21,8 @@ const MAX_READ_BYTES = 4 * 1024 * 1024
 const SEARCH_MS = 2_000
 /** Pause before the second look for the owner of an instance. Longer than between two look-ups of all gateways. */
 const SECOND_LOOK_MS = 300
+/** How often the owner of an instance is looked for, for one verb. */
+const MAX_LOOKS = 4
 /** Instances whose owners are remembered. */
 const MAX_REMEMBERED = 50_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
@@ -67,7 +69,7 @@ export interface OwnersOfInstances<Id> {
   /** The process that has to create the instance, unless another one has it already. */
   creatorOf(instance: InstanceName): Promise<Found<Id> | Failure | 'exists'>
   /** Called when the process that was found does not have the instance. Returns true when another look may find it. */
-  mistaken(instance: InstanceName): boolean
+  mistaken(instance: InstanceName, id: Id): boolean
 }
 
 /** The owner of each instance follows from its name. */
@@ -144,9 +146,10 @@ export function foundOwners<Id>(
       const owner = await find(instance)
       return owner?.type === 'found' ? 'exists' : (owner ?? found(peers.id))
     },
-    mistaken: instance => {
+    mistaken: (instance, id) => {
       const key = keyOf(instance)
-      return remembered.delete(key)
+      if (remembered.get(key) === id) remembered.delete(key)
+      return true
     }
   }
 }
@@ -181,21 +184,18 @@ export function peerInstances<Id>(
     here: () => Promise<Result>,
     there: (owner: Id) => Promise<Result>
   ): Promise<Result | typeof UNKNOWN | Failure> => {
-    for (let isLost = false; ; ) {
+    for (let looks = 1; ; looks++) {
       const owner = await owners.find(instance)
       if (owner === undefined) return UNKNOWN
       if (owner.type === 'failed') return owner
       const { id } = owner
       const result = await (id === peers.id ? here() : there(id))
       // Another process has taken the instance over while the verb was open here.
-      const wasLost = isLost
-      isLost = (result as Partial<Failure>).code === 'clusterChanged'
-      if (isLost && !wasLost) continue
-      if (result.type !== 'unknownInstance' || id === peers.id) return result
-      if (!owners.mistaken(instance)) {
-        // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
-        return result === GONE && instances.owners ? AWAY : result
-      }
+      const isLost = (result as Partial<Failure>).code === 'clusterChanged'
+      const isElsewhere = result.type === 'unknownInstance' && id !== peers.id && owners.mistaken(instance, id)
+      if ((isLost || isElsewhere) && looks < MAX_LOOKS) continue
+      // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
+      return result === GONE && instances.owners ? AWAY : result
     }
   }
   const passed =
