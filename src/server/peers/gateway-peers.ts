@@ -36,6 +36,11 @@ export interface GatewayPeersDeps {
   readonly resolve?: Resolve | undefined
 }
 
+interface Place {
+  readonly address: string
+  readonly port: number
+}
+
 /** The other gateways of the deployment, over HTTP. */
 export class GatewayPeers implements Peers {
   readonly id = randomBytes(ID_BYTES).toString('hex')
@@ -46,6 +51,8 @@ export class GatewayPeers implements Peers {
   readonly #whenGone: ((id: string) => void)[] = []
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
+  /** What each of `peers.addresses` was resolved to last. */
+  readonly #places = new Map<string, readonly Place[]>()
   #listener: PeerListener | undefined
   #lastNonce = 0
   #timer: NodeJS.Timeout | undefined
@@ -166,12 +173,10 @@ export class GatewayPeers implements Peers {
     const { addresses } = this.#deps.settings
     const resolved = await Promise.all(addresses.map(address => this.#addressesOf(address)))
     if (this.#isClosed) return
-    const all = resolved.flatMap(ofHost => ofHost ?? []).slice(0, MAX_PEERS)
+    const all = resolved.flat().slice(0, MAX_PEERS)
     const found = new Map(all.map(({ address, port }) => [`${address} ${port}`, { address, port }]))
-    // A host that cannot be resolved now keeps its gateways.
-    const isComplete = resolved.every(ofHost => ofHost !== undefined)
     for (const [key, connection] of this.#connections) {
-      if (found.has(key) || !isComplete) continue
+      if (found.has(key)) continue
       this.#connections.delete(key)
       connection.close()
     }
@@ -199,20 +204,22 @@ export class GatewayPeers implements Peers {
     if (!isElsewhere) for (const listener of this.#whenGone) listener(id)
   }
 
-  /** @returns `undefined`: the host cannot be resolved */
-  async #addressesOf(text: string): Promise<{ address: string; port: number }[] | undefined> {
+  /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
+  async #addressesOf(text: string): Promise<readonly Place[]> {
     const { log, resolve = resolveHost } = this.#deps
     const { host, port } = hostAndPort(text)
     try {
       const addresses = isIP(host) > 0 ? [host] : await resolve(host)
-      return addresses.flatMap(address => {
+      const places = addresses.flatMap(address => {
         if (isAmong(this.#networks, address)) return [{ address, port }]
         log.warn({ address }, `an address of ${text} is outside of peers.networks and is not called`)
         return []
       })
+      this.#places.set(text, places)
+      return places
     } catch (error) {
       log.warn({ reason: (error as Error).message }, `the address ${text} of peers.addresses cannot be resolved`)
-      return undefined
+      return this.#places.get(text) ?? []
     }
   }
 }

@@ -181,6 +181,25 @@ describe('gateways that know each other', () => {
     await knows(a, b.id)
   })
 
+  it('are forgotten when their host no longer has their address, while another host cannot be resolved', async () => {
+    const b = await gateway()
+    const [, port] = b.address.split(':')
+    let found = ['127.0.0.1']
+    const resolve = async (host: string) => {
+      if (host === 'misspelled') throw new Error('no such host')
+      return found
+    }
+    const a = await gateway({ addresses: [`gateways:${port}`, `misspelled:${port}`], resolve })
+    await knows(a, b.id)
+    const gone: string[] = []
+    a.onGone(id => gone.push(id))
+    found = []
+    await a.refresh()
+    // A look-up may already have been under way.
+    await a.refresh()
+    expect([a.others, gone]).to.deep.equal([[], [b.id]])
+  })
+
   it('find a gateway that has just started when it is called', async () => {
     const addresses: string[] = []
     const a = await gateway({ addresses })
