@@ -15,6 +15,8 @@ const REFRESH_MS = 2_000
 const MIN_REFRESH_MS = 250
 /** Longest wait of a call for such a look-up. */
 const MAX_LOOK_UP_MS = 1_500
+/** Time after which the last addresses of a host are used while its look-up goes on. */
+const RESOLVE_MS = 1_000
 /** Maximum number of addresses; more are ignored. */
 const MAX_PEERS = 256
 const ID_BYTES = 12
@@ -53,6 +55,8 @@ export class GatewayPeers implements Peers {
   readonly #connections = new Map<string, PeerConnection>()
   /** What each of `peers.addresses` was resolved to last. */
   readonly #places = new Map<string, readonly Place[]>()
+  /** The look-ups under way, one for each of `peers.addresses`: they share few threads with files. */
+  readonly #lookUps = new Map<string, Promise<readonly Place[]>>()
   #listener: PeerListener | undefined
   #lastNonce = 0
   #timer: NodeJS.Timeout | undefined
@@ -206,6 +210,21 @@ export class GatewayPeers implements Peers {
 
   /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
   async #addressesOf(text: string): Promise<readonly Place[]> {
+    const lookUp = this.#lookUps.get(text) ?? this.#lookUp(text).finally(() => this.#lookUps.delete(text))
+    this.#lookUps.set(text, lookUp)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<readonly Place[]>(resolve => {
+      timer = setTimeout(() => resolve(this.#places.get(text) ?? []), RESOLVE_MS)
+    })
+    try {
+      return await Promise.race([lookUp, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Never rejects. */
+  async #lookUp(text: string): Promise<readonly Place[]> {
     const { log, resolve = resolveHost } = this.#deps
     const { host, port } = hostAndPort(text)
     try {

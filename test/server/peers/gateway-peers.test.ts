@@ -200,6 +200,20 @@ describe('gateways that know each other', () => {
     expect([a.others, gone]).to.deep.equal([[], [b.id]])
   })
 
+  it('are found while the look-up of another host does not end, which is made once', async () => {
+    const b = await gateway()
+    const [, port] = b.address.split(':')
+    const asked: string[] = []
+    const resolve = (host: string): Promise<string[]> => {
+      asked.push(host)
+      return host === 'stalled' ? new Promise(() => undefined) : Promise.resolve(['127.0.0.1'])
+    }
+    const a = await gateway({ addresses: [`gateways:${port}`, `stalled:${port}`], resolve })
+    await knows(a, b.id)
+    await a.refresh()
+    expect(asked.filter(host => host === 'stalled')).to.have.length(1)
+  })
+
   it('find a gateway that has just started when it is called', async () => {
     const addresses: string[] = []
     const a = await gateway({ addresses })
