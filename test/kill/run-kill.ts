@@ -159,7 +159,7 @@ async function killSomething(gateway: Gateway, random: SeededRandom, workers: nu
 }
 
 /** Of three brokers one may be down: the others still take what all in-sync replicas must have. */
-class OneBrokerDown {
+export class OneBrokerDown {
   readonly #cluster: TargetCluster
   readonly #random: SeededRandom
   #down: number | undefined

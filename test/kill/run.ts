@@ -1,11 +1,8 @@
 import { Command, Option } from 'commander'
-import { KafkaCluster } from '../real-kafka/cluster.js'
-import { requirePrograms } from '../real-kafka/requirements.js'
-import { asTarget } from '../real-kafka/shared-cluster.js'
 import { explain } from '../support/history-checker.js'
-import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 import { endOnSignals, sayWithTime } from '../support/tool.js'
 import { countOption, listOption, seedOption, toolOptions } from '../support/tool-options.js'
+import { clusterOf } from './clusters.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
 const CLUSTERS = ['embedded', 'kafka', 'kafka-killed'] as const
@@ -40,7 +37,7 @@ endOnSignals()
 const say = sayWithTime()
 
 async function runOn(where: ClusterName): Promise<boolean> {
-  const cluster = await clusterOf(where)
+  const cluster = await clusterOf(where === 'embedded' ? where : 'kafka')
   const options: KillOptions = {
     cluster: cluster.target,
     kills: values.kills,
@@ -70,16 +67,6 @@ async function runOn(where: ClusterName): Promise<boolean> {
   } finally {
     await cluster.close()
   }
-}
-
-async function clusterOf(where: ClusterName): Promise<{ readonly target: TargetCluster; close(): Promise<void> }> {
-  if (where === 'embedded') {
-    const target = await targetCluster()
-    return { target, close: () => target.close() }
-  }
-  requirePrograms('java', 'keytool', 'mvn', 'kcat')
-  const cluster = await KafkaCluster.start()
-  return { target: asTarget(cluster), close: () => cluster.stop() }
 }
 
 let failures = 0

@@ -1,0 +1,53 @@
+import { Command, Option } from 'commander'
+import { endOnSignals, sayWithTime } from '../support/tool.js'
+import { countOption, seedOption, toolOptions } from '../support/tool-options.js'
+import { CLUSTERS, type ClusterName, clusterOf } from './clusters.js'
+import { describeRun, runTwoGateways } from './two-gateways.js'
+
+const values = toolOptions<{
+  readonly on: readonly ClusterName[]
+  readonly seconds: number
+  readonly kills: number
+  readonly brokerKills: number
+  readonly instances: number
+  readonly groups: number
+  readonly seed: number
+}>(
+  new Command('npm run test:kill:gateways --')
+    .description(
+      'Clients of consumer instances and of groups send each request to one of two gateways that know each other, while\n' +
+        'gateways and brokers are killed. In the end everything that each group was given and has committed is checked.'
+    )
+    .addOption(
+      new Option('--on <WHERE...>', 'the embedded broker, or real Kafka').choices(CLUSTERS).default([...CLUSTERS])
+    )
+    .addOption(countOption('--seconds <N>', 'how long records are written', 120))
+    .addOption(countOption('--kills <N>', 'kills of gateways', 10))
+    .addOption(countOption('--broker-kills <N>', 'kills of brokers', 5))
+    .addOption(countOption('--instances <N>', 'consumer instances', 20))
+    .addOption(countOption('--groups <N>', "groups of Kafka-Pixy's API", 20))
+    .addOption(seedOption())
+)
+endOnSignals()
+
+const say = sayWithTime()
+let failures = 0
+for (const where of values.on) {
+  const cluster = await clusterOf(where)
+  try {
+    const { seconds, kills, brokerKills, instances, groups: pixyGroups, seed } = values
+    say(`${where}, seed ${seed}: ${seconds} s, ${instances} instances, ${pixyGroups} groups`)
+    const options = { cluster: cluster.target, seconds, kills, brokerKills, instances, pixyGroups, seed, say }
+    const result = await runTwoGateways(options)
+    console.log(`${where}: ${describeRun(result)}`)
+    const { problems } = result
+    console.log(problems.length === 0 ? 'OK' : `FAILED (seed ${seed}):\n${problems.slice(0, 20).join('\n')}`)
+    if (problems.length > 0) failures++
+  } catch (error) {
+    console.error(error)
+    failures++
+  } finally {
+    await cluster.close()
+  }
+}
+process.exit(failures === 0 ? 0 : 1)

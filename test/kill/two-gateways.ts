@@ -1,0 +1,370 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Kafka, logLevel } from 'kafkajs'
+import { openCastellan } from '../../src/index.js'
+import { freePorts } from '../real-kafka/ports.js'
+import { SeededRandom } from '../support/random.js'
+import { freshTopic, type TargetCluster } from '../support/target-cluster.js'
+import { Gateway } from './gateway.js'
+import { OneBrokerDown } from './run-kill.js'
+
+const PARTITIONS = 6
+const V2 = 'application/vnd.kafka.v2+json'
+const BINARY = 'application/vnd.kafka.binary.v2+json'
+/** Records that are written at a time, and the pause after them. */
+const RECORDS_AT_ONCE = 5
+const WRITE_PAUSE_MS = 100
+/** Clients of one group of Kafka-Pixy's API. */
+const CLIENTS_OF_GROUP = 2
+/** Instances of one group. */
+const INSTANCES_OF_GROUP = 4
+/** A client repeats a request that failed after this pause. */
+const RETRY_MS = 50
+/** How long all groups may take in the end to be offered everything. */
+const DRAIN_TIMEOUT_MS = 120_000
+/** A client gives up a request after this time. */
+const REQUEST_TIMEOUT_MS = 15_000
+/** A restarted gateway is ready before it is killed again. */
+const LONGEST_AWAY_MS = 1_000
+
+export interface TwoGatewaysOptions {
+  readonly cluster: TargetCluster
+  /** How long records are written, and gateways and brokers killed. */
+  readonly seconds: number
+  readonly kills: number
+  readonly brokerKills: number
+  /** Consumer instances of Confluent's API. Four of them are in one group. */
+  readonly instances: number
+  /** Groups of Kafka-Pixy's API, with two clients each. */
+  readonly pixyGroups: number
+  readonly seed: number
+  readonly say: (line: string) => void
+}
+
+export interface TwoGatewaysResult {
+  readonly written: number
+  readonly kills: number
+  readonly brokerKills: number
+  /** Answers with records, and how many records were given out more than once, over all groups. */
+  readonly given: number
+  readonly duplicates: number
+  /** The longest time in which a client of an instance got no answer of success, in milliseconds. */
+  readonly longestPauseMs: number
+  readonly problems: readonly string[]
+}
+
+/** What a group was given. */
+class GroupLog {
+  readonly name: string
+  readonly #seen = new Set<string>()
+  given = 0
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  add(partition: number, offset: number): void {
+    this.given++
+    this.#seen.add(`${partition} ${offset}`)
+  }
+  has(partition: number, offset: number): boolean {
+    return this.#seen.has(`${partition} ${offset}`)
+  }
+  get duplicates(): number {
+    return this.given - this.#seen.size
+  }
+}
+
+/** Everything that the clients share. */
+class World {
+  readonly random: SeededRandom
+  readonly topic = freshTopic('two')
+  readonly gateways: Gateway[] = []
+  readonly problems: string[] = []
+  /** The offsets of acknowledged records, by partition. */
+  readonly written: Set<number>[] = Array.from({ length: PARTITIONS }, () => new Set())
+  longestPauseMs = 0
+  isStopped = false
+
+  constructor(seed: number) {
+    this.random = new SeededRandom(seed)
+  }
+
+  problem(text: string): void {
+    if (this.problems.length < 100) this.problems.push(text)
+  }
+
+  get writtenCount(): number {
+    return this.written.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  isComplete(group: GroupLog): boolean {
+    return this.missingIn(group).length === 0
+  }
+
+  missingIn(group: GroupLog): string[] {
+    return this.written.flatMap((offsets, partition) =>
+      [...offsets].filter(offset => !group.has(partition, offset)).map(offset => `${partition}/${offset}`)
+    )
+  }
+
+  /** A request to one of the gateways, by lot. @returns `undefined`: there was no answer */
+  async ask(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body?: object,
+    gateway = this.random.pick(this.gateways)
+  ): Promise<Answer | undefined> {
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+    const text = body && { body: JSON.stringify(body) }
+    try {
+      const answer = await fetch(`${gateway.url}${path}`, { method, headers, signal, ...text })
+      const sent = await answer.text()
+      return { status: answer.status, body: sent === '' ? undefined : JSON.parse(sent) }
+    } catch {
+      return undefined
+    }
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: unknown
+}
+
+interface Given {
+  readonly partition: number
+  readonly offset: number
+}
+
+/** A client of one consumer instance: reads at either gateway, and commits at either what it has got. */
+async function useInstance(world: World, group: GroupLog, name: string): Promise<void> {
+  const path = `/confluent/consumers/${group.name}/instances/${name}`
+  const typed = { 'content-type': V2 }
+  let answeredAt = performance.now()
+  let isCreated = false
+  /** Repeats a request until it succeeds. */
+  const until = async (
+    method: string,
+    at: string,
+    headers: Record<string, string>,
+    body?: object
+  ): Promise<Answer | undefined> => {
+    while (!world.isStopped) {
+      const answer = await world.ask(method, at, headers, body)
+      const { status = 0 } = answer ?? {}
+      if (status === 404 && isCreated) world.problem(`${name}: ${method} ${at} was answered 404`)
+      // A repeated creation finds what the first one has made.
+      if ((status >= 200 && status < 300) || status === 409) {
+        const pauseMs = performance.now() - answeredAt
+        answeredAt = performance.now()
+        if (isCreated) world.longestPauseMs = Math.max(world.longestPauseMs, pauseMs)
+        return answer
+      }
+      if (status >= 400 && status < 500 && status !== 404)
+        world.problem(`${name}: ${method} ${at} was answered ${status} ${JSON.stringify(answer?.body)}`)
+      await sleep(RETRY_MS)
+    }
+    return undefined
+  }
+  const settings = { name, format: 'binary', 'auto.offset.reset': 'earliest', 'auto.commit.enable': false }
+  await until('POST', `/confluent/consumers/${group.name}`, typed, settings)
+  isCreated = true
+  await until('POST', `${path}/subscription`, typed, { topics: [world.topic] })
+  while (!world.isStopped) {
+    const answer = await until('GET', `${path}/records?timeout=500`, { accept: BINARY })
+    if (answer?.status !== 200) continue
+    const ends = new Map<number, number>()
+    for (const { partition, offset } of answer.body as readonly Given[]) {
+      group.add(partition, offset)
+      ends.set(partition, offset)
+    }
+    if (ends.size === 0) continue
+    const offsets = [...ends].map(([partition, offset]) => ({ topic: world.topic, partition, offset }))
+    // A commit after a rebalance is refused; then the records come again, here or elsewhere.
+    const isNamed = world.random.next() < 0.5
+    await world.ask('POST', `${path}/offsets`, typed, isNamed ? { offsets } : undefined)
+  }
+}
+
+/** A client of a group of Kafka-Pixy's API: consumes at one gateway, and acknowledges at the other one as often as not. */
+async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
+  const path = `/pixy/topics/${world.topic}`
+  for (let at = 0; !world.isStopped; ) {
+    const answer = await world.ask('GET', `${path}/messages?group=${group.name}`, {}, undefined, world.gateways[at])
+    if (answer?.status !== 200) {
+      // The other gateway may read the partitions that have records.
+      at = 1 - at
+      await sleep(RETRY_MS)
+      continue
+    }
+    const { partition, offset } = answer.body as Given
+    group.add(partition, offset)
+    for (let tries = 0; tries < 3; tries++) {
+      const ack = `${path}/acks?group=${group.name}&partition=${partition}&offset=${offset}`
+      if ((await world.ask('POST', ack, {}))?.status === 200) break
+      await sleep(RETRY_MS)
+    }
+    if (world.random.next() < 0.05) at = 1 - at
+  }
+}
+
+/**
+ * Two gateways that know each other, on three brokers. Clients of consumer instances and of Kafka-Pixy's groups send each
+ * request to either of them, while gateways and brokers are killed and come back. Every acknowledged record has to be given
+ * to each group; nothing may be committed that was not given; and no instance may be unknown.
+ */
+export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGatewaysResult> {
+  const { cluster, instances, pixyGroups, say } = options
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-two-'))
+  const world = new World(options.seed)
+  await cluster.createTopic(world.topic, PARTITIONS)
+  const ports = await freePorts(2)
+  const peers = ports.map(port => `127.0.0.1:${port}`)
+  const castellan = await openCastellan({ brokers: cluster.bootstrap.split(',') })
+  const broker = new OneBrokerDown(cluster, world.random)
+  try {
+    for (const [at, listen] of peers.entries()) {
+      const own = join(directory, String(at))
+      mkdirSync(own)
+      const flags = [
+        `peers.addresses=${peers.join(',')}`,
+        `peers.listen=${listen}`,
+        'peers.secret=a secret of more than thirty-two bytes',
+        'consumer.sessionTimeoutMs=6000',
+        'consumer.start=earliest',
+        // A client that asks the gateway without records waits this long before it asks again.
+        'consumer.longPollMs=200'
+      ]
+      world.gateways.push(await Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags }))
+    }
+    await Promise.all(world.gateways.map(gateway => gateway.start()))
+    const instanceGroups = Array.from(
+      { length: Math.ceil(instances / INSTANCES_OF_GROUP) },
+      (_, at) => new GroupLog(`${world.topic}-instances-${at}`)
+    )
+    const pixys = Array.from({ length: pixyGroups }, (_, at) => new GroupLog(`${world.topic}-pixy-${at}`))
+    const clients = [
+      ...Array.from({ length: instances }, (_, at) =>
+        useInstance(world, instanceGroups[Math.floor(at / INSTANCES_OF_GROUP)]!, `i${at}`)
+      ),
+      ...pixys.flatMap(group => Array.from({ length: CLIENTS_OF_GROUP }, () => usePixyGroup(world, group)))
+    ]
+    const endsAt = performance.now() + options.seconds * 1_000
+    const writing = write(world, castellan, endsAt)
+    const kills = await disturb(options, world, broker, endsAt)
+    await writing
+    await broker.heal()
+    say(`${world.writtenCount} records written; waiting until all groups have them`)
+    const groups = [...instanceGroups, ...pixys]
+    for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; performance.now() < deadline; await sleep(100))
+      if (groups.every(group => world.isComplete(group))) break
+    world.isStopped = true
+    await Promise.all(clients)
+    for (const group of groups) {
+      const missing = world.missingIn(group)
+      if (missing.length > 0)
+        world.problem(`${group.name} was not given ${missing.length} records: ${missing.slice(0, 5).join(' ')}`)
+    }
+    await checkCommits(cluster.bootstrap, world, groups)
+    const codes = await Promise.all(world.gateways.map(gateway => gateway.stop()))
+    for (const code of codes) if (code !== 0) world.problem(`a gateway ended with ${code}`)
+    rmSync(directory, { recursive: true, force: true })
+    const sum = (of: (group: GroupLog) => number): number => groups.reduce((total, group) => total + of(group), 0)
+    return {
+      written: world.writtenCount,
+      kills,
+      brokerKills: broker.kills,
+      given: sum(({ given }) => given),
+      duplicates: sum(({ duplicates }) => duplicates),
+      longestPauseMs: world.longestPauseMs,
+      problems: world.problems
+    }
+  } finally {
+    world.isStopped = true
+    for (const gateway of world.gateways) gateway.end()
+    await castellan.close()
+  }
+}
+
+async function write(
+  { topic, written, random, isStopped }: World,
+  { gateway }: Awaited<ReturnType<typeof openCastellan>>,
+  endsAt: number
+): Promise<void> {
+  while (!isStopped && performance.now() < endsAt) {
+    const records = Array.from({ length: RECORDS_AT_ONCE }, () => ({
+      topic,
+      partition: random.between(0, PARTITIONS - 1),
+      key: null,
+      value: 'x'.repeat(random.between(1, 100))
+    }))
+    const options = { partitioner: 'murmur2', deadlineMs: 60_000 } as const
+    for (const outcome of await gateway.produce(records, options).outcomes())
+      if (outcome.type === 'delivered') written[outcome.partition]!.add(outcome.offset)
+    await sleep(WRITE_PAUSE_MS)
+  }
+}
+
+/** Kills gateways and brokers at moments that are spread over the time. @returns how many gateways were killed */
+async function disturb(
+  { kills, brokerKills, seconds, say }: TwoGatewaysOptions,
+  { gateways, random }: World,
+  broker: OneBrokerDown,
+  endsAt: number
+): Promise<number> {
+  const turns = [...Array(kills).fill('gateway'), ...Array(2 * brokerKills).fill('broker')] as ('gateway' | 'broker')[]
+  for (let at = turns.length - 1; at > 0; at--) {
+    const other = random.between(0, at)
+    ;[turns[at], turns[other]] = [turns[other]!, turns[at]!]
+  }
+  const pauseMs = (seconds * 1_000) / (turns.length + 1)
+  let killed = 0
+  for (const [at, turn] of turns.entries()) {
+    await sleep(Math.max(0, endsAt - (turns.length - at) * pauseMs - performance.now()))
+    if (turn === 'broker') await broker.change()
+    else {
+      const gateway = random.pick(gateways)
+      await gateway.kill()
+      await sleep(random.between(0, LONGEST_AWAY_MS))
+      await gateway.start()
+      killed++
+    }
+    say(`${turn}: ${turn === 'broker' ? broker.kills : killed}`)
+  }
+  return killed
+}
+
+/** Everything before a committed offset must have been given to a client of the group. */
+async function checkCommits(bootstrap: string, world: World, groups: readonly GroupLog[]): Promise<void> {
+  const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    for (const group of groups) {
+      const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] })
+      for (const { partition, offset } of found?.partitions ?? []) {
+        const early = [...world.written[partition]!].filter(
+          written => written < Number(offset) && !group.has(partition, written)
+        )
+        if (early.length > 0)
+          world.problem(
+            `${group.name} has committed ${partition}/${offset} before it was given ${early.slice(0, 5).join(' ')}`
+          )
+      }
+    }
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+/** One line about a run. */
+export const describeRun = (result: TwoGatewaysResult): string => {
+  const { written, kills, brokerKills, given, duplicates, longestPauseMs } = result
+  return (
+    `${written} records written, ${given} given out, ${duplicates} of them again; ${kills} kills of gateways, ${brokerKills} of brokers; ` +
+    `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s`
+  )
+}
