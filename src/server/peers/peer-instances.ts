@@ -19,8 +19,10 @@ const VERB_TIMEOUT_MS = 60_000
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** Time limit of the question who has an instance. */
 const SEARCH_MS = 2_000
-/** Pause before the second look for the owner of an instance. Longer than between two look-ups of all gateways. */
-const SECOND_LOOK_MS = 300
+/** Pause before another attempt to reach the owner of an instance. Longer than between two look-ups of all gateways. */
+const PAUSE_MS = 300
+/** How often the owner of an instance is told how a read has ended, until it answers. */
+const MAX_SETTLES = 20
 /** How often the owner of an instance is looked for, for one verb. */
 const MAX_LOOKS = 4
 /** Instances whose owners are remembered. */
@@ -79,7 +81,7 @@ export const fixedOwners = <Id>(ownerOf: (instance: InstanceName) => Id): Owners
   mistaken: () => false
 })
 
-const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, SECOND_LOOK_MS))
+const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
 
 const found = <Id>(id: Id): Found<Id> => ({ type: 'found', id })
 
@@ -177,7 +179,27 @@ export function peerInstances<Id>(
         : ownFailure('overloaded', (error as PeerError).message, true)
     }
   }
-  const tell = (to: Id, verb: string, body: object): void => void call(to, verb, body, SHORT_TIMEOUT_MS)
+  /** Attempts that wait to tell an owner how a read has ended. */
+  const waiting = new Set<{ readonly to: Id; readonly timer: NodeJS.Timeout }>()
+  peers.onGone(id => {
+    for (const one of waiting) {
+      if (one.to !== id) continue
+      clearTimeout(one.timer)
+      waiting.delete(one)
+    }
+  })
+  /** Tells the owner how a read has ended. Until then the owner answers no other read of the instance. */
+  const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
+    const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
+    const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
+    if (!isLost || tries === MAX_SETTLES) return
+    const again = (): void => {
+      waiting.delete(attempt)
+      void settleAt(to, settled, tries + 1)
+    }
+    const attempt = { to, timer: setTimeout(again, PAUSE_MS) }
+    waiting.add(attempt)
+  }
   /** Carries out a verb at the owner. When a remembered owner no longer has the instance, looks for it once more. */
   const atOwner = async <Result extends { readonly type: string }>(
     instance: InstanceName,
@@ -224,7 +246,7 @@ export function peerInstances<Id>(
     const id = ++lastId
     const { gone } = limits
     const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
-    const settle = (accepted: number): void => tell(owner, 'settle', { id, accepted } satisfies Settled)
+    const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
     const cancel = (): void => settle(0)
     gone?.addEventListener('abort', cancel, { once: true })
     const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
@@ -232,7 +254,8 @@ export function peerInstances<Id>(
     const result = (await call(owner, 'read', asked, VERB_TIMEOUT_MS + timeoutMs)) as InstanceResult<ReadAnswer>
     gone?.removeEventListener('abort', cancel)
     if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
-    if (result === AWAY) settle(0)
+    // The owner may have answered all the same.
+    if (result === AWAY || result === GONE) settle(0)
     return result
   }
   return {

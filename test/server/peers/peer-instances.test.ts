@@ -37,13 +37,22 @@ class Pair {
   readonly handlers = [new Map<string, PeerHandler<number>>(), new Map<string, PeerHandler<number>>()]
   readonly gone: ((id: number) => void)[][] = [[], []]
   isAway = false
+  /** The end of the name of a call that fails once, and whether it is carried out. */
+  lost: { readonly call: string; readonly isDone: boolean } | undefined
 
   of(id: 0 | 1): Peers<number> {
     const other = 1 - id
     const call = async (_: number, name: string, body: unknown, { timeoutMs }: { timeoutMs: number }) => {
       if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
       const handler = this.handlers[other]!.get(name)!
-      return structuredClone(await handler(structuredClone(body), { from: id, principal: undefined, timeoutMs }))
+      const answer = (): unknown => handler(structuredClone(body), { from: id, principal: undefined, timeoutMs })
+      const { lost } = this
+      if (lost && name.includes(lost.call)) {
+        this.lost = undefined
+        if (lost.isDone) await answer()
+        throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      }
+      return structuredClone(await answer())
     }
     return {
       id,
@@ -163,9 +172,30 @@ describe('instances of several processes', () => {
     expect(owner.settled).to.deep.equal([0])
   })
 
+  // Nothing is told to a process that is gone.
+  afterEach(() => {
+    for (const id of [0, 1]) for (const listener of pair.gone[id]!) listener(1 - id)
+  })
+
   it('returns the records of reads whose process is gone', async () => {
     await verbs.read(instance, limits)
     for (const listener of pair.gone[1]!) listener(0)
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('tells the owner again how a read has ended when the first call fails', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+    pair.lost = { call: 'settle', isDone: false }
+    result.value.settle(1)
+    while (owner.settled.length === 0) await turns(1)
+    expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('returns the records of a read whose answer is lost on its way', async () => {
+    pair.lost = { call: 'read', isDone: true }
+    expect((await verbs.read(instance, limits)).type).not.to.equal('done')
+    while (owner.settled.length === 0) await turns(1)
     expect(owner.settled).to.deep.equal([0])
   })
 
