@@ -140,9 +140,10 @@ export class ConsumersEndpoint {
   })
 
   /** `POST …/positions` */
-  readonly seek = this.#verb('needsBody', (instance, json) => {
+  readonly seek = this.#verb('needsBody', (instance, json, exchange) => {
     const { offsets } = checked(json, offsetsBody)
     return this.#seek(
+      exchange,
       instance,
       offsets.map(({ offset, ...place }) => ({ ...place, position: offset }))
     )
@@ -218,16 +219,22 @@ export class ConsumersEndpoint {
   }
 
   #seekTo(position: 'beginning' | 'end') {
-    return this.#verb('needsBody', (instance, json) => {
+    return this.#verb('needsBody', (instance, json, exchange) => {
       const { partitions } = checked(json, partitionsBody)
       return this.#seek(
+        exchange,
         instance,
         partitions.map(place => ({ ...place, position }))
       )
     })
   }
 
-  async #seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
+  async #seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
+    this.#require(
+      exchange,
+      instance.groupId,
+      positions.map(({ topic }) => topic)
+    )
     const { instances } = this.#gateway
     const result = await instances.seek(instance, positions)
     if (result.type !== 'illegalState') done(result)

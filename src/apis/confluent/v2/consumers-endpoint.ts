@@ -132,7 +132,7 @@ export class ConsumersEndpoint {
   }))
 
   /** `POST …/positions` */
-  readonly seek = this.#verb(async (instance, json) => {
+  readonly seek = this.#verb(async (instance, json, exchange) => {
     const { offsets, timestamps } = checked(json, positionsBody)
     const positions: InstancePosition[] = [
       ...(offsets ?? []).map(({ topic, partition, offset }) => ({ topic, partition, position: offset })),
@@ -142,7 +142,7 @@ export class ConsumersEndpoint {
         position: { timestampMs: timestampIn(timestamp) }
       }))
     ]
-    done(await this.#gateway.instances.seek(instance, positions))
+    await this.#seek(exchange, instance, positions)
   }, 'needsBody')
 
   readonly seekBeginning = this.#seekTo('beginning')
@@ -223,11 +223,16 @@ export class ConsumersEndpoint {
   }
 
   #seekTo(position: 'beginning' | 'end') {
-    return this.#verb(async (instance, json) => {
+    return this.#verb(async (instance, json, exchange) => {
       const { partitions } = checked(json, partitionsBody)
       const positions = partitions.map(partition => ({ ...partition, position }))
-      done(await this.#gateway.instances.seek(instance, positions))
+      await this.#seek(exchange, instance, positions)
     }, 'needsBody')
+  }
+
+  async #seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
+    for (const { topic } of positions) this.#require(exchange, topic, instance.groupId)
+    done(await this.#gateway.instances.seek(instance, positions))
   }
 
   /** The handler of a route of one instance. */
