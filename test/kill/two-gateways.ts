@@ -194,7 +194,13 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
 async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
   const path = `/pixy/topics/${world.topic}`
   for (let at = 0; !world.isStopped; ) {
-    const answer = await world.ask('GET', `${path}/messages?group=${group.name}`, {}, undefined, world.gateways[at])
+    const answer = await world.ask(
+      'GET',
+      `${path}/messages?group=${group.name}&noAck`,
+      {},
+      undefined,
+      world.gateways[at]
+    )
     if (answer?.status !== 200) {
       // The other gateway may read the partitions that have records.
       at = 1 - at
@@ -237,7 +243,9 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
         'consumer.sessionTimeoutMs=6000',
         'consumer.start=earliest',
         // A client that asks the gateway without records waits this long before it asks again.
-        'consumer.longPollMs=200'
+        'consumer.longPollMs=200',
+        // A message whose acknowledgement was lost with a gateway comes again after this time.
+        'consumer.ackTimeoutMs=5000'
       ]
       world.gateways.push(await Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags }))
     }
