@@ -111,6 +111,14 @@ const counted: readonly (readonly [name: string, meaning: string, initial?: Init
   ],
   ['durable.dead_lettered_records', 'Records that became dead letters because Kafka refused them for good', UNLABELLED],
   ['durable.retried_batches', 'Batches of records from the durable log that were sent again', UNLABELLED],
+  [
+    'peers.calls',
+    'Calls to other gateways. `result`: `answered`; `failed`: by an error of the other gateway; `late`: not in time; `refused`: too many calls are in progress; `away`: the gateway is gone or does not answer'
+  ],
+  [
+    'peers.refused_requests',
+    'Requests and connections that the listener for other gateways refused. `reason`: `address`, `signature`, `replay` (repeated, or the clocks differ), `body`'
+  ],
   ['wal.syncs', 'Syncs of the files of the durable log']
 ]
 
@@ -125,6 +133,7 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['kafka_dispatcher.queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
   ['groups.groups', 'sum', 'Consumer groups that this process takes part in', true],
   ['groups.instances', 'sum', 'Consumer instances of this process', true],
+  ['peers.gateways', 'max', 'Other gateways that answer'],
   ['delivery.buffered_records', 'sum', 'Records that wait for Kafka', true],
   ['delivery.buffered_bytes', 'sum', 'Bytes of the records that wait for Kafka, bookkeeping included', true],
   [

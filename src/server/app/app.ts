@@ -400,7 +400,13 @@ class ProcessParts {
     if (settings.addresses.length === 0) return
     const { GatewayPeers } = await import('../peers/gateway-peers.js')
     const { peerGateway } = await import('../peers/peer-gateway.js')
-    const all = new GatewayPeers({ settings, log: this.#quietLog, now: Date.now, clock: () => performance.now() })
+    const all = new GatewayPeers({
+      settings,
+      log: this.#quietLog,
+      metrics: this.#metricsLogger,
+      now: Date.now,
+      clock: () => performance.now()
+    })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
     this.#peers = { all, peerGateway }
   }

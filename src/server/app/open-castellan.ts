@@ -138,12 +138,12 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
 }
 
 /** @returns `undefined`: the options name no other processes */
-async function openPeers({ gateway }: Castellan, { peers, log = silentLogger }: OpenCastellanOptions) {
+async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../peers/gateway-peers.js')
   const { peerGateway } = await import('../peers/peer-gateway.js')
-  const all = new GatewayPeers({ settings, log, now: Date.now, clock: () => performance.now() })
+  const all = new GatewayPeers({ settings, log, metrics, now: Date.now, clock: () => performance.now() })
   const shared = peerGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()
   return { gateway: shared, close: () => all.close() }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { type BlockList, isIP } from 'node:net'
+import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
 import { PeerConnection } from './peer-connection.js'
@@ -29,6 +30,8 @@ const resolveHost: Resolve = async host => (await lookup(host, { all: true })).m
 export interface GatewayPeersDeps {
   readonly settings: PeersSettings
   readonly log: Logger
+  /** Default: measurements are dropped. */
+  readonly metrics?: MetricsLogger | undefined
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly clock: MonotonicClock
@@ -76,7 +79,7 @@ export class GatewayPeers implements Peers {
    * @throws ListenError
    */
   async open(): Promise<void> {
-    const { log, now, settings } = this.#deps
+    const { log, now, settings, metrics = defaultLogger } = this.#deps
     this.#listener = await PeerListener.start({
       id: this.id,
       signer: this.#signer,
@@ -84,6 +87,7 @@ export class GatewayPeers implements Peers {
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
       log,
+      metrics,
       now
     })
     log.info({ peer: this.id }, `listening for other gateways on ${this.address}`)
@@ -171,6 +175,7 @@ export class GatewayPeers implements Peers {
     await this.#resolve()
     const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
     await Promise.all([...asked, ...added.map(connection => connection.hello())])
+    this.#deps.metrics?.gauge('peers', 'gateways', {}, this.others.length)
   }
 
   async #resolve(): Promise<void> {
@@ -190,11 +195,12 @@ export class GatewayPeers implements Peers {
   }
 
   #connect(address: string, port: number): PeerConnection {
-    const { log, now, clock, maxCalls } = this.#deps
+    const { log, now, clock, maxCalls, metrics = defaultLogger } = this.#deps
     return new PeerConnection(address, port, {
       id: this.id,
       signer: this.#signer,
       log,
+      metrics,
       now,
       clock,
       maxCalls,

@@ -1,5 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { isIPv6 } from 'node:net'
+import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
@@ -47,6 +48,7 @@ export interface PeerConnectionDeps {
   readonly nextNonce: () => number
   /** Calls to this gateway that may be in progress. */
   readonly maxCalls?: number | undefined
+  readonly metrics: MetricsLogger
   /** Called when the process that answered at the address is gone. */
   readonly onGone: (id: string) => void
 }
@@ -63,6 +65,15 @@ interface Answered {
   readonly by: string
   readonly status: number
   readonly body: Buffer
+}
+
+const ANSWERED = { result: 'answered' }
+const [LATE, GONE, REFUSED, BROKEN] = ['late', 'away', 'refused', 'failed'].map(result => ({ result }))
+
+function resultOf({ cause }: PeerError): MetricTags {
+  if (cause === undefined) return LATE!
+  if (cause.code === AWAY) return GONE!
+  return cause.code === 'overloaded' ? REFUSED! : BROKEN!
 }
 
 const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
@@ -113,6 +124,18 @@ export class PeerConnection {
 
   /** @throws PeerError */
   async call(to: string, name: string, value: unknown, timeoutMs: number, client = ''): Promise<unknown> {
+    const { metrics } = this.#deps
+    try {
+      const answer = await this.#call(to, name, value, timeoutMs, client)
+      metrics.count('peers', 'calls', ANSWERED)
+      return answer
+    } catch (error) {
+      metrics.count('peers', 'calls', resultOf(error as PeerError))
+      throw error
+    }
+  }
+
+  async #call(to: string, name: string, value: unknown, timeoutMs: number, client: string): Promise<unknown> {
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps

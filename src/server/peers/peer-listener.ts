@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { toListenError } from '../../core/listen-error.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import { decodeBody, encodeBody } from './body.js'
 import { type PeerHandler, toPeerFailure } from './peers.js'
@@ -41,9 +42,13 @@ export interface PeerListenerDeps {
   readonly isAllowed: (address: string) => boolean
   readonly handlerOf: (name: string) => PeerHandler<string> | undefined
   readonly log: Logger
+  readonly metrics: MetricsLogger
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
+
+/** What a request is refused for. `replay`: it was repeated, or the clocks of the gateways differ. */
+type RefusedFor = 'address' | 'signature' | 'replay' | 'body'
 
 interface CallAnswer {
   readonly status: number
@@ -124,7 +129,7 @@ export class PeerListener {
     const { remoteAddress: address } = socket
     const count = address === undefined ? 0 : (this.#connections.get(address) ?? 0)
     if (address === undefined || count >= MAX_CONNECTIONS_OF_ADDRESS || !this.#deps.isAllowed(address)) {
-      this.#warn(address, 'its address is outside of peers.networks, or has too many connections')
+      this.#warn(address, 'address', 'its address is outside of peers.networks, or has too many connections')
       socket.destroy()
       return
     }
@@ -136,21 +141,22 @@ export class PeerListener {
     })
   }
 
-  #warn(address: string | undefined, reason: string): void {
+  #warn(address: string | undefined, what: RefusedFor, reason: string): void {
+    this.#deps.metrics.count('peers', 'refused_requests', { reason: what })
     this.#deps.log.warn({ address, reason }, 'a request to the listener for other gateways was refused')
   }
 
-  #refuse(request: IncomingMessage, response: ServerResponse, reason: string): void {
-    this.#warn(request.socket.remoteAddress, reason)
+  #refuse(request: IncomingMessage, response: ServerResponse, what: RefusedFor, reason: string): void {
+    this.#warn(request.socket.remoteAddress, what, reason)
     response.writeHead(REFUSED, { connection: 'close', 'content-length': 0 }).end()
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '', headers } = request
     const head = this.#deps.signer.verifiedHead(method, url, headers)
-    if (head === undefined) return this.#refuse(request, response, 'its signature is wrong')
+    if (head === undefined) return this.#refuse(request, response, 'signature', 'its signature is wrong')
     const refusal = this.#replays.refusalOf(head)
-    if (refusal !== undefined) return this.#refuse(request, response, refusal)
+    if (refusal !== undefined) return this.#refuse(request, response, 'replay', refusal)
     const { id } = this.#deps
     if (url === HELLO_PATH && head.to === '') return this.#answer(request, response, head, OK, EMPTY)
     if (head.to !== id || head.hop !== '1') return this.#answer(request, response, head, OTHER_PROCESS, EMPTY)
@@ -165,7 +171,7 @@ export class PeerListener {
     let handled: Promise<unknown> = Promise.resolve()
     try {
       const body = await bodyOf(request, length)
-      if (digestOf(body) !== head.digest) return this.#refuse(request, response, 'its body was changed')
+      if (digestOf(body) !== head.digest) return this.#refuse(request, response, 'body', 'its body was changed')
       const answering = this.#handle(url, head, body)
       handled = answering
       const { status, answer } = await this.#inTime(answering, timeoutOf(head))

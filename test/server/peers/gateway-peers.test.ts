@@ -3,6 +3,7 @@ import { createServer as createHttpServer, type RequestListener } from 'node:htt
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { OverloadedError } from '../../../src/core/errors.js'
+import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/server/peers/gateway-peers.js'
 import { isAway, type PeerCall, type PeerError } from '../../../src/server/peers/peers.js'
@@ -25,6 +26,7 @@ interface Wanted {
   readonly resolve?: GatewayPeersDeps['resolve']
   readonly now?: () => number
   readonly maxCalls?: number
+  readonly metrics?: MetricsLogger
 }
 
 /** A gateway that knows the others at `addresses`, a list to which the test may add. */
@@ -241,6 +243,32 @@ describe('gateways that know each other', () => {
     expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
     expect(a.others).to.deep.equal([])
     expect(await gone).to.equal(b.id)
+  })
+
+  it('count their calls, and the requests that they refuse', async () => {
+    const counts = new Map<string, number>()
+    const count: MetricsLogger['count'] = (_, name, tags = {}) => {
+      const key = [name, ...Object.values(tags)].join(' ')
+      counts.set(key, (counts.get(key) ?? 0) + 1)
+    }
+    const metrics = { ...defaultLogger, count }
+    const addresses: string[] = []
+    const [a, b] = [await gateway({ addresses, metrics }), await gateway({ addresses, metrics })]
+    addresses.push(a.address, b.address)
+    await knows(a, b.id)
+    b.serve('works', () => 1)
+    b.serve('fails', () => {
+      throw new Error('no')
+    })
+    b.serve('lasts', () => new Promise(() => undefined))
+    await a.call(b.id, 'works', {}, PATIENT)
+    await reasonOf(a.call(b.id, 'fails', {}, PATIENT))
+    await reasonOf(a.call(b.id, 'lasts', {}, { timeoutMs: 50 }))
+    const other = await gateway({ addresses: [b.address], secret: 'y'.repeat(40) })
+    await other.refresh()
+    const found = ['answered', 'failed', 'late'].map(result => counts.get(`calls ${result}`))
+    expect(found).to.deep.equal([1, 1, 1])
+    expect(counts.get('refused_requests signature')).to.be.above(0)
   })
 
   it('notice that another process has the address of one', async () => {
