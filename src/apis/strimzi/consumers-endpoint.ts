@@ -85,7 +85,7 @@ export class ConsumersEndpoint {
       answerWork(this.#parts, exchange, async () => {
         const base_uri = `${this.#addressOf(exchange)}/instances/${encodeURIComponent(name)}`
         const client = clientOf(exchange.request, access.callerOf(exchange.request))
-        if (!done(await this.#gateway.instances.create({ groupId, name }, settings, client))) {
+        if (!done(await this.#gateway.instances.create(this.#named(exchange, groupId, name), settings, client))) {
           throw new ProblemError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.')
         }
         answers.ok(exchange, { instance_id: name, base_uri })
@@ -169,7 +169,7 @@ export class ConsumersEndpoint {
     const refusal = browserRefusalOf(exchange.request)
     if (refusal !== undefined) this.#parts.answers.refuse(exchange, refusal, !hasBody(exchange))
     else if (admits(this.#parts, exchange, 'consume', { group: groupId })) {
-      this.#poll(exchange, { groupId, name }).catch(error => fail(this.#parts, exchange, error))
+      this.#poll(exchange, this.#named(exchange, groupId, name)).catch(error => fail(this.#parts, exchange, error))
     }
   }
 
@@ -248,11 +248,15 @@ export class ConsumersEndpoint {
     }
   }
 
+  #named(exchange: Exchange, groupId: string, name: string): InstanceName {
+    return { groupId, name, principal: this.#parts.access.callerOf(exchange.request).principal }
+  }
+
   /** The handler of a route of one instance: answers the result of the verb, or 204. */
   #verb(kind: Body, verb: Verb): (exchange: Exchange, params: Params) => void {
     return (exchange, { groupid: groupId = '', name = '' }) => {
       if (!admits(this.#parts, exchange, 'consume', { group: groupId })) return
-      const instance = { groupId, name }
+      const instance = this.#named(exchange, groupId, name)
       const run = (json: unknown): void => {
         if (kind === 'needsBody' && json === undefined) {
           throw new ProblemError(400, 'Validation error on: the body is missing')

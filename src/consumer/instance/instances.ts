@@ -11,6 +11,8 @@ import type { Failure, TimedOut } from '../../router/messages/request.js'
 export interface InstanceName {
   readonly groupId: string
   readonly name: string
+  /** The client on whose behalf a verb is asked, for the logs of the process that carries it out. No part of the name. */
+  readonly principal?: string | undefined
 }
 
 /** The settings of an instance. They do not change. */

@@ -169,9 +169,9 @@ export function peerInstances<Id>(
   const { instances } = own
   serveInstances(instances, cluster, peers)
   let lastId = 0
-  const call = async (to: Id, verb: string, body: object, timeoutMs: number): Promise<unknown> => {
+  const call = async (to: Id, verb: string, body: object, timeoutMs: number, principal?: string): Promise<unknown> => {
     try {
-      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs })
+      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal })
     } catch (error) {
       if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
@@ -226,7 +226,7 @@ export function peerInstances<Id>(
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
       const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
       const there = (owner: Id): Promise<InstanceResult<never>> =>
-        call(owner, verb, args, VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
+        call(owner, verb, args, VERB_TIMEOUT_MS, args[0].principal) as Promise<InstanceResult<never>>
       return atOwner(args[0], here, there) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
@@ -251,7 +251,13 @@ export function peerInstances<Id>(
     gone?.addEventListener('abort', cancel, { once: true })
     const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
     const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
-    const result = (await call(owner, 'read', asked, VERB_TIMEOUT_MS + timeoutMs)) as InstanceResult<ReadAnswer>
+    const result = (await call(
+      owner,
+      'read',
+      asked,
+      VERB_TIMEOUT_MS + timeoutMs,
+      instance.principal
+    )) as InstanceResult<ReadAnswer>
     gone?.removeEventListener('abort', cancel)
     if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
     // The owner may have answered all the same.
@@ -264,7 +270,13 @@ export function peerInstances<Id>(
       if (creator === 'exists') return { type: 'done', value: false }
       if (creator.type === 'failed') return creator
       if (creator.id === peers.id) return instances.create(...args)
-      const result = (await call(creator.id, 'create', args, VERB_TIMEOUT_MS)) as InstanceResult<boolean>
+      const result = (await call(
+        creator.id,
+        'create',
+        args,
+        VERB_TIMEOUT_MS,
+        args[0].principal
+      )) as InstanceResult<boolean>
       return result.type === 'unknownInstance' ? AWAY : result
     },
     settingsOf: passed('settingsOf'),
@@ -283,7 +295,7 @@ export function peerInstances<Id>(
         async owner => {
           const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
           const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
-          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
+          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS, instance.principal)) as InstanceResult<void>
         }
       ),
     read: (instance, limits) =>

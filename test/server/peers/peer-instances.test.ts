@@ -7,7 +7,7 @@ import type {
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
 import { fixedOwners, foundOwners, peerInstances } from '../../../src/server/peers/peer-instances.js'
-import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
 
@@ -37,15 +37,17 @@ class Pair {
   readonly handlers = [new Map<string, PeerHandler<number>>(), new Map<string, PeerHandler<number>>()]
   readonly gone: ((id: number) => void)[][] = [[], []]
   isAway = false
+  readonly principals = new Set<string | undefined>()
   /** The end of the name of a call that fails once, and whether it is carried out. */
   lost: { readonly call: string; readonly isDone: boolean } | undefined
 
   of(id: 0 | 1): Peers<number> {
     const other = 1 - id
-    const call = async (_: number, name: string, body: unknown, { timeoutMs }: { timeoutMs: number }) => {
+    const call = async (_: number, name: string, body: unknown, { timeoutMs, principal }: CallOptions) => {
+      this.principals.add(principal)
       if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
       const handler = this.handlers[other]!.get(name)!
-      const answer = (): unknown => handler(structuredClone(body), { from: id, principal: undefined, timeoutMs })
+      const answer = (): unknown => handler(structuredClone(body), { from: id, principal, timeoutMs })
       const { lost } = this
       if (lost && name.includes(lost.call)) {
         this.lost = undefined
@@ -156,6 +158,15 @@ describe('instances of several processes', () => {
     result.value.settle(1)
     await turns(5)
     expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('names the client on whose behalf it asks', async () => {
+    const named = { ...instance, principal: 'shop' }
+    await verbs.create(named, settings, 'client')
+    await verbs.settingsOf(named)
+    await verbs.subscribe(named, { topics: ['orders'] })
+    await verbs.read(named, limits)
+    expect([...pair.principals]).to.deep.equal(['shop'])
   })
 
   it('tells the owner that the client of a read is gone', async () => {

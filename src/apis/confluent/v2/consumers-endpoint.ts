@@ -86,7 +86,9 @@ export class ConsumersEndpoint {
       const name = wanted.name ?? `rest-consumer-${id}${randomUUID()}`
       this.#work(exchange, async () => {
         const client = clientOf(exchange.request, callerOf(this.#parts, exchange))
-        const isNew = done(await this.#gateway.instances.create({ groupId: group, name }, wanted.settings, client))
+        const isNew = done(
+          await this.#gateway.instances.create(this.#named(exchange, group, name), wanted.settings, client)
+        )
         if (!isNew) throw new ProblemError(NAME_TAKEN)
         const base = settings.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, prefix)
         return { instance_id: name, base_uri: `${base}/consumers/${part(group)}/instances/${part(name)}` }
@@ -180,7 +182,7 @@ export class ConsumersEndpoint {
       answers.refuse(exchange, refusal, !hasBody(exchange))
       return
     }
-    this.#read(exchange, { groupId: group, name }).catch(error => {
+    this.#read(exchange, this.#named(exchange, group, name)).catch(error => {
       const problem = lookUpProblemOf(error)
       if (problem === undefined) broken(exchange, error)
       else answers.error(exchange, problem, { type })
@@ -235,10 +237,14 @@ export class ConsumersEndpoint {
     done(await this.#gateway.instances.seek(instance, positions))
   }
 
+  #named(exchange: Exchange, groupId: string, name: string): InstanceName {
+    return { groupId, name, principal: callerOf(this.#parts, exchange).principal }
+  }
+
   /** The handler of a route of one instance. */
   #verb(verb: Verb, needsBody?: 'needsBody'): (exchange: Exchange, params: Params) => void {
     return (exchange, { group = '', instance: name = '' }) => {
-      const instance = { groupId: group, name }
+      const instance = this.#named(exchange, group, name)
       this.#withBody(exchange, group, json => {
         this.#work(exchange, async () => {
           await this.#settingsOf(instance)
