@@ -3,7 +3,7 @@ import { startBroker } from './tools/broker.js'
 import type { BenchOptions } from './tools/options.js'
 import { readProcessStats } from './tools/process-stats.js'
 import type { Row } from './tools/report.js'
-import { startGateway } from './tools/servers.js'
+import { freePort, type Gateway, startGateway } from './tools/servers.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const typeOf = (format: Format): string => `application/vnd.kafka.${format}.v2+json`
@@ -14,6 +14,9 @@ const ROUNDS = 5
 const IDLE = 1_000
 const IDLE_GROUPS = 100
 const SETTLE_MS = 20_000
+/** Calls to the gateway that has the instance, and to the other one, in turn. */
+const CALLS = 2_000
+const CALL_ROUNDS = 5
 
 type Format = 'json' | 'binary'
 
@@ -25,7 +28,8 @@ export async function instances({ seconds }: BenchOptions): Promise<readonly Row
   try {
     await fill(client)
     const rows = [await read(client, gateway.pid, 'json'), await read(client, gateway.pid, 'binary')]
-    return [...rows, await idle(client, gateway.pid, seconds)]
+    rows.push(await idle(client, gateway.pid, seconds))
+    return [...rows, ...(await forwarded(broker.bootstrap))]
   } finally {
     client.close()
     await gateway.stop()
@@ -111,4 +115,47 @@ async function idle(client: Client, pid: number, seconds: number): Promise<Row> 
   const value = ((after.cpuMicros - before.cpuMicros) / (seconds * 1e6)) * 100
   const note = `${IDLE} instances in ${IDLE_GROUPS} groups, ${seconds} s (limits: 5 %, 300 MB)`
   return { work: 'instances-idle', value, unit: '% of a core', rssMb: after.rssBytes / 1e6, note }
+}
+
+/** A call to the gateway that has an instance beside one that the other gateway passes on: the committed offset. */
+async function forwarded(bootstrap: string): Promise<readonly Row[]> {
+  const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
+  const settings = [`peers.addresses=${addresses.join(',')}`, 'peers.secret=a secret of more than thirty-two bytes']
+  const gateways: Gateway[] = []
+  for (const listen of addresses) {
+    const flags = [...settings, `peers.listen=${listen}`].flatMap(one => ['--set', one])
+    gateways.push(await startGateway(bootstrap, [], undefined, flags))
+  }
+  const clients = gateways.map(({ port }) => new Client(port))
+  try {
+    const [owner, other] = clients
+    await owner!.call('POST', '/consumers/calls', V2, '{"name":"one"}')
+    const path = '/consumers/calls/instances/one/subscription'
+    await other!.call('GET', path)
+    const cpuOfAll = (): number => gateways.reduce((sum, { pid }) => sum + readProcessStats(pid).cpuMicros, 0)
+    const cpu = [0, 0]
+    const times: number[][] = [[], []]
+    for (let round = 0; round < 2 * CALL_ROUNDS; round++) {
+      const at = round % 2
+      const before = cpuOfAll()
+      for (let call = 0; call < CALLS; call++) {
+        const startedAt = performance.now()
+        await clients[at]!.call('GET', path)
+        times[at]!.push(performance.now() - startedAt)
+      }
+      cpu[at]! += cpuOfAll() - before
+    }
+    const total = CALLS * CALL_ROUNDS
+    const rows = ['instances-call', 'instances-call-forwarded'].map((work, at) => {
+      const sorted = times[at]!.sort((one, two) => one - two)
+      const cpuUsPerRequest = cpu[at]! / total
+      const [p50Ms, p99Ms] = [sorted[Math.floor(total / 2)]!, sorted[Math.floor(total * 0.99)]!]
+      return { work, value: cpuUsPerRequest, unit: 'us of CPU per call', cpuUsPerRequest, p50Ms, p99Ms }
+    })
+    const note = 'CPU of both gateways together; one call at a time'
+    return [rows[0]!, { ...rows[1]!, ratio: cpu[0]! / cpu[1]!, against: 'instances-call', note }]
+  } finally {
+    for (const client of clients) client.close()
+    await Promise.all(gateways.map(gateway => gateway.stop()))
+  }
 }
