@@ -166,6 +166,22 @@ describe('consumer instances whose process ends', function () {
     expect(done(await one.gateway.instances.settingsOf(instance)).maxBytes).to.equal(5)
   })
 
+  it('are not removed before Kafka knows it', async () => {
+    if (!target.faults) {
+      console.log('      SKIPPED on real Kafka, which takes no orders to misbehave')
+      return
+    }
+    const first = await start()
+    const instances = await create(first)
+    target.faults.add(
+      { api: 'Produce', topic: instancesTopic },
+      { type: 'error', errorCode: errorCodes.INVALID_RECORD }
+    )
+    expect(await instances.remove(instance)).to.include({ type: 'failed' })
+    done(await instances.remove(instance))
+    expect(await (await start()).gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+  })
+
   it('are gone when nobody has used them for their idle time, whether their process lives or not', async () => {
     const first = await start()
     await create(first, { idleMs: 400 })

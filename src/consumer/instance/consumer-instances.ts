@@ -76,7 +76,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Instances that are leaving their group. */
   readonly #ending = new Set<Entry>()
   /** The removal of stored states that is under way. */
-  readonly #removing = new Map<string, Promise<unknown>>()
+  readonly #removing = new Map<string, Promise<Failure | undefined>>()
   /** Instances that are created, or continued here, in this moment. */
   readonly #opening = new Map<string, Promise<Opened>>()
   readonly #store: InstanceStore | undefined
@@ -213,8 +213,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   async remove(instance: InstanceName): Promise<InstanceResult<void>> {
     const result = await this.#ask<void>(instance, requester => ({ type: 'remove', requester }))
-    if (result.type === 'done') await this.#removing.get(keyOf(instance))
-    return result
+    // A removal that Kafka does not have is no removal: the next request would continue the instance.
+    return (result.type === 'done' && (await this.#removing.get(keyOf(instance)))) || result
   }
 
   async subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
