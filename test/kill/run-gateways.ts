@@ -37,7 +37,17 @@ for (const where of values.on) {
   try {
     const { seconds, kills, brokerKills, instances, groups: pixyGroups, seed } = values
     say(`${where}, seed ${seed}: ${seconds} s, ${instances} instances, ${pixyGroups} groups`)
-    const options = { cluster: cluster.target, seconds, kills, brokerKills, instances, pixyGroups, seed, say }
+    const options = {
+      maxPauseMs: 10_000,
+      cluster: cluster.target,
+      seconds,
+      kills,
+      brokerKills,
+      instances,
+      pixyGroups,
+      seed,
+      say
+    }
     const result = await runTwoGateways(options)
     console.log(`${where}: ${describeRun(result)}`)
     const { problems } = result

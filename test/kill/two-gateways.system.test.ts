@@ -15,6 +15,7 @@ describe('two gateways that are killed while clients use either of them', functi
       expect(result.problems, `seed ${seed}\n${describeRun(result)}`).to.deep.equal([])
       expect(result.kills).to.equal(2)
       expect(result.written).to.be.above(100)
+      expect(result.commitChecks).to.be.above(0)
     } finally {
       await cluster.close()
     }

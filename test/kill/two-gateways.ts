@@ -24,6 +24,8 @@ const INSTANCES_OF_GROUP = 4
 const RETRY_MS = 50
 /** How long all groups may take in the end to be offered everything. */
 const DRAIN_TIMEOUT_MS = 120_000
+/** Pause between two looks at the committed offsets. */
+const CHECK_PAUSE_MS = 200
 /** A client gives up a request after this time. */
 const REQUEST_TIMEOUT_MS = 15_000
 /** A restarted gateway is ready before it is killed again. */
@@ -40,6 +42,8 @@ export interface TwoGatewaysOptions {
   /** Groups of Kafka-Pixy's API, with two clients each. */
   readonly pixyGroups: number
   readonly seed: number
+  /** A longer pause of an instance is a problem. Default: it is only told. */
+  readonly maxPauseMs?: number | undefined
   readonly say: (line: string) => void
 }
 
@@ -52,6 +56,10 @@ export interface TwoGatewaysResult {
   readonly duplicates: number
   /** The longest time in which a client of an instance got no answer of success, in milliseconds. */
   readonly longestPauseMs: number
+  /** Messages of Kafka-Pixy's API that were acknowledged at the gateway that had not given them out. */
+  readonly acksElsewhere: number
+  /** How often the committed offsets of all groups were compared with what they had been given. */
+  readonly commitChecks: number
   readonly problems: readonly string[]
 }
 
@@ -86,6 +94,8 @@ class World {
   /** The offsets of acknowledged records, by partition. */
   readonly written: Set<number>[] = Array.from({ length: PARTITIONS }, () => new Set())
   longestPauseMs = 0
+  acksElsewhere = 0
+  commitChecks = 0
   isStopped = false
 
   constructor(seed: number) {
@@ -146,6 +156,9 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
   const typed = { 'content-type': V2 }
   let answeredAt = performance.now()
   let isCreated = false
+  const paused = (): void => {
+    if (isCreated) world.longestPauseMs = Math.max(world.longestPauseMs, performance.now() - answeredAt)
+  }
   /** Repeats a request until it succeeds. */
   const until = async (
     method: string,
@@ -158,10 +171,10 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
       const { status = 0 } = answer ?? {}
       if (status === 404 && isCreated) world.problem(`${name}: ${method} ${at} was answered 404`)
       // A repeated creation finds what the first one has made.
-      if ((status >= 200 && status < 300) || status === 409) {
-        const pauseMs = performance.now() - answeredAt
+      const isThere = status === 409 && !isCreated
+      if ((status >= 200 && status < 300) || isThere) {
+        paused()
         answeredAt = performance.now()
-        if (isCreated) world.longestPauseMs = Math.max(world.longestPauseMs, pauseMs)
         return answer
       }
       if (status >= 400 && status < 500 && status !== 404)
@@ -186,8 +199,10 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
     const offsets = [...ends].map(([partition, offset]) => ({ topic: world.topic, partition, offset }))
     // A commit after a rebalance is refused; then the records come again, here or elsewhere.
     const isNamed = world.random.next() < 0.5
-    await world.ask('POST', `${path}/offsets`, typed, isNamed ? { offsets } : undefined)
+    const committed = await world.ask('POST', `${path}/offsets`, typed, isNamed ? { offsets } : undefined)
+    if (committed?.status === 404) world.problem(`${name}: a commit was answered 404`)
   }
+  paused()
 }
 
 /** A client of a group of Kafka-Pixy's API: consumes at one gateway, and acknowledges at the other one as often as not. */
@@ -211,7 +226,11 @@ async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
     group.add(partition, offset)
     for (let tries = 0; tries < 3; tries++) {
       const ack = `${path}/acks?group=${group.name}&partition=${partition}&offset=${offset}`
-      if ((await world.ask('POST', ack, {}))?.status === 200) break
+      const to = world.random.pick(world.gateways)
+      if ((await world.ask('POST', ack, {}, undefined, to))?.status === 200) {
+        if (to !== world.gateways[at]) world.acksElsewhere++
+        break
+      }
       await sleep(RETRY_MS)
     }
     if (world.random.next() < 0.05) at = 1 - at
@@ -262,22 +281,25 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       ...pixys.flatMap(group => Array.from({ length: CLIENTS_OF_GROUP }, () => usePixyGroup(world, group)))
     ]
     const endsAt = performance.now() + options.seconds * 1_000
+    const groups = [...instanceGroups, ...pixys]
+    const checking = checkAgainAndAgain(cluster.bootstrap, world, groups)
     const writing = write(world, castellan, endsAt)
     const kills = await disturb(options, world, broker, endsAt)
     await writing
     await broker.heal()
     say(`${world.writtenCount} records written; waiting until all groups have them`)
-    const groups = [...instanceGroups, ...pixys]
     for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; performance.now() < deadline; await sleep(100))
       if (groups.every(group => world.isComplete(group))) break
     world.isStopped = true
-    await Promise.all(clients)
+    await Promise.all([checking, ...clients])
     for (const group of groups) {
       const missing = world.missingIn(group)
       if (missing.length > 0)
         world.problem(`${group.name} was not given ${missing.length} records: ${missing.slice(0, 5).join(' ')}`)
     }
-    await checkCommits(cluster.bootstrap, world, groups)
+    if (options.maxPauseMs !== undefined && world.longestPauseMs > options.maxPauseMs)
+      world.problem(`an instance was not served for ${Math.round(world.longestPauseMs)} ms`)
+    if (world.acksElsewhere === 0) world.problem('no message was acknowledged at the other gateway')
     const codes = await Promise.all(world.gateways.map(gateway => gateway.stop()))
     for (const code of codes) if (code !== 0) world.problem(`a gateway ended with ${code}`)
     rmSync(directory, { recursive: true, force: true })
@@ -289,6 +311,8 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       given: sum(({ given }) => given),
       duplicates: sum(({ duplicates }) => duplicates),
       longestPauseMs: world.longestPauseMs,
+      acksElsewhere: world.acksElsewhere,
+      commitChecks: world.commitChecks,
       problems: world.problems
     }
   } finally {
@@ -299,11 +323,12 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
 }
 
 async function write(
-  { topic, written, random, isStopped }: World,
+  world: World,
   { gateway }: Awaited<ReturnType<typeof openCastellan>>,
   endsAt: number
 ): Promise<void> {
-  while (!isStopped && performance.now() < endsAt) {
+  const { topic, written, random } = world
+  while (!world.isStopped && performance.now() < endsAt) {
     const records = Array.from({ length: RECORDS_AT_ONCE }, () => ({
       topic,
       partition: random.between(0, PARTITIONS - 1),
@@ -346,22 +371,27 @@ async function disturb(
   return killed
 }
 
-/** Everything before a committed offset must have been given to a client of the group. */
-async function checkCommits(bootstrap: string, world: World, groups: readonly GroupLog[]): Promise<void> {
+/**
+ * Looks at the committed offsets of all groups, until the clients stop: everything before them must have been given to a client
+ * of the group by then, because clients commit and acknowledge only what they have got.
+ */
+async function checkAgainAndAgain(bootstrap: string, world: World, groups: readonly GroupLog[]): Promise<void> {
   const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {
-    for (const group of groups) {
-      const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] })
-      for (const { partition, offset } of found?.partitions ?? []) {
-        const early = [...world.written[partition]!].filter(
-          written => written < Number(offset) && !group.has(partition, written)
-        )
-        if (early.length > 0)
-          world.problem(
-            `${group.name} has committed ${partition}/${offset} before it was given ${early.slice(0, 5).join(' ')}`
+    while (!world.isStopped) {
+      for (const group of groups) {
+        const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] }).catch(() => [])
+        for (const { partition, offset } of found?.partitions ?? []) {
+          const early = [...world.written[partition]!].find(
+            written => written < Number(offset) && !group.has(partition, written)
           )
+          if (early !== undefined)
+            world.problem(`${group.name} has committed ${partition}/${offset} before it was given ${early}`)
+        }
       }
+      world.commitChecks++
+      await sleep(CHECK_PAUSE_MS)
     }
   } finally {
     await admin.disconnect()
@@ -370,9 +400,10 @@ async function checkCommits(bootstrap: string, world: World, groups: readonly Gr
 
 /** One line about a run. */
 export const describeRun = (result: TwoGatewaysResult): string => {
-  const { written, kills, brokerKills, given, duplicates, longestPauseMs } = result
+  const { written, kills, brokerKills, given, duplicates, longestPauseMs, acksElsewhere, commitChecks } = result
   return (
     `${written} records written, ${given} given out, ${duplicates} of them again; ${kills} kills of gateways, ${brokerKills} of brokers; ` +
-    `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s`
+    `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s; ${acksElsewhere} acknowledged at the other gateway; ` +
+    `committed offsets compared ${commitChecks} times`
   )
 }
