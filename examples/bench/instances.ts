@@ -117,7 +117,7 @@ async function idle(client: Client, pid: number, seconds: number): Promise<Row> 
   return { work: 'instances-idle', value, unit: '% of a core', rssMb: after.rssBytes / 1e6, note }
 }
 
-/** A call to the gateway that has an instance beside one that the other gateway passes on: the committed offset. */
+/** A call to the gateway that has an instance beside one that the other gateway passes on: the subscription. */
 async function forwarded(bootstrap: string): Promise<readonly Row[]> {
   const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
   const settings = [`peers.addresses=${addresses.join(',')}`, 'peers.secret=a secret of more than thirty-two bytes']

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
+import { Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
-import { silentLogger } from '../../src/core/model.js'
 import { openCastellan } from '../../src/index.js'
 import { type App, startApp } from '../../src/server/app/app.js'
+import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
+import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { call, configOf, TestFolder } from '../support/access.js'
 import { logWorker } from '../support/built.js'
 import { PeerAddress } from '../support/peer-address.js'
@@ -29,6 +31,7 @@ describe('gateways that know each other, and what their clients may do', functio
   let folder: TestFolder
   let addresses: PeerAddress[]
   let apps: App[]
+  let grpc: GrpcHarness[]
   let topic: string
   let group: string
   before(async () => {
@@ -39,13 +42,13 @@ describe('gateways that know each other, and what their clients may do', functio
     group = freshTopic('billing')
     await cluster.createTopic(topic, 1)
     apps = []
+    grpc = []
     for (const [at, address] of addresses.entries()) {
-      const app = await startApp(configOf(folder, settings(at)), {
-        log: silentLogger,
-        version: '0.0.0-test',
-        logWorker
-      })
+      const lines: LogLine[] = []
+      const log = recordingLogger(lines)
+      const app = await startApp(configOf(folder, settings(at)), { log, version: '0.0.0-test', logWorker })
       apps.push(app)
+      grpc.push(GrpcHarness.of(app, lines))
       address.target = app.peersAddress
     }
     const castellan = await openCastellan({ brokers: cluster.bootstrap })
@@ -54,6 +57,7 @@ describe('gateways that know each other, and what their clients may do', functio
     await castellan.close()
   })
   after(async () => {
+    for (const { client } of grpc) client.close()
     await Promise.all(apps.map(app => app.stop()))
     for (const address of addresses) address.close()
     folder.remove()
@@ -71,6 +75,7 @@ describe('gateways that know each other, and what their clients may do', functio
       clusters: { default: { brokers: cluster.bootstrap.split(',') } },
       http: { port: 0, allowAnonymous: true },
       management: { port: 0 },
+      apis: { 'kafka-pixy': { grpcPort: 0 } },
       wal: { directory: `${folder.path}/wal-${at}` },
       advanced: { http: { maxEventLoopDelayMs: 0 } },
       consumer: { start: 'earliest', longPollMs: 500 },
@@ -181,5 +186,40 @@ describe('gateways that know each other, and what their clients may do', functio
       }
     }
     expect((await ask(1, 'owner', ack)).status).to.equal(200)
+  })
+
+  it("acknowledgements over gRPC: at each gateway, of the group's clients only", async () => {
+    const asked = { topic, group: `${group}-grpc` }
+    const metadataOf = (principal: Principal): { metadata: Metadata } => {
+      const metadata = new Metadata()
+      if (principal !== 'anonymous') metadata.set('authorization', `Bearer ${tokenOf(principal)}`)
+      return { metadata }
+    }
+    const owner = metadataOf('owner')
+    const [here, there] = grpc as [GrpcHarness, GrpcHarness]
+    const consume = (): Promise<{ offset: number } | undefined> =>
+      here.ask('ConsumeNAck', { ...asked, no_ack: true }, owner).catch(() => undefined)
+    let given = await consume()
+    while (given === undefined) given = await consume()
+    const ack = { ...asked, partition: 0, offset: Number(given.offset) }
+    for (const principal of PRINCIPALS.slice(1)) {
+      const client = metadataOf(principal)
+      for (const at of [here, there]) {
+        const refusals = [
+          await at.refusal(at.ask('Ack', ack, client)),
+          await at.refusal(at.ask('ConsumeNAck', { ...asked, no_ack: true }, client)),
+          await at.refusal(at.ask('ConsumeNAck', { ...asked, ack_partition: 0, ack_offset: ack.offset }, client))
+        ]
+        for (const refusal of refusals)
+          expect(refusal, principal).to.match(principal === 'anonymous' ? /^(7|16): / : /^7: /)
+      }
+    }
+    const committed = async (): Promise<number> => {
+      const { offsets: all } = await here.ask('GetOffsets', asked, owner)
+      return Number(all[0]!.offset)
+    }
+    expect(await committed()).to.be.at.most(ack.offset)
+    await there.ask('Ack', ack, owner)
+    while ((await committed()) !== ack.offset + 1) await new Promise(resolve => setTimeout(resolve, 50))
   })
 })

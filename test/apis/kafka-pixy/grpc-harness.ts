@@ -33,6 +33,11 @@ export class GrpcHarness {
     const lines: LogLine[] = []
     const all = { 'apis.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
     const app = await startTestApp(bootstrap, all, recordingLogger(lines))
+    return GrpcHarness.of(app, lines, client)
+  }
+
+  /** A client of a gateway that has logged these lines. */
+  static of(app: App, lines: readonly LogLine[], client = credentials.createInsecure()): GrpcHarness {
     const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
     return new GrpcHarness(app, `127.0.0.1:${port}`, client)
   }
