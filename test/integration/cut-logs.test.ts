@@ -116,6 +116,8 @@ describe('a log that was cut by an unclean election', function () {
         await writer.produce(topic, 0, numbered('lost', 40))
         expect((await reader.consume(group, topic, 300)).type).to.equal('timedOut')
         taken = takeSteadily(reader, written)
+        // A slow machine may need longer than that first read to begin.
+        while ((await writer.committed(group, topic, 0)) !== '100') await sleep(20)
       })
       await writer.produce(topic, 0, numbered('new', written))
       expect(await taken).to.deep.equal(numbered('new', written))
@@ -157,7 +159,7 @@ describe('a log that was cut by an unclean election', function () {
       })()
       following = await follow(reader, 'latest', followed, warnings)
       // Its read waits at the end when the leader is asked for it.
-      await sleep(300)
+      await sleep(1_000)
     })
     await writer.produce(topic, 0, numbered('new', 80))
     while (read.length < 80 || followed.length < 80) await sleep(20)
