@@ -40,8 +40,8 @@ describe('names in the docs exist', () => {
     const isKnown = (name: string): boolean => {
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
-      // A key of kafka-rest.properties: ours have no second dot.
-      if (/^consumer(\.[a-z]+){2,}$/.test(name)) return true
+      // Keys of kafka-rest.properties: ours have no second dot.
+      if (/^(consumer|access)(\.[a-z]+){2,}$/.test(name)) return true
       const whole = asPattern(name.replace(/\.?\*$/, ''))
       const everyApi = whole.replace(/^apis\.<(name|NAME|api)>/, 'apis.kafboy')
       return [whole, everyApi].some(

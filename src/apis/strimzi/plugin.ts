@@ -3,6 +3,7 @@ import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { answerPreflights } from '../../http/api/preflight.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { toDocument } from '../../http/openapi/operation.js'
@@ -32,12 +33,13 @@ export const strimziPlugin =
   app => {
     const { access, log, now, settings } = context
     const { corsMethods } = settings
-    const answers = new StrimziAnswers(now, corsMethods !== undefined)
+    const answers = new StrimziAnswers(now)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Strimzi's API failed unexpectedly")
       answers.problem(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
     }
     const parts: EndpointParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers, broken }
+    if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const receivers = receiversOf(context, maxBodyBytes, parts, app.prefix)
     app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
@@ -51,21 +53,9 @@ export const strimziPlugin =
       return { method, path, preParsing: byHand(receivers[id], produces ? admission : undefined) }
     })
     addRoutes(app, routes, allow =>
-      byHand(exchange => {
-        if (corsMethods !== undefined && isPreflight(exchange)) {
-          const headers = {
-            'access-control-allow-methods': corsMethods.join(','),
-            'access-control-allow-headers': ALLOWED_HEADERS
-          }
-          answers.send(exchange, 204, '', { headers })
-        } else answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } })
-      })
+      byHand(exchange => answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
     )
   }
-
-/** The question of a browser whether a page may send a request. */
-const isPreflight = ({ request: { method, headers } }: Exchange): boolean =>
-  method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 
 function receiversOf(
   context: ApiContext<StrimziSettings>,

@@ -34,7 +34,7 @@ export const strimziSettings = z
       .min(1)
       .optional()
       .describe(
-        "Answers browsers as CORS asks, and names these methods to them (the bridge's `allowedMethods`); for the pages of `http.allowedOrigins`. Absent: no CORS"
+        "Methods and headers that browsers are told when they ask what pages of `http.allowedOrigins` may send: these methods (the bridge's `allowedMethods`), and the bridge's headers. Absent: as for all APIs"
       )
   })
   .prefault({})

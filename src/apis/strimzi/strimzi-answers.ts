@@ -69,22 +69,17 @@ const NOT_PERSISTED = persistedText(['no'])
 /** Writes answers as the bridge does. */
 export class StrimziAnswers {
   readonly #answers: Answers
-  readonly #allowsOrigins: boolean
 
-  /**
-   * @param now epoch milliseconds, for the header `date`
-   * @param allowsOrigins whether browsers are told that the page may read the answer
-   */
-  constructor(now: () => number, allowsOrigins: boolean) {
+  /** @param now epoch milliseconds, for the header `date` */
+  constructor(now: () => number) {
     this.#answers = new Answers(now)
-    this.#allowsOrigins = allowsOrigins
   }
 
   /** An answer with a body, or without one. */
   send({ response, requestId }: Asked, status: number, body: string | Buffer, options: AnswerOptions = {}): void {
     const { isRead = true, persisted = isProduce(response.req) ? NOT_PERSISTED : undefined } = options
     const type = body.length === 0 ? undefined : (options.type ?? V2_TYPE)
-    const headers = { ...options.headers, ...this.#originHeaders(response.req), ...(!isRead && CLOSE) }
+    const headers = { ...options.headers, ...(!isRead && CLOSE) }
     this.#answers.send(response, status, type, body, { requestId, persisted, cause: options.cause }, headers)
   }
 
@@ -118,10 +113,6 @@ export class StrimziAnswers {
     if (problem === undefined) return false
     this.problem(asked, problem, error instanceof CastellanError ? { cause: error } : {})
     return true
-  }
-
-  #originHeaders({ headers: { origin } }: IncomingMessage): Readonly<Record<string, string>> {
-    return this.#allowsOrigins && origin !== undefined ? { 'access-control-allow-origin': origin, vary: 'origin' } : {}
   }
 }
 

@@ -126,8 +126,10 @@ export class AnswerTemplate {
    */
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     const socket = response.socket
-    const { httpVersionMinor, method } = response.req
-    const isUsual = response.shouldKeepAlive && httpVersionMinor === 1 && method !== 'HEAD'
+    const { httpVersionMinor, method, headers: asked } = response.req
+    // The answer to a web page may have further headers.
+    const isOfPage = asked.origin !== undefined
+    const isUsual = response.shouldKeepAlive && httpVersionMinor === 1 && method !== 'HEAD' && !isOfPage
     if (!isUsual || !(socket instanceof Socket)) {
       this.#answers.send(response, this.#status, this.#type, body, headers)
       return

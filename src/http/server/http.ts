@@ -11,6 +11,7 @@ import { markUnixSocket } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
 import type { AddressesElsewhere } from './client-addresses.js'
 import type { ClientCounts } from './client-counts.js'
+import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
 import type { Listener } from './listener.js'
 import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
@@ -166,7 +167,7 @@ export class Http {
 const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
 async function createSharedApp(context: HttpContext, { apis, status }: HttpOptions): Promise<FastifyInstance> {
-  const app = createHttpServer(context)
+  const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
   addFrontPage(app, apis, context.requestAccess)
   addDescriptions(
     app,

@@ -5,6 +5,7 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { routeNameOf } from '../api/by-hand.js'
+import { preflightOf } from '../api/preflight.js'
 import { failureCodeOf } from '../exchange/answers.js'
 import { keepSentUrl } from '../exchange/exchange.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
@@ -13,6 +14,7 @@ import { ForeignHosts } from './browser-guard.js'
 import type { AddressesElsewhere } from './client-addresses.js'
 import { type ClientCounts, createClientCounts } from './client-counts.js'
 import type { Connections } from './connections.js'
+import { type Cors, isPreflight } from './cors.js'
 import { EngineReport } from './engine-report.js'
 import type { LoadShedder } from './load-shedder.js'
 import type { ReceivedRequest } from './received-request.js'
@@ -89,10 +91,12 @@ export function createHttpContext(options: {
  * error handler of the API words the answer. A body for which there is no memory becomes an error of its stream.
  *
  * @param isOpen exempts requests from the access checks
+ * @param cors lets web pages of other sites read answers
  */
 export function createHttpServer(
   context: HttpContext,
-  isOpen: (request: FastifyRequest) => boolean = () => false
+  isOpen: (request: FastifyRequest) => boolean = () => false,
+  cors?: Cors
 ): FastifyInstance {
   const app = fastify({
     genReqId: context.nextRequestId,
@@ -107,8 +111,12 @@ export function createHttpServer(
     reply.header(REQUEST_ID_HEADER, request.id)
     if (context.isDraining) reply.header('connection', 'close')
     else if (context.isLeaving) reply.raw.shouldKeepAlive = false
+    const isOfPage = cors?.mark(request.headers, reply.raw)
     const error = admit(context, request, reply.raw)
-    done(error)
+    if (isOfPage && !error && isPreflight(request.method, request.headers)) {
+      cors!.answerPreflight(request.headers, reply.raw, preflightOf(request))
+      void reply.code(204).send()
+    } else done(error)
   })
   if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen)
   app.setErrorHandler(answerRefusal)

@@ -96,7 +96,7 @@ export const httpSettings = z
       .array(z.string().min(1))
       .default([])
       .describe(
-        'Origins of web pages whose requests are served, such as `https://app.example`. Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+        'Origins of web pages whose requests are served, such as `https://app.example`; these pages may read answers (CORS). Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
       ),
     trustedProxies: z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))

@@ -18,6 +18,10 @@ const DEFAULT_BROKERS = 'localhost:9092'
 
 const wholeAboveZero = (text: string): unknown => (text.trim() === '0' ? undefined : whole(text))
 const first = (text: string): string | undefined => text.split(',')[0]!.trim() || undefined
+const origins = (text: string): readonly string[] | undefined => {
+  const named = text.split(',').map(origin => origin.trim())
+  return named.some(origin => origin !== '') ? named.filter(origin => origin !== '') : undefined
+}
 const NO_CONSUMER_SETTING = 'instances have no such setting'
 const ADVERTISED = 'advertised.listeners names the address in base_uri'
 const OWN_ACCESS = 'clients are authenticated by the settings of auth'
@@ -50,7 +54,9 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['producer.retries', { note: 'records are tried until their time is over (apis.confluent.syncTimeoutMs)' }],
   ['producer.enable.idempotence', { note: 'records are always idempotent' }],
   ['zookeeper.connect', { note: 'ZooKeeper is not asked' }],
-  ['access.control.allow.origin', { note: 'http.allowedOrigins names web pages that may send requests' }],
+  ['access.control.allow.origin', { setting: 'http.allowedOrigins', read: origins, note: 'no web page is named' }],
+  ['access.control.allow.methods', { note: 'pages of http.allowedOrigins may use all methods' }],
+  ['access.control.allow.headers', { note: 'pages of http.allowedOrigins may send all headers' }],
   ['api.v2.enable', { note: 'the API is served as a whole: apis.confluent.enabled' }],
   ['api.v3.enable', { note: 'the API is served as a whole: apis.confluent.enabled' }]
 ])

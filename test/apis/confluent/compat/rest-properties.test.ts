@@ -38,6 +38,19 @@ describe('readProperties', () => {
 })
 
 describe('castellan confluent: kafka-rest.properties', () => {
+  it('allows web pages', () => {
+    const allowed = (text: string) => translate(`access.control.allow.origin=${text}`).settings['http.allowedOrigins']
+    expect(allowed('*')).to.deep.equal(['*'])
+    expect(allowed('https://a.example, https://b.example:1')).to.deep.equal([
+      'https://a.example',
+      'https://b.example:1'
+    ])
+    const { settings, notes } = translate('access.control.allow.origin=\naccess.control.allow.methods=GET,POST')
+    expect(settings).not.to.have.property('http.allowedOrigins')
+    expect(notes).to.have.length(2)
+    expect(notes.join()).to.contain('no web page is named').and.to.contain('may use all methods')
+  })
+
   it('has the defaults of the REST Proxy', () => {
     for (const text of [undefined, '']) {
       expect(translate(text)).to.deep.equal({
