@@ -79,7 +79,7 @@ export function announceUrls(
   }
   announceEngine(config, [shared, ...urls.apis.values(), ...(management === undefined ? [] : [management])], log)
   if (embedded === undefined || !isOpen(config)) return
-  announceTrials(enabled, shared, embedded, log)
+  announceTrials(enabled, urls, embedded, log)
 }
 
 /** Logs which listeners the configured engine does not serve. */
@@ -95,10 +95,11 @@ function announceEngine({ http: { engine } }: Config, urls: readonly string[], l
 /** Whether a request without credentials and TLS is served. */
 const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
 
-function announceTrials(enabled: readonly HttpApi[], shared: string, embedded: string, log: Logger): void {
+function announceTrials(enabled: readonly HttpApi[], { shared, apis }: HttpUrls, embedded: string, log: Logger): void {
   if (enabled.length === 0) return
   for (const api of enabled) {
-    for (const line of api.tryIt(`${shared}${api.prefix}`)) log.info({}, `try: ${line}`)
+    const url = apis.get(api.name) ?? `${shared}${api.prefix}`
+    for (const line of api.tryIt(url)) log.info({}, `try: ${line}`)
   }
   log.info({}, `then: npx castellan read orders${embedded === '127.0.0.1:9092' ? '' : ` --brokers ${embedded}`}`)
 }

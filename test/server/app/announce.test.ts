@@ -1,4 +1,6 @@
 import { expect } from 'chai'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { strimzi } from '../../../src/apis/strimzi/api.js'
 import type { HttpUrls } from '../../../src/http/server/http.js'
 import { announceUrls } from '../../../src/server/app/announce.js'
 import { loadConfig } from '../../../src/server/config/config.js'
@@ -32,5 +34,13 @@ describe('the log of the start', () => {
   it('says nothing of it without TLS, or where node:http serves everything', () => {
     expect(announced('castellan', {})).to.deep.equal([])
     expect(announced('node', { shared: 'https://a:1' })).to.deep.equal([])
+  })
+  it('names in the line to try the port of the API, where it has one', () => {
+    const lines: LogLine[] = []
+    const apis = new Map([['confluent', 'http://a:2']])
+    const urls = { shared: 'http://a:1', unixSocket: undefined, management: undefined, apis }
+    announceUrls(loadConfig({ environment: {} }), urls, 'a:9092', recordingLogger(lines), [confluent, strimzi] as never)
+    const tried = lines.flatMap(({ message }) => /^try: .*?(http:\S+)/.exec(message)?.[1] ?? [])
+    expect(tried).to.deep.equal(['http://a:2/topics/orders', `http://a:1${strimzi.prefix}/topics/orders`])
   })
 })
