@@ -335,6 +335,82 @@ describe('confluent: consumer instances', function () {
     expect((await request('POST', `${path}/positions`, { timestamps: bad })).status).to.equal(400)
   })
 
+  it('takes numbers as texts, and times in seconds, as the original does', async () => {
+    const path = await created()
+    const partition = { topic: one, partition: '0' }
+    expect((await request('POST', `${path}/assignments`, { partitions: [partition] })).status).to.equal(204)
+    expect((await request('GET', `${path}/assignments`)).body).to.deep.equal({
+      partitions: [{ topic: one, partition: 0 }]
+    })
+    const offsets = [{ ...partition, offset: '20' }]
+    expect(plain(await request('POST', `${path}/offsets`, { offsets }))).to.deep.equal([200, V2, []])
+    expect((await request('GET', `${path}/offsets`, { partitions: [partition] })).body).to.deep.equal({
+      offsets: [{ topic: one, partition: 0, offset: 21, metadata: '' }]
+    })
+    expect((await request('POST', `${path}/positions`, { offsets })).status).to.equal(204)
+    expect((await request('POST', `${path}/positions/end`, { partitions: [partition] })).status).to.equal(204)
+    for (const timestamp of [1_763_640_000, 1_763_640_000.5, '2026-11-20T12:00:00Z']) {
+      const timestamps = [{ ...partition, timestamp, metadata: 'm' }]
+      expect((await request('POST', `${path}/positions`, { timestamps })).status, String(timestamp)).to.equal(204)
+    }
+    for (const timestamp of [-1, -0.001, 1e300, '1969-12-31T23:59:59.999Z', true]) {
+      const timestamps = [{ ...partition, timestamp }]
+      expect((await request('POST', `${path}/positions`, { timestamps })).status, String(timestamp)).to.equal(400)
+    }
+    for (const odd of [-1, 1.5, '', '1.5', '-1', ' ', null, true]) {
+      const partitions = [{ topic: one, partition: odd }]
+      const refused = await request('POST', `${path}/assignments`, { partitions })
+      expect(brief(refused), JSON.stringify(odd)).to.deep.equal([400, V2, 400])
+    }
+  })
+
+  it('reads auto.commit.enable in capitals, and refuses what is no truth value as a setting', async () => {
+    for (const enable of ['True', 'FALSE', true]) await created({ 'auto.commit.enable': enable })
+    for (const enable of ['maybe', '', 1]) {
+      const refused = await request('POST', `/consumers/${group}`, { 'auto.commit.enable': enable })
+      expect(brief(refused), String(enable)).to.deep.equal([422, V2, 42204])
+    }
+  })
+
+  it('refuses formats with schemas with the code that says why', async () => {
+    for (const format of ['avro', 'JSONSCHEMA', 'protobuf'])
+      expect(brief(await request('POST', `/consumers/${group}`, { format })), format).to.deep.equal([422, V2, 42206])
+  })
+
+  it('does not tell a client that commits for a missing topic that its instance is gone', async () => {
+    const path = await created()
+    const offsets = [{ topic: `${one}-none`, partition: 0, offset: 1 }]
+    expect(brief(await request('POST', `${path}/offsets`, { offsets }))).to.deep.equal([404, V2, 40401])
+    expect((await request('GET', `${path}/subscription`)).status).to.equal(200)
+  })
+
+  it('commits what the client has got when the body is null', async () => {
+    await stage.produce(one, BINARY, [{ value: 'b2xk', partition: 0 }])
+    const path = await assigned(one, earliest)
+    while (((await request('GET', `${path}/records`)).body as JsonRecord[]).length === 0);
+    expect(plain(await request('POST', `${path}/offsets`, null))).to.deep.equal([200, V2, []])
+    const committed = await request('GET', `${path}/offsets`, { partitions: [{ topic: one, partition: 0 }] })
+    expect(committed.body).to.deep.equal({ offsets: [{ topic: one, partition: 0, offset: 1, metadata: '' }] })
+    expect(brief(await request('GET', `${path}/offsets`, null))).to.deep.equal([404, V2, 40402])
+  })
+
+  it('creates no instance in a group without a name', async () => {
+    expect((await request('POST', '/consumers/', {})).status).to.equal(404)
+  })
+
+  it('refuses a compressed body by the name of its encoding', async () => {
+    for (const path of [`/consumers/${group}`, `/topics/${one}`, `/v3/clusters/any/topics/${one}/records`]) {
+      const type = path.startsWith('/v3') ? JSON_TYPE : path.startsWith('/topics') ? JSON_RECORDS : V2
+      const headers = { 'content-type': type, 'content-encoding': 'gzip' }
+      const answer = await call(stage.url + path, { method: 'POST', headers, body: '{}' })
+      const { error_code: code, message } = JSON.parse(answer.body)
+      expect([answer.status, code], path).to.deep.equal([415, 415])
+      expect(message).to.include('gzip')
+    }
+    const plainBody = await request('POST', `/consumers/${group}`, {}, { 'content-encoding': 'identity' })
+    expect(plainBody.status).to.equal(200)
+  })
+
   it('confluent 59: two instances of a group get each record once', async () => {
     const paths = [await created(json), await created(json)]
     for (const path of paths) await request('POST', `${path}/subscription`, { topics: [orders] })

@@ -1,4 +1,5 @@
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { shortened } from '../../core/printable.js'
 import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
@@ -36,6 +37,7 @@ const UNKNOWN = persistedText(['unknown'])
 const NO_ROUTE = { status: 404, code: 404, message: 'there is nothing at this path' }
 const NO_METHOD = { status: 405, code: 405, message: 'this path does not have this method' }
 const NOT_ACCEPTABLE = { status: 406, code: 406, message: 'none of the types in Accept is that of the answer' }
+const COMPRESSED = { status: 415, code: 415 }
 const BROKEN = { status: 500, code: 500, message: 'internal error' }
 
 /** Serves Confluent's API: `operations.ts` has its routes, `receiversOf` the handler of each. */
@@ -71,8 +73,9 @@ export const confluentPlugin =
       else done(null, payload)
     })
     const admission = admissionOf(context, settings.durability)
-    const routes = operationsById.flatMap(([id, { method, path, produces }]) => {
-      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receivers[id], answers)
+    const routes = operationsById.flatMap(([id, { method, path, produces, answers: described }]) => {
+      const receiver = 415 in described ? uncompressed(receivers[id], answers) : receivers[id]
+      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, answers)
       const preParsing = byHand(receive, produces ? admission : undefined)
       // A slash at the end does not count. HEAD is answered as GET is, without the body.
       const paths = path === '/' ? [path] : [path, `${path}/`]
@@ -91,6 +94,18 @@ const negotiated =
     const { accept } = exchange.request.headers
     if (isAcceptable(accept, version)) receive(exchange, params)
     else answers.error(exchange, NOT_ACCEPTABLE, { type: 'application/json', isRead: !hasBody(exchange) })
+  }
+
+/** Refuses compressed bodies. The original takes them for JSON, and says that they are none. */
+const uncompressed =
+  (receive: Receive, answers: ConfluentAnswers): Receive =>
+  (exchange, params) => {
+    const encoding = exchange.request.headers['content-encoding'] || 'identity'
+    if (encoding.toLowerCase() === 'identity' || !hasBody(exchange)) receive(exchange, params)
+    else {
+      const message = `a body with the content encoding ${shortened(encoding)} cannot be read; send it without one`
+      answers.error(exchange, { ...COMPRESSED, message }, { isRead: false })
+    }
   }
 
 function receiversOf(

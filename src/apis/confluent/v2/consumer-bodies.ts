@@ -10,6 +10,9 @@ export const API = 'confluent'
 
 const INVALID_BYTES = 40001
 const INVALID_SETTING = 42204
+const NEEDS_REGISTRY = 42206
+/** Formats of the original that need a schema registry. */
+const SCHEMA_FORMATS: readonly string[] = ['avro', 'jsonschema', 'protobuf']
 const MAX_FETCH_MIN_BYTES = 10_000_000
 /** Kafka's default. */
 const AUTO_COMMIT_MS = 5_000
@@ -24,11 +27,11 @@ export interface Wanted {
   readonly without: readonly string[]
 }
 
-/** The JSON of a body; `undefined`: it is empty. @throws BodyError */
+/** The JSON of a body; `undefined`: it is empty, or null. @throws BodyError */
 export function jsonIn(body: Buffer): unknown {
   if (body.length === 0) return undefined
   try {
-    if (isUtf8(body)) return JSON.parse(body.toString())
+    if (isUtf8(body)) return JSON.parse(body.toString()) ?? undefined
   } catch {
     // It is answered below.
   }
@@ -37,7 +40,7 @@ export function jsonIn(body: Buffer): unknown {
 
 /** @throws BodyError 422 for a missing or unknown member, 400 for one of the wrong kind */
 export function checked<Body>(json: unknown, schema: z.ZodType<Body>): Body {
-  if (json === undefined || json === null) throw new BodyError(422, 'the body is empty')
+  if (json === undefined) throw new BodyError(422, 'the body is empty')
   const { data, error } = schema.safeParse(json)
   if (error === undefined) return data
   const [issue] = error.issues as [z.core.$ZodIssue]
@@ -57,12 +60,17 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
   const mistaken = unknown.find(name => !name.includes('.'))
   if (mistaken !== undefined) throw unknownMember(mistaken)
   const format = (body.format ?? 'binary').toLowerCase()
+  if (SCHEMA_FORMATS.includes(format))
+    throw new BodyError(422, `format: ${format} needs a schema registry; expected binary or json`, NEEDS_REGISTRY)
   if (format !== 'binary' && format !== 'json')
     throw new BodyError(422, `format: expected binary or json, got ${JSON.stringify(format.slice(0, 100))}`)
   const start = (body['auto.offset.reset'] ?? defaults.start).toLowerCase()
   if (start !== 'earliest' && start !== 'latest' && start !== 'none')
     throw new BodyError(422, 'auto.offset.reset: expected earliest, latest or none', INVALID_SETTING)
   const autoCommit = body['auto.commit.enable'] ?? body['enable.auto.commit'] ?? defaults.autoCommit
+  const commits = String(autoCommit).trim().toLowerCase()
+  if (commits !== 'true' && commits !== 'false')
+    throw new BodyError(422, 'auto.commit.enable: expected true or false', INVALID_SETTING)
   const minBytes = Number(body['fetch.min.bytes'] ?? body.responseMinBytes ?? defaults.minBytes)
   if (minBytes < -1 || minBytes > MAX_FETCH_MIN_BYTES)
     throw new BodyError(422, `fetch.min.bytes: expected -1 to ${MAX_FETCH_MIN_BYTES}`, INVALID_BYTES)
@@ -75,7 +83,7 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
       api: API,
       format,
       start,
-      autoCommitMs: String(autoCommit) === 'true' ? AUTO_COMMIT_MS : undefined,
+      autoCommitMs: commits === 'true' ? AUTO_COMMIT_MS : undefined,
       minBytes: minBytes === -1 ? undefined : minBytes,
       maxWaitMs,
       maxBytes: defaults.maxReadBytes,
@@ -85,10 +93,16 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
   }
 }
 
-/** The milliseconds of a time in ISO 8601. @throws BodyError */
-export function timestampIn(timestamp: string): number {
-  const timestampMs = /^\d{4}-\d\d-\d\dT/.test(timestamp) ? Date.parse(timestamp) : Number.NaN
-  if (Number.isNaN(timestampMs))
-    throw new BodyError(400, `timestamp: expected ISO 8601, got ${timestamp.slice(0, 100)}`)
+/** The milliseconds of a time in ISO 8601, or in seconds. @throws BodyError */
+export function timestampIn(timestamp: string | number): number {
+  const timestampMs = typeof timestamp === 'number' ? Math.round(timestamp * 1_000) : parsed(timestamp)
+  // Kafka takes negative times for something else.
+  if (!Number.isSafeInteger(timestampMs) || timestampMs < 0)
+    throw new BodyError(
+      400,
+      `timestamp: expected ISO 8601 or seconds since 1970, got ${String(timestamp).slice(0, 100)}`
+    )
   return timestampMs
 }
+
+const parsed = (timestamp: string): number => (/^\d{4}-\d\d-\d\dT/.test(timestamp) ? Date.parse(timestamp) : Number.NaN)

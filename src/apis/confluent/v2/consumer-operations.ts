@@ -13,7 +13,10 @@ const v2 = (schema: z.ZodType): Content => ({
 const failure = { content: v2(error) }
 /** A number, or the number as a text. */
 const whole = z.union([z.int(), z.string().regex(/^-?\d+$/)])
-const truth = z.union([z.boolean(), z.enum(['true', 'false'])])
+/** Settings of Kafka's consumer may be texts; Kafka reads them. */
+const truth = z.union([z.boolean(), z.number(), text])
+/** A number that names a partition or an offset, or the number as a text. */
+const index = z.union([z.int().min(0), z.string().regex(/^\d{1,15}$/)], { error: 'expected a whole number from 0 on' })
 
 const params = {
   group: text.describe('The consumer group'),
@@ -26,6 +29,14 @@ const offset = z.strictObject({
   offset: z.int().min(0),
   metadata: text.nullish()
 })
+const namedPartition = z.strictObject({ topic: text, partition: index })
+const namedOffset = z.strictObject({ topic: text, partition: index, offset: index, metadata: text.nullish() })
+const namedTime = z.strictObject({
+  topic: text,
+  partition: index,
+  timestamp: z.union([text, z.number()]).describe('ISO 8601, or a number of seconds since 1970'),
+  metadata: text.nullish()
+})
 
 /** The body that creates an instance. Other settings of Kafka's consumer are taken, and have no effect. */
 export const createBody = z.looseObject({
@@ -33,7 +44,7 @@ export const createBody = z.looseObject({
   name: text.nullish(),
   format: text.nullish().describe('`binary` (default) or `json`'),
   'auto.offset.reset': text.nullish().describe('`earliest`, `latest` or `none`'),
-  'auto.commit.enable': truth.nullish(),
+  'auto.commit.enable': truth.nullish().describe('true or false, also as a text'),
   'enable.auto.commit': truth.nullish().describe('another spelling'),
   'fetch.min.bytes': whole.nullish().describe('-1 to 10000000; -1: a read returns with the first records'),
   'consumer.request.timeout.ms': whole.nullish(),
@@ -44,14 +55,12 @@ export const subscriptionBody = z.strictObject({
   topics: z.array(text).nullish(),
   topic_pattern: text.nullish().describe("a regular expression in RE2's syntax that matches whole names")
 })
-export const partitionsBody = z.strictObject({ partitions: z.array(partition) })
+export const partitionsBody = z.strictObject({ partitions: z.array(namedPartition) })
 export const positionsBody = z.strictObject({
-  offsets: z.array(offset).nullish(),
-  timestamps: z
-    .array(z.strictObject({ topic: text, partition: z.int().min(0), timestamp: text.describe('ISO 8601') }))
-    .nullish()
+  offsets: z.array(namedOffset).nullish(),
+  timestamps: z.array(namedTime).nullish()
 })
-export const commitBody = z.strictObject({ offsets: z.array(offset).nullish() })
+export const commitBody = z.strictObject({ offsets: z.array(namedOffset).nullish() })
 
 const bodyOf = (description: string, schema: z.ZodType, required = true): Body => ({
   description,

@@ -14,7 +14,7 @@ import { writeRecordList } from '../../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
-import { type Problem, problemOf } from '../failures.js'
+import { type Problem, problemOf, TOPIC_NOT_FOUND } from '../failures.js'
 import { answerWork, lookUpProblemOf, ProblemError, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
@@ -41,6 +41,7 @@ const UNSUPPORTED: Problem = {
   message: 'the content type must be application/vnd.kafka.v2+json'
 }
 const NO_INSTANCE: Problem = { status: 404, code: 40403, message: 'there is no such consumer instance' }
+const NO_GROUP: Problem = { status: 404, code: 404, message: 'the path names no group' }
 const NAME_TAKEN: Problem = { status: 409, code: 40902, message: 'the group has an instance of this name' }
 const NO_PARTITIONS: Problem = {
   status: 404,
@@ -77,6 +78,10 @@ export class ConsumersEndpoint {
 
   /** `POST /consumers/{group}` */
   create(exchange: Exchange, { group = '' }: Params): void {
+    if (group === '') {
+      this.#parts.answers.error(exchange, NO_GROUP, { isRead: !hasBody(exchange) })
+      return
+    }
     this.#withBody(exchange, group, json => {
       const { settings, prefix, log } = this.#options
       const wanted = readWanted(json, settings)
@@ -124,7 +129,7 @@ export class ConsumersEndpoint {
 
   /** `POST …/assignments` */
   readonly assign = this.#verb(async (instance, json, exchange) => {
-    const { partitions } = checked(json, partitionsBody)
+    const partitions = partitionsIn(json)
     for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
     done(await this.#gateway.instances.assign(instance, partitions))
   }, 'needsBody')
@@ -137,10 +142,14 @@ export class ConsumersEndpoint {
   readonly seek = this.#verb(async (instance, json, exchange) => {
     const { offsets, timestamps } = checked(json, positionsBody)
     const positions: InstancePosition[] = [
-      ...(offsets ?? []).map(({ topic, partition, offset }) => ({ topic, partition, position: offset })),
+      ...(offsets ?? []).map(({ topic, partition, offset }) => ({
+        topic,
+        partition: Number(partition),
+        position: Number(offset)
+      })),
       ...(timestamps ?? []).map(({ topic, partition, timestamp }) => ({
         topic,
-        partition,
+        partition: Number(partition),
         position: { timestampMs: timestampIn(timestamp) }
       }))
     ]
@@ -157,8 +166,8 @@ export class ConsumersEndpoint {
     // Clients name the last record that they have processed; Kafka stores the next one.
     const next = offsets?.map(({ topic, partition, offset, metadata }) => ({
       topic,
-      partition,
-      offset: offset + 1,
+      partition: Number(partition),
+      offset: Number(offset) + 1,
       metadata: metadata ?? ''
     }))
     done(await this.#gateway.instances.commit(instance, next ?? 'accepted'))
@@ -167,7 +176,7 @@ export class ConsumersEndpoint {
 
   /** `GET …/offsets` */
   readonly committed = this.#verb(async (instance, json, exchange) => {
-    const partitions = json === undefined ? partitionsInQuery(exchange) : checked(json, partitionsBody).partitions
+    const partitions = json === undefined ? partitionsInQuery(exchange) : partitionsIn(json)
     for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
     return { offsets: done(await this.#gateway.instances.committed(instance, partitions)) }
   })
@@ -226,8 +235,7 @@ export class ConsumersEndpoint {
 
   #seekTo(position: 'beginning' | 'end') {
     return this.#verb(async (instance, json, exchange) => {
-      const { partitions } = checked(json, partitionsBody)
-      const positions = partitions.map(partition => ({ ...partition, position }))
+      const positions = partitionsIn(json).map(partition => ({ ...partition, position }))
       await this.#seek(exchange, instance, positions)
     }, 'needsBody')
   }
@@ -308,8 +316,11 @@ function done<Value>(result: InstanceResult<Value>): Value {
       throw new ProblemError(NO_INSTANCE)
     case 'illegalState':
       throw new ProblemError({ status: 409, code: 40903, message: result.message })
-    default:
-      throw new ProblemError(problemOf(toError(result, 'the request to the instance', TIMEOUT_MS)))
+    default: {
+      const problem = problemOf(toError(result, 'the request to the instance', TIMEOUT_MS))
+      // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
+      throw new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
+    }
   }
 }
 
@@ -329,6 +340,10 @@ const queryOf = (exchange: Exchange): URLSearchParams =>
 
 const aboveZero = (text: string | null): number | undefined =>
   text && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
+
+/** The partitions in a body. @throws BodyError */
+const partitionsIn = (json: unknown) =>
+  checked(json, partitionsBody).partitions.map(({ topic, partition }) => ({ topic, partition: Number(partition) }))
 
 /** @throws ProblemError when the query has none */
 function partitionsInQuery(exchange: Exchange) {
