@@ -4,6 +4,22 @@ import { freshTopic } from '../support/target-cluster.js'
 
 const SCHEMA = 'Validation error on: Schema validation error'
 
+const TAGS = ['Consumers', 'Topics', 'Seek', 'Producer']
+/** Names that generated clients have from the bridge's own document. */
+const SCHEMAS = [
+  ...['AssignedTopicPartitions', 'BridgeInfo', 'Consumer', 'ConsumerRecord', 'ConsumerRecordList', 'CreatedConsumer'],
+  ...['Error', 'KafkaHeader', 'KafkaHeaderList', 'NewTopic', 'OffsetCommitSeek', 'OffsetCommitSeekList'],
+  ...['OffsetRecordSent', 'OffsetRecordSentList', 'OffsetsSummary', 'Partition', 'PartitionMetadata', 'Partitions'],
+  ...[
+    'ProducerRecord',
+    'ProducerRecordList',
+    'ProducerRecordToPartition',
+    'ProducerRecordToPartitionList',
+    'RecordKey'
+  ],
+  ...['RecordValue', 'Replica', 'SubscribedTopicList', 'TopicMetadata', 'Topics']
+]
+
 describe('strimzi: records and topics', function () {
   this.timeout(120_000)
   let stage: StrimziStage
@@ -188,6 +204,11 @@ describe('strimzi: records and topics', function () {
       expect(body.openapi).to.equal('3.1.0')
       expect(body.paths['/consumers/{groupid}'].post.operationId).to.equal('createConsumer')
       expect(body.paths['/topics/{topicname}'].post.operationId).to.equal('send')
+      expect(body.paths['/topics/{topicname}'].post.tags).to.deep.equal(['Topics', 'Producer'])
+      expect(body.tags.map(({ name }: { name: string }) => name)).to.have.members(TAGS)
+      expect(Object.keys(body.components.schemas)).to.have.members(SCHEMAS)
+      const references = [...JSON.stringify(body).matchAll(/"\$ref":"([^"]+)"/g)].map(([, reference]) => reference!)
+      expect(new Set(references)).to.deep.equal(new Set(SCHEMAS.map(name => `#/components/schemas/${name}`)))
     }
     const metrics = await stage.get('/metrics')
     expect([metrics.status, String(metrics.body).includes('castellan_')]).to.deep.equal([200, true])

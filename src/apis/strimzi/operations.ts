@@ -10,12 +10,18 @@ const v2 = (schema: z.ZodType): Content => ({ [V2_TYPE]: schema })
 const ofRecords = (schema: z.ZodType): Content =>
   Object.fromEntries(Object.values(RECORD_TYPES).map(type => [type, schema]))
 
+/** A schema that `/openapi` names as the bridge does. */
+const model = <Schema extends z.ZodType>(title: string, schema: Schema): Schema => schema.meta({ title })
+
 /** Every error of the bridge; `error_code` is the status of HTTP. */
-const error = z.object({
-  error_code: z.int(),
-  message: text,
-  validation_errors: z.array(text).optional().describe('what the schema of the body does not allow')
-})
+const error = model(
+  'Error',
+  z.object({
+    error_code: z.int(),
+    message: text,
+    validation_errors: z.array(text).optional().describe('what the schema of the body does not allow')
+  })
+)
 const failure = (description: string) => ({ description, content: v2(error) })
 
 /** Refusals that each operation can answer with, unless it says more. */
@@ -31,65 +37,105 @@ const refusals: Answers = {
 const bodyRefusals: Answers = { 413: failure('The body is too large') }
 
 const bytes = z.union([z.array(z.unknown()), z.record(text, z.unknown()), text])
-const header = z.object({ key: text, value: text.nullable().describe('in base64') })
+const header = model('KafkaHeader', z.object({ key: text, value: text.nullable().describe('in base64') }))
+const headers = model('KafkaHeaderList', z.array(header))
 const recordOf = {
-  key: bytes.optional().describe('in json any list, object or text; in binary base64; in text a text'),
-  value: bytes.nullable().describe('as `key`; null: a tombstone'),
-  headers: z.array(header).optional()
+  key: model('RecordKey', bytes)
+    .optional()
+    .describe('in json any list, object or text; in binary base64; in text a text'),
+  value: model('RecordValue', bytes).nullable().describe('as `key`; null: a tombstone'),
+  headers: headers.optional()
 }
 const partition = z.int().min(0)
 const timestamp = z.int().describe('epoch milliseconds')
 
 /** What `POST /topics/{topicname}` takes; `produce-body.ts` reads it. */
-export const recordsBody = z.strictObject({
-  records: z.array(z.strictObject({ ...recordOf, partition: partition.optional(), timestamp: timestamp.optional() }))
-})
+export const recordsBody = model(
+  'ProducerRecordList',
+  z.strictObject({
+    records: z.array(
+      model(
+        'ProducerRecord',
+        z.strictObject({ ...recordOf, partition: partition.optional(), timestamp: timestamp.optional() })
+      )
+    )
+  })
+)
 /** What `POST /topics/{topicname}/partitions/{partitionid}` takes. */
-export const partitionRecordsBody = z.strictObject({ records: z.array(z.strictObject(recordOf)) })
+export const partitionRecordsBody = model(
+  'ProducerRecordToPartitionList',
+  z.strictObject({ records: z.array(model('ProducerRecordToPartition', z.strictObject(recordOf))) })
+)
 
-const offsets = z.object({
-  offsets: z.array(z.union([z.object({ partition: z.int(), offset: z.int() }), error]))
-})
-const replica = z.object({ broker: z.int(), leader: z.boolean(), in_sync: z.boolean() })
-const partitionObject = z.object({
-  partition: z.int(),
-  leader: z.int().describe('-1: it has none'),
-  replicas: z.array(replica)
-})
+const offsetSent = model('OffsetRecordSent', z.object({ partition: z.int(), offset: z.int() }))
+const offsets = model('OffsetRecordSentList', z.object({ offsets: z.array(z.union([offsetSent, error])) }))
+const replica = model('Replica', z.object({ broker: z.int(), leader: z.boolean(), in_sync: z.boolean() }))
+const partitionObject = model(
+  'PartitionMetadata',
+  z.object({
+    partition: z.int(),
+    leader: z.int().describe('-1: it has none'),
+    replicas: z.array(replica)
+  })
+)
+const topicMetadata = model(
+  'TopicMetadata',
+  z.object({ name: text, configs: z.record(text, text.nullable()), partitions: z.array(partitionObject) })
+)
+const summary = model('OffsetsSummary', z.object({ beginning_offset: z.int(), end_offset: z.int() }))
+const created = model('CreatedConsumer', z.object({ instance_id: text, base_uri: text }))
+const assigned = model('AssignedTopicPartitions', z.record(text, z.array(z.int())))
+const subscribed = model('SubscribedTopicList', z.object({ topics: z.array(text), partitions: z.array(assigned) }))
 
-export const newTopicBody = z.strictObject({
-  topic_name: text,
-  partitions_count: z.int().nullish().describe("absent: the brokers' default"),
-  replication_factor: z.int().nullish().describe("absent: the brokers' default")
-})
-export const consumerBody = z.strictObject({
-  name: text.optional().describe('unique in its group; absent: one is made up'),
-  format: text.optional().describe('`binary` (default), `json` or `text`'),
-  'auto.offset.reset': text.optional().describe('`earliest`, `latest` or `none`'),
-  'fetch.min.bytes': z.int().optional().describe('a read waits for so many bytes of keys and values'),
-  'consumer.request.timeout.ms': z.int().optional().describe('known, and without effect'),
-  'enable.auto.commit': z.boolean().optional(),
-  'isolation.level': text.optional().describe('`read_uncommitted` or `read_committed`')
-})
-export const topicsBody = z.strictObject({
-  topics: z.array(text).optional(),
-  topic_pattern: text.optional().describe("a regular expression in RE2's syntax that matches whole names")
-})
-const place = z.strictObject({ topic: text, partition })
-export const partitionsBody = z.strictObject({ partitions: z.array(place) })
-export const offsetsBody = z.strictObject({ offsets: z.array(place.extend({ offset: z.int().min(0) })) })
+export const newTopicBody = model(
+  'NewTopic',
+  z.strictObject({
+    topic_name: text,
+    partitions_count: z.int().nullish().describe("absent: the brokers' default"),
+    replication_factor: z.int().nullish().describe("absent: the brokers' default")
+  })
+)
+export const consumerBody = model(
+  'Consumer',
+  z.strictObject({
+    name: text.optional().describe('unique in its group; absent: one is made up'),
+    format: text.optional().describe('`binary` (default), `json` or `text`'),
+    'auto.offset.reset': text.optional().describe('`earliest`, `latest` or `none`'),
+    'fetch.min.bytes': z.int().optional().describe('a read waits for so many bytes of keys and values'),
+    'consumer.request.timeout.ms': z.int().optional().describe('known, and without effect'),
+    'enable.auto.commit': z.boolean().optional(),
+    'isolation.level': text.optional().describe('`read_uncommitted` or `read_committed`')
+  })
+)
+export const topicsBody = model(
+  'Topics',
+  z.strictObject({
+    topics: z.array(text).optional(),
+    topic_pattern: text.optional().describe("a regular expression in RE2's syntax that matches whole names")
+  })
+)
+const place = model('Partition', z.strictObject({ topic: text, partition }))
+const offsetOfPlace = model('OffsetCommitSeek', place.extend({ offset: z.int().min(0) }))
+export const partitionsBody = model('Partitions', z.strictObject({ partitions: z.array(place) }))
+export const offsetsBody = model('OffsetCommitSeekList', z.strictObject({ offsets: z.array(offsetOfPlace) }))
 export const commitBody = offsetsBody.partial()
 
-const consumed = z.array(
-  z.object({
-    topic: text,
-    key: z.unknown(),
-    value: z.unknown(),
-    partition: z.int(),
-    offset: z.int(),
-    timestamp: z.int(),
-    headers: z.array(header).optional().describe('absent: there are none')
-  })
+const consumed = model(
+  'ConsumerRecordList',
+  z.array(
+    model(
+      'ConsumerRecord',
+      z.object({
+        topic: text,
+        key: z.unknown(),
+        value: z.unknown(),
+        partition: z.int(),
+        offset: z.int(),
+        timestamp: z.int(),
+        headers: headers.optional().describe('absent: there are none')
+      })
+    )
+  )
 )
 
 const topicname = text.describe('The topic')
@@ -168,12 +214,7 @@ const operations = {
     summary: 'Produces records to one partition'
   },
   listTopics: lookUp('/topics', 'The names of the topics', z.array(text)),
-  getTopic: lookUp(
-    '/topics/{topicname}',
-    'Settings and partitions of a topic',
-    z.object({ name: text, configs: z.record(text, text.nullable()), partitions: z.array(partitionObject) }),
-    { topicname }
-  ),
+  getTopic: lookUp('/topics/{topicname}', 'Settings and partitions of a topic', topicMetadata, { topicname }),
   listPartitions: lookUp('/topics/{topicname}/partitions', 'The partitions of a topic', z.array(partitionObject), {
     topicname
   }),
@@ -184,7 +225,7 @@ const operations = {
   getOffsets: lookUp(
     '/topics/{topicname}/partitions/{partitionid}/offsets',
     'Where the log of a partition begins and ends',
-    z.object({ beginning_offset: z.int(), end_offset: z.int() }),
+    summary,
     { topicname, partitionid }
   ),
   createTopic: {
@@ -205,7 +246,7 @@ const operations = {
     summary: 'Creates a consumer',
     ...body(consumerBody, false),
     answers: {
-      200: { description: 'Its name and address', content: v2(z.object({ instance_id: text, base_uri: text })) },
+      200: { description: 'Its name and address', content: v2(created) },
       409: failure('The group has a consumer of this name'),
       422: failure('A setting has a value that is not known')
     }
@@ -217,7 +258,7 @@ const operations = {
     answers: {
       200: {
         description: 'Topics, and partitions by topic',
-        content: v2(z.object({ topics: z.array(text), partitions: z.array(z.record(text, z.array(z.int()))) }))
+        content: v2(subscribed)
       }
     }
   }),
@@ -256,11 +297,39 @@ const operations = {
     404: failure('Several processes serve: only the management port has the metrics of all')
   }),
   info: plain('/', 'Says which version answers', {
-    200: { description: 'The version', content: json(z.object({ bridge_version: text })) }
+    200: { description: 'The version', content: json(model('BridgeInfo', z.object({ bridge_version: text }))) }
   })
 } as const satisfies Readonly<Record<string, Described>>
 
 export type OperationId = keyof typeof operations
+
+const CONSUMERS = ['Consumers']
+const TOPICS = ['Topics']
+const SEEK = ['Seek', ...CONSUMERS]
+const PRODUCER = [...TOPICS, 'Producer']
+
+/** The groups in which the bridge lists its operations. Operations of the process itself have none. */
+export const TAGS: Readonly<Partial<Record<OperationId, readonly string[]>>> = {
+  send: PRODUCER,
+  sendToPartition: PRODUCER,
+  listTopics: TOPICS,
+  getTopic: TOPICS,
+  listPartitions: TOPICS,
+  getPartition: TOPICS,
+  getOffsets: TOPICS,
+  createTopic: TOPICS,
+  createConsumer: CONSUMERS,
+  deleteConsumer: CONSUMERS,
+  subscribe: CONSUMERS,
+  unsubscribe: CONSUMERS,
+  listSubscriptions: CONSUMERS,
+  assign: CONSUMERS,
+  seek: SEEK,
+  seekToBeginning: SEEK,
+  seekToEnd: SEEK,
+  poll: CONSUMERS,
+  commit: CONSUMERS
+}
 
 export const strimziOperations: readonly (Operation & { readonly id: OperationId })[] = Object.entries(operations).map(
   ([id, operation]: [string, Described]) => ({

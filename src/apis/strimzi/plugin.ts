@@ -9,7 +9,7 @@ import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { toDocument } from '../../http/openapi/operation.js'
 import { ConsumersEndpoint } from './consumers-endpoint.js'
 import { admits, bodyPool, type EndpointParts, fail, type Receive } from './endpoint-parts.js'
-import { type OperationId, strimziOperations } from './operations.js'
+import { type OperationId, strimziOperations, TAGS } from './operations.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
 import type { StrimziSettings } from './settings.js'
 import { isProduce, StrimziAnswers } from './strimzi-answers.js'
@@ -123,18 +123,33 @@ function receiversOf(
   }
 }
 
-/** The operations under the ids that the bridge has published. */
+/** The operations under the ids, and with the names of schemas, that the bridge has published. */
 function documentOf(version: string, url: string): string {
   const document = toDocument("Strimzi's API of Castellan", version, [
     { name: 'strimzi', prefix: '', operations: strimziOperations }
   ])
   const paths = document.paths as Readonly<Record<string, Readonly<Record<string, object>>>>
   const ids = new Map(strimziOperations.map(({ id, method, path }) => [`${method} ${path}`, id]))
+  const schemas: Record<string, unknown> = {}
   const named = Object.entries(paths).map(([path, methods]) => {
     const all = Object.entries(methods).map(([method, operation]) => {
-      return [method, { ...operation, operationId: ids.get(`${method} ${path}`) }]
+      const id = ids.get(`${method} ${path}`)!
+      return [method, { ...(refer(operation, schemas) as object), operationId: id, tags: TAGS[id] }]
     })
     return [path, Object.fromEntries(all)]
   })
-  return JSON.stringify({ ...document, servers: [{ url }], paths: Object.fromEntries(named) })
+  const components = { ...(document.components as object), schemas }
+  const tags = [...new Set(Object.values(TAGS).flat())].map(name => ({ name }))
+  return JSON.stringify({ ...document, servers: [{ url }], tags, paths: Object.fromEntries(named), components })
+}
+
+/** Puts each schema that has a title among the others, and refers to it instead. */
+function refer(node: unknown, schemas: Record<string, unknown>): unknown {
+  if (Array.isArray(node)) return node.map(one => refer(one, schemas))
+  if (typeof node !== 'object' || node === null) return node
+  const { title, ...members } = node as Readonly<Record<string, unknown>>
+  const own = Object.fromEntries(Object.entries(members).map(([name, member]) => [name, refer(member, schemas)]))
+  if (typeof title !== 'string') return title === undefined ? own : { title: refer(title, schemas), ...own }
+  schemas[title] ??= own
+  return { $ref: `#/components/schemas/${title}` }
 }
