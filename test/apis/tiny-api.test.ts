@@ -155,7 +155,7 @@ describe('an API registers itself', () => {
 
     it('it is announced, with what to try', () => {
       expect(logged()).to.include(`tiny API on its own port: ${app.urls.apis.get('tiny')}`)
-      expect(logged()).to.include(`try: curl ${app.urls.shared}/tiny/greet`)
+      expect(logged()).to.include(`try: curl ${app.urls.apis.get('tiny')}/greet`)
     })
 
     it('its error handler answers, although it was loaded late', async () => {
