@@ -182,9 +182,11 @@ class InstanceChaos {
         await sleep(BEHIND_FAILURE_MS)
         continue
       }
-      const own = { ...settings, autoCommitMs: commits === 'automatic' ? 200 : undefined }
-      this.counts.created++
-      await this.#answered(`${groupId} creates`, instances.create(instance, own, undefined))
+      if (read === 'unknown') {
+        const own = { ...settings, autoCommitMs: commits === 'automatic' ? 200 : undefined }
+        this.counts.created++
+        await this.#answered(`${groupId} creates`, instances.create(instance, own, undefined))
+      }
       await this.#answered(`${groupId} subscribes`, instances.subscribe(instance, { topics }))
     }
   }
@@ -194,7 +196,7 @@ class InstanceChaos {
     instance: InstanceName,
     castellan: Castellan,
     random: SeededRandom
-  ): Promise<'read' | 'failed' | 'unknown'> {
+  ): Promise<'read' | 'failed' | 'unknown' | 'notSubscribed'> {
     const { instances } = castellan.gateway
     const gone = new AbortController()
     const limits = {
@@ -209,7 +211,10 @@ class InstanceChaos {
     }
     const result = await reading
     if (result === undefined) return 'failed'
-    if (result.type !== 'done') return result.type === 'unknownInstance' ? 'unknown' : 'failed'
+    if (result.type === 'unknownInstance') return 'unknown'
+    // Its gateway was killed between the creation and the subscription.
+    if (result.type === 'illegalState') return 'notSubscribed'
+    if (result.type !== 'done') return 'failed'
     const { records, settle } = result.value
     this.counts.reads++
     this.#checkOrder(group, records)

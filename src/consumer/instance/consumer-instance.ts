@@ -13,7 +13,7 @@ import type { ConsumerSettings } from '../group/settings.js'
 import { decisionOn, type GroupStarts } from '../group/start-messages.js'
 import type { FindStart } from '../group/topic-start.js'
 import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
-import { InstancePartition } from './instance-partition.js'
+import { epochWithin, type Furthest, InstancePartition } from './instance-partition.js'
 import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
 import type { StoredInstance, StoredPosition, StoredTopics } from './instance-store.js'
 import type { ChosenTopics } from './instance-topics.js'
@@ -32,6 +32,8 @@ import type {
 const LAST_COMMIT_MS = 5_000
 /** Limit of commits that wait until the instance has joined its group. */
 const MAX_WAITING_COMMITS = 64
+/** Limit of partitions that an instance had before, and whose furthest positions it keeps. */
+const MAX_READ_BEFORE = 10_000
 
 /** A request of a client, or a notice of an earlier request. */
 export type InstanceMessage =
@@ -134,6 +136,8 @@ export class ConsumerInstance {
   #autoCommit: Timer | undefined
   /** The accepted positions of partitions that this instance read last. Used when the group has committed none. */
   readonly #lastAccepted = new Map<string, LogPosition & { readonly topicId: string | undefined }>()
+  /** What it has read of partitions that it does not have now. Their offsets may still be committed. */
+  readonly #readBefore = new Map<string, Furthest>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
   /** The positions of the process that had the instance before, until they are taken up or other members read there. */
@@ -388,6 +392,7 @@ export class ConsumerInstance {
       retryBackoffMs: consumer.retryBackoffMs,
       start: this.#startOf(topic, partition, starts),
       restored: this.#restored.get(key),
+      readBefore: this.#readBefore.get(key),
       onChanged: () => {
         if (added.accepted !== undefined) {
           this.#begun.add(topic)
@@ -422,11 +427,20 @@ export class ConsumerInstance {
   }
 
   #drop(key: string, partition: InstancePartition): void {
-    const { accepted: offset, topicId } = partition
+    const { accepted: offset, topicId, furthest } = partition
+    if (furthest) this.#keepFurthest(key, furthest)
     if (offset !== undefined)
       this.#lastAccepted.set(key, { offset, leaderEpoch: partition.epochBefore(offset), topicId })
     partition.stop()
     this.#partitions.delete(key)
+  }
+
+  #keepFurthest(key: string, furthest: Furthest): void {
+    this.#readBefore.delete(key)
+    this.#readBefore.set(key, furthest)
+    if (this.#readBefore.size <= MAX_READ_BEFORE) return
+    const [oldest] = this.#readBefore.keys()
+    this.#readBefore.delete(oldest!)
   }
 
   #assignment(): readonly TopicPartition[] {
@@ -533,7 +547,9 @@ export class ConsumerInstance {
 
   #withEpoch(stored: InstanceOffset): StoredOffset {
     const { topic, partition, offset } = stored
-    return { ...stored, leaderEpoch: this.#partitions.get(topicPartitionKey(topic, partition))?.epochBefore(offset) }
+    const key = topicPartitionKey(topic, partition)
+    const read = this.#partitions.get(key)
+    return { ...stored, leaderEpoch: read ? read.epochBefore(offset) : epochWithin(this.#readBefore.get(key), offset) }
   }
 
   #commitAccepted(done: (failure: Failure | undefined) => void): void {

@@ -1,5 +1,11 @@
 import { CastellanError } from '../../core/errors.js'
-import { type Offset, type RecordBatch, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import {
+  type LogPosition,
+  type Offset,
+  type RecordBatch,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -23,10 +29,17 @@ export interface InstancePartitionOptions {
   readonly start: FindStart | 'none'
   /** The position in another process before this one took the instance over. */
   readonly restored?: StoredPosition | undefined
+  /** What this instance has read when it had the partition before. */
+  readonly readBefore?: Furthest | undefined
   /** Called when records, a position or a problem have come. */
   readonly onChanged: () => void
   /** Called before the position follows a change of the log. Records that a read has taken are taken again. */
   readonly onLogChanged: () => void
+}
+
+/** The offset after the furthest record that was read, and the epoch of the leader in whose log it was. */
+export interface Furthest extends LogPosition {
+  readonly topicId: string | undefined
 }
 
 /** How many bytes of keys and values a read takes further. */
@@ -60,6 +73,7 @@ export class InstancePartition implements BatchHolder {
   #epoch = 0
   #problem: Failure | undefined
   #foundIn: number | undefined
+  #furthest: Furthest | undefined
   /** Timers of the finder and of reads. */
   readonly #pauses = new Set<Timer>()
   /** The offset that the group has committed, as far as this instance knows. */
@@ -70,6 +84,7 @@ export class InstancePartition implements BatchHolder {
   constructor(options: InstancePartitionOptions) {
     const { topicPartition, start } = options
     this.topicPartition = topicPartition
+    this.#furthest = options.readBefore
     this.#options = options
     this.#runtime = this.#untilOver(options.runtime)
     this.#reads = new CheckedReads(this.#runtime.ask, topicPartition)
@@ -109,9 +124,18 @@ export class InstancePartition implements BatchHolder {
     return this.#problem
   }
 
-  /** The leader epoch for a commit of this offset, by which later readers detect that the log has lost its end. */
+  /**
+   * The leader epoch for a commit of this offset, by which later readers detect that the log has lost its end. Clients may
+   * still commit offsets of lost records that they have got.
+   */
   epochBefore(offset: Offset): number | undefined {
-    return offset > this.#taken ? undefined : (this.#reads.epochBefore(offset) ?? this.#foundIn)
+    if (offset > this.#taken) return epochWithin(this.#furthest, offset)
+    return this.#reads.epochBefore(offset) ?? this.#foundIn
+  }
+
+  /** The furthest position that was read; `undefined`: none. */
+  get furthest(): Furthest | undefined {
+    return this.#furthest
   }
 
   /** Forgets that records could not be fetched, before they are fetched again. */
@@ -129,7 +153,9 @@ export class InstancePartition implements BatchHolder {
       if (!isNew) this.committed = offset
       this.beganAt = restored ? restored.began : isNew ? offset : undefined
       if (restored) this.#foundIn = restored.leaderEpoch
+      if (this.#furthest?.topicId !== this.topicId) this.#furthest = undefined
       this.#place(restored?.offset ?? offset)
+      this.#noteFurthest()
     })
   }
 
@@ -151,6 +177,11 @@ export class InstancePartition implements BatchHolder {
 
   /** Takes records from the batch in memory, within the limit; the first one of a read in any case. */
   take(taking: Taking): void {
+    this.#takeFromBatch(taking)
+    this.#noteFurthest()
+  }
+
+  #takeFromBatch(taking: Taking): void {
     const { records, maxBytes } = taking
     const { topic, partition } = this.topicPartition
     for (let batch = this.#batch; batch && this.#index < batch.recordCount; this.#index++) {
@@ -166,6 +197,12 @@ export class InstancePartition implements BatchHolder {
     if (this.#batch) this.#taken = Math.max(this.#taken, this.#batch.nextOffset)
     this.dropBatch()
     this.#options.batches.release(this)
+  }
+
+  #noteFurthest(): void {
+    const offset = this.#taken
+    if (offset <= (this.#furthest?.offset ?? 0)) return
+    this.#furthest = { offset, leaderEpoch: this.epochBefore(offset), topicId: this.topicId }
   }
 
   /** Accepts the taken records up to this offset; the others are taken again later. */
@@ -265,6 +302,7 @@ export class InstancePartition implements BatchHolder {
           { partition: this.key, offset, continuesAt: recovery.offset, cause: recovery.type },
           'an instance was outside of the log'
         )
+        if (recovery.type === 'recreated') this.#furthest = undefined
         const isCut = recovery.type === 'lost' || recovery.type === 'notYet'
         this.#logChanged(isCut ? Math.min(recovery.offset, this.#accepted!) : recovery.offset)
       } else this.#options.onChanged()
@@ -319,6 +357,10 @@ export class InstancePartition implements BatchHolder {
     }
   }
 }
+
+/** The epoch for a commit of an offset up to which records were read. */
+export const epochWithin = (furthest: Furthest | undefined, offset: Offset): number | undefined =>
+  furthest !== undefined && offset <= furthest.offset ? furthest.leaderEpoch : undefined
 
 const noStart = ({ topic, partition }: TopicPartition): Failure =>
   failureOf(

@@ -19,6 +19,17 @@ const LINGER_MS = 25
 const topic = 'orders'
 const partitions = [{ topic, partition: 0 }]
 
+const usualSettings: InstanceSettings = {
+  api: 'test',
+  format: 'binary',
+  start: 'earliest',
+  autoCommitMs: undefined,
+  minBytes: undefined,
+  maxWaitMs: MAX_WAIT_MS,
+  maxBytes: 1_000_000,
+  idleMs: undefined
+}
+
 type Withheld<Message> = Message extends { readonly requester: unknown } ? Omit<Message, 'requester'> : never
 
 class Harness {
@@ -37,17 +48,7 @@ class Harness {
     this.instance = new ConsumerInstance({
       runtime: world,
       instance: { groupId: 'foo', name: 'one' },
-      settings: {
-        api: 'test',
-        format: 'binary',
-        start: 'earliest',
-        autoCommitMs: undefined,
-        minBytes: undefined,
-        maxWaitMs: MAX_WAIT_MS,
-        maxBytes: 1_000_000,
-        idleMs: undefined,
-        ...settings
-      },
+      settings: { ...usualSettings, ...settings },
       consumer: { ...defaultConsumerSettings, ...consumer },
       batches: new HeldBatches(1_000_000),
       budget: this.#budget,
@@ -104,6 +105,9 @@ const offsetsOf = ({ result }: { readonly result: InstanceResult<InstanceRead> |
   return { offsets: records.map(({ offset }) => offset), settle: (accepted: number) => settle(accepted) }
 }
 
+/** What the topic of instances has of it. */
+const storedOf = ({ instance }: Harness) => ({ settings: usualSettings, ...instance.stored })
+
 describe('a consumer instance', () => {
   describe('whose log loses its end', () => {
     const cutWorld = (): GroupWorld => {
@@ -153,6 +157,76 @@ describe('a consumer instance', () => {
         next.assign()
         expect(next.take()).to.deep.equal(run(8, 6))
       })
+
+    describe('commits an offset behind it with the epoch in which the client has read', () => {
+      const read = (harness: Harness): void => {
+        harness.assign()
+        expect(harness.take()).to.deep.equal(run(0, 10))
+      }
+      const commitTen = (harness: Harness): void => {
+        harness.done({ type: 'commit', offsets: [{ topic, partition: 0, offset: 10, metadata: '' }] })
+        harness.done({ type: 'remove' })
+        expect(harness.world.committed).to.deep.include({ offset: 10, leaderEpoch: 0 })
+      }
+      const expectReplaced = (world: GroupWorld): void => {
+        world.write(...run(8, 6))
+        const next = new Harness({}, world)
+        next.assign()
+        expect(next.take()).to.deep.equal(run(8, 6))
+      }
+
+      it('after it has seen that the log is shorter', () => {
+        const harness = new Harness({}, cutWorld())
+        read(harness)
+        harness.world.cut(8)
+        expect(harness.take()).to.deep.equal([])
+        commitTen(harness)
+        expectReplaced(harness.world)
+      })
+
+      it('while the read is not settled', () => {
+        const harness = new Harness({}, cutWorld())
+        harness.assign()
+        const { offsets, settle } = harness.read()
+        expect(offsets).to.deep.equal(run(0, 10))
+        harness.world.cut(8)
+        harness.world.pass(LINGER_MS)
+        settle(10)
+        expect(harness.take(), 'the answer came too late to be accepted').to.deep.equal(run(0, 8))
+        commitTen(harness)
+        expectReplaced(harness.world)
+      })
+
+      it('where another process has read', () => {
+        const world = cutWorld()
+        const before = new Harness({}, world)
+        read(before)
+        const after = new Harness({}, world)
+        after.instance.receive({ type: 'restore', stored: storedOf(before), topics: undefined })
+        world.cut(8)
+        expect(after.take()).to.deep.equal([])
+        commitTen(after)
+        expectReplaced(world)
+      })
+
+      it('in a partition that it has no more', () => {
+        const harness = new Harness({}, cutWorld())
+        read(harness)
+        harness.done({ type: 'assign', partitions: [{ topic, partition: 1 }] })
+        harness.world.cut(8)
+        commitTen(harness)
+        expectReplaced(harness.world)
+      })
+
+      it('but not beyond what the client has read', () => {
+        const harness = new Harness({}, cutWorld())
+        read(harness)
+        harness.world.cut(8)
+        expect(harness.take()).to.deep.equal([])
+        harness.done({ type: 'commit', offsets: [{ topic, partition: 0, offset: 11, metadata: '' }] })
+        expect(harness.world.committed).to.deep.include({ offset: 11, leaderEpoch: undefined })
+      })
+    })
 
     it('reads what replaces records that it had accepted before it was out of its group', () => {
       const world = cutWorld()
