@@ -32,12 +32,19 @@ const MAX_NAME_LENGTH = 249
 const MAX_PARTITIONS = 10_000
 /** Limit of the length of a pattern. */
 const MAX_PATTERN_LENGTH = 1_000
+/** Time limit until an instance is created or continued. The requests for its state have shorter ones, one after another. */
+const OPEN_TIMEOUT_MS = 20_000
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
 const VERB_TIMEOUT_MS = 60_000
 
 const UNKNOWN = { type: 'unknownInstance' } as const
 const DONE = { type: 'done', value: undefined } as const
 const TAKEN = ownFailure('clusterChanged', 'another process has taken over the consumer instance', true)
+const NOT_OPEN = ownFailure(
+  'timedOut',
+  'Kafka has not answered all requests for the state of the instance in time',
+  true
+)
 const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer instances are shutting down', true)
 
 interface Entry {
@@ -126,11 +133,14 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return isNew ? this.#opened(instance, stored) : UNKNOWN
   }
 
-  /** Carries out the creation of an entry. A second one for the same instance waits for the first. */
+  /**
+   * Carries out the creation of an entry. A second one for the same instance waits for the first. It goes on when its time
+   * limit is over, and later requests find the entry.
+   */
   #opens(key: string, open: () => Promise<Opened>): Promise<Opened> {
     const opening = this.#opening.get(key) ?? open().finally(() => this.#opening.delete(key))
     this.#opening.set(key, opening)
-    return opening
+    return withinTime(opening)
   }
 
   #opened(instance: InstanceName, { settings, client }: StoredInstance): Opened {
@@ -187,7 +197,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async ownerOf(instance: InstanceName): Promise<Failure | { readonly id: string } | undefined> {
-    return this.#store?.ownerOf(instance)
+    return this.#store && withinTime(this.#store.ownerOf(instance))
   }
 
   has(instance: InstanceName): boolean {
@@ -459,6 +469,16 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   #count(): void {
     this.#deps.metrics.gauge('groups', 'instances', {}, this.#entries.size)
+  }
+}
+
+async function withinTime<Result>(work: Promise<Result>): Promise<Result | Failure> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Failure>(resolve => (timer = setTimeout(resolve, OPEN_TIMEOUT_MS, NOT_OPEN)))
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -339,7 +339,7 @@ export class InstanceStore {
 
   async #createTopic(): Promise<Failure | undefined> {
     const { router, topic, log } = this.#options
-    const result = await askRouter(router, {
+    const asked = askRouter(router, {
       type: 'createTopic',
       topic,
       partitions: 1,
@@ -349,7 +349,8 @@ export class InstanceStore {
       validateOnly: false,
       timeoutMs: TIMEOUT_MS
     })
-    if (result.type === 'timedOut') return LATE
+    const result = await asked.catch(() => undefined)
+    if (result === undefined || result.type === 'timedOut') return LATE
     if (result.type === 'failed' && result.errorCode !== errorCodes.TOPIC_ALREADY_EXISTS) {
       if (result.retriable) return result
       this.#refused(result.message)

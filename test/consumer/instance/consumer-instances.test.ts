@@ -1,0 +1,122 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
+import type { InstanceSettings } from '../../../src/consumer/instance/instances.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
+
+/** The longest that a client waits for an answer about the state of an instance. */
+const LONGEST_MS = 20_000
+/** Shorter than the time limit of each request to Kafka. */
+const SLOW_MS = 9_000
+const settings: InstanceSettings = {
+  api: 'test',
+  format: 'binary',
+  start: 'earliest',
+  autoCommitMs: undefined,
+  minBytes: undefined,
+  maxWaitMs: 1_000,
+  maxBytes: 1_000,
+  idleMs: undefined
+}
+const instance = { groupId: 'g', name: 'one' }
+
+describe('consumer instances while Kafka is slow', () => {
+  let clock: sinon.SinonFakeTimers
+  let system: ActorSystem
+  let asked: string[]
+  let answer: (message: RouterMessage) => unknown
+  let instances: ConsumerInstances
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    system = new ActorSystem()
+    asked = []
+    answer = () => undefined
+    const tell = (message: RouterMessage): void => {
+      asked.push(message.type)
+      const result = answer(message)
+      if (result !== undefined && 'requester' in message)
+        setTimeout(() => (message.requester as { reply(result: unknown): void }).reply(result), SLOW_MS)
+    }
+    instances = new ConsumerInstances({
+      system,
+      router: { path: 'slow', tell, stop: () => undefined },
+      settings: defaultConsumerSettings,
+      clock: () => performance.now(),
+      now: () => 0,
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+  })
+  afterEach(async () => {
+    const stopped = instances.stop(0)
+    await clock.tickAsync(60_000)
+    await stopped
+    clock.restore()
+    await system.stop()
+  })
+
+  const topics = new Map([['__castellan_instances', { errorCode: 0, topicId: 'id' }]])
+  const slowly = ({ type }: RouterMessage): unknown => {
+    if (type === 'fetchTopicMetadata') return { type: 'success', topics }
+    if (type === 'fetchOffset') return { type: 'success', offset: 0 }
+    return undefined
+  }
+
+  const verbs: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['a creation', () => instances.create(instance, settings, undefined)],
+    ['a read', () => instances.read(instance, { timeoutMs: 0, maxBytes: undefined })],
+    ['the question who has it', () => instances.ownerOf(instance)]
+  ]
+  for (const [what, verb] of verbs)
+    it(`answer ${what} in time, however many requests to Kafka it takes`, async () => {
+      answer = slowly
+      let answered: unknown
+      void verb().then(result => (answered = result))
+      await clock.tickAsync(LONGEST_MS - 1)
+      expect(answered).to.equal(undefined)
+      await clock.tickAsync(1)
+      expect(asked).to.deep.equal(['fetchTopicMetadata', 'fetchOffset', 'fetchOffset'])
+      expect(answered).to.deep.include({ type: 'failed', code: 'timedOut', retriable: true })
+    })
+
+  it('continue the creation that was answered too early, and have the instance then', async () => {
+    let written: { readonly headers: readonly { key: string; value: Buffer }[] } | undefined
+    answer = message => {
+      if (message.type === 'fetchOffset')
+        return { type: 'success', offset: written && message.offsetType === 'latest' ? 1 : 0 }
+      if (message.type === 'produce') {
+        written = message.records[0] as never
+        return { type: 'done', outcomes: [{ type: 'delivered', partition: 0, offset: 0 }] }
+      }
+      if (message.type === 'fetchData') {
+        const batch = Object.assign([{ ...written, offset: 0 }], { nextOffset: 1 })
+        return { type: 'success', batch }
+      }
+      return slowly(message)
+    }
+    let created: unknown
+    void instances.create(instance, settings, undefined).then(result => (created = result))
+    await clock.tickAsync(LONGEST_MS)
+    expect(created).to.deep.include({ code: 'timedOut' })
+    expect(instances.has(instance)).to.equal(false)
+    await clock.tickAsync(5 * SLOW_MS)
+    expect(instances.has(instance)).to.equal(true)
+  })
+
+  it('answer a creation for which the Router gives no answer at all', async () => {
+    answer = ({ type }) => {
+      if (type === 'fetchTopicMetadata')
+        return { type: 'success', topics: new Map([['__castellan_instances', { errorCode: 3 }]]) }
+      return undefined
+    }
+    let created: unknown
+    void instances.create(instance, settings, undefined).then(result => (created = result))
+    await clock.tickAsync(LONGEST_MS)
+    expect(asked).to.include('createTopic')
+    expect(created).to.deep.include({ type: 'failed', code: 'timedOut' })
+  })
+})
