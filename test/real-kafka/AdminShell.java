@@ -98,8 +98,9 @@ public class AdminShell {
             Map.of(partition(a), Optional.of(new NewPartitionReassignment(replicas)))).all().get();
         return "";
       case "electPreferred":
-        return String.valueOf(admin.electLeaders(ElectionType.PREFERRED, Set.of(partition(a))).partitions().get()
-            .get(partition(a)).map(Throwable::getMessage).orElse(""));
+        return elect(admin, ElectionType.PREFERRED, partition(a));
+      case "electUnclean":
+        return elect(admin, ElectionType.UNCLEAN, partition(a));
       case "controller": // the active one; describeCluster names any broker under KRaft
         return String.valueOf(admin.describeMetadataQuorum().quorumInfo().get().leaderId());
       case "nodes":
@@ -115,6 +116,11 @@ public class AdminShell {
       default:
         throw new IllegalArgumentException("unknown command " + command);
     }
+  }
+
+  private static String elect(Admin admin, ElectionType type, TopicPartition partition) throws Exception {
+    return String.valueOf(admin.electLeaders(type, Set.of(partition)).partitions().get()
+        .get(partition).map(Throwable::getMessage).orElse(""));
   }
 
   private static TopicPartition partition(String[] a) {
