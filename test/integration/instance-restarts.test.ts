@@ -146,6 +146,22 @@ describe('consumer instances whose process ends', function () {
     expect(done(await after.committed(instance, partitionsOf(0)))[0]!.offset).to.equal(1)
   })
 
+  it('tell the process that has lost them, before it answers that they were changed or removed', async () => {
+    const [former, owner] = await Promise.all([start(), start()])
+    const instances = await create(former)
+    const after = owner.gateway.instances
+    const takenOver = { type: 'failed', code: 'clusterChanged', retriable: true }
+    expect(done(await after.subscription(instance))).to.deep.equal([])
+    expect(await instances.subscribe(instance, { topics: [topic] })).to.deep.include(takenOver)
+    expect(done(await after.subscription(instance)), 'not changed by the former one').to.deep.equal([])
+    done(await instances.subscribe(instance, { topics: [topic] }))
+    // The former one has taken it back by this request.
+    expect(await after.remove(instance)).to.deep.include(takenOver)
+    expect(done(await instances.subscription(instance))).to.deep.equal([topic])
+    done(await instances.remove(instance))
+    expect(await after.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+  })
+
   it('have one name over all processes', async () => {
     const [one, other] = await Promise.all([start(), start()])
     const created = await Promise.all(

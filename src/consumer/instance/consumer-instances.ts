@@ -11,7 +11,7 @@ import { ActorRuntime, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
-import { InstanceStore, type StoredInstance } from './instance-store.js'
+import { InstanceStore, type StoredInstance, TAKEN } from './instance-store.js'
 import { type ChosenTopics, compilePattern } from './instance-topics.js'
 import type {
   InstanceGateway,
@@ -39,7 +39,6 @@ const VERB_TIMEOUT_MS = 60_000
 
 const UNKNOWN = { type: 'unknownInstance' } as const
 const DONE = { type: 'done', value: undefined } as const
-const TAKEN = ownFailure('clusterChanged', 'another process has taken over the consumer instance', true)
 const NOT_OPEN = ownFailure(
   'timedOut',
   'Kafka has not answered all requests for the state of the instance in time',

@@ -202,15 +202,13 @@ export class InstanceStore {
     return claimed || ownFailure('timedOut', 'another process has taken over the instance in this moment', true)
   }
 
-  /** Writes a new state. */
+  /** Writes a new state. A state counts only if the instance is of this process: otherwise the result is {@link TAKEN}. */
   async write(instance: InstanceName, stored: StoredInstance): Promise<Failure | undefined> {
-    const own = this.#own.get(keyOf(instance))
+    const key = keyOf(instance)
+    const own = this.#own.get(key)
     if (!own) return undefined
     own.changed = undefined
-    const { claim } = own
-    return failed(
-      await this.#produce([this.#record(keyOf(instance), claim, claim, bytesOf(stored), this.#expiry(stored))])
-    )
+    return this.#confirmed(key, own.claim, bytesOf(stored), this.#expiry(stored))
   }
 
   /** Notes that positions have changed, or that the instance is used. The state is written soon. */
@@ -224,13 +222,13 @@ export class InstanceStore {
     }, this.#pauseMs).unref()
   }
 
-  /** Removes an instance of this process. */
+  /** Removes an instance of this process; {@link TAKEN} where it is of another one, which has it still. */
   async remove(instance: InstanceName): Promise<Failure | undefined> {
     const key = keyOf(instance)
     const own = this.#own.get(key)
     if (!own) return undefined
     this.#own.delete(key)
-    return failed(await this.#produce([this.#record(key, own.claim, own.claim, null, this.#options.now())]))
+    return this.#confirmed(key, own.claim, null, this.#options.now())
   }
 
   /** The instance is no longer here; its state remains. */
@@ -301,7 +299,27 @@ export class InstanceStore {
   async #claim(key: string, value: Buffer, expiresAtMs: number): Promise<Failure | boolean> {
     const claim = `${this.id} ${++this.#lastClaim}`
     const before = this.#known.get(key)?.claim ?? ''
-    const offset = await this.#produce([this.#record(key, claim, before, value, expiresAtMs)])
+    const failure = await this.#writeAndRead(this.#record(key, claim, before, value, expiresAtMs))
+    if (failure) return failure
+    if (this.#known.get(key)?.claim !== claim) return false
+    this.#own.set(key, { claim })
+    return true
+  }
+
+  /** Writes a state by a claim, and finds out whether the claim was still the last one. */
+  async #confirmed(
+    key: string,
+    claim: string,
+    value: Buffer | null,
+    expiresAtMs: number
+  ): Promise<Failure | undefined> {
+    const failure = await this.#writeAndRead(this.#record(key, claim, claim, value, expiresAtMs))
+    return failure ?? (this.#known.get(key)?.claim === claim ? undefined : TAKEN)
+  }
+
+  /** Writes a record, and reads the log up to it. */
+  async #writeAndRead(record: ProduceRecord): Promise<Failure | undefined> {
+    const offset = await this.#produce([record])
     if (typeof offset !== 'number') return offset
     for (let looks = 0; (this.#next ?? 0) <= offset; looks++) {
       const failure = await this.#read()
@@ -309,9 +327,7 @@ export class InstanceStore {
       if (looks === MAX_LOOKS) return ownFailure('timedOut', 'the stored state is not in the log yet', true)
       if ((this.#next ?? 0) <= offset) await new Promise(resolve => setTimeout(resolve, LOOK_PAUSE_MS))
     }
-    if (this.#known.get(key)?.claim !== claim) return false
-    this.#own.set(key, { claim })
-    return true
+    return undefined
   }
 
   #record(key: string, claim: string, before: string, value: Buffer | null, expiresAtMs: number): ProduceRecord {
@@ -530,6 +546,9 @@ export class InstanceStore {
     if (expired.length > 0) void this.#produce(expired)
   }
 }
+
+/** A process that was asked for the instance meanwhile has taken it over. */
+export const TAKEN = ownFailure('clusterChanged', 'another process has taken over the consumer instance', true)
 
 const LATE = ownFailure('timedOut', 'Kafka has not answered a request for the states of instances in time', true)
 
