@@ -14,6 +14,7 @@ import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { AdminGateway } from './admin.js'
+import type { ProduceOrigin } from './produce-origin.js'
 
 export type {
   AckResult,
@@ -35,6 +36,7 @@ export type { Loss } from '../producer/memory/losses.js'
 export type { PartitionerName } from '../producer/memory/partitioners.js'
 export type { PendingProduce } from '../producer/memory/pending-produce.js'
 export type * from './admin.js'
+export type { ProduceOrigin } from './produce-origin.js'
 
 /** The partitions of a topic to follow, and the offsets to begin at. */
 export interface FollowOptions {
@@ -158,8 +160,10 @@ export interface Gateway {
   /**
    * Accepts records in order. Keys and values are copied before it returns, so the caller may reuse their buffers.
    * Records of one partition keep the order of the calls, even when the caller does not await the results.
+   *
+   * @param origin the client's request; absent: there is none
    */
-  produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
+  produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce
   /**
    * Counts records as lost. An API has answered that it accepted them, but they never reached {@link produce}, or
    * {@link produce} refused them.

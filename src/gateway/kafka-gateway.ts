@@ -43,6 +43,7 @@ import type {
 import { GroupReaders } from './group-readers.js'
 import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
+import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
@@ -109,10 +110,11 @@ export class KafkaGateway implements Gateway {
     return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
   }
 
-  produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
+  produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
     const { delivery, durable } = this.#deps
+    const all = origin === undefined ? records : withOriginHeaders(records, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
-    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(records, options)
+    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(all, options)
   }
 
   lost(api: string, loss: Loss, records: number): void {

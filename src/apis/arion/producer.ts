@@ -1,5 +1,6 @@
 import type { Logger, MonotonicClock, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { originOf } from '../../http/api/request-origin.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 import { type ArionAnswers, enqueuedBody, sentBody } from './arion-answers.js'
@@ -62,7 +63,7 @@ export class Producer {
   sync(exchange: Exchange, destination: Destination, body: Buffer): void {
     const { gateway, counts, metrics, clock } = this.#parts
     const startedAt = clock()
-    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#sync)
+    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#sync, originOf(exchange.request))
     const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, body.length)
@@ -82,7 +83,7 @@ export class Producer {
     const startedAt = clock()
     const enqueuedAt = now()
     const sizeBytes = body.length
-    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#async)
+    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#async, originOf(exchange.request))
     const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, sizeBytes)

@@ -1,4 +1,5 @@
 import { persistedText } from '../../gateway/persisted.js'
+import { originOf } from '../../http/api/request-origin.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Content } from './content.js'
 import type { Edited, HookDesk } from './hooks/hook-desk.js'
@@ -96,7 +97,8 @@ function toProduce(
 ): Produce | undefined {
   const all = records === undefined ? unchanged() : unpackRecords(records)
   if (all === undefined) return undefined
-  return { topic, mode, contents: all, isKeyed: isKeyed || all.some(({ key }) => key !== null) }
+  const origin = originOf(request.exchange.request)
+  return { topic, mode, contents: all, isKeyed: isKeyed || all.some(({ key }) => key !== null), origin }
 }
 
 /** The head of a request, for {@link HookCall}. A header cannot contain the end of a line. */

@@ -4,6 +4,7 @@ import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import type { Access } from '../../http/access/access.js'
+import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
@@ -88,7 +89,8 @@ export class Endpoint {
     else if (contents === undefined) this.#reject(request, 'invalid')
     else {
       const isKeyed = !isJson && this.#payload === 'fields'
-      this.#parts.producing.produce(request, { topic: request.topic, mode: request.mode, contents, isKeyed })
+      const { topic, mode, exchange } = request
+      this.#parts.producing.produce(request, { topic, mode, contents, isKeyed, origin: originOf(exchange.request) })
     }
   }
 

@@ -1,5 +1,5 @@
 import type { RecordFailure } from '../../core/model.js'
-import type { PendingProduce } from '../../gateway/gateway.js'
+import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { type Certainty, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
 import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
@@ -23,6 +23,8 @@ export interface Produce {
   /** Valid until the call returns. */
   readonly contents: readonly Content[]
   readonly isKeyed: boolean
+  /** The request that brings the records. */
+  readonly origin: ProduceOrigin
 }
 
 type Refused = PendingProduce['refused']
@@ -54,8 +56,8 @@ export class Producing {
   }
 
   /** Produces records that no request waits for; `accepted` gets the refusals as soon as the other records are safe. */
-  inBackground({ topic, mode, contents }: Produce, accepted: (refused: Refused) => void): void {
-    this.#parts.ekaf.accept(topic, contents, mode === 'batchAsync' || mode === 'batchSync', accepted)
+  inBackground({ topic, mode, contents, origin }: Produce, accepted: (refused: Refused) => void): void {
+    this.#parts.ekaf.accept({ topic, contents, origin }, mode === 'batchAsync' || mode === 'batchSync', accepted)
   }
 
   #answerEmpty(request: ProduceRequest, mode: ProduceMode): void {
@@ -84,9 +86,9 @@ export class Producing {
     }
   }
 
-  #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed }: Produce): void {
+  #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed, origin }: Produce): void {
     const { ekaf, replies, isReady } = this.#parts
-    ekaf.produce(topic, contents, 'sync', pendingProduce => {
+    ekaf.produce({ topic, contents, origin }, 'sync', pendingProduce => {
       void pendingProduce.outcomes().then(outcomes => {
         if (wantsModern(request.exchange.request)) {
           replies.outcomes(request, outcomes)

@@ -2,6 +2,7 @@ import { OverloadedError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
+import { originOf } from '../../http/api/request-origin.js'
 import { noteFailure } from '../../http/exchange/answers.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
@@ -125,7 +126,7 @@ export class ProduceEndpoint {
 
   #produceSync(request: PixyRequest, record: ProduceRecord, values: Values): void {
     const { gateway } = request
-    const pendingProduce = gateway.produce([record], this.#sync)
+    const pendingProduce = gateway.produce([record], this.#sync, originOf(request.exchange.request))
     pendingProduce.outcomes().then(
       outcomes => this.#delivered(request, outcomes, values),
       error => this.#parts.broken(request, error, persistedText(['unknown']))
@@ -148,7 +149,7 @@ export class ProduceEndpoint {
   }
 
   #produceAsync(request: PixyRequest, record: ProduceRecord): void {
-    const pendingProduce = request.gateway.produce([record], this.#async)
+    const pendingProduce = request.gateway.produce([record], this.#async, originOf(request.exchange.request))
     if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
       this.#accepted(request, pendingProduce.refused?.[0], true)
     else {

@@ -13,6 +13,7 @@ import {
   type NamedRoute,
   refusedBy
 } from '../../http/api/by-hand.js'
+import { originOf } from '../../http/api/request-origin.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -181,7 +182,7 @@ export class PushEndpoint {
 
   #answerEnqueued(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#parts.clock()
-    const result = this.#parts.push.enqueue(push, limits)
+    const result = this.#parts.push.enqueue(push, originOf(exchange.request), limits)
     if (!(result instanceof Promise)) this.#result(exchange, result, false, startedAt)
     else {
       result.then(
@@ -193,7 +194,7 @@ export class PushEndpoint {
 
   #answerDelivered(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#parts.clock()
-    this.#parts.push.deliver(push, limits).then(
+    this.#parts.push.deliver(push, originOf(exchange.request), limits).then(
       result => this.#result(exchange, result, true, startedAt),
       (error: unknown) => this.#broken(exchange, error)
     )
@@ -203,7 +204,7 @@ export class PushEndpoint {
   #answerEach(exchange: Exchange, push: PushRequest, limits?: Limits): void {
     const startedAt = this.#parts.clock()
     const { waitForSend } = push
-    this.#parts.push.each(push, limits).then(
+    this.#parts.push.each(push, originOf(exchange.request), limits).then(
       known => {
         const hasFailed = known.some(one => one !== 'pending' && one.type === 'failed')
         this.#parts.metrics.answered(hasFailed ? 500 : 200, waitForSend, this.#parts.clock() - startedAt)

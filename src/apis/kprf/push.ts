@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Durability, Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import type { Durability, Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
@@ -76,11 +76,11 @@ export class Push {
    * configured. Reports records that were refused because a buffer was full and, where configured, records beyond a
    * limit.
    */
-  enqueue({ records }: PushRequest, limits?: Limits): PushResult | Promise<PushResult> {
+  enqueue({ records }: PushRequest, origin: ProduceOrigin, limits?: Limits): PushResult | Promise<PushResult> {
     const checked = this.#limits.check(records, limits)
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
-    const { pendingProduce } = this.#produce(checked.records, this.#async)
+    const { pendingProduce } = this.#produce(checked.records, this.#async, origin)
     if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
       return this.#enqueued(checked, pendingProduce.refused)
     return pendingProduce.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
@@ -104,7 +104,7 @@ export class Push {
    * Answers when the outcome of every record is known, or at the deadline. Until then the records themselves are not
    * referenced: views of each waiting body would burden the garbage collector.
    */
-  deliver({ records }: PushRequest, limits?: Limits): Promise<PushResult> {
+  deliver({ records }: PushRequest, origin: ProduceOrigin, limits?: Limits): Promise<PushResult> {
     const checked = this.#limits.check(records, limits)
     const { refusals } = checked
     const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
@@ -113,16 +113,16 @@ export class Push {
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
     })
     if (checked.records.length === 0) return Promise.resolve(result([]))
-    const { pendingProduce, ended } = this.#produce(checked.records, this.#sync)
+    const { pendingProduce, ended } = this.#produce(checked.records, this.#sync, origin)
     if (refusals !== undefined) return ended.then(() => pendingProduce.outcomes()).then(result)
     return ended.then(outcomes => (outcomes === undefined ? allDelivered : result(outcomes)))
   }
 
   /** The outcome of each record of a synchronous push; for an asynchronous push, whether it was accepted. */
-  async each({ records, waitForSend }: PushRequest, limits?: Limits): Promise<readonly Known[]> {
+  async each({ records, waitForSend }: PushRequest, origin: ProduceOrigin, limits?: Limits): Promise<readonly Known[]> {
     const { records: allowed, refusals } = this.#limits.check(records, limits)
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { pendingProduce, ended } = this.#produce(allowed, waitForSend ? this.#sync : this.#async)
+    const { pendingProduce, ended } = this.#produce(allowed, waitForSend ? this.#sync : this.#async, origin)
     const known = waitForSend
       ? await ended.then(() => pendingProduce.outcomes())
       : await acceptedOf(pendingProduce, allowed.length)
@@ -132,12 +132,13 @@ export class Push {
   /** `ended` resolves when the outcomes are known and counted; `undefined`: all records were delivered. */
   #produce(
     records: readonly PushRecord[],
-    options: ProduceOptions
+    options: ProduceOptions,
+    origin: ProduceOrigin
   ): { pendingProduce: PendingProduce; ended: Promise<readonly RecordOutcome[] | undefined> } {
     const startedAt = this.#clock()
     const topics = this.#counts.begin(records)
     const sizes = sizesOf(records)
-    const pendingProduce = this.#gateway.produce(records, options)
+    const pendingProduce = this.#gateway.produce(records, options, origin)
     const outcomes: Promise<readonly RecordOutcome[] | undefined> =
       pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
     const ended = outcomes.then(all => {

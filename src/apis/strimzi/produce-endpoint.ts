@@ -1,6 +1,7 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
+import { originOf } from '../../http/api/request-origin.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
@@ -80,7 +81,7 @@ export class ProduceEndpoint {
     }
     const waiting = this.#options
     const options = isAsync ? { ...waiting, deadlineMs: asyncDeadlineOf(waiting), answeredBy: 'strimzi' } : waiting
-    const pending = this.#gateway.produce(records, options)
+    const pending = this.#gateway.produce(records, options, originOf(exchange.request))
     const answered = isAsync ? this.#accepted(exchange, pending, records.length) : this.#produced(exchange, pending)
     answered.catch(error => fail(this.#parts, exchange, error))
   }

@@ -117,6 +117,22 @@ export const deniedCaller: Caller = {
   charge: () => undefined
 }
 
+const CALLER = Symbol('caller')
+
+/** A request, and its caller once it is admitted. */
+export type Called = IncomingMessage & { [CALLER]?: Caller }
+
+/** The caller of an admitted request. */
+export const admittedCaller = (request: Called): Caller | undefined => request[CALLER]
+
+/** Remembers the caller of a request that is admitted. */
+export const admit = (request: Called, caller: Caller): void => {
+  request[CALLER] = caller
+}
+
+/** The principal of a request that an API has got. */
+export const principalOf = (request: Called): string => request[CALLER]?.principal ?? ANONYMOUS
+
 /** The access of a gateway without any rules. */
 export const openAccess: Access = { callerOf: () => openCaller }
 

@@ -1,9 +1,11 @@
-import type { IncomingMessage } from 'node:http'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
   type Access,
   type Authentication,
+  admit,
+  admittedCaller,
+  type Called,
   type Caller,
   deniedCaller,
   type IncomingRequest,
@@ -18,9 +20,6 @@ import { type CallerDeps, type PresentAccess, RequestCaller } from './request-ca
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
 import { Watches } from './watches.js'
-
-const CALLER = Symbol('caller')
-type Called = IncomingMessage & { [CALLER]?: Caller }
 
 export interface RequestAccessDeps {
   readonly authenticator: Authenticator
@@ -120,7 +119,7 @@ export class RequestAccess implements Access {
 
   /** A request that was not admitted may do nothing. */
   callerOf(request: Called): Caller {
-    return request[CALLER] ?? deniedCaller
+    return admittedCaller(request) ?? deniedCaller
   }
 
   #settle(
@@ -140,8 +139,8 @@ export class RequestAccess implements Access {
     const admitted = (tooMany?: CastellanError): void => {
       if (tooMany === undefined) {
         const grants = this.#rules?.grantsOf(principal)
-        const request: Called = incoming.request
-        request[CALLER] = new RequestCaller(this.#callerDeps, incoming, authentication, grants, byAddress, byPrincipal)
+        const caller = new RequestCaller(this.#callerDeps, incoming, authentication, grants, byAddress, byPrincipal)
+        admit(incoming.request, caller)
       }
       done(tooMany && this.#counted(tooMany))
     }

@@ -35,7 +35,7 @@ export function peerGateway<Id>(own: Gateway, cluster: string, peers: Peers<Id>)
   const { groups } = own
   const acks = new AcksElsewhere(groups, cluster, peers)
   return {
-    produce: (records, options) => own.produce(records, options),
+    produce: (...asked) => own.produce(...asked),
     lost: (api, loss, records) => own.lost(api, loss, records),
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),

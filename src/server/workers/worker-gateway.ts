@@ -73,7 +73,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: WorkerPeers,
   const durableLog = `durableLog ${cluster}`
   peers.serve(durableLog, () => own.durableLog())
   return {
-    produce: (records, options) => own.produce(records, options),
+    produce: (...asked) => own.produce(...asked),
     lost: (api, loss, records) => own.lost(api, loss, records),
     topics: (names, timeoutMs) => own.topics(names, timeoutMs),
     topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),

@@ -3,6 +3,7 @@ import { DeserializeError } from '../../../core/json/json-reader.js'
 import type { RecordOutcome } from '../../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
@@ -100,7 +101,7 @@ export class ProduceEndpoint {
         answers.refuse(exchange, quota, true)
         return
       }
-      const pendingProduce = this.#gateway.produce(records, this.#options.produce)
+      const pendingProduce = this.#gateway.produce(records, this.#options.produce, originOf(exchange.request))
       whenSettled(
         pendingProduce,
         outcomes => this.#produced(asked, outcomes),

@@ -6,6 +6,7 @@ import { skipValue } from '../../../core/json/json-values.js'
 import type { RecordOutcome } from '../../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
@@ -96,7 +97,7 @@ export class BatchEndpoint {
         this.#produced(exchange, ids, items, outcomes, recordAnswers)
       if (records.length === 0) produced([])
       else {
-        const pendingProduce = this.#options.gateway.produce(records, this.#options.produce)
+        const pendingProduce = this.#options.gateway.produce(records, this.#options.produce, originOf(exchange.request))
         whenSettled(pendingProduce, produced, error => broken(exchange, error))
       }
     } catch (error) {

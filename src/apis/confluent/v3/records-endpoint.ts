@@ -2,6 +2,7 @@ import { OverloadedError } from '../../../core/errors.js'
 import type { Logger, MonotonicClock, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
@@ -116,7 +117,7 @@ export class RecordsEndpoint {
       settled: (outcomes, problems) => this.#parts.answers.settled('v3', outcomes, problems),
       turns: this.#turns,
       pool: this.#parts.pool,
-      produce: records => gateway.produce(records, produce)
+      produce: records => gateway.produce(records, produce, originOf(exchange.request))
     })
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))
@@ -188,7 +189,8 @@ export class RecordsEndpoint {
     else if (collected.records.length === 0) this.#produced(exchange, to, collected.items, [])
     else {
       const { items } = collected
-      const pendingProduce = this.#options.gateway.produce(collected.records, this.#options.produce)
+      const { gateway, produce } = this.#options
+      const pendingProduce = gateway.produce(collected.records, produce, originOf(exchange.request))
       whenSettled(
         pendingProduce,
         outcomes => this.#produced(exchange, to, items, outcomes),

@@ -1,5 +1,5 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions, TopicMetadata } from '../../../gateway/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin, TopicMetadata } from '../../../gateway/gateway.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookName } from '../hooks/hook-messages.js'
@@ -35,6 +35,14 @@ export interface EkafDeps {
   readonly capacityWaitMs?: number
   /** Receives the outcomes of each call of {@link Ekaf.produce}, once. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
+}
+
+/** Records of one topic, in their order. */
+export interface GivenRecords {
+  readonly topic: string
+  readonly contents: readonly Content[]
+  /** The request that brings them; absent: a hook or a batch does. */
+  readonly origin?: ProduceOrigin
 }
 
 /** Records that were handed to the gateway. */
@@ -116,27 +124,24 @@ export class Ekaf {
    * Hands records on in order. In most cases it calls `begun` before it returns, and the caller may then reuse the bytes
    * of the contents. If a partition has to be found first, it copies the bytes and calls `begun` later.
    */
-  produce(
-    topic: string,
-    contents: readonly Content[],
-    mode: EkafMode,
-    begun: (pendingProduce: PendingProduce) => void
-  ): void {
+  produce(given: GivenRecords, mode: EkafMode, begun: (pendingProduce: PendingProduce) => void): void {
+    const { topic, contents } = given
     const { maxDowntimeRecords } = this.#options.of(topic)
     const refusal = this.#downtime.refusalOf(topic, contents.length, maxDowntimeRecords)
-    if (refusal === undefined) this.#place(topic, contents, mode, begun)
+    if (refusal === undefined) this.#place(given, mode, begun)
     else begun(this.#refused(mode, contents.length, refusal))
   }
 
   #place(
-    topic: string,
-    contents: readonly Content[],
+    { topic, contents, origin }: GivenRecords,
     mode: EkafMode,
     begun: (pendingProduce: PendingProduce) => void
   ): void {
     this.#workers?.used(topic)
     const options = this.#options.of(topic)
-    const isPlaced = this.#placement.place(topic, contents, options, placed => begun(this.#handOn(topic, placed, mode)))
+    const isPlaced = this.#placement.place(topic, contents, options, placed =>
+      begun(this.#handOn(topic, placed, mode, origin))
+    )
     if (isPlaced) return
     const failure = ekafFailures.tooManyWaiting()
     // A refused batch is offered again, so a refusal is not an outcome of its records.
@@ -148,17 +153,13 @@ export class Ekaf {
    *
    * @param accepted called with the refused records as soon as the others are safe
    */
-  accept(
-    topic: string,
-    contents: readonly Content[],
-    isBatched: boolean,
-    accepted: (refused: PendingProduce['refused']) => void
-  ): void {
+  accept(given: GivenRecords, isBatched: boolean, accepted: (refused: PendingProduce['refused']) => void): void {
+    const { topic, contents } = given
     if (this.#async.durability === 'disk') {
-      this.produce(topic, contents, 'async', pendingProduce => void pendingProduce.accepted().then(accepted))
+      this.produce(given, 'async', pendingProduce => void pendingProduce.accepted().then(accepted))
     } else if (isBatched) accepted(this.batch(topic, contents))
     else
-      this.produce(topic, contents, 'async', pendingProduce => {
+      this.produce(given, 'async', pendingProduce => {
         if (pendingProduce.isWaiting === true) void pendingProduce.accepted().then(accepted)
         else accepted(pendingProduce.refused)
       })
@@ -239,10 +240,15 @@ export class Ekaf {
     return pendingProduce
   }
 
-  #handOn(topic: string, { records, partitioner, refusals }: Placed, mode: EkafMode): PendingProduce {
+  #handOn(
+    topic: string,
+    { records, partitioner, refusals }: Placed,
+    mode: EkafMode,
+    origin: ProduceOrigin | undefined
+  ): PendingProduce {
     const options = { partitioner, ...this.#optionsOf(mode) }
     this.#downtime.began(topic, records.length)
-    const handedOn = this.#deps.gateway.produce(records, options)
+    const handedOn = this.#deps.gateway.produce(records, options, origin)
     const pendingProduce = refusals === undefined ? handedOn : mergedPending(refusals, handedOn)
     // Records of a batch that are offered again have no outcome yet.
     const settled = mode === 'batch' ? takenBefore(pendingProduce, refusals?.length ?? records.length) : undefined
@@ -294,7 +300,7 @@ export class Ekaf {
 
   #offer(topic: string, contents: readonly Content[], begun: (pendingProduce: PendingProduce) => void): void {
     const { hooks } = this.#deps
-    this.#place(topic, contents, 'batch', pendingProduce => {
+    this.#place({ topic, contents }, 'batch', pendingProduce => {
       const records = takenBefore(pendingProduce, contents.length)
       if (records > 0) {
         hooks?.event({ name: 'ekaf_callback_flush', topic, records })

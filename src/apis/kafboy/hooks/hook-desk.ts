@@ -272,9 +272,9 @@ export class HookDesk {
     const contents = unpackRecords(records)
     const settle = this.#settlerOf(producerCall)
     if (contents.length === 0) settle([])
-    else if (mode !== 'sync') this.#deps.ekaf().accept(topic, contents, mode === 'batchAsync', () => {})
+    else if (mode !== 'sync') this.#deps.ekaf().accept({ topic, contents }, mode === 'batchAsync', () => {})
     else {
-      this.#deps.ekaf().produce(topic, contents, 'sync', pendingProduce => {
+      this.#deps.ekaf().produce({ topic, contents }, 'sync', pendingProduce => {
         void pendingProduce.outcomes().then(outcomes => settle(outcomes.map(toKafboyOutcome)))
       })
     }

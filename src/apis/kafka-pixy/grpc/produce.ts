@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
-import type { Gateway, Loss, ProduceOptions } from '../../../gateway/gateway.js'
+import type { Gateway, Loss, ProduceOptions, ProduceOrigin } from '../../../gateway/gateway.js'
 import { TOO_LARGE } from '../failure-texts.js'
 import { API, messageSizeOf, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../producing.js'
 import type { KafkaPixySettings } from '../settings.js'
@@ -23,7 +23,7 @@ export class Producer {
     this.#async = async
   }
 
-  async produce(gateway: Gateway, request: ProdRq): Promise<ProdRs> {
+  async produce(gateway: Gateway, request: ProdRq, origin: ProduceOrigin): Promise<ProdRs> {
     const { topic, key_value, key_undefined, message: value, async_mode, headers } = request
     const key = key_undefined ? null : key_value
     const { messageHeaders, maxMessageBytes } = this.#settings
@@ -33,18 +33,18 @@ export class Producer {
     if (isTooLarge && async_mode) return dropped(gateway, topic, { code: 'recordTooLarge', message: TOO_LARGE })
     if (isTooLarge) throw new StatusError(status.INTERNAL, TOO_LARGE)
     const record = { topic, key, value, headers }
-    return async_mode ? this.#produceAsync(gateway, record) : this.#produceSync(gateway, record)
+    return async_mode ? this.#produceAsync(gateway, record, origin) : this.#produceSync(gateway, record, origin)
   }
 
-  async #produceSync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
-    const [outcome] = await gateway.produce([record], this.#sync).outcomes()
+  async #produceSync(gateway: Gateway, record: ProduceRecord, origin: ProduceOrigin): Promise<ProdRs> {
+    const [outcome] = await gateway.produce([record], this.#sync, origin).outcomes()
     if (outcome!.type === 'delivered') return { partition: outcome!.partition, offset: outcome!.offset }
     throw statusOf(outcome!, status.INVALID_ARGUMENT, gateway.isReady)
   }
 
-  async #produceAsync(gateway: Gateway, record: ProduceRecord): Promise<ProdRs> {
+  async #produceAsync(gateway: Gateway, record: ProduceRecord, origin: ProduceOrigin): Promise<ProdRs> {
     const { topic } = record
-    const pendingProduce = gateway.produce([record], this.#async)
+    const pendingProduce = gateway.produce([record], this.#async, origin)
     const refused =
       this.#async.durability === 'disk' ? (await pendingProduce.accepted())?.[0] : pendingProduce.refused?.[0]
     if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)

@@ -7,7 +7,8 @@ import {
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
 import type { Logger } from '../../../core/model.js'
-import type { Gateway } from '../../../gateway/gateway.js'
+import type { Gateway, ProduceOrigin } from '../../../gateway/gateway.js'
+import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
@@ -29,12 +30,17 @@ export interface ServiceParts {
   readonly log: Logger
 }
 
+interface ServedCall extends Call {
+  /** The call, as the origin of records. */
+  readonly origin: ProduceOrigin
+}
+
 interface Method<Name extends MethodName> {
   readonly operation: Operation
   target(names: { readonly topic: string; readonly group: string }): Target
   /** Its requests bring a record, which counts against quotas. */
   readonly isProduce?: boolean
-  run(gateway: Gateway, request: Methods[Name][0], call: Call): Promise<Methods[Name][1]>
+  run(gateway: Gateway, request: Methods[Name][0], call: ServedCall): Promise<Methods[Name][1]>
 }
 
 type Implementation = { readonly [Name in MethodName]: Method<Name> }
@@ -134,9 +140,14 @@ class Answered {
   tell: (isSent: boolean) => void = () => undefined
 }
 
-const callOf = (call: ServerUnaryCall<ReceivedRequest, unknown>, answered: Answered, watch: Call['watch']): Call => ({
+const callOf = (
+  call: ServerUnaryCall<ReceivedRequest, unknown>,
+  answered: Answered,
+  watch: Call['watch']
+): ServedCall => ({
   watch,
   client: clientAt(call.request.address, call.request.caller),
+  origin: { principal: call.request.caller.principal, recordHeaders: NO_RECORD_HEADERS, receipt: undefined },
   get cancelled() {
     return call.cancelled
   },
@@ -156,7 +167,7 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
     operation: 'produce',
     target: topicOf,
     isProduce: true,
-    run: (gateway, request) => producer.produce(gateway, request)
+    run: (gateway, request, { origin }) => producer.produce(gateway, request, origin)
   },
   ConsumeNAck: {
     operation: 'consume',

@@ -51,7 +51,7 @@ function setUp(
   })
   opened.push(ekaf)
   const produce = (topic: string, values: Content[], mode: EkafMode = 'async'): Promise<PendingProduce> =>
-    new Promise(resolve => ekaf.produce(topic, values, mode, resolve))
+    new Promise(resolve => ekaf.produce({ topic, contents: values }, mode, resolve))
   return {
     ekaf,
     gateway,

@@ -42,11 +42,11 @@ const openDesk = (module = './misbehaving.ts', options: Partial<HookDeskOptions>
       clock: () => time.nowMs,
       onProblem: problem => problems.push(problem),
       ekaf: () => ({
-        accept: (topic, contents, isBatch, accepted) => {
+        accept: ({ topic, contents }, isBatch, accepted) => {
           produced.push(`${isBatch ? 'batch' : 'async'} ${topic}: ${text(contents)}`)
           accepted(undefined)
         },
-        produce: (topic, contents, mode, begun) => {
+        produce: ({ topic, contents }, mode, begun) => {
           produced.push(`${mode} ${topic}: ${text(contents)}`)
           const outcomes = new Promise<readonly RecordOutcome[]>(resolve => settles.push(resolve))
           begun({ refused: undefined, outcomes: () => outcomes } as PendingProduce)

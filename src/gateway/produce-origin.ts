@@ -1,0 +1,26 @@
+import type { ProduceRecord, RecordHeader } from '../core/model.js'
+
+/**
+ * The client's request that records came with. An API passes the same object with all records of the request. Records that
+ * no request brought, such as those of a library's caller, have no origin.
+ */
+export interface ProduceOrigin {
+  /** The name of the client, as rules and quotas know it. */
+  readonly principal: string
+  /** Headers that the request adds to each of its records, behind the record's own. */
+  readonly recordHeaders: readonly RecordHeader[]
+  /** Set by the gateway when it accepts records: the id to ask for them with. */
+  receipt: string | undefined
+}
+
+/** No headers; never written to. */
+export const NO_RECORD_HEADERS: readonly RecordHeader[] = []
+
+/** The records with the headers that their request adds. */
+export function withOriginHeaders(
+  records: readonly ProduceRecord[],
+  { recordHeaders }: ProduceOrigin
+): readonly ProduceRecord[] {
+  if (recordHeaders.length === 0) return records
+  return records.map(record => ({ ...record, headers: [...(record.headers ?? []), ...recordHeaders] }))
+}
