@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
+import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { startCluster } from '../server/app/kafka.js'
@@ -29,6 +30,7 @@ export interface Client {
   readonly system: ActorSystem
   readonly brokers: readonly string[]
   readonly timeoutMs: number
+  readonly log: Logger
   stop(): Promise<void>
 }
 
@@ -65,7 +67,7 @@ export async function openClient(line: Command, { environment, stderr }: Process
     system.stop()
   }
   const awayBecause = (): Error | undefined => router.awayBecause
-  return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, stop }
+  return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, log, stop }
 }
 
 /**

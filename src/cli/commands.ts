@@ -3,6 +3,7 @@ import { commandsOfApis } from './commands/api.js'
 import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { passwordCommand, tokenCommand } from './commands/credentials.js'
+import { groupsCommand } from './commands/groups.js'
 import { pixyCommand } from './commands/pixy.js'
 import { readCommand } from './commands/read.js'
 import { serveCommand } from './commands/serve.js'
@@ -15,6 +16,7 @@ export const commands: readonly CommandDescription[] = [
   ...commandsOfApis,
   readCommand,
   topicsCommand,
+  groupsCommand,
   pixyCommand,
   brokerCommand,
   walCommand,

@@ -30,7 +30,10 @@ export const usesColors = (
 /** The name of a field, which is shown as a column. */
 export type Column<Row> = keyof Row & string
 
-/** Writes rows as a table with a header line, or each row as one line of JSON with all its fields. */
+/**
+ * Writes rows as a table with a header line, or each row as one line of JSON with all its fields. In a table, `-` stands
+ * for `null`.
+ */
 export function writeTable<Row extends object>(
   stdout: NodeJS.WritableStream,
   format: 'table' | 'json' = 'table',
@@ -41,12 +44,16 @@ export function writeTable<Row extends object>(
     for (const row of rows) stdout.write(`${printableJson(JSON.stringify(row))}\n`)
     return
   }
-  const cells = rows.map(row => columns.map(column => printable(String(row[column]))))
+  const cells = rows.map(row => columns.map(column => printable(String(row[column] ?? '-'))))
   const headline = columns.map(toTitle)
   const widths = headline.map((title, at) =>
     cells.reduce((widest, row) => Math.max(widest, row[at]!.length), title.length)
   )
-  const isNumber = columns.map(column => rows.length > 0 && rows.every(row => typeof row[column] === 'number'))
+  const isNumber = columns.map(
+    column =>
+      rows.some(row => typeof row[column] === 'number') &&
+      rows.every(row => typeof row[column] === 'number' || row[column] === null)
+  )
   for (const line of [headline, ...cells]) {
     const padded = line.map((cell, at) => (isNumber[at] ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
     stdout.write(`${padded.join('  ').trimEnd()}\n`)

@@ -97,6 +97,10 @@ export class ConsumerGroups {
   get size(): number {
     return this.#groups.size
   }
+  /** The groups in which this process is a member. */
+  get groupIds(): Iterable<string> {
+    return this.#groups.keys()
+  }
   /** Bytes of the fetched batches in memory. */
   get heldBytes(): number {
     return this.#batches.bytes

@@ -107,6 +107,11 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return this.#entries.size
   }
 
+  /** The groups of the instances; a group of several instances comes several times. */
+  get groupIds(): Iterable<string> {
+    return Array.from(this.#entries.values(), ({ instance }) => instance.groupId)
+  }
+
   async create(
     instance: InstanceName,
     settings: InstanceSettings,

@@ -89,6 +89,15 @@ export type FetchStableEndResult =
   | TimedOut
   | Failure
 
+/**
+ * Asks the leader for the end of the log, records of open transactions included. It is asked over the connection for
+ * administration, where it delays no reader and no group.
+ */
+export interface FetchLogEnd extends Request<FetchStableEndResult> {
+  readonly type: 'fetchLogEnd'
+  readonly topicPartition: TopicPartition
+}
+
 /** Asks the coordinator for all offsets that a group has committed. */
 export interface FetchGroupOffsets extends Request<FetchGroupOffsetsResult> {
   readonly type: 'fetchGroupOffsets'
@@ -132,6 +141,7 @@ export interface AdministrationOperations {
   fetchTopicOperations: { request: FetchTopicOperations; result: FetchTopicOperationsResult }
   listReassignments: { request: ListReassignments; result: ListReassignmentsResult }
   fetchStableEnd: { request: FetchStableEnd; result: FetchStableEndResult }
+  fetchLogEnd: { request: FetchLogEnd; result: FetchStableEndResult }
   fetchGroupOffsets: { request: FetchGroupOffsets; result: FetchGroupOffsetsResult }
 }
 

@@ -1,4 +1,10 @@
-import type { MetadataResponse, OffsetFetchResponse, TopicErrorsResponse } from '../../kafka/broker-client.js'
+import type { TopicPartition } from '../../core/model.js'
+import type {
+  IsolationLevel,
+  MetadataResponse,
+  OffsetFetchResponse,
+  TopicErrorsResponse
+} from '../../kafka/broker-client.js'
 import { type BrokerClient, LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { ListReassignmentsResponse } from '../../kafka/protocol/administration.js'
@@ -212,22 +218,30 @@ export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
 })
 
 type EndAnswer = ListOffsetsResponse['partitions'][number]
+type EndKind = 'fetchStableEnd' | 'fetchLogEnd'
 
-/** Finds the last stable offsets of partitions. */
-export class FetchStableEndProcessor extends PartitionProcessor<'fetchStableEnd', ListOffsetsResponse, EndAnswer> {
-  readonly name = 'fetchStableEnd'
+/** Finds the ends of partitions' logs for readers of one isolation level. */
+export class FetchEndProcessor<Kind extends EndKind> extends PartitionProcessor<Kind, ListOffsetsResponse, EndAnswer> {
+  readonly name: Kind
+  readonly #isolationLevel: IsolationLevel
+
+  constructor(name: Kind, isolationLevel: IsolationLevel, context: ProcessorContext) {
+    super(context)
+    this.name = name
+    this.#isolationLevel = isolationLevel
+  }
 
   protected subjectOf(): number {
     return LATEST_TIMESTAMP
   }
 
-  protected ask(client: BrokerClient, wanted: readonly Wanted<'fetchStableEnd'>[]): Promise<ListOffsetsResponse> {
+  protected ask(client: BrokerClient, wanted: readonly Wanted<Kind>[]): Promise<ListOffsetsResponse> {
     const partitions = wanted.map(({ subject, waiters }) => ({
       ...waiters[0]!.request.topicPartition,
       timestamp: subject
     }))
     return client.listOffsets({
-      isolationLevel: 'readCommitted',
+      isolationLevel: this.#isolationLevel,
       partitions,
       timeoutMs: this.context.callTimeoutMs
     })
@@ -239,25 +253,38 @@ export class FetchStableEndProcessor extends PartitionProcessor<'fetchStableEnd'
 
   protected settle(
     _key: string,
-    { waiters }: Wanted<'fetchStableEnd'>,
+    { waiters }: Wanted<Kind>,
     { offset }: EndAnswer,
     action: ErrorAction
   ): readonly Returned[] | undefined {
     if (action !== 'success') return undefined
-    if (offset !== undefined && offset >= 0) replyAll(waiters, { type: 'success', offset })
-    else replyAll(waiters, oddOffset(offset))
+    if (offset !== undefined && offset >= 0) replyAll<EndKind>(waiters, { type: 'success', offset })
+    else replyAll<EndKind>(waiters, oddOffset(offset))
     return []
   }
 }
 
-/** The end of the log for readers of committed records. */
-export const fetchStableEnd = describeOperation('fetchStableEnd', {
+const endParts = {
   role: 'admin',
-  target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
+  target: {
+    type: 'leader',
+    topicPartition: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => topicPartition
+  },
   echo: noFields,
   whenUnknown: { type: 'unknownTopicOrPartition' },
-  problemOf: ({ topicPartition }) => problemOfPartition(topicPartition),
-  createProcessor: (context: ProcessorContext) => new FetchStableEndProcessor(context)
+  problemOf: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => problemOfPartition(topicPartition)
+} as const
+
+/** The end of the log for readers of committed records. */
+export const fetchStableEnd = describeOperation('fetchStableEnd', {
+  ...endParts,
+  createProcessor: (context: ProcessorContext) => new FetchEndProcessor('fetchStableEnd', 'readCommitted', context)
+})
+
+/** The end of the log, records of open transactions included. */
+export const fetchLogEnd = describeOperation('fetchLogEnd', {
+  ...endParts,
+  createProcessor: (context: ProcessorContext) => new FetchEndProcessor('fetchLogEnd', 'readUncommitted', context)
 })
 
 const SUCCESS = { type: 'success' } as const

@@ -6,7 +6,7 @@ import { type ErrorAction, partitionAction } from './error-actions.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
 import { RequestQueue } from './request-queue.js'
 
-type PartitionKind = 'fetchOffset' | 'fetchStableEnd' | 'fetchEpochEnd' | 'fetchOrigins'
+type PartitionKind = 'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd' | 'fetchEpochEnd' | 'fetchOrigins'
 
 interface PartitionAnswer {
   readonly topic: string

@@ -8,6 +8,7 @@ import {
   describeCluster,
   describeConfigs,
   fetchGroupOffsets,
+  fetchLogEnd,
   fetchStableEnd,
   fetchTopicOperations,
   listReassignments
@@ -56,6 +57,7 @@ export const operations = {
   fetchTopicOperations,
   listReassignments,
   fetchStableEnd,
+  fetchLogEnd,
   fetchGroupOffsets,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }

@@ -10,6 +10,7 @@ import {
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
+import type { LagRow } from '../../gateway/lag.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
@@ -34,6 +35,7 @@ import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { boundHeapGrowth } from './heap-growth.js'
+import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
@@ -84,6 +86,8 @@ export interface App {
   memoryRecords(): { readonly waiting: number; readonly lost: number }
   /** Warnings for the operator. They do not prevent requests from being served. */
   warnings(): readonly string[]
+  /** What is known of the lag of the consumer groups that this process asks for. Empty: `metrics.lag.everyMs` is not set. */
+  lagOf(): readonly LagRow[]
   /**
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
@@ -237,6 +241,14 @@ class ProcessParts {
     const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
     await this.#preparePeers()
     await this.#startClusters(embeddedBootstrap)
+    const lag = watchLag({
+      settings: this.#config.metrics.lag,
+      clusters: this.#clusters.all,
+      metrics: this.#metrics,
+      peers: peers ?? this.#peers?.all,
+      log,
+      shutdown
+    })
     const urls = await this.#startHttp(security, statsd, accessLog)
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
@@ -258,6 +270,7 @@ class ProcessParts {
       unreadyReasons,
       memoryRecords: () => this.#clusters.memoryRecords(),
       warnings: () => this.#clusters.warnings(),
+      lagOf: () => lag.lagOf(),
       reload: config => {
         accessLog?.reopen()
         const reloading = last.then(() => reload(config ?? running))

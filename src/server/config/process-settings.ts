@@ -1,5 +1,11 @@
 import { z } from 'zod'
+import { MAX_TIMER_MS } from '../../core/model.js'
 import { count, host, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+
+/** More often, questions about the lag would be a load of their own for the brokers. */
+const LEAST_PAUSE_MS = 1_000
+/** Limit of the groups in the configuration. Groups that are served come on top. */
+const MAX_LISTED_GROUPS = 200
 
 export const logSettings = z
   .strictObject({
@@ -30,6 +36,34 @@ export const statsdSettings = z
   })
   .prefault({})
   .describe('Metrics by StatsD')
+
+export const metricsSettings = z
+  .strictObject({
+    lag: z
+      .strictObject({
+        everyMs: z
+          .int()
+          .min(LEAST_PAUSE_MS)
+          .max(MAX_TIMER_MS)
+          .optional()
+          .describe(
+            'Kafka is asked once in this time for the lag of each group that the gateways serve, and of `groups`. At least 1000; absent: it is not asked'
+          ),
+        groups: z
+          .array(z.string().min(1))
+          .max(MAX_LISTED_GROUPS)
+          .default([])
+          .describe(
+            'Further groups whose lag is asked for, at most 200: groups of other clients, and groups that are not always served. A group of another cluster than `default` is `CLUSTER/GROUP`'
+          )
+      })
+      .prefault({})
+      .describe('The lag of consumer groups, explained in [metrics.md](metrics.md#lag-of-consumer-groups)')
+  })
+  .prefault({})
+  .describe('Metrics that cost questions to Kafka')
+
+export type LagSettings = z.output<typeof metricsSettings>['lag']
 
 export const serviceSettings = z
   .strictObject({

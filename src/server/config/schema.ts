@@ -13,7 +13,14 @@ import { deliverySettings } from '../../producer/memory/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { peersSettings } from '../peers/settings.js'
 import { setAdvancedApart } from './advanced.js'
-import { logSettings, serviceSettings, shutdownSettings, statsdSettings, workersSettings } from './process-settings.js'
+import {
+  logSettings,
+  metricsSettings,
+  serviceSettings,
+  shutdownSettings,
+  statsdSettings,
+  workersSettings
+} from './process-settings.js'
 import type { FlagSetting } from './read-sources.js'
 
 /**
@@ -45,6 +52,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     wal: walSettings,
     cache: cacheSettings,
     log: logSettings,
+    metrics: metricsSettings,
     statsd: statsdSettings,
     workers: workersSettings,
     peers: peersSettings,

@@ -66,6 +66,8 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['embedded.nodes', 3],
   ['embedded.autoCreateTopics', true],
   ['embedded.retentionBytes', MIB],
+  ['metrics.lag.everyMs', 1_000],
+  ['metrics.lag.groups', ['billing']],
   ['statsd.host', '127.0.0.1'],
   ['advanced.router.produceConnections', 4],
   ['delivery.createTopics', true],

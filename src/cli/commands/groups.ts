@@ -1,0 +1,156 @@
+import { Argument, type Command, Option } from 'commander'
+import { CastellanError } from '../../core/errors.js'
+import type { GroupDescription } from '../../gateway/gateway.js'
+import type { TopicLag } from '../../gateway/lag.js'
+import type { Client, ClientFlags } from '../client.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { clientOptions } from '../options.js'
+import { type Column, writeTable } from '../standard-output.js'
+
+/** `castellan groups`: lists consumer groups, and their lag. */
+export const groupsCommand: CommandDescription = {
+  name: 'groups',
+  summary: 'lists the consumer groups of a cluster, and their lag',
+  arguments: [new Argument('[GROUP]')],
+  options: [
+    new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
+    new Option('--format <FORMAT>', 'table (default), or json with one line per row').choices(['table', 'json']),
+    ...clientOptions
+  ],
+  notes:
+    'Without --lag, GROUP lists the members of the group. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
+  examples: ['castellan groups', 'castellan groups --lag', 'castellan groups --lag billing --format json'],
+  run: groups
+}
+
+interface GroupsFlags extends ClientFlags {
+  readonly lag?: boolean
+  readonly format?: 'table' | 'json'
+}
+
+async function groups(line: Command, process: Process): Promise<number> {
+  const [group] = line.args as [string | undefined]
+  const { lag = false, format } = line.opts<GroupsFlags>()
+  const { openClient } = await import('../client.js')
+  const client = await openClient(line, process)
+  try {
+    const write = <Row extends object>(columns: readonly Column<Row>[], rows: readonly Row[]): void =>
+      writeTable(process.stdout, format, columns, rows)
+    if (!lag) return await listGroups(client, group, write)
+    return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
+  } finally {
+    await client.stop()
+  }
+}
+
+type Write = <Row extends object>(columns: readonly Column<Row>[], rows: readonly Row[]) => void
+
+async function listGroups(client: Client, group: string | undefined, write: Write): Promise<number> {
+  const described = await describe(client, group === undefined ? 'all' : [group])
+  if (group === undefined) {
+    write(['group', 'type', 'state', 'members', 'coordinator'], described.map(toGroupRow))
+    return EXIT_OK
+  }
+  const [found] = described
+  if (found === undefined) throw new CommandError(`there is no group ${group}`)
+  write(['member', 'client', 'host', 'partitions'], toMemberRows(found))
+  return EXIT_OK
+}
+
+const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coordinator }: GroupDescription) => ({
+  group,
+  type,
+  state,
+  members: members.length,
+  coordinator
+})
+
+const toMemberRows = ({ members }: GroupDescription) =>
+  members.map(({ memberId: member, clientId: client, clientHost: host, partitions }) => ({
+    member,
+    client,
+    host,
+    partitions: [...partitions].map(([topic, numbers]) => `${topic}/${numbers.join(',')}`).join(' ')
+  }))
+
+/** Groups in the order of their names. A group that does not exist is absent. */
+async function describe(client: Client, names: readonly string[] | 'all'): Promise<GroupDescription[]> {
+  const [{ GroupReaders }, { askForTopics }] = await Promise.all([
+    import('../../gateway/group-readers.js'),
+    import('../metadata.js')
+  ])
+  // Reports at once that no broker can be reached.
+  await askForTopics(client, [])
+  const { router, timeoutMs } = client
+  const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: () => performance.now() }, {})
+  const found = await failing(readers.describe(names))
+  return [...found.values()].sort((one, other) => (one.groupId < other.groupId ? -1 : 1))
+}
+
+/** Turns an error about Kafka into one line for the user. */
+const failing = <Value>(asked: Promise<Value>): Promise<Value> =>
+  asked.catch((error: unknown) => {
+    throw error instanceof CastellanError ? new CommandError(error.message) : error
+  })
+
+interface LagOfTopic {
+  readonly group: string
+  readonly topic: string | null
+  readonly partitions: number
+  readonly uncommitted: number
+  readonly lag: number | null
+  readonly trouble: string
+}
+
+/** One row per group and topic. A group that cannot be read does not end the list. */
+async function listLags(client: Client, write: Write): Promise<number> {
+  const { readLag, sumOf } = await import('../../gateway/lag.js')
+  const rows: LagOfTopic[] = []
+  let hasFailed = false
+  for (const { groupId: group } of await describe(client, 'all')) {
+    const none = { group, topic: null, partitions: 0, uncommitted: 0, lag: null }
+    try {
+      const lags = await readLag(client.router, group, client.timeoutMs)
+      if (lags.length === 0) rows.push({ ...none, trouble: NOTHING })
+      for (const lag of lags) {
+        const sum = sumOf(lag)
+        rows.push({ group, topic: lag.topic, ...sum, lag: sum.lag ?? null, trouble: lag.trouble ?? '' })
+      }
+    } catch (error) {
+      if (!(error instanceof CastellanError)) throw error
+      hasFailed = true
+      rows.push({ ...none, trouble: error.message })
+    }
+  }
+  write(['group', 'topic', 'partitions', 'uncommitted', 'lag', 'trouble'], rows)
+  return hasFailed ? EXIT_FAILURE : EXIT_OK
+}
+
+const NOTHING = 'the group has committed no offset'
+
+/** One row per partition of the topics in which the group has committed offsets. */
+async function listLag(client: Client, group: string, write: Write): Promise<number> {
+  const [{ readLag }, { askForTopics }] = await Promise.all([import('../../gateway/lag.js'), import('../metadata.js')])
+  await askForTopics(client, [])
+  const lags = await failing(readLag(client.router, group, client.timeoutMs))
+  if (lags.length === 0) throw new CommandError(`group ${group} has committed no offset, or does not exist`)
+  write(['topic', 'partition', 'committed', 'end', 'lag', 'trouble'], lags.flatMap(toPartitionRows))
+  return EXIT_OK
+}
+
+interface LagOfPartition {
+  readonly topic: string
+  readonly partition: number | null
+  readonly committed: number | null
+  readonly end: number | null
+  readonly lag: number | null
+  readonly trouble: string
+}
+
+const toPartitionRows = ({ topic, partitions, trouble = '' }: TopicLag): LagOfPartition[] => {
+  if (partitions.length === 0) return [{ topic, partition: null, committed: null, end: null, lag: null, trouble }]
+  return partitions.map(({ partition, committed = null, end = null, lag = null }) => {
+    const isInTrouble = lag === null && committed !== null
+    return { topic, partition, committed, end, lag, trouble: isInTrouble ? trouble : '' }
+  })
+}
