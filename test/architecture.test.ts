@@ -28,7 +28,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['command'],
     ['findings', 'kafka-properties'],
-    ['arion', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
+    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
     ['apis', 'commands']
   ],
   server: [['peers'], ['workers'], ['config'], ['app']]

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { HttpApi } from '../http/api/api.js'
 import { arion } from './arion/api.js'
+import { cloudevents } from './cloudevents/api.js'
 import { confluent } from './confluent/api.js'
 import { kafboy } from './kafboy/api.js'
 import { kafkaPixy } from './kafka-pixy/api.js'
@@ -8,7 +9,15 @@ import { kprf } from './kprf/api.js'
 import { strimzi } from './strimzi/api.js'
 
 /** Every HTTP API of this version. */
-export const apis = [kprf, kafboy, arion, kafkaPixy, confluent, strimzi] as const satisfies readonly HttpApi[]
+export const apis = [
+  kprf,
+  kafboy,
+  arion,
+  kafkaPixy,
+  confluent,
+  strimzi,
+  cloudevents
+] as const satisfies readonly HttpApi[]
 
 /** The settings of each API, by name. */
 export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

@@ -181,7 +181,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   port: listenPort
     .optional()
     .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092, 8082 and 8080'
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092, 8082 and 8080; CloudEvents have no port of their own'
     ),
   tls: z
     .enum(['inherit', 'off'])

@@ -8,6 +8,7 @@ import {
   certaintyOfKnown,
   type Known,
   outcomesAnswer,
+  PROBLEM_TYPE,
   problemAnswer,
   wantsModern
 } from './modern-answers.js'
@@ -58,7 +59,7 @@ export class Answers {
   ): void {
     if (response.headersSent || response.destroyed) return
     noteFailure(response, cause?.code)
-    const isProblem = persisted !== undefined && status >= 400 && wantsModern(response.req)
+    const isProblem = persisted !== undefined && status >= 400 && type !== PROBLEM_TYPE && wantsModern(response.req)
     if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
     const headers: Record<string, string | number> = { ...further }
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted

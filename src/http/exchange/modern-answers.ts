@@ -74,17 +74,26 @@ export type Cause = Pick<CastellanError, 'code' | 'retriable'>
 
 /**
  * @param body the API's own words, which become the detail
+ * @param persisted `undefined`: the request produces nothing
  * @param cause absent: follows from the status
+ * @param further members of the API's own
  */
-export function problemAnswer(status: number, body: string, persisted: string, cause?: Cause): ModernAnswer {
+export function problemAnswer(
+  status: number,
+  body: string,
+  persisted: string | undefined,
+  cause?: Cause,
+  further?: object
+): ModernAnswer {
   const problem = {
     type: 'about:blank',
     title: STATUS_CODES[status],
     status,
     ...(body !== '' && { detail: detailOf(body) }),
     code: cause?.code ?? codeByStatus.get(status) ?? 'invalidRequest',
-    persisted,
-    retriable: cause?.retriable ?? RETRIABLE.has(status)
+    ...(persisted !== undefined && { persisted }),
+    retriable: cause?.retriable ?? RETRIABLE.has(status),
+    ...further
   }
   return { status, type: PROBLEM_TYPE, body: JSON.stringify(problem) }
 }

@@ -165,7 +165,7 @@ function addModernAnswers(answers: Record<string, Answer>): void {
     answers[status] = { description: own?.description ?? description, content: { ...own?.content, ...outcomes } }
   }
   for (const [status, answer] of Object.entries(answers)) {
-    if (Number(status) >= 400) answers[status] = { ...answer, content: { ...answer.content, ...problem } }
+    if (Number(status) >= 400) answers[status] = { ...answer, content: { ...problem, ...answer.content } }
   }
 }
 

@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import fastify from 'fastify'
 import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
 import { apis } from '../../../src/apis/apis.js'
+import { cloudeventsOperations } from '../../../src/apis/cloudevents/operations.js'
 import { consumerOperations } from '../../../src/apis/confluent/v2/consumer-operations.js'
 import { v3AdminOperations } from '../../../src/apis/confluent/v3/admin-operations.js'
 import { strimziOperations } from '../../../src/apis/strimzi/operations.js'
@@ -41,14 +42,18 @@ const parameters = {
 const idsOf = (api: string, ids: readonly string[]): string[] =>
   ids.map(id => `${api}${id[0]!.toUpperCase()}${id.slice(1)}`)
 /**
- * Operations whose answers the tests of Confluent's and of Strimzi's API in `test/integration` compare with their
- * descriptions.
+ * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/integration` compare
+ * with their descriptions.
  */
 const ofCluster: ReadonlySet<string> = new Set([
   ...idsOf('confluent', Object.keys({ ...v3AdminOperations, ...consumerOperations })),
   ...idsOf(
     'strimzi',
     strimziOperations.map(({ id }) => id)
+  ),
+  ...idsOf(
+    'cloudevents',
+    cloudeventsOperations.map(({ id }) => id)
   )
 ])
 const bodyOf = (id: string): unknown => {

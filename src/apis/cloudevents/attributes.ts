@@ -1,0 +1,125 @@
+/** Receives one line for each defect of an event. */
+export type Report = (defect: string) => void
+
+/** The attributes of an event in their canonical text, in the order sent. An attribute that is not set is absent. */
+export type Attributes = ReadonlyMap<string, string>
+
+/** The version of CloudEvents that is spoken. */
+const SPEC_VERSION = '1.0'
+
+/** Attributes without which there is no event. */
+const REQUIRED = ['specversion', 'id', 'source', 'type'] as const
+
+/** Attributes whose values are strings in JSON, too. */
+export const STRINGS: ReadonlySet<string> = new Set([
+  ...REQUIRED,
+  'datacontenttype',
+  'dataschema',
+  'subject',
+  'time',
+  'partitionkey'
+])
+
+const LEGAL_NAME = /^[a-z0-9]+$/
+
+/** Why an attribute cannot have this name; `undefined`: it can. Source: CloudEvents 1.0.2, Naming Conventions. */
+export function nameDefect(name: string): string | undefined {
+  if (name === 'data') return '"data" cannot be the name of an attribute'
+  if (LEGAL_NAME.test(name)) return undefined
+  return `${quoted(name)} cannot be the name of an attribute: it has other characters than a-z and 0-9`
+}
+
+/** A name of a client in an error. */
+export const quoted = (name: string): string => JSON.stringify(name.length <= 40 ? name : `${name.slice(0, 40)}…`)
+
+/** Controls, and code points that are no characters. Source: CloudEvents 1.0.2, Type System, String. */
+const DISALLOWED = /\p{Cc}|\p{Cs}|\p{Noncharacter_Code_Point}/u
+
+export const isLegalText = (text: string): boolean => !DISALLOWED.test(text)
+
+/** Reports attributes that are missing, and values that have another form than the specification demands. */
+export function checkAttributes(attributes: Attributes, report: Report): void {
+  checkRequired(attributes, report)
+  const version = attributes.get('specversion')
+  if (version !== undefined && version !== '' && version !== SPEC_VERSION) {
+    report(`specversion ${quoted(version)} is not known: it has to be ${SPEC_VERSION}`)
+  }
+  for (const [name, { isValid, form }] of FORMS) {
+    const value = attributes.get(name)
+    if (value === undefined) continue
+    // An empty source has been reported.
+    if (value === '') {
+      if (name !== 'source') report(`${name} is empty`)
+    } else if (!isValid(value)) report(`${name} ${quoted(value)} is not ${form}`)
+  }
+}
+
+/** Reports required attributes that are missing. @returns whether there are any */
+export function checkRequired(attributes: Attributes, report: Report): boolean {
+  let isComplete = true
+  for (const name of REQUIRED) {
+    const value = attributes.get(name)
+    if (value !== undefined && value !== '') continue
+    report(value === undefined ? `${name} is missing` : `${name} is empty`)
+    isComplete = false
+  }
+  return isComplete
+}
+
+/** Whether a record that was read is an event of the known version; the form of optional attributes does not matter. */
+export const isComplete = (attributes: Attributes): boolean =>
+  attributes.get('specversion') === SPEC_VERSION && checkRequired(attributes, () => undefined)
+
+interface Form {
+  readonly isValid: (value: string) => boolean
+  /** Follows "is not". */
+  readonly form: string
+}
+
+const anyText = (): boolean => true
+
+/** A media type with parameters. Source: RFC 2045, section 5.1. */
+const TOKEN = "[!#$%&'*+.^_`|~\\w-]+"
+const QUOTED = '"(?:[ !#-[\\]-~]|\\\\[ -~])*"'
+const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?:[ \\t]*;(?:[ \\t]*${TOKEN}=(?:${TOKEN}|${QUOTED}))?)*[ \\t]*$`)
+
+const FORMS: ReadonlyMap<string, Form> = new Map([
+  ['source', { isValid: isUriReference, form: 'a URI reference (RFC 3986)' }],
+  ['dataschema', { isValid: isUri, form: 'an absolute URI (RFC 3986)' }],
+  ['datacontenttype', { isValid: value => MEDIA_TYPE.test(value), form: 'a media type (RFC 2046)' }],
+  ['subject', { isValid: anyText, form: 'a text' }],
+  ['partitionkey', { isValid: anyText, form: 'a text' }],
+  ['time', { isValid: isTimestamp, form: 'a time as 2018-04-05T17:31:00Z (RFC 3339)' }]
+])
+
+/** The parts of any URI reference. Source: RFC 3986, appendix B. */
+const PARTS = /^(?:([^:/?#]+):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/
+const SCHEME = /^[a-z][a-z\d+.-]*$/i
+const AUTHORITY =
+  /^(?:(?:[\w.~!$&'()*+,;=:-]|%[\da-f]{2})*@)?(?:\[[\da-fv.:]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})*)(?::\d*)?$/i
+const PATH = /^(?:[\w.~!$&'()*+,;=:@/-]|%[\da-f]{2})*$/i
+const QUERY = /^(?:[\w.~!$&'()*+,;=:@/?-]|%[\da-f]{2})*$/i
+
+function isUriReference(text: string): boolean {
+  const [, scheme = 'x', authority = '', path = '', query = '', fragment = ''] = PARTS.exec(text) ?? ['', '']
+  return (
+    SCHEME.test(scheme) && AUTHORITY.test(authority) && PATH.test(path) && QUERY.test(query) && QUERY.test(fragment)
+  )
+}
+
+function isUri(text: string): boolean {
+  return PARTS.exec(text)?.[1] !== undefined && isUriReference(text)
+}
+
+const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d)t(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:z|[+-](\d\d):(\d\d))$/i
+
+function isTimestamp(text: string): boolean {
+  const match = TIMESTAMP.exec(text)
+  if (match === null) return false
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, hours = 0, minutes = 0] = match
+    .slice(1)
+    .map(digits => Number(digits ?? 0))
+  const isDay = month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
+  // A leap second is the sixty-first of its minute.
+  return isDay && hour <= 23 && minute <= 59 && second <= 60 && hours <= 23 && minutes <= 59
+}

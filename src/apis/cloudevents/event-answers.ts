@@ -1,0 +1,134 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+
+/** A request is answered with this problem. */
+export class ProblemError extends StacklessError {
+  readonly status: number
+  /** Further lines about single events: a member of the problem document. */
+  readonly errors: readonly object[] | undefined
+
+  constructor(status: number, message: string, errors?: readonly object[]) {
+    super(message)
+    this.status = status
+    this.errors = errors
+  }
+}
+
+/** Where an answer goes. */
+export interface Asked {
+  readonly response: ServerResponse
+  readonly requestId: string
+}
+
+export interface AnswerOptions {
+  /** Only produce requests have it. Default for them: `no`. */
+  readonly persisted?: string | undefined
+  readonly headers?: Readonly<Record<string, string>>
+  /** Whether the body has been read, or there is none. Default: true. */
+  readonly isRead?: boolean
+  /** Why the request fails. */
+  readonly cause?: Pick<CastellanError, 'code' | 'retriable'> | undefined
+  /** Lines about single events. */
+  readonly errors?: readonly object[] | undefined
+}
+
+/** The rest of an unwanted body is not read: the connection ends with the answer. */
+const CLOSE = { connection: 'close' }
+const RETRY = { 'retry-after': '1' }
+const NOT_PERSISTED = persistedText(['no'])
+
+/** Writes answers: events, and problem documents (RFC 9457). */
+export class EventAnswers {
+  readonly #answers: Answers
+
+  /** @param now epoch milliseconds, for the header `date` */
+  constructor(now: () => number) {
+    this.#answers = new Answers(now)
+  }
+
+  /** @param type `undefined`: no content type */
+  send(
+    asked: Asked,
+    status: number,
+    type: string | undefined,
+    body: string | Buffer,
+    options: AnswerOptions = {}
+  ): void {
+    const { response, requestId } = asked
+    const { persisted = isProduce(response.req) ? NOT_PERSISTED : undefined, isRead = true, cause } = options
+    const headers = { ...options.headers, ...(!isRead && CLOSE) }
+    this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
+  }
+
+  noContent(asked: Asked, options: AnswerOptions = {}): void {
+    this.send(asked, 204, undefined, '', options)
+  }
+
+  problem(asked: Asked, status: number, detail: string, options: AnswerOptions = {}): void {
+    const { persisted = isProduce(asked.response.req) ? NOT_PERSISTED : undefined, cause, errors } = options
+    const { type, body } = problemAnswer(status, detail, persisted, cause, errors && { errors })
+    const headers = { ...(status === 503 && RETRY), ...options.headers }
+    this.send(asked, status, type, body, { ...options, persisted, headers })
+  }
+
+  /** The modern answer to a produce request, in the form that all APIs have in common. */
+  outcomes(asked: Asked, known: readonly Known[]): void {
+    this.#answers.outcomes(asked, known)
+  }
+
+  /** Refuses a request for a reason of {@link refusalStatus}. */
+  refuse(asked: Asked, error: CastellanError, isRead = false): void {
+    const unread = isRead ? {} : unreadBodyHeaders(asked.response, error)
+    const headers = { ...refusalHeaders(error), ...unread }
+    this.problem(asked, refusalStatus(error)!, error.message, { headers, cause: error })
+  }
+
+  /** @returns false: it is a bug, and nothing is answered */
+  failed(asked: Asked, error: unknown): boolean {
+    if (error instanceof ProblemError) this.problem(asked, error.status, error.message, { errors: error.errors })
+    else if (!(error instanceof CastellanError)) return false
+    else if (refusalStatus(error) !== undefined) this.refuse(asked, error, true)
+    else {
+      const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+      this.problem(asked, isMissing ? 404 : statusOf[error.code], error.message, { cause: error })
+    }
+    return true
+  }
+}
+
+/** The status of a request that failed for this reason. */
+export const statusOf: Readonly<Record<ErrorCode, number>> = {
+  invalidRequest: 400,
+  invalidTopic: 400,
+  invalidConfig: 500,
+  recordTooLarge: 413,
+  recordRejected: 422,
+  batchTooLarge: 500,
+  unknownTopic: 404,
+  unknownPartition: 404,
+  notAuthorized: 403,
+  authenticationFailed: 503,
+  unauthenticated: 401,
+  forbidden: 403,
+  quotaExceeded: 429,
+  issuerUnreachable: 503,
+  overloaded: 503,
+  logUnavailable: 503,
+  shuttingDown: 503,
+  brokerUnreachable: 503,
+  clusterChanged: 502,
+  noLeader: 503,
+  timedOut: 504,
+  protocol: 502,
+  kafka: 502
+}
+
+/** Whether a request produces events. The head of the request decides, before its path is parsed. */
+export const isProduce = (request: IncomingMessage): boolean =>
+  request.method === 'POST' && /^(?:\/events)?\/[^/?#]+(?:[?#]|$)/.test(sentUrlOf(request))

@@ -1,0 +1,101 @@
+import { z } from 'zod'
+import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
+import type { Content, Operation } from '../../http/openapi/operation.js'
+import { BATCH_TYPE, EVENT_TYPE } from './content-types.js'
+
+type Described = Omit<Operation, 'id'>
+type Answers = Operation['answers']
+
+const text = z.string()
+
+/** An event in the JSON format; further members are extension attributes. */
+export const event = z.looseObject({
+  specversion: z.enum(['1.0']),
+  id: text.min(1),
+  source: text.min(1).describe('a URI reference'),
+  type: text.min(1),
+  datacontenttype: text.nullish().describe('a media type'),
+  dataschema: text.nullish().describe('an absolute URI'),
+  subject: text.nullish(),
+  time: text.nullish().describe('a time as in RFC 3339'),
+  partitionkey: text.nullish().describe('the key of the record, if the request names none'),
+  data: z.unknown().optional(),
+  data_base64: text.nullish().describe('data that is neither JSON nor text')
+})
+
+const problem = z.looseObject({
+  type: text,
+  title: text,
+  status: z.int(),
+  detail: text.optional(),
+  code: text,
+  persisted: text.optional(),
+  retriable: z.boolean(),
+  errors: z
+    .array(
+      z.object({
+        event: z.int().optional().describe('the place of the event in its batch, from 0'),
+        message: text,
+        code: text.optional(),
+        persisted: text.optional(),
+        retriable: z.boolean().optional()
+      })
+    )
+    .optional()
+    .describe('a line for each defect or failure, at most 20')
+})
+const failure = (description: string) => ({ description, content: { [PROBLEM_TYPE]: problem } })
+
+/** Refusals that each operation can answer with. */
+const refusals: Answers = {
+  400: failure('The request or an event has a defect; no event is taken'),
+  401: failure('No credentials, or wrong ones'),
+  403: failure('The client may not do this'),
+  404: failure('There is no such topic, or no such partition'),
+  408: failure('The request comes too slowly'),
+  429: failure('A quota is used up'),
+  500: failure('The request failed unexpectedly'),
+  502: failure('Kafka answered with an error'),
+  503: failure('Overloaded, or shutting down, or Kafka cannot be reached'),
+  504: failure('There was no answer in time')
+}
+
+const topic = text.describe('The topic')
+const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) }
+
+const operations = {
+  produce: {
+    method: 'post',
+    path: '/{topic}',
+    params: { topic },
+    query: {
+      key: text.optional().describe('the key of the records. Absent: the attribute `partitionkey` of each event'),
+      async: z
+        .enum(['true', 'false'])
+        .optional()
+        .describe('true: answered 202 when the events are accepted, on disk with `durability: disk`')
+    },
+    summary: 'Produces an event, or a batch of events',
+    description:
+      'Every content type that is not listed is that of the data of one event, whose attributes are headers (`ce-id`, …): binary mode.',
+    body: { description: 'The event or the batch', content: { ...jsonEvents, '*/*': z.unknown() }, required: false },
+    produces: true,
+    answers: {
+      202: { description: 'The events are accepted' },
+      204: { description: 'The events are in Kafka' },
+      413: failure('The body, or an event, is too large'),
+      415: failure('The event format is not known'),
+      422: failure('Kafka refuses an event')
+    }
+  }
+} as const satisfies Readonly<Record<string, Described>>
+
+export type OperationId = keyof typeof operations
+
+export const cloudeventsOperations: readonly (Operation & { readonly id: OperationId })[] = Object.entries(
+  operations
+).map(([id, operation]: [string, Described]) => ({
+  ...operation,
+  id: id as OperationId,
+  answers: { ...refusals, ...operation.answers }
+}))

@@ -1,0 +1,64 @@
+import { persistedText } from '../../gateway/persisted.js'
+import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { addRoutes, type Route } from '../../http/api/routes.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
+import { type EndpointParts, guarded, type Receive } from './endpoint-parts.js'
+import { EventAnswers, isProduce } from './event-answers.js'
+import { cloudeventsOperations, type OperationId } from './operations.js'
+import { ProduceEndpoint } from './produce-endpoint.js'
+import type { CloudeventsSettings } from './settings.js'
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+/** After a bug the events may have been handed on. */
+const UNKNOWN = persistedText(['unknown'])
+
+/** Serves CloudEvents: `operations.ts` has the routes, `receiversOf` the handler of each. */
+export const cloudeventsPlugin =
+  (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
+  app => {
+    const { access, log, now, settings } = context
+    const answers = new EventAnswers(now)
+    const broken = (exchange: Exchange, error: unknown): void => {
+      log.error({ err: error, requestId: exchange.requestId }, 'a request for CloudEvents failed unexpectedly')
+      answers.problem(exchange, 500, 'internal error', isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+    }
+    const parts: EndpointParts = { access, answers, broken, pool: new BufferPool(POOL_BYTES) }
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const receivers = receiversOf(context, maxBodyBytes, parts)
+    app.setErrorHandler(refusedBy((asked, error) => answers.refuse(asked, error)))
+    app.setNotFoundHandler(answeredBefore)
+    const unknown = byHand(exchange =>
+      answers.problem(exchange, 404, 'there is no such route', { isRead: !hasBody(exchange) })
+    )
+    app.addHook('preParsing', (request, reply, payload, done) =>
+      request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
+    )
+    const admission = admissionOf(context, settings.durability)
+    const routes = cloudeventsOperations.map(({ id, method, path, produces }): Route => {
+      const receive = guarded(parts, receivers[id])
+      return { method, path, preParsing: byHand(receive, produces ? admission : undefined) }
+    })
+    addRoutes(app, routes, allow =>
+      byHand(exchange =>
+        answers.problem(exchange, 405, `only ${allow} can be used here`, {
+          isRead: !hasBody(exchange),
+          headers: { allow }
+        })
+      )
+    )
+  }
+
+function receiversOf(
+  context: ApiContext<CloudeventsSettings>,
+  maxBodyBytes: number,
+  parts: EndpointParts
+): Readonly<Record<OperationId, Receive>> {
+  const { gateway, settings } = context
+  const { durability, syncTimeoutMs: deadlineMs } = settings
+  const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
+  const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
+  return { produce: (exchange, params) => producer.receive(exchange, params) }
+}

@@ -1,0 +1,16 @@
+import { z } from 'zod'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
+
+const MIB = 1024 * 1024
+
+/** The settings of CloudEvents over HTTP. */
+export const cloudeventsSettings = z
+  .strictObject({
+    ...commonSettings(16 * MIB),
+    durability: durability('memory'),
+    syncTimeoutMs: syncTimeoutMs(60_000)
+  })
+  .prefault({})
+  .describe('CloudEvents over HTTP, under `/events`')
+
+export type CloudeventsSettings = z.output<typeof cloudeventsSettings>

@@ -1,0 +1,20 @@
+import { expect } from 'chai'
+import { call } from '../../support/access.js'
+import type { ApiUnderTest } from '../../support/apis-under-test.js'
+
+const EVENT = '{"specversion":"1.0","id":"7","source":"/shop","type":"order","data":{"total":7}}'
+
+export const underTest: ApiUnderTest = {
+  patient: {},
+  otherValues: {},
+  calls: {
+    produce: (url, client) => {
+      const headers = { 'content-type': 'application/cloudevents+json', ...client.headers }
+      return call(`${url}/orders`, { method: 'POST', body: EVENT, ...client, headers })
+    }
+  },
+  isServed: async (url, client) => {
+    const answer = await underTest.calls.produce!(url, client)
+    expect([answer.status, answer.headers['x-castellan-persisted'], answer.body]).to.deep.equal([204, 'yes', ''])
+  }
+}

@@ -1,0 +1,95 @@
+import { Kafka, logLevel } from 'kafkajs'
+import { cloudeventsOperations } from '../../src/apis/cloudevents/operations.js'
+import type { App } from '../../src/server/app/app.js'
+import { ask, type EventAnswer, type Headers } from '../apis/cloudevents/harness.js'
+import { startTestApp } from './app-under-test.js'
+import { DescribedAnswers } from './described-answers.js'
+import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
+
+/** A record as kafkajs reads it: a client that nobody here wrote. */
+export interface ReadRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  /** A key that repeats has a list. */
+  readonly headers: Readonly<Record<string, string | string[]>>
+}
+
+const problems = { type: 'object', required: ['status', 'title'] }
+const described = new DescribedAnswers('cloudevents', cloudeventsOperations, [], problems)
+
+/** The API for CloudEvents on its own port, over the embedded broker or real Kafka. Answers are compared with their description. */
+export class EventsStage {
+  readonly cluster: TargetCluster
+  readonly app: App
+  readonly url: string
+  #groups = 0
+
+  private constructor(cluster: TargetCluster, app: App) {
+    this.cluster = cluster
+    this.app = app
+    this.url = app.urls.apis.get('cloudevents')!
+  }
+
+  static async open(settings: Readonly<Record<string, string>> = {}): Promise<EventsStage> {
+    const cluster = await targetCluster()
+    try {
+      const all = { 'apis.cloudevents.port': '0', 'delivery.createTopics': 'false', ...settings }
+      return new EventsStage(cluster, await startTestApp(cluster.bootstrap, all))
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.app.stop()
+    await this.cluster.close()
+  }
+
+  async topic(partitions: number): Promise<string> {
+    const topic = freshTopic(`events.${partitions}`)
+    await this.cluster.createTopic(topic, partitions)
+    return topic
+  }
+
+  group(): string {
+    return `events-${process.pid}-${Date.now()}-${++this.#groups}`
+  }
+
+  async ask(method: string, path: string, headers: Headers, body?: string | Buffer): Promise<EventAnswer> {
+    const answer = await ask(this.url + path, method, headers, body)
+    const type = answer.headers['content-type'] as string | undefined
+    if (type === undefined || type.includes('json')) {
+      const persisted = answer.headers['x-castellan-persisted'] as string | undefined
+      described.check({ method, path, status: answer.status, type, persisted, body: answer.body })
+    }
+    return answer
+  }
+
+  /** The first records of a topic with one partition. */
+  async read(topic: string, count: number): Promise<readonly ReadRecord[]> {
+    const kafka = new Kafka({ brokers: this.cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const consumer = kafka.consumer({ groupId: this.group(), maxWaitTimeInMs: 50 })
+    await consumer.connect()
+    try {
+      const records: ReadRecord[] = []
+      await consumer.subscribe({ topic, fromBeginning: true })
+      await new Promise<void>((resolve, reject) => {
+        consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+        const run = consumer.run({
+          eachMessage: async ({ message: { key, value, headers = {} } }) => {
+            const texts = Object.entries(headers).map(([name, all]) => [name, textOf(all)])
+            if (records.push({ key, value, headers: Object.fromEntries(texts) }) === count) resolve()
+          }
+        })
+        run.catch(reject)
+      })
+      return records
+    } finally {
+      await consumer.disconnect()
+    }
+  }
+}
+
+type HeaderValue = Buffer | string | (Buffer | string)[] | undefined
+const textOf = (value: HeaderValue): string | string[] => (Array.isArray(value) ? value.map(String) : String(value))
