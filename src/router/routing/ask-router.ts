@@ -1,5 +1,6 @@
-import { type ActorRef, ask } from '../../core/actor/actor.js'
+import type { ActorRef } from '../../core/actor/actor.js'
 import type { AskableOperations, RequestOf, ResultOf, RouterMessage } from '../messages/operations.js'
+import { OpenQuestions } from './open-questions.js'
 
 /** A request of one operation without its requester. */
 export type Unasked<Operation extends keyof AskableOperations> = Operation extends keyof AskableOperations
@@ -10,6 +11,20 @@ const DEFAULT_TIMEOUT_MS = 30_000
 // The Router itself answers `timedOut` at the deadline. If there is no answer within this margin after the deadline,
 // the Router has stopped.
 const MARGIN_MS = 1_000
+
+const openQuestions = new WeakMap<ActorRef<RouterMessage>, OpenQuestions>()
+
+/**
+ * Completes a request. The spread comes last, because in Node 20 each literal that begins with a spread and adds fields
+ * gets a hidden class of its own, and every later access to its fields is slow. What the spread may have overwritten is
+ * set again.
+ */
+export function withRequester(request: object, timeoutMs: number, requester: object): RouterMessage {
+  const message = { timeoutMs, requester, ...request }
+  message.timeoutMs = timeoutMs
+  message.requester = requester
+  return message as object as RouterMessage
+}
 
 /**
  * Asks the Router from code outside the actors. The type of the result follows from the type of the request:
@@ -25,8 +40,10 @@ export function askRouter<Operation extends keyof AskableOperations>(
   request: Unasked<Operation> & { readonly type: Operation }
 ): Promise<ResultOf<Operation>> {
   const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS
-  return ask<ResultOf<Operation>>(request.type, timeoutMs + MARGIN_MS, requester =>
-    router.tell({ ...request, timeoutMs, requester } as RouterMessage)
+  let questions = openQuestions.get(router)
+  if (!questions) openQuestions.set(router, (questions = new OpenQuestions()))
+  return questions.ask<ResultOf<Operation>>(request.type, timeoutMs + MARGIN_MS, requester =>
+    router.tell(withRequester(request, timeoutMs, requester))
   )
 }
 

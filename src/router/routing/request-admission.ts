@@ -164,18 +164,21 @@ function refuseProduce({ records, requester }: Produce, failure: Failure): void 
   requester.reply({ operation: 'produce', type: 'completed', outcomes })
 }
 
-const otherMessages: ReadonlySet<unknown> = new Set(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
+/** The types of messages that need no further check here. `produceBatch` is sent in `produceBatches` only. */
+const plainMessages: ReadonlySet<unknown> = new Set([
+  ...Object.keys(operations).filter(type => type !== 'produceBatch'),
+  ...(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
+])
 
 /** True for a message that the Router understands. JavaScript callers may send anything. */
 export function isRouterMessage(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false
-  const { type, requests, topics, topic } = message as Partial<Record<string, unknown>>
+  const { type } = message as Partial<Record<string, unknown>>
+  if (plainMessages.has(type)) return true
+  const { requests, topics, topic } = message as Partial<Record<string, unknown>>
   if (type === 'topicChanged') return typeof topic === 'string'
   if (type === 'followTopics' || type === 'unfollowTopics') return Array.isArray(topics) && 'follower' in message
-  if (type === 'requests') return Array.isArray(requests) && requests.every(isRouterMessage)
-  return (
-    otherMessages.has(type) || (typeof type === 'string' && type !== 'produceBatch' && Object.hasOwn(operations, type))
-  )
+  return type === 'requests' && Array.isArray(requests) && requests.every(isRouterMessage)
 }
 
 /** The reason to refuse this request; `undefined`: it is accepted. */

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
-import type { Unasked } from './ask-router.js'
+import { type Unasked, withRequester } from './ask-router.js'
 
 type OperationName = keyof Operations
 
@@ -171,7 +171,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
       reply: (result: RouterResult): void =>
         this.#options.tellSelf({ type: 'fromRouter', operation, requestId, news: { type: 'result', result } })
     }
-    this.#options.router.tell({ ...question, timeoutMs: this.#timeoutMsOf(question), requester } as RouterMessage)
+    this.#options.router.tell(withRequester(question, this.#timeoutMsOf(question), requester))
   }
 }
 
