@@ -24,7 +24,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['group'], ['stream'], ['instance']],
   producer: [['log', 'memory'], ['disk']],
-  http: [['access'], ['exchange'], ['engine'], ['openapi'], ['api'], ['server']],
+  http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['api'], ['server']],
   apis: [
     ['command'],
     ['findings', 'kafka-properties'],

@@ -54,7 +54,8 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
       else void app.reload(next as WorkerOrder['config']).catch((error: unknown) => log.error(...toReloadError(error)))
     },
     metrics: () => takeSnapshot(app.metrics.registry),
-    statsd: () => statsd.values()
+    statsd: () => statsd.values(),
+    status: () => app.status()
   }
   link.serveAll(served)
   const report = tellStatus(app)

@@ -22,7 +22,7 @@ import {
   type SetOffsetsResult,
   WaitingRequest
 } from './consume-result.js'
-import { GroupConsumer } from './group-consumer.js'
+import { GroupConsumer, type GroupWork } from './group-consumer.js'
 import { GroupInbox, type GroupMessage, type GroupMessages, type GroupNotice } from './group-inbox.js'
 import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
@@ -64,6 +64,11 @@ export interface TopicBeginning {
   readonly positions: ReadonlyMap<number, Offset>
 }
 
+/** A group in which this process is a member, for people who look. */
+export interface GroupView extends GroupWork {
+  readonly group: string
+}
+
 interface Group {
   /** Returns the client's share of `maxGroups`. */
   readonly releaseShare: () => void
@@ -100,6 +105,10 @@ export class ConsumerGroups {
   /** The groups in which this process is a member. */
   get groupIds(): Iterable<string> {
     return this.#groups.keys()
+  }
+  /** The groups in which this process is a member. They are looked at while they are read. */
+  *views(): Iterable<GroupView> {
+    for (const [group, { consumer }] of this.#groups) yield { group, ...consumer.view() }
   }
   /** Bytes of the fetched batches in memory. */
   get heldBytes(): number {

@@ -57,6 +57,18 @@ interface Topic {
   beginTimer: Timer | undefined
 }
 
+/** What this process does for a group. */
+export interface GroupWork {
+  readonly topics: readonly string[]
+  /** Partitions that are read. */
+  readonly partitions: number
+  /** Requests that wait for messages, and messages that are offered and not acknowledged. */
+  readonly waiting: number
+  readonly pending: number
+  /** Why the group cannot be joined, or a topic of it cannot be read. */
+  readonly refusal: { readonly topic: string | undefined; readonly message: string } | undefined
+}
+
 /**
  * The membership of this process in a group. One member reads all topics that clients ask for. The member joins at the
  * first request, and leaves when clients no longer ask for any topic.
@@ -93,6 +105,19 @@ export class GroupConsumer {
       membership: () => this.#member.membership,
       onFenced: (errorCode, member) => this.#member.fenced(errorCode, member)
     })
+  }
+
+  view(): GroupWork {
+    const work = { topics: [...this.#topics.keys()], partitions: 0, waiting: 0, pending: 0 }
+    const { refusal: ofMember } = this.#member
+    let refusal: GroupWork['refusal'] = ofMember && { topic: undefined, message: ofMember.message }
+    for (const [topic, { consumer, refusal: ofTopic }] of this.#topics) {
+      work.partitions += consumer.partitions.length
+      work.waiting += consumer.waiting
+      work.pending += consumer.pending
+      refusal ??= ofTopic && { topic, message: ofTopic.message }
+    }
+    return { ...work, refusal }
   }
 
   get topicCount(): number {

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
 import type { AccessSettings } from './settings.js'
 
@@ -88,7 +89,11 @@ export class AccessMetrics {
     'Requests that were refused by authentication, rules or quotas'
   )
 
-  constructor({ registry }: PrometheusMetrics) {
+  readonly #refusals: Pick<Refusals, 'note'> | undefined
+
+  /** @param refusals counts them by reason and setting, too */
+  constructor({ registry }: PrometheusMetrics, refusals?: Pick<Refusals, 'note'>) {
+    this.#refusals = refusals
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',
       'Requests in progress as quotas count them, once per principal and once per address',
@@ -99,7 +104,8 @@ export class AccessMetrics {
     this.requestsInFlight = inFlight.series({})
   }
 
-  refused(reason: ErrorCode): void {
-    this.#refused.series({ reason }).value++
+  refused(error: { readonly code: ErrorCode; readonly message: string }): void {
+    this.#refused.series({ reason: error.code }).value++
+    this.#refusals?.note(error)
   }
 }

@@ -184,7 +184,7 @@ export class RequestAccess implements Access {
   }
 
   #counted(error: CastellanError): CastellanError {
-    this.#deps.metrics.refused(error.code)
+    this.#deps.metrics.refused(error)
     return error
   }
 

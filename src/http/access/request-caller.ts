@@ -80,8 +80,9 @@ export class RequestCaller implements Caller {
   refusalOfUnruled(): ForbiddenError | undefined {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
     this.#deps.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
-    this.#deps.metrics.refused('forbidden')
-    return new ForbiddenError(`${this.principal} may not do this: no rule names it (access.rules)`)
+    const error = new ForbiddenError(`${this.principal} may not do this: no rule names it (access.rules)`)
+    this.#deps.metrics.refused(error)
+    return error
   }
 
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined {
@@ -104,7 +105,7 @@ export class RequestCaller implements Caller {
     if (gone !== undefined) return gone
     if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
     const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
-    if (error) this.#deps.metrics.refused(error.code)
+    if (error) this.#deps.metrics.refused(error)
     return error
   }
 
@@ -115,7 +116,7 @@ export class RequestCaller implements Caller {
     const error = present.refusalOf(this.#incoming, this.#identity)
     if (error !== undefined) {
       audit.refused(this.#incoming, this.#identity, error.message)
-      metrics.refused(error.code)
+      metrics.refused(error)
       return error
     }
     this.#version = present.version
@@ -140,8 +141,10 @@ export class RequestCaller implements Caller {
   }
 
   #forbidden(operation: Operation): ForbiddenError {
-    this.#deps.metrics.refused('forbidden')
-    return new ForbiddenError(`${this.principal} may not do this: no rule allows ${operation} here (access.rules)`)
+    const text = `${this.principal} may not do this: no rule allows ${operation} here (access.rules)`
+    const error = new ForbiddenError(text)
+    this.#deps.metrics.refused(error)
+    return error
   }
 
   #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {

@@ -61,6 +61,7 @@ export class Admission {
   readonly waitMs: number
   readonly #clock: MonotonicClock
   readonly #onWaited: (waitedMs: number) => void
+  readonly #onRefused: (error: OverloadedError) => void
   /** Made when a request has to wait for the first time. */
   #waiting: FairQueue<Waiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
@@ -73,14 +74,17 @@ export class Admission {
   /**
    * @param waitMs a request that has waited so long is refused
    * @param onWaited called with the time that a request has waited, whether it was let in or refused
+   * @param onRefused called with each refusal
    */
   constructor(
     capacity: BufferCapacity,
     waitMs: number,
     clock: MonotonicClock,
-    onWaited: (waitedMs: number) => void = () => undefined
+    onWaited: (waitedMs: number) => void = () => undefined,
+    onRefused: (error: OverloadedError) => void = () => undefined
   ) {
     this.#onWaited = onWaited
+    this.#onRefused = onRefused
     this.#capacity = capacity
     this.waitMs = waitMs
     this.#clock = clock
@@ -216,6 +220,7 @@ export class Admission {
   #refuse({ request, since, refuse }: Waiter, error: OverloadedError): void {
     this.#onWaited(this.#clock() - since)
     request.letGo()
+    this.#onRefused(error)
     refuse(error)
   }
 

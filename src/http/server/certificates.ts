@@ -14,6 +14,24 @@ export interface TlsMaterial {
   readonly key: string | undefined
 }
 
+/** A certificate, for people who look. */
+export interface CertificateView {
+  /** The section of the settings: `http.tls`. */
+  readonly of: string
+  readonly subject: string
+  /** Epoch milliseconds. */
+  readonly validTo: number
+}
+
+/** The certificate of a PEM text that ends first. */
+export function viewOf(of: string, pem: string): CertificateView {
+  const ends = [...pem.matchAll(BLOCK)]
+    .filter(([, kind]) => kind!.endsWith('CERTIFICATE'))
+    .map(([block]) => new X509Certificate(block))
+    .map(({ subject, validTo }) => ({ of, subject: subject.replaceAll('\n', ', '), validTo: Date.parse(validTo) }))
+  return ends.reduce((first, one) => (one.validTo < first.validTo ? one : first))
+}
+
 /** The source of a listener's certificate. */
 export interface CertificateSource {
   /** Name of the settings, such as `http.tls`. */
@@ -55,6 +73,11 @@ export class Certificates {
   /** The options to create a server with. */
   get options(): TlsOptions {
     return toOptions(this.#material, this.#source.settings)
+  }
+
+  /** The certificate in use; of a chain, the one that ends first. */
+  get view(): CertificateView {
+    return viewOf(this.#source.section, this.#material.cert ?? '')
   }
 
   /** Keeps the certificate of a server up to date until {@link close}. */

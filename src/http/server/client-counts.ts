@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import { Refusals } from '../../core/refusals.js'
 import type { CountedCall, CountedCalls, CountedConnection } from '../exchange/other-protocols.js'
 import { type AddressesElsewhere, type AddressUse, BodyBudget } from './client-addresses.js'
 import { Connections, type ReceivingBody } from './connections.js'
@@ -110,6 +111,8 @@ export interface ClientCounts {
   readonly connections: Connections
   readonly shedder: LoadShedder
   readonly calls: CountedCalls
+  /** Requests that are refused, by reason. */
+  readonly refusals: Refusals
 }
 
 export function createClientCounts(options: {
@@ -118,13 +121,16 @@ export function createClientCounts(options: {
   readonly log: Logger
   readonly now: MonotonicClock
   readonly elsewhere?: AddressesElsewhere | undefined
+  /** Default: of its own. */
+  readonly refusals?: Refusals | undefined
 }): ClientCounts {
-  const { http, log, now, elsewhere } = options
+  const { http, log, now, elsewhere, refusals = new Refusals(now) } = options
   const metrics = new HttpMetrics(options.metrics)
   const connections = createConnections(http, metrics, now, elsewhere)
+  connections.onBodyRefused = refusal => refusals.note(refusal)
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
   const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
-  return { metrics, connections, shedder, calls }
+  return { metrics, connections, shedder, calls, refusals }
 }
 
 function createConnections(

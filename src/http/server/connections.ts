@@ -61,6 +61,8 @@ export interface ReceivingBody extends BodyHolder {
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTicks()
   readonly limits: ConnectionsLimits
+  /** Called with each body for which there is no memory. */
+  onBodyRefused: (refusal: OverloadedError) => void = () => undefined
   readonly #budget: BodyBudget
   readonly #gauge: Cell
   readonly #now: MonotonicClock
@@ -155,6 +157,12 @@ export class Connections implements ConnectionHost {
   }
 
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
+    const refusal = this.#take(holder, sizeBytes)
+    if (refusal !== undefined) this.onBodyRefused(refusal)
+    return refusal
+  }
+
+  #take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
     const { address, heldBytes } = holder
     const refusal = this.#addresses.bodyRefusal(address, sizeBytes)
     if (refusal !== undefined) return refusal

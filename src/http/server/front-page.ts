@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument } from '../openapi/operation.js'
 import { requireRule } from './access-hooks.js'
+import { statusOperation } from './status-routes.js'
 
 /** The front page of the shared port, and the description that every port has. */
 const description: Operation = {
@@ -56,6 +57,7 @@ const management: readonly Operation[] = [
       ])
     )
   },
+  statusOperation,
   {
     method: 'get',
     path: '/metrics',

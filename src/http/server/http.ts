@@ -14,6 +14,7 @@ import type { ClientCounts } from './client-counts.js'
 import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
 import type { Listener } from './listener.js'
+import type { LoadShedder } from './load-shedder.js'
 import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
 import type { AccessLog } from './request-log.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount } from './server.js'
@@ -160,6 +161,11 @@ export class Http {
     await drained
     this.#context.shedder.close()
     await Promise.all(this.#apps.map(app => app.close()))
+  }
+
+  /** Whether the process can take more requests. */
+  get shedder(): Pick<LoadShedder, 'view'> {
+    return this.#context.shedder
   }
 }
 

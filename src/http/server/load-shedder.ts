@@ -28,6 +28,18 @@ export interface LoadShedderDeps {
   readonly heapShare?: () => number
 }
 
+/** How busy the process is, for people who look. */
+export interface LoadView {
+  /** The last judged delay of the event loop; `undefined`: no requests come, so it is not watched. */
+  readonly eventLoopDelayMs: number | undefined
+  readonly maxEventLoopDelayMs: number
+  /** The share of requests that is refused because the event loop is late. */
+  readonly refusedShare: number
+  readonly heapShare: number
+  readonly maxHeapShare: number
+  readonly isHeapFull: boolean
+}
+
 /**
  * Watches the delay of the event loop and the heap, and has requests refused before the process suffers:
  *
@@ -78,6 +90,18 @@ export class LoadShedder {
     registerFamily(registry, shed)
     this.#delay = delay.series({})
     this.#shed = shed.series({})
+  }
+
+  view(): LoadView {
+    const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
+    return {
+      eventLoopDelayMs: this.#ticker === undefined ? undefined : this.#delay.value * MILLISECONDS_PER_SECOND,
+      maxEventLoopDelayMs,
+      refusedShare: this.#share,
+      heapShare: this.#heapShare(),
+      maxHeapShare,
+      isHeapFull: this.#isHeapFull
+    }
   }
 
   /** The reason to refuse a new request, if there is one. To be called once per request. */

@@ -3,8 +3,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
+import type { StatusSource } from '../status/status-source.js'
 import { requireManagement } from './access-hooks.js'
 import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
@@ -12,6 +14,7 @@ import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
+import { addStatusRoute } from './status-routes.js'
 
 /** @returns the URL of the listener */
 export type Open = (
@@ -42,6 +45,8 @@ export interface ProcessStatus {
   unreadyReasons(): readonly string[]
   /** Warnings for operators while requests are served. */
   warnings(): readonly string[]
+  /** Absent: `/status.json` is not served. */
+  readonly source?: StatusSource | undefined
 }
 
 /** The text of `/metrics`, computed for each request. */
@@ -68,9 +73,10 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
     return registry.metrics()
   })
   app.setNotFoundHandler((_, reply) => {
-    reply
-      .code(404)
-      .send({ error: 'not found', message: 'the routes are /health-check, /ready, /metrics and /openapi.json' })
+    reply.code(404).send({
+      error: 'not found',
+      message: 'the routes are /health-check, /ready, /status.json, /metrics and /openapi.json'
+    })
   })
 }
 
@@ -84,6 +90,7 @@ export async function createManagementApp(
   const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
   if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
   addManagementRoutes(app, status, metrics)
+  if (status.source !== undefined) addStatusRoute(app, status.source)
   addManagementDescription(app, status.version)
   await app.ready()
   return app
@@ -113,6 +120,8 @@ export interface ManagementPortOptions extends ManagementAddress {
   /** The metrics that `/metrics` shows. */
   readonly shown: MetricsText
   readonly status: ProcessStatus
+  /** Counts requests that are refused, by reason. Default: they are counted apart. */
+  readonly refusals?: Refusals | undefined
   readonly log: Logger
   readonly now: MonotonicClock
   readonly idPrefix: string

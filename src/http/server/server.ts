@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { routeNameOf } from '../api/by-hand.js'
 import { preflightOf } from '../api/preflight.js'
@@ -39,6 +40,8 @@ export interface HttpContext {
   readonly engineReport: EngineReport
   /** Whether the process can take more requests. */
   readonly shedder: LoadShedder
+  /** Requests that are refused, by reason. */
+  readonly refusals: Refusals
   /** `undefined`: there is none. */
   readonly accessLog: AccessLog | undefined
   readonly nextRequestId: (request: IncomingMessage) => string
@@ -62,17 +65,19 @@ export function createHttpContext(options: {
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
   readonly elsewhere?: AddressesElsewhere | undefined
+  readonly refusals?: Refusals | undefined
   /** Default: of its own. */
   readonly counts?: ClientCounts | undefined
 }): HttpContext {
   const { http, log, now } = options
-  const { metrics, connections, shedder } = options.counts ?? createClientCounts(options)
+  const { metrics, connections, shedder, refusals } = options.counts ?? createClientCounts(options)
   return {
     settings: http,
     metrics,
     connections,
     accessLog: options.accessLog,
     shedder,
+    refusals,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
     engineReport: new EngineReport(metrics, log),
@@ -127,6 +132,16 @@ export function createHttpServer(
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
   const received = request.raw as ReceivedRequest
   follow(context, request, received, response)
+  const refusal = refusalOf(context, request, received)
+  if (refusal !== undefined) context.refusals.note(refusal)
+  return refusal
+}
+
+function refusalOf(
+  context: HttpContext,
+  request: FastifyRequest,
+  received: ReceivedRequest
+): CastellanError | undefined {
   if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
   return (
     received.guard.refusalOf(received.headers) ??

@@ -15,6 +15,7 @@ import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
+import type { TopicView } from '../memory/topic-view.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import { DurablePendingProduce } from './durable-pending-produce.js'
@@ -166,6 +167,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
     this.#counters.refused++
+    this.#deps.refusals?.note(failure)
     pendingProduce.refuse(index, failure)
   }
 
@@ -241,6 +243,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
       random,
       log,
       counters: this.#counters,
+      refusals: this.#deps.refusals,
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       cluster: this,
       budget: boundless,
@@ -358,6 +361,11 @@ export class DurableDelivery implements QueueMember, ClusterState {
       producersBackingOff: producers.filter(({ state }) => state === 'backingOff').length,
       retentionShare: this.#retention?.share ?? 0
     }
+  }
+
+  /** What waits for each topic that has an object. It is computed while it is read. */
+  *topicViews(): Iterable<TopicView> {
+    for (const topic of this.#topics.all) yield topic.view(this.#deps.clock())
   }
 
   /** Statistics of the log, which all clusters share; `undefined` while it is not open. */

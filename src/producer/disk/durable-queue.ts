@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import { type Refusal, refuse } from '../log/availability.js'
+import { type LogState, type LogStats, type Refusal, refuse } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
@@ -26,6 +26,21 @@ export interface OpenedQueue {
   readonly notes: Map<string, ReadonlyMap<number, BatchNote>>
   /** No entry was lost to damage or to an interrupted append: an entry that is missing was completed. */
   readonly isIntact: boolean
+}
+
+/** The durable log, for people who look. */
+export interface LogView {
+  /** `unused`: it was never opened. */
+  readonly state: LogState | 'unused'
+  /** Why it does not take records. */
+  readonly why: string | undefined
+  readonly limitBytes: number
+  /** How long the oldest record has waited; 0: none waits. */
+  readonly oldestAgeMs: number
+  /** `undefined`: it is not open. */
+  readonly stats: LogStats | undefined
+  /** Records and the oldest sequence by cluster and topic: `default/orders`. Empty where the log has very many segments. */
+  readonly backlog: ReadonlyMap<string, DestinationBacklog>
 }
 
 /** The delivery of one cluster, which shares the log with others. */
@@ -75,6 +90,9 @@ interface Waiting {
 /** Pause after opening has failed. */
 const RETRY_MS = 1_000
 const REPORT_EVERY_MS = 2_000
+/** The waiting topics of the log are looked at in so many segments at most, and not more often than this. */
+const MAX_VIEWED_SEGMENTS = 64
+const VIEWED_FOR_MS = 5_000
 /** How long the log counts as full after an entry did not fit, because clients try again. */
 const FULL_COUNTS_FOR_MS = 5_000
 
@@ -99,6 +117,8 @@ export class DurableQueue {
   /** The log is treated as full until this time. */
   #fullUntil = Number.NEGATIVE_INFINITY
   #lastError = ''
+  #lastRefusal: Refusal | undefined
+  #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
   #isClosed = false
   #isDraining: boolean
   readonly #metrics: LogMetrics
@@ -248,8 +268,43 @@ export class DurableQueue {
     if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
   }
 
+  /** Looks at the log on its thread, and at the topics in it where records wait. */
+  async view(): Promise<LogView> {
+    const { log } = this
+    const limitBytes = this.#options.settings.maxBytes
+    if (log === undefined) {
+      const why = this.#lastError === '' ? undefined : this.#lastError
+      const state = why === undefined ? 'unused' : 'failed'
+      return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG }
+    }
+    const stats = await log.look()
+    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log)
+    const backlog = stats.openEntries === 0 ? NO_BACKLOG : await this.#viewBacklog(log, stats.segmentCount)
+    const isFull = this.#options.clock() < this.#fullUntil
+    const state = stats.state === 'ok' && isFull ? 'full' : stats.state
+    return {
+      state,
+      why: state === 'ok' ? undefined : this.#lastRefusal?.message,
+      limitBytes,
+      oldestAgeMs,
+      stats,
+      backlog
+    }
+  }
+
+  /** Reads the index of each segment on the thread that writes the log, so it is done rarely, and not for many segments. */
+  async #viewBacklog(log: DurableLog, segments: number): Promise<LogView['backlog']> {
+    const nowMs = this.#options.clock()
+    if (segments > MAX_VIEWED_SEGMENTS) return NO_BACKLOG
+    if (this.#viewed === undefined || nowMs - this.#viewed.at > VIEWED_FOR_MS)
+      this.#viewed = { at: nowMs, backlog: await log.backlog() }
+    return this.#viewed.backlog
+  }
+
   /** Remembers that the log did not take entries. A log that is full for one entry may have space for a smaller one. */
-  refused({ kind, message }: Refusal): void {
+  refused(refusal: Refusal): void {
+    const { kind, message } = refusal
+    this.#lastRefusal = refusal
     if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
     if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)
   }
@@ -319,6 +374,8 @@ export class DurableQueue {
     await this.#opened?.close()
   }
 }
+
+const NO_BACKLOG: ReadonlyMap<string, DestinationBacklog> = new Map()
 
 /** Sums up the backlog of destinations, which may be many. */
 function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string, DestinationBacklog> {

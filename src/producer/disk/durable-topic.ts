@@ -10,6 +10,7 @@ import type { BatchOwner, PartitionProducerDeps } from '../memory/partition-prod
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
+import { type TopicView, viewOf } from '../memory/topic-view.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
@@ -68,6 +69,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   readonly #choice: ProducerChoice
   /** Producers that wait until their partition is known again. */
   readonly #suspended = new Set<PartitionProducer>()
+  /** Why brokers do not take its records, by the last news. */
+  #refusal: RecordFailure | undefined
   #isVoid = false
   #isClosed = false
   #timer: NodeJS.Timeout | undefined
@@ -137,6 +140,21 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
+  /** What of it is in memory, and why it does not flow, for people who look. */
+  view(nowMs: number): TopicView {
+    const { oldestAt: _, ...producers } = viewOf(this.name, this.#producers.all, nowMs)
+    const refusal = this.#refusal ?? producers.refusal
+    return { ...producers, refusal, state: this.#stateOf(refusal, producers.troubledCount) }
+  }
+
+  #stateOf(refusal: TopicView['refusal'], troubled: number): TopicView['state'] {
+    if (refusal?.code === 'notAuthorized') return 'refused'
+    if (refusal?.code === 'unknownTopic') return 'missing'
+    if (troubled > 0) return 'stuck'
+    if (this.#partitionCount === 0) return 'lookingUp'
+    return this.isIdle ? 'idle' : 'flowing'
+  }
+
   /** One past its last entry that this process has appended or read. */
   get end(): number {
     return this.#end
@@ -186,6 +204,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       return
     }
     if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
+    else this.#refusal = failures.unknownTopic(this.name, 'pending')
     // Its records stay in the log until there is such a topic again.
     this.#partitionCount = 0
     this.#rewind()
@@ -193,6 +212,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   #known(partitionCount: number, topicId: string): void {
+    this.#refusal = undefined
     const before = this.#partitionCount
     this.#topicId = topicId
     this.#partitionCount = partitionCount
@@ -334,8 +354,10 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   settle(sequence: number, outcome: RecordOutcome): void {
-    if (outcome.type === 'delivered') this.#deps.outcomes.delivered(sequence, outcome)
-    else if (!this.#deps.outcomes.settleDeadLetter(sequence, outcome)) {
+    if (outcome.type === 'delivered') {
+      this.#refusal = undefined
+      this.#deps.outcomes.delivered(sequence, outcome)
+    } else if (!this.#deps.outcomes.settleDeadLetter(sequence, outcome)) {
       if (!this.#isClosed) this.#gaveBack(sequence)
       return
     }
@@ -349,6 +371,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   refused(_: string, failure: RecordFailure): void {
+    this.#refusal = failure
     this.#deps.outcomes.refused(this.name, this.destination, failure)
   }
 

@@ -4,6 +4,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
 import type { ClusterState, PartitionProducerSettings } from './partition-producer-deps.js'
+import { type Obstacle, obstacleOf } from './topic-view.js'
 
 /**
  * Pause before the first retry after a change of leader: the new leader is usually known within moments; otherwise it
@@ -29,6 +30,8 @@ export class Attempts {
   #isDenied = false
   /** Why the leader could not be reached; cleared when a broker answers. */
   #lastError: string | undefined
+  /** What the last answer says; `undefined`: a success, or none yet. */
+  #obstacle: Obstacle | undefined
 
   constructor({ topic, partition }: TopicPartition, cluster: ClusterState, log: Logger) {
     this.#place = { topic, partition }
@@ -44,6 +47,13 @@ export class Attempts {
   /** Begins to count the attempts of another batch. */
   begin(): void {
     this.#count = 0
+    this.#obstacle = undefined
+  }
+
+  /** Why Kafka does not have the batch yet; `undefined`: no answer says so. */
+  get obstacle(): Obstacle | undefined {
+    if (this.#obstacle !== undefined || this.#lastError === undefined) return this.#obstacle
+    return { error: 'brokerUnreachable', message: this.#lastError }
   }
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
@@ -85,6 +95,7 @@ export class Attempts {
 
   answered(answer: BatchAnswer): void {
     this.forget()
+    this.#obstacle = answer.type === 'appended' ? undefined : obstacleOf(answer)
     this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
     if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
   }

@@ -142,6 +142,7 @@ export class PartitionCharge {
   readonly #budget: PartitionBudget
   readonly #maxBytes: number
   #bytes = 0
+  #records = 0
   #isStuck = false
   /** Records wait for capacity in the partition, so later ones may not enter before them. */
   isWaitedFor = false
@@ -156,6 +157,10 @@ export class PartitionCharge {
 
   get bytes(): number {
     return this.#bytes
+  }
+
+  get records(): number {
+    return this.#records
   }
 
   get isStuck(): boolean {
@@ -189,6 +194,7 @@ export class PartitionCharge {
   /** Adds bytes and records or, when negative, removes them. */
   hold(bytes: number, records: number): void {
     this.#bytes += bytes
+    this.#records += records
     this.#budget.hold(bytes, records)
     if (this.#isStuck) this.#budget.stick(bytes)
   }

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
 import type { BufferCapacity } from './budget.js'
 import type { Losses } from './losses.js'
@@ -8,6 +9,7 @@ import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerName } from './partitioners.js'
 import type { PendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
+import type { TopicView } from './topic-view.js'
 
 /** Where accepted records are kept until Kafka has them: in memory, lost with the process, or in the durable log. */
 export type Durability = 'memory' | 'disk'
@@ -64,6 +66,8 @@ export interface DeliveryDeps {
   readonly metrics: MetricsLogger
   /** Counts records that were accepted and are lost. Default: an account of its own. */
   readonly losses?: Losses | undefined
+  /** Counts records that are refused, by reason. Absent: they are not counted by reason. */
+  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }
@@ -100,6 +104,8 @@ export interface Delivery {
   /** Forgets that the topic or a partition of it was missing, because it has been created. */
   topicChanged(topic: string): void
   stats(): DeliveryStats
+  /** What waits for each topic. It is computed while it is read, so a reader can pause between two topics. */
+  topicViews(): Iterable<TopicView>
   /** Waits until no record is held, or for `timeoutMs`. Resolves with the number of records that are still held. */
   flush(timeoutMs: number): Promise<number>
   /**

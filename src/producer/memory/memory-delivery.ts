@@ -23,6 +23,7 @@ import { checkProduceCall, checkRecord } from './record-checks.js'
 import { toDeliverySettings } from './settings.js'
 import { type MemoryDeps, Topic } from './topic.js'
 import { TopicTable } from './topic-table.js'
+import type { TopicView } from './topic-view.js'
 import { persistedOf } from './verdict.js'
 import { CapacityQueues, roughSizeOf } from './waiting-records.js'
 
@@ -89,6 +90,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       random,
       log,
       counters: newCounters(),
+      refusals: deps.refusals,
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       written: this.#written,
       cluster: this,
@@ -142,6 +144,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
         this.#put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
       if (failure === undefined) continue
       this.#deps.counters.refused++
+      this.#deps.refusals?.note(failure)
       if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
       if (refusal === undefined) pendingProduce.refuseLate(index, failure)
       else pendingProduce.refuse(index, failure)
@@ -312,6 +315,10 @@ export class MemoryDelivery implements Delivery, ClusterState {
       producers,
       producersBackingOff
     }
+  }
+
+  *topicViews(): Iterable<TopicView> {
+    for (const topic of this.#topics.values()) yield topic.view(this.#deps.clock())
   }
 
   async flush(timeoutMs: number): Promise<number> {

@@ -1,4 +1,5 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { PartitionBudget } from './budget.js'
 import type { Numbers } from './numbering.js'
@@ -86,6 +87,8 @@ export interface PartitionProducerDeps {
   readonly sendTimeMs?: (() => number) | undefined
   /** Called when a batch is sent for the first time, with the time that its oldest record has waited. */
   readonly waitedInPartition?: ((waitedMs: number) => void) | undefined
+  /** Counts records that Kafka refuses, and records for which there is no capacity. Absent: they are not counted. */
+  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */
   readonly written?: WrittenBatches | undefined
   /** Absent: records may be given up, and waiting requests get a failure. */

@@ -8,9 +8,12 @@ import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from '
 import { NextLook, type ScheduledProducer } from './partition-schedule.js'
 import { PartitionSearch } from './partition-search.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
+import type { Obstacle } from './topic-view.js'
 import { factsOf, judge, persistedOf, type Verdict } from './verdict.js'
 import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
 
+/** A refusal by brokers counts for people who look as long as this. */
+const REFUSAL_COUNTS_FOR_MS = 60_000
 /** A partition is stuck when a batch has waited this long for its acknowledgement, however often it is tried. */
 const STUCK_AFTER_MS = 500
 
@@ -34,6 +37,8 @@ export class PartitionProducer implements ScheduledProducer {
   #head: Batch | undefined
   #headSince = 0
   #isDeadLettering = false
+  /** The last batch that Kafka refused for good; a later batch that it takes ends that. */
+  #refusal: { readonly failure: RecordFailure; readonly at: number } | undefined
   #timer: NodeJS.Timeout | undefined
   readonly #nextLook = new NextLook()
 
@@ -64,6 +69,22 @@ export class PartitionProducer implements ScheduledProducer {
   /** When the oldest held record was accepted; infinite: none is held. */
   get oldestAt(): number {
     return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
+  }
+
+  /** How often the oldest batch was tried. */
+  get attempts(): number {
+    return this.#head === undefined ? 0 : this.#attempts.count
+  }
+
+  /** Why Kafka does not have the oldest batch yet; `undefined`: no answer says so. */
+  get obstacle(): Obstacle | undefined {
+    return this.#head === undefined ? undefined : this.#attempts.obstacle
+  }
+
+  /** Why Kafka has refused the last batch for good, if that was a moment ago. */
+  refusalAt(nowMs: number): RecordFailure | undefined {
+    const refusal = this.#refusal
+    return refusal !== undefined && nowMs - refusal.at <= REFUSAL_COUNTS_FOR_MS ? refusal.failure : undefined
   }
 
   /** Takes a record and copies its bytes. The caller has checked that there is capacity. */
@@ -141,6 +162,7 @@ export class PartitionProducer implements ScheduledProducer {
 
   #delivered(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
     this.#deps.counters.delivered += head.recordCount
+    this.#refusal = undefined
     if (baseOffset >= 0) this.#search.acknowledged(baseOffset + head.recordCount)
     this.#settled(head)
     head.deliver(this.partition, baseOffset, logAppendTimeMs)
@@ -207,6 +229,8 @@ export class PartitionProducer implements ScheduledProducer {
   #failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {
     if (renumber) this.#numbering.raise()
     this.#deps.counters.failed += head.recordCount
+    this.#refusal = { failure, at: this.#deps.clock() }
+    this.#deps.refusals?.note(failure, head.recordCount)
     this.#attempts.notDelivered(head.recordCount, failure)
     this.#settled(head)
     head.fail(failure, this.topic)

@@ -9,6 +9,7 @@ import type { Partitioner } from './partitioners.js'
 import type { MemoryPendingProduce, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
+import { type TopicView, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
@@ -92,6 +93,32 @@ export class Topic implements UnknownTopic {
 
   get producers(): readonly (PartitionProducer | undefined)[] {
     return this.#producers.all
+  }
+
+  /** What waits for it, for people who look. */
+  view(nowMs: number): TopicView {
+    const { oldestAt, ...producers } = viewOf(this.name, this.#producers.all, nowMs)
+    const oldest = Math.min(oldestAt, this.oldestWaitingAt)
+    const bytes = producers.bytes + this.waitingBytes
+    const remembered =
+      this.#remembered !== undefined && nowMs < this.#remembered.until ? this.#remembered.failure : undefined
+    const refusal = remembered ?? producers.refusal
+    return {
+      ...producers,
+      refusal,
+      state: this.#stateOf(refusal, producers.troubledCount, bytes, nowMs),
+      records: producers.records + this.#deferred.recordCount,
+      bytes,
+      oldestAgeMs: Number.isFinite(oldest) ? Math.max(0, nowMs - oldest) : 0
+    }
+  }
+
+  #stateOf(refusal: TopicView['refusal'], troubled: number, bytes: number, nowMs: number): TopicView['state'] {
+    if (refusal?.code === 'notAuthorized') return 'refused'
+    if (refusal?.code === 'unknownTopic' || (this.#isDenied(nowMs) && !this.isKnown)) return 'missing'
+    if (troubled > 0) return 'stuck'
+    if (this.#isWaitedFor && !this.isKnown) return 'lookingUp'
+    return bytes > 0 ? 'flowing' : 'idle'
   }
 
   /** Whether the topic may be forgotten: no remembered failure or denial is still valid. */

@@ -11,7 +11,26 @@ interface PooledBroker {
   downUntil: number
   /** Metadata responses in a row that did not name the broker. */
   absences: number
+  /** When the first failure since the last answer was noted, and the last error. */
+  failingSince: number
+  lastError: string | undefined
 }
+
+/** `down`: its last call failed. `gone`: Kafka does not name it any more. */
+export type BrokerState = 'up' | 'down' | 'gone'
+
+/** A broker of the cluster, for people who look. */
+export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'> {
+  readonly state: BrokerState
+  /** How long it has been down or gone; 0: it is up. */
+  readonly forMs: number
+  /** The error of its last failed call; `undefined`: none failed since its last answer. */
+  readonly lastError: string | undefined
+}
+
+// A broker that Kafka does not name any more is remembered for this time, and at most so many are.
+const GONE_REMEMBERED_MS = 3_600_000
+const MAX_GONE = 100
 
 export interface BrokerPoolOptions {
   readonly brokerBackoffMs: number
@@ -30,6 +49,8 @@ const ABSENCES_BEFORE_REMOVAL = 3
 export class BrokerPool {
   readonly #options: BrokerPoolOptions
   readonly #brokers = new Map<number, PooledBroker>()
+  /** Brokers that were removed, by node id, and since when. */
+  readonly #gone = new Map<number, { readonly node: BrokerNode; readonly since: number }>()
   #turn = 0
   #controllerId = -1
 
@@ -76,12 +97,14 @@ export class BrokerPool {
     const known = this.#brokers.get(node.nodeId)
     if (known && known.proxy.node.host === node.host && known.proxy.node.port === node.port) return []
     const proxy = this.#options.createProxy(node)
-    this.#brokers.set(node.nodeId, { proxy, failures: 0, downUntil: 0, absences: 0 })
+    const healthy = { failures: 0, downUntil: 0, absences: 0, failingSince: 0, lastError: undefined }
+    this.#brokers.set(node.nodeId, { proxy, ...healthy })
+    this.#gone.delete(node.nodeId)
     return known?.proxy.stop() ?? []
   }
 
   /** Applies the brokers of a metadata response. Returns the requests of brokers that are gone. */
-  apply(brokers: readonly BrokerNode[], controllerId = -1): OpenRequest[] {
+  apply(brokers: readonly BrokerNode[], controllerId = -1, now = 0): OpenRequest[] {
     this.#controllerId = controllerId
     const back: OpenRequest[] = []
     const listed = new Set(brokers.map(broker => broker.nodeId))
@@ -97,9 +120,39 @@ export class BrokerPool {
       if (pooled.absences++ === 0) back.push(...pooled.proxy.drain())
       if (pooled.absences < ABSENCES_BEFORE_REMOVAL || pooled.proxy.held > 0) continue
       this.#brokers.delete(nodeId)
+      this.#remember(pooled, now)
       back.push(...pooled.proxy.stop())
     }
     return back
+  }
+
+  #remember({ proxy: { node }, failingSince }: PooledBroker, now: number): void {
+    this.#gone.set(node.nodeId, { node, since: failingSince || now })
+    if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.keys().next().value!)
+  }
+
+  /** All brokers, those that Kafka named within the last hour included. */
+  views(now: number): BrokerView[] {
+    const known = [...this.#brokers.values()].map(
+      ({ proxy: { node }, failures, absences, failingSince, lastError }) => {
+        const { nodeId, host, port } = node
+        const state: BrokerState = failures > 0 ? 'down' : absences > 0 ? 'gone' : 'up'
+        const forMs = failingSince > 0 ? now - failingSince : 0
+        return { nodeId, host, port, state, forMs, lastError }
+      }
+    )
+    const gone = [...this.#gone.values()]
+      .filter(({ since }) => now - since <= GONE_REMEMBERED_MS)
+      .map(({ node: { nodeId, host, port }, since }) => {
+        return { nodeId, host, port, state: 'gone' as const, forMs: now - since, lastError: undefined }
+      })
+    return [...known, ...gone].sort((one, other) => one.nodeId - other.nodeId)
+  }
+
+  /** Notes why calls to the broker fail. */
+  blame(nodeId: number, message: string): void {
+    const pooled = this.#brokers.get(nodeId)
+    if (pooled !== undefined) pooled.lastError = message
   }
 
   /** Ends the pauses of all brokers. After a time in which no broker answered, the pauses have no meaning. */
@@ -112,7 +165,8 @@ export class BrokerPool {
     const pooled = this.#brokers.get(proxy.node.nodeId)
     if (pooled?.proxy !== proxy) return false
     const isNews = pooled.downUntil > 0
-    pooled.failures = 0
+    pooled.failures = pooled.failingSince = 0
+    pooled.lastError = undefined
     pooled.downUntil = 0
     return isNews
   }
@@ -125,6 +179,7 @@ export class BrokerPool {
     const pooled = this.#brokers.get(proxy.node.nodeId)
     if (pooled?.proxy !== proxy || pooled.downUntil > now) return undefined
     const { brokerBackoffMaxMs, random } = this.#options
+    if (pooled.failures === 0) pooled.failingSince = now
     pooled.downUntil = now + backoffMs(pooled.failures++, firstPauseMs, brokerBackoffMaxMs, random)
     return pooled.downUntil
   }
@@ -165,6 +220,7 @@ export class BrokerPool {
   stop(): OpenRequest[] {
     const requests = [...this.#brokers.values()].flatMap(pooled => pooled.proxy.stop())
     this.#brokers.clear()
+    this.#gone.clear()
     this.#controllerId = -1
     return requests
   }

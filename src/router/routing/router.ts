@@ -5,6 +5,7 @@ import type { BrokerClientFactory } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { Produce, RouterMessage } from '../messages/operations.js'
 import { ownFailure } from '../requests/failures.js'
+import type { BrokerView } from './broker-pool.js'
 import type { RouterMailbox } from './messages.js'
 import { isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
 import { RouterCore } from './router-core.js'
@@ -68,6 +69,10 @@ export interface RouterHandle {
   /** The last error while no broker answers; `undefined` while a broker answers. */
   readonly awayBecause: Error | undefined
   stats(): RouterStats
+  /** The brokers of the cluster. */
+  brokers(): readonly BrokerView[]
+  /** The broker that leads the partition, as far as known; -1: the partition has no leader. */
+  leaderOf(topic: string, partition: number): number | undefined
   /** Changes the limit of the cache. A lower limit evicts the least recently used batches first. */
   resizeCache(bytes: number): void
   /** Answers all open requests with `failed` (shuttingDown) and closes all connections. Idempotent. */
@@ -130,6 +135,8 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       return core.awayBecause
     },
     stats: () => statsOf(core.parts, options.clock()),
+    brokers: () => core.parts.pool.views(options.clock()),
+    leaderOf: (topic, partition) => core.parts.leaders.leaderOf(topic, partition)?.leaderId,
     resizeCache: bytes => core.parts.cache.resize(bytes),
     stop
   }

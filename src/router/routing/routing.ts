@@ -130,7 +130,7 @@ export class Routing {
   /** Applies metadata to the tables, and routes the requests that waited for it. */
   apply(response: MetadataResponse, asked: readonly string[], askedAt: number, mayCreate: boolean, now: number): void {
     const { pool, leaders, followed } = this.#options
-    const back = pool.apply(response.brokers, response.controllerId)
+    const back = pool.apply(response.brokers, response.controllerId, now)
     for (const topic of response.topics) leaders.apply(topic, askedAt, now, mayCreate)
     const named = new Set([...asked, ...response.topics.map(({ topic }) => topic)])
     followed.lookedUp(named, now)
@@ -204,6 +204,7 @@ export class Routing {
     const downUntil = pool.failed(proxy, now, refused ? AUTHENTICATION_PAUSE_MS : undefined)
     const { nodeId, host, port } = proxy.node
     if (downUntil !== undefined) {
+      pool.blame(nodeId, error.message)
       log.warn({ err: error, nodeId, host, port, forMs: Math.round(downUntil - now) }, 'a broker failed')
       this.#waiting.wakeAt(nodePlace(nodeId), downUntil)
       this.#waiting.wakeAt(ANY_NODE, downUntil)

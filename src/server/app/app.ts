@@ -9,8 +9,10 @@ import {
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
+import { RecentLines } from '../../core/recent-lines.js'
+import { Refusals } from '../../core/refusals.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import type { LagRow } from '../../gateway/lag.js'
+import type { LagRow, LagSource } from '../../gateway/lag.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
@@ -18,6 +20,8 @@ import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
+import type { StatusPart } from '../../http/status/status.js'
+import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
@@ -39,6 +43,8 @@ import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
+import { headOf } from './parent-status.js'
+import { certificateViews, ProcessStatusReader } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import type { WorkerPlace } from './worker-order.js'
@@ -70,6 +76,8 @@ export interface WorkerDeps extends WorkerPlace {
   readonly statsd: StatsdSources
 }
 
+const clock = (): number => performance.now()
+
 /** A running gateway. */
 export interface App {
   readonly urls: HttpUrls
@@ -88,6 +96,8 @@ export interface App {
   warnings(): readonly string[]
   /** What is known of the lag of the consumer groups that this process asks for. Empty: `metrics.lag.everyMs` is not set. */
   lagOf(): readonly LagRow[]
+  /** What `/status.json` says about this process, computed for each call. */
+  status(): Promise<StatusPart>
   /**
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
@@ -166,6 +176,11 @@ class ProcessParts {
   readonly #metrics: PrometheusMetrics
   readonly #metricsLogger: PrometheusMetricsLogger
   readonly #startedAt = performance.now()
+  readonly #refusals = new Refusals(clock)
+  readonly #lines = new RecentLines(clock)
+  #security: ListenerSecurity | undefined
+  #lag: LagSource | undefined
+  readonly #statusReader: ProcessStatusReader
   readonly #system = new ActorSystem()
   readonly #clusters: Clusters
   readonly crashed: Promise<Error>
@@ -180,7 +195,8 @@ class ProcessParts {
   readonly #worker: WorkerDeps | undefined
 
   constructor(config: Config, deps: AppDeps) {
-    const { log, version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
+    const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
+    const log = this.#lines.of(deps.log)
     this.#worker = deps.worker
     this.#metrics = metricsOf(deps.worker)
     this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
@@ -203,6 +219,7 @@ class ProcessParts {
       log,
       quietLog: this.#quietLog,
       metrics: this.#metricsLogger,
+      refusals: this.#refusals,
       decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
         this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
       ),
@@ -210,6 +227,20 @@ class ProcessParts {
       logWorker,
       logStorage,
       orphanedDirectories: logStorage === undefined ? orphanedFor(config, deps.worker) : []
+    })
+    this.#statusReader = new ProcessStatusReader({
+      number: deps.worker?.number ?? 1,
+      clusters: this.#clusters.all,
+      viewLog: () => this.#clusters.viewLog(),
+      memoryLimitBytes: config.delivery.maxBytes,
+      metrics: this.#metrics,
+      shedder: () => this.#http?.shedder,
+      refusals: this.#refusals,
+      lines: this.#lines,
+      lag: () => this.#lag,
+      certificates: () => certificateViews(this.#security, this.#clusters.all),
+      clock,
+      now: Date.now
     })
   }
 
@@ -224,8 +255,10 @@ class ProcessParts {
       this.#config,
       this.#metrics,
       this.#quietLog,
-      peers && new SharedQuotas(peers)
+      peers && new SharedQuotas(peers),
+      this.#refusals
     )
+    this.#security = security
     this.#shutdown.add('closing the listeners', async () => security.close())
     const accessLog = openAccessLog(this.#config.http.accessLog, this.#quietLog)
     this.#shutdown.add('closing the access log', async () => accessLog?.close())
@@ -249,6 +282,7 @@ class ProcessParts {
       log,
       shutdown
     })
+    this.#lag = lag
     const urls = await this.#startHttp(security, statsd, accessLog)
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
@@ -271,6 +305,7 @@ class ProcessParts {
       memoryRecords: () => this.#clusters.memoryRecords(),
       warnings: () => this.#clusters.warnings(),
       lagOf: () => lag.lagOf(),
+      status: () => this.#statusReader.read(),
       reload: config => {
         accessLog?.reopen()
         const reloading = last.then(() => reload(config ?? running))
@@ -329,7 +364,8 @@ class ProcessParts {
       capacity,
       this.#config.http.admissionWaitMs,
       () => performance.now(),
-      waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND)
+      waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND),
+      refusal => this.#refusals.note(refusal)
     )
   }
 
@@ -348,7 +384,8 @@ class ProcessParts {
       metrics: this.#metrics,
       log: this.#log,
       now: () => performance.now(),
-      elsewhere: peers && new SharedAddresses(peers)
+      elsewhere: peers && new SharedAddresses(peers),
+      refusals: this.#refusals
     })
     const server = await Http.start({
       http,
@@ -425,13 +462,18 @@ class ProcessParts {
   }
 
   #status(): ProcessStatus {
-    return {
+    const source = new SharedStatus(async () => {
+      return statusOf(headOf(status), [await this.#statusReader.read()], Date.now())
+    }, clock)
+    const status: ProcessStatus = {
       version: this.#version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
-      warnings: () => this.#clusters.warnings()
+      warnings: () => this.#clusters.warnings(),
+      source
     }
+    return status
   }
 
   /** `/ready` reports the phase: the management port is opened first and closed last. */

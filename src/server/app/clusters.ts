@@ -2,10 +2,11 @@ import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
+import { DurableQueue, type LogStorage, type LogView } from '../../producer/disk/durable-queue.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { operations } from '../../router/processors/operations.js'
 import type { Config } from '../config/config.js'
@@ -31,6 +32,8 @@ export interface ClustersDeps {
   readonly quietLog: Logger
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
+  /** Counts refused records by reason. */
+  readonly refusals: Pick<Refusals, 'note'>
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -97,6 +100,11 @@ export class Clusters {
   /** The limited memory for records that wait for the disk. All clusters share it. */
   get logCapacity(): BufferCapacity {
     return this.#queue.capacity
+  }
+
+  /** The durable log, for people who look. */
+  viewLog(): Promise<LogView> {
+    return this.#queue.view()
   }
 
   get gateways(): ReadonlyMap<string, Gateway> {
@@ -221,8 +229,8 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, quietLog, apis, system, config, decompressedMemory, onFatal } = this.#deps
-    const deps = { system, config, decompressedMemory, onFatal }
+    const { log, quietLog, apis, system, config, decompressedMemory, refusals, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, refusals, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,

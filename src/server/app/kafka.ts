@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { requestToken, SharedToken } from '../../kafka/sasl.js'
@@ -24,6 +25,8 @@ export interface KafkaDeps {
   readonly queue?: DurableQueue | undefined
   /** Durable logs of workers that no longer exist. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
+  /** Counts refused records by reason. Absent: they are not counted by reason. */
+  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Memory for decompressed records. All clusters share it. */
   readonly decompressedMemory?: DecompressedMemory | undefined
 }

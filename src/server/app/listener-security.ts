@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
 import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
@@ -37,13 +38,15 @@ export interface ListenerSecurity {
  * Opens certificates, authentication and access rules.
  *
  * @param sharing exchanges the use of quotas with other processes that serve the same clients
+ * @param refusals counts refused requests by reason
  * @throws ConfigError that names the setting whose file cannot be used
  */
 export async function openListenerSecurity(
   config: Config,
   metrics: PrometheusMetrics,
   log: Logger,
-  sharing?: QuotaSharing
+  sharing?: QuotaSharing,
+  refusals?: Refusals
 ): Promise<ListenerSecurity> {
   const certificates = await openCertificates('http.tls', config.http.tls, log)
   const managementCertificates =
@@ -60,7 +63,7 @@ export async function openListenerSecurity(
   const requestAccess = createRequestAccess(config, {
     authenticator,
     isAuthenticated: requiresCredentials(config.auth),
-    metrics: new AccessMetrics(metrics),
+    metrics: new AccessMetrics(metrics, refusals),
     auditSink: line => audit.write(line),
     clock: () => performance.now(),
     now: Date.now,

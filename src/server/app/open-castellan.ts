@@ -8,6 +8,7 @@ import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { KafkaGateway } from '../../gateway/kafka-gateway.js'
@@ -179,6 +180,12 @@ export interface PlaceInLog {
   readonly orphaned?: readonly OrphanedLog[] | undefined
 }
 
+/** Options of a cluster of a gateway. */
+export interface ClusterOptions extends OpenCastellanOptions {
+  /** Counts refused records by reason. Absent: they are not counted by reason. */
+  readonly refusals?: Pick<Refusals, 'note'> | undefined
+}
+
 /**
  * Opens one of several clusters of a process.
  *
@@ -187,7 +194,7 @@ export interface PlaceInLog {
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
  */
 export async function openCluster(
-  options: OpenCastellanOptions,
+  { refusals, ...options }: ClusterOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
@@ -223,6 +230,7 @@ export async function openCluster(
   const deliveryDeps = {
     ...shared,
     losses,
+    refusals,
     router: router.ref,
     settings: settings.delivery,
     now: Date.now,

@@ -8,9 +8,12 @@ import {
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
+import { RecentLines } from '../../core/recent-lines.js'
+import { Refusals } from '../../core/refusals.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
+import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { settingsOfApis } from '../config/schema.js'
@@ -27,6 +30,7 @@ import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness, reportToStatsd } from './metrics.js'
+import { headOf, parentPart, withWorkers } from './parent-status.js'
 import { Shutdown } from './shutdown.js'
 import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
 
@@ -34,6 +38,8 @@ import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.j
 const SILENT_AFTER_MS = 10_000
 /** Time limit for the answer of a worker with its StatsD values. */
 const STATSD_TIMEOUT_MS = 2_000
+/** Time limit for the status of a worker. One that misses it is named in the answer. */
+const STATUS_TIMEOUT_MS = 1_500
 /** Time limit of the parent's own shutdown, which follows the shutdown of its workers. */
 const CLOSE_MS = 5_000
 
@@ -93,6 +99,8 @@ function sharedPartsOf(config: Config): Map<string, (question: unknown) => unkno
   )
 }
 
+const clock = (): number => performance.now()
+
 class Parent {
   /** The current configuration. */
   #config: Config
@@ -105,6 +113,8 @@ class Parent {
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #inFlight = new RequestsInFlight()
   readonly #startedAt = performance.now()
+  readonly #refusals = new Refusals(clock)
+  readonly #lines = new RecentLines(clock)
   /**
    * Some APIs have a part that exists once for all workers. These functions answer questions to it, by name of the API.
    */
@@ -116,13 +126,13 @@ class Parent {
 
   constructor(config: Config, deps: WorkersDeps) {
     this.#config = config
-    this.#deps = deps
-    this.#shutdown = new Shutdown(deps.log, () => performance.now())
+    this.#deps = { ...deps, log: this.#lines.of(deps.log) }
+    this.#shutdown = new Shutdown(this.#deps.log, () => performance.now())
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', timeoutMs)
     )
     this.#shared = sharedPartsOf(config)
-    const { fork, log } = deps
+    const { fork, log } = this.#deps
     this.#supervisor = new Supervisor({
       ...config.workers,
       count: workerCountOf(config.workers),
@@ -263,7 +273,7 @@ class Parent {
   async #openManagement(): Promise<{ security: ListenerSecurity; url: string | undefined }> {
     const { log } = this.#deps
     const { http, management } = this.#config
-    const security = await openListenerSecurity(this.#config, this.#metrics, log)
+    const security = await openListenerSecurity(this.#config, this.#metrics, log, undefined, this.#refusals)
     this.#shutdown.add('closing the listeners', async () => security.close())
     const port = await openManagementPort({
       http,
@@ -272,7 +282,8 @@ class Parent {
       requestAccess: security.requestAccess,
       metrics: this.#metrics,
       shown: { registry: this.#gathered },
-      status: this.#status(),
+      status: this.#status(security),
+      refusals: this.#refusals,
       log,
       now: () => performance.now(),
       idPrefix: randomBytes(4).toString('hex')
@@ -281,14 +292,23 @@ class Parent {
     return { security, url: port.url }
   }
 
-  #status(): ProcessStatus {
-    return {
+  #status(security: ListenerSecurity): ProcessStatus {
+    const status: ProcessStatus = {
       version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => this.#unreadyReasons(),
       warnings: () => [...new Set([...this.#reports.values()].flatMap(({ warnings }) => warnings))]
     }
+    const source = new SharedStatus(async () => {
+      const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
+      const parts = await this.#supervisor.callAll('status', STATUS_TIMEOUT_MS)
+      const own = parentPart(this.#refusals, this.#lines, security.managementCertificates?.view)
+      const whole = [own, ...withWorkers([...parts.values()], this.#supervisor.workers, clock())]
+      const silentWorkers = asked.filter(number => !parts.has(number))
+      return statusOf({ ...headOf(status), silentWorkers }, whole, Date.now())
+    }, clock)
+    return { ...status, source }
   }
 
   /** The reasons of all workers, without repetitions. */

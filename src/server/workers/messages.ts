@@ -1,6 +1,7 @@
 import type { MetricsSnapshot } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { HttpUrls } from '../../http/server/http.js'
+import type { StatusPart } from '../../http/status/status.js'
 import type { Link } from './link.js'
 
 /** A message that is not answered. */
@@ -79,6 +80,8 @@ export type WorkerServes = {
   metrics: Asked<undefined, MetricsSnapshot>
   /** Asks for the StatsD values of the worker's APIs. */
   statsd: Asked<undefined, readonly StatsdValue[]>
+  /** Asks for what `/status.json` says about the worker. */
+  status: Asked<undefined, StatusPart>
   /** Tells that the worker with this number has ended. */
   gone: OneWay<number>
   /** Passes on a call from the worker `from`. */

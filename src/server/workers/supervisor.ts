@@ -48,6 +48,8 @@ export interface WorkerView {
   readonly isUp: boolean
   /** How often the worker was started again. */
   readonly restarts: number
+  /** How the worker ended last, and the monotonic milliseconds of it; `undefined`: it has never ended unexpectedly. */
+  readonly lastEnd: { readonly how: string; readonly at: number } | undefined
   /** The link to the worker. `undefined`: the worker does not serve. */
   readonly link: ParentLink | undefined
 }
@@ -78,13 +80,13 @@ export class Supervisor {
   }
 
   /** Calls all workers that serve. Returns the answers that came in time, by number of the worker. */
-  async callAll<Name extends 'metrics' | 'statsd'>(
+  async callAll<Name extends ToAll>(
     name: Name,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, WorkerServes[Name]['answer']>> {
     const answers = new Map<number, WorkerServes[Name]['answer']>()
     const ask = async ({ number, link }: Slot): Promise<void> => {
-      const answer = await link?.call<'metrics' | 'statsd'>(name, undefined, timeoutMs).catch(() => undefined)
+      const answer = await link?.call<ToAll>(name, undefined, timeoutMs).catch(() => undefined)
       if (answer !== undefined) answers.set(number, answer as WorkerServes[Name]['answer'])
     }
     await Promise.all(this.#slots.map(ask))
@@ -121,6 +123,9 @@ export class Supervisor {
   }
 }
 
+/** Messages without a body that are sent to all workers. */
+type ToAll = 'metrics' | 'statsd' | 'status'
+
 type State = 'new' | 'starting' | 'up' | 'waiting' | 'stopping'
 
 class Slot implements WorkerView {
@@ -137,6 +142,7 @@ class Slot implements WorkerView {
   #upSince = 0
   #ended: Promise<void> = Promise.resolve()
   restarts = 0
+  lastEnd: WorkerView['lastEnd']
 
   constructor(number: number, options: SupervisorOptions) {
     this.number = number
@@ -223,6 +229,7 @@ class Slot implements WorkerView {
     this.#process = undefined
     onEnded?.(number)
     if (former === 'stopping') return
+    this.lastEnd = { how, at: performance.now() }
     if (former === 'up' && performance.now() - this.#upSince >= SOUND_AFTER_MS) this.#failures = 0
     // The worker has never served, so the promise of `start` is rejected.
     if (former === 'starting' && this.restarts === 0) {

@@ -170,6 +170,7 @@ describe('kafboy 4: /openapi.json', function () {
     expect(Object.keys(documents.get(app.urls.management!)!.paths)).to.have.members([
       '/health-check',
       '/ready',
+      '/status.json',
       '/metrics',
       '/openapi.json'
     ])

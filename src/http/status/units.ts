@@ -1,0 +1,32 @@
+const KIB = 1024
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
+
+const TIME_UNITS = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+  [1_000, 's']
+] as const
+
+const ROUNDED_FROM = 10
+
+/** `durationText(90_000)` is `1.5 min`. */
+export function durationText(ms: number): string {
+  const [size, unit] = TIME_UNITS.find(([least]) => Math.abs(ms) >= least) ?? [1, 'ms']
+  return `${rounded(ms / size)} ${unit}`
+}
+
+/** `bytesText(1536)` is `1.5 KiB`. */
+export function bytesText(bytes: number): string {
+  let [value, unit] = [bytes, 0]
+  for (; value >= KIB && unit < BYTE_UNITS.length - 1; unit++) value /= KIB
+  return `${rounded(value)} ${BYTE_UNITS[unit]}`
+}
+
+export const percentText = (share: number): string => `${Math.round(share * 100)} %`
+
+/** Thousands are set apart: `12 345`. */
+export const countText = (count: number): string => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ')
+
+const rounded = (value: number): string =>
+  Math.abs(value) >= ROUNDED_FROM || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1)

@@ -1,0 +1,105 @@
+import type { ErrorCode } from '../../core/errors.js'
+import type { RecordFailure } from '../../core/model.js'
+import { kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { BatchAnswer } from '../../router/messages/operations.js'
+import type { PartitionProducerState } from './partition-producer-deps.js'
+
+/** Why Kafka does not have the oldest batch of a partition yet. */
+export interface Obstacle {
+  /** Kafka's name of the error, as `NOT_ENOUGH_REPLICAS`, or why the batch could not be sent: `noLeader`. */
+  readonly error: string
+  readonly message: string
+}
+
+/** A partition whose records do not flow. */
+export interface TroubledPartition {
+  readonly partition: number
+  readonly state: PartitionProducerState
+  /** How often the batch was tried. */
+  readonly attempts: number
+  /** `undefined`: no answer says why. */
+  readonly obstacle: Obstacle | undefined
+}
+
+/**
+ * `lookingUp`: no broker has said which partitions the topic has. `missing`: brokers do not have it. `refused`: they do
+ * not let this client write to it.
+ */
+export type TopicState = 'idle' | 'flowing' | 'stuck' | 'lookingUp' | 'missing' | 'refused'
+
+/** What waits for one topic, for people who look. */
+export interface TopicView {
+  readonly topic: string
+  readonly state: TopicState
+  /** Records in memory, and their bytes, bookkeeping included. */
+  readonly records: number
+  readonly bytes: number
+  /** Age of the oldest record in memory; 0: none waits. */
+  readonly oldestAgeMs: number
+  /** Partitions that records were written to. */
+  readonly partitions: number
+  /** Some of the troubled partitions, and how many there are. */
+  readonly troubled: readonly TroubledPartition[]
+  readonly troubledCount: number
+  /** The last refusal by brokers, where it still counts. */
+  readonly refusal: { readonly code: ErrorCode; readonly message: string } | undefined
+}
+
+/** The part of a partition's producer that a view needs. */
+interface Viewed {
+  readonly partition: number
+  readonly state: PartitionProducerState
+  readonly attempts: number
+  readonly obstacle: Obstacle | undefined
+  readonly oldestAt: number
+  readonly charge: { readonly bytes: number; readonly records: number; readonly isStuck: boolean }
+  refusalAt(nowMs: number): RecordFailure | undefined
+}
+
+/** So many troubled partitions are named one by one. */
+const MAX_NAMED = 5
+
+/** Sums up the partitions of a topic. */
+export function viewOf(
+  topic: string,
+  producers: readonly (Viewed | undefined)[],
+  nowMs: number
+): Omit<TopicView, 'state'> & { readonly oldestAt: number } {
+  const troubled: TroubledPartition[] = []
+  let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
+  let oldestAt = Number.POSITIVE_INFINITY
+  let refusal: TopicView['refusal']
+  for (const producer of producers) {
+    if (producer === undefined) continue
+    partitions++
+    records += producer.charge.records
+    bytes += producer.charge.bytes
+    oldestAt = Math.min(oldestAt, producer.oldestAt)
+    refusal ??= producer.refusalAt(nowMs)
+    if (!isTroubled(producer)) continue
+    troubledCount++
+    const { partition, state, attempts, obstacle } = producer
+    if (troubled.length < MAX_NAMED) troubled.push({ partition, state, attempts, obstacle })
+  }
+  const oldestAgeMs = Number.isFinite(oldestAt) ? Math.max(0, nowMs - oldestAt) : 0
+  return { topic, records, bytes, oldestAt, oldestAgeMs, partitions, troubled, troubledCount, refusal }
+}
+
+const isTroubled = ({ state, charge, attempts }: Viewed): boolean =>
+  charge.bytes > 0 && (state === 'backingOff' || state === 'suspended' || charge.isStuck || attempts > 1)
+
+/** `undefined`: the answer is a success. */
+export function obstacleOf(answer: BatchAnswer): Obstacle | undefined {
+  switch (answer.type) {
+    case 'appended':
+      return undefined
+    case 'rejected': {
+      const { name, message } = kafkaErrorOf(answer.errorCode)
+      return { error: name, message }
+    }
+    case 'unanswered':
+      return { error: 'unanswered', message: answer.error.message }
+    case 'notSent':
+      return { error: answer.reason, message: answer.message }
+  }
+}

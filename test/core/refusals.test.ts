@@ -1,0 +1,61 @@
+import { expect } from 'chai'
+import { silentLogger } from '../../src/core/model.js'
+import { RecentLines } from '../../src/core/recent-lines.js'
+import { Refusals } from '../../src/core/refusals.js'
+
+describe('refusals', () => {
+  it('are counted by reason and by the setting that the message names', () => {
+    let now = 10
+    const refusals = new Refusals(() => now)
+    refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 64; delivery.maxBytes)' })
+    now = 20
+    refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 65; delivery.maxBytes)' }, 3)
+    refusals.note({ code: 'quotaExceeded', message: 'the quota of ann is used up; try again in 1 s (quotas)' })
+    refusals.note({ code: 'forbidden', message: 'ann may not do this: no rule names it (access.rules)' })
+    refusals.note({ code: 'unknownTopic', message: 'the topic a.b does not exist' })
+    expect(refusals.all().map(({ reason, setting, count, lastAt }) => [reason, setting, count, lastAt])).to.deep.equal([
+      ['overloaded', 'delivery.maxBytes', 4, 20],
+      ['quotaExceeded', 'quotas', 1, 20],
+      ['forbidden', 'access.rules', 1, 20],
+      ['unknownTopic', undefined, 1, 20]
+    ])
+  })
+
+  it('are bounded: what is beyond is counted together', () => {
+    const refusals = new Refusals(() => 0)
+    for (let code = 0; code < 200; code++) refusals.note({ code: `code-${code}`, message: 'm'.repeat(1_000) })
+    const all = refusals.all()
+    expect(all).to.have.length(101)
+    expect(all[100]).to.include({ reason: 'other', count: 100 })
+    expect(all[0]!.message.length).to.be.below(300)
+  })
+})
+
+describe('the last lines of the log', () => {
+  it('are warnings and errors, each as often as it was written, without other fields', () => {
+    let now = 0
+    const lines = new RecentLines(() => ++now)
+    const log = lines.of(silentLogger)
+    log.info({}, 'all is well')
+    log.warn({ topic: 'orders', partition: 3, key: 'secret' }, 'kafka does not take a batch yet')
+    log.error({ worker: 2 }, 'worker 2 has ended')
+    log.warn({ topic: 'orders', partition: 4 }, 'kafka does not take a batch yet')
+    expect(JSON.stringify(lines.all())).not.to.include('secret')
+    expect(
+      lines
+        .all()
+        .map(({ level, message, count, lastAt, topic, worker }) => [level, message, count, lastAt, topic, worker])
+    ).to.deep.equal([
+      ['error', 'worker 2 has ended', 1, 2, undefined, 2],
+      ['warn', 'kafka does not take a batch yet', 2, 3, 'orders', undefined]
+    ])
+  })
+
+  it('are bounded, and escaped', () => {
+    const lines = new RecentLines(() => 0)
+    const log = lines.of(silentLogger)
+    for (let line = 0; line < 100; line++) log.warn({}, `line ${line}\u001b[2J${'x'.repeat(1_000)}`)
+    expect(lines.all()).to.have.length(50)
+    expect(lines.all()[0]!.message).to.match(/^line 50\\u001b\[2J/)
+  })
+})

@@ -1,0 +1,93 @@
+import { expect } from 'chai'
+import { mergeParts } from '../../../src/http/status/merge.js'
+import { MAX_ROWS, type StatusPart } from '../../../src/http/status/status.js'
+import { TopRows } from '../../../src/http/status/top-rows.js'
+import { calmPart, calmTopic } from './calm.js'
+
+const second: StatusPart = { ...calmPart, workers: [{ ...calmPart.workers[0]!, number: 2 }] }
+
+describe('the status of several processes', () => {
+  it('sums what each has for itself', () => {
+    const merged = mergeParts([
+      { ...calmPart, memory: { ...calmPart.memory, records: 2, bytes: 20, oldestAgeMs: 5 } },
+      { ...second, memory: { ...calmPart.memory, records: 3, bytes: 30, oldestAgeMs: 9 } }
+    ])
+    expect(merged.memory).to.include({ records: 5, bytes: 50, limitBytes: 2_000, oldestAgeMs: 9 })
+    expect(merged.workers.map(({ number }) => number)).to.deep.equal([1, 2])
+    expect(merged.way.request).to.deep.equal({ count: 0, seconds: 0 })
+  })
+
+  it('has one row for a topic, in the worst of its states', () => {
+    const troubled = [{ partition: 1, state: 'backingOff', attempts: 2, error: 'noLeader' }]
+    const stuck = { ...calmTopic, state: 'stuck', troubled, troubledPartitions: 1 } as const
+    const merged = mergeParts([
+      { ...calmPart, topics: { total: 1, rows: [calmTopic] } },
+      { ...second, topics: { total: 3, rows: [stuck] } }
+    ])
+    expect(merged.topics.total).to.equal(3)
+    expect(merged.topics.rows).to.have.length(1)
+    expect(merged.topics.rows[0]).to.deep.include({
+      state: 'stuck',
+      troubled,
+      memory: { records: 4, bytes: 4_096, oldestAgeMs: 1_500 }
+    })
+  })
+
+  it('believes the process that finds a broker down, and the one that reaches no broker', () => {
+    const [cluster] = calmPart.clusters
+    const down = { nodeId: 1, address: 'kafka-1:9092', state: 'down', forMs: 10, lastError: 'refused' } as const
+    const merged = mergeParts([
+      calmPart,
+      { ...second, clusters: [{ ...cluster!, isReady: false, away: 'refused', brokers: [down] }] }
+    ])
+    expect(merged.clusters).to.deep.equal([{ name: 'default', isReady: false, away: 'refused', brokers: [down] }])
+  })
+
+  it('takes the worst state of the logs, and sums what is in them', () => {
+    const full = { ...calmPart.log, state: 'full', why: 'the disk is full', records: 3 } as const
+    const merged = mergeParts([
+      { ...calmPart, log: full },
+      { ...second, log: { ...calmPart.log, records: 4 } }
+    ])
+    expect(merged.log).to.include({ state: 'full', why: 'the disk is full', records: 7, limitBytes: 2_000 })
+  })
+
+  it('adds up equal refusals and lines, the latest first', () => {
+    const refusal = { reason: 'overloaded', setting: 'delivery.maxBytes', count: 1, lastAgoMs: 50, message: 'full' }
+    const line = { level: 'warn', message: 'a broker failed', count: 2, lastAgoMs: 9 } as const
+    const merged = mergeParts([
+      { ...calmPart, refusals: [refusal], lines: [line] },
+      {
+        ...second,
+        refusals: [
+          { ...refusal, lastAgoMs: 10 },
+          { ...refusal, reason: 'forbidden', lastAgoMs: 1 }
+        ],
+        lines: [line]
+      }
+    ])
+    expect(merged.refusals.map(({ reason, count, lastAgoMs }) => [reason, count, lastAgoMs])).to.deep.equal([
+      ['forbidden', 1, 1],
+      ['overloaded', 2, 10]
+    ])
+    expect(merged.lines).to.deep.equal([{ ...line, count: 4 }])
+  })
+
+  it('is bounded, with the worst rows', () => {
+    const rows = Array.from({ length: 3 * MAX_ROWS }, (_, index) => ({ ...calmTopic, topic: `t${index}` }))
+    const worst = { ...calmTopic, topic: '__proto__', state: 'refused' } as const
+    const merged = mergeParts([{ ...calmPart, topics: { total: 151, rows: [...rows, worst] } }, second])
+    expect(merged.topics.total).to.equal(151)
+    expect(merged.topics.rows).to.have.length(MAX_ROWS)
+    expect(merged.topics.rows[0]!.topic).to.equal('__proto__')
+  })
+})
+
+describe('the rows with the greatest weight', () => {
+  it('are kept in order, and all are counted', () => {
+    const top = new TopRows<number>(row => row, 3)
+    for (const row of [4, 9, 1, 7, 7, 2]) top.add(row)
+    expect(top.rows).to.deep.equal([9, 7, 7])
+    expect(top.total).to.equal(6)
+  })
+})

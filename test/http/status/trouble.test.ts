@@ -1,0 +1,229 @@
+import { expect } from 'chai'
+import { type Judged, RANKS } from '../../../src/http/status/judged.js'
+import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
+import { troubleOf } from '../../../src/http/status/trouble.js'
+import { calm, calmTopic } from './calm.js'
+
+const DAY_MS = 86_400_000
+
+const withTopic = (topic: Partial<TopicRow>): Judged => ({
+  ...calm,
+  topics: { total: 1, rows: [{ ...calmTopic, ...topic }] }
+})
+const [ownWorker] = calm.workers
+const withWorker = (worker: Partial<Judged['workers'][number]>): Judged => ({
+  ...calm,
+  workers: [{ ...ownWorker!, ...worker }]
+})
+const stuckAt = (troubled: TopicRow['troubled']): Judged =>
+  withTopic({ state: 'stuck', troubled, troubledPartitions: troubled.length })
+
+/** The only trouble of a status. */
+function onlyOf(status: Judged): Trouble {
+  const all = troubleOf(status)
+  expect(all).to.have.length(1)
+  return all[0]!
+}
+
+describe('trouble', () => {
+  it('is none where nothing is wrong, and where records flow', () => {
+    expect(troubleOf(calm)).to.deep.equal([])
+    expect(troubleOf(withTopic({}))).to.deep.equal([])
+  })
+
+  it('names the reason why no broker answers, and leaves out the topics that wait for them', () => {
+    const status = stuckAt([{ partition: 0, state: 'awaiting', attempts: 1 }])
+    const row = onlyOf({
+      ...status,
+      clusters: [{ name: 'default', isReady: false, away: 'connection refused', brokers: [] }],
+      gateway: {
+        ...calm.gateway,
+        isReady: false,
+        reasons: ['no broker of cluster default answers: connection refused']
+      }
+    })
+    expect(row).to.include({ severity: 'bad', kind: 'brokersAway', see: 'clusters.default.brokers' })
+    expect(row.cause).to.equal('No broker answers: connection refused.')
+  })
+
+  it('names a broker that is down with its error, and one that Kafka does not name any more', () => {
+    const [cluster] = calm.clusters
+    const rows = troubleOf({
+      ...calm,
+      clusters: [
+        {
+          ...cluster!,
+          brokers: [
+            { nodeId: 1, address: 'kafka-1:9092', state: 'gone', forMs: 90_000 },
+            { nodeId: 2, address: 'kafka-2:9092', state: 'down', forMs: 3_000, lastError: 'connection refused' }
+          ]
+        }
+      ]
+    })
+    expect(rows.map(({ kind, subject, cause }) => [kind, subject, cause])).to.deep.equal([
+      ['brokerDown', 'broker 2 (kafka-2:9092)', 'It has not answered for 3 s: connection refused.'],
+      [
+        'brokerGone',
+        'broker 1 (kafka-1:9092)',
+        'Kafka has not named it for 1.5 min: it has stopped, or was removed from the cluster.'
+      ]
+    ])
+  })
+
+  it('tells a partition without a leader by the error, and by what the Router knows', () => {
+    for (const partition of [
+      { partition: 2, state: 'backingOff', attempts: 3, error: 'noLeader', message: 'no leader' },
+      { partition: 2, state: 'awaiting', attempts: 1, leader: -1 }
+    ]) {
+      const row = onlyOf(stuckAt([partition]))
+      expect(row).to.include({ kind: 'noLeader', subject: 'partition orders/2', see: 'delivery.timeoutMs' })
+      expect(row.cause).to.equal(
+        'The partition has no leader, so no broker takes their records. Records that wait: 2 in memory (2 KiB), the oldest for 1.5 s.'
+      )
+      expect(row.next).to.include('kafka-topics --describe --topic orders')
+    }
+  })
+
+  it('has a row for each error of a topic, with its partitions', () => {
+    const rows = troubleOf(
+      stuckAt([
+        { partition: 0, state: 'backingOff', attempts: 2, error: 'NOT_ENOUGH_REPLICAS', message: 'too few', leader: 1 },
+        { partition: 1, state: 'backingOff', attempts: 2, error: 'NOT_ENOUGH_REPLICAS', message: 'too few', leader: 1 },
+        { partition: 2, state: 'awaiting', attempts: 1, leader: 3 }
+      ])
+    )
+    expect(rows.map(({ subject }) => subject)).to.deep.equal(['partition orders/2', 'partitions orders/{0, 1}'])
+    expect(rows[1]!.next).to.include('min.insync.replicas')
+    expect(rows[0]!.cause).to.include('Broker 3 leads it.')
+  })
+
+  it('says which right is missing for a topic, even while no broker answers', () => {
+    const row = onlyOf(
+      withTopic({ state: 'refused', refusal: { code: 'notAuthorized', message: 'TOPIC_AUTHORIZATION_FAILED (29)' } })
+    )
+    expect(row).to.include({ kind: 'notAuthorized', subject: 'topic orders', see: 'clusters.default.sasl' })
+    expect(row.cause).to.include('TOPIC_AUTHORIZATION_FAILED')
+    expect(row.next).to.include('Describe and Write on topic orders')
+  })
+
+  it('warns of a missing topic, and is worse when its records wait', () => {
+    const idle = { memory: { records: 0, bytes: 0, oldestAgeMs: 0 } }
+    expect(onlyOf(withTopic({ state: 'missing', ...idle })).severity).to.equal('warning')
+    expect(onlyOf(withTopic({ state: 'missing' })).severity).to.equal('bad')
+  })
+
+  it('says how full the log is, and when it refuses', () => {
+    const filling = onlyOf({ ...calm, log: { ...calm.log, sizeBytes: 850 } })
+    expect(filling).to.include({ severity: 'warning', kind: 'logFull', see: 'wal.maxBytes' })
+    const full = onlyOf({ ...calm, log: { ...calm.log, state: 'full', sizeBytes: 990, why: 'the log is full' } })
+    expect(full).to.include({ severity: 'bad', kind: 'logFull' })
+    expect(full.cause).to.equal(
+      '99 % of it are in use (990 B of 1000 B): the log is full. Requests that need it are refused.'
+    )
+    expect(onlyOf({ ...calm, log: { ...calm.log, state: 'failed', why: 'EIO' } })).to.include({ kind: 'logFailed' })
+  })
+
+  it('says that the memory is full when records are refused for it, and not for an old refusal', () => {
+    const refusal = { reason: 'overloaded', setting: 'delivery.maxBytes', count: 3, message: 'the buffer is full' }
+    const full = onlyOf({ ...calm, refusals: [{ ...refusal, lastAgoMs: 1_000 }] })
+    expect(full).to.include({ severity: 'bad', kind: 'memoryFull', see: 'delivery.maxBytes' })
+    expect(troubleOf({ ...calm, refusals: [{ ...refusal, lastAgoMs: 60_000 }] })).to.deep.equal([])
+    expect(onlyOf({ ...calm, memory: { ...calm.memory, bytes: 850 } }).severity).to.equal('warning')
+  })
+
+  it('names the quota that is used up', () => {
+    const row = onlyOf({
+      ...calm,
+      refusals: [
+        {
+          reason: 'quotaExceeded',
+          setting: 'http.perAddress.maxRequestsInFlight',
+          count: 7,
+          lastAgoMs: 500,
+          message: 'more than 3 requests of your address are in flight'
+        }
+      ]
+    })
+    expect(row).to.include({ kind: 'quotaReached', see: 'http.perAddress.maxRequestsInFlight' })
+    expect(row.cause).to.include('more than 3 requests').and.include('7 since the start')
+  })
+
+  it('leaves refusals alone that their clients have to mend', () => {
+    const refusal = { count: 7, lastAgoMs: 500, message: 'no' }
+    for (const reason of ['unauthenticated', 'forbidden', 'recordTooLarge'])
+      expect(troubleOf({ ...calm, refusals: [{ ...refusal, reason }] })).to.deep.equal([])
+  })
+
+  it('names a group that is behind, and how old that is', () => {
+    const lag = { cluster: 'default', group: 'billing', topic: 'orders', uncommitted: 0 }
+    const row = onlyOf({
+      ...calm,
+      lag: { total: 1, rows: [{ ...lag, lag: 12_345, asOf: '2026-11-24T05:59:58.000Z' }] }
+    })
+    expect(row).to.include({ severity: 'warning', kind: 'groupLags', subject: 'group billing in topic orders' })
+    expect(row.cause).to.equal('It is 12 345 records behind, as of 05:59:58 UTC.')
+    expect(troubleOf({ ...calm, lag: { total: 1, rows: [{ ...lag, lag: 999 }] } })).to.deep.equal([])
+    expect(onlyOf({ ...calm, lag: { total: 1, rows: [{ ...lag, problem: 'no answer' }] } }).kind).to.equal('lagUnknown')
+  })
+
+  it('names a group that may not read', () => {
+    const group = { cluster: 'default', group: 'billing', topics: ['orders'], partitions: 0, waiting: 1, pending: 0 }
+    const refusal = { topic: 'orders', message: 'not authorized for the topic' }
+    const row = onlyOf({ ...calm, groups: { total: 1, rows: [{ ...group, refusal }] } })
+    expect(row).to.include({ kind: 'groupRefused', subject: 'group billing' })
+    expect(row.next).to.include('Read on topic orders and on group billing')
+  })
+
+  it('names a worker that is gone, and for a while one that was replaced', () => {
+    const lastEnd = { how: 'SIGKILL', agoMs: 2_000 }
+    const down = onlyOf({ ...calm, workers: [ownWorker!, { number: 2, isUp: false, restarts: 0, lastEnd }] })
+    expect(down).to.include({ severity: 'bad', kind: 'workerDied', subject: 'worker 2' })
+    const replaced = onlyOf({ ...calm, workers: [ownWorker!, { number: 2, isUp: true, restarts: 1, lastEnd }] })
+    expect(replaced).to.include({ severity: 'warning', kind: 'workerDied' })
+    expect(replaced.cause).to.equal('It ended 2 s ago (SIGKILL); it was started again once and serves.')
+    const longAgo = { ...lastEnd, agoMs: 3_600_000 }
+    expect(troubleOf(withWorker({ lastEnd: longAgo, restarts: 1 }))).to.deep.equal([])
+  })
+
+  it('names a certificate that ends soon, and one that has ended', () => {
+    const certificate = { of: 'http.tls', subject: 'CN=gateway', validTo: '2026-12-01T00:00:00.000Z' }
+    const soon = onlyOf({ ...calm, certificates: [{ ...certificate, remainingMs: 7 * DAY_MS }] })
+    expect(soon).to.include({ severity: 'warning', kind: 'certificateEnds', see: 'http.tls.certFile' })
+    expect(soon.cause).to.equal('The certificate of CN=gateway ends in 7 d, on 2026-12-01.')
+    expect(onlyOf({ ...calm, certificates: [{ ...certificate, remainingMs: -DAY_MS }] }).severity).to.equal('bad')
+    expect(troubleOf({ ...calm, certificates: [{ ...certificate, remainingMs: 60 * DAY_MS }] })).to.deep.equal([])
+  })
+
+  it('says that the event loop is late before and while requests are refused', () => {
+    expect(onlyOf(withWorker({ eventLoopDelayMs: 300 }))).to.include({ severity: 'warning', kind: 'eventLoopLate' })
+    const refusing = onlyOf(withWorker({ eventLoopDelayMs: 800, refusedShare: 0.25 }))
+    expect(refusing).to.include({ severity: 'bad', see: 'advanced.http.maxEventLoopDelayMs' })
+    expect(refusing.cause).to.include('25 % of the requests')
+  })
+
+  it('puts the worst first', () => {
+    const [cluster] = calm.clusters
+    const rows = troubleOf({
+      ...stuckAt([{ partition: 0, state: 'backingOff', attempts: 2, error: 'noLeader' }]),
+      clusters: [
+        { ...cluster!, brokers: [{ nodeId: 1, address: 'kafka-1:9092', state: 'down', forMs: 1 }] },
+        { name: 'other', isReady: false, brokers: [] }
+      ],
+      log: { ...calm.log, sizeBytes: 850, deadLetters: 1 }
+    })
+    expect(rows.map(({ kind }) => kind)).to.deep.equal([
+      'brokersAway',
+      'brokerDown',
+      'noLeader',
+      'logFull',
+      'deadLetters'
+    ])
+  })
+
+  it('has a kind of the list, and rows of the documented form', () => {
+    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, reasons: ['starting'], warnings: ['they are old'] } })
+    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'recordsOld'])
+    expect(new Set(RANKS)).to.have.property('size', RANKS.length)
+    expect(statusSchema.parse({ ...calm, trouble: rows }).trouble).to.deep.equal(rows)
+  })
+})

@@ -1,0 +1,54 @@
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { type Status, statusSchema } from '../../../src/http/status/status.js'
+import type { App } from '../../../src/server/app/app.js'
+import { startTestApp } from '../../support/app-under-test.js'
+
+describe('/status.json', () => {
+  let cluster: EmbeddedCluster
+  let app: App
+  before(async () => {
+    cluster = await startEmbeddedCluster()
+    app = await startTestApp(cluster.bootstrap)
+  })
+  after(async () => {
+    await app?.stop()
+    await cluster?.close()
+  })
+
+  const look = (): Promise<Response> => fetch(`${app.urls.management}/status.json`)
+
+  it('has the form that it is described with, and nothing else', async () => {
+    const answer = await fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'secret' }], wait_for_send: true })
+    })
+    expect(answer.status).to.equal(200)
+    const response = await look()
+    const text = await response.text()
+    const status = JSON.parse(text) as Status
+    expect(statusSchema.parse(status)).to.deep.equal(status)
+    expect(status.memory.delivered).to.equal(1)
+    expect(status.way.broker.count).to.be.above(0)
+    expect(status.clusters[0]!.brokers.map(({ state }) => state)).to.deep.equal(['up'])
+    expect(text).not.to.include('secret')
+  })
+
+  it('is in no cache, and serves HEAD', async () => {
+    const response = await look()
+    await response.arrayBuffer()
+    expect(response.headers.get('cache-control')).to.equal('no-store')
+    expect(response.headers.get('x-content-type-options')).to.equal('nosniff')
+    const head = await fetch(`${app.urls.management}/status.json`, { method: 'HEAD' })
+    expect(head.status).to.equal(200)
+    const post = await fetch(`${app.urls.management}/status.json`, { method: 'POST' })
+    expect(post.status).to.equal(404)
+  })
+
+  it('is read once for all who ask at the same time', async () => {
+    const answers = await Promise.all(Array.from({ length: 10 }, async () => (await look()).text()))
+    expect(new Set(answers)).to.have.property('size', 1)
+  })
+})
