@@ -1,9 +1,10 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
 import { noProducer, RecordBatchWriter, resealBatch, type SealOptions } from '../../kafka/record-batch-writer.js'
 import { readBack } from '../../kafka/record-reader.js'
+import { BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
-import { deliverRow, type OutcomeReceiver, type Row } from './pending-produce.js'
+import type { OutcomeReceiver, Row } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
 
 /**
@@ -23,9 +24,6 @@ export const overheadOf = (index: number): number =>
 /** A batch gets new timestamps when it is sent this much later than its present ones. */
 const STAMP_AFTER_MS = 1_000
 
-/** The lists of a batch without records; never written to. */
-const NONE: never[] = []
-
 /** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
 export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'timeoutMs'>
 
@@ -34,33 +32,22 @@ export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'time
  * the buffer as they arrive. Sealed: bytes, producer id, epoch and sequence are frozen. A record may be withdrawn while
  * no broker can have written it; its bytes are then removed.
  */
-export class Batch {
+export class Batch extends BatchRows {
   #writer: RecordBatchWriter | undefined
-  // Each of these lists has one entry per row. A row is a run of consecutive records of one request with the same
-  // timestamp. Rows of large requests are mostly long; lists with an entry for each record would be much garbage.
-  #pendingProduces: (OutcomeReceiver | undefined)[] = NONE
-  /** The index that the first record of the row has in its pending produce. */
-  #indexes: number[] = NONE
-  #counts: number[] = NONE
-  #timestampsMs: number[] = NONE
-  /** Marks records whose timestamp the caller has given; most batches have none. */
-  #given: boolean[] = NONE
   readonly #options: BatchOptions
-  /** Number of records, withdrawn ones included. */
-  #records = 0
   #withdrawn = 0
   #bytes: Buffer | undefined
   /** The producer id, epoch and sequence in the sealed bytes. */
   #numbering: Numbering | undefined
   #isClosed = false
   #sizeBytes = 0
-  earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The outcome of an attempt is unknown, so brokers may have written the batch. Only an acknowledgement ends this. */
   maybeWritten = false
   chargedBytes = 0
   #expiresAt = Number.POSITIVE_INFINITY
 
   constructor(writer: RecordBatchWriter, options: BatchOptions) {
+    super()
     this.#writer = writer
     this.#options = options
   }
@@ -77,27 +64,13 @@ export class Batch {
 
   /** Number of records that are not withdrawn. */
   get recordCount(): number {
-    return this.#records - this.#withdrawn
-  }
-
-  /** When its oldest record was accepted. */
-  get oldestAt(): number {
-    for (let at = 0; at < this.#pendingProduces.length; at++) {
-      const pendingProduce = this.#pendingProduces[at]
-      if (pendingProduce !== undefined) return pendingProduce.acceptedAtOf(this.#indexes[at]!)
-    }
-    return Number.POSITIVE_INFINITY
-  }
-
-  /** Epoch milliseconds: the latest timestamp of its records. */
-  get newestMs(): number {
-    return this.#timestampsMs.reduce((newest, one) => Math.max(newest, one), Number.NEGATIVE_INFINITY)
+    return this.records - this.#withdrawn
   }
 
   /** Indexes of the records in their pending produces; for the durable log, their sequences. */
   get indexes(): readonly number[] {
-    this.#toSingleRecords()
-    return this.#indexes
+    this.toSingleRecords()
+    return this.firstIndexes
   }
 
   get isEmpty(): boolean {
@@ -123,9 +96,7 @@ export class Batch {
       this.#isClosed = true
       return 0
     }
-    const isGiven = record.timestampMs !== undefined
-    this.#remember(timestampMs, pendingProduce, index, 1, isGiven)
-    if (isGiven) this.#markGiven(this.#pendingProduces.length - 1)
+    this.remember(timestampMs, pendingProduce, index, 1, record.timestampMs !== undefined)
     const charge = writer.sizeBytes - before + overheadOf(index)
     this.chargedBytes += charge
     return charge
@@ -149,63 +120,9 @@ export class Batch {
     }
     if (at < to) this.#isClosed = true
     if (at === from) return 0
-    this.#remember(timestampMs, pendingProduce, from, at - from, false)
+    this.remember(timestampMs, pendingProduce, from, at - from, false)
     this.chargedBytes += writer.sizeBytes - before + charge
     return at - from
-  }
-
-  #markGiven(at: number): void {
-    if (this.#given === NONE) this.#given = []
-    this.#given[at] = true
-  }
-
-  #remember(
-    timestampMs: number,
-    pendingProduce: OutcomeReceiver,
-    index: number,
-    count: number,
-    isGiven: boolean
-  ): void {
-    this.#records += count
-    const last = this.#pendingProduces.length - 1
-    if (last < 0) {
-      // A list that is created with its first element has space for one; a first push would reserve space for 17.
-      this.#pendingProduces = [pendingProduce]
-      this.#indexes = [index]
-      this.#counts = [count]
-      this.#timestampsMs = [timestampMs]
-    } else if (
-      !isGiven &&
-      this.#pendingProduces[last] === pendingProduce &&
-      this.#indexes[last]! + this.#counts[last]! === index &&
-      this.#timestampsMs[last] === timestampMs &&
-      this.#given[last] !== true
-    ) {
-      this.#counts[last]! += count
-      return
-    } else {
-      this.#pendingProduces.push(pendingProduce)
-      this.#indexes.push(index)
-      this.#counts.push(count)
-      this.#timestampsMs.push(timestampMs)
-    }
-    if (pendingProduce.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = pendingProduce.deadlineAt
-  }
-
-  /** Makes a row of each record, before records are looked at one by one. */
-  #toSingleRecords(): void {
-    if (this.#pendingProduces.length === this.#records) return
-    const counts = this.#counts
-    const ofEach = <One>(list: readonly One[], of: (one: One, nth: number) => One): One[] =>
-      list.flatMap((one, row) => Array.from({ length: counts[row]! }, (_, nth) => of(one, nth)))
-    if (this.#given !== NONE) {
-      const given = counts.map((_, row) => this.#given[row] === true)
-      this.#given = ofEach(given, isGiven => isGiven)
-    }
-    this.#pendingProduces = ofEach(this.#pendingProduces, pendingProduce => pendingProduce)
-    this.#indexes = ofEach(this.#indexes, (first, nth) => first + nth)
-    this.#timestampsMs = ofEach(this.#timestampsMs, timestampMs => timestampMs)
-    this.#counts = ofEach(counts, () => 1)
   }
 
   /**
@@ -215,7 +132,8 @@ export class Batch {
    */
   bytesFor(numbering: Numbering, sentAtMs?: number): Buffer {
     this.#isClosed = true
-    const isStamped = sentAtMs !== undefined && this.#stamp(sentAtMs)
+    const isStamped = sentAtMs !== undefined && this.isStampedBefore(sentAtMs, STAMP_AFTER_MS)
+    if (isStamped) this.stamp(sentAtMs)
     if (this.#withdrawn > 0 || isStamped) this.#compact()
     if (this.#bytes !== undefined && this.#numbering === numbering) return this.#bytes
     const producer = {
@@ -227,15 +145,6 @@ export class Batch {
     this.#bytes = this.#bytes === undefined ? this.#seal(producer) : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
-  }
-
-  /** @returns whether timestamps have changed */
-  #stamp(sentAtMs: number): boolean {
-    const isOld = (at: number): boolean =>
-      this.#given[at] !== true && Math.abs(sentAtMs - this.#timestampsMs[at]!) >= STAMP_AFTER_MS
-    if (!this.#timestampsMs.some((_, at) => isOld(at))) return false
-    for (let at = 0; at < this.#timestampsMs.length; at++) if (!this.#given[at]) this.#timestampsMs[at] = sentAtMs
-    return true
   }
 
   /** Takes the writer of a sealed batch, which does not need it any more. */
@@ -259,39 +168,28 @@ export class Batch {
     topic?: string
   ): number {
     if (this.earliestDeadlineAt > nowMs) return 0
-    this.#toSingleRecords()
+    this.toSingleRecords()
     const withdrawnBefore = this.#withdrawn
     const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
-    for (let at = 0; at < this.#pendingProduces.length; at++) {
-      const pendingProduce = this.#pendingProduces[at]
+    for (let at = 0; at < this.pendingProduces.length; at++) {
+      const pendingProduce = this.pendingProduces[at]
       if (pendingProduce === undefined) continue
       if (pendingProduce.deadlineAt > nowMs) {
         if (pendingProduce.deadlineAt < earliest) earliest = pendingProduce.deadlineAt
         continue
       }
       // A record whose outcome was reported as unknown is sent again: "not written" would contradict the report.
-      if (!canWithdraw || pendingProduce.isSettled(this.#indexes[at]!)) {
-        pendingProduce.settle(this.#indexes[at]!, failure)
+      if (!canWithdraw || pendingProduce.isSettled(this.firstIndexes[at]!)) {
+        pendingProduce.settle(this.firstIndexes[at]!, failure)
         continue
       }
-      pendingProduce.fail(this.#indexes[at]!, failure, topic)
-      this.#pendingProduces[at] = undefined
+      pendingProduce.fail(this.firstIndexes[at]!, failure, topic)
+      this.pendingProduces[at] = undefined
       this.#withdrawn++
     }
     this.earliestDeadlineAt = earliest
     return this.#withdrawn - withdrawnBefore
-  }
-
-  /** Kafka has all records, the first at `baseOffset`; -1: the offset is unknown. */
-  deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
-    let offset = baseOffset
-    for (let at = 0; at < this.#pendingProduces.length; at++) {
-      const count = this.#counts[at]!
-      const timestampMs = logAppendTimeMs < 0 ? this.#timestampsMs[at]! : logAppendTimeMs
-      deliverRow(this.#pendingProduces[at]!, { index: this.#indexes[at]!, count, partition, offset, timestampMs })
-      if (offset >= 0) offset += count
-    }
   }
 
   /** The sealed bytes. A caller may reuse their memory once no attempt reads them. */
@@ -301,15 +199,15 @@ export class Batch {
 
   /** Fails all records. @param topic named in the report of lost records */
   fail(failure: RecordFailure, topic?: string): void {
-    this.#toSingleRecords()
-    for (let at = 0; at < this.#pendingProduces.length; at++)
-      this.#pendingProduces[at]?.fail(this.#indexes[at]!, failure, topic)
+    this.toSingleRecords()
+    for (let at = 0; at < this.pendingProduces.length; at++)
+      this.pendingProduces[at]?.fail(this.firstIndexes[at]!, failure, topic)
   }
 
   /** Splits the batch into two closed ones with the same records, order and history. Needs at least two records. */
   split(): [Batch, Batch] {
     if (this.#withdrawn > 0) this.#compact()
-    this.#toSingleRecords()
+    this.toSingleRecords()
     const half = this.recordCount >> 1
     return [this.#part(0, half), this.#part(half, this.recordCount)]
   }
@@ -319,12 +217,12 @@ export class Batch {
     const records = readBack(this.#rawBytes())
     for (let at = from; at < to; at++) {
       const { key, value, headers } = records[at]!
-      const timestampMs = this.#given[at] ? this.#timestampsMs[at] : undefined
+      const timestampMs = this.given[at] ? this.timestampsMs[at] : undefined
       part.append(
         { topic: '', key, value, headers, timestampMs },
-        this.#timestampsMs[at]!,
-        this.#pendingProduces[at]!,
-        this.#indexes[at]!
+        this.timestampsMs[at]!,
+        this.pendingProduces[at]!,
+        this.firstIndexes[at]!
       )
     }
     part.maybeWritten = this.maybeWritten
@@ -334,26 +232,26 @@ export class Batch {
 
   /** Writes the records anew, with their present timestamps and without withdrawn ones: offsets in a batch have no gaps. */
   #compact(): void {
-    this.#toSingleRecords()
+    this.toSingleRecords()
     const records = readBack(this.#rawBytes())
     const writer = boundlessWriter()
     this.#bytes = undefined
     this.#writer = writer
     const given: boolean[] = []
     let kept = 0
-    for (let at = 0; at < this.#pendingProduces.length; at++) {
-      const pendingProduce = this.#pendingProduces[at]
+    for (let at = 0; at < this.pendingProduces.length; at++) {
+      const pendingProduce = this.pendingProduces[at]
       if (pendingProduce === undefined) continue
       const { key, value, headers } = records[at]!
-      writer.append(key, value, headers, this.#timestampsMs[at]!)
-      this.#pendingProduces[kept] = pendingProduce
-      if (this.#given[at]) given[kept] = true
-      this.#indexes[kept] = this.#indexes[at]!
-      this.#timestampsMs[kept++] = this.#timestampsMs[at]!
+      writer.append(key, value, headers, this.timestampsMs[at]!)
+      this.pendingProduces[kept] = pendingProduce
+      if (this.given[at]) given[kept] = true
+      this.firstIndexes[kept] = this.firstIndexes[at]!
+      this.timestampsMs[kept++] = this.timestampsMs[at]!
     }
-    this.#pendingProduces.length = this.#indexes.length = this.#timestampsMs.length = this.#counts.length = kept
-    this.#records = kept
-    this.#given = given
+    this.pendingProduces.length = this.firstIndexes.length = this.timestampsMs.length = this.counts.length = kept
+    this.records = kept
+    this.given = given
     this.#withdrawn = 0
   }
 

@@ -5,6 +5,8 @@ import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 
 const NO_RECORDS = [0, 0] as const
+/** Never written to. Most partitions of many have one batch or none. */
+const NO_BATCHES: Batch[] = []
 
 /** Unsealed batches of a partition, oldest first; records are appended to the last one. */
 export class WaitingBatches {
@@ -12,7 +14,7 @@ export class WaitingBatches {
   readonly #limit: BatchLimit
   readonly #batchBuffers: BatchBufferPool
   readonly #onFull: () => void
-  #batches: Batch[] = []
+  #batches: Batch[] = NO_BATCHES
   /** The writer of the last sealed batch, whose memory suits a similar batch. */
   #spareWriter: RecordBatchWriter | undefined
 
@@ -71,7 +73,9 @@ export class WaitingBatches {
       const lone = loneBatch(record, this.#settings, this.#batchBuffers)
       return this.#begin(lone, record, timestampMs, pendingProduce, index)
     }
-    this.#batches.push(batch)
+    // A list that is created with its first element has space for one; a first push would reserve space for 17.
+    if (this.#batches.length === 0) this.#batches = [batch]
+    else this.#batches.push(batch)
     return charge
   }
 
@@ -84,16 +88,21 @@ export class WaitingBatches {
 
   /** Takes the oldest batch. Never called when there is none. */
   take(): Batch {
-    return this.#batches.shift()!
+    const batches = this.#batches
+    if (batches.length > 1) return batches.shift()!
+    this.#batches = NO_BATCHES
+    return batches[0]!
   }
 
   takeAll(): readonly Batch[] {
-    return this.#batches.splice(0)
+    const batches = this.#batches
+    this.#batches = NO_BATCHES
+    return batches
   }
 
   /** Puts the parts of a batch that was taken in front of all others. */
   putBack(parts: readonly Batch[]): void {
-    this.#batches.unshift(...parts)
+    if (parts.length > 0) this.#batches = [...parts, ...this.#batches]
   }
 
   /** Keeps the writer of a sealed batch for the next one if the size limit is still the same. */
