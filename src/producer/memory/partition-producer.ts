@@ -16,6 +16,7 @@ import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
 const REFUSAL_COUNTS_FOR_MS = 60_000
 /** A partition is stuck when a batch has waited this long for its acknowledgement, however often it is tried. */
 const STUCK_AFTER_MS = 500
+const NO_PARTS: readonly Batch[] = []
 
 /**
  * Sends records to one partition, in order. Batches wait until the one before them is settled: at most one sealed batch is
@@ -41,6 +42,9 @@ export class PartitionProducer implements ScheduledProducer {
   #refusal: { readonly failure: RecordFailure; readonly at: number } | undefined
   #timer: NodeJS.Timeout | undefined
   readonly #nextLook = new NextLook()
+  /** Only the last attempt with the head is answered. */
+  readonly #onAnswer = (answer: BatchAnswer): void => this.#answered(this.#head!, answer)
+  scheduled: ScheduledProducer['scheduled']
 
   /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
   constructor(
@@ -126,7 +130,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#waiting.giveWriter(head.takeWriter())
     this.#state = 'awaiting'
     const batch = { topic: this.topic, partition: this.partition, bytes, clusterId: cluster.clusterId }
-    return this.#attempts.send(batch, clock(), answer => this.#answered(head, answer))
+    return this.#attempts.send(batch, clock(), this.#onAnswer)
   }
 
   #takeNext(): Batch {
@@ -176,17 +180,25 @@ export class PartitionProducer implements ScheduledProducer {
       this.#numbering.seen()
       this.#search.arrived(head)
     }
+    if (answer.type === 'appended') {
+      this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
+      return
+    }
     const isDurable = this.#deps.owner !== undefined
     this.#carryOut(head, judge(factsOf(this, head, nowMs, isDurable, this.#attempts.cause), answer))
+  }
+
+  #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
+    this.#numbering.advance(head.recordCount)
+    this.#delivered(head, baseOffset, logAppendTimeMs)
+    // The bytes of an earlier attempt may still be held by a socket that was given up.
+    if (this.#attempts.count === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
   }
 
   #carryOut(head: Batch, verdict: Verdict): void {
     switch (verdict.type) {
       case 'delivered':
-        this.#numbering.advance(head.recordCount)
-        this.#delivered(head, verdict.baseOffset, verdict.logAppendTimeMs)
-        // The bytes of an earlier attempt may still be held by a socket that was given up.
-        if (this.#attempts.count === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
+        this.#appended(head, verdict.baseOffset, verdict.logAppendTimeMs)
         return
       case 'retry':
         head.maybeWritten = verdict.maybeWritten
@@ -237,7 +249,7 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   /** The head is settled; `parts` take its place. */
-  #settled(head: Batch, parts: readonly Batch[] = []): void {
+  #settled(head: Batch, parts = NO_PARTS): void {
     this.#head = undefined
     this.charge.setStuck(false)
     this.#replace(head, parts)
@@ -342,8 +354,10 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   #enter(state: PartitionProducerState): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    if (this.#timer !== undefined) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
     this.#state = state
   }
 

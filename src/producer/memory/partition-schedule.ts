@@ -9,6 +9,8 @@ import { persistedOf } from './verdict.js'
 export interface ScheduledProducer {
   readonly topic: string
   readonly partition: number
+  /** Set by the schedule alone; `undefined`: the schedule does not know the partition. */
+  scheduled?: 'busy' | 'emptied' | undefined
   /** The batch to send now; `undefined`: there is none, or no producer id yet. */
   take(): SealedBatch | undefined
   /** Ends waits whose time is over. */
@@ -63,8 +65,11 @@ const MOST_PER_TICK = 1_000
  */
 export class PartitionSchedule implements Schedule {
   readonly #options: PartitionScheduleOptions
-  /** Partitions that hold records. */
-  readonly #busy = new Set<ScheduledProducer>()
+  /**
+   * Partitions that hold records, and those that were emptied since the last tick: a partition that gets records again
+   * keeps its place. Adding it to a set and removing it for each batch would cost more than sealing the batch.
+   */
+  readonly #listed: ScheduledProducer[] = []
   #ready: ScheduledProducer[] = []
   #isFlushPlanned = false
 
@@ -73,7 +78,8 @@ export class PartitionSchedule implements Schedule {
   }
 
   ready(producer: ScheduledProducer): void {
-    this.#busy.add(producer)
+    if (producer.scheduled === undefined) this.#listed.push(producer)
+    producer.scheduled = 'busy'
     this.#ready.push(producer)
     this.#planFlush()
   }
@@ -85,11 +91,28 @@ export class PartitionSchedule implements Schedule {
   }
 
   emptied(producer: ScheduledProducer): void {
-    this.#busy.delete(producer)
+    if (producer.scheduled !== undefined) producer.scheduled = 'emptied'
   }
 
   tick(nowMs: number): void {
-    for (const producer of this.#busy) producer.tick(nowMs)
+    const listed = this.#listed
+    let kept = 0
+    let at = 0
+    try {
+      for (; at < listed.length; at++) {
+        const producer = listed[at]!
+        if (producer.scheduled === 'busy') producer.tick(nowMs)
+        // Its waits may have ended with its last record.
+        if (this.#isBusy(producer)) listed[kept++] = producer
+        else producer.scheduled = undefined
+      }
+    } finally {
+      listed.splice(kept, at - kept)
+    }
+  }
+
+  #isBusy({ scheduled }: ScheduledProducer): boolean {
+    return scheduled === 'busy'
   }
 
   #flush(): void {

@@ -1,10 +1,12 @@
 import { type ErrorCode, KafkaError, ProtocolError } from '../../core/errors.js'
+import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation, type Obstacle, type OperationDescriptor } from '../requests/operation.js'
+import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
@@ -12,14 +14,6 @@ import { SlowPartitions } from './slow-partitions.js'
 
 type Batch = OpenRequest<'produceBatch'>
 type QueueName = 'main' | 'newTopics' | 'slow'
-
-/** The batches of one call, at most one per partition. */
-export interface BatchesCall {
-  readonly batches: ReadonlyMap<string, Batch>
-  readonly sizeBytes: number
-  /** When the call was sent. `undefined` until then. */
-  sentAt: number | undefined
-}
 
 export interface ProduceAdmissionOptions {
   /**
@@ -38,8 +32,6 @@ export interface ProduceAdmissionOptions {
 
 // Maximum number of new partitions, and of slow partitions, that are remembered. The oldest is forgotten first.
 const MOST_REMEMBERED = 10_000
-// A call of this many batches, and its answer, are each handled within a few milliseconds.
-const MOST_PER_CALL = 2_000
 // The slowest link for which calls are given enough time: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
@@ -96,8 +88,13 @@ export class ProduceAdmission implements Admission {
   }
 
   #queueOf({ key, state }: Batch): QueueName {
-    if (this.#unhealthy.has(key) || this.#slowPartitions.has(key)) return 'slow'
+    if (this.#isUnhealthy(key) || this.#slowPartitions.has(key)) return 'slow'
     return state.isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
+  }
+
+  /** Mostly there is none. */
+  #isUnhealthy(key: string): boolean {
+    return this.#unhealthy.size > 0 && this.#unhealthy.has(key)
   }
 
   drain(): OpenRequest[] {
@@ -122,14 +119,14 @@ export class ProduceAdmission implements Admission {
         return this.#processResponse(call, response)
       },
       callFailed: (call, error, sent) => this.#callFailed(call, error, sent),
-      topicsOf: ({ batches }) => Array.from(batches.values(), ({ request }) => request.topic)
+      topicsOf: ({ batches }) => batches.map(({ request }) => request.topic)
     }
   }
 
   /** Partitions whose replicas are missing make each of their calls slow, and are told by their error codes. */
   #judge(call: BatchesCall): void {
-    const keys = call.batches.keys()
-    const judged = this.#unhealthy.size === 0 ? keys : [...keys].filter(key => !this.#unhealthy.has(key))
+    const { batches } = call
+    const judged = this.#unhealthy.size === 0 ? batches : batches.filter(({ key }) => !this.#unhealthy.has(key))
     this.#slowPartitions.answered(judged, this.#durationMsOf(call))
   }
 
@@ -138,14 +135,16 @@ export class ProduceAdmission implements Admission {
     const news: Returned[] = []
     // Brokers answer in the order of the request, but for topics whose partitions are apart in it. A batch that is settled
     // before its call was recalled, and not sent.
-    const inOrder = [...batches.values()].filter(batch => !batch.settled)
+    const inOrder = batches.filter(batch => !batch.settled)
+    let byPlace: ReadonlyMap<string, Batch> | undefined
     let at = 0
     for (const partition of response.partitions) {
       const expected = inOrder[at]
       const isExpected =
         expected?.request.partition === partition.partition && expected.request.topic === partition.topic
       if (isExpected) at++
-      const batch = isExpected ? expected : batches.get(`${partition.topic}/${partition.partition}`)
+      else byPlace ??= new Map(batches.map(batch => [batch.key, batch]))
+      const batch = isExpected ? expected : byPlace!.get(topicPartitionKey(partition.topic, partition.partition))
       if (batch !== undefined && !batch.settled) this.#answer(batch, partition, news)
     }
     for (const batch of inOrder) {
@@ -164,7 +163,7 @@ export class ProduceAdmission implements Admission {
     const { errorCode, baseOffset, logAppendTimeMs } = response
     if (errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS)
       remember(this.#unhealthy, batch.key)
-    else this.#unhealthy.delete(batch.key)
+    else if (this.#unhealthy.size > 0) this.#unhealthy.delete(batch.key)
     if (errorCode === errorCodes.NONE) {
       if (batch.state.isOfNewTopic) remember(this.#proven, batch.key)
       // The batch was appended even if the offset in the answer is impossible.
@@ -187,15 +186,15 @@ export class ProduceAdmission implements Admission {
 
   #callFailed(call: BatchesCall, error: Error, sent: boolean): readonly OpenRequest[] {
     const { batches, sizeBytes } = call
-    if (sent && error.name === 'TimedOutError') this.#slowPartitions.timedOut(batches.keys(), this.#durationMsOf(call))
-    if (sent && batches.size > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
-    for (const batch of batches.values()) {
+    if (sent && error.name === 'TimedOutError') this.#slowPartitions.timedOut(batches, this.#durationMsOf(call))
+    if (sent && batches.length > 1 && error.name === 'UnavailableError') this.#limit.connectionLost(sizeBytes)
+    for (const batch of batches) {
       batch.state.inFlight = false
       if (error instanceof KafkaError) batch.answer({ type: 'rejected', errorCode: error.errorCode })
       else if (sent) batch.answer({ type: 'unanswered', error })
       else batch.state.obstacle = 'brokerUnreachable'
     }
-    return sent ? [] : [...batches.values()].filter(batch => !batch.settled)
+    return sent ? [] : batches.filter(batch => !batch.settled)
   }
 }
 
@@ -220,7 +219,7 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
   const { batches, sizeBytes } = call
   call.sentAt = now()
   const partitions: ProduceCall['partitions'][number][] = []
-  for (const batch of batches.values()) {
+  for (const batch of batches) {
     // The batch was recalled while the connection was being opened.
     if (batch.settled) continue
     batch.state.inFlight = true
@@ -230,139 +229,6 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
   if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
-}
-
-/** Says for each waiting partition whether it belongs to the same call as the first one. */
-type CallOf = (first: string) => (key: string) => boolean
-
-/** Batches of each partition in arrival order. Partitions take turns. */
-class BatchQueue {
-  /** The first batch of each partition. */
-  readonly #first = new Map<string, Batch>()
-  /** The further batches of each partition. Most partitions have none. */
-  readonly #behind = new Map<string, Batch[]>()
-  readonly #limit: RequestLimit
-  readonly #callOf: CallOf
-
-  constructor(limit: RequestLimit, callOf: CallOf = () => () => true) {
-    this.#limit = limit
-    this.#callOf = callOf
-  }
-
-  get isEmpty(): boolean {
-    return this.#first.size === 0
-  }
-
-  /**
-   * Adds a batch, and drops a recalled batch of the same partition. Otherwise copies would collect while a call is in
-   * flight for long: records of a waiting batch may be withdrawn one after another, each time with a new copy of its bytes.
-   */
-  add(batch: Batch): void {
-    const { key } = batch
-    const first = this.#first.get(key)
-    if (first === undefined) {
-      this.#first.set(key, batch)
-      return
-    }
-    const [next, ...behind] = [first, ...(this.#behind.get(key) ?? []), batch].filter(({ settled }) => !settled)
-    this.#first.set(key, next ?? batch)
-    if (behind.length > 0) this.#behind.set(key, behind)
-    else this.#behind.delete(key)
-  }
-
-  takeCall(): BatchesCall | undefined {
-    const batches = new Map<string, Batch>()
-    const next: Batch[] = []
-    let bytes = 0
-    let isOfCall: ReturnType<CallOf> | undefined
-    for (const [key, first] of this.#first) {
-      if (batches.size >= MOST_PER_CALL) break
-      const batch = this.#open(key, first)
-      if (batch && !(isOfCall ??= this.#callOf(key))(key)) {
-        this.#first.set(key, batch)
-        continue
-      }
-      if (batch && batches.size > 0 && bytes + batch.request.bytes.length > this.#limit.bytes) {
-        // The one before it may have been dropped.
-        this.#first.set(key, batch)
-        break
-      }
-      this.#first.delete(key)
-      if (!batch) continue
-      const following = this.#takeBehind(key)
-      if (following) next.push(following)
-      batches.set(key, batch)
-      bytes += batch.request.bytes.length
-    }
-    // The next batches of served partitions come after the batches of all other partitions.
-    for (const batch of next) this.#first.set(batch.key, batch)
-    return batches.size > 0 ? { batches, sizeBytes: bytes, sentAt: undefined } : undefined
-  }
-
-  /** The first batch of the partition whose time is not over yet. */
-  #open(key: string, first: Batch): Batch | undefined {
-    let batch: Batch | undefined = first
-    while (batch?.settled) batch = this.#takeBehind(key)
-    return batch
-  }
-
-  #takeBehind(key: string): Batch | undefined {
-    const behind = this.#behind.get(key)
-    const batch = behind?.shift()
-    if (behind?.length === 0) this.#behind.delete(key)
-    return batch
-  }
-
-  drain(): Batch[] {
-    const batches = [...this.#first].flatMap(([key, first]) => [first, ...(this.#behind.get(key) ?? [])])
-    this.#first.clear()
-    this.#behind.clear()
-    return batches.filter(batch => !batch.settled)
-  }
-}
-
-/**
- * Initial and maximum number of full calls that must succeed before a larger call is tried. The number doubles with
- * every failure.
- */
-const CALLS_TO_GROW = 16
-const MOST_CALLS_TO_GROW = 4_096
-
-/**
- * Limit of the bytes of one produce request to a broker. A broker closes the connection without an answer when a
- * request is larger than its `socket.request.max.bytes`. Clients cannot ask for this setting, so the limit here is
- * halved when a call of several batches ends like that. It doubles again after a number of successful calls. This
- * number grows with each failure.
- */
-class RequestLimit {
-  readonly #maxBytes: number
-  #bytes: number
-  #goodCalls = 0
-  #callsToGrow = CALLS_TO_GROW
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes
-    this.#bytes = maxBytes
-  }
-
-  get bytes(): number {
-    return this.#bytes
-  }
-
-  /** The connection was closed without an answer to a call of several batches. */
-  connectionLost(callBytes: number): void {
-    if (this.#bytes < this.#maxBytes) this.#callsToGrow = Math.min(MOST_CALLS_TO_GROW, this.#callsToGrow * 2)
-    this.#bytes = Math.max(1, Math.min(this.#bytes, callBytes) >> 1)
-    this.#goodCalls = 0
-  }
-
-  /** Counts a successful call. Only calls that used more than half of the limit count. */
-  answered(callBytes: number): void {
-    if (this.#bytes === this.#maxBytes || callBytes <= this.#bytes >> 1) return
-    if (++this.#goodCalls < this.#callsToGrow) return
-    this.#bytes = Math.min(this.#maxBytes, this.#bytes * 2)
-    this.#goodCalls = 0
-  }
 }
 
 /**

@@ -14,6 +14,12 @@ const CALLS_PER_TEST = 4
 // Maximum number of slow partitions that are remembered. The oldest is forgotten first.
 const MOST_REMEMBERED = 10_000
 
+/** A batch, known by its partition. */
+interface Keyed {
+  readonly key: string
+}
+const keyOf = ({ key }: Keyed): string => key
+
 /**
  * Finds the partitions of a broker that make produce calls slow, so that they can have calls of their own. A broker
  * answers a call when the slowest of its partitions is written to all in-sync replicas.
@@ -45,7 +51,7 @@ export class SlowPartitions {
 
   /** Whether the partition must not share calls with partitions that are not slow. */
   has(key: string): boolean {
-    return this.#suspects.has(key) || this.#found.has(key)
+    return this.#suspects.size + this.#found.size > 0 && (this.#suspects.has(key) || this.#found.has(key))
   }
 
   /** Says for each waiting partition whether it belongs to the same call as the first one. */
@@ -57,23 +63,22 @@ export class SlowPartitions {
   }
 
   /** @param durationMs without the time that the bytes of the call may take */
-  answered(keys: Iterable<string>, durationMs: number): void {
-    if (durationMs <= this.#slowMs) this.#wasQuick(keys, durationMs)
-    else this.#wasSlow([...keys], durationMs)
+  answered(batches: readonly Keyed[], durationMs: number): void {
+    if (durationMs <= this.#slowMs) this.#wasQuick(batches, durationMs)
+    else this.#wasSlow(batches.map(keyOf), durationMs)
   }
 
-  timedOut(keys: Iterable<string>, durationMs: number): void {
-    const all = [...keys]
+  timedOut(batches: readonly Keyed[], durationMs: number): void {
     if (this.#isOfSlowBroker(durationMs)) this.#clearAll()
-    else this.#divide(all)
+    else this.#divide(batches.map(keyOf))
   }
 
-  #wasQuick(keys: Iterable<string>, durationMs: number): void {
+  #wasQuick(batches: readonly Keyed[], durationMs: number): void {
     this.#slowCallsInARow = 0
     this.#quickestSlowMs = Number.POSITIVE_INFINITY
     if (durationMs <= QUICK_MS) this.#slowMs = SLOW_MS
     if (this.#doubted.size + this.#suspects.size + this.#found.size === 0) return
-    for (const key of keys) {
+    for (const { key } of batches) {
       this.#doubted.delete(key)
       this.#suspects.delete(key)
       this.#found.delete(key)

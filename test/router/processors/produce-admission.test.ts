@@ -2,12 +2,8 @@ import { expect } from 'chai'
 import { KafkaError, TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient, ProduceCall } from '../../../src/kafka/broker-client.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
-import {
-  type BatchesCall,
-  notSent,
-  ProduceAdmission,
-  produceBatch
-} from '../../../src/router/processors/produce-admission.js'
+import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
+import { notSent, ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
 import { answerTimedOut, answerUnknown, fail, type OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { ProcessorHarness } from './harness.js'
@@ -54,7 +50,7 @@ class ProduceHarness extends ProcessorHarness {
   }
 }
 
-const partitionsOf = (call: BatchesCall | undefined): string[] => [...(call?.batches.keys() ?? [])]
+const partitionsOf = (call: BatchesCall | undefined): string[] => (call?.batches ?? []).map(({ key }) => key)
 
 describe('produce processor', () => {
   let harness: ProduceHarness
@@ -86,7 +82,7 @@ describe('produce processor', () => {
     for (let partition = 0; partition < 2_001; partition++) harness.add(partition, 0)
     harness.add(0, 0)
     harness.add(0, 1)
-    expect(next().batches.size).to.equal(2_000)
+    expect(next().batches.length).to.equal(2_000)
     expect(partitionsOf(next())).to.deep.equal(['orders/2000', 'orders/0'])
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     expect(harness.produce.main.isEmpty).to.equal(true)
@@ -95,7 +91,7 @@ describe('produce processor', () => {
   it('finds the batch of each answer in whatever order a broker answers, and hears each once', () => {
     const answers = [0, 1, 2, 3].map(partition => harness.add(partition))
     const call = next()
-    notSent(call.batches.get('orders/1')!, 'noLeader')
+    notSent(call.batches[1]!, 'noLeader')
     const partitions = [0, 3, 2, 2, 9].map((partition, at) => ({
       topic: 'orders',
       partition,
@@ -162,7 +158,7 @@ describe('produce processor', () => {
       const call = next(producer)
       if (call === undefined) return []
       await harness.produce[producer].send({ produce: async () => [] } as unknown as BrokerClient, call)
-      const partitions = [...call.batches.values()].map(({ request }) => request.partition)
+      const partitions = call.batches.map(({ request }) => request.partition)
       harness.now += partitions.some(partition => SLOW.has(partition)) ? SLOW_MS : QUICK_MS
       harness.answer(call, Object.fromEntries(partitions.map(partition => [partition, 0])), producer)
       return partitions
@@ -249,12 +245,12 @@ describe('produce processor', () => {
       }
     } as unknown as BrokerClient
     const call = next()
-    notSent(call.batches.get('orders/0')!, 'noLeader')
+    notSent(call.batches[0]!, 'noLeader')
     await harness.produce.main.send(client, call)
     expect(sent).to.deep.equal([[1]])
     harness.add(2)
     const another = next()
-    notSent(another.batches.get('orders/2')!, 'noLeader')
+    notSent(another.batches[0]!, 'noLeader')
     expect(await harness.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
     expect(sent).to.have.length(1)
   })
@@ -373,7 +369,7 @@ describe('produce processor', () => {
     const refusal = new KafkaError(35, 'another version', false)
     expect(harness.produce.main.callFailed(call, refusal, true)).to.deep.equal([])
     expect([one, two]).to.deep.equal([[{ type: 'rejected', errorCode: 35 }], [{ type: 'rejected', errorCode: 35 }]])
-    expect([...call.batches.values()].map(({ state }) => state.inFlight)).to.deep.equal([false, false])
+    expect(call.batches.map(({ state }) => state.inFlight)).to.deep.equal([false, false])
     harness.add(0)
     expect(partitionsOf(next()), 'no reason to keep it apart').to.deep.equal(['orders/0'])
   })
@@ -386,10 +382,9 @@ describe('produce processor', () => {
     harness.produce.addToQueue(batch)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     batch.settled = true
-    const another = new Map([['orders/0', batch]]) as BatchesCall['batches']
     expect(
       harness.produce.main.callFailed(
-        { batches: another, sizeBytes: 10, sentAt: 0 },
+        { batches: [batch], sizeBytes: 10, sentAt: 0 },
         new TimedOutError('connect', 1),
         false
       ),
@@ -402,7 +397,7 @@ describe('produce processor', () => {
     for (let partition = 0; partition < partitions; partition++) harness.add(partition, 0)
     while (!harness.produce.main.isEmpty) {
       const call = next()
-      harness.answer(call, Object.fromEntries([...call.batches.values()].map(({ request }) => [request.partition, 7])))
+      harness.answer(call, Object.fromEntries(call.batches.map(({ request }) => [request.partition, 7])))
     }
     for (const partition of [0, 1, partitions - 1]) harness.add(partition)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
-import { type BatchesCall, ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
+import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
+import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { ProcessorHarness } from './harness.js'
 
 const BROKER_MAX_BYTES = 30

@@ -40,7 +40,7 @@ describe('batches that were recalled', () => {
     await new Promise(resolve => setImmediate(resolve))
     collectGarbage()
     expect(recalled.filter(batch => batch.deref() !== undefined)).to.deep.equal([])
-    const sent = waiting.map(() => produce.main.nextCall()?.batches.get('orders/0'))
+    const sent = waiting.map(() => produce.main.nextCall()?.batches[0])
     expect(sent).to.deep.equal(waiting)
     expect(produce.main.isEmpty).to.equal(true)
   })
