@@ -148,8 +148,9 @@ export class RecordBatchWriter {
    */
   seal(options: SealOptions): Buffer {
     if (this.#count === 0) throw new RangeError('a batch needs a record')
-    const batch = sealRecords(this.#batchBuffer!.subarray(0, this.#end), options, this)
-    if (batch.buffer === this.#batchBuffer!.buffer) this.#startOver()
+    const written = this.#batchBuffer!.subarray(0, this.#end)
+    const batch = sealRecords(written, options, this)
+    if (batch === written) this.#startOver()
     else this.reset()
     return batch
   }
@@ -242,6 +243,8 @@ export function resealBatch(batch: Buffer, producer: ProducerState): Buffer {
 const SMALLEST_POOLED_BYTES = 1024
 /** Buffers smaller than this share a piece of memory of this size. */
 const CHUNK_BYTES = 64 * 1024
+/** The smallest power of two that is not below this number, which is above 1. */
+const powerOfTwoFrom = (bytes: number): number => 2 * (1 << (31 - Math.clz32(bytes - 1)))
 /** Unused bytes beyond twice the limit of a pool that are kept while other buffers of their pieces are lent. */
 const KEPT_BESIDE_LENT_BYTES = 1024 * 1024
 
@@ -325,7 +328,7 @@ export class BatchBufferPool {
   /** A buffer of at least this many bytes, with arbitrary content. One that is too large to be kept has exactly this size. */
   take(bytes: number): Buffer {
     if (bytes > CHUNK_BYTES && bytes > this.#maxBytes) return Buffer.allocUnsafeSlow(bytes)
-    const size = Math.max(SMALLEST_POOLED_BYTES, 2 ** Math.ceil(Math.log2(bytes)))
+    const size = bytes <= SMALLEST_POOLED_BYTES ? SMALLEST_POOLED_BYTES : powerOfTwoFrom(bytes)
     const open = this.#openOf(size)
     const chunk = open.at(-1) ?? this.#newChunk(size, open)
     const buffer = chunk.take()

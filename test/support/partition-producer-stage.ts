@@ -73,7 +73,8 @@ export class PartitionProducerStage {
             this.isReady = true
             this.isEmptied = false
           },
-          emptied: () => (this.isEmptied = true)
+          emptied: () => (this.isEmptied = true),
+          lookBy: () => undefined
         },
         numbers: { numbering: () => this.numbering, usedUp: id => this.usedUp.push(id) },
         waitedInPartition: owner === undefined ? waitedMs => this.waitedInPartition.push(waitedMs) : undefined,

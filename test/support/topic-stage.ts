@@ -46,7 +46,7 @@ export class TopicStage {
       log: silentLogger,
       batchBuffers: new BatchBufferPool(0),
       cluster: { clusterId: undefined, awayBecause: 'nobody is there' },
-      schedule: { ready: () => undefined, emptied: () => undefined },
+      schedule: { ready: () => undefined, emptied: () => undefined, lookBy: () => undefined },
       numbers: { numbering: () => newNumbering(7n, 0), usedUp: () => undefined }
     }
   }

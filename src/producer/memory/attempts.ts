@@ -153,7 +153,7 @@ export class Attempts {
   }
 }
 
-type BatchToSend = Omit<SealedBatch, 'answer' | 'delayed' | 'recall'>
+type BatchToSend = Omit<SealedBatch, 'answer' | 'delayed' | 'recall' | 'accepted'>
 
 /** One attempt to send a batch, in the form in which the Router receives it. */
 class SentBatch implements SealedBatch {
@@ -162,6 +162,7 @@ class SentBatch implements SealedBatch {
   readonly bytes: Buffer
   readonly clusterId: string | undefined
   recall: (() => boolean) | undefined = undefined
+  accepted: SealedBatch['accepted'] = undefined
   readonly #attempts: Attempts
   readonly #answered: (answer: BatchAnswer) => void
 

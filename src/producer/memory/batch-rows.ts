@@ -87,7 +87,8 @@ export abstract class BatchRows {
       return true
     }
     const last = this.pendingProduces.length - 1
-    const isNext = this.pendingProduces[last] === pendingProduce && this.firstIndexes[last]! + this.counts[last]! === index
+    const isNext =
+      this.pendingProduces[last] === pendingProduce && this.firstIndexes[last]! + this.counts[last]! === index
     if (!isNext || this.timestampsMs[last] !== timestampMs || this.given[last] === true) return false
     this.counts[last]! += count
     return true

@@ -5,7 +5,7 @@ import { type Batch, type SentRecord, sentBatch } from './batch.js'
 import { PartitionCharge } from './budget.js'
 import { type Numbering, PartitionNumbering } from './numbering.js'
 import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
-import { NextLook, type ScheduledProducer } from './partition-schedule.js'
+import type { ScheduledProducer } from './partition-schedule.js'
 import { PartitionSearch } from './partition-search.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { Obstacle } from './topic-view.js'
@@ -41,10 +41,10 @@ export class PartitionProducer implements ScheduledProducer {
   /** The last batch that Kafka refused for good; a later batch that it takes ends that. */
   #refusal: { readonly failure: RecordFailure; readonly at: number } | undefined
   #timer: NodeJS.Timeout | undefined
-  readonly #nextLook = new NextLook()
   /** Only the last attempt with the head is answered. */
   readonly #onAnswer = (answer: BatchAnswer): void => this.#answered(this.#head!, answer)
-  scheduled: ScheduledProducer['scheduled']
+  place: number | undefined
+  isEmptied = true
 
   /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
   constructor(
@@ -94,7 +94,7 @@ export class PartitionProducer implements ScheduledProducer {
   /** Takes a record and copies its bytes. The caller has checked that there is capacity. */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): void {
     this.charge.take(this.#waiting.append(record, timestampMs, pendingProduce, index), pendingProduce)
-    this.#nextLook.by(pendingProduce.deadlineAt)
+    this.#lookBy(pendingProduce.deadlineAt)
     if (this.#state === 'idle') this.#becomeReady()
   }
 
@@ -102,7 +102,7 @@ export class PartitionProducer implements ScheduledProducer {
   appendRow(row: Row): number {
     const [records, charge] = this.#waiting.appendRow(row)
     if (records > 0) this.charge.take(charge, row.pendingProduce, records)
-    this.#nextLook.by(row.pendingProduce.deadlineAt)
+    this.#lookBy(row.pendingProduce.deadlineAt)
     return records
   }
 
@@ -144,7 +144,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#attempts.begin()
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
-    this.#nextLook.by(head.expiresAt)
+    this.#lookBy(head.expiresAt)
     this.#search.begin()
     this.#deps.waitedInPartition?.(this.#headSince - head.oldestAt)
     return head
@@ -272,7 +272,7 @@ export class PartitionProducer implements ScheduledProducer {
   resume(records: readonly SentRecord[], pendingProduce: OutcomeReceiver, numbering: Numbering | undefined): void {
     this.#head = sentBatch(records, pendingProduce, this.#deps.settings)
     this.#headSince = this.#deps.clock()
-    this.#nextLook.by(0)
+    this.#lookBy(0)
     this.#numbering.resume(numbering)
     const newestAcceptedAt = records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)
     this.#search.begin(newestAcceptedAt, numbering)
@@ -362,13 +362,16 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   tick(nowMs: number): void {
-    if (!this.#nextLook.isDue(nowMs)) return
     this.#endWaits(nowMs)
-    this.#nextLook.by(this.#waiting.earliestDeadlineAt)
+    this.#lookBy(this.#waiting.earliestDeadlineAt)
     if (this.#head === undefined) return
     const answerDueAt = nowMs - this.#attempts.waitedMs(nowMs) + this.#deps.settings.answerTimeoutMs
-    this.#nextLook.by(Math.min(this.#head.earliestDeadlineAt, this.#head.expiresAt, answerDueAt))
-    if (!this.charge.isStuck) this.#nextLook.by(this.#headSince + STUCK_AFTER_MS)
+    this.#lookBy(Math.min(this.#head.earliestDeadlineAt, this.#head.expiresAt, answerDueAt))
+    if (!this.charge.isStuck) this.#lookBy(this.#headSince + STUCK_AFTER_MS)
+  }
+
+  #lookBy(at: number): void {
+    this.#deps.schedule.lookBy(this, at)
   }
 
   /** Ends the waits of callers, the attempts of a batch, and the wait for an answer, each when its time is over. */

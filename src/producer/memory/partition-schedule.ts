@@ -9,11 +9,13 @@ import { persistedOf } from './verdict.js'
 export interface ScheduledProducer {
   readonly topic: string
   readonly partition: number
-  /** Set by the schedule alone; `undefined`: the schedule does not know the partition. */
-  scheduled?: 'busy' | 'emptied' | undefined
+  /** Set by the schedule alone: its place in the list; `undefined`: it is not listed. */
+  place?: number | undefined
+  /** Set by the schedule alone. */
+  isEmptied?: boolean
   /** The batch to send now; `undefined`: there is none, or no producer id yet. */
   take(): SealedBatch | undefined
-  /** Ends waits whose time is over. */
+  /** Ends waits whose time is over, and says by {@link Schedule.lookBy} when the next one may be. */
   tick(nowMs: number): void
   /** Fails all records; a batch that the Router has may still be written. */
   close(failureOf: (maybeWritten: boolean) => RecordFailure): void
@@ -22,31 +24,14 @@ export interface ScheduledProducer {
 /** A partition is looked at this often, even when none of its waits is over before. */
 const LOOK_EVERY_MS = 500
 
-/**
- * When a partition has to be looked at again. With tens of thousands of partitions that hold records, looking at each of them in
- * every tick would cost more than sending their batches.
- */
-export class NextLook {
-  #at = 0
-
-  /** The partition has to be looked at by this time. */
-  by(at: number): void {
-    if (at < this.#at) this.#at = at
-  }
-
-  isDue(nowMs: number): boolean {
-    if (nowMs < this.#at) return false
-    this.#at = nowMs + LOOK_EVERY_MS
-    return true
-  }
-}
-
 /** Decides when partitions send. */
 export interface Schedule {
   /** The partition has a batch: its `take` is called once, at the end of the tick. */
   ready(producer: ScheduledProducer): void
   /** The partition holds no record. */
   emptied(producer: ScheduledProducer): void
+  /** A wait of the partition ends at this time. */
+  lookBy(producer: ScheduledProducer, at: number): void
 }
 
 export interface PartitionScheduleOptions {
@@ -70,6 +55,11 @@ export class PartitionSchedule implements Schedule {
    * keeps its place. Adding it to a set and removing it for each batch would cost more than sealing the batch.
    */
   readonly #listed: ScheduledProducer[] = []
+  /**
+   * When each of them has to be looked at again. With tens of thousands of partitions that hold records, looking at each
+   * of them in every tick would cost more than sending their batches.
+   */
+  readonly #lookAt: number[] = []
   #ready: ScheduledProducer[] = []
   #isFlushPlanned = false
 
@@ -78,8 +68,11 @@ export class PartitionSchedule implements Schedule {
   }
 
   ready(producer: ScheduledProducer): void {
-    if (producer.scheduled === undefined) this.#listed.push(producer)
-    producer.scheduled = 'busy'
+    producer.isEmptied = false
+    if (producer.place === undefined) {
+      producer.place = this.#listed.push(producer) - 1
+      this.#lookAt.push(0)
+    }
     this.#ready.push(producer)
     this.#planFlush()
   }
@@ -91,28 +84,42 @@ export class PartitionSchedule implements Schedule {
   }
 
   emptied(producer: ScheduledProducer): void {
-    if (producer.scheduled !== undefined) producer.scheduled = 'emptied'
+    producer.isEmptied = true
+  }
+
+  lookBy({ place }: ScheduledProducer, at: number): void {
+    if (place !== undefined && at < this.#lookAt[place]!) this.#lookAt[place] = at
   }
 
   tick(nowMs: number): void {
-    const listed = this.#listed
-    let kept = 0
-    let at = 0
-    try {
-      for (; at < listed.length; at++) {
-        const producer = listed[at]!
-        if (producer.scheduled === 'busy') producer.tick(nowMs)
-        // Its waits may have ended with its last record.
-        if (this.#isBusy(producer)) listed[kept++] = producer
-        else producer.scheduled = undefined
+    const lookAt = this.#lookAt
+    for (let at = 0; at < lookAt.length; ) {
+      if (nowMs < lookAt[at]!) {
+        at++
+        continue
       }
-    } finally {
-      listed.splice(kept, at - kept)
+      const producer = this.#listed[at]!
+      lookAt[at] = nowMs + LOOK_EVERY_MS
+      if (!this.#isEmptied(producer)) producer.tick(nowMs)
+      // Its waits may have ended with its last record.
+      if (this.#isEmptied(producer)) this.#remove(producer, at)
+      else at++
     }
   }
 
-  #isBusy({ scheduled }: ScheduledProducer): boolean {
-    return scheduled === 'busy'
+  #isEmptied({ isEmptied }: ScheduledProducer): boolean {
+    return isEmptied === true
+  }
+
+  /** Puts the last partition into the place of another one. */
+  #remove(producer: ScheduledProducer, place: number): void {
+    const last = this.#listed.pop()!
+    const lookAt = this.#lookAt.pop()!
+    producer.place = undefined
+    if (last === producer) return
+    this.#listed[place] = last
+    this.#lookAt[place] = lookAt
+    last.place = place
   }
 
   #flush(): void {

@@ -29,8 +29,17 @@ export interface SealedBatch {
    * been sent. A withdrawn batch is answered `notSent`. Returns true if the batch was withdrawn.
    */
   recall?: (() => boolean) | undefined
+  /** Set by the Router, which has no function of its own for each batch. */
+  accepted?: AcceptedBatch | undefined
   /** Called with the error of a failed attempt to send the batch. The Router tries again. */
   delayed?(lastError: string): void
+}
+/** A batch as the Router holds it. */
+export interface AcceptedBatch {
+  readonly request: SealedBatch
+  readonly state: { readonly inFlight: boolean }
+  /** Returns false if it has been answered before. */
+  answer(answer: BatchAnswer): boolean
 }
 export type BatchAnswer =
   /** `baseOffset` -1: the broker has stored the batch, but did not report its offset. */

@@ -157,4 +157,3 @@ export class RequestLimit {
     this.#goodCalls = 0
   }
 }
-

@@ -2,7 +2,7 @@ import { type ErrorCode, KafkaError, ProtocolError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { BatchAnswer, SealedBatch } from '../messages/operations.js'
+import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation, type Obstacle, type OperationDescriptor } from '../requests/operation.js'
@@ -252,7 +252,7 @@ export const produceBatch = {
 } as const satisfies OperationDescriptor<'produceBatch'>
 
 /** Answers a batch of which no byte was sent. */
-export const notSent = (accepted: OpenRequest<'produceBatch'>, reason: Obstacle): boolean =>
+export const notSent = (accepted: AcceptedBatch, reason: Obstacle): boolean =>
   accepted.answer(notSentAnswer(accepted.request, reason))
 
 const notSentAnswer = ({ topic, partition }: SealedBatch, reason: Obstacle): BatchAnswer => ({

@@ -24,6 +24,9 @@ export class Deadlines {
   readonly #now: MonotonicClock
   readonly #buckets = new Map<number, Bucket>()
   readonly #ticks: number[] = []
+  /** The bucket of the last added item: that of the next one, too, where many are added at once. */
+  #lastTick = Number.NaN
+  #lastBucket: Bucket | undefined
   #timer: NodeJS.Timeout | undefined
   #timerTick = Number.POSITIVE_INFINITY
   #size = 0
@@ -46,14 +49,27 @@ export class Deadlines {
   add(item: Due): void {
     if (item.previous) return
     const tick = Math.ceil(item.deadlineAt / TICK_MS)
+    const bucket = tick === this.#lastTick ? this.#lastBucket! : this.#bucketOf(tick)
+    bucket.append(item)
+    this.#size++
+    if (tick < this.#timerTick) this.#arm()
+  }
+
+  #bucketOf(tick: number): Bucket {
     let bucket = this.#buckets.get(tick)
     if (!bucket) {
       this.#buckets.set(tick, (bucket = new Bucket()))
       insertSorted(this.#ticks, tick)
     }
-    bucket.append(item)
-    this.#size++
-    if (tick < this.#timerTick) this.#arm()
+    this.#lastTick = tick
+    this.#lastBucket = bucket
+    return bucket
+  }
+
+  /** Called when buckets are dropped. */
+  #forgetLast(): void {
+    this.#lastTick = Number.NaN
+    this.#lastBucket = undefined
   }
 
   /** Idempotent. */
@@ -103,6 +119,7 @@ export class Deadlines {
     for (const tick of this.#ticks.splice(0, passed)) {
       const bucket = this.#buckets.get(tick)!
       this.#buckets.delete(tick)
+      this.#forgetLast()
       for (let item = bucket.first; item; item = bucket.first) {
         this.remove(item)
         item.onDue()
@@ -114,6 +131,7 @@ export class Deadlines {
 
   /** Drops empty buckets at the front, so that the timer does not fire for requests that have been answered. */
   #dropEmptyHeads(): void {
+    this.#forgetLast()
     while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.first) {
       this.#buckets.delete(this.#ticks.shift()!)
     }

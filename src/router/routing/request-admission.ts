@@ -110,7 +110,8 @@ export class RequestAdmission {
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
     const { openRequests, cluster, settings } = this.#options
     const accepted = openRequests.accept(produceBatch, batch, settings.produceWaitMs, now)
-    batch.recall = () => !accepted.state.inFlight && notSent(accepted, 'noLeader')
+    batch.accepted = accepted
+    batch.recall = recall
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
     else {
       this.#taken++
@@ -146,6 +147,12 @@ export class RequestAdmission {
     if (isOf(request, 'commitConsumerOffset')) request.state.clusterId = this.#options.cluster.id
     this.#options.route(request, now)
   }
+}
+
+/** Takes back the batch whose method it is, unless a call with it is in flight. */
+function recall(this: RequestFor<'produceBatch'>): boolean {
+  const { accepted } = this
+  return accepted !== undefined && !accepted.state.inFlight && notSent(accepted, 'noLeader')
 }
 
 type Unanswered = FollowTopics | UnfollowTopics | TopicChanged

@@ -271,8 +271,59 @@ describe('delivery: partitions that have something to send', () => {
     schedule.ready(b)
     schedule.tick(1)
     schedule.emptied(a)
-    schedule.tick(2)
-    expect([a.ticks, b.ticks]).to.deep.equal([[1], [1, 2]])
+    schedule.tick(501)
+    expect([a.ticks, b.ticks]).to.deep.equal([[1], [1, 501]])
+  })
+
+  it('are ticked when one of their waits ends, and otherwise twice in a second', () => {
+    const schedule = scheduleOf([])
+    const [a, b, unknown] = [producerOf('a'), producerOf('b'), producerOf('unknown')]
+    for (const producer of [a, b]) schedule.ready(producer)
+    schedule.lookBy(a, 120)
+    schedule.lookBy(unknown, 120)
+    schedule.tick(100)
+    schedule.lookBy(a, 200)
+    schedule.lookBy(a, 250)
+    for (const nowMs of [199, 200, 250, 599, 600, 700]) schedule.tick(nowMs)
+    expect([a.ticks, b.ticks, unknown.ticks]).to.deep.equal([[100, 200, 700], [100, 600], []])
+  })
+
+  it('are ticked once by each tick, however often they were emptied and have something again', () => {
+    const schedule = scheduleOf([])
+    const [a, b, c] = [producerOf('a'), producerOf('b'), producerOf('c')]
+    for (const producer of [a, b, c]) schedule.ready(producer)
+    for (let time = 0; time < 3; time++) {
+      schedule.emptied(a)
+      schedule.ready(a)
+    }
+    b.tick = nowMs => {
+      b.ticks.push(nowMs)
+      schedule.emptied(b)
+    }
+    for (const nowMs of [1_000, 2_000]) schedule.tick(nowMs)
+    schedule.emptied(c)
+    schedule.ready(b)
+    schedule.tick(3_000)
+    expect([a.ticks, b.ticks, c.ticks]).to.deep.equal([
+      [1_000, 2_000, 3_000],
+      [1_000, 3_000],
+      [1_000, 2_000]
+    ])
+  })
+
+  it('are ticked although one of them meets a bug in its tick', () => {
+    const schedule = scheduleOf([])
+    const [idle, broken, last] = [producerOf('idle'), producerOf('broken'), producerOf('last')]
+    for (const producer of [idle, broken, last]) schedule.ready(producer)
+    schedule.emptied(idle)
+    const ticked = broken.tick
+    broken.tick = () => {
+      throw new TypeError('a bug')
+    }
+    expect(() => schedule.tick(1)).to.throw('a bug')
+    broken.tick = ticked
+    schedule.tick(501)
+    expect([idle.ticks, broken.ticks, last.ticks]).to.deep.equal([[], [501], [1, 501]])
   })
 
   it('are emptied one by one when they meet a bug: the others send', async () => {

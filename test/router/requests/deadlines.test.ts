@@ -54,6 +54,24 @@ describe('deadlines', () => {
     expect(calls).to.deep.equal(['first'])
   })
 
+  it('calls what is added from within a call for a tick whose items were called before', async () => {
+    const called: string[] = []
+    const add = (name: string, deadlineAt: number, then: () => void = () => {}): void =>
+      deadlines.add(
+        new Alarm(deadlineAt, () => {
+          called.push(name)
+          then()
+        })
+      )
+    add('c', 30, () => add('d', 20))
+    add('a', 20)
+    // The timer is late, so both ticks are over.
+    clock.jump(35)
+    await clock.tickAsync(20)
+    expect(called).to.deep.equal(['a', 'c', 'd'])
+    expect(deadlines.size).to.equal(0)
+  })
+
   it('calls what is due in the same 10 ms in the order it was added, whatever was removed between', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.boolean()), { maxLength: 40 }), items => {
