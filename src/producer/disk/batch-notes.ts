@@ -2,6 +2,8 @@ import type { Logger } from '../../core/model.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
+import { readLoggedRecord } from '../log/logged-record.js'
+import type { RecordPlace } from '../log/outcome-frames.js'
 import type { Numbering } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
@@ -126,7 +128,7 @@ export class BatchNotes {
       from = found.isAtEnd ? last + 1 : found.nextSequence
     }
     if (entries.length === sequences.length || entries.length === 0) return { entries, isWhole: true }
-    return this.#recalledInPart(entries)
+    return this.#recalledInPart(destination, sequences, entries)
   }
 
   /**
@@ -134,12 +136,36 @@ export class BatchNotes {
    * completion, or damage has destroyed them. If the log has never lost an entry, Kafka also has the records that are
    * left.
    */
-  async #recalledInPart(entries: readonly StoredEntry[]): Promise<Recalled> {
+  async #recalledInPart(
+    destination: string,
+    sequences: readonly number[],
+    entries: readonly StoredEntry[]
+  ): Promise<Recalled> {
     const log = this.#options.logOf()
     const { damagedEntries } = await log.look()
     if (damagedEntries > 0 || !this.#options.wasIntact()) return { entries, isWhole: false }
-    for (const { sequence } of entries) log.complete(sequence)
+    const first = await this.#placeOfFirst(sequences, entries)
+    for (const { sequence, body } of entries) {
+      if (first === undefined) log.complete(sequence)
+      else {
+        const offset = first.offset < 0 ? first.offset : first.offset + sequences.indexOf(sequence)
+        log.delivered(destination, sequence, { ...first, offset, timestampMs: readLoggedRecord(body).timestampMs })
+      }
+    }
     return { entries: [], isWhole: true }
+  }
+
+  /** Where Kafka has the first record of a batch, by the outcome of one that is completed; `undefined`: it has none. */
+  async #placeOfFirst(sequences: readonly number[], entries: readonly StoredEntry[]): Promise<RecordPlace | undefined> {
+    const open = new Set(entries.map(({ sequence }) => sequence))
+    const nth = sequences.findIndex(sequence => !open.has(sequence))
+    const completed = sequences[nth]!
+    const log = this.#options.logOf()
+    if (log.logId === undefined) return undefined
+    const { outcomes } = await log.states({ first: completed, count: 1 })
+    const outcome = outcomes.get(completed)
+    if (outcome?.type !== 'delivered') return undefined
+    return { ...outcome, offset: outcome.offset < 0 ? outcome.offset : outcome.offset - nth }
   }
 }
 

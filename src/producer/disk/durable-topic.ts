@@ -58,6 +58,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   /** 0: not known. */
   #partitionCount = 0
   #topicId = ''
+  /** Why the number of partitions is not known; `undefined`: it was not asked for yet, or it is known. */
+  #whyUnknown: string | undefined
   readonly #returning: ReturningBatches
   /**
    * Entries that partitions hold already although cursors are going to read them again, and the last of these entries.
@@ -165,6 +167,17 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return this.#cursors.lowest
   }
 
+  /** Why Kafka does not have an open entry of this topic yet. */
+  whyOpen(sequence: number): string {
+    if (this.#partitionCount === 0) return this.#whyUnknown ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
+    const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
+    if (sending !== undefined) return sending.whyWaiting
+    const stuck = this.#producers.all.find(
+      producer => producer?.state === 'backingOff' || producer?.state === 'suspended'
+    )
+    return `it waits behind earlier records of the topic${stuck === undefined ? '' : ` (${stuck.whyWaiting})`}`
+  }
+
   /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
   countOfSent(partition: number): number {
     return this.#former.countOf(partition) ?? this.#partitionCount
@@ -198,11 +211,18 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   // ---- what the Router knows
 
   told(news: TopicNews, nowMs: number): void {
-    if (news.type === 'denied') return
+    if (news.type === 'denied') {
+      this.#whyUnknown = 'kafka has no such topic'
+      return
+    }
     if (news.type === 'known') {
       this.#known(news.partitionCount, news.topicId ?? '')
       return
     }
+    this.#whyUnknown =
+      news.type === 'refused'
+        ? `kafka refuses the topic: ${failures.rejected(news.errorCode, 'pending').message}`
+        : 'kafka has no such topic'
     if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
     else this.#refusal = failures.unknownTopic(this.name, 'pending')
     // Its records stay in the log until there is such a topic again.
@@ -215,6 +235,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#refusal = undefined
     const before = this.#partitionCount
     this.#topicId = topicId
+    this.#whyUnknown = undefined
     this.#partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)
@@ -356,7 +377,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   settle(sequence: number, outcome: RecordOutcome): void {
     if (outcome.type === 'delivered') {
       this.#refusal = undefined
-      this.#deps.outcomes.delivered(sequence, outcome)
+      this.#deps.outcomes.delivered(this.destination, sequence, outcome)
     } else if (!this.#deps.outcomes.settleDeadLetter(sequence, outcome)) {
       if (!this.#isClosed) this.#gaveBack(sequence)
       return

@@ -32,8 +32,8 @@ export class RecordOutcomes {
   }
 
   /** Kafka has the record: the log need not keep it. */
-  delivered(sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void {
-    this.#options.logOf().complete(sequence)
+  delivered(destination: string, sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void {
+    this.#options.logOf().delivered(destination, sequence, outcome)
     this.waiters.settle(sequence, outcome)
   }
 

@@ -1,5 +1,5 @@
 import { segmentIndexOf } from './recovery.js'
-import type { LogSegment } from './segment.js'
+import type { LogSegment, SequenceRange } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 import type { SegmentIndexes } from './segment-indexes.js'
 
@@ -107,3 +107,54 @@ const wantedIn = ({ names }: SegmentIndex, { cluster, except }: DestinationSearc
       !name.includes('/', cluster.length + 1) &&
       !except.has(name)
   )
+
+/** An entry that is not completed. */
+export interface OpenEntry {
+  readonly sequence: number
+  /** `cluster/topic`. */
+  readonly destination: string
+}
+
+/**
+ * The open entries with sequences from `first` to `end`, without `end`.
+ *
+ * @throws when a segment cannot be read
+ */
+export function openBetween(
+  segments: readonly LogSegment[],
+  indexes: SegmentIndexes,
+  first: number,
+  end: number
+): OpenEntry[] {
+  const open: OpenEntry[] = []
+  for (let at = segmentIndexOf(segments, first); at < segments.length; at++) {
+    const segment = segments[at]!
+    if (segment.firstSequence >= end) break
+    if (segment.openCount === 0) continue
+    const index = indexes.of(segment)
+    const endPlace = segment.placeOf(end)
+    for (let place = segment.placeOf(first); place < endPlace; place++) {
+      if (segment.done.has(place)) continue
+      open.push({ sequence: segment.sequenceAt(place), destination: index.names[index.destinationAt(place)]! })
+    }
+  }
+  return open
+}
+
+/** The open entries with sequences from `first` to `end`, without `end`, as runs. */
+export function openRunsBetween(segments: readonly LogSegment[], first: number, end: number): SequenceRange[] {
+  const runs: { first: number; count: number }[] = []
+  for (let at = segmentIndexOf(segments, first); at < segments.length; at++) {
+    const segment = segments[at]!
+    if (segment.firstSequence >= end) break
+    const endPlace = segment.placeOf(end)
+    for (let place = segment.placeOf(first); place < endPlace; place++) {
+      if (segment.done.has(place)) continue
+      const sequence = segment.sequenceAt(place)
+      const last = runs.at(-1)
+      if (last !== undefined && last.first + last.count === sequence) last.count++
+      else runs.push({ first: sequence, count: 1 })
+    }
+  }
+  return runs
+}

@@ -88,7 +88,8 @@ export class DeadLetters {
       ...this.#options,
       directory: this.#options.directory.directory(DEAD_LETTER_DIRECTORY),
       syncPuts: true,
-      syncTakes: true
+      syncTakes: true,
+      receipts: undefined
     })
     return this.#store
   }

@@ -7,13 +7,16 @@ import {
   type SyncScheduleOptions
 } from './append-groups.js'
 import { type LogStats, type Refusal, refuse } from './availability.js'
-import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
+import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntry } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
+import { type EntryWatch, EntryWatches } from './entry-watches.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
+import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcome-frames.js'
 import type { ReadRequest, ReadResult } from './requested-entries.js'
+import type { SequenceRange } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
 export interface DurableLogOptions extends SyncScheduleOptions {
@@ -27,6 +30,18 @@ export interface DurableLogOptions extends SyncScheduleOptions {
   readonly now: () => number
   /** Called when fewer bytes wait for the disk than before. */
   readonly onTaken?: (() => void) | undefined
+  /** Names the log in receipts. Absent: outcomes of completed entries are not kept. */
+  readonly logId?: Buffer | undefined
+}
+
+/** What is known about a run of entries. Those that are in neither list are unknown, or expired. */
+export interface KnownEntries {
+  readonly open: readonly OpenEntry[]
+  /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
+  readonly openSinceMs: number | undefined
+  readonly outcomes: ReadonlyMap<number, EntryOutcome>
+  /** Outcomes up to this sequence may have been removed, because they were old, or too many. */
+  readonly expiredUpTo: number
 }
 
 /** One record and its destination. */
@@ -70,6 +85,10 @@ export class DurableLog {
   readonly #options: DurableLogOptions
   readonly #groups: AppendGroups<Waiter>
   readonly #completions: Completions
+  /** The outcomes of these completions. */
+  readonly #rows = new OutcomeRows()
+  readonly #watches = new EntryWatches()
+  #looking: Promise<unknown> = Promise.resolve()
   /** Absent when each append is synced. */
   readonly #syncs: SyncSchedule | undefined
   readonly #ticker: NodeJS.Timeout
@@ -89,7 +108,8 @@ export class DurableLog {
     if (!options.syncPuts) this.#syncs = new SyncSchedule(options, () => host.call('sync').catch(() => false))
     this.#completions = new Completions(async (ranges, count) => {
       this.#syncs?.operated(count)
-      await host.call('complete', ranges).catch(() => 0)
+      const outcomes = this.#rows.isEmpty ? [] : [this.#rows.take()]
+      await host.call('complete', ranges, ...outcomes).catch(() => 0)
     })
     this.#ticker = setInterval(() => void this.#tick(), TICK_MS)
     this.#ticker.unref()
@@ -144,6 +164,68 @@ export class DurableLog {
     this.#completions.add(first, count)
   }
 
+  /** Names the log in receipts; `undefined`: outcomes are not kept. */
+  get logId(): Buffer | undefined {
+    return this.#options.logId
+  }
+
+  /** Completes an entry that Kafka has. */
+  delivered(destination: string, sequence: number, place: RecordPlace): void {
+    if (this.#options.logId !== undefined) this.#rows.add(destination, sequence, place)
+    this.complete(sequence)
+    if (this.#watches.count > 0) this.#watches.settled(sequence)
+  }
+
+  /** What is known about entries, up to this moment. Calls are carried out one after another. */
+  states(range: SequenceRange): Promise<KnownEntries> {
+    const looking = this.#looking.then(() => this.#look(range))
+    this.#looking = looking.catch(() => undefined)
+    return looking
+  }
+
+  async #look({ first, count }: SequenceRange): Promise<KnownEntries> {
+    // Completions that wait here would be missing.
+    this.flushCompletions()
+    const { host } = this.#options
+    const { open, openSinceMs, expiredUpTo, ...begun } = await host.call('states', { first, count })
+    const outcomes = new Map(begun.outcomes.map(outcome => [outcome.sequence, outcome]))
+    for (let from = begun.next; from !== undefined && open.length + outcomes.size < count; ) {
+      const more = await host.call('states', { first, count, from })
+      for (const outcome of more.outcomes) if (!outcomes.has(outcome.sequence)) outcomes.set(outcome.sequence, outcome)
+      from = more.next
+    }
+    return { open, openSinceMs, outcomes, expiredUpTo }
+  }
+
+  /** Entries whose completion is waited for. */
+  get watchedEntries(): number {
+    return this.#watches.count
+  }
+
+  /**
+   * Waits for the open ones among entries.
+   *
+   * @param onSettled called when all of them are completed, perhaps several times
+   * @throws when the log cannot be read
+   */
+  async watch(range: SequenceRange, onSettled: () => void): Promise<EntryWatch> {
+    // Watches all of them first, so that none is completed unnoticed while the log is asked which ones are open.
+    const watch = this.#watches.add(range, onSettled)
+    try {
+      watch.keepOnly(await this.openRuns(range))
+      return watch
+    } catch (error) {
+      watch.end()
+      throw error
+    }
+  }
+
+  /** The open entries among those of a range, as runs. */
+  openRuns(range: SequenceRange): Promise<readonly SequenceRange[]> {
+    this.flushCompletions()
+    return this.#options.host.call('openRuns', range)
+  }
+
   /** Writes all completions so far; later calls come after them. */
   flushCompletions(): void {
     void this.#completions.flush()
@@ -175,9 +257,11 @@ export class DurableLog {
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
-  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+  async deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     // A body is a view of a larger buffer, and a message to the other thread copies the whole buffer.
-    return this.#options.host.call('deadLetter', { ...entry, body: Buffer.from(entry.body) }, reason)
+    const refusal = await this.#options.host.call('deadLetter', { ...entry, body: Buffer.from(entry.body) }, reason)
+    if (refusal === undefined) this.#watches.settled(entry.sequence)
+    return refusal
   }
 
   /** Takes no more records. */

@@ -86,6 +86,10 @@ export const mergeIdOf = (fileName: string): number | undefined => idOf(fileName
 export const spareName = (id: number): string => name(id, 'spare')
 export const spareIdOf = (fileName: string): number | undefined => idOf(fileName, 'spare')
 
+/** File of the outcome journal. */
+export const outcomesName = (id: number): string => name(id, 'outcomes')
+export const outcomesIdOf = (fileName: string): number | undefined => idOf(fileName, 'outcomes')
+
 /** A read-only view of a directory whose log another process may be using. */
 export class ReadOnlyDirectory implements LogDirectory {
   readonly #directory: LogDirectory

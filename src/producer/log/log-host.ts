@@ -3,7 +3,8 @@ import type { DestinationBacklog, DestinationSearch, FoundDestinations } from '.
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
-import type { CommitResult, LogStore } from './log-store.js'
+import type { CommitResult, EntryStates, LogStore } from './log-store.js'
+import type { OutcomeSearch } from './outcome-store.js'
 import type { ReadRequest, ReadResult } from './requested-entries.js'
 import type { SequenceRange } from './segment.js'
 
@@ -41,9 +42,20 @@ export class LogCore {
     return { ...this.#store.commit(bytes), memory }
   }
 
-  /** @returns how many entries had been open */
-  complete(ranges: readonly SequenceRange[]): number {
-    return this.#store.complete(ranges)
+  /**
+   * @param rows the outcomes of the entries
+   * @returns how many entries had been open
+   */
+  complete(ranges: readonly SequenceRange[], rows?: Uint8Array): number {
+    return this.#store.complete(ranges, rows && toBuffer(rows))
+  }
+
+  openRuns(range: SequenceRange): readonly SequenceRange[] {
+    return this.#store.openRuns(range)
+  }
+
+  states(search: OutcomeSearch): EntryStates {
+    return this.#store.states(search)
   }
 
   /** True when the notes survive the death of the process. */
@@ -70,8 +82,10 @@ export class LogCore {
    */
   deadLetter(entry: StoredEntry, reason: DeadLetterReason): Refusal | undefined {
     const refusal = this.#deadLetters.add(entry, reason)
-    if (!refusal) this.#store.complete([{ first: entry.sequence, count: 1 }])
-    return refusal
+    if (refusal) return refusal
+    const { sequence, destination } = entry
+    this.#store.completeDead({ type: 'deadLetter', sequence, destination, ...reason })
+    return undefined
   }
 
   sync(): boolean {

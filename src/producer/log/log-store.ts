@@ -5,20 +5,27 @@ import {
   type DestinationBacklog,
   type DestinationSearch,
   type FoundDestinations,
+  type OpenEntry,
+  openBetween,
+  openRunsBetween,
   searchDestinations
 } from './backlog.js'
 import { LogReader } from './entry-reader.js'
-import { type LogDirectory, tryTo } from './files.js'
+import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
+import type { EntryOutcome } from './outcome-frames.js'
+import type { FoundOutcomes, OutcomeLimits, OutcomeSearch } from './outcome-store.js'
+import { OutcomeStore } from './outcome-store.js'
 import type { Progress } from './progress-journal.js'
 import { ProgressRecorder } from './progress-recorder.js'
-import { completeRange, type RecoveryReport, recover } from './recovery.js'
+import { completeRange, type Recovered, type RecoveryReport, recover } from './recovery.js'
 import type { ReadRequest, ReadResult } from './requested-entries.js'
 import type { LogSegment, SequenceRange } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { SegmentList, SpareSegments } from './segment-list.js'
 import { SegmentMerger } from './segment-merger.js'
+import { readTrailer } from './segment-writer.js'
 
 export interface LogStoreOptions extends LogAppenderOptions {
   /** Disk space for all segments together; appends beyond it are refused. */
@@ -33,6 +40,8 @@ export interface LogStoreOptions extends LogAppenderOptions {
   readonly maxIndexBytes?: number | undefined
   /** Measures pauses, because the clock of the system may be set back. */
   readonly clock: MonotonicClock
+  /** How long the outcomes of completed entries are kept. Absent: they are not kept. */
+  readonly receipts?: OutcomeLimits | undefined
 }
 
 /** Completed entries may take this part (1/8) of the limit in segments that could be merged. */
@@ -49,6 +58,18 @@ export interface CommitResult {
   /** Why the other entries are not in the log. */
   readonly refusal: Refusal | undefined
 }
+
+/** What the log knows about a run of entries. An entry that is neither open nor has an outcome is unknown, or expired. */
+export interface EntryStates extends FoundOutcomes {
+  /** Those of the whole run, in the order of their sequences. Empty where a search goes on. */
+  readonly open: readonly OpenEntry[]
+  /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
+  readonly openSinceMs: number | undefined
+  /** The lowest sequence that was never used. */
+  readonly endSequence: number
+}
+
+const NO_OUTCOMES: FoundOutcomes = { outcomes: [], expiredUpTo: 0, next: undefined }
 
 /** A group that is staged and not committed. */
 interface Group {
@@ -73,6 +94,7 @@ export class LogStore {
   readonly #progress: ProgressRecorder
   readonly #availability: Availability
   readonly #appender: LogAppender
+  readonly #outcomes: OutcomeStore | undefined
   #group: Group | undefined
   #isDiskLow = false
   #enqueued: number
@@ -90,6 +112,7 @@ export class LogStore {
     this.#directory = directory
     const isFormatDamaged = checkFormat(directory)
     const found = recover(directory, () => directory.directory('quarantine'))
+    this.#outcomes = options.receipts && this.#openOutcomes(options.receipts, found)
     this.recovered = found.report
     this.#tellDamage()
     this.#notes = found.notes
@@ -106,8 +129,8 @@ export class LogStore {
       spares: this.#spares,
       minSpareBytes: options.segmentBytes / 2,
       onRemoved: segment => this.#reader.forget(segment),
-      keepNext: () => this.#progress.write([this.#appender.next]) && this.#progress.sync(),
-      syncProgress: () => this.#progress.sync()
+      keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
+      syncProgress: () => this.#syncProgress()
     })
     this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
@@ -169,14 +192,40 @@ export class LogStore {
     return { firstSequence, committedCount, refusal: refusal ?? failure }
   }
 
-  /** Completes entries. Completed and missing entries are skipped. @returns how many had been open */
-  complete(ranges: readonly SequenceRange[]): number {
+  /** Names the log in receipts; `undefined`: outcomes are not kept. */
+  get logId(): Buffer | undefined {
+    return this.#outcomes?.logId
+  }
+
+  /** Outcomes of earlier entries are kept. */
+  get hasOutcomes(): boolean {
+    return this.#outcomes?.isEmpty === false
+  }
+
+  /**
+   * Completes entries. Completed and missing entries are skipped.
+   *
+   * @param rows their outcomes, as `OutcomeRows` makes them; written first
+   * @returns how many had been open
+   */
+  complete(ranges: readonly SequenceRange[], rows?: Buffer): number {
+    if (rows !== undefined && rows.length > 0) this.#outcomes?.writeRows(rows, ranges)
+    return this.#complete(ranges)
+  }
+
+  /** Completes an entry that is a dead letter now. */
+  completeDead(outcome: EntryOutcome & { readonly type: 'deadLetter' }): void {
+    this.#outcomes?.writeDeadLetter(outcome)
+    this.#complete([{ first: outcome.sequence, count: 1 }])
+  }
+
+  #complete(ranges: readonly SequenceRange[]): number {
     let count = 0
     for (const range of ranges) count += completeRange(this.#segments.all, range)
     if (count === 0) return 0
     this.#completed += count
     this.#progress.write(ranges.map(range => ({ type: 'completed', range })))
-    if (this.#options.syncTakes) this.#progress.sync()
+    if (this.#options.syncTakes) this.#syncProgress()
     this.#segments.removeFinished()
     return count
   }
@@ -206,9 +255,24 @@ export class LogStore {
     return searchDestinations(this.#segments.all, this.#indexes, request)
   }
 
+  /** The open entries among those of a range, as runs. */
+  openRuns({ first, count }: SequenceRange): readonly SequenceRange[] {
+    return openRunsBetween(this.#segments.all, first, first + count)
+  }
+
+  /** What is known about a run of entries. @throws when a segment cannot be read */
+  states(search: OutcomeSearch): EntryStates {
+    const end = search.first + search.count
+    const found = this.#outcomes?.find(search) ?? NO_OUTCOMES
+    const open = search.from === undefined ? openBetween(this.#segments.all, this.#indexes, search.first, end) : []
+    const [first] = open
+    const openSinceMs = first && this.#reader.acceptedAtMs(first.sequence)
+    return { ...found, open, openSinceMs, endSequence: this.#appender.endSequence }
+  }
+
   /** Makes everything committed so far survive a power cut. Returns false when that failed. */
   sync(): boolean {
-    this.#progress.sync()
+    this.#syncProgress()
     return this.#appender.sync()
   }
 
@@ -221,6 +285,7 @@ export class LogStore {
     }
     this.#spares.tick()
     this.#progress.mend()
+    this.#outcomes?.tick()
     this.#mergeSegments()
   }
 
@@ -230,7 +295,7 @@ export class LogStore {
     const { wastedBytes } = this.#merger
     if (wastedBytes === 0 || this.#availability.state === 'closed') return
     if (wastedBytes <= maxWastedBytes && this.#refusalFor(0) === undefined) return
-    this.#progress.sync()
+    this.#syncProgress()
     this.#merger.mergeNext()
   }
 
@@ -240,9 +305,29 @@ export class LogStore {
     this.#appender.close()
     this.#segments.removeFinished()
     this.#spares.drop()
+    this.#outcomes?.close()
     this.#progress.close()
     this.#reader.close()
     this.#availability.close()
+  }
+
+  /** Outcomes are synced first: where a completion survives a power cut, its outcome does. */
+  #syncProgress(): boolean {
+    this.#outcomes?.sync()
+    return this.#progress.sync()
+  }
+
+  #openOutcomes(limits: OutcomeLimits, found: Recovered): OutcomeStore | undefined {
+    const { syncPuts, report } = this.#options
+    try {
+      // Without syncs, a power cut may have taken entries, and later ones get their sequences.
+      const areSequencesKept =
+        syncPuts || found.segments.length === 0 || isSealed(this.#directory, found.segments.at(-1)!)
+      return new OutcomeStore({ ...this.#options, ...limits, nextSequence: areSequencesKept ? found.nextSequence : 0 })
+    } catch (error) {
+      report({ err: error }, 'outcomes of records cannot be kept: there are no receipts')
+      return undefined
+    }
   }
 
   get #sizeBytes(): number {
@@ -303,3 +388,6 @@ export class LogStore {
     for (const [key, value] of this.#notes) yield { type: 'note', key, value }
   }
 }
+
+const isSealed = (directory: LogDirectory, { name, salt }: LogSegment): boolean =>
+  withFile(directory, name, file => readTrailer(file, salt) !== undefined)

@@ -35,7 +35,7 @@ try {
     if (call.type === 'stage') core.stage(toBuffer(call.bytes))
     else answer(core, call)
   })
-  send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: core.tick() })
+  send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: core.tick(), logId: store.logId })
 } catch (error) {
   send({ type: 'unusable', message: (error as Error).message })
 }

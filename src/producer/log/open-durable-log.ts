@@ -5,6 +5,7 @@ import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
 import { segmentIdOf } from './files.js'
+import type { OutcomeLimits } from './outcome-store.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
 import { openLogThread } from './thread-log-host.js'
@@ -17,6 +18,8 @@ export interface DurableLogDeps {
   readonly onBroken: (error: Error) => void
   /** The module that the thread runs; needed only when the sources are run directly, without a build. */
   readonly worker?: URL | undefined
+  /** How long the outcomes of completed entries are kept. Absent: they are not kept. */
+  readonly receipts?: OutcomeLimits | undefined
   /** Called when fewer bytes wait for the disk than before, which is often. */
   readonly onTaken?: (() => void) | undefined
 }
@@ -39,7 +42,7 @@ export interface OpenDurableLog {
  * @throws LogUnusableError, in one line, when another process has the directory, or it cannot be used
  */
 export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps): Promise<OpenDurableLog> {
-  const { log: logger, now, onBroken, worker, onTaken } = deps
+  const { log: logger, now, onBroken, worker, onTaken, receipts } = deps
   const path = resolve(settings.directory)
   let log: DurableLog | undefined
   const lock = await DirectoryLock.take(path, () => {
@@ -48,10 +51,10 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
     onBroken(error)
   })
   try {
-    const options = { ...settings, path, syncPuts: settings.fsyncPuts, syncTakes: settings.fsyncTakes }
-    const { host, report, notes } = await openLogThread(options, { log: logger, onCrash: onBroken, worker })
+    const options = { ...settings, path, syncPuts: settings.fsyncPuts, syncTakes: settings.fsyncTakes, receipts }
+    const { host, report, notes, logId } = await openLogThread(options, { log: logger, onCrash: onBroken, worker })
     const { fsyncThreshold: syncEveryOperations, fsyncIntervalMs: syncIntervalMs } = settings
-    log = new DurableLog({ ...options, syncEveryOperations, syncIntervalMs, host, now, onTaken })
+    log = new DurableLog({ ...options, syncEveryOperations, syncIntervalMs, host, now, onTaken, logId })
     const close = (): Promise<void> => log!.close().finally(() => lock.release())
     return { log, path, report, notes, close }
   } catch (error) {

@@ -10,7 +10,7 @@ import type { RecoveryReport } from './recovery.js'
 
 /** What the thread needs to open the log. */
 export interface LogThreadOptions
-  extends Pick<LogStoreOptions, 'segmentBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes'> {
+  extends Pick<LogStoreOptions, 'segmentBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes' | 'receipts'> {
   /** The directory of the log. */
   readonly path: string
   /** Disk space for dead letters. */
@@ -37,6 +37,7 @@ export type LogReply =
       readonly report: RecoveryReport
       readonly notes: readonly (readonly [string, Uint8Array])[]
       readonly stats: LogStats
+      readonly logId: Uint8Array | undefined
     }
   | { readonly type: 'unusable'; readonly message: string }
   | { readonly type: 'report'; readonly fields: object; readonly message: string }
@@ -50,6 +51,8 @@ export interface OpenedLog {
   readonly report: RecoveryReport
   readonly notes: ReadonlyMap<string, Buffer>
   readonly stats: LogStats
+  /** Names the log in receipts; `undefined`: outcomes are not kept. */
+  readonly logId: Buffer | undefined
 }
 
 export interface LogThreadDeps {
@@ -80,7 +83,7 @@ export function openLogThread(
       else if (reply.type === 'unusable') reject(new LogUnusableError(reply.message))
       else {
         const notes = new Map(reply.notes.map(([key, value]) => [key, toBuffer(value)]))
-        resolve({ host, report: reply.report, notes, stats: reply.stats })
+        resolve({ host, report: reply.report, notes, stats: reply.stats, logId: reply.logId && toBuffer(reply.logId) })
       }
     })
     const ended = (error: Error): void => {

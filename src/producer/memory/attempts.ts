@@ -126,6 +126,12 @@ export class Attempts {
     return this.#lastError ?? this.#cluster.awayBecause
   }
 
+  /** Why Kafka does not have the batch yet. */
+  get why(): string {
+    const { cause } = this
+    return cause === undefined ? this.#reason : `${this.#reason}: ${cause}`
+  }
+
   timedOut(persisted: Persisted): RecordFailure {
     return failures.timedOut(this.#reason, persisted, this.cause)
   }

@@ -280,6 +280,14 @@ export class PartitionProducer implements ScheduledProducer {
     this.#becomeReady()
   }
 
+  /** Why Kafka does not have the head, or what waits behind it, yet. */
+  get whyWaiting(): string {
+    const { cause } = this.#attempts
+    if (this.#state === 'awaiting') return cause ?? 'it was sent, and kafka has not acknowledged it yet'
+    if (this.#state === 'backingOff') return `backing off: ${this.#attempts.why}`
+    return this.#state === 'suspended' ? this.#attempts.why : (cause ?? 'it is about to be sent')
+  }
+
   /** Gives up batches that were never sent. @returns the indexes of their records */
   takeBack(): number[] {
     const batches = this.#waiting.takeAll()
