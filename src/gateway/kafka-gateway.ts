@@ -69,6 +69,9 @@ export interface KafkaGatewayDeps {
   readonly clock?: MonotonicClock | undefined
 }
 
+/** The client of records that no request brought: the program itself. */
+export const PROGRAM = 'anonymous'
+
 const UNKNOWN_BEGINNING: TopicBeginning = { atEarliest: false, positions: new Map() }
 
 const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
@@ -114,7 +117,8 @@ export class KafkaGateway implements Gateway {
     const { delivery, durable } = this.#deps
     const all = origin === undefined ? records : withOriginHeaders(records, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
-    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(all, options)
+    const holder = origin ?? { principal: PROGRAM, receipt: undefined }
+    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(all, options, holder)
   }
 
   lost(api: string, loss: Loss, records: number): void {

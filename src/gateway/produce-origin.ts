@@ -1,4 +1,7 @@
 import type { ProduceRecord, RecordHeader } from '../core/model.js'
+import type { RecordPlaces } from '../producer/receipts/receipts.js'
+
+export { placesOf, type RecordPlaces } from '../producer/receipts/receipts.js'
 
 /**
  * The client's request that records came with. An API passes the same object with all records of the request. Records that
@@ -11,6 +14,8 @@ export interface ProduceOrigin {
   readonly recordHeaders: readonly RecordHeader[]
   /** Set by the gateway when it accepts records: the id to ask for them with. */
   receipt: string | undefined
+  /** Set by an API that refuses some records of the request by itself: where the others stand in the request. */
+  places?: RecordPlaces | undefined
 }
 
 /** No headers; never written to. */

@@ -12,6 +12,9 @@ import { LogStore } from '../../src/producer/log/log-store.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/producer/log/settings.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
+import { ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
+import { type ReceiptHolder, Receipts } from '../../src/producer/receipts/receipts.js'
+import { defaultReceiptSettings, type ReceiptSettings } from '../../src/producer/receipts/settings.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
 import { storeOptions } from '../producer/log/fixtures.js'
 import { FakeRouter } from './fake-router.js'
@@ -26,6 +29,7 @@ export interface DurableHarnessOptions {
   readonly metrics?: MetricsLogger
   readonly holdsRecords?: (directory: string) => boolean
   readonly retentionOf?: (topic: string) => Promise<TopicRetention>
+  readonly receipts?: Partial<ReceiptSettings>
 }
 
 type Asked = keyof LogHost | LogCallName
@@ -42,6 +46,7 @@ export class DurableHarness {
   readonly router: FakeRouter
   clusterId = 'cluster-1'
   delivery!: DurableDelivery
+  receipts!: Receipts
   queue!: DurableQueue
   /** How far the clock of the machine was set back. */
   setBackMs = 0
@@ -78,7 +83,10 @@ export class DurableHarness {
     const { delivery, wal, log = silentLogger, metrics = defaultLogger, holdsRecords, retentionOf } = this.#options
     const isAlive = { now: true }
     this.#isAlive = isAlive
+    this.receipts = new Receipts(new ReceiptKey(Buffer.alloc(32, 7)))
+    const limits = { ...defaultReceiptSettings, ...this.#options.receipts }
     this.queue = new DurableQueue({
+      receipts: { limits, receipts: this.receipts, keepSecret: () => undefined },
       settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },
       log,
       metrics,
@@ -127,7 +135,13 @@ export class DurableHarness {
     this.breakLog = deps.onBroken
     const reports: { fields: object; message: string }[] = []
     const { directory: _, ...limits } = settings
-    const options = storeOptions(this.disk, reports, { ...limits, syncPuts: true, clock: () => performance.now() })
+    const options = storeOptions(this.disk, reports, {
+      ...limits,
+      syncPuts: true,
+      clock: () => performance.now(),
+      now: () => Date.now(),
+      receipts: deps.receipts
+    })
     const store = new LogStore(options)
     const inline = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = new Proxy<LogHost>(inline, {
@@ -147,17 +161,26 @@ export class DurableHarness {
       }
     })
     const { onTaken } = deps
-    const log = new DurableLog({ ...settings, syncPuts: true, host, now: () => Date.now(), onTaken })
+    const log = new DurableLog({
+      ...settings,
+      syncPuts: true,
+      host,
+      now: () => Date.now(),
+      onTaken,
+      logId: store.logId
+    })
     const { recovered: report, notes } = store
     return { log, path: '/simulated', report, notes, close: () => log.close() }
   }
 
   /** @param deadlineMs 0: nobody waits for outcomes */
-  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 0): SentToDisk {
+  send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 0, principal = 'anonymous'): SentToDisk {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
     const options = { partitioner: 'murmur2', deadlineMs, durability: 'disk' } as const
-    const pendingProduce = this.delivery.accept(list, options) as DurablePendingProduce
+    const holder: ReceiptHolder = { principal, receipt: undefined }
+    const pendingProduce = this.delivery.accept(list, options, holder) as DurablePendingProduce
     const sent: SentToDisk = {
+      holder,
       refused: pendingProduce.refused,
       isAccepted: false,
       lateRefusals: undefined,
@@ -182,6 +205,7 @@ export class DurableHarness {
 /** A request on its way to the disk and to Kafka. */
 export interface SentToDisk {
   readonly refused: DurablePendingProduce['refused']
+  readonly holder: ReceiptHolder
   isAccepted: boolean
   lateRefusals: DurablePendingProduce['refused']
   outcomes: readonly RecordOutcome[] | undefined

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Durability, Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
+import { placesOf } from '../../gateway/produce-origin.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, type RecordCounts, sizesOf } from './kprf-metrics.js'
@@ -80,7 +81,7 @@ export class Push {
     const checked = this.#limits.check(records, limits)
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
-    const { pendingProduce } = this.#produce(checked.records, this.#async, origin)
+    const { pendingProduce } = this.#produce(checked, this.#async, origin)
     if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
       return this.#enqueued(checked, pendingProduce.refused)
     return pendingProduce.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
@@ -113,16 +114,17 @@ export class Push {
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
     })
     if (checked.records.length === 0) return Promise.resolve(result([]))
-    const { pendingProduce, ended } = this.#produce(checked.records, this.#sync, origin)
+    const { pendingProduce, ended } = this.#produce(checked, this.#sync, origin)
     if (refusals !== undefined) return ended.then(() => pendingProduce.outcomes()).then(result)
     return ended.then(outcomes => (outcomes === undefined ? allDelivered : result(outcomes)))
   }
 
   /** The outcome of each record of a synchronous push; for an asynchronous push, whether it was accepted. */
   async each({ records, waitForSend }: PushRequest, origin: ProduceOrigin, limits?: Limits): Promise<readonly Known[]> {
-    const { records: allowed, refusals } = this.#limits.check(records, limits)
+    const checked = this.#limits.check(records, limits)
+    const { records: allowed, refusals } = checked
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { pendingProduce, ended } = this.#produce(allowed, waitForSend ? this.#sync : this.#async, origin)
+    const { pendingProduce, ended } = this.#produce(checked, waitForSend ? this.#sync : this.#async, origin)
     const known = waitForSend
       ? await ended.then(() => pendingProduce.outcomes())
       : await acceptedOf(pendingProduce, allowed.length)
@@ -131,13 +133,14 @@ export class Push {
 
   /** `ended` resolves when the outcomes are known and counted; `undefined`: all records were delivered. */
   #produce(
-    records: readonly PushRecord[],
+    { records, refusals }: LimitCheck,
     options: ProduceOptions,
     origin: ProduceOrigin
   ): { pendingProduce: PendingProduce; ended: Promise<readonly RecordOutcome[] | undefined> } {
     const startedAt = this.#clock()
     const topics = this.#counts.begin(records)
     const sizes = sizesOf(records)
+    if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const pendingProduce = this.#gateway.produce(records, options, origin)
     const outcomes: Promise<readonly RecordOutcome[] | undefined> =
       pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()

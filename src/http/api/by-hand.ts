@@ -2,9 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
-import type { Exchange } from '../exchange/exchange.js'
+import { type Exchange, receiptOf } from '../exchange/exchange.js'
 
 /**
  * A `preParsing` hook that takes requests from Fastify before their bodies are read. The routes that carry most of the
@@ -124,6 +125,8 @@ export function addPersistedHeader(scope: FastifyInstance, isProduce: (request: 
     if (!reply.hasHeader(PERSISTED_HEADER) && isProduce(request)) {
       reply.header(PERSISTED_HEADER, handled.has(request) ? 'unknown' : 'no')
     }
+    const receipt = receiptOf(request.raw)
+    if (receipt !== undefined) reply.header(RECEIPT_HEADER, receipt)
     done(null, payload)
   })
 }

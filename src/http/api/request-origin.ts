@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { NO_RECORD_HEADERS, type ProduceOrigin } from '../../gateway/produce-origin.js'
+import { NO_RECORD_HEADERS, type ProduceOrigin, type RecordPlaces } from '../../gateway/produce-origin.js'
 import { principalOf } from '../access/access.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
@@ -9,6 +9,7 @@ class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
   readonly recordHeaders = NO_RECORD_HEADERS
   receipt: string | undefined
+  places: RecordPlaces | undefined
 
   constructor(request: IncomingMessage) {
     this.#request = request

@@ -1,8 +1,10 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
+import { RECEIPT_HEADER } from '../../gateway/receipts.js'
+import { receiptOf } from './exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -63,6 +65,8 @@ export class Answers {
     if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
     const headers: Record<string, string | number> = { ...further }
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
+    const receipt = receiptOf(response.req)
+    if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
     headers[REQUEST_ID] = requestId
     if (type !== undefined) headers['content-type'] = type
     headers['content-length'] = Buffer.byteLength(body)
@@ -141,7 +145,8 @@ export class AnswerTemplate {
     response.statusCode = this.#status
     const bytes = toLatin1(body)
     const persisted = headers.persisted === undefined ? '' : `${PERSISTED_HEADER}: ${headers.persisted}\r\n`
-    const text = `${this.#start}${bytes.length}\r\n${common}${persisted}${REQUEST_ID}: ${headers.requestId}\r\n\r\n${bytes}`
+    const receipt = receiptLineOf(response.req)
+    const text = `${this.#start}${bytes.length}\r\n${common}${persisted}${receipt}${REQUEST_ID}: ${headers.requestId}\r\n\r\n${bytes}`
     if (prepared.endPrepared !== undefined) prepared.endPrepared(text)
     else {
       ;(response as ServerResponse & PresetResponse)._header = text
@@ -169,6 +174,11 @@ export class AnswerTemplate {
     }
     return this.#common
   }
+}
+
+function receiptLineOf(request: IncomingMessage): string {
+  const receipt = receiptOf(request)
+  return receipt === undefined ? '' : `${RECEIPT_HEADER}: ${receipt}\r\n`
 }
 
 interface SoonAnswer {

@@ -15,6 +15,11 @@ export interface Exchange {
 export const hasBody = ({ request: { headers } }: Exchange): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
+type Received = IncomingMessage & { readonly origin?: { readonly receipt: string | undefined } }
+
+/** The receipt for the records of a request; `undefined`: none was given. */
+export const receiptOf = (request: IncomingMessage): string | undefined => (request as Received).origin?.receipt
+
 type Sent = IncomingMessage & { sentUrl?: string }
 
 /**

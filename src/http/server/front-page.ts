@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument } from '../openapi/operation.js'
 import { requireRule } from './access-hooks.js'
+import { receiptOperation } from './receipt-route.js'
 import { statusOperation } from './status-routes.js'
 
 /** The front page of the shared port, and the description that every port has. */
@@ -77,11 +78,13 @@ export function addDescriptions(
   requestAccess?: RequestAccess
 ): void {
   const onRequest = requireRule(requestAccess)
-  const shared = JSON.stringify(toDocument('Castellan', version, [own(frontPage, description), ...apis]))
+  const shared = JSON.stringify(
+    toDocument('Castellan', version, [own(frontPage, description, receiptOperation), ...apis])
+  )
   app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type('application/json').send(shared))
   for (const api of apis) {
     const alone = JSON.stringify(
-      toDocument(`Castellan: ${api.name}`, version, [own(description), { ...api, prefix: '' }])
+      toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
       reply.type('application/json').send(isOnOwnPort(request.raw) ? alone : shared)

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { ReceiptDesk } from '../../gateway/receipts.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
@@ -16,6 +17,7 @@ import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } fr
 import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
 import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
+import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
 import type { AccessLog } from './request-log.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
@@ -67,6 +69,8 @@ export interface HttpOptions {
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined
+  /** Answers for receipts. Absent: none are given. */
+  readonly receipts?: ReceiptDesk | undefined
 }
 
 /** The URLs of the process. */
@@ -172,9 +176,13 @@ export class Http {
 /** Resolves after one tick, in which resumed sockets are read. */
 const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
-async function createSharedApp(context: HttpContext, { apis, status }: HttpOptions): Promise<FastifyInstance> {
+async function createSharedApp(
+  context: HttpContext,
+  { apis, status, receipts }: HttpOptions
+): Promise<FastifyInstance> {
   const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
   addFrontPage(app, apis, context.requestAccess)
+  if (receipts !== undefined) addReceiptRoute(app, receipts)
   addDescriptions(
     app,
     status.version,
@@ -227,8 +235,10 @@ async function openTraffic(
       : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
   const own = new Map<string, string>()
   for (const { listeners, silence } of apis) {
-    for (const { label, prefix, address, tls } of listeners) {
-      const inner = withPrefix(prefix, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
+    for (const { label, prefix, address, tls, operations } of listeners) {
+      // A listener with operations of its own serves a part of the API, which does not produce.
+      const shared = operations === undefined ? RECEIPT_PATH : undefined
+      const inner = withPrefix(prefix, shared, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
       own.set(label, await open(inner, toListenAddress(address), tls ? certificates : undefined, silence))
     }
   }
@@ -248,13 +258,18 @@ const fromUnixSocket =
     handler(request, response)
   }
 
-/** On an API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port. */
+/**
+ * On an API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port.
+ *
+ * @param shared paths that begin with this are the same on both
+ */
 const withPrefix =
-  (prefix: string, handler: RequestListener): RequestListener =>
+  (prefix: string, shared: string | undefined, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {
     const url = request.url!
     request.originalUrl = url
     // A request line may hold an absolute URL; only its path counts here.
-    request.url = prefix + (url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/'))
+    const path = url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/')
+    request.url = shared !== undefined && path.startsWith(shared) ? path : prefix + path
     handler(request, response)
   }

@@ -16,6 +16,8 @@ import type { PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
 import type { TopicView } from '../memory/topic-view.js'
+import { runsOf } from '../receipts/receipt-ids.js'
+import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import { DurablePendingProduce } from './durable-pending-produce.js'
@@ -34,6 +36,18 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
   readonly queue: DurableQueue
   /** How long Kafka keeps the records of a topic. Absent: no warning is logged about records that have waited too long. */
   readonly retentionOf?: ((topic: string) => Promise<TopicRetention>) | undefined
+}
+
+/** Records of one call on their way into the log. */
+interface DurableRequest {
+  readonly pendingProduce: DurablePendingProduce
+  readonly entries: readonly NewEntry[]
+  /** The place of each entry in the call. */
+  readonly indexes: readonly number[]
+  /** The caller waits for outcomes. */
+  readonly isAwaited: boolean
+  /** Gets the receipt. */
+  readonly holder: ReceiptHolder | undefined
 }
 
 /** Deadlines are met with this precision. */
@@ -132,11 +146,12 @@ export class DurableDelivery implements QueueMember, ClusterState {
   // ---- into the log
 
   /** Takes records in order and copies their bytes; see PendingProduce. */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
+  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
     const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs)
+    pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
     const entries: NewEntry[] = []
     const indexes: number[] = []
@@ -152,7 +167,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
         })
       }
     }
-    this.#append(pendingProduce, entries, indexes, deadlineMs > 0)
+    this.#append({ pendingProduce, entries, indexes, isAwaited: deadlineMs > 0, holder })
     return pendingProduce
   }
 
@@ -171,20 +186,14 @@ export class DurableDelivery implements QueueMember, ClusterState {
     pendingProduce.refuse(index, failure)
   }
 
-  #append(
-    pendingProduce: DurablePendingProduce,
-    entries: readonly NewEntry[],
-    indexes: readonly number[],
-    isAwaited: boolean
-  ): void {
+  #append(request: DurableRequest): void {
+    const { pendingProduce, entries, indexes } = request
     if (entries.length === 0) {
       pendingProduce.handedOn()
       pendingProduce.stored()
       return
     }
-    const refusal = this.#deps.queue.append(entries, result => {
-      this.#stored(pendingProduce, entries, indexes, result, isAwaited)
-    })
+    const refusal = this.#deps.queue.append(entries, result => this.#stored(request, result))
     if (refusal !== undefined) for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
     pendingProduce.handedOn()
     if (refusal === undefined) return
@@ -199,12 +208,16 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   #stored(
-    pendingProduce: DurablePendingProduce,
-    entries: readonly NewEntry[],
-    indexes: readonly number[],
-    { firstSequence, storedCount, refusal, bytes }: AppendResult,
-    isAwaited: boolean
+    { pendingProduce, entries, indexes, isAwaited, holder }: DurableRequest,
+    { firstSequence, storedCount, refusal, bytes }: AppendResult
   ): void {
+    if (holder !== undefined && storedCount > 0) {
+      const { places } = holder
+      const count = places?.count ?? pendingProduce.recordCount
+      const stored = (): number[] => indexes.slice(0, storedCount).map(index => places?.indexes[index] ?? index)
+      const accepted = storedCount === count ? undefined : runsOf(stored())
+      holder.receipt = this.#openedQueue!.receiptIssuer?.issue(holder.principal, firstSequence, { count, accepted })
+    }
     this.#accepted += storedCount
     let offset = 0
     for (let at = 0; at < entries.length; at++) {
@@ -232,6 +245,11 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   drain(): void {
     this.#topics.drain()
+  }
+
+  whyOpen(destination: string, sequence: number): string {
+    const topic = this.#topics.byName(destination.slice(this.cluster.length + 1))
+    return topic?.whyOpen(sequence) ?? this.awayBecause ?? 'looking up the topic, after others'
   }
 
   #topicDepsFor({ log: durableLog, feed }: OpenedQueue): DurableTopicDeps {

@@ -77,7 +77,8 @@ const EMPTY: LogStats = {
   damagedEntries: 0,
   syncs: 0,
   quarantinedSegments: 0,
-  deadLetters: 0
+  deadLetters: 0,
+  hasOutcomes: false
 }
 
 /** Reports the statistics of the log itself, which all clusters share. */

@@ -7,11 +7,15 @@ import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { entrySizeBytes } from '../log/entry.js'
 import { loggedRecordBytes } from '../log/logged-record.js'
-import { type DurableLogDeps, holdsRecords, type OpenDurableLog, openDurableLog } from '../log/open-durable-log.js'
+import { type DurableLogDeps, holdsLog, type OpenDurableLog, openDurableLog } from '../log/open-durable-log.js'
+import type { OutcomeLimits } from '../log/outcome-store.js'
 import type { RecoveryReport } from '../log/recovery.js'
 import type { WalSettings } from '../log/settings.js'
+import type { ReceiptIssuer } from '../receipts/receipt-ids.js'
+import type { Receipts } from '../receipts/receipts.js'
 import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-notes.js'
 import { LogMetrics } from './durable-metrics.js'
+import { DurableReceipts } from './durable-receipts.js'
 import { LogCapacity } from './log-capacity.js'
 import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
@@ -24,6 +28,8 @@ export interface OpenedQueue {
   readonly backlogFrom: number | undefined
   /** The last batch of each partition, by destination and partition; it may or may not be in Kafka. */
   readonly notes: Map<string, ReadonlyMap<number, BatchNote>>
+  /** Gives receipts for entries; `undefined`: none are given. */
+  readonly receiptIssuer: ReceiptIssuer | undefined
   /** No entry was lost to damage or to an interrupted append: an entry that is missing was completed. */
   readonly isIntact: boolean
 }
@@ -50,6 +56,8 @@ export interface QueueMember {
   opened(queue: OpenedQueue): void
   /** Entries of an earlier process may be delivered from now on. Until then they wait, and so do later entries. */
   drain(): void
+  /** Why Kafka does not have an open entry yet. */
+  whyOpen(destination: string, sequence: number): string
 }
 
 export interface DurableQueueOptions {
@@ -67,10 +75,20 @@ export interface DurableQueueOptions {
    * Module of the log's thread. Default: the compiled module, which does not exist when the sources are run directly.
    */
   readonly worker?: URL | undefined
+  /** Where receipts are given, and how long they are kept. Absent: none are given. */
+  readonly receipts?: DurableReceiptSettings | undefined
   /** Default: a log on a thread of its own. */
   readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
-  /** Whether a directory holds records of a log. Default: asks the file system. */
+  /** Whether a directory holds a log. Default: asks the file system. */
   readonly holdsRecords?: ((directory: string) => boolean) | undefined
+}
+
+/** Receipts for the entries of a log. */
+export interface DurableReceiptSettings {
+  readonly limits: OutcomeLimits
+  readonly receipts: Receipts
+  /** Keeps the secret of the receipts beside the log; called when the log is open. @throws when that fails */
+  readonly keepSecret: () => void
 }
 
 /** Replaces the disk of this machine, in simulations. */
@@ -120,6 +138,7 @@ export class DurableQueue {
   #lastRefusal: Refusal | undefined
   #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
   #isClosed = false
+  #receiptIssuer: ReceiptIssuer | undefined
   #isDraining: boolean
   readonly #metrics: LogMetrics
   #ticker: NodeJS.Timeout | undefined
@@ -134,6 +153,14 @@ export class DurableQueue {
     this.capacity = new LogCapacity(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
     this.readAhead = new ReadAhead(options.settings.readAheadBytes)
     this.#metrics = new LogMetrics(options.metrics, options.settings)
+    options.receipts?.receipts.add(
+      new DurableReceipts({
+        logOf: () => this.log,
+        whyOpen: (destination, sequence) =>
+          this.#members.get(clusterOf(destination))?.whyOpen(destination, sequence) ??
+          'no cluster of this name is configured'
+      })
+    )
   }
 
   /** `undefined`: it is not open yet. */
@@ -164,7 +191,7 @@ export class DurableQueue {
 
   /** @throws LogUnusableError when something was left in the directory, and it cannot be used */
   async openIfNotEmpty(): Promise<void> {
-    const { settings, holdsRecords: isNotEmpty = holdsRecords } = this.#options
+    const { settings, holdsRecords: isNotEmpty = holdsLog } = this.#options
     if (isNotEmpty(settings.directory)) await this.open()
   }
 
@@ -226,13 +253,20 @@ export class DurableQueue {
   }
 
   async #tryToOpen(): Promise<void> {
-    const { settings, log, now, clock, onBroken, worker, open = openDurableLog } = this.#options
+    const { settings, log, now, clock, onBroken, worker, receipts, open = openDurableLog } = this.#options
     try {
       const broken = (error: Error): void => {
         void this.#feed?.stop()
         onBroken(error)
       }
-      const opened = await open(settings, { log, now, worker, onBroken: broken, onTaken: this.capacity.freed })
+      const opened = await open(settings, {
+        log,
+        now,
+        worker,
+        receipts: receipts?.limits,
+        onBroken: broken,
+        onTaken: this.capacity.freed
+      })
       const backlog = await opened.log.backlog()
       this.#use(opened, backlog)
     } catch (error) {
@@ -247,6 +281,8 @@ export class DurableQueue {
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
     const { log } = opened
     this.#opened = opened
+    const { logId } = log
+    if (logId !== undefined) this.#giveReceipts(logId)
     this.#lastError = ''
     this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
@@ -257,6 +293,16 @@ export class DurableQueue {
       const refusal = log.append(entries, settle)
       if (refusal !== undefined) settle(nothingStored(refusal))
     })
+  }
+
+  #giveReceipts(logId: Buffer): void {
+    const { receipts, log } = this.#options
+    try {
+      receipts?.keepSecret()
+    } catch (error) {
+      log.warn({ err: error }, 'the secret of receipts could not be kept: receipts end with this process')
+    }
+    this.#receiptIssuer = receipts?.receipts.issuer('disk', logId)
   }
 
   async #report(log: DurableLog): Promise<void> {
@@ -348,6 +394,7 @@ export class DurableQueue {
       log: this.#opened!.log,
       feed: this.#feed!,
       isIntact: isIntact(this.#opened!.report),
+      receiptIssuer: this.#receiptIssuer,
       backlogFrom: this.#left!.backlog.get(member.cluster)?.firstSequence,
       notes: new Map([...this.#left!.notes].filter(isOfMember))
     })

@@ -58,8 +58,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   /** 0: not known. */
   #partitionCount = 0
   #topicId = ''
-  /** Why the number of partitions is not known; `undefined`: it was not asked for yet, or it is known. */
-  #whyUnknown: string | undefined
   readonly #returning: ReturningBatches
   /**
    * Entries that partitions hold already although cursors are going to read them again, and the last of these entries.
@@ -169,7 +167,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Why Kafka does not have an open entry of this topic yet. */
   whyOpen(sequence: number): string {
-    if (this.#partitionCount === 0) return this.#whyUnknown ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
+    if (this.#partitionCount === 0)
+      return this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
     const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
     if (sending !== undefined) return sending.whyWaiting
     const stuck = this.#producers.all.find(
@@ -211,18 +210,11 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   // ---- what the Router knows
 
   told(news: TopicNews, nowMs: number): void {
-    if (news.type === 'denied') {
-      this.#whyUnknown = 'kafka has no such topic'
-      return
-    }
+    if (news.type === 'denied') return
     if (news.type === 'known') {
       this.#known(news.partitionCount, news.topicId ?? '')
       return
     }
-    this.#whyUnknown =
-      news.type === 'refused'
-        ? `kafka refuses the topic: ${failures.rejected(news.errorCode, 'pending').message}`
-        : 'kafka has no such topic'
     if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
     else this.#refusal = failures.unknownTopic(this.name, 'pending')
     // Its records stay in the log until there is such a topic again.
@@ -235,7 +227,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#refusal = undefined
     const before = this.#partitionCount
     this.#topicId = topicId
-    this.#whyUnknown = undefined
     this.#partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)

@@ -108,4 +108,6 @@ export interface StoreStats {
 /** Statistics of the log. */
 export interface LogStats extends StoreStats {
   readonly deadLetters: number
+  /** Receipts of completed entries are kept. */
+  readonly hasOutcomes: boolean
 }

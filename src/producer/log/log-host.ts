@@ -95,7 +95,7 @@ export class LogCore {
   tick(): LogStats {
     this.#store.tick()
     this.#deadLetters.tick()
-    return { ...this.#store.stats, deadLetters: this.#deadLetters.count }
+    return { ...this.#store.stats, deadLetters: this.#deadLetters.count, hasOutcomes: this.#store.hasOutcomes }
   }
 
   close(): void {

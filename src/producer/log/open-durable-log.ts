@@ -4,8 +4,8 @@ import type { Logger } from '../../core/model.js'
 import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { segmentIdOf } from './files.js'
-import type { OutcomeLimits } from './outcome-store.js'
+import { outcomesIdOf, segmentIdOf } from './files.js'
+import { type OutcomeLimits, RECEIPT_DIRECTORY } from './outcome-store.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
 import { openLogThread } from './thread-log-host.js'
@@ -64,11 +64,19 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
 }
 
 /** Whether a directory holds records of a log. It need not exist. */
-export function holdsRecords(directory: string): boolean {
+export const holdsRecords = (directory: string): boolean =>
+  namesIn(resolve(directory)).some(name => segmentIdOf(name) !== undefined)
+
+/** Whether a directory holds records of a log, or says what became of some. It need not exist. */
+export const holdsLog = (directory: string): boolean =>
+  holdsRecords(directory) ||
+  namesIn(join(resolve(directory), RECEIPT_DIRECTORY)).some(name => outcomesIdOf(name) !== undefined)
+
+function namesIn(directory: string): string[] {
   try {
-    return readdirSync(resolve(directory)).some(name => segmentIdOf(name) !== undefined)
+    return readdirSync(directory)
   } catch {
-    return false
+    return []
   }
 }
 
@@ -85,7 +93,7 @@ export const directoriesOf = (root: string, workers: number): string[] =>
 export function leftDirectories(root: string, workers: number): string[] {
   const owned = directoriesOf(root, workers).map(directory => resolve(directory))
   return [root, ...workerNamesIn(root).map(name => join(root, name))].filter(
-    directory => !owned.includes(resolve(directory)) && holdsRecords(directory)
+    directory => !owned.includes(resolve(directory)) && holdsLog(directory)
   )
 }
 

@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSy
 import { join, resolve } from 'node:path'
 
 /** Its name in the directory of the durable log, or in the directory above those of workers. */
-const SECRET_NAME = 'receipts.key'
+const SECRET_NAME = 'RECEIPT-KEY'
 const SECRET_BYTES = 32
 const SECRET_TEXT = /^[0-9a-f]{64}\n$/
 

@@ -3,8 +3,10 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
+import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { BufferCapacity } from './budget.js'
 import type { Losses } from './losses.js'
+import type { MemoryReceipts } from './memory-receipts.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerName } from './partitioners.js'
 import type { PendingProduce } from './pending-produce.js'
@@ -68,6 +70,8 @@ export interface DeliveryDeps {
   readonly losses?: Losses | undefined
   /** Counts records that are refused, by reason. Absent: they are not counted by reason. */
   readonly refusals?: Pick<Refusals, 'note'> | undefined
+  /** Gives receipts for records whose caller does not wait for them. Absent: none are given. */
+  readonly receipts?: MemoryReceipts | undefined
   /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }
@@ -92,8 +96,12 @@ export interface Delivery {
   readonly capacity: BufferCapacity
   /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
   readonly clusterId: string | undefined
-  /** Takes records in order and copies their bytes; see PendingProduce. */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce
+  /**
+   * Takes records in order and copies their bytes; see PendingProduce.
+   *
+   * @param holder gets the receipt; absent: none is given
+   */
+  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce
   /**
    * The Router's Produce operation, for actors: with Java's partitioner and a time limit of 30 s unless the request
    * names others.

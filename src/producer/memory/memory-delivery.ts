@@ -2,6 +2,7 @@ import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
+import type { ReceiptHolder } from '../receipts/receipts.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferCapacity, partitionFull } from './budget.js'
 import {
@@ -14,6 +15,7 @@ import {
 import { failures } from './failures.js'
 import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
+import { type MemoryReceipts, topicsOf } from './memory-receipts.js'
 import { ProducerIdentity } from './numbering.js'
 import { type ClusterState, newCounters } from './partition-producer-deps.js'
 import { PartitionSchedule } from './partition-schedule.js'
@@ -50,6 +52,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   readonly #schedule: PartitionSchedule
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
+  readonly #receipts: MemoryReceipts | undefined
   #ticker: NodeJS.Timeout | undefined
   /** When the next tick is due. */
   #tickAt = 0
@@ -103,13 +106,14 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)
     this.#losses = deps.losses ?? new Losses(deps)
+    this.#receipts = deps.receipts
   }
 
   get capacity(): BufferCapacity {
     return this.#budget
   }
 
-  accept(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
+  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const timestampMs = this.#now()
@@ -150,7 +154,24 @@ export class MemoryDelivery implements Delivery, ClusterState {
       else pendingProduce.refuse(index, failure)
     }
     if (pendingProduce.isWaiting) this.#startTicking()
+    // A caller that waits for the outcomes learns them without a receipt.
+    if (
+      holder !== undefined &&
+      options.answeredBy !== undefined &&
+      this.#receipts !== undefined &&
+      !pendingProduce.isRefused
+    )
+      this.#giveReceipt(holder, pendingProduce, records)
     return pendingProduce
+  }
+
+  #giveReceipt(holder: ReceiptHolder, pendingProduce: MemoryPendingProduce, records: readonly ProduceRecord[]): void {
+    pendingProduce.holder = holder
+    this.#receipts!.add(holder, pendingProduce, topicsOf(records), this)
+  }
+
+  whyWaiting(name: string): string {
+    return this.#topics.get(name)?.whyWaiting() ?? this.awayBecause ?? 'it is about to be sent'
   }
 
   /** Untyped callers may pass something that is not a number: such a deadline would never pass. */

@@ -1,4 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { Losses } from './losses.js'
 
 /**
@@ -33,6 +34,8 @@ const NO_ROWS: DeliveredRow[] = []
  * each kind.
  */
 export abstract class RequestOutcomes {
+  /** Gets the receipt of the request. */
+  holder: ReceiptHolder | undefined
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
   readonly #outcomes: (RecordOutcome | undefined)[]
@@ -41,6 +44,8 @@ export abstract class RequestOutcomes {
   /** A record has got an outcome of its own, so the outcomes of all other records have to be compared with it. */
   #isMixed = false
   #refusals: (RecordFailure | undefined)[] | undefined
+  /** Outcomes of records whose callers were told before that it was unknown. */
+  #late: Map<number, RecordOutcome> | undefined
   #open: number
   #acceptedPromise: Promise<Refusals> | undefined
   #resolveAccepted: ((refusals: Refusals) => void) | undefined
@@ -57,6 +62,10 @@ export abstract class RequestOutcomes {
 
   get recordCount(): number {
     return this.#outcomes.length
+  }
+
+  get receipt(): string | undefined {
+    return this.holder?.receipt
   }
 
   /** Every record has an outcome. */
@@ -87,9 +96,14 @@ export abstract class RequestOutcomes {
   settle(index: number, outcome: RecordOutcome): void {
     this.#listRows()
     this.#isMixed = true
-    if (this.#outcomes[index] !== undefined) return
-    this.#outcomes[index] = outcome
-    this.#settled(1)
+    const known = this.#outcomes[index]
+    if (known === undefined) {
+      this.#outcomes[index] = outcome
+      this.#settled(1)
+    } else if (outcome.type === 'delivered' && known.type === 'failed') {
+      this.#late ??= new Map()
+      this.#late.set(index, outcome)
+    }
   }
 
   /** Like {@link settle}, for consecutive records that were delivered. */
@@ -139,6 +153,14 @@ export abstract class RequestOutcomes {
     return this.#outcomes[index] !== undefined
   }
 
+  /** The outcome of a record as it is known now, which may be more than its caller was told at the deadline. */
+  latestOutcome(index: number): RecordOutcome | undefined {
+    const late = this.#late?.get(index)
+    if (late !== undefined) return late
+    const row = this.#rows.find(row => index >= row.index && index < row.index + row.count)
+    return row === undefined ? this.#outcomes[index] : outcomeIn(row, index - row.index)
+  }
+
   accepted(): Promise<Refusals> {
     if (this.isAccepted) return Promise.resolve(this.#refusals)
     this.#acceptedPromise ??= new Promise(resolve => (this.#resolveAccepted = resolve))
@@ -173,6 +195,8 @@ export interface PendingProduce {
    * Never rejects.
    */
   accepted(): Promise<Refusals>
+  /** The id to ask with what became of the records; known when {@link accepted} has resolved. Absent: none was given. */
+  readonly receipt?: string | undefined
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
   /**
@@ -267,6 +291,11 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
 
   get refused(): Refusals {
     return this.refusals
+  }
+
+  /** No record was accepted, and none waits for capacity. */
+  get isRefused(): boolean {
+    return this.isComplete && this.refusals?.every(refusal => refusal !== undefined) === true
   }
 
   get isWaiting(): boolean {

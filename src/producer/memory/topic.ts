@@ -329,6 +329,14 @@ export class Topic implements UnknownTopic {
     }
   }
 
+  /** Why Kafka does not have a record of this topic yet, as far as it can be said for all of them. */
+  whyWaiting(): string {
+    if (!this.isKnown) return this.#deps.cluster.awayBecause ?? 'looking up the topic'
+    const busy = this.#producers.all.filter(producer => producer !== undefined && !producer.isIdle)
+    const stuck = busy.find(producer => producer?.state === 'backingOff') ?? busy[0]
+    return stuck?.whyWaiting ?? 'it is about to be sent'
+  }
+
   /** The next record for a topic or partition that is not known is not refused at once: the topic is looked up. */
   forgetMissing(): void {
     this.#toldAt = Number.NEGATIVE_INFINITY

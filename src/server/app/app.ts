@@ -46,6 +46,7 @@ import { registerClusters, registerReadiness, reportToStatsd } from './metrics.j
 import { headOf } from './parent-status.js'
 import { certificateViews, ProcessStatusReader } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
+import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import type { WorkerPlace } from './worker-order.js'
 
@@ -193,6 +194,7 @@ class ProcessParts {
   /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
   #peers: { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway } | undefined
   readonly #worker: WorkerDeps | undefined
+  readonly #receipts: ReceiptParts | undefined
 
   constructor(config: Config, deps: AppDeps) {
     const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
@@ -212,7 +214,9 @@ class ProcessParts {
     this.crashed = new Promise(resolve => {
       onFatal = resolve
     })
+    this.#receipts = receiptPartsOf(config, deps.worker)
     this.#clusters = new Clusters({
+      receipts: this.#receipts,
       system: this.#system,
       config,
       apis: this.#apis,
@@ -376,6 +380,7 @@ class ProcessParts {
   ): Promise<HttpUrls> {
     const { http, management } = this.#config
     const drainSteps = new DrainSteps(this.#log)
+    drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
     await this.#peers?.all.open()
     const { peers } = this.#worker ?? {}
@@ -411,6 +416,7 @@ class ProcessParts {
         drainSteps
       }),
       requestAccess: security.requestAccess,
+      receipts: this.#receipts?.desk,
       counts,
       accessLog,
       certificates: security.certificates,

@@ -18,6 +18,7 @@ import { type KafkaCluster, startCluster } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 import { toBrokerAddress } from './open-options.js'
+import type { ReceiptParts } from './receipt-parts.js'
 
 /** The share of the time for leaving groups that may be spent waiting for acknowledgements. Commits need the rest. */
 const ACKS_SHARE = 0.5
@@ -39,6 +40,8 @@ export interface ClustersDeps {
   readonly logWorker?: URL | undefined
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
+  /** Where receipts are given. Absent: none are given. */
+  readonly receipts?: Pick<ReceiptParts, 'ofLogs' | 'ofMemory'> | undefined
   /** Directories of durable logs whose workers no longer exist. This process delivers their records. */
   readonly orphanedDirectories: readonly string[]
 }
@@ -58,7 +61,7 @@ export class Clusters {
   #lostRecords = 0
 
   constructor(deps: ClustersDeps) {
-    const { config, metrics, quietLog: log, onFatal: onBroken, logWorker: worker, logStorage } = deps
+    const { config, metrics, quietLog: log, onFatal: onBroken, logWorker: worker, logStorage, receipts } = deps
     this.#deps = deps
     const settings = config.wal
     const drainsLater = true
@@ -72,6 +75,7 @@ export class Clusters {
       onBroken,
       worker,
       drainsLater,
+      receipts: receipts?.ofLogs,
       ...logStorage
     })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {
@@ -80,7 +84,8 @@ export class Clusters {
       metrics,
       now: Date.now,
       clock,
-      worker
+      worker,
+      receipts: receipts?.ofLogs
     })
     const isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
@@ -237,6 +242,7 @@ export class Clusters {
       log: quietLog,
       metrics,
       queue: this.#queue,
+      receipts: this.#deps.receipts?.ofMemory,
       orphaned: this.#orphaned.all
     })
     startAtZero(metrics, Object.keys(operations))

@@ -51,7 +51,10 @@ export class DurableLogWatch {
   }
 }
 
-export type OrphanedLogOptions = Pick<DurableQueueOptions, 'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker'>
+export type OrphanedLogOptions = Pick<
+  DurableQueueOptions,
+  'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker' | 'receipts'
+>
 
 /** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
 export interface OrphanedLog {
@@ -72,7 +75,8 @@ export function joinOrphaned(
 }
 
 /**
- * Delivers the records of orphaned logs. No records are appended to an orphaned log, and it is closed when it is empty.
+ * Delivers the records of orphaned logs. No records are appended to an orphaned log. It is closed when it is empty and the
+ * receipts of its records have expired.
  * Its metrics have the name of its directory as the label `log`.
  */
 export class OrphanedLogs {
@@ -82,14 +86,26 @@ export class OrphanedLogs {
   readonly #logged = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(directories: readonly string[], { settings, log, metrics, now, clock, worker }: OrphanedLogOptions) {
+  constructor(
+    directories: readonly string[],
+    { settings, log, metrics, now, clock, worker, receipts }: OrphanedLogOptions
+  ) {
     this.#log = log
     this.all = directories.map(directory => {
       const tagged = (of: MetricsLogger): MetricsLogger => new TaggedMetricsLogger(of, { log: basename(directory) })
       // When the thread of the log fails, its records wait for the next start.
       const onBroken = (error: Error): void => log.error({ directory, err: error }, 'an orphaned durable log failed')
       const own = { ...settings, directory }
-      const queue = new DurableQueue({ settings: own, log, metrics: tagged(metrics), now, clock, worker, onBroken })
+      const queue = new DurableQueue({
+        settings: own,
+        log,
+        metrics: tagged(metrics),
+        now,
+        clock,
+        worker,
+        receipts,
+        onBroken
+      })
       return { queue, metrics: tagged, deliveries: [] }
     })
   }
@@ -117,7 +133,7 @@ export class OrphanedLogs {
         this.#log.info({ directory, records }, `${records} records wait in an orphaned durable log: ${directory}`)
       }
       const stats = await queue.log?.look()
-      if (stats?.openEntries === 0) await this.#close(orphaned, 0)
+      if (stats?.openEntries === 0 && !stats.hasOutcomes) await this.#close(orphaned, 0)
     } catch (error) {
       const { message } = error as Error
       if (!this.#logged.has(message)) this.#log.error({}, `an orphaned durable log cannot be delivered: ${message}`)

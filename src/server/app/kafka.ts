@@ -8,6 +8,7 @@ import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { requestToken, SharedToken } from '../../kafka/sasl.js'
 import type { ClusterSettings } from '../../kafka/settings.js'
 import type { DurableQueue } from '../../producer/disk/durable-queue.js'
+import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 import { topicSettingsOf } from '../../producer/memory/settings.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
@@ -27,6 +28,8 @@ export interface KafkaDeps {
   readonly orphaned?: readonly OrphanedLog[] | undefined
   /** Counts refused records by reason. Absent: they are not counted by reason. */
   readonly refusals?: Pick<Refusals, 'note'> | undefined
+  /** Gives receipts for records in memory. Absent: none are given. */
+  readonly receipts?: MemoryReceipts | undefined
   /** Memory for decompressed records. All clusters share it. */
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
@@ -44,7 +47,7 @@ export interface KafkaCluster extends Castellan {
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, orphaned, ...rest } = deps
+  const { config, queue, orphaned, receipts, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http } = config
   const connection = new ClusterConnection(name, clusters[name]!)
   const options = {
@@ -62,7 +65,7 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   }
   // The memory of records that wait for capacity has the same limit as the bodies in flight.
   const waitingMaxBytes = http.maxBodiesInFlightBytes
-  const place = queue && { queue, cluster: name, orphaned }
+  const place = queue && { queue, cluster: name, orphaned, receipts }
   const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current)
   return { ...castellan, name, connection }
 }

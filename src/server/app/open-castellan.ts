@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -11,7 +12,8 @@ import { type Logger, silentLogger } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import { KafkaGateway } from '../../gateway/kafka-gateway.js'
+import { KafkaGateway, PROGRAM } from '../../gateway/kafka-gateway.js'
+import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../gateway/receipts.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -19,19 +21,24 @@ import { createBrokerClientFactory } from '../../kafka/kafkajs-broker-client.js'
 import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { DurableQueue } from '../../producer/disk/durable-queue.js'
 import { askForRetention } from '../../producer/disk/retention-watch.js'
+import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
 import { Losses } from '../../producer/memory/losses.js'
 import { startDelivery } from '../../producer/memory/memory-delivery.js'
+import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
+import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type PeersOptions, peersOptions } from '../peers/settings.js'
 import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
+import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
+const SECRET_BYTES = 32
 /** The name under which the durable log stores records of the only cluster. */
 const DEFAULT_CLUSTER = 'default'
 
@@ -49,6 +56,8 @@ export interface OpenCastellanOptions {
    * uses the defaults. No other process may use the directory.
    */
   readonly wal?: Partial<WalSettings> | undefined
+  /** How long {@link Castellan.receipt} knows what became of records. */
+  readonly receipts?: Partial<ReceiptSettings> | undefined
   /**
    * Other processes that read for the same groups. `gateway.groups.ack` then also acknowledges what one of them has
    * given out. Absent: this process does not know others.
@@ -72,6 +81,9 @@ export interface OpenCastellanOptions {
   readonly onFatal?: ((error: Error) => void) | undefined
 }
 
+/** Options of {@link Castellan.receipt}. */
+export type ReceiptOptions = Pick<ReceiptQuestion, 'waitMs' | 'from' | 'signal'>
+
 /** One Kafka cluster, ready for requests. */
 export interface Castellan {
   readonly system: ActorSystem
@@ -88,6 +100,14 @@ export interface Castellan {
    * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
    */
   read(topic: string, options?: ReadOptions): AsyncIterable<ReadRecord>
+  /**
+   * What became of the records of a call of `gateway.produce`.
+   *
+   * @param id the `receipt` of its result
+   * @returns `undefined`: no such receipt was given, or what became of the records is not kept any more
+   * @throws OverloadedError when too many receipts are asked for
+   */
+  receipt(id: string, options?: ReceiptOptions): Promise<FoundReceipt | undefined>
   /** Consumer groups. A program asks for one message after another and acknowledges each message. */
   readonly groups: ConsumerGroups
   /** Named consumers with positions of their own, as HTTP APIs offer them. */
@@ -178,6 +198,8 @@ export interface PlaceInLog {
   readonly cluster: string
   /** Durable logs of processes that no longer exist. Their records are delivered, too. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
+  /** Gives receipts for records in memory. Absent: none are given. */
+  readonly receipts?: MemoryReceipts | undefined
 }
 
 /** Options of a cluster of a gateway. */
@@ -207,6 +229,7 @@ export async function openCluster(
   const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
   // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
   // the Router. Delivery is created second.
+  const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
   let delivery: Delivery | undefined
   let durable: DurableDelivery | undefined
   const orphaned: DurableDelivery[] = []
@@ -229,6 +252,7 @@ export async function openCluster(
   const losses = new Losses(shared)
   const deliveryDeps = {
     ...shared,
+    receipts: receipts?.ofMemory ?? sharedPlace?.receipts,
     losses,
     refusals,
     router: router.ref,
@@ -237,7 +261,15 @@ export async function openCluster(
     awayBecause
   }
   delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
-  const own = settings.wal && new DurableQueue({ ...shared, settings: settings.wal, now: Date.now, onBroken: onFatal })
+  const own =
+    settings.wal &&
+    new DurableQueue({
+      ...shared,
+      settings: settings.wal,
+      receipts: receipts?.ofLogs,
+      now: Date.now,
+      onBroken: onFatal
+    })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   const retentionOf = askForRetention(router.ref)
   durable = place && new DurableDelivery({ ...deliveryDeps, ...place, retentionOf })
@@ -292,6 +324,7 @@ export async function openCluster(
     groups,
     instances,
     createClient,
+    receipt: (id, options = {}) => readReceipt(receipts?.desk, id, options),
     consume: options => consumeMessages(groups, options),
     read: (topic, options) => readRecords({ system, router: router.ref, closed: closed.signal }, topic, options),
     close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
@@ -319,6 +352,29 @@ export async function writeWhatIsLeft(
   await writers
   await flush()
   return delivery.close(remainingMs())
+}
+
+/** The receipts of a program; `undefined`: they are switched off. */
+function ownReceipts({
+  wal,
+  receipts
+}: {
+  readonly wal?: WalSettings | undefined
+  readonly receipts: ReceiptSettings
+}): ReceiptParts | undefined {
+  if (receipts.maxBytes === 0) return undefined
+  if (wal === undefined) return makeReceiptParts(receipts, randomBytes(SECRET_BYTES), () => undefined, 'library')
+  const secret = receiptSecretIn(wal.directory)
+  return makeReceiptParts(receipts, secret, () => keepReceiptSecret(wal.directory, secret), wal.directory)
+}
+
+async function readReceipt(
+  desk: ReceiptDesk | undefined,
+  id: string,
+  options: ReceiptOptions
+): Promise<FoundReceipt | undefined> {
+  const reply = await desk?.read({ ...options, id, principals: [PROGRAM] })
+  return reply?.type === 'found' ? reply : undefined
 }
 
 const loggingIn = (

@@ -7,6 +7,7 @@ import { brokerAddress, bytes, milliseconds } from '../../core/settings/units.js
 import { clusterSettings } from '../../kafka/settings.js'
 import { walOptions } from '../../producer/log/settings.js'
 import { deliveryOptions } from '../../producer/memory/settings.js'
+import { receiptOptions } from '../../producer/receipts/settings.js'
 import { routerOptions } from '../../router/routing/settings.js'
 import { peersOptions } from '../peers/settings.js'
 
@@ -57,6 +58,7 @@ export const openOptions = z.strictObject({
   router: routerOptions,
   delivery: deliveryOptions,
   wal: walOptions,
+  receipts: receiptOptions,
   consumer: consumerOptions,
   peers: peersOptions,
   metrics: given,

@@ -45,6 +45,8 @@ export interface WorkerPlace {
   readonly count: number
   /** The directory that contains the durable logs of all workers. */
   readonly walRoot: string
+  /** The secret of receipts, which all workers share. */
+  readonly receiptSecret: Uint8Array
   /** HOST:PORT,… of the embedded broker, which runs in the parent. */
   readonly embeddedBootstrap: string | undefined
 }

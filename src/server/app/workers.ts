@@ -31,6 +31,7 @@ import { startBrokerOfGateway } from './embedded.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness, reportToStatsd } from './metrics.js'
 import { headOf, parentPart, withWorkers } from './parent-status.js'
+import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
 import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
 
@@ -115,6 +116,7 @@ class Parent {
   readonly #startedAt = performance.now()
   readonly #refusals = new Refusals(clock)
   readonly #lines = new RecentLines(clock)
+  readonly #receiptSecret: Buffer
   /**
    * Some APIs have a part that exists once for all workers. These functions answer questions to it, by name of the API.
    */
@@ -127,6 +129,7 @@ class Parent {
   constructor(config: Config, deps: WorkersDeps) {
     this.#config = config
     this.#deps = { ...deps, log: this.#lines.of(deps.log) }
+    this.#receiptSecret = receiptSecretOf(config)
     this.#shutdown = new Shutdown(this.#deps.log, () => performance.now())
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', timeoutMs)
@@ -245,6 +248,7 @@ class Parent {
       number,
       count: this.#supervisor.workers.length,
       walRoot: this.#config.wal.directory,
+      receiptSecret: this.#receiptSecret,
       embeddedBootstrap: this.#embeddedBootstrap
     }
     return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }

@@ -10,6 +10,7 @@ import { httpSettings, managementSettings } from '../../http/server/settings.js'
 import { clusterSettings } from '../../kafka/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
+import { receiptSettings } from '../../producer/receipts/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { peersSettings } from '../peers/settings.js'
 import { setAdvancedApart } from './advanced.js'
@@ -50,6 +51,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     delivery: deliverySettings,
     consumer: consumerSettings,
     wal: walSettings,
+    receipts: receiptSettings,
     cache: cacheSettings,
     log: logSettings,
     metrics: metricsSettings,

@@ -19,6 +19,9 @@ class Member implements QueueMember {
   drain(): void {
     this.drains++
   }
+  whyOpen(): string {
+    return ''
+  }
 }
 
 describe('durable: the log is opened', () => {

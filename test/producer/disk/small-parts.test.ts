@@ -310,7 +310,8 @@ describe('durable: what metrics are told', () => {
       damagedEntries: 1,
       syncs: 4,
       quarantinedSegments: 5,
-      deadLetters: 7
+      deadLetters: 7,
+      hasOutcomes: false
     }
     told.length = 0
     reporting.report(stats, 2_500, 90)

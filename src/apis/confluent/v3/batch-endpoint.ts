@@ -22,7 +22,7 @@ import { charsetOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { tooLarge, unreadable } from '../v2/produce-endpoint.js'
 import { problemOfFailure, RecordAnswers, type RecordProblem, unsentText } from './record-answers.js'
-import { type Item, isProblem, itemProblemOf, outcomesByItem } from './record-collector.js'
+import { type Item, isProblem, itemProblemOf, notePlaces, outcomesByItem } from './record-collector.js'
 import { readRecordMembers, type SentRecord } from './record-json.js'
 import { pathProblemOf } from './records-endpoint.js'
 
@@ -97,7 +97,8 @@ export class BatchEndpoint {
         this.#produced(exchange, ids, items, outcomes, recordAnswers)
       if (records.length === 0) produced([])
       else {
-        const pendingProduce = this.#options.gateway.produce(records, this.#options.produce, originOf(exchange.request))
+        const { gateway, produce } = this.#options
+        const pendingProduce = gateway.produce(records, produce, notePlaces(originOf(exchange.request), items))
         whenSettled(pendingProduce, produced, error => broken(exchange, error))
       }
     } catch (error) {

@@ -1,6 +1,7 @@
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import { type ProduceOrigin, placesOf } from '../../../gateway/produce-origin.js'
 import { BodyError } from '../record-bytes.js'
 import { problemOfBody, type RecordAnswers, type RecordProblem, type Repeated } from './record-answers.js'
 import { readSentRecord } from './record-json.js'
@@ -90,6 +91,12 @@ export function itemProblemOf(error: unknown): RecordProblem {
   if (error instanceof BodyError) return problemOfBody(error)
   if (error instanceof DeserializeError) return { code: 400, message: `the record: ${error.message}` }
   throw error
+}
+
+/** Tells the request which of its records are produced: those without a problem. */
+export function notePlaces(origin: ProduceOrigin, items: readonly Item[]): ProduceOrigin {
+  if (items.some(isProblem)) origin.places = placesOf(items.length, index => isProblem(items[index]!))
+  return origin
 }
 
 /** The outcome of each item; `undefined`: it had a problem before it was sent. */

@@ -20,7 +20,14 @@ import { noTopic } from '../look-up.js'
 import { type Charset, charsetOf } from '../media-types.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, RecordAnswers } from './record-answers.js'
-import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
+import {
+  answersTo,
+  type Collected,
+  isProblem,
+  notePlaces,
+  outcomesByItem,
+  RecordCollector
+} from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
 import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from './stream-turns.js'
 
@@ -190,7 +197,7 @@ export class RecordsEndpoint {
     else {
       const { items } = collected
       const { gateway, produce } = this.#options
-      const pendingProduce = gateway.produce(collected.records, produce, originOf(exchange.request))
+      const pendingProduce = gateway.produce(collected.records, produce, notePlaces(originOf(exchange.request), items))
       whenSettled(
         pendingProduce,
         outcomes => this.#produced(exchange, to, items, outcomes),

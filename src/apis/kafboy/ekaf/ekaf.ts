@@ -1,5 +1,6 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin, TopicMetadata } from '../../../gateway/gateway.js'
+import { placesOf } from '../../../gateway/produce-origin.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookName } from '../hooks/hook-messages.js'
@@ -248,6 +249,8 @@ export class Ekaf {
   ): PendingProduce {
     const options = { partitioner, ...this.#optionsOf(mode) }
     this.#downtime.began(topic, records.length)
+    if (refusals !== undefined && origin !== undefined)
+      origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const handedOn = this.#deps.gateway.produce(records, options, origin)
     const pendingProduce = refusals === undefined ? handedOn : mergedPending(refusals, handedOn)
     // Records of a batch that are offered again have no outcome yet.

@@ -1,6 +1,6 @@
 import {
   type handleUnaryCall,
-  type Metadata,
+  Metadata,
   type ServerUnaryCall,
   type sendUnaryData,
   status,
@@ -9,6 +9,7 @@ import {
 import type { Logger } from '../../../core/model.js'
 import type { Gateway, ProduceOrigin } from '../../../gateway/gateway.js'
 import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
+import { RECEIPT_HEADER } from '../../../gateway/receipts.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
@@ -92,6 +93,7 @@ export class KafkaPixyService {
   ): Promise<void> {
     let gateway: Gateway | undefined
     const answered = new Answered()
+    let served: ServedCall | undefined
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN)
       if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
@@ -103,13 +105,15 @@ export class KafkaPixyService {
       const target = method.target(scanned)
       const watch: Call['watch'] = onRefused =>
         call.request.caller.watch(method.operation, target, error => onRefused(statusOfError(error, true)!))
-      const result = await method.run(gateway, scanned.read(), callOf(call, answered, watch))
+      served = callOf(call, answered, watch)
+      const result = await method.run(gateway, scanned.read(), served)
       // Afterwards a call counts as cancelled, too, because its stream has closed.
       const isSent = !call.cancelled
-      callback(null, result)
+      callback(null, result, receiptOf(served))
       answered.tell(isSent)
     } catch (error) {
-      callback(this.#statusOf(name, error, gateway?.isReady ?? false))
+      const metadata = receiptOf(served)
+      callback({ ...this.#statusOf(name, error, gateway?.isReady ?? false), ...(metadata && { metadata }) })
     }
   }
 
@@ -133,6 +137,14 @@ export class KafkaPixyService {
     this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
     return { code: status.INTERNAL, details: 'internal error' }
   }
+}
+
+/** The receipt of a call, which ends its answer. */
+function receiptOf(served: ServedCall | undefined): Metadata | undefined {
+  if (served?.origin.receipt === undefined) return undefined
+  const metadata = new Metadata()
+  metadata.set(RECEIPT_HEADER, served.origin.receipt)
+  return metadata
 }
 
 /** Holds the function to call once a call has its answer. */

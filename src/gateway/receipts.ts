@@ -1,0 +1,172 @@
+import type { ReceiptClaims } from '../producer/receipts/receipt-ids.js'
+import type { ReceiptAnswer, Receipts, RecordSpan, RecordState } from '../producer/receipts/receipts.js'
+
+export type { RecordState } from '../producer/receipts/receipts.js'
+
+/** The header of answers to produce requests with the id of the receipt. */
+export const RECEIPT_HEADER = 'x-castellan-receipt'
+
+/** Records in one answer; the others have to be asked for by `from`. */
+export const MAX_RECORDS_OF_ANSWER = 10_000
+
+/** A client asks what became of the records of a request. */
+export interface ReceiptQuestion {
+  readonly id: string
+  /** The names of clients in whose name the receipt may have been given. */
+  readonly principals: readonly string[]
+  /** How long the answer may wait until all records are settled. Default 0. */
+  readonly waitMs?: number | undefined
+  /** The index of the first record in the answer. Default 0. */
+  readonly from?: number | undefined
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface FoundReceipt {
+  readonly type: 'found'
+  /** Records of the request. */
+  readonly count: number
+  /** The index of the first record in this answer. */
+  readonly from: number
+  readonly records: readonly RecordState[]
+  /** No record of the request waits. */
+  readonly isSettled: boolean
+}
+
+export type ReceiptReply =
+  | FoundReceipt
+  /** It was never given, or was given to another client. */
+  | { readonly type: 'notFound' }
+  /** What became of the records is not kept any more. */
+  | { readonly type: 'expired' }
+  /** The gateway that has given it cannot be asked now. */
+  | { readonly type: 'unreachable' }
+
+/** Other processes that may have given a receipt. */
+export interface ReceiptsElsewhere {
+  /** @returns `undefined`: all of them can be asked, and none has given it */
+  read(question: ReceiptQuestion): Promise<ReceiptReply | undefined>
+}
+
+const GONE: RecordState = {
+  state: 'unknown',
+  why: 'the process that had the record in memory has ended, or the durable log with it is not here any more'
+}
+
+/** Answers for receipts: for those of this process, and for those of others by asking them. */
+export class ReceiptDesk {
+  readonly #receipts: Receipts
+  readonly #closing = new AbortController()
+  /** Absent: this process is the only one. */
+  elsewhere: ReceiptsElsewhere | undefined
+
+  constructor(receipts: Receipts) {
+    this.#receipts = receipts
+  }
+
+  /** @throws OverloadedError */
+  async read(question: ReceiptQuestion): Promise<ReceiptReply> {
+    const claims = this.#receipts.open(question.id, question.principals)
+    if (claims === undefined) return { type: 'notFound' }
+    return (
+      (await this.#readHere(claims, question)) ?? (await this.elsewhere?.read(question)) ?? goneOf(claims, question)
+    )
+  }
+
+  /**
+   * Like {@link read}, but asks no other process.
+   *
+   * @returns `undefined`: this process has not given the receipt
+   */
+  async readHere(question: ReceiptQuestion): Promise<ReceiptReply | undefined> {
+    const claims = this.#receipts.open(question.id, question.principals)
+    return claims && this.#readHere(claims, question)
+  }
+
+  async #readHere(
+    claims: ReceiptClaims,
+    { waitMs = 0, from = 0, signal }: ReceiptQuestion
+  ): Promise<ReceiptReply | undefined> {
+    if (!this.#receipts.has(claims)) return undefined
+    if (waitMs > 0 && !this.#closing.signal.aborted) await this.#settled(claims, waitMs, signal)
+    const span = spanOf(claims, from)
+    const answer = await this.#receipts.states(claims, span)
+    return answer && replyOf(claims, span, answer)
+  }
+
+  async #settled(claims: ReceiptClaims, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const ends = new AbortController()
+    const end = (): void => ends.abort()
+    const timer = setTimeout(end, waitMs)
+    const signals = [this.#closing.signal, ...(signal === undefined ? [] : [signal])]
+    for (const one of signals) one.addEventListener('abort', end)
+    if (signals.some(({ aborted }) => aborted)) end()
+    try {
+      await this.#receipts.settled(claims, ends.signal)
+    } finally {
+      clearTimeout(timer)
+      for (const one of signals) one.removeEventListener('abort', end)
+    }
+  }
+
+  /** Ends all waits; they are answered with what is known. */
+  endWaits(): void {
+    this.#closing.abort()
+  }
+}
+
+const spanOf = ({ count }: ReceiptClaims, from: number): RecordSpan => ({
+  from: Math.min(from, count),
+  to: Math.min(count, from + MAX_RECORDS_OF_ANSWER)
+})
+
+function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: ReceiptAnswer): ReceiptReply {
+  if (answer.type === 'expired') return answer
+  const { records, isSettled } = answer
+  return { type: 'found', count, from, records, isSettled }
+}
+
+/** The answer for a receipt whose place does not exist any more. */
+function goneOf(claims: ReceiptClaims, { from = 0 }: ReceiptQuestion): ReceiptReply {
+  const span = spanOf(claims, from)
+  const isAccepted = (index: number): boolean =>
+    claims.accepted.some(run => index >= run.index && index < run.index + run.count)
+  const records = Array.from(
+    { length: span.to - span.from },
+    (_, nth): RecordState => (isAccepted(span.from + nth) ? GONE : { state: 'refused' })
+  )
+  return { type: 'found', count: claims.count, from: span.from, records, isSettled: true }
+}
+
+/** A receipt as its answer over HTTP shows it. */
+export function receiptJson(id: string, { count, from, records, isSettled }: FoundReceipt): object {
+  const next = from + records.length
+  return {
+    receipt: id,
+    settled: isSettled,
+    count,
+    records: records.map((state, nth) => ({ index: from + nth, ...stateJson(state) })),
+    ...(next < count && { next })
+  }
+}
+
+function stateJson(state: RecordState): object {
+  switch (state.state) {
+    case 'waiting': {
+      const { topic, sinceMs, why } = state
+      return {
+        state: 'waiting',
+        topic,
+        since: sinceMs === undefined ? undefined : new Date(sinceMs).toISOString(),
+        why
+      }
+    }
+    case 'inKafka': {
+      const { topic, partition, offset, timestampMs } = state
+      const place = { topic, partition, offset: offset < 0 ? null : offset }
+      return { state: 'inKafka', ...place, timestamp: timestampMs < 0 ? null : timestampMs }
+    }
+    default:
+      return state
+  }
+}

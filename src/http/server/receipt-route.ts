@@ -1,0 +1,120 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../gateway/receipts.js'
+import { ANONYMOUS, principalOf } from '../access/access.js'
+import { json, type Operation } from '../openapi/operation.js'
+import type { ReceivedRequest } from './received-request.js'
+
+/** The beginning of the path of receipts, on every port whose API produces. */
+export const RECEIPT_PATH = '/receipts/'
+
+const MAX_WAIT_MS = 300_000
+const WAIT = /^(\d{1,6})(ms|s|m)?$/
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
+const JSON_TYPE = 'application/json; charset=utf-8'
+const RETRY_AFTER_SECONDS = '1'
+
+const place = { topic: z.string(), partition: z.int(), offset: z.int().nullable(), timestamp: z.int().nullable() }
+const index = z.int()
+const recordState = z.discriminatedUnion('state', [
+  z.object({
+    index,
+    state: z.literal('waiting'),
+    topic: z.string().optional(),
+    since: z.string().optional(),
+    why: z.string()
+  }),
+  z.object({ index, state: z.literal('inKafka'), ...place }),
+  z.object({ index, state: z.literal('deadLetter'), topic: z.string(), code: z.string(), why: z.string() }),
+  z.object({ index, state: z.literal('lost'), topic: z.string().optional(), why: z.string() }),
+  z.object({ index, state: z.literal('refused') }),
+  z.object({ index, state: z.literal('unknown'), why: z.string() })
+])
+const problem = json(z.object({ error: z.string(), message: z.string() }))
+
+/** `GET /receipts/ID`, for descriptions of ports whose API produces. */
+export const receiptOperation: Operation = {
+  method: 'get',
+  path: '/receipts/{id}',
+  id: 'receipt',
+  summary: 'Says what became of the records of a produce request',
+  params: { id: z.string() },
+  query: { wait: z.string().optional(), from: z.int().min(0).optional() },
+  answers: {
+    200: {
+      description: `The states of up to ${MAX_RECORDS_OF_ANSWER} records`,
+      content: json(
+        z.object({
+          receipt: z.string(),
+          settled: z.boolean(),
+          count: z.int(),
+          records: z.array(recordState),
+          next: z.int().optional()
+        })
+      )
+    },
+    404: { description: 'No such receipt was given to this client', content: problem },
+    410: { description: 'What became of the records is not kept any more', content: problem },
+    503: { description: 'The gateway that has given it cannot be asked now', content: problem }
+  }
+}
+
+/**
+ * Answers for receipts, to the client that sent the records. A receipt of another client is answered as one that was
+ * never given, so that no client learns which receipts exist.
+ */
+export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk): void {
+  app.get<{ Params: { id: string }; Querystring: { wait?: unknown; from?: unknown } }>(
+    `${RECEIPT_PATH}:id`,
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      const [waitMs, from] = [waitMsOf(request.query.wait), fromOf(request.query.from)]
+      if (waitMs === undefined) return refuse(reply, 400, 'invalid wait', `write wait as 500ms, 30s or 5m; at most 5m`)
+      if (from === undefined) return refuse(reply, 400, 'invalid from', 'from is the index of a record: a whole number')
+      const { id } = request.params
+      const principals = [...new Set([principalOf(request.raw), ANONYMOUS])]
+      const signal = waitMs === 0 ? undefined : leavingOf(request)
+      return answer(reply, id, await desk.read({ id, principals, waitMs, from, signal }))
+    }
+  )
+}
+
+/** Aborts when the client has left. */
+function leavingOf({ raw }: FastifyRequest): AbortSignal {
+  const left = new AbortController()
+  ;(raw as ReceivedRequest).whenOver(() => left.abort())
+  return left.signal
+}
+
+function answer(reply: FastifyReply, id: string, found: ReceiptReply): string {
+  switch (found.type) {
+    case 'found':
+      reply.type(JSON_TYPE)
+      return `${JSON.stringify(receiptJson(id, found))}\n`
+    case 'notFound':
+      return refuse(reply, 404, 'unknown receipt', 'no receipt with this id was given to this client')
+    case 'expired':
+      return refuse(reply, 410, 'expired receipt', 'what became of these records is not kept any more')
+    case 'unreachable':
+      reply.header('retry-after', RETRY_AFTER_SECONDS)
+      return refuse(reply, 503, 'unreachable gateway', 'the gateway that has given this receipt does not answer now')
+  }
+}
+
+function refuse(reply: FastifyReply, status: number, error: string, message: string): string {
+  reply.code(status).type(JSON_TYPE)
+  return `${JSON.stringify({ error, message })}\n`
+}
+
+/** `undefined`: malformed, or too long. */
+function waitMsOf(text: unknown): number | undefined {
+  if (text === undefined) return 0
+  const [, digits, unit = 's'] = (typeof text === 'string' ? WAIT.exec(text) : null) ?? []
+  const waitMs = Number(digits) * UNITS_MS[unit]!
+  return waitMs <= MAX_WAIT_MS ? waitMs : undefined
+}
+
+function fromOf(text: unknown): number | undefined {
+  if (text === undefined) return 0
+  return typeof text === 'string' && /^\d{1,9}$/.test(text) ? Number(text) : undefined
+}

@@ -1,0 +1,101 @@
+import { OverloadedError } from '../../core/errors.js'
+import type { DurableLog, KnownEntries } from '../log/durable-log.js'
+import { acceptedCount, type ReceiptClaims } from '../receipts/receipt-ids.js'
+import type { ReceiptAnswer, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
+
+export interface DurableReceiptsOptions {
+  /** `undefined`: the log is not open. */
+  readonly logOf: () => DurableLog | undefined
+  /** Why Kafka does not have an open entry yet. */
+  readonly whyOpen: (destination: string, sequence: number) => string
+}
+
+/** Entries of all waits together. */
+const MAX_WATCHED = 1_000_000
+const LOST_SIGHT: RecordState = { state: 'unknown', why: 'its outcome was lost: files of the durable log are damaged' }
+const NOT_KEPT: RecordState = { state: 'unknown', why: 'its outcome is not kept any more' }
+const REFUSED: RecordState = { state: 'refused' }
+
+const topicOf = (destination: string): string => destination.slice(destination.lastIndexOf('/') + 1)
+
+/**
+ * The receipts of the durable log. Their ids name the entries, so nothing is kept for a record that waits; what became of
+ * completed entries is in files of the log.
+ */
+export class DurableReceipts implements ReceiptStore {
+  readonly #options: DurableReceiptsOptions
+
+  constructor(options: DurableReceiptsOptions) {
+    this.#options = options
+  }
+
+  has({ kind, issuer }: ReceiptClaims): boolean {
+    return kind === 'disk' && this.#options.logOf()?.logId?.toString('hex') === issuer
+  }
+
+  async states(claims: ReceiptClaims, { from, to }: RecordSpan): Promise<ReceiptAnswer> {
+    const sequences = sequencesOf(claims, from, to)
+    const all = { first: claims.number, count: acceptedCount(claims) }
+    const log = this.#options.logOf()!
+    const isAll = sequences.length === all.count
+    const known = await log.states(isAll ? all : rangeOf(sequences, all.first))
+    const isSettled = (isAll ? known.open : await log.openRuns(all)).length === 0
+    const open = new Map(known.open.map(({ sequence, destination }) => [sequence, destination]))
+    const isExpired = (sequence: number): boolean =>
+      sequence <= known.expiredUpTo && !open.has(sequence) && !known.outcomes.has(sequence)
+    if (sequences.length > 0 && sequences.every(sequence => sequence === undefined || isExpired(sequence))) {
+      if (sequences.some(sequence => sequence !== undefined)) return { type: 'expired' }
+    }
+    const records = sequences.map(sequence => {
+      if (sequence === undefined) return REFUSED
+      const destination = open.get(sequence)
+      if (destination !== undefined) return this.#waiting(destination, sequence, known.openSinceMs)
+      return stateOf(known, sequence) ?? (isExpired(sequence) ? NOT_KEPT : LOST_SIGHT)
+    })
+    return { type: 'found', records, isSettled }
+  }
+
+  #waiting(destination: string, sequence: number, sinceMs: number | undefined): RecordState {
+    return { state: 'waiting', topic: topicOf(destination), sinceMs, why: this.#options.whyOpen(destination, sequence) }
+  }
+
+  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void> {
+    const log = this.#options.logOf()!
+    const count = acceptedCount(claims)
+    if (log.watchedEntries + count > MAX_WATCHED) throw new OverloadedError('too many records are waited for')
+    let settle: () => void = () => undefined
+    const settled = new Promise<void>(resolve => (settle = resolve))
+    const watch = await log.watch({ first: claims.number, count }, settle)
+    if (signal.aborted) settle()
+    else signal.addEventListener('abort', settle, { once: true })
+    await settled
+    watch.end()
+  }
+}
+
+/** The sequences of records, in the order of their request; `undefined` for refused ones. */
+function sequencesOf({ number, accepted }: ReceiptClaims, from: number, to: number): (number | undefined)[] {
+  const sequences = new Array<number | undefined>(Math.max(0, to - from)).fill(undefined)
+  let sequence = number
+  for (const { index, count } of accepted) {
+    for (let at = Math.max(index, from); at < Math.min(index + count, to); at++)
+      sequences[at - from] = sequence + at - index
+    sequence += count
+  }
+  return sequences
+}
+
+function rangeOf(sequences: readonly (number | undefined)[], fallback: number): { first: number; count: number } {
+  const named = sequences.filter(sequence => sequence !== undefined)
+  const first = named[0] ?? fallback
+  return { first, count: (named.at(-1) ?? first - 1) - first + 1 }
+}
+
+function stateOf({ outcomes }: KnownEntries, sequence: number): RecordState | undefined {
+  const outcome = outcomes.get(sequence)
+  if (outcome === undefined) return undefined
+  const topic = topicOf(outcome.destination)
+  if (outcome.type === 'deadLetter') return { state: 'deadLetter', topic, code: outcome.code, why: outcome.message }
+  const { partition, offset, timestampMs } = outcome
+  return { state: 'inKafka', topic, partition, offset, timestampMs }
+}

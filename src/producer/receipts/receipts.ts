@@ -1,0 +1,148 @@
+import { OverloadedError } from '../../core/errors.js'
+import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } from './receipt-ids.js'
+
+/** The request that records come with, as far as receipts are concerned. */
+export interface ReceiptHolder {
+  /** The client that may ask for the receipt. */
+  readonly principal: string
+  /** Set when records are accepted. */
+  receipt: string | undefined
+  /** Where the records that are produced stand in their request. Absent: they are all of its records. */
+  places?: RecordPlaces | undefined
+}
+
+/** Some records of a request; the others were refused before. */
+export interface RecordPlaces {
+  /** Records of the request. */
+  readonly count: number
+  /** The index of each of the records, rising. */
+  readonly indexes: readonly number[]
+}
+
+/** The places of those of all records that have no refusal. */
+export function placesOf(count: number, isRefused: (index: number) => boolean): RecordPlaces {
+  const indexes: number[] = []
+  for (let index = 0; index < count; index++) if (!isRefused(index)) indexes.push(index)
+  return { count, indexes }
+}
+
+/** What is known about one record of a request. */
+export type RecordState =
+  /** It is not in Kafka yet, and Castellan keeps trying. */
+  | { readonly state: 'waiting'; readonly topic?: string; readonly sinceMs?: number | undefined; readonly why: string }
+  | {
+      readonly state: 'inKafka'
+      readonly topic: string
+      readonly partition: number
+      /** -1: Kafka has the record, but has not said where. */
+      readonly offset: number
+      /** Negative: unknown. */
+      readonly timestampMs: number
+    }
+  /** Kafka has refused it for good; an operator can send it again. */
+  | { readonly state: 'deadLetter'; readonly topic: string; readonly code: string; readonly why: string }
+  /** It was accepted, and certainly never reaches Kafka. */
+  | { readonly state: 'lost'; readonly topic?: string | undefined; readonly why: string }
+  /** It was refused when its request was answered. */
+  | { readonly state: 'refused' }
+  /** It may be in Kafka or not. */
+  | { readonly state: 'unknown'; readonly why: string }
+
+/** Records of a receipt, and whether all of its records are settled. */
+export interface ReceiptPart {
+  /** The states of the asked records, in the order of their request. */
+  readonly records: readonly RecordState[]
+  readonly isSettled: boolean
+}
+
+/** `expired`: what became of the records is not kept any more. */
+export type ReceiptAnswer = ({ readonly type: 'found' } & ReceiptPart) | { readonly type: 'expired' }
+
+/** The records of a receipt that are asked for: from index `from` to `to`, without the latter. */
+export interface RecordSpan {
+  readonly from: number
+  readonly to: number
+}
+
+/** A place that gives receipts, and knows what became of their records. */
+export interface ReceiptStore {
+  /** Whether it has given the receipt. */
+  has(claims: ReceiptClaims): boolean
+  states(claims: ReceiptClaims, span: RecordSpan): Promise<ReceiptAnswer>
+  /**
+   * Resolves when all records are settled, or the signal ends the wait.
+   *
+   * @throws OverloadedError when too many wait
+   */
+  settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void>
+}
+
+/** Look-ups that may be carried out or wait at a time. */
+const MAX_LOOKS = 256
+/** Requests that may wait for records at a time. */
+const MAX_WAITS = 1_024
+
+/** The receipts of one process: gives them, and answers for them. */
+export class Receipts {
+  readonly #key: ReceiptKey
+  readonly #stores = new Set<ReceiptStore>()
+  #looks = 0
+  #waits = 0
+
+  constructor(key: ReceiptKey) {
+    this.#key = key
+  }
+
+  issuer(kind: ReceiptKind, issuer: Uint8Array): ReceiptIssuer {
+    return new ReceiptIssuer(this.#key, kind, issuer)
+  }
+
+  add(store: ReceiptStore): void {
+    this.#stores.add(store)
+  }
+
+  /**
+   * Reads an id.
+   *
+   * @returns `undefined`: it was not given to one of these principals
+   */
+  open(id: string, principals: readonly string[]): ReceiptClaims | undefined {
+    return this.#key.open(id, principals)
+  }
+
+  /** Whether this process has given the receipt. */
+  has(claims: ReceiptClaims): boolean {
+    return this.#storeOf(claims) !== undefined
+  }
+
+  /** @returns `undefined`: this process has not given the receipt. @throws OverloadedError */
+  async states(claims: ReceiptClaims, span: RecordSpan): Promise<ReceiptAnswer | undefined> {
+    const store = this.#storeOf(claims)
+    if (store === undefined) return undefined
+    if (this.#looks >= MAX_LOOKS) throw new OverloadedError('too many receipts are being looked up')
+    this.#looks++
+    try {
+      return await store.states(claims, span)
+    } finally {
+      this.#looks--
+    }
+  }
+
+  /** Waits until all records are settled, at most until the signal. @throws OverloadedError */
+  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void> {
+    const store = this.#storeOf(claims)
+    if (store === undefined) return
+    if (this.#waits >= MAX_WAITS) throw new OverloadedError('too many requests wait for receipts')
+    this.#waits++
+    try {
+      await store.settled(claims, signal)
+    } finally {
+      this.#waits--
+    }
+  }
+
+  #storeOf(claims: ReceiptClaims): ReceiptStore | undefined {
+    for (const store of this.#stores) if (store.has(claims)) return store
+    return undefined
+  }
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod'
+import { millisecondsOrZero } from '../../core/settings/units.js'
+
+const HOUR_MS = 3_600_000
+const MIB = 1024 * 1024
+
+const section = z.strictObject({
+  retentionMs: millisecondsOrZero
+    .default(24 * HOUR_MS)
+    .describe('How long it is known what became of a record that is not waiting any more; later its receipt is 410'),
+  maxBytes: z
+    .int()
+    .min(0)
+    .default(256 * MIB)
+    .describe(
+      'Disk space for what became of records, per durable log; the oldest outcomes are removed first. A record in a batch takes 2 or 3 bytes, a record alone about 30. 0: no receipts are given'
+    )
+})
+
+/** The section `receipts` of the configuration. */
+export const receiptSettings = section
+  .prefault({})
+  .describe('Receipts, by which clients ask what became of their records, explained in [receipts.md](receipts.md)')
+
+/** The same as options of the library. */
+export const receiptOptions = section.prefault({})
+
+export type ReceiptSettings = Readonly<z.output<typeof section>>
+export const defaultReceiptSettings: ReceiptSettings = section.parse({})

@@ -1,0 +1,157 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { App } from '../../src/server/app/app.js'
+import { makeToken } from '../support/access.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+const HEADER = 'x-castellan-receipt'
+
+describe('receipts', function () {
+  this.timeout(120_000)
+  let cluster: TargetCluster
+  let folder: string
+  let app: App | undefined
+  before(async () => {
+    cluster = await targetCluster()
+  })
+  after(() => cluster?.close())
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-receipts-'))
+  })
+  afterEach(async () => {
+    await app?.stop()
+    app = undefined
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const start = async (settings: Readonly<Record<string, string>> = {}): Promise<App> => {
+    app = await startTestApp(cluster.bootstrap, {
+      'wal.directory': join(folder, 'wal'),
+      'apis.kprf.durability': 'disk',
+      'apis.kafboy.durability': 'disk',
+      'apis.kafka-pixy.durability': 'disk',
+      'apis.confluent.durability': 'disk',
+      'apis.strimzi.durability': 'disk',
+      ...settings
+    })
+    return app
+  }
+  const createdTopic = async (partitions: number): Promise<string> => {
+    const topic = freshTopic('receipts')
+    await cluster.createTopic(topic, partitions)
+    return topic
+  }
+  const post = (url: string, type: string, body: string, headers: Readonly<Record<string, string>> = {}) =>
+    fetch(url, { method: 'POST', headers: { 'content-type': type, ...headers }, body })
+  const receiptOf = (response: Response): string => {
+    const receipt = response.headers.get(HEADER)
+    expect(receipt, `${response.status}`).to.match(/^[\w-]{36,}$/)
+    return receipt!
+  }
+
+  it('come with every answer of a durable route of every API, and are answered on every port', async () => {
+    const { urls } = await start({ 'apis.arion.port': '0', 'apis.kprf.port': '0' })
+    const topic = await createdTopic(1)
+    const records = JSON.stringify({ records: [{ key: 'k', value: 'v' }] })
+    const v3 = JSON.stringify({ value: { type: 'STRING', data: 'v' } })
+    const { shared } = urls
+    const cases: [name: string, path: string, type: string, body: string][] = [
+      ['arion', `/arion/async/${topic}`, 'text/plain', 'v'],
+      ['arion', `/arion/sync/${topic}`, 'text/plain', 'v'],
+      ['kprf', '/kprf/push', 'application/json', JSON.stringify({ records: [{ topic, data: 'v' }] })],
+      ['kafboy', `/kafboy/async/${topic}`, 'application/json', '{"v":1}'],
+      ['kafka-pixy', `/pixy/topics/${topic}/messages?key=k`, 'text/plain', 'v'],
+      ['confluent', `/confluent/topics/${topic}`, 'application/vnd.kafka.json.v2+json', records],
+      ['confluent', `/confluent/v3/clusters/c1/topics/${topic}/records`, 'application/json', v3],
+      ['strimzi', `/strimzi/topics/${topic}`, 'application/vnd.kafka.json.v2+json', records]
+    ]
+    let offset = 0
+    for (const [name, path, type, body] of cases) {
+      const answered = await post(new URL(path, shared).href, type, body)
+      const id = receiptOf(answered)
+      for (const base of [shared, ...urls.apis.values()]) {
+        const asked = await fetch(new URL(`/receipts/${id}?wait=30s`, base))
+        expect([name, asked.status, asked.headers.get('cache-control')]).to.deep.equal([name, 200, 'no-store'])
+        const { records: states, ...rest } = (await asked.json()) as { records: { timestamp: number }[] }
+        expect(rest).to.deep.equal({ receipt: id, settled: true, count: 1 })
+        expect({ ...states[0], timestamp: 0 }).to.deep.equal({
+          index: 0,
+          state: 'inKafka',
+          topic,
+          partition: 0,
+          offset,
+          timestamp: 0
+        })
+      }
+      offset++
+    }
+  })
+
+  it('tell for each record of a request that Kafka has it, after a restart as well', async () => {
+    const { urls } = await start()
+    const [topic, illegal] = [await createdTopic(2), 'not a legal name']
+    const body = [topic, illegal, topic].map((name, nth) => ({ topic: name, data: String(nth) }))
+    const pushed = await post(`${urls.shared}/kprf/push`, 'application/json', JSON.stringify({ records: body }))
+    const id = receiptOf(pushed)
+    const before = await fetch(`${urls.shared}/receipts/${id}?wait=1s`)
+    const stateOf = async (response: Response): Promise<string[]> =>
+      ((await response.json()) as { records: { state: string }[] }).records.map(({ state }) => state)
+    expect(await stateOf(before)).to.deep.equal(['inKafka', 'refused', 'inKafka'])
+    await app!.stop()
+    const again = await start()
+    expect(await stateOf(await fetch(`${again.urls.shared}/receipts/${id}`))).to.deep.equal([
+      'inKafka',
+      'refused',
+      'inKafka'
+    ])
+  })
+
+  it('are answered to the client that sent the records only', async () => {
+    const [ann, bob] = [makeToken(), makeToken()]
+    const tokens = [
+      { principal: 'ann', sha256: ann.sha256 },
+      { principal: 'bob', sha256: bob.sha256 }
+    ]
+    const rules = [{ principals: ['*'], operations: ['produce'], topics: ['*'] }]
+    const { urls } = await start({ 'auth.tokens': JSON.stringify(tokens), 'access.rules': JSON.stringify(rules) })
+    const topic = await createdTopic(1)
+    const as = ({ token }: { readonly token: string }) => ({ authorization: `Bearer ${token}` })
+    const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v', as(ann)))
+    const asked = (headers: Readonly<Record<string, string>>) => fetch(`${urls.shared}/receipts/${id}`, { headers })
+    expect((await asked(as(ann))).status).to.equal(200)
+    const [ofBob, invented] = await Promise.all([
+      asked(as(bob)),
+      fetch(`${urls.shared}/receipts/${'A'.repeat(38)}`, { headers: as(bob) })
+    ])
+    expect([ofBob.status, await ofBob.text()]).to.deep.equal([404, await invented.text()])
+    expect((await asked({})).status).to.equal(401)
+  })
+
+  it('refuse what nobody has given, and questions that cannot be read', async () => {
+    const { urls } = await start()
+    const topic = await createdTopic(1)
+    const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v'))
+    const statusOf = async (path: string): Promise<number> => (await fetch(`${urls.shared}/receipts/${path}`)).status
+    for (const path of ['x', `${id}x`, 'A'.repeat(38), 'A'.repeat(3_000), '%00', '%zz', `${id}/x`, ''])
+      expect(await statusOf(path), path).to.equal(404)
+    for (const query of ['wait=x', 'wait=-1', 'wait=6m', 'wait=', 'wait=1&wait=2', 'from=-1', 'from=x'])
+      expect(await statusOf(`${id}?${query}`), query).to.equal(400)
+    expect(await statusOf(`${id}?wait=500ms&from=7`)).to.equal(200)
+  })
+
+  it('have a secret that only its owner can read, and are not shown in the logs', async () => {
+    const accessLog = join(folder, 'access.log')
+    const { urls } = await start({ 'http.accessLog.target': accessLog })
+    const topic = await createdTopic(1)
+    const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v'))
+    await fetch(`${urls.shared}/receipts/${id}`)
+    await app!.stop()
+    const text = readFileSync(accessLog, 'utf8')
+    expect(text).to.include('"route":"/receipts/:id"').and.not.include(id)
+    const secret = statSync(join(folder, 'wal', 'RECEIPT-KEY'))
+    expect((secret.mode & 0o777).toString(8)).to.equal('600')
+  })
+})

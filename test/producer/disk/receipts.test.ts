@@ -1,0 +1,231 @@
+import { expect } from 'chai'
+import { ReceiptDesk, type ReceiptReply } from '../../../src/gateway/receipts.js'
+import { record } from '../../support/delivery-harness.js'
+import { DurableHarness } from '../../support/durable-harness.js'
+
+const NONE = 3
+
+describe('durable: receipts', () => {
+  let harness: DurableHarness
+  afterEach(() => harness.restore())
+
+  const started = async (options: ConstructorParameters<typeof DurableHarness>[0] = {}): Promise<void> => {
+    harness = new DurableHarness({ topics: { orders: 1 }, ...options })
+    await harness.start()
+  }
+  const ask = (id: string | undefined, waitMs = 0, principal = 'anonymous'): Promise<ReceiptReply> =>
+    new ReceiptDesk(harness.receipts).read({ id: id!, principals: [principal], waitMs })
+  const states = async (id: string | undefined): Promise<unknown[]> => {
+    const reply = await ask(id)
+    return reply.type === 'found' ? [...reply.records] : [reply.type]
+  }
+  const inKafka = (offset: number, timestampMs = 1_000_000) => ({
+    state: 'inKafka',
+    topic: 'orders',
+    partition: 0,
+    offset,
+    timestampMs
+  })
+
+  it('tell where Kafka has the records, in the order of their request', async () => {
+    await started()
+    const first = harness.send(record('orders', 'A'))
+    const second = harness.send([record('orders', 'B'), record('orders', 'C')])
+    await harness.pass(1_000)
+    expect(await states(first.holder.receipt)).to.deep.equal([inKafka(0)])
+    expect(await ask(second.holder.receipt)).to.deep.equal({
+      type: 'found',
+      count: 2,
+      from: 0,
+      isSettled: true,
+      records: [inKafka(1), inKafka(2)]
+    })
+  })
+
+  it('are there as soon as the records are accepted, and survive the death of the process', async () => {
+    await started({ topics: {} })
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(100)
+    expect(sent.isAccepted).to.equal(true)
+    const [waiting] = await states(sent.holder.receipt)
+    expect(waiting).to.deep.equal({
+      state: 'waiting',
+      topic: 'orders',
+      sinceMs: 1_000_000,
+      why: 'looking up the topic'
+    })
+    await harness.restart()
+    expect(await states(sent.holder.receipt)).to.deep.equal([
+      { state: 'waiting', topic: 'orders', sinceMs: 1_000_000, why: 'looking up the topic, after others' }
+    ])
+    harness.router.create('orders', 1)
+    await harness.pass(60_000)
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
+    await harness.restart()
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
+  })
+
+  it('say why Kafka does not have a record yet', async () => {
+    await started()
+    harness.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 }, { type: 'hold' })
+    const sent = [harness.send(record('orders', 'A')), harness.send(record('orders', 'B'))]
+    await harness.pass(60)
+    const why = async (nth: number): Promise<string> =>
+      ((await states(sent[nth]!.holder.receipt))[0] as { readonly why: string }).why
+    expect(await why(0)).to.match(/^backing off: /)
+    await harness.pass(1_000)
+    expect(await why(0)).to.equal('it was sent, and kafka has not acknowledged it yet')
+    harness.router.release()
+    await harness.pass(1_000)
+    expect(await states(sent[1]!.holder.receipt)).to.deep.equal([inKafka(1)])
+  })
+
+  it('tell dead letters with their reason', async () => {
+    await started()
+    harness.router.partition('orders', 0).poison.add('poison')
+    const sent = harness.send(['A', 'poison', 'B'].map(value => record('orders', value)))
+    await harness.pass(2_000)
+    const [first, dead, last] = await states(sent.holder.receipt)
+    expect([first, last]).to.deep.equal([inKafka(0), inKafka(1)])
+    expect(dead).to.include({ state: 'deadLetter', topic: 'orders', code: 'INVALID_RECORD' })
+    await harness.restart()
+    expect((await states(sent.holder.receipt))[1]).to.include({ state: 'deadLetter', code: 'INVALID_RECORD' })
+  })
+
+  it('keep the places of refused records', async () => {
+    await started()
+    const values = ['A', 'too large', 'B', 'C']
+    const holder = { principal: 'anonymous', receipt: undefined as string | undefined }
+    const options = { partitioner: 'murmur2', deadlineMs: 0, durability: 'disk', maxRecordBytes: NONE } as const
+    harness.delivery.accept(
+      values.map(value => ({ topic: 'orders', key: null, value })),
+      options,
+      holder
+    )
+    await harness.pass(1_000)
+    expect(await states(holder.receipt)).to.deep.equal([inKafka(0), { state: 'refused' }, inKafka(1), inKafka(2)])
+    const places = { count: 5, indexes: [1, 4] }
+    const placed = { principal: 'anonymous', receipt: undefined as string | undefined, places }
+    harness.delivery.accept(
+      ['D', 'E'].map(value => ({ topic: 'orders', key: null, value })),
+      options,
+      placed
+    )
+    await harness.pass(1_000)
+    const refused = { state: 'refused' }
+    expect(await states(placed.receipt)).to.deep.equal([
+      refused,
+      inKafka(3, 1_001_000),
+      refused,
+      refused,
+      inKafka(4, 1_001_000)
+    ])
+  })
+
+  it('are not given when no record was accepted', async () => {
+    await started()
+    const holder = { principal: 'anonymous', receipt: undefined as string | undefined }
+    const options = { partitioner: 'murmur2', deadlineMs: 0, durability: 'disk', maxRecordBytes: NONE } as const
+    harness.delivery.accept([{ topic: 'orders', key: null, value: 'too large' }], options, holder)
+    await harness.pass(1_000)
+    expect(holder.receipt).to.equal(undefined)
+  })
+
+  it('belong to the client that sent the records', async () => {
+    await started()
+    const sent = harness.send(record('orders', 'A'), 0, 'ann')
+    await harness.pass(1_000)
+    expect(await ask(sent.holder.receipt, 0, 'bob')).to.deep.equal({ type: 'notFound' })
+    expect(await ask(sent.holder.receipt, 0, 'ann')).to.include({ type: 'found' })
+  })
+
+  it('wait until all records are settled, or until their time is over', async () => {
+    await started()
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    const sent = harness.send([record('orders', 'A'), record('orders', 'B')])
+    await harness.pass(100)
+    let settled: ReceiptReply | undefined
+    let late: ReceiptReply | undefined
+    void ask(sent.holder.receipt, 60_000).then(reply => (settled = reply))
+    void ask(sent.holder.receipt, 500).then(reply => (late = reply))
+    await harness.pass(1_000)
+    expect(late).to.include({ isSettled: false })
+    expect(settled).to.equal(undefined)
+    harness.router.release()
+    await harness.pass(100)
+    expect(settled)
+      .to.include({ isSettled: true })
+      .and.deep.include({ records: [inKafka(0), inKafka(1)] })
+    expect(await ask(sent.holder.receipt, 60_000)).to.deep.equal(settled)
+  })
+
+  it('wait for dead letters, too, and no longer than the gateway serves', async () => {
+    await started()
+    harness.router.partition('orders', 0).poison.add('poison')
+    const desk = new ReceiptDesk(harness.receipts)
+    const dead = harness.send(record('orders', 'poison'))
+    const stuck = harness.send(record('elsewhere', 'A'))
+    await harness.pass(0)
+    await harness.pass(0)
+    const replies: ReceiptReply[] = []
+    for (const { holder } of [dead, stuck]) {
+      const question = { id: holder.receipt!, principals: ['anonymous'], waitMs: 300_000 }
+      void desk.read(question).then(reply => replies.push(reply))
+    }
+    await harness.pass(5_000)
+    expect(replies).to.have.length(1)
+    desk.endWaits()
+    await harness.pass(100)
+    expect(replies[1]).to.include({ isSettled: false })
+  })
+
+  it('expire, and are then told apart from those that were never given', async () => {
+    await started({ receipts: { retentionMs: 60_000 } })
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(30_000)
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
+    await harness.pass(60_000)
+    expect(await ask(sent.holder.receipt)).to.deep.equal({ type: 'expired' })
+    await harness.restart()
+    expect(await ask(sent.holder.receipt)).to.deep.equal({ type: 'expired' })
+    const letter = sent.holder.receipt!.endsWith('A') ? 'B' : 'A'
+    expect(await ask(sent.holder.receipt!.slice(0, -1) + letter)).to.deep.equal({ type: 'notFound' })
+  })
+
+  it('do not expire while a record waits', async () => {
+    await started({ topics: {}, receipts: { retentionMs: 60_000 } })
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(300_000)
+    expect((await states(sent.holder.receipt))[0]).to.include({ state: 'waiting' })
+    harness.router.create('orders', 1)
+    await harness.pass(60_000)
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
+  })
+
+  it('tell the truth after a crash at any moment of delivery', async () => {
+    for (let steps = 0; steps < 40; steps++) {
+      await started({ topics: { orders: 2 } })
+      harness.router.partition('orders', 0).script.push({ type: 'loseResponse' })
+      const sent = Array.from({ length: 6 }, (_, nth) =>
+        harness.send([record('orders', `${nth}a`), record('orders', `${nth}b`)])
+      )
+      await harness.pass(5)
+      harness.disk.operationsLeft = steps
+      await harness.pass(200).catch(() => undefined)
+      harness.kill()
+      harness.disk.operationsLeft = Number.POSITIVE_INFINITY
+      await harness.start()
+      await harness.pass(60_000)
+      for (const [nth, { isAccepted, holder }] of sent.entries()) {
+        if (!isAccepted) continue
+        const found = (await states(holder.receipt)) as { state: string; partition: number; offset: number }[]
+        const values = found.map(
+          ({ partition, offset }) => harness.router.partition('orders', partition).values[offset]
+        )
+        expect(values, `crash after ${steps} operations`).to.deep.equal([`${nth}a`, `${nth}b`])
+      }
+      harness.restore()
+    }
+    await started()
+  }).timeout(60_000)
+})
