@@ -23,7 +23,7 @@ const floors: Floors = [
 const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['group'], ['stream'], ['instance']],
-  producer: [['receipts'], ['log', 'memory'], ['disk']],
+  producer: [['receipts'], ['log', 'memory'], ['keys'], ['disk']],
   http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['api'], ['server']],
   apis: [
     ['command'],

@@ -162,7 +162,9 @@ export class GatewayDisk {
     const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
     const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now })
-    return { log, path: '/simulated', report: store.recovered, notes: store.notes, close: () => log.close() }
+    const { recovered: report, notes } = store
+    const { directory } = options
+    return { log, path: '/simulated', directory, report, notes, close: () => log.close() }
   }
 }
 

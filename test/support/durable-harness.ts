@@ -170,7 +170,7 @@ export class DurableHarness {
       logId: store.logId
     })
     const { recovered: report, notes } = store
-    return { log, path: '/simulated', report, notes, close: () => log.close() }
+    return { log, path: '/simulated', directory: options.directory, report, notes, close: () => log.close() }
   }
 
   /** @param deadlineMs 0: nobody waits for outcomes */

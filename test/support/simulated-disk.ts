@@ -245,6 +245,10 @@ class SimulatedFile implements LogFile {
     return bytes
   }
 
+  syncLater(): void {
+    if (this.#isOpen && this.#disk.operationsLeft > 0) this.sync()
+  }
+
   sync(): void {
     this.#check()
     if (this.#disk.operationsLeft <= 0) throw errno('EIO', 'the process is dead')

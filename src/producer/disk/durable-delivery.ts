@@ -1,11 +1,14 @@
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
+import type { SealedBatch } from '../../router/messages/operations.js'
 import type { LogStats, Refusal } from '../log/availability.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
+import type { RecordTag } from '../log/logged-record.js'
 import { boundless } from '../memory/budget.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
+import type { KeyTag } from '../memory/key-tag.js'
 import { LogSearch } from '../memory/log-search.js'
 import { ProducerIdentity } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
@@ -48,6 +51,8 @@ interface DurableRequest {
   readonly isAwaited: boolean
   /** Gets the receipt. */
   readonly holder: ReceiptHolder | undefined
+  /** Absent: the request has no key. */
+  readonly tag: KeyTag | undefined
 }
 
 /** Deadlines are met with this precision. */
@@ -64,6 +69,12 @@ const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const BATCHES_PER_PARTITION = 2
 /** Pause before a refused producer id is requested again. */
 const REFUSED_PAUSE_MS = 1_000
+
+const tagOf = ({ hash, fingerprint, indexOf }: KeyTag, at: number): RecordTag => ({
+  hash,
+  fingerprint,
+  index: indexOf(at)
+})
 
 /**
  * Delivers the records of one cluster from the durable log. A record is accepted when it is in the log, read back when
@@ -101,13 +112,13 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.cluster = deps.cluster
     this.#settings = toDeliverySettings(deps.settings)
     const { clock, random, log, router, queue } = deps
-    this.#schedule = new PartitionSchedule({ router, log, beforeSending: batches => this.#notes.note(batches) })
+    this.#schedule = new PartitionSchedule({ router, log, beforeSending: batches => this.#beforeSending(batches) })
     this.#identity = new ProducerIdentity(
       { router, settings: this.#settings, random, log },
       { ready: producers => this.#makeReady(producers), refused: producers => this.#makeReadyLater(producers) }
     )
     const logOf = (): DurableLog => this.#openedQueue!.log
-    this.#outcomes = new RecordOutcomes({ log, logOf, now: deps.now })
+    this.#outcomes = new RecordOutcomes({ log, logOf, now: deps.now, keys: queue.keys })
     this.#notes = new BatchNotes({
       log,
       logOf,
@@ -143,10 +154,21 @@ export class DurableDelivery implements QueueMember, ClusterState {
     return this.#retention?.warnings ?? []
   }
 
+  /** Keys of records are written first: afterwards the log need not have the records any more. */
+  #beforeSending(batches: ReadonlyMap<ScheduledProducer, SealedBatch>): Promise<void> {
+    this.#deps.queue.keys?.flush()
+    return this.#notes.note(batches)
+  }
+
   // ---- into the log
 
   /** Takes records in order and copies their bytes; see PendingProduce. */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce {
+  accept(
+    records: readonly ProduceRecord[],
+    options: ProduceOptions,
+    holder?: ReceiptHolder,
+    tag?: KeyTag
+  ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
@@ -163,11 +185,11 @@ export class DurableDelivery implements QueueMember, ClusterState {
         indexes.push(index)
         entries.push({
           destination: `${this.cluster}/${record.topic}`,
-          record: toLoggedRecord(record, options.partitioner, timestampMs)
+          record: toLoggedRecord(record, options.partitioner, timestampMs, tag && tagOf(tag, index))
         })
       }
     }
-    this.#append({ pendingProduce, entries, indexes, isAwaited: deadlineMs > 0, holder })
+    this.#append({ pendingProduce, entries, indexes, isAwaited: deadlineMs > 0, holder, tag })
     return pendingProduce
   }
 
@@ -208,7 +230,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   #stored(
-    { pendingProduce, entries, indexes, isAwaited, holder }: DurableRequest,
+    { pendingProduce, entries, indexes, isAwaited, holder, tag }: DurableRequest,
     { firstSequence, storedCount, refusal, bytes }: AppendResult
   ): void {
     if (holder !== undefined && storedCount > 0) {
@@ -224,6 +246,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
       if (at >= storedCount) this.#refuse(pendingProduce, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
+        tag?.stored(tag.indexOf(indexes[at]!), sequence)
         if (isAwaited) this.#outcomes.waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)

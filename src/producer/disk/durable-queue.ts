@@ -1,13 +1,21 @@
 import { resolve } from 'node:path'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { KeyHolder } from '../keys/key-holder.js'
+import type { LocalKeys } from '../keys/keys.js'
 import { type LogState, type LogStats, type Refusal, refuse } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { entrySizeBytes } from '../log/entry.js'
 import { loggedRecordBytes } from '../log/logged-record.js'
-import { type DurableLogDeps, holdsLog, type OpenDurableLog, openDurableLog } from '../log/open-durable-log.js'
+import {
+  type DurableLogDeps,
+  holdsKeys,
+  holdsLog,
+  type OpenDurableLog,
+  openDurableLog
+} from '../log/open-durable-log.js'
 import type { OutcomeLimits } from '../log/outcome-store.js'
 import type { RecoveryReport } from '../log/recovery.js'
 import type { WalSettings } from '../log/settings.js'
@@ -77,6 +85,8 @@ export interface DurableQueueOptions {
   readonly worker?: URL | undefined
   /** Where receipts are given, and how long they are kept. Absent: none are given. */
   readonly receipts?: DurableReceiptSettings | undefined
+  /** The keys of requests whose records are in this log. Absent: no request has one. */
+  readonly keys?: LocalKeys | undefined
   /** Default: a log on a thread of its own. */
   readonly open?: ((settings: WalSettings, deps: DurableLogDeps) => Promise<OpenDurableLog>) | undefined
   /** Whether a directory holds a log. Default: asks the file system. */
@@ -173,6 +183,11 @@ export class DurableQueue {
     return this.#options.settings.timestamps === 'sent'
   }
 
+  /** The records of requests with a key; `undefined`: no request has one. */
+  get keys(): KeyHolder | undefined {
+    return this.#options.keys?.holder
+  }
+
   /** Used share of `wal.maxBytes`, as of the last look at the disk. */
   get usedShare(): number {
     return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes
@@ -191,7 +206,7 @@ export class DurableQueue {
 
   /** @throws LogUnusableError when something was left in the directory, and it cannot be used */
   async openIfNotEmpty(): Promise<void> {
-    const { settings, holdsRecords: isNotEmpty = holdsLog } = this.#options
+    const { settings, holdsRecords: isNotEmpty = holdsLogOrKeys } = this.#options
     if (isNotEmpty(settings.directory)) await this.open()
   }
 
@@ -268,6 +283,7 @@ export class DurableQueue {
         onTaken: this.capacity.freed
       })
       const backlog = await opened.log.backlog()
+      await this.#options.keys?.opened(opened.log, opened.directory)
       this.#use(opened, backlog)
     } catch (error) {
       this.#failedAt = clock()
@@ -418,6 +434,7 @@ export class DurableQueue {
     await this.#opening?.catch(() => undefined)
     clearInterval(this.#ticker)
     await this.#feed?.stop()
+    this.#options.keys?.close()
     await this.#opened?.close()
   }
 }
@@ -437,6 +454,9 @@ function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string
   }
   return sums
 }
+
+/** Keys are remembered although their records are in Kafka. */
+const holdsLogOrKeys = (directory: string): boolean => holdsLog(directory) || holdsKeys(directory)
 
 const isIntact = (report: RecoveryReport): boolean =>
   report.quarantinedFiles.length === 0 &&

@@ -1,6 +1,6 @@
 import type { Bytes, ProduceRecord } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
+import { type LoggedRecord, type RecordTag, readLoggedRecord } from '../log/logged-record.js'
 import type { SentRecord } from '../memory/batch.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type Partitioner, type PartitionerName, partitioners } from '../memory/partitioners.js'
@@ -35,14 +35,20 @@ export const partitionerOf = ({ partitioner }: LoggedRecord): Partitioner =>
 const toBuffer = (bytes: Bytes): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
 
 /** The record as the log keeps it. */
-export const toLoggedRecord = (record: ProduceRecord, partitioner: PartitionerName, nowMs: number): LoggedRecord => ({
+export const toLoggedRecord = (
+  record: ProduceRecord,
+  partitioner: PartitionerName,
+  nowMs: number,
+  tag?: RecordTag
+): LoggedRecord => ({
   partition: record.partition,
   partitioner: numberOfPartitioner(partitioner),
   key: toBuffer(record.key),
   value: toBuffer(record.value),
   headers: record.headers ?? [],
   timestampMs: record.timestampMs ?? nowMs,
-  isTimeGiven: record.timestampMs !== undefined
+  isTimeGiven: record.timestampMs !== undefined,
+  tag
 })
 
 /** The record as a partition's producer takes it: without its topic, which the producer knows. */

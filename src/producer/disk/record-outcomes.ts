@@ -1,5 +1,6 @@
 import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { KeyHolder } from '../keys/key-holder.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { Waiters } from './durable-pending-produce.js'
@@ -9,6 +10,8 @@ export interface RecordOutcomesOptions {
   readonly logOf: () => DurableLog
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** The records of requests with a key. Absent: no request has one. */
+  readonly keys?: Pick<KeyHolder, 'settled'> | undefined
 }
 
 /**
@@ -33,6 +36,7 @@ export class RecordOutcomes {
 
   /** Kafka has the record: the log need not keep it. */
   delivered(destination: string, sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void {
+    this.#options.keys?.settled(sequence, outcome)
     this.#options.logOf().delivered(destination, sequence, outcome)
     this.waiters.settle(sequence, outcome)
   }
@@ -63,6 +67,7 @@ export class RecordOutcomes {
    */
   settleDeadLetter(sequence: number, failure: RecordFailure): boolean {
     if (!this.#untold.delete(sequence)) return false
+    this.#options.keys?.settled(sequence, failure)
     this.waiters.settle(sequence, failure)
     return true
   }

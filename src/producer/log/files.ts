@@ -34,6 +34,8 @@ export interface LogFile {
   read(position: number, length: number): Buffer
   /** Makes what was written survive a power cut. After a failure nothing is known about bytes not synced before. */
   sync(): void
+  /** Like `sync`, on another thread where there is one. A failure is not reported. */
+  syncLater(): void
   truncate(sizeBytes: number): void
   close(): void
 }
@@ -81,6 +83,9 @@ export const journalIdOf = (fileName: string): number | undefined => idOf(fileNa
 /** File of a merged segment until it is complete. */
 export const mergeName = (id: number): string => name(id, 'merge')
 export const mergeIdOf = (fileName: string): number | undefined => idOf(fileName, 'merge')
+
+/** Name of the journal of keys below the log's directory. */
+export const KEYS_DIRECTORY = 'keys'
 
 /** File of a finished segment that will be used for a new one. */
 export const spareName = (id: number): string => name(id, 'spare')

@@ -13,16 +13,29 @@ export interface LoggedRecord {
   readonly timestampMs: number
   /** The caller has given the time. Absent: the time of acceptance. */
   readonly isTimeGiven?: boolean | undefined
+  /** Absent: its request has no key. */
+  readonly tag?: RecordTag | undefined
+}
+
+/** Names the request of a record, which had the header `Idempotency-Key`. Texts have one byte per character. */
+export interface RecordTag {
+  /** Hash of the client and the key: 16 bytes. */
+  readonly hash: string
+  /** Hash of the rest of the request: 8 bytes. */
+  readonly fingerprint: string
+  /** Place of the record among those of its request. */
+  readonly index: number
 }
 
 /**
  * The body of an entry, big-endian:
  *
  *   version u8 = 1 | flags u8 | headers u16 | partition i32 | timestampMs u64 | keyBytes u32 | valueBytes u32 |
- *   key | value | per header: keyBytes u32 | valueBytes i32, -1 for null | key | value
+ *   key | value | per header: keyBytes u32 | valueBytes i32, -1 for null | key | value | tag: hash 16 | fingerprint 8 |
+ *   index u32
  *
- * Flags: 1 key present, 2 value present, 4 partition present, 8 the time was given by the caller; without 4 `partition` is the
- * partitioner.
+ * Flags: 1 key present, 2 value present, 4 partition present, 8 the time was given by the caller, 16 tag present; without 4
+ * `partition` is the partitioner. Releases without tags ignore the bytes behind the headers.
  */
 const FIXED_BYTES = 24
 const VERSION = 1
@@ -30,10 +43,14 @@ const HAS_KEY = 1
 const HAS_VALUE = 2
 const HAS_PARTITION = 4
 const IS_TIME_GIVEN = 8
+const HAS_TAG = 16
 const HEADER_LENGTHS_BYTES = 8
+const TAG_BYTES = 28
+const FINGERPRINT_AT = 16
+const INDEX_AT = 24
 
-export function loggedRecordBytes({ key, value, headers }: LoggedRecord): number {
-  let bytes = FIXED_BYTES + (key?.length ?? 0) + (value?.length ?? 0)
+export function loggedRecordBytes({ key, value, headers, tag }: LoggedRecord): number {
+  let bytes = FIXED_BYTES + (key?.length ?? 0) + (value?.length ?? 0) + (tag === undefined ? 0 : TAG_BYTES)
   for (const header of headers) {
     bytes += HEADER_LENGTHS_BYTES + Buffer.byteLength(header.key) + (header.value?.length ?? 0)
   }
@@ -53,13 +70,21 @@ export function writeLoggedRecord(target: Buffer, offset: number, record: Logged
   let at = writeBytes(target, offset + FIXED_BYTES, key)
   at = writeBytes(target, at, value)
   for (const header of headers) at = writeHeader(target, at, header)
+  if (record.tag !== undefined) writeTag(target, at, record.tag)
 }
 
-const flagsOf = ({ key, value, partition, isTimeGiven }: LoggedRecord): number =>
+function writeTag(target: Buffer, at: number, { hash, fingerprint, index }: RecordTag): void {
+  target.write(hash, at, 'latin1')
+  target.write(fingerprint, at + FINGERPRINT_AT, 'latin1')
+  target.writeUInt32BE(index, at + INDEX_AT)
+}
+
+const flagsOf = ({ key, value, partition, isTimeGiven, tag }: LoggedRecord): number =>
   (key ? HAS_KEY : 0) |
   (value ? HAS_VALUE : 0) |
   (partition === undefined ? 0 : HAS_PARTITION) |
-  (isTimeGiven ? IS_TIME_GIVEN : 0)
+  (isTimeGiven ? IS_TIME_GIVEN : 0) |
+  (tag ? HAS_TAG : 0)
 
 function writeBytes(target: Buffer, at: number, bytes: Buffer | null): number {
   if (!bytes) return at
@@ -100,6 +125,13 @@ export function readLoggedRecord(body: Buffer): LoggedRecord {
     value: flags & HAS_VALUE ? body.subarray(keyEnd, valueEnd) : null,
     headers,
     timestampMs: readUInt64(body, 8),
-    ...(flags & IS_TIME_GIVEN ? { isTimeGiven: true } : {})
+    ...(flags & IS_TIME_GIVEN ? { isTimeGiven: true } : {}),
+    ...(flags & HAS_TAG ? { tag: readTag(body, at) } : {})
   }
 }
+
+const readTag = (body: Buffer, at: number): RecordTag => ({
+  hash: body.toString('latin1', at, at + FINGERPRINT_AT),
+  fingerprint: body.toString('latin1', at + FINGERPRINT_AT, at + INDEX_AT),
+  index: body.readUInt32BE(at + INDEX_AT)
+})

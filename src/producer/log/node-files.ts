@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -118,6 +119,10 @@ class NodeFile implements LogFile {
 
   sync(): void {
     fdatasyncSync(this.#descriptor)
+  }
+
+  syncLater(): void {
+    fdatasync(this.#descriptor, () => undefined)
   }
 
   truncate(sizeBytes: number): void {

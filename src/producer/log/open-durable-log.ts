@@ -4,7 +4,8 @@ import type { Logger } from '../../core/model.js'
 import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { outcomesIdOf, segmentIdOf } from './files.js'
+import { KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, segmentIdOf } from './files.js'
+import { NodeDirectory } from './node-files.js'
 import { type OutcomeLimits, RECEIPT_DIRECTORY } from './outcome-store.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
@@ -29,6 +30,7 @@ export interface OpenDurableLog {
   readonly log: DurableLog
   /** Absolute. */
   readonly path: string
+  readonly directory: LogDirectory
   readonly report: RecoveryReport
   /** The values of `note`, by key. */
   readonly notes: ReadonlyMap<string, Buffer>
@@ -56,7 +58,7 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
     const { fsyncThreshold: syncEveryOperations, fsyncIntervalMs: syncIntervalMs } = settings
     log = new DurableLog({ ...options, syncEveryOperations, syncIntervalMs, host, now, onTaken, logId })
     const close = (): Promise<void> => log!.close().finally(() => lock.release())
-    return { log, path, report, notes, close }
+    return { log, path, directory: new NodeDirectory(path), report, notes, close }
   } catch (error) {
     lock.release()
     throw error
@@ -77,6 +79,15 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory)
   } catch {
     return []
+  }
+}
+
+/** Whether there is a journal of keys beside a log. */
+export function holdsKeys(directory: string): boolean {
+  try {
+    return readdirSync(join(resolve(directory), KEYS_DIRECTORY)).length > 0
+  } catch {
+    return false
   }
 }
 

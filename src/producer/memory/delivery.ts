@@ -5,6 +5,7 @@ import type { Refusals } from '../../core/refusals.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { BufferCapacity } from './budget.js'
+import type { KeyTag } from './key-tag.js'
 import type { Losses } from './losses.js'
 import type { MemoryReceipts } from './memory-receipts.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
@@ -100,8 +101,14 @@ export interface Delivery {
    * Takes records in order and copies their bytes; see PendingProduce.
    *
    * @param holder gets the receipt; absent: none is given
+   * @param tag the request with a key that brings the records; absent: it has none
    */
-  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce
+  accept(
+    records: readonly ProduceRecord[],
+    options: ProduceOptions,
+    holder?: ReceiptHolder,
+    tag?: KeyTag
+  ): PendingProduce
   /**
    * The Router's Produce operation, for actors: with Java's partitioner and a time limit of 30 s unless the request
    * names others.

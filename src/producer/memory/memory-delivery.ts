@@ -13,6 +13,7 @@ import {
   type ProduceOptions
 } from './delivery.js'
 import { failures } from './failures.js'
+import type { KeyTag } from './key-tag.js'
 import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, topicsOf } from './memory-receipts.js'
@@ -113,7 +114,12 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#budget
   }
 
-  accept(records: readonly ProduceRecord[], options: ProduceOptions, holder?: ReceiptHolder): PendingProduce {
+  accept(
+    records: readonly ProduceRecord[],
+    options: ProduceOptions,
+    holder?: ReceiptHolder,
+    tag?: KeyTag
+  ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const timestampMs = this.#now()
@@ -126,7 +132,8 @@ export class MemoryDelivery implements Delivery, ClusterState {
       nowMs,
       nowMs + capacityWaitMs,
       this.#losses,
-      options
+      options,
+      tag
     )
     let refusal = noDurableLog(options)
     // Where no row is taken, the next one is tried later and later: each try looks at many records.

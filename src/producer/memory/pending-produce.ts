@@ -1,5 +1,6 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
+import type { KeyTag } from './key-tag.js'
 import type { Losses } from './losses.js'
 
 /**
@@ -100,11 +101,15 @@ export abstract class RequestOutcomes {
     if (known === undefined) {
       this.#outcomes[index] = outcome
       this.#settled(1)
-    } else if (outcome.type === 'delivered' && known.type === 'failed') {
+    } else this.settledLate(index, outcome)
+    if (known?.type === 'failed' && outcome.type === 'delivered') {
       this.#late ??= new Map()
       this.#late.set(index, outcome)
     }
   }
+
+  /** A record has a further outcome, after its wait has ended. */
+  protected settledLate(_index: number, _outcome: RecordOutcome): void {}
 
   /** Like {@link settle}, for consecutive records that were delivered. */
   delivered(row: DeliveredRow): void {
@@ -256,6 +261,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   #waiting = 0
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
+  readonly #tag: KeyTag | undefined
 
   /**
    * @param losses counts records that are lost
@@ -266,11 +272,13 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     acceptedAt = Number.POSITIVE_INFINITY,
     capacityUntil = Number.NEGATIVE_INFINITY,
     losses?: Losses,
-    acceptance: Acceptance = NOT_ANSWERED
+    acceptance: Acceptance = NOT_ANSWERED,
+    tag?: KeyTag
   ) {
     super(recordCount, deadlineAt)
     this.#losses = losses
     this.#acceptance = acceptance
+    this.#tag = tag
     this.capacityUntil = Math.min(capacityUntil, deadlineAt)
     this.acceptedAt = acceptedAt
   }
@@ -287,6 +295,10 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     const { answeredBy, stopsWhereFull } = this.#acceptance
     if (stopsWhereFull !== true || answeredBy === undefined) return
     this.#losses?.add(answeredBy, { code: failure.code, message: failure.message, topic })
+  }
+
+  protected override settledLate(index: number, outcome: RecordOutcome): void {
+    this.#tag?.settledLate(index, outcome)
   }
 
   get refused(): Refusals {

@@ -1,0 +1,161 @@
+import type { RecordOutcome } from '../../core/model.js'
+import type { DurableLog } from '../log/durable-log.js'
+import type { StoredEntry } from '../log/entry.js'
+import { readLoggedRecord } from '../log/logged-record.js'
+import type { KeyName, ReadFrame } from './key-frames.js'
+import type { KeyJournal } from './key-journal.js'
+import { KeyedRecords } from './keyed-records.js'
+
+const READ_BYTES = 1024 * 1024
+/** An outcome that was lost with its process: Kafka has the record, and its place is unknown. */
+const SOMEWHERE = { type: 'delivered', partition: -1, offset: -1 } as const
+
+/** The records of requests with a key that this process has accepted, until their answer is kept. */
+export class KeyHolder {
+  readonly #byHash = new Map<string, KeyedRecords>()
+  /** Records in the durable log whose outcomes are waited for. */
+  readonly #bySequence = new Map<number, { readonly records: KeyedRecords; readonly index: number }>()
+  #journal: KeyJournal | undefined
+  #prepare: (() => void) | undefined
+  #isWanted = false
+
+  /** The records of a key; they are new, or those of an earlier request. */
+  of(key: KeyName): KeyedRecords {
+    const before = this.#byHash.get(key.hash)
+    if (before !== undefined) return before
+    const records = new KeyedRecords(key)
+    this.#byHash.set(key.hash, records)
+    return records
+  }
+
+  /** @returns `undefined`: no record of the key is held */
+  find(hash: string): KeyedRecords | undefined {
+    return this.#byHash.get(hash)
+  }
+
+  get all(): Iterable<KeyedRecords> {
+    return this.#byHash.values()
+  }
+
+  /** No answer needs the records any more. */
+  end(records: KeyedRecords): void {
+    records.isEnded = true
+    for (const sequence of records.sequences) this.#bySequence.delete(sequence)
+    if (this.#byHash.get(records.key.hash) === records) this.#byHash.delete(records.key.hash)
+  }
+
+  /** The key has expired. */
+  forget(hash: string): void {
+    const records = this.#byHash.get(hash)
+    if (records !== undefined) this.end(records)
+  }
+
+  /** The durable log has the record. */
+  stored(records: KeyedRecords, index: number, sequence: number): void {
+    records.accepted(index)
+    records.isDurable = true
+    records.sequences.push(sequence)
+    this.#bySequence.set(sequence, { records, index })
+    this.#journal?.advance(sequence + 1)
+    this.#journal?.add(records.key, { type: 'stored', index, sequence, count: 1 }, () => records.isEnded)
+  }
+
+  /** Writes what is known of records, before they are sent to Kafka. */
+  flush(): void {
+    this.#journal?.flush()
+  }
+
+  /** The outcome of a record of the durable log, which may have a key. */
+  settled(sequence: number, outcome: RecordOutcome): void {
+    if (this.#bySequence.size === 0) return
+    const found = this.#bySequence.get(sequence)
+    if (found === undefined) return
+    this.#bySequence.delete(sequence)
+    const { records, index } = found
+    records.settle(index, outcome)
+    this.#journal?.add(records.key, { type: 'outcome', index, outcome }, () => records.isEnded)
+  }
+
+  use(journal: KeyJournal): void {
+    this.#journal = journal
+  }
+
+  /** The durable log is open. @param prepare makes a journal of keys, which is needed with the first record that has one */
+  prepare(prepare: () => void): void {
+    this.#prepare = prepare
+    if (this.#isWanted) this.begin()
+  }
+
+  /** Before a record with a key goes to the durable log: each of them has to be found after a crash. */
+  begin(): void {
+    this.#isWanted = true
+    const prepare = this.#prepare
+    this.#prepare = undefined
+    prepare?.()
+  }
+
+  /** Takes note of the records of an earlier process. */
+  restore({ key, news }: ReadFrame): void {
+    const before = this.#byHash.get(key.hash)
+    if (news.type === 'answered' || news.type === 'ended') {
+      if (before !== undefined) this.end(before)
+      return
+    }
+    const records = this.of(key)
+    records.isOpen = true
+    if (news.type === 'outcome') {
+      records.settle(news.index, news.outcome)
+      return
+    }
+    records.isDurable = true
+    for (let nth = 0; nth < news.count; nth++) {
+      records.accepted(news.index + nth)
+      records.sequences.push(news.sequence + nth)
+      this.#bySequence.set(news.sequence + nth, { records, index: news.index + nth })
+    }
+  }
+
+  /**
+   * Finds records with a key that the journal does not have, before the records of the log are delivered.
+   *
+   * @param bound see {@link KeyJournal.bound}
+   * @param sinceMs keys of older records have expired
+   */
+  async scan(log: Pick<DurableLog, 'read'>, bound: number, sinceMs: number): Promise<void> {
+    for await (const { sequence, body, acceptedAtMs } of entriesFrom(log, bound)) {
+      if (acceptedAtMs < sinceMs) continue
+      const { tag } = readLoggedRecord(body)
+      if (tag === undefined) continue
+      const records = this.of({ hash: tag.hash, fingerprint: tag.fingerprint, atMs: acceptedAtMs })
+      records.isOpen = true
+      this.stored(records, tag.index, sequence)
+    }
+  }
+
+  /** Finds records of the journal that are no longer in the log: Kafka has them, and their places are unknown. */
+  async resolve(log: Pick<DurableLog, 'read'>): Promise<void> {
+    const wanted = [...this.#bySequence]
+    if (wanted.length === 0) return
+    const open = new Set<number>()
+    const from = wanted.reduce((lowest, [sequence]) => Math.min(lowest, sequence), Number.POSITIVE_INFINITY)
+    const to = wanted.reduce((highest, [sequence]) => Math.max(highest, sequence), 0)
+    for await (const { sequence } of entriesFrom(log, from)) {
+      if (sequence > to) break
+      open.add(sequence)
+    }
+    for (const [sequence, { records, index }] of wanted) {
+      if (open.has(sequence)) continue
+      this.#bySequence.delete(sequence)
+      records.settle(index, { ...SOMEWHERE, timestampMs: records.key.atMs })
+    }
+  }
+}
+
+async function* entriesFrom(log: Pick<DurableLog, 'read'>, from: number): AsyncGenerator<StoredEntry> {
+  for (let isAtEnd = false; !isAtEnd; ) {
+    const read = await log.read({ fromSequence: from, maxBytes: READ_BYTES })
+    yield* read.entries
+    from = read.nextSequence
+    isAtEnd = read.isAtEnd
+  }
+}

@@ -1,0 +1,256 @@
+import { KEYS_DIRECTORY, type LogDirectory, type LogFile } from '../log/files.js'
+import {
+  answerIn,
+  encodeFileHeader,
+  encodeKeyFrame,
+  FILE_HEADER_BYTES,
+  type KeptAnswer,
+  type KeyName,
+  type KeyNews,
+  keyFramesIn,
+  type ReadFrame,
+  saltIn
+} from './key-frames.js'
+
+/** What was written survives a power cut after about this time. */
+const SYNC_MS = 200
+const FILE_NAME = /^(\d{16})\.keys$/
+
+/** Where the answer to a request is. */
+export interface AnswerPlace {
+  readonly file: number
+  readonly offset: number
+  readonly sizeBytes: number
+}
+
+export interface KeyJournalOptions {
+  /** The directory of the durable log. */
+  readonly directory: LogDirectory
+  /** A file of this size is closed, and the next one begun. */
+  readonly fileBytes: number
+  /** A random 32-bit number. */
+  readonly newSalt: () => number
+  /** Called when something could not be written; it will be lost in a crash. */
+  readonly onFailure: (error: unknown) => void
+}
+
+interface KeyFile {
+  readonly salt: number
+  /** The latest claim in it. */
+  newestMs: number
+  sizeBytes: number
+}
+
+/** A frame that is not written yet. */
+interface Waiting {
+  readonly key: KeyName
+  readonly news: KeyNews
+  readonly isObsolete?: (() => boolean) | undefined
+  readonly written: ((place: AnswerPlace | undefined) => void) | undefined
+}
+
+/**
+ * Keys, and what became of their requests, on disk below the directory of the durable log. Frames are only appended; a
+ * file is removed when all of its keys have expired. All news of a tick are written together.
+ */
+export class KeyJournal {
+  readonly #options: KeyJournalOptions
+  readonly #directory: LogDirectory
+  readonly #files = new Map<number, KeyFile>()
+  #open: { readonly id: number; readonly file: LogFile } | undefined
+  #lastId = 0
+  #waiting: Waiting[] = []
+  #isScheduled = false
+  #syncTimer: NodeJS.Timeout | undefined
+  /** See {@link KeyFrame.bound}. */
+  #bound = 0
+
+  constructor(options: KeyJournalOptions) {
+    this.#options = options
+    this.#directory = options.directory.directory(KEYS_DIRECTORY)
+  }
+
+  /** Whether a durable log has a journal of keys. */
+  static isIn(directory: LogDirectory): boolean {
+    return (
+      directory
+        .directory(KEYS_DIRECTORY, true)
+        ?.list()
+        .some(name => FILE_NAME.test(name)) === true
+    )
+  }
+
+  get sizeBytes(): number {
+    let sum = 0
+    for (const { sizeBytes } of this.#files.values()) sum += sizeBytes
+    return sum
+  }
+
+  /** All records of the durable log that have a key and a lower sequence are in the journal. */
+  get bound(): number {
+    return this.#bound
+  }
+
+  /** The frames of earlier processes, in their order, each with the number of its file. */
+  *read(): Generator<ReadFrame & { readonly file: number }> {
+    const ids = this.#directory.list().flatMap(name => Number(FILE_NAME.exec(name)?.[1] ?? []))
+    for (const id of ids.toSorted((one, other) => one - other)) {
+      this.#lastId = Math.max(this.#lastId, id)
+      const bytes = this.#bytesOf(id)
+      const salt = saltIn(bytes)
+      if (salt === undefined) continue
+      const file = { salt, newestMs: 0, sizeBytes: bytes.length }
+      this.#files.set(id, file)
+      for (const frame of keyFramesIn(bytes, salt)) {
+        file.newestMs = Math.max(file.newestMs, frame.key.atMs)
+        this.#bound = Math.max(this.#bound, frame.bound)
+        yield { ...frame, file: id }
+      }
+    }
+  }
+
+  #bytesOf(id: number): Buffer {
+    const file = this.#directory.open(nameOf(id), 'read')
+    try {
+      return file.read(0, file.sizeBytes)
+    } finally {
+      file.close()
+    }
+  }
+
+  /** Begins a file, so that there is a journal before the first record with a key. @throws when the disk does */
+  begin(bound: number): void {
+    this.#bound = Math.max(this.#bound, bound)
+    this.#begin()
+  }
+
+  /** From now on all records with a key and a lower sequence have been added. */
+  advance(bound: number): void {
+    if (bound > this.#bound) this.#bound = bound
+  }
+
+  /**
+   * Adds a frame, which is written with all others of this tick.
+   *
+   * @param isObsolete asked before it is written
+   * @param written called when it survives the death of the process, with its place; or without, when it could not be written
+   */
+  add(
+    key: KeyName,
+    news: KeyNews,
+    isObsolete?: () => boolean,
+    written?: (place: AnswerPlace | undefined) => void
+  ): void {
+    this.#waiting.push({ key, news, isObsolete, written })
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.flush()
+    })
+  }
+
+  /** Writes everything that was added. */
+  flush(): void {
+    if (this.#waiting.length === 0) return
+    const all = this.#waiting
+    this.#waiting = []
+    const places: (AnswerPlace | undefined)[] = []
+    try {
+      this.#write(all, places)
+    } catch (error) {
+      places.length = 0
+      this.#leave()
+      this.#options.onFailure(error)
+    }
+    for (let at = 0; at < all.length; at++) all[at]!.written?.(places[at])
+  }
+
+  #write(all: readonly Waiting[], places: (AnswerPlace | undefined)[]): void {
+    if (this.#open === undefined || this.#files.get(this.#open.id)!.sizeBytes >= this.#options.fileBytes) this.#begin()
+    const { id, file } = this.#open!
+    const about = this.#files.get(id)!
+    const frames: Buffer[] = []
+    let end = about.sizeBytes
+    for (const { key, news, isObsolete } of all) {
+      if (isObsolete?.() === true) {
+        places.push(undefined)
+        continue
+      }
+      const frame = encodeKeyFrame({ key, bound: this.#bound, news }, about.salt)
+      frames.push(frame)
+      places.push({ file: id, offset: end, sizeBytes: frame.length })
+      end += frame.length
+      about.newestMs = Math.max(about.newestMs, key.atMs)
+    }
+    if (frames.length === 0) return
+    file.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames), about.sizeBytes)
+    about.sizeBytes = end
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = undefined
+      this.#open?.file.syncLater()
+    }, SYNC_MS)
+  }
+
+  #begin(): void {
+    this.#leave()
+    const id = this.#lastId + 1
+    const salt = this.#options.newSalt()
+    const file = this.#directory.open(nameOf(id), 'create')
+    this.#lastId = id
+    this.#open = { id, file }
+    this.#files.set(id, { salt, newestMs: 0, sizeBytes: FILE_HEADER_BYTES })
+    file.write(encodeFileHeader(salt), 0)
+    this.#directory.sync()
+  }
+
+  /** Nothing is written to the open file any more. */
+  #leave(): void {
+    const open = this.#open
+    this.#open = undefined
+    if (open === undefined) return
+    try {
+      open.file.sync()
+    } catch (error) {
+      this.#options.onFailure(error)
+    }
+    open.file.close()
+  }
+
+  /** @returns `undefined`: it cannot be read */
+  answerAt({ file: id, offset, sizeBytes }: AnswerPlace): KeptAnswer | undefined {
+    const about = this.#files.get(id)
+    if (about === undefined) return undefined
+    try {
+      const file = this.#open?.id === id ? this.#open.file : this.#directory.open(nameOf(id), 'read')
+      try {
+        return answerIn(file.read(offset, sizeBytes), about.salt)
+      } finally {
+        if (file !== this.#open?.file) file.close()
+      }
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Removes the files all of whose keys were claimed before this time. */
+  expire(beforeMs: number): void {
+    for (const [id, { newestMs }] of this.#files) {
+      if (newestMs >= beforeMs || id === this.#open?.id) continue
+      this.#files.delete(id)
+      try {
+        this.#directory.remove(nameOf(id))
+      } catch (error) {
+        this.#options.onFailure(error)
+      }
+    }
+  }
+
+  close(): void {
+    this.flush()
+    clearTimeout(this.#syncTimer)
+    this.#leave()
+  }
+}
+
+const nameOf = (id: number): string => `${String(id).padStart(16, '0')}.keys`

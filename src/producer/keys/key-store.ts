@@ -1,0 +1,205 @@
+import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
+import type { AnswerPlace, KeyJournal } from './key-journal.js'
+
+export interface KeyStoreOptions {
+  /** How long a key is remembered after it was claimed. */
+  readonly windowMs: number
+  /** Memory for keys and answers, and space on the disk; each may take this much. */
+  readonly maxBytes: number
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** What a request with a key is told. */
+export type Verdict =
+  | { readonly type: 'new' }
+  /** The records of an earlier request may have been accepted; this process holds them. */
+  | { readonly type: 'attach'; readonly holder: string }
+  | { readonly type: 'answered'; readonly answer: KeptAnswer }
+  /** Another request with the key is under way. */
+  | { readonly type: 'busy'; readonly settled: Promise<void> }
+  /** The key was used for another request. */
+  | { readonly type: 'conflict' }
+  | { readonly type: 'full' }
+
+/** What became of a request with a key. */
+export type Settlement =
+  /** @param onDisk the answer is kept on disk, as the records are */
+  | { readonly type: 'answered'; readonly answer: KeptAnswer; readonly onDisk: boolean }
+  /** Its records were accepted, and their outcome is not known. */
+  | { readonly type: 'open' }
+  /** None of its records was accepted: the key can be used again. */
+  | { readonly type: 'free' }
+
+interface Entry {
+  readonly key: KeyName
+  status: 'claimed' | 'open' | 'answered'
+  /** The process that has the records; that of the first claim. */
+  holder: string
+  answer: KeptAnswer | AnswerPlace | undefined
+  waiters: (() => void)[] | undefined
+}
+
+/** Memory of a key without its answer, measured. */
+const KEY_BYTES = 400
+const SWEEP_MS = 1_000
+
+/** All keys whose owner this process is, for as long as they are remembered. */
+export class KeyStore {
+  readonly #options: KeyStoreOptions
+  /** By hash, in the order of their claims. */
+  readonly #entries = new Map<string, Entry>()
+  /** Memory of keys and answers. */
+  #bytes = 0
+  #journal: KeyJournal | undefined
+  #sweptAt = 0
+  readonly #onForgotten: (hash: string) => void
+
+  /** @param onForgotten called when a key was forgotten */
+  constructor(options: KeyStoreOptions, onForgotten: (hash: string) => void) {
+    this.#options = options
+    this.#onForgotten = onForgotten
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  use(journal: KeyJournal): void {
+    this.#journal = journal
+  }
+
+  /** Keys of older claims have expired. */
+  get sinceMs(): number {
+    return this.#options.now() - this.#options.windowMs
+  }
+
+  /** @param holder the process that will have the records, if the key is new */
+  claim(key: KeyName, holder: string): Verdict {
+    this.#sweep(key.atMs)
+    const entry = this.#entries.get(key.hash)
+    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) return this.#begin(key, holder)
+    if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
+    if (entry.status === 'claimed') {
+      return { type: 'busy', settled: new Promise(resolve => (entry.waiters ??= []).push(resolve)) }
+    }
+    const answer = entry.status === 'answered' ? this.#answerOf(entry) : undefined
+    if (answer !== undefined) return { type: 'answered', answer }
+    entry.status = 'claimed'
+    return { type: 'attach', holder: entry.holder }
+  }
+
+  #begin(key: KeyName, holder: string): Verdict {
+    if (this.#entries.has(key.hash)) {
+      this.#delete(key.hash)
+      this.#onForgotten(key.hash)
+    }
+    const { maxBytes } = this.#options
+    if (this.#bytes + KEY_BYTES > maxBytes || (this.#journal?.sizeBytes ?? 0) > maxBytes) return { type: 'full' }
+    this.#add({ key, status: 'claimed', holder, answer: undefined, waiters: undefined })
+    return { type: 'new' }
+  }
+
+  #add(entry: Entry): void {
+    this.#entries.set(entry.key.hash, entry)
+    this.#bytes += KEY_BYTES
+  }
+
+  #delete(hash: string): void {
+    const entry = this.#entries.get(hash)
+    if (entry === undefined) return
+    this.#entries.delete(hash)
+    this.#bytes -= KEY_BYTES + bytesOf(entry.answer)
+  }
+
+  #answerOf({ answer }: Entry): KeptAnswer | undefined {
+    return answer !== undefined && 'file' in answer ? this.#journal?.answerAt(answer) : answer
+  }
+
+  /**
+   * Ends a claim.
+   *
+   * @param settled called when an answer that is kept on disk survives the death of the process
+   */
+  settle({ hash }: KeyName, settlement: Settlement, settled?: () => void): void {
+    const entry = this.#entries.get(hash)
+    if (entry === undefined) {
+      settled?.()
+      return
+    }
+    if (settlement.type === 'free') this.#delete(hash)
+    else if (settlement.type === 'open') entry.status = 'open'
+    else this.#keep(entry, settlement)
+    const isWritten = settlement.type !== 'answered' || !settlement.onDisk || this.#journal === undefined
+    if (isWritten) this.#wake(entry, settled)
+    else {
+      this.#journal!.add(entry.key, settlement, undefined, place => {
+        if (place !== undefined) this.#moved(entry, place)
+        this.#wake(entry, settled)
+      })
+    }
+  }
+
+  #keep(entry: Entry, { answer }: Settlement & { type: 'answered' }): void {
+    entry.status = 'answered'
+    entry.answer = answer
+    this.#bytes += bytesOf(answer)
+  }
+
+  /** The answer is on disk, so it need not be in memory. */
+  #moved(entry: Entry, place: AnswerPlace): void {
+    if (this.#entries.get(entry.key.hash) === entry) this.#bytes -= bytesOf(entry.answer)
+    entry.answer = place
+  }
+
+  #wake(entry: Entry, settled: (() => void) | undefined): void {
+    const { waiters } = entry
+    entry.waiters = undefined
+    settled?.()
+    for (const wake of waiters ?? []) wake()
+  }
+
+  /** Takes note of a key of an earlier process. */
+  restore({ key, news, file, offset, sizeBytes }: ReadFrame & { readonly file: number }, holder: string): void {
+    if (key.atMs < this.sinceMs) return
+    if (news.type === 'ended') this.#delete(key.hash)
+    else if (news.type === 'answered') {
+      this.#delete(key.hash)
+      this.#add({ key, status: 'answered', holder, answer: { file, offset, sizeBytes }, waiters: undefined })
+    } else this.open(key, holder)
+  }
+
+  /** Records of the key were accepted by an earlier process, and their outcome is not known. */
+  open(key: KeyName, holder: string): void {
+    if (this.#entries.has(key.hash)) return
+    this.#add({ key, status: 'open', holder, answer: undefined, waiters: undefined })
+  }
+
+  #isExpired({ key }: Entry): boolean {
+    return key.atMs < this.sinceMs
+  }
+
+  /** Forgets expired keys. Those of requests that are under way stay. */
+  #sweep(nowMs: number): void {
+    if (nowMs - this.#sweptAt < SWEEP_MS && nowMs >= this.#sweptAt) return
+    this.#sweptAt = nowMs
+    for (const entry of this.#entries.values()) {
+      if (!this.#isExpired(entry)) break
+      if (entry.status === 'claimed') continue
+      this.#delete(entry.key.hash)
+      this.#onForgotten(entry.key.hash)
+    }
+    this.#journal?.expire(this.sinceMs)
+  }
+}
+
+const bytesOf = (answer: Entry['answer']): number => {
+  if (answer === undefined || 'file' in answer) return 0
+  let bytes = answer.body.length
+  for (const [name, value] of answer.headers) bytes += name.length + value.length
+  return bytes
+}

@@ -1,0 +1,25 @@
+import { z } from 'zod'
+import { bytes, milliseconds } from '../../core/settings/units.js'
+
+const HOUR_MS = 60 * 60 * 1_000
+const MIB = 1024 * 1024
+
+/** The section `idempotency` of the configuration. */
+export const idempotencySettings = z
+  .strictObject({
+    windowMs: milliseconds
+      .default(24 * HOUR_MS)
+      .describe(
+        'How long an `Idempotency-Key` is remembered. A request that comes again within this time gets the same answer, and is carried out once'
+      ),
+    maxBytes: bytes
+      .min(MIB)
+      .default(256 * MIB)
+      .describe(
+        'Memory for keys and for answers of routes that keep records in memory, about 400 bytes for each key, and as much space on the disk for answers of other routes. When either is used up, new keys are answered 503; no key is forgotten early'
+      )
+  })
+  .prefault({})
+  .describe('Keys of requests to produce, explained in [idempotency.md](idempotency.md)')
+
+export type IdempotencySettings = z.output<typeof idempotencySettings>
