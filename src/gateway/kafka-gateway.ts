@@ -118,7 +118,10 @@ export class KafkaGateway implements Gateway {
     const all = origin === undefined ? records : withOriginHeaders(records, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
     const holder = origin ?? { principal: PROGRAM, receipt: undefined }
-    return ((options?.durability === 'disk' ? durable : undefined) ?? delivery).accept(all, options, holder)
+    const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery
+    const key = origin?.key
+    if (key === undefined) return acceptor.accept(all, options, holder)
+    return key.produce(all, options, (missing, tag) => acceptor.accept(missing, options, holder, tag))
   }
 
   lost(api: string, loss: Loss, records: number): void {

@@ -1,4 +1,5 @@
 import type { ProduceRecord, RecordHeader } from '../core/model.js'
+import type { ClaimedKey } from '../producer/keys/keys.js'
 import type { RecordPlaces } from '../producer/receipts/receipts.js'
 
 export { placesOf, type RecordPlaces } from '../producer/receipts/receipts.js'
@@ -16,6 +17,8 @@ export interface ProduceOrigin {
   receipt: string | undefined
   /** Set by an API that refuses some records of the request by itself: where the others stand in the request. */
   places?: RecordPlaces | undefined
+  /** The key that the request has claimed, so that it is carried out once. Absent: it has none. */
+  readonly key?: ClaimedKey | undefined
 }
 
 /** No headers; never written to. */

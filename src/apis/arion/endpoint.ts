@@ -62,6 +62,12 @@ export class ArionEndpoint {
     return target.type === 'produce' ? `/${target.mode}/:topic${target.key === null ? '' : '/:key'}` : undefined
   }
 
+  /** Whether a request produces one message; a websocket is none. */
+  produces(request: IncomingMessage): boolean {
+    const target = targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet)
+    return target.type === 'produce' && target.mode !== 'websocket'
+  }
+
   /** The path as it was sent, without the prefix and the query. */
   #pathOf(request: IncomingMessage): string {
     const sent = sentUrlOf(request)

@@ -3,6 +3,7 @@ import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics, ConnectionTimes } from './arion-metrics.js'
 import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
@@ -26,10 +27,12 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   return app => {
     const endpoint = createEndpoint(context, app.prefix, metrics, answers)
     nameRoutes(app, request => endpoint.routeNameOf(request))
-    app.addHook(
-      'preParsing',
-      byHand(exchange => endpoint.receive(exchange), admissionOf(context, settings.durability))
-    )
+    const receive = withKeys(context.idempotency, exchange => endpoint.receive(exchange), {
+      maxBodyBytes: settings.maxBodyBytes,
+      waitMs: settings.syncTimeoutMs,
+      produces: request => endpoint.produces(request)
+    })
+    app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)
     app.setErrorHandler(refusedBy((exchange, error) => answers.notAdmitted(exchange, error)))

@@ -1,6 +1,7 @@
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -38,7 +39,10 @@ export const cloudeventsPlugin =
     )
     const admission = admissionOf(context, settings.durability)
     const routes = cloudeventsOperations.map(({ id, method, path, produces }): Route => {
-      const receive = guarded(parts, receivers[id])
+      const receive = withKeys(context.idempotency, guarded(parts, receivers[id]), {
+        maxBodyBytes,
+        waitMs: settings.syncTimeoutMs
+      })
       return { method, path, preParsing: byHand(receive, produces ? admission : undefined) }
     })
     addRoutes(app, routes, allow =>

@@ -4,6 +4,7 @@ import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
@@ -20,7 +21,7 @@ import { MetadataEndpoint } from './v2/metadata-endpoint.js'
 import { ProduceEndpoint } from './v2/produce-endpoint.js'
 import { adminReceivers } from './v3/admin-receivers.js'
 import { BatchEndpoint } from './v3/batch-endpoint.js'
-import { RecordsEndpoint } from './v3/records-endpoint.js'
+import { RecordsEndpoint, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3LookUps } from './v3/v3-look-ups.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -73,10 +74,16 @@ export const confluentPlugin =
       else done(null, payload)
     })
     const admission = admissionOf(context, settings.durability)
+    const { syncTimeoutMs: waitMs } = settings
     const routes = operationsById.flatMap(([id, { method, path, produces, answers: described }]) => {
       const receiver = 415 in described ? uncompressed(receivers[id], answers) : receivers[id]
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, answers)
-      const preParsing = byHand(receive, produces ? admission : undefined)
+      const isOfStream = id === 'produceRecords'
+      const limits = { maxBodyBytes: isOfStream ? WHOLE_BODY_BYTES : maxBodyBytes, streams: isOfStream, waitMs }
+      const preParsing = byHand(
+        produces ? withKeys(context.idempotency, receive, limits) : receive,
+        produces ? admission : undefined
+      )
       // A slash at the end does not count. HEAD is answered as GET is, without the body.
       const paths = path === '/' ? [path] : [path, `${path}/`]
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { MonotonicClock } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { Answers } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { Editor } from './editor.js'
@@ -65,7 +66,7 @@ export async function kafboyPlugin(
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
     nameRoutes(app, request => table.find(pathOf(request, app.prefix))?.path)
-    const receive = (exchange: Exchange): void => {
+    const serve = (exchange: Exchange): void => {
       const route = routeOf(exchange.request)
       if (route?.type === 'produce') {
         endpoint.receive({ exchange, topic: route.topic, mode: route.mode, startedAt: clock() })
@@ -75,6 +76,10 @@ export async function kafboyPlugin(
         else endpoint.refuse(exchange, refusal)
       } else sendEmpty(answers, exchange, route === undefined ? 404 : 400)
     }
+    const { syncTimeoutMs: waitMs } = settings
+    const produces = (request: IncomingMessage): boolean =>
+      request.method === 'POST' && routeOf(request)?.type === 'produce'
+    const receive = withKeys(context.idempotency, serve, { maxBodyBytes, waitMs, produces })
     const atOnce = byHand(receive)
     const whenAdmitted = byHand(receive, context.admission)
     const whenAsyncAdmitted = byHand(receive, admissionOf(context, settings.durability))

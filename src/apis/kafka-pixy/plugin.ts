@@ -3,6 +3,7 @@ import type { preParsingHookHandler } from 'fastify'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import type { Admission } from '../../http/exchange/admission.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -53,7 +54,10 @@ function routesOf(endpoint: Endpoint, context: ApiContext<KafkaPixySettings>): r
   const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
     const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
     const isProduce = id === 'produceMessage'
-    const preParsing = isProduce ? admitted(receive, context.admission, asyncAdmission) : byHand(receive)
+    const { maxBodyBytes, syncTimeoutMs: waitMs } = context.settings
+    const preParsing = isProduce
+      ? admitted(withKeys(context.idempotency, receive, { maxBodyBytes, waitMs }), context.admission, asyncAdmission)
+      : byHand(receive)
     return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, preParsing }))
   })
   return [

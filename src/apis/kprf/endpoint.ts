@@ -13,6 +13,7 @@ import {
   type NamedRoute,
   refusedBy
 } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { originOf } from '../../http/api/request-origin.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
@@ -270,7 +271,10 @@ export const kprfPlugin =
   app => {
     const metrics = new KprfMetrics(context.metrics)
     const endpoint = createEndpoint(context, metrics, app.initialConfig.bodyLimit ?? context.settings.maxBodyBytes)
-    const preParsing = byHand(exchange => endpoint.receive(exchange), admissionOf(context, context.settings.durability))
+    const { idempotency, settings } = context
+    const { maxBodyBytes, messageTimeoutMs: waitMs } = settings
+    const receive = withKeys(idempotency, exchange => endpoint.receive(exchange), { maxBodyBytes, waitMs })
+    const preParsing = byHand(receive, admissionOf(context, settings.durability))
     app.setErrorHandler(refusedBy((exchange, error) => endpoint.refuse(exchange, error)))
     answerUnknown(app, reply => reply.code(404).send())
     const pushes = ['/push', '/push/'].map((path): Route => ({ method: 'post', path, preParsing }))

@@ -3,6 +3,7 @@ import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { withKeys } from '../../http/api/idempotency.js'
 import { answerPreflights } from '../../http/api/preflight.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -50,7 +51,9 @@ export const strimziPlugin =
     )
     const admission = admissionOf(context, settings.durability)
     const routes = strimziOperations.map(({ id, method, path, produces }): Route => {
-      return { method, path, preParsing: byHand(receivers[id], produces ? admission : undefined) }
+      if (!produces) return { method, path, preParsing: byHand(receivers[id]) }
+      const receive = withKeys(context.idempotency, receivers[id], { maxBodyBytes, waitMs: settings.syncTimeoutMs })
+      return { method, path, preParsing: byHand(receive, admission) }
     })
     addRoutes(app, routes, allow =>
       byHand(exchange => answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))

@@ -29,6 +29,11 @@ const counted: readonly (readonly [name: string, meaning: string, initial?: Init
   ['router.metadata_refreshes', 'Metadata calls that were sent', UNLABELLED],
   ['router.cluster_changes', 'How often another Kafka cluster answered at the same addresses', UNLABELLED],
   ['router.cache_evictions', 'Batches that were evicted from the cache in favour of others', UNLABELLED],
+  [
+    'http.idempotent_requests',
+    'Requests with the header `Idempotency-Key`, by what was done with them',
+    labelled('result', ['claimed', 'replayed', 'conflict', 'busy', 'full', 'invalid', 'away'])
+  ],
   ['http.admission_wait', 'How long requests waited for free memory or disk before their bodies were read'],
   ['kafka_dispatcher.unexpected_failures', 'Bugs met by a dispatcher'],
   ['kafka_dispatcher.calls', 'Calls that were sent'],

@@ -11,6 +11,7 @@ import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
+import type { Idempotency } from './idempotency.js'
 
 /** The parts with which every API is created. */
 export interface ApiContext<Settings> {
@@ -18,6 +19,8 @@ export interface ApiContext<Settings> {
   readonly gateway: Gateway
   /** Where produce requests wait while the buffer of `gateway` is full; absent: they do not wait. */
   readonly admission?: Admission | undefined
+  /** Lets requests to produce have keys. Absent: the header `Idempotency-Key` is ignored. */
+  readonly idempotency?: Idempotency | undefined
   /** Where requests wait whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
   /** The version of Castellan. */

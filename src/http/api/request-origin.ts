@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { NO_RECORD_HEADERS, type ProduceOrigin, type RecordPlaces } from '../../gateway/produce-origin.js'
+import type { ClaimedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
@@ -10,6 +11,7 @@ class RequestOrigin implements ProduceOrigin {
   readonly recordHeaders = NO_RECORD_HEADERS
   receipt: string | undefined
   places: RecordPlaces | undefined
+  key: ClaimedKey | undefined
 
   constructor(request: IncomingMessage) {
     this.#request = request
@@ -21,5 +23,11 @@ class RequestOrigin implements ProduceOrigin {
 }
 
 /** The request as the origin of its records: the same object at each call. */
-export const originOf = (request: IncomingMessage): ProduceOrigin =>
-  ((request as Originating).origin ??= new RequestOrigin(request))
+export const originOf = (request: IncomingMessage): ProduceOrigin => requestOriginOf(request)
+
+const requestOriginOf = (request: Originating): RequestOrigin => (request.origin ??= new RequestOrigin(request))
+
+/** The request has claimed its key: its records are produced once. */
+export const claimedBy = (request: IncomingMessage, key: ClaimedKey): void => {
+  requestOriginOf(request).key = key
+}

@@ -69,6 +69,16 @@ const PERSISTED = {
   schema: { type: 'string', pattern: '^(yes|no|unknown|pending|[ynup]+)$' }
 }
 
+/** Of operations that produce. */
+const IDEMPOTENCY_KEY = {
+  name: 'idempotency-key',
+  in: 'header',
+  description:
+    'A request that comes again with the same key gets the same answer, and its records are written once. Another request with the key is answered 422, and one that comes too soon 409.',
+  required: false,
+  schema: { type: 'string', minLength: 1, maxLength: 512 }
+}
+
 /**
  * Refusals that every operation can answer with before it is carried out; their bodies have the error format of the
  * API.
@@ -142,9 +152,9 @@ const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: s
 
 function toOperation(api: string, operation: Operation): JsonSchema {
   const { id, summary, description, body, answers, produces = false } = operation
-  const parameters = parametersOf(operation)
+  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY] : [])]
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
-  if (produces) addModernAnswers(all)
+  if (produces) addAnswersOfProduce(all)
   const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(answer, produces)])
   return {
     operationId: camelCase(`${api}-${id}`),
@@ -159,7 +169,13 @@ function toOperation(api: string, operation: Operation): JsonSchema {
   }
 }
 
-function addModernAnswers(answers: Record<string, Answer>): void {
+const KEY_ANSWERS: Readonly<Record<number, string>> = {
+  409: 'An earlier request with the same `Idempotency-Key` is still under way',
+  422: 'The `Idempotency-Key` was used for another request'
+}
+
+function addAnswersOfProduce(answers: Record<string, Answer>): void {
+  for (const [status, description] of Object.entries(KEY_ANSWERS)) answers[status] ??= { description }
   for (const [status, description] of Object.entries(modernAnswers)) {
     const own = answers[status]
     answers[status] = { description: own?.description ?? description, content: { ...own?.content, ...outcomes } }

@@ -35,21 +35,23 @@ export const partitionerOf = ({ partitioner }: LoggedRecord): Partitioner =>
 const toBuffer = (bytes: Bytes): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
 
 /** The record as the log keeps it. */
-export const toLoggedRecord = (
+export function toLoggedRecord(
   record: ProduceRecord,
   partitioner: PartitionerName,
   nowMs: number,
   tag?: RecordTag
-): LoggedRecord => ({
-  partition: record.partition,
-  partitioner: numberOfPartitioner(partitioner),
-  key: toBuffer(record.key),
-  value: toBuffer(record.value),
-  headers: record.headers ?? [],
-  timestampMs: record.timestampMs ?? nowMs,
-  isTimeGiven: record.timestampMs !== undefined,
-  tag
-})
+): LoggedRecord {
+  const logged = {
+    partition: record.partition,
+    partitioner: numberOfPartitioner(partitioner),
+    key: toBuffer(record.key),
+    value: toBuffer(record.value),
+    headers: record.headers ?? [],
+    timestampMs: record.timestampMs ?? nowMs,
+    isTimeGiven: record.timestampMs !== undefined
+  }
+  return tag === undefined ? logged : { ...logged, tag }
+}
 
 /** The record as a partition's producer takes it: without its topic, which the producer knows. */
 export const toProduceRecord = ({ key, value, headers, timestampMs, isTimeGiven }: LoggedRecord): ProduceRecord => ({

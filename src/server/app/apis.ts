@@ -12,6 +12,7 @@ export interface ApisDeps
     | 'admission'
     | 'diskAdmission'
     | 'calls'
+    | 'idempotency'
     | 'gateway'
     | 'gateways'
     | 'log'

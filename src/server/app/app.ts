@@ -24,6 +24,7 @@ import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
+import type { LocalKeys } from '../../producer/keys/keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -39,6 +40,7 @@ import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { boundHeapGrowth } from './heap-growth.js'
+import { createIdempotency, openKeys } from './keys.js'
 import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
@@ -183,6 +185,7 @@ class ProcessParts {
   #lag: LagSource | undefined
   readonly #statusReader: ProcessStatusReader
   readonly #system = new ActorSystem()
+  readonly #keys: LocalKeys
   readonly #clusters: Clusters
   readonly crashed: Promise<Error>
   #isStopping = false
@@ -215,8 +218,10 @@ class ProcessParts {
       onFatal = resolve
     })
     this.#receipts = receiptPartsOf(config, deps.worker)
+    this.#keys = openKeys(config.idempotency, this.#quietLog)
     this.#clusters = new Clusters({
       receipts: this.#receipts,
+      keys: this.#keys,
       system: this.#system,
       config,
       apis: this.#apis,
@@ -403,6 +408,7 @@ class ProcessParts {
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
+        idempotency: createIdempotency(this.#keys, this.#metricsLogger),
         access: security.requestAccess ?? openAccess,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),

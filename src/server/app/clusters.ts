@@ -7,6 +7,7 @@ import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage, type LogView } from '../../producer/disk/durable-queue.js'
+import type { LocalKeys } from '../../producer/keys/keys.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { operations } from '../../router/processors/operations.js'
 import type { Config } from '../config/config.js'
@@ -38,6 +39,8 @@ export interface ClustersDeps {
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
+  /** The keys of requests to produce. */
+  readonly keys: LocalKeys
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
   /** Where receipts are given. Absent: none are given. */
@@ -76,6 +79,7 @@ export class Clusters {
       worker,
       drainsLater,
       receipts: receipts?.ofLogs,
+      keys: deps.keys,
       ...logStorage
     })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {

@@ -8,6 +8,7 @@ import { accessSettings, authSettings, quotaSettings } from '../../http/access/s
 import type { ApiSettings, HttpApi } from '../../http/api/api.js'
 import { httpSettings, managementSettings } from '../../http/server/settings.js'
 import { clusterSettings } from '../../kafka/settings.js'
+import { idempotencySettings } from '../../producer/keys/settings.js'
 import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
 import { receiptSettings } from '../../producer/receipts/settings.js'
@@ -52,6 +53,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     consumer: consumerSettings,
     wal: walSettings,
     receipts: receiptSettings,
+    idempotency: idempotencySettings,
     cache: cacheSettings,
     log: logSettings,
     metrics: metricsSettings,

@@ -32,7 +32,7 @@ import { RecordStream, type StreamLimits } from './record-stream.js'
 import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from './stream-turns.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
-const WHOLE_BODY_BYTES = 1024 * 1024
+export const WHOLE_BODY_BYTES = 1024 * 1024
 /** A body up to this cost is read and answered at once, which takes about two milliseconds. Others take turns with streams. */
 const COST_AT_ONCE = 512 * 1024
 

@@ -1,0 +1,278 @@
+import { hash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { ErrorCode } from '../../core/errors.js'
+import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
+import { principalOf } from '../access/access.js'
+import { KnownBody } from '../engine/known-body.js'
+import { failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { BufferPool, collectBody } from '../exchange/body-collector.js'
+import type { Exchange } from '../exchange/exchange.js'
+import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
+import { problemAnswer } from '../exchange/modern-answers.js'
+import { claimedBy, originOf } from './request-origin.js'
+
+/** Source: draft-ietf-httpapi-idempotency-key-header. */
+export const KEY_HEADER = 'idempotency-key'
+/** Where a key is known: `gateway` or `deployment`. */
+const REACH_HEADER = 'x-castellan-idempotency'
+/** An answer that was given before. */
+const REPLAYED_HEADER = 'idempotent-replayed'
+const REQUEST_ID = 'x-request-id'
+
+const MAX_KEY_LETTERS = 255
+/** A string of RFC 8941, or the same without quotes as many clients send it. */
+const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
+const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
+/** Headers that belong to one answer, not to the request. */
+const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'content-length', 'date'])
+/** Headers from which APIs make records, and the type of the body. */
+const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
+/** Record headers that name one attempt: clients that are traced send others with each. */
+const IS_OF_ATTEMPT = /^(?:traceparent|tracestate)$/i
+
+/** The key in a header; `undefined`: the header is not one key. */
+export function keyIn(header: string): string | undefined {
+  const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1')
+  const key = quoted ?? (BARE.test(header) ? header : '')
+  return key.length > 0 && key.length <= MAX_KEY_LETTERS ? key : undefined
+}
+
+/** What happens to requests with a key, for the metrics. */
+export type KeyResult = 'claimed' | 'replayed' | 'conflict' | 'busy' | 'full' | 'invalid' | 'away'
+
+export interface IdempotencyDeps {
+  readonly keys: Keys
+  readonly count: (result: KeyResult) => void
+}
+
+export interface GuardOptions {
+  /** The limit for one body. */
+  readonly maxBodyBytes: number
+  /** How long a request waits for an earlier one with the same key; `undefined`: the default of the APIs. */
+  readonly waitMs: number | undefined
+  /** Whether a request produces records. Absent: all do. */
+  readonly produces?: ((request: IncomingMessage) => boolean) | undefined
+  /** Bodies of unknown length are streams of records. */
+  readonly streams?: boolean | undefined
+}
+
+type Receive = (exchange: Exchange, params: Readonly<Record<string, string>>) => void
+
+const DEFAULT_WAIT_MS = 30_000
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+
+/** Carries out requests with the header `Idempotency-Key` once each, and answers them alike when they come again. */
+export class Idempotency {
+  readonly #deps: IdempotencyDeps
+  readonly #pool = new BufferPool(POOL_BYTES)
+
+  constructor(deps: IdempotencyDeps) {
+    this.#deps = deps
+  }
+
+  /** Lets the requests of a route to produce have keys. */
+  guard(receive: Receive, options: GuardOptions): Receive {
+    const { produces } = options
+    return (exchange, params) => {
+      const header = exchange.request.headers[KEY_HEADER]
+      if (header === undefined || produces?.(exchange.request) === false) receive(exchange, params)
+      else this.#enter(exchange, String(header), options, served => receive(served, params))
+    }
+  }
+
+  #enter(exchange: Exchange, header: string, options: GuardOptions, serve: (exchange: Exchange) => void): void {
+    const key = keyIn(header)
+    const { 'content-length': length, 'transfer-encoding': coding } = exchange.request.headers
+    const { maxBodyBytes, streams = false } = options
+    if (key === undefined) {
+      this.#refuse(exchange, 'invalid', INVALID)
+      return
+    }
+    if (streams && (coding !== undefined || Number(length ?? 0) > maxBodyBytes)) {
+      this.#refuse(exchange, 'invalid', STREAM)
+      return
+    }
+    collectBody(exchange.payload, Number(length ?? 0), maxBodyBytes, this.#pool, body => {
+      if (body === 'tooLarge') this.#refuse(exchange, 'invalid', tooLarge(maxBodyBytes))
+      else if (!(body instanceof Error)) this.#claim(exchange, key, body, options, serve)
+      // A client that has left gets no answer.
+      else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'full', OVERLOADED)
+    })
+  }
+
+  /** @param body valid during the call */
+  #claim(
+    exchange: Exchange,
+    key: string,
+    body: Buffer,
+    { waitMs }: GuardOptions,
+    serve: (exchange: Exchange) => void
+  ): void {
+    const asked = toAsked(exchange.request, key, body)
+    const claim = this.#deps.keys.claim(asked, Math.min(waitMs ?? DEFAULT_WAIT_MS, DEFAULT_WAIT_MS))
+    if (claim instanceof Promise) {
+      const kept = Buffer.from(body)
+      claim.then(
+        late => this.#claimed(exchange, late, kept, serve),
+        () => this.#refuse(exchange, 'away', AWAY)
+      )
+    } else this.#claimed(exchange, claim, body, serve)
+  }
+
+  #claimed(exchange: Exchange, claim: Claim, body: Buffer, serve: (exchange: Exchange) => void): void {
+    switch (claim.type) {
+      case 'claimed':
+        this.#deps.count('claimed')
+        this.#serve(exchange, claim.key, body, serve)
+        break
+      case 'answered':
+        this.#deps.count('replayed')
+        this.#write(exchange, claim.answer, [[REPLAYED_HEADER, 'true']])
+        break
+      case 'busy':
+        this.#refuse(exchange, 'busy', BUSY)
+        break
+      case 'conflict':
+        this.#refuse(exchange, 'conflict', CONFLICT)
+        break
+      case 'full':
+        this.#refuse(exchange, 'full', FULL)
+        break
+      case 'away':
+        this.#refuse(exchange, 'away', AWAY)
+    }
+  }
+
+  #serve(exchange: Exchange, key: ClaimedKey, body: Buffer, serve: (exchange: Exchange) => void): void {
+    const { request, requestId } = exchange
+    const kept = new KeptResponse(request, answer => {
+      noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
+      const persisted = answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
+      const own = { ...answer, headers: answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase())) }
+      const closes = answer.headers.filter(([name]) => name.toLowerCase() === 'connection')
+      key.answered(own, persisted, () => this.#write(exchange, own, closes))
+    })
+    claimedBy(request, key)
+    serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
+  }
+
+  #write(
+    { response, requestId }: Exchange,
+    { status, headers, body }: WrittenAnswer,
+    further: readonly (readonly [string, string])[]
+  ): void {
+    if (response.headersSent || response.destroyed) return
+    const all: Record<string, string | string[]> = {}
+    for (const [name, value] of [...headers, ...further]) {
+      const before = all[name]
+      all[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
+    }
+    all[REACH_HEADER] = this.#deps.keys.reach
+    all[REQUEST_ID] = requestId
+    all['content-length'] = String(body.length)
+    response.writeHead(status, all)
+    response.end(body)
+  }
+
+  #refuse(exchange: Exchange, result: KeyResult, refusal: Refusal): void {
+    const { status, code, detail, persisted = 'no', isRead = true } = refusal
+    this.#deps.count(result)
+    const retriable = status === 409 || status === 503
+    const answer = problemAnswer(status, detail, persisted, { code, retriable })
+    noteFailure(exchange.response, code)
+    const headers: [string, string][] = [
+      [PERSISTED_HEADER, persisted],
+      ['content-type', answer.type]
+    ]
+    if (retriable) headers.push(['retry-after', '1'])
+    this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? [] : [['connection', 'close']])
+  }
+}
+
+/** Hashes of the client and its key, and of all that makes the request another one. */
+function toAsked(request: IncomingMessage, key: string, body: Buffer): AskedKey {
+  const principal = principalOf(request)
+  return {
+    hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 16),
+    fingerprint: sha256(Buffer.concat([Buffer.from(headOf(request)), body])).slice(0, 8)
+  }
+}
+
+const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
+
+/** Ends with an empty line, which no part of it has. */
+function headOf(request: IncomingMessage): string {
+  const { method, url, rawHeaders } = request
+  let head = `${method} ${url}\n`
+  for (const { key, value } of originOf(request).recordHeaders) {
+    if (!IS_OF_ATTEMPT.test(key)) head += `${JSON.stringify(key)}=${value?.toString('hex')}\n`
+  }
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!
+    if (IS_FINGERPRINTED.test(name)) head += `${name.toLowerCase()}:${rawHeaders[at + 1]}\n`
+  }
+  return `${head}\n`
+}
+
+interface Refusal {
+  readonly status: number
+  readonly code: ErrorCode
+  readonly detail: string
+  /** Default: `no`. */
+  readonly persisted?: 'unknown'
+  /** Whether the body has been read. Default: true. */
+  readonly isRead?: boolean
+}
+
+const INVALID: Refusal = {
+  status: 400,
+  code: 'invalidRequest',
+  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID, with or without quotes`,
+  isRead: false
+}
+const STREAM: Refusal = {
+  status: 400,
+  code: 'invalidRequest',
+  detail:
+    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length',
+  isRead: false
+}
+const OVERLOADED: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail: 'there is no memory for the body',
+  isRead: false
+}
+const BUSY: Refusal = {
+  status: 409,
+  code: 'timedOut',
+  detail: 'an earlier request with this Idempotency-Key is still under way; send it again later',
+  persisted: 'unknown'
+}
+const CONFLICT: Refusal = {
+  status: 422,
+  code: 'invalidRequest',
+  detail: 'this Idempotency-Key was used for another request; use a new key for each request'
+}
+const FULL: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail: 'no further Idempotency-Key can be remembered (idempotency.maxBytes)'
+}
+const AWAY: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail: 'the process that remembers this Idempotency-Key does not answer'
+}
+const tooLarge = (maxBytes: number): Refusal => ({
+  status: 413,
+  code: 'recordTooLarge',
+  detail: `the body is larger than ${maxBytes} bytes`,
+  isRead: false
+})
+
+/** The requests of a route to produce may have keys, unless the process remembers none. */
+export const withKeys = (idempotency: Idempotency | undefined, receive: Receive, options: GuardOptions): Receive =>
+  idempotency === undefined ? receive : idempotency.guard(receive, options)

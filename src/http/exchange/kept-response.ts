@@ -1,0 +1,88 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+
+/** The members of Node's answers that this one has. */
+type Members = Pick<
+  ServerResponse,
+  | 'statusCode'
+  | 'shouldKeepAlive'
+  | 'headersSent'
+  | 'destroyed'
+  | 'closed'
+  | 'finished'
+  | 'writable'
+  | 'writableEnded'
+  | 'socket'
+  | 'connection'
+>
+
+/** An answer as an API has written it. */
+export interface WrittenAnswer {
+  readonly status: number
+  /** With names as the API writes them. */
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly body: Buffer
+}
+
+/**
+ * Takes the answer of an API in place of the client's connection, and hands it on when it is complete. The client may
+ * leave before: an answer is made all the same.
+ */
+export class KeptResponse extends EventEmitter implements Members {
+  readonly req: IncomingMessage
+  statusCode = 200
+  readonly shouldKeepAlive = true
+  headersSent = false
+  readonly destroyed = false
+  readonly closed = false
+  finished = false
+  readonly writable = true
+  readonly socket = null
+  readonly connection = null
+  readonly #ended: (answer: WrittenAnswer) => void
+  readonly #pieces: Buffer[] = []
+  #headers: (readonly [string, string])[] = []
+
+  /** @param ended called once, with the whole answer */
+  constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void) {
+    super()
+    this.req = request
+    this.#ended = ended
+  }
+
+  /** APIs use no other members of Node's answers than this one has. */
+  get asServerResponse(): ServerResponse {
+    return this as Members as ServerResponse
+  }
+
+  get writableEnded(): boolean {
+    return this.finished
+  }
+
+  writeHead(status: number, headers: OutgoingHttpHeaders = {}): this {
+    this.statusCode = status
+    this.headersSent = true
+    this.#headers = Object.entries(headers).flatMap(([name, value]) => pairsOf(name, value))
+    return this
+  }
+
+  write(piece: string | Uint8Array): boolean {
+    this.#pieces.push(Buffer.from(piece as Uint8Array))
+    return true
+  }
+
+  end(last?: string | Uint8Array): this {
+    if (this.finished) return this
+    this.headersSent = true
+    this.finished = true
+    if (last !== undefined && last.length > 0) this.write(last)
+    const body = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces)
+    this.#ended({ status: this.statusCode, headers: this.#headers, body })
+    return this
+  }
+}
+
+const pairsOf = (name: string, value: OutgoingHttpHeader | undefined): (readonly [string, string])[] => {
+  if (value === undefined) return []
+  return Array.isArray(value) ? value.map(one => [name, one]) : [[name, String(value)]]
+}

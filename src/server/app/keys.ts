@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger } from '../../core/model.js'
+import { Idempotency } from '../../http/api/idempotency.js'
+import { type Keys, LocalKeys } from '../../producer/keys/keys.js'
+import type { IdempotencySettings } from '../../producer/keys/settings.js'
+
+/** The keys of requests that this process remembers. */
+export const openKeys = (settings: IdempotencySettings, log: Logger): LocalKeys =>
+  new LocalKeys({
+    ...settings,
+    now: Date.now,
+    newSalt: () => randomBytes(4).readUInt32BE(),
+    onFailure: error =>
+      log.error({ err: error }, 'keys of requests could not be written; if this process dies, they are forgotten')
+  })
+
+/** Lets requests have keys. */
+export const createIdempotency = (keys: Keys, metrics: MetricsLogger): Idempotency =>
+  new Idempotency({ keys, count: result => metrics.count('http', 'idempotent_requests', { result }) })
