@@ -72,7 +72,7 @@ const routes: Readonly<Record<string, (topic: string, value: string) => Sent>> =
     body: `{"entries":[{"id":"1",${data(value).slice(1)}]}`
   }),
   'cloudevents, sync': (topic, value) => ({
-    path: `/cloudevents/${topic}`,
+    path: `/events/${topic}`,
     type: 'application/cloudevents+json',
     body: JSON.stringify({ specversion: '1.0', id: value, source: '/test', type: 'test', data: value })
   }),
