@@ -2,9 +2,13 @@ import type { RecordOutcome } from '../../core/model.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
+import type { EntryOutcome } from '../log/outcome-frames.js'
 import type { KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
 import { KeyedRecords } from './keyed-records.js'
+
+/** The parts of the durable log that are used after a start. */
+export type KeyedLog = Pick<DurableLog, 'read' | 'states'>
 
 const READ_BYTES = 1024 * 1024
 /** An outcome that was lost with its process: Kafka has the record, and its place is unknown. */
@@ -121,7 +125,7 @@ export class KeyHolder {
    * @param bound see {@link KeyJournal.bound}
    * @param sinceMs keys of older records have expired
    */
-  async scan(log: Pick<DurableLog, 'read'>, bound: number, sinceMs: number): Promise<void> {
+  async scan(log: KeyedLog, bound: number, sinceMs: number): Promise<void> {
     for await (const { sequence, body, acceptedAtMs } of entriesFrom(log, bound)) {
       if (acceptedAtMs < sinceMs) continue
       const { tag } = readLoggedRecord(body)
@@ -132,26 +136,34 @@ export class KeyHolder {
     }
   }
 
-  /** Finds records of the journal that are no longer in the log: Kafka has them, and their places are unknown. */
-  async resolve(log: Pick<DurableLog, 'read'>): Promise<void> {
-    const wanted = [...this.#bySequence]
-    if (wanted.length === 0) return
-    const open = new Set<number>()
-    const from = wanted.reduce((lowest, [sequence]) => Math.min(lowest, sequence), Number.POSITIVE_INFINITY)
-    const to = wanted.reduce((highest, [sequence]) => Math.max(highest, sequence), 0)
-    for await (const { sequence } of entriesFrom(log, from)) {
-      if (sequence > to) break
-      open.add(sequence)
-    }
-    for (const [sequence, { records, index }] of wanted) {
-      if (open.has(sequence)) continue
+  /** Finds what became of records of the journal that are no longer in the log. */
+  async resolve(log: KeyedLog): Promise<void> {
+    for (const [sequence, { records, index }] of [...this.#bySequence]) {
+      const { open, outcomes } = await log.states({ first: sequence, count: 1 })
+      if (open.length > 0 || records.outcomeOf(index) !== undefined) continue
       this.#bySequence.delete(sequence)
-      records.settle(index, { ...SOMEWHERE, timestampMs: records.key.atMs })
+      records.settle(index, outcomeOf(outcomes.get(sequence)) ?? { ...SOMEWHERE, timestampMs: records.key.atMs })
     }
   }
 }
 
-async function* entriesFrom(log: Pick<DurableLog, 'read'>, from: number): AsyncGenerator<StoredEntry> {
+const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined => {
+  if (known === undefined) return undefined
+  if (known.type === 'delivered') {
+    const { type, partition, offset, timestampMs } = known
+    return { type, partition, offset, timestampMs }
+  }
+  return {
+    type: 'failed',
+    code: 'recordRejected',
+    errorCode: undefined,
+    message: known.message,
+    persisted: 'no',
+    retriable: false
+  }
+}
+
+async function* entriesFrom(log: KeyedLog, from: number): AsyncGenerator<StoredEntry> {
   for (let isAtEnd = false; !isAtEnd; ) {
     const read = await log.read({ fromSequence: from, maxBytes: READ_BYTES })
     yield* read.entries

@@ -1,11 +1,10 @@
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { DurableLog } from '../log/durable-log.js'
 import type { LogDirectory } from '../log/files.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import type { KeyTag } from '../memory/key-tag.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
-import { KeyHolder } from './key-holder.js'
+import { type KeyedLog, KeyHolder } from './key-holder.js'
 import { KeyJournal } from './key-journal.js'
 import { KeyStore, type KeyStoreOptions, type Settlement, type Verdict } from './key-store.js'
 import { AttachedProduce, type KeyedRecords } from './keyed-records.js'
@@ -180,7 +179,7 @@ export class LocalKeys implements Keys {
    *
    * @param directory that of the durable log
    */
-  async opened(log: Pick<DurableLog, 'read'>, directory: LogDirectory): Promise<void> {
+  async opened(log: KeyedLog, directory: LogDirectory): Promise<void> {
     const { maxBytes, newSalt, onFailure } = this.#options
     const had = KeyJournal.isIn(directory)
     const create = (): KeyJournal => {
@@ -196,11 +195,7 @@ export class LocalKeys implements Keys {
     else this.holder.prepare(() => use(created(create())))
   }
 
-  async #restore(
-    journal: KeyJournal,
-    log: Pick<DurableLog, 'read'>,
-    use: (journal: KeyJournal) => void
-  ): Promise<void> {
+  async #restore(journal: KeyJournal, log: KeyedLog, use: (journal: KeyJournal) => void): Promise<void> {
     for (const frame of journal.read()) {
       if (frame.key.atMs < this.store.sinceMs) continue
       this.store.restore(frame, HERE)
