@@ -1,19 +1,11 @@
 import type { CastellanError } from '../../core/errors.js'
 import { sizeOfRecord } from '../../core/model.js'
-import type {
-  AckResult,
-  AcquiredMessage,
-  ConsumedMessage,
-  ConsumedMessages,
-  GroupGateway,
-  MessageLimits,
-  NoMessage
-} from '../../gateway/gateway.js'
+import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
+import { Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
-import type { Asked } from './pixy-answers.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
@@ -179,99 +171,3 @@ const bytesIn = (messages: readonly AcquiredMessage[]): number =>
 
 const listJson = (messages: readonly AcquiredMessage[], options: MessageOptions): string =>
   `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`
-
-interface PollOptions {
-  readonly groups: GroupGateway
-  readonly groupId: string
-  readonly topic: string
-  /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
-  readonly client?: string | undefined
-  /** `undefined`: one message. */
-  readonly limits: MessageLimits | undefined
-  /** Whether receiving a message acknowledges it. */
-  readonly isAutoAck: boolean
-  /** Writes the answer. */
-  readonly answer: (messages: readonly AcquiredMessage[]) => void
-  readonly fail: (reason: NoMessage) => void
-  /** Called once at the end, whatever the outcome. */
-  readonly onOver: () => void
-}
-
-/**
- * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
- * the next client:
- *
- *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
- *     │                      │
- *     └──── client left ─────┴──▶ given back
- */
-export class Poll {
-  readonly #options: PollOptions
-  readonly #asked: Asked
-  #cancel: () => void = () => undefined
-  #messages: ConsumedMessages | undefined
-  #isAnswered = false
-
-  constructor(asked: Asked, options: PollOptions) {
-    this.#asked = asked
-    this.#options = options
-    this.#cancel = this.#ask()
-    // Only after the request for messages: if it throws, there is no poll to end.
-    asked.response.once('close', () => this.#closed())
-  }
-
-  /** Ends the wait without a message. */
-  end(reason: NoMessage): void {
-    this.endWith(() => this.#options.fail(reason))
-  }
-
-  /** Makes another answer for the same messages. */
-  endWith(answer: () => void): void {
-    if (this.#isAnswered) return
-    this.#isAnswered = true
-    this.#cancel()
-    answer()
-  }
-
-  #ask(): () => void {
-    const { groups, groupId, topic, limits, client } = this.#options
-    const atDefault = undefined
-    if (limits !== undefined) {
-      return groups.consumeMany(groupId, topic, limits, atDefault, {
-        client,
-        reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
-      })
-    }
-    return groups.consume(groupId, topic, atDefault, {
-      client,
-      reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
-    })
-  }
-
-  #got(messages: ConsumedMessages): void {
-    if (this.#isAnswered || this.#asked.response.destroyed) {
-      messages.release()
-      return
-    }
-    this.#messages = messages
-    this.#isAnswered = true
-    this.#options.answer(messages.messages)
-  }
-
-  /** The answer has been sent, or the client has gone away. */
-  #closed(): void {
-    const { isAutoAck, onOver } = this.#options
-    onOver()
-    this.#cancel()
-    const isSent = this.#isAnswered && this.#asked.response.writableFinished
-    this.#isAnswered = true
-    if (!isSent) this.#messages?.release()
-    else if (isAutoAck) this.#messages?.ack()
-  }
-}
-
-const single = (message: ConsumedMessage): ConsumedMessages => ({
-  messages: [message],
-  ack: () => message.ack(),
-  release: () => message.release()
-})

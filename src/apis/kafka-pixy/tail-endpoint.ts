@@ -2,13 +2,13 @@ import { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { Gateway } from '../../gateway/gateway.js'
+import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
-import { messageOptionsOf } from './message-json.js'
+import { lineJson, messageOptionsOf } from './message-json.js'
 import { ParameterError, partitionList, tailStart, textOf, type Values } from './parameters.js'
 import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
-import { positionsOf, Tail } from './tail.js'
 
 type Follow = Parameters<Gateway['follow']>[1]
 
@@ -88,9 +88,10 @@ export class TailEndpoint {
     const { tailHeartbeatMs: heartbeatMs, tailStallMs: stallMs } = this.#settings
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
+    const message = messageOptionsOf(query.values)
     const tail = new Tail(exchange, {
       caller,
-      message: messageOptionsOf(query.values),
+      dataOf: (partition, record) => lineJson({ ...record, partition }, message),
       heartbeatMs,
       stallMs,
       onOver: () => {

@@ -1,20 +1,24 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import { Poll } from '../../../src/apis/kafka-pixy/consume-endpoint.js'
 import type { AcquiredMessage, ConsumeManyResult, ConsumeResult, GroupGateway } from '../../../src/gateway/gateway.js'
+import { Poll } from '../../../src/http/api/poll.js'
 
 const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
 
 /** A poll whose gateway and connection the test plays. */
 class PollHarness {
   readonly told: string[] = []
+  /** How often the gateway was asked for messages. */
+  asked = 0
+  skips: ((messages: readonly AcquiredMessage[]) => boolean) | undefined
   readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
   readonly poll: Poll
   #reply: (result: never) => void = () => undefined
 
   constructor(isAutoAck: boolean, limits?: { maxMessages: number; maxBytes: number }) {
     const consume = (...asked: readonly unknown[]): (() => void) => {
+      this.asked++
       this.#reply = (asked.at(-1) as { reply(result: never): void }).reply
       return () => this.told.push('cancelled')
     }
@@ -26,6 +30,7 @@ class PollHarness {
         topic: 't',
         limits,
         isAutoAck,
+        skips: messages => this.skips?.(messages) ?? false,
         answer: messages => this.told.push(`answered ${messages.length}`),
         fail: ({ type }) => this.told.push(type),
         onOver: () => this.told.push('over')
@@ -52,7 +57,7 @@ class PollHarness {
   }
 }
 
-describe('pixy: a client that waits for messages', () => {
+describe('a client that waits for messages', () => {
   const limits = { maxMessages: 5, maxBytes: 100 }
   const cases = [
     { name: 'one message', limits: undefined, count: undefined, answered: 'answered 1' },
@@ -89,4 +94,24 @@ describe('pixy: a client that waits for messages', () => {
       })
     })
   }
+  it('acknowledges messages that it skips, and waits for others', async () => {
+    const harness = new PollHarness(false, limits)
+    let left = 2
+    harness.skips = () => left-- > 0
+    harness.give(3)
+    harness.give(1)
+    expect(harness.told).to.deep.equal(['ack', 'ack'])
+    await new Promise(resolve => setImmediate(resolve))
+    harness.give(2)
+    expect(harness.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled'])
+  })
+
+  it('asks no more after it has skipped messages when the client has gone away', async () => {
+    const harness = new PollHarness(false, limits)
+    harness.skips = () => true
+    harness.give(3)
+    harness.close(false)
+    await new Promise(resolve => setImmediate(resolve))
+    expect(harness.asked).to.equal(1)
+  })
 })

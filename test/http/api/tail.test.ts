@@ -2,11 +2,11 @@ import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { Tail } from '../../../src/apis/kafka-pixy/tail.js'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import type { TopicSubscription } from '../../../src/gateway/gateway.js'
 import type { Caller } from '../../../src/http/access/access.js'
+import { Tail } from '../../../src/http/api/tail.js'
 
 const HEARTBEAT_MS = 1_000
 const STALL_MS = 10_000
@@ -62,7 +62,8 @@ class TailPlay {
       { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
       {
         caller: { charge } as unknown as Caller,
-        message: { asText: true, withTimestamp: false },
+        dataOf: (partition, { offset, value }) =>
+          value!.toString() === 'foreign' ? undefined : `${partition}/${offset} ${value}`,
         heartbeatMs: HEARTBEAT_MS,
         stallMs: STALL_MS,
         onOver: () => void this.told.push('over')
@@ -92,10 +93,9 @@ class TailPlay {
   }
 }
 
-const event = (offset: number, value = 'v'): string =>
-  `id: 0:${offset + 1},1:7\ndata: {"key":null,"value":"${value}","partition":0,"offset":${offset},"headers":[]}\n\n`
+const event = (offset: number, value = 'v'): string => `id: 0:${offset + 1},1:7\ndata: 0/${offset} ${value}\n\n`
 
-describe('pixy: the stream of a tail', () => {
+describe('the stream of a tail', () => {
   let clock: sinon.SinonFakeTimers
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
@@ -118,6 +118,19 @@ describe('pixy: the stream of a tail', () => {
     expect(play.written).to.equal('retry: 1000\nid: 0:3,1:7\n\n')
     play.tail.follows(play.following)
     expect(play.told).to.deep.equal([])
+  })
+
+  it('says how many records had no event, behind the others of its piece, and where to go on', () => {
+    const play = TailPlay.begun()
+    play.take(3, 'foreign')
+    play.take(4)
+    play.take(5, 'foreign')
+    play.tail.flush()
+    expect(play.written).to.equal(`${event(4)}event: skipped\nid: 0:6,1:7\ndata: {"records":2}\n\n`)
+    expect(play.charged.at(-1)![0]).to.equal(3)
+    play.take(6, 'foreign')
+    play.tail.flush()
+    expect(play.written).to.equal('event: skipped\nid: 0:7,1:7\ndata: {"records":1}\n\n')
   })
 
   it('is written in pieces: when no more records come for now, or there are many', () => {

@@ -1,9 +1,8 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { FollowSink, TopicSubscription } from '../../gateway/gateway.js'
-import type { Caller } from '../../http/access/access.js'
-import { lineJson, type MessageOptions } from './message-json.js'
-import type { Asked } from './pixy-answers.js'
+import type { Caller } from '../access/access.js'
+import type { Exchange } from '../exchange/exchange.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -20,7 +19,11 @@ const HEADERS = {
 
 export interface TailOptions {
   readonly caller: Caller
-  readonly message: MessageOptions
+  /**
+   * The data of the event for a record, each line after the first one behind `data: `. `undefined`: the client gets no event
+   * for it, and an event `skipped` says how many records had none.
+   */
+  readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined
   readonly heartbeatMs: number
   /** A client that reads nothing for this long is disconnected. */
   readonly stallMs: number
@@ -33,7 +36,7 @@ export interface TailOptions {
  * or its quota is used up.
  */
 export class Tail implements FollowSink {
-  readonly #asked: Asked
+  readonly #asked: Pick<Exchange, 'response' | 'requestId'>
   readonly #options: TailOptions
   readonly #heartbeat: NodeJS.Timeout
   #positions: ReadonlyMap<number, Offset> = new Map()
@@ -42,6 +45,7 @@ export class Tail implements FollowSink {
   #piece = ''
   #records = 0
   #bytes = 0
+  #skipped = 0
   #isWaitingForClient = false
   #pause: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
@@ -50,7 +54,7 @@ export class Tail implements FollowSink {
   #isEnded = false
   #isOver = false
 
-  constructor(asked: Asked, options: TailOptions) {
+  constructor(asked: Pick<Exchange, 'response' | 'requestId'>, options: TailOptions) {
     const { response } = asked
     this.#asked = asked
     this.#options = options
@@ -80,14 +84,16 @@ export class Tail implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    const message = { ...record, partition }
-    this.#piece += `id: ${idOf(this.#positions)}\ndata: ${lineJson(message, this.#options.message)}\n\n`
+    const data = this.#options.dataOf(partition, record)
+    if (data === undefined) this.#skipped++
+    else this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
     this.#records++
     this.#bytes += sizeOfRecord(record)
     if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
   }
 
   flush(): void {
+    if (this.#skipped > 0) this.#writeSkipped()
     if (this.#piece === '') return
     const piece = this.#piece
     this.#piece = ''
@@ -99,6 +105,11 @@ export class Tail implements FollowSink {
     if (!(refusal instanceof QuotaExceededError) || this.#isOver) return
     clearTimeout(this.#pause)
     this.#pause = setTimeout(() => this.#quotaRestored(), refusal.retryAfterSeconds * SECOND_MS)
+  }
+
+  #writeSkipped(): void {
+    this.#piece += `event: skipped\nid: ${idOf(this.#positions)}\ndata: {"records":${this.#skipped}}\n\n`
+    this.#skipped = 0
   }
 
   warn(text: string): void {

@@ -1,0 +1,119 @@
+import type {
+  AcquiredMessage,
+  ConsumedMessage,
+  ConsumedMessages,
+  GroupGateway,
+  MessageLimits,
+  NoMessage
+} from '../../gateway/gateway.js'
+import type { Exchange } from '../exchange/exchange.js'
+
+export interface PollOptions {
+  readonly groups: GroupGateway
+  readonly groupId: string
+  readonly topic: string
+  /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
+  readonly client?: string | undefined
+  /** `undefined`: one message. */
+  readonly limits: MessageLimits | undefined
+  /** Whether receiving a message acknowledges it. */
+  readonly isAutoAck: boolean
+  /** Writes the answer. */
+  readonly answer: (messages: readonly AcquiredMessage[]) => void
+  readonly fail: (reason: NoMessage) => void
+  /** Called once at the end, whatever the outcome. */
+  readonly onOver: () => void
+  /** How long to wait for messages, at each request for them; absent: `consumer.longPollMs`. */
+  readonly timeoutMs?: () => number | undefined
+  /** True: these messages are acknowledged without an answer, and the wait goes on. Absent: none are. */
+  readonly skips?: (messages: readonly AcquiredMessage[]) => boolean
+}
+
+/**
+ * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
+ * the next client:
+ *
+ *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
+ *     │                      │
+ *     └──── client left ─────┴──▶ given back
+ */
+export class Poll {
+  readonly #options: PollOptions
+  readonly #asked: Pick<Exchange, 'response' | 'requestId'>
+  #cancel: () => void = () => undefined
+  #messages: ConsumedMessages | undefined
+  #isAnswered = false
+
+  constructor(asked: Pick<Exchange, 'response' | 'requestId'>, options: PollOptions) {
+    this.#asked = asked
+    this.#options = options
+    this.#cancel = this.#ask()
+    // Only after the request for messages: if it throws, there is no poll to end.
+    asked.response.once('close', () => this.#closed())
+  }
+
+  /** Ends the wait without a message. */
+  end(reason: NoMessage): void {
+    this.endWith(() => this.#options.fail(reason))
+  }
+
+  /** Makes another answer for the same messages. */
+  endWith(answer: () => void): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    this.#cancel()
+    answer()
+  }
+
+  #ask(): () => void {
+    const { groups, groupId, topic, limits, client } = this.#options
+    const timeoutMs = this.#options.timeoutMs?.()
+    if (limits !== undefined) {
+      return groups.consumeMany(groupId, topic, limits, timeoutMs, {
+        client,
+        reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
+      })
+    }
+    return groups.consume(groupId, topic, timeoutMs, {
+      client,
+      reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
+    })
+  }
+
+  #askAgain(): void {
+    if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask()
+  }
+
+  #got(messages: ConsumedMessages): void {
+    if (this.#isAnswered || this.#asked.response.destroyed) {
+      messages.release()
+      return
+    }
+    if (this.#options.skips?.(messages.messages) === true) {
+      messages.ack()
+      // Messages that are there are answered at once, so the next request comes in another tick.
+      setImmediate(() => this.#askAgain())
+      return
+    }
+    this.#messages = messages
+    this.#isAnswered = true
+    this.#options.answer(messages.messages)
+  }
+
+  /** The answer has been sent, or the client has gone away. */
+  #closed(): void {
+    const { isAutoAck, onOver } = this.#options
+    onOver()
+    this.#cancel()
+    const isSent = this.#isAnswered && this.#asked.response.writableFinished
+    this.#isAnswered = true
+    if (!isSent) this.#messages?.release()
+    else if (isAutoAck) this.#messages?.ack()
+  }
+}
+
+const single = (message: ConsumedMessage): ConsumedMessages => ({
+  messages: [message],
+  ack: () => message.ack(),
+  release: () => message.release()
+})
