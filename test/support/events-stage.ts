@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { Kafka, logLevel } from 'kafkajs'
 import { cloudeventsOperations } from '../../src/apis/cloudevents/operations.js'
 import type { App } from '../../src/server/app/app.js'
@@ -59,11 +60,44 @@ export class EventsStage {
   async ask(method: string, path: string, headers: Headers, body?: string | Buffer): Promise<EventAnswer> {
     const answer = await ask(this.url + path, method, headers, body)
     const type = answer.headers['content-type'] as string | undefined
-    if (type === undefined || type.includes('json')) {
+    if (type === undefined || /cloudevents|problem/.test(type)) {
       const persisted = answer.headers['x-castellan-persisted'] as string | undefined
       described.check({ method, path, status: answer.status, type, persisted, body: answer.body })
     }
     return answer
+  }
+
+  /** Produces one event in structured mode. */
+  structured(topic: string, event: object | string): Promise<EventAnswer> {
+    const body = typeof event === 'string' ? event : JSON.stringify(event)
+    return this.ask('POST', `/${topic}`, { 'content-type': 'application/cloudevents+json' }, body)
+  }
+
+  /** Produces records that are no events, by another API. */
+  async plain(topic: string, values: readonly string[]): Promise<void> {
+    for (const value of values) {
+      const answer = await ask(`${this.app.urls.shared}/arion/sync/${topic}`, 'POST', {}, value)
+      if (answer.status !== 201) throw new Error(answer.body)
+    }
+  }
+
+  /** The first server-sent events of a tail, without those that only name a place. */
+  events(path: string, count: number, headers: Readonly<Record<string, string>> = {}): Promise<readonly SentEvent[]> {
+    return new Promise((resolve, reject) => {
+      const sent = request(this.url + path, { headers, agent: false }, response => {
+        let text = ''
+        response.on('data', (chunk: Buffer) => {
+          text += chunk.toString()
+          const events = eventsIn(text.slice(0, text.lastIndexOf('\n\n') + 2))
+          if (events.length < count) return
+          resolve(events.slice(0, count))
+          sent.destroy()
+        })
+        response.on('end', () => reject(new Error(`the tail has ended: ${text}`)))
+      })
+      sent.on('error', reject)
+      sent.end()
+    })
   }
 
   /** The first records of a topic with one partition. */
@@ -89,6 +123,23 @@ export class EventsStage {
       await consumer.disconnect()
     }
   }
+}
+
+/** A server-sent event. */
+export interface SentEvent {
+  readonly type: string
+  readonly id: string | undefined
+  readonly data: string
+}
+
+/** Reads whole events as browsers do. */
+function eventsIn(text: string): SentEvent[] {
+  return text.split('\n\n').flatMap(block => {
+    const fields = block.split('\n').map(line => /^(\w+): ?(.*)$/.exec(line))
+    const of = (name: string): string[] => fields.flatMap(field => (field?.[1] === name ? [field[2]!] : []))
+    const data = of('data')
+    return data.length === 0 ? [] : [{ type: of('event')[0] ?? 'message', id: of('id')[0], data: data.join('\n') }]
+  })
 }
 
 type HeaderValue = Buffer | string | (Buffer | string)[] | undefined

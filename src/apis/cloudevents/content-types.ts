@@ -6,6 +6,9 @@ export const EVENT_TYPE = 'application/cloudevents+json'
 /** A list of events as JSON. */
 export const BATCH_TYPE = 'application/cloudevents-batch+json'
 
+/** Events of one answer; with more, the header that names their places would be too long for clients. */
+export const MAX_EVENTS = 500
+
 /** Every content type that begins so has an event format. */
 const PREFIX = 'application/cloudevents'
 

@@ -10,12 +10,15 @@ export interface JsonEvent {
   readonly attributes: Attributes
   /** The bytes that `data` or `data_base64` stands for; `null`: there is no data. */
   readonly data: Buffer | null
+  /** `datacontenttype`; where it is absent, data is JSON, unless it is in base64. */
+  readonly dataType: string | undefined
   /** The JSON of the event as it was sent: a view. */
   readonly json: Buffer
 }
 
 const DATA = 'data'
 const DATA_BASE64 = 'data_base64'
+const IMPLIED_TYPE = 'application/json'
 const QUOTE = 0x22
 const MAX_INTEGER = 2 ** 31
 const INTEGER = /^-?(?:0|[1-9]\d{0,9})$/
@@ -52,7 +55,9 @@ export function readJsonEvent(reader: JsonReader, bytes: Buffer, report: Report)
   })
   const json = bytes.subarray(start, reader.index)
   if (data !== undefined && base64 !== undefined) report('data and data_base64 exclude each other')
-  return { attributes, data: base64 ?? dataOf(data, attributes.get('datacontenttype'), report), json }
+  const type = attributes.get('datacontenttype')
+  const dataType = type ?? (data === undefined ? undefined : IMPLIED_TYPE)
+  return { attributes, data: base64 ?? dataOf(data, type, report), dataType, json }
 }
 
 /** The member `data`: its JSON, and the bytes of a string. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import type { Content, Operation } from '../../http/openapi/operation.js'
-import { BATCH_TYPE, EVENT_TYPE } from './content-types.js'
+import { BATCH_TYPE, EVENT_TYPE, MAX_EVENTS } from './content-types.js'
 
 type Described = Omit<Operation, 'id'>
 type Answers = Operation['answers']
@@ -87,6 +87,68 @@ const operations = {
       415: failure('The event format is not known'),
       422: failure('Kafka refuses an event')
     }
+  },
+  consume: {
+    method: 'get',
+    path: '/{topic}',
+    params: { topic },
+    query: {
+      group: text.optional().describe('the consumer group. One of `group` and `from` is needed'),
+      from: text
+        .optional()
+        .describe('without a group: `earliest`, `latest`, or the value of `x-castellan-next` of an earlier answer'),
+      partition: text.optional().describe('with `from`: these partitions only, with commas between them'),
+      ack: z
+        .enum(['auto', 'manual'])
+        .optional()
+        .describe('with `group`: `auto` (default) acknowledges events whose answer was sent to its end'),
+      count: z
+        .int()
+        .min(1)
+        .optional()
+        .describe(`asks for a batch of at most so many events, and at most ${MAX_EVENTS}`),
+      timeout: z
+        .int()
+        .min(0)
+        .optional()
+        .describe('how long to wait for the first event, in milliseconds, at most 60000')
+    },
+    summary: 'Reads one event, or a batch of events',
+    description: '`Accept` chooses structured mode or a batch; without them the event is in binary mode.',
+    answers: {
+      200: { description: 'The event or the batch', content: { ...jsonEvents, '*/*': z.unknown() } },
+      204: { description: 'No event came in time; of a batch 200 with an empty list' },
+      406: failure('count asks for a batch, and Accept for a single event')
+    }
+  },
+  acknowledge: {
+    method: 'post',
+    path: '/{topic}/acks',
+    params: { topic },
+    query: {
+      group: text.describe('the consumer group'),
+      offsets: text.describe('the value of `x-castellan-offsets` of the answer with the events: `0:17-19,1:4`')
+    },
+    summary: 'Acknowledges events that were read with `ack=manual`',
+    answers: {
+      204: { description: 'The events are acknowledged' },
+      409: failure('Not all of the events wait for an acknowledgement here')
+    }
+  },
+  tail: {
+    method: 'get',
+    path: '/{topic}/tail',
+    params: { topic },
+    query: {
+      from: text
+        .optional()
+        .describe('`latest` (default), `earliest`, or the id of an event; `Last-Event-ID` counts more'),
+      partition: text.optional().describe('these partitions only, with commas between them')
+    },
+    summary: 'Follows a topic by server-sent events',
+    description:
+      'The data of each server-sent event is an event in structured mode. `skipped` tells how many records were no events, `warning` and `error` tell of trouble.',
+    answers: { 200: { description: 'A stream without an end', content: { 'text/event-stream': text } } }
   }
 } as const satisfies Readonly<Record<string, Described>>
 

@@ -1,14 +1,19 @@
 import { persistedText } from '../../gateway/persisted.js'
+import type { Target } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { withKeys } from '../../http/api/idempotency.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
+import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { type EndpointParts, guarded, type Receive } from './endpoint-parts.js'
-import { EventAnswers, isProduce } from './event-answers.js'
+import { admits, afterBody, type EndpointParts, guarded, type Receive } from './endpoint-parts.js'
+import { EventAnswers, isProduce, ProblemError } from './event-answers.js'
+import { FollowEndpoint } from './follow-endpoint.js'
+import { GroupEndpoint } from './group-endpoint.js'
 import { cloudeventsOperations, type OperationId } from './operations.js'
 import { ProduceEndpoint } from './produce-endpoint.js'
+import { Query } from './query.js'
 import type { CloudeventsSettings } from './settings.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -60,9 +65,39 @@ function receiversOf(
   maxBodyBytes: number,
   parts: EndpointParts
 ): Readonly<Record<OperationId, Receive>> {
-  const { gateway, settings } = context
+  const { gateway, settings, clock, lifetime } = context
   const { durability, syncTimeoutMs: deadlineMs } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
-  return { produce: (exchange, params) => producer.receive(exchange, params) }
+  const groups = new GroupEndpoint(parts, gateway, clock)
+  const followers = new FollowEndpoint(parts, gateway)
+  lifetime.onDrain(async () => {
+    groups.stop()
+    followers.stop()
+  })
+  return {
+    produce: (exchange, params) => producer.receive(exchange, params),
+    consume: (exchange, { topic = '' }) => {
+      const query = new Query(exchange.request)
+      const group = query.text('group')
+      const from = query.text('from')
+      if (!mayRead(parts, exchange, { topic, group })) return
+      if (group !== undefined && from !== undefined) throw new ProblemError(400, 'group and from exclude each other')
+      if (group === '') throw new ProblemError(400, 'the parameter group is empty')
+      if (group !== undefined) groups.poll(exchange, topic, group, query)
+      else if (from !== undefined) followers.poll(exchange, topic, from, query)
+      else throw new ProblemError(400, 'one of the parameters group and from is needed')
+    },
+    acknowledge: afterBody(parts, (exchange, params) => groups.ack(exchange, params)),
+    tail: (exchange, params) => {
+      if (mayRead(parts, exchange, { topic: params.topic })) followers.tail(exchange, params)
+    }
+  }
+}
+
+/** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
+function mayRead(parts: EndpointParts, exchange: Exchange, target: Target): boolean {
+  const refusal = browserRefusalOf(exchange.request)
+  if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
+  return refusal === undefined && admits(parts, exchange, 'consume', target)
 }

@@ -11,7 +11,8 @@ export const underTest: ApiUnderTest = {
     produce: (url, client) => {
       const headers = { 'content-type': 'application/cloudevents+json', ...client.headers }
       return call(`${url}/orders`, { method: 'POST', body: EVENT, ...client, headers })
-    }
+    },
+    consume: (url, client) => call(`${url}/orders?group=readers`, client)
   },
   isServed: async (url, client) => {
     const answer = await underTest.calls.produce!(url, client)

@@ -17,9 +17,9 @@ import {
 import { isProduce } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import { contentKindOf, isFormType, sentParts } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/producing.js'
-import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
+import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 
 const valuesOf = (query: string) => parseQuery(query).values
 const errorOf = (work: () => unknown): string => {

@@ -1,0 +1,142 @@
+import { CastellanError } from '../../core/errors.js'
+import { Shares } from '../../core/shares.js'
+import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../../gateway/gateway.js'
+import { Tail } from '../../http/api/tail.js'
+import { clientOf } from '../../http/exchange/client.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { type EndpointParts, fail, type Params } from './endpoint-parts.js'
+import { ProblemError } from './event-answers.js'
+import { jsonOf, toEventData } from './event-output.js'
+import { FollowPoll } from './follow-poll.js'
+import { Query } from './query.js'
+import { answerEvents, answerFailure, followOptionsOf, STOPPING, wantedOf } from './read-request.js'
+import { eventIn } from './record-event.js'
+
+/** Clients that read without a group at the same time; one client has about half of them. */
+const MAX_READERS = 200
+const DEFAULT_WAIT_MS = 3_000
+/** A tail without events is sent a comment this often, so that its connection is not taken for a dead one. */
+const HEARTBEAT_MS = 15_000
+/** A client of a tail that takes nothing for this long is disconnected. */
+const STALL_MS = 60_000
+
+/** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
+export class FollowEndpoint {
+  readonly #parts: EndpointParts
+  readonly #gateway: Pick<Gateway, 'follow'>
+  readonly #shares = new Shares(MAX_READERS)
+  /** What ends each open request when the process stops. */
+  readonly #open = new Set<() => void>()
+  #isStopped = false
+
+  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'follow'>) {
+    this.#parts = parts
+    this.#gateway = gateway
+  }
+
+  /** @throws ProblemError */
+  poll(exchange: Exchange, topic: string, from: string, query: Query): void {
+    const options = followOptionsOf(query, from)
+    const { mode, count, timeoutMs = DEFAULT_WAIT_MS } = wantedOf(exchange, query)
+    const { access, answers } = this.#parts
+    const { request, response } = exchange
+    const caller = access.callerOf(request)
+    const release = this.#enter(exchange)
+    const poll = new FollowPoll({
+      mode,
+      count,
+      timeoutMs,
+      answer: (found, beside, records, bytes) => {
+        caller.charge(records, bytes)
+        answerEvents(answers, exchange, mode, found, beside)
+      },
+      fail: problem => this.#failed(exchange, problem)
+    })
+    const stop = (): void => {
+      if (poll.stop()) this.#failed(exchange, STOPPING)
+    }
+    this.#open.add(stop)
+    response.once('close', () => {
+      poll.stop()
+      this.#open.delete(stop)
+      release()
+    })
+    caller.watch('consume', { topic }, error => {
+      if (poll.stop()) answers.refuse(exchange, error, true)
+    })
+    this.#follow(topic, options, poll, error => {
+      if (poll.stop()) this.#failed(exchange, error)
+    })
+  }
+
+  /** @throws ProblemError */
+  tail(exchange: Exchange, { topic = '' }: Params): void {
+    const { access, answers } = this.#parts
+    const { request } = exchange
+    const query = new Query(request)
+    const id = request.headers['last-event-id']
+    const from = typeof id === 'string' && id !== '' ? id : (query.text('from') ?? 'latest')
+    const options = followOptionsOf(query, from)
+    const caller = access.callerOf(request)
+    const release = this.#enter(exchange)
+    const tail = new Tail(exchange, {
+      caller,
+      dataOf: (_, record) => {
+        const event = eventIn(record)
+        return event === undefined ? undefined : toEventData(jsonOf(event))
+      },
+      heartbeatMs: HEARTBEAT_MS,
+      stallMs: STALL_MS,
+      onOver: () => {
+        this.#open.delete(stop)
+        release()
+      }
+    })
+    const stop = (): void => {
+      tail.end()
+      // Does nothing where the stream has begun.
+      this.#failed(exchange, STOPPING)
+    }
+    this.#open.add(stop)
+    caller.watch('consume', { topic }, error => {
+      tail.ended(error)
+      answers.refuse(exchange, error, true)
+    })
+    this.#follow(topic, options, tail, error => this.#failed(exchange, error))
+  }
+
+  /** Ends all of them; their clients connect again, to another process. */
+  stop(): void {
+    this.#isStopped = true
+    for (const stop of this.#open) stop()
+  }
+
+  /** @returns what releases the place of the client. @throws ProblemError when there is none for it */
+  #enter({ request }: Exchange): () => void {
+    if (this.#isStopped) throw new ProblemError(503, STOPPING.message)
+    const client = clientOf(request, this.#parts.access.callerOf(request))
+    const problem = this.#shares.problemOf(client)
+    if (problem === undefined) return this.#shares.take(client)
+    const whose = problem === 'greedy' ? ' of one client' : ''
+    throw new ProblemError(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
+  }
+
+  #follow(
+    topic: string,
+    options: FollowOptions,
+    sink: FollowSink & { follows(subscription: TopicSubscription): void },
+    failed: (error: unknown) => void
+  ): void {
+    this.#gateway.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
+  }
+
+  #failed(exchange: Exchange, error: unknown): void {
+    if (isFailure(error)) answerFailure(this.#parts.answers, exchange, error)
+    else fail(this.#parts, exchange, error)
+  }
+}
+
+/** An error of Castellan, or the reason why reading has ended. */
+const isFailure = (error: unknown): error is ReadProblem => error instanceof CastellanError || !(error instanceof Error)
+
+type ReadProblem = Parameters<FollowSink['ended']>[0]

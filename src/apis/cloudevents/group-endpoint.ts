@@ -1,0 +1,148 @@
+import { sizeOfRecord } from '../../core/model.js'
+import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../gateway/gateway.js'
+import { Poll } from '../../http/api/poll.js'
+import { clientOf } from '../../http/exchange/client.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { MAX_EVENTS } from './content-types.js'
+import { admits, type EndpointParts, fail, type Params } from './endpoint-parts.js'
+import { ProblemError } from './event-answers.js'
+import { type Place, placesIn, placesText } from './offsets.js'
+import { Query } from './query.js'
+import {
+  answerEvents,
+  answerFailure,
+  foundIn,
+  MAX_ANSWER_BYTES,
+  STOPPING,
+  type Wanted,
+  wantedOf
+} from './read-request.js'
+import { eventIn } from './record-event.js'
+
+/** How long a request without an event so far goes on past records that are no events. */
+const SKIP_MS = 1_000
+const ACKS = ['auto', 'manual'] as const
+
+/** `GET /{topic}?group=…` and `POST /{topic}/acks`. */
+export class GroupEndpoint {
+  readonly #parts: EndpointParts
+  readonly #gateway: Pick<Gateway, 'groups'>
+  readonly #clock: () => number
+  readonly #polls = new Set<Poll>()
+
+  /** @param clock monotonic milliseconds */
+  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'groups'>, clock: () => number) {
+    this.#parts = parts
+    this.#gateway = gateway
+    this.#clock = clock
+  }
+
+  /** @throws ProblemError */
+  poll(exchange: Exchange, topic: string, group: string, query: Query): void {
+    const isAutoAck = (query.oneOf('ack', ACKS) ?? 'auto') === 'auto'
+    const wanted = wantedOf(exchange, query)
+    const { access, answers } = this.#parts
+    const { groups } = this.#gateway
+    const caller = access.callerOf(exchange.request)
+    const startedAt = this.#clock()
+    let skipped = 0
+    const poll = new Poll(exchange, {
+      groups,
+      groupId: group,
+      topic,
+      client: clientOf(exchange.request, caller),
+      limits: { maxMessages: wanted.count, maxBytes: MAX_ANSWER_BYTES },
+      isAutoAck,
+      timeoutMs: () =>
+        wanted.timeoutMs === undefined ? undefined : Math.max(0, wanted.timeoutMs - (this.#clock() - startedAt)),
+      skips: messages => {
+        const isForeign = messages.every(message => eventIn(message) === undefined)
+        if (!isForeign || this.#clock() - startedAt >= SKIP_MS) return false
+        skipped += messages.length
+        caller.charge(messages.length, bytesIn(messages))
+        return true
+      },
+      answer: messages => {
+        // The messages have been read already, so an exceeded quota refuses the next request.
+        caller.charge(messages.length, bytesIn(messages))
+        this.#answer(exchange, wanted, group, messages, skipped)
+      },
+      fail: reason => this.#failed(exchange, wanted, reason, skipped),
+      onOver: () => this.#polls.delete(poll)
+    })
+    this.#polls.add(poll)
+    caller.watch('consume', { topic, group }, error => poll.endWith(() => answers.refuse(exchange, error, true)))
+  }
+
+  /** Acknowledges events whose answers had `ack=manual`. */
+  ack(exchange: Exchange, { topic = '' }: Params): void {
+    const query = new Query(exchange.request)
+    const group = requireGroup(query.text('group'))
+    const offsets = query.text('offsets')
+    if (offsets === undefined) throw new ProblemError(400, 'the parameter offsets is missing')
+    const places = placesIn(offsets, MAX_EVENTS)
+    if (!admits(this.#parts, exchange, 'consume', { topic, group })) return
+    const { groups } = this.#gateway
+    Promise.all(places.map(place => groups.ack(group, { topic, ...place }))).then(
+      results => this.#acked(exchange, group, places, results),
+      error => fail(this.#parts, exchange, error)
+    )
+  }
+
+  /** Answers all waiting clients that the process stops. */
+  stop(): void {
+    for (const poll of this.#polls) poll.end(STOPPING)
+  }
+
+  #answer(
+    exchange: Exchange,
+    { mode }: Wanted,
+    group: string,
+    messages: readonly AcquiredMessage[],
+    skippedBefore: number
+  ): void {
+    const found = messages.flatMap(message => {
+      const event = eventIn(message)
+      if (event !== undefined) return [foundIn(event, message, mode)]
+      // A record that is no event is never offered again, whatever the client does.
+      const { topic, partition, offset } = message
+      this.#gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
+      return []
+    })
+    const skipped = skippedBefore + messages.length - found.length
+    answerEvents(this.#parts.answers, exchange, mode, found, { skipped })
+  }
+
+  #failed(exchange: Exchange, { mode }: Wanted, reason: NoMessage, skipped: number): void {
+    const { answers } = this.#parts
+    if (reason.type === 'failed') answerFailure(answers, exchange, reason)
+    else if (reason.reason !== undefined) {
+      const cause = { code: 'timedOut', retriable: true } as const
+      answers.problem(exchange, 503, reason.reason, { cause })
+    } else answerEvents(answers, exchange, mode, [], { skipped })
+  }
+
+  #acked(exchange: Exchange, group: string, places: readonly Place[], results: readonly AckResult[]): void {
+    const { answers } = this.#parts
+    const failure = results.find(result => result.type === 'failed')
+    const unknown = places.filter((_, at) => results[at]!.type !== 'acked')
+    if (failure !== undefined) answerFailure(answers, exchange, failure)
+    else if (unknown.length === 0) answers.noContent(exchange)
+    else {
+      const detail = `group ${group} does not wait for the acknowledgement of ${placesText(unknown)} here: the events were offered to another client since, or by another gateway. All others are acknowledged`
+      answers.problem(exchange, 409, detail, { cause: NOT_OFFERED })
+    }
+  }
+}
+
+const NOT_OFFERED = { code: 'invalidRequest', retriable: false } as const
+
+/** @throws ProblemError */
+function requireGroup(group: string | undefined): string {
+  if (group === undefined) throw new ProblemError(400, 'the parameter group is missing')
+  if (group === '') throw new ProblemError(400, 'the parameter group is empty')
+  return group
+}
+
+const bytesIn = (messages: readonly AcquiredMessage[]): number =>
+  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)

@@ -1,0 +1,116 @@
+import type { CastellanError } from '../../core/errors.js'
+import type { FollowOptions, NoMessage } from '../../gateway/gateway.js'
+import { positionsOf } from '../../http/api/tail.js'
+import { noteFailure } from '../../http/exchange/answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { acceptedMode } from './accept.js'
+import { type ContentMode, MAX_EVENTS } from './content-types.js'
+import { type EventAnswers, ProblemError, statusOf } from './event-answers.js'
+import { batchOutput, binaryOutput, jsonOf, type Output, structuredOutput } from './event-output.js'
+import { type Place, placesText } from './offsets.js'
+import type { Query } from './query.js'
+import type { ReadEvent } from './record-event.js'
+
+const DEFAULT_EVENTS = 100
+/** Once an answer has so many bytes of records, none is added: more holds up the event loop. */
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+/** Partitions that a reader without a group reads; the place to go on at names all of them. */
+const MAX_PARTITIONS = 200
+const LOOK_UP_TIMEOUT_MS = 10_000
+const MAX_WAIT_MS = 60_000
+
+export const STOPPING = {
+  type: 'failed',
+  code: 'shuttingDown',
+  errorCode: undefined,
+  message: 'Castellan is shutting down',
+  retriable: true
+} as const satisfies NoMessage
+
+/** What a reader wants in one answer. */
+export interface Wanted {
+  readonly mode: ContentMode
+  readonly count: number
+  /** How long it waits for the first event; `undefined`: it does not say. */
+  readonly timeoutMs: number | undefined
+}
+
+/** @throws ProblemError */
+export function wantedOf({ request: { headers } }: Exchange, query: Query): Wanted {
+  const count = query.whole('count', 1, Number.MAX_SAFE_INTEGER)
+  const timeoutMs = query.whole('timeout', 0, MAX_WAIT_MS)
+  const mode = acceptedMode(headers.accept, count !== undefined)
+  if (mode === undefined) throw new ProblemError(406, 'count asks for a batch, and Accept for a single event')
+  return { mode, count: mode === 'batch' ? Math.min(count ?? DEFAULT_EVENTS, MAX_EVENTS) : 1, timeoutMs }
+}
+
+/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws ProblemError */
+export function followOptionsOf(query: Query, from: string): FollowOptions {
+  const partitions = partitionsOf(query.text('partition'))
+  const common = { partitions, maxPartitions: MAX_PARTITIONS, timeoutMs: LOOK_UP_TIMEOUT_MS }
+  if (from === 'earliest' || from === 'latest') return { ...common, from, positions: new Map() }
+  const positions = positionsOf(from)
+  if (positions === undefined) {
+    throw new ProblemError(
+      400,
+      `${from === '' ? 'an empty position' : 'the position'} is neither earliest nor latest, nor has it the form 0:17,1:4`
+    )
+  }
+  // Partitions that were added since are read from their beginning.
+  return { ...common, from: 'earliest', positions }
+}
+
+function partitionsOf(text: string | undefined): readonly number[] | undefined {
+  if (text === undefined) return undefined
+  if (/^\d{1,10}(,\d{1,10})*$/.test(text)) return text.split(',').map(Number)
+  throw new ProblemError(400, 'the parameter partition has to be numbers with commas between them')
+}
+
+/** An event, ready to be answered, and where its record is. */
+export interface Found extends Place {
+  readonly output: Output
+}
+
+/** Copies what the answer has of an event. */
+export function foundIn(event: ReadEvent, { partition, offset }: Place, mode: ContentMode): Found {
+  if (mode === 'binary') return { partition, offset, output: binaryOutput(event) }
+  if (mode === 'structured') return { partition, offset, output: structuredOutput(event) }
+  return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
+}
+
+/** Where records were that are no events, and other facts beside the events. */
+export interface BesideEvents {
+  readonly skipped: number
+  /** Where to go on, for a reader without a group. */
+  readonly next?: string
+  readonly warning?: string
+}
+
+/** Answers with the events that were found; none: 204, or an empty batch. */
+export function answerEvents(
+  answers: EventAnswers,
+  exchange: Exchange,
+  mode: ContentMode,
+  found: readonly Found[],
+  beside: BesideEvents
+): void {
+  const { skipped, next, warning } = beside
+  const headers = {
+    'cache-control': 'no-store',
+    ...(found.length > 0 && { 'x-castellan-offsets': placesText(found) }),
+    ...(skipped > 0 && { 'x-castellan-skipped': String(skipped) }),
+    ...(next !== undefined && { 'x-castellan-next': next }),
+    ...(warning !== undefined && { 'x-castellan-warning': warning })
+  }
+  const output = mode === 'batch' ? batchOutput(found.map(({ output: { body } }) => body)) : found[0]?.output
+  if (output === undefined) answers.noContent(exchange, { headers })
+  else answers.send(exchange, 200, output.type, output.body, { headers: { ...output.headers, ...headers } })
+}
+
+/** Answers a request that has failed for this reason. */
+export function answerFailure(answers: EventAnswers, exchange: Exchange, failure: Failure): void {
+  noteFailure(exchange.response, failure.code)
+  answers.problem(exchange, statusOf[failure.code], failure.message, { cause: failure })
+}
+
+type Failure = Pick<CastellanError, 'code' | 'message' | 'retriable'>
