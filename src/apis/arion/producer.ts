@@ -1,4 +1,4 @@
-import type { Logger, MonotonicClock, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -44,6 +44,12 @@ export interface ProducerParts {
   readonly now: () => number
 }
 
+/**
+ * All records have the same hidden class. In Node 20, a literal that begins with a spread has a class of its own, and each
+ * access to its fields is slow.
+ */
+const toRecord = ({ topic, key }: Destination, value: Buffer): ProduceRecord => ({ topic, key, value })
+
 /** Produces the message of a request, and answers once Kafka has it (sync) or once it is enqueued (async). */
 export class Producer {
   readonly #limitBytes: number
@@ -63,7 +69,7 @@ export class Producer {
   sync(exchange: Exchange, destination: Destination, body: Buffer): void {
     const { gateway, counts, metrics, clock } = this.#parts
     const startedAt = clock()
-    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#sync, originOf(exchange.request))
+    const pendingProduce = gateway.produce([toRecord(destination, body)], this.#sync, originOf(exchange.request))
     const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, body.length)
@@ -83,7 +89,7 @@ export class Producer {
     const startedAt = clock()
     const enqueuedAt = now()
     const sizeBytes = body.length
-    const pendingProduce = gateway.produce([{ ...destination, value: body }], this.#async, originOf(exchange.request))
+    const pendingProduce = gateway.produce([toRecord(destination, body)], this.#async, originOf(exchange.request))
     const refusal = pendingProduce.refused?.[0]
     if (refusal !== undefined) {
       this.#refused(exchange, refusal, sizeBytes)

@@ -131,11 +131,12 @@ export function decodeEntry(bytes: Buffer, offset: number, salt: number): Decode
   const body = bytes.subarray(headerEnd, end)
   const sequence = readUInt64(bytes, offset + 16)
   const kind = kindOf(bytes[offset + 8]!)
-  const header = { kind, sequence, durableSequence: sequence - bytes.readUInt32BE(offset + 36), sizeBytes }
-  if (saltedCrc(body, salt) !== bytes.readUInt32BE(offset + 32)) return { type: 'damagedBody', ...header }
+  const durableSequence = sequence - bytes.readUInt32BE(offset + 36)
+  if (saltedCrc(body, salt) !== bytes.readUInt32BE(offset + 32))
+    return { type: 'damagedBody', kind, sequence, durableSequence, sizeBytes }
   const destination = destinationAt(bytes, offset)
   const entry = { sequence, destination, acceptedAtMs: readUInt64(bytes, offset + 24), body }
-  return { type: 'entry', entry, ...header }
+  return { type: 'entry', entry, kind, sequence, durableSequence, sizeBytes }
 }
 
 /** Bytes that are enough to read the head of an entry with its destination. */

@@ -219,7 +219,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
    * @returns how many records were taken; the next one has to be looked at by itself
    */
   #putRow(row: Row, partitioner: Partitioner, maxBytes: number, nowMs: number): number {
-    const { records, from } = row
+    const { records, from, timestampMs, pendingProduce } = row
     const topic = this.#lastTopic
     if (topic === undefined || this.#isClosed || checkRecord(records[from]!, maxBytes) !== undefined) return 0
     const { partition } = records[from]!
@@ -233,7 +233,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       if (partition === undefined && record.key !== null) break
       bytes += roughSizeOf(record) + overheadOf(to)
     }
-    return to - from < 2 ? 0 : topic.putRow({ ...row, to }, partition, partitioner, bytes, nowMs)
+    return to - from < 2 ? 0 : topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
   }
 
   get awayBecause(): string | undefined {
