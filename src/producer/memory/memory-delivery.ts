@@ -233,7 +233,9 @@ export class MemoryDelivery implements Delivery, ClusterState {
       if (partition === undefined && record.key !== null) break
       bytes += roughSizeOf(record) + overheadOf(to)
     }
-    return to - from < 2 ? 0 : topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
+    return to - from < 2
+      ? 0
+      : topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
   }
 
   get awayBecause(): string | undefined {

@@ -9,6 +9,7 @@ import {
   type HookName,
   type HookReply,
   hasReadableRecords,
+  type PackedRecords,
   packRecords,
   unpackRecords
 } from './hook-messages.js'
@@ -31,6 +32,10 @@ const MAX_SUSPECT_TOPICS = 1_000
  * first.
  */
 const LONGEST_SUSPECT_PAUSE_MS = 1_000
+
+/** Memory of decided records that is kept for the next calls. */
+const MAX_SPARE_BYTES = 4 * 1024 * 1024
+const LEAST_SPARE_BYTES = 16 * 1024
 
 const UNREADABLE: HookAnswer = { type: 'threw', message: 'the records that it gave cannot be read' }
 
@@ -84,6 +89,12 @@ export class HookDesk {
   readonly #suspectUntil = new Map<string, number>()
   /** Batches that the thread has not ended, oldest first. */
   #batches: (readonly Call[])[] = []
+  /**
+   * Memory of decided records, which calls travel in next. Fresh memory for each call would be collected as garbage of the
+   * gateway, and each collection marks its whole heap.
+   */
+  #spare: PackedRecords[] = []
+  #spareBytes = 0
   #lastId = 0
   #losses = 0
   #lostAt = Number.NEGATIVE_INFINITY
@@ -118,6 +129,7 @@ export class HookDesk {
     return this.#open.size
   }
 
+  /** @param done the records that it gets are valid until it returns */
   edit(
     request: Omit<Extract<HookCall, { readonly type: 'edit' }>, 'id' | 'type'>,
     body: Buffer,
@@ -225,7 +237,25 @@ export class HookDesk {
   #postBatch(batch: readonly Call[]): void {
     if (this.#batches.length === 0) this.#progressAt = this.#deps.clock()
     this.#batches.push(batch)
-    this.#thread.post(batch.map(({ message, records }) => ({ ...message, records: packRecords(records) })))
+    this.#thread.post(batch.map(({ message, records }) => ({ ...message, records: this.#pack(records) })))
+  }
+
+  #pack(records: readonly Content[]): PackedRecords {
+    const spare = this.#spare.pop()
+    if (spare !== undefined) this.#spareBytes -= spare.byteLength
+    return packRecords(records, Number.POSITIVE_INFINITY, spare)
+  }
+
+  /**
+   * Keeps the memory of records whose bytes were handed on: the producer has copied them. A hook that writes to the port of
+   * its thread may name the same memory twice.
+   */
+  #handedOn(answer: HookAnswer): void {
+    const records = answer.type === 'produce' ? answer.produce.records : undefined
+    if (records === undefined || records.byteLength < LEAST_SPARE_BYTES || this.#spare.includes(records)) return
+    if (this.#spareBytes + records.byteLength > MAX_SPARE_BYTES) return
+    this.#spare.push(records)
+    this.#spareBytes += records.byteLength
   }
 
   #received(replies: readonly HookReply[], endsBatch: boolean): void {
@@ -255,8 +285,10 @@ export class HookDesk {
         const call = this.#open.get(reply.id)
         const answer: HookAnswer = call === undefined || hasReadableRecords(reply) ? reply : UNREADABLE
         if (answer.type === 'threw') this.#problem('threw', 'a kafboy hook has failed', answer.message)
-        if (call !== undefined) this.#answer(call, answer)
-        else if (reply.type !== 'done') this.#problem('late', 'a kafboy hook has decided after its time limit')
+        if (call !== undefined) {
+          this.#answer(call, answer)
+          this.#handedOn(answer)
+        } else if (reply.type !== 'done') this.#problem('late', 'a kafboy hook has decided after its time limit')
       }
     }
   }

@@ -92,8 +92,15 @@ export interface HookThreadData {
 /** Memory of a record beside its bytes: keeps a list of a million empty records within the limit, too. */
 const RECORD_BYTES = 16
 
-/** @throws RangeError when the records need more than `maxBytes` */
-export function packRecords(records: readonly KafboyKeyedRecord[], maxBytes = Number.POSITIVE_INFINITY): PackedRecords {
+/**
+ * @param spare memory of earlier records. It is written over if it is large enough.
+ * @throws RangeError when the records need more than `maxBytes`
+ */
+export function packRecords(
+  records: readonly KafboyKeyedRecord[],
+  maxBytes = Number.POSITIVE_INFINITY,
+  spare?: PackedRecords
+): PackedRecords {
   const contents: (string | Uint8Array | null)[] = []
   const lengths: number[] = []
   let sizeBytes = 0
@@ -106,7 +113,7 @@ export function packRecords(records: readonly KafboyKeyedRecord[], maxBytes = Nu
     }
   }
   const headBytes = (1 + contents.length) * Int32Array.BYTES_PER_ELEMENT
-  const packed = Buffer.allocUnsafeSlow(headBytes + sizeBytes)
+  const packed = memoryOf(headBytes + sizeBytes, spare)
   const head = new Int32Array(packed.buffer, 0, 1 + contents.length)
   head[0] = contents.length
   head.set(lengths, 1)
@@ -117,6 +124,14 @@ export function packRecords(records: readonly KafboyKeyedRecord[], maxBytes = Nu
     at += Math.max(0, lengths[index]!)
   }
   return packed.buffer as ArrayBuffer
+}
+
+/** Records and the body that they are made of need about the same: memory of either fits the other. */
+const MEMORY_STEP_BYTES = 16 * 1024
+
+function memoryOf(bytes: number, spare: PackedRecords | undefined): Buffer {
+  if (spare !== undefined && spare.byteLength >= bytes) return Buffer.from(spare)
+  return Buffer.allocUnsafeSlow(bytes < MEMORY_STEP_BYTES ? bytes : bytes + MEMORY_STEP_BYTES)
 }
 
 const lengthOf = (content: string | Uint8Array | null): number =>

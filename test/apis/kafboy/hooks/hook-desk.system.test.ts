@@ -132,6 +132,24 @@ describe('kafboy: hooks that misbehave', function () {
     })
   }
 
+  it('kafboy 8: large decisions and bodies share memory one after another, and none sees another', async () => {
+    const textOfNth = (round: number, nth: number): string => `${round}-${nth};`.repeat(5_000 + 500 * nth)
+    for (let round = 0; round < 5; round++) {
+      const values = Array.from({ length: 8 }, (_, nth) => textOfNth(round, nth))
+      const asked = values.map(
+        value =>
+          new Promise<readonly string[]>(resolve => {
+            const request = { topic: 'echoes-twice', mode: 'async', isJson: false, head: '' } as const
+            desk.edit(request, Buffer.from(`a=${value}`), edited => {
+              const records = edited.type === 'produce' ? unpackRecords(edited.produce.records!) : []
+              resolve(records.map(({ value }) => String(value)))
+            })
+          })
+      )
+      expect(await Promise.all(asked)).to.deep.equal(values.map(value => [value, value]))
+    }
+  })
+
   for (const topic of ['hangs', 'never-settles']) {
     it(`kafboy 8: ${topic}: its time is over, and others are served`, async () => {
       expect(said(await time.passUntilSettled(ask(desk, topic)))).to.equal('timedOut')

@@ -508,4 +508,16 @@ describe('kafboy: records on their way between threads', () => {
     )
     expect(unpackRecords(packRecords([]))).to.deep.equal([])
   })
+
+  it('use memory of earlier records if it is large enough, and see nothing of those', () => {
+    const spare = packRecords([{ key: 'former', value: 'x'.repeat(100) }])
+    for (const value of ['new', '', 'x'.repeat(100)]) {
+      const packed = packRecords([{ key: null, value }], Number.POSITIVE_INFINITY, spare)
+      expect(packed).to.equal(spare)
+      expect(unpackRecords(packed)).to.deep.equal([{ key: null, value: Buffer.from(value) }])
+    }
+    const larger = packRecords([{ key: null, value: 'x'.repeat(200) }], Number.POSITIVE_INFINITY, spare)
+    expect(larger).not.to.equal(spare)
+    expect(unpackRecords(larger)).to.have.length(1)
+  })
 })

@@ -50,6 +50,10 @@ export default defineKafboyHooks({
       case 'decides-now':
         decideLate()
         return good
+      case 'echoes-twice': {
+        const value = String(request.body[0]?.[1])
+        return { produce: { data: [value, value] } }
+      }
       case 'mutates': {
         const value = Buffer.from('before')
         const list = [value]
