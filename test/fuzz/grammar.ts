@@ -18,10 +18,11 @@ interface Target {
 
 const JSON_TYPE = 'application/json'
 const FORM_TYPE = 'application/x-www-form-urlencoded'
-const ECHOES = [
-  ...['parsed', 'collected', 'template', 'stream', 'unread', 'late', 'pieces', 'empty'],
-  ...['parsed', 'collected', 'template', 'stream', 'unread', 'late', 'pieces', 'empty', 'closing']
-]
+const LASTING_ECHOES = ['parsed', 'collected', 'template', 'stream', 'unread', 'late', 'pieces', 'empty']
+const ECHOES = [...LASTING_ECHOES, ...LASTING_ECHOES, 'closing']
+const EXTENSIONS = [';a', ';a=b', ';a="b;c"']
+/** Node refuses some of them. */
+const STRANGE_EXTENSIONS = [';a=b;c', ';', '; a = b']
 const TOPICS = ['orders', 'slow', 'a.b-c_d', 'x'.repeat(200)] as const
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
 
@@ -29,11 +30,16 @@ const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
 export class Grammar {
   readonly #choices: Choices
   readonly #isPlain: boolean
+  readonly #isLasting: boolean
 
-  /** @param isPlain whether its valid requests are such as an engine reads by hand: without chunks and `Expect` */
-  constructor(choices: Choices, isPlain: boolean) {
+  /**
+   * @param isPlain whether its valid requests are such as an engine reads by hand: without chunks and `Expect`
+   * @param isLasting whether its valid requests leave their connection open
+   */
+  constructor(choices: Choices, isPlain: boolean, isLasting: boolean) {
     this.#choices = choices
     this.#isPlain = isPlain
+    this.#isLasting = isLasting
   }
 
   valid(): GeneratedRequest {
@@ -135,7 +141,7 @@ export class Grammar {
           'HEAD',
           'OPTIONS'
         ])
-        const path = `/echo/${choices.pick(ECHOES)}/${this.#text(12)}${choices.pick(['', '?a=b&c=%20', '?', ';v=1'])}`
+        const path = `/echo/${choices.pick(this.#isLasting ? LASTING_ECHOES : ECHOES)}/${this.#text(12)}${choices.pick(['', '?a=b&c=%20', '?', ';v=1'])}`
         const takesBody = method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS'
         return takesBody ? { method, path, body: this.#body() } : { method, path }
       }
@@ -169,13 +175,14 @@ export class Grammar {
   #push(): string {
     const choices = this.#choices
     const record = { topic: choices.pick(TOPICS), ...(choices.oneIn(2) && { key: 'k' }), data: this.#text(300) }
-    if (choices.oneIn(12)) return '{"records":['
+    if (!this.#isLasting && choices.oneIn(12)) return '{"records":['
     return JSON.stringify({ records: [record, ...(choices.oneIn(3) ? [record] : [])], wait_for_send: choices.oneIn(2) })
   }
 
   #body(): string {
     const choices = this.#choices
-    if (choices.percent(3)) return 'L'.repeat(choices.pick([16_384, 65_535, 65_536, 65_537, 100_000, 300_000]))
+    if (choices.percent(this.#isLasting ? 1 : 3))
+      return 'L'.repeat(choices.pick([16_384, 65_535, 65_536, 65_537, 100_000, 300_000]))
     if (choices.percent(10))
       return choices.pick(['', '\r\n', '\r\n\r\n', '0\r\n\r\n', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'])
     return this.#text(1_200)
@@ -206,22 +213,29 @@ export class Grammar {
     return `${written}:${between}${value}${after}`
   }
 
+  /** Node refuses some of the blanks around a length or a coding. */
+  #framing(name: string, value: string): string {
+    return this.#isLasting ? `${name}: ${value}` : this.#header(name, value)
+  }
+
   #withBody(lines: string[], { type, body, method }: Target): string {
     const choices = this.#choices
     if (type !== undefined && choices.percent(90)) lines.push(this.#header('Content-Type', type))
     if (body === undefined) {
-      if (choices.percent(6)) lines.push(this.#header('Content-Length', '0'))
+      if (choices.percent(6)) lines.push(this.#framing('Content-Length', '0'))
       else if (choices.percent(3)) return this.#withBody(lines, { method, path: '', body: 'a body of a GET' })
       return `${lines.join('\r\n')}\r\n\r\n`
     }
     const asBytes = Buffer.from(body).toString('latin1')
     const isChunked = choices.percent(this.#isPlain ? 0 : 25)
     const framing = isChunked
-      ? this.#header('Transfer-Encoding', choices.percent(90) ? 'chunked' : 'Chunked')
-      : this.#header('Content-Length', `${choices.percent(this.#isPlain ? 0 : 3) ? '00' : ''}${asBytes.length}`)
+      ? this.#framing('Transfer-Encoding', choices.percent(90) ? 'chunked' : 'Chunked')
+      : this.#framing('Content-Length', `${choices.percent(this.#isPlain ? 0 : 3) ? '00' : ''}${asBytes.length}`)
     lines.splice(choices.between(1, lines.length), 0, framing)
     if (choices.percent(this.#isPlain ? 0 : 3))
-      lines.push(this.#header('Expect', choices.pick(['100-continue', '100-Continue', 'tea'])))
+      lines.push(
+        this.#header('Expect', choices.pick(['100-continue', '100-Continue', this.#isLasting ? '100-CONTINUE' : 'tea']))
+      )
     return `${lines.join('\r\n')}\r\n\r\n${isChunked ? this.#chunked(asBytes) : asBytes}`
   }
 
@@ -235,7 +249,7 @@ export class Grammar {
       at += chunk.length
     }
     const trailers = choices.percent(8)
-      ? choices.pick(['X-Trailer: t\r\n', 'a: b\r\nc: d\r\n', 'Content-Length: 3\r\n'])
+      ? choices.pick(['X-Trailer: t\r\n', 'a: b\r\nc: d\r\n', ...(this.#isLasting ? [] : ['Content-Length: 3\r\n'])])
       : ''
     return `${parts.join('')}${choices.percent(92) ? '0' : '000'}\r\n${trailers}\r\n`
   }
@@ -243,7 +257,9 @@ export class Grammar {
   #chunkHead(sizeBytes: number): string {
     const choices = this.#choices
     const hex = choices.oneIn(4) ? sizeBytes.toString(16).toUpperCase() : sizeBytes.toString(16)
-    const extension = choices.percent(4) ? choices.pick([';a', ';a=b', ';a="b;c"', ';a=b;c', ';', '; a = b']) : ''
+    const extension = choices.percent(4)
+      ? choices.pick(this.#isLasting ? EXTENSIONS : [...EXTENSIONS, ...STRANGE_EXTENSIONS])
+      : ''
     return `${choices.percent(4) ? '0' : ''}${hex}${extension}\r\n`
   }
 }

@@ -13,12 +13,13 @@ export function makeScript(choices: Choices): Script {
   return { bytes, cuts: makeCuts(bytes, choices), ending }
 }
 
-/** A broken request mostly is the last one: nothing behind it is read. */
+/** A broken request mostly is the last one: nothing behind it is read. A connection costs as much as six more requests. */
 function makeRequests(choices: Choices): string {
+  const isLasting = choices.percent(65)
   // One request that is not plain sends its connection to Node for good.
-  const grammar = new Grammar(choices, choices.percent(60))
-  const count = choices.percent(15) ? 1 : choices.percent(60) ? choices.between(2, 10) : choices.between(10, 40)
-  const oddShare = choices.pick([0, 0, 0, 5, 30])
+  const grammar = new Grammar(choices, choices.percent(60), isLasting)
+  const count = isLasting ? choices.between(15, 45) : choices.percent(20) ? 1 : choices.between(2, 15)
+  const oddShare = isLasting ? choices.pick([0, 0, 0, 0, 3]) : choices.pick([0, 5, 30])
   const requests = Array.from({ length: count }, () =>
     choices.percent(oddShare) ? grammar.unusual().text : grammar.valid().text
   )

@@ -4,6 +4,8 @@ import type { OpenRequest } from './open-request.js'
 /** Time for the client to read the last answers before the connection is closed. */
 const LINGER_MS = 2_000
 
+const LATE = '408 Request Timeout'
+
 /** The last answer on a connection, without a body. */
 const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
 
@@ -64,6 +66,11 @@ export class ConnectionEnd {
     this.#broken = this.#connection.incomplete
     if (this.#connection.socket.writable) this.#sayLastAnswer()
     else this.#connection.socket.destroy()
+  }
+
+  /** Whether the bytes of a request are not HTTP: the last answer is the answer to it. A late request may still come. */
+  hasBroken(request: OpenRequest): boolean {
+    return this.#broken === request && this.#status !== undefined && this.#status !== LATE
   }
 
   /** A request has its answer. */

@@ -144,7 +144,7 @@ export class Connection implements RequestHolder, EndingConnection {
     if (this.#turns.mayHandle()) handle()
     else
       this.#turns.defer(() => {
-        if (!request.isOver) handle()
+        if (!request.isOver && !this.#end?.hasBroken(request)) handle()
       })
   }
 

@@ -185,6 +185,23 @@ describe('http: the states of a connection', () => {
       expect(handled.slice(8)).to.deep.equal([9])
     })
 
+    it('drops one of the next turn whose bytes are not HTTP, and handles one that is late', () => {
+      const { connect } = setUp()
+      for (const [status, expected] of [
+        ['400 Bad Request', [8]],
+        ['408 Request Timeout', [8, 9]]
+      ] as const) {
+        const { connection, request } = connect()
+        const handled: number[] = []
+        const requests = Array.from({ length: 10 }, () => request())
+        for (const [at, each] of requests.entries()) connection.inTurn(each, () => handled.push(at))
+        for (const each of requests.slice(0, 9)) each.complete = true
+        connection.endWith(status)
+        clock.tick(0)
+        expect(handled.slice(8), status).to.deep.equal(expected)
+      }
+    })
+
     it('handles at least one in each later turn, however long each takes, and leaves the others to the next', () => {
       const { connect } = setUp()
       const { connection, request } = connect()
