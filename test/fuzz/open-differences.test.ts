@@ -39,14 +39,6 @@ const cases: readonly NamedCase[] = [
       'grants a CONNECT behind another request': changing(/HTTP\/1\.1 405 [^\r]*/, 'HTTP/1.1 200 OK'),
       'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
     }
-  },
-  {
-    name: 'which of two reasons to end a connection is told',
-    send: `${`GET /echo/parsed/a HTTP/1.1\r\n${HOST}\r\n`.repeat(8)}${post('Expect: tea\r\nTransfer-Encoding: chunked', 'zz')}`,
-    neighbours: {
-      'refuses such a request for a reason that it does not have': changing(/HTTP\/1\.1 417/, 'HTTP/1.1 431'),
-      'answers such a request': changing(/HTTP\/1\.1 417 [^\r]*/, 'HTTP/1.1 200 OK')
-    }
   }
 ]
 

@@ -29,11 +29,6 @@ const namedDifferences: readonly NamedDifference[] = [
     name: 'answers before a CONNECT',
     mayBe: text => text.includes(CONNECT),
     waitsBefore: (text, leftAt) => [leftAt, text.indexOf(CONNECT)]
-  },
-  {
-    name: 'which of two reasons to end a connection is told',
-    mayBe: text => !text.includes(CONNECT),
-    waitsBefore: (_, leftAt) => [leftAt]
   }
 ]
 
@@ -103,7 +98,9 @@ export async function nameOf(
 ): Promise<string | undefined> {
   if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
   const text = script.bytes.toString('latin1')
-  const { name, waitsBefore } = namedDifferences.find(({ mayBe }) => mayBe(text))!
+  const named = namedDifferences.find(({ mayBe }) => mayBe(text))
+  if (named === undefined) return undefined
+  const { name, waitsBefore } = named
   for (const at of new Set(waitsBefore(text, sides[1].leftAt))) {
     if (at === undefined) continue
     for (const waiting of whereNodeWaits(at, script)) {

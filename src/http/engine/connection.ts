@@ -277,19 +277,19 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     const sizeBytes = isCounted ? (this.#rest?.length ?? 0) : 0
     if (sizeBytes === this.#countedBytes) return
     this.#countedBytes = sizeBytes
-    if (!this.#host.user.keeps(this, sizeBytes)) this.#doNotKeep()
+    const mayRush = this.#state === 'open' && !this.#answers.isFull
+    if (this.#host.user.keeps(this, sizeBytes, !mayRush)) return
+    if (mayRush) this.#rush()
+    else this.#break('503 Service Unavailable')
   }
 
   /**
    * There is no memory for the waiting bytes. As with Node, their requests begin, and those without memory for their
-   * bodies are refused. If they cannot begin, the connection ends: its client does not read its answers, or the connection
-   * waits for earlier answers before it goes to Node.
+   * bodies are refused. They cannot begin while the client does not read its answers, or before the connection goes to Node.
    */
-  #doNotKeep(): void {
-    if (this.#state === 'open' && !this.#answers.isFull) {
-      this.#isRushed = true
-      this.#yield()
-    } else this.#break('503 Service Unavailable')
+  #rush(): void {
+    this.#isRushed = true
+    this.#yield()
   }
 
   #setReading(): void {

@@ -41,9 +41,10 @@ export interface EngineUser {
   /**
    * Sets how many bytes of further requests wait behind the open requests of a connection.
    *
+   * @param mustWait whether these requests cannot begin instead, so that the connection ends when there is no memory
    * @returns whether there is memory for them; if not, none of them are counted
    */
-  keeps(connection: UsedConnection, sizeBytes: number): boolean
+  keeps(connection: UsedConnection, sizeBytes: number, mustWait: boolean): boolean
   /** The engine reads no more from the connection. The user sends its last answer. */
   broken(connection: UsedConnection, how: Broken): void
   /** Node takes the connection over. */

@@ -4,6 +4,9 @@ import type { Cell } from '../../core/metrics/family.js'
 
 const RETRY_AFTER_SECONDS = 1
 
+/** How far the limit of bodies may be exceeded, as a share of it. */
+const BEYOND_SHARE = 1 / 4
+
 /** Limits per client address; an absent one does not apply, since many clients may share the address of a proxy. */
 export interface AddressLimits {
   readonly maxConnections?: number | undefined
@@ -134,6 +137,13 @@ export class BodyBudget {
    */
   take(sizeBytes: number, ownBytes: number): boolean {
     if (!this.hasCapacity(sizeBytes, ownBytes)) return false
+    this.#gauge.value = this.#usedBytes += sizeBytes
+    return true
+  }
+
+  /** Reserves bytes that can neither be refused nor read later. Nothing else is granted while they exceed the limit. */
+  takeBeyond(sizeBytes: number): boolean {
+    if (this.#usedBytes + sizeBytes > this.#maxBytes * (1 + BEYOND_SHARE)) return false
     this.#gauge.value = this.#usedBytes += sizeBytes
     return true
   }

@@ -4,8 +4,6 @@ import type { OpenRequest } from './open-request.js'
 /** Time for the client to read the last answers before the connection is closed. */
 const LINGER_MS = 2_000
 
-const LATE = '408 Request Timeout'
-
 /** The last answer on a connection, without a body. */
 const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
 
@@ -25,6 +23,8 @@ export interface EndingConnection {
   readonly unanswered: readonly OpenRequest[]
   /** The request whose body is still coming. */
   readonly incomplete: OpenRequest | undefined
+  /** The last request, while it waits to be handled in a later tick. */
+  readonly deferred: OpenRequest | undefined
   /** The connection keeps its socket paused. */
   isPaused: boolean
   /** Requests that come now must not be handled. */
@@ -68,18 +68,15 @@ export class ConnectionEnd {
     else this.#connection.socket.destroy()
   }
 
-  /** Whether the bytes of a request are not HTTP: the last answer is the answer to it. A late request may still come. */
-  hasBroken(request: OpenRequest): boolean {
-    return this.#broken === request && this.#status !== undefined && this.#status !== LATE
-  }
-
-  /** A request has its answer. */
+  /** A request has its answer, or one that was deferred has been handled. */
   requestEnded(): void {
     if (this.#status !== undefined) this.#sayLastAnswer()
   }
 
   #sayLastAnswer(): void {
-    const { socket, incomplete, unanswered } = this.#connection
+    const { socket, incomplete, unanswered, deferred } = this.#connection
+    // Its own answer comes first, if it needs no body: else chance would decide which of the two is sent.
+    if (deferred !== undefined && deferred === this.#broken) return
     // The slow body has arrived in the meantime, so the error answer is not sent.
     if (this.#broken?.complete) this.#status = undefined
     if (this.#status === undefined) return

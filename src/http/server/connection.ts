@@ -21,6 +21,8 @@ export interface ConnectionHost {
   readonly limits: ConnectionLimits
   /** Reserves memory for bytes of a body, or returns the error when there is none. */
   take(holder: Pick<OpenRequest, 'address' | 'heldBytes'>, sizeBytes: number): OverloadedError | undefined
+  /** Reserves memory for bytes that must wait, also a little more than there is; false: there is none at all. */
+  takeBeyond(address: AddressUse, sizeBytes: number): boolean
   give(sizeBytes: number): void
   /** Adds to the bytes that requests waiting to be admitted hold; negative: subtracts from them. */
   waits(sizeBytes: number): void
@@ -36,6 +38,7 @@ export class Connection implements RequestHolder, EndingConnection {
   readonly socket: Socket
   readonly address: AddressUse
   receiving: OpenRequest | undefined
+  deferred: OpenRequest | undefined
   silence: SilenceLimit | undefined
   /** Absent: Node reads the connection. */
   reader: RequestReader | undefined
@@ -141,11 +144,16 @@ export class Connection implements RequestHolder, EndingConnection {
 
   /** Calls back now, or in a later tick when many requests of this connection came at once. */
   inTurn(request: OpenRequest, handle: () => void): void {
-    if (this.#turns.mayHandle()) handle()
-    else
-      this.#turns.defer(() => {
-        if (!request.isOver && !this.#end?.hasBroken(request)) handle()
-      })
+    if (this.#turns.mayHandle()) {
+      handle()
+      return
+    }
+    this.deferred = request
+    this.#turns.defer(() => {
+      if (this.deferred === request) this.deferred = undefined
+      if (!request.isOver) handle()
+      this.#end?.requestEnded()
+    })
   }
 
   end(request: OpenRequest): void {
@@ -185,14 +193,20 @@ export class Connection implements RequestHolder, EndingConnection {
     if (request.isHeld) this.#host.waits(-heldBytes)
   }
 
-  /** Sets the number of bytes of requests that have not begun; false: there is no memory for them. */
-  keep(sizeBytes: number): boolean {
+  /**
+   * Sets the number of bytes of requests that have not begun.
+   *
+   * @param mustWait whether the connection ends if there is no memory for them
+   * @returns whether there is memory
+   */
+  keep(sizeBytes: number, mustWait: boolean): boolean {
     const { address } = this
     if (this.#keptBytes > 0) this.#host.give(this.#keptBytes)
     address.bodyBytes -= this.#keptBytes
     this.#keptBytes = 0
     if (sizeBytes === 0) return true
-    if (this.#host.take({ address, heldBytes: 0 }, sizeBytes) !== undefined) return false
+    const isTaken = this.#host.take({ address, heldBytes: 0 }, sizeBytes) === undefined
+    if (!isTaken && !(mustWait && this.#host.takeBeyond(address, sizeBytes))) return false
     this.#keptBytes = sizeBytes
     address.bodyBytes += sizeBytes
     return true
@@ -259,7 +273,7 @@ export class Connection implements RequestHolder, EndingConnection {
     clearTimeout(this.#headTimer)
     this.#end?.closed()
     this.isPaused = false
-    this.keep(0)
+    this.keep(0, false)
     for (const request of [...this.#requests]) request.connectionEnded()
     this.#host.closed(this)
   }

@@ -171,6 +171,10 @@ export class Connections implements ConnectionHost {
     return this.#budget.take(sizeBytes, heldBytes) ? undefined : this.#budget.error
   }
 
+  takeBeyond(address: AddressUse, sizeBytes: number): boolean {
+    return this.#addresses.bodyRefusal(address, sizeBytes) === undefined && this.#budget.takeBeyond(sizeBytes)
+  }
+
   give(sizeBytes: number): void {
     this.#budget.give(sizeBytes)
   }

@@ -49,8 +49,8 @@ export class CountingUser implements EngineUser {
     this.#handler(request, response.asServerResponse)
   }
 
-  keeps({ socket }: UsedConnection, sizeBytes: number): boolean {
-    return this.#connections.of(socket).keep(sizeBytes)
+  keeps({ socket }: UsedConnection, sizeBytes: number, mustWait: boolean): boolean {
+    return this.#connections.of(socket).keep(sizeBytes, mustWait)
   }
 
   broken(connection: UsedConnection, how: Broken): void {

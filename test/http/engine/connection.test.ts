@@ -33,6 +33,8 @@ describe('a connection of the engine', () => {
   let leaving: Leaving | undefined
   let kept: number
   let capacityBytes: number
+  /** Memory that is given only to bytes that must wait. */
+  let beyondBytes: number
   let onHandled: (response: EngineResponse) => void
 
   beforeEach(() => {
@@ -42,6 +44,7 @@ describe('a connection of the engine', () => {
     events = []
     kept = 0
     capacityBytes = 100_000
+    beyondBytes = 0
     onHandled = () => undefined
     host = {
       limits: LIMITS,
@@ -55,9 +58,9 @@ describe('a connection of the engine', () => {
           answers.push(response)
           onHandled(response)
         },
-        keeps: (_: UsedConnection, sizeBytes: number) => {
+        keeps: (_: UsedConnection, sizeBytes: number, mustWait: boolean) => {
           kept = sizeBytes
-          return sizeBytes <= capacityBytes
+          return sizeBytes <= capacityBytes + (mustWait ? beyondBytes : 0)
         },
         broken: (_: UsedConnection, how: Broken) => void events.push(how),
         leaves: () => undefined
@@ -225,6 +228,20 @@ describe('a connection of the engine', () => {
       connection.resume()
       take('c')
       expect(answers[1]!.req.complete).to.equal(true)
+    })
+
+    it('has them wait unread when they cannot begin, and there is room for such bytes only', () => {
+      capacityBytes = 0
+      beyondBytes = 1_000
+      take(get('/1'))
+      answers[0]!.end('x'.repeat(70_000))
+      take(get('/2') + UNUSUAL)
+      expect([newly(), kept, socket.newly()]).to.deep.equal([['/1'], waiting + UNUSUAL.length, ['pause']])
+      socket.flush()
+      expect([newly(), kept]).to.deep.equal([['/2'], UNUSUAL.length])
+      answers[1]!.end('x')
+      socket.flush()
+      expect([newly(), kept]).to.deep.equal([['passed on, behind'], 0])
     })
 
     it('is broken when there is no room for them behind answers that are not read', () => {

@@ -185,20 +185,22 @@ describe('http: the states of a connection', () => {
       expect(handled.slice(8)).to.deep.equal([9])
     })
 
-    it('drops one of the next turn whose bytes are not HTTP, and handles one that is late', () => {
+    it('handles one whose bytes are not HTTP in its turn, before the last answer is sent', () => {
       const { connect } = setUp()
-      for (const [status, expected] of [
-        ['400 Bad Request', [8]],
-        ['408 Request Timeout', [8, 9]]
-      ] as const) {
-        const { connection, request } = connect()
-        const handled: number[] = []
-        const requests = Array.from({ length: 10 }, () => request())
-        for (const [at, each] of requests.entries()) connection.inTurn(each, () => handled.push(at))
-        for (const each of requests.slice(0, 9)) each.complete = true
-        connection.endWith(status)
+      for (const isAnswered of [true, false]) {
+        const { socket, connection, request } = connect()
+        const requests = Array.from({ length: 9 }, () => request())
+        const last = requests[8]!
+        for (const each of requests) connection.inTurn(each, () => (each.isAnswerBegun = isAnswered))
+        for (const each of requests.slice(0, 8)) each.complete = true
+        connection.endWith('400 Bad Request')
+        for (const each of requests.slice(0, 8)) each.over()
+        socket.newly()
         clock.tick(0)
-        expect(handled.slice(8), status).to.deep.equal(expected)
+        expect(last.isAnswerBegun).to.equal(isAnswered)
+        expect(socket.newly()).to.deep.equal(
+          isAnswered ? ['destroy'] : ['end HTTP/1.1 400 Bad Request', 'end', 'resume']
+        )
       }
     })
 

@@ -83,6 +83,28 @@ describe('pipelined requests', () => {
     })
   }
 
+  for (const engine of engines) {
+    it(`that wait to go to Node are answered although others have taken the room, with the engine ${engine}`, async () => {
+      const gates: Parameters<typeof gate>[0] = new Map()
+      started = await startHttp({ http: { engine, maxBodiesInFlightBytes: 3_000 }, plugin: loudApi(gates) })
+      const hold = (name: string, bytes: number): string =>
+        `POST /loud/hold/${name} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+      const unusual = 'GET /loud/topics/a HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: keep-alive, x\r\n\r\n'
+      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+      const [other, client] = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
+      await other!.send(hold('one', 2_990))
+      await one.arrived
+      await client!.send(hold('two', 0) + unusual.repeat(3))
+      await two.arrived
+      two.release()
+      await client!.until(() => client!.answers === 4)
+      expect(client!.received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(Array(4).fill('HTTP/1.1 200'))
+      one.release()
+      for (const each of [other!, client!]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
+  }
+
   it('that are waiting are dropped with their connection', async () => {
     const gateway = new NotingGateway()
     started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, gateway })
