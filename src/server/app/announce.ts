@@ -86,7 +86,7 @@ export function announceUrls(
 function announceEngine({ http: { engine } }: Config, urls: readonly string[], log: Logger): void {
   const encrypted = urls.filter(url => url.startsWith('https:'))
   if (engine !== 'castellan' || encrypted.length === 0) return
-  log.info(
+  log.debug(
     { engine: 'node', urls: encrypted },
     `http.engine: node:http serves ${encrypted.join(', ')}, because the engine castellan serves no TLS`
   )

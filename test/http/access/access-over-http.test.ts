@@ -295,6 +295,7 @@ describe('access', () => {
   })
 
   describe('the audit', () => {
+    const audits = (): typeof guarded.lines => guarded.lines.filter(({ message }) => message === 'audit')
     const audited = async (which: string, more: object = {}): Promise<Record<string, unknown>[]> => {
       await start({ auth, access: { ...access, audit: which, ...more } })
       const { shared, management } = guarded.http.urls
@@ -304,9 +305,7 @@ describe('access', () => {
       await push(shared, 'orders', { headers, body })
       await push(shared, 'orders', { headers: { authorization: 'Bearer wrong', 'x-request-id': 'r2' } })
       await call(`${management}/metrics`, { headers })
-      return guarded.lines
-        .filter(({ message }) => message === 'audit')
-        .map(({ fields }) => fields as Record<string, unknown>)
+      return audits().map(({ fields }) => fields as Record<string, unknown>)
     }
     const shop = { principal: 'shop', method: 'token', address: '127.0.0.1', requestId: 'r1' }
     const denied = [
@@ -354,7 +353,7 @@ describe('access', () => {
       await push(guarded.http.urls.shared, 'orders')
       await push('http://localhost', 'orders', { socketPath, headers: bearer })
       await push('http://localhost', 'orders', { socketPath })
-      const told = guarded.lines.map(({ fields }) => fields as { address: string; allowed: boolean })
+      const told = audits().map(({ fields }) => fields as { address: string; allowed: boolean })
       expect(told.map(({ address, allowed }) => [address, allowed])).to.deep.equal([
         ['::1', true],
         ['::1', false],
@@ -391,7 +390,7 @@ describe('access', () => {
       await start({ access: { audit: 'all' } })
       const body = JSON.stringify({ records: Array.from({ length: 500 }, (_, i) => ({ topic: `t${i}`, data: '' })) })
       await push(guarded.http.urls.shared, '', { body })
-      const [line] = guarded.lines.map(({ fields }) => fields as { topics: string[] })
+      const [line] = audits().map(({ fields }) => fields as { topics: string[] })
       expect(line!.topics).to.have.length(20)
     })
   })

@@ -24,7 +24,7 @@ describe('the log of the start', () => {
     ])
     expect(announced('castellan', { shared: 'https://a:1', apis, management: 'https://a:3' })).to.deep.equal([
       {
-        level: 'info',
+        level: 'debug',
         fields: { engine: 'node', urls: ['https://a:1', 'https://a:2', 'https://a:3'] },
         message: `${MESSAGE} https://a:1, https://a:2, https://a:3, because the engine castellan serves no TLS`
       }
