@@ -41,11 +41,21 @@ export class KeyHolder {
     return this.#byHash.values()
   }
 
-  /** No answer needs the records any more. */
-  end(records: KeyedRecords): void {
+  /**
+   * No answer needs the records any more.
+   *
+   * @param isKeptElsewhere the journal of this process does not get the answer
+   */
+  end(records: KeyedRecords, isKeptElsewhere = false): void {
+    if (isKeptElsewhere && records.isDurable && !records.isEnded) this.#journal?.add(records.key, { type: 'ended' })
     records.isEnded = true
     for (const sequence of records.sequences) this.#bySequence.delete(sequence)
     if (this.#byHash.get(records.key.hash) === records) this.#byHash.delete(records.key.hash)
+  }
+
+  /** Forgets the records of keys that were claimed before this time. */
+  expire(beforeMs: number): void {
+    for (const records of this.#byHash.values()) if (records.isOpen && records.key.atMs < beforeMs) this.end(records)
   }
 
   /** The key has expired. */

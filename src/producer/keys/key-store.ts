@@ -36,6 +36,8 @@ interface Entry {
   status: 'claimed' | 'open' | 'answered'
   /** The process that has the records; that of the first claim. */
   holder: string
+  /** The process whose request is under way. */
+  claimer: string
   answer: KeptAnswer | AnswerPlace | undefined
   waiters: (() => void)[] | undefined
 }
@@ -78,11 +80,11 @@ export class KeyStore {
     return this.#options.now() - this.#options.windowMs
   }
 
-  /** @param holder the process that will have the records, if the key is new */
-  claim(key: KeyName, holder: string): Verdict {
+  /** @param claimer the process with the request; it will have the records, if the key is new */
+  claim(key: KeyName, claimer: string): Verdict {
     this.#sweep(key.atMs)
     const entry = this.#entries.get(key.hash)
-    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) return this.#begin(key, holder)
+    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) return this.#begin(key, claimer)
     if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
     if (entry.status === 'claimed') {
       return { type: 'busy', settled: new Promise(resolve => (entry.waiters ??= []).push(resolve)) }
@@ -90,17 +92,18 @@ export class KeyStore {
     const answer = entry.status === 'answered' ? this.#answerOf(entry) : undefined
     if (answer !== undefined) return { type: 'answered', answer }
     entry.status = 'claimed'
+    entry.claimer = claimer
     return { type: 'attach', holder: entry.holder }
   }
 
-  #begin(key: KeyName, holder: string): Verdict {
+  #begin(key: KeyName, claimer: string): Verdict {
     if (this.#entries.has(key.hash)) {
       this.#delete(key.hash)
       this.#onForgotten(key.hash)
     }
     const { maxBytes } = this.#options
     if (this.#bytes + KEY_BYTES > maxBytes || (this.#journal?.sizeBytes ?? 0) > maxBytes) return { type: 'full' }
-    this.#add({ key, status: 'claimed', holder, answer: undefined, waiters: undefined })
+    this.#add({ key, status: 'claimed', holder: claimer, claimer, answer: undefined, waiters: undefined })
     return { type: 'new' }
   }
 
@@ -138,7 +141,7 @@ export class KeyStore {
     if (isWritten) this.#wake(entry, settled)
     else {
       this.#journal!.add(entry.key, settlement, undefined, place => {
-        if (place !== undefined) this.#moved(entry, place)
+        if (place !== undefined) this.#isAt(entry, place)
         this.#wake(entry, settled)
       })
     }
@@ -151,7 +154,7 @@ export class KeyStore {
   }
 
   /** The answer is on disk, so it need not be in memory. */
-  #moved(entry: Entry, place: AnswerPlace): void {
+  #isAt(entry: Entry, place: AnswerPlace): void {
     if (this.#entries.get(entry.key.hash) === entry) this.#bytes -= bytesOf(entry.answer)
     entry.answer = place
   }
@@ -169,14 +172,30 @@ export class KeyStore {
     if (news.type === 'ended') this.#delete(key.hash)
     else if (news.type === 'answered') {
       this.#delete(key.hash)
-      this.#add({ key, status: 'answered', holder, answer: { file, offset, sizeBytes }, waiters: undefined })
+      const answer = { file, offset, sizeBytes }
+      this.#add({ key, status: 'answered', holder, claimer: holder, answer, waiters: undefined })
     } else this.open(key, holder)
   }
 
-  /** Records of the key were accepted by an earlier process, and their outcome is not known. */
-  open(key: KeyName, holder: string): void {
-    if (this.#entries.has(key.hash)) return
-    this.#add({ key, status: 'open', holder, answer: undefined, waiters: undefined })
+  /** Records of the key were accepted by an earlier process, or are under way at another one. */
+  open(key: KeyName, holder: string, status: 'open' | 'claimed' = 'open'): void {
+    if (this.#entries.has(key.hash) || key.atMs < this.sinceMs) return
+    this.#add({ key, status, holder, claimer: holder, answer: undefined, waiters: undefined })
+  }
+
+  /** The records of the key are at another process now. */
+  moved(hash: string, holder: string): void {
+    const entry = this.#entries.get(hash)
+    if (entry !== undefined) entry.holder = holder
+  }
+
+  /** A process has ended: its requests are not under way any more, and their records may have been accepted. */
+  gone(claimer: string): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.status !== 'claimed' || entry.claimer !== claimer) continue
+      entry.status = 'open'
+      this.#wake(entry, undefined)
+    }
   }
 
   #isExpired({ key }: Entry): boolean {

@@ -8,6 +8,14 @@ import type { KeyName } from './key-frames.js'
 export const isFinal = (outcome: RecordOutcome | undefined): outcome is RecordOutcome =>
   outcome !== undefined && (outcome.type === 'delivered' || outcome.persisted === 'no')
 
+/** What one process knows of the records of a key. */
+export interface RecordsView {
+  readonly isAwaited: boolean
+  readonly isDurable: boolean
+  /** Index and final outcome of each record that was accepted; `null`: it has none yet. */
+  readonly outcomes: readonly (readonly [index: number, outcome: RecordOutcome | null])[]
+}
+
 /**
  * The records of one key, as far as this process has accepted them. They are known by their index in the request: a request
  * that comes again has the same records in the same order.
@@ -16,8 +24,8 @@ export class KeyedRecords {
   readonly key: KeyName
   /** Their sequences in the durable log. */
   readonly sequences: number[] = []
-  /** `false`: not accepted. */
-  readonly #outcomes: (RecordOutcome | 'open' | false)[] = []
+  /** `undefined`: not accepted. */
+  readonly #outcomes: (RecordOutcome | 'open' | undefined)[] = []
   readonly #waiting = new Set<() => void>()
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
@@ -32,18 +40,32 @@ export class KeyedRecords {
     this.key = key
   }
 
-  get isEmpty(): boolean {
-    return !this.#outcomes.some(outcome => outcome !== undefined && outcome !== false)
-  }
-
   has(index: number): boolean {
-    const outcome = this.#outcomes[index]
-    return outcome !== undefined && outcome !== false
+    return this.#outcomes[index] !== undefined
   }
 
-  /** The records that were accepted, in their order. */
-  *indexes(): Generator<number> {
-    for (let index = 0; index < this.#outcomes.length; index++) if (this.has(index)) yield index
+  /** The records that were accepted, with their final outcomes, as another process may have them. */
+  get view(): RecordsView {
+    const outcomes: (readonly [number, RecordOutcome | null])[] = []
+    for (let index = 0; index < this.#outcomes.length; index++) {
+      if (this.#outcomes[index] !== undefined) outcomes.push([index, this.outcomeOf(index) ?? null])
+    }
+    return { isAwaited: this.isAwaited, isDurable: this.isDurable, outcomes }
+  }
+
+  /** Takes note of records of another process. */
+  learn({ isAwaited, isDurable, outcomes }: RecordsView): void {
+    this.isAwaited ||= isAwaited
+    this.isDurable ||= isDurable
+    for (const [index, outcome] of outcomes) {
+      if (outcome === null) this.accepted(index)
+      else this.settle(index, outcome)
+    }
+  }
+
+  /** Resolves when all records that were accepted have final outcomes, or after this time. */
+  allFinal(timeoutMs: number): Promise<void> {
+    return this.whenFinal(0, this.#outcomes.length, timeoutMs)
   }
 
   accepted(index: number): void {
@@ -53,7 +75,7 @@ export class KeyedRecords {
   /** @returns the final outcome */
   outcomeOf(index: number): RecordOutcome | undefined {
     const outcome = this.#outcomes[index]
-    return outcome === undefined || outcome === false || outcome === 'open' ? undefined : outcome
+    return outcome === 'open' ? undefined : outcome
   }
 
   /** The first final outcome counts. An outcome that is not certain means that the record was accepted. */

@@ -36,6 +36,9 @@ export interface Keys {
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim>
 }
 
+/** What a request is told once no earlier one with the key is under way, or the wait is over. */
+export type SettledVerdict = Exclude<Verdict, { type: 'busy' }> | { readonly type: 'busy' }
+
 /** Accepts records, as `Delivery` does. */
 type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
 
@@ -43,15 +46,11 @@ type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
 export class ClaimedKey {
   readonly #records: KeyedRecords
   readonly #holder: KeyHolder
-  readonly #settle: (settlement: Settlement, settled?: () => void) => void
+  readonly #settle: (settlement: Settlement, settled: () => void) => void
   #given = 0
 
   /** @param settle notifies the owner of the key */
-  constructor(
-    records: KeyedRecords,
-    holder: KeyHolder,
-    settle: (settlement: Settlement, settled?: () => void) => void
-  ) {
+  constructor(records: KeyedRecords, holder: KeyHolder, settle: (settlement: Settlement, settled: () => void) => void) {
     this.#records = records
     this.#holder = holder
     this.#settle = settle
@@ -98,11 +97,7 @@ export class ClaimedKey {
    * @param settled called when the answer may leave
    */
   answered(answer: KeptAnswer, persisted: string, settled: () => void): void {
-    const records = this.#records
-    const settlement = settlementOf(answer, persisted, records)
-    if (settlement.type !== 'open') this.#holder.end(records)
-    else records.isOpen = true
-    this.#settle(settlement, settled)
+    this.#settle(settlementOf(answer, persisted, this.#records), settled)
   }
 }
 
@@ -117,49 +112,73 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly newSalt: () => number
   /** Called when keys could not be written; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
+  /** Names this process among those that serve together. Default: it is the only one. */
+  readonly name?: string | undefined
+  /** Whether this process is the owner of a key. Default: of all. */
+  readonly owns?: ((hash: string) => boolean) | undefined
 }
 
-/** Name of this process as the holder of records. */
-const HERE = ''
 const LARGEST_FILE_BYTES = 64 * 1024 * 1024
 /** A journal has at least so many files when it is full, so that expired ones can be removed. */
 const FILES = 16
+const EXPIRE_MS = 1_000
 
-/** The keys of a process that is the only one. */
+/** The keys of one process: those that it owns, and the records that it has accepted. */
 export class LocalKeys implements Keys {
   readonly reach = 'gateway'
+  readonly name: string
   readonly store: KeyStore
   readonly holder: KeyHolder
+  /** Opens the durable log, which has the journal of keys. */
+  openLog: (() => Promise<void>) | undefined
   readonly #options: LocalKeysOptions
+  readonly #owns: (hash: string) => boolean
   #journal: KeyJournal | undefined
+  #expiredAt = 0
 
   constructor(options: LocalKeysOptions) {
     this.#options = options
+    this.name = options.name ?? ''
+    this.#owns = options.owns ?? (() => true)
     this.holder = new KeyHolder()
     this.store = new KeyStore(options, hash => this.holder.forget(hash))
   }
 
-  claim({ hash, fingerprint }: AskedKey, waitMs: number): Claim | Promise<Claim> {
-    const key = { hash, fingerprint, atMs: this.#options.now() }
-    const verdict = this.store.claim(key, HERE)
-    return verdict.type === 'busy' ? this.#wait(key, verdict.settled, waitMs) : this.#claimOf(key, verdict)
+  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
+    const key = this.nameOf(asked)
+    const verdict = this.verdictOn(key, this.name, waitMs)
+    return verdict instanceof Promise ? verdict.then(late => this.#claimOf(key, late)) : this.#claimOf(key, verdict)
   }
 
-  async #wait(key: KeyName, settled: Promise<void>, waitMs: number): Promise<Claim> {
-    let isLate = false
+  /** The key of a request that comes now. */
+  nameOf({ hash, fingerprint }: AskedKey): KeyName {
+    const atMs = this.#options.now()
+    if (atMs - this.#expiredAt >= EXPIRE_MS) {
+      this.#expiredAt = atMs
+      this.holder.expire(this.store.sinceMs)
+    }
+    return { hash, fingerprint, atMs }
+  }
+
+  /**
+   * What a request is told for whose key this process is the owner. It waits for an earlier one with the same key.
+   *
+   * @param claimer the process that has the request
+   */
+  verdictOn(key: KeyName, claimer: string, waitMs: number): SettledVerdict | Promise<SettledVerdict> {
+    const verdict = this.store.claim(key, claimer)
+    return verdict.type === 'busy' ? this.#wait(key, claimer, verdict.settled, waitMs) : verdict
+  }
+
+  async #wait(key: KeyName, claimer: string, settled: Promise<void>, waitMs: number): Promise<SettledVerdict> {
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => {
-      timer = setTimeout(() => {
-        isLate = true
-        resolve()
-      }, waitMs)
+    const late = new Promise<'late'>(resolve => {
+      timer = setTimeout(() => resolve('late'), waitMs)
     })
     try {
-      for (let next: Promise<void> | undefined = settled; next !== undefined && !isLate; ) {
-        await Promise.race([next, late])
-        if (isLate) break
-        const verdict = this.store.claim(key, HERE)
-        if (verdict.type !== 'busy') return this.#claimOf(key, verdict)
+      for (let next = settled; (await Promise.race([next, late])) !== 'late'; ) {
+        const verdict = this.store.claim(key, claimer)
+        if (verdict.type !== 'busy') return verdict
         next = verdict.settled
       }
       return { type: 'busy' }
@@ -168,10 +187,31 @@ export class LocalKeys implements Keys {
     }
   }
 
-  #claimOf(key: KeyName, verdict: Exclude<Verdict, { type: 'busy' }>): Claim {
+  #claimOf(key: KeyName, verdict: SettledVerdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
-    const settle = (settlement: Settlement, settled?: () => void): void => this.store.settle(key, settlement, settled)
-    return { type: 'claimed', key: new ClaimedKey(this.holder.of(key), this.holder, settle) }
+    const records = this.holder.of(key)
+    const settle = (settlement: Settlement, settled: () => void): void => {
+      if (settlement.type !== 'open') this.holder.end(records)
+      else records.isOpen = true
+      this.settle(key, settlement, settled)
+    }
+    return { type: 'claimed', key: new ClaimedKey(records, this.holder, settle) }
+  }
+
+  /** Ends a claim on a key whose owner this process is. */
+  settle(key: KeyName, settlement: Settlement, settled: () => void): void {
+    const needsJournal = settlement.type === 'answered' && settlement.onDisk && this.#journal === undefined
+    if (needsJournal) this.holder.begin()
+    if (!needsJournal || this.#journal !== undefined || this.openLog === undefined) {
+      this.store.settle(key, settlement, settled)
+      return
+    }
+    // The records are in the log of another process.
+    const keep = (): void => this.store.settle(key, settlement, settled)
+    this.openLog().then(keep, error => {
+      this.#options.onFailure(error)
+      keep()
+    })
   }
 
   /**
@@ -181,40 +221,35 @@ export class LocalKeys implements Keys {
    */
   async opened(log: KeyedLog, directory: LogDirectory): Promise<void> {
     const { maxBytes, newSalt, onFailure } = this.#options
-    const had = KeyJournal.isIn(directory)
     const create = (): KeyJournal => {
       const fileBytes = Math.min(LARGEST_FILE_BYTES, maxBytes / FILES)
       return new KeyJournal({ directory, fileBytes, newSalt, onFailure })
     }
     const use = (journal: KeyJournal): void => {
+      journal.begin(journal.bound)
       this.#journal = journal
       this.holder.use(journal)
       this.store.use(journal)
     }
-    if (had) await this.#restore(create(), log, use)
-    else this.holder.prepare(() => use(created(create())))
+    if (KeyJournal.isIn(directory)) await this.#restore(create(), log, use)
+    else this.holder.prepare(() => use(create()))
   }
 
   async #restore(journal: KeyJournal, log: KeyedLog, use: (journal: KeyJournal) => void): Promise<void> {
+    const { sinceMs } = this.store
     for (const frame of journal.read()) {
-      if (frame.key.atMs < this.store.sinceMs) continue
-      this.store.restore(frame, HERE)
+      if (frame.key.atMs < sinceMs) continue
+      if (this.#owns(frame.key.hash)) this.store.restore(frame, this.name)
       this.holder.restore(frame)
     }
-    journal.begin(journal.bound)
     use(journal)
-    await this.holder.scan(log, journal.bound, this.store.sinceMs)
-    for (const { key } of this.holder.all) this.store.open(key, HERE)
+    await this.holder.scan(log, journal.bound, sinceMs)
+    for (const { key } of this.holder.all) if (this.#owns(key.hash)) this.store.open(key, this.name)
     void this.holder.resolve(log)
-    journal.expire(this.store.sinceMs)
+    journal.expire(sinceMs)
   }
 
   close(): void {
     this.#journal?.close()
   }
-}
-
-function created(journal: KeyJournal): KeyJournal {
-  journal.begin(0)
-  return journal
 }

@@ -35,6 +35,7 @@ import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { WorkerPeers } from '../workers/peers.js'
 import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
 import { workerGateway } from '../workers/worker-gateway.js'
+import { WorkerKeys } from '../workers/worker-keys.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
@@ -218,7 +219,7 @@ class ProcessParts {
       onFatal = resolve
     })
     this.#receipts = receiptPartsOf(config, deps.worker)
-    this.#keys = openKeys(config.idempotency, this.#quietLog)
+    this.#keys = openKeys(config.idempotency, this.#quietLog, deps.worker)
     this.#clusters = new Clusters({
       receipts: this.#receipts,
       keys: this.#keys,
@@ -389,6 +390,7 @@ class ProcessParts {
     const gateways = this.#gateways()
     await this.#peers?.all.open()
     const { peers } = this.#worker ?? {}
+    const keys = peers === undefined ? this.#keys : new WorkerKeys(this.#keys, peers)
     const counts = createClientCounts({
       http,
       metrics: this.#metrics,
@@ -408,7 +410,7 @@ class ProcessParts {
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
-        idempotency: createIdempotency(this.#keys, this.#metricsLogger),
+        idempotency: createIdempotency(keys, this.#metricsLogger),
         access: security.requestAccess ?? openAccess,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),

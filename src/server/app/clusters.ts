@@ -82,6 +82,7 @@ export class Clusters {
       keys: deps.keys,
       ...logStorage
     })
+    deps.keys.openLog = () => this.#queue.open()
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {
       settings,
       log,

@@ -4,11 +4,19 @@ import type { Logger } from '../../core/model.js'
 import { Idempotency } from '../../http/api/idempotency.js'
 import { type Keys, LocalKeys } from '../../producer/keys/keys.js'
 import type { IdempotencySettings } from '../../producer/keys/settings.js'
+import { ownerOfKey } from '../workers/worker-keys.js'
+import type { WorkerPlace } from './worker-order.js'
 
-/** The keys of requests that this process remembers. */
-export const openKeys = (settings: IdempotencySettings, log: Logger): LocalKeys =>
+type PlaceOfWorker = Pick<WorkerPlace, 'number' | 'count'>
+
+/** The keys of requests that this process remembers. @param worker absent: the process is the only one */
+export const openKeys = (settings: IdempotencySettings, log: Logger, worker: PlaceOfWorker | undefined): LocalKeys =>
   new LocalKeys({
     ...settings,
+    ...(worker && {
+      name: String(worker.number),
+      owns: (hash: string) => ownerOfKey(hash, worker.count) === worker.number
+    }),
     now: Date.now,
     newSalt: () => randomBytes(4).readUInt32BE(),
     onFailure: error =>

@@ -1,0 +1,239 @@
+import type { KeyName } from '../../producer/keys/key-frames.js'
+import type { Settlement } from '../../producer/keys/key-store.js'
+import { KeyedRecords, type RecordsView } from '../../producer/keys/keyed-records.js'
+import {
+  type AskedKey,
+  type Claim,
+  ClaimedKey,
+  type Keys,
+  type LocalKeys,
+  type SettledVerdict
+} from '../../producer/keys/keys.js'
+import type { WorkerPeers } from './peers.js'
+
+const CALL_TIMEOUT_MS = 5_000
+/** A call that waits takes this much longer than its wait. */
+const MARGIN_MS = 1_000
+/** Pause before a call to a worker that does not serve is repeated. */
+const RETRY_MS = 100
+/** How long a worker that has an answer tries to reach the owner of its key. */
+const SETTLE_FOR_MS = 60_000
+/** How long the outcomes of records at another worker are waited for. */
+const OUTCOMES_MS = 120_000
+
+interface HeldKey {
+  readonly key: KeyName
+  /** No request is under way. */
+  readonly isOpen: boolean
+}
+
+/** The worker that owns a key. All workers compute the same owner. */
+export const ownerOfKey = (hash: string, workers: number): number =>
+  ((hash.charCodeAt(0) * 256 + hash.charCodeAt(1)) % workers) + 1
+
+/**
+ * The keys of a gateway that consists of several workers. Each key has one worker as its owner, which says who may carry a
+ * request out, and keeps the answer. The records stay with the worker that got the request.
+ *
+ * A worker that was started again does not know which keys were in use. It asks all others for the keys that it owns and
+ * whose records they have, before it lets anybody use one.
+ */
+export class WorkerKeys implements Keys {
+  readonly reach = 'gateway'
+  readonly #own: LocalKeys
+  readonly #peers: WorkerPeers
+  /** Resolves when all others have said what they hold. */
+  readonly #ready: Promise<void>
+  #isReady = false
+  #isClosed = false
+
+  constructor(own: LocalKeys, peers: WorkerPeers) {
+    this.#own = own
+    this.#peers = peers
+    const serve = <Body>(name: string, handler: (body: Body, from: number) => unknown): void =>
+      peers.serve(`key ${name}`, (body, { from }) => handler(body as Body, from))
+    serve('claim', ({ key, waitMs }: { key: KeyName; waitMs: number }, from) => this.#verdictOn(key, from, waitMs))
+    serve('settle', ({ key, settlement }: { key: KeyName; settlement: Settlement }) => this.#settled(key, settlement))
+    serve('moved', ({ hash }: KeyName, from) => own.store.moved(hash, String(from)))
+    serve('records', ({ hash }: KeyName) => own.holder.find(hash)?.view)
+    serve('outcomes', ({ hash, waitMs }: { hash: string; waitMs: number }) => this.#outcomesOf(hash, waitMs))
+    serve('held', (_, from) => this.#heldFor(from))
+    peers.onGone(number => own.store.gone(String(number)))
+    this.#ready = this.#gather()
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  async #gather(): Promise<void> {
+    await Promise.all(this.#peers.others.map(other => this.#gatherFrom(other)))
+    this.#isReady = true
+  }
+
+  async #gatherFrom(other: number): Promise<void> {
+    while (!this.#isClosed) {
+      try {
+        const held = (await this.#call(other, 'held', {}, CALL_TIMEOUT_MS)) as readonly HeldKey[] | undefined
+        for (const { key, isOpen } of held ?? []) this.#own.store.open(key, String(other), isOpen ? 'open' : 'claimed')
+        if (held !== undefined) return
+      } catch {
+        // It does not serve yet.
+      }
+      await pause(RETRY_MS)
+    }
+  }
+
+  #heldFor(owner: number): readonly HeldKey[] {
+    return [...this.#own.holder.all]
+      .filter(({ key }) => this.#ownerOf(key.hash) === owner)
+      .map(({ key, isOpen }) => ({ key, isOpen }))
+  }
+
+  #ownerOf(hash: string): number {
+    return ownerOfKey(hash, this.#peers.count)
+  }
+
+  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
+    const owner = this.#ownerOf(asked.hash)
+    const isOwn = owner === this.#peers.id
+    const key = this.#own.nameOf(asked)
+    if (!isOwn || !this.#isReady) return this.#claimLater(key, owner, waitMs)
+    const verdict = this.#own.verdictOn(key, this.#own.name, waitMs)
+    return verdict instanceof Promise
+      ? verdict.then(late => this.#claimOf(key, owner, late))
+      : this.#claimOf(key, owner, verdict)
+  }
+
+  async #claimLater(key: KeyName, owner: number, waitMs: number): Promise<Claim> {
+    try {
+      const verdict =
+        owner === this.#peers.id
+          ? await this.#verdictOn(key, owner, waitMs)
+          : ((await this.#call(owner, 'claim', { key, waitMs }, waitMs + MARGIN_MS)) as SettledVerdict | undefined)
+      return verdict === undefined ? { type: 'away' } : await this.#claimOf(key, owner, verdict)
+    } catch {
+      return { type: 'away' }
+    }
+  }
+
+  /** As the owner of a key. */
+  async #verdictOn(key: KeyName, from: number, waitMs: number): Promise<SettledVerdict> {
+    if (!this.#isReady && (await Promise.race([this.#ready, pause(waitMs).then(() => 'late')])) === 'late')
+      throw new Error('not all workers have said yet which keys they have')
+    return this.#own.verdictOn(key, String(from), waitMs)
+  }
+
+  #settled(key: KeyName, settlement: Settlement): Promise<true> {
+    const own =
+      settlement.type === 'answered'
+        ? { ...settlement, answer: { ...settlement.answer, body: Buffer.from(settlement.answer.body) } }
+        : settlement
+    return new Promise(resolve => this.#own.settle(key, own, () => resolve(true)))
+  }
+
+  #claimOf(key: KeyName, owner: number, verdict: SettledVerdict): Claim | Promise<Claim> {
+    if (verdict.type === 'answered') {
+      return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
+    }
+    if (verdict.type === 'new') return this.#claimed(this.#own.holder.of(key), key, owner)
+    if (verdict.type !== 'attach') return verdict
+    if (verdict.holder === this.#own.name) return this.#claimed(this.#own.holder.of(key), key, owner)
+    return this.#attach(key, owner, Number(verdict.holder))
+  }
+
+  #claimed(records: KeyedRecords, key: KeyName, owner: number): Claim {
+    const settle = (settlement: Settlement, settled: () => void): void => {
+      if (owner === this.#peers.id) {
+        this.#end(records, settlement, false)
+        this.#own.settle(key, settlement, settled)
+      } else void this.#settle(records, key, owner, settlement, settled)
+    }
+    return { type: 'claimed', key: new ClaimedKey(records, this.#own.holder, settle) }
+  }
+
+  #end(records: KeyedRecords, settlement: Settlement, isKeptElsewhere: boolean): void {
+    if (settlement.type === 'open') records.isOpen = true
+    else this.#own.holder.end(records, isKeptElsewhere)
+  }
+
+  /**
+   * The answer leaves when the owner has it. If the owner does not answer, the answer leaves all the same: this worker has
+   * the records, and says so when the owner serves again.
+   */
+  async #settle(
+    records: KeyedRecords,
+    key: KeyName,
+    owner: number,
+    settlement: Settlement,
+    settled: () => void
+  ): Promise<void> {
+    const giveUpAt = performance.now() + SETTLE_FOR_MS
+    let isTold = false
+    while (!this.#isClosed && performance.now() < giveUpAt) {
+      try {
+        await this.#call(owner, 'settle', { key, settlement }, CALL_TIMEOUT_MS)
+        this.#end(records, settlement, true)
+        break
+      } catch {
+        records.isOpen = true
+        if (!isTold) settled()
+        isTold = true
+        await pause(RETRY_MS)
+      }
+    }
+    if (!isTold) settled()
+  }
+
+  /** The records are at another worker; one that was started again knows those of its durable log. */
+  async #attach(key: KeyName, owner: number, holder: number): Promise<Claim> {
+    const release = async (): Promise<Claim> => {
+      const open: Settlement = { type: 'open' }
+      if (owner === this.#peers.id) this.#own.settle(key, open, () => undefined)
+      else await this.#call(owner, 'settle', { key, settlement: open }, CALL_TIMEOUT_MS)
+      return { type: 'away' }
+    }
+    let view: RecordsView | undefined
+    try {
+      view = (await this.#call(holder, 'records', key, CALL_TIMEOUT_MS)) as RecordsView | undefined
+      if (view === undefined || view.outcomes.length === 0) {
+        // It had accepted none.
+        if (owner === this.#peers.id) this.#own.store.moved(key.hash, this.#own.name)
+        else await this.#call(owner, 'moved', key, CALL_TIMEOUT_MS)
+        return this.#claimed(this.#own.holder.of(key), key, owner)
+      }
+    } catch {
+      return release()
+    }
+    const records = new KeyedRecords(key)
+    records.learn(view)
+    void this.#follow(records, holder)
+    return this.#claimed(records, key, owner)
+  }
+
+  async #follow(records: KeyedRecords, holder: number): Promise<void> {
+    const { hash } = records.key
+    try {
+      const asked = { hash, waitMs: OUTCOMES_MS }
+      const view = (await this.#call(holder, 'outcomes', asked, OUTCOMES_MS + MARGIN_MS)) as RecordsView | undefined
+      if (view !== undefined) records.learn(view)
+    } catch {
+      // The request is answered that the outcome is unknown.
+    }
+  }
+
+  async #outcomesOf(hash: string, waitMs: number): Promise<RecordsView | undefined> {
+    const records = this.#own.holder.find(hash)
+    await records?.allFinal(waitMs)
+    return records?.view
+  }
+
+  #call(to: number, name: string, body: object, timeoutMs: number): Promise<unknown> {
+    return this.#peers.call(to, `key ${name}`, body, { timeoutMs })
+  }
+}
+
+const pause = (durationMs: number): Promise<void> =>
+  new Promise(resolve => {
+    setTimeout(resolve, durationMs).unref()
+  })
