@@ -31,6 +31,14 @@ describe('a gateway that is killed under load', function () {
     expect(result.kills).to.equal(2)
   })
 
+  for (const workers of [1, 2]) {
+    it(`has each record once that a client sends again by its key, with ${workers} workers`, async () => {
+      const asked = { ...options(), clients: { keyedSync: 8, keyedAsync: 24 }, workers, kills: 3 }
+      const result = await runKill(asked)
+      expect(problemsOf(result, asked).filter(problem => !problem.startsWith('no kill'))).to.deep.equal([])
+    })
+  }
+
   it('is found out when it keeps in memory what it acknowledges', async () => {
     const asked = { ...options(['apis.arion.durability=memory']), drains: false }
     // So that each kill meets records in memory: a fast broker has them all within a millisecond.

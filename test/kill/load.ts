@@ -9,16 +9,21 @@ import { type Answer, type Asked, Poster } from './post.js'
  * Arion's routes, the asynchronous ones of kprf and kafboy (with `payload: fields` and `partitionStrategy: custom`), and those of
  * Confluent's API.
  */
-export type LoadMode = HttpMode | 'websocket' | ConfluentMode
+export type LoadMode = HttpMode | KeyedMode | 'websocket' | ConfluentMode
 
 /** Sends messages until it is stopped; each is written down before it is sent, and so is its answer. */
 export function load(mode: LoadMode, options: LoadOptions): Promise<void> {
   if (mode === 'websocket') return new SocketLoad(options).run()
   if (isOfConfluent(mode)) return loadOfConfluent(mode, options)
+  if (mode === 'keyedSync') return new KeyedLoad('sync', options).run()
+  if (mode === 'keyedAsync') return new KeyedLoad('async', options).run()
   return new HttpLoad(mode, options).run()
 }
 
 const isOfConfluent = (mode: LoadMode): mode is ConfluentMode => (confluentModes as readonly string[]).includes(mode)
+
+/** Clients that send a request with an `Idempotency-Key` again until it has succeeded. */
+type KeyedMode = 'keyedSync' | 'keyedAsync'
 
 type HttpMode = 'sync' | 'async' | 'kprf' | 'kafboy'
 
@@ -67,6 +72,52 @@ class HttpLoad {
       if (outcome.type !== 'ok') await sleep(PAUSE_MS)
     }
     this.#poster.close()
+  }
+}
+
+/** The mode of the clients each of whose messages must be in Kafka exactly once. */
+export const isKeyed = (id: string): boolean => id.startsWith('keyed')
+
+class KeyedLoad {
+  readonly #mode: HttpMode
+  readonly #options: LoadOptions
+  readonly #messages: Messages
+  #poster: Poster
+
+  constructor(mode: HttpMode, options: LoadOptions) {
+    this.#mode = mode
+    this.#options = options
+    this.#messages = new Messages(options)
+    this.#poster = new Poster(options.url)
+  }
+
+  async run(): Promise<void> {
+    const { isStopped, topic, keys, random, history } = this.#options
+    while (!isStopped()) {
+      const key = random.pick(keys)
+      const { id, value } = this.#messages.next(key)
+      const asked = { ...asking[this.#mode](topic, key, value), idempotencyKey: `${topic}-${id}` }
+      history.complete(id, await this.#untilDone(id, asked))
+    }
+    this.#poster.close()
+  }
+
+  async #untilDone(id: string, asked: Asked): Promise<Outcome> {
+    const { history, url } = this.#options
+    let isRepeated = false
+    for (;;) {
+      // A message that is sent again is not in the order of one connection.
+      const sent = (socket: object): void => history.sentOver(id, numberOf(isRepeated ? {} : socket))
+      const answer = await this.#poster.post(asked, sent)
+      if (answer?.status === 422) throw new Error(`${id} was taken for another request: ${answer.body}`)
+      const outcome = toOutcome(answer)
+      if (outcome.type === 'ok') return outcome
+      await sleep(PAUSE_MS)
+      // Another worker may take the next connection.
+      this.#poster.close()
+      this.#poster = new Poster(url)
+      isRepeated = true
+    }
   }
 }
 

@@ -7,6 +7,8 @@ export interface Asked {
   readonly path: string
   readonly body: string
   readonly type: string
+  /** Sent as `Idempotency-Key`. */
+  readonly idempotencyKey?: string
 }
 
 export interface Answer {
@@ -25,8 +27,12 @@ export class Poster {
   }
 
   /** @returns `undefined`: there was no answer */
-  post({ path, body, type }: Asked, onSocket: (socket: Socket) => void): Promise<Answer | undefined> {
-    const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) }
+  post({ path, body, type, idempotencyKey }: Asked, onSocket: (socket: Socket) => void): Promise<Answer | undefined> {
+    const headers = {
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey })
+    }
     return new Promise(resolve => {
       const call = request(this.#url + path, { method: 'POST', agent: this.#agent, headers }, response => {
         const chunks: Buffer[] = []

@@ -10,7 +10,7 @@ import { HistoryFile } from '../support/history-file.js'
 import { SeededRandom } from '../support/random.js'
 import { freshTopic, type TargetCluster } from '../support/target-cluster.js'
 import { Gateway } from './gateway.js'
-import { type LoadMode, load } from './load.js'
+import { isKeyed, type LoadMode, load } from './load.js'
 import { idOf } from './messages.js'
 import { readLog } from './read-log.js'
 
@@ -50,6 +50,8 @@ export interface KillOptions {
 
 export interface KillResult {
   readonly verdict: Verdict
+  /** Messages with a key that are in Kafka more than once. */
+  readonly doubled: readonly string[]
   readonly kills: number
   readonly brokerKills: number
   /** Of the gateway, after SIGTERM. */
@@ -88,11 +90,12 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
     const log: Logged[] = []
     for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
     const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: workers === 1 })
+    const doubled = doubledOf(log)
     const slowestStartMs = Math.max(...gateway.startsMs)
     const seconds = (performance.now() - startedAt) / 1_000
     file.close()
     rmSync(directory, { recursive: true, force: true })
-    return { verdict, kills: gateway.startsMs.length - 1, brokerKills, exitCode, slowestStartMs, seconds }
+    return { verdict, doubled, kills: gateway.startsMs.length - 1, brokerKills, exitCode, slowestStartMs, seconds }
   } catch (error) {
     say(`seed ${seed}; history, logs and the durable log are in ${directory}; the gateway's last words:`)
     say(gateway.lastWords())
@@ -197,9 +200,19 @@ async function drain(walDirectories: readonly string[]): Promise<void> {
   }
 }
 
+function doubledOf(log: readonly Logged[]): string[] {
+  const counts = new Map<string, number>()
+  for (const record of log) {
+    const id = idOf(record)
+    if (id !== undefined && isKeyed(id)) counts.set(id, (counts.get(id) ?? 0) + 1)
+  }
+  return [...counts].flatMap(([id, count]) => (count > 1 ? [id] : []))
+}
+
 /** Everything that must hold; empty when it does. */
-export function problemsOf({ verdict, exitCode }: KillResult, { kills, records }: KillOptions): string[] {
+export function problemsOf({ verdict, doubled, exitCode }: KillResult, { kills, records }: KillOptions): string[] {
   const found = verdict.violations.map(({ rule, what }) => `${rule}: ${what}`)
+  for (const id of doubled) found.push(`doubled: ${id} was sent with a key, and is in Kafka more than once`)
   if (exitCode !== 0) found.push(`the gateway ended with ${exitCode}`)
   if (verdict.ok < records) found.push(`only ${verdict.ok} records were acknowledged`)
   if (verdict.unknown === 0 && kills > 0) found.push('no kill met a record under way')

@@ -44,6 +44,7 @@ async function runOn(where: ClusterName): Promise<boolean> {
     records: values.records,
     clients: {
       ...{ sync: 24, async: 24, websocket: 8, kprf: 8, kafboy: 8 },
+      ...{ keyedSync: 16, keyedAsync: 16 },
       ...{ confluentV2: 8, confluentV3: 8, confluentStream: 4 }
     },
     seed: values.seed,

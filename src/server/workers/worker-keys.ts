@@ -36,7 +36,7 @@ export const ownerOfKey = (hash: string, workers: number): number =>
  * request out, and keeps the answer. The records stay with the worker that got the request.
  *
  * A worker that was started again does not know which keys were in use. It asks all others for the keys that it owns and
- * whose records they have, before it lets anybody use one.
+ * whose records they have, before it grants any claim.
  */
 export class WorkerKeys implements Keys {
   readonly reach = 'gateway'
