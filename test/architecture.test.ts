@@ -50,6 +50,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   zod: ['apis', 'consumer/instance', 'core/settings', 'http', 'server/config'],
   yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],
   jose: ['http/access'],
+  '@opentelemetry/api': ['core/tracing'],
   'prom-client': ['core/metrics'],
   commander: ['cli'],
   '@bomb.sh/tab': ['cli'],

@@ -1,4 +1,5 @@
 import type { ProduceRecord, RecordHeader } from '../core/model.js'
+import type { TraceOfRequest } from '../core/tracing/tracing.js'
 import type { ClaimedKey } from '../producer/keys/keys.js'
 import type { RecordPlaces } from '../producer/receipts/receipts.js'
 
@@ -13,6 +14,8 @@ export interface ProduceOrigin {
   readonly principal: string
   /** Headers that the request adds to each of its records, behind the record's own. */
   readonly recordHeaders: readonly RecordHeader[]
+  /** The trace of the request. Absent: it is not traced. */
+  readonly trace?: TraceOfRequest | undefined
   /** Set by the gateway when it accepts records: the id to ask for them with. */
   receipt: string | undefined
   /** Set by an API that refuses some records of the request by itself: where the others stand in the request. */

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/cli/command.js'
 import { commands } from '../../src/cli/commands.js'
 import { environmentName } from '../../src/core/settings/setting-names.js'
+import { attributes } from '../../src/core/tracing/names.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { describeSettings } from '../../src/server/config/schema.js'
 import { commandLinePage } from './command-line.js'
@@ -38,6 +39,8 @@ describe('names in the docs exist', () => {
     const asPattern = (name: string): string =>
       name.replace(/^clusters\.(default|[a-z]+(-[a-z]+)*)(?=\.|$)/, 'clusters.<name>')
     const isKnown = (name: string): boolean => {
+      // The names of attributes of spans begin as the section `http` does.
+      if (Object.values<string>(attributes).includes(name)) return true
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
       // Keys of kafka-rest.properties: ours have no second dot.

@@ -3,6 +3,7 @@ import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../gatew
 import { Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { traceOf } from '../../http/exchange/trace.js'
 import { MAX_EVENTS } from './content-types.js'
 import { admits, type EndpointParts, fail, type Params } from './endpoint-parts.js'
 import { ProblemError } from './event-answers.js'
@@ -51,6 +52,7 @@ export class GroupEndpoint {
       groupId: group,
       topic,
       client: clientOf(exchange.request, caller),
+      trace: traceOf(exchange.request),
       limits: { maxMessages: wanted.count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck,
       timeoutMs: () =>

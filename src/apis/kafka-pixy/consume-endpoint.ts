@@ -3,6 +3,7 @@ import { sizeOfRecord } from '../../core/model.js'
 import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
 import { Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
+import { traceOf } from '../../http/exchange/trace.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
@@ -108,6 +109,7 @@ export class ConsumeEndpoint {
       groupId,
       topic,
       client: clientOf(exchange.request, caller),
+      trace: traceOf(exchange.request),
       limits: count === undefined ? undefined : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
       answer: messages => this.#answer(request, messages, options, count !== undefined),

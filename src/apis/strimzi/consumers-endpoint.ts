@@ -13,6 +13,7 @@ import { toError } from '../../gateway/offsets.js'
 import { writeRecordList } from '../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
+import { traceOf } from '../../http/exchange/trace.js'
 import {
   admits,
   answerWork,
@@ -197,7 +198,12 @@ export class ConsumersEndpoint {
       settle()
     })
     try {
-      const result = await this.#gateway.instances.read(instance, { timeoutMs, maxBytes, gone: gone.signal })
+      const result = await this.#gateway.instances.read(instance, {
+        timeoutMs,
+        maxBytes,
+        gone: gone.signal,
+        trace: traceOf(request)
+      })
       read = done(result, () => {
         return new ProblemError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
       })

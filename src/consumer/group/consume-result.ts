@@ -1,5 +1,6 @@
 import type { Requester } from '../../core/actor/actor.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../../core/model.js'
+import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -11,6 +12,8 @@ export interface Asker<in Result> extends Requester<Result> {
    * Absent: the group counts towards no share.
    */
   readonly client?: string | undefined
+  /** The trace of the client's request. Absent: it is not traced. */
+  readonly trace?: TraceOfRequest | undefined
 }
 
 /** A message that was offered to a client, with its record. */

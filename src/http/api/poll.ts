@@ -1,3 +1,4 @@
+import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type {
   AcquiredMessage,
   ConsumedMessage,
@@ -14,6 +15,8 @@ export interface PollOptions {
   readonly topic: string
   /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
   readonly client?: string | undefined
+  /** The trace of the request. Absent: it is not traced. */
+  readonly trace?: TraceOfRequest | undefined
   /** `undefined`: one message. */
   readonly limits: MessageLimits | undefined
   /** Whether receiving a message acknowledges it. */
@@ -66,16 +69,18 @@ export class Poll {
   }
 
   #ask(): () => void {
-    const { groups, groupId, topic, limits, client } = this.#options
+    const { groups, groupId, topic, limits, client, trace } = this.#options
     const timeoutMs = this.#options.timeoutMs?.()
     if (limits !== undefined) {
       return groups.consumeMany(groupId, topic, limits, timeoutMs, {
         client,
+        trace,
         reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
       })
     }
     return groups.consume(groupId, topic, timeoutMs, {
       client,
+      trace,
       reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
     })
   }

@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http'
+import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import { NO_RECORD_HEADERS, type ProduceOrigin, type RecordPlaces } from '../../gateway/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
+import { traceOf } from '../exchange/trace.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
 
@@ -19,6 +21,10 @@ class RequestOrigin implements ProduceOrigin {
 
   get principal(): string {
     return principalOf(this.#request)
+  }
+
+  get trace(): TraceOfRequest | undefined {
+    return traceOf(this.#request)
   }
 }
 

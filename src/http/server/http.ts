@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { ReceiptDesk } from '../../gateway/receipts.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
@@ -62,6 +63,8 @@ export interface HttpOptions {
   /** Absent: no access rules are configured. */
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
+  /** Absent: nothing records spans. */
+  readonly tracing?: Tracing | undefined
   /** The use of addresses in other processes that serve the same ports. */
   readonly elsewhere?: AddressesElsewhere | undefined
   /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */

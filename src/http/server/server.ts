@@ -4,12 +4,14 @@ import { type CastellanError, type ErrorCode, OverloadedError } from '../../core
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
+import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { routeNameOf } from '../api/by-hand.js'
 import { preflightOf } from '../api/preflight.js'
 import { failureCodeOf } from '../exchange/answers.js'
 import { keepSentUrl } from '../exchange/exchange.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
+import { keepTrace } from '../exchange/trace.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import { ForeignHosts } from './browser-guard.js'
 import type { AddressesElsewhere } from './client-addresses.js'
@@ -48,6 +50,8 @@ export interface HttpContext {
   readonly now: MonotonicClock
   /** `undefined`: no access rules are configured. */
   readonly requestAccess: RequestAccess | undefined
+  /** `undefined`: nothing records spans. */
+  readonly tracing: Tracing | undefined
   /** Time limits for silence by API, for APIs that set one. */
   readonly silences: Map<string, SilenceLimit>
   /** True once new requests are refused. */
@@ -64,6 +68,7 @@ export function createHttpContext(options: {
   readonly idPrefix: string
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
+  readonly tracing?: Tracing | undefined
   readonly elsewhere?: AddressesElsewhere | undefined
   readonly refusals?: Refusals | undefined
   /** Default: of its own. */
@@ -84,6 +89,7 @@ export function createHttpContext(options: {
     nextRequestId: requestIds(options.idPrefix),
     now,
     requestAccess: options.requestAccess,
+    tracing: options.tracing,
     silences: new Map(),
     isDraining: false,
     isLeaving: false
@@ -163,6 +169,7 @@ function follow(
 ): void {
   const { metrics, connections, silences, now } = context
   const startedAt = now()
+  const span = context.tracing && beginSpan(context.tracing, request, received)
   metrics.requestsInFlight.value++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
   if (silence !== undefined) connections.of(received.socket).silence = silence
@@ -170,15 +177,37 @@ function follow(
     received.whenUpgraded(() => {
       metrics.upgradedConnections.value++
       answered(context, request, 101, startedAt)
+      span?.end(101)
     })
   }
   received.whenOver(() => {
     if (received.isUpgraded) metrics.upgradedConnections.value--
     else {
       const status = response.writableFinished ? response.statusCode : 'aborted'
-      answered(context, request, status, startedAt, failureCodeOf(response))
+      const code = failureCodeOf(response)
+      answered(context, request, status, startedAt, code)
+      span?.end(status, code)
     }
   })
+}
+
+/** Begins the span of a request to an API. Probes, metrics and pages of the process have none. */
+function beginSpan(tracing: Tracing, request: FastifyRequest, received: ReceivedRequest): RequestSpan | undefined {
+  const api = mountNameOf(request)
+  if (api === 'none') return undefined
+  const { id: requestId, method } = request
+  const span = tracing.request({
+    method,
+    route: routeNameOf(request),
+    api,
+    requestId,
+    headers: received.headers,
+    clientAddress: received.holder.address.key,
+    protocolVersion: received.httpVersion,
+    isTls: 'encrypted' in received.socket
+  })
+  keepTrace(received, span)
+  return span
 }
 
 function answered(

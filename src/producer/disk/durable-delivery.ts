@@ -172,7 +172,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
-    const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs)
+    const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs, options.trace)
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
     const entries: NewEntry[] = []
@@ -298,7 +298,8 @@ export class DurableDelivery implements QueueMember, ClusterState {
       maxPartitionBytes: Math.min(maxPartitionBytes, BATCHES_PER_PARTITION * batchMaxBytes),
       follower: this.#follower,
       notes: this.#notes,
-      outcomes: this.#outcomes
+      outcomes: this.#outcomes,
+      tracing: this.#deps.tracing
     }
   }
 

@@ -1,11 +1,19 @@
 import type { RecordOutcome } from '../../core/model.js'
+import type { TraceContext } from '../../core/tracing/tracing.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type Refusals, RequestOutcomes } from '../memory/pending-produce.js'
 
 /** The outcomes of one request whose records are written to the log first. */
 export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {
+  /** The trace of the request. */
+  readonly trace: TraceContext | undefined
   #refusedAtOnce: Refusals
   #isStored = false
+
+  constructor(recordCount: number, deadlineAt: number, trace?: TraceContext) {
+    super(recordCount, deadlineAt)
+    this.trace = trace
+  }
 
   get refused(): Refusals {
     return this.#refusedAtOnce
@@ -55,6 +63,11 @@ export class Waiters {
     const sequences = this.#pendingProduces.get(pendingProduce)
     if (sequences) sequences.push(sequence)
     else this.#pendingProduces.set(pendingProduce, [sequence])
+  }
+
+  /** The trace of the request that waits for the record. */
+  traceOf(sequence: number): TraceContext | undefined {
+    return this.#bySequence.get(sequence)?.pendingProduce.trace
   }
 
   settle(sequence: number, outcome: RecordOutcome): void {

@@ -1,4 +1,5 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
@@ -359,6 +360,10 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   isSettled(): boolean {
     return false
+  }
+
+  traceOf(sequence: number): TraceContext | undefined {
+    return this.#deps.outcomes.waiters.traceOf(sequence)
   }
 
   fail(sequence: number, failure: RecordFailure): void {

@@ -1,3 +1,4 @@
+import type { TraceContext } from '../../core/tracing/tracing.js'
 import { deliverRow, type OutcomeReceiver } from './pending-produce.js'
 
 /** The lists of a batch with one row or none; never written to. */
@@ -139,6 +140,16 @@ export abstract class BatchRows {
   protected isStampedBefore(sentAtMs: number, forMs: number): boolean {
     if (this.#count > 0) return !this.#isGiven && Math.abs(sentAtMs - this.#timestampMs) >= forMs
     return this.timestampsMs.some((one, at) => this.given[at] !== true && Math.abs(sentAtMs - one) >= forMs)
+  }
+
+  /** The traces of the requests whose records it has. */
+  *traces(): Iterable<TraceContext> {
+    const only = this.#count > 0 ? this.#pendingProduce?.traceOf?.(this.#index) : undefined
+    if (only !== undefined) yield only
+    for (let at = 0; at < this.pendingProduces.length; at++) {
+      const trace = this.pendingProduces[at]?.traceOf?.(this.firstIndexes[at]!)
+      if (trace !== undefined) yield trace
+    }
   }
 
   /** Kafka has all records, the first at `baseOffset`; -1: the offset is unknown. */

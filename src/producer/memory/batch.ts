@@ -1,4 +1,5 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
+import type { SendSpan } from '../../core/tracing/tracing.js'
 import { noProducer, RecordBatchWriter, resealBatch, type SealOptions } from '../../kafka/record-batch-writer.js'
 import { readBack } from '../../kafka/record-reader.js'
 import { BatchRows } from './batch-rows.js'
@@ -44,6 +45,8 @@ export class Batch extends BatchRows {
   /** The outcome of an attempt is unknown, so brokers may have written the batch. Only an acknowledgement ends this. */
   maybeWritten = false
   chargedBytes = 0
+  /** The span of the batch on its way to Kafka. `undefined`: it was not sent yet, or nothing records spans. */
+  span: SendSpan | undefined
   #expiresAt = Number.POSITIVE_INFINITY
 
   constructor(writer: RecordBatchWriter, options: BatchOptions) {

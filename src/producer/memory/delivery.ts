@@ -2,6 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
+import type { TraceContext, Tracing } from '../../core/tracing/tracing.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { BufferCapacity } from './budget.js'
@@ -49,6 +50,8 @@ export interface ProduceOptions {
   readonly answeredBy?: string | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
+  /** The trace to which the batches of the records are linked. Absent: none. */
+  readonly trace?: TraceContext | undefined
 }
 
 export interface DeliveryDeps {
@@ -73,6 +76,8 @@ export interface DeliveryDeps {
   readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Gives receipts for records whose caller does not wait for them. Absent: none are given. */
   readonly receipts?: MemoryReceipts | undefined
+  /** Records spans of batches. Absent: nothing does. */
+  readonly tracing?: Pick<Tracing, 'send'> | undefined
   /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }

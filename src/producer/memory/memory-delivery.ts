@@ -102,7 +102,8 @@ export class MemoryDelivery implements Delivery, ClusterState {
       capacityQueues: this.#capacityQueues,
       schedule: this.#schedule,
       numbers: this.#identity,
-      waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
+      waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs),
+      tracing: deps.tracing
     }
     this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)

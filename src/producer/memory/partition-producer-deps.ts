@@ -1,5 +1,6 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { PartitionBudget } from './budget.js'
 import type { Numbers } from './numbering.js'
@@ -89,6 +90,8 @@ export interface PartitionProducerDeps {
   readonly waitedInPartition?: ((waitedMs: number) => void) | undefined
   /** Counts records that Kafka refuses, and records for which there is no capacity. Absent: they are not counted. */
   readonly refusals?: Pick<Refusals, 'note'> | undefined
+  /** Records spans of batches. Absent: nothing does. */
+  readonly tracing?: Pick<Tracing, 'send'> | undefined
   /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */
   readonly written?: WrittenBatches | undefined
   /** Absent: records may be given up, and waiting requests get a failure. */

@@ -144,10 +144,20 @@ export class PartitionProducer implements ScheduledProducer {
     this.#attempts.begin()
     this.#headSince = this.#deps.clock()
     head.tryFrom(this.#headSince)
+    this.#beginSpan(head)
     this.#lookBy(head.expiresAt)
     this.#search.begin()
     this.#deps.waitedInPartition?.(this.#headSince - head.oldestAt)
     return head
+  }
+
+  #beginSpan(head: Batch): void {
+    const { tracing, owner } = this.#deps
+    if (tracing === undefined) return
+    const { topic, partition } = this
+    const { recordCount, sizeBytes } = head
+    const durability = owner === undefined ? 'memory' : 'disk'
+    head.span = tracing.send({ topic, partition, recordCount, sizeBytes, durability, contexts: head.traces() })
   }
 
   /** Searches Kafka's log for the head before sending it again. */
@@ -169,6 +179,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#refusal = undefined
     if (baseOffset >= 0) this.#search.acknowledged(baseOffset + head.recordCount)
     this.#settled(head)
+    head.span?.delivered(baseOffset, this.#attempts.count)
     head.deliver(this.partition, baseOffset, logAppendTimeMs)
   }
 
@@ -215,6 +226,7 @@ export class PartitionProducer implements ScheduledProducer {
         if (verdict.renumber) this.#numbering.raise()
         if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
         this.#settled(head, head.split())
+        head.span?.replaced()
         return
       case 'fail':
         if (this.#deps.owner === undefined) this.#failHead(head, verdict.failure, verdict.renumber)
@@ -245,6 +257,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#deps.refusals?.note(failure, head.recordCount)
     this.#attempts.notDelivered(head.recordCount, failure)
     this.#settled(head)
+    head.span?.failed(failure.code, this.#attempts.count)
     head.fail(failure, this.topic)
   }
 
@@ -277,6 +290,7 @@ export class PartitionProducer implements ScheduledProducer {
     const newestAcceptedAt = records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)
     this.#search.begin(newestAcceptedAt, numbering)
     this.charge.holdBatch(this.#head)
+    this.#beginSpan(this.#head)
     this.#becomeReady()
   }
 
@@ -300,6 +314,7 @@ export class PartitionProducer implements ScheduledProducer {
     const head = this.#head
     if (head === undefined || this.#state === 'awaiting' || this.#isDeadLettering) return []
     this.#head = undefined
+    head.span?.replaced()
     this.charge.releaseBatch(head)
     this.#becomeReady()
     return head.indexes
@@ -313,6 +328,7 @@ export class PartitionProducer implements ScheduledProducer {
     const head = this.#head
     if (head === undefined || this.#state !== 'backingOff' || this.#search.mustLook) return undefined
     this.#head = undefined
+    head.span?.replaced()
     this.charge.releaseBatch(head)
     this.#becomeIdle()
     return { indexes: head.indexes, numbering: this.#numbering.current }
@@ -343,6 +359,7 @@ export class PartitionProducer implements ScheduledProducer {
   #backOff(reason: string, soon: boolean): void {
     const { random, settings, counters } = this.#deps
     this.#state = 'backingOff'
+    this.#head?.span?.retry(reason)
     counters.retries++
     this.#onBatchClosed()
     const pauseMs = this.#attempts.pauseMs(reason, soon, settings, random)
@@ -402,8 +419,10 @@ export class PartitionProducer implements ScheduledProducer {
     const withdrawn = head.expire(nowMs, !head.maybeWritten, tooLate, this.topic)
     if (withdrawn > 0) this.#numbering.changeRecords()
     this.#countWithdrawn(withdrawn)
-    if (head.isEmpty) this.#settled(head)
-    else if (nowMs >= head.expiresAt)
+    if (head.isEmpty) {
+      this.#settled(head)
+      head.span?.failed('timedOut', this.#attempts.count)
+    } else if (nowMs >= head.expiresAt)
       this.#failHead(head, this.#attempts.timedOut(persistedOf(head.maybeWritten)), head.maybeWritten)
   }
 
@@ -444,6 +463,8 @@ export class PartitionProducer implements ScheduledProducer {
   #drop(batch: Batch, failureOf: (maybeWritten: boolean) => RecordFailure): void {
     this.#deps.counters.failed += batch.recordCount
     this.charge.releaseBatch(batch)
-    batch.fail(failureOf(batch.maybeWritten), this.topic)
+    const failure = failureOf(batch.maybeWritten)
+    batch.span?.failed(failure.code, this.#attempts.count)
+    batch.fail(failure, this.topic)
   }
 }

@@ -1,4 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { KeyTag } from './key-tag.js'
 import type { Losses } from './losses.js'
@@ -223,6 +224,8 @@ export interface OutcomeReceiver {
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
   isSettled(index: number): boolean
+  /** The trace of the request that the record came with, as far as it is known. Absent: there is none. */
+  traceOf?(index: number): TraceContext | undefined
 }
 
 /** Records of one request for one partition: those from `from` to `to`, without the latter. */
@@ -244,6 +247,7 @@ export function deliverRow(receiver: OutcomeReceiver, row: DeliveredRow): void {
 export interface Acceptance {
   readonly answeredBy?: string | undefined
   readonly stopsWhereFull?: boolean | undefined
+  readonly trace?: TraceContext | undefined
 }
 
 const NOT_ANSWERED: Acceptance = {}
@@ -330,5 +334,9 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
 
   acceptedAtOf(): number {
     return this.acceptedAt
+  }
+
+  traceOf(): TraceContext | undefined {
+    return this.#acceptance.trace
   }
 }

@@ -11,8 +11,10 @@ import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { Refusals } from '../../core/refusals.js'
+import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { LagRow, LagSource } from '../../gateway/lag.js'
+import { tracedGateway } from '../../gateway/traced-gateway.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
@@ -199,11 +201,13 @@ class ProcessParts {
   #peers: { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway } | undefined
   readonly #worker: WorkerDeps | undefined
   readonly #receipts: ReceiptParts | undefined
+  readonly #tracing: Tracing | undefined
 
   constructor(config: Config, deps: AppDeps) {
     const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
     const log = this.#lines.of(deps.log)
     this.#worker = deps.worker
+    this.#tracing = registeredTracing(version)
     this.#metrics = metricsOf(deps.worker)
     this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
     const { graceMs } = config.shutdown
@@ -427,6 +431,7 @@ class ProcessParts {
       receipts: this.#receipts?.desk,
       counts,
       accessLog,
+      tracing: this.#tracing,
       certificates: security.certificates,
       managementCertificates: security.managementCertificates,
       metrics: this.#metrics,
@@ -455,7 +460,9 @@ class ProcessParts {
       if (peers !== undefined) return workerGateway(own, name, peers, longPollMs)
       return this.#peers?.peerGateway(own, name, this.#peers.all) ?? own
     }
-    return new Map([...gateways].map(([name, own]) => [name, gatewayOf(own, name)]))
+    const tracing = this.#tracing
+    const traced = (gateway: Gateway): Gateway => (tracing === undefined ? gateway : tracedGateway(gateway, tracing))
+    return new Map([...gateways].map(([name, own]) => [name, traced(gatewayOf(own, name))]))
   }
 
   /** The listener for other gateways is opened later, and closed after this process has left the consumer groups. */

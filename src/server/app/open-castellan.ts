@@ -11,9 +11,11 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import { type Logger, silentLogger } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
 import { parseOptions } from '../../core/settings/options.js'
+import { registeredTracing } from '../../core/tracing/tracing.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { KafkaGateway, PROGRAM } from '../../gateway/kafka-gateway.js'
 import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../gateway/receipts.js'
+import { tracedGateway } from '../../gateway/traced-gateway.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -140,7 +142,9 @@ export interface Castellan {
  * @throws ListenError when the address of `peers.listen` cannot be used
  */
 export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
-  const castellan = await openCluster(options)
+  const own = await openCluster(options)
+  const tracing = registeredTracing()
+  const castellan = tracing === undefined ? own : { ...own, gateway: tracedGateway(own.gateway, tracing) }
   const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
     await castellan.close(0)
     throw error
@@ -258,7 +262,8 @@ export async function openCluster(
     router: router.ref,
     settings: settings.delivery,
     now: Date.now,
-    awayBecause
+    awayBecause,
+    tracing: registeredTracing()
   }
   delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
   const own =

@@ -13,6 +13,7 @@ import { toError } from '../../../gateway/offsets.js'
 import { writeRecordList } from '../../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
+import { traceOf } from '../../../http/exchange/trace.js'
 import { callerOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
 import { type Problem, problemOf, TOPIC_NOT_FOUND } from '../failures.js'
 import { answerWork, lookUpProblemOf, ProblemError, readSmallBody } from '../look-up.js'
@@ -218,7 +219,7 @@ export class ConsumersEndpoint {
     })
     const timeoutMs = Math.min(aboveZero(query.get('timeout')) ?? settings.maxWaitMs, settings.maxWaitMs)
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
-    read = done(await instances.read(instance, { timeoutMs, maxBytes, gone: gone.signal }))
+    read = done(await instances.read(instance, { timeoutMs, maxBytes, gone: gone.signal, trace: traceOf(request) }))
     if (response.destroyed) {
       settle()
       return

@@ -1,0 +1,270 @@
+import { createRequire } from 'node:module'
+import type { Attributes, Context, Link, Span, TextMapGetter, Tracer } from '@opentelemetry/api'
+import type { RecordHeader, TopicPartition } from '../model.js'
+import { knownMethods, attributes as names, operations, RETRY_EVENT, SYSTEM } from './names.js'
+
+type Api = typeof import('@opentelemetry/api')
+
+/** A place in a trace: spans can begin below it, or be linked to it. */
+export type TraceContext = Context
+
+/** The trace of a request, which goes on with its records. */
+export interface TraceOfRequest {
+  readonly context: TraceContext
+  /** What a propagator writes for the context: `traceparent` and, if there is one, `tracestate`. */
+  fields(): Readonly<Record<string, string>>
+}
+
+/** A request as it begins. */
+export interface BegunRequest {
+  readonly method: string
+  /** Without values. `undefined`: no route matched. */
+  readonly route: string | undefined
+  readonly api: string
+  readonly requestId: string
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly clientAddress: string
+  readonly protocolVersion: string
+  readonly isTls: boolean
+}
+
+/** A batch on its way to Kafka. Ended by exactly one of its methods, save `retry`. */
+export interface SendSpan {
+  /** Kafka has the batch; -1: at an unknown offset. */
+  delivered(offset: number, attempts: number): void
+  /** @param code a code of docs/errors.md */
+  failed(code: string, attempts: number): void
+  /** An attempt has failed, and the batch is sent again. */
+  retry(reason: string): void
+  /** The batch goes on as others, or in another process. */
+  replaced(): void
+}
+
+/** A batch as it is first sent. */
+export interface SentBatch extends TopicPartition {
+  readonly recordCount: number
+  readonly sizeBytes: number
+  readonly durability: 'memory' | 'disk'
+  /** The contexts of the requests whose records it has. */
+  readonly contexts: Iterable<TraceContext>
+}
+
+/** Messages that a client has got. */
+export interface GivenMessages extends TopicPartition {
+  readonly group: string
+  readonly count: number
+  readonly firstOffset: number
+  /** When the client asked, in milliseconds since 1970. */
+  readonly askedAt: number
+  /** The request. `undefined`: it is not traced. */
+  readonly trace: TraceOfRequest | undefined
+  /** The headers of each message. */
+  readonly headers: Iterable<readonly RecordHeader[]>
+}
+
+/** More contexts of a batch are left out: the SDKs keep 128 links by default. */
+const MAX_LINKS = 64
+const SERVER_ERROR = 500
+/** Of the name of a status, such as `Host: gateway:8080`. */
+const HOST = /^(\[[^\]]+\]|[^:]*)(?::(\d{1,5}))?$/
+
+/**
+ * Makes the spans of the process with the tracer that an SDK has registered. It exists only where there is an SDK. A
+ * context is passed with the request and its records, since several requests share a batch, and an event loop that serves
+ * all of them has no current one.
+ */
+export class Tracing {
+  readonly #api: Api
+  readonly #tracer: Tracer
+
+  constructor(api: Api, tracer: Tracer) {
+    this.#api = api
+    this.#tracer = tracer
+  }
+
+  /** The span of a request from its headers to the end of its answer. Its parent is what the headers name. */
+  request({
+    method,
+    route,
+    api,
+    requestId,
+    headers,
+    clientAddress,
+    protocolVersion,
+    isTls
+  }: BegunRequest): RequestSpan {
+    const isKnown = knownMethods.has(method)
+    const [, host, port] = HOST.exec(String(headers.host ?? '')) ?? []
+    const attributes: Attributes = {
+      [names.httpMethod]: isKnown ? method : '_OTHER',
+      [names.urlScheme]: isTls ? 'https' : 'http',
+      [names.clientAddress]: clientAddress,
+      [names.protocolVersion]: protocolVersion,
+      [names.api]: api,
+      [names.requestId]: requestId,
+      ...(isKnown ? {} : { [names.httpOriginalMethod]: method }),
+      ...(route === undefined ? {} : { [names.httpRoute]: route, [names.urlPath]: route }),
+      ...(host ? { [names.serverAddress]: host } : {}),
+      ...(port === undefined ? {} : { [names.serverPort]: Number(port) }),
+      ...(headers['user-agent'] === undefined ? {} : { [names.userAgent]: String(headers['user-agent']) })
+    }
+    const { propagation, ROOT_CONTEXT, SpanKind, trace } = this.#api
+    const parent = propagation.extract(ROOT_CONTEXT, headers)
+    const name = `${isKnown ? method : 'HTTP'}${route === undefined ? '' : ` ${route}`}`
+    const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent)
+    return new RequestSpan(this.#api, span, trace.setSpan(parent, span))
+  }
+
+  /** The context of the code that calls: for programs that use the library, and have no request here. */
+  get current(): TraceContext {
+    return this.#api.context.active()
+  }
+
+  /** The span of a batch from its first attempt to its outcome, linked to the requests whose records it has. */
+  send({ topic, partition, recordCount, sizeBytes, durability, contexts }: SentBatch): SendSpan {
+    const { SpanKind, SpanStatusCode, ROOT_CONTEXT } = this.#api
+    const span = this.#tracer.startSpan(
+      `${operations.send} ${topic}`,
+      {
+        // The context in the records, if any, is that of the request: the convention's kind for such a send is CLIENT.
+        kind: SpanKind.CLIENT,
+        links: this.#linksTo(contexts),
+        attributes: {
+          [names.system]: SYSTEM,
+          [names.operation]: operations.send,
+          [names.operationType]: operations.send,
+          [names.destination]: topic,
+          [names.partition]: String(partition),
+          [names.batchCount]: recordCount,
+          [names.batchBytes]: sizeBytes,
+          [names.durability]: durability
+        }
+      },
+      ROOT_CONTEXT
+    )
+    return {
+      delivered(offset, attempts) {
+        span.setAttribute(names.attempts, attempts)
+        if (offset >= 0) span.setAttribute(names.offset, offset)
+        span.end()
+      },
+      failed(code, attempts) {
+        span.setAttributes({ [names.attempts]: attempts, [names.errorType]: code })
+        span.setStatus({ code: SpanStatusCode.ERROR })
+        span.end()
+      },
+      retry: reason => void span.addEvent(RETRY_EVENT, { reason }),
+      replaced: () => span.end()
+    }
+  }
+
+  /** The span of messages that a client has got, from its question to the answer, linked to the contexts in their headers. */
+  process({ topic, partition, group, count, firstOffset, askedAt, trace, headers }: GivenMessages): void {
+    const { SpanKind, ROOT_CONTEXT, propagation } = this.#api
+    const contexts = Array.from(headers, ofOne => propagation.extract(ROOT_CONTEXT, ofOne, headerGetter))
+    this.#tracer
+      .startSpan(
+        `${operations.process} ${topic}`,
+        {
+          kind: SpanKind.CONSUMER,
+          startTime: askedAt,
+          links: this.#linksTo(contexts),
+          attributes: {
+            [names.system]: SYSTEM,
+            [names.operation]: operations.process,
+            [names.operationType]: operations.process,
+            [names.destination]: topic,
+            [names.partition]: String(partition),
+            [names.group]: group,
+            [names.batchCount]: count,
+            [names.offset]: firstOffset
+          }
+        },
+        trace?.context ?? this.current
+      )
+      .end()
+  }
+
+  /**
+   * The span of records until the durable log has synced them.
+   *
+   * @returns ends it; `refused`: how many of the records the log has refused
+   */
+  append(topic: string, records: number, parent: TraceContext): (refused: number) => void {
+    const span = this.#tracer.startSpan(
+      operations.append,
+      { attributes: { [names.destination]: topic, [names.batchCount]: records, [names.durability]: 'disk' } },
+      parent
+    )
+    return refused => {
+      if (refused > 0) {
+        span.setAttribute(names.errorType, 'refused')
+        span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: `${refused} records were refused` })
+      }
+      span.end()
+    }
+  }
+
+  /** Links to each of the contexts that has a span, once, up to a limit. */
+  #linksTo(contexts: Iterable<TraceContext>): Link[] {
+    const links = new Map<string, Link>()
+    for (const one of contexts) {
+      const context = this.#api.trace.getSpanContext(one)
+      if (context === undefined || !this.#api.isSpanContextValid(context)) continue
+      links.set(context.spanId, { context })
+      if (links.size === MAX_LINKS) break
+    }
+    return [...links.values()]
+  }
+}
+
+/** The first header of each name counts. */
+const headerGetter: TextMapGetter<readonly RecordHeader[]> = {
+  keys: headers => headers.map(({ key }) => key),
+  get: (headers, name) => headers.find(({ key }) => key.toLowerCase() === name)?.value?.toString()
+}
+
+/** The span of one request. */
+export class RequestSpan implements TraceOfRequest {
+  readonly context: TraceContext
+  readonly #api: Api
+  readonly #span: Span
+
+  constructor(api: Api, span: Span, context: TraceContext) {
+    this.#api = api
+    this.#span = span
+    this.context = context
+  }
+
+  fields(): Readonly<Record<string, string>> {
+    const fields: Record<string, string> = {}
+    this.#api.propagation.inject(this.context, fields)
+    return fields
+  }
+
+  /** @param code why the request failed, as a code of docs/errors.md */
+  end(status: number | 'aborted', code?: string): void {
+    const span = this.#span
+    const isError = status === 'aborted' || status >= SERVER_ERROR
+    if (status !== 'aborted') span.setAttribute(names.httpStatus, status)
+    if (isError) {
+      span.setAttribute(names.errorType, code ?? String(status))
+      span.setStatus({ code: this.#api.SpanStatusCode.ERROR })
+    }
+    span.end()
+  }
+}
+
+/** Where every copy of the API keeps what is registered, so that a program and its packages share it. */
+const REGISTERED = Symbol.for('opentelemetry.js.api.1')
+
+/**
+ * The spans of the process. `undefined`: no SDK has registered a tracer; then the API is not even loaded. An SDK that
+ * comes later is not noticed.
+ */
+export function registeredTracing(version?: string): Tracing | undefined {
+  const registered = (globalThis as { [REGISTERED]?: { readonly trace?: unknown } })[REGISTERED]
+  if (registered?.trace === undefined) return undefined
+  const api = createRequire(import.meta.url)('@opentelemetry/api') as Api
+  return new Tracing(api, api.trace.getTracer('castellan', version))
+}

@@ -1,0 +1,132 @@
+import type { RecordHeader } from '../core/model.js'
+import type { GivenMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
+import type {
+  AcquiredMessage,
+  ConsumeManyResult,
+  ConsumeResult,
+  Gateway,
+  GroupGateway,
+  InstanceGateway,
+  PendingProduce
+} from './gateway.js'
+
+/**
+ * A gateway whose records and messages have spans. It stands before gateways that pass requests on to other processes, for a
+ * trace stays in the process of its request.
+ */
+export function tracedGateway(own: Gateway, tracing: Tracing): Gateway {
+  return {
+    produce(records, options, origin) {
+      const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
+      const pendingProduce = own.produce(records, { ...options, trace }, origin)
+      if (options?.durability === 'disk' && records.length > 0) {
+        endWhenStored(pendingProduce, tracing.append(records[0]!.topic, records.length, trace))
+      }
+      return pendingProduce
+    },
+    lost: (...loss) => own.lost(...loss),
+    topics: (...asked) => own.topics(...asked),
+    topicConfigs: (...asked) => own.topicConfigs(...asked),
+    groups: tracedGroups(own.groups, tracing),
+    instances: tracedInstances(own.instances, tracing),
+    admin: own.admin,
+    follow: (...asked) => own.follow(...asked),
+    durableLog: () => own.durableLog(),
+    get isReady() {
+      return own.isReady
+    }
+  }
+}
+
+function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) => void): void {
+  const countOf = (refused: PendingProduce['refused']): number => refused?.filter(one => one !== undefined).length ?? 0
+  void pendingProduce.accepted().then(refused => end(countOf(refused)))
+}
+
+function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
+  return {
+    offsets: (...asked) => own.offsets(...asked),
+    commit: (...asked) => own.commit(...asked),
+    consumers: (...asked) => own.consumers(...asked),
+    describe: (...asked) => own.describe(...asked),
+    committed: (...asked) => own.committed(...asked),
+    ack: (...asked) => own.ack(...asked),
+    consume(groupId, topic, timeoutMs, asker) {
+      const { client, trace } = asker
+      const askedAt = Date.now()
+      const reply = (result: ConsumeResult): void => {
+        if (result.type === 'message') record(tracing, groupId, [result.message], askedAt, trace)
+        asker.reply(result)
+      }
+      return own.consume(groupId, topic, timeoutMs, { client, reply })
+    },
+    consumeMany(groupId, topic, limits, timeoutMs, asker) {
+      const { client, trace } = asker
+      const askedAt = Date.now()
+      const reply = (result: ConsumeManyResult): void => {
+        if (result.type === 'messages') record(tracing, groupId, result.messages.messages, askedAt, trace)
+        asker.reply(result)
+      }
+      return own.consumeMany(groupId, topic, limits, timeoutMs, { client, reply })
+    }
+  }
+}
+
+function tracedInstances(own: InstanceGateway, tracing: Tracing): InstanceGateway {
+  return {
+    create: (...asked) => own.create(...asked),
+    settingsOf: (...asked) => own.settingsOf(...asked),
+    remove: (...asked) => own.remove(...asked),
+    subscribe: (...asked) => own.subscribe(...asked),
+    subscription: (...asked) => own.subscription(...asked),
+    unsubscribe: (...asked) => own.unsubscribe(...asked),
+    assign: (...asked) => own.assign(...asked),
+    assignment: (...asked) => own.assignment(...asked),
+    seek: (...asked) => own.seek(...asked),
+    async read(instance, { trace, ...limits }) {
+      const askedAt = Date.now()
+      const result = await own.read(instance, limits)
+      if (result.type === 'done') record(tracing, instance.groupId, result.value.records, askedAt, trace)
+      return result
+    },
+    commit: (...asked) => own.commit(...asked),
+    committed: (...asked) => own.committed(...asked),
+    get owners() {
+      return own.owners
+    }
+  }
+}
+
+type Message = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>
+
+/** Records a span for the messages of each partition. */
+function record(
+  tracing: Tracing,
+  group: string,
+  messages: readonly Message[],
+  askedAt: number,
+  trace: TraceOfRequest | undefined
+): void {
+  let from = 0
+  for (let at = 1; at <= messages.length; at++) {
+    const [first, next] = [messages[from]!, messages[at]]
+    if (next !== undefined && next.topic === first.topic && next.partition === first.partition) continue
+    const { topic, partition, offset: firstOffset } = first
+    const given: GivenMessages = {
+      topic,
+      partition,
+      group,
+      count: at - from,
+      firstOffset,
+      askedAt,
+      trace,
+      headers: headersOf(messages, from, at)
+    }
+    tracing.process(given)
+    from = at
+  }
+}
+
+function* headersOf(messages: readonly Message[], from: number, to: number): Iterable<readonly RecordHeader[]> {
+  for (let at = from; at < to; at++) yield messages[at]!.headers
+}

@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { context, propagation, type SpanContext, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import { openCastellan } from '../../src/index.js'
+import type { App } from '../../src/server/app/app.js'
+import { startTestApp } from '../support/app-under-test.js'
+
+const TRACE_ID = '0af7651916cd43dd8448eb211c80319c'
+const PARENT = `00-${TRACE_ID}-b7ad6b7169203331-01`
+const PATIENCE_MS = 10_000
+
+describe('spans', function () {
+  this.timeout(60_000)
+  const exporter = new InMemorySpanExporter()
+  const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+  let cluster: EmbeddedCluster
+  let app: App
+  before(async () => {
+    provider.register()
+    cluster = await startEmbeddedCluster({ nodes: 1 })
+    cluster.createTopic('orders', { partitions: 2 })
+    app = await startTestApp(cluster.bootstrap, {
+      'consumer.start': 'earliest',
+      'apis.arion.enabled': 'true'
+    })
+  })
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+    await provider.shutdown()
+    for (const one of [trace, context, propagation]) one.disable()
+  })
+  beforeEach(() => exporter.reset())
+  afterEach(() => cluster.faults.clear())
+
+  type Span = ReturnType<typeof exporter.getFinishedSpans>[number]
+  const spansOf = (name: string): Span[] => exporter.getFinishedSpans().filter(span => span.name === name)
+  /** The spans of a name, when there are as many. */
+  const finished = async (name: string, count = 1): Promise<Span[]> => {
+    for (const end = performance.now() + PATIENCE_MS; spansOf(name).length < count; await sleep(10)) {
+      if (performance.now() > end)
+        throw new Error(
+          exporter
+            .getFinishedSpans()
+            .map(span => span.name)
+            .join(', ')
+        )
+    }
+    return spansOf(name)
+  }
+  const push = (records: readonly object[], headers: Record<string, string> = {}, wait = true): Promise<Response> =>
+    fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ records, wait_for_send: wait })
+    })
+  const isSpan = (one: SpanContext | undefined, other: SpanContext): boolean =>
+    one?.spanId === other.spanId && one.traceId === other.traceId
+
+  it('of a push: the request below the trace of its client, and the batch linked to the request', async () => {
+    const answer = await push([{ topic: 'orders', key: 'k', data: 'a' }], {
+      traceparent: PARENT,
+      'user-agent': 'shop/1'
+    })
+    expect(answer.status).to.equal(200)
+    const [request] = await finished('POST /kprf/push')
+    expect(request!.kind).to.equal(SpanKind.SERVER)
+    expect(request!.spanContext().traceId).to.equal(TRACE_ID)
+    expect(request!.parentSpanContext?.spanId).to.equal('b7ad6b7169203331')
+    expect(request!.status.code).to.equal(SpanStatusCode.UNSET)
+    expect(request!.attributes).to.deep.equal({
+      'http.request.method': 'POST',
+      'http.route': '/kprf/push',
+      'url.path': '/kprf/push',
+      'url.scheme': 'http',
+      'http.response.status_code': 200,
+      'server.address': '127.0.0.1',
+      'server.port': Number(new URL(app.urls.shared).port),
+      'client.address': '127.0.0.1',
+      'network.protocol.version': '1.1',
+      'user_agent.original': 'shop/1',
+      'castellan.api': 'kprf',
+      'castellan.request.id': answer.headers.get('x-request-id')
+    })
+    const [send] = await finished('send orders')
+    expect(send!.kind).to.equal(SpanKind.CLIENT)
+    expect(send!.parentSpanContext).to.equal(undefined)
+    expect(send!.links.map(link => isSpan(link.context, request!.spanContext()))).to.deep.equal([true])
+    expect(send!.attributes).to.deep.include({
+      'messaging.system': 'kafka',
+      'messaging.operation.name': 'send',
+      'messaging.operation.type': 'send',
+      'messaging.destination.name': 'orders',
+      'messaging.batch.message_count': 1,
+      'messaging.kafka.offset': 0,
+      'castellan.batch.attempts': 1,
+      'castellan.durability': 'memory'
+    })
+    expect(send!.endTime[0] * 1e9 + send!.endTime[1]).to.be.at.most(
+      request!.endTime[0] * 1e9 + request!.endTime[1] + 1e8
+    )
+  })
+
+  it('one batch of many requests is linked to each of them, and to 64 at most', async () => {
+    // The first batch is on its way while the others come.
+    const held = cluster.faults.add(
+      { api: 'Produce', topic: 'orders' },
+      { type: 'delay', delayMs: 1_500, afterWork: true }
+    )
+    const records = [{ topic: 'orders', key: 'k', data: 'a' }]
+    const first = push(records)
+    await held.whenFired()
+    const others = Array.from({ length: 80 }, () => push(records))
+    await Promise.all([first, ...others])
+    const sends = await finished('send orders', 2)
+    expect(sends.map(send => send.links.length).slice(0, 2)).to.deep.equal([1, 64])
+    expect(sends[1]!.attributes['messaging.batch.message_count']).to.equal(80)
+  })
+
+  it('of a batch that is tried again has an event for each attempt that failed, and of one that Kafka refuses is an error', async () => {
+    cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode: 19 })
+    expect((await push([{ topic: 'orders', key: 'k', data: 'a' }])).status).to.equal(200)
+    const [tried] = await finished('send orders')
+    expect(tried!.events.map(event => event.name)).to.deep.equal(['castellan.retry', 'castellan.retry'])
+    expect(String(tried!.events[0]!.attributes?.reason)).to.contain('NOT_ENOUGH_REPLICAS')
+    expect(tried!.attributes['castellan.batch.attempts']).to.equal(3)
+    exporter.reset()
+    cluster.faults.add({ api: 'Produce', topic: 'orders', count: 20 }, { type: 'error', errorCode: 87 })
+    expect((await push([{ topic: 'orders', key: 'k', data: 'a' }])).status).to.equal(500)
+    const [refused] = await finished('send orders')
+    expect(refused!.status.code).to.equal(SpanStatusCode.ERROR)
+    expect(refused!.attributes['error.type']).to.equal('recordRejected')
+    const [request] = await finished('POST /kprf/push')
+    expect(request!.status.code).to.equal(SpanStatusCode.ERROR)
+    expect(request!.attributes).to.deep.include({ 'http.response.status_code': 500, 'error.type': 'recordRejected' })
+  })
+
+  it('of a consumed message begins below the request, and is linked to the trace in the headers of the record', async () => {
+    const castellan = await openCastellan({ brokers: cluster.bootstrap })
+    cluster.createTopic('parcels', { partitions: 1 })
+    const headers = [{ key: 'traceparent', value: Buffer.from(PARENT) }]
+    const produced = castellan.gateway.produce([{ topic: 'parcels', key: null, value: 'a', headers }], {
+      partitioner: 'murmur2',
+      deadlineMs: PATIENCE_MS
+    })
+    expect((await produced.outcomes())[0]!.type).to.equal('delivered')
+    await castellan.close()
+    const answer = await fetch(`${app.urls.shared}/pixy/topics/parcels/messages?group=billing`)
+    expect(answer.status, await answer.text()).to.equal(200)
+    const [process] = await finished('process parcels')
+    const [request] = await finished('GET /pixy/topics/:topic/messages')
+    expect(process!.kind).to.equal(SpanKind.CONSUMER)
+    expect(isSpan(process!.parentSpanContext, request!.spanContext())).to.equal(true)
+    expect(process!.links.map(link => [link.context.traceId, link.context.spanId])).to.deep.equal([
+      [TRACE_ID, 'b7ad6b7169203331']
+    ])
+    expect(process!.attributes).to.deep.equal({
+      'messaging.system': 'kafka',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': 'parcels',
+      'messaging.destination.partition.id': '0',
+      'messaging.consumer.group.name': 'billing',
+      'messaging.batch.message_count': 1,
+      'messaging.kafka.offset': 0
+    })
+  })
+
+  it('of a record of the durable log: until it is synced, and then as a batch', async () => {
+    const answer = await fetch(`${app.urls.shared}/arion/async/orders/k1`, {
+      method: 'POST',
+      body: 'a',
+      headers: { traceparent: PARENT }
+    })
+    expect(answer.status, await answer.text()).to.be.within(200, 202)
+    const [append] = await finished('castellan.log append')
+    const requests = exporter.getFinishedSpans().filter(span => span.kind === SpanKind.SERVER)
+    expect(requests.map(span => [span.name, span.attributes['url.path']])).to.deep.equal([
+      ['POST /arion/async/:topic/:key', '/arion/async/:topic/:key']
+    ])
+    expect(isSpan(append!.parentSpanContext, requests[0]!.spanContext())).to.equal(true)
+    const [send] = await finished('send orders')
+    expect(send!.attributes['castellan.durability']).to.equal('disk')
+  })
+
+  it('of a refused request has no route beyond the one that it names, and of a probe there is none', async () => {
+    expect((await fetch(`${app.urls.shared}/kprf/nothing`)).status).to.equal(404)
+    await fetch(`${app.urls.management}/ready`)
+    const names = exporter.getFinishedSpans().map(span => span.name)
+    expect(names).to.deep.equal(['GET'])
+  })
+
+  it('of a program that uses the library are linked to the span of its own code', async () => {
+    const castellan = await openCastellan({ brokers: cluster.bootstrap })
+    const own = trace.getTracer('shop').startSpan('checkout')
+    await context.with(trace.setSpan(context.active(), own), () =>
+      castellan.gateway
+        .produce([{ topic: 'orders', key: null, value: 'a' }], { partitioner: 'murmur2', deadlineMs: PATIENCE_MS })
+        .outcomes()
+    )
+    own.end()
+    await castellan.close()
+    const [send] = await finished('send orders')
+    expect(send!.links.map(link => isSpan(link.context, own.spanContext()))).to.deep.equal([true])
+  })
+})
