@@ -24,7 +24,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['group'], ['stream'], ['instance']],
   producer: [['receipts'], ['log', 'memory'], ['keys'], ['disk']],
-  http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['api'], ['server']],
+  http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['page'], ['api'], ['server']],
   apis: [
     ['command'],
     ['findings', 'kafka-properties'],
@@ -46,6 +46,9 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   re2js: ['consumer/instance'],
   ws: ['apis/arion'],
   fastify: ['apis', 'http'],
+  // They become part of the page when it is built.
+  preact: ['http/page'],
+  htm: ['http/page'],
   // Consumer instances check their stored states, which come from Kafka.
   zod: ['apis', 'consumer/instance', 'core/settings', 'http', 'server/config'],
   yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],

@@ -55,7 +55,8 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
     },
     metrics: () => takeSnapshot(app.metrics.registry),
     statsd: () => statsd.values(),
-    status: () => app.status()
+    status: () => app.status(),
+    findRecord: ({ question, principal }) => app.findRecord(question, principal)
   }
   link.serveAll(served)
   const report = tellStatus(app)

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument } from '../openapi/operation.js'
 import { requireRule } from './access-hooks.js'
+import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
 import { statusOperation } from './status-routes.js'
 
@@ -58,6 +59,7 @@ const management: readonly Operation[] = [
       ])
     )
   },
+  ...pageOperations,
   statusOperation,
   {
     method: 'get',

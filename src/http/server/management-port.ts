@@ -12,6 +12,7 @@ import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
+import { addPageRoutes, PAGE_PATH, type PageSource } from './page-routes.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
 import { addStatusRoute } from './status-routes.js'
@@ -47,6 +48,8 @@ export interface ProcessStatus {
   warnings(): readonly string[]
   /** Absent: `/status.json` is not served. */
   readonly source?: StatusSource | undefined
+  /** Absent: there is no page. */
+  readonly page?: PageSource | undefined
 }
 
 /** The text of `/metrics`, computed for each request. */
@@ -75,7 +78,7 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
   app.setNotFoundHandler((_, reply) => {
     reply.code(404).send({
       error: 'not found',
-      message: 'the routes are /health-check, /ready, /status.json, /metrics and /openapi.json'
+      message: 'the routes are /, /health-check, /ready, /status.json, /metrics and /openapi.json'
     })
   })
 }
@@ -86,11 +89,13 @@ export async function createManagementApp(
   metrics: MetricsText,
   { openProbes }: ManagementSettings
 ): Promise<FastifyInstance> {
-  const isOpen = ({ routeOptions }: FastifyRequest): boolean => openProbes && isProbe(routeOptions.url)
+  const isOpen = ({ routeOptions: { url } }: FastifyRequest): boolean =>
+    url === PAGE_PATH || (openProbes && isProbe(url))
   const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
   if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
   addManagementRoutes(app, status, metrics)
   if (status.source !== undefined) addStatusRoute(app, status.source)
+  if (status.page !== undefined) addPageRoutes(app, status.page, context.requestAccess)
   addManagementDescription(app, status.version)
   await app.ready()
   return app

@@ -217,7 +217,7 @@ export const managementSettings = z
     port: z
       .union([z.literal('off'), listenPort])
       .default(8081)
-      .describe('Port of `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'),
+      .describe('Port of the page for people, `/status.json`, `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'),
     openProbes: z
       .boolean()
       .default(true)
@@ -225,7 +225,7 @@ export const managementSettings = z
     tls: managementTlsSettings
   })
   .prefault({})
-  .describe('Health and metrics')
+  .describe('Health, status and metrics')
 
 export type HttpSettings = z.output<typeof httpSettings>
 export type ManagementSettings = z.output<typeof managementSettings>

@@ -67,7 +67,7 @@ function noLeader(row: TopicRow, partitions: readonly PartitionRow[]): Row {
     severity: 'bad',
     kind: 'noLeader',
     subject: placeOf(row, partitions),
-    cause: `${partitions.length === 1 ? 'The partition has' : 'These partitions have'} no leader, so no broker takes their records.${waitingText(row)}`,
+    cause: `${partitions.length === 1 ? 'The partition has' : 'These partitions have'} no leader, so no broker takes ${partitions.length === 1 ? 'its' : 'their'} records.${waitingText(row)}`,
     next: `Start the brokers that hold its replicas; kafka-topics --describe --topic ${row.topic} names them. Records in memory wait for delivery.timeoutMs, those of the durable log for as long as it takes.`,
     see: 'delivery.timeoutMs'
   }
@@ -100,14 +100,18 @@ const HELP = [
 ] as const
 
 function stuckBy(row: TopicRow, partitions: readonly PartitionRow[], { error, message, leader }: PartitionRow): Row {
+  const isOne = partitions.every(one => one.leader === leader)
   const [next, see] = helpByError.get(error) ?? HELP
-  const who = leader === undefined || leader < 0 ? '' : ` Broker ${leader} leads it.`
+  const who =
+    !isOne || leader === undefined || leader < 0
+      ? ''
+      : ` Broker ${leader} leads ${partitions.length === 1 ? 'it' : 'them'}.`
   const why = message ?? 'a batch has waited for more than half a second for its acknowledgement'
   return {
     severity: 'bad',
     kind: 'partitionStuck',
     subject: placeOf(row, partitions),
-    cause: `Kafka does not take its records: ${why}.${who}${waitingText(row)}`,
+    cause: `Kafka does not take ${partitions.length === 1 ? 'its' : 'their'} records: ${why}.${who}${waitingText(row)}`,
     next,
     see
   }

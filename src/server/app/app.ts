@@ -22,6 +22,7 @@ import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
+import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -31,6 +32,7 @@ import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { readPage } from '../config/page-file.js'
 import type { GatewayPeers } from '../peers/gateway-peers.js'
 import type { peerGateway } from '../peers/peer-gateway.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
@@ -42,6 +44,7 @@ import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
+import { findRecord } from './find-record.js'
 import { boundHeapGrowth } from './heap-growth.js'
 import { createIdempotency, openKeys } from './keys.js'
 import { watchLag } from './lag.js'
@@ -104,6 +107,12 @@ export interface App {
   lagOf(): readonly LagRow[]
   /** What `/status.json` says about this process, computed for each call. */
   status(): Promise<StatusPart>
+  /**
+   * Looks for a record on behalf of a client who may read its topic.
+   *
+   * @throws CastellanError when Kafka does not answer, or the topic does not exist
+   */
+  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords>
   /**
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
@@ -320,6 +329,7 @@ class ProcessParts {
       warnings: () => this.#clusters.warnings(),
       lagOf: () => lag.lagOf(),
       status: () => this.#statusReader.read(),
+      findRecord: (question, principal) => this.#findRecord(question, principal),
       reload: config => {
         accessLog?.reopen()
         const reloading = last.then(() => reload(config ?? running))
@@ -492,9 +502,14 @@ class ProcessParts {
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
       warnings: () => this.#clusters.warnings(),
-      source
+      source,
+      page: { html: readPage, findRecord: (question, principal) => this.#findRecord(question, principal) }
     }
     return status
+  }
+
+  #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
+    return findRecord({ clusters: this.#clusters.all, receipts: this.#receipts?.desk }, question, principal)
   }
 
   /** `/ready` reports the phase: the management port is opened first and closed last. */

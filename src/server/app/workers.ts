@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
+import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import {
   createPrometheusMetrics,
   type PrometheusMetrics,
@@ -13,9 +14,11 @@ import { Refusals } from '../../core/refusals.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
+import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { readPage } from '../config/page-file.js'
 import { settingsOfApis } from '../config/schema.js'
 import { workerCountOf } from '../config/worker-count.js'
 import { GatheredMetrics, mergeStatsd } from '../workers/gathered-metrics.js'
@@ -41,6 +44,7 @@ const SILENT_AFTER_MS = 10_000
 const STATSD_TIMEOUT_MS = 2_000
 /** Time limit for the status of a worker. One that misses it is named in the answer. */
 const STATUS_TIMEOUT_MS = 1_500
+const FIND_TIMEOUT_MS = 20_000
 /** Time limit of the parent's own shutdown, which follows the shutdown of its workers. */
 const CLOSE_MS = 5_000
 
@@ -312,7 +316,17 @@ class Parent {
       const silentWorkers = asked.filter(number => !parts.has(number))
       return statusOf({ ...headOf(status), silentWorkers }, whole, Date.now())
     }, clock)
-    return { ...status, source }
+    return { ...status, source, page: { html: readPage, findRecord: (...asked) => this.#findRecord(...asked) } }
+  }
+
+  /** Any worker can ask Kafka, and knows the receipts of the others. */
+  async #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
+    const link = this.#supervisor.workers.find(({ isUp }) => isUp)?.link
+    if (link === undefined) throw new OverloadedError('no worker serves now')
+    return link.call('findRecord', { question, principal }, FIND_TIMEOUT_MS).catch((error: LinkError) => {
+      const { code, message } = error.cause ?? {}
+      throw code === undefined ? error : new CastellanError(code as ErrorCode, message ?? code, true)
+    })
   }
 
   /** The reasons of all workers, without repetitions. */

@@ -1,6 +1,7 @@
 import type { MetricsSnapshot } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { HttpUrls } from '../../http/server/http.js'
+import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
 import type { Link } from './link.js'
 
@@ -82,6 +83,8 @@ export type WorkerServes = {
   statsd: Asked<undefined, readonly StatsdValue[]>
   /** Asks for what `/status.json` says about the worker. */
   status: Asked<undefined, StatusPart>
+  /** Looks for a record on behalf of a client who may read its topic. */
+  findRecord: Asked<{ readonly question: RecordQuestion; readonly principal: string }, FoundRecords>
   /** Tells that the worker with this number has ended. */
   gone: OneWay<number>
   /** Passes on a call from the worker `from`. */

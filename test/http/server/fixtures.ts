@@ -128,6 +128,8 @@ export interface StartSettings {
   readonly maxBodyBytes?: number
   readonly accessLog?: HttpOptions['accessLog']
   readonly certificates?: HttpOptions['certificates']
+  /** The page of the management port. Default: there is none. */
+  readonly page?: HttpOptions['status']['page']
 }
 
 /** The event loop of a test is late on a busy machine, and refuses nothing for that. */
@@ -162,7 +164,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
       brokerMode: 'embedded',
       uptimeSeconds: () => 5.7,
       unreadyReasons: () => reasons,
-      warnings: () => []
+      warnings: () => [],
+      page: settings.page
     },
     log: recordingLogger(lines),
     now: settings.now ?? (() => performance.now()),

@@ -57,6 +57,7 @@ const ofCluster: ReadonlySet<string> = new Set([
   )
 ])
 const bodyOf = (id: string): unknown => {
+  if (id === 'castellanFindRecord') return { by: 'key', topic: 'orders', key: 'k' }
   if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
   if (id.startsWith('kafkaPixyWriteOffsets')) return [{ partition: 0, offset: 0 }]
   if (id === 'confluentProduceBatch') return { entries: [{ id: '1' }] }
@@ -66,7 +67,7 @@ const bodyOf = (id: string): unknown => {
 }
 const FORM = 'application/x-www-form-urlencoded'
 const typeOf = (id: string): string => {
-  if (id.startsWith('kprf') || id.startsWith('kafkaPixyWriteOffsets')) return 'application/json'
+  if (/^(kprf|kafkaPixyWriteOffsets|castellan)/.test(id)) return 'application/json'
   if (id === 'confluentProduceRecords' || id === 'confluentProduceBatch') return 'application/json'
   if (id.startsWith('confluentProduce')) return 'application/vnd.kafka.json.v2+json'
   return id.startsWith('kafboy') ? FORM : 'text/plain'
@@ -168,6 +169,8 @@ describe('kafboy 4: /openapi.json', function () {
       expect(prefixed).to.include.members(paths.map(path => `${prefix}${path}`))
     }
     expect(Object.keys(documents.get(app.urls.management!)!.paths)).to.have.members([
+      '/',
+      '/find-record',
       '/health-check',
       '/ready',
       '/status.json',

@@ -78,7 +78,7 @@ describe('trouble', () => {
       const row = onlyOf(stuckAt([partition]))
       expect(row).to.include({ kind: 'noLeader', subject: 'partition orders/2', see: 'delivery.timeoutMs' })
       expect(row.cause).to.equal(
-        'The partition has no leader, so no broker takes their records. Records that wait: 2 in memory (2 KiB), the oldest for 1.5 s.'
+        'The partition has no leader, so no broker takes its records. Records that wait: 2 in memory (2 KiB), the oldest for 1.5 s.'
       )
       expect(row.next).to.include('kafka-topics --describe --topic orders')
     }

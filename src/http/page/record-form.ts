@@ -1,0 +1,108 @@
+import type { VNode } from 'preact'
+import { useState } from 'preact/hooks'
+import type { FoundRecords, RecordQuestion } from '../status/record-question.js'
+import { bytesText, countText } from '../status/units.js'
+import { ask, Refused } from './ask.js'
+import { plural } from './format.js'
+import { html } from './html.js'
+
+type Kind = RecordQuestion['by']
+
+type Asked =
+  | { readonly type: 'nothing' }
+  | { readonly type: 'asking' }
+  | { readonly type: 'found'; readonly answer: FoundRecords }
+  | { readonly type: 'failed'; readonly message: string; readonly next: string | undefined }
+
+/** Asks whether a record is in Kafka, by its receipt, or by its topic and key. */
+export function RecordForm(): VNode {
+  const [by, choose] = useState<Kind>('key')
+  const [asked, set] = useState<Asked>({ type: 'nothing' })
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault()
+    set({ type: 'asking' })
+    void find(by, new FormData(event.target as HTMLFormElement)).then(set)
+  }
+  return html`<div>
+    <form class="record" onSubmit=${submit} autocomplete="off">
+      <fieldset>
+        <legend class="hidden">Look for</legend>
+        <label><input type="radio" name="by" value="key" checked=${by === 'key'} onChange=${() => choose('key')} /> topic and key</label>
+        <label><input type="radio" name="by" value="receipt" checked=${by === 'receipt'} onChange=${() => choose('receipt')} /> receipt</label>
+      </fieldset>
+      ${
+        by === 'key'
+          ? html`<label>Topic <input name="topic" required maxlength="249" spellcheck="false" /></label>
+              <label>Key <input name="key" spellcheck="false" /></label>`
+          : html`<label class="wide">Receipt <input name="receipt" required spellcheck="false" /></label>`
+      }
+      <button type="submit" disabled=${asked.type === 'asking'}>Look</button>
+    </form>
+    <div class="answer" role="status" aria-live="polite"><${Answer} asked=${asked} /></div>
+  </div>`
+}
+
+async function find(by: Kind, form: FormData): Promise<Asked> {
+  const text = (name: string): string => String(form.get(name) ?? '')
+  const question: RecordQuestion =
+    by === 'key' ? { by, topic: text('topic'), key: text('key') } : { by, receipt: text('receipt').trim() }
+  try {
+    return { type: 'found', answer: (await ask('find-record', question)) as FoundRecords }
+  } catch (error) {
+    const { message, status } = error instanceof Refused ? error : new Refused(0, String(error))
+    const next =
+      status === 403 ? 'Looking for a key needs credentials with the permission consume (access.rules).' : undefined
+    return { type: 'failed', message, next }
+  }
+}
+
+function Answer({ asked }: { readonly asked: Asked }): VNode {
+  switch (asked.type) {
+    case 'nothing':
+      return html`<p class="note">By topic and key: the last 10,000 records or 16 MiB of the key's partition are looked at. Values are never shown.</p>`
+    case 'asking':
+      return html`<p class="note">Looking…</p>`
+    case 'failed':
+      return html`<p class="verdict bad"><b>Not known.</b> ${asked.message}. ${asked.next}</p>`
+    case 'found':
+      return html`<${Found} answer=${asked.answer} />`
+  }
+}
+
+function Found({ answer }: { readonly answer: FoundRecords }): VNode {
+  const { verdict, message, records, searched } = answer
+  const [word, level] = VERDICTS[verdict]
+  return html`<div>
+    <p class="verdict ${level}"><b>${word}</b> ${message}</p>
+    ${
+      records.length > 0 &&
+      html`<ul class="found">${records.map(
+        ({
+          partition,
+          offset,
+          timestamp,
+          valueBytes
+        }) => html`<li>partition <b class="number">${partition}</b>, offset <b class="number">${countText(offset)}</b>
+          ${timestamp !== undefined && html`, ${new Date(timestamp).toLocaleString()}`}
+          ${valueBytes !== undefined && html`, ${valueBytes === null ? 'no value (a tombstone)' : bytesText(valueBytes)}`}</li>`
+      )}</ul>`
+    }
+    ${
+      searched.length > 0 &&
+      html`<p class="note">Looked at ${searched
+        .map(
+          ({ partition, from, to, records: count, isWhole }) =>
+            `${plural(count, 'record', 'records')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
+        )
+        .join('; ')}.</p>`
+    }
+  </div>`
+}
+
+const VERDICTS: Readonly<Record<FoundRecords['verdict'], readonly [word: string, level: string]>> = {
+  yes: ['Yes.', 'ok'],
+  no: ['No.', 'bad'],
+  notFound: ['Not found.', 'warning'],
+  pending: ['Not yet.', 'warning'],
+  unknown: ['Not known.', 'warning']
+}

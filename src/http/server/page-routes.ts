@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
+import { isLoopback } from '../../core/settings/units.js'
+import { ANONYMOUS } from '../access/access.js'
+import type { RequestAccess } from '../access/request-access.js'
+import { json, type Operation } from '../openapi/operation.js'
+import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
+
+export const PAGE_PATH = '/'
+const FIND_PATH = '/find-record'
+/** Searches that run at the same time: each reads up to 16 MiB from Kafka. */
+const MAX_SEARCHES = 2
+
+/** Nothing from elsewhere, nothing that the page did not come with, no frame around it. */
+const policyOf = (html: string): string =>
+  [
+    "default-src 'none'",
+    `script-src ${hashesOf(html, 'script')}`,
+    `style-src ${hashesOf(html, 'style')}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'"
+  ].join('; ')
+
+function hashesOf(html: string, element: 'script' | 'style'): string {
+  const texts = [...html.matchAll(new RegExp(`<${element}>([\\s\\S]*?)</${element}>`, 'g'))].map(match => match[1]!)
+  return texts.map(text => `'sha256-${createHash('sha256').update(text).digest('base64')}'`).join(' ') || "'none'"
+}
+
+const PAGE_HEADERS = {
+  'cache-control': 'no-cache',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin'
+}
+
+/** What the page needs besides the status. */
+export interface PageSource {
+  /** The page, as it was built; `undefined`: there is none. */
+  html(): Promise<string | undefined>
+  /**
+   * Looks for a record, on behalf of a client who may read its topic.
+   *
+   * @throws CastellanError when Kafka does not answer
+   */
+  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords>
+}
+
+export const pageOperations: readonly Operation[] = [
+  {
+    method: 'get',
+    path: PAGE_PATH,
+    id: 'page',
+    summary: 'The page for people',
+    answers: { 200: { description: 'One file of HTML', content: { 'text/html': z.string() } } }
+  },
+  {
+    method: 'post',
+    path: FIND_PATH,
+    id: 'findRecord',
+    summary: 'Whether a record is in Kafka',
+    description: 'The question is a body, because keys in addresses end up in logs of proxies. Values are never shown.',
+    body: { description: 'The record', content: json(recordQuestion) },
+    answers: { 200: { description: 'What was found', content: json(foundRecords) } }
+  }
+]
+
+/**
+ * `GET /`, the page. It has no data, so it is served without credentials, and asks for them when its first question is
+ * refused. `POST /find-record` answers its question about a record.
+ */
+export function addPageRoutes(app: FastifyInstance, source: PageSource, access: RequestAccess | undefined): void {
+  let page: { readonly html: string; readonly policy: string } | undefined
+  app.get(PAGE_PATH, async (_, reply) => {
+    const html = page?.html ?? (await source.html())
+    if (html === undefined) return refuse(reply, 404, 'not found', 'the page is not built; npm run build makes it')
+    page ??= { html, policy: policyOf(html) }
+    reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
+    return reply.type('text/html; charset=utf-8').send(page.html)
+  })
+  let searches = 0
+  app.post(FIND_PATH, async (request, reply) => {
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    const parsed = recordQuestion.safeParse(request.body)
+    if (!parsed.success) return refuse(reply, 400, 'invalidRequest', 'name a topic and a key, or a receipt')
+    const principal = requireReader(request, parsed.data, access)
+    if (searches >= MAX_SEARCHES) throw new OverloadedError('too many records are looked for at the same time')
+    searches++
+    try {
+      const found = await source.findRecord(parsed.data, principal)
+      return reply.type('application/json; charset=utf-8').send(JSON.stringify(found))
+    } catch (error) {
+      if (!(error instanceof CastellanError)) throw error
+      const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
+      return refuse(reply, status, error.code, error.message)
+    } finally {
+      searches--
+    }
+  })
+}
+
+/**
+ * The client, who must have the permission to consume the topic. A client without credentials is answered on this
+ * machine only, and not behind a proxy, which has this machine's address, too.
+ *
+ * @throws ForbiddenError
+ */
+function requireReader(request: FastifyRequest, question: RecordQuestion, access: RequestAccess | undefined): string {
+  const caller = access?.callerOf(request.raw)
+  const principal = caller?.principal ?? ANONYMOUS
+  if (question.by === 'receipt') return principal
+  const refusal = caller?.refusalOf('consume', { topic: question.topic })
+  if (refusal !== undefined) throw refusal
+  if (principal === ANONYMOUS && !isOfThisMachine(request)) {
+    throw new ForbiddenError('without credentials, keys are looked for on the machine of the gateway only')
+  }
+  return principal
+}
+
+const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+function isOfThisMachine({ raw }: FastifyRequest): boolean {
+  if (PROXY_HEADERS.some(name => raw.headers[name] !== undefined)) return false
+  const address = raw.socket.remoteAddress?.replace(/^::ffff:/, '')
+  return address !== undefined && isLoopback(address)
+}
+
+function refuse(reply: FastifyReply, status: number, error: string, message: string): FastifyReply {
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send(`${JSON.stringify({ error, message })}\n`)
+}

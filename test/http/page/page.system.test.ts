@@ -1,0 +1,218 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { Browser, Page } from 'playwright-core'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { makeToken } from '../../../src/http/access/stored-credentials.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { App } from '../../../src/server/app/app.js'
+import { startTestApp } from '../../support/app-under-test.js'
+import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
+import { type OpenedPage, openPage } from './opened-page.js'
+
+const FOREVER = Number.POSITIVE_INFINITY
+const FAINT_TEXTS = readFileSync(join(import.meta.dirname, 'faint-texts.js'), 'utf8')
+
+describe('the page of the management port, in a browser', function () {
+  this.timeout(120_000)
+  let browser: Browser
+  let cluster: EmbeddedCluster
+  let app: App
+  let opened: OpenedPage
+  let page: Page
+  before(async function () {
+    if (!isBrowserInstalled()) this.skip()
+    browser = await startBrowser()
+    cluster = await startEmbeddedCluster({ nodes: 3 })
+    cluster.createTopic('orders', { partitions: 1 })
+    app = await startTestApp(cluster.bootstrap)
+  })
+  after(async () => {
+    await browser?.close()
+    await app?.stop()
+    await cluster?.close()
+  })
+  beforeEach(async () => {
+    opened = await openPage(browser, app.urls.management!)
+    page = opened.page
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor()
+  })
+  afterEach(() => page?.close())
+
+  const push = (records: readonly object[], isAwaited: boolean): Promise<string> =>
+    fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records, wait_for_send: isAwaited })
+    }).then(answer => answer.text())
+  /** Makes records of `orders` wait until the returned function is called. */
+  async function makeTrouble(): Promise<() => void> {
+    const fault = cluster.faults.add(
+      { api: 'Produce', topic: 'orders', count: FOREVER },
+      { type: 'error', errorCode: errorCodes.NOT_ENOUGH_REPLICAS }
+    )
+    await push([{ topic: 'orders', key: 'k', data: 'x' }], false)
+    return () => fault.remove()
+  }
+
+  it('asks nobody but its own port, breaks no rule of its policy, and has five questions', async () => {
+    const titles = await page.locator('section h2').allTextContents()
+    expect(titles).to.deep.equal([
+      'What is in trouble?',
+      'Is my record in Kafka?',
+      'Why slow or refused?',
+      'What waits?',
+      'Who lags?'
+    ])
+    expect(opened.complaints).to.deep.equal([])
+    expect([...new Set(opened.asked)]).to.deep.equal(['/', '/status.json'])
+  })
+
+  it('shows a trouble with its cause and next step, says so aloud, and says when it is over', async () => {
+    const end = await makeTrouble()
+    const row = page.locator('li[data-kind=partitionStuck]')
+    await row.waitFor({ timeout: 10_000 })
+    expect(await row.textContent())
+      .to.include('partition orders/0')
+      .and.include('NOT_ENOUGH_REPLICAS')
+    expect(await row.locator('.next').textContent()).to.include('min.insync.replicas')
+    expect(await page.locator('#verdict').textContent()).to.equal('1 trouble')
+    const aloud = page.locator('[role=status]').first()
+    expect(await aloud.textContent()).to.include('New: partition orders/0')
+    end()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: 10_000 })
+    expect(await aloud.textContent()).to.equal('All is well again.')
+    expect(opened.complaints).to.deep.equal([])
+  })
+
+  it('has enough contrast in light and dark, also with troubles, and fits on a phone', async () => {
+    const end = await makeTrouble()
+    await page.locator('li[data-kind=partitionStuck]').waitFor({ timeout: 10_000 })
+    for (const summary of await page.locator('summary').all()) await summary.click()
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      expect(await page.evaluate(FAINT_TEXTS), colorScheme).to.deep.equal([])
+    }
+    await page.setViewportSize({ width: 360, height: 740 })
+    expect(await page.evaluate('document.documentElement.scrollWidth')).to.be.at.most(360)
+    end()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: 20_000 })
+  })
+
+  it('finds a record by topic and key, by keyboard alone, and never shows its value', async () => {
+    await push([{ topic: 'orders', key: 'k-42', data: 'a secret value' }], true)
+    await page.locator('input[name=topic]').focus()
+    await page.keyboard.type('orders')
+    await page.keyboard.press('Tab')
+    await page.keyboard.type('k-42')
+    await page.keyboard.press('Enter')
+    await page.getByText('Yes.').waitFor()
+    const answer = page.locator('.answer')
+    expect(await answer.textContent()).to.match(/partition 0, offset \d+/)
+    expect(await page.content()).not.to.include('a secret value')
+    await page.locator('input[name=key]').fill('no-such-key')
+    await page.keyboard.press('Enter')
+    await answer.getByText('No.').waitFor()
+  })
+
+  it('can be walked through by keyboard, and names its regions', async () => {
+    expect(await page.locator('header, nav, main, footer').count()).to.equal(4)
+    const stops: string[] = []
+    for (let stop = 0; stop < 12; stop++) {
+      await page.keyboard.press('Tab')
+      stops.push(await page.evaluate<string>('document.activeElement.textContent'))
+    }
+    expect(stops[0]).to.equal('Pause')
+    expect(stops.slice(1, 6)).to.deep.equal([
+      'What is in trouble? 0',
+      'Is my record in Kafka?',
+      'Why slow or refused?',
+      'What waits? 0',
+      'Who lags?'
+    ])
+    expect(await page.locator('section:not([aria-labelledby])').count()).to.equal(0)
+    expect(await page.locator('svg:not([aria-label])').count()).to.equal(0)
+  })
+
+  it('asks only while it can be seen, and not while it is paused', async () => {
+    await page.clock.install()
+    await page.reload()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor()
+    const look = (state: string): Promise<void> =>
+      page.evaluate(`
+        Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))
+        undefined`)
+    const askedWhile = async (run: () => Promise<unknown>): Promise<number> => {
+      const before = opened.asked.length
+      await run()
+      return opened.asked.length - before
+    }
+    const next = (): Promise<unknown> => page.waitForResponse(response => response.url().endsWith('/status.json'))
+    await look('hidden')
+    await page.clock.runFor(4_000)
+    expect(await askedWhile(() => page.clock.runFor(60_000))).to.equal(0)
+    expect(await askedWhile(() => Promise.all([next(), look('visible')]))).to.equal(1)
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.clock.runFor(4_000)
+    expect(await askedWhile(() => page.clock.runFor(60_000))).to.equal(0)
+    expect(await askedWhile(() => Promise.all([next(), page.getByRole('button', { name: 'Go on' }).click()]))).to.equal(
+      1
+    )
+  })
+
+  it('says that the gateway does not answer, keeps what it knew, and goes on', async () => {
+    await page.route('**/status.json', route => route.abort())
+    await page.getByText('The gateway does not answer').waitFor({ timeout: 10_000 })
+    expect(await page.locator('section h2').allTextContents()).to.include('What waits?')
+    await page.unroute('**/status.json')
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: 10_000 })
+  })
+})
+
+describe('the page of a gateway that asks for credentials', function () {
+  this.timeout(120_000)
+  let browser: Browser
+  let cluster: EmbeddedCluster
+  let app: App
+  const { token, sha256 } = makeToken()
+  before(async function () {
+    if (!isBrowserInstalled()) this.skip()
+    browser = await startBrowser()
+    cluster = await startEmbeddedCluster()
+    cluster.createTopic('orders', { partitions: 1 })
+    app = await startTestApp(cluster.bootstrap, {
+      'auth.tokens': JSON.stringify([{ principal: 'ann', sha256 }]),
+      'access.rules': JSON.stringify([{ principals: ['ann'], operations: ['management'] }])
+    })
+  })
+  after(async () => {
+    await browser?.close()
+    await app?.stop()
+    await cluster?.close()
+  })
+
+  it('asks for a token, keeps it in its tab, and is refused what the rules do not give', async () => {
+    const { page, complaints } = await openPage(browser, app.urls.management!)
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    expect(await page.locator('section h2').allTextContents()).to.deep.equal(['Sign in'])
+    await page.locator('input[name=token]').fill('a wrong one')
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await page.locator('input[name=token]').fill(token)
+    await page.keyboard.press('Enter')
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor()
+    await page.reload()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor()
+    await page.locator('input[name=topic]').fill('orders')
+    await page.keyboard.press('Enter')
+    await page.locator('.answer').getByText('Not known.').waitFor()
+    expect(await page.locator('.answer').textContent()).to.include('no rule allows consume here')
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    // The browser reports refused answers; nothing else may be wrong.
+    expect(complaints.filter(text => !/status of 40[13]/.test(text))).to.deep.equal([])
+    await page.close()
+  })
+})

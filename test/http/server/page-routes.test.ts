@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto'
+import { expect } from 'chai'
+import { InvalidRequestError } from '../../../src/core/errors.js'
+import type { PageSource } from '../../../src/http/server/page-routes.js'
+import type { RecordQuestion } from '../../../src/http/status/record-question.js'
+import { type Started, startHttp } from './fixtures.js'
+
+const HTML = '<!doctype html><style>b{}</style><script>let a</script>'
+const FOUND = { verdict: 'yes', message: 'It is.', records: [], searched: [] } as const
+
+describe('the page of the management port', () => {
+  let started: Started
+  let asked: RecordQuestion[]
+  let html: string | undefined
+  let find: PageSource['findRecord']
+  beforeEach(async () => {
+    asked = []
+    html = HTML
+    find = async question => {
+      asked.push(question)
+      return { ...FOUND, records: [], searched: [] }
+    }
+    const page: PageSource = { html: async () => html, findRecord: (...all) => find(...all) }
+    started = await startHttp({ page })
+  })
+  afterEach(() => started.http.close())
+
+  const post = (body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${started.http.urls.management}/find-record`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body)
+    })
+  const aKey = { by: 'key', topic: 'orders', key: 'k' }
+
+  it('may use what it came with, and ask the gateway; no page may frame it', async () => {
+    const response = await fetch(`${started.http.urls.management}/`)
+    expect(await response.text()).to.equal(HTML)
+    const hash = (text: string): string => createHash('sha256').update(text).digest('base64')
+    expect(response.headers.get('content-security-policy')).to.equal(
+      `default-src 'none'; script-src 'sha256-${hash('let a')}'; style-src 'sha256-${hash('b{}')}'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+    )
+    expect(response.headers.get('content-type')).to.equal('text/html; charset=utf-8')
+    expect(response.headers.get('x-content-type-options')).to.equal('nosniff')
+    expect(response.headers.get('x-frame-options')).to.equal('DENY')
+    expect(response.headers.get('referrer-policy')).to.equal('no-referrer')
+    expect(response.headers.get('access-control-allow-origin')).to.equal(null)
+  })
+
+  it('has a HEAD, and no other method', async () => {
+    expect((await fetch(`${started.http.urls.management}/`, { method: 'HEAD' })).status).to.equal(200)
+    for (const method of ['POST', 'PUT', 'DELETE'])
+      expect((await fetch(`${started.http.urls.management}/`, { method })).status).to.equal(404)
+    expect((await fetch(`${started.http.urls.management}/find-record`)).status).to.equal(404)
+  })
+
+  it('is missing where it was not built, and says how to build it', async () => {
+    html = undefined
+    const response = await fetch(`${started.http.urls.management}/`)
+    expect(response.status).to.equal(404)
+    expect(await response.text()).to.include('npm run build')
+  })
+
+  it('is on no other port', async () => {
+    expect(await (await fetch(`${started.http.urls.shared}/`)).text()).to.include('"apis"')
+    const found = await fetch(`${started.http.urls.shared}/find-record`, { method: 'POST' })
+    expect(found.status).to.equal(404)
+  })
+
+  it('passes on a question about a record, and lets no cache have the answer', async () => {
+    const response = await post(aKey)
+    expect(response.status).to.equal(200)
+    expect(response.headers.get('cache-control')).to.equal('no-store')
+    expect(await response.json()).to.deep.equal(FOUND)
+    expect(asked).to.deep.equal([aKey])
+  })
+
+  it('takes __proto__ as a topic, and an empty key', async () => {
+    expect((await post({ by: 'key', topic: '__proto__', key: '' })).status).to.equal(200)
+    expect(asked).to.deep.equal([{ by: 'key', topic: '__proto__', key: '' }])
+  })
+
+  it('refuses questions of another form', async () => {
+    for (const body of [{}, { by: 'key', topic: '' }, { ...aKey, more: 1 }, [], 'text', { by: 'receipt' }])
+      expect((await post(body)).status).to.equal(400)
+    expect(asked).to.deep.equal([])
+  })
+
+  it('looks for no key on behalf of a proxy, whose clients may be anywhere', async () => {
+    for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
+      const response = await post(aKey, { [name]: '10.0.0.7' })
+      expect(response.status).to.equal(403)
+    }
+    expect(asked).to.deep.equal([])
+  })
+
+  it('answers a page of another origin with 403', async () => {
+    expect((await post(aKey, { origin: 'https://elsewhere.example' })).status).to.equal(403)
+    expect(asked).to.deep.equal([])
+  })
+
+  it('says why a record cannot be looked for', async () => {
+    find = async () => {
+      throw new InvalidRequestError('topic orders: there is no such topic', 'unknownTopic')
+    }
+    const response = await post(aKey)
+    expect(response.status).to.equal(404)
+    expect(await response.json()).to.deep.equal({
+      error: 'unknownTopic',
+      message: 'topic orders: there is no such topic'
+    })
+  })
+
+  it('looks for two records at a time, and refuses further questions until they are answered', async () => {
+    let release = (): void => undefined
+    const released = new Promise<void>(resolve => (release = resolve))
+    let running = 0
+    let bothRun = (): void => undefined
+    const both = new Promise<void>(resolve => (bothRun = resolve))
+    find = async () => {
+      if (++running === 2) bothRun()
+      await released
+      return { ...FOUND, records: [], searched: [] }
+    }
+    const first = [post(aKey), post(aKey)]
+    await both
+    expect((await post(aKey)).status).to.equal(503)
+    release()
+    expect((await Promise.all(first)).map(({ status }) => status)).to.deep.equal([200, 200])
+    expect((await post(aKey)).status).to.equal(200)
+  })
+
+  it('logs neither keys nor receipts', async () => {
+    find = async () => {
+      throw new Error('a bug')
+    }
+    await post({ by: 'key', topic: 'orders', key: 'a-secret-key' })
+    await post({ by: 'receipt', receipt: 'a-secret-receipt' })
+    expect(JSON.stringify(started.lines)).not.to.match(/a-secret/)
+  })
+})
