@@ -187,6 +187,8 @@ export interface IncomingRequest extends Arrival {
   readonly requestId: string
   /** The full address of the peer, for log lines. */
   readonly peer: string
+  /** True: quotas do not apply, because the request is a question of an operator. Default: they apply. */
+  readonly isExempt?: boolean
   /** Calls back when the request has ended, in whatever way; at once if it already has. */
   onEnd(ended: () => void): void
 }

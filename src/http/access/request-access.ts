@@ -91,7 +91,7 @@ export class RequestAccess implements Access {
   enter(incoming: IncomingRequest, done: (error?: CastellanError) => void): void {
     const { quotas, authenticator } = this.#deps
     const now = quotas.now()
-    const byAddress = quotas.ofAddress(incoming.address, now)
+    const byAddress = incoming.isExempt === true ? undefined : quotas.ofAddress(incoming.address, now)
     const tooMany = byAddress && quotas.refusalOf(byAddress, now)
     if (tooMany) {
       done(this.#counted(tooMany))
@@ -135,7 +135,7 @@ export class RequestAccess implements Access {
     }
     const { quotas } = this.#deps
     const { principal } = authentication
-    const byPrincipal = quotas.ofPrincipal(principal, now)
+    const byPrincipal = incoming.isExempt === true ? undefined : quotas.ofPrincipal(principal, now)
     const admitted = (tooMany?: CastellanError): void => {
       if (tooMany === undefined) {
         const grants = this.#rules?.grantsOf(principal)

@@ -16,21 +16,30 @@ type IsOpen = (request: FastifyRequest) => boolean
 
 /**
  * Passes every request of a server through the access checks before its body is read.
+ *
+ * @param isExempt quotas do not apply to its requests
  */
-export function addAccessHooks(app: FastifyInstance, requestAccess: RequestAccess, isOpen: IsOpen): void {
+export function addAccessHooks(
+  app: FastifyInstance,
+  requestAccess: RequestAccess,
+  isOpen: IsOpen,
+  isExempt: boolean
+): void {
   app.addHook('onRequest', (request, _, done) => {
     if (isOpen(request)) done()
-    else requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id), done)
+    else requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id, isExempt), done)
   })
 }
 
 class IncomingHttpRequest implements IncomingRequest {
   readonly request: ReceivedRequest
   readonly requestId: string
+  readonly isExempt: boolean
 
-  constructor(request: ReceivedRequest, requestId: string) {
+  constructor(request: ReceivedRequest, requestId: string, isExempt: boolean) {
     this.request = request
     this.requestId = requestId
+    this.isExempt = isExempt
   }
 
   get authorization(): string | undefined {

@@ -91,7 +91,7 @@ export async function createManagementApp(
 ): Promise<FastifyInstance> {
   const isOpen = ({ routeOptions: { url } }: FastifyRequest): boolean =>
     url === PAGE_PATH || (openProbes && isProbe(url))
-  const app = createHttpServer({ ...context, isDraining: false, isLeaving: false }, isOpen)
+  const app = createHttpServer({ ...context, isDraining: false, isLeaving: false, isExempt: true }, isOpen)
   if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
   addManagementRoutes(app, status, metrics)
   if (status.source !== undefined) addStatusRoute(app, status.source)

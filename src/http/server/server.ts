@@ -56,6 +56,8 @@ export interface HttpContext {
   readonly silences: Map<string, SilenceLimit>
   /** True once new requests are refused. */
   isDraining: boolean
+  /** Quotas do not apply to its requests. Default: they apply. */
+  readonly isExempt?: boolean | undefined
   /** True once every answer closes its connection. */
   isLeaving: boolean
 }
@@ -129,7 +131,7 @@ export function createHttpServer(
       void reply.code(204).send()
     } else done(error)
   })
-  if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen)
+  if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen, context.isExempt === true)
   app.setErrorHandler(answerRefusal)
   return app
 }

@@ -217,7 +217,9 @@ export const managementSettings = z
     port: z
       .union([z.literal('off'), listenPort])
       .default(8081)
-      .describe('Port of the page for people, `/status.json`, `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'),
+      .describe(
+        'Port of the page for people, `/status.json`, `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'
+      ),
     openProbes: z
       .boolean()
       .default(true)
