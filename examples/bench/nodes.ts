@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process'
+import { readdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { bodyOf, cpuUsPerRequest, measureDelivered, requestsPerSecond, single } from './push.js'
 import { startBroker } from './tools/broker.js'
@@ -92,13 +95,24 @@ async function findNodes(): Promise<readonly Node[]> {
 
 const majorOf = (version: string): number => Number(/^v(\d+)/.exec(version)![1])
 
+/**
+ * Looks into npm's cache. `npx --no` says of some versions of npm that a Node is missing which `npx -y` has installed there.
+ */
 async function nodeOfNpx(major: number): Promise<{ path: string; version: string } | undefined> {
-  const ask = ['-p', 'process.execPath + " " + process.version']
-  const command = ['--no', '-p', `node@${major}`, '--', 'node', ...ask]
+  const fetched = join(process.env.npm_config_cache ?? join(homedir(), '.npm'), '_npx')
+  const directories = await readdir(fetched).catch(() => [])
+  for (const directory of directories) {
+    const path = join(fetched, directory, 'node_modules', 'node', 'bin', 'node')
+    const version = await versionOf(path)
+    if (version !== undefined && majorOf(version) === major) return { path, version }
+  }
+  return undefined
+}
+
+async function versionOf(path: string): Promise<string | undefined> {
   try {
-    const { stdout } = await promisify(execFile)('npx', command, { timeout: FIND_TIMEOUT_MS })
-    const [path, version] = stdout.trim().split(' ')
-    return majorOf(version!) === major ? { path: path!, version: version! } : undefined
+    const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: FIND_TIMEOUT_MS })
+    return stdout.trim()
   } catch {
     return undefined
   }
