@@ -6,8 +6,24 @@ const ANY = '*'
 /** How long browsers remember the answer to a preflight. */
 const MAX_AGE_S = 600
 const METHODS = 'GET,HEAD,POST,PUT,PATCH,DELETE'
-/** Headers that a page may read besides those that every page may. Without credentials `*` means all of them. */
-const EXPOSED = 'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-load-balancer,*'
+/**
+ * Headers that a page may read besides those that every page may. Without credentials `*` means all of them; with
+ * credentials only those count that are named.
+ */
+const EXPOSED = [
+  'location',
+  'retry-after',
+  'x-request-id',
+  'x-castellan-persisted',
+  'x-castellan-receipt',
+  'x-castellan-idempotency',
+  'x-castellan-warning',
+  'x-castellan-next',
+  'x-castellan-offsets',
+  'x-castellan-skipped',
+  'x-castellan-load-balancer',
+  '*'
+].join(',')
 /** A list of names of headers, as long as a browser sends it. */
 const NAMES = /^[\w!#$%&'*+.^`|~-]+(?:[ \t]*,[ \t]*[\w!#$%&'*+.^`|~-]+){0,99}$/
 

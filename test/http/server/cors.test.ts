@@ -1,19 +1,25 @@
 import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { call, configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
 import { settingsOfRun } from '../../support/engines.js'
 
 const PAGE = 'https://app.example'
+const EXPOSED =
+  'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-receipt,x-castellan-idempotency,' +
+  'x-castellan-warning,x-castellan-next,x-castellan-offsets,x-castellan-skipped,x-castellan-load-balancer,*'
 const TOKEN = `castellan_${'a'.repeat(43)}`
 
 describe('CORS', function () {
   this.timeout(30_000)
   let folder: TestFolder
-  let guarded: Guarded
+  let guarded: Guarded | undefined
   beforeEach(() => (folder = new TestFolder()))
   afterEach(async () => {
-    await guarded.stop()
+    await guarded?.stop()
+    guarded = undefined
     folder.remove()
   })
 
@@ -30,7 +36,7 @@ describe('CORS', function () {
     path: string,
     headers: Record<string, string>,
     body?: string,
-    base = guarded.http.urls.shared
+    base = guarded!.http.urls.shared
   ): Promise<{ status: number; headers: IncomingHttpHeaders; body: string }> =>
     call(`${base}${path}`, { method, headers, ...(body !== undefined && { body }) })
   const preflight = (path: string, origin = PAGE, headers: Record<string, string> = {}) =>
@@ -40,6 +46,14 @@ describe('CORS', function () {
 
   const PATHS = ['/kprf/push', '/arion/sync/t', '/pixy/topics/t/messages', '/kafboy/sync/t', '/confluent/v3/clusters']
   const records = '{"records":[{"topic":"t","data":"d"}]}'
+
+  it('names every header of ours, for with credentials a browser takes * for a name', () => {
+    const sources = readdirSync('src', { withFileTypes: true, recursive: true })
+      .filter(entry => entry.isFile())
+      .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+    const named = sources.flatMap(source => source.match(/x-castellan-[a-z]+(-[a-z]+)*/g) ?? [])
+    expect([...new Set(named)].filter(name => !EXPOSED.split(',').includes(name))).to.deep.equal([])
+  })
 
   it('answers the question whether a page may send a request, for every API, without credentials', async () => {
     await start({ allowedOrigins: [PAGE] }, true)
@@ -53,8 +67,7 @@ describe('CORS', function () {
         'access-control-allow-credentials': 'true',
         'access-control-allow-methods': 'GET,HEAD,POST,PUT,PATCH,DELETE',
         'access-control-allow-headers': 'authorization, content-type,x-own',
-        'access-control-expose-headers':
-          'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-load-balancer,*',
+        'access-control-expose-headers': EXPOSED,
         'access-control-max-age': '600',
         vary: 'origin, access-control-request-method, access-control-request-headers'
       })
@@ -67,8 +80,7 @@ describe('CORS', function () {
     const readable = {
       'access-control-allow-origin': PAGE,
       'access-control-allow-credentials': 'true',
-      'access-control-expose-headers':
-        'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-load-balancer,*',
+      'access-control-expose-headers': EXPOSED,
       vary: 'origin'
     }
     const refused = await push({})
@@ -119,9 +131,9 @@ describe('CORS', function () {
     expect((await preflight('/kprf/push')).status).to.equal(403)
     const { status, headers } = await ask('POST', '/kprf/push', {}, records)
     expect([status, corsOf(headers)]).to.deep.equal([200, {}])
-    await guarded.stop()
+    await guarded!.stop()
     await start({ allowedOrigins: [PAGE] })
-    const probe = await ask('GET', '/health-check', { origin: PAGE }, undefined, guarded.http.urls.management!)
+    const probe = await ask('GET', '/health-check', { origin: PAGE }, undefined, guarded!.http.urls.management!)
     expect(corsOf(probe.headers)).to.deep.equal({})
   })
 
