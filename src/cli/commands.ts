@@ -6,6 +6,7 @@ import { passwordCommand, tokenCommand } from './commands/credentials.js'
 import { groupsCommand } from './commands/groups.js'
 import { pixyCommand } from './commands/pixy.js'
 import { readCommand } from './commands/read.js'
+import { receiptCommand } from './commands/receipt.js'
 import { serveCommand } from './commands/serve.js'
 import { topicsCommand } from './commands/topics.js'
 import { walCommand } from './commands/wal.js'
@@ -17,6 +18,7 @@ export const commands: readonly CommandDescription[] = [
   readCommand,
   topicsCommand,
   groupsCommand,
+  receiptCommand,
   pixyCommand,
   brokerCommand,
   walCommand,

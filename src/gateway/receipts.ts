@@ -87,6 +87,7 @@ export class ReceiptDesk {
     claims: ReceiptClaims,
     { waitMs = 0, from = 0, signal }: ReceiptQuestion
   ): Promise<ReceiptReply | undefined> {
+    if (this.#receipts.isOfFormer(claims)) return goneOf(claims, { from })
     if (!this.#receipts.has(claims)) return undefined
     if (waitMs > 0 && !this.#closing.signal.aborted) await this.#settled(claims, waitMs, signal)
     const span = spanOf(claims, from)
@@ -127,7 +128,7 @@ function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: Receipt
 }
 
 /** The answer for a receipt whose place does not exist any more. */
-function goneOf(claims: ReceiptClaims, { from = 0 }: ReceiptQuestion): ReceiptReply {
+function goneOf(claims: ReceiptClaims, { from = 0 }: Pick<ReceiptQuestion, 'from'>): ReceiptReply {
   const span = spanOf(claims, from)
   const isAccepted = (index: number): boolean =>
     claims.accepted.some(run => index >= run.index && index < run.index + run.count)

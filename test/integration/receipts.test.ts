@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
 import { makeToken } from '../support/access.js'
 import { startTestApp } from '../support/app-under-test.js'
+import { PeerAddress } from '../support/peer-address.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const HEADER = 'x-castellan-receipt'
@@ -153,5 +154,77 @@ describe('receipts', function () {
     expect(text).to.include('"route":"/receipts/:id"').and.not.include(id)
     const secret = statSync(join(folder, 'wal', 'RECEIPT-KEY'))
     expect((secret.mode & 0o777).toString(8)).to.equal('600')
+  })
+})
+
+describe('receipts of gateways that know each other', function () {
+  this.timeout(120_000)
+  let cluster: TargetCluster
+  let folder: string
+  let apps: App[]
+  let addresses: PeerAddress[]
+  before(async () => {
+    cluster = await targetCluster()
+  })
+  after(() => cluster?.close())
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-receipts-'))
+    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    apps = []
+    for (const nth of addresses.keys()) await start(nth)
+  })
+  afterEach(async () => {
+    await Promise.all(apps.map(app => app.stop()))
+    for (const address of addresses) address.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  async function start(nth: number): Promise<void> {
+    apps[nth] = await startTestApp(cluster.bootstrap, {
+      'wal.directory': join(folder, String(nth)),
+      'peers.addresses': addresses.map(({ text }) => text).join(','),
+      'peers.listen': '127.0.0.1:0',
+      'peers.secret': 'a secret of more than thirty-two bytes'
+    })
+    addresses[nth]!.target = apps[nth]!.peersAddress
+  }
+  const ask = async (nth: number, id: string): Promise<{ status: number; states: string[] }> => {
+    const { status, body } = await fetch(`${apps[nth]!.urls.shared}/receipts/${id}?wait=5s`).then(async response => ({
+      status: response.status,
+      body: (await response.json()) as { records?: { state: string }[] }
+    }))
+    return { status, states: (body.records ?? []).map(({ state }) => state) }
+  }
+  /** The gateways may not have found each other yet. */
+  const askUntil = async (nth: number, id: string, status: number): Promise<string[]> => {
+    for (;;) {
+      const found = await ask(nth, id)
+      if (found.status === status) return found.states
+      expect(found.status).to.be.oneOf([200, 503])
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  }
+
+  it('are answered by each of them, and are 503 while the one that gave it is away', async () => {
+    const topic = freshTopic('receipts')
+    await cluster.createTopic(topic, 1)
+    const produced = async (path: string): Promise<string> => {
+      const url = `${apps[0]!.urls.shared}${path}`
+      const headers = { 'content-type': 'application/json' }
+      const body = path.startsWith('/kprf') ? JSON.stringify({ records: [{ topic, data: 'v' }] }) : 'v'
+      return (await fetch(url, { method: 'POST', headers, body })).headers.get(HEADER)!
+    }
+    const onDisk = await produced(`/arion/async/${topic}`)
+    const inMemory = await produced('/kprf/push')
+    for (const id of [onDisk, inMemory]) {
+      expect(await askUntil(0, id, 200)).to.deep.equal(['inKafka'])
+      expect(await askUntil(1, id, 200)).to.deep.equal(['inKafka'])
+    }
+    expect((await ask(1, `${onDisk.slice(0, -2)}AA`)).status).to.equal(404)
+    await apps[0]!.stop()
+    expect(await askUntil(1, onDisk, 503)).to.deep.equal([])
+    expect(await askUntil(1, inMemory, 503)).to.deep.equal([])
+    await start(0)
+    expect(await askUntil(1, onDisk, 200)).to.deep.equal(['inKafka'])
   })
 })

@@ -1,5 +1,5 @@
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
-import { type ReceiptClaims, type ReceiptIssuer, runsOf } from '../receipts/receipt-ids.js'
+import { PLACE_BYTES, type ReceiptClaims, type ReceiptIssuer, runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptHolder, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
 
@@ -92,6 +92,12 @@ export class MemoryReceipts implements ReceiptStore {
 
   has({ kind, issuer }: ReceiptClaims): boolean {
     return kind === 'memory' && issuer === this.#options.issuer.id
+  }
+
+  isOfFormer({ kind, issuer }: ReceiptClaims): boolean {
+    const own = this.#options.issuer.id
+    const isHere = issuer.slice(0, 2 * PLACE_BYTES) === own.slice(0, 2 * PLACE_BYTES)
+    return kind === 'memory' && isHere && issuer !== own
   }
 
   #of({ number }: ReceiptClaims): KeptRequest | undefined {

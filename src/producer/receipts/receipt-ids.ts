@@ -25,6 +25,8 @@ export interface ReceiptClaims {
 }
 
 export const ISSUER_BYTES = 8
+/** The bytes of an issuer of memory that say where its process runs. The others are drawn anew at each start. */
+export const PLACE_BYTES = 3
 const NUMBER_BYTES = 6
 const TAG_BYTES = 12
 const NUMBER_AT = 1 + ISSUER_BYTES

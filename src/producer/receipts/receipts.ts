@@ -68,6 +68,8 @@ export interface RecordSpan {
 export interface ReceiptStore {
   /** Whether it has given the receipt. */
   has(claims: ReceiptClaims): boolean
+  /** Whether an earlier process at the same place has given it, and only that process knew more. */
+  isOfFormer?(claims: ReceiptClaims): boolean
   states(claims: ReceiptClaims, span: RecordSpan): Promise<ReceiptAnswer>
   /**
    * Resolves when all records are settled, or the signal ends the wait.
@@ -113,6 +115,12 @@ export class Receipts {
   /** Whether this process has given the receipt. */
   has(claims: ReceiptClaims): boolean {
     return this.#storeOf(claims) !== undefined
+  }
+
+  /** Whether an earlier process at the same place has given the receipt. What it had in memory is not known. */
+  isOfFormer(claims: ReceiptClaims): boolean {
+    for (const store of this.#stores) if (store.isOfFormer?.(claims) === true) return true
+    return false
   }
 
   /** @returns `undefined`: this process has not given the receipt. @throws OverloadedError */

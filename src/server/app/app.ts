@@ -35,6 +35,7 @@ import type { Config } from '../config/config.js'
 import { readPage } from '../config/page-file.js'
 import type { GatewayPeers } from '../peers/gateway-peers.js'
 import type { peerGateway } from '../peers/peer-gateway.js'
+import { PeerReceipts } from '../peers/peer-receipts.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { WorkerPeers } from '../workers/peers.js'
 import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
@@ -402,6 +403,7 @@ class ProcessParts {
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
+    this.#shareReceipts()
     await this.#peers?.all.open()
     const { peers } = this.#worker ?? {}
     const keys = peers === undefined ? this.#keys : new WorkerKeys(this.#keys, peers)
@@ -459,6 +461,15 @@ class ProcessParts {
       REQUESTS_SHARE
     )
     return server.urls
+  }
+
+  /** Other workers, or other gateways, answer for the receipts that they have given. */
+  #shareReceipts(): void {
+    const { desk } = this.#receipts ?? {}
+    const { peers } = this.#worker ?? {}
+    if (desk === undefined) return
+    if (peers !== undefined) desk.elsewhere = new PeerReceipts(desk, peers, true)
+    else if (this.#peers !== undefined) desk.elsewhere = new PeerReceipts(desk, this.#peers.all, false)
   }
 
   /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */

@@ -5,7 +5,7 @@ import { ReceiptDesk } from '../../gateway/receipts.js'
 import type { DurableReceiptSettings } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
-import { ISSUER_BYTES, ReceiptKey } from '../../producer/receipts/receipt-ids.js'
+import { ISSUER_BYTES, PLACE_BYTES, ReceiptKey } from '../../producer/receipts/receipt-ids.js'
 import { Receipts } from '../../producer/receipts/receipts.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import type { Config } from '../config/config.js'
@@ -17,9 +17,6 @@ export interface ReceiptParts {
   readonly ofLogs: DurableReceiptSettings
   readonly ofMemory: MemoryReceipts
 }
-
-/** The bytes of an issuer that say where its process runs. The others are drawn anew at each start. */
-const PLACE_BYTES = 3
 
 /**
  * The secret of the receipts of a gateway: all of its workers have the same one, and all gateways with a common secret.
@@ -39,7 +36,7 @@ export function receiptPartsOf(config: Config, worker: WorkerPlace | undefined):
   const keepSecret = (): void => {
     if (peers.secret === undefined) keepReceiptSecret(root, secret)
   }
-  const place = [hostname(), peers.listen ?? resolve(root), worker?.number ?? 1].join(' ')
+  const place = [hostname(), peers.listen ?? '', resolve(root), worker?.number ?? 1].join(' ')
   return makeReceiptParts(limits, secret, keepSecret, place)
 }
 

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs'
+import { Argument, type Command, Option } from 'commander'
+import { printable, printableJson } from '../../core/printable.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { notEmpty } from '../options.js'
+
+/** `castellan receipt ID`: tells what became of the records of a request. */
+export const receiptCommand: CommandDescription = {
+  name: 'receipt',
+  summary: 'tells what became of the records of a request, by its receipt',
+  arguments: [new Argument('<ID>').argParser(notEmpty)],
+  options: [
+    new Option(
+      '-a, --addr <URL>',
+      'a port of the gateway whose API produces (default http://127.0.0.1:8080)'
+    ).argParser(notEmpty),
+    new Option('--wait <TIME>', 'waits until all records are settled, at most this long: 500ms, 30s or 5m').argParser(
+      notEmpty
+    ),
+    new Option('--token-file <FILE>', 'file with the bearer token for the gateway').argParser(notEmpty),
+    new Option('--format <FORMAT>', 'table (default), or json with one line per record').choices(['table', 'json'])
+  ],
+  notes: 'The exit code is 0 when Kafka has all records, and 1 otherwise.',
+  examples: ['castellan receipt EHnGq0…', 'castellan receipt EHnGq0… --wait 30s --addr https://gateway:8080'],
+  run: tell
+}
+
+interface ReceiptFlags {
+  readonly addr?: string
+  readonly wait?: string
+  readonly tokenFile?: string
+  readonly format?: 'table' | 'json'
+}
+
+/** A record as `GET /receipts/ID` has it. */
+export interface ToldRecord {
+  readonly index: number
+  readonly state: string
+  readonly topic?: string
+  readonly partition?: number
+  readonly offset?: number | null
+  readonly why?: string
+}
+
+interface Told {
+  readonly records: readonly ToldRecord[]
+  readonly next?: number
+}
+
+/** Writes one line per record. */
+async function tell(line: Command, process: Process): Promise<number> {
+  const { addr = 'http://127.0.0.1:8080', wait, tokenFile, format = 'table' } = line.opts<ReceiptFlags>()
+  const token = tokenFile === undefined ? undefined : readFileSync(tokenFile, 'utf8').trim()
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  let isAllInKafka = true
+  for (let from: number | undefined = 0; from !== undefined; ) {
+    const url = new URL(`/receipts/${encodeURIComponent(line.args[0]!)}`, addr)
+    if (from > 0) url.searchParams.set('from', String(from))
+    else if (wait !== undefined) url.searchParams.set('wait', wait)
+    const { records, next } = await ask(url, headers, process.stopped)
+    isAllInKafka &&= records.every(({ state }) => state === 'inKafka')
+    process.stdout.write(records.map(record => lineOf(record, format)).join(''))
+    from = next
+  }
+  return isAllInKafka ? EXIT_OK : EXIT_FAILURE
+}
+
+/** @throws CommandError when there is no answer, or no such receipt */
+async function ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Told> {
+  const response = await fetch(url, { headers, signal }).catch((error: Error & { readonly cause?: Error }) => {
+    throw new CommandError(`${url.origin} does not answer: ${error.cause?.message ?? error.message}`)
+  })
+  const text = await response.text()
+  if (response.status === 200) return JSON.parse(text) as Told
+  throw new CommandError(`${response.status}: ${messageIn(text)}`)
+}
+
+function messageIn(text: string): string {
+  try {
+    return printable(String((JSON.parse(text) as { readonly message?: unknown }).message))
+  } catch {
+    return printable(text)
+  }
+}
+
+/** One record in one line. */
+export function lineOf(record: ToldRecord, format: 'table' | 'json'): string {
+  if (format === 'json') return `${printableJson(JSON.stringify(record))}\n`
+  const { index, state, topic, partition, offset, why } = record
+  const place = partition === undefined ? topic : `${topic}/${partition} offset ${offset ?? 'unknown'}`
+  const parts = [String(index).padStart(5), state.padEnd(10), place, why].filter(part => part !== undefined)
+  return `${parts.map(part => printable(part)).join('  ')}\n`
+}
