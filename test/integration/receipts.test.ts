@@ -131,6 +131,38 @@ describe('receipts', function () {
     expect((await asked({})).status).to.equal(401)
   })
 
+  it('are the answer to a synchronous request whose client prefers not to wait, while Kafka is away', async () => {
+    const { urls } = await start({ 'apis.arion.syncTimeoutMs': '60000' })
+    const topic = await createdTopic(1)
+    const sync = `${urls.shared}/arion/sync/${topic}`
+    expect((await post(sync, 'text/plain', 'v', { prefer: 'respond-async, wait=60' })).status).to.equal(201)
+    expect((await post(sync, 'text/plain', 'v', { prefer: 'return=minimal' })).status).to.equal(201)
+    const isAway = Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
+    await isAway
+    try {
+      for (const prefer of ['respond-async', 'handling=lenient, Respond-Async; wait=0', 'wait=1, respond-async']) {
+        const early = await post(sync, 'text/plain', 'v', { prefer })
+        const id = receiptOf(early)
+        const { headers } = early
+        expect([early.status, headers.get('location'), headers.get('preference-applied')]).to.deep.equal([
+          202,
+          `/receipts/${id}`,
+          'respond-async'
+        ])
+        expect(headers.get('x-castellan-persisted')).to.equal('pending')
+        const { records } = (await (await fetch(`${urls.shared}/receipts/${id}`)).json()) as { records: object[] }
+        expect(records[0]).to.include({ state: 'waiting', topic })
+      }
+    } finally {
+      await Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
+    }
+    const memory = { records: [{ topic, data: 'v' }], wait_for_send: true }
+    const pushed = await post(`${urls.shared}/kprf/push`, 'application/json', JSON.stringify(memory), {
+      prefer: 'respond-async'
+    })
+    expect([pushed.status, pushed.headers.get('preference-applied')]).to.deep.equal([200, null])
+  })
+
   it('refuse what nobody has given, and questions that cannot be read', async () => {
     const { urls } = await start()
     const topic = await createdTopic(1)

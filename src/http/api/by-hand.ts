@@ -1,10 +1,12 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
+import { Answers } from '../exchange/answers.js'
+import { AsyncAnswer } from '../exchange/async-answer.js'
 import { type Exchange, receiptOf } from '../exchange/exchange.js'
 
 /**
@@ -36,6 +38,8 @@ export const byHand = (
   const enter = (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload): void => {
     reply.hijack()
     const { raw, id: requestId } = request
+    if (raw.headers.prefer !== undefined)
+      AsyncAnswer.note(raw, reply.raw, receipt => sendEarly(reply.raw, requestId, receipt))
     receive({ request: raw, response: reply.raw, payload, requestId }, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
@@ -43,6 +47,14 @@ export const byHand = (
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)
   }
+}
+
+const earlyAnswers = new Answers(Date.now)
+
+function sendEarly(response: ServerResponse, requestId: string, receipt: string): void {
+  const body = `${JSON.stringify({ receipt })}\n`
+  const headers = { location: `/receipts/${receipt}`, 'preference-applied': 'respond-async' }
+  earlyAnswers.send(response, 202, 'application/json', body, { requestId, persisted: 'pending' }, headers)
 }
 
 /**

@@ -3,6 +3,7 @@ import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import { NO_RECORD_HEADERS, type ProduceOrigin, type RecordPlaces } from '../../gateway/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
+import { AsyncAnswer } from '../exchange/async-answer.js'
 import { traceOf } from '../exchange/trace.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
@@ -11,12 +12,22 @@ type Originating = IncomingMessage & { origin?: RequestOrigin }
 class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
   readonly recordHeaders = NO_RECORD_HEADERS
-  receipt: string | undefined
+  #receipt: string | undefined
   places: RecordPlaces | undefined
   key: ClaimedKey | undefined
 
   constructor(request: IncomingMessage) {
     this.#request = request
+  }
+
+  get receipt(): string | undefined {
+    return this.#receipt
+  }
+
+  set receipt(receipt: string | undefined) {
+    this.#receipt = receipt
+    const early = AsyncAnswer.of(this.#request)
+    if (early !== undefined && receipt !== undefined) early.accepted(receipt)
   }
 
   get principal(): string {

@@ -4,6 +4,7 @@ import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
+import { AsyncAnswer } from './async-answer.js'
 import { receiptOf } from './exchange.js'
 import {
   type Cause,
@@ -130,6 +131,7 @@ export class AnswerTemplate {
    * write them in two pieces. A test for each version of Node pins the field.
    */
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
+    if (AsyncAnswer.of(response.req)?.isSent === true) return
     const socket = response.socket
     const { httpVersionMinor, method, headers: asked } = response.req
     // The answer to a web page may have further headers.

@@ -1,0 +1,55 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** RFC 7240: the client would rather have an answer soon than wait for the outcome. */
+const RESPOND_ASYNC = /(?:^|,)\s*respond-async\s*(?:$|[,;])/i
+const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i
+
+type Preferring = IncomingMessage & { asyncAnswer?: AsyncAnswer }
+
+/** Sends the answer to a request whose outcome is not awaited any more. */
+type SendEarly = (receipt: string) => void
+
+/**
+ * The early answer to a synchronous request whose client prefers that (`Prefer: respond-async, wait=N`): 202 with the place
+ * of the receipt, once the records are safe and N seconds have passed. What the API answers afterwards is dropped.
+ */
+export class AsyncAnswer {
+  readonly #response: ServerResponse
+  readonly #waitMs: number
+  readonly #send: SendEarly
+  #isSent = false
+
+  private constructor(response: ServerResponse, waitMs: number, send: SendEarly) {
+    this.#response = response
+    this.#waitMs = waitMs
+    this.#send = send
+  }
+
+  /** Takes note of the preference of a request, if it has this one. */
+  static note(request: IncomingMessage, response: ServerResponse, send: SendEarly): void {
+    const prefer = request.headers.prefer
+    const text = Array.isArray(prefer) ? prefer.join(',') : prefer
+    if (text === undefined || !RESPOND_ASYNC.test(text)) return
+    const [, seconds = '0'] = WAIT.exec(text) ?? []
+    ;(request as Preferring).asyncAnswer = new AsyncAnswer(response, Number(seconds) * 1_000, send)
+  }
+
+  static of(request: IncomingMessage): AsyncAnswer | undefined {
+    return (request as Preferring).asyncAnswer
+  }
+
+  /** The client got this answer already. */
+  get isSent(): boolean {
+    return this.#isSent
+  }
+
+  /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */
+  accepted(receipt: string): void {
+    const timer = setTimeout(() => {
+      if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
+      this.#send(receipt)
+      this.#isSent = true
+    }, this.#waitMs)
+    this.#response.once('close', () => clearTimeout(timer))
+  }
+}
