@@ -15,6 +15,7 @@ import { peers } from './peers.js'
 import { pixy } from './pixy.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
+import { receipts } from './receipts.js'
 import { router } from './router.js'
 import { start } from './start.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
@@ -26,6 +27,7 @@ import { workers } from './workers.js'
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
   ['push', push],
   ['access', security],
+  ['receipts', receipts],
   ['confluent', confluent],
   ['produce', produce],
   ['router', router],

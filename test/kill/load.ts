@@ -62,12 +62,14 @@ class HttpLoad {
   }
 
   async run(): Promise<void> {
-    const { isStopped, topic, keys, random, history } = this.#options
+    const { isStopped, topic, keys, random, history, receipts } = this.#options
     while (!isStopped()) {
       const key = random.pick(keys)
       const { id, value } = this.#messages.next(key)
       const asked = asking[this.#mode](topic, key, value)
-      const outcome = toOutcome(await this.#poster.post(asked, socket => history.sentOver(id, numberOf(socket))))
+      const answer = await this.#poster.post(asked, socket => history.sentOver(id, numberOf(socket)))
+      const outcome = toOutcome(answer)
+      if (outcome.type === 'ok') receipts?.note(id, answer?.receipt)
       history.complete(id, outcome)
       if (outcome.type !== 'ok') await sleep(PAUSE_MS)
     }

@@ -1,5 +1,6 @@
 import type { History } from '../support/history-checker.js'
 import type { SeededRandom } from '../support/random.js'
+import type { ReceiptCheck } from './receipt-check.js'
 
 /** Longer than any answer may take: who waits longer was forgotten. */
 export const ANSWER_TIMEOUT_MS = 60_000
@@ -28,6 +29,8 @@ export interface LoadOptions {
   readonly maxValueBytes: number
   readonly random: SeededRandom
   readonly history: History
+  /** Gets the receipts of acknowledged records. Absent: they are not asked for. */
+  readonly receipts?: ReceiptCheck | undefined
   readonly isStopped: () => boolean
 }
 

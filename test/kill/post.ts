@@ -15,6 +15,7 @@ export interface Answer {
   readonly status: number
   readonly persisted: string
   readonly body: string
+  readonly receipt: string | undefined
 }
 
 /** One request after another, over one connection that stays open. */
@@ -42,7 +43,8 @@ export class Poster {
           resolve({
             status: response.statusCode ?? 0,
             persisted: String(response.headers['x-castellan-persisted'] ?? ''),
-            body: Buffer.concat(chunks).toString()
+            body: Buffer.concat(chunks).toString(),
+            receipt: response.headers['x-castellan-receipt'] as string | undefined
           })
         )
       })

@@ -13,6 +13,7 @@ import { Gateway } from './gateway.js'
 import { isKeyed, type LoadMode, load } from './load.js'
 import { idOf } from './messages.js'
 import { readLog } from './read-log.js'
+import { ReceiptCheck, type ReceiptVerdict } from './receipt-check.js'
 
 const PARTITIONS = 6
 const MAX_VALUE_BYTES = 100
@@ -52,6 +53,7 @@ export interface KillResult {
   readonly verdict: Verdict
   /** Messages with a key that are in Kafka more than once. */
   readonly doubled: readonly string[]
+  readonly receipts: ReceiptVerdict
   readonly kills: number
   readonly brokerKills: number
   /** Of the gateway, after SIGTERM. */
@@ -79,23 +81,36 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
   try {
     await gateway.start()
     let isStopped = false
-    const loads = startLoads(options, gateway, topics, history, () => isStopped)
+    const receipts = new ReceiptCheck(gateway.url, new SeededRandom(seed + 1))
+    const loads = startLoads(options, gateway, topics, history, receipts, () => isStopped)
+    loads.push(receipts.run(() => isStopped))
     const brokerKills = await killAgainAndAgain(options, gateway, history)
     while (history.okCount < records) await sleep(50)
     isStopped = true
     await Promise.all(loads)
     say(`${history.okCount} records acknowledged; draining`)
     if (options.drains ?? true) await drain(directoriesOf(join(directory, 'wal'), workers))
+    if (options.drains ?? true) await receipts.askAll()
     const exitCode = await gateway.stop()
     const log: Logged[] = []
     for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
     const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: workers === 1 })
     const doubled = doubledOf(log)
+    const receiptVerdict = receipts.check(log, idOf)
     const slowestStartMs = Math.max(...gateway.startsMs)
     const seconds = (performance.now() - startedAt) / 1_000
     file.close()
     rmSync(directory, { recursive: true, force: true })
-    return { verdict, doubled, kills: gateway.startsMs.length - 1, brokerKills, exitCode, slowestStartMs, seconds }
+    return {
+      verdict,
+      doubled,
+      receipts: receiptVerdict,
+      kills: gateway.startsMs.length - 1,
+      brokerKills,
+      exitCode,
+      slowestStartMs,
+      seconds
+    }
   } catch (error) {
     say(`seed ${seed}; history, logs and the durable log are in ${directory}; the gateway's last words:`)
     say(gateway.lastWords())
@@ -110,6 +125,7 @@ function startLoads(
   gateway: Gateway,
   topics: readonly string[],
   history: History,
+  receipts: ReceiptCheck,
   isStopped: () => boolean
 ): Promise<void>[] {
   const random = new SeededRandom(seed)
@@ -124,6 +140,7 @@ function startLoads(
         maxValueBytes: MAX_VALUE_BYTES,
         random: new SeededRandom(random.between(0, 2 ** 31)),
         history,
+        receipts,
         isStopped
       })
     })
@@ -210,9 +227,13 @@ function doubledOf(log: readonly Logged[]): string[] {
 }
 
 /** Everything that must hold; empty when it does. */
-export function problemsOf({ verdict, doubled, exitCode }: KillResult, { kills, records }: KillOptions): string[] {
+export function problemsOf(
+  { verdict, doubled, receipts, exitCode }: KillResult,
+  { kills, records }: KillOptions
+): string[] {
   const found = verdict.violations.map(({ rule, what }) => `${rule}: ${what}`)
   for (const id of doubled) found.push(`doubled: ${id} was sent with a key, and is in Kafka more than once`)
+  found.push(...receipts.wrong.map(what => `receipt: ${what}`))
   if (exitCode !== 0) found.push(`the gateway ended with ${exitCode}`)
   if (verdict.ok < records) found.push(`only ${verdict.ok} records were acknowledged`)
   if (verdict.unknown === 0 && kills > 0) found.push('no kill met a record under way')

@@ -62,6 +62,11 @@ async function runOn(where: ClusterName): Promise<boolean> {
         `slowest start ${slowestStartMs.toFixed(0)} ms`
     )
     console.log(explain(result.verdict))
+    const { receipts } = result
+    say(
+      `${receipts.receipts} receipts: ${receipts.answers} answers, ${receipts.waiting} of them that a record waits, ` +
+        `${receipts.wrong.length} wrong`
+    )
     const problems = problemsOf(result, options)
     console.log(problems.length === 0 ? 'OK' : `FAILED (seed ${options.seed}):\n${problems.slice(0, 20).join('\n')}`)
     return problems.length === 0

@@ -5,8 +5,11 @@ import { journalIdOf, segmentIdOf } from '../../src/producer/log/files.js'
 import type { LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store.js'
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
-import type { OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
+import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import type { WalSettings } from '../../src/producer/log/settings.js'
+import { type ReceiptClaims, ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
+import { receiptSecretOf } from '../../src/server/app/receipt-parts.js'
+import type { Config } from '../../src/server/config/config.js'
 import type { Logged } from '../support/history-checker.js'
 import { InlineLogHost } from '../support/inline-log-host.js'
 import type { SeededRandom } from '../support/random.js'
@@ -23,6 +26,35 @@ function toLogged({ destination, sequence, body }: DeadLetter): Logged {
   const { key, value, headers } = readLoggedRecord(body)
   const topic = destination.slice(destination.indexOf('/') + 1)
   return { topic, partition: 0, offset: sequence, key: bytesText(key), value: valueText(bytesText(value), headers) }
+}
+
+/** The secret of the gateway's receipts. */
+export const SECRET = 'a simulated secret of 38 bytes, no less'
+
+/** A record whose request was answered with a receipt. */
+export interface SentReceipt {
+  readonly id: string
+  readonly receipt: string
+  /** Of the record in its request. */
+  readonly index: number
+}
+
+/** What a receipt says about one record. */
+export interface ToldReceipt {
+  readonly id: string
+  readonly state: string
+  readonly topic?: string
+  readonly partition?: number
+  readonly offset?: number
+}
+
+function sequenceOf({ number, accepted }: ReceiptClaims, index: number): number | undefined {
+  let sequence = number
+  for (const run of accepted) {
+    if (index >= run.index && index < run.index + run.count) return sequence + index - run.index
+    sequence += run.count
+  }
+  return undefined
 }
 
 type Before = NonNullable<DiskFaults['before']>
@@ -44,6 +76,7 @@ export class GatewayDisk {
   #filesOfKilled = 0
   /** Records that were not in Kafka when bits flipped, all flips together. */
   #mayBeDamaged = 0
+  #hasFailed = false
 
   constructor(random: SeededRandom) {
     this.#random = random
@@ -53,7 +86,7 @@ export class GatewayDisk {
   }
 
   readonly storage: LogStorage = {
-    open: settings => Promise.resolve(this.#open(settings)),
+    open: (settings, deps) => Promise.resolve(this.#open(settings, deps)),
     holdsRecords: () => this.disk.directory.list().some(name => segmentIdOf(name) !== undefined)
   }
 
@@ -75,12 +108,14 @@ export class GatewayDisk {
 
   /** @param before throws what an operation is to throw @returns mends it */
   fail(before: Before): () => void {
+    this.#hasFailed = true
     this.#faults.add(before)
     return () => void this.#faults.delete(before)
   }
 
   /** What was not synced is lost, or torn. */
   powerCut(random: SeededRandom): void {
+    this.#hasFailed = true
     this.disk.powerCut(() => random.next())
   }
 
@@ -101,6 +136,7 @@ export class GatewayDisk {
     const isAtEnd = random.between(0, 2) > 0
     const name = isAtEnd ? newest : random.pick(all)
     this.#mayBeDamaged += this.openRecords
+    this.#hasFailed = true
     this.disk.patch(name, bytes => {
       const used = Array.from(bytes.keys()).filter(at => bytes[at] !== 0)
       const harmed = isAtEnd ? used.slice(-END_BYTES) : used
@@ -130,6 +166,34 @@ export class GatewayDisk {
     return openEntries
   }
 
+  /** Outcomes of records may be missing: the disk has failed, or a log without syncs has begun anew after a kill. */
+  get mayForget(): boolean {
+    return this.#hasFailed || this.#options?.fsyncPuts === false
+  }
+
+  /** What receipts say when the gateway is closed. */
+  receiptStates(receipts: readonly SentReceipt[]): ToldReceipt[] {
+    if (receipts.length === 0) return []
+    const store = new LogStore(this.#options!)
+    const key = new ReceiptKey(receiptSecretOf({ peers: { secret: SECRET } as Config['peers'], wal: this.#options! }))
+    const states = receipts.map(({ id, receipt, index }): ToldReceipt => {
+      const claims = key.open(receipt, ['anonymous'])
+      if (claims === undefined) return { id, state: 'not its own' }
+      if (claims.issuer !== store.logId?.toString('hex')) return { id, state: 'unknown' }
+      const sequence = sequenceOf(claims, index)
+      if (sequence === undefined) return { id, state: 'refused' }
+      const { open, outcomes } = store.states({ first: sequence, count: 1 })
+      const [outcome] = outcomes
+      if (outcome?.type === 'delivered') {
+        const { destination, partition, offset } = outcome
+        return { id, state: 'inKafka', topic: destination.slice(destination.indexOf('/') + 1), partition, offset }
+      }
+      return { id, state: open.length > 0 ? 'waiting' : (outcome?.type ?? 'unknown') }
+    })
+    store.close()
+    return states
+  }
+
   /** Records that Kafka refused for good, when the gateway is closed. */
   deadLetters(): Logged[] {
     const letters = new DeadLetters({ ...this.#options!, maxBytes: Number.MAX_SAFE_INTEGER })
@@ -144,7 +208,7 @@ export class GatewayDisk {
     return found
   }
 
-  #open({ directory: _, ...settings }: WalSettings): OpenDurableLog {
+  #open({ directory: _, ...settings }: WalSettings, { receipts }: DurableLogDeps): OpenDurableLog {
     const options: LogStoreOptions & WalSettings = {
       ...settings,
       directory: this.disk.directory as LogStoreOptions['directory'] & string,
@@ -153,6 +217,7 @@ export class GatewayDisk {
       now: Date.now,
       clock: () => performance.now(),
       newSalt: () => this.#random.between(0, 2 ** 32 - 1),
+      receipts,
       report: () => undefined
     }
     this.#filesOfKilled = this.disk.openFiles
@@ -161,7 +226,7 @@ export class GatewayDisk {
     this.#stores.push(store)
     const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
     const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
-    const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now })
+    const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now, logId: store.logId })
     const { recovered: report, notes } = store
     const { directory } = options
     return { log, path: '/simulated', directory, report, notes, close: () => log.close() }

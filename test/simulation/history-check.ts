@@ -1,5 +1,6 @@
 import type { History, Logged, Rule } from '../support/history-checker.js'
 import type { Departure, Departures } from './departures.js'
+import type { ToldReceipt } from './gateway-disk.js'
 import { idOf } from './record-text.js'
 import type { Violation } from './violation.js'
 
@@ -20,6 +21,10 @@ export interface HistoryCheck {
   readonly mayBeOnDisk?: boolean
   /** Nothing goes wrong and there is room for everything: each record is in Kafka. */
   readonly isCalm?: boolean
+  /** What the receipts of acknowledged records say in the end. */
+  receipts?(): readonly ToldReceipt[]
+  /** Whether a receipt may not know any more what became of its record. */
+  mayForget?(): boolean
   /** So many records may be lost, since somebody was told. */
   lossesTold?(): number
 }
@@ -42,7 +47,25 @@ export function checkHistory(check: HistoryCheck, departures: Departures): Viola
   const wrongAside = violationsIn(history, kept, []).filter(({ rule }) => WRONG_WHEREVER.includes(rule as Rule))
   const aside = mayBeRefused ? [] : kept.map(({ value }) => ({ rule: 'set aside', what: value.slice(0, 40) }))
   const shown = inLog.filter(({ rule }) => rule !== 'lost' || !isTold)
-  return [...shown, ...wrongAside, ...aside, ...checkAnswers(check, departures)]
+  return [...shown, ...wrongAside, ...aside, ...checkAnswers(check, departures), ...checkReceipts(check, keptIds)]
+}
+
+/** Whether receipts tell what Kafka has. */
+function checkReceipts(
+  { receipts, mayForget, lives, tolerates }: HistoryCheck,
+  keptIds: ReadonlySet<string | undefined>
+): Violation[] {
+  const told = receipts?.() ?? []
+  if (told.length === 0 || tolerates.length > 0) return []
+  const logs = lives().flat()
+  const places = new Set(logs.map(logged => `${idOf(logged)} ${logged.topic}/${logged.partition}@${logged.offset}`))
+  const isForgetful = mayForget?.() ?? false
+  return told.flatMap(({ id, state, topic, partition, offset = -1 }) => {
+    if (state === 'inKafka' && (offset < 0 || places.has(`${id} ${topic}/${partition}@${offset}`))) return []
+    if (state === 'deadLetter' && keptIds.has(id)) return []
+    if (state === 'unknown' && isForgetful) return []
+    return [{ rule: 'untrue receipt', what: `${id}: ${state} ${topic}/${partition}@${offset}` }]
+  })
 }
 
 /** Whether those who were told of a failure were told what was certain. */

@@ -1,7 +1,7 @@
 import { silentLogger } from '../../src/core/model.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
-import type { GatewayDisk } from './gateway-disk.js'
+import { type GatewayDisk, SECRET } from './gateway-disk.js'
 import type { Outages } from './outages.js'
 import type { SimulatedProcess } from './process.js'
 import { HttpConnection, requestText } from './workloads/http-connection.js'
@@ -144,6 +144,7 @@ export class HttpGateway implements SimulatedProcess {
       'http.port': String(this.port),
       'management.port': String(this.port + 1),
       'delivery.createTopics': 'false',
+      'peers.secret': SECRET,
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))

@@ -50,7 +50,7 @@ const build =
       'apis.kafboy.payload': 'fields',
       'apis.kafboy.partitionStrategy': 'custom'
     }
-    const { gateway, history, killedAt, pusher } = await openGateway(setting, settings, usualOfLog, disk)
+    const { gateway, history, killedAt, receipts, pusher } = await openGateway(setting, settings, usualOfLog, disk)
     const workloads = [
       pusher({ manners: 'polite' }),
       pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
@@ -62,7 +62,8 @@ const build =
     const setAside = () => disk.deadLetters()
     const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
     // Where the power is cut, the disk fails as well.
-    const own = { mayBeRefused, mayBeOnDisk: losesPower }
+    const told = { receipts: () => disk.receiptStates(receipts), mayForget: () => disk.mayForget }
+    const own = { mayBeRefused, mayBeOnDisk: losesPower, ...told }
     const mayDouble = isRenumberedFor(() => [...brokers.refusedAt, ...(forgets ? killedAt : [])])
     const histories = [
       { history, lives: () => [logOf(brokers)], tolerates: [], mayDouble, setAside, lossesTold, ...own }
@@ -74,7 +75,12 @@ async function buildArion(setting: Setting): Promise<Cast> {
   const disk = new GatewayDisk(setting.random('disk'))
   // Some messages of websockets are given up, which ends the websocket.
   const settings = { ...walSettings, 'delivery.timeoutMs': String(setting.random('settings').pick([500, 2_000])) }
-  const { gateway, history, pusher } = await openGateway(setting, settings, { ...usualOfLog, syncPercent: 50 }, disk)
+  const { gateway, history, receipts, pusher } = await openGateway(
+    setting,
+    settings,
+    { ...usualOfLog, syncPercent: 50 },
+    disk
+  )
   const websocket = (name: string, cutPercent: number): WebsocketPusher => {
     const { world, random } = setting
     const options = {
@@ -98,7 +104,8 @@ async function buildArion(setting: Setting): Promise<Cast> {
     websocket('websocket', 0),
     websocket('cutting-websocket', 5)
   ]
-  const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [] }]
+  const told = { receipts: () => disk.receiptStates(receipts), mayForget: () => disk.mayForget }
+  const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [], ...told }]
   return { processes: [gateway], workloads, histories }
 }
 

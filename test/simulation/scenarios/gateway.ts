@@ -1,6 +1,6 @@
 import { History } from '../../support/history-checker.js'
 import { AcceptedRecords } from '../accepted-records.js'
-import type { GatewayDisk } from '../gateway-disk.js'
+import type { GatewayDisk, SentReceipt } from '../gateway-disk.js'
 import { HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import { idOf } from '../record-text.js'
@@ -28,6 +28,8 @@ export interface PushedGateway {
   readonly gateway: HttpGateway
   readonly outages: Outages
   readonly history: History
+  /** Of acknowledged records in the durable log. */
+  readonly receipts: readonly SentReceipt[]
   /** When its process ended. Simulated milliseconds. */
   readonly killedAt: readonly number[]
   pusher(own: OwnOptions): Pusher
@@ -43,6 +45,7 @@ export async function openGateway(
   const history = new History()
   const accepted = new AcceptedRecords()
   const killedAt: number[] = []
+  const receipts: SentReceipt[] = []
   const outages = new Outages(world, answers, 'gateway')
   const onEnded = (mostLost?: number): void => {
     killedAt.push(world.time.now)
@@ -70,10 +73,11 @@ export async function openGateway(
         random: random(name),
         now: () => world.time.now,
         accepted,
+        receipts,
         isInKafka,
         mayHangUp: sentAt => outages.mayHangUp(sentAt)
       }
     )
   }
-  return { gateway, outages, history, killedAt, pusher }
+  return { gateway, outages, history, killedAt, receipts, pusher }
 }

@@ -2,6 +2,7 @@ import type { History } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import type { AcceptedRecords } from '../accepted-records.js'
 import type { Answers } from '../answers.js'
+import type { SentReceipt } from '../gateway-disk.js'
 import type { SimulatedProcess } from '../process.js'
 import type { Host } from '../world/host.js'
 import type { Trace } from '../world/trace.js'
@@ -52,6 +53,8 @@ export interface PusherDeps {
   now(): number
   /** What the gateway has in memory, or had when it ended. */
   readonly accepted: AcceptedRecords
+  /** Where receipts of records in the durable log are gathered. */
+  readonly receipts: SentReceipt[]
   isInKafka(id: string): boolean
   /** Whether a request that was sent then may lose its connection now. */
   mayHangUp(sentAt: number): boolean

@@ -5,7 +5,7 @@ import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
-import { certaintiesIn, neverRead, PERSISTED } from './certainties.js'
+import { certaintiesIn, neverRead, PERSISTED, RECEIPT } from './certainties.js'
 import { HttpConnection, type HttpResponse } from './http-connection.js'
 import type { ClientRecord, ToldRecord } from './produce-api.js'
 import type { PusherDeps, PusherOptions } from './pusher-options.js'
@@ -275,6 +275,9 @@ export class Pusher implements Workload {
       if (place !== undefined && place.isInKafka !== (certainty === 'yes'))
         this.#violated('untrue', `${status} ${body} with ${persisted} to ${record.id}`)
       this.#settle(record, certainty, sentAt, place)
+      const receipt = certainty === 'pending' || certainty === 'yes' ? headers.get(RECEIPT) : undefined
+      if (receipt !== undefined && this.#options.isDurable === true)
+        this.#deps.receipts.push({ id: record.id, receipt, index })
     })
     return certainties?.every(certainty => certainty === (isSync ? 'yes' : 'pending')) ?? false
   }

@@ -266,6 +266,29 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [{ in: 'PartitionProducer.#enter', find: 'clearTimeout(this.#timer)', replaceWith: '' }]
   },
   {
+    name: 'receipt-of-next-entry',
+    about: 'A receipt names the entry behind the first one of its request.',
+    edits: [
+      {
+        in: 'DurableDelivery.#stored',
+        find: 'issue(holder.principal, firstSequence,',
+        replaceWith: 'issue(holder.principal, firstSequence + 1,'
+      }
+    ]
+  },
+  {
+    name: 'receipts-forget-restart',
+    about: 'What became of records is forgotten when the durable log is opened again.',
+    edits: [{ in: 'OutcomeStore.#openFiles', find: 'this.#files.push(file)', replaceWith: '' }]
+  },
+  {
+    name: 'receipts-tell-wrong-offset',
+    about: 'A receipt tells the offset of the record before.',
+    edits: [
+      { in: 'OutcomeRows.add', find: 'writer.number(offset + 1)', replaceWith: 'writer.number(Math.max(1, offset))' }
+    ]
+  },
+  {
     name: 'timestamp-of-split-lost',
     about: 'The halves of a batch have another time than was asked for.',
     edits: [

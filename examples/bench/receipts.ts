@@ -1,0 +1,117 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { arionSettings } from './arion.js'
+import { bodyOf } from './push.js'
+import { type Broker, startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
+import type { LoadReport } from './tools/load.js'
+import type { BenchOptions } from './tools/options.js'
+import { median, type Row } from './tools/report.js'
+import { type Server, startGateway } from './tools/servers.js'
+
+const TOPIC = 'receipts'
+const PARTITIONS = 4
+const CONNECTIONS = 256
+const WARM_UP_MS = 500
+const SETTLE_MS = 300
+const DRAIN_TIMEOUT_MS = 60_000
+const value = 'x'.repeat(4_096)
+
+interface Work {
+  readonly name: string
+  readonly path: string
+  readonly body: string
+  readonly answered: number
+}
+
+const works: readonly Work[] = [
+  { name: 'arion-async', path: `/arion/async/${TOPIC}`, body: value, answered: 202 },
+  { name: 'push-async', path: '/kprf/push', body: bodyOf(TOPIC, [value], false), answered: 200 }
+]
+
+interface Figures {
+  readonly perSecond: number
+  readonly cpuUs: number
+}
+
+/** Asynchronous requests through a gateway that gives receipts, against one that gives none, window by window in turn. */
+export async function receipts({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+  const wanted = works.filter(({ name }) => !only || only.includes(name))
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-receipts-'))
+  const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
+  const gateways = { with: await start(broker, directory, 'with'), without: await start(broker, directory, 'without') }
+  const { child: load } = await Child.start('./load.ts')
+  const measured = new Map<string, Figures[]>()
+  try {
+    // The first round warms up the compiler.
+    for (let round = 0; round <= rounds; round++) {
+      for (const work of wanted) {
+        const order = round % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)
+        for (const which of order) {
+          const figures = await measure(work, gateways[which], broker, load, seconds)
+          const name = `${work.name} ${which}`
+          if (round > 0) measured.set(name, [...(measured.get(name) ?? []), figures])
+        }
+      }
+    }
+  } finally {
+    await Promise.all([load.stop(), gateways.with.stop(), gateways.without.stop()])
+    await broker.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return wanted.flatMap(work => rowsOf(work, measured))
+}
+
+function start(broker: Broker, directory: string, which: 'with' | 'without'): Promise<Server> {
+  const settings = join(directory, `${which}.yaml`)
+  const own = which === 'with' ? {} : { receipts: { maxBytes: 0 } }
+  writeFileSync(settings, stringify({ ...arionSettings(join(directory, which)), ...own }))
+  return startGateway(broker.bootstrap, [], settings)
+}
+
+async function measure(
+  work: Work,
+  { port, pid }: Server,
+  broker: Broker,
+  load: Child,
+  seconds: number
+): Promise<Figures> {
+  const report = await load.ask<LoadReport>('run', {
+    port,
+    pid,
+    path: work.path,
+    body: work.body,
+    connections: CONNECTIONS,
+    warmUpMs: WARM_UP_MS,
+    measureMs: seconds * 1000
+  })
+  await drained(broker)
+  const answers = new Map(report.statuses).get(work.answered) ?? 0
+  return { perSecond: answers / report.seconds, cpuUs: report.cpuMicros / answers }
+}
+
+/** Waits until no more records come to Kafka, so that windows do not disturb each other. */
+async function drained(broker: Broker): Promise<void> {
+  const deadline = performance.now() + DRAIN_TIMEOUT_MS
+  for (let written = -1; performance.now() < deadline; ) {
+    const now = await broker.recordsIn(TOPIC)
+    if (now === written) return
+    written = now
+    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+  }
+}
+
+function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]>): Row[] {
+  const of = (which: string, figure: (figures: Figures) => number): number =>
+    median((measured.get(`${name} ${which}`) ?? []).map(figure))
+  const rowOf = (which: 'with' | 'without'): Row => {
+    const perSecond = of(which, figures => figures.perSecond)
+    const cpuUs = of(which, figures => figures.cpuUs)
+    const own = { value: perSecond, unit: 'requests/s', recordsPerSecond: perSecond, cpuUsPerRequest: cpuUs }
+    return { work: `${name} ${which} receipts`, ...own, rssMb: 0, ...(which === 'with' && against(cpuUs)) }
+  }
+  const against = (cpuUs: number) => ({ ratio: of('without', figures => figures.cpuUs) / cpuUs, against: 'without' })
+  return [rowOf('without'), rowOf('with')]
+}

@@ -1,0 +1,135 @@
+import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logged } from '../support/history-checker.js'
+import type { SeededRandom } from '../support/random.js'
+import { ANSWER_TIMEOUT_MS, PAUSE_MS } from './messages.js'
+
+/** What a receipt says about its only record. */
+interface Told {
+  readonly state: string
+  readonly topic?: string
+  readonly partition?: number
+  readonly offset?: number
+}
+
+interface Noted {
+  readonly id: string
+  readonly receipt: string
+}
+
+/** How receipts compare with Kafka's log. */
+export interface ReceiptVerdict {
+  readonly receipts: number
+  /** Answers with a state, all together, and those that said that the record waits. */
+  readonly answers: number
+  readonly waiting: number
+  /** What is wrong: a place where Kafka does not have the record, or no state of a record that was acknowledged. */
+  readonly wrong: readonly string[]
+}
+
+/** Requests at a time in the end. */
+const AT_A_TIME = 24
+/** A receipt is asked for so many times at most while the gateway is away. */
+const ATTEMPTS = 600
+
+/** A client that asks for the receipts of others, while the gateway is killed and in the end. */
+export class ReceiptCheck {
+  readonly #url: string
+  readonly #random: SeededRandom
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME })
+  readonly #noted: Noted[] = []
+  /** Places that were told, by the id of the record. */
+  readonly #places = new Map<string, string>()
+  readonly #wrong: string[] = []
+  #answers = 0
+  #waiting = 0
+
+  constructor(url: string, random: SeededRandom) {
+    this.#url = url
+    this.#random = random
+  }
+
+  /** An answer had a receipt. */
+  note(id: string, receipt: string | undefined): void {
+    if (receipt !== undefined) this.#noted.push({ id, receipt })
+  }
+
+  /** Asks for one receipt after the other, old ones and new ones. */
+  async run(isStopped: () => boolean): Promise<void> {
+    while (!isStopped()) {
+      const newest = this.#noted.at(-1)
+      if (newest === undefined) await sleep(PAUSE_MS)
+      else {
+        await this.#ask(this.#random.next() < 0.5 ? newest : this.#random.pick(this.#noted), false)
+        await sleep(1)
+      }
+    }
+  }
+
+  /** Asks for every receipt. No record waits any more. */
+  async askAll(): Promise<void> {
+    let next = 0
+    const ask = async (): Promise<void> => {
+      while (next < this.#noted.length) await this.#ask(this.#noted[next++]!, true)
+    }
+    await Promise.all(Array.from({ length: AT_A_TIME }, ask))
+    this.#agent.destroy()
+  }
+
+  check(log: readonly Logged[], idOf: (logged: Logged) => string | undefined): ReceiptVerdict {
+    const places = new Set(log.map(logged => `${idOf(logged)} ${logged.topic}/${logged.partition}@${logged.offset}`))
+    const wrong = [...this.#places].filter(([id, place]) => !places.has(`${id} ${place}`))
+    return {
+      receipts: this.#noted.length,
+      answers: this.#answers,
+      waiting: this.#waiting,
+      wrong: [...this.#wrong, ...wrong.map(([id, place]) => `${id} is not at ${place}`)]
+    }
+  }
+
+  async #ask({ id, receipt }: Noted, isLast: boolean): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const answer = await this.#get(`/receipts/${receipt}`)
+      if (answer !== undefined && answer.status !== 503) {
+        this.#told(id, answer.status, answer.body, isLast)
+        return
+      }
+      if (!isLast) return
+      await sleep(PAUSE_MS)
+    }
+    this.#wrong.push(`${id}: no answer`)
+  }
+
+  #told(id: string, status: number, body: string, isLast: boolean): void {
+    if (status !== 200) {
+      this.#wrong.push(`${id}: ${status} ${body}`)
+      return
+    }
+    this.#answers++
+    const [record] = (JSON.parse(body) as { records: Told[] }).records
+    const { state, topic, partition, offset } = record!
+    if (state === 'waiting' && !isLast) this.#waiting++
+    else if (state !== 'inKafka') this.#wrong.push(`${id}: ${JSON.stringify(record)}`)
+    else {
+      const place = `${topic}/${partition}@${offset}`
+      const before = this.#places.get(id)
+      if (before !== undefined && before !== place) this.#wrong.push(`${id}: first ${before}, then ${place}`)
+      this.#places.set(id, place)
+    }
+  }
+
+  /** @returns `undefined`: there was no answer */
+  #get(path: string): Promise<{ readonly status: number; readonly body: string } | undefined> {
+    return new Promise(resolve => {
+      const call = request(this.#url + path, { agent: this.#agent }, response => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', () => resolve(undefined))
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }))
+      })
+      call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
+      call.on('error', () => resolve(undefined))
+      call.end()
+    })
+  }
+}
