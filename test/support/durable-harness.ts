@@ -5,6 +5,8 @@ import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/durable-pending-produce.js'
 import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
 import type { TopicRetention } from '../../src/producer/disk/retention-watch.js'
+import { LocalKeys } from '../../src/producer/keys/keys.js'
+import { idempotencySettings } from '../../src/producer/keys/settings.js'
 import { DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
 import type { LogCallName, LogHost } from '../../src/producer/log/log-host.js'
@@ -58,6 +60,7 @@ export class DurableHarness {
   hostLatencyMs = 0
   /** What the log's thread fails to do. */
   readonly failing = new Set<Asked>()
+  keys!: LocalKeys
   /** Starts do not open the log: the first record does, or the test. */
   opensLater = false
   /** What the next attempts to open the log fail with. */
@@ -85,7 +88,16 @@ export class DurableHarness {
     this.#isAlive = isAlive
     this.receipts = new Receipts(new ReceiptKey(Buffer.alloc(32, 7)))
     const limits = { ...defaultReceiptSettings, ...this.#options.receipts }
+    this.keys = new LocalKeys({
+      ...idempotencySettings.parse({}),
+      now: () => Date.now(),
+      newSalt: () => 7,
+      onFailure: error => {
+        throw error
+      }
+    })
     this.queue = new DurableQueue({
+      keys: this.keys,
       receipts: { limits, receipts: this.receipts, keepSecret: () => undefined },
       settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },
       log,
@@ -170,7 +182,8 @@ export class DurableHarness {
       logId: store.logId
     })
     const { recovered: report, notes } = store
-    return { log, path: '/simulated', directory: options.directory, report, notes, close: () => log.close() }
+    const directory = whileAlive(options.directory, isAlive)
+    return { log, path: '/simulated', directory, report, notes, close: () => log.close() }
   }
 
   /** @param deadlineMs 0: nobody waits for outcomes */
@@ -200,6 +213,21 @@ export class DurableHarness {
     this.clock.restore()
     if (this.broken.length > 0) throw this.broken[0]
   }
+}
+
+/** A directory in which nothing changes any more when its process is dead. */
+function whileAlive<Target extends object>(target: Target, isAlive: { readonly now: boolean }): Target {
+  return new Proxy(target, {
+    get: (of, name) => {
+      const member = Reflect.get(of, name) as unknown
+      if (typeof member !== 'function') return member
+      return (...args: unknown[]) => {
+        if (!isAlive.now) return undefined
+        const result = member.apply(of, args) as unknown
+        return name === 'open' || name === 'directory' ? result && whileAlive(result as object, isAlive) : result
+      }
+    }
+  })
 }
 
 /** A request on its way to the disk and to Kafka. */
