@@ -63,7 +63,7 @@ function bounded(part: StatusPart): StatusPart {
   const { topics, groups, lag, refusals, lines } = part
   return {
     ...part,
-    topics: cut(topics, weightOfTopic),
+    topics: cut(topics, weightOfRow),
     groups: cut(groups, weightOfGroup),
     ...(lag !== undefined && { lag: cut(lag, ({ lag: records = 0 }) => records) }),
     refusals: [...refusals].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, MAX_ROWS),
@@ -92,8 +92,14 @@ const WEIGHTS: Readonly<Record<TopicRow['state'], number>> = {
 const STATE_WEIGHT = 2 ** 44
 
 /** How far in front a topic stands. */
-export const weightOfTopic = ({ state, memory, log }: TopicRow): number =>
-  WEIGHTS[state] * STATE_WEIGHT + memory.bytes + (log?.records ?? 0)
+export const weightOfTopic = (topic: {
+  readonly state: TopicRow['state']
+  readonly bytes: number
+  readonly loggedRecords: number
+}): number => WEIGHTS[topic.state] * STATE_WEIGHT + topic.bytes + topic.loggedRecords
+
+const weightOfRow = ({ state, memory: { bytes }, log }: TopicRow): number =>
+  weightOfTopic({ state, bytes, loggedRecords: log?.records ?? 0 })
 
 /** How far in front a group stands. */
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>

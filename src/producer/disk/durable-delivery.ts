@@ -18,7 +18,7 @@ import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
-import type { TopicView } from '../memory/topic-view.js'
+import type { TopicView, TroubledPartition } from '../memory/topic-view.js'
 import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
@@ -407,7 +407,13 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   /** What waits for each topic that has an object. It is computed while it is read. */
   *topicViews(): Iterable<TopicView> {
-    for (const topic of this.#topics.all) yield topic.view(this.#deps.clock())
+    const nowMs = this.#deps.clock()
+    for (const topic of this.#topics.all) yield topic.view(nowMs)
+  }
+
+  /** Some of the partitions of a topic whose records do not flow. */
+  troubledIn(topic: string): readonly TroubledPartition[] {
+    return this.#topics.byName(topic)?.troubled ?? []
   }
 
   /** Statistics of the log, which all clusters share; `undefined` while it is not open. */

@@ -11,7 +11,7 @@ import type { BatchOwner, PartitionProducerDeps } from '../memory/partition-prod
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
-import { type TopicView, viewOf } from '../memory/topic-view.js'
+import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
@@ -139,6 +139,11 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   get isIdle(): boolean {
     const isThrough = !this.#hasMore && this.#returning.isEmpty
     return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
+  }
+
+  /** Partitions whose records do not flow. */
+  get troubled(): readonly TroubledPartition[] {
+    return troubledOf(this.#producers.all)
   }
 
   /** What of it is in memory, and why it does not flow, for people who look. */

@@ -13,7 +13,7 @@ import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerName } from './partitioners.js'
 import type { PendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
-import type { TopicView } from './topic-view.js'
+import type { TopicView, TroubledPartition } from './topic-view.js'
 
 /** Where accepted records are kept until Kafka has them: in memory, lost with the process, or in the durable log. */
 export type Durability = 'memory' | 'disk'
@@ -124,8 +124,15 @@ export interface Delivery {
   /** Forgets that the topic or a partition of it was missing, because it has been created. */
   topicChanged(topic: string): void
   stats(): DeliveryStats
-  /** What waits for each topic. It is computed while it is read, so a reader can pause between two topics. */
-  topicViews(): Iterable<TopicView>
+  /** The part of {@link stats} that costs the same whatever the number of topics. */
+  counts(): Omit<DeliveryStats, 'oldestRecordAgeMs' | 'producers' | 'producersBackingOff'>
+  /**
+   * What waits for each topic; `undefined`: nothing does. It is computed while it is read, so a reader can pause
+   * between two topics.
+   */
+  topicViews(): Iterable<TopicView | undefined>
+  /** Some of the partitions of a topic whose records do not flow. */
+  troubledIn(topic: string): readonly TroubledPartition[]
   /** Waits until no record is held, or for `timeoutMs`. Resolves with the number of records that are still held. */
   flush(timeoutMs: number): Promise<number>
   /**

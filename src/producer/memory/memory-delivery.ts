@@ -26,7 +26,7 @@ import { checkProduceCall, checkRecord } from './record-checks.js'
 import { toDeliverySettings } from './settings.js'
 import { type MemoryDeps, Topic } from './topic.js'
 import { TopicTable } from './topic-table.js'
-import type { TopicView } from './topic-view.js'
+import type { TopicView, TroubledPartition } from './topic-view.js'
 import { persistedOf } from './verdict.js'
 import { CapacityQueues, roughSizeOf } from './waiting-records.js'
 
@@ -337,19 +337,30 @@ export class MemoryDelivery implements Delivery, ClusterState {
       }
     }
     return {
-      ...this.#deps.counters,
-      bufferedRecords: this.#budget.records,
-      bufferedBytes: this.#budget.usedBytes,
-      stuckBytes: this.#budget.stuckBytes,
+      ...this.counts(),
       oldestRecordAgeMs: Number.isFinite(oldestAt) ? this.#deps.clock() - oldestAt : 0,
-      unknownTopics: this.#topics.unknownCount,
       producers,
       producersBackingOff
     }
   }
 
-  *topicViews(): Iterable<TopicView> {
-    for (const topic of this.#topics.values()) yield topic.view(this.#deps.clock())
+  counts(): ReturnType<Delivery['counts']> {
+    return {
+      ...this.#deps.counters,
+      bufferedRecords: this.#budget.records,
+      bufferedBytes: this.#budget.usedBytes,
+      stuckBytes: this.#budget.stuckBytes,
+      unknownTopics: this.#topics.unknownCount
+    }
+  }
+
+  *topicViews(): Iterable<TopicView | undefined> {
+    const nowMs = this.#deps.clock()
+    for (const topic of this.#topics.values()) yield topic.view(nowMs)
+  }
+
+  troubledIn(topic: string): readonly TroubledPartition[] {
+    return this.#topics.get(topic)?.troubled ?? []
   }
 
   async flush(timeoutMs: number): Promise<number> {

@@ -38,8 +38,6 @@ export interface TopicView {
   readonly oldestAgeMs: number
   /** Partitions that records were written to. */
   readonly partitions: number
-  /** Some of the troubled partitions, and how many there are. */
-  readonly troubled: readonly TroubledPartition[]
   readonly troubledCount: number
   /** The last refusal by brokers, where it still counts. */
   readonly refusal: { readonly code: ErrorCode; readonly message: string } | undefined
@@ -59,13 +57,32 @@ interface Viewed {
 /** So many troubled partitions are named one by one. */
 const MAX_NAMED = 5
 
+/** Whether nothing of the topic is held, and nothing was refused: most topics, so it is found out at little cost. */
+export function isQuiet(producers: readonly (Viewed | undefined)[], nowMs: number): boolean {
+  for (const producer of producers) {
+    if (producer === undefined) continue
+    if (producer.charge.bytes > 0 || producer.refusalAt(nowMs) !== undefined) return false
+  }
+  return true
+}
+
+/** Some of the partitions whose records do not flow. */
+export function troubledOf(producers: readonly (Viewed | undefined)[]): TroubledPartition[] {
+  const troubled: TroubledPartition[] = []
+  for (const producer of producers) {
+    if (producer === undefined || !isTroubled(producer)) continue
+    const { partition, state, attempts, obstacle } = producer
+    if (troubled.push({ partition, state, attempts, obstacle }) >= MAX_NAMED) break
+  }
+  return troubled
+}
+
 /** Sums up the partitions of a topic. */
 export function viewOf(
   topic: string,
   producers: readonly (Viewed | undefined)[],
   nowMs: number
 ): Omit<TopicView, 'state'> & { readonly oldestAt: number } {
-  const troubled: TroubledPartition[] = []
   let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
   let oldestAt = Number.POSITIVE_INFINITY
   let refusal: TopicView['refusal']
@@ -76,13 +93,10 @@ export function viewOf(
     bytes += producer.charge.bytes
     oldestAt = Math.min(oldestAt, producer.oldestAt)
     refusal ??= producer.refusalAt(nowMs)
-    if (!isTroubled(producer)) continue
-    troubledCount++
-    const { partition, state, attempts, obstacle } = producer
-    if (troubled.length < MAX_NAMED) troubled.push({ partition, state, attempts, obstacle })
+    if (isTroubled(producer)) troubledCount++
   }
   const oldestAgeMs = Number.isFinite(oldestAt) ? Math.max(0, nowMs - oldestAt) : 0
-  return { topic, records, bytes, oldestAt, oldestAgeMs, partitions, troubled, troubledCount, refusal }
+  return { topic, records, bytes, oldestAt, oldestAgeMs, partitions, troubledCount, refusal }
 }
 
 const isTroubled = ({ state, charge, attempts }: Viewed): boolean =>

@@ -9,7 +9,7 @@ import type { Partitioner } from './partitioners.js'
 import type { MemoryPendingProduce, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
-import { type TopicView, viewOf } from './topic-view.js'
+import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
@@ -95,8 +95,18 @@ export class Topic implements UnknownTopic {
     return this.#producers.all
   }
 
-  /** What waits for it, for people who look. */
-  view(nowMs: number): TopicView {
+  /** Partitions whose records do not flow. */
+  get troubled(): readonly TroubledPartition[] {
+    return troubledOf(this.#producers.all)
+  }
+
+  /** What waits for it, for people who look; `undefined`: nothing does. */
+  view(nowMs: number): TopicView | undefined {
+    const isKnownQuiet = this.isKnown && this.#remembered === undefined && !this.#isWaitedFor
+    return isKnownQuiet && isQuiet(this.#producers.all, nowMs) ? undefined : this.#view(nowMs)
+  }
+
+  #view(nowMs: number): TopicView {
     const { oldestAt, ...producers } = viewOf(this.name, this.#producers.all, nowMs)
     const oldest = Math.min(oldestAt, this.oldestWaitingAt)
     const bytes = producers.bytes + this.waitingBytes

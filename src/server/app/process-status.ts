@@ -62,12 +62,13 @@ export class ProcessStatusReader {
     const { clusters, viewLog, clock, now, refusals, lines, certificates } = this.#deps
     const log = await viewLog()
     const nowMs = clock()
+    const { topics, oldestAgeMs } = await waitingTopics(clusters, log.backlog, clock)
     return {
       workers: [this.#worker()],
       clusters: clusters.map(toClusterRow),
-      memory: this.#memory(),
+      memory: { ...this.#memory(), oldestAgeMs: Math.round(oldestAgeMs) },
       log: toLogRow(log),
-      topics: await waitingTopics(clusters, log.backlog, clock),
+      topics,
       groups: await this.#groups(),
       ...this.#lag(),
       certificates: certificates().map(one => toCertificateRow(one, now())),
@@ -95,17 +96,16 @@ export class ProcessStatusReader {
     }
   }
 
-  #memory(): Status['memory'] {
+  #memory(): Omit<Status['memory'], 'oldestAgeMs'> {
     const { clusters, memoryLimitBytes } = this.#deps
-    const sum = { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, oldestAgeMs: 0, delivered: 0, failed: 0, lost: 0 }
+    const sum = { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, delivered: 0, failed: 0, lost: 0 }
     for (const { delivery, losses } of clusters) {
-      const stats = delivery.stats()
+      const stats = delivery.counts()
       sum.records += stats.bufferedRecords
       sum.bytes += stats.bufferedBytes
       sum.stuckBytes += stats.stuckBytes
       sum.delivered += stats.delivered
       sum.failed += stats.failed
-      sum.oldestAgeMs = Math.max(sum.oldestAgeMs, Math.round(stats.oldestRecordAgeMs))
       sum.lost += losses.records
       sum.limitBytes += memoryLimitBytes
     }

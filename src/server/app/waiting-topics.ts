@@ -13,23 +13,36 @@ export type WatchedCluster = Pick<KafkaCluster, 'name' | 'delivery' | 'durable' 
 /** From the worst state to the best. */
 const STATES: readonly TopicView['state'][] = ['refused', 'missing', 'stuck', 'lookingUp', 'flowing', 'idle']
 
-/** The topics of a process where records wait or do not flow, the worst first. */
+/** A topic where records wait or do not flow, before its row is made: rows are made for the worst only. */
+interface Candidate {
+  readonly cluster: WatchedCluster
+  readonly memory: TopicView | undefined
+  readonly logged: LoggedTopic | undefined
+}
+
+const weightOf = ({ memory, logged }: Candidate): number =>
+  weightOfTopic({ state: stateOf(memory, logged), bytes: memory?.bytes ?? 0, loggedRecords: logged?.records ?? 0 })
+
+/** The topics of a process where records wait or do not flow, the worst first, and the age of the oldest record. */
 export async function waitingTopics(
   clusters: readonly WatchedCluster[],
   backlog: LogView['backlog'],
   clock: MonotonicClock
-): Promise<Status['topics']> {
-  const top = new TopRows<TopicRow>(weightOfTopic, MAX_ROWS)
+): Promise<{ readonly topics: Status['topics']; readonly oldestAgeMs: number }> {
+  const top = new TopRows<Candidate>(weightOf, MAX_ROWS)
+  let oldestAgeMs = 0
   for (const cluster of clusters) {
     const durable = await durableTopics(cluster, backlog, clock)
-    await inPortions(cluster.delivery.topicViews(), clock, view => {
-      const logged = durable.get(view.topic)
-      durable.delete(view.topic)
-      if (view.state !== 'idle' || logged !== undefined) top.add(toRow(cluster, view, logged))
+    await inPortions(cluster.delivery.topicViews(), clock, memory => {
+      if (memory === undefined) return
+      const logged = durable.get(memory.topic)
+      durable.delete(memory.topic)
+      oldestAgeMs = Math.max(oldestAgeMs, memory.oldestAgeMs)
+      if (memory.state !== 'idle' || logged !== undefined) top.add({ cluster, memory, logged })
     })
-    await inPortions(durable.values(), clock, logged => top.add(toRow(cluster, undefined, logged)))
+    await inPortions(durable.values(), clock, logged => top.add({ cluster, memory: undefined, logged }))
   }
-  return { total: top.total, rows: top.rows }
+  return { topics: { total: top.total, rows: top.rows.map(toRow) }, oldestAgeMs }
 }
 
 /** A topic of the durable log: what is in memory of it, and how many records wait on disk. */
@@ -58,23 +71,23 @@ async function durableTopics(
   return logged
 }
 
-function toRow(
-  { name, router }: WatchedCluster,
-  memory: TopicView | undefined,
-  logged: LoggedTopic | undefined
-): TopicRow {
+/** The worse of the states in memory and on disk. */
+function stateOf(memory: TopicView | undefined, logged: LoggedTopic | undefined): TopicView['state'] {
+  const states = [memory?.state, logged?.view?.state]
+  // Records of a topic without an object wait for a place among the topics that are looked up.
+  return STATES.find(state => states.includes(state)) ?? 'lookingUp'
+}
+
+function toRow({ cluster, memory, logged }: Candidate): TopicRow {
+  const { name, delivery, durable, router } = cluster
   const views = [memory, logged?.view].filter(view => view !== undefined)
-  const worst = views.reduce<TopicView | undefined>(
-    (worse, view) => (worse !== undefined && STATES.indexOf(worse.state) <= STATES.indexOf(view.state) ? worse : view),
-    undefined
-  )
   const topic = memory?.topic ?? logged!.topic
   const refusal = views.find(view => view.refusal !== undefined)?.refusal
+  const troubled = [...delivery.troubledIn(topic), ...(durable?.troubledIn(topic) ?? [])]
   return {
     cluster: name,
     topic,
-    // Records of a topic without an object wait for a place among the topics that are looked up.
-    state: worst?.state ?? 'lookingUp',
+    state: stateOf(memory, logged),
     memory: {
       records: memory?.records ?? 0,
       bytes: memory?.bytes ?? 0,
@@ -83,9 +96,7 @@ function toRow(
     ...(logged !== undefined && { log: { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 } }),
     partitions: Math.max(0, ...views.map(({ partitions }) => partitions)),
     troubledPartitions: Math.max(0, ...views.map(({ troubledCount }) => troubledCount)),
-    troubled: views.flatMap(({ troubled }) =>
-      troubled.map(one => toPartitionRow(one, router.leaderOf(topic, one.partition)))
-    ),
+    troubled: troubled.map(one => toPartitionRow(one, router.leaderOf(topic, one.partition))),
     ...(refusal !== undefined && { refusal: { code: refusal.code, message: refusal.message } })
   }
 }
