@@ -1,6 +1,6 @@
 import type { Judged, Row } from './judged.js'
 import type { CertificateRow, RefusalRow, WorkerRow } from './status.js'
-import { bytesText, countText, durationText, percentText } from './units.js'
+import { bytesText, countOf, countText, durationText, percentText } from './units.js'
 
 const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
@@ -58,7 +58,7 @@ function troubleOfLog({ log }: Judged): Row[] {
       severity: 'warning',
       kind: 'deadLetters',
       subject: 'durable log',
-      cause: `${countText(deadLetters)} records were refused by Kafka for good, and are kept as dead letters.`,
+      cause: `${countOf(deadLetters, 'dead letter')}: Kafka has refused these records for good.`,
       next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
       see: 'docs/operations.md#the-durable-log'
     })
@@ -68,7 +68,7 @@ function troubleOfLog({ log }: Judged): Row[] {
       severity: 'warning',
       kind: 'logDamaged',
       subject: 'durable log',
-      cause: `${countText(damagedRecords)} damaged records were found; ${countText(quarantinedSegments)} damaged files were moved to quarantine/.`,
+      cause: `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')} were found; files were moved to quarantine/.`,
       next: 'Check the disk. castellan wal verify names the damaged files.',
       see: 'docs/operations.md#the-durable-log'
     })
@@ -87,7 +87,7 @@ function troubleOfMemory({ memory, refusals }: Judged): Row[] {
       severity: isFull ? 'bad' : 'warning',
       kind: 'memoryFull',
       subject: 'memory for records',
-      cause: `${percentText(used)} of delivery.maxBytes are in use: ${countText(records)} records (${bytesText(bytes)}) wait for Kafka${stuckBytes > 0 ? `, ${bytesText(stuckBytes)} of them in partitions that are stuck` : ''}.${isFull ? ' Further records are refused.' : ''}`,
+      cause: `${percentText(used)} of delivery.maxBytes are in use: ${countOf(records, 'record')} (${bytesText(bytes)}) wait for Kafka${stuckBytes > 0 ? `, ${bytesText(stuckBytes)} of them in partitions that are stuck` : ''}.${isFull ? ' Further records are refused.' : ''}`,
       next: 'Look for brokers and partitions in this list: Kafka takes less than comes. If it is only slow for moments, raise delivery.maxBytes.',
       see: 'delivery.maxBytes'
     })
@@ -97,7 +97,7 @@ function troubleOfMemory({ memory, refusals }: Judged): Row[] {
       severity: 'warning',
       kind: 'recordsLost',
       subject: 'records in memory',
-      cause: `${countText(lost)} records that clients were told are accepted were not written to Kafka since the start.`,
+      cause: `${countOf(lost, 'record')} that had been accepted ${lost === 1 ? 'was' : 'were'} not written to Kafka, since the start.`,
       next: 'The log names their topics and the reason. durability: disk of an API keeps records until Kafka has them.',
       see: 'docs/metrics.md#records-that-are-lost'
     })

@@ -28,5 +28,8 @@ export const percentText = (share: number): string => `${Math.round(share * 100)
 /** Thousands are set apart: `12 345`. */
 export const countText = (count: number): string => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ')
 
+/** `countOf(1, 'record')` is `1 record`; `countOf(2, 'record')` is `2 records`. */
+export const countOf = (count: number, one: string): string => `${countText(count)} ${one}${count === 1 ? '' : 's'}`
+
 const rounded = (value: number): string =>
   Math.abs(value) >= ROUNDED_FROM || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1)
