@@ -8,7 +8,8 @@ import type { Script } from './script.js'
 import { shrink } from './shrink.js'
 import type { Ticks } from './ticks.js'
 
-const PATIENCE: Patience = { ticks: 8, differentTicks: 300, differentMs: 1_000 }
+/** The servers look once a second for connections that send too much behind their last answer. */
+const PATIENCE: Patience = { ticks: 8, differentTicks: 300, differentMs: 4_000 }
 /** A connection that is alone on the machine waits less. */
 const ALONE: Patience = { ticks: 12, differentTicks: 60, differentMs: 60 }
 
