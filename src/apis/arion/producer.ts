@@ -126,7 +126,7 @@ export class Producer {
     if (wantsModern(exchange.request)) answers.outcome(exchange, outcome)
     else if (outcome.type === 'delivered') {
       const { partition, offset } = outcome
-      answers.sent(exchange, sentBody({ ...destination, partition, offset, sentAt: now() }))
+      answers.sent(exchange, sentBody({ partition, offset, sentAt: now(), ...destination }))
     } else answers.failed(exchange, outcome, outcome.persisted === 'pending' ? { id: ids.next(now()) } : {})
   }
 

@@ -243,7 +243,7 @@ export class WebsocketSession implements UpgradeOwner {
       if (outcome.type === 'failed') this.#fail(outcome)
       else {
         const { partition, offset } = outcome
-        this.#websocket!.send(sentReply({ ...destination, partition, offset, sentAt }))
+        this.#websocket!.send(sentReply({ partition, offset, sentAt, ...destination }))
         metrics.put('websocket', clock() - startedAt)
         metrics.websocketAnswered(true)
       }

@@ -91,7 +91,7 @@ export class TailEndpoint {
     const message = messageOptionsOf(query.values)
     const tail = new Tail(exchange, {
       caller,
-      dataOf: (partition, record) => lineJson({ ...record, partition }, message),
+      dataOf: (partition, record) => lineJson({ partition, ...record }, message),
       heartbeatMs,
       stallMs,
       onOver: () => {

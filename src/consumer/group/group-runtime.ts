@@ -171,7 +171,7 @@ export class SharedReads {
       for (const one of waiting) one.reply(result)
     }
     const wantedByAny = (): boolean => waiting.some(one => one.isWanted?.() ?? true)
-    this.#router.tell({ ...request, isWanted: wantedByAny, requester: { reply } })
+    this.#router.tell({ isWanted: wantedByAny, requester: { reply }, ...request })
   }
 }
 

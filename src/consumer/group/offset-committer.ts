@@ -194,8 +194,8 @@ export class OffsetCommitter {
     const { position } = source
     const isTooLong = position.metadata.length >= (this.#tooLong.get(key) ?? Number.POSITIVE_INFINITY)
     const offsetAndMetadata = isTooLong ? { ...position, metadata: '' } : position
-    const fields = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
-    runtime.ask('commitConsumerOffset', { ...fields, timeoutMs: COMMIT_TIMEOUT_MS }, result => {
+    const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
+    runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request }, result => {
       if (result.type === 'unknownTopicOrPartition' && this.#inFlight.get(key) !== undefined) {
         this.#lookUp(key, submitted, result)
       } else this.#over(key, () => this.#answered(key, submitted, member, result, isTooLong))

@@ -160,6 +160,6 @@ class PartitionsOfResponse {
       abortedTransactions: this.#isCommittedOnly ? aborted : [],
       allowance: this.#allowance
     })
-    this.partitions.push({ ...fields, preferredReadReplica, topic: ask.topic, records })
+    this.partitions.push({ topic: ask.topic, preferredReadReplica, records, ...fields })
   }
 }

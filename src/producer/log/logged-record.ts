@@ -119,15 +119,17 @@ export function readLoggedRecord(body: Buffer): LoggedRecord {
     at = end
   }
   const number = body.readInt32BE(4)
-  return {
-    ...(flags & HAS_PARTITION ? { partition: number } : number === 0 ? {} : { partitioner: number }),
+  const record: { -readonly [Field in keyof LoggedRecord]: LoggedRecord[Field] } = {
     key: flags & HAS_KEY ? body.subarray(FIXED_BYTES, keyEnd) : null,
     value: flags & HAS_VALUE ? body.subarray(keyEnd, valueEnd) : null,
     headers,
-    timestampMs: readUInt64(body, 8),
-    ...(flags & IS_TIME_GIVEN ? { isTimeGiven: true } : {}),
-    ...(flags & HAS_TAG ? { tag: readTag(body, at) } : {})
+    timestampMs: readUInt64(body, 8)
   }
+  if (flags & HAS_PARTITION) record.partition = number
+  else if (number !== 0) record.partitioner = number
+  if (flags & IS_TIME_GIVEN) record.isTimeGiven = true
+  if (flags & HAS_TAG) record.tag = readTag(body, at)
+  return record
 }
 
 const readTag = (body: Buffer, at: number): RecordTag => ({

@@ -85,11 +85,11 @@ export class CommitConsumerOffsetProcessor implements QueueProcessor<CommitConsu
       partitions: Array.from(
         partitions.values(),
         ({ request: { topicPartition, offsetAndMetadata, rawMetadata } }) => ({
-          ...(offsetAndMetadata.leaderEpoch !== undefined && { leaderEpoch: offsetAndMetadata.leaderEpoch }),
           topic: topicPartition.topic,
           partition: topicPartition.partition,
           offset: offsetAndMetadata.offset,
-          metadata: toStoredMetadata(offsetAndMetadata.metadata, rawMetadata === true)
+          metadata: toStoredMetadata(offsetAndMetadata.metadata, rawMetadata === true),
+          ...(offsetAndMetadata.leaderEpoch !== undefined && { leaderEpoch: offsetAndMetadata.leaderEpoch })
         })
       )
     })

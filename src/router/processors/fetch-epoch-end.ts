@@ -27,9 +27,9 @@ export class FetchEpochEndProcessor extends PartitionProcessor<
     wanted: readonly Wanted<'fetchEpochEnd'>[]
   ): Promise<OffsetForLeaderEpochResponse> {
     const partitions = wanted.map(({ subject, waiters }) => ({
-      ...waiters[0]!.request.topicPartition,
       currentLeaderEpoch: leaderEpochOf(waiters),
-      leaderEpoch: subject
+      leaderEpoch: subject,
+      ...waiters[0]!.request.topicPartition
     }))
     return client.offsetForLeaderEpoch({ partitions, timeoutMs: this.context.callTimeoutMs })
   }

@@ -34,8 +34,8 @@ export class FetchOffsetProcessor extends PartitionProcessor<'fetchOffset', List
   protected ask(client: BrokerClient, wanted: readonly Wanted<'fetchOffset'>[]): Promise<ListOffsetsResponse> {
     const { callTimeoutMs, isolationLevel } = this.context
     const partitions = wanted.map(({ subject, waiters }) => ({
-      ...waiters[0]!.request.topicPartition,
-      timestamp: subject
+      timestamp: subject,
+      ...waiters[0]!.request.topicPartition
     }))
     return client.listOffsets({ isolationLevel, partitions, timeoutMs: callTimeoutMs })
   }

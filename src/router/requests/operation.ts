@@ -141,7 +141,8 @@ export function describeOperation<Kind extends AskedKind, Parts extends AskedPar
   parts: Parts
 ): Parts & AskedDescriptor<Kind> {
   const { echo } = parts
-  const resultOf = (request: RequestFor<Kind>, outcome: object) => ({ ...echo(request), ...outcome }) as ResultFor<Kind>
+  const resultOf = (request: RequestFor<Kind>, outcome: object) =>
+    Object.assign(echo(request), outcome) as ResultFor<Kind>
   const whenUnknown = parts.whenUnknown ?? NO_SUCH_TOPIC
   return {
     initialState: () => undefined as StateOf<Kind>,
