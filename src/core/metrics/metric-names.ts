@@ -198,6 +198,8 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['wal.dead_letters', 'sum', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
   ['wal.damaged_records', 'sum', 'Damaged records that were found in the durable log'],
   ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were moved aside'],
+  ['wal.outcome_bytes', 'sum', 'Bytes on disk of what became of records of the durable log, for receipts'],
+  ['wal.lost_outcomes', 'sum', 'Records whose outcome could not be written; their receipts say `unknown`'],
   ['wal.read_ahead_bytes', 'sum', 'Memory held by records that were read from the durable log and wait for Kafka'],
   [
     'wal.read_ahead_limit_bytes',

@@ -43,7 +43,9 @@ const logGauges = {
   sizeBytes: 'size_bytes',
   segmentCount: 'segments',
   damagedEntries: 'damaged_records',
-  quarantinedSegments: 'quarantined_segments'
+  quarantinedSegments: 'quarantined_segments',
+  outcomeBytes: 'outcome_bytes',
+  lostOutcomes: 'lost_outcomes'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
@@ -78,7 +80,9 @@ const EMPTY: LogStats = {
   syncs: 0,
   quarantinedSegments: 0,
   deadLetters: 0,
-  hasOutcomes: false
+  hasOutcomes: false,
+  outcomeBytes: 0,
+  lostOutcomes: 0
 }
 
 /** Reports the statistics of the log itself, which all clusters share. */

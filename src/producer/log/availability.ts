@@ -110,4 +110,8 @@ export interface LogStats extends StoreStats {
   readonly deadLetters: number
   /** Receipts of completed entries are kept. */
   readonly hasOutcomes: boolean
+  /** Disk space of what became of completed entries. */
+  readonly outcomeBytes: number
+  /** Entries whose outcome could not be written. */
+  readonly lostOutcomes: number
 }

@@ -95,7 +95,7 @@ export class LogCore {
   tick(): LogStats {
     this.#store.tick()
     this.#deadLetters.tick()
-    return { ...this.#store.stats, deadLetters: this.#deadLetters.count, hasOutcomes: this.#store.hasOutcomes }
+    return { ...this.#store.stats, deadLetters: this.#deadLetters.count, ...this.#store.outcomeStats }
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { Availability, type Refusal, refuse, type StoreStats } from './availability.js'
+import { Availability, type LogStats, type Refusal, refuse, type StoreStats } from './availability.js'
 import {
   backlogOf,
   type DestinationBacklog,
@@ -197,9 +197,10 @@ export class LogStore {
     return this.#outcomes?.logId
   }
 
-  /** Outcomes of earlier entries are kept. */
-  get hasOutcomes(): boolean {
-    return this.#outcomes?.isEmpty === false
+  /** What is kept of the outcomes of completed entries. */
+  get outcomeStats(): Pick<LogStats, 'hasOutcomes' | 'outcomeBytes' | 'lostOutcomes'> {
+    const { isEmpty = true, sizeBytes = 0, lostOutcomes = 0 } = this.#outcomes ?? {}
+    return { hasOutcomes: !isEmpty, outcomeBytes: sizeBytes, lostOutcomes }
   }
 
   /**

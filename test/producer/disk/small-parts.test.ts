@@ -297,6 +297,8 @@ describe('durable: what metrics are told', () => {
       'wal.read_ahead_limit_bytes 500',
       'wal.syncs +0',
       'wal.open_records 0',
+      'wal.outcome_bytes 0',
+      'wal.lost_outcomes 0',
       'wal.writable 1',
       'wal.read_ahead_bytes 0'
     ])
@@ -311,13 +313,17 @@ describe('durable: what metrics are told', () => {
       syncs: 4,
       quarantinedSegments: 5,
       deadLetters: 7,
-      hasOutcomes: false
+      hasOutcomes: true,
+      outcomeBytes: 8,
+      lostOutcomes: 9
     }
     told.length = 0
     reporting.report(stats, 2_500, 90)
     expect(told).to.have.members([
       'wal.open_records 6',
       'wal.dead_letters 7',
+      'wal.outcome_bytes 8',
+      'wal.lost_outcomes 9',
       'wal.size_bytes 300',
       'wal.segments 2',
       'wal.damaged_records 1',
