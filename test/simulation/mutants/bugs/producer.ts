@@ -7,9 +7,9 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'What is sent is not noted in the durable log before.',
     edits: [
       {
-        in: 'DurableDelivery.constructor',
-        find: 'beforeSending: batches => this.#notes.note(batches)',
-        replaceWith: 'beforeSending: async () => undefined'
+        in: 'DurableDelivery.#beforeSending',
+        find: 'return this.#notes.note(batches)',
+        replaceWith: 'void batches\n    return Promise.resolve()'
       }
     ]
   },
@@ -40,7 +40,7 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'decodeEntry',
-        find: "if (saltedCrc(body, salt) !== bytes.readUInt32BE(offset + 32)) return { type: 'damagedBody', ...header }",
+        find: "if (saltedCrc(body, salt) !== bytes.readUInt32BE(offset + 32)) return { type: 'damagedBody', kind, sequence, durableSequence, sizeBytes }",
         replaceWith: ''
       }
     ]
@@ -86,8 +86,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Batch.#compact',
-        find: 'writer.append(key, value, headers, this.#timestampsMs[at]!)',
-        replaceWith: 'void headers\n      writer.append(key, value, [], this.#timestampsMs[at]!)'
+        find: 'writer.append(key, value, headers, this.timestampsMs[at]!)',
+        replaceWith: 'void headers\n      writer.append(key, value, [], this.timestampsMs[at]!)'
       }
     ]
   },
@@ -223,9 +223,9 @@ export const producerBugs: readonly PlantedBug[] = [
           }`
       },
       {
-        in: 'PartitionProducer.#carryOut',
-        find: "case 'delivered': this.#numbering.advance(head.recordCount)",
-        replaceWith: "case 'delivered': if (this.#head === head) this.#numbering.advance(head.recordCount)"
+        in: 'PartitionProducer.#appended',
+        find: 'this.#numbering.advance(head.recordCount)',
+        replaceWith: 'if (this.#head === head) this.#numbering.advance(head.recordCount)'
       },
       {
         in: 'PartitionProducer.#carryOut',
@@ -294,8 +294,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Batch.#part',
-        find: 'this.#timestampsMs[at]!, this.#pendingProduces[at]!',
-        replaceWith: '0, this.#pendingProduces[at]!'
+        find: 'this.timestampsMs[at]!, this.pendingProduces[at]!',
+        replaceWith: '0, this.pendingProduces[at]!'
       }
     ]
   },
