@@ -9,9 +9,6 @@ import { build } from 'esbuild'
 const SOURCES = import.meta.dirname
 const PROJECT = join(SOURCES, '../../..')
 const TARGET = join(PROJECT, 'dist/http/page')
-/** Packages that become part of the page; their licences ask for their texts beside it. */
-const PACKAGES = ['preact', 'htm']
-
 const options = { bundle: true, minify: true, write: false, target: 'es2022', legalComments: 'none' }
 
 /** @param {string} file @returns {Promise<string>} */
@@ -28,5 +25,6 @@ const page = readFileSync(join(SOURCES, 'page.html'), 'utf8')
   .replace('/*script*/', () => script)
 mkdirSync(TARGET, { recursive: true })
 writeFileSync(join(TARGET, 'page.html'), page)
-const licences = PACKAGES.map(name => `${name}\n\n${readFileSync(join(PROJECT, 'node_modules', name, 'LICENSE'), 'utf8')}`)
-writeFileSync(join(TARGET, 'licences.txt'), licences.join('\n\n'))
+// preact's licence (MIT) asks for its text beside the page; that of htm (Apache 2.0) is the same as Castellan's own.
+const licence = readFileSync(join(PROJECT, 'node_modules/preact/LICENSE'), 'utf8')
+writeFileSync(join(TARGET, 'licences.txt'), `The page contains preact and htm.\n\npreact:\n\n${licence}\nhtm: Apache License 2.0, as in LICENSE of this package.\n`)
