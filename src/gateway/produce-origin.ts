@@ -12,7 +12,7 @@ export { placesOf, type RecordPlaces } from '../producer/receipts/receipts.js'
 export interface ProduceOrigin {
   /** The name of the client, as rules and quotas know it. */
   readonly principal: string
-  /** Headers that the request adds to each of its records, behind the record's own. */
+  /** Headers that the request adds to each of its records, behind the record's own; one of the same name wins over them. */
   readonly recordHeaders: readonly RecordHeader[]
   /** The trace of the request. Absent: it is not traced. */
   readonly trace?: TraceOfRequest | undefined
@@ -27,11 +27,17 @@ export interface ProduceOrigin {
 /** No headers; never written to. */
 export const NO_RECORD_HEADERS: readonly RecordHeader[] = []
 
-/** The records with the headers that their request adds. */
+/** The records with the headers that their request adds. A header that the record has by itself is not added. */
 export function withOriginHeaders(
   records: readonly ProduceRecord[],
-  { recordHeaders }: ProduceOrigin
+  { recordHeaders }: Pick<ProduceOrigin, 'recordHeaders'>
 ): readonly ProduceRecord[] {
   if (recordHeaders.length === 0) return records
-  return records.map(record => ({ ...record, headers: [...(record.headers ?? []), ...recordHeaders] }))
+  return records.map(record => ({ ...record, headers: withHeaders(record.headers, recordHeaders) }))
+}
+
+function withHeaders(own: readonly RecordHeader[] = [], added: readonly RecordHeader[]): readonly RecordHeader[] {
+  if (own.length === 0) return added
+  const names = new Set(own.map(({ key }) => key.toLowerCase()))
+  return [...own, ...added.filter(({ key }) => !names.has(key.toLowerCase()))]
 }

@@ -12,11 +12,11 @@ describe('the request that records came with', () => {
   const plain = { topic: 'orders', key: null, value: 'a' }
   const ownHeader = { topic: 'orders', key: null, value: 'b', headers: [header('color', 'red')] }
 
-  it('adds its headers behind those of each record', () => {
-    const sent = withOriginHeaders([plain, ownHeader], originWith(header('trace', '1'), header('color', 'blue')))
+  it('adds its headers behind those of each record, which win over one of the same name', () => {
+    const sent = withOriginHeaders([plain, ownHeader], originWith(header('trace', '1'), header('Color', 'blue')))
     expect(sent.map(({ headers }) => headers)).to.deep.equal([
-      [header('trace', '1'), header('color', 'blue')],
-      [header('color', 'red'), header('trace', '1'), header('color', 'blue')]
+      [header('trace', '1'), header('Color', 'blue')],
+      [header('color', 'red'), header('trace', '1')]
     ])
   })
 

@@ -1,6 +1,7 @@
 import { request } from 'node:http'
 import { Kafka, logLevel } from 'kafkajs'
 import { cloudeventsOperations } from '../../src/apis/cloudevents/operations.js'
+import type { Logger } from '../../src/core/model.js'
 import type { App } from '../../src/server/app/app.js'
 import { ask, type EventAnswer, type Headers } from '../apis/cloudevents/harness.js'
 import { startTestApp } from './app-under-test.js'
@@ -23,19 +24,25 @@ export class EventsStage {
   readonly cluster: TargetCluster
   readonly app: App
   readonly url: string
+  /** The id of the Kafka cluster. */
+  readonly clusterId: string
   #groups = 0
 
-  private constructor(cluster: TargetCluster, app: App) {
+  private constructor(cluster: TargetCluster, app: App, clusterId: string) {
+    this.clusterId = clusterId
     this.cluster = cluster
     this.app = app
     this.url = app.urls.apis.get('cloudevents')!
   }
 
-  static async open(settings: Readonly<Record<string, string>> = {}): Promise<EventsStage> {
+  static async open(settings: Readonly<Record<string, string>> = {}, log?: Logger): Promise<EventsStage> {
     const cluster = await targetCluster()
     try {
       const all = { 'apis.cloudevents.port': '0', 'delivery.createTopics': 'false', ...settings }
-      return new EventsStage(cluster, await startTestApp(cluster.bootstrap, all))
+      const app = await startTestApp(cluster.bootstrap, all, log)
+      const { body } = await ask(`${app.urls.shared}/confluent/v3/clusters`, 'GET', {})
+      const { data } = JSON.parse(body) as { data: { cluster_id: string }[] }
+      return new EventsStage(cluster, app, data[0]!.cluster_id)
     } catch (error) {
       await cluster.close()
       throw error

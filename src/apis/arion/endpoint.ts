@@ -9,6 +9,7 @@ import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
+import { recordHeadersOf } from '../../http/exchange/record-headers.js'
 import { type ArionAnswers, EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './arion-answers.js'
 import type { ConnectionTimes } from './arion-metrics.js'
 import type { Producer } from './producer.js'
@@ -210,10 +211,10 @@ const KEY = /^[+/\dA-Za-z]{22}==$/
 /** Turns requests into websockets. Topic and key are already checked. */
 export class WebsocketUpgrade {
   readonly #answers: ArionAnswers
-  readonly #session: Omit<SessionParts, 'destination' | 'caller'>
+  readonly #session: Omit<SessionParts, 'destination' | 'caller' | 'recordHeaders'>
   #server: WebSocketServer | undefined
 
-  constructor(answers: ArionAnswers, session: Omit<SessionParts, 'destination' | 'caller'>) {
+  constructor(answers: ArionAnswers, session: Omit<SessionParts, 'destination' | 'caller' | 'recordHeaders'>) {
     this.#answers = answers
     this.#session = session
   }
@@ -229,7 +230,12 @@ export class WebsocketUpgrade {
       this.#answers.text(exchange, 400, EXPECTED_WEBSOCKET)
       return
     }
-    const session = new WebsocketSession({ ...this.#session, destination, caller })
+    const session = new WebsocketSession({
+      ...this.#session,
+      destination,
+      caller,
+      recordHeaders: recordHeadersOf(request)
+    })
     const upgraded = upgrade.take(session)
     if (upgraded === undefined) return
     this.#answers.upgraded()

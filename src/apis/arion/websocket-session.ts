@@ -1,7 +1,8 @@
 import type { RawData, WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
-import type { MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { withOriginHeaders } from '../../gateway/produce-origin.js'
 import type { Caller } from '../../http/access/access.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
 import { sentReply } from './arion-answers.js'
@@ -24,6 +25,8 @@ export interface SessionParts {
   readonly gateway: Pick<Gateway, 'produce'>
   readonly destination: Destination
   readonly caller: Caller
+  /** Headers of each record: those of the request that has opened the websocket. */
+  readonly recordHeaders: readonly RecordHeader[]
   readonly settings: Pick<
     ArionSettings,
     'maxMessageBytes' | 'maxMessagesInFlightPerConnection' | 'maxBytesInFlightPerConnection'
@@ -169,7 +172,7 @@ export class WebsocketSession implements UpgradeOwner {
   }
 
   #produce(records: readonly ProduceRecord[]): void {
-    const { gateway, options, caller } = this.#parts
+    const { gateway, options, caller, recordHeaders } = this.#parts
     const tooMuch = caller.charge(records.length, sizeOf(records))
     if (tooMuch !== undefined) {
       // If the credentials have expired, their check ends the websocket during this pause.
@@ -177,7 +180,7 @@ export class WebsocketSession implements UpgradeOwner {
       this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
     }
-    const pendingProduce = gateway.produce(records, options)
+    const pendingProduce = gateway.produce(withOriginHeaders(records, { recordHeaders }), options)
     const refused = pendingProduce.refused?.findIndex(failure => failure !== undefined) ?? -1
     if (refused < 0) this.#follow(records, pendingProduce)
     else this.#refused(records, pendingProduce, refused)

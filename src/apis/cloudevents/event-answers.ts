@@ -29,7 +29,7 @@ export interface Asked {
 export interface AnswerOptions {
   /** Only produce requests have it. Default for them: `no`. */
   readonly persisted?: string | undefined
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   /** Why the request fails. */

@@ -9,8 +9,8 @@ import type { ReadEvent } from './record-event.js'
 export interface Output {
   /** `undefined`: the answer has no content type. */
   readonly type: string | undefined
-  /** The attributes of binary mode. */
-  readonly headers: Readonly<Record<string, string>>
+  /** The attributes of binary mode, and headers of the record that are returned. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
   /** A copy. */
   readonly body: Buffer
 }

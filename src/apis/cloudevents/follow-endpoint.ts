@@ -4,6 +4,7 @@ import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../.
 import { Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { type EndpointParts, fail, type Params } from './endpoint-parts.js'
 import { ProblemError } from './event-answers.js'
 import { jsonOf, toEventData } from './event-output.js'
@@ -46,6 +47,7 @@ export class FollowEndpoint {
       mode,
       count,
       timeoutMs,
+      returned: headers => returnedHeadersOf(request, headers),
       answer: (found, beside, records, bytes) => {
         caller.charge(records, bytes)
         answerEvents(answers, exchange, mode, found, beside)

@@ -2,12 +2,13 @@ import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js
 import type { FollowSink, TopicSubscription } from '../../gateway/gateway.js'
 import { idOf } from '../../http/api/tail.js'
 import type { ContentMode } from './content-types.js'
-import { type BesideEvents, type Found, foundIn, MAX_ANSWER_BYTES } from './read-request.js'
+import { type BesideEvents, type Found, foundIn, MAX_ANSWER_BYTES, type Returned } from './read-request.js'
 import { eventIn } from './record-event.js'
 
 export interface FollowPollOptions {
   readonly mode: ContentMode
   readonly count: number
+  readonly returned: Returned
   /** How long to wait for the first event, from when the positions are known. */
   readonly timeoutMs: number
   /** @param records how many were read, events and others, and their bytes */
@@ -49,7 +50,9 @@ export class FollowPoll implements FollowSink {
 
   take(partition: number, record: KafkaRecord): void {
     const event = eventIn(record)
-    if (event !== undefined) this.#found.push(foundIn(event, { partition, offset: record.offset }, this.#options.mode))
+    const { mode, returned } = this.#options
+    const { offset, headers } = record
+    if (event !== undefined) this.#found.push(foundIn(event, { partition, offset, headers }, mode, returned))
     this.#records++
     this.#bytes += sizeOfRecord(record)
   }

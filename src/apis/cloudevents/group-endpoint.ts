@@ -3,6 +3,7 @@ import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../gatew
 import { Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
 import { MAX_EVENTS } from './content-types.js'
 import { admits, type EndpointParts, fail, type Params } from './endpoint-parts.js'
@@ -14,6 +15,7 @@ import {
   answerFailure,
   foundIn,
   MAX_ANSWER_BYTES,
+  type Returned,
   STOPPING,
   type Wanted,
   wantedOf
@@ -103,9 +105,10 @@ export class GroupEndpoint {
     messages: readonly AcquiredMessage[],
     skippedBefore: number
   ): void {
+    const returned: Returned = headers => returnedHeadersOf(exchange.request, headers)
     const found = messages.flatMap(message => {
       const event = eventIn(message)
-      if (event !== undefined) return [foundIn(event, message, mode)]
+      if (event !== undefined) return [foundIn(event, message, mode, returned)]
       // A record that is no event is never offered again, whatever the client does.
       const { topic, partition, offset } = message
       this.#gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)

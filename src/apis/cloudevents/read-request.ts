@@ -1,4 +1,5 @@
 import type { CastellanError } from '../../core/errors.js'
+import type { RecordHeader } from '../../core/model.js'
 import type { FollowOptions, NoMessage } from '../../gateway/gateway.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { noteFailure } from '../../http/exchange/answers.js'
@@ -71,11 +72,24 @@ export interface Found extends Place {
   readonly output: Output
 }
 
+/** Headers of a record that the answer with its event alone has. */
+export type Returned = (headers: readonly RecordHeader[]) => Output['headers']
+
+/** An event, and the record that it stands in. */
+interface Located extends Place {
+  readonly headers: readonly RecordHeader[]
+}
+
 /** Copies what the answer has of an event. */
-export function foundIn(event: ReadEvent, { partition, offset }: Place, mode: ContentMode): Found {
-  if (mode === 'binary') return { partition, offset, output: binaryOutput(event) }
-  if (mode === 'structured') return { partition, offset, output: structuredOutput(event) }
-  return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
+export function foundIn(
+  event: ReadEvent,
+  { partition, offset, headers }: Located,
+  mode: ContentMode,
+  returned: Returned
+): Found {
+  if (mode === 'batch') return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
+  const output = mode === 'binary' ? binaryOutput(event) : structuredOutput(event)
+  return { partition, offset, output: { ...output, headers: { ...returned(headers), ...output.headers } } }
 }
 
 /** Where records were that are no events, and other facts beside the events. */

@@ -1,8 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import type { ProduceRecord } from '../../core/model.js'
 
-/** Key and value of one record of a request. The bytes may be views of the request's body. */
-export type Content = Pick<ProduceRecord, 'key' | 'value'>
+/**
+ * Key and value of one record of a request, and the headers that the request has added where the record waits for others.
+ * The bytes may be views of the request's body.
+ */
+export type Content = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
 
 /** How a form is produced: as one JSON object, or as a record for each field, with the field's name as its key. */
 export type PayloadMode = 'json' | 'fields'

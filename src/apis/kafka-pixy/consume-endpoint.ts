@@ -3,6 +3,7 @@ import { sizeOfRecord } from '../../core/model.js'
 import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
 import { Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
+import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
@@ -131,7 +132,13 @@ export class ConsumeEndpoint {
     const { access, answers } = this.#parts
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
-    answers.ok(exchange, isList ? listJson(messages, options) : messageJson(messages[0]!, options))
+    if (isList) answers.ok(exchange, listJson(messages, options))
+    else {
+      const headers = returnedHeadersOf(exchange.request, messages[0]!.headers)
+      const body = messageJson(messages[0]!, options)
+      if (Object.keys(headers).length === 0) answers.ok(exchange, body)
+      else answers.message(exchange, body, headers)
+    }
   }
 
   #failed({ exchange, gateway }: PixyRequest, reason: NoMessage): void {

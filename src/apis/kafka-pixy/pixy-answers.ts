@@ -46,6 +46,11 @@ export class PixyAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted }, body)
   }
 
+  /** 200 with one message, and headers of its record. */
+  message({ response, requestId }: Asked, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
+    this.#answers.send(response, 200, JSON_TYPE, body, { requestId, persisted: NO_PRODUCE }, headers)
+  }
+
   /** 200, written together with the other answers of this tick. */
   okSoon({ response, requestId }: Asked, body: string, persisted: string): void {
     if (!response.destroyed) this.#ok.sendSoon(response, { requestId, persisted }, body)

@@ -27,6 +27,8 @@ export interface ApiContext<Settings> {
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */
   readonly trustedProxies?: readonly string[] | undefined
+  /** Headers of requests that become headers of records (`http.recordHeaders`); listeners of HTTP need nothing of it. */
+  readonly recordHeaders?: readonly string[] | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly gateways: ReadonlyMap<string, Gateway>
   /** Where calls are counted that come over a listener of the API's own, by another protocol than HTTP/1.1. */

@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http'
+import type { RecordHeader } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
-import { NO_RECORD_HEADERS, type ProduceOrigin, type RecordPlaces } from '../../gateway/produce-origin.js'
+import type { ProduceOrigin, RecordPlaces } from '../../gateway/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
+import { recordHeadersOf } from '../exchange/record-headers.js'
 import { traceOf } from '../exchange/trace.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
@@ -11,7 +13,7 @@ type Originating = IncomingMessage & { origin?: RequestOrigin }
 /** A request that came over HTTP, as the origin of records. */
 class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
-  readonly recordHeaders = NO_RECORD_HEADERS
+  #recordHeaders: readonly RecordHeader[] | undefined
   #receipt: string | undefined
   places: RecordPlaces | undefined
   key: ClaimedKey | undefined
@@ -32,6 +34,10 @@ class RequestOrigin implements ProduceOrigin {
 
   get principal(): string {
     return principalOf(this.#request)
+  }
+
+  get recordHeaders(): readonly RecordHeader[] {
+    return (this.#recordHeaders ??= recordHeadersOf(this.#request))
   }
 
   get trace(): TraceOfRequest | undefined {

@@ -58,13 +58,14 @@ export class Answers {
     type: string | undefined,
     body: string | Buffer,
     { requestId, persisted, cause }: AnswerHeaders,
-    further?: Readonly<Record<string, string>>
+    further?: Readonly<Record<string, string | readonly string[]>>
   ): void {
     if (response.headersSent || response.destroyed) return
     noteFailure(response, cause?.code)
     const isProblem = persisted !== undefined && status >= 400 && type !== PROBLEM_TYPE && wantsModern(response.req)
     if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
-    const headers: Record<string, string | number> = { ...further }
+    const headers: Record<string, string | number | string[]> = {}
+    for (const name in further) headers[name] = fieldOf(further[name]!)
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
     const receipt = receiptOf(response.req)
     if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
@@ -82,6 +83,10 @@ export class Answers {
     this.send(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })
   }
 }
+
+/** Node does not promise to leave a list as it is. */
+const fieldOf = (value: string | readonly string[]): string | string[] =>
+  typeof value === 'string' ? value : [...value]
 
 /** The response to which an answer is written. */
 interface Answered {

@@ -7,6 +7,7 @@ import type { Tracing } from '../../core/tracing/tracing.js'
 import type { ReceiptDesk } from '../../gateway/receipts.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
+import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import { markUnixSocket } from './access-hooks.js'
@@ -184,6 +185,7 @@ async function createSharedApp(
   { apis, status, receipts }: HttpOptions
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
+  carryHeaders(app, context.settings.recordHeaders)
   addFrontPage(app, apis, context.requestAccess)
   if (receipts !== undefined) addReceiptRoute(app, receipts)
   addDescriptions(
@@ -215,6 +217,24 @@ async function createSharedApp(
     context.connections.limitSilence(silence)
   }
   return app
+}
+
+/**
+ * Makes the headers that are named become headers of the records of each request. A request is refused whose headers are so
+ * large that each of its many records would become large by them.
+ */
+function carryHeaders(app: FastifyInstance, names: readonly string[]): void {
+  if (names.length === 0) return
+  const headers = new RecordHeaders(names)
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (headers.areTooLarge(raw.rawHeaders)) {
+      reply.hijack()
+      reply.raw.writeHead(431, { connection: 'close', 'content-length': 0 }).end()
+      return
+    }
+    carryRecordHeaders(raw, headers)
+    done()
+  })
 }
 
 /** Gives every route of a scope a limit for bodies that Fastify reads. */

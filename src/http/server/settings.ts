@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { recordHeaderProblem } from '../exchange/record-headers.js'
 
 const file = z.string().min(1).optional()
 
@@ -97,6 +98,18 @@ export const httpSettings = z
       .default([])
       .describe(
         'Origins of web pages whose requests are served, such as `https://app.example`; these pages may read answers (CORS). Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+      ),
+    recordHeaders: z
+      .array(
+        z.string().superRefine((name, context) => {
+          const problem = recordHeaderProblem(name)
+          if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+        })
+      )
+      .max(50)
+      .default([])
+      .describe(
+        'Names of HTTP headers that become headers of the records of a request, in every API, and come back with a single record that is consumed. Where any is named, a valid trace context (`traceparent`, `tracestate`) does, too. Absent: none. Not allowed are `authorization`, `cookie`, `proxy-*`, `content-type`, and headers of one connection'
       ),
     trustedProxies: z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))

@@ -64,6 +64,7 @@ function mountApi(
   const context = {
     ...deps,
     trustedProxies: http.trustedProxies,
+    recordHeaders: http.recordHeaders,
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {

@@ -64,6 +64,7 @@ describe('arion: a session of a websocket', () => {
           return quota.refusal
         }
       },
+      recordHeaders: [],
       settings: arionSettings.parse(settings),
       options: { partitioner: 'javaHashCode', deadlineMs: 1_000 },
       metrics,

@@ -190,7 +190,7 @@ describe('cloudevents: events in answers', () => {
           attributes: new Map(Object.entries({ ...EVENT, ...extensions })),
           data: Buffer.from(bytes)
         })
-        const rawHeaders = [...Object.entries(sent.headers).flat(), 'content-type', 'a/b']
+        const rawHeaders = [...Object.entries(sent.headers as Record<string, string>).flat(), 'content-type', 'a/b']
         const [record] = recordsOf(sent.body, {
           topic: 't',
           mode: 'binary',

@@ -63,7 +63,9 @@ export class BatchBuffers {
     const sizeBytes = sizeOf(records)
     if (sizeBytes > this.#capacityOf(topic)) return undefined
     const batch = this.#byTopic.get(topic) ?? this.#open(topic, limits.bufferTtlMs)
-    for (const { key, value } of records) batch.records.push({ key: copied(key), value: copied(value) })
+    for (const { key, value, headers } of records) {
+      batch.records.push({ key: copied(key), value: copied(value), ...(headers && { headers }) })
+    }
     batch.sizeBytes += sizeBytes
     this.#sizeBytes += sizeBytes
     const length = batch.records.length
@@ -133,7 +135,10 @@ export class BatchBuffers {
 
 function sizeOf(records: readonly Content[]): number {
   let sizeBytes = 0
-  for (const { key, value } of records) sizeBytes += lengthOf(key) + lengthOf(value) + RECORD_OVERHEAD_BYTES
+  for (const { key, value, headers = [] } of records) {
+    sizeBytes += lengthOf(key) + lengthOf(value) + RECORD_OVERHEAD_BYTES
+    for (const header of headers) sizeBytes += header.key.length + (header.value?.length ?? 0)
+  }
   return sizeBytes
 }
 

@@ -46,6 +46,12 @@ export interface GivenRecords {
   readonly origin?: ProduceOrigin
 }
 
+/** A batch has records of many requests, so each record keeps the headers of its own request. */
+function withHeaders({ contents, origin }: GivenRecords): readonly Content[] {
+  const headers = origin?.recordHeaders ?? []
+  return headers.length === 0 ? contents : contents.map(content => ({ ...content, headers }))
+}
+
 /** Records that were handed to the gateway. */
 interface HandedOn {
   readonly topic: string
@@ -155,10 +161,10 @@ export class Ekaf {
    * @param accepted called with the refused records as soon as the others are safe
    */
   accept(given: GivenRecords, isBatched: boolean, accepted: (refused: PendingProduce['refused']) => void): void {
-    const { topic, contents } = given
+    const { topic } = given
     if (this.#async.durability === 'disk') {
       this.produce(given, 'async', pendingProduce => void pendingProduce.accepted().then(accepted))
-    } else if (isBatched) accepted(this.batch(topic, contents))
+    } else if (isBatched) accepted(this.batch(topic, withHeaders(given)))
     else
       this.produce(given, 'async', pendingProduce => {
         if (pendingProduce.isWaiting === true) void pendingProduce.accepted().then(accepted)

@@ -135,11 +135,17 @@ function withTopic(
   contents: readonly Content[],
   partitionOf?: (at: number) => number | undefined
 ): readonly ProduceRecord[] {
-  return contents.map(({ key, value }, at) => ({ topic, partition: partitionOf?.(at), key, value }))
+  return contents.map(({ key, value, headers }, at) => ({
+    topic,
+    partition: partitionOf?.(at),
+    key,
+    value,
+    ...(headers && { headers })
+  }))
 }
 
 const copied = (contents: readonly Content[]): readonly Content[] =>
-  contents.map(({ key, value }) => ({ key: copyOf(key), value: copyOf(value) }))
+  contents.map(({ key, value, headers }) => ({ key: copyOf(key), value: copyOf(value), ...(headers && { headers }) }))
 
 const copyOf = (bytes: Content['key']): Content['key'] => (bytes instanceof Buffer ? Buffer.from(bytes) : bytes)
 

@@ -1,8 +1,10 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js'
 import type { OverloadedError } from '../../../core/errors.js'
+import type { RecordHeader } from '../../../core/model.js'
 import type { Access, Caller } from '../../../http/access/access.js'
 import type { CountedCall } from '../../../http/exchange/other-protocols.js'
+import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
 import { type Admission, admit } from './admit-call.js'
 import type { ConnectedCall, GrpcConnection } from './connections.js'
 import { MessageReader } from './message-reader.js'
@@ -24,6 +26,8 @@ export interface ArrivalsOptions {
   readonly limits: ArrivalLimits
   readonly maxHeaderBytes: number
   readonly maxMessageBytes: number
+  /** Metadata that becomes headers of records; absent: none does. */
+  readonly recordHeaders?: RecordHeaders | undefined
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
   /** Logs a bug and returns the status to answer. */
@@ -39,6 +43,8 @@ export interface ReceivedRequest {
   readonly caller: Caller
   /** The key under which the address of the client is counted. */
   readonly address: string
+  /** Metadata of the call that its record gets as headers. Absent: there is none. */
+  readonly recordHeaders?: readonly RecordHeader[] | undefined
   /** Counts further memory that the call takes until its end, or refuses the call. @throws StatusError */
   hold(sizeBytes: number): void
   /**
@@ -127,6 +133,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   #counted: CountedCall | undefined
   #listener: Listener | undefined
   #admission: Admission | undefined
+  #recordHeaders: readonly RecordHeader[] | undefined
   #reader: MessageReader | undefined
   #timer: NodeJS.Timeout | undefined
   #isArriving = false
@@ -224,7 +231,19 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     if (headerBytes > maxHeaderBytes) {
       this.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, `the headers have more than ${maxHeaderBytes} bytes`))
     } else if (noCapacity !== undefined) this.#refuseBy(noCapacity)
-    else this.#admit(metadata)
+    else if (this.#orRefuse(() => this.#keepHeaders(metadata))) this.#admit(metadata)
+  }
+
+  /** @throws StatusError */
+  #keepHeaders(metadata: Metadata): void {
+    const { recordHeaders } = this.#options
+    if (recordHeaders === undefined) return
+    const raw = rawHeadersOf(metadata)
+    if (recordHeaders.areTooLarge(raw)) {
+      const message = `the metadata for records has more than ${MAX_RECORD_HEADERS_BYTES} bytes`
+      throw new StatusError(status.RESOURCE_EXHAUSTED, message)
+    }
+    this.#recordHeaders = recordHeaders.ofRequest(raw)
   }
 
   #admit(metadata: Metadata): void {
@@ -295,7 +314,9 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
       const refusal = this.#counted!.take(sizeBytes)
       if (refusal !== undefined) throw exhausted(refusal)
     }
-    return { bytes, caller, address: this.connection!.address, hold, waits: end => this.#waits(end) }
+    const { address } = this.connection!
+    const recordHeaders = this.#recordHeaders
+    return { bytes, caller, address, recordHeaders, hold, waits: end => this.#waits(end) }
   }
 
   #waits(end: (error: StatusError) => void): () => void {
@@ -374,6 +395,12 @@ const encodingOf = (call: ServerInterceptingCallInterface): string =>
 
 /** Copies a chunk that is part of a larger read from the socket: a view keeps all of that memory. */
 const separate = (chunk: Buffer): Buffer => (2 * chunk.length < chunk.buffer.byteLength ? Buffer.from(chunk) : chunk)
+
+/** Names and values in turn, one character for each byte. */
+const rawHeadersOf = (metadata: Metadata): string[] =>
+  Object.entries(metadata.toJSON()).flatMap(([name, values]) =>
+    values.flatMap(value => [name, typeof value === 'string' ? value : value.toString('latin1')])
+  )
 
 /** The size of headers, approximately as HTTP/2 counts it (RFC 9113 6.5.2). */
 function sizeOf(metadata: Metadata): number {

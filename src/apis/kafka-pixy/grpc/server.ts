@@ -13,6 +13,7 @@ import { loadSync } from '@grpc/proto-loader'
 import { counterFamily } from '../../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../../core/metrics/prometheus.js'
 import type { ApiContext } from '../../../http/api/api.js'
+import { RecordHeaders } from '../../../http/exchange/record-headers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import { DEFAULT_CLUSTER, withAlias } from '../target.js'
 import { type ArrivalLimits, Arrivals } from './arrivals.js'
@@ -93,7 +94,7 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, serv
 }
 
 function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLimits) {
-  const { settings, access, calls, log, tls } = context
+  const { settings, access, calls, log, tls, recordHeaders = [] } = context
   const { grpcMaxConnections: maxConnections, grpcTls, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
   const { prefaceMs } = limits
@@ -111,6 +112,7 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLi
   const arrivals = new Arrivals({
     access,
     limits,
+    recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
     maxHeaderBytes: calls.maxHeaderBytes,
     maxMessageBytes: Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES),
     broken,

@@ -159,7 +159,11 @@ const callOf = (
 ): ServedCall => ({
   watch,
   client: clientAt(call.request.address, call.request.caller),
-  origin: { principal: call.request.caller.principal, recordHeaders: NO_RECORD_HEADERS, receipt: undefined },
+  origin: {
+    principal: call.request.caller.principal,
+    recordHeaders: call.request.recordHeaders ?? NO_RECORD_HEADERS,
+    receipt: undefined
+  },
   get cancelled() {
     return call.cancelled
   },
