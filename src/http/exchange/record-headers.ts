@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
+import { traceOf } from './trace.js'
 
 /** Names and values of the headers of one request that may become headers of records, together. */
 export const MAX_RECORD_HEADERS_BYTES = 10 * 1024
@@ -44,8 +45,20 @@ export class RecordHeaders {
    *   X-Tenant: a, traceparent: 00-…, Other: b   =>   X-Tenant: a, traceparent: 00-…
    *
    * @param rawHeaders names and values in turn, one character for each byte
+   * @param traced the trace context of the span of the request, which takes the place of the one that it was sent with.
+   * Absent: nothing records spans
    */
-  ofRequest(rawHeaders: readonly string[]): readonly RecordHeader[] {
+  ofRequest(rawHeaders: readonly string[], traced?: Readonly<Record<string, string>>): readonly RecordHeader[] {
+    const sent = this.#ofRequest(rawHeaders)
+    if (traced?.[TRACEPARENT] === undefined) return sent
+    const own = [TRACEPARENT, TRACESTATE].flatMap(name => {
+      const value = traced[name]
+      return value === undefined ? [] : [{ key: this.#keys.get(name)!, value: Buffer.from(value) }]
+    })
+    return [...sent.filter(({ key }) => !isOfTrace(key)), ...own]
+  }
+
+  #ofRequest(rawHeaders: readonly string[]): readonly RecordHeader[] {
     let found: RecordHeader[] | undefined
     let parents = 0
     let isTraced = false
@@ -118,7 +131,7 @@ export const carryRecordHeaders = (request: Carrying, headers: RecordHeaders): v
 
 /** The headers that a request adds to each of its records. */
 export const recordHeadersOf = (request: Carrying): readonly RecordHeader[] =>
-  request[CARRIED]?.ofRequest(request.rawHeaders) ?? NONE
+  request[CARRIED]?.ofRequest(request.rawHeaders, traceOf(request)?.fields()) ?? NONE
 
 /** The headers of a record that an answer with this record alone has. */
 export const returnedHeadersOf = (

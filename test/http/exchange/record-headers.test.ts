@@ -35,6 +35,20 @@ describe('headers of requests that become headers of records', () => {
     expect(of('traceparent', PARENT, 'traceparent', PARENT)).to.deep.equal([])
   })
 
+  it('have the trace context of the span of the request where spans are recorded, whatever was sent', () => {
+    const span = { traceparent: PARENT.replace('b7ad', 'c8be'), tracestate: 'v=2' }
+    const raw = ['traceparent', PARENT, 'color', 'red', 'tracestate', 'a=1']
+    const sent = headers.ofRequest(raw, span).map(({ key, value }) => [key, value!.toString()])
+    expect(sent).to.deep.equal([
+      ['color', 'red'],
+      ['traceparent', span.traceparent],
+      ['tracestate', 'v=2']
+    ])
+    const fresh = headers.ofRequest([], { traceparent: PARENT }).map(({ key, value }) => [key, value!.toString()])
+    expect(fresh).to.deep.equal([['traceparent', PARENT]])
+    expect(headers.ofRequest(raw, {}).map(({ key }) => key)).to.deep.equal(['traceparent', 'color', 'tracestate'])
+  })
+
   const valid = [
     PARENT,
     PARENT.replace(/01$/, 'ff'),
