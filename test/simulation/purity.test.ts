@@ -34,6 +34,7 @@ const outside: Readonly<Record<string, string>> = {
   'apis/kafka-pixy/grpc/connections.ts': 'belongs to that port',
   'cli/worker.ts': 'is the process of such a worker',
   'server/peers/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
+  'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'cli/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }
