@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { useFakeTimers } from 'sinon'
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { TimedOutError } from '../../../src/core/errors.js'
 import { OpenQuestions } from '../../../src/router/routing/open-questions.js'
@@ -32,15 +33,24 @@ describe('questions to a Router without an answer yet', () => {
   })
 
   it('fails a short question while longer ones wait, and each of them in its turn', async () => {
-    const failed: string[] = []
-    const ask = (name: string, timeoutMs: number): Promise<unknown> =>
-      causeOf(questions.ask(name, timeoutMs, () => {})).then(() => failed.push(name))
-    let long: Requester<number> | undefined
-    const asked = questions.ask<number>('long', 60_000, requester => (long = requester))
-    await Promise.all([ask('third', 30), ask('first', 1), ask('second', 15)])
-    expect(failed).to.deep.equal(['first', 'second', 'third'])
-    long!.reply(0)
-    expect(await asked).to.equal(0)
+    const clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    try {
+      const failed: string[] = []
+      const ask = (name: string, timeoutMs: number): void =>
+        void causeOf(questions.ask(name, timeoutMs, () => {})).then(() => failed.push(name))
+      let long: Requester<number> | undefined
+      const asked = questions.ask<number>('long', 60_000, requester => (long = requester))
+      ask('third', 30)
+      ask('first', 1)
+      ask('second', 15)
+      await clock.tickAsync(30)
+      expect(failed).to.deep.equal(['first', 'second', 'third'])
+      long!.reply(0)
+      expect(await asked).to.equal(0)
+      expect(clock.countTimers()).to.equal(0)
+    } finally {
+      clock.restore()
+    }
   })
 
   it('fails a question that is asked after others have been answered', async () => {
