@@ -251,7 +251,7 @@ describe('kafboy 4: /openapi.json', function () {
         }
         // Offsets are set of groups that have no members.
         const group = id.startsWith('kafkaPixyWriteOffsets') ? 'writers' : parameters.group
-        const { status, data, headers } = await client[id]!({ ...parameters, group, id: receipt }, bodyOf(id), {
+        const { status, data, headers } = await client[id]!({ ...parameters, group, id: receipt! }, bodyOf(id), {
           headers: { 'content-type': typeOf(id) }
         })
         expect(status, `${url} ${id} ${JSON.stringify(data)}`).to.be.within(200, 207)
