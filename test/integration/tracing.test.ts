@@ -24,6 +24,7 @@ describe('spans', function () {
     cluster.createTopic('orders', { partitions: 2 })
     app = await startTestApp(cluster.bootstrap, {
       'consumer.start': 'earliest',
+      'http.recordHeaders': 'traceparent',
       'apis.arion.enabled': 'true'
     })
   })
@@ -167,6 +168,17 @@ describe('spans', function () {
       'messaging.batch.message_count': 1,
       'messaging.kafka.offset': 0
     })
+  })
+
+  it('of a consumed message are linked to the request that brought it, where records carry the trace', async () => {
+    cluster.createTopic('letters', { partitions: 1 })
+    expect((await push([{ topic: 'letters', data: 'a' }], { traceparent: PARENT })).status).to.equal(200)
+    const [request] = await finished('POST /kprf/push')
+    const answer = await fetch(`${app.urls.shared}/pixy/topics/letters/messages?group=carriers`)
+    expect(answer.status, await answer.text()).to.equal(200)
+    const [process] = await finished('process letters')
+    expect(process!.links.map(link => isSpan(link.context, request!.spanContext()))).to.deep.equal([true])
+    expect(answer.headers.get('traceparent')).to.equal(`00-${TRACE_ID}-${request!.spanContext().spanId}-01`)
   })
 
   it('of a record of the durable log: until it is synced, and then as a batch', async () => {
