@@ -60,13 +60,17 @@ const peer =
   ({ bootstrap, port }: Scene): Subject => ({ type: 'peer', client, bootstrap, port })
 
 const works: readonly Work[] = [
-  { name: 'push', subject: gateway({}), request: { path: '/kprf/push', body: pushOf(false) } },
+  {
+    name: 'push',
+    subject: gateway({}),
+    request: { path: '/kprf/push', body: pushOf(false) },
+    mostFiles: MOST_FILES
+  },
   { name: 'push-sync', subject: gateway({}), request: { path: '/kprf/push', body: pushOf(true) } },
   {
     name: 'push-node',
     subject: gateway({ http: { engine: 'node' } }),
-    request: { path: '/kprf/push', body: pushOf(false) },
-    mostFiles: MOST_FILES
+    request: { path: '/kprf/push', body: pushOf(false) }
   },
   {
     name: 'push-disk',
