@@ -49,6 +49,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['http.allowedHosts', ['gateway.example.com']],
   ['http.allowedOrigins', ['https://app.example']],
   ['http.trustedProxies', ['10.0.0.0/8', '::1']],
+  ['http.recordHeaders', ['x-tenant']],
   ['http.perAddress.maxConnections', 100],
   ['http.perAddress.maxBodiesInFlightBytes', MIB],
   ['http.perAddress.maxRequestsInFlight', 100],
