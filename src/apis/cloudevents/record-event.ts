@@ -28,10 +28,13 @@ export function eventIn(record: KafkaRecord): ReadEvent | undefined {
   const contentType = contentTypeIn(record.headers)
   if (contentType === undefined) return undefined
   const event = hasEventFormat(contentType) ? structuredEvent(record, contentType) : binaryEvent(record, contentType)
-  return event !== undefined && isComplete(event.attributes) ? event : undefined
+  return event !== undefined && isComplete(event.attributes) && hasUsableType(event.attributes) ? event : undefined
 }
 
 const PRINTABLE = /^[\x20-\x7e]*$/
+
+/** The type of the data becomes the header `content-type` of an answer, whether a header of the record or its JSON has it. */
+const hasUsableType = (attributes: Attributes): boolean => PRINTABLE.test(attributes.get('datacontenttype') ?? '')
 
 /** Empty: there is none. `undefined`: it occurs twice, or cannot be the value of a header of HTTP. */
 function contentTypeIn(headers: readonly RecordHeader[]): string | undefined {

@@ -42,10 +42,9 @@ export class KeySearch {
   async run(): Promise<FoundRecords> {
     const count = await this.#partitionCount()
     const partitions = partitionsOf(this.#key, this.#topic, count)
+    const [maxRecords, maxBytes] = [MAX_RECORDS, MAX_BYTES].map(limit => Math.floor(limit / partitions.length))
     const searched: Searched[] = []
-    for (const partition of partitions) {
-      searched.push(await this.#search(partition, MAX_RECORDS / partitions.length, MAX_BYTES / partitions.length))
-    }
+    for (const partition of partitions) searched.push(await this.#search(partition, maxRecords!, maxBytes!))
     const records = this.#found.sort((one, other) => (other.timestamp ?? 0) - (one.timestamp ?? 0)).slice(0, MAX_FOUND)
     return { ...verdictOf(records, searched, this.#topic), records, searched }
   }

@@ -84,6 +84,17 @@ describe('cloudevents: the event in a record', () => {
     ['with a control character', recordWith([...ATTRIBUTES, header('ce_x', 'a\r\nb: c')], 'x')],
     ['with a content type that cannot be a header', recordWith([...ATTRIBUTES, header('content-type', 'a/b\r\nc: d')])],
     [
+      'with a type of its data that cannot be a header',
+      recordWith([...ATTRIBUTES, header('ce_datacontenttype', 'text/€')], 'x')
+    ],
+    [
+      'structured, with a type of its data that cannot be a header',
+      recordWith(
+        [header('content-type', EVENT_TYPE)],
+        JSON.stringify({ ...EVENT, datacontenttype: 'text/plain; x=€', data: 'x' })
+      )
+    ],
+    [
       'in a format that is not known',
       recordWith([...ATTRIBUTES, header('content-type', 'application/cloudevents+avro')])
     ],

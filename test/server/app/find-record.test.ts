@@ -71,6 +71,22 @@ describe('the search for a record', () => {
     expect((await find('many', 'new')).records[0]).to.include({ offset: 11_001 })
   }).timeout(30_000)
 
+  it('shares the limit where clients send records with the key to several partitions', async () => {
+    const topic = 'shared'
+    const partitions = Array.from({ length: 30 }, (_, at) => at + 2).find(
+      count => partitionsOf(Buffer.from('k'), topic, count).length === 3
+    )!
+    cluster.createTopic(topic, { partitions })
+    const [partition] = partitionsOf(Buffer.from('k'), topic, partitions)
+    for (let batch = 0; batch < 4; batch++)
+      await castellan.produce(
+        Array.from({ length: 1_000 }, () => ({ topic, partition: partition!, key: 'other', value: 'x' }))
+      )
+    const { verdict, searched } = await find(topic, 'k')
+    expect(verdict).to.equal('notFound')
+    expect(searched.map(({ records }) => records)).to.have.members([3_333, 0, 0])
+  }).timeout(30_000)
+
   it('reads about 16 MiB at most', async () => {
     cluster.createTopic('large', { partitions: 1 })
     const value = 'x'.repeat(500_000)
