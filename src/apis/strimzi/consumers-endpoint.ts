@@ -10,20 +10,12 @@ import type {
   InstanceSettings
 } from '../../gateway/gateway.js'
 import { toError } from '../../gateway/offsets.js'
+import { admits, fail, type Params } from '../../http/api/endpoint.js'
 import { writeRecordList } from '../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { traceOf } from '../../http/exchange/trace.js'
-import {
-  admits,
-  answerWork,
-  checked,
-  type EndpointParts,
-  fail,
-  type Params,
-  withJson,
-  wrongType
-} from './endpoint-parts.js'
+import { answerWork, checked, type EndpointParts, withJson, wrongType } from './endpoint-parts.js'
 import { commitBody, consumerBody, offsetsBody, partitionsBody, topicsBody } from './operations.js'
 import type { StrimziSettings } from './settings.js'
 import { type Format, ProblemError, RECORD_TYPES, schemaProblem, V2_TYPE } from './strimzi-answers.js'

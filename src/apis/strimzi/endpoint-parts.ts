@@ -1,42 +1,23 @@
 import type { z } from 'zod'
 import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import type { Access, Operation, Target } from '../../http/access/access.js'
+import { type EndpointBase, fail } from '../../http/api/endpoint.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ProblemError, type StrimziAnswers, schemaProblem } from './strimzi-answers.js'
 
 /** The parts that every endpoint is created with. */
-export interface EndpointParts {
+export interface EndpointParts extends EndpointBase {
   readonly answers: StrimziAnswers
-  readonly access: Access
   /** Requests that wait for Kafka, by client. */
   readonly lookUps: Shares
   readonly pool: BufferPool
-  /** Answers a request that has failed by a bug. */
-  readonly broken: (exchange: Exchange, error: unknown) => void
 }
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
-
-export type Receive = (exchange: Exchange, params: Params) => void
-/** The parameters of the path. */
-export type Params = Readonly<Record<string, string>>
-
-/** Refuses a request whose client may not do this. @returns whether it may */
-export function admits(
-  { access, answers }: EndpointParts,
-  exchange: Exchange,
-  operation: Operation,
-  target: Target
-): boolean {
-  const refusal = access.callerOf(exchange.request).refusalOf(operation, target)
-  if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
-  return refusal === undefined
-}
 
 /** A client asks Kafka for too much at once. */
 const tooMany = {
@@ -57,11 +38,6 @@ export function answerWork(parts: EndpointParts, exchange: Exchange, work: () =>
   work()
     .catch(error => fail(parts, exchange, error))
     .finally(release)
-}
-
-/** Answers a request that has failed. */
-export function fail({ answers, broken }: EndpointParts, exchange: Exchange, error: unknown): void {
-  if (!answers.failed(exchange, error)) broken(exchange, error)
 }
 
 export const BAD_TYPE = new ProblemError(400, 'Validation error on: The format of the request body is not supported')

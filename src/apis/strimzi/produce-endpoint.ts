@@ -1,21 +1,12 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../gateway/persisted.js'
+import { admits, fail, type Params } from '../../http/api/endpoint.js'
 import { originOf } from '../../http/api/request-origin.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-import {
-  admits,
-  BAD_TYPE,
-  type EndpointParts,
-  fail,
-  mediaTypeOf,
-  type Params,
-  partitionIn,
-  withBytes,
-  wrongType
-} from './endpoint-parts.js'
+import { BAD_TYPE, type EndpointParts, mediaTypeOf, partitionIn, withBytes, wrongType } from './endpoint-parts.js'
 import { readRecords } from './produce-body.js'
 import { type Format, ProblemError, problemJson, RECORD_TYPES, schemaProblem } from './strimzi-answers.js'
 
