@@ -89,10 +89,8 @@ function Announcer({ status }: { readonly status: Status | undefined }): VNode {
 }
 
 function Silence({ problem, status }: { readonly problem: Refused; readonly status: Status | undefined }): VNode {
-  const next =
-    problem.status === 403
-      ? `If the page was opened under a name of its own, http.allowedHosts has to name it: ${location.hostname}.`
-      : 'Is the process running? The page tries again every two seconds.'
+  // A refusal names the setting that it comes from.
+  const next = problem.status === 403 ? '' : 'Is the process running? The page tries again every two seconds.'
   return html`<section class="panel silence" role="alert">
     <h2>${problem.status === 0 ? 'The gateway does not answer' : 'The gateway refuses'}</h2>
     <p>${problem.message}. ${next}</p>

@@ -12,7 +12,7 @@ type Asked =
   | { readonly type: 'nothing' }
   | { readonly type: 'asking' }
   | { readonly type: 'found'; readonly answer: FoundRecords }
-  | { readonly type: 'failed'; readonly message: string; readonly next: string | undefined }
+  | { readonly type: 'failed'; readonly message: string }
 
 /** Asks whether a record is in Kafka, by its receipt, or by its topic and key. */
 export function RecordForm(): VNode {
@@ -49,10 +49,8 @@ async function find(by: Kind, form: FormData): Promise<Asked> {
   try {
     return { type: 'found', answer: (await ask('find-record', question)) as FoundRecords }
   } catch (error) {
-    const { message, status } = error instanceof Refused ? error : new Refused(0, String(error))
-    const next =
-      status === 403 ? 'Looking for a key needs credentials with the permission consume (access.rules).' : undefined
-    return { type: 'failed', message, next }
+    const { message } = error instanceof Refused ? error : new Refused(0, String(error))
+    return { type: 'failed', message }
   }
 }
 
@@ -63,7 +61,7 @@ function Answer({ asked }: { readonly asked: Asked }): VNode {
     case 'asking':
       return html`<p class="note">Looking…</p>`
     case 'failed':
-      return html`<p class="verdict bad"><b>Not known.</b> ${asked.message}. ${asked.next}</p>`
+      return html`<p class="verdict bad"><b>Not known.</b> ${asked.message}.</p>`
     case 'found':
       return html`<${Found} answer=${asked.answer} />`
   }

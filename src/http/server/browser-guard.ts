@@ -31,7 +31,8 @@ const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
  * domain the address of this machine (DNS rebinding), but it cannot change the `Host` header that the browser then
  * sends.
  *
- *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any
+ *   Host             on loopback one of the names of this machine or of `allowedHosts`; elsewhere one of those, if any.
+ *                    What no other site may read needs a known host everywhere
  *   Origin           one of `allowedOrigins`, or our own, which counts only when `Host` has been checked
  *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an
  *   `Origin`
@@ -42,7 +43,7 @@ export class BrowserGuard {
   readonly #allowedHosts: ReadonlySet<string>
   readonly #allowedOrigins: ReadonlySet<string>
   readonly #checksHost: boolean
-  readonly #isHostCertain: boolean
+  readonly #allowsAnyHost: boolean
   readonly #onForeignHost: (host: string) => void
   /** Consecutive requests mostly name the same host. */
   #lastHost: string | undefined
@@ -60,23 +61,27 @@ export class BrowserGuard {
     this.#boundHost = boundHost === undefined ? undefined : toHostName(boundHost.toLowerCase())
     this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
     this.#allowedOrigins = new Set(allowedOrigins.map(origin => origin.toLowerCase()))
-    const isOpen = this.#allowedHosts.has(ANY)
-    this.#checksHost = boundHost !== undefined && !isOpen && (isLoopback(boundHost) || allowedHosts.length > 0)
-    this.#isHostCertain = boundHost === undefined || this.#checksHost
+    this.#allowsAnyHost = this.#allowedHosts.has(ANY)
+    this.#checksHost =
+      boundHost !== undefined && !this.#allowsAnyHost && (isLoopback(boundHost) || allowedHosts.length > 0)
   }
 
-  /** The reason to refuse a request with these headers. */
-  refusalOf(headers: IncomingHttpHeaders): ForbiddenError | undefined {
+  /**
+   * The reason to refuse a request with these headers.
+   *
+   * @param needsHost whether `Host` is checked on every listener, as for answers that no page of another site may read
+   */
+  refusalOf(headers: IncomingHttpHeaders, needsHost = false): ForbiddenError | undefined {
     const { host, origin, referer } = headers
     const site = headers['sec-fetch-site']
-    if (this.#checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
+    const checksHost = this.#checksHost || (needsHost && this.#boundHost !== undefined && !this.#allowsAnyHost)
+    if (checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
       this.#onForeignHost(host!)
       return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
     }
     if (origin === undefined && site === undefined && referer === undefined) return undefined
-    if (this.#isAllowedVisitor(origin, site, host) && (origin !== undefined || this.#isAllowedPage(referer, host))) {
-      return undefined
-    }
+    const isCertain = checksHost || this.#boundHost === undefined
+    if (this.#isAllowedVisitor(headers, isCertain) && this.#isAllowedPage(headers, isCertain)) return undefined
     return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
   }
 
@@ -106,28 +111,25 @@ export class BrowserGuard {
 
   #isOwnName(name: string): boolean {
     const bound = this.#boundHost ?? ''
-    if (EVERY_ADDRESS.has(bound)) return name === 'localhost' || isIP(name) !== 0
+    if (EVERY_ADDRESS.has(bound) || !this.#checksHost) return name === bound || name === 'localhost' || isIP(name) !== 0
     return name === bound || (isLoopback(bound) && isLoopback(name))
   }
 
-  #isAllowedVisitor(
-    origin: string | undefined,
-    site: string | string[] | undefined,
-    host: string | undefined
-  ): boolean {
+  /** @param isCertain whether `Host` was checked, so that an origin of the same name is our own */
+  #isAllowedVisitor({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders, isCertain: boolean): boolean {
     if (origin !== undefined && this.#isNamed(origin.toLowerCase())) return true
-    const isOwnPage = this.#isHostCertain && (origin === undefined || isOriginOf(origin.toLowerCase(), host))
+    const isOwnPage = isCertain && (origin === undefined || isOriginOf(origin.toLowerCase(), host))
     return site === 'none'
       ? origin === undefined || isOwnPage
       : isOwnPage && (site === undefined || site === 'same-origin')
   }
 
-  /** @param referer empty: its page wants to be unknown */
-  #isAllowedPage(referer: string | undefined, host: string | undefined): boolean {
-    if (referer === undefined || referer === '') return true
-    const origin = originOf(referer)?.toLowerCase()
-    if (origin === undefined) return false
-    return this.#isNamed(origin) || (this.#isHostCertain && isOriginOf(origin, host))
+  /** A page that sends an empty `Referer` wants to be unknown. */
+  #isAllowedPage({ origin, referer, host }: IncomingHttpHeaders, isCertain: boolean): boolean {
+    if (origin !== undefined || referer === undefined || referer === '') return true
+    const page = originOf(referer)?.toLowerCase()
+    if (page === undefined) return false
+    return this.#isNamed(page) || (isCertain && isOriginOf(page, host))
   }
 
   #isNamed(origin: string): boolean {

@@ -12,10 +12,10 @@ import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
-import { addPageRoutes, PAGE_PATH, type PageSource } from './page-routes.js'
+import { addPageRoutes, FIND_PATH, PAGE_PATH, type PageSource } from './page-routes.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
-import { addStatusRoute } from './status-routes.js'
+import { addStatusRoute, STATUS_PATH } from './status-routes.js'
 
 /** @returns the URL of the listener */
 export type Open = (
@@ -83,6 +83,13 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
   })
 }
 
+/**
+ * The page and its questions, which say what clients send. Any page of another site could read them by a name of its own
+ * (DNS rebinding). Probes and Prometheus name the port as they like.
+ */
+const isOfThePage = ({ routeOptions: { url = '' } }: FastifyRequest): boolean => OF_THE_PAGE.has(url)
+const OF_THE_PAGE: ReadonlySet<string> = new Set([PAGE_PATH, STATUS_PATH, FIND_PATH])
+
 export async function createManagementApp(
   context: HttpContext,
   status: ProcessStatus,
@@ -91,7 +98,8 @@ export async function createManagementApp(
 ): Promise<FastifyInstance> {
   const isOpen = ({ routeOptions: { url } }: FastifyRequest): boolean =>
     url === PAGE_PATH || (openProbes && isProbe(url))
-  const app = createHttpServer({ ...context, isDraining: false, isLeaving: false, isExempt: true }, isOpen)
+  const own = { isDraining: false, isLeaving: false, isExempt: true, needsHost: isOfThePage }
+  const app = createHttpServer({ ...context, ...own }, isOpen)
   if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
   addManagementRoutes(app, status, metrics)
   if (status.source !== undefined) addStatusRoute(app, status.source)

@@ -9,9 +9,9 @@ import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 
 export const PAGE_PATH = '/'
-const FIND_PATH = '/find-record'
-/** Searches that run at the same time: each reads up to 16 MiB from Kafka. */
-const MAX_SEARCHES = 2
+export const FIND_PATH = '/find-record'
+/** Searches that run at the same time, of one caller and of all: each reads up to 16 MiB from Kafka. */
+const MAX_SEARCHES = { ofOne: 2, ofAll: 8 }
 
 /** Nothing from elsewhere, nothing that the page did not come with, no frame around it. */
 const policyOf = (html: string): string =>
@@ -84,14 +84,13 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
     return reply.type('text/html; charset=utf-8').send(page.html)
   })
-  let searches = 0
+  const searches = new Searches()
   app.post(FIND_PATH, async (request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
     const parsed = recordQuestion.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'invalidRequest', 'name a topic and a key, or a receipt')
     const principal = requireReader(request, parsed.data, access)
-    if (searches >= MAX_SEARCHES) throw new OverloadedError('too many records are looked for at the same time')
-    searches++
+    searches.begin(principal)
     try {
       const found = await source.findRecord(parsed.data, principal)
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(found))
@@ -100,9 +99,32 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
       return refuse(reply, status, error.code, error.message)
     } finally {
-      searches--
+      searches.end(principal)
     }
   })
+}
+
+/** The searches that run, by caller. */
+class Searches {
+  readonly #running = new Map<string, number>()
+  #all = 0
+
+  /** @throws OverloadedError */
+  begin(principal: string): void {
+    const own = this.#running.get(principal) ?? 0
+    if (own >= MAX_SEARCHES.ofOne || this.#all >= MAX_SEARCHES.ofAll) {
+      throw new OverloadedError('too many records are looked for at the same time')
+    }
+    this.#running.set(principal, own + 1)
+    this.#all++
+  }
+
+  end(principal: string): void {
+    const left = this.#running.get(principal)! - 1
+    if (left === 0) this.#running.delete(principal)
+    else this.#running.set(principal, left)
+    this.#all--
+  }
 }
 
 /**
@@ -118,17 +140,23 @@ function requireReader(request: FastifyRequest, question: RecordQuestion, access
   const refusal = caller?.refusalOf('consume', { topic: question.topic })
   if (refusal !== undefined) throw refusal
   if (principal === ANONYMOUS && !isOfThisMachine(request)) {
-    throw new ForbiddenError('without credentials, keys are looked for on the machine of the gateway only')
+    throw new ForbiddenError(
+      'without credentials, keys are looked for on the machine of the gateway only, and not through a proxy; credentials with the permission consume (access.rules) are served everywhere'
+    )
   }
   return principal
 }
 
 const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
 
-function isOfThisMachine({ raw }: FastifyRequest): boolean {
-  if (PROXY_HEADERS.some(name => raw.headers[name] !== undefined)) return false
+/**
+ * A proxy on this machine mostly shows by its headers, by the name it was asked for, or by HTTP/1.0, nginx's default.
+ * One that hides all this cannot be told from a client.
+ */
+function isOfThisMachine({ raw, hostname }: FastifyRequest): boolean {
+  if (raw.httpVersionMinor === 0 || PROXY_HEADERS.some(name => raw.headers[name] !== undefined)) return false
   const address = raw.socket.remoteAddress?.replace(/^::ffff:/, '')
-  return address !== undefined && isLoopback(address)
+  return address !== undefined && isLoopback(address) && isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }
 
 function refuse(reply: FastifyReply, status: number, error: string, message: string): FastifyReply {

@@ -58,6 +58,8 @@ export interface HttpContext {
   isDraining: boolean
   /** Quotas do not apply to its requests. Default: they apply. */
   readonly isExempt?: boolean | undefined
+  /** Requests that need a known `Host` on every listener. Default: none. */
+  readonly needsHost?: ((request: FastifyRequest) => boolean) | undefined
   /** True once every answer closes its connection. */
   isLeaving: boolean
 }
@@ -152,7 +154,7 @@ function refusalOf(
 ): CastellanError | undefined {
   if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
   return (
-    received.guard.refusalOf(received.headers) ??
+    received.guard.refusalOf(received.headers, context.needsHost?.(request)) ??
     context.connections.requestRefusal(received) ??
     (bringsWork(request) ? context.shedder.refusal() : undefined)
   )

@@ -91,7 +91,7 @@ export const httpSettings = z
       .array(z.string().min(1))
       .default([])
       .describe(
-        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these, so that a web page cannot reach it by a domain name of its own. Other listeners check `Host` only when this is set; on `0.0.0.0` and `::` they then also serve `localhost` and all addresses. `*`: any'
+        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these, so that a web page cannot reach it by a domain name of its own. Other listeners check `Host` only when this is set; on `0.0.0.0` and `::` they then also serve `localhost` and all addresses. The page of the management port and `/status.json` need a known name on every listener. `*`: any'
       ),
     allowedOrigins: z
       .array(z.string().min(1))

@@ -82,6 +82,24 @@ describe('BrowserGuard', () => {
     expect(isServed(undefined, { host: 'anything' })).to.equal(true)
   })
 
+  it('needs a known host everywhere for what no page of another site may read', () => {
+    const serves = (bound: string | undefined, headers: Record<string, string>, allowedHosts: string[] = []): boolean =>
+      new BrowserGuard(bound, { ...none, allowedHosts }).refusalOf(headers, true) === undefined
+    for (const bound of ['0.0.0.0', '::', '10.0.0.7', 'gateway.internal']) {
+      for (const host of ['localhost:8081', '127.0.0.1:8081', '192.168.1.5', '[fd00::7]:8081', `${bound}:8081`])
+        expect(serves(bound, { host }), `${bound} ${host}`).to.equal(host !== ':::8081')
+      for (const host of ['castellan:8081', 'evil.example', 'localhost.evil.example', ''])
+        expect(serves(bound, { host }), `${bound} ${host}`).to.equal(false)
+      expect(serves(bound, { host: 'evil.example' }, ['*'])).to.equal(true)
+      const own = { host: '192.168.1.5:8081', origin: 'http://192.168.1.5:8081', 'sec-fetch-site': 'same-origin' }
+      expect(serves(bound, own), bound).to.equal(true)
+      expect(serves(bound, { ...own, origin: 'http://192.168.1.6:8081' }), bound).to.equal(false)
+    }
+    expect(serves('0.0.0.0', { host: 'castellan:8081' }, ['castellan'])).to.equal(true)
+    expect(serves('127.0.0.1', { host: '192.168.1.5' })).to.equal(false)
+    expect(serves(undefined, { host: 'anything' })).to.equal(true)
+  })
+
   it('reads names of hosts as a whole, in any case, with a port or without', () => {
     for (const host of ['localhost:', 'LocalHost:80', '[::1]:', '[::1]:8080', '127.0.0.1:65535']) {
       expect(isServed('127.0.0.1', { host }), host).to.equal(true)

@@ -130,6 +130,8 @@ export interface StartSettings {
   readonly certificates?: HttpOptions['certificates']
   /** The page of the management port. Default: there is none. */
   readonly page?: HttpOptions['status']['page']
+  /** Of `/status.json`. Default: there is none. */
+  readonly source?: HttpOptions['status']['source']
 }
 
 /** The event loop of a test is late on a busy machine, and refuses nothing for that. */
@@ -165,7 +167,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
       uptimeSeconds: () => 5.7,
       unreadyReasons: () => reasons,
       warnings: () => [],
-      page: settings.page
+      page: settings.page,
+      source: settings.source
     },
     log: recordingLogger(lines),
     now: settings.now ?? (() => performance.now()),

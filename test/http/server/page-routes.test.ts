@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { InvalidRequestError } from '../../../src/core/errors.js'
 import type { PageSource } from '../../../src/http/server/page-routes.js'
 import type { RecordQuestion } from '../../../src/http/status/record-question.js'
-import { type Started, startHttp } from './fixtures.js'
+import { type Started, sendRaw, startHttp } from './fixtures.js'
 
 const HTML = '<!doctype html><style>b{}</style><script>let a</script>'
 const FOUND = { verdict: 'yes', message: 'It is.', records: [], searched: [] } as const
@@ -13,6 +13,7 @@ describe('the page of the management port', () => {
   let asked: RecordQuestion[]
   let html: string | undefined
   let find: PageSource['findRecord']
+  let page: PageSource
   beforeEach(async () => {
     asked = []
     html = HTML
@@ -20,7 +21,7 @@ describe('the page of the management port', () => {
       asked.push(question)
       return { ...FOUND, records: [], searched: [] }
     }
-    const page: PageSource = { html: async () => html, findRecord: (...all) => find(...all) }
+    page = { html: async () => html, findRecord: (...all) => find(...all) }
     started = await startHttp({ page })
   })
   afterEach(() => started.http.close())
@@ -92,6 +93,47 @@ describe('the page of the management port', () => {
       expect(response.status).to.equal(403)
     }
     expect(asked).to.deep.equal([])
+  })
+
+  it('looks for no key where the request shows that a proxy passed it on', async () => {
+    const { port } = new URL(started.http.urls.management!)
+    const body = JSON.stringify(aKey)
+    const ask = (version: string, host: string): Promise<string> =>
+      sendRaw(
+        started.http.urls.management!,
+        `POST /find-record HTTP/${version}\r\nhost: ${host}:${port}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+      )
+    expect(await ask('1.0', '127.0.0.1')).to.match(/^HTTP\/1.1 403 /)
+    for (const host of ['localhost', '127.0.0.1', '[::1]'])
+      expect(await ask('1.1', host), host).to.match(/^HTTP\/1.1 200 /)
+    await started.http.close()
+    started = await startHttp({ page, http: { allowedHosts: ['gateway.example'] } })
+    expect(await ask('1.1', 'gateway.example')).to.match(/^HTTP\/1.1 403 /)
+    expect(asked).to.have.length(3)
+  })
+
+  it('is served under known names only, wherever it listens; probes and Prometheus use any', async () => {
+    await started.http.close()
+    const source = { status: async () => ({}) as never }
+    started = await startHttp({ page, source, management: { host: '0.0.0.0' }, http: { allowAnonymous: true } })
+    const { port } = new URL(started.http.urls.management!)
+    const get = async (path: string, host: string): Promise<string> => {
+      const head = `GET ${path} HTTP/1.1\r\nhost: ${host}:${port}\r\nconnection: close\r\n\r\n`
+      return /^HTTP\/1.1 (\d+)/.exec(await sendRaw(`http://127.0.0.1:${port}`, head))![1]!
+    }
+    for (const path of ['/', '/status.json']) {
+      expect(await get(path, '192.168.1.5'), path).to.equal('200')
+      expect(await get(path, 'rebound.example'), path).to.equal('403')
+    }
+    for (const path of ['/health-check', '/ready', '/metrics']) expect(await get(path, 'castellan')).to.equal('200')
+    expect(started.lines.filter(({ message }) => message.includes('http.allowedHosts'))).to.have.length(1)
+    const own = `http://127.0.0.1:${port}`
+    const response = await fetch(`${own}/find-record`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: own },
+      body: JSON.stringify(aKey)
+    })
+    expect(response.status).to.equal(200)
   })
 
   it('answers a page of another origin with 403', async () => {
