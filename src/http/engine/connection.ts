@@ -92,9 +92,13 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#setReading()
   }
 
+  /**
+   * Reads on in a later tick: the caller may be about to hand on the body of the request that was held, and bytes that
+   * were read already would come before it.
+   */
   resume(): void {
     this.#isHeld = false
-    this.#continueSoon()
+    this.#yield()
   }
 
   holdBody(isHeld: boolean): void {

@@ -115,6 +115,18 @@ describe('a connection of the engine', () => {
       expect([newly(), socket.newly()]).to.deep.equal([['/2'], ['pause', 'resume']])
     })
 
+    it('reads no bytes that the socket has before that tick, either', () => {
+      answerAll()
+      connection.resume()
+      clock.runAll()
+      connection.pause()
+      socket.newly()
+      connection.resume()
+      expect(socket.newly(), 'TLS has them in a buffer, and hands them on at once').to.deep.equal([])
+      clock.next()
+      expect(socket.newly()).to.deep.equal(['resume'])
+    })
+
     it('begins none when it is paused again before that tick', () => {
       newly()
       connection.resume()
@@ -203,6 +215,7 @@ describe('a connection of the engine', () => {
       clock.runAll()
       expect([newly(), socket.newly()]).to.deep.equal([[], []])
       connection.resume()
+      clock.next()
       expect(socket.newly()).to.deep.equal(['resume'])
     })
 
