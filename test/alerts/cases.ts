@@ -89,6 +89,17 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanOverloaded']
   },
   {
+    name: 'lag-unreadable',
+    about: 'The gateway may not read the committed offsets of one of two groups; a short refusal is no alert.',
+    intervalSeconds: 5,
+    seconds: 720,
+    series: {
+      'castellan_lag_group_readable{cluster="default",group="orders"}': '1x10 0x133',
+      'castellan_lag_group_readable{cluster="default",group="billing"}': '1x10 0x100 1x32'
+    },
+    fires: ['CastellanLagUnreadable']
+  },
+  {
     name: 'probes-only',
     about: 'Probes are answered 503, and clients are served.',
     intervalSeconds: 5,
