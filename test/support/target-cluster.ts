@@ -48,6 +48,9 @@ export function shareTarget(cluster: TargetCluster | undefined): void {
   shared = cluster
 }
 
+/** Whether the suite runs against real Kafka; known before the first test. */
+export const isOnRealKafka = (): boolean => shared?.kind === 'kafka'
+
 /** The cluster to test against: real Kafka when one was shared, a fresh embedded cluster otherwise. */
 export async function targetCluster(): Promise<TargetCluster> {
   return shared ?? embeddedTarget()
