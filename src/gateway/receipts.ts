@@ -18,6 +18,10 @@ export interface ReceiptQuestion {
   readonly waitMs?: number | undefined
   /** The index of the first record in the answer. Default 0. */
   readonly from?: number | undefined
+  /** To whom a wait is counted. `undefined`: it has no share, and may take all free places. */
+  readonly client?: string | undefined
+  /** The wait goes on with another question: without records unless they are settled. */
+  readonly isPart?: boolean | undefined
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined
 }
@@ -42,10 +46,24 @@ export type ReceiptReply =
   /** The gateway that has given it cannot be asked now. */
   | { readonly type: 'unreachable' }
 
+/**
+ * An earlier process at the same place has given the receipt, as far as its id tells: it names the place with 24 bits, so
+ * that another process, which still has the records, may have the same name.
+ */
+export interface FormerReply {
+  readonly type: 'former'
+}
+
+/** The answer of one process. `undefined`: it has not given the receipt. */
+export type ProcessReply = ReceiptReply | FormerReply | undefined
+
 /** Other processes that may have given a receipt. */
 export interface ReceiptsElsewhere {
-  /** @returns `undefined`: all of them can be asked, and none has given it */
-  read(question: ReceiptQuestion): Promise<ReceiptReply | undefined>
+  /**
+   * @returns `undefined`: all of them can be asked, and none has given it
+   * @throws OverloadedError when too many wait, here or there
+   */
+  read(question: ReceiptQuestion): Promise<ProcessReply>
 }
 
 const GONE: RecordState = {
@@ -56,7 +74,9 @@ const GONE: RecordState = {
 /** Answers for receipts: for those of this process, and for those of others by asking them. */
 export class ReceiptDesk {
   readonly #receipts: Receipts
-  readonly #closing = new AbortController()
+  /** Ends each wait. */
+  readonly #waits = new Set<() => void>()
+  #isClosing = false
   /** Absent: this process is the only one. */
   elsewhere: ReceiptsElsewhere | undefined
 
@@ -68,51 +88,71 @@ export class ReceiptDesk {
   async read(question: ReceiptQuestion): Promise<ReceiptReply> {
     const claims = this.#receipts.open(question.id, question.principals)
     if (claims === undefined) return { type: 'notFound' }
-    return (
-      (await this.#readHere(claims, question)) ?? (await this.elsewhere?.read(question)) ?? goneOf(claims, question)
-    )
+    const here = await this.#readHere(claims, question)
+    if (here !== undefined && here.type !== 'former') return here
+    // A process that has the records knows more than one that has the name of its place.
+    const reply = await this.#readElsewhere(question)
+    const isGone =
+      reply === undefined || reply.type === 'former' || (here !== undefined && reply.type === 'unreachable')
+    return isGone ? goneOf(claims, question) : reply
   }
 
-  /**
-   * Like {@link read}, but asks no other process.
-   *
-   * @returns `undefined`: this process has not given the receipt
-   */
-  async readHere(question: ReceiptQuestion): Promise<ReceiptReply | undefined> {
+  /** Like {@link read}, but asks no other process. */
+  async readHere(question: ReceiptQuestion): Promise<ProcessReply> {
     const claims = this.#receipts.open(question.id, question.principals)
     return claims && this.#readHere(claims, question)
   }
 
-  async #readHere(
-    claims: ReceiptClaims,
-    { waitMs = 0, from = 0, signal }: ReceiptQuestion
-  ): Promise<ReceiptReply | undefined> {
-    if (this.#receipts.isOfFormer(claims)) return goneOf(claims, { from })
-    if (!this.#receipts.has(claims)) return undefined
-    if (waitMs > 0 && !this.#closing.signal.aborted) await this.#settled(claims, waitMs, signal)
-    const span = spanOf(claims, from)
-    const answer = await this.#receipts.states(claims, span)
-    return answer && replyOf(claims, span, answer)
+  async #readHere(claims: ReceiptClaims, question: ReceiptQuestion): Promise<ProcessReply> {
+    if (!this.#receipts.has(claims)) return this.#receipts.isOfFormer(claims) ? { type: 'former' } : undefined
+    const { from = 0, client, isPart = false } = question
+    const mayWait = this.#mayWait(question)
+    const release = this.#receipts.takePlace(mayWait ? 'wait' : 'look', client)
+    try {
+      const settled = (ends: AbortSignal): Promise<boolean> => this.#receipts.settled(claims, ends)
+      const isSettled = !mayWait || (await this.#withinWait(question, settled))
+      const span = isPart && !isSettled ? spanOf(claims, claims.count) : spanOf(claims, from)
+      const answer = await this.#receipts.states(claims, span)
+      return answer && replyOf(claims, span, answer)
+    } finally {
+      release()
+    }
   }
 
-  async #settled(claims: ReceiptClaims, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  async #readElsewhere(question: ReceiptQuestion): Promise<ProcessReply> {
+    const { elsewhere } = this
+    if (!this.#mayWait(question)) return elsewhere?.read({ ...question, waitMs: 0 })
+    return this.#withinWait(question, async signal => elsewhere?.read({ ...question, signal }))
+  }
+
+  #mayWait({ waitMs = 0 }: ReceiptQuestion): boolean {
+    return waitMs > 0 && !this.#isClosing
+  }
+
+  /** Passes on a signal that ends the wait: its time is over, the client has left, or the process stops. */
+  async #withinWait<Result>(
+    { waitMs = 0, signal }: ReceiptQuestion,
+    wait: (ends: AbortSignal) => Promise<Result>
+  ): Promise<Result> {
     const ends = new AbortController()
     const end = (): void => ends.abort()
     const timer = setTimeout(end, waitMs)
-    const signals = [this.#closing.signal, ...(signal === undefined ? [] : [signal])]
-    for (const one of signals) one.addEventListener('abort', end)
-    if (signals.some(({ aborted }) => aborted)) end()
+    this.#waits.add(end)
+    signal?.addEventListener('abort', end)
+    if (signal?.aborted === true) end()
     try {
-      await this.#receipts.settled(claims, ends.signal)
+      return await wait(ends.signal)
     } finally {
       clearTimeout(timer)
-      for (const one of signals) one.removeEventListener('abort', end)
+      this.#waits.delete(end)
+      signal?.removeEventListener('abort', end)
     }
   }
 
   /** Ends all waits; they are answered with what is known. */
   endWaits(): void {
-    this.#closing.abort()
+    this.#isClosing = true
+    for (const end of this.#waits) end()
   }
 }
 

@@ -26,11 +26,11 @@ interface Addressed extends IncomingMessage {
  *
  * @returns `undefined`: it has no address, since it came by a unix socket
  */
-export const clientOf = (request: IncomingMessage, caller: Caller): string | undefined =>
+export const clientOf = (request: IncomingMessage, caller: Pick<Caller, 'principal'>): string | undefined =>
   clientAt((request as Addressed).holder?.address.key, caller)
 
 /** @param address as quotas count it */
-export const clientAt = (address: string | undefined, { principal }: Caller): string | undefined => {
+export const clientAt = (address: string | undefined, { principal }: Pick<Caller, 'principal'>): string | undefined => {
   if (principal !== ANONYMOUS) return `principal ${principal}`
   return address ? `address ${address}` : undefined
 }

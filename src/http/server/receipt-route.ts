@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../gateway/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
+import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import type { ReceivedRequest } from './received-request.js'
 
@@ -74,7 +75,8 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk): void {
       const { id } = request.params
       const principals = [...new Set([principalOf(request.raw), ANONYMOUS])]
       const signal = waitMs === 0 ? undefined : leavingOf(request)
-      return answer(reply, id, await desk.read({ id, principals, waitMs, from, signal }))
+      const client = clientOf(request.raw, { principal: principals[0]! })
+      return answer(reply, id, await desk.read({ id, principals, client, waitMs, from, signal }))
     }
   )
 }

@@ -1,4 +1,3 @@
-import { OverloadedError } from '../../core/errors.js'
 import type { DurableLog, KnownEntries } from '../log/durable-log.js'
 import { acceptedCount, type ReceiptClaims } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
@@ -10,8 +9,6 @@ export interface DurableReceiptsOptions {
   readonly whyOpen: (destination: string, sequence: number) => string
 }
 
-/** Entries of all waits together. */
-const MAX_WATCHED = 1_000_000
 const LOST_SIGHT: RecordState = { state: 'unknown', why: 'its outcome was lost: files of the durable log are damaged' }
 const NOT_KEPT: RecordState = { state: 'unknown', why: 'its outcome is not kept any more' }
 const REFUSED: RecordState = { state: 'refused' }
@@ -59,17 +56,19 @@ export class DurableReceipts implements ReceiptStore {
     return { state: 'waiting', topic: topicOf(destination), sinceMs, why: this.#options.whyOpen(destination, sequence) }
   }
 
-  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void> {
+  /**
+   * Watches one entry at a time, however many records the request has. Entries of a partition are completed in order, so
+   * that most others are completed when the last open one is.
+   */
+  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
     const log = this.#options.logOf()!
-    const count = acceptedCount(claims)
-    if (log.watchedEntries + count > MAX_WATCHED) throw new OverloadedError('too many records are waited for')
-    let settle: () => void = () => undefined
-    const settled = new Promise<void>(resolve => (settle = resolve))
-    const watch = await log.watch({ first: claims.number, count }, settle)
-    if (signal.aborted) settle()
-    else signal.addEventListener('abort', settle, { once: true })
-    await settled
-    watch.end()
+    const all = { first: claims.number, count: acceptedCount(claims) }
+    while (!signal.aborted) {
+      const last = (await log.openRuns(all)).at(-1)
+      if (last === undefined) return true
+      await log.completed(last.first + last.count - 1, signal)
+    }
+    return false
   }
 }
 

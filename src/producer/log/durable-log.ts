@@ -11,7 +11,7 @@ import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntr
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import { type EntryWatch, EntryWatches } from './entry-watches.js'
+import { EntryWatches } from './entry-watches.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcome-frames.js'
@@ -173,7 +173,7 @@ export class DurableLog {
   delivered(destination: string, sequence: number, place: RecordPlace): void {
     if (this.#options.logId !== undefined) this.#rows.add(destination, sequence, place)
     this.complete(sequence)
-    if (this.#watches.count > 0) this.#watches.settled(sequence)
+    this.#watches.completed(sequence)
   }
 
   /** What is known about entries, up to this moment. Calls are carried out one after another. */
@@ -197,26 +197,23 @@ export class DurableLog {
     return { open, openSinceMs, outcomes, expiredUpTo }
   }
 
-  /** Entries whose completion is waited for. */
-  get watchedEntries(): number {
-    return this.#watches.count
-  }
-
   /**
-   * Waits for the open ones among entries.
+   * Resolves when an entry is completed, or the signal ends the wait.
    *
-   * @param onSettled called when all of them are completed, perhaps several times
    * @throws when the log cannot be read
    */
-  async watch(range: SequenceRange, onSettled: () => void): Promise<EntryWatch> {
-    // Watches all of them first, so that none is completed unnoticed while the log is asked which ones are open.
-    const watch = this.#watches.add(range, onSettled)
+  async completed(sequence: number, signal: AbortSignal): Promise<void> {
+    let wake: () => void = () => undefined
+    const completed = new Promise<void>(resolve => (wake = resolve))
+    // Watches first, so that it is not completed unnoticed while the log is asked whether it is open.
+    const end = this.#watches.add(sequence, wake)
+    signal.addEventListener('abort', wake)
     try {
-      watch.keepOnly(await this.openRuns(range))
-      return watch
-    } catch (error) {
-      watch.end()
-      throw error
+      const open = await this.openRuns({ first: sequence, count: 1 })
+      if (open.length > 0 && !signal.aborted) await completed
+    } finally {
+      signal.removeEventListener('abort', wake)
+      end()
     }
   }
 
@@ -260,7 +257,7 @@ export class DurableLog {
   async deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
     // A body is a view of a larger buffer, and a message to the other thread copies the whole buffer.
     const refusal = await this.#options.host.call('deadLetter', { ...entry, body: Buffer.from(entry.body) }, reason)
-    if (refusal === undefined) this.#watches.settled(entry.sequence)
+    if (refusal === undefined) this.#watches.completed(entry.sequence)
     return refusal
   }
 

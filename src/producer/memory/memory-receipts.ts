@@ -24,6 +24,8 @@ interface KeptRequest {
   readonly pendingProduce: MemoryPendingProduce
   readonly topics: Topics
   readonly reasons: WaitingReasons
+  /** Called when all records are settled. Absent: nobody has waited for that. */
+  waits?: Set<() => void>
 }
 
 /** Requests that are kept at most, those that are not settled not counted. */
@@ -130,15 +132,31 @@ export class MemoryReceipts implements ReceiptStore {
     return { state: 'waiting', topic, sinceMs, why: reasons.whyWaiting(topic) }
   }
 
-  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void> {
+  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
     const request = this.#of(claims)
-    if (request === undefined || request.pendingProduce.isComplete || signal.aborted) return
-    let end: () => void = () => undefined
-    const aborted = new Promise<void>(resolve => (end = resolve))
-    signal.addEventListener('abort', end, { once: true })
-    await Promise.race([request.pendingProduce.outcomes(), aborted])
-    signal.removeEventListener('abort', end)
+    if (request === undefined || request.pendingProduce.isComplete) return true
+    if (signal.aborted) return false
+    const waits = (request.waits ??= watched(request.pendingProduce))
+    await new Promise<void>(resolve => {
+      const wake = (): void => {
+        waits.delete(wake)
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      waits.add(wake)
+      signal.addEventListener('abort', wake)
+    })
+    return request.pendingProduce.isComplete
   }
+}
+
+/** Those who are to be woken. A promise would keep what waits for it until it is resolved, also after the wait is over. */
+function watched(pendingProduce: MemoryPendingProduce): Set<() => void> {
+  const waits = new Set<() => void>()
+  void pendingProduce.outcomes().then(() => {
+    for (const wake of [...waits]) wake()
+  })
+  return waits
 }
 
 function settledState(outcome: RecordOutcome, topic: string, isRefused: boolean): RecordState {

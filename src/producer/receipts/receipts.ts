@@ -1,4 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
+import { Shares } from '../../core/shares.js'
 import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } from './receipt-ids.js'
 
 /** The request that records come with, as far as receipts are concerned. */
@@ -74,12 +75,12 @@ export interface ReceiptStore {
   /**
    * Resolves when all records are settled, or the signal ends the wait.
    *
-   * @throws OverloadedError when too many wait
+   * @returns whether they are settled
    */
-  settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void>
+  settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean>
 }
 
-/** Look-ups that may be carried out or wait at a time. */
+/** Look-ups that may be carried out at a time, without those that end a wait. */
 const MAX_LOOKS = 256
 /** Requests that may wait for records at a time. */
 const MAX_WAITS = 1_024
@@ -88,8 +89,8 @@ const MAX_WAITS = 1_024
 export class Receipts {
   readonly #key: ReceiptKey
   readonly #stores = new Set<ReceiptStore>()
-  #looks = 0
-  #waits = 0
+  readonly #looks = new Shares(MAX_LOOKS)
+  readonly #waits = new Shares(MAX_WAITS)
 
   constructor(key: ReceiptKey) {
     this.#key = key
@@ -123,34 +124,47 @@ export class Receipts {
     return false
   }
 
-  /** @returns `undefined`: this process has not given the receipt. @throws OverloadedError */
-  async states(claims: ReceiptClaims, span: RecordSpan): Promise<ReceiptAnswer | undefined> {
-    const store = this.#storeOf(claims)
-    if (store === undefined) return undefined
-    if (this.#looks >= MAX_LOOKS) throw new OverloadedError('too many receipts are being looked up')
-    this.#looks++
-    try {
-      return await store.states(claims, span)
-    } finally {
-      this.#looks--
-    }
+  /**
+   * Takes a place for a question. A wait keeps its place until it is answered: many waits may end in the same moment.
+   *
+   * @param client see {@link Shares}
+   * @returns a function that releases the place; to be called once
+   * @throws OverloadedError
+   */
+  takePlace(kind: 'look' | 'wait', client: string | undefined): () => void {
+    return kind === 'look'
+      ? placeOf(this.#looks, client, 'are being looked up')
+      : placeOf(this.#waits, client, 'are waited for')
   }
 
-  /** Waits until all records are settled, at most until the signal. @throws OverloadedError */
-  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<void> {
-    const store = this.#storeOf(claims)
-    if (store === undefined) return
-    if (this.#waits >= MAX_WAITS) throw new OverloadedError('too many requests wait for receipts')
-    this.#waits++
-    try {
-      await store.settled(claims, signal)
-    } finally {
-      this.#waits--
-    }
+  /** @returns `undefined`: this process has not given the receipt */
+  async states(claims: ReceiptClaims, span: RecordSpan): Promise<ReceiptAnswer | undefined> {
+    return this.#storeOf(claims)?.states(claims, span)
+  }
+
+  /**
+   * Waits until all records are settled, at most until the signal.
+   *
+   * @returns whether they are settled, as far as this process knows
+   */
+  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
+    return (await this.#storeOf(claims)?.settled(claims, signal)) ?? true
   }
 
   #storeOf(claims: ReceiptClaims): ReceiptStore | undefined {
     for (const store of this.#stores) if (store.has(claims)) return store
     return undefined
   }
+}
+
+/**
+ * Takes a place for work on a receipt.
+ *
+ * @returns a function that releases the place; to be called once
+ * @throws OverloadedError
+ */
+export function placeOf(shares: Shares, client: string | undefined, what: string): () => void {
+  const problem = shares.problemOf(client)
+  if (problem === undefined) return shares.take(client)
+  throw new OverloadedError(`too many receipts ${problem === 'greedy' ? 'of one client ' : ''}${what}`)
 }

@@ -179,6 +179,22 @@ describe('durable: receipts', () => {
     expect(replies[1]).to.include({ isSettled: false })
   })
 
+  it('are waited for by many at once, while records of several partitions are settled in any order', async () => {
+    await started({ topics: { orders: 1, events: 1, bills: 1 } })
+    const topics = ['orders', 'events', 'bills', 'orders', 'events', 'bills', 'orders']
+    for (const topic of ['orders', 'events', 'bills']) harness.router.partition(topic, 0).script.push({ type: 'hold' })
+    const sent = harness.send(topics.map((topic, nth) => record(topic, `${nth}`)))
+    await harness.pass(100)
+    const replies: ReceiptReply[] = []
+    for (let nth = 0; nth < 20; nth++) void ask(sent.holder.receipt, 60_000).then(reply => replies.push(reply))
+    await harness.pass(1_000)
+    expect(replies).to.have.length(0)
+    harness.router.release()
+    await harness.pass(1_000)
+    expect(replies).to.have.length(20)
+    for (const reply of replies) expect(reply).to.include({ isSettled: true })
+  })
+
   it('expire, and are then told apart from those that were never given', async () => {
     await started({ receipts: { retentionMs: 60_000 } })
     const sent = harness.send(record('orders', 'A'))
