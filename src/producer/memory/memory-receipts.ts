@@ -24,7 +24,7 @@ interface KeptRequest {
   readonly pendingProduce: MemoryPendingProduce
   readonly topics: Topics
   readonly reasons: WaitingReasons
-  /** Called when all records are settled. Absent: nobody has waited for that. */
+  /** To be called when all records are settled. Absent: there was no wait. */
   waits?: Set<() => void>
 }
 
