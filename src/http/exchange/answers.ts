@@ -4,7 +4,6 @@ import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
-import { AsyncAnswer } from './async-answer.js'
 import { receiptOf } from './exchange.js'
 import {
   type Cause,
@@ -129,14 +128,15 @@ export class AnswerTemplate {
   }
 
   /**
-   * To be called once, and not after the client has left.
+   * To be called once, and not after the client has left. Does nothing when there is an answer already.
    *
    * On a connection that stays open, status line, headers and body leave as one string through `_header`, the field in
    * which Node keeps the header it has built: measured, that costs half of writeHead and end, which escape, check and
    * write them in two pieces. A test for each version of Node pins the field.
    */
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
-    if (AsyncAnswer.of(response.req)?.isSent === true) return
+    // The client may have got an early answer.
+    if (response.headersSent) return
     const socket = response.socket
     const { httpVersionMinor, method, headers: asked } = response.req
     // The answer to a web page may have further headers.

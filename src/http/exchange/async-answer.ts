@@ -11,13 +11,13 @@ type SendEarly = (receipt: string) => void
 
 /**
  * The early answer to a synchronous request whose client prefers that (`Prefer: respond-async, wait=N`): 202 with the place
- * of the receipt, once the records are safe and N seconds have passed. What the API answers afterwards is dropped.
+ * of the receipt, once the records are safe and N seconds have passed. The response then has an answer, so what the API
+ * answers afterwards is dropped. A request with a key has another response for its API, whose answer is kept for the key.
  */
 export class AsyncAnswer {
   readonly #response: ServerResponse
   readonly #waitMs: number
   readonly #send: SendEarly
-  #isSent = false
 
   private constructor(response: ServerResponse, waitMs: number, send: SendEarly) {
     this.#response = response
@@ -38,17 +38,11 @@ export class AsyncAnswer {
     return (request as Preferring).asyncAnswer
   }
 
-  /** The client got this answer already. */
-  get isSent(): boolean {
-    return this.#isSent
-  }
-
   /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */
   accepted(receipt: string): void {
     const timer = setTimeout(() => {
       if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
       this.#send(receipt)
-      this.#isSent = true
     }, this.#waitMs)
     this.#response.once('close', () => clearTimeout(timer))
   }

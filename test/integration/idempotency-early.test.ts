@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import type { App } from '../../src/server/app/app.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { engines } from '../support/engines.js'
+import { freshTopic } from '../support/target-cluster.js'
+
+const RECORDS = 'application/vnd.kafka.json.v2+json'
+
+/** Synchronous requests of APIs whose answers are made in different ways. */
+const routes: Readonly<Record<string, (topic: string) => readonly [path: string, type: string, body: string]>> = {
+  arion: topic => [`/arion/sync/${topic}/k`, 'text/plain', 'v'],
+  confluent: topic => [`/confluent/topics/${topic}`, RECORDS, '{"records":[{"value":"v"}]}'],
+  strimzi: topic => [`/strimzi/topics/${topic}`, RECORDS, '{"records":[{"value":"v"}]}']
+}
+
+describe('Idempotency-Key with Prefer: respond-async', function () {
+  this.timeout(120_000)
+  let cluster: EmbeddedCluster
+  let folder: string
+  let app: App
+  before(async () => {
+    cluster = await startEmbeddedCluster({ nodes: 1 })
+    folder = mkdtempSync(join(tmpdir(), 'castellan-early-'))
+  })
+  after(async () => {
+    await cluster.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  for (const engine of engines) {
+    describe(`engine ${engine}`, () => {
+      before(async () => {
+        const durable = ['arion', 'confluent', 'strimzi'].map(api => [`apis.${api}.durability`, 'disk'])
+        app = await startTestApp(cluster.bootstrap, {
+          'delivery.createTopics': 'false',
+          'http.engine': engine,
+          'wal.directory': join(folder, engine),
+          ...Object.fromEntries(durable)
+        })
+      })
+      after(() => app.stop())
+
+      for (const [name, route] of Object.entries(routes)) {
+        it(`${name}: the answer of the API is kept for the key, though the client got 202 before`, async () => {
+          const topic = freshTopic('early')
+          await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+          const [path, type, body] = route(topic)
+          const key = randomUUID()
+          const post = (headers: Record<string, string>): Promise<Response> =>
+            fetch(`${app.urls.shared}${path}`, {
+              method: 'POST',
+              body,
+              headers: { 'content-type': type, 'idempotency-key': key, ...headers }
+            })
+          const fault = cluster.faults.add({ api: 'Produce', count: 1 }, { type: 'delay', delayMs: 300 })
+          const early = await post({ prefer: 'respond-async' })
+          fault.remove()
+          expect([early.status, await early.text()]).to.deep.equal([
+            202,
+            `{"receipt":"${early.headers.get('x-castellan-receipt')}"}\n`
+          ])
+          const late = await post({})
+          expect(late.status).to.be.within(200, 201)
+          expect(late.headers.get('x-castellan-persisted')).to.equal('yes')
+          expect(late.headers.get('idempotent-replayed')).to.equal('true')
+          expect(late.headers.get('x-castellan-receipt')).to.equal(early.headers.get('x-castellan-receipt'))
+          expect(cluster.highWatermark(topic, 0)).to.equal(1)
+        })
+      }
+    })
+  }
+})
