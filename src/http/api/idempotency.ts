@@ -10,6 +10,7 @@ import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
+import { OpenClaims } from './open-claims.js'
 import { claimedBy, originOf } from './request-origin.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
@@ -67,6 +68,7 @@ const POOL_BYTES = 16 * 1024 * 1024
 export class Idempotency {
   readonly #deps: IdempotencyDeps
   readonly #pool = new BufferPool(POOL_BYTES)
+  readonly #open = new OpenClaims()
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -107,26 +109,28 @@ export class Idempotency {
     exchange: Exchange,
     key: string,
     body: Buffer,
-    { waitMs }: GuardOptions,
+    { waitMs = DEFAULT_WAIT_MS }: GuardOptions,
     serve: (exchange: Exchange) => void
   ): void {
     const asked = toAsked(exchange.request, key, body)
-    const claim = this.#deps.keys.claim(asked, Math.min(waitMs ?? DEFAULT_WAIT_MS, DEFAULT_WAIT_MS))
+    const claimed = (claim: Claim, kept: Buffer): void => {
+      if (claim.type !== 'claimed') this.#notClaimed(exchange, claim)
+      else this.#serve(exchange, claim.key, kept, waitMs, serve)
+    }
+    const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS))
     if (claim instanceof Promise) {
       const kept = Buffer.from(body)
-      claim.then(
-        late => this.#claimed(exchange, late, kept, serve),
-        () => this.#refuse(exchange, 'away', AWAY)
-      )
-    } else this.#claimed(exchange, claim, body, serve)
+      claim
+        .then(
+          late => claimed(late, kept),
+          () => this.#refuse(exchange, 'away', AWAY)
+        )
+        .catch(error => exchange.response.destroy(error as Error))
+    } else claimed(claim, body)
   }
 
-  #claimed(exchange: Exchange, claim: Claim, body: Buffer, serve: (exchange: Exchange) => void): void {
+  #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>): void {
     switch (claim.type) {
-      case 'claimed':
-        this.#deps.count('claimed')
-        this.#serve(exchange, claim.key, body, serve)
-        break
       case 'answered':
         this.#deps.count('replayed')
         this.#write(exchange, claim.answer, [[REPLAYED_HEADER, 'true']])
@@ -145,9 +149,18 @@ export class Idempotency {
     }
   }
 
-  #serve(exchange: Exchange, key: ClaimedKey, body: Buffer, serve: (exchange: Exchange) => void): void {
+  /** @param limitMs how long the API may take */
+  #serve(
+    exchange: Exchange,
+    key: ClaimedKey,
+    body: Buffer,
+    limitMs: number,
+    serve: (exchange: Exchange) => void
+  ): void {
+    this.#deps.count('claimed')
     const { request, requestId } = exchange
     const kept = new KeptResponse(request, answer => {
+      this.#open.delete(key)
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
       const persisted = answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
       const own = { ...answer, headers: answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase())) }
@@ -155,6 +168,7 @@ export class Idempotency {
       key.answered(own, persisted, () => this.#write(exchange, own, closes))
     })
     claimedBy(request, key)
+    this.#open.add(key, exchange.response, limitMs)
     serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
   }
 

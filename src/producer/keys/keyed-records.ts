@@ -40,6 +40,11 @@ export class KeyedRecords {
     this.key = key
   }
 
+  /** No record was accepted, and none was refused. */
+  get isEmpty(): boolean {
+    return this.#outcomes.length === 0
+  }
+
   has(index: number): boolean {
     return this.#outcomes[index] !== undefined
   }

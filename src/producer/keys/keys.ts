@@ -1,13 +1,14 @@
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import type { LogDirectory } from '../log/files.js'
 import type { ProduceOptions } from '../memory/delivery.js'
+import { failures } from '../memory/failures.js'
 import type { KeyTag } from '../memory/key-tag.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
 import { type KeyedLog, KeyHolder } from './key-holder.js'
 import { KeyJournal } from './key-journal.js'
 import { KeyStore, type KeyStoreOptions, type Settlement, type Verdict } from './key-store.js'
-import { AttachedProduce, type KeyedRecords } from './keyed-records.js'
+import { AttachedProduce, KeyedRecords } from './keyed-records.js'
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
@@ -48,6 +49,9 @@ export class ClaimedKey {
   readonly #holder: KeyHolder
   readonly #settle: (settlement: Settlement, settled: () => void) => void
   #given = 0
+  /** Calls whose records may still be accepted. */
+  #underWay = 0
+  #isEnded = false
 
   /** @param settle notifies the owner of the key */
   constructor(records: KeyedRecords, holder: KeyHolder, settle: (settlement: Settlement, settled: () => void) => void) {
@@ -60,7 +64,7 @@ export class ClaimedKey {
   produce(sent: readonly ProduceRecord[], options: ProduceOptions, accept: Accept): PendingProduce {
     const from = this.#given
     this.#given += sent.length
-    const records = this.#records
+    const records = this.#isEnded ? refusedRecords(this.#records.key, from, sent.length) : this.#records
     // A request that is answered without outcomes gets the same answer when it comes again.
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
     if (options.durability === 'disk') this.#holder.begin()
@@ -84,10 +88,13 @@ export class ClaimedKey {
     { durability }: ProduceOptions,
     settle: (at: number, outcome: RecordOutcome) => void
   ): void {
-    if (durability === 'disk') {
-      // Records in the log are known by their sequences.
-      void rest.accepted().then(refused => refused?.forEach((failure, at) => failure && settle(at, failure)))
-    } else void rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => settle(at, outcome)))
+    this.#underWay++
+    const noted =
+      durability === 'disk'
+        ? // Records in the log are known by their sequences.
+          rest.accepted().then(refused => refused?.forEach((failure, at) => failure && settle(at, failure)))
+        : rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => settle(at, outcome)))
+    void noted.finally(() => this.#underWay--)
   }
 
   /**
@@ -97,8 +104,35 @@ export class ClaimedKey {
    * @param settled called when the answer may leave
    */
   answered(answer: KeptAnswer, persisted: string, settled: () => void): void {
+    if (this.#isEnded) {
+      settled()
+      return
+    }
+    this.#isEnded = true
     this.#settle(settlementOf(answer, persisted, this.#records), settled)
   }
+
+  /**
+   * The request has ended, and gets no answer from its API: another one may have the key. Records that the API still sends
+   * are refused.
+   *
+   * @returns false: records may still be accepted, so the key cannot be given to another request yet
+   */
+  abandon(): boolean {
+    if (this.#isEnded) return true
+    if (this.#underWay > 0) return false
+    this.#isEnded = true
+    this.#settle({ type: this.#records.isEmpty ? 'free' : 'open' }, () => undefined)
+    return true
+  }
+}
+
+/** Records of a request that has lost its key. */
+function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords {
+  const records = new KeyedRecords(key)
+  const refusal = failures.timedOut('the request had ended before it sent the record', 'no')
+  for (let index = from; index < from + count; index++) records.settle(index, refusal)
+  return records
 }
 
 function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
