@@ -1,6 +1,6 @@
 import { isOfAnother, markIn } from '../consumer/group/ack-encoding.js'
 import type { ActorRef } from '../core/actor/actor.js'
-import { InvalidRequestError } from '../core/errors.js'
+import { InvalidRequestError, KafkaError } from '../core/errors.js'
 import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
@@ -26,6 +26,9 @@ export interface PartitionLag {
   readonly lag: number | undefined
 }
 
+/** Why the last question had no answer: what an operator can do depends on it. */
+export type LagFailure = 'refused' | 'tooLarge' | 'noAnswer'
+
 /** The lag of a group in a topic, in which it has committed at least one offset. */
 export interface TopicLag {
   readonly topic: string
@@ -33,6 +36,8 @@ export interface TopicLag {
   readonly partitions: readonly PartitionLag[]
   /** Why the lag is not known, or only a part of it; `undefined`: it is known. */
   readonly trouble: string | undefined
+  /** Kafka does not let the topic be described. */
+  readonly failure?: 'refused' | undefined
 }
 
 /** What is known of the lag of a group in a topic. */
@@ -50,6 +55,8 @@ export interface LagRow {
   readonly asOf: number | undefined
   /** Why the lag is not known, or is that of an earlier time; `undefined`: all is well. */
   readonly trouble: string | undefined
+  /** `undefined`: the last question was answered. */
+  readonly failure?: LagFailure | undefined
 }
 
 /** What this process knows about the lag of consumer groups. */
@@ -157,7 +164,10 @@ function lagIn(
 ): TopicLag {
   const { errorCode = errorCodes.UNKNOWN_TOPIC_OR_PARTITION, topicId } = metadata ?? {}
   if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return { topic, partitions: [], trouble: NO_SUCH_TOPIC }
-  if (errorCode !== errorCodes.NONE) return { topic, partitions: [], trouble: kafkaErrorOf(errorCode).message }
+  if (errorCode !== errorCodes.NONE) {
+    const trouble = kafkaErrorOf(errorCode).message
+    return { topic, partitions: [], trouble, ...(isRefusal(errorCode) && { failure: 'refused' }) }
+  }
   let trouble = ends.find(one => one.trouble !== undefined)?.trouble
   const partitions = ends.map(({ partition, end }): PartitionLag => {
     const stored = committed.get(partition)
@@ -171,6 +181,19 @@ function lagIn(
   })
   partitions.sort((one, other) => one.partition - other.partition)
   return { topic, partitions, trouble }
+}
+
+const REFUSALS: ReadonlySet<number> = new Set([
+  errorCodes.TOPIC_AUTHORIZATION_FAILED,
+  errorCodes.GROUP_AUTHORIZATION_FAILED,
+  errorCodes.CLUSTER_AUTHORIZATION_FAILED
+])
+const isRefusal = (errorCode: number): boolean => REFUSALS.has(errorCode)
+
+/** Why {@link readLag} has thrown. */
+export function lagFailureOf(error: unknown): LagFailure {
+  if (error instanceof InvalidRequestError) return 'tooLarge'
+  return error instanceof KafkaError && isRefusal(error.errorCode) ? 'refused' : 'noAnswer'
 }
 
 /** The sum of what is known of a topic's partitions. */

@@ -23,8 +23,14 @@ export function upFor(seconds: number): string {
   return minutes > 0 ? `${minutes} min` : `${Math.floor(seconds)} s`
 }
 
-/** The time of day of an instant, in the time zone of the browser. */
-export const timeOfDay = (instant: string): string => new Date(instant).toLocaleTimeString(undefined, { hour12: false })
+/** The time of day of an instant, in the time zone of the browser, and its date where that is not today's. */
+export function timeOfDay(instant: string): string {
+  const time = new Date(instant)
+  const isToday = time.toDateString() === new Date().toDateString()
+  return isToday
+    ? time.toLocaleTimeString(undefined, { hour12: false })
+    : time.toLocaleString(undefined, { hour12: false })
+}
 
 /** How long ago something was; moments are not counted, for they would change with each look. */
 export const agoText = (ms: number): string => (ms < JUST_NOW_MS ? 'now' : `${durationText(ms)} ago`)

@@ -99,7 +99,11 @@ const lagOfGroup = z.object({
   lag: count.optional().describe('Records after the committed offsets of all partitions; absent: it is not known'),
   uncommitted: count.describe('Partitions without a committed offset, whose records do not count'),
   asOf: z.iso.datetime().optional().describe('When Kafka answered; absent: it has not yet'),
-  problem: z.string().optional().describe('Why the lag is not known, or is that of an earlier time')
+  problem: z.string().optional().describe('Why the lag is not known, or is that of an earlier time'),
+  failure: z
+    .enum(['refused', 'tooLarge', 'noAnswer'])
+    .optional()
+    .describe('Why the last question had no answer: `lag` and `asOf` are those of an earlier one')
 })
 
 const worker = z.object({

@@ -7,9 +7,9 @@ const LAG_WORTH_A_ROW = 1_000
 const LAG_THAT_IS_BAD = 100_000
 
 /** Groups that cannot be joined or read, or that are behind. */
-export const troubleOfGroups = ({ groups, lag }: Judged): Row[] => [
+export const troubleOfGroups = ({ at, groups, lag }: Judged): Row[] => [
   ...groups.rows.flatMap(row => (row.refusal === undefined ? [] : [refused(row, row.refusal)])),
-  ...(lag?.rows ?? []).flatMap(lagging)
+  ...laggingIn(lag?.rows ?? [], at)
 ]
 
 const nameOf = ({ cluster, group }: Pick<GroupRow, 'cluster' | 'group'>): string =>
@@ -28,34 +28,70 @@ function refused(row: GroupRow, { topic, message }: NonNullable<GroupRow['refusa
   }
 }
 
-function lagging(row: LagRow): Row[] {
-  const { topic, lag, problem } = row
-  const subject = `${nameOf(row)}${topic === undefined ? '' : ` in topic ${topic}`}`
-  if (lag !== undefined && lag >= LAG_WORTH_A_ROW) {
-    return [
-      {
-        severity: lag >= LAG_THAT_IS_BAD ? 'bad' : 'warning',
-        kind: 'groupLags',
-        subject,
-        cause: `It is ${countText(lag)} records behind${row.asOf === undefined ? '' : `, as of ${timeOf(row.asOf)}`}.`,
-        next: 'Check that its clients run and acknowledge what they read. If the number grows all the same, start more of them, up to one for each partition.',
-        see: 'docs/metrics.md#lag-of-consumer-groups'
-      }
-    ]
+/** Groups that are behind, and groups of which it is not known: those have one row for all topics with the same reason. */
+function laggingIn(rows: readonly LagRow[], now: string): Row[] {
+  const found: Row[] = []
+  const unanswered = new Map<string, LagRow[]>()
+  for (const row of rows) {
+    if (row.failure !== undefined) {
+      const key = `${nameOf(row)}\n${row.problem}`
+      const known = unanswered.get(key)
+      if (known === undefined) unanswered.set(key, [row])
+      else known.push(row)
+    } else if (row.lag !== undefined && row.lag >= LAG_WORTH_A_ROW) found.push(lagging(row, row.lag, now))
   }
-  // A group that has committed nothing yet is new, and not in trouble.
-  if (problem === undefined || lag !== undefined || row.asOf !== undefined) return []
-  return [
-    {
-      severity: 'warning',
-      kind: 'lagUnknown',
-      subject,
-      cause: `Its lag is not known: ${problem}.`,
-      next: `Grant Describe on group ${row.group} and on its topics to the user of clusters.${row.cluster}.sasl, or take the group out of metrics.lag.groups.`,
-      see: 'docs/metrics.md#lag-of-consumer-groups'
-    }
-  ]
+  for (const ofGroup of unanswered.values()) found.push(unknown(ofGroup, now))
+  return found
 }
 
-/** `2026-11-20T21:00:00.000Z` => `21:00:00` */
-const timeOf = (instant: string): string => `${instant.slice(11, 19)} UTC`
+function lagging(row: LagRow, lag: number, now: string): Row {
+  return {
+    severity: severityOf(lag),
+    kind: 'groupLags',
+    subject: subjectOf(row),
+    cause: `It is ${countText(lag)} records behind${row.asOf === undefined ? '' : `, as of ${timeOf(row.asOf, now)}`}.`,
+    next: 'Check that its clients run and acknowledge what they read. If the number grows all the same, start more of them, up to one for each partition.',
+    see: SEE
+  }
+}
+
+function unknown(rows: readonly LagRow[], now: string): Row {
+  const row = rows[0]!
+  const { problem = 'Kafka does not answer', asOf } = row
+  const known = rows.flatMap(({ lag }) => lag ?? [])
+  const lag = known.reduce((sum, one) => sum + one, 0)
+  const before =
+    asOf === undefined || known.length === 0 ? '' : ` At ${timeOf(asOf, now)} it was ${countText(lag)} records behind.`
+  return {
+    severity: severityOf(lag),
+    kind: 'lagUnknown',
+    subject: rows.length === 1 ? subjectOf(row) : nameOf(row),
+    cause: `How far it is behind is not known: ${problem}.${before}`,
+    next: nextOf(row),
+    see: SEE
+  }
+}
+
+function nextOf({ failure, cluster, group }: LagRow): string {
+  const orLeaveOut = 'take the group out of metrics.lag.groups'
+  switch (failure) {
+    case 'refused':
+      return `Grant Describe on group ${group} and on its topics to the user of clusters.${cluster}.sasl, or ${orLeaveOut}.`
+    case 'tooLarge':
+      return `Delete offsets that the group does not need any more, or ${orLeaveOut} and watch it by Kafka's own tools.`
+    default:
+      return `Check the brokers of cluster ${cluster}. Castellan asks again at the next metrics.lag.everyMs.`
+  }
+}
+
+const SEE = 'docs/metrics.md#lag-of-consumer-groups'
+
+const subjectOf = (row: LagRow): string => `${nameOf(row)}${row.topic === undefined ? '' : ` in topic ${row.topic}`}`
+
+const severityOf = (lag: number): Row['severity'] => (lag >= LAG_THAT_IS_BAD ? 'bad' : 'warning')
+
+/** `2026-11-20T21:00:00.000Z` => `21:00:00 UTC`; on another day `2026-11-20 21:00:00 UTC`. */
+function timeOf(instant: string, now: string): string {
+  const isToday = instant.slice(0, 10) === now.slice(0, 10)
+  return `${isToday ? '' : `${instant.slice(0, 10)} `}${instant.slice(11, 19)} UTC`
+}

@@ -1,6 +1,6 @@
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
-import { type LagRow, type LagSource, sumOf, type TopicLag } from '../../gateway/lag.js'
+import { type LagFailure, type LagRow, type LagSource, lagFailureOf, sumOf, type TopicLag } from '../../gateway/lag.js'
 import type { LagSettings } from '../config/process-settings.js'
 import { alone, type LagTurns, type ServedGroups } from './lag-turns.js'
 
@@ -36,6 +36,7 @@ interface Reading {
   rows: readonly Omit<LagRow, 'cluster' | 'group' | 'asOf'>[]
   /** Why the last question had no answer. */
   trouble: string | undefined
+  failure: LagFailure | undefined
   /** The code of the trouble. Its text may differ each time. */
   code: string | number | undefined
 }
@@ -91,10 +92,11 @@ export class LagWatch implements LagSource {
   }
 
   lagOf(): readonly LagRow[] {
-    return Array.from(this.#readings.values()).flatMap(({ target, asOf, rows, trouble }) => {
+    return Array.from(this.#readings.values()).flatMap(({ target, asOf, rows, trouble, failure }) => {
       const of = { cluster: target.cluster.name, group: target.group, asOf }
-      if (rows.length > 0) return rows.map(row => ({ ...of, ...row, trouble: trouble ?? row.trouble }))
-      return { ...of, topic: undefined, partitions: 0, uncommitted: 0, lag: undefined, trouble: trouble ?? NOTHING }
+      const why = failure === undefined ? {} : { trouble, failure }
+      if (rows.length > 0) return rows.map(row => ({ ...of, ...row, ...why }))
+      return { ...of, topic: undefined, partitions: 0, uncommitted: 0, lag: undefined, trouble: NOTHING, ...why }
     })
   }
 
@@ -173,9 +175,10 @@ export class LagWatch implements LagSource {
     try {
       reading.rows = rowsOf(await cluster.readLag(group, Math.min(TIMEOUT_MS, this.everyMs!)))
       reading.asOf = Date.now()
-      reading.trouble = reading.code = undefined
+      reading.trouble = reading.failure = reading.code = undefined
     } catch (error) {
       reading.trouble = error instanceof Error ? error.message : String(error)
+      reading.failure = lagFailureOf(error)
       reading.code = codeOf(error)
     }
     this.#readings.set(key, reading)
@@ -196,6 +199,7 @@ const newReading = (target: Target): Reading => ({
   asOf: undefined,
   rows: [],
   trouble: undefined,
+  failure: undefined,
   code: undefined
 })
 
@@ -211,7 +215,10 @@ const keyOf = (cluster: string, group: string): string => `${cluster}/${group}`
 
 /** The rows of a group: the topics with most lag, and one row for all others. */
 function rowsOf(lags: readonly TopicLag[]): Reading['rows'] {
-  const rows = lags.map(lag => ({ topic: lag.topic, ...sumOf(lag), trouble: lag.trouble }))
+  const rows: Reading['rows'][number][] = lags.map(lag => {
+    const { topic, trouble, failure } = lag
+    return { topic, ...sumOf(lag), trouble, ...(failure !== undefined && { failure }) }
+  })
   if (rows.length <= MAX_TOPICS) return rows
   // A topic whose lag is not known is in trouble, and goes first.
   const weight = ({ lag = Number.POSITIVE_INFINITY }: { readonly lag: number | undefined }): number => lag

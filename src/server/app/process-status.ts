@@ -128,7 +128,7 @@ export class ProcessStatusReader {
     const source = this.#deps.lag()
     if (source?.everyMs === undefined) return {}
     const top = new TopRows<LagRow>(({ lag, problem }) => lag ?? (problem === undefined ? 0 : 1), MAX_ROWS)
-    for (const { cluster, group, topic, lag, uncommitted, asOf, trouble } of source.lagOf()) {
+    for (const { cluster, group, topic, lag, uncommitted, asOf, trouble, failure } of source.lagOf()) {
       top.add({
         cluster,
         group,
@@ -136,7 +136,8 @@ export class ProcessStatusReader {
         ...(topic !== undefined && { topic }),
         ...(lag !== undefined && { lag }),
         ...(asOf !== undefined && { asOf: new Date(asOf).toISOString() }),
-        ...(trouble !== undefined && { problem: trouble })
+        ...(trouble !== undefined && { problem: trouble }),
+        ...(failure !== undefined && { failure })
       })
     }
     return { lag: { total: top.total, rows: top.rows } }

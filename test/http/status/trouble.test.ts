@@ -163,7 +163,39 @@ describe('trouble', () => {
     expect(row).to.include({ severity: 'warning', kind: 'groupLags', subject: 'group billing in topic orders' })
     expect(row.cause).to.equal('It is 12 345 records behind, as of 05:59:58 UTC.')
     expect(troubleOf({ ...calm, lag: { total: 1, rows: [{ ...lag, lag: 999 }] } })).to.deep.equal([])
-    expect(onlyOf({ ...calm, lag: { total: 1, rows: [{ ...lag, problem: 'no answer' }] } }).kind).to.equal('lagUnknown')
+    const yesterday = onlyOf({
+      ...calm,
+      lag: { total: 1, rows: [{ ...lag, lag: 1_000, asOf: '2026-11-23T05:59:58.000Z' }] }
+    })
+    expect(yesterday.cause).to.equal('It is 1 000 records behind, as of 2026-11-23 05:59:58 UTC.')
+  })
+
+  it('names a group of which it is not known any more how far it is behind, and what to do for each reason', () => {
+    const row = { cluster: 'default', group: 'billing', topic: 'orders', uncommitted: 0 } as const
+    const unknown = (rows: NonNullable<Judged['lag']>['rows']) => onlyOf({ ...calm, lag: { total: rows.length, rows } })
+    const refused = { problem: 'not authorized for the group', failure: 'refused' } as const
+    const before = { ...row, lag: 5, asOf: '2026-11-23T21:00:00.000Z', ...refused }
+    expect(unknown([before])).to.deep.include({
+      severity: 'warning',
+      kind: 'lagUnknown',
+      subject: 'group billing in topic orders',
+      cause:
+        'How far it is behind is not known: not authorized for the group. At 2026-11-23 21:00:00 UTC it was 5 records behind.'
+    })
+    expect(unknown([before]).next).to.match(/^Grant Describe on group billing/)
+    const asAWhole = unknown([before, { ...before, topic: 'bills', lag: 200_000 }])
+    expect(asAWhole).to.include({ severity: 'bad', subject: 'group billing' })
+    expect(asAWhole.cause).to.include('it was 200 005 records behind')
+    const never = { cluster: 'default', group: 'billing', uncommitted: 0 }
+    const silent = unknown([{ ...never, problem: 'Kafka did not answer in time (10000 ms)', failure: 'noAnswer' }])
+    expect(silent).to.include({ kind: 'lagUnknown', subject: 'group billing' })
+    expect(silent.next).to.match(/^Check the brokers of cluster default/)
+    const large = unknown([{ ...never, problem: 'the group has offsets in 25000 partitions', failure: 'tooLarge' }])
+    expect(large.next)
+      .to.match(/^Delete offsets/)
+      .and.include('metrics.lag.groups')
+    const fresh = { ...never, asOf: calm.at, problem: 'the group has committed no offset' }
+    expect(troubleOf({ ...calm, lag: { total: 1, rows: [fresh] } })).to.deep.equal([])
   })
 
   it('names a group that may not read', () => {

@@ -114,7 +114,7 @@ describe('LagWatch', () => {
     expect(known).to.deep.include({ ...row, trouble: undefined })
     cluster.error = new KafkaError(code, message, false)
     await pass(5)
-    expect(watch.lagOf()).to.deep.equal([{ ...row, asOf: known!.asOf, trouble: message }])
+    expect(watch.lagOf()).to.deep.equal([{ ...row, asOf: known!.asOf, trouble: message, failure: 'refused' }])
     expect(watch.groups()).to.deep.equal([
       { cluster: 'default', group: 'billing', asOf: known!.asOf, isReadable: false }
     ])
