@@ -73,6 +73,22 @@ export class Cors {
   }
 }
 
+const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/(?:\[[\d:a-f.]+\]|[^\s/:?#@[\]*%\\]+)(?::\d{1,5})?$/i
+
+/**
+ * Why `http.allowedOrigins` cannot name an origin, because no browser sends it like this; `undefined`: it can.
+ *
+ *   https://app.example/   =>   write "https://app.example"
+ */
+export function originProblem(origin: string): string | undefined {
+  if (origin === ANY || origin === 'null') return undefined
+  if (ORIGIN.test(origin) && !/^https?:/i.test(origin)) return undefined
+  const sent = /^https?:\/\/[^*,]+$/i.test(origin) && URL.canParse(origin) ? new URL(origin).origin : undefined
+  if (sent === origin.toLowerCase()) return undefined
+  const instead = sent === undefined ? 'an origin such as "https://app.example", or "*"' : `"${sent}"`
+  return `no browser sends an origin like this: write ${instead}`
+}
+
 /** Whether a browser asks if a page may send a request. Such a request has no credentials. */
 export const isPreflight = (method: string, headers: IncomingHttpHeaders): boolean =>
   method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined

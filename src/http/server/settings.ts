@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../exchange/record-headers.js'
+import { originProblem } from './cors.js'
 
 const file = z.string().min(1).optional()
 
@@ -94,10 +95,15 @@ export const httpSettings = z
         'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these, so that a web page cannot reach it by a domain name of its own. Other listeners check `Host` only when this is set; on `0.0.0.0` and `::` they then also serve `localhost` and all addresses. The page of the management port and `/status.json` need a known name on every listener. `*`: any'
       ),
     allowedOrigins: z
-      .array(z.string().min(1))
+      .array(
+        z.string().superRefine((origin, context) => {
+          const problem = originProblem(origin)
+          if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+        })
+      )
       .default([])
       .describe(
-        'Origins of web pages whose requests are served, such as `https://app.example`; these pages may read answers (CORS). Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+        'Origins of web pages whose requests are served, such as `https://app.example`, as browsers send them: without a path, and without the port that is usual; these pages may read answers (CORS). Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
       ),
     recordHeaders: z
       .array(

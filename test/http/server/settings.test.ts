@@ -30,6 +30,30 @@ describe('http: settings', () => {
     })
   })
 
+  it('take origins only as browsers send them, and say how to write others', () => {
+    const problemOf = (origin: string): string | undefined =>
+      httpSettings.safeParse({ allowedOrigins: [origin] }).error?.issues[0]!.message
+    const fine = ['https://app.example', 'HTTP://App.example:8080', 'http://[::1]:3000', '*', 'null']
+    for (const origin of [...fine, 'chrome-extension://abcdef', 'capacitor://localhost'])
+      expect(problemOf(origin), origin).to.equal(undefined)
+    for (const [origin, instead] of [
+      ['https://app.example/', '"https://app.example"'],
+      ['https://app.example/page?a=b#c', '"https://app.example"'],
+      ['https://app.example:443', '"https://app.example"'],
+      ['http://app.example:80', '"http://app.example"'],
+      ['https://bücher.example', '"https://xn--bcher-kva.example"'],
+      ['https://ann:secret@app.example', '"https://app.example"'],
+      ['app.example', 'an origin such as "https://app.example", or "*"'],
+      ['app.example:8080', 'an origin such as "https://app.example", or "*"'],
+      ['https://*.example', 'an origin such as "https://app.example", or "*"'],
+      ['https://', 'an origin such as "https://app.example", or "*"'],
+      ['https://app.example:99999', 'an origin such as "https://app.example", or "*"'],
+      ['https://a.example,https://b.example', 'an origin such as "https://app.example", or "*"'],
+      ['', 'an origin such as "https://app.example", or "*"']
+    ] as const)
+      expect(problemOf(origin), origin).to.equal(`no browser sends an origin like this: write ${instead}`)
+  })
+
   const bounds: readonly [name: string, least: unknown, less: unknown, most?: unknown, more?: unknown][] = [
     ['port', 0, -1, 65_535, 65_536],
     ['unixSocket', 'x', '', 'x'.repeat(100), 'x'.repeat(101)],
@@ -67,9 +91,12 @@ describe('http: settings', () => {
   })
 
   it('lists hold no empty names', () => {
-    for (const name of ['allowedHosts', 'allowedOrigins']) {
-      expect(problemsOf({ [name]: ['a'] })).to.deep.equal([])
-      expect(problemsOf({ [name]: ['a', ''] })).to.deep.equal([`${name}.1`])
+    for (const [name, one] of [
+      ['allowedHosts', 'a'],
+      ['allowedOrigins', 'http://a']
+    ] as const) {
+      expect(problemsOf({ [name]: [one] })).to.deep.equal([])
+      expect(problemsOf({ [name]: [one, ''] })).to.deep.equal([`${name}.1`])
     }
   })
 
