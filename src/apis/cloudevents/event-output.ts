@@ -27,6 +27,19 @@ export function binaryOutput({ attributes, data }: ReadEvent): Output {
   return { type: attributes.get('datacontenttype'), headers, body: data === null ? EMPTY : Buffer.from(data) }
 }
 
+/** Bytes and number of headers that clients read: Node takes 16 KiB, Python 100. An answer has about ten of its own. */
+const MAX_HEADER_BYTES = 10 * 1024
+const MAX_HEADERS = 80
+/** Colon, space and line break. */
+const PER_HEADER_BYTES = 4
+
+/** Whether some clients would refuse so many headers, so that the event is lost for them. */
+export function hasTooManyHeaders({ type = '', headers }: Output): boolean {
+  const lines = Object.entries(headers).flatMap(([name, values]) => [values].flat().map(value => name + value))
+  const bytes = lines.reduce((sum, line) => sum + line.length + PER_HEADER_BYTES, type.length)
+  return lines.length > MAX_HEADERS || bytes > MAX_HEADER_BYTES
+}
+
 /** Source: HTTP protocol binding 1.0.2, section 3.2. */
 export function structuredOutput(event: ReadEvent): Output {
   const { structured } = event

@@ -88,6 +88,7 @@ export class FollowEndpoint {
         const event = eventIn(record)
         return event === undefined ? undefined : toEventData(jsonOf(event))
       },
+      broken: error => this.#failed(exchange, error),
       heartbeatMs: HEARTBEAT_MS,
       stallMs: STALL_MS,
       onOver: () => {

@@ -13,7 +13,8 @@ export interface FollowPollOptions {
   readonly timeoutMs: number
   /** @param records how many were read, events and others, and their bytes */
   readonly answer: (found: readonly Found[], beside: BesideEvents, records: number, bytes: number) => void
-  readonly fail: (problem: Parameters<FollowSink['ended']>[0]) => void
+  /** @param problem an error: reading an event, or writing the answer, has failed by a bug */
+  readonly fail: (problem: Parameters<FollowSink['ended']>[0] | Error) => void
 }
 
 /** A client without a group that waits for the first events behind a place. It is answered once. */
@@ -49,10 +50,15 @@ export class FollowPoll implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    const event = eventIn(record)
     const { mode, returned } = this.#options
-    const { offset, headers } = record
-    if (event !== undefined) this.#found.push(foundIn(event, { partition, offset, headers }, mode, returned))
+    try {
+      const event = eventIn(record)
+      const { offset, headers } = record
+      if (event !== undefined) this.#found.push(foundIn(event, { partition, offset, headers }, mode, returned))
+    } catch (error) {
+      if (this.stop()) this.#options.fail(error as Error)
+      return
+    }
     this.#records++
     this.#bytes += sizeOfRecord(record)
   }
@@ -83,6 +89,11 @@ export class FollowPoll implements FollowSink {
     const skipped = this.#records - this.#found.length
     const next = idOf(this.#positions)
     const beside = { skipped, next, ...(this.#warning !== undefined && { warning: this.#warning }) }
-    this.#options.answer(this.#found, beside, this.#records, this.#bytes)
+    try {
+      this.#options.answer(this.#found, beside, this.#records, this.#bytes)
+    } catch (error) {
+      // It must not reach the reader of the topic, or the timer.
+      this.#options.fail(error as Error)
+    }
   }
 }

@@ -119,9 +119,10 @@ export class GroupEndpoint {
     answerEvents(this.#parts.answers, exchange, mode, found, { skipped })
   }
 
-  #failed(exchange: Exchange, { mode }: Wanted, reason: NoMessage, skipped: number): void {
+  #failed(exchange: Exchange, { mode }: Wanted, reason: NoMessage | Error, skipped: number): void {
     const { answers } = this.#parts
-    if (reason.type === 'failed') answerFailure(answers, exchange, reason)
+    if (reason instanceof Error) fail(this.#parts, exchange, reason)
+    else if (reason.type === 'failed') answerFailure(answers, exchange, reason)
     else if (reason.reason !== undefined) {
       const cause = { code: 'timedOut', retriable: true } as const
       answers.problem(exchange, 503, reason.reason, { cause })

@@ -7,7 +7,7 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { acceptedMode } from './accept.js'
 import { type ContentMode, MAX_EVENTS } from './content-types.js'
 import { type EventAnswers, ProblemError, statusOf } from './event-answers.js'
-import { batchOutput, binaryOutput, jsonOf, type Output, structuredOutput } from './event-output.js'
+import { batchOutput, binaryOutput, hasTooManyHeaders, jsonOf, type Output, structuredOutput } from './event-output.js'
 import { type Place, placesText } from './offsets.js'
 import type { Query } from './query.js'
 import type { ReadEvent } from './record-event.js'
@@ -88,8 +88,11 @@ export function foundIn(
   returned: Returned
 ): Found {
   if (mode === 'batch') return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
-  const output = mode === 'binary' ? binaryOutput(event) : structuredOutput(event)
-  return { partition, offset, output: { ...output, headers: { ...returned(headers), ...output.headers } } }
+  const further = returned(headers)
+  const withFurther = (output: Output): Output => ({ ...output, headers: { ...further, ...output.headers } })
+  const output = withFurther(mode === 'binary' ? binaryOutput(event) : structuredOutput(event))
+  const isTooLarge = mode === 'binary' && hasTooManyHeaders(output)
+  return { partition, offset, output: isTooLarge ? withFurther(structuredOutput(event)) : output }
 }
 
 /** Where records were that are no events, and other facts beside the events. */

@@ -141,9 +141,11 @@ export class ConsumeEndpoint {
     }
   }
 
-  #failed({ exchange, gateway }: PixyRequest, reason: NoMessage): void {
+  #failed(request: PixyRequest, reason: NoMessage | Error): void {
     const { answers } = this.#parts
-    if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
+    const { exchange, gateway } = request
+    if (reason instanceof Error) this.#parts.broken(request, reason)
+    else if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
     else answers.failure(exchange, reason, gateway.isReady)
   }

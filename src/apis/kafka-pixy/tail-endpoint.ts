@@ -92,6 +92,7 @@ export class TailEndpoint {
     const tail = new Tail(exchange, {
       caller,
       dataOf: (partition, record) => lineJson({ partition, ...record }, message),
+      broken: error => this.#parts.broken(request, error),
       heartbeatMs,
       stallMs,
       onOver: () => {

@@ -23,7 +23,8 @@ export interface PollOptions {
   readonly isAutoAck: boolean
   /** Writes the answer. */
   readonly answer: (messages: readonly AcquiredMessage[]) => void
-  readonly fail: (reason: NoMessage) => void
+  /** @param reason an error: writing the answer has failed by a bug */
+  readonly fail: (reason: NoMessage | Error) => void
   /** Called once at the end, whatever the outcome. */
   readonly onOver: () => void
   /** How long to wait for messages, at each request for them; absent: `consumer.longPollMs`. */
@@ -94,15 +95,23 @@ export class Poll {
       messages.release()
       return
     }
-    if (this.#options.skips?.(messages.messages) === true) {
-      messages.ack()
-      // Messages that are there are answered at once, so the next request comes in another tick.
-      setImmediate(() => this.#askAgain())
-      return
+    try {
+      if (this.#options.skips?.(messages.messages) === true) {
+        messages.ack()
+        // Messages that are there are answered at once, so the next request comes in another tick.
+        setImmediate(() => this.#askAgain())
+        return
+      }
+      this.#messages = messages
+      this.#isAnswered = true
+      this.#options.answer(messages.messages)
+    } catch (error) {
+      // Nobody has the messages. The error must not reach those that gave them.
+      this.#messages = undefined
+      this.#isAnswered = true
+      messages.release()
+      this.#options.fail(error as Error)
     }
-    this.#messages = messages
-    this.#isAnswered = true
-    this.#options.answer(messages.messages)
   }
 
   /** The answer has been sent, or the client has gone away. */

@@ -24,6 +24,8 @@ export interface TailOptions {
    * for it, and an event `skipped` says how many records had none.
    */
   readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined
+  /** Called when {@link dataOf} throws, before the stream ends. */
+  readonly broken: (error: unknown) => void
   readonly heartbeatMs: number
   /** A client that reads nothing for this long is disconnected. */
   readonly stallMs: number
@@ -84,12 +86,24 @@ export class Tail implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    const data = this.#options.dataOf(partition, record)
+    const data = this.#dataOf(partition, record)
+    if (this.#isEnded) return
     if (data === undefined) this.#skipped++
     else this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
     this.#records++
     this.#bytes += sizeOfRecord(record)
     if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
+  }
+
+  /** An error must not reach the reader of the topic. */
+  #dataOf(partition: number, record: KafkaRecord): string | undefined {
+    try {
+      return this.#options.dataOf(partition, record)
+    } catch (error) {
+      this.#options.broken(error)
+      this.ended(BROKEN)
+      return undefined
+    }
   }
 
   flush(): void {
@@ -168,6 +182,8 @@ export class Tail implements FollowSink {
     this.#options.onOver()
   }
 }
+
+const BROKEN = { message: 'internal error' }
 
 const PLACES = /^\d{1,10}:\d{1,16}(,\d{1,10}:\d{1,16})*$/
 

@@ -226,6 +226,35 @@ describe('cloudevents: answers to requests for events', () => {
     expect(await answer).to.deep.equal([403, 'orders/0: not allowed', 'notAuthorized'])
   })
 
+  it('a bug while events are read is answered 500, and reaches neither the group nor the reader of the topic', async () => {
+    await open()
+    const broken: AcquiredMessage = Object.defineProperty({ ...message(3) }, 'headers', {
+      get: () => {
+        throw new Error('a bug')
+      }
+    })
+    gateway.script = [[broken]]
+    expect((await problemOf('/orders?group=g')).slice(0, 2)).to.deep.equal([500, 'internal error'])
+    expect(gateway.told.slice(1)).to.deep.equal(['release'])
+    const answer = problemOf('/orders?from=latest')
+    await gateway.followed
+    const { sink } = gateway
+    sink!.begins(new Map([[0, 3]]))
+    sink!.take(0, broken)
+    sink!.flush()
+    expect((await answer).slice(0, 2)).to.deep.equal([500, 'internal error'])
+    expect(sink!.isFull).to.equal(true)
+    const stream = get('/orders/tail?from=latest')
+    while (gateway.sink === sink) await new Promise(resolve => setImmediate(resolve))
+    gateway.sink!.begins(new Map([[0, 3]]))
+    gateway.sink!.take(0, message(3))
+    gateway.sink!.take(0, broken)
+    gateway.sink!.flush()
+    expect((await stream).body).to.match(
+      /data: \{.*"id":"7".*\n\nevent: error\ndata: \{"error":"internal error"\}\n\n$/s
+    )
+  })
+
   it('who may not consume is answered 403 by every way to read', async () => {
     const asked: unknown[] = []
     const caller = {

@@ -10,6 +10,7 @@ import {
   toEventData
 } from '../../../src/apis/cloudevents/event-output.js'
 import { placesIn, placesText } from '../../../src/apis/cloudevents/offsets.js'
+import { foundIn } from '../../../src/apis/cloudevents/read-request.js'
 import { eventIn, type ReadEvent } from '../../../src/apis/cloudevents/record-event.js'
 import { recordsOf } from '../../../src/apis/cloudevents/request-events.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
@@ -126,6 +127,30 @@ describe('cloudevents: events in answers', () => {
       'ce-subject': 'Euro%20%E2%82%AC%20%F0%9F%98%80'
     })
     expect(binaryOutput(binary(undefined, null))).to.deep.include({ type: undefined, body: Buffer.alloc(0) })
+  })
+
+  it('are in structured mode where binary mode has more headers than clients read, and lose nothing', () => {
+    const found = (event: ReadEvent, returned: Readonly<Record<string, string>> = {}) =>
+      foundIn(event, { partition: 0, offset: 7, headers: [] }, 'binary', () => returned).output
+    const fits = binary('text/plain', 'hello', header('ce_big', 'x'.repeat(9_000)))
+    expect(found(fits).type).to.equal('text/plain')
+    const large = found(binary('text/plain', 'hello', header('ce_big', 'x'.repeat(10_300))))
+    expect([large.type, large.headers]).to.deep.equal([EVENT_TYPE, {}])
+    expect(JSON.parse(large.body.toString())).to.deep.equal({
+      ...EVENT,
+      big: 'x'.repeat(10_300),
+      datacontenttype: 'text/plain',
+      data: 'hello'
+    })
+    const encoded = binary('text/plain', 'hello', header('ce_big', '€'.repeat(1_200)))
+    expect(found(encoded).type, 'as it is sent').to.equal(EVENT_TYPE)
+    const kept = structured({ big: 'x'.repeat(60_000), data: { a: 1.5 } })!
+    expect(found(kept).body.equals(kept.structured!.json)).to.equal(true)
+    const withReturned = found(fits, { 'x-tenant': 'y'.repeat(2_000) })
+    expect([withReturned.type, Object.keys(withReturned.headers)]).to.deep.equal([EVENT_TYPE, ['x-tenant']])
+    const many = Array.from({ length: 80 }, (_, at) => header(`ce_a${at}`, 'x'))
+    expect(found(binary('text/plain', 'hello', ...many.slice(0, 70))).type).to.equal('text/plain')
+    expect(found(binary('text/plain', 'hello', ...many)).type).to.equal(EVENT_TYPE)
   })
 
   it('JSON 3.1: an event of structured mode has its data as bytes in binary mode', () => {

@@ -12,6 +12,7 @@ class PollHarness {
   /** How often the gateway was asked for messages. */
   asked = 0
   skips: ((messages: readonly AcquiredMessage[]) => boolean) | undefined
+  answer = (messages: readonly AcquiredMessage[]): void => void this.told.push(`answered ${messages.length}`)
   readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
   readonly poll: Poll
   #reply: (result: never) => void = () => undefined
@@ -31,8 +32,8 @@ class PollHarness {
         limits,
         isAutoAck,
         skips: messages => this.skips?.(messages) ?? false,
-        answer: messages => this.told.push(`answered ${messages.length}`),
-        fail: ({ type }) => this.told.push(type),
+        answer: messages => this.answer(messages),
+        fail: reason => this.told.push(reason instanceof Error ? reason.message : reason.type),
         onOver: () => this.told.push('over')
       }
     )
@@ -94,6 +95,19 @@ describe('a client that waits for messages', () => {
       })
     })
   }
+  it('releases what an answer or a skip has failed with, and fails once, whatever is sent then', () => {
+    const fails = (): never => {
+      throw new Error('a bug')
+    }
+    for (const part of ['answer', 'skips'] as const) {
+      const harness = new PollHarness(true, limits)
+      harness[part] = fails
+      expect(() => harness.give(2)).to.not.throw()
+      harness.poll.end({ type: 'timedOut' })
+      expect(harness.close(true), part).to.deep.equal(['give back', 'a bug', 'over', 'cancelled'])
+    }
+  })
+
   it('acknowledges messages that it skips, and waits for others', async () => {
     const harness = new PollHarness(false, limits)
     let left = 2

@@ -64,6 +64,7 @@ class TailPlay {
         caller: { charge } as unknown as Caller,
         dataOf: (partition, { offset, value }) =>
           value!.toString() === 'foreign' ? undefined : `${partition}/${offset} ${value}`,
+        broken: error => void this.told.push((error as Error).message),
         heartbeatMs: HEARTBEAT_MS,
         stallMs: STALL_MS,
         onOver: () => void this.told.push('over')
