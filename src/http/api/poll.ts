@@ -106,7 +106,7 @@ export class Poll {
       this.#isAnswered = true
       this.#options.answer(messages.messages)
     } catch (error) {
-      // Nobody has the messages. The error must not reach those that gave them.
+      // The client got no message. The error must not reach the group.
       this.#messages = undefined
       this.#isAnswered = true
       messages.release()
