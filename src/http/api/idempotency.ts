@@ -112,6 +112,7 @@ export class Idempotency {
     { waitMs = DEFAULT_WAIT_MS }: GuardOptions,
     serve: (exchange: Exchange) => void
   ): void {
+    this.#open.look()
     const asked = toAsked(exchange.request, key, body)
     const claimed = (claim: Claim, kept: Buffer): void => {
       if (claim.type !== 'claimed') this.#notClaimed(exchange, claim)

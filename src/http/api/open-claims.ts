@@ -18,7 +18,7 @@ const MARGIN_MS = 60_000
  */
 export class OpenClaims {
   readonly #claims = new Map<ClaimedKey, OpenClaim>()
-  #timer: NodeJS.Timeout | undefined
+  #lookedAtMs = 0
 
   get size(): number {
     return this.#claims.size
@@ -27,7 +27,6 @@ export class OpenClaims {
   /** @param limitMs how long the API may take */
   add(key: ClaimedKey, response: ServerResponse, limitMs: number): void {
     this.#claims.set(key, { response, untilMs: performance.now() + limitMs + MARGIN_MS })
-    this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY_MS).unref()
   }
 
   /** The API has answered. */
@@ -35,14 +34,14 @@ export class OpenClaims {
     this.#claims.delete(key)
   }
 
-  #look(): void {
+  /** Gives back the keys whose time is up. To be called before a key is claimed: a request that comes again needs it then. */
+  look(): void {
     const nowMs = performance.now()
+    if (nowMs - this.#lookedAtMs < LOOK_EVERY_MS) return
+    this.#lookedAtMs = nowMs
     for (const [key, { response, untilMs }] of this.#claims) {
       const hasEnded = response.writableEnded || response.destroyed
       if (hasEnded && nowMs > untilMs && key.abandon()) this.#claims.delete(key)
     }
-    if (this.#claims.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
   }
 }

@@ -32,6 +32,13 @@ export class KeyHolder {
     return records
   }
 
+  /** The records of a key that no request has had, or that is free again: those that Kafka has refused are not among them. */
+  ofNew(key: KeyName): KeyedRecords {
+    const before = this.#byHash.get(key.hash)
+    if (before?.isRefused === true) this.endWritten(before, () => undefined)
+    return this.of(key)
+  }
+
   /** @returns `undefined`: no record of the key is held */
   find(hash: string): KeyedRecords | undefined {
     return this.#byHash.get(hash)
@@ -41,16 +48,24 @@ export class KeyHolder {
     return this.#byHash.values()
   }
 
-  /**
-   * No answer needs the records any more.
-   *
-   * @param isKeptElsewhere the journal of this process does not get the answer
-   */
-  end(records: KeyedRecords, isKeptElsewhere = false): void {
-    if (isKeptElsewhere && records.isDurable && !records.isEnded) this.#journal?.add(records.key, { type: 'ended' })
+  /** No answer needs the records any more: the journal of this process gets the answer. */
+  end(records: KeyedRecords): void {
     records.isEnded = true
     for (const sequence of records.sequences) this.#bySequence.delete(sequence)
     if (this.#byHash.get(records.key.hash) === records) this.#byHash.delete(records.key.hash)
+  }
+
+  /**
+   * No answer needs the records any more, and the journal of this process gets none. After a restart the records must not
+   * count as those of a request that comes later.
+   *
+   * @param written called when that survives the death of the process
+   */
+  endWritten(records: KeyedRecords, written: () => void): void {
+    const journal = records.isDurable && !records.isEnded ? this.#journal : undefined
+    this.end(records)
+    if (journal === undefined) written()
+    else journal.add(records.key, { type: 'ended' }, undefined, written)
   }
 
   /** Forgets the records of keys that were claimed before this time. */
@@ -66,12 +81,15 @@ export class KeyHolder {
 
   /** The durable log has the record. */
   stored(records: KeyedRecords, index: number, sequence: number): void {
-    records.accepted(index)
-    records.isDurable = true
-    records.sequences.push(sequence)
-    this.#bySequence.set(sequence, { records, index })
+    this.#isAt(records, index, sequence)
     this.#journal?.advance(sequence + 1)
     this.#journal?.add(records.key, { type: 'stored', index, sequence, count: 1 }, () => records.isEnded)
+  }
+
+  #isAt(records: KeyedRecords, index: number, sequence: number): void {
+    const before = records.stored(index, sequence)
+    if (before !== undefined) this.#bySequence.delete(before)
+    this.#bySequence.set(sequence, { records, index })
   }
 
   /** Writes what is known of records, before they are sent to Kafka. */
@@ -86,7 +104,7 @@ export class KeyHolder {
     if (found === undefined) return
     this.#bySequence.delete(sequence)
     const { records, index } = found
-    records.settle(index, outcome)
+    records.conclude(index, outcome)
     this.#journal?.add(records.key, { type: 'outcome', index, outcome }, () => records.isEnded)
   }
 
@@ -118,15 +136,10 @@ export class KeyHolder {
     const records = this.of(key)
     records.isOpen = true
     if (news.type === 'outcome') {
-      records.settle(news.index, news.outcome)
+      records.conclude(news.index, news.outcome)
       return
     }
-    records.isDurable = true
-    for (let nth = 0; nth < news.count; nth++) {
-      records.accepted(news.index + nth)
-      records.sequences.push(news.sequence + nth)
-      this.#bySequence.set(news.sequence + nth, { records, index: news.index + nth })
-    }
+    for (let nth = 0; nth < news.count; nth++) this.#isAt(records, news.index + nth, news.sequence + nth)
   }
 
   /**
@@ -152,7 +165,7 @@ export class KeyHolder {
       const { open, outcomes } = await log.states({ first: sequence, count: 1 })
       if (open.length > 0 || records.outcomeOf(index) !== undefined) continue
       this.#bySequence.delete(sequence)
-      records.settle(index, outcomeOf(outcomes.get(sequence)) ?? { ...SOMEWHERE, timestampMs: records.key.atMs })
+      records.conclude(index, outcomeOf(outcomes.get(sequence)) ?? { ...SOMEWHERE, timestampMs: records.key.atMs })
     }
   }
 }
@@ -168,7 +181,8 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
     code: 'recordRejected',
     errorCode: undefined,
     message: known.message,
-    persisted: 'no',
+    // An earlier attempt to send it may have had no answer.
+    persisted: 'unknown',
     retriable: false
   }
 }

@@ -5,8 +5,7 @@ import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
 import type { KeyName } from './key-frames.js'
 
 /** Whether nothing will change the outcome any more. */
-export const isFinal = (outcome: RecordOutcome | undefined): outcome is RecordOutcome =>
-  outcome !== undefined && (outcome.type === 'delivered' || outcome.persisted === 'no')
+const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
 /** What one process knows of the records of a key. */
 export interface RecordsView {
@@ -22,8 +21,8 @@ export interface RecordsView {
  */
 export class KeyedRecords {
   readonly key: KeyName
-  /** Their sequences in the durable log. */
-  readonly sequences: number[] = []
+  /** Their sequences in the durable log, by index. */
+  readonly #sequences: number[] = []
   /** `undefined`: not accepted. */
   readonly #outcomes: (RecordOutcome | 'open' | undefined)[] = []
   readonly #waiting = new Set<() => void>()
@@ -49,6 +48,31 @@ export class KeyedRecords {
     return this.#outcomes[index] !== undefined
   }
 
+  /** Kafka has refused each record for good, so the request is carried out when it comes again. */
+  get isRefused(): boolean {
+    const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
+      outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
+    return !this.isEmpty && this.#outcomes.every(isRefused)
+  }
+
+  get sequences(): readonly number[] {
+    return this.#sequences.filter(sequence => sequence !== undefined)
+  }
+
+  /**
+   * The durable log has the record. If an earlier attempt had another sequence, its outcome is not that of the record.
+   *
+   * @returns the sequence of the earlier attempt
+   */
+  stored(index: number, sequence: number): number | undefined {
+    this.isDurable = true
+    const before = this.#sequences[index]
+    this.#sequences[index] = sequence
+    if (before === undefined || before === sequence) this.accepted(index)
+    else this.#outcomes[index] = 'open'
+    return before === sequence ? undefined : before
+  }
+
   /** The records that were accepted, with their final outcomes, as another process may have them. */
   get view(): RecordsView {
     const outcomes: (readonly [number, RecordOutcome | null])[] = []
@@ -64,7 +88,7 @@ export class KeyedRecords {
     this.isDurable ||= isDurable
     for (const [index, outcome] of outcomes) {
       if (outcome === null) this.accepted(index)
-      else this.settle(index, outcome)
+      else this.conclude(index, outcome)
     }
   }
 
@@ -83,13 +107,17 @@ export class KeyedRecords {
     return outcome === 'open' ? undefined : outcome
   }
 
-  /** The first final outcome counts. An outcome that is not certain means that the record was accepted. */
+  /** What a request was told. An outcome that is not certain means that the record was accepted. */
   settle(index: number, outcome: RecordOutcome): void {
+    if (isFinal(outcome)) this.conclude(index, outcome)
+    else this.accepted(index)
+  }
+
+  /**
+   * Nothing will change the outcome any more, even if it says that Kafka may have the record. The first one counts.
+   */
+  conclude(index: number, outcome: RecordOutcome): void {
     if (this.outcomeOf(index) !== undefined) return
-    if (!isFinal(outcome)) {
-      this.accepted(index)
-      return
-    }
     this.#outcomes[index] = outcome
     for (const look of [...this.#waiting]) look()
   }

@@ -223,13 +223,22 @@ export class LocalKeys implements Keys {
 
   #claimOf(key: KeyName, verdict: SettledVerdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
-    const records = this.holder.of(key)
-    const settle = (settlement: Settlement, settled: () => void): void => {
-      if (settlement.type !== 'open') this.holder.end(records)
-      else records.isOpen = true
-      this.settle(key, settlement, settled)
-    }
+    const records = verdict.type === 'new' ? this.holder.ofNew(key) : this.holder.of(key)
+    const settle = (settlement: Settlement, settled: () => void): void =>
+      this.settleOwn(records, key, settlement, settled)
     return { type: 'claimed', key: new ClaimedKey(records, this.holder, settle) }
+  }
+
+  /** Ends a claim of this process on a key whose owner it is. */
+  settleOwn(records: KeyedRecords, key: KeyName, settlement: Settlement, settled: () => void): void {
+    const settle = (): void => this.settle(key, settlement, settled)
+    if (settlement.type === 'free') {
+      this.holder.endWritten(records, settle)
+      return
+    }
+    if (settlement.type === 'open') records.isOpen = true
+    else this.holder.end(records)
+    settle()
   }
 
   /** Ends a claim on a key whose owner this process is. */

@@ -21,6 +21,15 @@ const SETTLE_FOR_MS = 60_000
 /** How long the outcomes of records at another worker are waited for. */
 const OUTCOMES_MS = 120_000
 
+/** A claim of this worker. */
+interface WorkersClaim {
+  readonly records: KeyedRecords
+  readonly key: KeyName
+  readonly owner: number
+  /** The worker that has the records; `undefined`: this one. */
+  readonly holder: number | undefined
+}
+
 interface HeldKey {
   readonly key: KeyName
   /** No request is under way. */
@@ -57,6 +66,7 @@ export class WorkerKeys implements Keys {
     serve('moved', ({ hash }: KeyName, from) => own.store.moved(hash, String(from)))
     serve('records', ({ hash }: KeyName) => own.holder.find(hash)?.view)
     serve('outcomes', ({ hash, waitMs }: { hash: string; waitMs: number }) => this.#outcomesOf(hash, waitMs))
+    serve('ended', ({ hash }: KeyName) => this.#ended(hash))
     serve('held', (_, from) => this.#heldFor(from))
     peers.onGone(number => own.store.gone(String(number)))
     this.#ready = this.#gather()
@@ -136,44 +146,53 @@ export class WorkerKeys implements Keys {
     if (verdict.type === 'answered') {
       return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
     }
-    if (verdict.type === 'new') return this.#claimed(this.#own.holder.of(key), key, owner)
+    if (verdict.type === 'new') return this.#claimed(this.#own.holder.ofNew(key), key, owner)
     if (verdict.type !== 'attach') return verdict
     if (verdict.holder === this.#own.name) return this.#claimed(this.#own.holder.of(key), key, owner)
     return this.#attach(key, owner, Number(verdict.holder))
   }
 
-  #claimed(records: KeyedRecords, key: KeyName, owner: number): Claim {
+  /** @param holder the worker that has the records; absent: this one */
+  #claimed(records: KeyedRecords, key: KeyName, owner: number, holder?: number): Claim {
+    const isOwner = owner === this.#peers.id
     const settle = (settlement: Settlement, settled: () => void): void => {
-      if (owner === this.#peers.id) {
-        this.#end(records, settlement, false)
-        this.#own.settle(key, settlement, settled)
-      } else void this.#settle(records, key, owner, settlement, settled)
+      if (isOwner && holder === undefined) this.#own.settleOwn(records, key, settlement, settled)
+      else void this.#settle({ records, key, owner, holder }, settlement, settled)
     }
     return { type: 'claimed', key: new ClaimedKey(records, this.#own.holder, settle) }
   }
 
-  #end(records: KeyedRecords, settlement: Settlement, isKeptElsewhere: boolean): void {
-    if (settlement.type === 'open') records.isOpen = true
-    else this.#own.holder.end(records, isKeptElsewhere)
+  /** No answer needs the records of this worker any more. */
+  #ended(hash: string): Promise<void> {
+    const records = this.#own.holder.find(hash)
+    return new Promise(resolve => {
+      if (records === undefined) resolve()
+      else this.#own.holder.endWritten(records, resolve)
+    })
+  }
+
+  /** No answer needs the records any more, wherever they are. A worker that does not answer keeps them until they expire. */
+  async #end({ records, key, holder }: WorkersClaim): Promise<void> {
+    if (holder === undefined) await new Promise<void>(resolve => this.#own.holder.endWritten(records, resolve))
+    else await this.#call(holder, 'ended', key, CALL_TIMEOUT_MS).catch(() => undefined)
   }
 
   /**
    * The answer leaves when the owner has it. If the owner does not answer, the answer leaves all the same: this worker has
    * the records, and says so when the owner serves again.
    */
-  async #settle(
-    records: KeyedRecords,
-    key: KeyName,
-    owner: number,
-    settlement: Settlement,
-    settled: () => void
-  ): Promise<void> {
+  async #settle(claim: WorkersClaim, settlement: Settlement, settled: () => void): Promise<void> {
+    const { records, key, owner } = claim
     const giveUpAt = performance.now() + SETTLE_FOR_MS
     let isTold = false
+    // A request that comes as soon as the key is free must not find the records of this one.
+    if (settlement.type === 'free') await this.#end(claim)
+    else records.isOpen = settlement.type === 'open'
     while (!this.#isClosed && performance.now() < giveUpAt) {
       try {
-        await this.#call(owner, 'settle', { key, settlement }, CALL_TIMEOUT_MS)
-        this.#end(records, settlement, true)
+        if (owner === this.#peers.id) await this.#settled(key, settlement)
+        else await this.#call(owner, 'settle', { key, settlement }, CALL_TIMEOUT_MS)
+        if (settlement.type === 'answered') void this.#end(claim)
         break
       } catch {
         records.isOpen = true
@@ -208,7 +227,7 @@ export class WorkerKeys implements Keys {
     const records = new KeyedRecords(key)
     records.learn(view)
     void this.#follow(records, holder)
-    return this.#claimed(records, key, owner)
+    return this.#claimed(records, key, owner, holder)
   }
 
   async #follow(records: KeyedRecords, holder: number): Promise<void> {

@@ -1,11 +1,8 @@
 import { expect } from 'chai'
-import type { ProduceRecord } from '../../../src/core/model.js'
-import { certaintyOf, persistedText } from '../../../src/gateway/persisted.js'
-import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { DurableHarness } from '../../support/durable-harness.js'
+import { sendWithKey, toHash } from './send-with-key.js'
 
 const VALUES = Array.from({ length: 12 }, (_, at) => `${at}`)
-const toHash = (value: string): string => value.padStart(16, 'k')
 
 /** The answer after which a client does not send again. */
 const doneWith = (deadlineMs: number): Told => (deadlineMs === 0 ? 'pending' : 'yes')
@@ -18,26 +15,8 @@ describe('keys of requests whose process is killed', () => {
   afterEach(() => harness.restore())
 
   /** Sends a request with two records; resolves when it is answered. */
-  async function send(value: string, deadlineMs: number): Promise<Told> {
-    const { delivery, keys } = harness
-    const claim = await keys.claim({ hash: toHash(value), fingerprint: value.padEnd(8, 'f') }, 1_000)
-    if (claim.type === 'answered') return claim.answer.body.toString()
-    if (claim.type !== 'claimed') return claim.type
-    const options: ProduceOptions = { partitioner: 'murmur2', deadlineMs, durability: 'disk' }
-    const records = ['a', 'b'].map((part): ProduceRecord => ({ topic: 'orders', key: null, value: `${value}${part}` }))
-    const pending = claim.key.produce(records, options, (missing, tag) =>
-      delivery.accept(missing, options, undefined, tag)
-    )
-    const refused = await pending.accepted()
-    const outcomes = deadlineMs === 0 ? undefined : await pending.outcomes()
-    const certainties = outcomes?.map(certaintyOf) ?? records.map((_, at) => refused?.[at]?.persisted ?? 'pending')
-    const persisted = persistedText(certainties)
-    return new Promise(resolve =>
-      claim.key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, () =>
-        resolve(persisted)
-      )
-    )
-  }
+  const send = (value: string, deadlineMs: number): Promise<Told> =>
+    sendWithKey(harness, value, [`${value}a`, `${value}b`], deadlineMs)
 
   const sendAll = (deadlineMs: number, told: Map<string, Told>): void => {
     for (const value of VALUES) {
