@@ -57,7 +57,7 @@ async function find(by: Kind, form: FormData): Promise<Asked> {
 function Answer({ asked }: { readonly asked: Asked }): VNode {
   switch (asked.type) {
     case 'nothing':
-      return html`<p class="note">By topic and key: the last 10,000 records or 16 MiB of the key's partition are looked at. Values are never shown.</p>`
+      return html`<p class="note">By topic and key: 10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.</p>`
     case 'asking':
       return html`<p class="note">Looking…</p>`
     case 'failed':
@@ -88,14 +88,20 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
     ${
       searched.length > 0 &&
       html`<p class="note">Looked at ${searched
+        .slice(0, MAX_NAMED)
         .map(
           ({ partition, from, to, records: count, isWhole }) =>
             `${plural(count, 'record', 'records')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
         )
-        .join('; ')}.</p>`
+        .join(
+          '; '
+        )}${searched.length > MAX_NAMED && `; and ${plural(searched.length - MAX_NAMED, 'more partition', 'more partitions')}`}.</p>`
     }
   </div>`
 }
+
+/** Partitions whose offsets are shown. */
+const MAX_NAMED = 12
 
 const VERDICTS: Readonly<Record<FoundRecords['verdict'], readonly [word: string, level: string]>> = {
   yes: ['Yes.', 'ok'],

@@ -5,7 +5,10 @@ export const recordQuestion = z.discriminatedUnion('by', [
   z.strictObject({
     by: z.literal('key'),
     topic: z.string().min(1).max(249),
-    key: z.string().max(65_536).describe('As text in UTF-8'),
+    key: z
+      .string()
+      .max(65_536)
+      .describe('As text in UTF-8. It is looked for as JSON, too: with quotes, or without those that it has'),
     cluster: z.string().optional().describe('Default: `default`')
   }),
   z.strictObject({ by: z.literal('receipt'), receipt: z.string().min(1).max(4_096) })
@@ -32,9 +35,10 @@ export const foundRecords = z.object({
       from: z.int(),
       to: z.int().describe('The last offset that was looked at'),
       records: z.int(),
-      isWhole: z.boolean().describe('No older record is in the partition')
+      isWhole: z.boolean().describe('No other record is in the partition')
     })
-  )
+  ),
+  notSearched: z.int().describe('Partitions of the topic that were not looked at')
 })
 
 export type FoundRecords = z.output<typeof foundRecords>

@@ -50,11 +50,11 @@ export async function findRecord(
   const { topic, key, cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  return new KeySearch(cluster.router.ref, () => performance.now(), topic, Buffer.from(key)).run()
+  return new KeySearch(cluster.router.ref, () => performance.now(), topic, key).run()
 }
 
 function ofReceipt(reply: ReceiptReply): FoundRecords {
-  const nothing = { records: [], searched: [] }
+  const nothing = { records: [], searched: [], notSearched: 0 }
   if (reply.type === 'notFound')
     return {
       ...nothing,
@@ -78,7 +78,8 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
       if (partition === undefined || offset === undefined || offset < 0) return []
       return { partition, offset, ...(timestampMs !== undefined && timestampMs >= 0 && { timestamp: timestampMs }) }
     }),
-    searched: []
+    searched: [],
+    notSearched: 0
   }
 }
 

@@ -1,19 +1,25 @@
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { isLegalTopicName, type KafkaRecord, type MonotonicClock, type Offset } from '../../core/model.js'
 import type { FoundRecords } from '../../http/status/record-question.js'
+import { countText } from '../../http/status/units.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { RouterHandle } from '../../router/routing/router.js'
 
-/** So many records, or bytes, are looked at in one search; of several partitions, each gets an equal share. */
+/** So many records, or bytes, are looked at in one search, in all partitions together. */
 export const MAX_RECORDS = 10_000
 export const MAX_BYTES = 16 * 1024 * 1024
+/** Partitions that are looked at besides those of the key. */
+export const MAX_OTHERS = 64
 const TIMEOUT_MS = 15_000
 /** The first step back; the largest records fit into it. Later steps grow as far as the bytes that are left allow. */
 const FIRST_STEP = 8
+const GROWTH = 10
 /** Records that are named; further ones are only looked at. */
 const MAX_FOUND = 20
+/** Partitions that the message names one by one. */
+const MAX_NAMED = 5
 
 /** Every partitioner whose choice depends on the key. */
 const KEYED: readonly PartitionerName[] = ['murmur2', 'crc32', 'fnv1a', 'javaHashCode', 'phash2']
@@ -21,32 +27,73 @@ const KEYED: readonly PartitionerName[] = ['murmur2', 'crc32', 'fnv1a', 'javaHas
 type Searched = FoundRecords['searched'][number]
 type Found = FoundRecords['records'][number]
 
-/** Looks for a key from the end of its partition backwards, within bounds of records, bytes and time. */
+/** A partition, and how far back it has been searched. */
+interface Cursor {
+  readonly partition: number
+  readonly earliest: Offset
+  readonly latest: Offset
+  /** All readable records from here on have been looked at. */
+  from: Offset
+  step: number
+  records: number
+  bytes: number
+  /** Some records could not be read, or were not there any more. */
+  hasGaps: boolean
+  /** The search goes on when it cannot be read. */
+  readonly mayFail: boolean
+  isOver: boolean
+}
+
+/**
+ * Looks for a key from the ends of partitions backwards, within bounds of records, bytes and time. The partitions in
+ * which clients put the key come first, and share the bounds: what a short one leaves goes to the others. If the key is
+ * in none of them, the other partitions of the topic get the rest, because a client may name a partition.
+ */
 export class KeySearch {
   readonly #router: RouterHandle['ref']
   readonly #clock: MonotonicClock
   readonly #endsAt: number
   readonly #topic: string
-  readonly #key: Buffer
+  readonly #spellings: readonly Buffer[]
   readonly #found: Found[] = []
+  /** Which spellings were found, by their places. */
+  readonly #foundAs = new Set<number>()
+  #recordsLeft = MAX_RECORDS
+  #bytesLeft = MAX_BYTES
 
-  constructor(router: RouterHandle['ref'], clock: MonotonicClock, topic: string, key: Buffer) {
+  constructor(router: RouterHandle['ref'], clock: MonotonicClock, topic: string, key: string) {
     this.#router = router
     this.#clock = clock
     this.#endsAt = clock() + TIMEOUT_MS
     this.#topic = topic
-    this.#key = key
+    this.#spellings = spellingsOf(key).map(text => Buffer.from(text))
   }
 
   /** @throws CastellanError when Kafka does not answer, or the topic does not exist */
   async run(): Promise<FoundRecords> {
     const count = await this.#partitionCount()
-    const partitions = partitionsOf(this.#key, this.#topic, count)
-    const [maxRecords, maxBytes] = [MAX_RECORDS, MAX_BYTES].map(limit => Math.floor(limit / partitions.length))
-    const searched: Searched[] = []
-    for (const partition of partitions) searched.push(await this.#search(partition, maxRecords!, maxBytes!))
+    const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, this.#topic, count)))
+    const cursors: Cursor[] = []
+    for (const partition of own) cursors.push(await this.#open(partition))
+    await this.#search(cursors)
+    if (this.#found.length === 0) {
+      const others = await this.#openOthers(count, own)
+      await this.#search(others)
+      cursors.push(...others)
+    }
+    return this.#answer(count, cursors.filter(wasSearched).map(searchedOf))
+  }
+
+  #answer(count: number, searched: readonly Searched[]): FoundRecords {
     const records = this.#found.sort((one, other) => (other.timestamp ?? 0) - (one.timestamp ?? 0)).slice(0, MAX_FOUND)
-    return { ...verdictOf(records, searched, this.#topic), records, searched }
+    const notSearched = count - searched.length
+    const verdict = verdictOf(records, searched, notSearched)
+    const messages = {
+      yes: () => foundText(records.length, this.#topic) + (this.#foundAs.has(0) ? '' : OTHER_SPELLING),
+      no: () => `Topic ${this.#topic} has no record with this key, as text or as JSON. All of it was searched.`,
+      notFound: () => notFoundText(searched, notSearched)
+    }
+    return { verdict, message: messages[verdict](), records, searched: [...searched], notSearched }
   }
 
   async #partitionCount(): Promise<number> {
@@ -61,60 +108,86 @@ export class KeySearch {
   }
 
   get #leftMs(): number {
-    const leftMs = this.#endsAt - this.#clock()
-    if (leftMs <= 0) throw new CastellanError('timedOut', 'the search took too long', true)
-    return Math.ceil(leftMs)
+    return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
   }
 
-  async #search(partition: number, maxRecords: number, maxBytes: number): Promise<Searched> {
+  get #isOver(): boolean {
+    const isSpent = this.#recordsLeft <= 0 || this.#bytesLeft <= 0
+    return isSpent || this.#found.length >= MAX_FOUND || this.#clock() >= this.#endsAt
+  }
+
+  async #open(partition: number, mayFail = false): Promise<Cursor> {
     const [earliest, latest] = [await this.#offset(partition, 'earliest'), await this.#offset(partition, 'latest')]
-    let [from, records, bytes, step] = [latest, 0, 0, FIRST_STEP]
-    // The newest records first: a step back, then forwards to where the step before began.
-    while (from > earliest && records < maxRecords && bytes < maxBytes && this.#found.length < MAX_FOUND) {
-      const start = Math.max(earliest, from - Math.min(step, maxRecords - records))
-      const read = await this.#read(partition, start, from, maxBytes - bytes)
-      records += read.records
-      bytes += read.bytes
-      if (!read.isWhole) break
-      from = start
-      const bytesPerRecord = Math.max(1, bytes / Math.max(1, records))
-      step = Math.max(1, Math.min(10 * step, Math.floor((maxBytes - bytes) / bytesPerRecord)))
+    const position = { partition, earliest, latest, from: latest, step: FIRST_STEP }
+    return { ...position, records: 0, bytes: 0, hasGaps: false, mayFail, isOver: latest <= earliest }
+  }
+
+  /** A partition that cannot be read is left out: that of the key was read. */
+  async #openOthers(count: number, own: ReadonlySet<number>): Promise<Cursor[]> {
+    const cursors: Cursor[] = []
+    for (let partition = 0; partition < count && cursors.length < MAX_OTHERS && !this.#isOver; partition++) {
+      if (own.has(partition)) continue
+      const cursor = await this.#open(partition, true).catch(onlyCastellanErrors)
+      if (cursor !== undefined) cursors.push(cursor)
     }
-    return { partition, from, to: Math.max(from, latest - 1), records, isWhole: from <= earliest }
+    return cursors
+  }
+
+  /** One step back in each partition in turn, so that the newest records of all come first. */
+  async #search(cursors: readonly Cursor[]): Promise<void> {
+    for (let open = cursors; open.length > 0; open = open.filter(({ isOver }) => !isOver)) {
+      const shareOfRecords = Math.ceil(this.#recordsLeft / open.length)
+      for (const cursor of open) {
+        if (this.#isOver) return
+        await this.#stepBack(cursor, Math.min(shareOfRecords, this.#recordsLeft))
+        const bytesPerRecord = Math.max(1, cursor.bytes / Math.max(1, cursor.records))
+        const fitting = Math.floor(this.#bytesLeft / open.length / bytesPerRecord)
+        cursor.step = Math.max(1, Math.min(GROWTH * cursor.step, fitting))
+      }
+    }
+  }
+
+  async #stepBack(cursor: Cursor, maxRecords: number): Promise<void> {
+    const { partition, earliest, from, mayFail } = cursor
+    const start = Math.max(earliest, from - Math.min(cursor.step, maxRecords))
+    const read = await this.#read(partition, start, from, this.#bytesLeft).catch((error: unknown) => {
+      // What was looked at before counts when time is over.
+      const isOptional = mayFail ? error instanceof CastellanError : cursor.records > 0 && isTimeout(error)
+      if (!isOptional) throw error
+      return { records: 0, bytes: 0, isWhole: false, hasGaps: false }
+    })
+    cursor.records += read.records
+    cursor.bytes += read.bytes
+    cursor.hasGaps ||= read.hasGaps
+    this.#recordsLeft -= read.records
+    this.#bytesLeft -= read.bytes
+    if (read.isWhole) cursor.from = start
+    cursor.isOver = !read.isWhole || start <= earliest
   }
 
   async #offset(partition: number, offsetType: 'earliest' | 'latest'): Promise<Offset> {
     const topicPartition = { topic: this.#topic, partition }
-    const result = await askRouter(this.#router, {
-      type: 'fetchOffset',
-      topicPartition,
-      offsetType,
-      timeoutMs: this.#leftMs
-    })
+    const asked = { type: 'fetchOffset', topicPartition, offsetType, timeoutMs: this.#leftMs } as const
+    const result = await askRouter(this.#router, asked)
     if (result.type === 'success') return result.offset
     throw failureOf(result)
   }
 
   /** Reads the records from `start` up to `end`. `isWhole`: the bytes were enough for all of them. */
-  async #read(
-    partition: number,
-    start: Offset,
-    end: Offset,
-    maxBytes: number
-  ): Promise<{ records: number; bytes: number; isWhole: boolean }> {
-    let [offset, records, bytes] = [start, 0, 0]
+  async #read(partition: number, start: Offset, end: Offset, maxBytes: number): Promise<Read> {
+    let [offset, records, bytes, hasGaps] = [start, 0, 0, false]
     while (offset < end) {
-      if (bytes >= maxBytes) return { records, bytes, isWhole: false }
+      if (bytes >= maxBytes) return { records, bytes, isWhole: false, hasGaps }
       const topicPartition = { topic: this.#topic, partition }
-      const result = await askRouter(this.#router, {
-        type: 'fetchData',
-        topicPartition,
-        offset,
-        timeoutMs: this.#leftMs
-      })
-      if (result.type === 'corruptMessage') offset = result.nextOffset
-      else if (result.type === 'noMessages') break
-      else if (result.type === 'success') {
+      const asked = { type: 'fetchData', topicPartition, offset, timeoutMs: this.#leftMs } as const
+      const result = await askRouter(this.#router, asked)
+      if (result.type === 'corruptMessage') {
+        hasGaps = true
+        offset = result.nextOffset
+      } else if (result.type === 'noMessages' || result.type === 'offsetOutOfRange') {
+        // The rest was deleted, or its transaction was, since the ends of the log were read.
+        return { records, bytes, isWhole: true, hasGaps: true }
+      } else if (result.type === 'success') {
         for (const record of result.batch) {
           if (record.offset >= end) break
           records++
@@ -124,13 +197,48 @@ export class KeySearch {
         offset = result.batch.nextOffset
       } else throw failureOf(result)
     }
-    return { records, bytes, isWhole: true }
+    return { records, bytes, isWhole: true, hasGaps }
   }
 
   #look(partition: number, { key, offset, timestampMs, value }: KafkaRecord): void {
-    if (key === null || !key.equals(this.#key)) return
+    const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
+    if (spelling < 0) return
+    this.#foundAs.add(spelling)
     const valueBytes = value === null ? null : value.length
     this.#found.push({ partition, offset, ...(timestampMs >= 0 && { timestamp: timestampMs }), valueBytes })
+  }
+}
+
+interface Read {
+  readonly records: number
+  readonly bytes: number
+  readonly isWhole: boolean
+  readonly hasGaps: boolean
+}
+
+/**
+ * How a client may have sent the key: as it is, or as JSON, which has quotes around a text.
+ *
+ *   k1     =>   k1  "k1"
+ *   ü      =>   ü  "ü"  "\u00fc"
+ *   "k1"   =>   "k1"  "\"k1\""  k1
+ */
+export function spellingsOf(key: string): readonly string[] {
+  const json = JSON.stringify(key)
+  return [...new Set([key, json, json.replace(BEYOND_ASCII, escaped), ...unquotedOf(key)])]
+}
+
+/** Some writers of JSON, such as Python's, escape it. */
+const BEYOND_ASCII = /[\x80-\uffff]/g
+const HEX = 16
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(HEX).padStart(4, '0')}`
+
+function unquotedOf(key: string): readonly string[] {
+  if (!/^".*"$/s.test(key)) return []
+  try {
+    return [String(JSON.parse(key))]
+  } catch {
+    return []
   }
 }
 
@@ -140,23 +248,52 @@ export function partitionsOf(key: Buffer, topic: string, count: number): readonl
   return [...new Set(choices.filter(choice => typeof choice === 'number'))]
 }
 
+const wasSearched = ({ records, from, earliest, latest }: Cursor): boolean =>
+  records > 0 || from < latest || latest <= earliest
+
+const searchedOf = ({ partition, from, earliest, latest, records, hasGaps }: Cursor): Searched => ({
+  partition,
+  from,
+  to: Math.max(from, latest - 1),
+  records,
+  isWhole: from <= earliest && !hasGaps
+})
+
 function verdictOf(
   records: readonly Found[],
   searched: readonly Searched[],
-  topic: string
-): Pick<FoundRecords, 'verdict' | 'message'> {
-  if (records.length > 0) {
-    const what =
-      records.length === 1 ? 'A record' : `${records.length >= MAX_FOUND ? 'At least ' : ''}${records.length} records`
-    return {
-      verdict: 'yes',
-      message: `${what} with this key ${records.length === 1 ? 'is' : 'are'} in topic ${topic}.`
-    }
-  }
-  if (searched.every(({ isWhole }) => isWhole)) {
-    return { verdict: 'no', message: `Topic ${topic} has no record with this key in the partitions of the key.` }
-  }
-  return { verdict: 'notFound', message: 'It is not among the newest records of its partition. It may be older.' }
+  notSearched: number
+): 'yes' | 'no' | 'notFound' {
+  if (records.length > 0) return 'yes'
+  return notSearched === 0 && searched.every(({ isWhole }) => isWhole) ? 'no' : 'notFound'
+}
+
+const OTHER_SPELLING = ' Its key is stored in another form than was asked for: JSON has quotes around a text.'
+
+function foundText(count: number, topic: string): string {
+  if (count === 1) return `A record with this key is in topic ${topic}.`
+  return `${count >= MAX_FOUND ? 'At least ' : ''}${count} records with this key are in topic ${topic}.`
+}
+
+function notFoundText(searched: readonly Searched[], notSearched: number): string {
+  const what = searched.length > MAX_NAMED ? `${searched.length} partitions` : searched.map(partText).join(', ')
+  const isOlder = searched.some(({ isWhole }) => !isWhole)
+  return [
+    `It is not in what was searched, as text or as JSON: ${what === '' ? 'nothing' : what}.`,
+    ...(isOlder ? ['It may be older.'] : []),
+    ...(notSearched > 0
+      ? [`${countText(notSearched)} other partitions were not searched; a client may have named one.`]
+      : [])
+  ].join(' ')
+}
+
+const partText = ({ partition, records, isWhole }: Searched): string =>
+  isWhole ? `all of partition ${partition}` : `the last ${countText(records)} records of partition ${partition}`
+
+const isTimeout = (error: unknown): boolean => error instanceof CastellanError && error.code === 'timedOut'
+
+function onlyCastellanErrors(error: unknown): undefined {
+  if (!(error instanceof CastellanError)) throw error
 }
 
 function failureOf(result: { readonly type: string }): CastellanError {

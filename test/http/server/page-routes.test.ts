@@ -6,7 +6,7 @@ import type { RecordQuestion } from '../../../src/http/status/record-question.js
 import { type Started, sendRaw, startHttp } from './fixtures.js'
 
 const HTML = '<!doctype html><style>b{}</style><script>let a</script>'
-const FOUND = { verdict: 'yes', message: 'It is.', records: [], searched: [] } as const
+const FOUND = { verdict: 'yes', message: 'It is.', records: [], searched: [], notSearched: 0 } as const
 
 describe('the page of the management port', () => {
   let started: Started

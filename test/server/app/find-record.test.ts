@@ -3,7 +3,7 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { findRecord } from '../../../src/server/app/find-record.js'
-import { partitionsOf } from '../../../src/server/app/key-search.js'
+import { partitionsOf, spellingsOf } from '../../../src/server/app/key-search.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 
 describe('the search for a record', () => {
@@ -71,21 +71,102 @@ describe('the search for a record', () => {
     expect((await find('many', 'new')).records[0]).to.include({ offset: 11_001 })
   }).timeout(30_000)
 
-  it('shares the limit where clients send records with the key to several partitions', async () => {
-    const topic = 'shared'
-    const partitions = Array.from({ length: 30 }, (_, at) => at + 2).find(
-      count => partitionsOf(Buffer.from('k'), topic, count).length === 3
-    )!
-    cluster.createTopic(topic, { partitions })
-    const [partition] = partitionsOf(Buffer.from('k'), topic, partitions)
-    for (let batch = 0; batch < 4; batch++)
+  const fill = async (topic: string, partition: number, records: number): Promise<void> => {
+    for (let left = records; left > 0; left -= 1_000)
       await castellan.produce(
-        Array.from({ length: 1_000 }, () => ({ topic, partition: partition!, key: 'other', value: 'x' }))
+        Array.from({ length: Math.min(1_000, left) }, () => ({ topic, partition, key: 'other', value: 'x' }))
       )
-    const { verdict, searched } = await find(topic, 'k')
-    expect(verdict).to.equal('notFound')
-    expect(searched.map(({ records }) => records)).to.have.members([3_333, 0, 0])
+  }
+  const ownOf = (topic: string, partitions: number): number[] => [
+    ...new Set(spellingsOf('k').flatMap(key => partitionsOf(Buffer.from(key), topic, partitions)))
+  ]
+
+  it('gives what short partitions leave of the limit to the others of the key, and then to those of no key', async () => {
+    const topic = 'shared'
+    const partitions = 16
+    cluster.createTopic(topic, { partitions })
+    const own = ownOf(topic, partitions)
+    expect(own.length).to.be.within(3, 10)
+    await fill(topic, own[0]!, 4_000)
+    await fill(topic, own[1]!, 300)
+    const whole = await find(topic, 'k')
+    expect([whole.verdict, whole.notSearched]).to.deep.equal(['no', 0])
+    expect(whole.searched.map(({ records }) => records).filter(Boolean)).to.have.members([4_000, 300])
+    await fill(topic, own[0]!, 7_000)
+    const cut = await find(topic, 'k')
+    expect(cut.verdict).to.equal('notFound')
+    expect(cut.searched.map(({ records }) => records).filter(Boolean)).to.have.members([9_700, 300])
+    expect(cut.searched).to.have.length(own.length)
+    expect(cut.notSearched).to.equal(partitions - own.length)
+    expect(cut.message).to.match(
+      new RegExp(`It may be older\\. ${partitions - own.length} other partitions were not searched`)
+    )
   }).timeout(30_000)
+
+  it('finds a record that its client sent to another partition than that of its key', async () => {
+    const topic = 'explicit'
+    cluster.createTopic(topic, { partitions: 16 })
+    const other = Array.from({ length: 16 }, (_, at) => at).find(at => !ownOf(topic, 16).includes(at))!
+    await castellan.produce([{ topic, partition: other, key: 'k', value: 'x' }])
+    const { verdict, records } = await find(topic, 'k')
+    expect([verdict, records[0]!.partition]).to.deep.equal(['yes', other])
+  })
+
+  it('finds a key that was sent as JSON, by the text alone or with its quotes, and the other way round', async () => {
+    cluster.createTopic('json', { partitions: 4 })
+    await castellan.produce([
+      { topic: 'json', partition: 0, key: '"k1"', value: 'x' },
+      { topic: 'json', partition: 1, key: '"\\u00fc"', value: 'x' },
+      { topic: 'json', partition: 2, key: 'plain', value: 'x' }
+    ])
+    for (const [key, form] of [
+      ['k1', 'another form'],
+      ['"k1"', undefined],
+      ['ü', 'another form'],
+      ['plain', undefined],
+      ['"plain"', 'another form']
+    ] as const) {
+      const { verdict, message } = await find('json', key)
+      expect(verdict, key).to.equal('yes')
+      expect(message.includes('another form'), key).to.equal(form !== undefined)
+    }
+    expect(await find('json', 'k')).to.include({
+      verdict: 'no',
+      message: 'Topic json has no record with this key, as text or as JSON. All of it was searched.'
+    })
+    expect((await find('json', '"')).verdict).to.equal('no')
+  })
+
+  it('is not sure where records were damaged', async () => {
+    cluster.createTopic('damaged', { partitions: 1 })
+    await write('damaged', [{ key: 'a', value: 'find me' }])
+    const mutate = (frame: Buffer): Buffer => {
+      const damaged = Buffer.from(frame)
+      damaged[damaged.indexOf('find me')]! ^= 1
+      return damaged
+    }
+    const fault = cluster.faults.add(
+      { api: 'Fetch', topic: 'damaged', count: Number.POSITIVE_INFINITY },
+      { type: 'corrupt', mutate }
+    )
+    const { verdict, searched } = await find('damaged', 'z')
+    fault.remove()
+    expect([verdict, searched[0]!.isWhole]).to.deep.equal(['notFound', false])
+  })
+
+  it('leaves out a partition of no key that cannot be read, and says so', async () => {
+    const topic = 'partly'
+    cluster.createTopic(topic, { partitions: 16 })
+    const other = Array.from({ length: 16 }, (_, at) => at).find(at => !ownOf(topic, 16).includes(at))!
+    await castellan.produce([{ topic, partition: other, key: 'k', value: 'x' }])
+    const fault = cluster.faults.add(
+      { api: 'Fetch', topic, count: Number.POSITIVE_INFINITY },
+      { type: 'error', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED }
+    )
+    const { verdict, notSearched } = await find(topic, 'k')
+    fault.remove()
+    expect([verdict, notSearched]).to.deep.equal(['notFound', 1])
+  })
 
   it('reads about 16 MiB at most', async () => {
     cluster.createTopic('large', { partitions: 1 })
