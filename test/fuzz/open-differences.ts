@@ -1,4 +1,5 @@
 import { answerCount, differenceOf, type Seen } from './comparison.js'
+import { isEndedInABody } from './discarded-bodies.js'
 import type { Difference, Played, Side } from './play.js'
 import { type Cut, type Script, tidyCuts } from './script.js'
 
@@ -7,6 +8,8 @@ export interface Pair {
   readonly sides: readonly [Side, Side]
   /** Node again, whose parser is given the bytes of a stream instead of reading the socket. Absent: nothing is excused. */
   readonly byStream?: Side
+  /** `http.maxBodyBytes` of the sides. */
+  readonly maxBodyBytes?: number
 }
 
 /** Plays a script of its own to each of two sides. */
@@ -22,6 +25,8 @@ interface NamedDifference {
 }
 
 const CONNECT = 'CONNECT '
+/** The only one that chance decides with Node, too: it cannot be shown by letting Node wait. */
+const BEHIND_AN_ANSWER = 'a body that comes behind the answer to its request'
 
 /** An engine waits, before it leaves a connection to Node, until all requests before are answered. */
 const namedDifferences: readonly NamedDifference[] = [
@@ -33,7 +38,7 @@ const namedDifferences: readonly NamedDifference[] = [
 ]
 
 /** As docs/compatibility/http-engine.md has them. */
-export const differenceNames: readonly string[] = namedDifferences.map(({ name }) => name)
+export const differenceNames: readonly string[] = [...namedDifferences.map(({ name }) => name), BEHIND_AN_ANSWER]
 
 /** The same script, whose bytes from one on are sent when all before them are answered. */
 const quietBefore = (at: number, script: Script, cuts: readonly Cut[]): Script => ({
@@ -85,7 +90,7 @@ function whereConnectOvertakes(script: Script, text: string, { answers, leftAt }
 }
 
 /**
- * A difference has a name only if both connections have ended, and the engine does exactly what Node does when the client
+ * Unless chance decides it, a difference has a name only if both connections have ended, and the engine does exactly what Node does when the client
  * waits at one byte, and when Node's parser is given the bytes of a stream, as it is when an engine has left a connection.
  *
  * @returns its name in docs/compatibility/http-engine.md; `undefined`: it has none
@@ -93,11 +98,12 @@ function whereConnectOvertakes(script: Script, text: string, { answers, leftAt }
 export async function nameOf(
   script: Script,
   { sides }: Difference,
-  { sides: [, engine], byStream }: Pair,
+  { sides: [, engine], byStream, maxBodyBytes }: Pair,
   play: PlayEach
 ): Promise<string | undefined> {
-  if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
   const text = script.bytes.toString('latin1')
+  if (maxBodyBytes !== undefined && isEndedInABody(sides, text, maxBodyBytes)) return BEHIND_AN_ANSWER
+  if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
   const named = namedDifferences.find(({ mayBe }) => mayBe(text))
   if (named === undefined) return undefined
   const { name, waitsBefore } = named

@@ -73,7 +73,7 @@ async function startPair(http: object, kind: string): Promise<AppPair> {
   const sides = [await start(0), await start(1)] as const
   const byStream = await start(0, ' by stream')
   readAsStreams(byStream.address)
-  return { sides, byStream }
+  return { sides, byStream, ...('maxBodyBytes' in http && { maxBodyBytes: Number(http.maxBodyBytes) }) }
 }
 
 const sidesOf = ({ sides, byStream }: AppPair): readonly AppSide[] => [...sides, byStream]
