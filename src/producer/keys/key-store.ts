@@ -38,8 +38,12 @@ interface Entry {
   holder: string
   /** The process whose request is under way. */
   claimer: string
+  /** The claim of that request, by the number that its process has given it; `undefined`: none is under way. */
+  claim: number | undefined
   answer: KeptAnswer | AnswerPlace | undefined
   waiters: (() => void)[] | undefined
+  /** Called when the answer is on disk; `undefined`: it need not be, or is. */
+  unwritten: (() => void)[] | undefined
 }
 
 /** Memory of a key without its answer, measured. */
@@ -80,11 +84,16 @@ export class KeyStore {
     return this.#options.now() - this.#options.windowMs
   }
 
-  /** @param claimer the process with the request; it will have the records, if the key is new */
-  claim(key: KeyName, claimer: string): Verdict {
+  /**
+   * @param claimer the process with the request; it will have the records, if the key is new
+   * @param claim a number that no other claim has, to end this one with
+   */
+  claim(key: KeyName, claimer: string, claim: number): Verdict {
     this.#sweep(key.atMs)
     const entry = this.#entries.get(key.hash)
-    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) return this.#begin(key, claimer)
+    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) {
+      return this.#begin(key, claimer, claim)
+    }
     if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
     if (entry.status === 'claimed') {
       return { type: 'busy', settled: new Promise(resolve => (entry.waiters ??= []).push(resolve)) }
@@ -93,17 +102,18 @@ export class KeyStore {
     if (answer !== undefined) return { type: 'answered', answer }
     entry.status = 'claimed'
     entry.claimer = claimer
+    entry.claim = claim
     return { type: 'attach', holder: entry.holder }
   }
 
-  #begin(key: KeyName, claimer: string): Verdict {
+  #begin(key: KeyName, claimer: string, claim: number): Verdict {
     if (this.#entries.has(key.hash)) {
       this.#delete(key.hash)
       this.#onForgotten(key.hash)
     }
     const { maxBytes } = this.#options
     if (this.#bytes + KEY_BYTES > maxBytes || (this.#journal?.sizeBytes ?? 0) > maxBytes) return { type: 'full' }
-    this.#add({ key, status: 'claimed', holder: claimer, claimer, answer: undefined, waiters: undefined })
+    this.#add({ ...newEntry(key, 'claimed', claimer), claim })
     return { type: 'new' }
   }
 
@@ -124,25 +134,28 @@ export class KeyStore {
   }
 
   /**
-   * Ends a claim.
+   * Ends a claim. One that has ended before stays as it is: its owner may be told several times, and late.
    *
    * @param settled called when an answer that is kept on disk survives the death of the process
    */
-  settle({ hash }: KeyName, settlement: Settlement, settled?: () => void): void {
-    const entry = this.#entries.get(hash)
-    if (entry === undefined) {
-      settled?.()
+  settle(key: KeyName, claim: number, settlement: Settlement, settled: () => void): void {
+    const entry = this.#entries.get(key.hash)
+    if (entry === undefined || !isEndedBy(entry, key, claim, settlement)) {
+      if (entry?.unwritten === undefined) settled()
+      else entry.unwritten.push(settled)
       return
     }
-    if (settlement.type === 'free') this.#delete(hash)
+    entry.claim = undefined
+    if (settlement.type === 'free') this.#delete(key.hash)
     else if (settlement.type === 'open') entry.status = 'open'
     else this.#keep(entry, settlement)
     const isWritten = settlement.type !== 'answered' || !settlement.onDisk || this.#journal === undefined
     if (isWritten) this.#wake(entry, settled)
     else {
+      entry.unwritten = [settled]
       this.#journal!.add(entry.key, settlement, undefined, place => {
         if (place !== undefined) this.#isAt(entry, place)
-        this.#wake(entry, settled)
+        this.#wake(entry, undefined)
       })
     }
   }
@@ -160,9 +173,11 @@ export class KeyStore {
   }
 
   #wake(entry: Entry, settled: (() => void) | undefined): void {
-    const { waiters } = entry
+    const { waiters, unwritten } = entry
     entry.waiters = undefined
+    entry.unwritten = undefined
     settled?.()
+    for (const written of unwritten ?? []) written()
     for (const wake of waiters ?? []) wake()
   }
 
@@ -173,14 +188,18 @@ export class KeyStore {
     else if (news.type === 'answered') {
       this.#delete(key.hash)
       const answer = { file, offset, sizeBytes }
-      this.#add({ key, status: 'answered', holder, claimer: holder, answer, waiters: undefined })
+      this.#add({ ...newEntry(key, 'answered', holder), answer })
     } else this.open(key, holder)
   }
 
-  /** Records of the key were accepted by an earlier process, or are under way at another one. */
-  open(key: KeyName, holder: string, status: 'open' | 'claimed' = 'open'): void {
+  /**
+   * Records of the key were accepted by an earlier process, or are under way at another one.
+   *
+   * @param claim that of a request that is under way there
+   */
+  open(key: KeyName, holder: string, claim?: number): void {
     if (this.#entries.has(key.hash) || key.atMs < this.sinceMs) return
-    this.#add({ key, status, holder, claimer: holder, answer: undefined, waiters: undefined })
+    this.#add({ ...newEntry(key, claim === undefined ? 'open' : 'claimed', holder), claim })
   }
 
   /** The records of the key are at another process now. */
@@ -194,6 +213,7 @@ export class KeyStore {
     for (const entry of this.#entries.values()) {
       if (entry.status !== 'claimed' || entry.claimer !== claimer) continue
       entry.status = 'open'
+      entry.claim = undefined
       this.#wake(entry, undefined)
     }
   }
@@ -215,6 +235,21 @@ export class KeyStore {
     this.#journal?.expire(this.sinceMs)
   }
 }
+
+const newEntry = (key: KeyName, status: Entry['status'], holder: string): Entry => ({
+  key,
+  status,
+  holder,
+  claimer: holder,
+  claim: undefined,
+  answer: undefined,
+  waiters: undefined,
+  unwritten: undefined
+})
+
+/** A certain answer is welcome as well after its claim has ended without one, unless another request has the key. */
+const isEndedBy = (entry: Entry, key: KeyName, claim: number, { type }: Settlement): boolean =>
+  entry.claim === claim || (entry.status === 'open' && type === 'answered' && entry.key.fingerprint === key.fingerprint)
 
 const bytesOf = (answer: Entry['answer']): number => {
   if (answer === undefined || 'file' in answer) return 0

@@ -30,6 +30,8 @@ export class KeyedRecords {
   isAwaited = false
   /** At least one record is in the durable log, or may be. */
   isDurable = false
+  /** The claim of the request that is under way; `undefined`: none is. */
+  claim: number | undefined
   /** No answer needs the records any more. */
   isEnded = false
   /** The request was answered without the outcomes, or its process has ended: outcomes are kept on disk. */

@@ -156,6 +156,7 @@ const LARGEST_FILE_BYTES = 64 * 1024 * 1024
 /** A journal has at least so many files when it is full, so that expired ones can be removed. */
 const FILES = 16
 const EXPIRE_MS = 1_000
+const CLAIMS_OF_PROCESS = 2 ** 20
 
 /** The keys of one process: those that it owns, and the records that it has accepted. */
 export class LocalKeys implements Keys {
@@ -169,9 +170,11 @@ export class LocalKeys implements Keys {
   readonly #owns: (hash: string) => boolean
   #journal: KeyJournal | undefined
   #expiredAt = 0
+  #nextClaim: number
 
   constructor(options: LocalKeysOptions) {
     this.#options = options
+    this.#nextClaim = options.newSalt() * CLAIMS_OF_PROCESS
     this.name = options.name ?? ''
     this.#owns = options.owns ?? (() => true)
     this.holder = new KeyHolder()
@@ -180,8 +183,16 @@ export class LocalKeys implements Keys {
 
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
     const key = this.nameOf(asked)
-    const verdict = this.verdictOn(key, this.name, waitMs)
-    return verdict instanceof Promise ? verdict.then(late => this.#claimOf(key, late)) : this.#claimOf(key, verdict)
+    const claim = this.nextClaim()
+    const verdict = this.verdictOn(key, this.name, claim, waitMs)
+    return verdict instanceof Promise
+      ? verdict.then(late => this.#claimOf(key, claim, late))
+      : this.#claimOf(key, claim, verdict)
+  }
+
+  /** A number for a claim of this process. Processes begin at random numbers, so that no two claims have the same. */
+  nextClaim(): number {
+    return this.#nextClaim++
   }
 
   /** The key of a request that comes now. */
@@ -198,20 +209,22 @@ export class LocalKeys implements Keys {
    * What a request is told for whose key this process is the owner. It waits for an earlier one with the same key.
    *
    * @param claimer the process that has the request
+   * @param claim the number of the request there
    */
-  verdictOn(key: KeyName, claimer: string, waitMs: number): SettledVerdict | Promise<SettledVerdict> {
-    const verdict = this.store.claim(key, claimer)
-    return verdict.type === 'busy' ? this.#wait(key, claimer, verdict.settled, waitMs) : verdict
+  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number): SettledVerdict | Promise<SettledVerdict> {
+    const take = (): Verdict => this.store.claim(key, claimer, claim)
+    const verdict = take()
+    return verdict.type === 'busy' ? this.#wait(take, verdict.settled, waitMs) : verdict
   }
 
-  async #wait(key: KeyName, claimer: string, settled: Promise<void>, waitMs: number): Promise<SettledVerdict> {
+  async #wait(take: () => Verdict, settled: Promise<void>, waitMs: number): Promise<SettledVerdict> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<'late'>(resolve => {
       timer = setTimeout(() => resolve('late'), waitMs)
     })
     try {
       for (let next = settled; (await Promise.race([next, late])) !== 'late'; ) {
-        const verdict = this.store.claim(key, claimer)
+        const verdict = take()
         if (verdict.type !== 'busy') return verdict
         next = verdict.settled
       }
@@ -221,36 +234,39 @@ export class LocalKeys implements Keys {
     }
   }
 
-  #claimOf(key: KeyName, verdict: SettledVerdict): Claim {
+  #claimOf(key: KeyName, claim: number, verdict: SettledVerdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
     const records = verdict.type === 'new' ? this.holder.ofNew(key) : this.holder.of(key)
-    const settle = (settlement: Settlement, settled: () => void): void =>
-      this.settleOwn(records, key, settlement, settled)
-    return { type: 'claimed', key: new ClaimedKey(records, this.holder, settle) }
+    return this.claimed(records, key, claim)
   }
 
-  /** Ends a claim of this process on a key whose owner it is. */
-  settleOwn(records: KeyedRecords, key: KeyName, settlement: Settlement, settled: () => void): void {
-    const settle = (): void => this.settle(key, settlement, settled)
-    if (settlement.type === 'free') {
-      this.holder.endWritten(records, settle)
-      return
+  /** A claim of this process on a key whose owner it is. */
+  claimed(records: KeyedRecords, key: KeyName, claim: number): Claim {
+    records.claim = claim
+    const settleOwn = (settlement: Settlement, settled: () => void): void => {
+      records.claim = undefined
+      const settle = (): void => this.settle(key, claim, settlement, settled)
+      if (settlement.type === 'free') {
+        this.holder.endWritten(records, settle)
+        return
+      }
+      if (settlement.type === 'open') records.isOpen = true
+      else this.holder.end(records)
+      settle()
     }
-    if (settlement.type === 'open') records.isOpen = true
-    else this.holder.end(records)
-    settle()
+    return { type: 'claimed', key: new ClaimedKey(records, this.holder, settleOwn) }
   }
 
   /** Ends a claim on a key whose owner this process is. */
-  settle(key: KeyName, settlement: Settlement, settled: () => void): void {
+  settle(key: KeyName, claim: number, settlement: Settlement, settled: () => void): void {
     const needsJournal = settlement.type === 'answered' && settlement.onDisk && this.#journal === undefined
     if (needsJournal) this.holder.begin()
+    const keep = (): void => this.store.settle(key, claim, settlement, settled)
     if (!needsJournal || this.#journal !== undefined || this.openLog === undefined) {
-      this.store.settle(key, settlement, settled)
+      keep()
       return
     }
     // The records are in the log of another process.
-    const keep = (): void => this.store.settle(key, settlement, settled)
     this.openLog().then(keep, error => {
       this.#options.onFailure(error)
       keep()

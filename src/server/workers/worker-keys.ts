@@ -21,19 +21,24 @@ const SETTLE_FOR_MS = 60_000
 /** How long the outcomes of records at another worker are waited for. */
 const OUTCOMES_MS = 120_000
 
-/** A claim of this worker. */
-interface WorkersClaim {
-  readonly records: KeyedRecords
+/** A claim of this worker on a key, and the worker that says who has it. */
+interface AskedClaim {
   readonly key: KeyName
+  readonly claim: number
   readonly owner: number
+}
+
+/** A claim that this worker has. */
+interface WorkersClaim extends AskedClaim {
+  readonly records: KeyedRecords
   /** The worker that has the records; `undefined`: this one. */
   readonly holder: number | undefined
 }
 
 interface HeldKey {
   readonly key: KeyName
-  /** No request is under way. */
-  readonly isOpen: boolean
+  /** The request that is under way; absent: none is. */
+  readonly claim: number | undefined
 }
 
 /** The worker that owns a key. All workers compute the same owner. */
@@ -53,6 +58,8 @@ export class WorkerKeys implements Keys {
   readonly #peers: WorkerPeers
   /** Resolves when all others have said what they hold. */
   readonly #ready: Promise<void>
+  /** Claims of other workers that wait for their verdict. */
+  readonly #asked = new Map<number, { readonly from: number; isCancelled: boolean }>()
   #isReady = false
   #isClosed = false
 
@@ -61,19 +68,26 @@ export class WorkerKeys implements Keys {
     this.#peers = peers
     const serve = <Body>(name: string, handler: (body: Body, from: number) => unknown): void =>
       peers.serve(`key ${name}`, (body, { from }) => handler(body as Body, from))
-    serve('claim', ({ key, waitMs }: { key: KeyName; waitMs: number }, from) => this.#verdictOn(key, from, waitMs))
-    serve('settle', ({ key, settlement }: { key: KeyName; settlement: Settlement }) => this.#settled(key, settlement))
+    serve('claim', (asked: { key: KeyName; claim: number; waitMs: number }, from) => this.#verdictOn(asked, from))
+    serve('settle', ({ key, claim, settlement }: { key: KeyName; claim: number; settlement: Settlement }) =>
+      this.#settled(key, claim, settlement)
+    )
     serve('moved', ({ hash }: KeyName, from) => own.store.moved(hash, String(from)))
     serve('records', ({ hash }: KeyName) => own.holder.find(hash)?.view)
     serve('outcomes', ({ hash, waitMs }: { hash: string; waitMs: number }) => this.#outcomesOf(hash, waitMs))
     serve('ended', ({ hash }: KeyName) => this.#ended(hash))
     serve('held', (_, from) => this.#heldFor(from))
-    peers.onGone(number => own.store.gone(String(number)))
+    peers.onGone(number => this.#gone(number))
     this.#ready = this.#gather()
   }
 
   close(): void {
     this.#isClosed = true
+  }
+
+  #gone(number: number): void {
+    for (const asked of this.#asked.values()) if (asked.from === number) asked.isCancelled = true
+    this.#own.store.gone(String(number))
   }
 
   async #gather(): Promise<void> {
@@ -85,7 +99,7 @@ export class WorkerKeys implements Keys {
     while (!this.#isClosed) {
       try {
         const held = (await this.#call(other, 'held', {}, CALL_TIMEOUT_MS)) as readonly HeldKey[] | undefined
-        for (const { key, isOpen } of held ?? []) this.#own.store.open(key, String(other), isOpen ? 'open' : 'claimed')
+        for (const { key, claim } of held ?? []) this.#own.store.open(key, String(other), claim)
         if (held !== undefined) return
       } catch {
         // It does not serve yet.
@@ -97,7 +111,7 @@ export class WorkerKeys implements Keys {
   #heldFor(owner: number): readonly HeldKey[] {
     return [...this.#own.holder.all]
       .filter(({ key }) => this.#ownerOf(key.hash) === owner)
-      .map(({ key, isOpen }) => ({ key, isOpen }))
+      .map(({ key, claim }) => ({ key, claim }))
   }
 
   #ownerOf(hash: string): number {
@@ -108,57 +122,79 @@ export class WorkerKeys implements Keys {
     const owner = this.#ownerOf(asked.hash)
     const isOwn = owner === this.#peers.id
     const key = this.#own.nameOf(asked)
-    if (!isOwn || !this.#isReady) return this.#claimLater(key, owner, waitMs)
-    const verdict = this.#own.verdictOn(key, this.#own.name, waitMs)
-    return verdict instanceof Promise
-      ? verdict.then(late => this.#claimOf(key, owner, late))
-      : this.#claimOf(key, owner, verdict)
+    const mine = { key, claim: this.#own.nextClaim(), owner }
+    if (!isOwn || !this.#isReady) return this.#claimLater(mine, waitMs)
+    const verdict = this.#own.verdictOn(key, this.#own.name, mine.claim, waitMs)
+    return verdict instanceof Promise ? verdict.then(late => this.#claimOf(mine, late)) : this.#claimOf(mine, verdict)
   }
 
-  async #claimLater(key: KeyName, owner: number, waitMs: number): Promise<Claim> {
+  async #claimLater(mine: AskedClaim, waitMs: number): Promise<Claim> {
+    const { key, claim, owner } = mine
+    const asked = { key, claim, waitMs }
+    let verdict: SettledVerdict | undefined
     try {
-      const verdict =
+      verdict =
         owner === this.#peers.id
-          ? await this.#verdictOn(key, owner, waitMs)
-          : ((await this.#call(owner, 'claim', { key, waitMs }, waitMs + MARGIN_MS)) as SettledVerdict | undefined)
-      return verdict === undefined ? { type: 'away' } : await this.#claimOf(key, owner, verdict)
+          ? await this.#verdictOn(asked, owner)
+          : ((await this.#call(owner, 'claim', asked, waitMs + MARGIN_MS)) as SettledVerdict | undefined)
+    } catch {
+      // The owner may have given the key to this claim, and its answer came too late.
+      void this.#tellOwner(mine, { type: 'open' })
+    }
+    if (verdict === undefined) return { type: 'away' }
+    try {
+      return await this.#claimOf(mine, verdict)
     } catch {
       return { type: 'away' }
     }
   }
 
   /** As the owner of a key. */
-  async #verdictOn(key: KeyName, from: number, waitMs: number): Promise<SettledVerdict> {
+  async #verdictOn(
+    { key, claim, waitMs }: { key: KeyName; claim: number; waitMs: number },
+    from: number
+  ): Promise<SettledVerdict> {
     if (!this.#isReady && (await Promise.race([this.#ready, pause(waitMs).then(() => 'late')])) === 'late')
       throw new Error('not all workers have said yet which keys they have')
-    return this.#own.verdictOn(key, String(from), waitMs)
+    const asked = { from, isCancelled: false }
+    this.#asked.set(claim, asked)
+    const verdict = await this.#own.verdictOn(key, String(from), claim, waitMs)
+    this.#asked.delete(claim)
+    if (!asked.isCancelled) return verdict
+    this.#own.settle(key, claim, { type: verdict.type === 'new' ? 'free' : 'open' }, () => undefined)
+    return { type: 'busy' }
   }
 
-  #settled(key: KeyName, settlement: Settlement): Promise<true> {
+  async #settled(key: KeyName, claim: number, settlement: Settlement): Promise<true> {
+    // Before, this worker does not know the claims of others.
+    await this.#ready
+    const asked = this.#asked.get(claim)
+    if (asked !== undefined) asked.isCancelled = true
     const own =
       settlement.type === 'answered'
         ? { ...settlement, answer: { ...settlement.answer, body: Buffer.from(settlement.answer.body) } }
         : settlement
-    return new Promise(resolve => this.#own.settle(key, own, () => resolve(true)))
+    return new Promise(resolve => this.#own.settle(key, claim, own, () => resolve(true)))
   }
 
-  #claimOf(key: KeyName, owner: number, verdict: SettledVerdict): Claim | Promise<Claim> {
+  #claimOf(mine: AskedClaim, verdict: SettledVerdict): Claim | Promise<Claim> {
+    const { key } = mine
     if (verdict.type === 'answered') {
       return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
     }
-    if (verdict.type === 'new') return this.#claimed(this.#own.holder.ofNew(key), key, owner)
+    if (verdict.type === 'new') return this.#claimed(this.#own.holder.ofNew(key), mine)
     if (verdict.type !== 'attach') return verdict
-    if (verdict.holder === this.#own.name) return this.#claimed(this.#own.holder.of(key), key, owner)
-    return this.#attach(key, owner, Number(verdict.holder))
+    if (verdict.holder === this.#own.name) return this.#claimed(this.#own.holder.of(key), mine)
+    return this.#attach(mine, Number(verdict.holder))
   }
 
   /** @param holder the worker that has the records; absent: this one */
-  #claimed(records: KeyedRecords, key: KeyName, owner: number, holder?: number): Claim {
-    const isOwner = owner === this.#peers.id
-    const settle = (settlement: Settlement, settled: () => void): void => {
-      if (isOwner && holder === undefined) this.#own.settleOwn(records, key, settlement, settled)
-      else void this.#settle({ records, key, owner, holder }, settlement, settled)
-    }
+  #claimed(records: KeyedRecords, mine: AskedClaim, holder?: number): Claim {
+    const { key, claim, owner } = mine
+    if (owner === this.#peers.id && holder === undefined) return this.#own.claimed(records, key, claim)
+    records.claim = claim
+    const settle = (settlement: Settlement, settled: () => void): void =>
+      void this.#settle({ ...mine, records, holder }, settlement, settled)
     return { type: 'claimed', key: new ClaimedKey(records, this.#own.holder, settle) }
   }
 
@@ -182,36 +218,49 @@ export class WorkerKeys implements Keys {
    * the records, and says so when the owner serves again.
    */
   async #settle(claim: WorkersClaim, settlement: Settlement, settled: () => void): Promise<void> {
-    const { records, key, owner } = claim
-    const giveUpAt = performance.now() + SETTLE_FOR_MS
+    const { records } = claim
     let isTold = false
     // A request that comes as soon as the key is free must not find the records of this one.
     if (settlement.type === 'free') await this.#end(claim)
-    else records.isOpen = settlement.type === 'open'
-    while (!this.#isClosed && performance.now() < giveUpAt) {
-      try {
-        if (owner === this.#peers.id) await this.#settled(key, settlement)
-        else await this.#call(owner, 'settle', { key, settlement }, CALL_TIMEOUT_MS)
-        if (settlement.type === 'answered') void this.#end(claim)
-        break
-      } catch {
-        records.isOpen = true
-        if (!isTold) settled()
-        isTold = true
-        await pause(RETRY_MS)
-      }
-    }
+    const isKept = await this.#tellOwner(claim, settlement, () => {
+      records.isOpen = true
+      if (!isTold) settled()
+      isTold = true
+    })
+    records.claim = undefined
+    if (settlement.type === 'open') records.isOpen = true
+    else if (isKept && settlement.type === 'answered') void this.#end(claim)
     if (!isTold) settled()
   }
 
-  /** The records are at another worker; one that was started again knows those of its durable log. */
-  async #attach(key: KeyName, owner: number, holder: number): Promise<Claim> {
-    const release = async (): Promise<Claim> => {
-      const open: Settlement = { type: 'open' }
-      if (owner === this.#peers.id) this.#own.settle(key, open, () => undefined)
-      else await this.#call(owner, 'settle', { key, settlement: open }, CALL_TIMEOUT_MS)
-      return { type: 'away' }
+  /**
+   * Ends a claim of this worker.
+   *
+   * @param failed called when the owner does not answer, each time
+   * @returns whether the owner knows it
+   */
+  async #tellOwner(
+    { key, claim, owner }: AskedClaim,
+    settlement: Settlement,
+    failed: () => void = () => undefined
+  ): Promise<boolean> {
+    const giveUpAt = performance.now() + SETTLE_FOR_MS
+    while (!this.#isClosed && performance.now() < giveUpAt) {
+      try {
+        if (owner === this.#peers.id) await this.#settled(key, claim, settlement)
+        else await this.#call(owner, 'settle', { key, claim, settlement }, CALL_TIMEOUT_MS)
+        return true
+      } catch {
+        failed()
+        await pause(RETRY_MS)
+      }
     }
+    return false
+  }
+
+  /** The records are at another worker; one that was started again knows those of its durable log. */
+  async #attach(mine: AskedClaim, holder: number): Promise<Claim> {
+    const { key, owner } = mine
     let view: RecordsView | undefined
     try {
       view = (await this.#call(holder, 'records', key, CALL_TIMEOUT_MS)) as RecordsView | undefined
@@ -219,15 +268,16 @@ export class WorkerKeys implements Keys {
         // It had accepted none.
         if (owner === this.#peers.id) this.#own.store.moved(key.hash, this.#own.name)
         else await this.#call(owner, 'moved', key, CALL_TIMEOUT_MS)
-        return this.#claimed(this.#own.holder.of(key), key, owner)
+        return this.#claimed(this.#own.holder.of(key), mine)
       }
     } catch {
-      return release()
+      void this.#tellOwner(mine, { type: 'open' })
+      return { type: 'away' }
     }
     const records = new KeyedRecords(key)
     records.learn(view)
     void this.#follow(records, holder)
-    return this.#claimed(records, key, owner, holder)
+    return this.#claimed(records, mine, holder)
   }
 
   async #follow(records: KeyedRecords, holder: number): Promise<void> {
