@@ -37,6 +37,8 @@ for (const engine of engines) {
               )
             : await stage.structured(topic, { ...EVENT, id, data: { n: 1 } })
         expect(answer.status).to.equal(204)
+        // RFC 9110, sections 8.6 and 15.3.5.
+        expect(answer.headers).to.not.have.any.keys('content-length', 'transfer-encoding')
       }
       return topic
     }

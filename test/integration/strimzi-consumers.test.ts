@@ -27,9 +27,10 @@ describe('strimzi: consumers', function () {
   }
   const at = (topic: string, offset?: number) => ({ topic, partition: 0, ...(offset !== undefined && { offset }) })
   const valuesOf = (records: readonly Record<string, unknown>[]) => records.map(({ value }) => value)
-  const done = async (answer: Promise<{ status: number; body: unknown }>): Promise<void> => {
-    const { status, body } = await answer
+  const done = async (answer: Promise<{ status: number; body: unknown; headers: object }>): Promise<void> => {
+    const { status, body, headers } = await answer
     expect([status, body]).to.deep.equal([204, undefined])
+    expect(headers).to.not.have.property('content-length')
   }
   const failed = async (answer: Promise<{ status: number; body: unknown }>, status: number, message: string) =>
     expect((await answer).body).to.deep.equal({ error_code: status, message })

@@ -16,6 +16,7 @@ import {
 } from './modern-answers.js'
 
 const REQUEST_ID = 'x-request-id'
+const NO_CONTENT = 204
 
 /** The first record that failed. */
 export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
@@ -70,7 +71,8 @@ export class Answers {
     if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
     headers[REQUEST_ID] = requestId
     if (type !== undefined) headers['content-type'] = type
-    headers['content-length'] = Buffer.byteLength(body)
+    // Source: RFC 9110, section 8.6.
+    if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
     response.writeHead(status, headers)
     response.end(body)
   }
