@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { credentials, Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
@@ -7,6 +8,9 @@ import { loadConfig } from '../../src/server/config/config.js'
 import { ask, type Headers, REQUIRED } from '../apis/cloudevents/harness.js'
 import { engines } from '../support/engines.js'
 import { EventsStage, type ReadRecord } from '../support/events-stage.js'
+import { RecordStreamClient } from '../support/record-stream-client.js'
+
+const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/carrying.ts', import.meta.url))
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 const SENT = [
@@ -42,7 +46,9 @@ for (const engine of engines) {
       }
       const settings = {
         'http.engine': engine,
-        'http.recordHeaders': 'x-tenant',
+        'http.recordHeaders': 'x-tenant,X-Request-Id',
+        'apis.kafboy.callbackEditJson': hooks,
+        'advanced.apis.kafboy.callbackTimeoutMs': '60000',
         'consumer.start': 'earliest',
         'apis.kafka-pixy.grpcPort': '0'
       }
@@ -107,6 +113,27 @@ for (const engine of engines) {
           JSON_TYPE,
           '{"value":{"type":"JSON","data":1}}'
         ),
+      'Confluent, an open stream': async topic => {
+        const path = `/confluent/v3/clusters/${stage.clusterId}/topics/${topic}/records`
+        const sent = {
+          'x-tenant': ['a', 'caf\u00e9'],
+          traceparent: PARENT,
+          tracestate: 'v=1',
+          authorization: 'Basic eDp5'
+        }
+        const stream = new RecordStreamClient(shared + path, {
+          'content-type': 'application/json',
+          ...(sent as object)
+        })
+        stream.send({ value: { type: 'JSON', data: 1 } })
+        expect(await stream.next()).to.include({ error_code: 200 })
+        stream.send({ value: { type: 'JSON', data: 2 } })
+        expect(await stream.next()).to.include({ error_code: 200 })
+        stream.end()
+        await stream.ended
+        const [one, two] = await stage.read(topic, 2)
+        expect(carriedBy(two!)).to.deep.equal(carriedBy(one!))
+      },
       'Confluent, batch': topic =>
         post(
           `/confluent/v3/clusters/${stage.clusterId}/topics/${topic}/records:batch`,
@@ -161,6 +188,29 @@ for (const engine of engines) {
       expect(batch.headers).to.not.have.property('x-tenant')
     })
 
+    it('a request id comes back in the place of that of the answer, where the record has one', async () => {
+      const topic = await stage.topic(1)
+      const get = async (path: string) => (await ask(shared + path, 'GET', {})).headers['x-request-id']
+      const write = (further: string[]) =>
+        ask(`${shared}/events/${topic}`, 'POST', [...further, ...Object.entries(REQUIRED).flat()], 'x')
+      const own = (await write(['x-request-id', 'mine-77'])).headers['x-request-id']
+      await write([])
+      const group = stage.group()
+      expect(await get(`/pixy/topics/${topic}/messages?group=${group}`)).to.equal('mine-77')
+      expect(await get(`/events/${topic}?from=earliest`)).to.equal('mine-77')
+      const without = await get(`/pixy/topics/${topic}/messages?group=${group}`)
+      expect(without).to.be.a('string').and.not.oneOf(['mine-77', own])
+    })
+
+    it("kafboy's hooks: a record in the place of the request's has them, one that the hook sends has none", async () => {
+      const topic = await stage.topic(1)
+      await post(`/kafboy/sync/${topic}`, ['content-type', 'application/x-www-form-urlencoded'], 'own=a')
+      const records = await stage.read(topic, 2)
+      const byValue = Object.fromEntries(records.map(record => [String(record.value), carriedBy(record)]))
+      expect(Object.keys(byValue.edited as object)).to.have.members(Object.keys(CARRIED))
+      expect(byValue.sent).to.deep.equal({})
+    })
+
     it('headers for records that are too large together are refused with 431', async () => {
       const topic = await stage.topic(1)
       const { status } = await ask(`${shared}/arion/sync/${topic}`, 'POST', ['x-tenant', 'x'.repeat(10_300)], 'x')
@@ -188,6 +238,7 @@ describe('http.recordHeaders', () => {
       ConfigError,
       /"Authorization" cannot be a header of records: it has credentials, belongs to one connection, or describes its message/
     )
+    for (const name of ['ce_subject', 'CE-id']) expect(() => load(name)).to.throw(ConfigError, name)
     expect(load('x-tenant,baggage').http.recordHeaders).to.deep.equal(['x-tenant', 'baggage'])
   })
 })

@@ -69,7 +69,8 @@ export class Answers {
     if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
     const receipt = receiptOf(response.req)
     if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
-    headers[REQUEST_ID] = requestId
+    // A record that is answered may have been sent with a request id of its own, which `http.recordHeaders` names.
+    headers[REQUEST_ID] ??= requestId
     if (type !== undefined) headers['content-type'] = type
     // Source: RFC 9110, section 8.6.
     if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)

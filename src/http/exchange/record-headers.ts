@@ -12,14 +12,14 @@ const TRACEPARENT = 'traceparent'
 const TRACESTATE = 'tracestate'
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 
-/** Headers with credentials, of one hop, and about the message itself. */
+/** Headers with credentials, of one hop, about the message itself, and attributes of CloudEvents, which are checked as such. */
 const NEVER =
-  /^(?:authorization|(?:set-)?cookie2?|proxy-.*|www-authenticate|connection|keep-alive|te|trailers?|transfer-encoding|upgrade|http2-settings|host|content-(?:length|type|encoding)|access-control-.*|x-castellan-.*|:.*)$/i
+  /^(?:authorization|(?:set-)?cookie2?|proxy-.*|www-authenticate|connection|keep-alive|te|trailers?|transfer-encoding|upgrade|http2-settings|host|content-(?:length|type|encoding)|access-control-.*|x-castellan-.*|ce[-_].*|:.*)$/i
 
 /** Why `http.recordHeaders` cannot name a header; `undefined`: it can. */
 export function recordHeaderProblem(name: string): string | undefined {
   if (NEVER.test(name)) {
-    return `"${name}" cannot be a header of records: it has credentials, belongs to one connection, or describes its message`
+    return `"${name}" cannot be a header of records: it has credentials, belongs to one connection, or describes its message, as attributes of CloudEvents do`
   }
   return TOKEN.test(name) ? undefined : `"${name}" is not the name of a header`
 }
