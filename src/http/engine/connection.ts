@@ -5,7 +5,7 @@ import { type Head, readHead } from './head.js'
 import type { EngineRequest } from './request.js'
 import { EngineResponse, type Piece, type ResponseConnection } from './response.js'
 import type { DateHeader } from './response-head.js'
-import { seeEndWhilePaused } from './shared-buffer.js'
+import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
 import { ConnectionTimes } from './time-limits.js'
 
 /** At most this many requests of one connection begin in one tick. */
@@ -199,7 +199,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   #keep(bytes: Buffer, at: number, lasts: boolean): void {
-    this.#rest = lasts ? bytes.subarray(at) : Buffer.from(bytes.subarray(at))
+    this.#rest = lastingPart(bytes.subarray(at), lasts)
   }
 
   /** Continues in a later tick, so that other connections are served first. */
@@ -280,9 +280,11 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     const isCounted = isLeaving || (this.#isStalled && !this.#isYielding)
     const sizeBytes = isCounted ? (this.#rest?.length ?? 0) : 0
     if (sizeBytes === this.#countedBytes) return
-    this.#countedBytes = sizeBytes
     const mayRush = this.#state === 'open' && !this.#answers.isFull
-    if (this.#host.user.keeps(this, sizeBytes, !mayRush)) return
+    const isKept = this.#host.user.keeps(this, sizeBytes, !mayRush)
+    // Bytes for which there was no memory are asked about again when they cannot begin.
+    this.#countedBytes = isKept ? sizeBytes : 0
+    if (isKept) return
     if (mayRush) this.#rush()
     else this.#break('503 Service Unavailable')
   }

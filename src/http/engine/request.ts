@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { Head } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
+import { lastingPart } from './shared-buffer.js'
 
 /** The part of its connection that a request uses. */
 export interface RequestConnection {
@@ -113,7 +114,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   receive(piece: Buffer, lasts: boolean): void {
     if (this.#isUnwanted) return
     if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
-    else if (!this.push(lasts ? piece : Buffer.from(piece))) this.#connection.holdBody(true)
+    else if (!this.push(lastingPart(piece, lasts))) this.#connection.holdBody(true)
   }
 
   /** Called by the connection when the whole request has arrived. */

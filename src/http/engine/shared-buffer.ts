@@ -46,6 +46,13 @@ export class SharedBuffer {
   }
 }
 
+/** A small part of a buffer is copied: kept as it is, it would keep all of the buffer. */
+const MAX_WASTE = 4
+
+/** A part of a buffer that may be kept. @param lasts whether the bytes stay valid */
+export const lastingPart = (part: Buffer, lasts: boolean): Buffer =>
+  lasts && part.length * MAX_WASTE >= part.buffer.byteLength ? part : Buffer.from(part)
+
 /** Whether a handle can read into a given buffer. */
 const isReadable = (handle: object | null | undefined): handle is object =>
   typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function'

@@ -104,7 +104,8 @@ export class Admission {
   }
 
   /**
-   * To be called before anything of the body is read. A request without a body is let in at once.
+   * To be called before anything of the body is read. A request without a body is let in at once, or as soon as those
+   * before it on its connection are.
    *
    * @param enter called at once, or when there is memory for the body @param refuse called when there was none in time
    */
@@ -116,7 +117,7 @@ export class Admission {
   /** Lets a request in if it need not wait. Otherwise returns false, and {@link admit} has to be called. */
   tryAdmit(request: HeldRequest): boolean {
     const sizeBytes = this.#sizeOf(request)
-    if (sizeBytes === 0) return true
+    if (sizeBytes === 0) return this.#waiting?.has(request.socket) !== true
     if (this.waiting > 0 || !this.#fits(sizeBytes)) return false
     this.#expect(request, sizeBytes)
     return true
@@ -193,7 +194,7 @@ export class Admission {
   /** @param passed an earlier request, for which there is not enough memory */
   #mayEnter({ request, sizeBytes, since, enter }: Waiter, passed: Waiter | undefined): boolean {
     if (request.isOver) return true
-    if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
+    if (sizeBytes > 0 && !this.#fits(sizeBytes, this.#reservedFor(passed))) return false
     this.#expect(request, sizeBytes)
     this.#onWaited(this.#clock() - since)
     request.letGo()

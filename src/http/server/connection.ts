@@ -4,7 +4,7 @@ import type { Leaving } from '../engine/engine-user.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { AddressUse } from './client-addresses.js'
 import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
-import type { OpenRequest, RequestHolder } from './open-request.js'
+import type { OpenRequest, RequestHolder, TakenRequest } from './open-request.js'
 import { Pace } from './pace.js'
 
 export interface ConnectionLimits {
@@ -49,6 +49,8 @@ export class Connection implements RequestHolder, EndingConnection {
   /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: OpenRequest[] = []
   readonly #turns: RequestTicks
+  /** The last request that was given to {@link inTurn}. */
+  #taken: TakenRequest | undefined
   #isBehind = false
   /** Time limit for a head whose beginning was read by the engine before Node took over the connection. */
   #headTimer: NodeJS.Timeout | undefined
@@ -142,9 +144,14 @@ export class Connection implements RequestHolder, EndingConnection {
     this.#pauseOrResume()
   }
 
-  /** Calls back now, or in a later tick when many requests of this connection came at once. */
-  inTurn(request: OpenRequest, handle: () => void): void {
-    if (this.#turns.mayHandle()) {
+  /**
+   * Calls back now, or in a later tick: when many requests of this connection came at once, or when the reader of the
+   * request before gets the end of its body in a later tick. Otherwise requests with short ways would overtake it.
+   */
+  inTurn(request: TakenRequest, handle: () => void): void {
+    const before = this.#taken
+    this.#taken = request
+    if (before?.isStreamed !== true && this.#turns.mayHandle()) {
       handle()
       return
     }

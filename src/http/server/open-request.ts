@@ -35,6 +35,12 @@ export interface OpenRequest extends CountedBody {
   connectionEnded(): void
 }
 
+/** A request that Node's parser has read. */
+export interface TakenRequest extends OpenRequest {
+  /** All of its body has come, and is in a stream whose reader has not got the end yet. */
+  readonly isStreamed: boolean
+}
+
 /** The connection of a request, as far as the request uses it. */
 export interface RequestHolder {
   readonly address: AddressUse

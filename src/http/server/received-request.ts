@@ -7,7 +7,7 @@ import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import { isWebsocketRequest, type UpgradeOwner } from '../exchange/other-protocols.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
-import type { OpenRequest, RequestHolder } from './open-request.js'
+import type { RequestHolder, TakenRequest } from './open-request.js'
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
@@ -29,7 +29,7 @@ const ASKED = Symbol('asked')
  *   refused    discarded; a reader gets an `error` event, which does not destroy the stream
  *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource, OpenRequest {
+export class ReceivedRequest extends IncomingMessage implements HeldRequest, BodySource, TakenRequest {
   readonly holder: RequestHolder
   /** The check of the web page for which a browser sends the request. */
   readonly guard: BrowserGuard
@@ -106,6 +106,10 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   /** Whether the body is being read or discarded: then the client alone determines its pace. */
   get isRead(): boolean {
     return this.isOver || this.#reader !== undefined || this.readableFlowing === true
+  }
+
+  get isStreamed(): boolean {
+    return this.#reader === undefined && this.complete && this.hasBody && !this.isOver && !this.readableEnded
   }
 
   /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */

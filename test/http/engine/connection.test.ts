@@ -59,8 +59,9 @@ describe('a connection of the engine', () => {
           onHandled(response)
         },
         keeps: (_: UsedConnection, sizeBytes: number, mustWait: boolean) => {
-          kept = sizeBytes
-          return sizeBytes <= capacityBytes + (mustWait ? beyondBytes : 0)
+          const isKept = sizeBytes <= capacityBytes + (mustWait ? beyondBytes : 0)
+          kept = isKept ? sizeBytes : 0
+          return isKept
         },
         broken: (_: UsedConnection, how: Broken) => void events.push(how),
         leaves: () => undefined
@@ -231,6 +232,15 @@ describe('a connection of the engine', () => {
       expect([newly(), kept]).to.deep.equal([['/3'], waiting])
     })
 
+    it('is broken when those that had no room cannot begin, since answers are not read meanwhile', () => {
+      capacityBytes = 0
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2'))
+      answers[0]!.end('x'.repeat(70_000))
+      clock.runAll()
+      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
+    })
+
     it('gives the body of such a request, and waits for its rest', () => {
       capacityBytes = 0
       onHandled = () => connection.pause()
@@ -281,6 +291,14 @@ describe('a connection of the engine', () => {
       connection.discard(10)
       expect(kept).to.equal(0)
     })
+  })
+
+  it('does not keep a large buffer for a small body that nobody has read', () => {
+    const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
+    connection.take(Buffer.from(text), true)
+    clock.runAll()
+    const body = answers[1]!.req.read() as Buffer
+    expect([String(body), body.buffer.byteLength]).to.deep.equal(['b', Buffer.poolSize])
   })
 
   describe('whose next request is unusual', () => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
-import { SharedBuffer } from '../../../src/http/engine/shared-buffer.js'
+import { lastingPart, SharedBuffer } from '../../../src/http/engine/shared-buffer.js'
 
 describe('one buffer for all sockets', () => {
   let server: Server
@@ -69,5 +69,14 @@ describe('one buffer for all sockets', () => {
     accepted.destroy()
     await once(socket, 'close')
     expect(socket.destroyed).to.equal(true)
+  })
+
+  it('is not kept for a small part of it, and a large part is not copied', () => {
+    const all = Buffer.allocUnsafeSlow(65_536).fill('x')
+    const [small, large] = [all.subarray(0, 27), all.subarray(0, 20_000)]
+    expect(lastingPart(small, true).equals(small)).to.equal(true)
+    expect(lastingPart(small, true).buffer).not.to.equal(all.buffer)
+    expect(lastingPart(large, true)).to.equal(large)
+    expect(lastingPart(large, false).buffer).not.to.equal(all.buffer)
   })
 })

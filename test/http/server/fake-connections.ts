@@ -5,7 +5,7 @@ import type { UpgradeOwner } from '../../../src/http/exchange/other-protocols.js
 import { type AddressUse, BodyBudget } from '../../../src/http/server/client-addresses.js'
 import type { Connection } from '../../../src/http/server/connection.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
-import type { OpenRequest } from '../../../src/http/server/open-request.js'
+import type { TakenRequest } from '../../../src/http/server/open-request.js'
 
 /** A socket that writes down what is done to it. */
 export class FakeSocket extends EventEmitter {
@@ -50,7 +50,8 @@ export class FakeSocket extends EventEmitter {
 }
 
 /** What a connection knows of a request. */
-export class FakeRequest implements OpenRequest {
+export class FakeRequest implements TakenRequest {
+  isStreamed = false
   isOpenEnded = false
   readonly holder: Connection
   heldBytes = 0

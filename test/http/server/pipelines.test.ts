@@ -72,10 +72,10 @@ describe('pipelined requests', () => {
         `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
       const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
       const client = await RawSocket.open(started.http.urls.shared)
-      await client.send(post('/hold/one', 1) + post('/hold/two', 1) + post('/push', 2_000).repeat(3))
+      await client.send(post('/hold/one', 400) + post('/hold/two', 400) + post('/push', 2_000).repeat(3))
       await Promise.all([one.arrived, two.arrived])
       await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 5, 'all requests')
-      expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_002)
+      expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_800)
       for (const { release } of [two, one]) release()
       const received = await client.untilClosed()
       expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal([200, 200, 200, 503].map(status => `HTTP/1.1 ${status}`))
@@ -103,6 +103,30 @@ describe('pipelined requests', () => {
       for (const each of [other!, client!]) each.destroy()
       await untilNothingIsHeld(started)
     })
+  }
+
+  const body = (name: string): string => `{"records":[{"topic":"${name}","data":"x"}],"wait_for_send":true}`
+  const usual = 'POST /kprf/push HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n'
+  const streamed = {
+    'a chunked body': (name: string) =>
+      `${usual}transfer-encoding: chunked\r\n\r\n${body(name).length.toString(16)}\r\n${body(name)}\r\n0\r\n\r\n`,
+    'an expectation': (name: string) =>
+      `${usual}expect: 100-continue\r\ncontent-length: ${body(name).length}\r\n\r\n${body(name)}`
+  }
+  for (const engine of engines) {
+    for (const [what, strange] of Object.entries(streamed)) {
+      it(`come to the gateway behind one with ${what} that arrived with them, with the engine ${engine}`, async () => {
+        const gateway = new NotingGateway()
+        started = await startHttp({ http: { engine }, gateway })
+        const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+        const client = await RawSocket.open(started.http.urls.shared)
+        await client.send(names.map((name, at) => (at % 3 === 1 ? strange(name) : push(name))).join(''))
+        await client.until(() => gateway.written.length === names.length)
+        expect(gateway.written).to.deep.equal(names)
+        client.destroy()
+        await untilNothingIsHeld(started)
+      })
+    }
   }
 
   it('that are waiting are dropped with their connection', async () => {
