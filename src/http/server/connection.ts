@@ -76,9 +76,10 @@ export class Connection implements RequestHolder, EndingConnection {
     this.#turns = new RequestTicks(host.turns)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
-    // Node resumes the socket by itself, for example when a request was read or an answer was sent.
+    // Node resumes the socket by itself, for example when a request was read or an answer was sent. Its own listener, which
+    // comes later, then starts to read: a pause before that would not stop it.
     socket.on('resume', () => {
-      if (this.isPaused) socket.pause()
+      if (this.isPaused) process.nextTick(() => this.#pauseAgain())
     })
     // Node ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is reset,
     // and a reset discards answers that the client has not read yet.
@@ -266,6 +267,10 @@ export class Connection implements RequestHolder, EndingConnection {
     const reading = this.reader ?? this.socket
     if (mustPause) reading.pause()
     else reading.resume()
+  }
+
+  #pauseAgain(): void {
+    if (this.isPaused) this.socket.pause()
   }
 
   /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */

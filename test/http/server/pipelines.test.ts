@@ -1,3 +1,4 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
@@ -7,6 +8,11 @@ import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
 const PIPELINED = 300
+
+/** As many as a server needs to read what has come, if it does. */
+async function aFewTicks(): Promise<void> {
+  for (let ticks = 20; ticks > 0; ticks--) await nextTick()
+}
 
 /** Notes which topics are produced to. */
 class NotingGateway extends FakeGateway {
@@ -127,6 +133,27 @@ describe('pipelined requests', () => {
         await untilNothingIsHeld(started)
       })
     }
+  }
+
+  for (const engine of engines) {
+    it(`are not read by Node while as many as allowed are open, with the engine ${engine}`, async () => {
+      const gates: Parameters<typeof gate>[0] = new Map()
+      started = await startHttp({ http: { engine, maxRequestsPerConnection: 2 }, plugin: loudApi(gates) })
+      const post = (path: string): string =>
+        `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`
+      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+      const client = await RawSocket.open(started.http.urls.shared)
+      await client.send(post('/hold/one') + post('/hold/two') + post('/push'))
+      await Promise.all([one.arrived, two.arrived])
+      await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 3, 'all requests')
+      await client.send(post('/push'))
+      await aFewTicks()
+      expect(await started.metric('castellan_http_requests_in_flight')).to.equal(3)
+      for (const { release } of [one, two]) release()
+      await client.until(() => client.answers === 4)
+      client.destroy()
+      await untilNothingIsHeld(started)
+    })
   }
 
   it('that are waiting are dropped with their connection', async () => {
