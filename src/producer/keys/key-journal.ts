@@ -30,7 +30,9 @@ export interface KeyJournalOptions {
   readonly fileBytes: number
   /** A random 32-bit number. */
   readonly newSalt: () => number
-  /** Called when something could not be written; it will be lost in a crash. */
+  /** Frames that wait for a disk that takes nothing. Default: 100,000. */
+  readonly maxWaiting?: number | undefined
+  /** Called when something could not be written: a crash loses it, until a later attempt succeeds. */
   readonly onFailure: (error: unknown) => void
 }
 
@@ -49,6 +51,10 @@ interface Waiting {
   readonly written: ((place: AnswerPlace | undefined) => void) | undefined
 }
 
+/** Pause after frames could not be written. */
+const RETRY_MS = 1_000
+const MAX_WAITING = 100_000
+
 /**
  * Keys, and what became of their requests, on disk below the directory of the durable log. Frames are only appended; a
  * file is removed when all of its keys have expired. All news of a tick are written together.
@@ -64,6 +70,9 @@ export class KeyJournal {
   #syncTimer: NodeJS.Timeout | undefined
   /** See {@link KeyFrame.bound}. */
   #bound = 0
+  /** The lowest sequence whose frame was dropped: the bound of no frame is higher. */
+  #droppedFrom = Number.POSITIVE_INFINITY
+  #retry: NodeJS.Timeout | undefined
 
   constructor(options: KeyJournalOptions) {
     this.#options = options
@@ -86,7 +95,7 @@ export class KeyJournal {
     return sum
   }
 
-  /** All records of the durable log that have a key and a lower sequence are in the journal. */
+  /** All records of the durable log that have a key and a lower sequence are in the journal, or wait to be written. */
   get bound(): number {
     return this.#bound
   }
@@ -133,7 +142,8 @@ export class KeyJournal {
    * Adds a frame, which is written with all others of this tick.
    *
    * @param isObsolete asked before it is written
-   * @param written called when it survives the death of the process, with its place; or without, when it could not be written
+   * @param written called when it survives the death of the process, with its place. It is called without one when the
+   * frame could not be written yet, and once more when it is.
    */
   add(
     key: KeyName,
@@ -142,7 +152,8 @@ export class KeyJournal {
     written?: (place: AnswerPlace | undefined) => void
   ): void {
     this.#waiting.push({ key, news, isObsolete, written })
-    if (this.#isScheduled) return
+    if (this.#retry !== undefined) written?.(undefined)
+    if (this.#isScheduled || this.#retry !== undefined) return
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
@@ -150,8 +161,12 @@ export class KeyJournal {
     })
   }
 
-  /** Writes everything that was added. */
+  /** Writes everything that was added. While the disk takes nothing, that is tried again now and then. */
   flush(): void {
+    if (this.#retry === undefined) this.#flush()
+  }
+
+  #flush(): void {
     if (this.#waiting.length === 0) return
     const all = this.#waiting
     this.#waiting = []
@@ -159,11 +174,27 @@ export class KeyJournal {
     try {
       this.#write(all, places)
     } catch (error) {
-      places.length = 0
-      this.#leave()
-      this.#options.onFailure(error)
+      this.#failed(all, error)
+      return
     }
     for (let at = 0; at < all.length; at++) all[at]!.written?.(places[at])
+  }
+
+  /** Frames stay in their order: a frame says that all before it are in the journal. */
+  #failed(all: readonly Waiting[], error: unknown): void {
+    this.#leave()
+    this.#options.onFailure(error)
+    const { maxWaiting = MAX_WAITING } = this.#options
+    const dropped = Math.max(0, all.length - maxWaiting)
+    for (const { news } of all.slice(0, dropped)) {
+      if (news.type === 'stored') this.#droppedFrom = Math.min(this.#droppedFrom, news.sequence)
+    }
+    this.#waiting = all.slice(dropped)
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.#flush()
+    }, RETRY_MS)
+    for (const { written } of all) written?.(undefined)
   }
 
   #write(all: readonly Waiting[], places: (AnswerPlace | undefined)[]): void {
@@ -177,7 +208,8 @@ export class KeyJournal {
         places.push(undefined)
         continue
       }
-      const frame = encodeKeyFrame({ key, bound: this.#bound, news }, about.salt)
+      const bound = Math.min(this.#bound, this.#droppedFrom)
+      const frame = encodeKeyFrame({ key, bound, news }, about.salt)
       frames.push(frame)
       places.push({ file: id, offset: end, sizeBytes: frame.length })
       end += frame.length
@@ -247,7 +279,9 @@ export class KeyJournal {
   }
 
   close(): void {
-    this.flush()
+    clearTimeout(this.#retry)
+    this.#flush()
+    clearTimeout(this.#retry)
     clearTimeout(this.#syncTimer)
     this.#leave()
   }

@@ -144,7 +144,7 @@ function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecor
 export interface LocalKeysOptions extends KeyStoreOptions {
   /** A random 32-bit number. */
   readonly newSalt: () => number
-  /** Called when keys could not be written; they are lost if the process dies. */
+  /** Called when keys could not be written yet; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
   /** Names this process among those that serve together. Default: it is the only one. */
   readonly name?: string | undefined

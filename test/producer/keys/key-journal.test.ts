@@ -1,0 +1,107 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import type { KeyName } from '../../../src/producer/keys/key-frames.js'
+import { KeyHolder } from '../../../src/producer/keys/key-holder.js'
+import { KeyJournal } from '../../../src/producer/keys/key-journal.js'
+import { enospc, SimulatedDisk } from '../../support/simulated-disk.js'
+
+const FINGERPRINT = 'f'.repeat(8)
+const keyOf = (name: string): KeyName => ({ hash: name.padEnd(16), fingerprint: FINGERPRINT, atMs: 1_000_000 })
+
+describe('a journal of keys whose disk takes nothing for a while', () => {
+  let clock: sinon.SinonFakeTimers
+  let disk: SimulatedDisk
+  let journal: KeyJournal
+  let holder: KeyHolder
+  let failures: number
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ now: 1_000_000 })
+    disk = new SimulatedDisk()
+    failures = 0
+    journal = open()
+    journal.begin(0)
+    holder = new KeyHolder()
+    holder.use(journal)
+  })
+  afterEach(() => {
+    disk.faults.before = () => undefined
+    journal.close()
+    clock.restore()
+  })
+
+  const open = (): KeyJournal =>
+    new KeyJournal({
+      directory: disk.directory,
+      fileBytes: 65_536,
+      newSalt: () => 7,
+      maxWaiting: 20,
+      onFailure: () => failures++
+    })
+  const isFull = (full: boolean): void => {
+    disk.faults.before = operation => {
+      if (full && (operation === 'write' || operation === 'create')) throw enospc()
+    }
+  }
+  const stored = (name: string, sequence: number): void => {
+    holder.stored(holder.of(keyOf(name)), 0, sequence)
+    holder.flush()
+  }
+  /** What another process finds: the keys whose records are in the journal, and from where the log has to be read. */
+  const found = (): { readonly names: string[]; readonly bound: number } => {
+    const other = open()
+    const names = [...other.read()].filter(({ news }) => news.type === 'stored').map(({ key }) => key.hash.trim())
+    return { names, bound: other.bound }
+  }
+
+  it('says of no record that it is there before it is', () => {
+    stored('a', 1)
+    isFull(true)
+    stored('b', 2)
+    isFull(false)
+    stored('c', 3)
+    expect(found()).to.deep.equal({ names: ['a'], bound: 2 })
+  })
+
+  it('has everything in its order when the disk takes it again', async () => {
+    isFull(true)
+    stored('a', 1)
+    stored('b', 2)
+    await clock.tickAsync(5_000)
+    isFull(false)
+    stored('c', 3)
+    expect(failures).to.be.within(5, 7)
+    await clock.tickAsync(1_000)
+    stored('d', 4)
+    expect(found()).to.deep.equal({ names: ['a', 'b', 'c', 'd'], bound: 5 })
+  })
+
+  it('answers requests meanwhile, and notes later where their answers are', async () => {
+    isFull(true)
+    const places: (object | undefined)[] = []
+    const answer = { status: 200, headers: [], body: Buffer.from('yes') }
+    for (const name of ['a', 'b']) {
+      journal.add(keyOf(name), { type: 'answered', answer }, undefined, place => places.push(place))
+      journal.flush()
+    }
+    expect(places).to.deep.equal([undefined, undefined])
+    isFull(false)
+    await clock.tickAsync(1_000)
+    const [one, other] = places.slice(-2) as { file: number; offset: number; sizeBytes: number }[]
+    expect(journal.answerAt(one!)).to.deep.equal(answer)
+    expect(other!.offset).to.be.above(one!.offset)
+  })
+
+  it('lets the log be read from the first record of which it has nothing', async () => {
+    isFull(true)
+    for (let sequence = 1; sequence <= 30; sequence++) {
+      holder.stored(holder.of(keyOf(`${sequence % 3}`)), sequence, sequence)
+    }
+    holder.flush()
+    await clock.tickAsync(2_000)
+    isFull(false)
+    await clock.tickAsync(2_000)
+    const { names, bound } = found()
+    expect(names).to.have.length(20)
+    expect(bound).to.equal(1)
+  })
+})
