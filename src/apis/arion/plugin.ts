@@ -29,7 +29,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     nameRoutes(app, request => endpoint.routeNameOf(request))
     const receive = withKeys(context.idempotency, exchange => endpoint.receive(exchange), {
       maxBodyBytes: settings.maxBodyBytes,
-      waitMs: settings.syncTimeoutMs,
+      waitMs: waitMsOf(settings),
       produces: request => endpoint.produces(request)
     })
     app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
@@ -38,6 +38,14 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     app.setErrorHandler(refusedBy((exchange, error) => answers.notAdmitted(exchange, error)))
   }
 }
+
+const ANSWER_MARGIN_MS = 1_000
+
+/** A request that waits for an earlier one with its key is answered before its connection is ended for its silence. */
+const waitMsOf = ({ syncTimeoutMs, idleTimeoutMs }: ArionSettings): number | undefined =>
+  idleTimeoutMs > 0
+    ? Math.min(syncTimeoutMs ?? Number.POSITIVE_INFINITY, Math.max(0, idleTimeoutMs - ANSWER_MARGIN_MS))
+    : syncTimeoutMs
 
 function createEndpoint(
   context: ApiContext<ArionSettings>,

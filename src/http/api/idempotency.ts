@@ -6,6 +6,7 @@ import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys
 import { principalOf } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
@@ -28,7 +29,7 @@ const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
 /** Headers that belong to one answer, not to the request. */
 const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'content-length', 'date'])
 /** Headers from which APIs make records, and the type of the body. */
-const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
+const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/
 /** Record headers that name one attempt: clients that are traced send others with each. */
 const IS_OF_ATTEMPT = /^(?:traceparent|tracestate)$/i
 
@@ -169,6 +170,8 @@ export class Idempotency {
       key.answered(own, persisted, () => this.#write(exchange, own, closes))
     })
     claimedBy(request, key)
+    const early = AsyncAnswer.of(request)
+    if (early !== undefined) early.further[REACH_HEADER] = this.#deps.keys.reach
     this.#open.add(key, exchange.response, limitMs)
     serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
   }
@@ -220,14 +223,18 @@ const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
 /** Ends with an empty line, which no part of it has. */
 function headOf(request: IncomingMessage): string {
   const { method, url, rawHeaders } = request
-  let head = `${method} ${url}\n`
+  const lines: (readonly [name: string, line: string])[] = []
   for (const { key, value } of originOf(request).recordHeaders) {
-    if (!IS_OF_ATTEMPT.test(key)) head += `${JSON.stringify(key)}=${value?.toString('hex')}\n`
+    if (!IS_OF_ATTEMPT.test(key)) lines.push([key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
   }
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!
-    if (IS_FINGERPRINTED.test(name)) head += `${name.toLowerCase()}:${rawHeaders[at + 1]}\n`
+    const name = rawHeaders[at]!.toLowerCase()
+    if (IS_FINGERPRINTED.test(name)) lines.push([name, `${name}:${rawHeaders[at + 1]}\n`])
   }
+  // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
+  if (lines.length > 1) lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
+  let head = `${method} ${url}\n`
+  for (const [, line] of lines) head += line
   return `${head}\n`
 }
 
