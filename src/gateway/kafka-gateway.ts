@@ -21,9 +21,11 @@ import {
 } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
+import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
+import type { ReceiptHolder } from '../producer/receipts/receipts.js'
 import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
@@ -45,12 +47,19 @@ import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 
+/** Keeps records in the durable log. */
+interface DurableAcceptor extends Pick<Delivery, 'accept'> {
+  logStats(): Promise<DurableLogStats | undefined>
+  /** Gives a receipt for records that an earlier request with the key has brought. */
+  giveReceipt?(holder: ReceiptHolder, stored: StoredRecords): void
+}
+
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Pick<Losses, 'add'> | undefined
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
-  readonly durable?: (Pick<Delivery, 'accept'> & { logStats(): Promise<DurableLogStats | undefined> }) | undefined
+  readonly durable?: DurableAcceptor | undefined
   readonly router: ActorRef<RouterMessage>
   /** The actor system for readers that follow topics. */
   readonly system: ActorSystem
@@ -121,7 +130,12 @@ export class KafkaGateway implements Gateway {
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery
     const key = origin?.key
     if (key === undefined) return acceptor.accept(all, options, holder)
-    return key.produce(all, options, (missing, tag) => acceptor.accept(missing, options, holder, tag))
+    return key.produce(
+      all,
+      options,
+      (missing, tag) => acceptor.accept(missing, options, holder, tag),
+      stored => durable?.giveReceipt?.(holder, stored)
+    )
   }
 
   lost(api: string, loss: Loss, records: number): void {

@@ -65,6 +65,7 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
             202,
             `{"receipt":"${early.headers.get('x-castellan-receipt')}"}\n`
           ])
+          expect(early.headers.get('x-castellan-idempotency')).to.equal('gateway')
           const late = await post({})
           expect(late.status).to.be.within(200, 201)
           expect(late.headers.get('x-castellan-persisted')).to.equal('yes')

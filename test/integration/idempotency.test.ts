@@ -6,6 +6,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
+import { makeToken } from '../support/access.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { engines } from '../support/engines.js'
 import { freshTopic } from '../support/target-cluster.js'
@@ -17,6 +18,7 @@ interface Sent {
 }
 
 interface Seen {
+  readonly receipt: string | null
   readonly status: number
   readonly body: string
   readonly persisted: string | null
@@ -138,6 +140,7 @@ describe('Idempotency-Key', function () {
       }
     })
     return {
+      receipt: answer.headers.get('x-castellan-receipt'),
       status: answer.status,
       body: await answer.text(),
       persisted: answer.headers.get('x-castellan-persisted'),
@@ -248,12 +251,31 @@ describe('Idempotency-Key', function () {
       })
 
       it('keys belong to the client that has sent them', async () => {
-        await start(settings)
+        const [ann, bob] = [makeToken(), makeToken()]
+        await start({
+          ...settings,
+          'auth.tokens': JSON.stringify([
+            { principal: 'ann', sha256: ann.sha256 },
+            { principal: 'bob', sha256: bob.sha256 }
+          ]),
+          'access.rules': JSON.stringify([{ principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] }])
+        })
+        const as = ({ token }: { readonly token: string }) => ({ authorization: `Bearer ${token}` })
         const topic = await topicFor('clients')
         const key = randomUUID()
-        expect(await send(routes['arion, sync']!(topic, 'a'), key)).to.include({ status: 201, replayed: null })
-        expect(await send(routes['arion, sync']!(topic, 'a'), `${key}x`)).to.include({ status: 201, replayed: null })
-        await written(topic, 2)
+        const sendAs = (client: { readonly token: string }, value: string): Promise<Seen> =>
+          send(routes['arion, sync']!(topic, value), key, as(client))
+        const ofAnn = await sendAs(ann, 'a')
+        const ofBob = await sendAs(bob, 'a')
+        expect([ofAnn, ofBob].map(({ status, replayed }) => [status, replayed])).to.deep.equal([
+          [201, null],
+          [201, null]
+        ])
+        expect(ofBob.body).to.not.equal(ofAnn.body)
+        expect(await sendAs(ann, 'a')).to.deep.equal({ ...ofAnn, replayed: 'true' })
+        expect(await sendAs(bob, 'a')).to.deep.equal({ ...ofBob, replayed: 'true' })
+        expect(await sendAs(bob, 'b')).to.include({ status: 422 })
+        expect(cluster.highWatermark(topic, 0)).to.equal(2)
       })
     })
   }
@@ -300,12 +322,18 @@ describe('Idempotency-Key', function () {
       const topic = await topicFor('pending')
       const key = randomUUID()
       const fault = away()
-      expect(await send(routes['arion, sync']!(topic, 'a'), key)).to.include({ persisted: 'pending' })
+      const { receipt, ...first } = await send(routes['arion, sync']!(topic, 'a'), key)
+      expect(first).to.include({ persisted: 'pending' })
+      expect(receipt).to.be.a('string')
       await app!.stop()
       await start(settings)
-      expect(await send(routes['arion, sync']!(topic, 'a'), key)).to.include({ persisted: 'pending' })
+      const second = await send(routes['arion, sync']!(topic, 'a'), key)
+      expect(second).to.include({ persisted: 'pending', receipt })
+      const early = await send(routes['arion, sync']!(topic, 'a'), key, { prefer: 'respond-async' })
+      expect(early).to.include({ status: 202, persisted: 'pending', receipt })
       fault.remove()
-      expect(await lastOf(() => send(routes['arion, sync']!(topic, 'a'), key))).to.include({ persisted: 'yes' })
+      const last = await lastOf(() => send(routes['arion, sync']!(topic, 'a'), key))
+      expect(last).to.include({ persisted: 'yes', receipt })
       await written(topic, 1)
     })
 

@@ -39,7 +39,7 @@ export const byHand = (
     reply.hijack()
     const { raw, id: requestId } = request
     if (raw.headers.prefer !== undefined)
-      AsyncAnswer.note(raw, reply.raw, receipt => sendEarly(reply.raw, requestId, receipt))
+      AsyncAnswer.note(raw, reply.raw, (receipt, further) => sendEarly(reply.raw, requestId, receipt, further))
     receive({ request: raw, response: reply.raw, payload, requestId }, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
@@ -51,9 +51,14 @@ export const byHand = (
 
 const earlyAnswers = new Answers(Date.now)
 
-function sendEarly(response: ServerResponse, requestId: string, receipt: string): void {
+function sendEarly(
+  response: ServerResponse,
+  requestId: string,
+  receipt: string,
+  further: Readonly<Record<string, string>>
+): void {
   const body = `${JSON.stringify({ receipt })}\n`
-  const headers = { location: `/receipts/${receipt}`, 'preference-applied': 'respond-async' }
+  const headers = { ...further, location: `/receipts/${receipt}`, 'preference-applied': 'respond-async' }
   earlyAnswers.send(response, 202, 'application/json', body, { requestId, persisted: 'pending' }, headers)
 }
 

@@ -7,7 +7,7 @@ const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i
 type Preferring = IncomingMessage & { asyncAnswer?: AsyncAnswer }
 
 /** Sends the answer to a request whose outcome is not awaited any more. */
-type SendEarly = (receipt: string) => void
+type SendEarly = (receipt: string, further: Readonly<Record<string, string>>) => void
 
 /**
  * The early answer to a synchronous request whose client prefers that (`Prefer: respond-async, wait=N`): 202 with the place
@@ -18,6 +18,8 @@ export class AsyncAnswer {
   readonly #response: ServerResponse
   readonly #waitMs: number
   readonly #send: SendEarly
+  /** Further headers of the early answer. */
+  readonly further: Record<string, string> = {}
 
   private constructor(response: ServerResponse, waitMs: number, send: SendEarly) {
     this.#response = response
@@ -42,7 +44,7 @@ export class AsyncAnswer {
   accepted(receipt: string): void {
     const timer = setTimeout(() => {
       if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
-      this.#send(receipt)
+      this.#send(receipt, this.further)
     }, this.#waitMs)
     this.#response.once('close', () => clearTimeout(timer))
   }

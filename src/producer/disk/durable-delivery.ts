@@ -1,6 +1,7 @@
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
+import type { StoredRecords } from '../keys/keyed-records.js'
 import type { LogStats, Refusal } from '../log/availability.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
@@ -234,11 +235,8 @@ export class DurableDelivery implements QueueMember, ClusterState {
     { firstSequence, storedCount, refusal, bytes }: AppendResult
   ): void {
     if (holder !== undefined && storedCount > 0) {
-      const { places } = holder
-      const count = places?.count ?? pendingProduce.recordCount
-      const stored = (): number[] => indexes.slice(0, storedCount).map(index => places?.indexes[index] ?? index)
-      const accepted = storedCount === count ? undefined : runsOf(stored())
-      holder.receipt = this.#openedQueue!.receiptIssuer?.issue(holder.principal, firstSequence, { count, accepted })
+      const stored = storedCount === indexes.length ? indexes : indexes.slice(0, storedCount)
+      this.giveReceipt(holder, { firstSequence, indexes: stored, count: pendingProduce.recordCount })
     }
     this.#accepted += storedCount
     let offset = 0
@@ -255,6 +253,15 @@ export class DurableDelivery implements QueueMember, ClusterState {
     pendingProduce.stored()
     if (refusal !== undefined) this.#logRefused(refusal)
     if (!isAwaited) pendingProduce.letGo('its outcome was not asked for')
+  }
+
+  /** Gives a receipt for records in the log. */
+  giveReceipt(holder: ReceiptHolder, { firstSequence, indexes, count: produced }: StoredRecords): void {
+    const { places, principal } = holder
+    const count = places?.count ?? produced
+    const accepted =
+      indexes.length === count ? undefined : runsOf(indexes.map(index => places?.indexes[index] ?? index))
+    holder.receipt = this.#openedQueue?.receiptIssuer?.issue(principal, firstSequence, { count, accepted })
   }
 
   // ---- topics

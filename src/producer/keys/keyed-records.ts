@@ -15,6 +15,15 @@ export interface RecordsView {
   readonly outcomes: readonly (readonly [index: number, outcome: RecordOutcome | null])[]
 }
 
+/** Consecutive entries of the durable log that are the records of one call. */
+export interface StoredRecords {
+  readonly firstSequence: number
+  /** The place of each entry among the records of the call. */
+  readonly indexes: readonly number[]
+  /** Records of the call. */
+  readonly count: number
+}
+
 /**
  * The records of one key, as far as this process has accepted them. They are known by their index in the request: a request
  * that comes again has the same records in the same order.
@@ -59,6 +68,20 @@ export class KeyedRecords {
 
   get sequences(): readonly number[] {
     return this.#sequences.filter(sequence => sequence !== undefined)
+  }
+
+  /** Where records of the request are in the durable log of this process; `undefined`: they are not there in one piece. */
+  storedAt(from: number, count: number): StoredRecords | undefined {
+    const indexes: number[] = []
+    let firstSequence: number | undefined
+    for (let index = 0; index < count; index++) {
+      const sequence = this.#sequences[from + index]
+      if (sequence === undefined) continue
+      firstSequence ??= sequence
+      if (sequence !== firstSequence + indexes.length) return undefined
+      indexes.push(index)
+    }
+    return firstSequence === undefined ? undefined : { firstSequence, indexes, count }
   }
 
   /**

@@ -8,7 +8,7 @@ import type { KeptAnswer, KeyName } from './key-frames.js'
 import { type KeyedLog, KeyHolder } from './key-holder.js'
 import { KeyJournal } from './key-journal.js'
 import { KeyStore, type KeyStoreOptions, type Settlement, type Verdict } from './key-store.js'
-import { AttachedProduce, KeyedRecords } from './keyed-records.js'
+import { AttachedProduce, KeyedRecords, type StoredRecords } from './keyed-records.js'
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
@@ -60,8 +60,17 @@ export class ClaimedKey {
     this.#settle = settle
   }
 
-  /** Produces records of the request, except those that were accepted when the request came before. */
-  produce(sent: readonly ProduceRecord[], options: ProduceOptions, accept: Accept): PendingProduce {
+  /**
+   * Produces records of the request, except those that were accepted when the request came before.
+   *
+   * @param attached called when no record is missing, with those that are in the durable log
+   */
+  produce(
+    sent: readonly ProduceRecord[],
+    options: ProduceOptions,
+    accept: Accept,
+    attached?: (stored: StoredRecords) => void
+  ): PendingProduce {
     const from = this.#given
     this.#given += sent.length
     const records = this.#isEnded ? refusedRecords(this.#records.key, from, sent.length) : this.#records
@@ -69,7 +78,11 @@ export class ClaimedKey {
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
     if (options.durability === 'disk') this.#holder.begin()
     const missing = sent.flatMap((_, at) => (records.has(from + at) ? [] : [at]))
-    if (missing.length === 0) return new AttachedProduce(records, from, sent, options, undefined)
+    if (missing.length === 0) {
+      const stored = records.storedAt(from, sent.length)
+      if (stored !== undefined) attached?.(stored)
+      return new AttachedProduce(records, from, sent, options, undefined)
+    }
     const settle = (at: number, outcome: RecordOutcome): void => records.settle(from + missing[at]!, outcome)
     const rest = accept(missing.length === sent.length ? sent : missing.map(at => sent[at]!), {
       hash: records.key.hash,
