@@ -1,5 +1,6 @@
 import type { MonotonicClock } from './model.js'
 import { shortened } from './printable.js'
+import { RecentRate } from './recent-rate.js'
 
 /** Different reasons that are counted one by one. Further ones are counted under `other`. */
 const MAX_REASONS = 100
@@ -11,45 +12,113 @@ const SETTING =
 /** Sections that an error names as a whole. */
 const SECTION = /\((quotas|access\.rules)\)/
 
+/** What was refused: requests, before their bodies were used, or single records. */
+export type Refused = 'requests' | 'records'
+
 /** Requests or records that were refused for one reason. */
 export interface RefusalCount {
   /** A code of docs/errors.md. */
   readonly reason: string
+  readonly what: Refused
   /** The setting that the error names; `undefined`: it names none. */
   readonly setting: string | undefined
   readonly count: number
+  /** As of the last seconds. */
+  readonly perSecond: number
   /** Monotonic milliseconds of the last one. */
   readonly lastAt: number
   /** The message of the last one. */
   readonly message: string
 }
 
+/** Requests that were answered 5xx by one API for one reason. */
+export interface FailedAnswers {
+  readonly api: string
+  readonly status: number
+  /** A code of docs/errors.md; `unknown`: the API has noted none. */
+  readonly reason: string
+  readonly count: number
+  readonly perSecond: number
+  readonly lastAt: number
+}
+
+type Counted<Row extends { perSecond: number }> = { -readonly [Field in keyof Omit<Row, 'perSecond'>]: Row[Field] } & {
+  readonly rate: RecentRate
+}
+
 /** Counts requests and records that were refused, by reason and by the setting that the error names. */
 export class Refusals {
   readonly #clock: MonotonicClock
-  readonly #counts = new Map<string, { -readonly [Field in keyof RefusalCount]: RefusalCount[Field] }>()
+  readonly #counts = new Map<string, Counted<RefusalCount>>()
+  readonly #answers = new Map<string, Counted<FailedAnswers>>()
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock
   }
 
-  note({ code, message }: { readonly code: string; readonly message: string }, times = 1): void {
+  note(
+    { code, message }: { readonly code: string; readonly message: string },
+    times = 1,
+    what: Refused = 'requests'
+  ): void {
+    const nowMs = this.#clock()
     const setting = SETTING.exec(message)?.[0] ?? SECTION.exec(message)?.[1]
-    const key = `${code} ${setting}`
-    let count = this.#counts.get(key)
-    if (count === undefined) {
-      const isKnown = this.#counts.size < MAX_REASONS
+    const count = entryOf(this.#counts, `${what} ${code} ${setting}`, `${what} other`, isKnown => {
       const named = isKnown ? { reason: code, setting } : OTHER
-      count = this.#counts.get(isKnown ? key : OTHER.reason) ?? { ...named, count: 0, lastAt: 0, message: '' }
-      this.#counts.set(isKnown ? key : OTHER.reason, count)
-    }
-    count.count += times
-    count.lastAt = this.#clock()
+      return { ...named, what, count: 0, lastAt: 0, message: '', rate: new RecentRate(nowMs) }
+    })
+    addTo(count, times, nowMs)
     count.message = message
+  }
+
+  /** Counts a request that was answered 5xx. */
+  answered(api: string, status: number, code = 'unknown'): void {
+    const nowMs = this.#clock()
+    const count = entryOf(this.#answers, `${api} ${status} ${code}`, 'other', isKnown => {
+      const named = isKnown ? { api, status, reason: code } : { api: OTHER.reason, status, reason: OTHER.reason }
+      return { ...named, count: 0, lastAt: 0, rate: new RecentRate(nowMs) }
+    })
+    addTo(count, 1, nowMs)
+  }
+
+  /** The requests that were answered 5xx, each with a reason. */
+  answers(): readonly FailedAnswers[] {
+    const nowMs = this.#clock()
+    return Array.from(this.#answers.values(), ({ rate, ...count }) => ({ ...count, perSecond: rate.perSecond(nowMs) }))
   }
 
   /** Messages are cut to a length that fits on a page. */
   all(): readonly RefusalCount[] {
-    return Array.from(this.#counts.values(), count => ({ ...count, message: shortened(count.message) }))
+    const nowMs = this.#clock()
+    return Array.from(this.#counts.values(), ({ rate, ...count }) => ({
+      ...count,
+      perSecond: rate.perSecond(nowMs),
+      message: shortened(count.message)
+    }))
   }
+}
+
+/** The entry of a key; where there are too many keys, that of all others. */
+function entryOf<Entry>(
+  entries: Map<string, Entry>,
+  key: string,
+  others: string,
+  make: (isKnown: boolean) => Entry
+): Entry {
+  const isKnown = entries.has(key) || entries.size < MAX_REASONS
+  const found = entries.get(isKnown ? key : others)
+  if (found !== undefined) return found
+  const made = make(isKnown)
+  entries.set(isKnown ? key : others, made)
+  return made
+}
+
+function addTo(
+  entry: { count: number; lastAt: number; readonly rate: RecentRate },
+  times: number,
+  nowMs: number
+): void {
+  entry.count += times
+  entry.lastAt = nowMs
+  entry.rate.add(times, nowMs)
 }

@@ -59,3 +59,30 @@ describe('the last lines of the log', () => {
     expect(lines.all()[0]!.message).to.match(/^line 50\\u001b\[2J/)
   })
 })
+
+describe('requests that were answered 5xx', () => {
+  it('are counted by API, status and reason, with the rate of the last seconds, and are bounded', () => {
+    let now = 0
+    const refusals = new Refusals(() => now)
+    for (; now < 5_000; now += 500) refusals.answered('kprf', 500, 'timedOut')
+    refusals.answered('__proto__', 503)
+    expect(refusals.answers()).to.deep.equal([
+      { api: 'kprf', status: 500, reason: 'timedOut', count: 10, lastAt: 4_500, perSecond: 2 },
+      { api: '__proto__', status: 503, reason: 'unknown', count: 1, lastAt: 5_000, perSecond: 1 }
+    ])
+    now = 60_000
+    expect(refusals.answers().map(({ perSecond }) => perSecond)).to.deep.equal([0, 0])
+    for (let code = 0; code < 200; code++) refusals.answered('kprf', 500, `code-${code}`)
+    expect(refusals.answers()).to.have.length(101)
+  })
+
+  it('do not count as records, and records not as requests', () => {
+    const refusals = new Refusals(() => 0)
+    refusals.note({ code: 'overloaded', message: 'full' })
+    refusals.note({ code: 'overloaded', message: 'full' }, 3, 'records')
+    expect(refusals.all().map(({ what, count }) => [what, count])).to.deep.equal([
+      ['requests', 1],
+      ['records', 3]
+    ])
+  })
+})

@@ -1,11 +1,11 @@
 import type { VNode } from 'preact'
-import type { RefusalRow, Status, Sum } from '../status/status.js'
+import type { Status, Sum } from '../status/status.js'
 import { countText } from '../status/units.js'
-import { agoText, millisecondsText, rateText } from './format.js'
+import { millisecondsText, rateText } from './format.js'
 import { html } from './html.js'
 import type { Sample } from './poll.js'
+import { Refusals } from './refusals.js'
 import { Sparkline } from './sparkline.js'
-import { type Column, Table } from './table.js'
 
 /** The bar shows the mean of this time. */
 const WINDOW_MS = 60_000
@@ -64,15 +64,15 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): VNod
         <${Rate} name="Answered 5xx" samples=${samples} of=${(status: Status) => status.requests.failed} />
         <${Rate} name="Refused" samples=${samples} of=${(status: Status) => status.requests.refused} />
       </div>
-      <h3>Refused, by reason</h3>
-      <${Refusals} rows=${now.status.refusals} />
+      <p class="note">Refused: answered 401, 403, 413, 429 or 503. A request answered 503 counts in both.</p>
+      <${Refusals} status=${now.status} />
     </div>
     <div>
-      <h3>The way of a record</h3>
+      <h3>The way of a record that Kafka took</h3>
       ${
         total === 0
-          ? html`<p class="calm">No record has come yet.</p>`
-          : html`<${Bar} stages=${stages} total=${total} /><p class="note">${millisecondsText(total)} in all. Means ${isFresh ? 'of the last minute' : 'since the start; no request ended in the last minute'}.</p>`
+          ? html`<p class="calm">Kafka has taken no record yet.</p>`
+          : html`<${Bar} stages=${stages} total=${total} /><p class="note">${millisecondsText(total)} in all, of records that Kafka took: those that wait, fail or are lost do not count. Means ${isFresh ? 'of the last minute' : 'since the start; no request ended in the last minute'}.</p>`
       }
     </div>
   </div>`
@@ -113,23 +113,4 @@ function Rate({ name, samples, of }: RateProps): VNode {
     <${Sparkline} values=${rates} label="${name} per second, now ${rateText(last)}" />
     <span class="small">${countText(total)} since the start</span>
   </div>`
-}
-
-const columns: readonly Column<RefusalRow>[] = [
-  { name: 'Reason', show: ({ reason }) => reason, sortBy: ({ reason }) => reason },
-  { name: 'Setting', show: ({ setting }) => (setting === undefined ? '–' : html`<code>${setting}</code>`) },
-  { name: 'Count', isNumber: true, show: ({ count }) => countText(count), sortBy: ({ count }) => count },
-  {
-    name: 'Last',
-    isNumber: true,
-    show: ({ lastAgoMs }) => agoText(lastAgoMs),
-    sortBy: ({ lastAgoMs }) => -lastAgoMs
-  },
-  { name: 'Message', show: ({ message }) => message }
-]
-
-function Refusals({ rows }: { readonly rows: readonly RefusalRow[] }): VNode {
-  if (rows.length === 0) return html`<p class="calm">Nothing was refused since the start.</p>`
-  const keyOf = ({ reason, setting }: RefusalRow): string => `${reason} ${setting}`
-  return html`<${Table} caption="Refusals by reason" columns=${columns} rows=${rows} keyOf=${keyOf} />`
 }

@@ -214,8 +214,11 @@ function beginSpan(tracing: Tracing, request: FastifyRequest, received: Received
   return span
 }
 
+/** The least status of an answer that counts as a failure of this gateway or of Kafka. */
+const FAILED = 500
+
 function answered(
-  { metrics, requestLog, accessLog, now }: HttpContext,
+  { metrics, requestLog, accessLog, refusals, now }: HttpContext,
   request: FastifyRequest,
   status: number | 'aborted',
   startedAt: number,
@@ -225,6 +228,7 @@ function answered(
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
   const { receivedAt } = request.raw as ReceivedRequest
+  if (api !== 'none' && typeof status === 'number' && status >= FAILED) refusals.answered(api, status, code)
   metrics.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request

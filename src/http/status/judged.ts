@@ -3,12 +3,13 @@ import type { Status, Trouble } from './status.js'
 /** What a judgement needs to know. */
 export type Judged = Omit<Status, 'trouble'>
 
-/** Kinds from the worst to the least: what stops everything comes before what stops a part. */
+/**
+ * Kinds from the worst to the least: what stops everything comes before what stops a part, and a cause before its
+ * effects, as a partition that is stuck before the log that fills up by it.
+ */
 export const RANKS = [
   'brokersAway',
   'logFailed',
-  'logFull',
-  'memoryFull',
   'heapFull',
   'eventLoopLate',
   'workerDied',
@@ -16,13 +17,15 @@ export const RANKS = [
   'certificateEnds',
   'notReady',
   'brokerDown',
+  'brokerGone',
   'noLeader',
   'notAuthorized',
   'partitionStuck',
   'topicMissing',
-  'groupRefused',
+  'logFull',
+  'memoryFull',
   'recordsLost',
-  'brokerGone',
+  'groupRefused',
   'quotaReached',
   'refusing',
   'groupLags',

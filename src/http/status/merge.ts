@@ -1,7 +1,9 @@
 import {
+  type FailureRow,
   type GroupRow,
   type LagRow,
   type LineRow,
+  type LossRow,
   MAX_ROWS,
   type RefusalRow,
   type Status,
@@ -47,8 +49,18 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
     way: mergeWays(parts),
     refusals: mergeEach(
       parts.flatMap(({ refusals }) => refusals),
-      ({ reason, setting }) => `${reason} ${setting}`,
-      mergeRefusal
+      ({ reason, setting, what }) => `${what} ${reason} ${setting}`,
+      mergeCount
+    ),
+    failures: mergeEach(
+      parts.flatMap(({ failures }) => failures),
+      ({ api, status, reason }) => `${api} ${status} ${reason}`,
+      mergeCount
+    ),
+    losses: mergeEach(
+      parts.flatMap(({ losses }) => losses),
+      ({ cluster, api, topic, reason }) => `${cluster} ${api} ${topic} ${reason}`,
+      mergeLoss
     ),
     lines: mergeEach(
       parts.flatMap(({ lines }) => lines),
@@ -60,16 +72,21 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
 
 /** Sorts the rows, worst first, and leaves out those beyond the limit. */
 function bounded(part: StatusPart): StatusPart {
-  const { topics, groups, lag, refusals, lines } = part
+  const { topics, groups, lag, refusals, failures, losses, lines } = part
   return {
     ...part,
     topics: cut(topics, weightOfRow),
     groups: cut(groups, weightOfGroup),
     ...(lag !== undefined && { lag: cut(lag, ({ lag: records = 0 }) => records) }),
-    refusals: [...refusals].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, MAX_ROWS),
-    lines: [...lines].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, MAX_LINES)
+    refusals: latestOf(refusals, MAX_ROWS),
+    failures: latestOf(failures, MAX_ROWS),
+    losses: latestOf(losses, MAX_ROWS),
+    lines: latestOf(lines, MAX_LINES)
   }
 }
+
+const latestOf = <Row extends { readonly lastAgoMs: number }>(rows: readonly Row[], most: number): Row[] =>
+  [...rows].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, most)
 
 const cut = <Row>(
   { total, rows }: { readonly total: number; readonly rows: readonly Row[] },
@@ -182,10 +199,17 @@ const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => {
 
 const laterOf = (one: LagRow, other: LagRow): LagRow => ((one.asOf ?? '') >= (other.asOf ?? '') ? one : other)
 
-const mergeRefusal = (one: RefusalRow, other: RefusalRow): RefusalRow => {
+const mergeCount = <Row extends RefusalRow | FailureRow>(one: Row, other: Row): Row => {
   const later = one.lastAgoMs <= other.lastAgoMs ? one : other
-  return { ...later, count: one.count + other.count }
+  return { ...later, count: one.count + other.count, perSecond: one.perSecond + other.perSecond }
 }
+
+const mergeLoss = (one: LossRow, other: LossRow): LossRow => ({
+  ...(one.lastAgoMs <= other.lastAgoMs ? one : other),
+  records: one.records + other.records,
+  perSecond: one.perSecond + other.perSecond,
+  firstAgoMs: Math.max(one.firstAgoMs, other.firstAgoMs)
+})
 
 const mergeLine = (one: LineRow, other: LineRow): LineRow => {
   const later = one.lastAgoMs <= other.lastAgoMs ? one : other
@@ -211,7 +235,11 @@ function mergeClusters(parts: readonly StatusPart[]): Status['clusters'] {
 
 function mergeMemory(parts: readonly StatusPart[]): Status['memory'] {
   const all = parts.map(({ memory }) => memory)
-  return { ...addAll(all), oldestAgeMs: Math.max(0, ...all.map(({ oldestAgeMs }) => oldestAgeMs)) }
+  return {
+    ...addAll(all),
+    oldestAgeMs: Math.max(0, ...all.map(({ oldestAgeMs }) => oldestAgeMs)),
+    timeoutMs: Math.max(0, ...all.map(({ timeoutMs }) => timeoutMs))
+  }
 }
 
 const LOG_STATES = ['unused', 'closed', 'ok', 'full', 'failed'] as const

@@ -133,10 +133,39 @@ const certificate = z.object({
 const refused = z.object({
   reason: z.string().describe('A code of docs/errors.md'),
   setting: z.string().optional().describe('The setting that the error names'),
+  what: z
+    .enum(['requests', 'records'])
+    .describe('What `count` counts: requests that were refused before their bodies were used, or single records'),
   count,
+  perSecond: z.number().describe('As of the last seconds'),
   lastAgoMs: milliseconds,
   message: z.string()
 })
+
+const failure = z
+  .object({
+    api: z.string(),
+    status: z.int(),
+    reason: z.string().describe('A code of docs/errors.md; `unknown`: the API has noted none'),
+    count,
+    perSecond: z.number().describe('As of the last seconds'),
+    lastAgoMs: milliseconds
+  })
+  .describe('Requests that were answered 5xx')
+
+const loss = z
+  .object({
+    cluster: z.string(),
+    api: z.string().describe('The API that had accepted the records'),
+    topic: z.string().optional().describe('Absent: several topics'),
+    reason: z.string().describe('A code of docs/errors.md'),
+    message: z.string(),
+    records: count,
+    perSecond: z.number().describe('As of the last seconds'),
+    firstAgoMs: milliseconds,
+    lastAgoMs: milliseconds
+  })
+  .describe('Accepted records that are lost')
 
 const sum = z.object({ count, seconds: z.number() }).describe('Since the start, so that readers take differences')
 
@@ -175,6 +204,7 @@ export const statusSchema = z.object({
     limitBytes: bytes.describe('`delivery.maxBytes` of all workers and clusters'),
     stuckBytes: bytes,
     oldestAgeMs: milliseconds,
+    timeoutMs: milliseconds.describe('`delivery.timeoutMs`: so long records in memory wait for Kafka'),
     delivered: count,
     failed: count,
     lost: count.describe('Accepted records that are lost')
@@ -203,6 +233,8 @@ export const statusSchema = z.object({
     })
     .describe('Where the time of a record goes'),
   refusals: z.array(refused),
+  failures: z.array(failure).describe('The latest first'),
+  losses: z.array(loss).describe('The latest first'),
   lines: z.array(logLine).describe('The last warnings and errors of the log, the newest first')
 })
 
@@ -216,6 +248,13 @@ export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
 export type CertificateRow = z.output<typeof certificate>
 export type RefusalRow = z.output<typeof refused>
+/** A refusal counts as present for this time. */
+const REFUSED_LATELY_MS = 30_000
+
+export const isLate = ({ lastAgoMs }: Pick<RefusalRow, 'lastAgoMs'>): boolean => lastAgoMs <= REFUSED_LATELY_MS
+
+export type FailureRow = z.output<typeof failure>
+export type LossRow = z.output<typeof loss>
 export type LineRow = z.output<typeof logLine>
 export type Sum = z.output<typeof sum>
 

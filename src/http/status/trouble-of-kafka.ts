@@ -1,13 +1,16 @@
 import type { Judged, Row } from './judged.js'
 import type { ClusterRow } from './status.js'
+import { leaderlessOf } from './trouble-of-topics.js'
 import { durationText } from './units.js'
 
 /** Clusters that do not answer, and brokers that are down or gone. */
-export const troubleOfKafka = ({ clusters }: Judged): Row[] => clusters.flatMap(troubleOfCluster)
+export const troubleOfKafka = (status: Judged): Row[] =>
+  status.clusters.flatMap(cluster => troubleOfCluster(cluster, leaderlessOf(status, cluster.name)))
 
-function troubleOfCluster(cluster: ClusterRow): Row[] {
+/** @param leaderless partitions without a leader whose records wait */
+function troubleOfCluster(cluster: ClusterRow, leaderless: readonly string[]): Row[] {
   const { name, isReady, away } = cluster
-  if (isReady) return troubleOfBrokers(cluster)
+  if (isReady) return troubleOfBrokers(cluster, leaderless)
   return [
     {
       severity: 'bad',
@@ -20,7 +23,17 @@ function troubleOfCluster(cluster: ClusterRow): Row[] {
   ]
 }
 
-function troubleOfBrokers({ name, brokers }: ClusterRow): Row[] {
+/** Partitions that are named one by one. */
+const MAX_NAMED = 5
+
+/** ` Without a leader now: audit/0, audit/2.` */
+function effectOf(leaderless: readonly string[]): string {
+  if (leaderless.length === 0) return ''
+  const more = leaderless.length > MAX_NAMED ? ` and ${leaderless.length - MAX_NAMED} more` : ''
+  return ` Partitions without a leader now: ${leaderless.slice(0, MAX_NAMED).join(', ')}${more}.`
+}
+
+function troubleOfBrokers({ name, brokers }: ClusterRow, leaderless: readonly string[]): Row[] {
   const where = name === 'default' ? '' : ` of cluster ${name}`
   return brokers.flatMap(({ nodeId, address, state, forMs, lastError }): Row[] => {
     const subject = `broker ${nodeId} (${address})${where}`
@@ -30,7 +43,7 @@ function troubleOfBrokers({ name, brokers }: ClusterRow): Row[] {
           severity: 'bad',
           kind: 'brokerDown',
           subject,
-          cause: `It has not answered for ${durationText(forMs)}${lastError === undefined ? '' : `: ${lastError}`}.`,
+          cause: `It has not answered for ${durationText(forMs)}${lastError === undefined ? '' : `: ${lastError}`}.${effectOf(leaderless)}`,
           next: 'Start the broker, or check the network to it. The records of its partitions wait until it or another broker leads them.',
           see: 'docs/status.md#brokerdown'
         }
@@ -39,11 +52,14 @@ function troubleOfBrokers({ name, brokers }: ClusterRow): Row[] {
     if (state === 'up') return []
     return [
       {
-        severity: 'warning',
+        severity: leaderless.length > 0 ? 'bad' : 'warning',
         kind: 'brokerGone',
         subject,
-        cause: `Kafka has not named it for ${durationText(forMs)}: it has stopped, or was removed from the cluster.`,
-        next: 'Start the broker. If it was removed on purpose, nothing has to be done: this row goes after an hour.',
+        cause: `Kafka has not named it for ${durationText(forMs)}: it has stopped, or was removed from the cluster.${effectOf(leaderless)}`,
+        next:
+          leaderless.length > 0
+            ? 'Start the broker: records of these partitions wait until it, or another broker with a replica, leads them.'
+            : 'Start the broker. If it was removed on purpose, nothing has to be done: this row goes after an hour.',
         see: 'docs/status.md#brokergone'
       }
     ]

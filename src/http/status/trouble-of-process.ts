@@ -1,26 +1,19 @@
 import type { Judged, Row } from './judged.js'
-import type { CertificateRow, RefusalRow, WorkerRow } from './status.js'
-import { bytesText, countOf, countText, durationText, percentText } from './units.js'
+import { type CertificateRow, isLate, type RefusalRow, type WorkerRow } from './status.js'
+import { countText, durationText, percentText } from './units.js'
 
 const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
 const CERTIFICATE_SOON_MS = 21 * DAY_MS
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
-/** A refusal counts as present for this time. */
-const REFUSED_LATELY_MS = 30_000
 /** A worker that has ended is shown for this time after it serves again. */
 const ENDED_LATELY_MS = 600_000
-/** Shares of a limit from which on it is shown, and from which on it counts as reached. */
-const FILLING = 0.8
-const FULL = 0.95
 /** The delay of the event loop is shown from this share of its limit on. */
 const LATE = 0.5
 const BUSY = 0.98
 
-/** Memory, disk, event loop, workers, certificates and refusals of the gateway itself. */
+/** Event loop, heap, workers, certificates and refusals of the gateway itself. */
 export const troubleOfProcess = (status: Judged): Row[] => [
-  ...troubleOfLog(status),
-  ...troubleOfMemory(status),
   ...status.workers.flatMap(worker => troubleOfWorker(worker, status.workers.length)),
   ...status.gateway.silentWorkers.map(workerSilent),
   ...status.certificates.flatMap(troubleOfCertificate),
@@ -28,82 +21,6 @@ export const troubleOfProcess = (status: Judged): Row[] => [
   ...notReady(status),
   ...status.gateway.warnings.map(recordsOld)
 ]
-
-function troubleOfLog({ log }: Judged): Row[] {
-  const { state, why, sizeBytes, limitBytes, deadLetters, damagedRecords, quarantinedSegments } = log
-  const rows: Row[] = []
-  const used = sizeBytes / limitBytes
-  if (state === 'failed') {
-    rows.push({
-      severity: 'bad',
-      kind: 'logFailed',
-      subject: 'durable log',
-      cause: `It takes no records: ${why ?? 'the disk fails'}.`,
-      next: 'Check the disk and the rights of the directory. The log is tried again by itself.',
-      see: 'wal.directory'
-    })
-  } else if (state === 'full' || used >= FILLING) {
-    const isFull = state === 'full' || used >= FULL
-    rows.push({
-      severity: isFull ? 'bad' : 'warning',
-      kind: 'logFull',
-      subject: 'durable log',
-      cause: `${percentText(used)} of it are in use (${bytesText(sizeBytes)} of ${bytesText(limitBytes)})${why === undefined ? '' : `: ${why}`}.${isFull ? ' Requests that need it are refused.' : ''}`,
-      next: 'Look above for why Kafka does not take its records. Until it does, more room helps: wal.maxBytes, or a larger disk.',
-      see: 'wal.maxBytes'
-    })
-  }
-  if (deadLetters > 0) {
-    rows.push({
-      severity: 'warning',
-      kind: 'deadLetters',
-      subject: 'durable log',
-      cause: `${countOf(deadLetters, 'dead letter')}: Kafka has refused these records for good.`,
-      next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
-      see: 'docs/operations.md#the-durable-log'
-    })
-  }
-  if (damagedRecords + quarantinedSegments > 0) {
-    rows.push({
-      severity: 'warning',
-      kind: 'logDamaged',
-      subject: 'durable log',
-      cause: `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')} were found; files were moved to quarantine/.`,
-      next: 'Check the disk. castellan wal verify names the damaged files.',
-      see: 'docs/operations.md#the-durable-log'
-    })
-  }
-  return rows
-}
-
-function troubleOfMemory({ memory, refusals }: Judged): Row[] {
-  const { bytes, limitBytes, records, stuckBytes, lost } = memory
-  const used = limitBytes === 0 ? 0 : bytes / limitBytes
-  const refuses = refusals.some(one => isLate(one) && one.setting === 'delivery.maxBytes')
-  const rows: Row[] = []
-  if (refuses || used >= FILLING) {
-    const isFull = refuses || used >= FULL
-    rows.push({
-      severity: isFull ? 'bad' : 'warning',
-      kind: 'memoryFull',
-      subject: 'memory for records',
-      cause: `${percentText(used)} of delivery.maxBytes are in use: ${countOf(records, 'record')} (${bytesText(bytes)}) wait for Kafka${stuckBytes > 0 ? `, ${bytesText(stuckBytes)} of them in partitions that are stuck` : ''}.${isFull ? ' Further records are refused.' : ''}`,
-      next: 'Look for brokers and partitions in this list: Kafka takes less than comes. If it is only slow for moments, raise delivery.maxBytes.',
-      see: 'delivery.maxBytes'
-    })
-  }
-  if (lost > 0) {
-    rows.push({
-      severity: 'warning',
-      kind: 'recordsLost',
-      subject: 'records in memory',
-      cause: `${countOf(lost, 'record')} that had been accepted ${lost === 1 ? 'was' : 'were'} not written to Kafka, since the start.`,
-      next: 'The log names their topics and the reason. durability: disk of an API keeps records until Kafka has them.',
-      see: 'docs/metrics.md#records-that-are-lost'
-    })
-  }
-  return rows
-}
 
 function troubleOfWorker(worker: WorkerRow, workers: number): Row[] {
   const { number, isUp, lastEnd, restarts } = worker
@@ -177,8 +94,6 @@ function troubleOfCertificate({ of, subject, validTo, remainingMs }: Certificate
     }
   ]
 }
-
-const isLate = ({ lastAgoMs }: RefusalRow): boolean => lastAgoMs <= REFUSED_LATELY_MS
 
 /** Refusals that have a row of their own, or that their client has to mend. */
 const TOLD_ELSEWHERE: ReadonlySet<string | undefined> = new Set(['delivery.maxBytes', 'wal.maxBytes'])

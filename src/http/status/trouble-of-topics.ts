@@ -1,19 +1,20 @@
 import type { Judged, Row } from './judged.js'
-import type { PartitionRow, TopicRow } from './status.js'
+import type { ClusterRow, PartitionRow, TopicRow } from './status.js'
 import { bytesText, countText, durationText } from './units.js'
 
 /** Kafka's names, and our own, of a partition that no broker leads. */
 const LEADERLESS: ReadonlySet<string | undefined> = new Set(['noLeader', 'LEADER_NOT_AVAILABLE'])
 
 /** Topics whose records do not flow. */
-export const troubleOfTopics = ({ topics: { rows }, clusters }: Judged): Row[] => {
+export const troubleOfTopics = ({ topics: { rows }, clusters, memory }: Judged): Row[] => {
   const away = new Set(clusters.filter(({ isReady }) => !isReady).map(({ name }) => name))
+  const byName = new Map(clusters.map(cluster => [cluster.name, cluster]))
   return rows.flatMap(row => {
     // While no broker answers, that is the trouble of all topics.
     if (row.state === 'refused') return [notAuthorized(row)]
     if (away.has(row.cluster)) return []
     if (row.state === 'missing') return [missing(row)]
-    return row.state === 'stuck' ? stuck(row) : []
+    return row.state === 'stuck' ? stuck(row, { cluster: byName.get(row.cluster), timeoutMs: memory.timeoutMs }) : []
   })
 }
 
@@ -43,12 +44,27 @@ function missing(row: TopicRow): Row {
   }
 }
 
-function stuck(row: TopicRow): Row[] {
+/** What is known besides the topic. */
+interface Around {
+  readonly cluster: ClusterRow | undefined
+  /** So long records in memory wait. */
+  readonly timeoutMs: number
+}
+
+const isLeaderless = ({ error, leader }: PartitionRow): boolean => leader === -1 || LEADERLESS.has(error)
+
+/** The partitions without a leader whose records wait, as `audit/0`. */
+export const leaderlessOf = ({ topics }: Pick<Judged, 'topics'>, cluster: string): string[] =>
+  topics.rows
+    .filter(row => row.cluster === cluster && row.state === 'stuck')
+    .flatMap(({ topic, troubled }) => troubled.filter(isLeaderless).map(({ partition }) => `${topic}/${partition}`))
+
+function stuck(row: TopicRow, around: Around): Row[] {
   const { troubled } = row
-  const leaderless = troubled.filter(({ error, leader }) => leader === -1 || LEADERLESS.has(error))
+  const leaderless = troubled.filter(isLeaderless)
   const others = troubled.filter(partition => !leaderless.includes(partition))
   const all: Row[] = []
-  if (leaderless.length > 0) all.push(noLeader(row, leaderless))
+  if (leaderless.length > 0) all.push(noLeader(row, leaderless, around))
   // All partitions of a topic mostly have the same trouble: one row for each error.
   const byError = new Map(others.map(partition => [partition.error, partition]))
   for (const [error, first] of byError)
@@ -56,32 +72,32 @@ function stuck(row: TopicRow): Row[] {
       stuckBy(
         row,
         others.filter(one => one.error === error),
-        first
+        first,
+        around
       )
     )
   return all
 }
 
-function noLeader(row: TopicRow, partitions: readonly PartitionRow[]): Row {
+function noLeader(row: TopicRow, partitions: readonly PartitionRow[], { cluster, timeoutMs }: Around): Row {
+  const missing = missingBrokersOf(cluster)
+  const its = partitions.length === 1 ? 'its' : 'their'
+  const because =
+    missing.length === 0
+      ? ''
+      : ` ${missing.length === 1 ? `Broker ${missing[0]} does` : `Brokers ${missing.join(', ')} do`} not run; the replicas that could lead are probably there.`
   return {
     severity: 'bad',
     kind: 'noLeader',
     subject: placeOf(row, partitions),
-    cause: `${partitions.length === 1 ? 'The partition has' : 'These partitions have'} no leader, so no broker takes ${partitions.length === 1 ? 'its' : 'their'} records.${waitingText(row)}`,
-    next: `Start the brokers that hold its replicas; kafka-topics --describe --topic ${row.topic} names them. Records in memory wait for delivery.timeoutMs, those of the durable log for as long as it takes.`,
+    cause: `${partitions.length === 1 ? 'The partition has' : 'These partitions have'} no leader, so no broker takes ${its} records.${because}${waitingText(row)}`,
+    next: `${missing.length === 0 ? `Start the brokers that hold ${its} replicas` : `Start ${missing.length === 1 ? `broker ${missing[0]}` : `brokers ${missing.join(', ')}`}`}; kafka-topics --describe --topic ${row.topic} names the brokers of ${its} replicas. Records in memory wait for ${durationText(timeoutMs)} at most (delivery.timeoutMs) and fail then; those of the durable log wait for as long as it takes.`,
     see: 'delivery.timeoutMs'
   }
 }
 
 /** What helps against errors that operators can end. */
 const helpByError: ReadonlyMap<string | undefined, readonly [next: string, see: string]> = new Map([
-  [
-    'NOT_ENOUGH_REPLICAS',
-    [
-      'Start the brokers that hold its other replicas, or lower min.insync.replicas of the topic, which makes losses possible.',
-      'docs/status.md#partitionstuck'
-    ]
-  ],
   [
     'brokerUnreachable',
     ['Start the broker that leads it, or check the network to it.', 'docs/status.md#partitionstuck']
@@ -99,9 +115,35 @@ const HELP = [
   'docs/status.md#partitionstuck'
 ] as const
 
-function stuckBy(row: TopicRow, partitions: readonly PartitionRow[], { error, message, leader }: PartitionRow): Row {
+/** Errors that say that too few replicas are in sync. */
+const FEW_REPLICAS: ReadonlySet<string | undefined> = new Set([
+  'NOT_ENOUGH_REPLICAS',
+  'NOT_ENOUGH_REPLICAS_AFTER_APPEND'
+])
+
+const missingBrokersOf = (cluster: ClusterRow | undefined): readonly number[] =>
+  (cluster?.brokers ?? []).filter(({ state }) => state !== 'up').map(({ nodeId }) => nodeId)
+
+function helpForReplicas({ topic }: TopicRow, cluster: ClusterRow | undefined): readonly [next: string, see: string] {
+  const missing = missingBrokersOf(cluster)
+  const brokers = cluster?.brokers.length ?? 0
+  const look = `kafka-topics --describe --topic ${topic} shows its replicas, those in sync (Isr) and min.insync.replicas`
+  const lower = 'To lower min.insync.replicas also ends it, but makes losses possible.'
+  const next =
+    missing.length > 0
+      ? `Start ${missing.length === 1 ? 'broker' : 'brokers'} ${missing.join(', ')}. If that does not help: ${look}. ${lower}`
+      : `${brokers === 1 ? 'The only broker answers' : `All ${brokers} brokers answer`}: replicas are behind, or min.insync.replicas is above the number of replicas. ${look}. ${lower}`
+  return [next, 'docs/status.md#partitionstuck']
+}
+
+function stuckBy(
+  row: TopicRow,
+  partitions: readonly PartitionRow[],
+  { error, message, leader }: PartitionRow,
+  { cluster }: Around
+): Row {
   const isOne = partitions.every(one => one.leader === leader)
-  const [next, see] = helpByError.get(error) ?? HELP
+  const [next, see] = FEW_REPLICAS.has(error) ? helpForReplicas(row, cluster) : (helpByError.get(error) ?? HELP)
   const who =
     !isOne || leader === undefined || leader < 0
       ? ''

@@ -33,3 +33,18 @@ export const countOf = (count: number, one: string): string => `${countText(coun
 
 const rounded = (value: number): string =>
   Math.abs(value) >= ROUNDED_FROM || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1)
+
+/** `2026-11-20T21:00:00.000Z` => `21:00:00 UTC`; on another day than `now`: `2026-11-20 21:00:00 UTC`. */
+export function instantText(instant: string | number, now: string): string {
+  const text = new Date(instant).toISOString()
+  const isToday = text.slice(0, 10) === now.slice(0, 10)
+  return `${isToday ? '' : `${text.slice(0, 10)} `}${text.slice(11, 19)} UTC`
+}
+
+const JUST_NOW_MS = 1_000
+
+export const agoText = (ms: number): string => (ms < JUST_NOW_MS ? 'just now' : `${durationText(ms)} ago`)
+
+/** `perSecondText(7.123)` is `7.1`. */
+export const perSecondText = (rate: number): string =>
+  rate >= ROUNDED_FROM ? countText(rate) : rate < 0.1 ? 'less than 0.1' : rounded(rate)

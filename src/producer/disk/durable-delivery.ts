@@ -205,7 +205,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
     this.#counters.refused++
-    this.#deps.refusals?.note(failure)
+    this.#deps.refusals?.note(failure, 1, 'records')
     pendingProduce.refuse(index, failure)
   }
 

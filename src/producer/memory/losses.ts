@@ -1,13 +1,11 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type Loss, LossBook, type LossView } from './loss-book.js'
 
 /** Pause between log lines about losses for the same reason; each line has the sum since the last one. */
 const LOG_EVERY_MS = 10_000
 
-/** Why a record of a topic is lost. */
-export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
-  readonly topic?: string | undefined
-}
+export type { Loss } from './loss-book.js'
 
 export interface LossesDeps {
   readonly metrics: MetricsLogger
@@ -34,12 +32,14 @@ interface Account {
 export class Losses {
   readonly #deps: LossesDeps
   readonly #accounts = new Map<string, Account>()
+  readonly #book: LossBook
   #records = 0
   #isScheduled = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: LossesDeps) {
     this.#deps = deps
+    this.#book = new LossBook(deps.clock)
   }
 
   /** Lost records since the start. */
@@ -47,9 +47,15 @@ export class Losses {
     return this.#records
   }
 
+  /** What was lost, by API, topic and reason. */
+  views(): readonly LossView[] {
+    return this.#book.views()
+  }
+
   /** @param api the API that has accepted the records */
   add(api: string, loss: Loss, records = 1): void {
     this.#records += records
+    this.#book.add(api, loss, records)
     const account = this.#accountOf(api, loss)
     account.uncounted += records
     account.untold += records

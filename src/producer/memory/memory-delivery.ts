@@ -156,7 +156,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
         this.#put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
       if (failure === undefined) continue
       this.#deps.counters.refused++
-      this.#deps.refusals?.note(failure)
+      this.#deps.refusals?.note(failure, 1, 'records')
       if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
       if (refusal === undefined) pendingProduce.refuseLate(index, failure)
       else pendingProduce.refuse(index, failure)

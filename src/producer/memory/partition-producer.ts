@@ -254,7 +254,7 @@ export class PartitionProducer implements ScheduledProducer {
     if (renumber) this.#numbering.raise()
     this.#deps.counters.failed += head.recordCount
     this.#refusal = { failure, at: this.#deps.clock() }
-    this.#deps.refusals?.note(failure, head.recordCount)
+    this.#deps.refusals?.note(failure, head.recordCount, 'records')
     this.#attempts.notDelivered(head.recordCount, failure)
     this.#settled(head)
     head.span?.failed(failure.code, this.#attempts.count)

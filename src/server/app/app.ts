@@ -257,6 +257,7 @@ class ProcessParts {
       clusters: this.#clusters.all,
       viewLog: () => this.#clusters.viewLog(),
       memoryLimitBytes: config.delivery.maxBytes,
+      memoryTimeoutMs: config.delivery.timeoutMs,
       metrics: this.#metrics,
       shedder: () => this.#http?.shedder,
       refusals: this.#refusals,

@@ -92,7 +92,7 @@ export interface Castellan {
   readonly router: RouterHandle
   readonly delivery: Delivery
   /** Counts accepted records that are lost. */
-  readonly losses: Pick<Losses, 'records'>
+  readonly losses: Pick<Losses, 'records' | 'views'>
   /** Delivery from the durable log. `undefined`: there is no durable log. */
   readonly durable: DurableDelivery | undefined
   readonly gateway: Gateway

@@ -34,7 +34,17 @@ export function parentPart(
   return {
     workers: [],
     clusters: [],
-    memory: { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, oldestAgeMs: 0, delivered: 0, failed: 0, lost: 0 },
+    memory: {
+      records: 0,
+      bytes: 0,
+      limitBytes: 0,
+      stuckBytes: 0,
+      oldestAgeMs: 0,
+      timeoutMs: 0,
+      delivered: 0,
+      failed: 0,
+      lost: 0
+    },
     log: {
       state: 'unused',
       limitBytes: 0,
@@ -59,6 +69,8 @@ export function parentPart(
       broker: NO_TIMES
     },
     refusals: refusals.all().map(one => toRefusalRow(one, nowMs)),
+    failures: [],
+    losses: [],
     lines: lines.all().map(one => toLineRow(one, nowMs))
   }
 }

@@ -3,17 +3,20 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
+import { shortened } from '../../core/printable.js'
 import type { RecentLine, RecentLines } from '../../core/recent-lines.js'
-import type { RefusalCount, Refusals } from '../../core/refusals.js'
+import type { FailedAnswers, RefusalCount, Refusals } from '../../core/refusals.js'
 import type { LagSource } from '../../gateway/lag.js'
 import { type CertificateView, viewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import { weightOfGroup } from '../../http/status/merge.js'
 import {
   type CertificateRow,
+  type FailureRow,
   type GroupRow,
   type LagRow,
   type LineRow,
+  type LossRow,
   MAX_ROWS,
   type RefusalRow,
   type Status,
@@ -22,6 +25,7 @@ import {
 import { TopRows } from '../../http/status/top-rows.js'
 import type { ConnectionSettings } from '../../kafka/broker-client.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
+import type { LossView } from '../../producer/memory/loss-book.js'
 import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
 import type { ListenerSecurity } from './listener-security.js'
@@ -36,10 +40,12 @@ export interface ProcessStatusDeps {
   readonly clusters: readonly KafkaCluster[]
   readonly viewLog: () => Promise<LogView>
   readonly memoryLimitBytes: number
+  /** `delivery.timeoutMs` */
+  readonly memoryTimeoutMs: number
   readonly metrics: PrometheusMetrics
   /** `undefined`: there is none yet. */
   readonly shedder: () => Pick<LoadShedder, 'view'> | undefined
-  readonly refusals: Pick<Refusals, 'all'>
+  readonly refusals: Pick<Refusals, 'all' | 'answers'>
   readonly lines: Pick<RecentLines, 'all'>
   /** `undefined`: Kafka is not asked yet. */
   readonly lag: () => LagSource | undefined
@@ -74,6 +80,8 @@ export class ProcessStatusReader {
       certificates: certificates().map(one => toCertificateRow(one, now())),
       ...this.#fromMetrics(),
       refusals: refusals.all().map(one => toRefusalRow(one, nowMs)),
+      failures: refusals.answers().map(one => toFailureRow(one, nowMs)),
+      losses: clusters.flatMap(({ name, losses }) => losses.views().map(one => toLossRow(name, one, nowMs))),
       lines: lines.all().map(one => toLineRow(one, nowMs))
     }
   }
@@ -97,8 +105,8 @@ export class ProcessStatusReader {
   }
 
   #memory(): Omit<Status['memory'], 'oldestAgeMs'> {
-    const { clusters, memoryLimitBytes } = this.#deps
-    const sum = { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, delivered: 0, failed: 0, lost: 0 }
+    const { clusters, memoryLimitBytes, memoryTimeoutMs: timeoutMs } = this.#deps
+    const sum = { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, timeoutMs, delivered: 0, failed: 0, lost: 0 }
     for (const { delivery, losses } of clusters) {
       const stats = delivery.counts()
       sum.records += stats.bufferedRecords
@@ -201,8 +209,24 @@ export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now:
   remainingMs: validTo - now
 })
 
-export function toRefusalRow({ reason, setting, count, lastAt, message }: RefusalCount, nowMs: number): RefusalRow {
-  return { reason, ...(setting !== undefined && { setting }), count, lastAgoMs: agoMs(lastAt, nowMs), message }
+export function toRefusalRow({ setting, lastAt, ...rest }: RefusalCount, nowMs: number): RefusalRow {
+  return { ...rest, ...(setting !== undefined && { setting }), lastAgoMs: agoMs(lastAt, nowMs) }
+}
+
+const toFailureRow = ({ lastAt, ...rest }: FailedAnswers, nowMs: number): FailureRow => ({
+  ...rest,
+  lastAgoMs: agoMs(lastAt, nowMs)
+})
+
+function toLossRow(cluster: string, { topic, firstAt, lastAt, ...rest }: LossView, nowMs: number): LossRow {
+  return {
+    cluster,
+    ...rest,
+    message: shortened(rest.message),
+    ...(topic !== undefined && { topic }),
+    firstAgoMs: agoMs(firstAt, nowMs),
+    lastAgoMs: agoMs(lastAt, nowMs)
+  }
 }
 
 export function toLineRow(line: RecentLine, nowMs: number): LineRow {

@@ -169,6 +169,22 @@ describe('the page of the management port, in a browser', function () {
     await page.unroute('**/status.json')
     await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: 10_000 })
   })
+
+  // The last one: a refusal by Kafka is shown for a minute.
+  it('tells requests that failed from requests and records that were refused, and gives each a reason', async () => {
+    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
+    const fault = cluster.faults.add({ api: 'Produce', topic: 'orders', count: 1 }, { type: 'error', errorCode })
+    await push([{ topic: 'orders', key: 'k', data: 'x' }], true)
+    fault.remove()
+    const failed = page.getByRole('table', { name: 'Requests answered 5xx' })
+    await failed.waitFor({ timeout: 10_000 })
+    expect(await failed.locator('tbody th').allTextContents()).to.deep.equal(['notAuthorized'])
+    const records = page.getByRole('table', { name: 'Records refused or failed' })
+    expect(await records.locator('thead').textContent())
+      .to.include('Records')
+      .and.not.include('Requests')
+    expect(await page.getByRole('table', { name: 'Requests refused before' }).count()).to.equal(0)
+  })
 })
 
 describe('the page of a gateway that asks for credentials', function () {

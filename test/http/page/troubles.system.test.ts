@@ -69,7 +69,7 @@ const watchJson = (url: string): Watch => ({
   close: async () => undefined
 })
 
-describe('ten kinds of trouble are shown within five seconds, each with cause and next step', function () {
+describe('eleven kinds of trouble are shown within five seconds, each with cause and next step', function () {
   this.timeout(120_000)
   let browser: Browser | undefined
   let cluster: EmbeddedCluster
@@ -182,6 +182,19 @@ describe('ten kinds of trouble are shown within five seconds, each with cause an
     expect(row.see).to.equal('clusters.default.sasl')
   })
 
+  it('accepted records are being lost', async () => {
+    cluster.createTopic('orders', { partitions: 1 })
+    failProduce('orders', errorCodes.TOPIC_AUTHORIZATION_FAILED)
+    const { urls } = await start()
+    keepPushing(urls.shared, 'orders')
+    const row = await watch.row('recordsLost')
+    expect(row.subject).to.equal('accepted records of topic orders')
+    expect(row.cause)
+      .to.match(/^Accepted records are being lost: [\d .]+ per second, [\d ]+ records since \d\d:\d\d:\d\d UTC/)
+      .and.include('API kprf had told their senders that they were accepted. Reason: TOPIC_AUTHORIZATION_FAILED')
+    expect(row.see).to.equal('docs/metrics.md#records-that-are-lost')
+  })
+
   it('the durable log is full', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     failProduce('orders', errorCodes.NOT_ENOUGH_REPLICAS)
@@ -195,7 +208,8 @@ describe('ten kinds of trouble are shown within five seconds, each with cause an
     const row = await watch.row('logFull')
     expect(row.subject).to.equal('durable log')
     expect(row.cause).to.match(/^\d+ % of it are in use/)
-    expect(row.next).to.include('wal.maxBytes')
+    expect(row.cause).to.include('Kafka does not take the records of topic orders')
+    expect(row.next).to.include('wal.maxBytes').and.include('Mend topic orders first')
     expect(row.see).to.equal('wal.maxBytes')
   })
 

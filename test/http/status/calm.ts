@@ -19,6 +19,7 @@ export const calmPart: StatusPart = {
     limitBytes: 1_000,
     stuckBytes: 0,
     oldestAgeMs: 0,
+    timeoutMs: 120_000,
     delivered: 0,
     failed: 0,
     lost: 0
@@ -47,6 +48,8 @@ export const calmPart: StatusPart = {
     broker: NO_TIMES
   },
   refusals: [],
+  failures: [],
+  losses: [],
   lines: []
 }
 

@@ -53,12 +53,34 @@ describe('the status of several processes', () => {
   })
 
   it('adds up equal refusals and lines, the latest first', () => {
-    const refusal = { reason: 'overloaded', setting: 'delivery.maxBytes', count: 1, lastAgoMs: 50, message: 'full' }
+    const refusal = {
+      reason: 'overloaded',
+      setting: 'delivery.maxBytes',
+      what: 'records',
+      count: 1,
+      perSecond: 0.5,
+      lastAgoMs: 50,
+      message: 'full'
+    } as const
+    const failure = { api: 'kprf', status: 500, reason: 'overloaded', count: 1, perSecond: 0.5, lastAgoMs: 50 }
+    const loss = {
+      cluster: 'default',
+      api: 'kprf',
+      topic: '__proto__',
+      reason: 'timedOut',
+      message: 'too late',
+      records: 3,
+      perSecond: 1,
+      firstAgoMs: 90,
+      lastAgoMs: 9
+    }
     const line = { level: 'warn', message: 'a broker failed', count: 2, lastAgoMs: 9 } as const
     const merged = mergeParts([
-      { ...calmPart, refusals: [refusal], lines: [line] },
+      { ...calmPart, refusals: [refusal], failures: [failure], losses: [loss], lines: [line] },
       {
         ...second,
+        failures: [{ ...failure, lastAgoMs: 5 }],
+        losses: [{ ...loss, firstAgoMs: 70, lastAgoMs: 7, message: 'later' }],
         refusals: [
           { ...refusal, lastAgoMs: 10 },
           { ...refusal, reason: 'forbidden', lastAgoMs: 1 }
@@ -69,6 +91,10 @@ describe('the status of several processes', () => {
     expect(merged.refusals.map(({ reason, count, lastAgoMs }) => [reason, count, lastAgoMs])).to.deep.equal([
       ['forbidden', 1, 1],
       ['overloaded', 2, 10]
+    ])
+    expect(merged.failures).to.deep.equal([{ ...failure, count: 2, perSecond: 1, lastAgoMs: 5 }])
+    expect(merged.losses).to.deep.equal([
+      { ...loss, message: 'later', records: 6, perSecond: 2, firstAgoMs: 90, lastAgoMs: 7 }
     ])
     expect(merged.lines).to.deep.equal([{ ...line, count: 4 }])
   })

@@ -118,13 +118,120 @@ describe('trouble', () => {
     const full = onlyOf({ ...calm, log: { ...calm.log, state: 'full', sizeBytes: 990, why: 'the log is full' } })
     expect(full).to.include({ severity: 'bad', kind: 'logFull' })
     expect(full.cause).to.equal(
-      '99 % of it are in use (990 B of 1000 B): the log is full. Requests that need it are refused.'
+      '99 % of it are in use (990 B of 1000 B): the log is full. Records of ALL topics that need it are refused.'
     )
     expect(onlyOf({ ...calm, log: { ...calm.log, state: 'failed', why: 'EIO' } })).to.include({ kind: 'logFailed' })
   })
 
+  it('puts the topic that Kafka does not take before the log that fills up by it, and names it there', () => {
+    const partition = { partition: 0, state: 'backingOff', attempts: 2, error: 'NOT_ENOUGH_REPLICAS', message: 'few' }
+    const rows = troubleOf({
+      ...withTopic({
+        state: 'stuck',
+        troubled: [partition],
+        troubledPartitions: 1,
+        log: { records: 96, bytesInMemory: 0 }
+      }),
+      log: { ...calm.log, state: 'full', sizeBytes: 990, records: 96, why: 'it holds its limit' },
+      refusals: [
+        { reason: 'logUnavailable', what: 'records', count: 9, perSecond: 12.9, lastAgoMs: 9, message: 'full' }
+      ]
+    })
+    expect(rows.map(({ kind }) => kind)).to.deep.equal(['partitionStuck', 'logFull'])
+    expect(rows[1]!.cause).to.equal(
+      '99 % of it are in use (990 B of 1000 B): it holds its limit. Records of ALL topics that need it are refused (13 records per second). It fills because Kafka does not take the records of topic orders.'
+    )
+    expect(rows[1]!.next).to.equal(
+      'Mend topic orders first: its row is above. Until then only more room helps: wal.maxBytes, or a larger disk.'
+    )
+  })
+
+  it('keeps a full log on the list when very many topics are stuck', () => {
+    const partition = { partition: 0, state: 'backingOff', attempts: 2 }
+    const rows = Array.from({ length: 50 }, (_, index) => ({
+      ...calmTopic,
+      topic: `t${index}`,
+      state: 'stuck' as const,
+      troubled: ['a', 'b', 'c'].map((error, at) => ({ ...partition, partition: at, error }))
+    }))
+    const all = troubleOf({ ...calm, topics: { total: 50, rows }, log: { ...calm.log, state: 'full' } })
+    expect(all.length).to.be.at.most(100)
+    expect(all.map(({ kind }) => kind)).to.include('logFull')
+  })
+
+  const loss = {
+    cluster: 'default',
+    api: 'kprf',
+    topic: 'payments',
+    reason: 'notAuthorized',
+    message: 'TOPIC_AUTHORIZATION_FAILED (29)',
+    records: 2_073,
+    perSecond: 7.04,
+    firstAgoMs: 218_000,
+    lastAgoMs: 5_000
+  }
+
+  it('says that records are being lost, of which topic and API, how many, since when and why', () => {
+    const row = onlyOf({ ...calm, losses: [loss] })
+    expect(row).to.include({ severity: 'bad', kind: 'recordsLost', subject: 'accepted records of topic payments' })
+    expect(row.cause).to.equal(
+      'Accepted records are being lost: 7.0 per second, 2 073 records since 05:56:22 UTC, the last one 5 s ago. API kprf had told their senders that they were accepted. Reason: TOPIC_AUTHORIZATION_FAILED (29).'
+    )
+    expect(row.next).to.match(/^Remove the reason, then have their senders send the lost records again\./)
+  })
+
+  it('only warns of losses that are over, and has one row for the topics beyond the first five', () => {
+    const over = onlyOf({ ...calm, losses: [{ ...loss, records: 1, perSecond: 0, lastAgoMs: 120_000 }] })
+    expect(over.severity).to.equal('warning')
+    expect(over.cause).to.match(/^1 accepted record was lost, the first one at 05:56:22 UTC, the last one 2 min ago\./)
+    const losses = Array.from({ length: 9 }, (_, index) => ({ ...loss, topic: `t${index}` }))
+    const subjects = troubleOf({ ...calm, losses }).map(({ subject }) => subject)
+    expect(subjects).to.have.length(6).and.to.include('accepted records of 4 more topics')
+    const apis = onlyOf({ ...calm, losses: [loss, { ...loss, api: 'arion' }, { ...loss, api: 'library' }] })
+    expect(apis.cause).to.include('6 219 records').and.include('The APIs kprf, arion and the library had told')
+  })
+
+  it('joins a broker that is gone and the partitions without a leader, and says how long records wait', () => {
+    const [cluster] = calm.clusters
+    const gone = { nodeId: 1, address: 'kafka-1:9092', state: 'gone', forMs: 12_000 } as const
+    const rows = troubleOf({
+      ...stuckAt([{ partition: 0, state: 'awaiting', attempts: 1, leader: -1 }]),
+      clusters: [{ ...cluster!, brokers: [gone] }]
+    })
+    expect(rows.map(({ severity, kind }) => [severity, kind])).to.deep.equal([
+      ['bad', 'brokerGone'],
+      ['bad', 'noLeader']
+    ])
+    expect(rows[0]!.cause).to.match(/removed from the cluster\. Partitions without a leader now: orders\/0\.$/)
+    expect(rows[0]!.next).not.to.include('nothing has to be done')
+    expect(rows[1]!.cause).to.include('Broker 1 does not run; the replicas that could lead are probably there.')
+    expect(rows[1]!.next)
+      .to.match(/^Start broker 1; /)
+      .and.include('wait for 2 min at most (delivery.timeoutMs)')
+  })
+
+  it('does not tell to start brokers where all of them answer', () => {
+    const few = { partition: 0, state: 'backingOff', attempts: 2, error: 'NOT_ENOUGH_REPLICAS', message: 'few' }
+    const [cluster] = calm.clusters
+    const brokers = [1, 2, 3].map(nodeId => ({ ...cluster!.brokers[0]!, nodeId }))
+    const all = onlyOf({ ...stuckAt([few]), clusters: [{ ...cluster!, brokers }] })
+    expect(all.next).to.match(
+      /^All 3 brokers answer: replicas are behind, or min\.insync\.replicas is above the number of replicas\. kafka-topics --describe --topic orders shows/
+    )
+    const away = [...brokers.slice(0, 2), { ...brokers[2]!, state: 'down' as const, forMs: 1 }]
+    const [, stuck] = troubleOf({ ...stuckAt([few]), clusters: [{ ...cluster!, brokers: away }] })
+    expect(stuck!.next).to.match(/^Start broker 3\. /)
+  })
+
   it('says that the memory is full when records are refused for it, and not for an old refusal', () => {
-    const refusal = { reason: 'overloaded', setting: 'delivery.maxBytes', count: 3, message: 'the buffer is full' }
+    const refusal = {
+      reason: 'overloaded',
+      setting: 'delivery.maxBytes',
+      what: 'records',
+      count: 3,
+      perSecond: 12.9,
+      message: 'the buffer is full'
+    } as const
     const full = onlyOf({ ...calm, refusals: [{ ...refusal, lastAgoMs: 1_000 }] })
     expect(full).to.include({ severity: 'bad', kind: 'memoryFull', see: 'delivery.maxBytes' })
     expect(troubleOf({ ...calm, refusals: [{ ...refusal, lastAgoMs: 60_000 }] })).to.deep.equal([])
@@ -138,7 +245,9 @@ describe('trouble', () => {
         {
           reason: 'quotaExceeded',
           setting: 'http.perAddress.maxRequestsInFlight',
+          what: 'requests',
           count: 7,
+          perSecond: 0,
           lastAgoMs: 500,
           message: 'more than 3 requests of your address are in flight'
         }
@@ -149,7 +258,7 @@ describe('trouble', () => {
   })
 
   it('leaves refusals alone that their clients have to mend', () => {
-    const refusal = { count: 7, lastAgoMs: 500, message: 'no' }
+    const refusal = { what: 'requests', count: 7, perSecond: 1, lastAgoMs: 500, message: 'no' } as const
     for (const reason of ['unauthenticated', 'forbidden', 'recordTooLarge'])
       expect(troubleOf({ ...calm, refusals: [{ ...refusal, reason }] })).to.deep.equal([])
   })

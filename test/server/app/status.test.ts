@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
@@ -34,6 +36,37 @@ describe('/status.json', () => {
     expect(status.way.broker.count).to.be.above(0)
     expect(status.clusters[0]!.brokers.map(({ state }) => state)).to.deep.equal(['up'])
     expect(text).not.to.include('secret')
+  })
+
+  it('has a reason for each request that was answered 5xx, and the losses of those that were answered before', async () => {
+    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
+    const fault = cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode })
+    const send = async (isAwaited: boolean): Promise<number> => {
+      const answer = await fetch(`${app.urls.shared}/kprf/push`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'x' }], wait_for_send: isAwaited })
+      })
+      await answer.arrayBuffer()
+      return answer.status
+    }
+    expect(await send(true)).to.be.at.least(500)
+    await send(false)
+    let status: Status
+    do {
+      // One answer is for all who ask within half a second.
+      await sleep(100)
+      status = (await (await look()).json()) as Status
+    } while (status.losses.length === 0 || status.failures.length === 0)
+    fault.remove()
+    expect(status.failures.map(({ api, reason, count }) => [api, reason, count])).to.deep.equal([
+      ['kprf', 'notAuthorized', status.requests.failed]
+    ])
+    expect(status.losses.map(({ api, topic, reason, records }) => [api, topic, reason, records])).to.deep.equal([
+      ['kprf', 'orders', 'notAuthorized', 1]
+    ])
+    expect(status.refusals.map(({ what, reason }) => [what, reason])).to.deep.equal([['records', 'notAuthorized']])
+    expect(statusSchema.parse(status)).to.deep.equal(status)
   })
 
   it('is in no cache, and serves HEAD', async () => {
