@@ -15,6 +15,7 @@ import { InlineLogHost } from '../support/inline-log-host.js'
 import type { SeededRandom } from '../support/random.js'
 import { type DiskFaults, SimulatedDisk } from '../support/simulated-disk.js'
 import { bytesText, valueText } from './record-text.js'
+import type { Host } from './world/host.js'
 
 /** Of the shortest record and what the log writes around it. */
 const LEAST_ENTRY_BYTES = 64
@@ -37,6 +38,13 @@ export interface SentReceipt {
   readonly receipt: string
   /** Of the record in its request. */
   readonly index: number
+  /** What its answer said: `pending`, `yes` … */
+  readonly certainty: string | undefined
+  /** The process that has answered. */
+  readonly process: Host
+  readonly isDurable: boolean
+  /** The same record may have come in other requests, too. */
+  readonly isRetried?: boolean
 }
 
 /** What a receipt says about one record. */
@@ -45,7 +53,12 @@ export interface ToldReceipt {
   readonly state: string
   readonly topic?: string
   readonly partition?: number
+  /** Negative: it has not said where. */
   readonly offset?: number
+  /** It was asked for over HTTP, perhaps before all was over. */
+  readonly isAsked?: boolean
+  readonly mayBeUnknown?: boolean
+  readonly isRetried?: boolean | undefined
 }
 
 function sequenceOf({ number, accepted }: ReceiptClaims, index: number): number | undefined {
@@ -171,8 +184,9 @@ export class GatewayDisk {
     return this.#hasFailed || this.#options?.fsyncPuts === false
   }
 
-  /** What receipts say when the gateway is closed. */
-  receiptStates(receipts: readonly SentReceipt[]): ToldReceipt[] {
+  /** What receipts of records that it has taken say when the gateway is closed. */
+  receiptStates(all: readonly SentReceipt[]): ToldReceipt[] {
+    const receipts = all.filter(({ isDurable, certainty = '' }) => isDurable && ['pending', 'yes'].includes(certainty))
     if (receipts.length === 0) return []
     const store = new LogStore(this.#options!)
     const key = new ReceiptKey(receiptSecretOf({ peers: { secret: SECRET } as Config['peers'], wal: this.#options! }))

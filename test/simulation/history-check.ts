@@ -12,7 +12,7 @@ export interface HistoryCheck {
   /** What Kafka itself does there. */
   readonly tolerates: readonly Rule[]
   /** Whether a record that was sent so may be there twice. Absent: none may. */
-  mayDouble?(departures: readonly Departure[]): boolean
+  mayDouble?(departures: readonly Departure[], id: string): boolean
   /** Records that are kept elsewhere instead, because Kafka refused them. */
   setAside?(): readonly Logged[]
   /** Kafka refuses records for good: otherwise none may be set aside. */
@@ -21,8 +21,10 @@ export interface HistoryCheck {
   readonly mayBeOnDisk?: boolean
   /** Nothing goes wrong and there is room for everything: each record is in Kafka. */
   readonly isCalm?: boolean
-  /** What the receipts of acknowledged records say in the end. */
+  /** What receipts have said, and what those of acknowledged records say in the end. */
   receipts?(): readonly ToldReceipt[]
+  /** The places that receipts name. Absent: those of `lives`. */
+  places?(): readonly Logged[]
   /** Whether a receipt may not know any more what became of its record. */
   mayForget?(): boolean
   /** So many records may be lost, since somebody was told. */
@@ -51,20 +53,33 @@ export function checkHistory(check: HistoryCheck, departures: Departures): Viola
 }
 
 /** Whether receipts tell what Kafka has. */
-function checkReceipts(
-  { receipts, mayForget, lives, tolerates }: HistoryCheck,
-  keptIds: ReadonlySet<string | undefined>
-): Violation[] {
+function checkReceipts(check: HistoryCheck, keptIds: ReadonlySet<string | undefined>): Violation[] {
+  const { receipts, mayForget, lives, places = () => lives().flat(), tolerates } = check
   const told = receipts?.() ?? []
   if (told.length === 0 || tolerates.length > 0) return []
-  const logs = lives().flat()
-  const places = new Set(logs.map(logged => `${idOf(logged)} ${logged.topic}/${logged.partition}@${logged.offset}`))
+  const logged = places()
+  const ids = new Set(logged.map(idOf))
+  const placed = new Set(logged.map(record => `${idOf(record)} ${record.topic}/${record.partition}@${record.offset}`))
   const isForgetful = mayForget?.() ?? false
-  return told.flatMap(({ id, state, topic, partition, offset = -1 }) => {
-    if (state === 'inKafka' && (offset < 0 || places.has(`${id} ${topic}/${partition}@${offset}`))) return []
-    if (state === 'deadLetter' && keptIds.has(id)) return []
-    if (state === 'unknown' && isForgetful) return []
-    return [{ rule: 'untrue receipt', what: `${id}: ${state} ${topic}/${partition}@${offset}` }]
+  const isTrue = ({ id, state, topic, partition, offset = -1, ...more }: ToldReceipt): boolean => {
+    const { isAsked = false, mayBeUnknown = false, isRetried = false } = more
+    switch (state) {
+      case 'inKafka':
+        return offset < 0 ? ids.has(id) : placed.has(`${id} ${topic}/${partition}@${offset}`)
+      case 'deadLetter':
+        return keptIds.has(id)
+      case 'waiting':
+        return isAsked
+      case 'lost':
+      case 'refused':
+        return isAsked && (isRetried || !ids.has(id))
+      default:
+        return state === 'unknown' && (mayBeUnknown || isForgetful)
+    }
+  }
+  return told.flatMap(one => {
+    const { id, state, topic, partition, offset } = one
+    return isTrue(one) ? [] : [{ rule: 'untrue receipt', what: `${id}: ${state} ${topic}/${partition}@${offset}` }]
   })
 }
 
@@ -88,7 +103,7 @@ function checkLogs(check: HistoryCheck, departures: Departures): Violation[] {
   const { mayDouble } = check
   const all = violationsOverLives(check)
   if (mayDouble === undefined) return all
-  return all.filter(({ rule, what }) => rule !== 'duplicated' || !mayDouble(departures.of(what.split(',')[0]!)))
+  return all.filter(({ rule, what }) => rule !== 'duplicated' || !mayDouble(departures.of(idIn(what)), idIn(what)))
 }
 
 function violationsOverLives({ history, lives, tolerates, mayDouble }: HistoryCheck): Violation[] {
@@ -100,6 +115,8 @@ function violationsOverLives({ history, lives, tolerates, mayDouble }: HistoryCh
   const apart = logs.flatMap(log => violationsIn(history, log, [...tolerates, ...PER_LIFE]))
   return [...together, ...apart]
 }
+
+const idIn = (what: string): string => what.split(',')[0]!
 
 const violationsIn = (history: History, log: readonly Logged[], tolerates: readonly Rule[]): Violation[] =>
   history.check(log, idOf).violations.filter(({ rule }) => !tolerates.includes(rule))

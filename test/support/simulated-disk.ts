@@ -246,7 +246,12 @@ class SimulatedFile implements LogFile {
   }
 
   syncLater(): void {
-    if (this.#isOpen && this.#disk.operationsLeft > 0) this.sync()
+    if (!this.#isOpen || this.#disk.operationsLeft <= 0) return
+    try {
+      this.sync()
+    } catch {
+      // Nobody is told.
+    }
   }
 
   sync(): void {

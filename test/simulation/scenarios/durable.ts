@@ -50,23 +50,24 @@ const build =
       'apis.kafboy.payload': 'fields',
       'apis.kafboy.partitionStrategy': 'custom'
     }
-    const { gateway, history, killedAt, receipts, pusher } = await openGateway(setting, settings, usualOfLog, disk)
+    const forgetsKeys = forgets || losesPower || mayLose
+    const parts = await openGateway(setting, settings, usualOfLog, { disk, forgets: forgetsKeys })
+    const { gateway, history, killedAt, told, clients, pusher } = parts
     const workloads = [
       pusher({ manners: 'polite' }),
       pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
       pusher({ manners: 'polite', name: 'kafboy', api: kafboyApi('/async') }),
       pusher({ manners: 'pipelining' }),
       pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
-      pusher({ manners: 'cutting' })
+      pusher({ manners: 'cutting' }),
+      ...clients
     ]
     const setAside = () => disk.deadLetters()
     const lossesTold = () => (mayLose ? disk.reportedLosses : 0)
-    // Where the power is cut, the disk fails as well.
-    const told = { receipts: () => disk.receiptStates(receipts), mayForget: () => disk.mayForget }
-    const own = { mayBeRefused, mayBeOnDisk: losesPower, ...told }
+    const own = { ...told, mayBeRefused, mayBeOnDisk: losesPower }
     const mayDouble = isRenumberedFor(() => [...brokers.refusedAt, ...(forgets ? killedAt : [])])
     const histories = [
-      { history, lives: () => [logOf(brokers)], tolerates: [], mayDouble, setAside, lossesTold, ...own }
+      { ...own, history, lives: () => [logOf(brokers)], tolerates: [], mayDouble, setAside, lossesTold }
     ]
     return { processes: [gateway], workloads, histories }
   }
@@ -75,11 +76,11 @@ async function buildArion(setting: Setting): Promise<Cast> {
   const disk = new GatewayDisk(setting.random('disk'))
   // Some messages of websockets are given up, which ends the websocket.
   const settings = { ...walSettings, 'delivery.timeoutMs': String(setting.random('settings').pick([500, 2_000])) }
-  const { gateway, history, receipts, pusher } = await openGateway(
+  const { gateway, history, told, clients, pusher } = await openGateway(
     setting,
     settings,
     { ...usualOfLog, syncPercent: 50 },
-    disk
+    { disk }
   )
   const websocket = (name: string, cutPercent: number): WebsocketPusher => {
     const { world, random } = setting
@@ -102,9 +103,9 @@ async function buildArion(setting: Setting): Promise<Cast> {
     pusher({ manners: 'cutting' }),
     pusher({ manners: 'deaf' }),
     websocket('websocket', 0),
-    websocket('cutting-websocket', 5)
+    websocket('cutting-websocket', 5),
+    ...clients
   ]
-  const told = { receipts: () => disk.receiptStates(receipts), mayForget: () => disk.mayForget }
   const histories = [{ history, lives: () => [logOf(setting.brokers)], tolerates: [], ...told }]
   return { processes: [gateway], workloads, histories }
 }

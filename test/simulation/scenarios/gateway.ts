@@ -1,13 +1,18 @@
 import { History } from '../../support/history-checker.js'
 import { AcceptedRecords } from '../accepted-records.js'
+import { isRenumberedFor } from '../departures.js'
 import type { GatewayDisk, SentReceipt } from '../gateway-disk.js'
+import type { HistoryCheck } from '../history-check.js'
 import { HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import { idOf } from '../record-text.js'
 import type { Setting } from '../scenario.js'
 import { someGatewaySettings, someLogSettings } from '../settings.js'
+import type { Workload } from '../workload.js'
 import { Pusher } from '../workloads/pusher.js'
-import type { Manners, PusherOptions } from '../workloads/pusher-options.js'
+import type { Manners, PusherDeps, PusherOptions } from '../workloads/pusher-options.js'
+import { ReceiptReader } from '../workloads/receipt-reader.js'
+import { RetryingClient } from '../workloads/retrying-client.js'
 import { logOf } from './library.js'
 
 const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
@@ -17,6 +22,9 @@ const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
   cutting: [100, 1_000],
   deaf: [200, 2_000]
 }
+
+/** Its records are told apart by this name. */
+const RETRYING = 'retrying'
 
 /** So long requests wait to be admitted, and then their records for room: `http.admissionWaitMs` each. */
 const CAPACITY_WAIT_MS = 2_000
@@ -28,19 +36,24 @@ export interface PushedGateway {
   readonly gateway: HttpGateway
   readonly outages: Outages
   readonly history: History
-  /** Of acknowledged records in the durable log. */
-  readonly receipts: readonly SentReceipt[]
+  /** Clients of all worlds with a gateway: one that sends records again under their keys, and one that asks for receipts. */
+  readonly clients: readonly Workload[]
+  /** What receipts say, and which records may be there twice. */
+  readonly told: Pick<HistoryCheck, 'receipts' | 'mayForget'> & Required<Pick<HistoryCheck, 'mayDouble'>>
   /** When its process ended. Simulated milliseconds. */
   readonly killedAt: readonly number[]
   pusher(own: OwnOptions): Pusher
 }
 
-/** @param usual of all clients */
+/**
+ * @param usual of all clients
+ * @param forgets keys on the disk may be forgotten when the process dies
+ */
 export async function openGateway(
   { world, brokers, answers, random }: Setting,
   settings: Readonly<Record<string, string>>,
   usual: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'>,
-  disk?: GatewayDisk
+  { disk, forgets = false }: { readonly disk?: GatewayDisk; readonly forgets?: boolean } = {}
 ): Promise<PushedGateway> {
   const history = new History()
   const accepted = new AcceptedRecords()
@@ -57,27 +70,40 @@ export async function openGateway(
   const all = { ...someGatewaySettings(drawn), ...(disk && someLogSettings(drawn)), ...settings }
   const options = { bootstrap: brokers.bootstrap, settings: all, outages, onEnded, disk }
   const gateway = await HttpGateway.start(world, 'gateway', options)
+  const depsOf = (name: string): PusherDeps => ({
+    host: world.host(`client-${name}`),
+    gateway,
+    answers,
+    history,
+    trace: world.trace,
+    random: random(name),
+    now: () => world.time.now,
+    accepted,
+    receipts,
+    isInKafka,
+    mayHangUp: sentAt => outages.mayHangUp(sentAt)
+  })
+  const limitsOf = (own: Partial<PusherOptions>) => {
+    const { acceptedWithinMs = CAPACITY_WAIT_MS, answeredWithinMs = Number.POSITIVE_INFINITY } = { ...usual, ...own }
+    // The time within which Kafka has to answer begins when there was room for the request.
+    return { acceptedWithinMs, answeredWithinMs: answeredWithinMs + CAPACITY_WAIT_MS }
+  }
   const pusher = (own: OwnOptions): Pusher => {
     const name = own.name ?? own.manners
-    const all = { acceptedWithinMs: CAPACITY_WAIT_MS, ...usual, pauseMs: pauses[own.manners], ...own, name }
-    const { answeredWithinMs = Number.POSITIVE_INFINITY } = all
-    return new Pusher(
-      // The time within which Kafka has to answer begins when there was room for the request.
-      { ...all, answeredWithinMs: answeredWithinMs + CAPACITY_WAIT_MS },
-      {
-        host: world.host(`client-${name}`),
-        gateway,
-        answers,
-        history,
-        trace: world.trace,
-        random: random(name),
-        now: () => world.time.now,
-        accepted,
-        receipts,
-        isInKafka,
-        mayHangUp: sentAt => outages.mayHangUp(sentAt)
-      }
-    )
+    return new Pusher({ ...usual, pauseMs: pauses[own.manners], ...own, ...limitsOf(own), name }, depsOf(name))
   }
-  return { gateway, outages, history, killedAt, receipts, pusher }
+  const retrying = new RetryingClient(
+    { ...usual, pauseMs: pauses.polite, ...limitsOf({}), name: RETRYING, forgets },
+    depsOf(RETRYING)
+  )
+  const reader = new ReceiptReader({ ...depsOf('receipts'), answeredWithinMs: limitsOf({}).acceptedWithinMs })
+  const isRenumbered = isRenumberedFor(() => killedAt)
+  const told: PushedGateway['told'] = {
+    receipts: () => [...reader.told, ...(disk?.receiptStates(receipts) ?? [])],
+    // Where the power is cut, the disk fails as well.
+    mayForget: () => disk?.mayForget ?? false,
+    // Keys in memory end with the process.
+    mayDouble: (departures, id) => usual.isDurable !== true && id.startsWith(`${RETRYING}.`) && isRenumbered(departures)
+  }
+  return { gateway, outages, history, killedAt, told, clients: [retrying, reader], pusher }
 }

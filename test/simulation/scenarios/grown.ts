@@ -18,14 +18,17 @@ async function build(setting: Setting): Promise<Cast> {
   const { brokers, random } = setting
   const settings = { ...walSettings, 'apis.kprf.durability': 'disk' }
   const usual = { ...usualOfLog, topics: [growing.name] }
-  const { gateway, history, pusher } = await openGateway(setting, settings, usual, new GatewayDisk(random('disk')))
+  const disk = new GatewayDisk(random('disk'))
+  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, usual, { disk })
   const workloads = [
     pusher({ manners: 'polite' }),
     pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
     pusher({ manners: 'pipelining' }),
-    pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi })
+    pusher({ manners: 'pipelining', name: 'pipelining-kprf', api: kprfApi }),
+    ...clients
   ]
-  const histories = [{ history, lives: () => [inOrder(brokers)], tolerates: [] }]
+  const places = () => brokers.livesOf(growing.name).flatMap(life => life.records)
+  const histories = [{ history, lives: () => [inOrder(brokers)], tolerates: [], ...told, places }]
   return { processes: [gateway], workloads, histories }
 }
 

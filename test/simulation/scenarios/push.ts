@@ -27,9 +27,13 @@ async function build(setting: Setting): Promise<Cast> {
   const messageTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'apis.kprf.messageTimeoutMs': String(messageTimeoutMs) }
   const ofAll = { ...usual, api: kprfApi, answeredWithinMs: messageTimeoutMs }
-  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
-  const workloads = ofAllManners(pusher)
-  return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
+  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
+  const workloads = [...ofAllManners(pusher), ...clients]
+  return {
+    processes: [gateway],
+    workloads,
+    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
+  }
 }
 
 async function buildKafboy(setting: Setting): Promise<Cast> {
@@ -45,16 +49,21 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
     'apis.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
   }
   const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
-  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
+  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
   const workloads = [
     pusher({ manners: 'polite' }),
     pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
     pusher({ manners: 'polite', name: 'batches', syncPercent: 0, api: kafboyApi('/batch/async') }),
     pusher({ manners: 'pipelining' }),
     pusher({ manners: 'cutting' }),
-    pusher({ manners: 'deaf' })
+    pusher({ manners: 'deaf' }),
+    ...clients
   ]
-  return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
+  return {
+    processes: [gateway],
+    workloads,
+    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
+  }
 }
 
 async function buildPixy(setting: Setting): Promise<Cast> {
@@ -62,9 +71,13 @@ async function buildPixy(setting: Setting): Promise<Cast> {
   const syncTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'apis.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
   const ofAll = { ...usual, api: pixyApi, answeredWithinMs: syncTimeoutMs }
-  const { gateway, history, pusher } = await openGateway(setting, settings, ofAll)
-  const workloads = ofAllManners(pusher)
-  return { processes: [gateway], workloads, histories: [{ history, lives: () => [logOf(brokers)], tolerates: [] }] }
+  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
+  const workloads = [...ofAllManners(pusher), ...clients]
+  return {
+    processes: [gateway],
+    workloads,
+    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
+  }
 }
 
 const topics = [orders, events]

@@ -87,7 +87,8 @@ async function build(setting: Setting): Promise<Cast> {
   const { world, brokers, answers, random, log } = setting
   const settings = settingsOf(setting)
   const disk = new GatewayDisk(random('disk'))
-  const { gateway, outages, history, pusher } = await openGateway(setting, settings, usual, disk)
+  const parts = await openGateway(setting, settings, usual, { disk })
+  const { gateway, outages, history, told, clients, pusher } = parts
   const others = new Outages(world, answers, 'other')
   const other = await HttpGateway.start(world, 'other', {
     bootstrap: brokers.bootstrap,
@@ -101,6 +102,7 @@ async function build(setting: Setting): Promise<Cast> {
   const progress = new GroupProgress(audit, depsOf(setting, bench, history)('auditor'), log)
   const workloads = [
     ...pushersOf(pusher, settings['apis.kafka-pixy.durability'] === 'disk'),
+    ...clients,
     websocketOf(setting, history),
     ...pixyConsumersOf(setting, gateway, progress, { ...consuming, mayHangUp: at => outages.mayHangUp(at) }),
     ...pixyConsumersOf(setting, other, progress, { ...consuming, mayHangUp: at => others.mayHangUp(at) }),
@@ -109,7 +111,8 @@ async function build(setting: Setting): Promise<Cast> {
     outages,
     others
   ]
-  const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [], setAside: () => disk.deadLetters() }]
+  const setAside = () => disk.deadLetters()
+  const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [], setAside, ...told }]
   return { processes: [gateway, other], others: [bench], workloads, histories }
 }
 

@@ -16,22 +16,20 @@ async function build(setting: Setting): Promise<Cast> {
   // At home in the other cluster, where producer ids begin with the same number.
   const native = await openService(setting, 'native', { prepare: host => standby.takeOver([host]) })
   const settings = { ...walSettings, 'apis.kprf.durability': 'disk' }
-  const { gateway, history, pusher } = await openGateway(setting, settings, usualOfLog, new GatewayDisk(random('disk')))
+  const disk = new GatewayDisk(random('disk'))
+  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, usualOfLog, { disk })
   const workloads = [
     pusher({ manners: 'polite' }),
     pusher({ manners: 'polite', name: 'kprf', api: kprfApi }),
     pusher({ manners: 'pipelining' }),
+    ...clients,
     new Producer({ ...steady, name: 'native' }, depsOf(setting, native, history)('native'))
   ]
   // A record that one cluster stored without saying so is written again in the other.
   const lives = () => [logOf(brokers), logOf(standby)]
-  return {
-    processes: [gateway],
-    others: [native],
-    workloads,
-    standby,
-    histories: [{ history, lives, tolerates: [], mayDouble: isRenumberedFor(() => standby.changedAt) }]
-  }
+  const mayDouble = isRenumberedFor(() => standby.changedAt)
+  const histories = [{ ...told, history, lives, tolerates: [], mayDouble }]
+  return { processes: [gateway], others: [native], workloads, standby, histories }
 }
 
 export const switched: Scenario = {

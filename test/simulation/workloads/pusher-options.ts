@@ -53,7 +53,7 @@ export interface PusherDeps {
   now(): number
   /** What the gateway has in memory, or had when it ended. */
   readonly accepted: AcceptedRecords
-  /** Where receipts of records in the durable log are gathered. */
+  /** Where the receipts of all clients are gathered. */
   readonly receipts: SentReceipt[]
   isInKafka(id: string): boolean
   /** Whether a request that was sent then may lose its connection now. */

@@ -256,7 +256,7 @@ export class Pusher implements Workload {
   }
 
   /** @returns whether all records are in Kafka, or were accepted for it */
-  #told({ records, isSync, sentAt }: Request, { status, headers, body }: HttpResponse): boolean {
+  #told({ records, isSync, sentAt, gateway }: Request, { status, headers, body }: HttpResponse): boolean {
     const persisted = headers.get(PERSISTED)
     const { id } = records[0]!
     this.#count(`${status} ${isSync ? 'sync' : 'async'}`)
@@ -275,9 +275,10 @@ export class Pusher implements Workload {
       if (place !== undefined && place.isInKafka !== (certainty === 'yes'))
         this.#violated('untrue', `${status} ${body} with ${persisted} to ${record.id}`)
       this.#settle(record, certainty, sentAt, place)
-      const receipt = certainty === 'pending' || certainty === 'yes' ? headers.get(RECEIPT) : undefined
-      if (receipt !== undefined && this.#options.isDurable === true)
-        this.#deps.receipts.push({ id: record.id, receipt, index })
+      const [receipt, process] = [headers.get(RECEIPT), gateway]
+      const { isDurable = false } = this.#options
+      if (receipt !== undefined)
+        this.#deps.receipts.push({ id: record.id, receipt, index, certainty, process, isDurable })
     })
     return certainties?.every(certainty => certainty === (isSync ? 'yes' : 'pending')) ?? false
   }
