@@ -179,9 +179,13 @@ export class GatewayDisk {
     return openEntries
   }
 
-  /** Outcomes of records may be missing: the disk has failed, or a log without syncs has begun anew after a kill. */
+  /**
+   * Outcomes of records may be missing: the disk has failed or was full, or a log without syncs has begun anew after a
+   * kill.
+   */
   get mayForget(): boolean {
-    return this.#hasFailed || this.#options?.fsyncPuts === false
+    const wereLost = this.#stores.some(({ outcomeStats }) => outcomeStats.lostOutcomes > 0)
+    return this.#hasFailed || wereLost || this.#options?.fsyncPuts === false
   }
 
   /** What receipts of records that it has taken say when the gateway is closed. */

@@ -31,6 +31,8 @@ interface Attempt {
 
 const REPLAYED = 'idempotent-replayed'
 const RETRY_MS = [50, 500] as const
+/** A request whose answer is known comes once more after so long. */
+const ONCE_MORE_MS = 6_000
 const LEAVES_WITHIN_MS = 300
 /** A request waits at most so long for an earlier one with the same key. */
 const KEY_WAIT_MS = 30_000
@@ -48,6 +50,8 @@ export class RetryingClient implements Workload {
   readonly #violations: Violation[] = []
   readonly #pending: string[] = []
   #isBusy = false
+  /** Requests that come once more. */
+  #late = 0
   #isStopped = false
 
   constructor(options: RetryingOptions, deps: PusherDeps) {
@@ -68,7 +72,7 @@ export class RetryingClient implements Workload {
   }
 
   get isFinished(): boolean {
-    return this.#isStopped && !this.#isBusy
+    return this.#isStopped && !this.#isBusy && this.#late === 0
   }
 
   check(): readonly Violation[] {
@@ -131,8 +135,11 @@ export class RetryingClient implements Workload {
     if (known !== undefined) {
       this.#settle(keyed, known)
       this.#deps.trace.say(this.name, `${keyed.id} is known`)
-      if (percent(this.#deps.random, 30)) this.#sendOnceMore(keyed, known)
-      else this.#isBusy = false
+      this.#isBusy = false
+      if (percent(this.#deps.random, 30)) {
+        this.#late++
+        setTimeout(() => this.#sendOnceMore(keyed, known), this.#deps.random.between(0, ONCE_MORE_MS))
+      }
       return
     }
     keyed.isRefused &&= certainties.every(certainty => certainty === 'no')
@@ -176,7 +183,7 @@ export class RetryingClient implements Workload {
   #sendOnceMore(keyed: Keyed, known: Attempt): void {
     const { isDurable = false, forgets = false } = this.#options
     this.#send(keyed, false, ({ process, response }) => {
-      this.#isBusy = false
+      this.#late--
       if (response === undefined || response.status === 503) return
       if (process !== known.process && (!isDurable || forgets)) return
       const { status, headers, body } = known.response!

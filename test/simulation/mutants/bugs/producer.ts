@@ -289,6 +289,44 @@ export const producerBugs: readonly PlantedBug[] = [
     ]
   },
   {
+    name: 'receipts-in-memory-tell-first',
+    about: 'A receipt of records in memory tells of each of them what became of the first.',
+    edits: [
+      {
+        in: 'MemoryReceipts.#stateOf',
+        find: 'pendingProduce.latestOutcome(nth)',
+        replaceWith: 'pendingProduce.latestOutcome(0)'
+      }
+    ]
+  },
+  {
+    name: 'key-used-again',
+    about: 'A request that comes again when its answer is known is carried out once more.',
+    edits: [
+      {
+        in: 'KeyStore.claim',
+        find: "if (answer !== undefined) return { type: 'answered', answer }",
+        replaceWith: 'if (answer !== undefined) return this.#begin(key, claimer)'
+      }
+    ]
+  },
+  {
+    name: 'keys-forget-restart',
+    about: 'The journal of keys is not read when the durable log is opened again.',
+    edits: [
+      {
+        in: 'LocalKeys.#restore',
+        find: 'if (this.#owns(frame.key.hash)) this.store.restore(frame, this.name)',
+        replaceWith: ''
+      }
+    ]
+  },
+  {
+    name: 'keys-of-open-records-forgotten',
+    about: 'Records in the durable log that are not in Kafka yet have no keys when it is opened again.',
+    edits: [{ in: 'KeyHolder.scan', find: 'this.stored(records, tag.index, sequence)', replaceWith: '' }]
+  },
+  {
     name: 'timestamp-of-split-lost',
     about: 'The halves of a batch have another time than was asked for.',
     edits: [
