@@ -105,7 +105,7 @@ class KeyedLoad {
   }
 
   async #untilDone(id: string, asked: Asked): Promise<Outcome> {
-    const { history, url } = this.#options
+    const { history, url, receipts } = this.#options
     let isRepeated = false
     for (;;) {
       // A message that is sent again is not in the order of one connection.
@@ -113,7 +113,10 @@ class KeyedLoad {
       const answer = await this.#poster.post(asked, sent)
       if (answer?.status === 422) throw new Error(`${id} was taken for another request: ${answer.body}`)
       const outcome = toOutcome(answer)
-      if (outcome.type === 'ok') return outcome
+      if (outcome.type === 'ok') {
+        receipts?.note(id, answer?.receipt)
+        return outcome
+      }
       await sleep(PAUSE_MS)
       // Another worker may take the next connection.
       this.#poster.close()
@@ -133,7 +136,8 @@ function toOutcome(answer: Answer | undefined): Outcome {
 
 function toPlace(text: string): Outcome {
   const { partition, offset } = JSON.parse(text) as { partition: number; offset: number }
-  return { type: 'ok', partition, offset }
+  // The process was killed before it had written where the record is.
+  return offset < 0 ? { type: 'ok' } : { type: 'ok', partition, offset }
 }
 
 /** Messages of one websocket that wait for their replies. */

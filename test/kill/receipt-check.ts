@@ -9,7 +9,8 @@ interface Told {
   readonly state: string
   readonly topic?: string
   readonly partition?: number
-  readonly offset?: number
+  /** `null`: Kafka has not told it. */
+  readonly offset?: number | null
 }
 
 interface Noted {
@@ -20,15 +21,18 @@ interface Noted {
 /** How receipts compare with Kafka's log. */
 export interface ReceiptVerdict {
   readonly receipts: number
-  /** Answers with a state, all together, and those that said that the record waits. */
+  /** Answers with a state, all together, those that said that the record waits, and those without the offset. */
   readonly answers: number
   readonly waiting: number
+  readonly withoutOffset: number
   /** What is wrong: a place where Kafka does not have the record, or no state of a record that was acknowledged. */
   readonly wrong: readonly string[]
 }
 
 /** Requests at a time in the end. */
 const AT_A_TIME = 24
+/** While the gateway is killed, some questions wait. */
+const WAITS = ['', '', '?wait=100ms', '?wait=2s']
 /** A receipt is asked for so many times at most while the gateway is away. */
 const ATTEMPTS = 600
 
@@ -40,9 +44,12 @@ export class ReceiptCheck {
   readonly #noted: Noted[] = []
   /** Places that were told, by the id of the record. */
   readonly #places = new Map<string, string>()
+  /** Records that are in Kafka, wherever they are. */
+  readonly #somewhere = new Set<string>()
   readonly #wrong: string[] = []
   #answers = 0
   #waiting = 0
+  #withoutOffset = 0
 
   constructor(url: string, random: SeededRandom) {
     this.#url = url
@@ -79,17 +86,25 @@ export class ReceiptCheck {
   check(log: readonly Logged[], idOf: (logged: Logged) => string | undefined): ReceiptVerdict {
     const places = new Set(log.map(logged => `${idOf(logged)} ${logged.topic}/${logged.partition}@${logged.offset}`))
     const wrong = [...this.#places].filter(([id, place]) => !places.has(`${id} ${place}`))
+    const ids = new Set(log.map(idOf))
+    const missing = [...this.#somewhere].filter(id => !ids.has(id))
     return {
       receipts: this.#noted.length,
       answers: this.#answers,
       waiting: this.#waiting,
-      wrong: [...this.#wrong, ...wrong.map(([id, place]) => `${id} is not at ${place}`)]
+      withoutOffset: this.#withoutOffset,
+      wrong: [
+        ...this.#wrong,
+        ...wrong.map(([id, place]) => `${id} is not at ${place}`),
+        ...missing.map(id => `${id} is nowhere`)
+      ]
     }
   }
 
   async #ask({ id, receipt }: Noted, isLast: boolean): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const answer = await this.#get(`/receipts/${receipt}`)
+      const wait = isLast ? '' : this.#random.pick(WAITS)
+      const answer = await this.#get(`/receipts/${receipt}${wait}`)
       if (answer !== undefined && answer.status !== 503) {
         this.#told(id, answer.status, answer.body, isLast)
         return
@@ -110,7 +125,10 @@ export class ReceiptCheck {
     const { state, topic, partition, offset } = record!
     if (state === 'waiting' && !isLast) this.#waiting++
     else if (state !== 'inKafka') this.#wrong.push(`${id}: ${JSON.stringify(record)}`)
-    else {
+    else if (offset === null) {
+      this.#withoutOffset++
+      this.#somewhere.add(id)
+    } else {
       const place = `${topic}/${partition}@${offset}`
       const before = this.#places.get(id)
       if (before !== undefined && before !== place) this.#wrong.push(`${id}: first ${before}, then ${place}`)

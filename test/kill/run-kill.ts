@@ -49,10 +49,17 @@ export interface KillOptions {
   readonly say: (line: string) => void
 }
 
+/** How many records requests with a key have in Kafka. */
+export interface KeyVerdict {
+  /** Keys whose requests were answered. */
+  readonly keys: number
+  /** Those that have another number of records than one. */
+  readonly wrong: readonly string[]
+}
+
 export interface KillResult {
   readonly verdict: Verdict
-  /** Messages with a key that are in Kafka more than once. */
-  readonly doubled: readonly string[]
+  readonly keys: KeyVerdict
   readonly receipts: ReceiptVerdict
   readonly kills: number
   readonly brokerKills: number
@@ -95,7 +102,7 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
     const log: Logged[] = []
     for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
     const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: workers === 1 })
-    const doubled = doubledOf(log)
+    const keys = keysOf(history, log)
     const receiptVerdict = receipts.check(log, idOf)
     const slowestStartMs = Math.max(...gateway.startsMs)
     const seconds = (performance.now() - startedAt) / 1_000
@@ -103,7 +110,7 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
     rmSync(directory, { recursive: true, force: true })
     return {
       verdict,
-      doubled,
+      keys,
       receipts: receiptVerdict,
       kills: gateway.startsMs.length - 1,
       brokerKills,
@@ -217,22 +224,25 @@ async function drain(walDirectories: readonly string[]): Promise<void> {
   }
 }
 
-function doubledOf(log: readonly Logged[]): string[] {
-  const counts = new Map<string, number>()
-  for (const record of log) {
-    const id = idOf(record)
-    if (id !== undefined && isKeyed(id)) counts.set(id, (counts.get(id) ?? 0) + 1)
-  }
-  return [...counts].flatMap(([id, count]) => (count > 1 ? [id] : []))
+/** Each key whose request was answered has one record. */
+function keysOf(history: History, log: readonly Logged[]): KeyVerdict {
+  const counts = new Map<string | undefined, number>()
+  for (const record of log) counts.set(idOf(record), (counts.get(idOf(record)) ?? 0) + 1)
+  const all = [...history.sent].filter(({ id, outcome }) => isKeyed(id) && outcome?.type === 'ok')
+  const wrong = all.flatMap(({ id }) => {
+    const count = counts.get(id) ?? 0
+    return count === 1 ? [] : [`${id} has ${count} records`]
+  })
+  return { keys: all.length, wrong }
 }
 
 /** Everything that must hold; empty when it does. */
 export function problemsOf(
-  { verdict, doubled, receipts, exitCode }: KillResult,
+  { verdict, keys, receipts, exitCode }: KillResult,
   { kills, records }: KillOptions
 ): string[] {
   const found = verdict.violations.map(({ rule, what }) => `${rule}: ${what}`)
-  for (const id of doubled) found.push(`doubled: ${id} was sent with a key, and is in Kafka more than once`)
+  found.push(...keys.wrong.map(what => `key: ${what}`))
   found.push(...receipts.wrong.map(what => `receipt: ${what}`))
   if (exitCode !== 0) found.push(`the gateway ended with ${exitCode}`)
   if (verdict.ok < records) found.push(`only ${verdict.ok} records were acknowledged`)

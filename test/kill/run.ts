@@ -62,9 +62,11 @@ async function runOn(where: ClusterName): Promise<boolean> {
         `slowest start ${slowestStartMs.toFixed(0)} ms`
     )
     console.log(explain(result.verdict))
-    const { receipts } = result
+    const { receipts, keys } = result
+    say(`${keys.keys} keys: ${keys.keys - keys.wrong.length} with one record, ${keys.wrong.length} wrong`)
     say(
       `${receipts.receipts} receipts: ${receipts.answers} answers, ${receipts.waiting} of them that a record waits, ` +
+        `${receipts.withoutOffset} without an offset, ` +
         `${receipts.wrong.length} wrong`
     )
     const problems = problemsOf(result, options)

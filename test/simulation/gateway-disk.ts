@@ -1,11 +1,12 @@
 import type { LogStorage } from '../../src/producer/disk/durable-queue.js'
 import { type DeadLetter, DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
-import { journalIdOf, segmentIdOf } from '../../src/producer/log/files.js'
+import { journalIdOf, KEYS_DIRECTORY, outcomesIdOf, segmentIdOf } from '../../src/producer/log/files.js'
 import type { LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store.js'
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
+import { RECEIPT_DIRECTORY } from '../../src/producer/log/outcome-store.js'
 import type { WalSettings } from '../../src/producer/log/settings.js'
 import { type ReceiptClaims, ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { receiptSecretOf } from '../../src/server/app/receipt-parts.js'
@@ -100,7 +101,15 @@ export class GatewayDisk {
 
   readonly storage: LogStorage = {
     open: (settings, deps) => Promise.resolve(this.#open(settings, deps)),
-    holdsRecords: () => this.disk.directory.list().some(name => segmentIdOf(name) !== undefined)
+    // Like `holdsLog` and `holdsKeys`.
+    holdsRecords: () =>
+      this.disk.directory.list().some(name => segmentIdOf(name) !== undefined) ||
+      this.#namesIn(RECEIPT_DIRECTORY).some(name => outcomesIdOf(name) !== undefined) ||
+      this.#namesIn(KEYS_DIRECTORY).length > 0
+  }
+
+  #namesIn(folder: string): readonly string[] {
+    return this.disk.directory.directory(folder, true)?.list() ?? []
   }
 
   /** In the log, and not in Kafka as far as the log knows. */
