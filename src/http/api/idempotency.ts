@@ -286,7 +286,8 @@ const FULL: Refusal = {
 const AWAY: Refusal = {
   status: 503,
   code: 'overloaded',
-  detail: 'the process that remembers this Idempotency-Key does not answer'
+  detail: 'what became of an earlier request with this Idempotency-Key cannot be looked up now; send it again later',
+  persisted: 'unknown'
 }
 const tooLarge = (maxBytes: number): Refusal => ({
   status: 413,

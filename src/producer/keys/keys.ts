@@ -26,7 +26,7 @@ export type Claim =
   | { readonly type: 'busy' }
   | { readonly type: 'conflict' }
   | { readonly type: 'full' }
-  /** The process that knows the key does not answer. */
+  /** The process that knows the key does not answer, or cannot read the answer. */
   | { readonly type: 'away' }
 
 /** The keys of requests to produce, which are carried out once each. */

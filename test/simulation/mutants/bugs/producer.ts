@@ -305,8 +305,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'KeyStore.claim',
-        find: "if (answer !== undefined) return { type: 'answered', answer }",
-        replaceWith: 'if (answer !== undefined) return this.#begin(key, claimer)'
+        find: "if (entry.status === 'answered') {",
+        replaceWith: "if (entry.status === 'answered') {\n      if (claim > 0) return this.#begin(key, claimer, claim)"
       }
     ]
   },
