@@ -89,6 +89,17 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanOverloaded']
   },
   {
+    name: 'keys-full',
+    about: 'A client uses up its share of the keys, and goes on with new ones.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: {
+      'castellan_http_idempotent_requests_total{result="claimed"}': '0+100x12 1200x12',
+      'castellan_http_idempotent_requests_total{result="full"}': '0x12 100+100x11'
+    },
+    fires: ['CastellanKeysFull']
+  },
+  {
     name: 'lag-unreadable',
     about: 'The gateway may not read the committed offsets of one of two groups; a short refusal is no alert.',
     intervalSeconds: 5,

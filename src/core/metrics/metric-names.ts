@@ -135,6 +135,12 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['router.waiting_requests', 'sum', 'Requests that wait for a leader, a coordinator or a broker', true],
   ['router.cache_bytes', 'sum', 'Memory held by fetched batches', true],
   ['router.decompressed_bytes', 'sum', 'Memory held by decompressed records', true],
+  [
+    'http.idempotency_used_ratio',
+    'max',
+    'Used share of `idempotency.maxBytes`, in memory or on disk, whichever is larger; as of the latest request with a key',
+    true
+  ],
   ['kafka_dispatcher.queue_depth', 'sum', 'Requests that wait at a dispatcher of a broker'],
   ['groups.groups', 'sum', 'Consumer groups that this process takes part in', true],
   ['groups.instances', 'sum', 'Consumer instances of this process', true],

@@ -213,9 +213,22 @@ export class Idempotency {
 function toAsked(request: IncomingMessage, key: string, body: Buffer): AskedKey {
   const principal = principalOf(request)
   return {
-    hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 16),
+    hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 12) + nameOfClient(principal),
     fingerprint: sha256(Buffer.concat([Buffer.from(headOf(request)), body])).slice(0, 8)
   }
+}
+
+const MAX_CLIENTS = 1_000
+const clients = new Map<string, string>()
+
+/** The name of a client in the hashes of its keys. Those of recent clients are remembered, because a hash takes its time. */
+function nameOfClient(principal: string): string {
+  let name = clients.get(principal)
+  if (name !== undefined) return name
+  name = sha256(principal).slice(0, 4)
+  if (clients.size >= MAX_CLIENTS) clients.clear()
+  clients.set(principal, name)
+  return name
 }
 
 const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
@@ -281,7 +294,7 @@ const CONFLICT: Refusal = {
 const FULL: Refusal = {
   status: 503,
   code: 'overloaded',
-  detail: 'no further Idempotency-Key can be remembered (idempotency.maxBytes)'
+  detail: 'no further Idempotency-Key of this client can be remembered (idempotency.maxBytes)'
 }
 const AWAY: Refusal = {
   status: 503,

@@ -22,12 +22,20 @@ export class KeyHolder {
   #journal: KeyJournal | undefined
   #prepare: (() => void) | undefined
   #isWanted = false
+  readonly #held: (hash: string, records: number) => void
+
+  /** @param held called with how many records of a key more are held, or fewer */
+  constructor(held: (hash: string, records: number) => void = () => undefined) {
+    this.#held = held
+  }
 
   /** The records of a key; they are new, or those of an earlier request. */
   of(key: KeyName): KeyedRecords {
     const before = this.#byHash.get(key.hash)
     if (before !== undefined) return before
-    const records = new KeyedRecords(key)
+    const records: KeyedRecords = new KeyedRecords(key, () => {
+      if (!records.isEnded) this.#held(key.hash, 1)
+    })
     this.#byHash.set(key.hash, records)
     return records
   }
@@ -50,6 +58,7 @@ export class KeyHolder {
 
   /** No answer needs the records any more: the journal of this process gets the answer. */
   end(records: KeyedRecords): void {
+    if (!records.isEnded) this.#held(records.key.hash, -records.count)
     records.isEnded = true
     for (const sequence of records.sequences) this.#bySequence.delete(sequence)
     if (this.#byHash.get(records.key.hash) === records) this.#byHash.delete(records.key.hash)

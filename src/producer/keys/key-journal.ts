@@ -65,6 +65,8 @@ export class KeyJournal {
   readonly #files = new Map<number, KeyFile>()
   #open: { readonly id: number; readonly file: LogFile } | undefined
   #lastId = 0
+  /** Of all files. */
+  #sizeBytes = 0
   #waiting: Waiting[] = []
   #isScheduled = false
   #syncTimer: NodeJS.Timeout | undefined
@@ -90,9 +92,7 @@ export class KeyJournal {
   }
 
   get sizeBytes(): number {
-    let sum = 0
-    for (const { sizeBytes } of this.#files.values()) sum += sizeBytes
-    return sum
+    return this.#sizeBytes
   }
 
   /** All records of the durable log that have a key and a lower sequence are in the journal, or wait to be written. */
@@ -110,6 +110,7 @@ export class KeyJournal {
       if (salt === undefined) continue
       const file = { salt, newestMs: 0, sizeBytes: bytes.length }
       this.#files.set(id, file)
+      this.#sizeBytes += bytes.length
       for (const frame of keyFramesIn(bytes, salt)) {
         file.newestMs = Math.max(file.newestMs, frame.key.atMs)
         this.#bound = Math.max(this.#bound, frame.bound)
@@ -217,6 +218,7 @@ export class KeyJournal {
     }
     if (frames.length === 0) return
     file.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames), about.sizeBytes)
+    this.#sizeBytes += end - about.sizeBytes
     about.sizeBytes = end
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined
@@ -232,6 +234,7 @@ export class KeyJournal {
     this.#lastId = id
     this.#open = { id, file }
     this.#files.set(id, { salt, newestMs: 0, sizeBytes: FILE_HEADER_BYTES })
+    this.#sizeBytes += FILE_HEADER_BYTES
     file.write(encodeFileHeader(salt), 0)
     this.#directory.sync()
   }
@@ -267,9 +270,10 @@ export class KeyJournal {
 
   /** Removes the files all of whose keys were claimed before this time. */
   expire(beforeMs: number): void {
-    for (const [id, { newestMs }] of this.#files) {
+    for (const [id, { newestMs, sizeBytes }] of this.#files) {
       if (newestMs >= beforeMs || id === this.#open?.id) continue
       this.#files.delete(id)
+      this.#sizeBytes -= sizeBytes
       try {
         this.#directory.remove(nameOf(id))
       } catch (error) {

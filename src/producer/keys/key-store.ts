@@ -50,14 +50,27 @@ interface Entry {
 
 /** Memory of a key without its answer, measured. */
 const KEY_BYTES = 400
+/** Memory of a record that is held until its request has an answer, measured. */
+const RECORD_BYTES = 90
+/** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
+const SHARE = 3
+/** The end of a hash names the client. */
+const CLIENT_AT = 12
 const SWEEP_MS = 1_000
+
+/** What one client uses. */
+interface ClientUse {
+  memoryBytes: number
+  diskBytes: number
+}
 
 /** All keys whose owner this process is, for as long as they are remembered. */
 export class KeyStore {
   readonly #options: KeyStoreOptions
   /** By hash, in the order of their claims. */
   readonly #entries = new Map<string, Entry>()
-  /** Memory of keys and answers. */
+  readonly #clients = new Map<string, ClientUse>()
+  /** Memory of keys, answers and records. */
   #bytes = 0
   #journal: KeyJournal | undefined
   #sweptAt = 0
@@ -116,22 +129,50 @@ export class KeyStore {
       this.#delete(key.hash)
       this.#onForgotten(key.hash)
     }
-    const { maxBytes } = this.#options
-    if (this.#bytes + KEY_BYTES > maxBytes || (this.#journal?.sizeBytes ?? 0) > maxBytes) return { type: 'full' }
+    if (this.#isFullFor(clientOf(key.hash))) return { type: 'full' }
     this.#add({ ...newEntry(key, 'claimed', claimer), claim })
     return { type: 'new' }
   }
 
+  /** Each client leaves some space to the others, however many keys it uses. */
+  #isFullFor(client: string): boolean {
+    const { maxBytes } = this.#options
+    const { memoryBytes, diskBytes } = this.#clients.get(client) ?? { memoryBytes: 0, diskBytes: 0 }
+    const memoryFree = maxBytes - this.#bytes
+    const diskFree = maxBytes - (this.#journal?.sizeBytes ?? 0)
+    return memoryFree < KEY_BYTES || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
+  }
+
+  /** Used share of the memory or of the space on the disk, whichever is larger. */
+  get usedRatio(): number {
+    return Math.max(this.#bytes, this.#journal?.sizeBytes ?? 0) / this.#options.maxBytes
+  }
+
+  /** So many more records of a key are held. */
+  hold(hash: string, records: number): void {
+    this.#use(hash, records * RECORD_BYTES)
+  }
+
+  #use(hash: string, memoryBytes: number, diskBytes = 0): void {
+    this.#bytes += memoryBytes
+    const client = clientOf(hash)
+    const use = this.#clients.get(client) ?? { memoryBytes: 0, diskBytes: 0 }
+    use.memoryBytes += memoryBytes
+    use.diskBytes += diskBytes
+    if (use.memoryBytes <= 0 && use.diskBytes <= 0) this.#clients.delete(client)
+    else this.#clients.set(client, use)
+  }
+
   #add(entry: Entry): void {
     this.#entries.set(entry.key.hash, entry)
-    this.#bytes += KEY_BYTES
+    this.#use(entry.key.hash, KEY_BYTES, diskBytesOf(entry.answer))
   }
 
   #delete(hash: string): void {
     const entry = this.#entries.get(hash)
     if (entry === undefined) return
     this.#entries.delete(hash)
-    this.#bytes -= KEY_BYTES + bytesOf(entry.answer)
+    this.#use(hash, -KEY_BYTES - bytesOf(entry.answer), -diskBytesOf(entry.answer))
   }
 
   #answerOf({ answer }: Entry): KeptAnswer | undefined {
@@ -167,14 +208,18 @@ export class KeyStore {
 
   #keep(entry: Entry, { answer }: Settlement & { type: 'answered' }): void {
     entry.status = 'answered'
-    entry.answer = answer
-    this.#bytes += bytesOf(answer)
+    this.#answered(entry, answer)
   }
 
   /** The answer is on disk, so it need not be in memory. */
   #isAt(entry: Entry, place: AnswerPlace): void {
-    if (this.#entries.get(entry.key.hash) === entry) this.#bytes -= bytesOf(entry.answer)
-    entry.answer = place
+    if (this.#entries.get(entry.key.hash) === entry) this.#answered(entry, place)
+  }
+
+  #answered(entry: Entry, answer: KeptAnswer | AnswerPlace): void {
+    const { key, answer: before } = entry
+    this.#use(key.hash, bytesOf(answer) - bytesOf(before), diskBytesOf(answer) - diskBytesOf(before))
+    entry.answer = answer
   }
 
   #wake(entry: Entry, settled: (() => void) | undefined): void {
@@ -255,6 +300,11 @@ const newEntry = (key: KeyName, status: Entry['status'], holder: string): Entry 
 /** A certain answer is welcome as well after its claim has ended without one, unless another request has the key. */
 const isEndedBy = (entry: Entry, key: KeyName, claim: number, { type }: Settlement): boolean =>
   entry.claim === claim || (entry.status === 'open' && type === 'answered' && entry.key.fingerprint === key.fingerprint)
+
+const clientOf = (hash: string): string => hash.slice(CLIENT_AT)
+
+const diskBytesOf = (answer: Entry['answer']): number =>
+  answer !== undefined && 'file' in answer ? answer.sizeBytes : 0
 
 const bytesOf = (answer: Entry['answer']): number => {
   if (answer === undefined || 'file' in answer) return 0

@@ -46,13 +46,31 @@ export class KeyedRecords {
   /** The request was answered without the outcomes, or its process has ended: outcomes are kept on disk. */
   isOpen = false
 
-  constructor(key: KeyName) {
+  /** Records that were accepted or refused. */
+  #count = 0
+  readonly #noted: () => void
+
+  /** @param noted called for each record that is known from now on */
+  constructor(key: KeyName, noted: () => void = () => undefined) {
     this.key = key
+    this.#noted = noted
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  #note(index: number, outcome: RecordOutcome | 'open'): void {
+    const isNew = this.#outcomes[index] === undefined
+    this.#outcomes[index] = outcome
+    if (!isNew) return
+    this.#count++
+    this.#noted()
   }
 
   /** No record was accepted, and none was refused. */
   get isEmpty(): boolean {
-    return this.#outcomes.length === 0
+    return this.#count === 0
   }
 
   has(index: number): boolean {
@@ -94,7 +112,7 @@ export class KeyedRecords {
     const before = this.#sequences[index]
     this.#sequences[index] = sequence
     if (before === undefined || before === sequence) this.accepted(index)
-    else this.#outcomes[index] = 'open'
+    else this.#note(index, 'open')
     return before === sequence ? undefined : before
   }
 
@@ -123,7 +141,7 @@ export class KeyedRecords {
   }
 
   accepted(index: number): void {
-    if (!this.has(index)) this.#outcomes[index] = 'open'
+    if (!this.has(index)) this.#note(index, 'open')
   }
 
   /** @returns the final outcome */
@@ -143,7 +161,7 @@ export class KeyedRecords {
    */
   conclude(index: number, outcome: RecordOutcome): void {
     if (this.outcomeOf(index) !== undefined) return
-    this.#outcomes[index] = outcome
+    this.#note(index, outcome)
     for (const look of [...this.#waiting]) look()
   }
 

@@ -12,7 +12,7 @@ import { AttachedProduce, KeyedRecords, type StoredRecords } from './keyed-recor
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
-  /** Hash of the client and the key. */
+  /** Hash of the client and the key; its last four characters are the same for all keys of the client. */
   readonly hash: string
   /** Hash of all that makes the request another one. */
   readonly fingerprint: string
@@ -159,6 +159,8 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly newSalt: () => number
   /** Called when keys could not be written yet; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
+  /** Called now and then while requests have keys, with the used share of `maxBytes`. */
+  readonly report?: ((usedRatio: number) => void) | undefined
   /** Names this process among those that serve together. Default: it is the only one. */
   readonly name?: string | undefined
   /** Whether this process is the owner of a key. Default: of all. */
@@ -190,8 +192,8 @@ export class LocalKeys implements Keys {
     this.#nextClaim = options.newSalt() * CLAIMS_OF_PROCESS
     this.name = options.name ?? ''
     this.#owns = options.owns ?? (() => true)
-    this.holder = new KeyHolder()
     this.store = new KeyStore(options, hash => this.holder.forget(hash))
+    this.holder = new KeyHolder((hash, records) => this.store.hold(hash, records))
   }
 
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
@@ -214,6 +216,7 @@ export class LocalKeys implements Keys {
     if (atMs - this.#expiredAt >= EXPIRE_MS) {
       this.#expiredAt = atMs
       this.holder.expire(this.store.sinceMs)
+      this.#options.report?.(this.store.usedRatio)
     }
     return { hash, fingerprint, atMs }
   }

@@ -233,7 +233,7 @@ class ProcessParts {
       onFatal = resolve
     })
     this.#receipts = receiptPartsOf(config, deps.worker)
-    this.#keys = openKeys(config.idempotency, this.#quietLog, deps.worker)
+    this.#keys = openKeys(config.idempotency, this.#quietLog, this.#metricsLogger, deps.worker)
     this.#clusters = new Clusters({
       receipts: this.#receipts,
       keys: this.#keys,

@@ -7,10 +7,17 @@ import type { IdempotencySettings } from '../../producer/keys/settings.js'
 import { ownerOfKey } from '../workers/worker-keys.js'
 import type { WorkerPlace } from './worker-order.js'
 
+const UNLABELLED = {}
+
 type PlaceOfWorker = Pick<WorkerPlace, 'number' | 'count'>
 
 /** The keys of requests that this process remembers. @param worker absent: the process is the only one */
-export const openKeys = (settings: IdempotencySettings, log: Logger, worker: PlaceOfWorker | undefined): LocalKeys =>
+export const openKeys = (
+  settings: IdempotencySettings,
+  log: Logger,
+  metrics: MetricsLogger,
+  worker: PlaceOfWorker | undefined
+): LocalKeys =>
   new LocalKeys({
     ...settings,
     ...(worker && {
@@ -18,6 +25,7 @@ export const openKeys = (settings: IdempotencySettings, log: Logger, worker: Pla
       owns: (hash: string) => ownerOfKey(hash, worker.count) === worker.number
     }),
     now: Date.now,
+    report: usedRatio => metrics.gauge('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
     newSalt: () => randomBytes(4).readUInt32BE(),
     onFailure: error =>
       log.error({ err: error }, 'keys of requests could not be written; if this process dies, they are forgotten')

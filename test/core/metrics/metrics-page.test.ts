@@ -21,7 +21,7 @@ describe('docs/metrics.md', () => {
     const rooms = rows
       .map(([, name]) => name!)
       .filter(name =>
-        /^castellan_(router_|kafka_dispatcher_|delivery_|durable_|wal_|groups_|peers_|http_admission_wait|http_idempotent)/.test(
+        /^castellan_(router_|kafka_dispatcher_|delivery_|durable_|wal_|groups_|peers_|http_admission_wait|http_idempoten)/.test(
           name
         )
       )

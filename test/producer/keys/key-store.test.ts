@@ -1,0 +1,87 @@
+import { expect } from 'chai'
+import type { KeyName } from '../../../src/producer/keys/key-frames.js'
+import { LocalKeys } from '../../../src/producer/keys/keys.js'
+
+const MAX_BYTES = 1024 * 1024
+const KEY_BYTES = 400
+
+describe('the memory for keys', () => {
+  let keys: LocalKeys
+  let nowMs: number
+  let ratio: number
+  beforeEach(() => {
+    nowMs = 1_000_000
+    ratio = 0
+    keys = new LocalKeys({
+      windowMs: 60_000,
+      maxBytes: MAX_BYTES,
+      now: () => nowMs,
+      newSalt: () => 7,
+      report: used => {
+        ratio = used
+      },
+      onFailure: error => {
+        throw error
+      }
+    })
+  })
+
+  let last = 0
+  const keyOf = (client: string): KeyName => ({
+    hash: `${last++}`.padStart(12, '0') + client.padEnd(4),
+    fingerprint: 'f'.repeat(8),
+    atMs: nowMs
+  })
+  const answer = { status: 200, headers: [], body: Buffer.alloc(100) }
+  /** Uses new keys until one is refused. @returns how many were taken */
+  const fill = (client: string, most = Number.POSITIVE_INFINITY): number => {
+    for (let taken = 0; taken < most; taken++) {
+      const key = keyOf(client)
+      const claim = keys.claim(key, 0)
+      if (!('type' in claim) || claim.type !== 'claimed') {
+        expect(claim).to.deep.equal({ type: 'full' })
+        return taken
+      }
+      claim.key.answered(answer, 'yes', () => undefined)
+    }
+    return most
+  }
+  const all = MAX_BYTES / (KEY_BYTES + answer.body.length)
+
+  it('is left to others by one client, however many keys it uses', () => {
+    expect(fill('ann') / all).to.be.closeTo(0.75, 0.01)
+    expect(fill('bob') / all).to.be.closeTo(0.1875, 0.01)
+    expect(fill('ann')).to.equal(0)
+    expect(fill('cid', 10)).to.equal(10)
+  })
+
+  it('is a client’s again when its keys have expired', () => {
+    const taken = fill('ann')
+    nowMs += 60_001
+    expect(fill('bob', 1)).to.equal(1)
+    expect(keys.store.size).to.equal(1)
+    expect(fill('ann')).to.be.closeTo(taken, 2)
+  })
+
+  it('is used by records until their request has a certain answer', async () => {
+    const claim = await keys.claim(keyOf('ann'), 0)
+    if (claim.type !== 'claimed') throw new Error(claim.type)
+    const before = keys.store.bytes
+    const [records] = [...keys.holder.all]
+    for (let index = 0; index < 1_000; index++) keys.holder.stored(records!, index, index + 1)
+    records!.isAwaited = true
+    claim.key.answered(answer, 'pending', () => undefined)
+    expect(keys.store.bytes - before).to.equal(90 * 1_000)
+    const again = await keys.claim(records!.key, 0)
+    if (again.type !== 'claimed') throw new Error(again.type)
+    again.key.answered(answer, 'yes', () => undefined)
+    expect(keys.store.bytes - before).to.equal(answer.body.length)
+  })
+
+  it('is reported', () => {
+    fill('ann')
+    nowMs += 1_000
+    fill('ann')
+    expect(ratio).to.be.closeTo(0.75, 0.01)
+  })
+})
