@@ -68,6 +68,11 @@ export class ConnectionEnd {
     else this.#connection.socket.destroy()
   }
 
+  /** The last answer waits, and is for this request. */
+  isBroken(request: OpenRequest): boolean {
+    return this.#status !== undefined && this.#broken === request
+  }
+
   /** A request has its answer, or one that was deferred has been handled. */
   requestEnded(): void {
     if (this.#status !== undefined) this.#sayLastAnswer()

@@ -233,6 +233,10 @@ export class Connection implements RequestHolder, EndingConnection {
     this.#ending.linger()
   }
 
+  isBroken(request: OpenRequest): boolean {
+    return this.#end?.isBroken(request) === true
+  }
+
   get #ending(): ConnectionEnd {
     this.#end ??= new ConnectionEnd(this, this.#host)
     return this.#end

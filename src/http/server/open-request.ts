@@ -46,6 +46,8 @@ export interface RequestHolder {
   readonly address: AddressUse
   /** Unanswered requests. */
   readonly openRequests: number
+  /** The request is broken, and the answer that ends the connection waits for those to earlier requests. */
+  isBroken(request: OpenRequest): boolean
   /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
   receiving: OpenRequest | undefined
   begin(request: OpenRequest): void

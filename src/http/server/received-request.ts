@@ -318,7 +318,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     const response = this.#response
     if (!this.#waitsForContinue || this.isOver || response === undefined) return
     this.#waitsForContinue = false
-    if (response.headersSent || response.destroyed) return
+    if (response.headersSent || response.destroyed || this.holder.isBroken(this)) return
     response.shouldKeepAlive = this.#keepsAlive
     response.writeContinue()
   }

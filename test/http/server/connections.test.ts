@@ -338,6 +338,7 @@ describe('http: what connections hold', () => {
       connection.endWith('400 Bad Request')
       connection.endWith('408 Request Timeout')
       expect(socket.newly()).to.deep.equal([])
+      expect([first, broken].map(each => connection.isBroken(each))).to.deep.equal([false, true])
       first.over()
       expect(socket.newly()).to.deep.equal(['end HTTP/1.1 400 Bad Request', 'end', 'resume'])
       expect(broken.isOver).to.equal(true)

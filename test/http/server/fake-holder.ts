@@ -9,9 +9,14 @@ export class FakeHolder implements RequestHolder {
   readonly address = { key: '10.0.0.1', connections: 1, bodyBytes: 0, requests: 0 }
   readonly told: string[] = []
   openRequests = 0
+  /** The request that is broken. */
+  broken: OpenRequest | undefined
   receiving: OpenRequest | undefined
   capacityBytes = 10_000
 
+  isBroken(request: OpenRequest): boolean {
+    return request === this.broken
+  }
   begin(): void {
     this.told.push('begin')
   }

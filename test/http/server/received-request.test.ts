@@ -287,6 +287,12 @@ describe('http: a request', () => {
       }
     })
 
+    it('is not asked for the body of a broken request, whose refusal only waits for other answers', () => {
+      holder.broken = request
+      request.read()
+      expect([response.written, response.shouldKeepAlive]).to.deep.equal([[], false])
+    })
+
     it('does not keep a connection that was to end anyway', () => {
       receive()
       begin()
