@@ -146,6 +146,16 @@ describe('fuzzer of engines: a CONNECT in a later piece than the request with wh
     expect(await nameFor([...six, connect], answersTo(3))).to.equal(undefined)
   })
 
+  it('may overtake any of the requests before it in a piece that is read in several ticks', async () => {
+    const padding = `POST /echo/late/6 HTTP/1.1\r\n${HOST}Content-Length: 70000\r\n\r\n${'x'.repeat(70_000)}`
+    const long = [...six, padding, connect]
+    for (const answered of [0, 3]) {
+      expect(await nameFor([long.join('')], answersTo(answered))).to.equal('answers before a CONNECT')
+    }
+    expect(await nameFor([long.join('')], answersTo(3).replace('200', '202'))).to.equal(undefined)
+    expect(await nameFor([long.join('')], answersTo(3, '200 OK'))).to.equal(undefined)
+  })
+
   it('is refused, and changes no answer before it', async () => {
     expect(await nameFor(later, answersTo(3, '200 OK'))).to.equal(undefined)
     expect(await nameFor(later, answersTo(3).replace('200', '202'))).to.equal(undefined)

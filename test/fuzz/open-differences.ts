@@ -1,6 +1,6 @@
-import { answerCount, differenceOf, type Seen } from './comparison.js'
+import { answerCount, differenceOf, normalised, type Seen } from './comparison.js'
 import { isEndedInABody } from './discarded-bodies.js'
-import type { Difference, Played, Side } from './play.js'
+import { type Difference, type Played, READ_BYTES, type Side } from './play.js'
 import { type Cut, type Script, tidyCuts } from './script.js'
 
 /** Two servers that must answer alike: Node, and an engine that is compared with it. */
@@ -89,6 +89,26 @@ function whereConnectOvertakes(script: Script, text: string, { answers, leftAt }
     .map(({ index }) => index)
 }
 
+const REFUSED_CONNECT = /HTTP\/1\.1 405 Method Not Allowed\r\n(?:[^\r\n]+\r\n)*\r\n$/
+
+/**
+ * The same of a piece that a server reads in several ticks. No client can wait within a read, so it is asked instead whether
+ * the engine sent the first answers of Node, and then that to the CONNECT.
+ */
+async function isOvertakenInALongPiece(script: Script, text: string, seen: Seen, play: PlayToNode): Promise<boolean> {
+  const { leftAt, answers, handled } = seen
+  const connectAt = text.indexOf(CONNECT)
+  const pieceAt = script.cuts.findLast(({ at }) => at <= connectAt)?.at ?? 0
+  if (leftAt === undefined || connectAt <= leftAt || connectAt - pieceAt < READ_BYTES) return false
+  if (!REFUSED_CONNECT.test(answers)) return false
+  const waited = await play(quietBefore(connectAt, script, script.cuts))
+  const isFirst = normalised(waited.answers).startsWith(normalised(answers.replace(REFUSED_CONNECT, '')))
+  return isFirst && handled.every(({ head }, i) => waited.handled[i] === undefined || waited.handled[i].head === head)
+}
+
+/** What Node does with a script. */
+type PlayToNode = (script: Script) => Promise<Seen>
+
 /**
  * Unless chance decides it, a difference has a name only if both connections have ended, and the engine does exactly what Node does when the client
  * waits at one byte, and when Node's parser is given the bytes of a stream, as it is when an engine has left a connection.
@@ -120,5 +140,6 @@ export async function nameOf(
     const { seen } = await play([inOnePieceFrom(at, script), script], [byStream, engine])
     if (differenceOf(seen, sides[1], true) === undefined) return name
   }
-  return undefined
+  const playToNode: PlayToNode = async waiting => (await play([waiting, script], [byStream, engine])).seen
+  return (await isOvertakenInALongPiece(script, text, sides[1], playToNode)) ? name : undefined
 }

@@ -37,7 +37,7 @@ export interface Played {
 }
 
 /** A server reads no more at once: it may end the connection before the rest of a longer piece has come. */
-const READ_BYTES = 64 * 1024
+export const READ_BYTES = 64 * 1024
 
 const PROBE = Buffer.from('GET /echo/parsed/probe HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: probe\r\n\r\n')
 
