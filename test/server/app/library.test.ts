@@ -165,6 +165,30 @@ describe('the library', () => {
     }
   })
 
+  it('says by receipt what became of records, in the log and in memory', async () => {
+    const own = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: walDirectoryOf('apps') } })
+    try {
+      for (const durability of ['disk', 'memory'] as const) {
+        const values = ['one', 'two']
+        const pending = own.gateway.produce(
+          values.map(value => ({ topic: 'orders', partition: 0, key: null, value })),
+          { partitioner: 'murmur2', deadlineMs: 0, durability, answeredBy: 'accept' }
+        )
+        await pending.accepted()
+        const found = await own.receipt(pending.receipt!, { waitMs: 30_000 })
+        expect(found, durability).to.include({ count: 2, isSettled: true })
+        const told = found!.records.map(record => (record.state === 'inKafka' ? record : undefined))
+        const inKafka = told.map(one => String(cluster.records('orders', 0)[one!.offset]!.value))
+        expect(inKafka, durability).to.deep.equal(values)
+        const last = await own.receipt(pending.receipt!, { from: 1 })
+        expect(last!.records, durability).to.deep.equal(found!.records.slice(1))
+      }
+      expect(await own.receipt('A'.repeat(38))).to.equal(undefined)
+    } finally {
+      await own.close(0)
+    }
+  })
+
   it('serves several clusters, and an API on a port of its own', async () => {
     const config = loadConfig({
       environment: onFreePorts({
