@@ -1,7 +1,7 @@
 import type { VNode } from 'preact'
 import { useState } from 'preact/hooks'
 import type { FoundRecords, RecordQuestion } from '../status/record-question.js'
-import { bytesText, countText } from '../status/units.js'
+import { bytesText, countText, instantText } from '../status/units.js'
 import { ask, Refused } from './ask.js'
 import { plural } from './format.js'
 import { html } from './html.js'
@@ -68,10 +68,11 @@ function Answer({ asked }: { readonly asked: Asked }): VNode {
 }
 
 function Found({ answer }: { readonly answer: FoundRecords }): VNode {
-  const { verdict, message, records, searched } = answer
-  const [word, level] = VERDICTS[verdict]
+  const { verdict, message, caveat, records, searched } = answer
+  const [word, level] = (caveat === undefined ? undefined : DOUBTFUL[verdict]) ?? VERDICTS[verdict]
   return html`<div>
     <p class="verdict ${level}"><b>${word}</b> ${message}</p>
+    ${caveat !== undefined && html`<p class="verdict warning caveat"><b>But:</b> ${caveat}</p>`}
     ${
       records.length > 0 &&
       html`<ul class="found">${records.map(
@@ -81,7 +82,7 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
           timestamp,
           valueBytes
         }) => html`<li>partition <b class="number">${partition}</b>, offset <b class="number">${countText(offset)}</b>
-          ${timestamp !== undefined && html`, ${new Date(timestamp).toLocaleString()}`}
+          ${timestamp !== undefined && html`, ${instantText(timestamp, new Date().toISOString())}`}
           ${valueBytes !== undefined && html`, ${valueBytes === null ? 'no value (a tombstone)' : bytesText(valueBytes)}`}</li>`
       )}</ul>`
     }
@@ -102,6 +103,12 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
 
 /** Partitions whose offsets are shown. */
 const MAX_NAMED = 12
+
+/** Verdicts that what is not in Kafka may change. */
+const DOUBTFUL: Readonly<Partial<Record<FoundRecords['verdict'], readonly [word: string, level: string]>>> = {
+  yes: ['Yes, but a newer one may not be.', 'warning'],
+  no: ['Not in Kafka.', 'warning']
+}
 
 const VERDICTS: Readonly<Record<FoundRecords['verdict'], readonly [word: string, level: string]>> = {
   yes: ['Yes.', 'ok'],

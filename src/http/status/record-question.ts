@@ -21,6 +21,12 @@ export const foundRecords = z.object({
     .enum(['yes', 'no', 'notFound', 'pending', 'unknown'])
     .describe('`notFound`: not among the records that were looked at; `pending`: it waits in the durable log'),
   message: z.string(),
+  caveat: z
+    .string()
+    .optional()
+    .describe(
+      'Why a newer record with this key may not be in Kafka: records of its topic wait, are refused or are lost'
+    ),
   records: z.array(
     z.object({
       partition: z.int(),

@@ -22,6 +22,7 @@ import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
+import { withCaveat } from '../../http/status/record-beside.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
@@ -515,7 +516,13 @@ class ProcessParts {
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
       warnings: () => this.#clusters.warnings(),
       source,
-      page: { html: readPage, findRecord: (question, principal) => this.#findRecord(question, principal) }
+      page: {
+        html: readPage,
+        findRecord: async (question, principal) => {
+          const found = await this.#findRecord(question, principal)
+          return withCaveat(found, question, await source.status())
+        }
+      }
     }
     return status
   }

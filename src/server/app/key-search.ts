@@ -1,7 +1,7 @@
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { isLegalTopicName, type KafkaRecord, type MonotonicClock, type Offset } from '../../core/model.js'
 import type { FoundRecords } from '../../http/status/record-question.js'
-import { countText } from '../../http/status/units.js'
+import { agoText, countText, instantText } from '../../http/status/units.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import { askRouter } from '../../router/routing/ask-router.js'
@@ -60,6 +60,8 @@ export class KeySearch {
   readonly #foundAs = new Set<number>()
   #recordsLeft = MAX_RECORDS
   #bytesLeft = MAX_BYTES
+  /** Partitions that no broker leads, so that they cannot be read. */
+  #leaderless: ReadonlySet<number> = new Set()
 
   constructor(router: RouterHandle['ref'], clock: MonotonicClock, topic: string, key: string) {
     this.#router = router
@@ -74,7 +76,7 @@ export class KeySearch {
     const count = await this.#partitionCount()
     const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, this.#topic, count)))
     const cursors: Cursor[] = []
-    for (const partition of own) cursors.push(await this.#open(partition))
+    for (const partition of own) if (!this.#leaderless.has(partition)) cursors.push(await this.#open(partition))
     await this.#search(cursors)
     if (this.#found.length === 0) {
       const others = await this.#openOthers(count, own)
@@ -89,11 +91,24 @@ export class KeySearch {
     const notSearched = count - searched.length
     const verdict = verdictOf(records, searched, notSearched)
     const messages = {
-      yes: () => foundText(records.length, this.#topic) + (this.#foundAs.has(0) ? '' : OTHER_SPELLING),
+      yes: () => foundText(records, this.#topic) + (this.#foundAs.has(0) ? '' : OTHER_SPELLING),
       no: () => `Topic ${this.#topic} has no record with this key, as text or as JSON. All of it was searched.`,
       notFound: () => notFoundText(searched, notSearched)
     }
-    return { verdict, message: messages[verdict](), records, searched: [...searched], notSearched }
+    return {
+      verdict,
+      message: messages[verdict]() + this.#leaderlessText(),
+      records,
+      searched: [...searched],
+      notSearched
+    }
+  }
+
+  #leaderlessText(): string {
+    if (this.#leaderless.size === 0) return ''
+    const all = [...this.#leaderless].map(partition => `${this.#topic}/${partition}`)
+    const more = all.length > MAX_NAMED ? ` and ${all.length - MAX_NAMED} more` : ''
+    return ` Not looked at, because no broker leads it now: ${all.slice(0, MAX_NAMED).join(', ')}${more}.`
   }
 
   async #partitionCount(): Promise<number> {
@@ -103,7 +118,11 @@ export class KeySearch {
     if (result.type !== 'success') throw failureOf(result)
     const metadata = result.topics.get(this.#topic)
     const errorCode = metadata?.errorCode ?? errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    if (metadata !== undefined && errorCode === errorCodes.NONE) return metadata.partitions.length
+    if (metadata !== undefined && errorCode === errorCodes.NONE) {
+      const leaderless = metadata.partitions.filter(({ leaderId }) => leaderId < 0)
+      this.#leaderless = new Set(leaderless.map(({ partition }) => partition))
+      return metadata.partitions.length
+    }
     throw new InvalidRequestError(`topic ${this.#topic}: ${kafkaErrorOf(errorCode).message}`, 'unknownTopic')
   }
 
@@ -126,7 +145,7 @@ export class KeySearch {
   async #openOthers(count: number, own: ReadonlySet<number>): Promise<Cursor[]> {
     const cursors: Cursor[] = []
     for (let partition = 0; partition < count && cursors.length < MAX_OTHERS && !this.#isOver; partition++) {
-      if (own.has(partition)) continue
+      if (own.has(partition) || this.#leaderless.has(partition)) continue
       const cursor = await this.#open(partition, true).catch(onlyCastellanErrors)
       if (cursor !== undefined) cursors.push(cursor)
     }
@@ -270,9 +289,15 @@ function verdictOf(
 
 const OTHER_SPELLING = ' Its key is stored in another form than was asked for: JSON has quotes around a text.'
 
-function foundText(count: number, topic: string): string {
-  if (count === 1) return `A record with this key is in topic ${topic}.`
-  return `${count >= MAX_FOUND ? 'At least ' : ''}${count} records with this key are in topic ${topic}.`
+/** @param records the newest first */
+function foundText(records: readonly Found[], topic: string): string {
+  const at = records[0]?.timestamp
+  const now = Date.now()
+  const when =
+    at === undefined ? '' : `${instantText(at, new Date(now).toISOString())}, ${agoText(Math.max(0, now - at))}`
+  if (records.length === 1) return `A record with this key is in topic ${topic}${when === '' ? '' : `, of ${when}`}.`
+  const count = `${records.length >= MAX_FOUND ? 'At least ' : ''}${records.length}`
+  return `${count} records with this key are in topic ${topic}${when === '' ? '' : `, the newest of ${when}`}.`
 }
 
 function notFoundText(searched: readonly Searched[], notSearched: number): string {

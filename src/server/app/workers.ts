@@ -14,6 +14,7 @@ import { Refusals } from '../../core/refusals.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
+import { withCaveat } from '../../http/status/record-beside.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -316,7 +317,11 @@ class Parent {
       const silentWorkers = asked.filter(number => !parts.has(number))
       return statusOf({ ...headOf(status), silentWorkers }, whole, Date.now())
     }, clock)
-    return { ...status, source, page: { html: readPage, findRecord: (...asked) => this.#findRecord(...asked) } }
+    const findRecord = async (question: RecordQuestion, principal: string): Promise<FoundRecords> => {
+      const found = await this.#findRecord(question, principal)
+      return withCaveat(found, question, await source.status())
+    }
+    return { ...status, source, page: { html: readPage, findRecord } }
   }
 
   /** Any worker can ask Kafka, and knows the receipts of the others. */

@@ -116,6 +116,21 @@ describe('the page of the management port, in a browser', function () {
     await answer.getByText('No.').waitFor()
   })
 
+  it('says with a found record that newer ones of its topic wait', async () => {
+    await push([{ topic: 'orders', key: 'k', data: 'x' }], true)
+    const end = await makeTrouble()
+    await page.locator('li[data-kind=partitionStuck]').waitFor({ timeout: 10_000 })
+    await page.locator('input[name=topic]').fill('orders')
+    await page.locator('input[name=key]').fill('k')
+    await page.keyboard.press('Enter')
+    await page.getByText('Yes, but a newer one may not be.').waitFor()
+    expect(await page.locator('.answer').textContent()).to.match(
+      / of .* UTC, .*But: Kafka does not take records of this topic now: .* wait.? in the gateway: a newer record with this key may not be in Kafka yet\./
+    )
+    end()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: 20_000 })
+  })
+
   it('can be walked through by keyboard, and names its regions', async () => {
     expect(await page.locator('header, nav, main, footer').count()).to.equal(4)
     const stops: string[] = []

@@ -43,6 +43,44 @@ describe('the search for a record', () => {
     expect(JSON.stringify(found)).not.to.include('secret')
   })
 
+  it('says how old the newest record is', async () => {
+    cluster.createTopic('dated', { partitions: 1 })
+    await write('dated', [{ key: 'a', value: 'x' }])
+    expect((await find('dated', 'a')).message).to.match(
+      /^A record with this key is in topic dated, of (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC, (just now|[\d.]+ s ago)\.$/
+    )
+    await write('dated', [{ key: 'a', value: 'y' }])
+    expect((await find('dated', 'a')).message).to.match(/^2 records with this key are in topic dated, the newest of /)
+  })
+
+  it('does not wait for a partition that no broker leads, and says so', async () => {
+    const twoNodes = await startEmbeddedCluster({ nodes: 2 })
+    twoNodes.createTopic('audit', { partitions: 2, replicationFactor: 1 })
+    const other = await startCastellan(twoNodes.bootstrap)
+    try {
+      const [left, gone] = [0, 1]
+      await other.produce([
+        { topic: 'audit', partition: left, key: 'a', value: 'x' },
+        { topic: 'audit', partition: gone, key: 'a', value: 'x' }
+      ])
+      expect(twoNodes.leaderOf('audit', gone)).not.to.equal(twoNodes.leaderOf('audit', left))
+      await twoNodes.stopNode(twoNodes.leaderOf('audit', gone))
+      const clusters = [{ name: 'default', router: other.router }]
+      const { verdict, message, records } = await findRecord(
+        { clusters },
+        { by: 'key', topic: 'audit', key: 'a' },
+        'ann'
+      )
+      expect([verdict, records.map(({ partition }) => partition)]).to.deep.equal(['yes', [left]])
+      expect(message).to.match(/ Not looked at, because no broker leads it now: audit\/1\.$/)
+      const none = await findRecord({ clusters }, { by: 'key', topic: 'audit', key: 'z' }, 'ann')
+      expect([none.verdict, none.notSearched]).to.deep.equal(['notFound', 1])
+    } finally {
+      await other.close()
+      await twoNodes.close()
+    }
+  }).timeout(30_000)
+
   it('is sure where it has looked at all records, and tells an empty key from none', async () => {
     cluster.createTopic('few', { partitions: 1 })
     await write('few', [
