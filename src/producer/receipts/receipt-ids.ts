@@ -39,6 +39,8 @@ const KINDS: readonly ReceiptKind[] = ['disk', 'memory']
 const ID_TEXT = /^[A-Za-z0-9_-]{36,1500}$/
 /** Pads are made for so many numbers at a time, because one call of the cipher costs more than the cipher itself. */
 const PADS = 64
+/** The same while numbers come one after another. */
+const MAX_PADS = 512
 const BLOCK_BYTES = 16
 const MAX_KEPT_DIGESTS = 4_096
 
@@ -51,7 +53,7 @@ type Shape = Pick<ReceiptClaims, 'count'> & { readonly accepted?: readonly Accep
  *   tag = the first 96 bits of HMAC(principal, kind, shape) XOR AES(issuer, number)
  *
  * This is the construction of Wegman and Carter: each pair of issuer and number is used for one receipt only. Its two
- * halves cost little per receipt: the HMAC is kept for each client, and AES makes 64 pads at a time.
+ * halves cost little per receipt: the HMAC is kept for each client, and AES makes many pads at a time.
  */
 export class ReceiptKey {
   readonly #padKey: Buffer
@@ -110,6 +112,12 @@ export class ReceiptKey {
   }
 }
 
+/** An id without its number and tag, and the digest of what it says. */
+interface Draft {
+  readonly bytes: Buffer
+  readonly digest: Buffer
+}
+
 /** Gives the receipts of one log, or of one process. */
 export class ReceiptIssuer {
   readonly #key: ReceiptKey
@@ -118,10 +126,9 @@ export class ReceiptIssuer {
   readonly #plain: Buffer
   #pads: Buffer
   #padsFrom = Number.NEGATIVE_INFINITY
-  /** The digest of the last request with all of its records. */
-  #last:
-    | { readonly principal: string; readonly count: number; readonly digest: Buffer; readonly shape: Buffer }
-    | undefined
+  #padsTo = Number.NEGATIVE_INFINITY
+  /** The id of the last request with all of its records. */
+  #last: (Draft & { readonly principal: string; readonly count: number }) | undefined
 
   constructor(key: ReceiptKey, kind: ReceiptKind, issuer: Uint8Array) {
     this.#key = key
@@ -140,34 +147,36 @@ export class ReceiptIssuer {
 
   /** @returns `undefined`: its refused records are too scattered */
   issue(principal: string, number: number, { count, accepted }: Shape): string | undefined {
-    const { shape, digest } =
-      accepted === undefined ? this.#plainOf(principal, count) : this.#odd(principal, count, accepted)
-    if (shape.length > MAX_SHAPE_BYTES || number >= MAX_NUMBER) return undefined
-    if (number < this.#padsFrom || number >= this.#padsFrom + PADS) {
-      this.#padsFrom = number
-      this.#pads = this.#key.pads(this.#issuer, number, PADS)
-    }
-    const bytes = Buffer.allocUnsafe(COUNT_AT + shape.length + TAG_BYTES)
-    this.#plain.copy(bytes)
+    const { bytes, digest } =
+      accepted === undefined ? this.#plainOf(principal, count) : this.#draft(principal, count, accepted)
+    const tagAt = bytes.length - TAG_BYTES
+    if (tagAt > COUNT_AT + MAX_SHAPE_BYTES || number >= MAX_NUMBER) return undefined
+    if (number < this.#padsFrom || number >= this.#padsTo) this.#makePads(number)
     writeNumber48(bytes, number, NUMBER_AT)
-    bytes.set(shape, COUNT_AT)
     const padAt = (number - this.#padsFrom) * BLOCK_BYTES
-    const tagAt = COUNT_AT + shape.length
     for (let at = 0; at < TAG_BYTES; at++) bytes[tagAt + at] = digest[at]! ^ this.#pads[padAt + at]!
     return bytes.toString('base64url')
   }
 
-  #plainOf(principal: string, count: number): { shape: Buffer; digest: Buffer } {
+  #makePads(number: number): void {
+    const isNext = number === this.#padsTo
+    const count = isNext ? Math.min(MAX_PADS, 2 * (this.#padsTo - this.#padsFrom)) : PADS
+    this.#padsFrom = number
+    this.#padsTo = number + count
+    this.#pads = this.#key.pads(this.#issuer, number, count)
+  }
+
+  #plainOf(principal: string, count: number): Draft {
     const last = this.#last
     if (last?.count === count && last.principal === principal) return last
-    const shape = encodeShape(count, undefined)
-    this.#last = { principal, count, shape, digest: this.#key.digest(principal, this.#kind, shape) }
+    this.#last = { principal, count, ...this.#draft(principal, count, undefined) }
     return this.#last
   }
 
-  #odd(principal: string, count: number, accepted: readonly AcceptedRun[]): { shape: Buffer; digest: Buffer } {
+  #draft(principal: string, count: number, accepted: readonly AcceptedRun[] | undefined): Draft {
     const shape = encodeShape(count, accepted)
-    return { shape, digest: this.#key.digest(principal, this.#kind, shape) }
+    const bytes = Buffer.concat([this.#plain, shape, Buffer.alloc(TAG_BYTES)])
+    return { bytes, digest: this.#key.digest(principal, this.#kind, shape) }
   }
 }
 
