@@ -17,6 +17,8 @@ const CONNECTIONS = 256
 const WARM_UP_MS = 500
 const SETTLE_MS = 300
 const DRAIN_TIMEOUT_MS = 60_000
+/** Enough for the keys of all windows. */
+const MAX_KEY_BYTES = 1024 * 1024 * 1024
 const value = 'x'.repeat(4_096)
 
 interface Work {
@@ -36,28 +38,34 @@ interface Figures {
   readonly cpuUs: number
 }
 
-/** Asynchronous requests through a gateway that gives receipts, against one that gives none, window by window in turn. */
+const kinds = ['with', 'without', 'keyed'] as const
+type Kind = (typeof kinds)[number]
+
+/**
+ * Asynchronous requests through a gateway that gives receipts, against one that gives none, and with a key each against
+ * those without, window by window in turn.
+ */
 export async function receipts({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const wanted = works.filter(({ name }) => !only || only.includes(name))
   const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-receipts-'))
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
-  const gateways = { with: await start(broker, directory, 'with'), without: await start(broker, directory, 'without') }
+  const [first, without] = [await start(broker, directory, 'with'), await start(broker, directory, 'without')]
+  const gateways = { with: first, keyed: first, without }
   const { child: load } = await Child.start('./load.ts')
   const measured = new Map<string, Figures[]>()
   try {
     // The first round warms up the compiler.
     for (let round = 0; round <= rounds; round++) {
       for (const work of wanted) {
-        const order = round % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const)
-        for (const which of order) {
-          const figures = await measure(work, gateways[which], broker, load, seconds)
+        for (const which of round % 2 === 0 ? kinds : kinds.toReversed()) {
+          const figures = await measure(work, which === 'keyed', gateways[which], broker, load, seconds)
           const name = `${work.name} ${which}`
           if (round > 0) measured.set(name, [...(measured.get(name) ?? []), figures])
         }
       }
     }
   } finally {
-    await Promise.all([load.stop(), gateways.with.stop(), gateways.without.stop()])
+    await Promise.all([load.stop(), first.stop(), without.stop()])
     await broker.stop()
     rmSync(directory, { recursive: true, force: true })
   }
@@ -66,13 +74,14 @@ export async function receipts({ seconds, rounds, only }: BenchOptions): Promise
 
 function start(broker: Broker, directory: string, which: 'with' | 'without'): Promise<Server> {
   const settings = join(directory, `${which}.yaml`)
-  const own = which === 'with' ? {} : { receipts: { maxBytes: 0 } }
+  const own = which === 'with' ? { idempotency: { maxBytes: MAX_KEY_BYTES } } : { receipts: { maxBytes: 0 } }
   writeFileSync(settings, stringify({ ...arionSettings(join(directory, which)), ...own }))
   return startGateway(broker.bootstrap, [], settings)
 }
 
 async function measure(
   work: Work,
+  keyed: boolean,
   { port, pid }: Server,
   broker: Broker,
   load: Child,
@@ -83,6 +92,7 @@ async function measure(
     pid,
     path: work.path,
     body: work.body,
+    keyed,
     connections: CONNECTIONS,
     warmUpMs: WARM_UP_MS,
     measureMs: seconds * 1000
@@ -104,14 +114,18 @@ async function drained(broker: Broker): Promise<void> {
 }
 
 function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]>): Row[] {
-  const of = (which: string, figure: (figures: Figures) => number): number =>
+  const of = (which: Kind, figure: (figures: Figures) => number): number =>
     median((measured.get(`${name} ${which}`) ?? []).map(figure))
-  const rowOf = (which: 'with' | 'without'): Row => {
+  const rowOf = (which: Kind, title: string, against?: Kind): Row => {
     const perSecond = of(which, figures => figures.perSecond)
     const cpuUs = of(which, figures => figures.cpuUs)
     const own = { value: perSecond, unit: 'requests/s', recordsPerSecond: perSecond, cpuUsPerRequest: cpuUs }
-    return { work: `${name} ${which} receipts`, ...own, rssMb: 0, ...(which === 'with' && against(cpuUs)) }
+    const compared = against && { ratio: of(against, figures => figures.cpuUs) / cpuUs, against }
+    return { work: `${name} ${title}`, ...own, rssMb: 0, ...compared }
   }
-  const against = (cpuUs: number) => ({ ratio: of('without', figures => figures.cpuUs) / cpuUs, against: 'without' })
-  return [rowOf('without'), rowOf('with')]
+  return [
+    rowOf('without', 'without receipts'),
+    rowOf('with', 'with receipts', 'without'),
+    rowOf('keyed', 'with receipts and keys', 'with')
+  ]
 }

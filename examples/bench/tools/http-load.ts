@@ -8,6 +8,8 @@ export interface HttpLoadOptions {
   readonly connections: number
   /** The bytes of the request, which is sent again and again. */
   readonly request: Buffer
+  /** Where each request has a number of its own, {@link NUMBER_DIGITS} long. Absent: all are the same. */
+  readonly numberAt?: number | undefined
   /** Certificate authority of the server's certificate. Absent: no TLS. */
   readonly ca?: string | undefined
   /**
@@ -39,6 +41,16 @@ const PACE_MS = 1
 const GIVEN_UP_AFTER_MS = 20
 // Pause before the next attempt to connect to a server that refuses connections.
 const RECONNECT_MS = 20
+
+export const NUMBER_DIGITS = 12
+/** Numbers go on from run to run. */
+let lastNumber = 0
+
+function numbered(request: Buffer, at: number): Buffer {
+  const own = Buffer.from(request)
+  own.write(String(++lastNumber).padStart(NUMBER_DIGITS, '0'), at, 'latin1')
+  return own
+}
 
 /** Sends one request over fixed connections, in a closed or an open loop, and counts the answers. */
 export class HttpLoad {
@@ -146,7 +158,8 @@ export class HttpLoad {
     this.#sent++
     this.#onTheirWay++
     connection.intendedAtMs = intendedAtMs
-    connection.send(this.#options.request)
+    const { request, numberAt } = this.#options
+    connection.send(numberAt === undefined ? request : numbered(request, numberAt))
   }
 
   readonly #pace = (): void => {

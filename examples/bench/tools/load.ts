@@ -1,6 +1,6 @@
 import { answerParent } from './child.js'
 import { getRequest, postRequest } from './http-connection.js'
-import { HttpLoad, type HttpLoadCounts } from './http-load.js'
+import { HttpLoad, type HttpLoadCounts, NUMBER_DIGITS } from './http-load.js'
 import { readProcessStats } from './process-stats.js'
 
 export interface LoadRun {
@@ -14,6 +14,8 @@ export interface LoadRun {
   readonly headers?: readonly string[] | undefined
   /** Certificate authority of the server's certificate. Absent: no TLS. */
   readonly ca?: string | undefined
+  /** Each request has an `Idempotency-Key` of its own. */
+  readonly keyed?: boolean | undefined
   readonly connections: number
   readonly ratePerSecond?: number | undefined
   readonly givesUp?: boolean | undefined
@@ -44,6 +46,7 @@ export interface LoadReport extends HttpLoadCounts {
 }
 
 const HOST = '127.0.0.1'
+const KEY = '0'.repeat(NUMBER_DIGITS)
 const RSS_SAMPLE_MS = 100
 
 const accepted = (counts: HttpLoadCounts): number =>
@@ -58,9 +61,22 @@ const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
  * Runs the warm-up, the measured window and the end of the load. This process also reads the server's figures, at the
  * beginning and end of the window.
  */
-async function run({ path, body, type, headers, pid, others = [], warmUpMs, measureMs, ...where }: LoadRun) {
-  const request = body === undefined ? getRequest(path, headers) : postRequest(path, Buffer.from(body), headers, type)
-  const load = new HttpLoad({ host: HOST, request, ...where })
+async function run({
+  path,
+  body,
+  type,
+  headers = [],
+  keyed,
+  pid,
+  others = [],
+  warmUpMs,
+  measureMs,
+  ...where
+}: LoadRun) {
+  const all = keyed ? [...headers, `Idempotency-Key: ${KEY}`] : headers
+  const request = body === undefined ? getRequest(path, all) : postRequest(path, Buffer.from(body), all, type)
+  const numberAt = keyed ? request.indexOf(KEY) : undefined
+  const load = new HttpLoad({ host: HOST, request, numberAt, ...where })
   let rssMaxBytes = 0
   const sampler = setInterval(() => {
     rssMaxBytes = Math.max(rssMaxBytes, readProcessStats(pid).rssBytes)

@@ -1,11 +1,11 @@
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
-import { failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { endWithPairs, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
@@ -21,6 +21,7 @@ const REACH_HEADER = 'x-castellan-idempotency'
 /** An answer that was given before. */
 const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
+const CLOSED: readonly (readonly [string, string])[] = [['connection', 'close']]
 
 const MAX_KEY_LETTERS = 255
 /** A string of RFC 8941, or the same without quotes as many clients send it. */
@@ -166,8 +167,8 @@ export class Idempotency {
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
       const persisted = answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
       const own = { ...answer, headers: answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase())) }
-      const closes = answer.headers.filter(([name]) => name.toLowerCase() === 'connection')
-      key.answered(own, persisted, () => this.#write(exchange, own, closes))
+      const closes = answer.headers.some(([name]) => name.toLowerCase() === 'connection')
+      key.answered(own, persisted, () => this.#write(exchange, own, closes ? CLOSED : []))
     })
     claimedBy(request, key)
     const early = AsyncAnswer.of(request)
@@ -178,17 +179,18 @@ export class Idempotency {
 
   #write(
     { response, requestId }: Exchange,
-    { status, headers, body }: WrittenAnswer,
+    answer: WrittenAnswer,
     further: readonly (readonly [string, string])[]
   ): void {
     if (response.headersSent || response.destroyed) return
+    const added = [...further, [REACH_HEADER, this.#deps.keys.reach], [REQUEST_ID, requestId]] as const
+    const { status, headers, body } = answer
+    if (further !== CLOSED && endWithPairs(response, answer, added)) return
     const all: Record<string, string | string[]> = {}
-    for (const [name, value] of [...headers, ...further]) {
+    for (const [name, value] of [...headers, ...added]) {
       const before = all[name]
       all[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
     }
-    all[REACH_HEADER] = this.#deps.keys.reach
-    all[REQUEST_ID] = requestId
     all['content-length'] = String(body.length)
     response.writeHead(status, all)
     response.end(body)
@@ -205,7 +207,7 @@ export class Idempotency {
       ['content-type', answer.type]
     ]
     if (retriable) headers.push(['retry-after', '1'])
-    this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? [] : [['connection', 'close']])
+    this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? [] : CLOSED)
   }
 }
 
@@ -214,8 +216,22 @@ function toAsked(request: IncomingMessage, key: string, body: Buffer): AskedKey 
   const principal = principalOf(request)
   return {
     hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 12) + nameOfClient(principal),
-    fingerprint: sha256(Buffer.concat([Buffer.from(headOf(request)), body])).slice(0, 8)
+    fingerprint: fingerprintOf(headOf(request), body)
   }
+}
+
+/** Where small requests are put together for their hash. */
+const together = Buffer.allocUnsafeSlow(64 * 1024)
+/** Bytes of a character in UTF-8, at most. */
+const MAX_CHARACTER_BYTES = 3
+
+function fingerprintOf(head: string, body: Buffer): string {
+  if (head.length * MAX_CHARACTER_BYTES + body.length > together.length) {
+    return createHash('sha256').update(head).update(body).digest('binary').slice(0, 8)
+  }
+  const headBytes = together.write(head)
+  body.copy(together, headBytes)
+  return sha256(together.subarray(0, headBytes + body.length)).slice(0, 8)
 }
 
 const MAX_CLIENTS = 1_000
