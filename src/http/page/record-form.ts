@@ -90,9 +90,10 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
       searched.length > 0 &&
       html`<p class="note">Looked at ${searched
         .slice(0, MAX_NAMED)
-        .map(
-          ({ partition, from, to, records: count, isWhole }) =>
-            `${plural(count, 'record', 'records')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
+        .map(({ partition, from, to, records: count, isWhole }) =>
+          count === 0
+            ? `partition ${partition}, ${isWhole ? 'which is empty' : 'in which no record was read'}`
+            : `${plural(count, 'record', 'records')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
         )
         .join(
           '; '

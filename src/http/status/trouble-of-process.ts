@@ -10,7 +10,6 @@ const CERTIFICATE_BAD_MS = 3 * DAY_MS
 const ENDED_LATELY_MS = 600_000
 /** The delay of the event loop is shown from this share of its limit on. */
 const LATE = 0.5
-const BUSY = 0.98
 
 /** Event loop, heap, workers, certificates and refusals of the gateway itself. */
 export const troubleOfProcess = (status: Judged): Row[] => [
@@ -47,7 +46,7 @@ function troubleOfLoad(worker: WorkerRow, subject: string): Row[] {
   const { heapShare = 0, maxHeapShare = 1, isHeapFull = false } = worker
   const rows: Row[] = []
   const isLate = maxEventLoopDelayMs > 0 && eventLoopDelayMs >= maxEventLoopDelayMs * LATE
-  if (refusedShare > 0 || isLate || eventLoopUse >= BUSY) {
+  if (refusedShare > 0 || isLate) {
     const delay = eventLoopDelayMs > 0 ? `is late by ${durationText(eventLoopDelayMs)} and ` : ''
     rows.push({
       severity: refusedShare > 0 ? 'bad' : 'warning',

@@ -28,7 +28,7 @@ function notAuthorized(row: TopicRow): Row {
     kind: 'notAuthorized',
     subject: nameOf(row),
     cause: `Kafka refuses its records: ${refusal?.message ?? 'not authorized for the topic'}.${waitingText(row)}`,
-    next: `Grant the rights Describe and Write on topic ${topic} to the user of clusters.${cluster}.sasl, for example with kafka-acls --add --operation Write.`,
+    next: `Grant the rights Describe and Write on topic ${topic} to the user of clusters.${cluster}.sasl: kafka-acls --add --allow-principal User:NAME --operation Describe --operation Write --topic ${topic}`,
     see: `clusters.${cluster}.sasl`
   }
 }

@@ -103,7 +103,9 @@ describe('trouble', () => {
     )
     expect(row).to.include({ kind: 'notAuthorized', subject: 'topic orders', see: 'clusters.default.sasl' })
     expect(row.cause).to.include('TOPIC_AUTHORIZATION_FAILED')
-    expect(row.next).to.include('Describe and Write on topic orders')
+    expect(row.next)
+      .to.include('Describe and Write on topic orders')
+      .and.match(/kafka-acls --add --allow-principal User:NAME --operation Describe --operation Write --topic orders$/)
   })
 
   it('warns of a missing topic, and is worse when its records wait', () => {
@@ -340,6 +342,10 @@ describe('trouble', () => {
     const refusing = onlyOf(withWorker({ eventLoopDelayMs: 800, refusedShare: 0.25 }))
     expect(refusing).to.include({ severity: 'bad', see: 'advanced.http.maxEventLoopDelayMs' })
     expect(refusing.cause).to.include('25 % of the requests')
+  })
+
+  it('does not call an event loop late that is busy and not late', () => {
+    expect(troubleOf(withWorker({ eventLoopDelayMs: 0.7, eventLoopUse: 1 }))).to.deep.equal([])
   })
 
   it('puts the worst first', () => {
