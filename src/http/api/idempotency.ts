@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { ErrorCode } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
@@ -71,6 +72,7 @@ export class Idempotency {
   readonly #deps: IdempotencyDeps
   readonly #pool = new BufferPool(POOL_BYTES)
   readonly #open = new OpenClaims()
+  readonly #turns = new Turns()
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -81,7 +83,8 @@ export class Idempotency {
     const { produces } = options
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
-      if (header === undefined || produces?.(exchange.request) === false) receive(exchange, params)
+      if (header === undefined || produces?.(exchange.request) === false)
+        this.#turns.receive(exchange, () => receive(exchange, params))
       else this.#enter(exchange, String(header), options, served => receive(served, params))
     }
   }
@@ -121,15 +124,12 @@ export class Idempotency {
       else this.#serve(exchange, claim.key, kept, waitMs, serve)
     }
     const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS))
-    if (claim instanceof Promise) {
+    if (!(claim instanceof Promise || this.#turns.mustWait(exchange))) claimed(claim, body)
+    else {
       const kept = Buffer.from(body)
-      claim
-        .then(
-          late => claimed(late, kept),
-          () => this.#refuse(exchange, 'away', AWAY)
-        )
-        .catch(error => exchange.response.destroy(error as Error))
-    } else claimed(claim, body)
+      const late = Promise.resolve(claim).catch((): Claim => ({ type: 'away' }))
+      this.#turns.add(exchange, async () => claimed(await late, kept))
+    }
   }
 
   #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>): void {
@@ -208,6 +208,45 @@ export class Idempotency {
     ]
     if (retriable) headers.push(['retry-after', '1'])
     this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? [] : CLOSED)
+  }
+}
+
+/**
+ * The order of the requests of a connection while some of them wait for their keys: clients may send the next request
+ * before they have an answer, and records of one key keep the order of their requests.
+ */
+class Turns {
+  readonly #last = new WeakMap<Socket, Promise<void>>()
+  #waiting = 0
+
+  /** Whether an earlier request of the connection waits. */
+  mustWait({ request }: Exchange): boolean {
+    return this.#waiting > 0 && this.#last.has(request.socket)
+  }
+
+  /** Lets a request without a key begin in its turn. */
+  receive(exchange: Exchange, begin: () => void): void {
+    if (!this.mustWait(exchange)) begin()
+    else
+      this.add(exchange, async () => {
+        begin()
+        // Its body comes from a stream, some ticks later.
+        await new Promise(resolve => setImmediate(resolve))
+      })
+  }
+
+  /** @param step called when those before it have ended; the request ends with its connection if it fails */
+  add({ request: { socket }, response }: Exchange, step: () => Promise<void>): void {
+    this.#waiting++
+    const before = this.#last.get(socket) ?? Promise.resolve()
+    const turn = before
+      .then(step)
+      .catch(error => void response.destroy(error as Error))
+      .finally(() => {
+        this.#waiting--
+        if (this.#last.get(socket) === turn) this.#last.delete(socket)
+      })
+    this.#last.set(socket, turn)
   }
 }
 

@@ -161,6 +161,7 @@ export class Connection implements RequestHolder, EndingConnection {
       if (this.deferred === request) this.deferred = undefined
       if (!request.isOver) handle()
       this.#end?.requestEnded()
+      return !request.isStreamed
     })
   }
 
@@ -323,7 +324,7 @@ export class LoopTicks {
  */
 export class RequestTicks {
   readonly #turns: LoopTicks
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: (() => unknown)[] = []
   #turn = 0
   #handledInTurn = 0
   #isScheduled = false
@@ -341,8 +342,11 @@ export class RequestTicks {
     return ++this.#handledInTurn <= MAX_REQUESTS_PER_TURN
   }
 
-  /** @param handle called in a later tick, after the functions that were given before */
-  defer(handle: () => void): void {
+  /**
+   * @param handle called in a later tick, after the functions that were given before; returns `false` when the next one
+   * must wait for another tick
+   */
+  defer(handle: () => unknown): void {
     this.#waiting.push(handle)
     this.#schedule()
   }
@@ -360,7 +364,7 @@ export class RequestTicks {
     const untilMs = performance.now() + MAX_TICK_MS
     try {
       let left = MAX_REQUESTS_PER_TURN
-      do this.#waiting.shift()?.()
+      do if (this.#waiting.shift()?.() === false) return
       while (--left > 0 && performance.now() < untilMs)
     } finally {
       this.#schedule()

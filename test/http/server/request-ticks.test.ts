@@ -66,6 +66,21 @@ describe('http: turns of pipelined requests', () => {
     expect(handled).to.deep.equal(upTo(11))
   })
 
+  it('leave the others to the next turn behind one that says so', () => {
+    for (const nth of upTo(8)) come(nth)
+    for (const nth of [9, 10, 11]) {
+      turns.defer(() => {
+        handled.push(nth)
+        return nth !== 10
+      })
+    }
+    nextTurn()
+    nextTurn()
+    expect(handled).to.deep.equal(upTo(10))
+    nextTurn()
+    expect(handled).to.deep.equal(upTo(11))
+  })
+
   it('go on behind one that failed', () => {
     for (const nth of upTo(8)) come(nth)
     come(9, () => {
