@@ -29,6 +29,9 @@ const RETRYING = 'retrying'
 /** So long requests wait to be admitted, and then their records for room: `http.admissionWaitMs` each. */
 const CAPACITY_WAIT_MS = 2_000
 
+/** Longer than the clock jumps: keys and outcomes are kept by the wall clock. */
+const longKept = { 'idempotency.windowMs': '864000000', 'receipts.retentionMs': '864000000' }
+
 type OwnOptions = Partial<PusherOptions> & Pick<PusherOptions, 'manners'>
 
 /** A gateway, those who push records to it, and what they know of them. */
@@ -67,7 +70,7 @@ export async function openGateway(
   let idsInKafka: ReadonlySet<string | undefined> | undefined
   const isInKafka = (id: string): boolean => (idsInKafka ??= new Set(logOf(brokers).map(idOf))).has(id)
   const drawn = random('settings of the gateway')
-  const all = { ...someGatewaySettings(drawn), ...(disk && someLogSettings(drawn)), ...settings }
+  const all = { ...someGatewaySettings(drawn), ...(disk && someLogSettings(drawn)), ...longKept, ...settings }
   const options = { bootstrap: brokers.bootstrap, settings: all, outages, onEnded, disk }
   const gateway = await HttpGateway.start(world, 'gateway', options)
   const depsOf = (name: string): PusherDeps => ({
