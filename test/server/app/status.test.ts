@@ -1,3 +1,4 @@
+import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
@@ -5,6 +6,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
+import { ProcessStatusReader } from '../../../src/server/app/process-status.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 describe('/status.json', () => {
@@ -78,6 +80,41 @@ describe('/status.json', () => {
     expect(head.status).to.equal(200)
     const post = await fetch(`${app.urls.management}/status.json`, { method: 'POST' })
     expect(post.status).to.equal(404)
+  })
+
+  it('costs nothing while no client asks: nothing is read, and there is no timer', async () => {
+    const { read } = ProcessStatusReader.prototype
+    let reads = 0
+    ProcessStatusReader.prototype.read = function (): ReturnType<typeof read> {
+      reads++
+      return read.call(this)
+    }
+    const timers: string[] = []
+    const hook = createHook({
+      init: (_, type) => {
+        if (type !== 'Timeout') return
+        const stack = new Error().stack ?? ''
+        if (/http\/status\/|process-status|waiting-topics|core\/portions/.test(stack)) timers.push(stack)
+      }
+    }).enable()
+    const other = await startTestApp(cluster.bootstrap)
+    try {
+      const push = async (): Promise<void> => {
+        const answer = await fetch(`${other.urls.shared}/arion/sync/quiet`, { method: 'POST', body: 'x' })
+        expect(answer.status).to.equal(201)
+      }
+      await push()
+      expect(reads).to.equal(0)
+      await (await fetch(`${other.urls.management}/status.json`)).text()
+      expect(reads).to.equal(1)
+      for (let at = 0; at < 20; at++) await push()
+      expect(reads).to.equal(1)
+      expect(timers).to.deep.equal([])
+    } finally {
+      hook.disable()
+      ProcessStatusReader.prototype.read = read
+      await other.stop()
+    }
   })
 
   it('is read once for all who ask at the same time', async () => {
