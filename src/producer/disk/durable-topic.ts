@@ -148,9 +148,19 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** What of it is in memory, and why it does not flow, for people who look. */
   view(nowMs: number): TopicView {
-    const { oldestAt: _, ...producers } = viewOf(this.name, this.#producers.all, nowMs)
+    const producers = viewOf(this.#producers.all, nowMs)
+    const { records, bytes, oldestAt, partitions, troubledCount } = producers
     const refusal = this.#refusal ?? producers.refusal
-    return { ...producers, refusal, state: this.#stateOf(refusal, producers.troubledCount) }
+    return {
+      topic: this.name,
+      state: this.#stateOf(refusal, troubledCount),
+      records,
+      bytes,
+      oldestAgeMs: Number.isFinite(oldestAt) ? Math.max(0, nowMs - oldestAt) : 0,
+      partitions,
+      troubledCount,
+      refusal
+    }
   }
 
   #stateOf(refusal: TopicView['refusal'], troubled: number): TopicView['state'] {

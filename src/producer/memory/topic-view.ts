@@ -77,12 +77,19 @@ export function troubledOf(producers: readonly (Viewed | undefined)[]): Troubled
   return troubled
 }
 
+/** The sum of the partitions of a topic. */
+interface PartitionsView {
+  readonly records: number
+  readonly bytes: number
+  /** `Infinity`: none waits. */
+  readonly oldestAt: number
+  readonly partitions: number
+  readonly troubledCount: number
+  readonly refusal: TopicView['refusal']
+}
+
 /** Sums up the partitions of a topic. */
-export function viewOf(
-  topic: string,
-  producers: readonly (Viewed | undefined)[],
-  nowMs: number
-): Omit<TopicView, 'state'> & { readonly oldestAt: number } {
+export function viewOf(producers: readonly (Viewed | undefined)[], nowMs: number): PartitionsView {
   let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
   let oldestAt = Number.POSITIVE_INFINITY
   let refusal: TopicView['refusal']
@@ -95,8 +102,7 @@ export function viewOf(
     refusal ??= producer.refusalAt(nowMs)
     if (isTroubled(producer)) troubledCount++
   }
-  const oldestAgeMs = Number.isFinite(oldestAt) ? Math.max(0, nowMs - oldestAt) : 0
-  return { topic, records, bytes, oldestAt, oldestAgeMs, partitions, troubledCount, refusal }
+  return { records, bytes, oldestAt, partitions, troubledCount, refusal }
 }
 
 const isTroubled = ({ state, charge, attempts }: Viewed): boolean =>

@@ -107,19 +107,22 @@ export class Topic implements UnknownTopic {
   }
 
   #view(nowMs: number): TopicView {
-    const { oldestAt, ...producers } = viewOf(this.name, this.#producers.all, nowMs)
-    const oldest = Math.min(oldestAt, this.oldestWaitingAt)
+    const producers = viewOf(this.#producers.all, nowMs)
+    const { partitions, troubledCount } = producers
+    const oldest = Math.min(producers.oldestAt, this.oldestWaitingAt)
     const bytes = producers.bytes + this.waitingBytes
     const remembered =
       this.#remembered !== undefined && nowMs < this.#remembered.until ? this.#remembered.failure : undefined
     const refusal = remembered ?? producers.refusal
     return {
-      ...producers,
-      refusal,
-      state: this.#stateOf(refusal, producers.troubledCount, bytes, nowMs),
+      topic: this.name,
+      state: this.#stateOf(refusal, troubledCount, bytes, nowMs),
       records: producers.records + this.#deferred.recordCount,
       bytes,
-      oldestAgeMs: Number.isFinite(oldest) ? Math.max(0, nowMs - oldest) : 0
+      oldestAgeMs: Number.isFinite(oldest) ? Math.max(0, nowMs - oldest) : 0,
+      partitions,
+      troubledCount,
+      refusal
     }
   }
 
