@@ -11,7 +11,7 @@ import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
 import { type Server, startGateway } from './tools/servers.js'
 
-const TOPIC = 'receipts'
+export const TOPIC = 'receipts'
 const PARTITIONS = 4
 const CONNECTIONS = 256
 const WARM_UP_MS = 500
@@ -21,19 +21,19 @@ const DRAIN_TIMEOUT_MS = 60_000
 const MAX_KEY_BYTES = 1024 * 1024 * 1024
 const value = 'x'.repeat(4_096)
 
-interface Work {
+export interface Work {
   readonly name: string
   readonly path: string
   readonly body: string
   readonly answered: number
 }
 
-const works: readonly Work[] = [
+export const works: readonly Work[] = [
   { name: 'arion-async', path: `/arion/async/${TOPIC}`, body: value, answered: 202 },
   { name: 'push-async', path: '/kprf/push', body: bodyOf(TOPIC, [value], false), answered: 200 }
 ]
 
-interface Figures {
+export interface Figures {
   readonly perSecond: number
   readonly cpuUs: number
 }
@@ -79,7 +79,8 @@ function start(broker: Broker, directory: string, which: 'with' | 'without'): Pr
   return startGateway(broker.bootstrap, [], settings)
 }
 
-async function measure(
+/** One window of load. */
+export async function measure(
   work: Work,
   keyed: boolean,
   { port, pid }: Server,

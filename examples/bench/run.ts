@@ -18,8 +18,10 @@ import { push } from './push.js'
 import { receipts } from './receipts.js'
 import { router } from './router.js'
 import { start } from './start.js'
+import { status } from './status.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
 import { type Row, toTable, writeJson } from './tools/report.js'
+import { tracing } from './tracing.js'
 import { wal } from './wal.js'
 import { workers } from './workers.js'
 
@@ -28,6 +30,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['push', push],
   ['access', security],
   ['receipts', receipts],
+  ['tracing', tracing],
   ['confluent', confluent],
   ['produce', produce],
   ['router', router],
@@ -46,6 +49,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['wal', wal],
   ['workers', workers],
   ['start', start],
+  ['status', status],
   ['journey', journey]
 ])
 
