@@ -322,9 +322,15 @@ export const producerBugs: readonly PlantedBug[] = [
     ]
   },
   {
-    name: 'keys-of-open-records-forgotten',
-    about: 'Records in the durable log that are not in Kafka yet have no keys when it is opened again.',
-    edits: [{ in: 'KeyHolder.scan', find: 'this.stored(records, tag.index, sequence)', replaceWith: '' }]
+    name: 'key-free-after-unknown',
+    about: 'A request whose answer says unknown gives its key back, though its records are under way.',
+    edits: [
+      {
+        in: 'settlementOf',
+        find: "{ type: 'answered', answer, onDisk: records.isDurable } : { type: 'open' }",
+        replaceWith: "{ type: 'answered', answer, onDisk: records.isDurable } : { type: 'free' }"
+      }
+    ]
   },
   {
     name: 'timestamp-of-split-lost',
