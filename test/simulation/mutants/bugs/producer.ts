@@ -270,9 +270,9 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A receipt names the entry behind the first one of its request.',
     edits: [
       {
-        in: 'DurableDelivery.#stored',
-        find: 'issue(holder.principal, firstSequence,',
-        replaceWith: 'issue(holder.principal, firstSequence + 1,'
+        in: 'DurableDelivery.giveReceipt',
+        find: 'issue(principal, firstSequence,',
+        replaceWith: 'issue(principal, firstSequence + 1,'
       }
     ]
   },
