@@ -136,7 +136,8 @@ async function topicsOf(
 }
 
 const NO_SUCH_TOPIC = 'the topic does not exist any more'
-const BEYOND_END =
+/** A group that goes on there may skip records, or read them again. */
+export const BEYOND_END =
   'a committed offset is beyond the end of the log: the topic was created again, or the end of the log was lost'
 
 interface End extends TopicPartition {

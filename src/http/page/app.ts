@@ -4,7 +4,7 @@ import type { Status, Trouble } from '../status/status.js'
 import { newsOf } from './announcer.js'
 import type { Refused } from './ask.js'
 import { credentials } from './credentials.js'
-import { plural, timeOfDay, upFor } from './format.js'
+import { instantOf, plural, upFor } from './format.js'
 import { html, type View } from './html.js'
 import { Lag } from './lag.js'
 import { Parts } from './parts.js'
@@ -56,7 +56,7 @@ function Header({ status, problem, isPaused, pause, signOut }: HeaderProps): VNo
       ${
         status !== undefined &&
         html`<span>version ${status.gateway.version}</span><span>${status.gateway.broker === 'embedded' ? 'embedded broker' : 'Kafka'}</span>
-          <span>up ${upFor(status.gateway.uptimeSeconds)}</span><span class="number">as of ${timeOfDay(status.at)}</span>`
+          <span>up ${upFor(status.gateway.uptimeSeconds)}</span><span class="number">as of ${instantOf(status.at)}</span>`
       }
       <button type="button" aria-pressed=${isPaused} onClick=${pause}>${isPaused ? 'Go on' : 'Pause'}</button>
       ${credentials.get() !== null && html`<button type="button" onClick=${signOut}>Sign out</button>`}
@@ -94,7 +94,7 @@ function Silence({ problem, status }: { readonly problem: Refused; readonly stat
   return html`<section class="panel silence" role="alert">
     <h2>${problem.status === 0 ? 'The gateway does not answer' : 'The gateway refuses'}</h2>
     <p>${problem.message}. ${next}</p>
-    ${status !== undefined && html`<p class="note">Below is what it said at ${timeOfDay(status.at)}.</p>`}
+    ${status !== undefined && html`<p class="note">Below is what it said at ${instantOf(status.at)}.</p>`}
   </section>`
 }
 
@@ -120,7 +120,7 @@ const titleOf = new Map<string, string>(TITLES)
 function Questions({ looked, status }: { readonly looked: Looked; readonly status: Status }): VNode {
   const counts: Readonly<Record<string, number>> = {
     trouble: status.trouble.length,
-    waiting: status.topics.total,
+    waiting: status.topics.rows.filter(({ memory, log }) => memory.records + (log?.records ?? 0) > 0).length,
     ...(status.lag !== undefined && { lag: status.lag.total })
   }
   const question = (id: string, children: View): VNode =>

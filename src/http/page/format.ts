@@ -1,4 +1,4 @@
-import { countText, durationText } from '../status/units.js'
+import { countText, durationText, instantText } from '../status/units.js'
 
 const JUST_NOW_MS = 2_500
 const MS_PER_SECOND = 1_000
@@ -23,14 +23,8 @@ export function upFor(seconds: number): string {
   return minutes > 0 ? `${minutes} min` : `${Math.floor(seconds)} s`
 }
 
-/** The time of day of an instant, in the time zone of the browser, and its date where that is not today's. */
-export function timeOfDay(instant: string): string {
-  const time = new Date(instant)
-  const isToday = time.toDateString() === new Date().toDateString()
-  return isToday
-    ? time.toLocaleTimeString(undefined, { hour12: false })
-    : time.toLocaleString(undefined, { hour12: false })
-}
+/** An instant in UTC, as in the rows of troubles; with its date where that is not today's. */
+export const instantOf = (instant: string | number): string => instantText(instant, new Date(Date.now()).toISOString())
 
 /** How long ago something was; moments are not counted, for they would change with each look. */
 export const agoText = (ms: number): string => (ms < JUST_NOW_MS ? 'now' : `${durationText(ms)} ago`)

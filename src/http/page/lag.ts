@@ -1,7 +1,7 @@
 import type { VNode } from 'preact'
 import type { GroupRow, LagRow, Status } from '../status/status.js'
 import { countText } from '../status/units.js'
-import { plural, timeOfDay } from './format.js'
+import { instantOf, plural } from './format.js'
 import { html } from './html.js'
 import { type Column, Table } from './table.js'
 
@@ -20,13 +20,18 @@ const lagColumns: readonly Column<LagRow>[] = [
   {
     name: 'As of',
     isNumber: true,
-    show: ({ asOf }) => (asOf === undefined ? '–' : timeOfDay(asOf)),
+    show: ({ asOf }) => (asOf === undefined ? '–' : instantOf(asOf)),
     sortBy: ({ asOf }) => asOf ?? ''
   },
   {
     name: 'Remark',
     show: ({ problem, uncommitted }) =>
-      problem ?? (uncommitted > 0 ? `${plural(uncommitted, 'partition', 'partitions')} without a committed offset` : '')
+      [
+        problem,
+        uncommitted > 0 && `${plural(uncommitted, 'partition', 'partitions')} without a committed offset, not counted`
+      ]
+        .filter(Boolean)
+        .join('; ')
   }
 ]
 

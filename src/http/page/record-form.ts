@@ -1,9 +1,9 @@
 import type { VNode } from 'preact'
 import { useState } from 'preact/hooks'
 import type { FoundRecords, RecordQuestion } from '../status/record-question.js'
-import { bytesText, countText, instantText } from '../status/units.js'
+import { bytesText, countText } from '../status/units.js'
 import { ask, Refused } from './ask.js'
-import { plural } from './format.js'
+import { instantOf, plural } from './format.js'
 import { html } from './html.js'
 
 type Kind = RecordQuestion['by']
@@ -38,7 +38,7 @@ export function RecordForm(): VNode {
       }
       <button type="submit" disabled=${asked.type === 'asking'}>Look</button>
     </form>
-    <div class="answer" role="status" aria-live="polite"><${Answer} asked=${asked} /></div>
+    <div class="answer" role="status" aria-live="polite"><${Answer} asked=${asked} by=${by} /></div>
   </div>`
 }
 
@@ -54,10 +54,10 @@ async function find(by: Kind, form: FormData): Promise<Asked> {
   }
 }
 
-function Answer({ asked }: { readonly asked: Asked }): VNode {
+function Answer({ asked, by }: { readonly asked: Asked; readonly by: Kind }): VNode {
   switch (asked.type) {
     case 'nothing':
-      return html`<p class="note">By topic and key: 10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.</p>`
+      return html`<p class="note">${NOTES[by]}</p>`
     case 'asking':
       return html`<p class="note">Looking…</p>`
     case 'failed':
@@ -82,7 +82,7 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
           timestamp,
           valueBytes
         }) => html`<li>partition <b class="number">${partition}</b>, offset <b class="number">${countText(offset)}</b>
-          ${timestamp !== undefined && html`, ${instantText(timestamp, new Date().toISOString())}`}
+          ${timestamp !== undefined && html`, ${instantOf(timestamp)}`}
           ${valueBytes !== undefined && html`, ${valueBytes === null ? 'no value (a tombstone)' : bytesText(valueBytes)}`}</li>`
       )}</ul>`
     }
@@ -100,6 +100,13 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
         )}${searched.length > MAX_NAMED && `; and ${plural(searched.length - MAX_NAMED, 'more partition', 'more partitions')}`}.</p>`
     }
   </div>`
+}
+
+/** What is said before a question is asked. */
+const NOTES: Readonly<Record<Kind, string>> = {
+  key: '10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.',
+  receipt:
+    'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can ask for it: sign in as that client, or look by topic and key.'
 }
 
 /** Partitions whose offsets are shown. */

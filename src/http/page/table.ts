@@ -25,20 +25,23 @@ interface Sorting {
   readonly isDescending: boolean
 }
 
-/** A table that its reader can sort by buttons in its head. */
+/**
+ * A table that its reader can sort by buttons in its head. The roles are named, because on a phone its rows are laid out as
+ * blocks, and browsers then forget that it is a table.
+ */
 export function Table<Row>({ caption, columns, rows, keyOf, sortedBy }: TableProps<Row>): VNode {
   const first = sortedBy === undefined ? undefined : { name: sortedBy, isDescending: true }
   const [sorting, sort] = useState<Sorting | undefined>(first)
   const heads = columns.map(column => html`<${Head} column=${column} sorting=${sorting} sort=${sort} />`)
-  return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0"><table>
+  return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0"><table role="table">
     <caption class="hidden">${caption}</caption>
-    <thead><tr>${heads}</tr></thead>
-    <tbody>${sorted(rows, columns, sorting).map(
+    <thead role="rowgroup"><tr role="row">${heads}</tr></thead>
+    <tbody role="rowgroup">${sorted(rows, columns, sorting).map(
       row =>
-        html`<tr key=${keyOf(row)}>${columns.map(({ show, isNumber }, index) =>
+        html`<tr role="row" key=${keyOf(row)}>${columns.map(({ show, isNumber }, index) =>
           index === 0
-            ? html`<th scope="row">${show(row)}</th>`
-            : html`<td class=${isNumber ? 'number' : ''} data-name=${columns[index]!.name}>${show(row)}</td>`
+            ? html`<th scope="row" role="rowheader">${show(row)}</th>`
+            : html`<td role="cell" class=${isNumber ? 'number' : ''} data-name=${columns[index]!.name}>${show(row)}</td>`
         )}</tr>`
     )}</tbody>
   </table></div>`
@@ -52,10 +55,11 @@ interface HeadProps<Row> {
 
 function Head<Row>({ column: { name, isNumber, sortBy }, sorting, sort }: HeadProps<Row>): VNode {
   const direction = sorting?.name !== name ? 'none' : sorting.isDescending ? 'descending' : 'ascending'
-  if (sortBy === undefined) return html`<th scope="col" class=${isNumber ? 'number' : ''}>${name}</th>`
+  if (sortBy === undefined)
+    return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''}>${name}</th>`
   const turn = (): void => sort({ name, isDescending: direction !== 'descending' })
   const arrow = direction === 'none' ? '' : direction === 'descending' ? '▾' : '▴'
-  return html`<th scope="col" class=${isNumber ? 'number' : ''} aria-sort=${direction}>
+  return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''} aria-sort=${direction}>
     <button type="button" class="sort" onClick=${turn}>${name}<span class="arrow" aria-hidden="true">${arrow}</span></button>
   </th>`
 }

@@ -1,6 +1,7 @@
+import { BEYOND_END } from '../../gateway/lag.js'
 import type { Judged, Row } from './judged.js'
 import type { GroupRow, LagRow } from './status.js'
-import { countText } from './units.js'
+import { countOf, countText, instantText } from './units.js'
 
 /** A group that is behind by so many records is shown as lagging, and from the second number on as bad. */
 const LAG_WORTH_A_ROW = 1_000
@@ -38,19 +39,30 @@ function laggingIn(rows: readonly LagRow[], now: string): Row[] {
       const known = unanswered.get(key)
       if (known === undefined) unanswered.set(key, [row])
       else known.push(row)
-    } else if (row.lag !== undefined && row.lag >= LAG_WORTH_A_ROW) found.push(lagging(row, row.lag, now))
+    } else if ((row.lag ?? 0) >= LAG_WORTH_A_ROW || row.problem === BEYOND_END)
+      found.push(lagging(row, row.lag ?? 0, now))
   }
   for (const ofGroup of unanswered.values()) found.push(unknown(ofGroup, now))
   return found
 }
 
 function lagging(row: LagRow, lag: number, now: string): Row {
+  const { problem, uncommitted, asOf, topic, group } = row
+  const isPartial = problem !== undefined || uncommitted > 0
+  const reservations = [
+    ...(problem === undefined ? [] : [`Not all of it is known: ${problem}.`]),
+    ...(uncommitted > 0 ? [`Not counted: ${countOf(uncommitted, 'partition')} without a committed offset.`] : [])
+  ]
+  const behind = `It is ${isPartial ? 'at least ' : ''}${countOf(lag, 'record')} behind`
   return {
     severity: severityOf(lag),
     kind: 'groupLags',
     subject: subjectOf(row),
-    cause: `It is ${countText(lag)} records behind${row.asOf === undefined ? '' : `, as of ${timeOf(row.asOf, now)}`}.`,
-    next: 'Check that its clients run and acknowledge what they read. If the number grows all the same, start more of them, up to one for each partition.',
+    cause: [`${behind}${asOf === undefined ? '' : `, as of ${instantText(asOf, now)}`}.`, ...reservations].join(' '),
+    next:
+      problem === BEYOND_END
+        ? `Find out first whether topic ${topic} was created anew, or has lost the end of its log: clients that start now may skip records, or read them again. castellan groups --lag ${group} names the partitions.`
+        : `Check that its clients run and acknowledge what they read. If the number grows all the same, start more of them, up to one for each partition. castellan groups --lag ${group} names the partitions.`,
     see: SEE
   }
 }
@@ -61,7 +73,9 @@ function unknown(rows: readonly LagRow[], now: string): Row {
   const known = rows.flatMap(({ lag }) => lag ?? [])
   const lag = known.reduce((sum, one) => sum + one, 0)
   const before =
-    asOf === undefined || known.length === 0 ? '' : ` At ${timeOf(asOf, now)} it was ${countText(lag)} records behind.`
+    asOf === undefined || known.length === 0
+      ? ''
+      : ` At ${instantText(asOf, now)} it was ${countText(lag)} records behind.`
   return {
     severity: severityOf(lag),
     kind: 'lagUnknown',
@@ -89,9 +103,3 @@ const SEE = 'docs/metrics.md#lag-of-consumer-groups'
 const subjectOf = (row: LagRow): string => `${nameOf(row)}${row.topic === undefined ? '' : ` in topic ${row.topic}`}`
 
 const severityOf = (lag: number): Row['severity'] => (lag >= LAG_THAT_IS_BAD ? 'bad' : 'warning')
-
-/** `2026-11-20T21:00:00.000Z` => `21:00:00 UTC`; on another day `2026-11-20 21:00:00 UTC`. */
-function timeOf(instant: string, now: string): string {
-  const isToday = instant.slice(0, 10) === now.slice(0, 10)
-  return `${isToday ? '' : `${instant.slice(0, 10)} `}${instant.slice(11, 19)} UTC`
-}

@@ -1,6 +1,6 @@
 import type { Judged, Row } from './judged.js'
 import { type CertificateRow, isLate, type RefusalRow, type WorkerRow } from './status.js'
-import { countText, durationText, percentText } from './units.js'
+import { countText, durationText, percentText, perSecondText } from './units.js'
 
 const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
@@ -98,9 +98,10 @@ function troubleOfCertificate({ of, subject, validTo, remainingMs }: Certificate
 const TOLD_ELSEWHERE: ReadonlySet<string | undefined> = new Set(['delivery.maxBytes', 'wal.maxBytes'])
 
 function troubleOfRefusal(refusal: RefusalRow): Row[] {
-  const { reason, setting, count, lastAgoMs, message } = refusal
+  const { reason, setting, count, perSecond, lastAgoMs, message } = refusal
   if (!isLate(refusal) || TOLD_ELSEWHERE.has(setting)) return []
-  const last = `${countText(count)} since the start, the last one ${durationText(lastAgoMs)} ago`
+  const rate = perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''
+  const last = `${rate}${countText(count)} since the start, the last one ${durationText(lastAgoMs)} ago`
   if (reason === 'quotaExceeded') {
     return [
       {
@@ -108,7 +109,7 @@ function troubleOfRefusal(refusal: RefusalRow): Row[] {
         kind: 'quotaReached',
         subject: setting ?? 'quotas',
         cause: `Requests are refused with 429: ${message} (${last}).`,
-        next: 'castellan_access_refused_requests_total and the audit log name who asks too much. Raise the quota, or have that client send less.',
+        next: 'Raise the quota, or have the client that asks too much send less: with access.audit: denied, the audit log names its principal and address. What is refused is not written, unless the client sends it again.',
         see: setting ?? 'quotas'
       }
     ]

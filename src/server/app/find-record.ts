@@ -59,7 +59,8 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
     return {
       ...nothing,
       verdict: 'unknown',
-      message: 'No such receipt was given to you. Only the client that has sent the records can ask for its own.'
+      message:
+        'No such receipt was given to this client. Only the client that has sent the records can ask for its own: look by topic and key instead.'
     }
   if (reply.type === 'expired')
     return { ...nothing, verdict: 'unknown', message: 'What became of these records is not kept any more.' }

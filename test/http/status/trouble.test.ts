@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { BEYOND_END } from '../../../src/gateway/lag.js'
 import { type Judged, RANKS } from '../../../src/http/status/judged.js'
 import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
 import { troubleOf } from '../../../src/http/status/trouble.js'
@@ -257,6 +258,7 @@ describe('trouble', () => {
     })
     expect(row).to.include({ kind: 'quotaReached', see: 'http.perAddress.maxRequestsInFlight' })
     expect(row.cause).to.include('more than 3 requests').and.include('7 since the start')
+    expect(row.next).to.include('access.audit: denied')
   })
 
   it('leaves refusals alone that their clients have to mend', () => {
@@ -279,6 +281,26 @@ describe('trouble', () => {
       lag: { total: 1, rows: [{ ...lag, lag: 1_000, asOf: '2026-11-23T05:59:58.000Z' }] }
     })
     expect(yesterday.cause).to.equal('It is 1 000 records behind, as of 2026-11-23 05:59:58 UTC.')
+  })
+
+  it('says of a group what is not counted, and that an offset beyond the end comes before more clients', () => {
+    const lag = { cluster: 'default', group: 'billing', topic: 'orders', uncommitted: 2, lag: 2_924 }
+    const row = onlyOf({ ...calm, lag: { total: 1, rows: [lag] } })
+    expect(row.cause).to.equal(
+      'It is at least 2 924 records behind. Not counted: 2 partitions without a committed offset.'
+    )
+    expect(row.next).to.include('start more of them')
+    const beyond = onlyOf({
+      ...calm,
+      lag: { total: 1, rows: [{ ...lag, uncommitted: 0, lag: 1, problem: BEYOND_END }] }
+    })
+    expect(beyond.cause).to.match(
+      /^It is at least 1 record behind\. Not all of it is known: a committed offset is beyond/
+    )
+    expect(beyond.next)
+      .to.include('whether topic orders was created anew')
+      .and.include('castellan groups --lag billing')
+      .and.not.include('start more')
   })
 
   it('names a group of which it is not known any more how far it is behind, and what to do for each reason', () => {
