@@ -62,6 +62,17 @@ for (const engine of engines) {
       expect([empty.status, empty.body]).to.deep.equal([200, '[]'])
     })
 
+    it('requests that read may have an Idempotency-Key, which means nothing to them', async () => {
+      const topic = await topicWith('1', '2')
+      const key = { 'idempotency-key': 'k-1' }
+      const group = stage.group()
+      for (const id of ['1', '2']) {
+        const read = await stage.ask('GET', `/${topic}?group=${group}&timeout=30000`, { accept: '*/*', ...key })
+        expect([read.headers['ce-id'], read.headers['x-castellan-idempotency']]).to.deep.equal([id, undefined])
+      }
+      expect(await stage.events(`/${topic}/tail?from=earliest`, 2, key)).to.have.length(2)
+    })
+
     it('bytes of structured mode and of data leave as they came', async () => {
       const topic = await stage.topic(1)
       const json = ` {"data" : [1.50, "\\u00fc"],\n ${JSON.stringify(EVENT).slice(1)}\r\n`

@@ -1,7 +1,7 @@
 import type { Report } from './attributes.js'
 import { ProblemError } from './event-answers.js'
 
-/** An answer lists so many defects. */
+/** Defects that an answer lists at most. */
 const MAX_LISTED = 20
 
 interface Defect {

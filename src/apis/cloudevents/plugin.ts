@@ -45,11 +45,10 @@ export const cloudeventsPlugin =
     )
     const admission = admissionOf(context, settings.durability)
     const routes = cloudeventsOperations.map(({ id, method, path, produces }): Route => {
-      const receive = withKeys(context.idempotency, guarded(parts, receivers[id]), {
-        maxBodyBytes,
-        waitMs: settings.syncTimeoutMs
-      })
-      return { method, path, preParsing: byHand(receive, produces ? admission : undefined) }
+      const receive = guarded(parts, receivers[id])
+      if (!produces) return { method, path, preParsing: byHand(receive) }
+      const limits = { maxBodyBytes, waitMs: settings.syncTimeoutMs }
+      return { method, path, preParsing: byHand(withKeys(context.idempotency, receive, limits), admission) }
     })
     addRoutes(app, routes, allow =>
       byHand(exchange =>

@@ -16,7 +16,7 @@ import { recordsOf, type SentEvents } from './request-events.js'
 
 /** How long an event in memory is tried whose request does not wait for it. */
 const ASYNC_TIMEOUT_MS = 120_000
-/** An answer lists so many failures. */
+/** Failures that an answer lists at most. */
 const MAX_LISTED = 20
 const BOOLEANS = ['true', 'false'] as const
 

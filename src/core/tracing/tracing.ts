@@ -65,7 +65,7 @@ export interface GivenMessages extends TopicPartition {
 /** More contexts of a batch are left out: the SDKs keep 128 links by default. */
 const MAX_LINKS = 64
 const SERVER_ERROR = 500
-/** Of the name of a status, such as `Host: gateway:8080`. */
+/** Host and port of the header `Host`, such as `gateway:8080`. */
 const HOST = /^(\[[^\]]+\]|[^:]*)(?::(\d{1,5}))?$/
 
 /**

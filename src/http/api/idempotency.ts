@@ -43,7 +43,7 @@ export function keyIn(header: string): string | undefined {
 }
 
 /** What happens to requests with a key, for the metrics. */
-export type KeyResult = 'claimed' | 'replayed' | 'conflict' | 'busy' | 'full' | 'invalid' | 'away'
+export type KeyResult = 'claimed' | 'replayed' | 'conflict' | 'busy' | 'full' | 'overloaded' | 'invalid' | 'away'
 
 export interface IdempotencyDeps {
   readonly keys: Keys
@@ -105,7 +105,7 @@ export class Idempotency {
       if (body === 'tooLarge') this.#refuse(exchange, 'invalid', tooLarge(maxBodyBytes))
       else if (!(body instanceof Error)) this.#claim(exchange, key, body, options, serve)
       // A client that has left gets no answer.
-      else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'full', OVERLOADED)
+      else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'overloaded', OVERLOADED)
     })
   }
 

@@ -50,7 +50,10 @@ export class KeptResponse extends EventEmitter implements Members {
     this.#ended = ended
   }
 
-  /** APIs use no other members of Node's answers than this one has. */
+  /**
+   * Routes that produce use no other members of Node's answers than this one has. It tells nobody to wait, and keeps all
+   * that is written: routes that read or stream must not have keys.
+   */
   get asServerResponse(): ServerResponse {
     return this as Members as ServerResponse
   }

@@ -17,6 +17,8 @@ const EXPOSED = [
   'x-castellan-persisted',
   'x-castellan-receipt',
   'x-castellan-idempotency',
+  'idempotent-replayed',
+  'preference-applied',
   'x-castellan-warning',
   'x-castellan-next',
   'x-castellan-offsets',

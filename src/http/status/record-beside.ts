@@ -27,7 +27,7 @@ function obstacleOf({ state, refusal, troubled }: TopicRow): string[] {
   return [`Kafka does not take records of this topic now: ${why}.`]
 }
 
-/** Records of a topic that flows are on their way for so long at most. */
+/** The longest time for which records of a topic that flows are on their way. */
 const ON_ITS_WAY_MS = 1_000
 
 function waitingOf({ topic, state, memory, log }: TopicRow, isFound: boolean): string[] {

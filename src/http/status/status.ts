@@ -3,7 +3,7 @@ import { z } from 'zod'
 /** The number of the format. A field may be added without a new number; none is removed or changes its meaning. */
 export const STATUS_VERSION = 1
 
-/** So many rows of each kind are listed, the worst first. The rest is counted. */
+/** Rows of each kind that are listed at most, the worst first. The rest is counted. */
 export const MAX_ROWS = 50
 
 const count = z.int().nonnegative()
@@ -204,7 +204,7 @@ export const statusSchema = z.object({
     limitBytes: bytes.describe('`delivery.maxBytes` of all workers and clusters'),
     stuckBytes: bytes,
     oldestAgeMs: milliseconds,
-    timeoutMs: milliseconds.describe('`delivery.timeoutMs`: so long records in memory wait for Kafka'),
+    timeoutMs: milliseconds.describe('`delivery.timeoutMs`: how long records in memory wait for Kafka at most'),
     delivered: count,
     failed: count,
     lost: count.describe('Accepted records that are lost')
@@ -251,7 +251,7 @@ export type RefusalRow = z.output<typeof refused>
 /** A refusal counts as present for this time. */
 const REFUSED_LATELY_MS = 30_000
 
-export const isLate = ({ lastAgoMs }: Pick<RefusalRow, 'lastAgoMs'>): boolean => lastAgoMs <= REFUSED_LATELY_MS
+export const isRecent = ({ lastAgoMs }: Pick<RefusalRow, 'lastAgoMs'>): boolean => lastAgoMs <= REFUSED_LATELY_MS
 
 export type FailureRow = z.output<typeof failure>
 export type LossRow = z.output<typeof loss>

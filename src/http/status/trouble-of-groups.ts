@@ -3,7 +3,7 @@ import type { Judged, Row } from './judged.js'
 import type { GroupRow, LagRow } from './status.js'
 import { countOf, countText, instantText } from './units.js'
 
-/** A group that is behind by so many records is shown as lagging, and from the second number on as bad. */
+/** From the first number of records on a group is shown as lagging, from the second one on as bad. */
 const LAG_WORTH_A_ROW = 1_000
 const LAG_THAT_IS_BAD = 100_000
 

@@ -26,7 +26,7 @@ function troubleOfCluster(cluster: ClusterRow, leaderless: readonly string[]): R
 /** Partitions that are named one by one. */
 const MAX_NAMED = 5
 
-/** ` Without a leader now: audit/0, audit/2.` */
+/** ` Partitions without a leader now: audit/0, audit/2.` */
 function effectOf(leaderless: readonly string[]): string {
   if (leaderless.length === 0) return ''
   const more = leaderless.length > MAX_NAMED ? ` and ${leaderless.length - MAX_NAMED} more` : ''

@@ -4,7 +4,7 @@ import { agoText, countOf, instantText, perSecondText } from './units.js'
 
 /** Losses count as going on for this time after the last record. */
 const GOES_ON_MS = 60_000
-/** So many topics have a row of their own; the others share one. */
+/** Topics that have a row of their own at most; the others share one. */
 const MAX_ROWS = 5
 
 /** Losses of one topic, by any API and for any reason. The latest is the first. */

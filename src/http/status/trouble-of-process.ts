@@ -1,5 +1,5 @@
 import type { Judged, Row } from './judged.js'
-import { type CertificateRow, isLate, type RefusalRow, type WorkerRow } from './status.js'
+import { type CertificateRow, isRecent, type RefusalRow, type WorkerRow } from './status.js'
 import { countText, durationText, percentText, perSecondText } from './units.js'
 
 const DAY_MS = 86_400_000
@@ -94,12 +94,12 @@ function troubleOfCertificate({ of, subject, validTo, remainingMs }: Certificate
   ]
 }
 
-/** Refusals that have a row of their own, or that their client has to mend. */
+/** Settings whose refusals have a row of their own. */
 const TOLD_ELSEWHERE: ReadonlySet<string | undefined> = new Set(['delivery.maxBytes', 'wal.maxBytes'])
 
 function troubleOfRefusal(refusal: RefusalRow): Row[] {
   const { reason, setting, count, perSecond, lastAgoMs, message } = refusal
-  if (!isLate(refusal) || TOLD_ELSEWHERE.has(setting)) return []
+  if (!isRecent(refusal) || TOLD_ELSEWHERE.has(setting)) return []
   const rate = perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''
   const last = `${rate}${countText(count)} since the start, the last one ${durationText(lastAgoMs)} ago`
   if (reason === 'quotaExceeded') {

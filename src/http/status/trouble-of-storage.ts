@@ -1,5 +1,5 @@
 import type { Judged, Row } from './judged.js'
-import { isLate, type RefusalRow, type TopicRow } from './status.js'
+import { isRecent, type RefusalRow, type TopicRow } from './status.js'
 import { bytesText, countOf, percentText, perSecondText } from './units.js'
 
 /** Shares of a limit from which on it is shown, and from which on it counts as reached. */
@@ -75,7 +75,7 @@ function troubleOfItsRoom(status: Judged): Row[] {
 function troubleOfMemory(status: Judged): Row[] {
   const { bytes, limitBytes, records, stuckBytes } = status.memory
   const used = limitBytes === 0 ? 0 : bytes / limitBytes
-  const refusals = status.refusals.filter(one => isLate(one) && one.setting === 'delivery.maxBytes')
+  const refusals = status.refusals.filter(one => isRecent(one) && one.setting === 'delivery.maxBytes')
   const isFull = refusals.length > 0 || used >= FULL
   if (!isFull && used < FILLING) return []
   const topics = culpritsOf(status, ({ memory }) => memory.records)
@@ -120,7 +120,7 @@ function namesOf(topics: readonly TopicRow[]): string {
   return `topic${topics.length === 1 ? '' : 's'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
-/** `: 12.9 records per second` */
+/** ` (12.9 records per second)` */
 function refusedText(refusals: readonly RefusalRow[]): string {
   const texts = (['records', 'requests'] as const).flatMap(what => {
     const rate = refusals.filter(one => one.what === what).reduce((sum, { perSecond }) => sum + perSecond, 0)

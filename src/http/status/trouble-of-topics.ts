@@ -47,7 +47,7 @@ function missing(row: TopicRow): Row {
 /** What is known besides the topic. */
 interface Around {
   readonly cluster: ClusterRow | undefined
-  /** So long records in memory wait. */
+  /** Time limit for records in memory. */
   readonly timeoutMs: number
 }
 

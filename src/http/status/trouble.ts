@@ -7,7 +7,7 @@ import { troubleOfProcess } from './trouble-of-process.js'
 import { troubleOfStorage } from './trouble-of-storage.js'
 import { troubleOfTopics } from './trouble-of-topics.js'
 
-/** So many rows are answered; a reader who has them has enough to do. */
+/** Rows of an answer at most; a reader who has them has enough to do. */
 const MAX_TROUBLE = 100
 /** Causes stand before their effects, so that many topics must not push everything else off the list. */
 const MAX_OF_TOPICS = 60

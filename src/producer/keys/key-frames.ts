@@ -155,6 +155,18 @@ export function* keyFramesIn(bytes: Buffer, salt: number): Generator<ReadFrame> 
   }
 }
 
+/** Whether whole frames follow the first one that is torn or damaged: then it is not merely the end of an interrupted write. */
+export function hasKeyFrameBehindDamage(bytes: Buffer, salt: number): boolean {
+  let offset = FILE_HEADER_BYTES
+  for (let end = frameEnd(bytes, offset, salt); end !== undefined; end = frameEnd(bytes, offset, salt)) offset = end
+  for (let at = offset + 1; at + NEWS_AT <= bytes.length; at++)
+    if (isType(bytes[at + FRAME_HEADER_BYTES]) && frameEnd(bytes, at, salt) !== undefined) return true
+  return false
+}
+
+const isType = (type: number | undefined): boolean =>
+  type === STORED || type === OUTCOME || type === ANSWERED || type === ENDED
+
 /** `undefined`: no whole frame begins here. */
 function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefined {
   if (offset + NEWS_AT > bytes.length) return undefined

@@ -40,7 +40,7 @@ export class KeyHolder {
     return records
   }
 
-  /** The records of a key that no request has had, or that is free again: those that Kafka has refused are not among them. */
+  /** The records of a key for a request that begins anew; former records that Kafka has refused are dropped. */
   ofNew(key: KeyName): KeyedRecords {
     const before = this.#byHash.get(key.hash)
     if (before?.isRefused === true) this.endWritten(before, () => undefined)

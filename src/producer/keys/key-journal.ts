@@ -4,6 +4,7 @@ import {
   encodeFileHeader,
   encodeKeyFrame,
   FILE_HEADER_BYTES,
+  hasKeyFrameBehindDamage,
   type KeptAnswer,
   type KeyName,
   type KeyNews,
@@ -34,6 +35,8 @@ export interface KeyJournalOptions {
   readonly maxWaiting?: number | undefined
   /** Called when something could not be written: a crash loses it, until a later attempt succeeds. */
   readonly onFailure: (error: unknown) => void
+  /** Called with the name of a file that cannot be read as a whole: its keys are forgotten. Absent: nobody is told. */
+  readonly onDamage?: ((file: string) => void) | undefined
 }
 
 interface KeyFile {
@@ -107,7 +110,10 @@ export class KeyJournal {
       this.#lastId = Math.max(this.#lastId, id)
       const bytes = this.#bytesOf(id)
       const salt = saltIn(bytes)
-      if (salt === undefined) continue
+      if (salt === undefined) {
+        if (bytes.length > 0) this.#options.onDamage?.(nameOf(id))
+        continue
+      }
       const file = { salt, newestMs: 0, sizeBytes: bytes.length }
       this.#files.set(id, file)
       this.#sizeBytes += bytes.length
@@ -116,6 +122,7 @@ export class KeyJournal {
         this.#bound = Math.max(this.#bound, frame.bound)
         yield { ...frame, file: id }
       }
+      if (hasKeyFrameBehindDamage(bytes, salt)) this.#options.onDamage?.(nameOf(id))
     }
   }
 

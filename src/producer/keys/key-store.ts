@@ -148,7 +148,7 @@ export class KeyStore {
     return Math.max(this.#bytes, this.#journal?.sizeBytes ?? 0) / this.#options.maxBytes
   }
 
-  /** So many more records of a key are held. */
+  /** Counts this many more records of a key as held. */
   hold(hash: string, records: number): void {
     this.#use(hash, records * RECORD_BYTES)
   }

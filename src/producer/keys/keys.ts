@@ -159,6 +159,8 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly newSalt: () => number
   /** Called when keys could not be written yet; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
+  /** Called with the name of a file of keys that cannot be read as a whole. Absent: nobody is told. */
+  readonly onDamage?: ((file: string) => void) | undefined
   /** Called now and then while requests have keys, with the used share of `maxBytes`. */
   readonly report?: ((usedRatio: number) => void) | undefined
   /** Names this process among those that serve together. Default: it is the only one. */
@@ -295,10 +297,10 @@ export class LocalKeys implements Keys {
    * @param directory that of the durable log
    */
   async opened(log: KeyedLog, directory: LogDirectory): Promise<void> {
-    const { maxBytes, newSalt, onFailure } = this.#options
+    const { maxBytes, newSalt, onFailure, onDamage } = this.#options
     const create = (): KeyJournal => {
       const fileBytes = Math.min(LARGEST_FILE_BYTES, maxBytes / FILES)
-      return new KeyJournal({ directory, fileBytes, newSalt, onFailure })
+      return new KeyJournal({ directory, fileBytes, newSalt, onFailure, onDamage })
     }
     const use = (journal: KeyJournal): void => {
       journal.begin(journal.bound)

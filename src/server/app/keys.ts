@@ -28,7 +28,12 @@ export const openKeys = (
     report: usedRatio => metrics.gauge('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
     newSalt: () => randomBytes(4).readUInt32BE(),
     onFailure: error =>
-      log.error({ err: error }, 'keys of requests could not be written; if this process dies, they are forgotten')
+      log.error({ err: error }, 'keys of requests could not be written; if this process dies, they are forgotten'),
+    onDamage: file =>
+      log.error(
+        { file },
+        'a file of keys is damaged, or was written by another release: requests with its keys are carried out again'
+      )
   })
 
 /** Lets requests have keys. */

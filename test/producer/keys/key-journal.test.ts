@@ -3,6 +3,7 @@ import sinon from 'sinon'
 import type { KeyName } from '../../../src/producer/keys/key-frames.js'
 import { KeyHolder } from '../../../src/producer/keys/key-holder.js'
 import { KeyJournal } from '../../../src/producer/keys/key-journal.js'
+import { KEYS_DIRECTORY, type LogFile } from '../../../src/producer/log/files.js'
 import { enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const FINGERPRINT = 'f'.repeat(8)
@@ -103,5 +104,59 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
     const { names, bound } = found()
     expect(names).to.have.length(20)
     expect(bound).to.equal(1)
+  })
+})
+
+describe('a damaged journal of keys', () => {
+  let disk: SimulatedDisk
+  let damaged: string[]
+  beforeEach(() => {
+    disk = new SimulatedDisk()
+    damaged = []
+    const journal = open()
+    journal.begin(0)
+    for (const at of [1, 2, 3]) {
+      journal.add(keyOf(`${at}`), { type: 'stored', index: 0, sequence: at, count: 1 }, undefined, () => undefined)
+      journal.flush()
+    }
+    journal.close()
+  })
+
+  const open = (): KeyJournal =>
+    new KeyJournal({
+      directory: disk.directory,
+      fileBytes: 65_536,
+      newSalt: () => 7,
+      onFailure: error => expect.fail(String(error)),
+      onDamage: file => damaged.push(file)
+    })
+  const read = (): string[] => [...open().read()].map(({ key }) => key.hash.trim())
+  const edit = (change: (file: LogFile) => void): string => {
+    const directory = disk.directory.directory(KEYS_DIRECTORY)
+    const [name] = directory.list()
+    const file = directory.open(name!, 'write')
+    change(file)
+    file.close()
+    return name!
+  }
+  const flip = (at: number) => (file: LogFile) => {
+    const [byte] = file.read(at, 1)
+    file.write(Buffer.of(byte! ^ 1), at)
+  }
+
+  it('says nothing of one that is whole, or that ends in the middle of a write', () => {
+    expect([read(), damaged]).to.deep.equal([['1', '2', '3'], []])
+    edit(file => file.truncate(file.sizeBytes - 1))
+    expect([read(), damaged]).to.deep.equal([['1', '2'], []])
+  })
+
+  it('names the file whose header is damaged', () => {
+    const name = edit(flip(2))
+    expect([read(), damaged]).to.deep.equal([[], [name]])
+  })
+
+  it('names the file that has whole frames behind a damaged one', () => {
+    const name = edit(file => flip(Math.floor(file.sizeBytes / 2))(file))
+    expect([read(), damaged]).to.deep.equal([['1'], [name]])
   })
 })
