@@ -51,7 +51,7 @@ export class KeptResponse extends EventEmitter implements Members {
   }
 
   /**
-   * Routes that produce use no other members of Node's answers than this one has. It tells nobody to wait, and keeps all
+   * Routes that produce use no other members of Node's answers than this one has. It never asks a writer to wait, and keeps all
    * that is written: routes that read or stream must not have keys.
    */
   get asServerResponse(): ServerResponse {

@@ -35,7 +35,7 @@ export interface KeyJournalOptions {
   readonly maxWaiting?: number | undefined
   /** Called when something could not be written: a crash loses it, until a later attempt succeeds. */
   readonly onFailure: (error: unknown) => void
-  /** Called with the name of a file that cannot be read as a whole: its keys are forgotten. Absent: nobody is told. */
+  /** Called with the name of a file that cannot be read as a whole: its keys are forgotten. Absent: damage is not reported. */
   readonly onDamage?: ((file: string) => void) | undefined
 }
 

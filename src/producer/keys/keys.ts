@@ -159,7 +159,7 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly newSalt: () => number
   /** Called when keys could not be written yet; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
-  /** Called with the name of a file of keys that cannot be read as a whole. Absent: nobody is told. */
+  /** Called with the name of a file of keys that cannot be read as a whole. Absent: damage is not reported. */
   readonly onDamage?: ((file: string) => void) | undefined
   /** Called now and then while requests have keys, with the used share of `maxBytes`. */
   readonly report?: ((usedRatio: number) => void) | undefined
