@@ -164,10 +164,12 @@ describe('request bodies', () => {
     const requestAccess = gate(gates, 'first')
     const sockets = await Promise.all(Array.from({ length: 41 }, () => RawSocket.open(started.http.urls.shared)))
     for (const socket of sockets) {
-      await socket.send(`${waitingPush('first')}${head('POST /loud/push', 'Content-Length: 16777216')}abc`)
+      await socket.send(
+        `${waitingPush('first')}${head('POST /loud/push', 'Content-Length: 16777216')}${'x'.repeat(400)}`
+      )
     }
     await until(async () => (await started.metric(IN_FLIGHT)) === 82, '82 requests in flight')
-    await until(async () => (await started.metric(HELD)) === 41 * 4, '164 bytes')
+    await until(async () => (await started.metric(HELD)) === 41 * 401, '16,441 bytes')
     for (const socket of sockets) socket.reset()
     await untilNothingIsHeldBut()
     requestAccess.release()

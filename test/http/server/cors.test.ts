@@ -8,7 +8,7 @@ import { settingsOfRun } from '../../support/engines.js'
 
 const PAGE = 'https://app.example'
 const EXPOSED =
-  'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-receipt,x-castellan-idempotency,' +
+  'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-receipt,x-castellan-idempotency,idempotent-replayed,preference-applied,' +
   'x-castellan-warning,x-castellan-next,x-castellan-offsets,x-castellan-skipped,x-castellan-load-balancer,*'
 const TOKEN = `castellan_${'a'.repeat(43)}`
 
