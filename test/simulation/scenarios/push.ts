@@ -22,22 +22,29 @@ const ofAllManners = (pusher: PushedGateway['pusher']): Pusher[] => [
   pusher({ manners: 'deaf' })
 ]
 
+const castOf = (
+  { brokers }: Setting,
+  { gateway, history, told }: PushedGateway,
+  workloads: Cast['workloads']
+): Cast => ({
+  processes: [gateway],
+  workloads,
+  histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
+})
+
 async function build(setting: Setting): Promise<Cast> {
-  const { brokers, random } = setting
+  const { random } = setting
   const messageTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'apis.kprf.messageTimeoutMs': String(messageTimeoutMs) }
   const ofAll = { ...usual, api: kprfApi, answeredWithinMs: messageTimeoutMs }
-  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
+  const pushed = await openGateway(setting, settings, ofAll)
+  const { clients, pusher } = pushed
   const workloads = [...ofAllManners(pusher), ...clients]
-  return {
-    processes: [gateway],
-    workloads,
-    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
-  }
+  return castOf(setting, pushed, workloads)
 }
 
 async function buildKafboy(setting: Setting): Promise<Cast> {
-  const { brokers, random } = setting
+  const { random } = setting
   const draw = random('settings')
   const syncTimeoutMs = draw.pick([300, 2_000, 5_000])
   const settings = {
@@ -49,7 +56,8 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
     'apis.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
   }
   const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
-  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
+  const pushed = await openGateway(setting, settings, ofAll)
+  const { clients, pusher } = pushed
   const workloads = [
     pusher({ manners: 'polite' }),
     pusher({ manners: 'polite', name: 'async', syncPercent: 0 }),
@@ -59,25 +67,18 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
     pusher({ manners: 'deaf' }),
     ...clients
   ]
-  return {
-    processes: [gateway],
-    workloads,
-    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
-  }
+  return castOf(setting, pushed, workloads)
 }
 
 async function buildPixy(setting: Setting): Promise<Cast> {
-  const { brokers, random } = setting
+  const { random } = setting
   const syncTimeoutMs = random('settings').pick([300, 2_000, 5_000])
   const settings = { 'apis.kafka-pixy.syncTimeoutMs': String(syncTimeoutMs) }
   const ofAll = { ...usual, api: pixyApi, answeredWithinMs: syncTimeoutMs }
-  const { gateway, history, told, clients, pusher } = await openGateway(setting, settings, ofAll)
+  const pushed = await openGateway(setting, settings, ofAll)
+  const { clients, pusher } = pushed
   const workloads = [...ofAllManners(pusher), ...clients]
-  return {
-    processes: [gateway],
-    workloads,
-    histories: [{ history, lives: () => [logOf(brokers)], tolerates: [], ...told }]
-  }
+  return castOf(setting, pushed, workloads)
 }
 
 const topics = [orders, events]
