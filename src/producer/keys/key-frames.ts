@@ -155,11 +155,9 @@ export function* keyFramesIn(bytes: Buffer, salt: number): Generator<ReadFrame> 
   }
 }
 
-/** Whether whole frames follow the first one that is torn or damaged: then it is not merely the end of an interrupted write. */
-export function hasKeyFrameBehindDamage(bytes: Buffer, salt: number): boolean {
-  let offset = FILE_HEADER_BYTES
-  for (let end = frameEnd(bytes, offset, salt); end !== undefined; end = frameEnd(bytes, offset, salt)) offset = end
-  for (let at = offset + 1; at + NEWS_AT <= bytes.length; at++)
+/** Whether a whole frame begins at an offset or later: the bytes there are not merely the end of an interrupted write. */
+export function hasKeyFrameFrom(bytes: Buffer, offset: number, salt: number): boolean {
+  for (let at = offset; at + NEWS_AT <= bytes.length; at++)
     if (isType(bytes[at + FRAME_HEADER_BYTES]) && frameEnd(bytes, at, salt) !== undefined) return true
   return false
 }

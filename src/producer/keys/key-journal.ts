@@ -4,7 +4,7 @@ import {
   encodeFileHeader,
   encodeKeyFrame,
   FILE_HEADER_BYTES,
-  hasKeyFrameBehindDamage,
+  hasKeyFrameFrom,
   type KeptAnswer,
   type KeyName,
   type KeyNews,
@@ -117,12 +117,14 @@ export class KeyJournal {
       const file = { salt, newestMs: 0, sizeBytes: bytes.length }
       this.#files.set(id, file)
       this.#sizeBytes += bytes.length
+      let end = 0
       for (const frame of keyFramesIn(bytes, salt)) {
+        end = frame.offset + frame.sizeBytes
         file.newestMs = Math.max(file.newestMs, frame.key.atMs)
         this.#bound = Math.max(this.#bound, frame.bound)
         yield { ...frame, file: id }
       }
-      if (hasKeyFrameBehindDamage(bytes, salt)) this.#options.onDamage?.(nameOf(id))
+      if (hasKeyFrameFrom(bytes, end, salt)) this.#options.onDamage?.(nameOf(id))
     }
   }
 
