@@ -1,10 +1,11 @@
 import type { VNode } from 'preact'
 import { useRef } from 'preact/hooks'
 import type { Status, Trouble } from '../status/status.js'
+import { countOf } from '../status/units.js'
 import { newsOf } from './announcer.js'
 import type { Refused } from './ask.js'
 import { credentials } from './credentials.js'
-import { instantOf, plural, upFor } from './format.js'
+import { instantOf, upFor } from './format.js'
 import { html, type View } from './html.js'
 import { Lag } from './lag.js'
 import { Parts } from './parts.js'
@@ -69,12 +70,8 @@ function verdictOf(status: Status | undefined, problem: Refused | undefined): re
   if (status === undefined) return ['none', 'Looking…']
   const bad = status.trouble.filter(({ severity }) => severity === 'bad').length
   const warnings = status.trouble.length - bad
-  if (bad > 0)
-    return [
-      'bad',
-      `${plural(bad, 'trouble', 'troubles')}${warnings > 0 ? `, ${plural(warnings, 'warning', 'warnings')}` : ''}`
-    ]
-  return warnings > 0 ? ['warning', plural(warnings, 'warning', 'warnings')] : ['ok', 'All is well']
+  if (bad > 0) return ['bad', `${countOf(bad, 'trouble')}${warnings > 0 ? `, ${countOf(warnings, 'warning')}` : ''}`]
+  return warnings > 0 ? ['warning', countOf(warnings, 'warning')] : ['ok', 'All is well']
 }
 
 /** What is said to readers who do not see the page: changes only. */

@@ -32,6 +32,3 @@ export const agoText = (ms: number): string => (ms < JUST_NOW_MS ? 'now' : `${du
 export function rateText(perSecond: number): string {
   return perSecond >= 100 || perSecond === 0 ? countText(perSecond) : perSecond.toFixed(1)
 }
-
-export const plural = (count: number, one: string, many: string): string =>
-  `${countText(count)} ${count === 1 ? one : many}`

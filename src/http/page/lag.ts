@@ -1,7 +1,7 @@
 import type { VNode } from 'preact'
 import type { GroupRow, LagRow, Status } from '../status/status.js'
-import { countText } from '../status/units.js'
-import { instantOf, plural } from './format.js'
+import { countOf, countText } from '../status/units.js'
+import { instantOf } from './format.js'
 import { html } from './html.js'
 import { type Column, Table } from './table.js'
 
@@ -26,10 +26,7 @@ const lagColumns: readonly Column<LagRow>[] = [
   {
     name: 'Remark',
     show: ({ problem, uncommitted }) =>
-      [
-        problem,
-        uncommitted > 0 && `${plural(uncommitted, 'partition', 'partitions')} without a committed offset, not counted`
-      ]
+      [problem, uncommitted > 0 && `${countOf(uncommitted, 'partition')} without a committed offset, not counted`]
         .filter(Boolean)
         .join('; ')
   }

@@ -1,9 +1,9 @@
 import type { VNode } from 'preact'
 import { useState } from 'preact/hooks'
 import type { FoundRecords, RecordQuestion } from '../status/record-question.js'
-import { bytesText, countText } from '../status/units.js'
+import { bytesText, countOf, countText } from '../status/units.js'
 import { ask, Refused } from './ask.js'
-import { instantOf, plural } from './format.js'
+import { instantOf } from './format.js'
 import { html } from './html.js'
 
 type Kind = RecordQuestion['by']
@@ -93,11 +93,11 @@ function Found({ answer }: { readonly answer: FoundRecords }): VNode {
         .map(({ partition, from, to, records: count, isWhole }) =>
           count === 0
             ? `partition ${partition}, ${isWhole ? 'which is empty' : 'in which no record was read'}`
-            : `${plural(count, 'record', 'records')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
+            : `${countOf(count, 'record')} of partition ${partition}, offsets ${countText(from)} to ${countText(to)}${isWhole ? ' (all of them)' : ''}`
         )
         .join(
           '; '
-        )}${searched.length > MAX_NAMED && `; and ${plural(searched.length - MAX_NAMED, 'more partition', 'more partitions')}`}.</p>`
+        )}${searched.length > MAX_NAMED && `; and ${countOf(searched.length - MAX_NAMED, 'more partition')}`}.</p>`
     }
   </div>`
 }

@@ -1,7 +1,6 @@
 import type { VNode } from 'preact'
 import type { Status, TopicRow } from '../status/status.js'
-import { bytesText, countText, durationText, percentText } from '../status/units.js'
-import { plural } from './format.js'
+import { bytesText, countOf, countText, durationText, percentText } from '../status/units.js'
 import { html } from './html.js'
 import { type Column, Table } from './table.js'
 
@@ -55,7 +54,7 @@ function whyOf({ refusal, troubled, troubledPartitions, partitions }: TopicRow):
   if (refusal !== undefined) return refusal.message
   if (first === undefined) return ''
   const what = first.message ?? (first.leader === -1 ? 'no leader' : 'no acknowledgement yet')
-  return `${troubledPartitions} of ${plural(partitions, 'partition', 'partitions')}: ${what}`
+  return `${troubledPartitions} of ${countOf(partitions, 'partition')}: ${what}`
 }
 
 /** What waits for Kafka: in memory, in the durable log, and of which topics. */
@@ -65,12 +64,12 @@ export function Waiting({ status }: { readonly status: Status }): VNode {
   return html`<div>
     <div class="meters">
       <${Meter} name="Memory" used=${memory.bytes} limit=${memory.limitBytes} setting="delivery.maxBytes"
-        more=${`${plural(memory.records, 'record', 'records')}${memory.oldestAgeMs > 0 ? `, the oldest for ${durationText(memory.oldestAgeMs)}` : ''}`} />
+        more=${`${countOf(memory.records, 'record')}${memory.oldestAgeMs > 0 ? `, the oldest for ${durationText(memory.oldestAgeMs)}` : ''}`} />
       <${Meter} name="Durable log" used=${log.sizeBytes} limit=${log.limitBytes} setting="wal.maxBytes"
-        more=${log.state === 'unused' ? 'not used' : `${plural(log.records, 'record', 'records')}${log.oldestAgeMs > 0 ? `, the oldest for ${durationText(log.oldestAgeMs)}` : ''}; ${plural(log.deadLetters, 'dead letter', 'dead letters')}`} />
+        more=${log.state === 'unused' ? 'not used' : `${countOf(log.records, 'record')}${log.oldestAgeMs > 0 ? `, the oldest for ${durationText(log.oldestAgeMs)}` : ''}; ${countOf(log.deadLetters, 'dead letter')}`} />
     </div>
     ${topics.rows.length === 0 ? html`<p class="calm">No topic has records that wait.</p>` : html`<${Table} caption="Topics with records that wait" columns=${columns} rows=${topics.rows} keyOf=${(row: TopicRow) => `${row.cluster}/${row.topic}`} />`}
-    ${left > 0 && html`<p class="note">${plural(left, 'topic', 'topics')} more, where less waits.</p>`}
+    ${left > 0 && html`<p class="note">${countOf(left, 'topic')} more, where less waits.</p>`}
   </div>`
 }
 

@@ -1,7 +1,7 @@
 import type { Judged, Row } from './judged.js'
 import type { ClusterRow } from './status.js'
 import { leaderlessOf } from './trouble-of-topics.js'
-import { durationText } from './units.js'
+import { durationText, firstOf } from './units.js'
 
 /** Clusters that do not answer, and brokers that are down or gone. */
 export const troubleOfKafka = (status: Judged): Row[] =>
@@ -28,9 +28,7 @@ const MAX_NAMED = 5
 
 /** ` Partitions without a leader now: audit/0, audit/2.` */
 function effectOf(leaderless: readonly string[]): string {
-  if (leaderless.length === 0) return ''
-  const more = leaderless.length > MAX_NAMED ? ` and ${leaderless.length - MAX_NAMED} more` : ''
-  return ` Partitions without a leader now: ${leaderless.slice(0, MAX_NAMED).join(', ')}${more}.`
+  return leaderless.length === 0 ? '' : ` Partitions without a leader now: ${firstOf(leaderless, MAX_NAMED)}.`
 }
 
 function troubleOfBrokers({ name, brokers }: ClusterRow, leaderless: readonly string[]): Row[] {

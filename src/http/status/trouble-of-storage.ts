@@ -1,6 +1,6 @@
 import type { Judged, Row } from './judged.js'
 import { isRecent, type RefusalRow, type TopicRow } from './status.js'
-import { bytesText, countOf, percentText, perSecondText } from './units.js'
+import { bytesText, countOf, firstOf, percentText, perSecondText } from './units.js'
 
 /** Shares of a limit from which on it is shown, and from which on it counts as reached. */
 const FILLING = 0.8
@@ -115,9 +115,8 @@ function firstStep({ clusters }: Judged, topics: readonly TopicRow[]): string {
 }
 
 function namesOf(topics: readonly TopicRow[]): string {
-  const names = topics.slice(0, MAX_NAMED).map(({ topic }) => topic)
-  const more = topics.length - names.length
-  return `topic${topics.length === 1 ? '' : 's'} ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  const names = topics.map(({ topic }) => topic)
+  return `topic${topics.length === 1 ? '' : 's'} ${firstOf(names, MAX_NAMED)}`
 }
 
 /** ` (12.9 records per second)` */

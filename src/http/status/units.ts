@@ -31,6 +31,12 @@ export const countText = (count: number): string => String(Math.round(count)).re
 /** `countOf(1, 'record')` is `1 record`; `countOf(2, 'record')` is `2 records`. */
 export const countOf = (count: number, one: string): string => `${countText(count)} ${one}${count === 1 ? '' : 's'}`
 
+/** `firstOf(['a', 'b', 'c'], 2)` is `a, b and 1 more`. */
+export function firstOf(names: readonly string[], most: number): string {
+  const more = names.length > most ? ` and ${names.length - most} more` : ''
+  return `${names.slice(0, most).join(', ')}${more}`
+}
+
 const rounded = (value: number): string =>
   Math.abs(value) >= ROUNDED_FROM || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1)
 

@@ -1,7 +1,7 @@
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { isLegalTopicName, type KafkaRecord, type MonotonicClock, type Offset } from '../../core/model.js'
 import type { FoundRecords } from '../../http/status/record-question.js'
-import { agoText, countText, instantText } from '../../http/status/units.js'
+import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import { askRouter } from '../../router/routing/ask-router.js'
@@ -107,8 +107,7 @@ export class KeySearch {
   #leaderlessText(): string {
     if (this.#leaderless.size === 0) return ''
     const all = [...this.#leaderless].map(partition => `${this.#topic}/${partition}`)
-    const more = all.length > MAX_NAMED ? ` and ${all.length - MAX_NAMED} more` : ''
-    return ` Not looked at, because no broker leads it now: ${all.slice(0, MAX_NAMED).join(', ')}${more}.`
+    return ` Not looked at, because no broker leads it now: ${firstOf(all, MAX_NAMED)}.`
   }
 
   async #partitionCount(): Promise<number> {
