@@ -252,6 +252,12 @@ export class KeyStore {
     this.#add({ ...newEntry(key, claim === undefined ? 'open' : 'claimed', holder), claim })
   }
 
+  /** Whether a claim has not ended. */
+  isClaimedBy(hash: string, claim: number): boolean {
+    const entry = this.#entries.get(hash)
+    return entry?.status === 'claimed' && entry.claim === claim
+  }
+
   /** The records of the key are at another process now. */
   moved(hash: string, holder: string): void {
     const entry = this.#entries.get(hash)
