@@ -28,7 +28,7 @@ import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
-import type { LocalKeys } from '../../producer/keys/keys.js'
+import type { Keys, LocalKeys } from '../../producer/keys/keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -36,6 +36,7 @@ import type { Config } from '../config/config.js'
 import { readPage } from '../config/page-file.js'
 import type { GatewayPeers } from '../peers/gateway-peers.js'
 import type { peerGateway } from '../peers/peer-gateway.js'
+import type { PeerKeys } from '../peers/peer-keys.js'
 import { PeerReceipts } from '../peers/peer-receipts.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { WorkerPeers } from '../workers/peers.js'
@@ -209,7 +210,9 @@ class ProcessParts {
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
   /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
-  #peers: { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway } | undefined
+  #peers:
+    | { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway; readonly PeerKeys: typeof PeerKeys }
+    | undefined
   readonly #worker: WorkerDeps | undefined
   readonly #receipts: ReceiptParts | undefined
   readonly #tracing: Tracing | undefined
@@ -406,9 +409,9 @@ class ProcessParts {
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
     this.#shareReceipts()
-    await this.#peers?.all.open()
     const { peers } = this.#worker ?? {}
-    const keys = peers === undefined ? this.#keys : new WorkerKeys(this.#keys, peers)
+    const keys = this.#sharedKeys()
+    await this.#peers?.all.open()
     const counts = createClientCounts({
       http,
       metrics: this.#metrics,
@@ -474,6 +477,17 @@ class ProcessParts {
     else if (this.#peers !== undefined) desk.elsewhere = new PeerReceipts(desk, this.#peers.all, false)
   }
 
+  /** Keys of requests hold over all workers, or over all gateways. */
+  #sharedKeys(): Keys {
+    const [own, { peers }] = [this.#keys, this.#worker ?? {}]
+    if (peers !== undefined) return new WorkerKeys(own, peers)
+    if (this.#peers === undefined) return own
+    const { all, PeerKeys } = this.#peers
+    const shared = new PeerKeys({ own, peers: all, addresses: this.#config.peers.addresses, log: this.#quietLog })
+    this.#shutdown.add('ending the exchange of keys', async () => shared.close())
+    return shared
+  }
+
   /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */
   #gateways(): ReadonlyMap<string, Gateway> {
     const { gateways } = this.#clusters
@@ -494,6 +508,7 @@ class ProcessParts {
     if (settings.addresses.length === 0) return
     const { GatewayPeers } = await import('../peers/gateway-peers.js')
     const { peerGateway } = await import('../peers/peer-gateway.js')
+    const { PeerKeys } = await import('../peers/peer-keys.js')
     const all = new GatewayPeers({
       settings,
       log: this.#quietLog,
@@ -502,7 +517,7 @@ class ProcessParts {
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, peerGateway }
+    this.#peers = { all, peerGateway, PeerKeys }
   }
 
   #status(): ProcessStatus {

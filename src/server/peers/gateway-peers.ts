@@ -46,6 +46,12 @@ interface Place {
   readonly port: number
 }
 
+/** An address of a gateway, and the process there. */
+export interface PlaceOfProcess {
+  readonly address: string
+  readonly id: string | undefined
+}
+
 /** The other gateways of the deployment, over HTTP. */
 export class GatewayPeers implements Peers {
   readonly id = randomBytes(ID_BYTES).toString('hex')
@@ -54,6 +60,7 @@ export class GatewayPeers implements Peers {
   readonly #signer: Signer
   readonly #handlers = new Map<string, PeerHandler<string>>()
   readonly #whenGone: ((id: string) => void)[] = []
+  readonly #whenRefreshed: (() => void)[] = []
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
   /** What each of `peers.addresses` was resolved to last. */
@@ -110,6 +117,17 @@ export class GatewayPeers implements Peers {
 
   onGone(listener: (id: string) => void): void {
     this.#whenGone.push(listener)
+  }
+
+  /** Calls `listener` each time that all gateways have been looked for. */
+  onRefreshed(listener: () => void): void {
+    this.#whenRefreshed.push(listener)
+  }
+
+  /** What is at one of `peers.addresses`: the addresses, and who has answered there. */
+  processesAt(text: string): readonly PlaceOfProcess[] {
+    const places = this.#places.get(text) ?? []
+    return places.map(({ address, port }) => ({ address, id: this.#connections.get(`${address} ${port}`)?.process }))
   }
 
   async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
@@ -176,6 +194,7 @@ export class GatewayPeers implements Peers {
     const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
     await Promise.all([...asked, ...added.map(connection => connection.hello())])
     this.#deps.metrics?.gauge('peers', 'gateways', {}, this.others.length)
+    for (const listener of this.#whenRefreshed) listener()
   }
 
   async #resolve(): Promise<void> {

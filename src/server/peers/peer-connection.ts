@@ -110,6 +110,11 @@ export class PeerConnection {
     return this.#id === this.#deps.id ? undefined : this.#id
   }
 
+  /** The same, also when it is this process. */
+  get process(): string | undefined {
+    return this.#id
+  }
+
   get isPaused(): boolean {
     return this.#deps.clock() < this.#pausedUntil
   }

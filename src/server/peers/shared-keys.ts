@@ -1,3 +1,4 @@
+import { OverloadedError } from '../../core/errors.js'
 import type { KeyName } from '../../producer/keys/key-frames.js'
 import type { Settlement } from '../../producer/keys/key-store.js'
 import { KeyedRecords, type RecordsView } from '../../producer/keys/keyed-records.js'
@@ -149,7 +150,7 @@ export class SharedKeys implements Keys {
 
   async #gather(): Promise<void> {
     await Promise.all(this.#link.others.map(other => this.#gatherFrom(other)))
-    this.#isReady = true
+    this.#isReady = !this.#isClosed
   }
 
   async #gatherFrom(other: string): Promise<void> {
@@ -235,8 +236,8 @@ export class SharedKeys implements Keys {
 
   async #verdictOn({ key, claim, waitMs }: NamedClaim & { waitMs: number }, from: string): Promise<SettledVerdict> {
     const patienceMs = Math.max(waitMs, READY_MS)
-    if (!this.#isReady && (await Promise.race([this.#ready, pause(patienceMs).then(() => 'late')])) === 'late')
-      throw new Error('not all processes have said yet which keys they have')
+    if (!this.#isReady) await Promise.race([this.#ready, pause(patienceMs)])
+    if (!this.#isReady) throw new OverloadedError('not all processes have said yet which keys they have')
     const asked = { from, isCancelled: false }
     this.#asked.set(claim, asked)
     const verdict = await this.#own.verdictOn(key, from, claim, waitMs)

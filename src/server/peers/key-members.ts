@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto'
+import { isIPv6 } from 'node:net'
+import type { PlaceOfProcess } from './gateway-peers.js'
+import { AWAY, PeerError } from './peers.js'
+
+/** Runs of one gateway that have ended and are remembered. */
+const MAX_FORMER = 64
+
+interface Member {
+  readonly name: string
+  readonly seed: number
+  /** The process that has called last. */
+  run: string | undefined
+  readonly former: Set<string>
+}
+
+/** What the entries of `peers.addresses` say about this gateway. */
+export type Standing =
+  /** Each entry is one gateway, and this one is `self`. */
+  | { readonly type: 'member'; readonly self: string }
+  /** Keys cannot be shared with this list. */
+  | { readonly type: 'alone'; readonly why: string; readonly isFinal: boolean }
+  /** Not all gateways have answered. */
+  | { readonly type: 'looking' }
+
+const alone = (why: string, isFinal = false): Standing => ({ type: 'alone', why, isFinal })
+const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
+
+/**
+ * The gateways that share keys, each known by its entry in `peers.addresses`. Such a name is the same for all gateways, and for
+ * the successors of a process.
+ */
+export class KeyMembers {
+  /** All entries, in an order that is the same for all gateways. */
+  readonly names: readonly string[]
+  /** Differs when the lists differ. */
+  readonly digest: string
+  readonly #members: ReadonlyMap<string, Member>
+  readonly #placesOf: (name: string) => readonly PlaceOfProcess[]
+  readonly #ownId: string
+
+  /** @param ownId the id of this process */
+  constructor(
+    addresses: readonly string[],
+    ownId: string,
+    placesOf: (name: string) => readonly PlaceOfProcess[]
+  ) {
+    this.names = [...new Set(addresses)].sort()
+    this.digest = createHash('sha256').update(JSON.stringify(this.names)).digest('base64url')
+    this.#members = new Map(
+      this.names.map(name => [name, { name, seed: seedOf(name), run: undefined, former: new Set<string>() }])
+    )
+    this.#ownId = ownId
+    this.#placesOf = placesOf
+  }
+
+  /**
+   * The owner of a key, by the weight of each gateway for it (rendezvous hashing): when the list changes, only keys of gateways
+   * that come or go have another owner.
+   */
+  ownerOf(hash: string): string {
+    const word = wordOf(hash)
+    let best: Member | undefined
+    let most = -1
+    for (const member of this.#members.values()) {
+      const weight = mixed(member.seed ^ word)
+      if (weight <= most) continue
+      most = weight
+      best = member
+    }
+    return best!.name
+  }
+
+  /** Which gateway this one is. */
+  standing(): Standing {
+    if (this.names.length < 2) return alone('it has one entry, which does not say how many gateways there are', true)
+    const ids = new Map<string, string>()
+    let hasAll = true
+    for (const name of this.names) {
+      const places = this.#placesOf(name)
+      if (isSeveral(places)) return alone(`${name} is more than one gateway`)
+      const [id] = idsOf(places)
+      if (id === undefined) hasAll = false
+      else if (ids.has(id)) return alone(`${ids.get(id)} and ${name} are the same gateway`)
+      else ids.set(id, name)
+    }
+    const self = ids.get(this.#ownId)
+    if (self !== undefined) return { type: 'member', self }
+    return hasAll ? alone('this gateway is not in it') : { type: 'looking' }
+  }
+
+  /** Whether no other process has answered at the entry of this gateway. */
+  isOnly(self: string): boolean {
+    const places = this.#placesOf(self)
+    return !isSeveral(places) && idsOf(places).every(id => id === this.#ownId)
+  }
+
+  /**
+   * The process of another gateway that can be called.
+   *
+   * @throws PeerError when there is none, or more than one
+   */
+  idOf(name: string): string {
+    const places = this.#placesOf(name)
+    const ids = idsOf(places)
+    if (ids.length === 0) throw away(`the gateway ${name} does not answer`)
+    const [id] = ids
+    if (ids.length > 1 || isSeveral(places) || id === this.#ownId) throw away(`${name} is not one other gateway`)
+    if (this.isFormer(name, id!)) throw away(`the gateway ${name} was started again`)
+    return id!
+  }
+
+  isFormer(name: string, id: string): boolean {
+    return this.#members.get(name)?.former.has(id) === true
+  }
+
+  /** The gateway whose process has called last under this id. */
+  nameOfProcess(id: string): string | undefined {
+    for (const { name, run } of this.#members.values()) if (run === id) return name
+    return undefined
+  }
+
+  /**
+   * A process has called, or has answered, as a gateway.
+   *
+   * @returns the process that was this gateway before; `undefined`: it is the same, or the first one
+   * @throws PeerError when a later process is this gateway
+   */
+  note(name: string, id: string): string | undefined {
+    const member = this.#members.get(name)
+    if (member === undefined) throw new PeerError(`${name} is not in peers.addresses`)
+    const { run, former } = member
+    if (run === id) return undefined
+    if (former.has(id)) throw new PeerError(`the gateway ${name} was started again`)
+    member.run = id
+    if (run === undefined) return undefined
+    former.add(run)
+    if (former.size > MAX_FORMER) former.delete(former.values().next().value!)
+    return run
+  }
+}
+
+const idsOf = (places: readonly PlaceOfProcess[]): readonly string[] => [
+  ...new Set(places.flatMap(({ id }) => (id === undefined ? [] : [id])))
+]
+
+/** A gateway may have an address of each family. */
+function isSeveral(places: readonly PlaceOfProcess[]): boolean {
+  const ofSix = places.filter(({ address }) => isIPv6(address)).length
+  return ofSix > 1 || places.length - ofSix > 1 || idsOf(places).length > 1
+}
+
+const seedOf = (name: string): number => createHash('sha256').update(name).digest().readUInt32BE()
+
+/** The first four bytes of a hash. */
+const wordOf = (hash: string): number =>
+  (hash.charCodeAt(0) << 24) | (hash.charCodeAt(1) << 16) | (hash.charCodeAt(2) << 8) | hash.charCodeAt(3)
+
+/** Each bit of the input changes about half of the bits of the result, which is a number of 32 bits. */
+function mixed(word: number): number {
+  let bits = word
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35)
+  return (bits ^ (bits >>> 16)) >>> 0
+}

@@ -1,0 +1,203 @@
+import type { Logger } from '../../core/model.js'
+import { Shares } from '../../core/shares.js'
+import type { AskedKey, Claim, Keys, LocalKeys } from '../../producer/keys/keys.js'
+import type { GatewayPeers } from './gateway-peers.js'
+import { KeyMembers } from './key-members.js'
+import { isAway, PeerError } from './peers.js'
+import { type KeyLink, type KeyWaits, SharedKeys } from './shared-keys.js'
+
+/** A wait at another gateway is asked for in parts of this length, because a call in progress takes a place there. */
+const PART_MS = 5_000
+/** Waits at other gateways. They leave calls to these free for other questions. */
+const MAX_WAITS = 256
+/** How long a gateway that has an answer tries to reach the owner of its key. While it does not, it claims no further ones there. */
+const SETTLE_FOR_MS = 3_600_000
+const LONGEST_PAUSE_MS = 2_000
+/** How long a request waits until this gateway knows which of the list it is. */
+const LOOKING_MS = 2_000
+
+/** So often in a row a look-up must say that keys cannot be shared. */
+const LOOKS = 3
+
+/** A message with what has to be the same at both gateways. */
+interface Envelope {
+  /** {@link KeyMembers.digest} */
+  readonly list: string
+  /** The gateway that calls, and the one that it means to call. */
+  readonly by: string
+  readonly to: string
+  readonly body: unknown
+}
+
+export interface PeerKeysDeps {
+  readonly own: LocalKeys
+  readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onGone' | 'onRefreshed' | 'processesAt'>
+  /** The setting `peers.addresses`. */
+  readonly addresses: readonly string[]
+  readonly log: Logger
+}
+
+/**
+ * The keys of gateways that know each other. They hold over all of them when each entry of `peers.addresses` is one gateway
+ * and this one is among them; otherwise over this gateway.
+ */
+export class PeerKeys implements Keys {
+  readonly #deps: PeerKeysDeps
+  readonly #members: KeyMembers
+  readonly #waits = new Shares(MAX_WAITS)
+  /** Wake requests that wait until this gateway knows which one it is. */
+  readonly #looking = new Set<() => void>()
+  #self: string | undefined
+  /** Another gateway answers at the entry of this one. */
+  #isDoubled = false
+  /** How often in a row the look-up had this result. */
+  #alone = { why: '', times: 0 }
+  /** `undefined`: this gateway does not know yet which one it is. */
+  #keys: Keys | undefined
+  #shared: SharedKeys | undefined
+
+  constructor(deps: PeerKeysDeps) {
+    const { peers, addresses } = deps
+    this.#deps = deps
+    this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
+    peers.onRefreshed(() => this.#look())
+    this.#look()
+  }
+
+  get reach(): Keys['reach'] {
+    return this.#keys?.reach ?? 'deployment'
+  }
+
+  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
+    if (this.#keys === undefined) return this.#claimLater(asked, waitMs)
+    // Two gateways with one name would both give its keys out.
+    if (this.#isDoubled) return { type: 'away' }
+    return this.#keys.claim(asked, waitMs)
+  }
+
+  close(): void {
+    this.#shared?.close()
+  }
+
+  async #claimLater(asked: AskedKey, waitMs: number): Promise<Claim> {
+    const startedAt = performance.now()
+    await new Promise<void>(resolve => {
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#looking.delete(end)
+        resolve()
+      }
+      const timer = setTimeout(end, Math.min(waitMs, LOOKING_MS))
+      this.#looking.add(end)
+    })
+    if (this.#keys === undefined) return { type: 'away' }
+    return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)))
+  }
+
+  /** Finds out which gateway this one is; afterwards, looks whether another one has its name. */
+  #look(): void {
+    const { own, log } = this.#deps
+    if (this.#self !== undefined) {
+      this.#isDoubled = !this.#members.isOnly(this.#self)
+      if (!this.#isDoubled) return
+      const message = `another gateway answers at ${this.#self}: requests with keys are refused (503)`
+      log.error({}, `${message}; compare peers.addresses`)
+    }
+    if (this.#keys !== undefined) return
+    const standing = this.#members.standing()
+    if (standing.type === 'looking') return
+    if (standing.type === 'alone') {
+      const { why, isFinal } = standing
+      this.#alone = { why, times: why === this.#alone.why ? this.#alone.times + 1 : 1 }
+      // Gateways that are started again may exchange their addresses.
+      if (!isFinal && this.#alone.times < LOOKS) return
+      this.#keys = own
+      const message = `keys of requests hold at this gateway only, because peers.addresses cannot be used for them: ${why}`
+      log.warn({}, message)
+    } else {
+      const { self } = standing
+      this.#self = self
+      this.#shared = new SharedKeys(own, this.#linkAs(self))
+      this.#keys = this.#shared
+      log.info({}, `keys of requests hold at all ${this.#members.names.length} gateways; this one is ${self}`)
+    }
+    for (const wake of [...this.#looking]) wake()
+  }
+
+  #linkAs(self: string): KeyLink {
+    const members = this.#members
+    const { peers } = this.#deps
+    const gone: ((run: string) => void)[] = []
+    const noted = (name: string, id: string): void => {
+      const former = members.note(name, id)
+      if (former !== undefined) for (const listener of gone) listener(runOf(name, former))
+    }
+    peers.onGone(id => {
+      const name = members.nameOfProcess(id)
+      if (name !== undefined) for (const listener of gone) listener(runOf(name, id))
+    })
+    return {
+      reach: 'deployment',
+      self,
+      run: runOf(self, peers.id),
+      others: members.names.filter(name => name !== self),
+      waits: this.#limitedWaits(),
+      settleForMs: SETTLE_FOR_MS,
+      longestPauseMs: LONGEST_PAUSE_MS,
+      ownerOf: hash => members.ownerOf(hash),
+      nameOf: run => run.slice(0, run.indexOf(' ')),
+      onGone: listener => gone.push(listener),
+      serve: (name, handler) =>
+        peers.serve(`key ${name}`, (message, { from }) => {
+          const { list, by, to, body } = message as Envelope
+          this.#check(list, by, to, self)
+          noted(by, from)
+          return handler(body, runOf(by, from))
+        }),
+      call: (to, name, body, timeoutMs) => this.#call({ list: members.digest, by: self, to, body }, name, timeoutMs, noted)
+    }
+  }
+
+  /** @throws PeerError */
+  async #call(
+    message: Envelope,
+    name: string,
+    timeoutMs: number,
+    noted: (name: string, id: string) => void
+  ): Promise<unknown> {
+    const { peers, log } = this.#deps
+    const { to } = message
+    const id = this.#members.idOf(to)
+    // A call to an unknown process would look for it first.
+    if (!peers.others.includes(id)) throw new PeerError(`the gateway ${to} does not answer`)
+    try {
+      const answer = await peers.call(id, `key ${name}`, message, { timeoutMs })
+      noted(to, id)
+      return answer
+    } catch (error) {
+      const { cause } = error as PeerError
+      // Its process has answered, and refuses.
+      if (cause !== undefined && !isAway(error) && cause.code === undefined) {
+        const message = `the gateway ${to} does not share keys of requests with this one`
+        log.warn({ reason: cause.message }, `${message}; it was just started, or its peers.addresses differ`)
+      }
+      throw error
+    }
+  }
+
+  #check(list: string, by: string, to: string, self: string): void {
+    if (list === this.#members.digest && to === self && by !== self) return
+    const what = list === this.#members.digest ? `${by} takes this gateway for ${to}, it is ${self}` : `${by} has another list`
+    this.#deps.log.error({ reason: what }, 'the gateways have different peers.addresses: requests with keys are refused (503)')
+    throw new PeerError(`peers.addresses differ: ${what}`)
+  }
+
+  #limitedWaits(): KeyWaits {
+    return {
+      partMs: PART_MS,
+      take: client => (this.#waits.problemOf(client) === undefined ? this.#waits.take(client) : undefined)
+    }
+  }
+}
+
+const runOf = (name: string, id: string): string => `${name} ${id}`

@@ -1,0 +1,292 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
+import { KeyGateways, keyOf, type Process } from './key-gateways.js'
+
+const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
+const answer = { status: 200, headers: [['name', 'value']] as const, body: Buffer.from('the answer') }
+const delivered = { type: 'delivered', partition: 0, offset: 7, timestampMs: 1 } as const
+
+describe('keys of gateways that know each other', () => {
+  let clock: sinon.SinonFakeTimers
+  let gateways: KeyGateways
+
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
+    gateways = new KeyGateways([A, B, C])
+  })
+  afterEach(() => {
+    gateways.close()
+    clock.restore()
+  })
+
+  const startAll = async (): Promise<void> => {
+    for (const name of gateways.names) gateways.start(name)
+    await clock.tickAsync(3_000)
+  }
+  const claim = async (at: string, asked: { hash: string; fingerprint: string }, waitMs = 100): Promise<Claim> => {
+    const claiming = gateways.running.get(at)!.keys.claim(asked, waitMs)
+    await clock.tickAsync(waitMs + 2_000)
+    return claiming
+  }
+  /** Answers a request; resolves when the answer may leave. */
+  const settle = async (key: ClaimedKey, persisted: string): Promise<void> => {
+    let isSettled = false
+    key.answered(answer, persisted, () => (isSettled = true))
+    await clock.tickAsync(10)
+    expect(isSettled).to.equal(true)
+  }
+  /** What the durable log of a gateway has when it is started again. */
+  const logged = ({ own }: Process, asked: { hash: string; fingerprint: string }): void => {
+    const records = own.holder.of({ ...asked, atMs: 1_000_000 })
+    records.stored(0, 1)
+    records.isOpen = true
+    own.store.open(records.key, own.name)
+  }
+
+  for (const claimer of [A, B]) {
+    it(`are claimed once, and answered alike by all: a request at ${claimer}, its key with ${B}`, async () => {
+      await startAll()
+      const asked = gateways.askedOf(B)
+      const key = keyOf(await claim(claimer, asked))
+      for (const at of [A, B, C]) expect((await claim(at, asked)).type).to.equal('busy')
+      await settle(key, 'yes')
+      for (const at of [A, B, C]) {
+        expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
+        expect((await claim(at, { ...asked, fingerprint: 'another!' })).type).to.equal('conflict')
+        expect(gateways.running.get(at)!.keys.reach).to.equal('deployment')
+      }
+    })
+  }
+
+  it('let a request at another gateway wait for the first one, in parts', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(A, asked))
+    const waiting = gateways.running.get(C)!.keys.claim(asked, 30_000)
+    await clock.tickAsync(12_000)
+    expect(gateways.calls.filter(name => name === 'key claim')).to.have.length(1 + 4)
+    await settle(key, 'yes')
+    expect(await waiting).to.deep.equal({ type: 'answered', answer })
+  })
+
+  it('let so many requests of one client wait that others can, too', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    keyOf(await claim(A, asked))
+    const { keys } = gateways.running.get(C)!
+    const ended: string[] = []
+    for (let nth = 0; nth < 256; nth++) void Promise.resolve(keys.claim(asked, 30_000)).then(({ type }) => ended.push(type))
+    await clock.tickAsync(1_000)
+    expect([...new Set(ended)]).to.deep.equal(['busy'])
+    expect(ended.length).to.be.within(100, 156)
+    await clock.tickAsync(32_000)
+    expect(ended).to.have.length(256)
+  })
+
+  it('are settled once: a repetition ends no claim of another request', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const first = keyOf(await claim(A, asked))
+    gateways.lost = 'key settle'
+    await settle(first, 'no')
+    const second = keyOf(await claim(B, asked))
+    gateways.lost = undefined
+    await clock.tickAsync(60_000)
+    expect((await claim(A, asked)).type).to.equal('busy')
+    await settle(second, 'yes')
+    expect((await claim(C, asked)).type).to.equal('answered')
+  })
+
+  it('are not locked by a claim whose verdict was lost', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    gateways.lost = 'key claim'
+    expect((await claim(A, asked)).type).to.equal('away')
+    gateways.lost = undefined
+    await clock.tickAsync(3_000)
+    keyOf(await claim(C, asked))
+  })
+
+  it('are not given out while their owner is away, or others have not said what they have', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    gateways.kill(B)
+    for (const at of [A, C]) expect((await claim(at, asked)).type).to.equal('away')
+    gateways.kill(C)
+    gateways.start(B)
+    await clock.tickAsync(5_000)
+    for (const at of [A, B]) expect((await claim(at, asked)).type).to.equal('away')
+    gateways.start(C)
+    await clock.tickAsync(5_000)
+    keyOf(await claim(A, asked))
+  })
+
+  it('keep an answer that is told to an owner which has been started again, after minutes too', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(A, asked))
+    gateways.kill(B)
+    await settle(key, 'yes')
+    await clock.tickAsync(300_000)
+    gateways.start(B)
+    await clock.tickAsync(5_000)
+    for (const at of [A, B, C]) expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
+  })
+
+  it('stay with their requests where the owner is started again, also those that had been open before', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    await settle(keyOf(await claim(A, asked)), 'unknown')
+    const key = keyOf(await claim(A, asked))
+    gateways.kill(B)
+    await clock.tickAsync(1_000)
+    gateways.start(B)
+    await clock.tickAsync(5_000)
+    for (const at of [B, C]) expect((await claim(at, asked)).type).to.equal('busy')
+    await settle(key, 'yes')
+    expect((await claim(C, asked)).type).to.equal('answered')
+  })
+
+  for (const restartsOwner of [false, true]) {
+    const what = restartsOwner ? ', and so was the owner' : ''
+    it(`lead to the records of a gateway that was killed and started again${what}`, async () => {
+      await startAll()
+      const asked = gateways.askedOf(B)
+      keyOf(await claim(A, asked))
+      gateways.kill(A)
+      if (restartsOwner) {
+        gateways.kill(B)
+        gateways.start(B)
+      }
+      await clock.tickAsync(1_000)
+      for (const at of [B, C]) expect((await claim(at, asked)).type).to.equal('away')
+      const again = gateways.start(A)
+      logged(again, asked)
+      await clock.tickAsync(5_000)
+      const key = keyOf(await claim(C, asked))
+      let isAccepted = false
+      const accept = (): never => {
+        isAccepted = true
+        throw new Error('it is written once more')
+      }
+      const options = { partitioner: 'crc32', deadlineMs: 10_000, durability: 'disk' } as const
+      const record = { topic: 't', key: null, value: Buffer.from('v'), headers: [] }
+      const outcomes = key.produce([record], options, accept).outcomes()
+      again.own.holder.find(asked.hash)!.conclude(0, delivered)
+      await clock.tickAsync(100)
+      expect([isAccepted, await outcomes]).to.deep.equal([false, [delivered]])
+      await settle(key, 'yes')
+      await clock.tickAsync(100)
+      expect((await claim(A, asked)).type).to.equal('answered')
+      expect(again.own.holder.find(asked.hash)).to.equal(undefined)
+    })
+  }
+
+  it('find the gateway that had the records, also when it has noticed its own claim before', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    keyOf(await claim(A, asked))
+    gateways.kill(A)
+    logged(gateways.start(A), asked)
+    await clock.tickAsync(5_000)
+    keyOf(await claim(A, asked))
+    expect((await claim(C, asked)).type).to.equal('busy')
+  })
+
+  it('are not claimed twice when the owner takes a gateway for gone that is there', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(A, asked))
+    gateways.lose(B, A)
+    expect((await claim(B, asked)).type).to.equal('away')
+    for (let nth = 0; nth < 3; nth++) expect((await claim(C, asked)).type).to.equal('busy')
+    gateways.cut.clear()
+    expect((await claim(B, asked)).type).to.equal('busy')
+    await settle(key, 'yes')
+    for (const at of [A, B, C]) expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
+  })
+
+  it('are not claimed twice when a verdict is on its way while the owner takes the gateway for gone', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    let arrive: () => void = () => undefined
+    gateways.held.set('key claim', new Promise(resolve => (arrive = resolve)))
+    const slow = gateways.running.get(A)!.keys.claim(asked, 100)
+    await clock.tickAsync(10)
+    gateways.held.delete('key claim')
+    gateways.lose(B, A)
+    gateways.cut.clear()
+    const key = keyOf(await claim(C, asked))
+    arrive()
+    await clock.tickAsync(100)
+    expect((await slow).type).to.equal('busy')
+    await settle(key, 'yes')
+    expect((await claim(A, asked)).type).to.equal('answered')
+  })
+
+  it('are not claimed with the verdict of an owner that has ended', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    let arrive: () => void = () => undefined
+    gateways.held.set('key claim', new Promise(resolve => (arrive = resolve)))
+    const slow = gateways.running.get(A)!.keys.claim(asked, 100)
+    await clock.tickAsync(10)
+    gateways.held.delete('key claim')
+    gateways.kill(B)
+    gateways.start(B)
+    await clock.tickAsync(5_000)
+    keyOf(await claim(C, asked))
+    arrive()
+    await clock.tickAsync(100)
+    expect((await slow).type).to.equal('away')
+  })
+
+  it('are refused while the lists of the gateways differ', async () => {
+    gateways.start(A)
+    gateways.start(B, [A, B])
+    gateways.start(C)
+    await clock.tickAsync(3_000)
+    expect((await claim(A, gateways.askedOf(B))).type).to.equal('away')
+    // B has to say first what it has.
+    expect((await claim(A, gateways.askedOf(A))).type).to.equal('away')
+    expect(gateways.lines.map(({ message }) => message)).to.include(
+      'the gateways have different peers.addresses: requests with keys are refused (503)'
+    )
+  })
+
+  it('are refused when another gateway answers at the entry of this one', async () => {
+    await startAll()
+    const { keys } = gateways.running.get(A)!
+    const { peers } = gateways.running.get(A)!
+    gateways.start(A)
+    for (const listener of peers.whenRefreshed) listener()
+    expect(await keys.claim(gateways.askedOf(A), 100)).to.deep.equal({ type: 'away' })
+  })
+
+  it('wait for the first look at the list', async () => {
+    const { keys, peers } = gateways.start(A)
+    gateways.running.delete(A)
+    const other = gateways.start(B)
+    expect(other.keys.reach).to.equal('deployment')
+    expect(peers.others).to.deep.equal([other.id])
+    expect(keys.reach).to.equal('deployment')
+  })
+
+  for (const [what, list, looks] of [
+    ['has one entry', [A], 0],
+    ['does not have this gateway', [B, C], 3]
+  ] as const) {
+    it(`hold at one gateway when the list ${what}`, async () => {
+      gateways.start(B)
+      gateways.start(C)
+      const { keys } = gateways.start(A, list)
+      const waiting = keys.claim(gateways.askedOf(B), 1_000)
+      for (let nth = 0; nth < looks; nth++) gateways.refresh()
+      await clock.tickAsync(10)
+      keyOf(await waiting)
+      expect(keys.reach).to.equal('gateway')
+      expect(gateways.lines.map(({ message }) => message).join()).to.contain('hold at this gateway only')
+    })
+  }
+})
