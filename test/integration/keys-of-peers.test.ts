@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import type { App } from '../../src/server/app/app.js'
+import { startTestApp } from '../support/app-under-test.js'
+import { PeerAddress } from '../support/peer-address.js'
+import { freshTopic } from '../support/target-cluster.js'
+
+const SECRET = 'a secret of more than thirty-two bytes'
+/** With so many keys, each gateway owns some of them. */
+const KEYS = 8
+const PATIENCE_MS = 60_000
+
+interface Seen {
+  readonly status: number
+  readonly body: string
+  readonly persisted: string | null
+  readonly reach: string | null
+  readonly replayed: string | null
+}
+
+describe('Idempotency-Key at gateways that know each other', function () {
+  this.timeout(120_000)
+  let cluster: EmbeddedCluster
+  let folder: string
+  let addresses: PeerAddress[]
+  let apps: (App | undefined)[]
+  before(async () => {
+    cluster = await startEmbeddedCluster({ nodes: 1 })
+  })
+  after(() => cluster?.close())
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-peer-keys-'))
+    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    apps = []
+  })
+  afterEach(async () => {
+    cluster.faults.clear()
+    await Promise.all(apps.map(app => app?.stop()))
+    for (const address of addresses) address.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const start = async (nth: number, durability: string): Promise<void> => {
+    const app = await startTestApp(cluster.bootstrap, {
+      'delivery.createTopics': 'false',
+      'apis.arion.durability': durability,
+      'apis.arion.syncTimeoutMs': '2000',
+      'shutdown.graceMs': '2000',
+      'wal.directory': join(folder, String(nth)),
+      'peers.addresses': addresses.map(({ text }) => text).join(','),
+      'peers.listen': '127.0.0.1:0',
+      'peers.secret': SECRET
+    })
+    apps[nth] = app
+    addresses[nth]!.target = app.peersAddress
+  }
+  const topicFor = async (name: string): Promise<string> => {
+    const topic = freshTopic(name)
+    await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+    return topic
+  }
+  const send = async (nth: number, topic: string, key: string, value = key): Promise<Seen> => {
+    const url = `${apps[nth]!.urls.shared}/arion/sync/${topic}/k`
+    const answer = await fetch(url, { method: 'POST', body: value, headers: { 'idempotency-key': key } })
+    return {
+      status: answer.status,
+      body: await answer.text(),
+      persisted: answer.headers.get('x-castellan-persisted'),
+      reach: answer.headers.get('x-castellan-idempotency'),
+      replayed: answer.headers.get('idempotent-replayed')
+    }
+  }
+  /** Repeats a request, as a client does, until it has this answer. */
+  const until = async (persisted: string, act: () => Promise<Seen>): Promise<Seen> => {
+    for (const giveUpAt = performance.now() + PATIENCE_MS; ; ) {
+      const seen = await act()
+      if (seen.persisted === persisted || performance.now() > giveUpAt) return seen
+      expect([seen.persisted, seen.status]).to.deep.equal(['unknown', 503])
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  }
+  const newKeys = (): string[] => Array.from({ length: KEYS }, () => randomUUID())
+  /** Gateways that have just been started find each other. */
+  const ready = async (topic: string): Promise<void> => {
+    for (const nth of [0, 1]) {
+      for (const key of newKeys()) await until('yes', () => send(nth, topic, key))
+    }
+  }
+
+  for (const durability of ['memory', 'disk']) {
+    it(`holds at both, on routes that keep records in ${durability}`, async () => {
+      await Promise.all([start(0, durability), start(1, durability)])
+      await ready(await topicFor('others'))
+      const topic = await topicFor('keys')
+      for (const [nth, key] of newKeys().entries()) {
+        const [here, there] = [nth % 2, (nth + 1) % 2]
+        const first = await send(here, topic, key)
+        expect(first).to.include({ status: 201, persisted: 'yes', reach: 'deployment', replayed: null })
+        for (const at of [there, here]) {
+          expect(await send(at, topic, key)).to.deep.equal({ ...first, replayed: 'true' })
+          expect(await send(at, topic, key, 'other')).to.include({ status: 422, persisted: 'no', reach: 'deployment' })
+        }
+      }
+      expect(cluster.highWatermark(topic, 0)).to.equal(KEYS)
+    })
+
+    it(`lets a request at the other one wait for the first, on routes that keep records in ${durability}`, async () => {
+      await Promise.all([start(0, durability), start(1, durability)])
+      const topic = await topicFor('under-way')
+      await ready(topic)
+      const before = cluster.highWatermark(topic, 0)
+      for (const key of newKeys()) {
+        cluster.faults.add({ api: 'Produce', count: 1 }, { type: 'delay', delayMs: 200 })
+        const [first, second] = await Promise.all([0, 1].map(nth => send(nth, topic, key)))
+        expect([first!.persisted, second!.persisted, second!.body]).to.deep.equal(['yes', 'yes', first!.body])
+        expect([first!.replayed, second!.replayed].filter(replayed => replayed === 'true')).to.have.length(1)
+      }
+      expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS)
+    })
+
+    it(`answers 503 while the owner is away, on routes that keep records in ${durability}`, async () => {
+      await Promise.all([start(0, durability), start(1, durability)])
+      const topic = await topicFor('away')
+      await ready(topic)
+      const before = cluster.highWatermark(topic, 0)
+      const keys = newKeys().concat(newKeys())
+      addresses[1]!.cut()
+      const seen = new Map<string, Seen>()
+      for (const key of keys) seen.set(key, await send(0, topic, key))
+      const [owned, others] = [keys.filter(key => seen.get(key)!.status === 201), keys.filter(key => seen.get(key)!.status !== 201)]
+      expect([owned.length, others.length].every(count => count > 0), `${owned.length} of ${keys.length}`).to.equal(true)
+      for (const key of others) expect(seen.get(key)).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
+      expect(cluster.highWatermark(topic, 0)).to.equal(before + owned.length)
+      addresses[1]!.target = apps[1]!.peersAddress
+      for (const key of others) await until('yes', () => send(0, topic, key))
+      for (const key of keys) expect(await until('yes', () => send(1, topic, key))).to.include({ replayed: 'true' })
+      expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS * 2)
+    })
+  }
+
+  it('leads to a record that waits in the log of the other gateway, also after a restart of either', async () => {
+    await Promise.all([start(0, 'disk'), start(1, 'disk')])
+    const topic = await topicFor('pending')
+    await ready(topic)
+    const before = cluster.highWatermark(topic, 0)
+    const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
+    const keys = newKeys()
+    for (const seen of await Promise.all(keys.map(key => send(0, topic, key)))) expect(seen.persisted).to.equal('pending')
+    for (const seen of await Promise.all(keys.map(key => send(1, topic, key)))) expect(seen.persisted).to.equal('pending')
+    for (const nth of [0, 1]) {
+      await apps[nth]!.stop()
+      await start(nth, 'disk')
+    }
+    fault.remove()
+    const patient = (nth: number, key: string): Promise<Seen> =>
+      until('yes', async () => {
+        const seen = await send(nth, topic, key)
+        return seen.persisted === 'pending' ? { ...seen, persisted: 'unknown', status: 503 } : seen
+      })
+    for (const key of keys) {
+      const last = await patient(1, key)
+      expect(await send(0, topic, key)).to.deep.equal({ ...last, replayed: 'true' })
+    }
+    expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS)
+  })
+})
