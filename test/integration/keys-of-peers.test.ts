@@ -132,9 +132,16 @@ describe('Idempotency-Key at gateways that know each other', function () {
       addresses[1]!.cut()
       const seen = new Map<string, Seen>()
       for (const key of keys) seen.set(key, await send(0, topic, key))
-      const [owned, others] = [keys.filter(key => seen.get(key)!.status === 201), keys.filter(key => seen.get(key)!.status !== 201)]
-      expect([owned.length, others.length].every(count => count > 0), `${owned.length} of ${keys.length}`).to.equal(true)
-      for (const key of others) expect(seen.get(key)).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
+      const [owned, others] = [
+        keys.filter(key => seen.get(key)!.status === 201),
+        keys.filter(key => seen.get(key)!.status !== 201)
+      ]
+      expect(
+        [owned.length, others.length].every(count => count > 0),
+        `${owned.length} of ${keys.length}`
+      ).to.equal(true)
+      for (const key of others)
+        expect(seen.get(key)).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
       expect(cluster.highWatermark(topic, 0)).to.equal(before + owned.length)
       addresses[1]!.target = apps[1]!.peersAddress
       for (const key of others) await until('yes', () => send(0, topic, key))
@@ -150,8 +157,10 @@ describe('Idempotency-Key at gateways that know each other', function () {
     const before = cluster.highWatermark(topic, 0)
     const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
     const keys = newKeys()
-    for (const seen of await Promise.all(keys.map(key => send(0, topic, key)))) expect(seen.persisted).to.equal('pending')
-    for (const seen of await Promise.all(keys.map(key => send(1, topic, key)))) expect(seen.persisted).to.equal('pending')
+    for (const seen of await Promise.all(keys.map(key => send(0, topic, key))))
+      expect(seen.persisted).to.equal('pending')
+    for (const seen of await Promise.all(keys.map(key => send(1, topic, key))))
+      expect(seen.persisted).to.equal('pending')
     for (const nth of [0, 1]) {
       await apps[nth]!.stop()
       await start(nth, 'disk')

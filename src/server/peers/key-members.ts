@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { PlaceOfProcess } from './gateway-peers.js'
-import { AWAY, PeerError } from './peers.js'
+import { UnsentError } from './key-link.js'
+import { PeerError } from './peers.js'
 
 /** Runs of one gateway that have ended and are remembered. */
 const MAX_FORMER = 64
@@ -24,7 +25,6 @@ export type Standing =
   | { readonly type: 'looking' }
 
 const alone = (why: string, isFinal = false): Standing => ({ type: 'alone', why, isFinal })
-const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
 
 /**
  * The gateways that share keys, each known by its entry in `peers.addresses`. Such a name is the same for all gateways, and for
@@ -40,11 +40,7 @@ export class KeyMembers {
   readonly #ownId: string
 
   /** @param ownId the id of this process */
-  constructor(
-    addresses: readonly string[],
-    ownId: string,
-    placesOf: (name: string) => readonly PlaceOfProcess[]
-  ) {
+  constructor(addresses: readonly string[], ownId: string, placesOf: (name: string) => readonly PlaceOfProcess[]) {
     this.names = [...new Set(addresses)].sort()
     this.digest = createHash('sha256').update(JSON.stringify(this.names)).digest('base64url')
     this.#members = new Map(
@@ -98,16 +94,17 @@ export class KeyMembers {
   /**
    * The process of another gateway that can be called.
    *
-   * @throws PeerError when there is none, or more than one
+   * @throws UnsentError when there is none, or more than one
    */
   idOf(name: string): string {
     const places = this.#placesOf(name)
     const ids = idsOf(places)
-    if (ids.length === 0) throw away(`the gateway ${name} does not answer`)
     const [id] = ids
-    if (ids.length > 1 || isSeveral(places) || id === this.#ownId) throw away(`${name} is not one other gateway`)
-    if (this.isFormer(name, id!)) throw away(`the gateway ${name} was started again`)
-    return id!
+    if (id === undefined) throw new UnsentError(`the gateway ${name} does not answer`)
+    if (ids.length > 1 || isSeveral(places) || id === this.#ownId)
+      throw new UnsentError(`${name} is not one other gateway`)
+    if (this.isFormer(name, id)) throw new UnsentError(`the gateway ${name} was started again`)
+    return id
   }
 
   isFormer(name: string, id: string): boolean {

@@ -2,9 +2,10 @@ import type { Logger } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { AskedKey, Claim, Keys, LocalKeys } from '../../producer/keys/keys.js'
 import type { GatewayPeers } from './gateway-peers.js'
+import { type KeyLink, type KeyWaits, UnsentError } from './key-link.js'
 import { KeyMembers } from './key-members.js'
 import { isAway, PeerError } from './peers.js'
-import { type KeyLink, type KeyWaits, SharedKeys } from './shared-keys.js'
+import { SharedKeys } from './shared-keys.js'
 
 /** A wait at another gateway is asked for in parts of this length, because a call in progress takes a place there. */
 const PART_MS = 5_000
@@ -154,7 +155,8 @@ export class PeerKeys implements Keys {
           noted(by, from)
           return handler(body, runOf(by, from))
         }),
-      call: (to, name, body, timeoutMs) => this.#call({ list: members.digest, by: self, to, body }, name, timeoutMs, noted)
+      call: (to, name, body, timeoutMs) =>
+        this.#call({ list: members.digest, by: self, to, body }, name, timeoutMs, noted)
     }
   }
 
@@ -169,7 +171,7 @@ export class PeerKeys implements Keys {
     const { to } = message
     const id = this.#members.idOf(to)
     // A call to an unknown process would look for it first.
-    if (!peers.others.includes(id)) throw new PeerError(`the gateway ${to} does not answer`)
+    if (!peers.others.includes(id)) throw new UnsentError(`the gateway ${to} does not answer`)
     try {
       const answer = await peers.call(id, `key ${name}`, message, { timeoutMs })
       noted(to, id)
@@ -187,8 +189,12 @@ export class PeerKeys implements Keys {
 
   #check(list: string, by: string, to: string, self: string): void {
     if (list === this.#members.digest && to === self && by !== self) return
-    const what = list === this.#members.digest ? `${by} takes this gateway for ${to}, it is ${self}` : `${by} has another list`
-    this.#deps.log.error({ reason: what }, 'the gateways have different peers.addresses: requests with keys are refused (503)')
+    const what =
+      list === this.#members.digest ? `${by} takes this gateway for ${to}, it is ${self}` : `${by} has another list`
+    this.#deps.log.error(
+      { reason: what },
+      'the gateways have different peers.addresses: requests with keys are refused (503)'
+    )
     throw new PeerError(`peers.addresses differ: ${what}`)
   }
 

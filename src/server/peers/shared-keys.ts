@@ -11,52 +11,18 @@ import {
   type SettledVerdict
 } from '../../producer/keys/keys.js'
 import { type HeldPage, heldPage } from './held-keys.js'
+import { type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
 
 const CALL_TIMEOUT_MS = 5_000
 /** A call that waits takes this much longer than its wait. */
 const MARGIN_MS = 1_000
 /** How long an owner that has just been started lets a claim wait, at least. */
 const READY_MS = 500
-/** First pause before a call is repeated; it doubles up to the longest one of the link. */
-const RETRY_MS = 100
 /** How long the outcomes of records at another process are waited for. */
 const OUTCOMES_MS = 120_000
 
-/** Waits at other processes, which take a place there. */
-export interface KeyWaits {
-  /** The longest wait of one call. */
-  readonly partMs: number
-  /** @returns a function that releases the place; `undefined`: there is none. @param client the name in the hashes of its keys */
-  take(client: string): (() => void) | undefined
-}
-
-/**
- * The processes that share keys. Each has a name, which its successor has, too. One run of a process, from its start to its
- * end, may have another text than its name, so that what a successor does is not taken for what it did.
- */
-export interface KeyLink {
-  readonly reach: Keys['reach']
-  /** The name of this process. */
-  readonly self: string
-  /** The run of this process. */
-  readonly run: string
-  /** The names of all others, also of those that are away. */
-  readonly others: readonly string[]
-  /** Absent: a wait is one call, and there may be any number of them. */
-  readonly waits?: KeyWaits | undefined
-  /** How long a process that has an answer tries to reach the owner of its key. */
-  readonly settleForMs: number
-  readonly longestPauseMs: number
-  /** The name of the process that owns a key. All compute the same owner. */
-  ownerOf(hash: string): string
-  /** The name of the process of a run. */
-  nameOf(run: string): string
-  serve(name: string, handler: (body: unknown, from: string) => unknown): void
-  /** Never returns the answer of a run that has ended. @throws Error when the process does not answer */
-  call(to: string, name: string, body: object, timeoutMs: number): Promise<unknown>
-  /** @param listener called with a run that has ended, or seems to have ended */
-  onGone(listener: (run: string) => void): void
-}
+/** Ends of claims that one owner does not know yet. When there are more, it is asked for no further ones. */
+const MAX_UNTOLD = 1_024
 
 /** A claim of this process on a key, and the process that says who has it. */
 interface AskedClaim {
@@ -115,6 +81,8 @@ export class SharedKeys implements Keys {
   readonly #asking = new Set<AskedClaim>()
   /** Claims of this process that have ended, and whose owner may not know it yet. */
   readonly #ending = new Set<number>()
+  /** How many ends of claims their owner does not know yet, by owner. */
+  readonly #untold = new Map<string, number>()
   #isReady = false
   #isClosed = false
 
@@ -155,7 +123,7 @@ export class SharedKeys implements Keys {
 
   async #gatherFrom(other: string): Promise<void> {
     let [from, run] = [0, '']
-    for (const pause = this.#pauses(); !this.#isClosed; ) {
+    for (const pause = pausesOf(this.#link); !this.#isClosed; ) {
       try {
         const page = (await this.#call(other, 'held', { from }, CALL_TIMEOUT_MS)) as AnsweredPage | undefined
         if (page !== undefined && (from === 0 || page.run === run)) {
@@ -186,13 +154,14 @@ export class SharedKeys implements Keys {
   }
 
   async #claimLater(mine: AskedClaim, waitMs: number): Promise<Claim> {
+    if ((this.#untold.get(mine.owner) ?? 0) >= MAX_UNTOLD) return GONE
     this.#asking.add(mine)
     try {
       const verdict = await this.#ask(mine, waitMs)
       return verdict === undefined ? GONE : await this.#claimOf(mine, verdict)
-    } catch {
+    } catch (error) {
       // The owner may have given the key to this claim, and its answer came too late.
-      void this.#tellOwner(mine, { type: 'open' })
+      if (!(error instanceof UnsentError)) void this.#tellOwner(mine, { type: 'open' })
       return GONE
     } finally {
       this.#asking.delete(mine)
@@ -235,9 +204,7 @@ export class SharedKeys implements Keys {
   }
 
   async #verdictOn({ key, claim, waitMs }: NamedClaim & { waitMs: number }, from: string): Promise<SettledVerdict> {
-    const patienceMs = Math.max(waitMs, READY_MS)
-    if (!this.#isReady) await Promise.race([this.#ready, pause(patienceMs)])
-    if (!this.#isReady) throw new OverloadedError('not all processes have said yet which keys they have')
+    await this.#untilReady(waitMs)
     const asked = { from, isCancelled: false }
     this.#asked.set(claim, asked)
     const verdict = await this.#own.verdictOn(key, from, claim, waitMs)
@@ -247,9 +214,15 @@ export class SharedKeys implements Keys {
     return BUSY
   }
 
+  /** @throws OverloadedError when others have not said in time which keys they have */
+  async #untilReady(waitMs: number): Promise<void> {
+    if (!this.#isReady) await Promise.race([this.#ready, pause(Math.max(waitMs, READY_MS))])
+    if (!this.#isReady) throw new OverloadedError('not all processes have said yet which keys they have')
+  }
+
   async #settled(key: KeyName, claim: number, settlement: Settlement): Promise<true> {
     // Before, this process does not know the claims of others.
-    await this.#ready
+    await this.#untilReady(0)
     const asked = this.#asked.get(claim)
     if (asked !== undefined) asked.isCancelled = true
     const own =
@@ -356,16 +329,26 @@ export class SharedKeys implements Keys {
     failed: () => void = () => undefined
   ): Promise<boolean> {
     const giveUpAt = performance.now() + this.#link.settleForMs
-    for (const pause = this.#pauses(); !this.#isClosed && performance.now() < giveUpAt; await pause()) {
+    let untold = 0
+    let isTold = false
+    for (const pause = pausesOf(this.#link); !this.#isClosed && performance.now() < giveUpAt; await pause()) {
       try {
         if (owner === this.#link.self) await this.#settled(key, claim, settlement)
         else await this.#call(owner, 'settle', { key, claim, settlement }, CALL_TIMEOUT_MS)
-        return true
+        isTold = true
+        break
       } catch {
+        this.#countUntold(owner, 1 - untold)
+        untold = 1
         failed()
       }
     }
-    return false
+    this.#countUntold(owner, -untold)
+    return isTold
+  }
+
+  #countUntold(owner: string, more: number): void {
+    this.#untold.set(owner, (this.#untold.get(owner) ?? 0) + more)
   }
 
   /**
@@ -435,18 +418,4 @@ export class SharedKeys implements Keys {
   #call(to: string, name: string, body: object, timeoutMs: number): Promise<unknown> {
     return this.#link.call(to, name, body, timeoutMs)
   }
-
-  #pauses(): () => Promise<void> {
-    let nextMs = RETRY_MS
-    return () => {
-      const ms = nextMs
-      nextMs = Math.min(2 * ms, this.#link.longestPauseMs)
-      return pause(ms)
-    }
-  }
 }
-
-const pause = (durationMs: number): Promise<void> =>
-  new Promise(resolve => {
-    setTimeout(resolve, durationMs).unref()
-  })

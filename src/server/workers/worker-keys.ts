@@ -1,5 +1,6 @@
 import type { LocalKeys } from '../../producer/keys/keys.js'
-import { type KeyLink, SharedKeys } from '../peers/shared-keys.js'
+import type { KeyLink } from '../peers/key-link.js'
+import { SharedKeys } from '../peers/shared-keys.js'
 import type { WorkerPeers } from './peers.js'
 
 /** How long a worker that has an answer tries to reach the owner of its key. */

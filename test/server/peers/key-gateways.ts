@@ -81,11 +81,20 @@ export class KeyGateways {
 
   idsFor(id: string): readonly string[] {
     const from = this.#nameOf(id)
-    return [...this.running.values()].filter(one => one.id !== id && !this.cut.has(`${from}>${one.name}`)).map(one => one.id)
+    return [...this.running.values()]
+      .filter(one => one.id !== id && !this.cut.has(`${from}>${one.name}`))
+      .map(one => one.id)
   }
 
   /** @param addresses the list of this gateway, if it has another one */
-  start(name: string, addresses: readonly string[] = this.names): Process {
+  start(name: string, addresses?: readonly string[]): Process {
+    const process = this.create(name, addresses)
+    this.appear(process)
+    return process
+  }
+
+  /** A process that has not been found yet. */
+  create(name: string, addresses: readonly string[] = this.names): Process {
     const number = ++this.#started
     const id = `process-${number}`
     const own = new LocalKeys({
@@ -97,21 +106,14 @@ export class KeyGateways {
         throw error
       }
     })
-    return this.#run(id, name, own, addresses)
+    const peers = new FakePeers(id, this)
+    return { id, name, own, peers, keys: new PeerKeys({ own, peers, addresses, log: recordingLogger(this.lines) }) }
   }
 
-  #run(id: string, name: string, own: LocalKeys, addresses: readonly string[]): Process {
-    const peers = new FakePeers(id, this)
-    const process: Process = {
-      id,
-      name,
-      own,
-      peers,
-      keys: new PeerKeys({ own, peers, addresses, log: recordingLogger(this.lines) })
-    }
-    this.running.set(name, process)
+  /** Others, and the process itself, find it at its entry. */
+  appear(process: Process): void {
+    this.running.set(process.name, process)
     this.refresh()
-    return process
   }
 
   refresh(): void {

@@ -76,7 +76,8 @@ describe('keys of gateways that know each other', () => {
     keyOf(await claim(A, asked))
     const { keys } = gateways.running.get(C)!
     const ended: string[] = []
-    for (let nth = 0; nth < 256; nth++) void Promise.resolve(keys.claim(asked, 30_000)).then(({ type }) => ended.push(type))
+    for (let nth = 0; nth < 256; nth++)
+      void Promise.resolve(keys.claim(asked, 30_000)).then(({ type }) => ended.push(type))
     await clock.tickAsync(1_000)
     expect([...new Set(ended)]).to.deep.equal(['busy'])
     expect(ended.length).to.be.within(100, 156)
@@ -183,7 +184,7 @@ describe('keys of gateways that know each other', () => {
     })
   }
 
-  it('find the gateway that had the records, also when it has noticed its own claim before', async () => {
+  it('lead to the records of a gateway that was started again and gets the request itself', async () => {
     await startAll()
     const asked = gateways.askedOf(B)
     keyOf(await claim(A, asked))
@@ -264,13 +265,65 @@ describe('keys of gateways that know each other', () => {
     expect(await keys.claim(gateways.askedOf(A), 100)).to.deep.equal({ type: 'away' })
   })
 
-  it('wait for the first look at the list', async () => {
-    const { keys, peers } = gateways.start(A)
-    gateways.running.delete(A)
-    const other = gateways.start(B)
-    expect(other.keys.reach).to.equal('deployment')
-    expect(peers.others).to.deep.equal([other.id])
-    expect(keys.reach).to.equal('deployment')
+  it('wait until the gateway has found itself in the list', async () => {
+    await startAll()
+    gateways.kill(A)
+    const process = gateways.create(A)
+    const asked = gateways.askedOf(B)
+    for (const waitMs of [100, 30_000]) {
+      const early = process.keys.claim(asked, waitMs)
+      await clock.tickAsync(2_000)
+      expect((await early).type).to.equal('away')
+    }
+    const waiting = process.keys.claim(asked, 30_000)
+    gateways.appear(process)
+    await clock.tickAsync(100)
+    keyOf(await waiting)
+  })
+
+  it('of an owner that is away are refused without a trace', async () => {
+    await startAll()
+    gateways.kill(B)
+    gateways.calls.length = 0
+    const { keys } = gateways.running.get(A)!
+    for (let nth = 0; nth < 3_000; nth++) expect((await keys.claim(gateways.askedOf(B), 30_000)).type).to.equal('away')
+    await clock.tickAsync(60_000)
+    expect(gateways.calls.filter(name => name !== 'key held')).to.deep.equal([])
+  })
+
+  it('are not asked for any more while an owner does not say that it knows the end of many claims', async () => {
+    await startAll()
+    const { keys } = gateways.running.get(A)!
+    const { handlers } = gateways.running.get(B)!.peers
+    for (const name of ['key claim', 'key settle']) {
+      handlers.set(name, () => {
+        throw new Error('it fails')
+      })
+    }
+    const asked = gateways.askedOf(B)
+    for (let nth = 0; nth < 1_200; nth++) {
+      const claiming = keys.claim({ ...asked, hash: asked.hash.slice(0, 4) + String(nth).padEnd(12) }, 0)
+      await clock.tickAsync(0)
+      expect((await claiming).type).to.equal('away')
+    }
+    expect(gateways.calls.filter(name => name === 'key claim')).to.have.length(1_024)
+  })
+
+  it('let the answer leave when the owner does not know yet what others have', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(A, asked))
+    gateways.kill(B)
+    gateways.kill(C)
+    gateways.start(B)
+    await clock.tickAsync(5_000)
+    let isSettled = false
+    key.answered(answer, 'yes', () => (isSettled = true))
+    await clock.tickAsync(1_000)
+    expect(isSettled).to.equal(true)
+    gateways.start(C)
+    await clock.tickAsync(10_000)
+    expect((await claim(C, asked)).type).to.equal('answered')
   })
 
   for (const [what, list, looks] of [
