@@ -120,11 +120,12 @@ export class KeyGateways {
     for (const { peers } of this.running.values()) for (const listener of peers.whenRefreshed) listener()
   }
 
-  /** The process ends without a word. */
-  kill(name: string): void {
+  /** The process ends without a word. @param isNoticed others find out */
+  kill(name: string, isNoticed = true): void {
     const { id, keys } = this.running.get(name)!
     this.running.delete(name)
     keys.close()
+    if (!isNoticed) return
     for (const { peers } of this.running.values()) for (const listener of peers.whenGone) listener(id)
   }
 

@@ -184,6 +184,42 @@ describe('keys of gateways that know each other', () => {
     })
   }
 
+  it('lead to the records of their owner', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(B, asked))
+    const { holder } = gateways.running.get(B)!.own
+    holder.find(asked.hash)!.accepted(0)
+    await settle(key, 'unknown')
+    const again = keyOf(await claim(A, asked))
+    expect((await claim(C, asked)).type).to.equal('busy')
+    expect(gateways.running.get(A)!.own.holder.find(asked.hash)).to.equal(undefined)
+    await settle(again, 'yes')
+    await clock.tickAsync(100)
+    expect(holder.find(asked.hash)).to.equal(undefined)
+  })
+
+  it('lead to the records of a request whose end the owner knows, before the gateway is told so', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    const key = keyOf(await claim(A, asked))
+    gateways.running.get(A)!.own.holder.find(asked.hash)!.accepted(0)
+    gateways.held.set('key settle', new Promise(() => undefined))
+    key.answered(answer, 'unknown', () => undefined)
+    await clock.tickAsync(100)
+    keyOf(await claim(C, asked))
+  })
+
+  it('are free for others when a gateway was started again before its owner has noticed', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    keyOf(await claim(A, asked))
+    gateways.kill(A, false)
+    gateways.start(A)
+    await clock.tickAsync(3_000)
+    keyOf(await claim(C, asked))
+  })
+
   it('lead to the records of a gateway that was started again and gets the request itself', async () => {
     await startAll()
     const asked = gateways.askedOf(B)
@@ -224,6 +260,28 @@ describe('keys of gateways that know each other', () => {
     expect((await slow).type).to.equal('busy')
     await settle(key, 'yes')
     expect((await claim(A, asked)).type).to.equal('answered')
+  })
+
+  it('are not claimed twice when the owner takes a gateway for gone that looks for records', async () => {
+    await startAll()
+    const asked = gateways.askedOf(B)
+    keyOf(await claim(A, asked))
+    gateways.kill(A)
+    gateways.start(A)
+    await clock.tickAsync(3_000)
+    let arrive: () => void = () => undefined
+    gateways.held.set('key records', new Promise(resolve => (arrive = resolve)))
+    const slow = gateways.running.get(C)!.keys.claim(asked, 100)
+    await clock.tickAsync(10)
+    gateways.held.delete('key records')
+    gateways.lose(B, C)
+    gateways.cut.clear()
+    const key = keyOf(await claim(B, asked))
+    arrive()
+    await clock.tickAsync(100)
+    expect((await slow).type).to.equal('busy')
+    await settle(key, 'yes')
+    expect((await claim(C, asked)).type).to.equal('answered')
   })
 
   it('are not claimed with the verdict of an owner that has ended', async () => {
@@ -287,6 +345,7 @@ describe('keys of gateways that know each other', () => {
     gateways.calls.length = 0
     const { keys } = gateways.running.get(A)!
     for (let nth = 0; nth < 3_000; nth++) expect((await keys.claim(gateways.askedOf(B), 30_000)).type).to.equal('away')
+    gateways.start(B)
     await clock.tickAsync(60_000)
     expect(gateways.calls.filter(name => name !== 'key held')).to.deep.equal([])
   })
