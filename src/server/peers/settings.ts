@@ -25,7 +25,7 @@ export const peersSettings = z
       .array(brokerAddress)
       .default([])
       .describe(
-        'The gateways of this deployment, `host:port,…`. A host is resolved again every 2 s, and each of its addresses is a gateway. This gateway may be among them. Empty: the gateways do not know each other'
+        'The gateways of this deployment, `host:port,…`. A host is resolved again every 2 s, and each of its addresses is a gateway. This gateway may be among them. Where each entry is one gateway and this one is among them, keys of requests hold over all of them. Empty: the gateways do not know each other'
       ),
     listen: brokerAddress
       .optional()
