@@ -252,6 +252,13 @@ export class KeyStore {
     this.#add({ ...newEntry(key, claim === undefined ? 'open' : 'claimed', holder), claim })
   }
 
+  /** Other processes own some of the keys that an earlier process had records of: these need not be known here. */
+  disown(isOwn: (hash: string) => boolean): void {
+    for (const { key, status } of this.#entries.values()) {
+      if (status === 'open' && !isOwn(key.hash)) this.#delete(key.hash)
+    }
+  }
+
   /** Whether a claim has not ended. */
   isClaimedBy(hash: string, claim: number): boolean {
     const entry = this.#entries.get(hash)

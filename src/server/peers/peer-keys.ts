@@ -118,6 +118,7 @@ export class PeerKeys implements Keys {
     } else {
       const { self } = standing
       this.#self = self
+      own.store.disown(hash => this.#members.ownerOf(hash) === self)
       this.#shared = new SharedKeys(own, this.#linkAs(self))
       this.#keys = this.#shared
       log.info({}, `keys of requests hold at all ${this.#members.names.length} gateways; this one is ${self}`)

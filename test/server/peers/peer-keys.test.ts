@@ -210,6 +210,22 @@ describe('keys of gateways that know each other', () => {
     keyOf(await claim(C, asked))
   })
 
+  it('are known to their owner only, also where an earlier process has left their records', async () => {
+    gateways.start(B)
+    gateways.start(C)
+    const process = gateways.create(A)
+    const [own, other] = [gateways.askedOf(A), gateways.askedOf(B)]
+    logged(process, own)
+    logged(process, other)
+    const { store } = process.own
+    const both = store.bytes
+    gateways.appear(process)
+    await clock.tickAsync(3_000)
+    expect([store.size, store.bytes < both]).to.deep.equal([1, true])
+    for (const asked of [own, other]) expect((await claim(C, asked)).type).to.equal('claimed')
+    expect(store.size).to.equal(1)
+  })
+
   it('are free for others when a gateway was started again before its owner has noticed', async () => {
     await startAll()
     const asked = gateways.askedOf(B)
