@@ -22,7 +22,7 @@ export type Standing =
   /** Keys cannot be shared with this list. */
   | { readonly type: 'alone'; readonly why: string; readonly isFinal: boolean }
   /** Not all gateways have answered. */
-  | { readonly type: 'looking' }
+  | { readonly type: 'looking'; readonly why: string }
 
 const alone = (why: string, isFinal = false): Standing => ({ type: 'alone', why, isFinal })
 
@@ -71,18 +71,19 @@ export class KeyMembers {
   standing(): Standing {
     if (this.names.length < 2) return alone('it has one entry, which does not say how many gateways there are', true)
     const ids = new Map<string, string>()
-    let hasAll = true
+    const silent: string[] = []
     for (const name of this.names) {
       const places = this.#placesOf(name)
       if (isSeveral(places)) return alone(`${name} is more than one gateway`)
       const [id] = idsOf(places)
-      if (id === undefined) hasAll = false
+      if (id === undefined) silent.push(name)
       else if (ids.has(id)) return alone(`${ids.get(id)} and ${name} are the same gateway`)
       else ids.set(id, name)
     }
     const self = ids.get(this.#ownId)
     if (self !== undefined) return { type: 'member', self }
-    return hasAll ? alone('this gateway is not in it') : { type: 'looking' }
+    if (silent.length === 0) return alone('this gateway is not in it')
+    return { type: 'looking', why: `no gateway answers at ${silent.join(', ')}` }
   }
 
   /** Whether no other process has answered at the entry of this gateway. */

@@ -17,7 +17,7 @@ const LONGEST_PAUSE_MS = 2_000
 /** How long a request waits until this gateway knows which of the list it is. */
 const LOOKING_MS = 2_000
 
-/** So often in a row a look-up must say that keys cannot be shared. */
+/** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3
 
 /** A message with what has to be the same at both gateways. */
@@ -52,7 +52,7 @@ export class PeerKeys implements Keys {
   /** Another gateway answers at the entry of this one. */
   #isDoubled = false
   /** How often in a row the look-up had this result. */
-  #alone = { why: '', times: 0 }
+  #undecided = { why: '', times: 0 }
   /** `undefined`: this gateway does not know yet which one it is. */
   #keys: Keys | undefined
   #shared: SharedKeys | undefined
@@ -106,12 +106,18 @@ export class PeerKeys implements Keys {
     }
     if (this.#keys !== undefined) return
     const standing = this.#members.standing()
-    if (standing.type === 'looking') return
-    if (standing.type === 'alone') {
-      const { why, isFinal } = standing
-      this.#alone = { why, times: why === this.#alone.why ? this.#alone.times + 1 : 1 }
+    if (standing.type !== 'member') {
+      const { why } = standing
+      this.#undecided = { why, times: why === this.#undecided.why ? this.#undecided.times + 1 : 1 }
       // Gateways that are started again may exchange their addresses.
-      if (!isFinal && this.#alone.times < LOOKS) return
+      const isFinal = (standing.type === 'alone' && standing.isFinal) || this.#undecided.times >= LOOKS
+      if (isFinal && standing.type === 'looking') {
+        log.warn(
+          {},
+          `requests with keys are refused (503) until this gateway knows which of peers.addresses it is: ${why}`
+        )
+      }
+      if (!isFinal || standing.type === 'looking') return
       this.#keys = own
       const message = `keys of requests hold at this gateway only, because peers.addresses cannot be used for them: ${why}`
       log.warn({}, message)

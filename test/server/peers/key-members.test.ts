@@ -32,7 +32,12 @@ describe('gateways that share keys', () => {
 
   const cases: readonly (readonly [what: string, list: readonly string[], places: Places, expected: object])[] = [
     ['find themselves', LIST, { 'gw-1:8091': [['10.0.0.1', OWN]] }, { type: 'member', self: 'gw-1:8091' }],
-    ['wait until they have answered', LIST, { 'gw-2:8091': [['10.0.0.2', 'b']] }, { type: 'looking' }],
+    [
+      'wait until they have answered',
+      LIST,
+      { 'gw-2:8091': [['10.0.0.2', 'b']] },
+      { type: 'looking', why: 'no gateway answers at gw-1:8091, gw-3:8091' }
+    ],
     [
       'may have an address of each family, one of which does not answer',
       LIST,

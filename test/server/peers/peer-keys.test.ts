@@ -349,6 +349,10 @@ describe('keys of gateways that know each other', () => {
       await clock.tickAsync(2_000)
       expect((await early).type).to.equal('away')
     }
+    for (let nth = 0; nth < 3; nth++) for (const listener of process.peers.whenRefreshed) listener()
+    expect(gateways.lines.at(-1)!.message).to.match(
+      /^requests with keys are refused .* no gateway answers at gw-a:8091$/
+    )
     const waiting = process.keys.claim(asked, 30_000)
     gateways.appear(process)
     await clock.tickAsync(100)
