@@ -45,11 +45,11 @@ describe('Idempotency-Key at gateways that know each other', function () {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  const start = async (nth: number, durability: string): Promise<void> => {
+  const start = async (nth: number, durability: string, syncTimeoutMs = 30_000): Promise<void> => {
     const app = await startTestApp(cluster.bootstrap, {
       'delivery.createTopics': 'false',
       'apis.arion.durability': durability,
-      'apis.arion.syncTimeoutMs': '2000',
+      'apis.arion.syncTimeoutMs': String(syncTimeoutMs),
       'shutdown.graceMs': '2000',
       'wal.directory': join(folder, String(nth)),
       'peers.addresses': addresses.map(({ text }) => text).join(','),
@@ -80,7 +80,7 @@ describe('Idempotency-Key at gateways that know each other', function () {
     for (const giveUpAt = performance.now() + PATIENCE_MS; ; ) {
       const seen = await act()
       if (seen.persisted === persisted || performance.now() > giveUpAt) return seen
-      expect([seen.persisted, seen.status]).to.deep.equal(['unknown', 503])
+      expect([seen.persisted, seen.status].join(' ')).to.be.oneOf(['unknown 503', 'unknown 409', 'pending 504'])
       await new Promise(resolve => setTimeout(resolve, 50))
     }
   }
@@ -151,7 +151,7 @@ describe('Idempotency-Key at gateways that know each other', function () {
   }
 
   it('leads to a record that waits in the log of the other gateway, also after a restart of either', async () => {
-    await Promise.all([start(0, 'disk'), start(1, 'disk')])
+    await Promise.all([start(0, 'disk', 2_000), start(1, 'disk', 2_000)])
     const topic = await topicFor('pending')
     await ready(topic)
     const before = cluster.highWatermark(topic, 0)
@@ -163,16 +163,11 @@ describe('Idempotency-Key at gateways that know each other', function () {
       expect(seen.persisted).to.equal('pending')
     for (const nth of [0, 1]) {
       await apps[nth]!.stop()
-      await start(nth, 'disk')
+      await start(nth, 'disk', 2_000)
     }
     fault.remove()
-    const patient = (nth: number, key: string): Promise<Seen> =>
-      until('yes', async () => {
-        const seen = await send(nth, topic, key)
-        return seen.persisted === 'pending' ? { ...seen, persisted: 'unknown', status: 503 } : seen
-      })
     for (const key of keys) {
-      const last = await patient(1, key)
+      const last = await until('yes', () => send(1, topic, key))
       expect(await send(0, topic, key)).to.deep.equal({ ...last, replayed: 'true' })
     }
     expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS)
