@@ -247,11 +247,12 @@ describe('http: a request', () => {
   describe('whose client waits for 100 Continue', () => {
     beforeEach(() => request.waitForContinue(response.asResponse))
 
-    it('is asked for the body once, when somebody reads it; until then its answer ends the connection', () => {
+    it('is asked for the body once, when somebody reads it; until then its answer ends the connection', async () => {
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([[], false])
       request.resume()
       request.read()
       request.read()
+      await nextTick()
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], true])
     })
 
@@ -273,9 +274,10 @@ describe('http: a request', () => {
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], true])
     })
 
-    it('is not asked when it was answered before, or has left', () => {
+    it('is not asked when it was answered before, or has left', async () => {
       response.headersSent = true
       request.read()
+      await nextTick()
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([[], false])
       for (const end of [() => (response.destroyed = true), () => request.over()]) {
         receive()
@@ -283,22 +285,34 @@ describe('http: a request', () => {
         request.waitForContinue(response.asResponse)
         end()
         request.read()
+        await nextTick()
         expect(response.written).to.deep.equal([])
       }
     })
 
-    it('is not asked for the body of a broken request, whose refusal only waits for other answers', () => {
+    it('is not asked for the body of a broken request, whose refusal only waits for other answers', async () => {
       holder.broken = request
       request.read()
+      await nextTick()
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([[], false])
     })
 
-    it('does not keep a connection that was to end anyway', () => {
+    it('is not asked when bytes that came along with its head break it', async () => {
+      request.on('data', () => undefined)
+      request.read()
+      push('ab')
+      holder.broken = request
+      await nextTick()
+      expect(response.written).to.deep.equal([])
+    })
+
+    it('does not keep a connection that was to end anyway', async () => {
       receive()
       begin()
       response.shouldKeepAlive = false
       request.waitForContinue(response.asResponse)
       request.read()
+      await nextTick()
       expect([response.written, response.shouldKeepAlive]).to.deep.equal([['100'], false])
     })
   })
