@@ -50,7 +50,6 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   #isEndHeldBack = false
   #response: ServerResponse | undefined
   #waitsForContinue = false
-  #isContinueDue = false
   #keepsAlive = false
   #isUpgrade: boolean | undefined
   #onUpgraded: (() => void) | undefined
@@ -123,11 +122,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   }
 
   /**
-   * Asks for the body with `100 Continue`, even when all of it has arrived: that depends on chance, and no client can know it.
+   * Sends `100 Continue` even when the whole body has arrived by then: that depends on chance, and no client can know it.
    * Node itself calls this with a size of 0, to learn whether there are bytes; that is not a read.
    */
   override read(size?: number): Buffer | null {
-    if (this.#waitsForContinue && (size !== 0 || this.listenerCount('readable') > 0)) this.#askForBody()
+    if (this.#waitsForContinue && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
     return super.read(size) as Buffer | null
   }
 
@@ -138,7 +137,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     if (refusal !== undefined) this.refuse(refusal)
     else if (this.#reader === undefined) {
       // A body that comes along with its head may be complete before the stream asks for it.
-      if (this.isRead) this.#askForBody()
+      if (this.isRead) this.#sayContinue()
       return super.push(chunk, encoding)
     } else this.#reader.chunk(chunk)
     return true
@@ -294,7 +293,6 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   /** A later reader must not mistake the end of a refused body for the end of a complete one. */
   #end(): boolean {
     this.receivedAt = performance.now()
-    if (this.#isContinueDue) this.#sayContinue()
     this.#onReceived?.()
     if (this.isOver) this.holder.end(this)
     if (this.#reader !== undefined) {
@@ -314,17 +312,6 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#isRefusalTold = true
     if (this.#reader === undefined) this.emit('error', this.#refusal)
     else this.#reader.failed(this.#refusal!)
-  }
-
-  /**
-   * Bytes of the body may be about to be parsed. If they break the request, it is not asked for more: otherwise it would
-   * depend on ticks whether it is.
-   */
-  #askForBody(): void {
-    if (!this.#waitsForContinue || this.#isContinueDue) return
-    this.#isContinueDue = true
-    if (this.complete) this.#sayContinue()
-    else process.nextTick(() => this.#sayContinue())
   }
 
   #sayContinue(): void {
