@@ -39,6 +39,14 @@ const cases: readonly NamedCase[] = [
       'grants a CONNECT behind another request': changing(/HTTP\/1\.1 405 [^\r]*/, 'HTTP/1.1 200 OK'),
       'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
     }
+  },
+  {
+    name: 'what comes before the refusal of a broken body',
+    send: `${post('Content-Length: 5', 'abcde')}POST /echo/closing/ HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n4\r\nabcde`,
+    neighbours: {
+      'refuses it in another way': changing(/HTTP\/1\.1 400 [^\r]*/, 'HTTP/1.1 413 Payload Too Large'),
+      'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
+    }
   }
 ]
 

@@ -28,12 +28,20 @@ const CONNECT = 'CONNECT '
 /** The only one that chance decides with Node, too: it cannot be shown by letting Node wait. */
 const BEHIND_AN_ANSWER = 'a body that comes behind the answer to its request'
 
+const ANSWERS_BEFORE_CONNECT: NamedDifference = {
+  name: 'answers before a CONNECT',
+  mayBe: text => text.includes(CONNECT),
+  waitsBefore: (text, leftAt) => [leftAt, text.indexOf(CONNECT)]
+}
+
 /** An engine waits, before it leaves a connection to Node, until all requests before are answered. */
 const namedDifferences: readonly NamedDifference[] = [
+  ANSWERS_BEFORE_CONNECT,
   {
-    name: 'answers before a CONNECT',
-    mayBe: text => text.includes(CONNECT),
-    waitsBefore: (text, leftAt) => [leftAt, text.indexOf(CONNECT)]
+    // An API may ask for the body, or refuse it, in the ticks before Node's parser comes to the byte that breaks it.
+    name: 'what comes before the refusal of a broken body',
+    mayBe: text => /transfer-encoding/i.test(text),
+    waitsBefore: (_, leftAt) => [leftAt]
   }
 ]
 
@@ -124,18 +132,20 @@ export async function nameOf(
   const text = script.bytes.toString('latin1')
   if (maxBodyBytes !== undefined && isEndedInABody(sides, text, maxBodyBytes)) return BEHIND_AN_ANSWER
   if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
-  const named = namedDifferences.find(({ mayBe }) => mayBe(text))
-  if (named === undefined) return undefined
-  const { name, waitsBefore } = named
-  for (const at of new Set(waitsBefore(text, sides[1].leftAt))) {
-    if (at === undefined) continue
-    for (const waiting of whereNodeWaits(at, script)) {
-      const { difference, seen } = await play([waiting, script], [byStream, engine])
-      // The engine must have done so the first time as well.
-      const isSo = difference === undefined && differenceOf(seen, sides[1], script.cuts.length > 0) === undefined
-      if (isSo) return name
+  for (const { name, mayBe, waitsBefore } of namedDifferences) {
+    if (!mayBe(text)) continue
+    for (const at of new Set(waitsBefore(text, sides[1].leftAt))) {
+      if (at === undefined) continue
+      for (const waiting of whereNodeWaits(at, script)) {
+        const { difference, seen } = await play([waiting, script], [byStream, engine])
+        // The engine must have done so the first time as well.
+        const isSo = difference === undefined && differenceOf(seen, sides[1], script.cuts.length > 0) === undefined
+        if (isSo) return name
+      }
     }
   }
+  if (!text.includes(CONNECT)) return undefined
+  const { name } = ANSWERS_BEFORE_CONNECT
   for (const at of whereConnectOvertakes(script, text, sides[1])) {
     const { seen } = await play([inOnePieceFrom(at, script), script], [byStream, engine])
     if (differenceOf(seen, sides[1], true) === undefined) return name
