@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
 
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */
@@ -79,6 +80,43 @@ const IDEMPOTENCY_KEY = {
   schema: { type: 'string', minLength: 1, maxLength: 512 }
 }
 
+const PREFER = {
+  name: 'prefer',
+  in: 'header',
+  description:
+    '`respond-async` (RFC 7240): a request that would wait for Kafka is answered 202 with the place of its receipt as soon as its records are on disk, with `wait=SECONDS` after this time. Ignored where records are kept in memory.',
+  required: false,
+  schema: { type: 'string' }
+}
+
+/** Headers of answers of operations that produce, beside {@link PERSISTED_HEADER}; each may be absent. */
+const RECEIPT_HEADERS = {
+  [RECEIPT_HEADER]: {
+    description: 'Names the request for `GET /receipts/{id}`; only where the gateway keeps what became of its records.',
+    schema: { type: 'string' }
+  }
+}
+const KEY_HEADERS = {
+  'x-castellan-idempotency': {
+    description: 'Where the key of the request is known.',
+    schema: { type: 'string', enum: ['gateway', 'deployment'] }
+  },
+  'idempotent-replayed': {
+    description: 'The answer was given before to a request with this key.',
+    schema: { type: 'string', enum: ['true'] }
+  }
+}
+const EARLY_HEADERS = {
+  location: {
+    description: 'The receipt of a request with `Prefer: respond-async`.',
+    schema: { type: 'string' }
+  },
+  'preference-applied': {
+    description: 'The answer does not wait for Kafka, as the client prefers.',
+    schema: { type: 'string', enum: ['respond-async'] }
+  }
+}
+
 /**
  * Refusals that every operation can answer with before it is carried out; their bodies have the error format of the
  * API.
@@ -152,10 +190,10 @@ const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: s
 
 function toOperation(api: string, operation: Operation): JsonSchema {
   const { id, summary, description, body, answers, produces = false } = operation
-  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY] : [])]
+  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY, PREFER] : [])]
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
   if (produces) addAnswersOfProduce(all)
-  const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(answer, produces)])
+  const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(status, answer, produces)])
   return {
     operationId: camelCase(`${api}-${id}`),
     tags: [api],
@@ -194,10 +232,17 @@ const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
       .map(([status, description]) => [status, { description, content: ANYTHING }])
   )
 
-const toResponse = ({ description, content }: Answer, produces: boolean): JsonSchema => ({
+const toResponse = (status: string, { description, content }: Answer, produces: boolean): JsonSchema => ({
   description,
-  headers: { 'x-request-id': REQUEST_ID, ...(produces && { [PERSISTED_HEADER]: PERSISTED }) },
+  headers: { 'x-request-id': REQUEST_ID, ...(produces && headersOfProduce(status)) },
   ...(content !== undefined && { content: toContent(content) })
+})
+
+const headersOfProduce = (status: string): JsonSchema => ({
+  [PERSISTED_HEADER]: PERSISTED,
+  ...RECEIPT_HEADERS,
+  ...KEY_HEADERS,
+  ...(status === '202' && EARLY_HEADERS)
 })
 
 const toContent = (content: Content): JsonSchema =>

@@ -26,7 +26,15 @@ interface Described {
     Record<string, Readonly<Record<string, { readonly operationId: string; readonly responses: Responses }>>>
   >
 }
-type Responses = Readonly<Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>>
+interface DescribedAnswer {
+  readonly content?: Readonly<Record<string, { readonly schema: object }>>
+  readonly headers?: Readonly<Record<string, unknown>>
+}
+type Responses = Readonly<Record<string, DescribedAnswer>>
+
+/** Headers that Castellan has of its own, or that belong to keys and receipts. */
+const ownHeaders = (names: Iterable<string>): string[] =>
+  [...names].filter(name => /^(?:x-castellan-.*|idempotent-replayed|location|preference-applied)$/.test(name))
 
 /** Values for parameters, and bodies by the end of the operation's id. */
 const parameters = {
@@ -256,12 +264,36 @@ describe('kafboy 4: /openapi.json', function () {
         })
         expect(status, `${url} ${id} ${JSON.stringify(data)}`).to.be.within(200, 207)
         expect(responses).to.have.property(String(status))
+        expect(Object.keys(responses[status]!.headers!), id).to.include.members(ownHeaders(Object.keys(headers)))
         const [type] = String(headers['content-type']).split(';')
         const schema = responses[status]!.content![type!]?.schema
         expect(schema, `${id} ${type}`).to.not.equal(undefined)
         expect(ajv.validate(schema!, data), `${id}: ${ajv.errorsText()} ${JSON.stringify(data)}`).to.equal(true)
       }
     }
+  })
+
+  it('describes the headers of keys, of receipts and of answers that do not wait', async () => {
+    const { shared } = app.urls
+    const { responses } = documents.get(shared)!.paths['/arion/sync/{topic}']!.post!
+    const ask = (further: Record<string, string>): Promise<Response> =>
+      fetch(`${shared}/arion/sync/orders`, { method: 'POST', body: 'once', headers: further })
+    const answers = [
+      await ask({ 'idempotency-key': 'k1' }),
+      await ask({ 'idempotency-key': 'k1' }),
+      await ask({ prefer: 'respond-async' })
+    ]
+    const seen = answers.map(({ status, headers }) => {
+      const names = ownHeaders(headers.keys())
+      expect(Object.keys(responses[status]!.headers!)).to.include.members(names)
+      return [status, ...names.sort()]
+    })
+    const usual = ['x-castellan-idempotency', 'x-castellan-persisted', 'x-castellan-receipt']
+    expect(seen).to.deep.equal([
+      [201, ...usual],
+      [201, 'idempotent-replayed', ...usual],
+      [202, 'location', 'preference-applied', 'x-castellan-persisted', 'x-castellan-receipt']
+    ])
   })
 
   it('describes refusals as they are', async () => {
