@@ -18,6 +18,8 @@ export interface ProduceOrigin {
   readonly trace?: TraceOfRequest | undefined
   /** Set by the gateway when it accepts records: the id to ask for them with. */
   receipt: string | undefined
+  /** The API looks for the receipt here, and not in the result of `produce`. Absent: perhaps there. */
+  readonly isAsked?: boolean | undefined
   /** Set by an API that refuses some records of the request by itself: where the others stand in the request. */
   places?: RecordPlaces | undefined
   /** The key that the request has claimed, so that it is carried out once. Absent: it has none. */

@@ -32,6 +32,10 @@ class RequestOrigin implements ProduceOrigin {
     if (early !== undefined && receipt !== undefined) early.accepted(receipt)
   }
 
+  get isAsked(): boolean {
+    return true
+  }
+
   get principal(): string {
     return principalOf(this.#request)
   }

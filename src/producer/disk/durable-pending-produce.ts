@@ -2,17 +2,24 @@ import type { RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type Refusals, RequestOutcomes } from '../memory/pending-produce.js'
+import type { ReceiptHolder } from '../receipts/receipts.js'
 
 /** The outcomes of one request whose records are written to the log first. */
 export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {
   /** The trace of the request. */
   readonly trace: TraceContext | undefined
+  /** Gets the receipt of the request. */
+  holder: ReceiptHolder | undefined
   #refusedAtOnce: Refusals
   #isStored = false
 
   constructor(recordCount: number, deadlineAt: number, trace?: TraceContext) {
     super(recordCount, deadlineAt)
     this.trace = trace
+  }
+
+  get receipt(): string | undefined {
+    return this.holder?.receipt
   }
 
   get refused(): Refusals {

@@ -16,7 +16,7 @@ import { failures } from './failures.js'
 import type { KeyTag } from './key-tag.js'
 import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
-import { type MemoryReceipts, topicsOf } from './memory-receipts.js'
+import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
 import { ProducerIdentity } from './numbering.js'
 import { type ClusterState, newCounters } from './partition-producer-deps.js'
 import { PartitionSchedule } from './partition-schedule.js'
@@ -169,13 +169,14 @@ export class MemoryDelivery implements Delivery, ClusterState {
       this.#receipts !== undefined &&
       !pendingProduce.isRefused
     )
-      this.#giveReceipt(holder, pendingProduce, records)
+      this.#receipts.add(holder, pendingProduce, this.#topicsOf(records), this)
     return pendingProduce
   }
 
-  #giveReceipt(holder: ReceiptHolder, pendingProduce: MemoryPendingProduce, records: readonly ProduceRecord[]): void {
-    pendingProduce.holder = holder
-    this.#receipts!.add(holder, pendingProduce, topicsOf(records), this)
+  /** The names of topics are those of our own objects where possible: names in requests would be kept with the receipts. */
+  #topicsOf(records: readonly ProduceRecord[]): Topics {
+    const topics = topicsOf(records)
+    return topics === this.#lastTopic?.name ? this.#lastTopic.name : topics
   }
 
   whyWaiting(name: string): string {

@@ -1,7 +1,7 @@
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { PLACE_BYTES, type ReceiptClaims, type ReceiptIssuer, runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptHolder, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
-import type { MemoryPendingProduce } from './pending-produce.js'
+import { type DeliveredRow, type DeliverySubscriber, MemoryPendingProduce } from './pending-produce.js'
 
 export interface MemoryReceiptsOptions {
   readonly issuer: ReceiptIssuer
@@ -17,15 +17,13 @@ export interface WaitingReasons {
 }
 
 /** The topic of all records of a request, or that of each. */
-type Topics = string | readonly string[]
+export type Topics = string | readonly string[]
 
 /** A request whose records are in memory, or were. */
 interface KeptRequest {
   readonly pendingProduce: MemoryPendingProduce
   readonly topics: Topics
   readonly reasons: WaitingReasons
-  /** To be called when all records are settled. Absent: there was no wait. */
-  waits?: Set<() => void>
 }
 
 /** Requests that are kept at most, those that are not settled not counted. */
@@ -37,14 +35,19 @@ const SWEPT_PER_REQUEST = 2
 
 /**
  * The receipts of requests whose records are kept in memory. A request is kept while a record of it is held, and
- * afterwards until enough newer ones have come. What is kept is what the request has anyway: its outcomes, as rows.
+ * afterwards until enough newer ones have come.
+ *
+ * Nearly all requests are delivered in one row: these are kept as numbers only. Objects that are kept would outlive the young
+ * generation of the garbage collector, which costs more than everything else here: measured, 14 of 21 µs per request.
  */
-export class MemoryReceipts implements ReceiptStore {
+export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
   readonly #options: MemoryReceiptsOptions
   /** The newest requests, by their number modulo the limit. */
-  readonly #requests = new Array<KeptRequest | undefined>(MAX_REQUESTS).fill(undefined)
+  readonly #slots = new Slots(MAX_REQUESTS)
   /** Older ones with records that are held. */
   readonly #held = new Map<number, KeptRequest>()
+  /** To be called when all records of a request are settled. */
+  readonly #waits = new WeakMap<MemoryPendingProduce, Set<() => void>>()
   #sweep: Iterator<[number, KeptRequest]> | undefined
   #records = 0
   #oldest = 1
@@ -64,18 +67,24 @@ export class MemoryReceipts implements ReceiptStore {
       count: places?.count ?? recordCount,
       accepted
     })
+    if (holder.isAsked !== true) pendingProduce.receipt = holder.receipt
     this.#records += recordCount
     while (number - this.#oldest >= MAX_REQUESTS || (this.#records > MAX_RECORDS && this.#oldest < number))
       this.#dropOldest()
-    this.#requests[number % MAX_REQUESTS] = { pendingProduce, topics, reasons }
+    this.#slots.take(number % MAX_REQUESTS, pendingProduce, topics, reasons)
+    pendingProduce.subscribe(this, number)
     if (this.#held.size > 0) this.#sweepHeld()
+  }
+
+  delivered(number: number, row: DeliveredRow): void {
+    if (number >= this.#oldest) this.#slots.deliver(number % MAX_REQUESTS, row)
   }
 
   #dropOldest(): void {
     const number = this.#oldest++
-    const request = this.#requests[number % MAX_REQUESTS]!
-    this.#requests[number % MAX_REQUESTS] = undefined
-    this.#records -= request.pendingProduce.recordCount
+    const slot = number % MAX_REQUESTS
+    this.#records -= this.#slots.countIn(slot)
+    const request = this.#slots.requestIn(slot)
     if (!request.pendingProduce.isComplete) this.#held.set(number, request)
   }
 
@@ -103,8 +112,10 @@ export class MemoryReceipts implements ReceiptStore {
   }
 
   #of({ number }: ReceiptClaims): KeptRequest | undefined {
-    const request = number < this.#oldest ? this.#held.get(number) : this.#requests[number % MAX_REQUESTS]
-    if (request === undefined || number > this.#last) return undefined
+    if (number > this.#last) return undefined
+    const slot = number % MAX_REQUESTS
+    const request = number < this.#oldest ? this.#held.get(number) : this.#slots.requestIn(slot)
+    if (request === undefined) return undefined
     const { clock, retentionMs } = this.#options
     const { acceptedAt, isComplete } = request.pendingProduce
     return isComplete && clock() - acceptedAt > retentionMs ? undefined : request
@@ -122,7 +133,6 @@ export class MemoryReceipts implements ReceiptStore {
     }
     return { type: 'found', records, isSettled: request.pendingProduce.isComplete }
   }
-
   #stateOf({ pendingProduce, topics, reasons }: KeptRequest, nth: number): RecordState {
     const outcome = pendingProduce.latestOutcome(nth)
     const topic = typeof topics === 'string' ? topics : topics[nth]!
@@ -136,7 +146,8 @@ export class MemoryReceipts implements ReceiptStore {
     const request = this.#of(claims)
     if (request === undefined || request.pendingProduce.isComplete) return true
     if (signal.aborted) return false
-    const waits = (request.waits ??= watched(request.pendingProduce))
+    let waits = this.#waits.get(request.pendingProduce)
+    if (waits === undefined) this.#waits.set(request.pendingProduce, (waits = watched(request.pendingProduce)))
     await new Promise<void>(resolve => {
       const wake = (): void => {
         waits.delete(wake)
@@ -147,6 +158,64 @@ export class MemoryReceipts implements ReceiptStore {
       signal.addEventListener('abort', wake)
     })
     return request.pendingProduce.isComplete
+  }
+}
+
+const NOTHING_WAITS: WaitingReasons = { whyWaiting: () => '' }
+
+/** Requests, each in its slot: as numbers if all records were delivered in one row. */
+class Slots {
+  readonly #pending: (MemoryPendingProduce | undefined)[]
+  readonly #topics: (Topics | undefined)[]
+  readonly #reasons: WaitingReasons[]
+  readonly #counts: Int32Array
+  readonly #acceptedAt: Float64Array
+  readonly #partitions: Int32Array
+  readonly #offsets: Float64Array
+  readonly #timestamps: Float64Array
+
+  constructor(size: number) {
+    this.#pending = new Array<MemoryPendingProduce | undefined>(size).fill(undefined)
+    this.#topics = new Array<Topics | undefined>(size).fill(undefined)
+    this.#reasons = new Array<WaitingReasons>(size).fill(NOTHING_WAITS)
+    this.#counts = new Int32Array(size)
+    this.#acceptedAt = new Float64Array(size)
+    this.#partitions = new Int32Array(size)
+    this.#offsets = new Float64Array(size)
+    this.#timestamps = new Float64Array(size)
+  }
+
+  take(slot: number, pendingProduce: MemoryPendingProduce, topics: Topics, reasons: WaitingReasons): void {
+    this.#pending[slot] = pendingProduce
+    this.#topics[slot] = topics
+    this.#reasons[slot] = reasons
+    this.#counts[slot] = pendingProduce.recordCount
+    this.#acceptedAt[slot] = pendingProduce.acceptedAt
+  }
+
+  deliver(slot: number, { partition, offset, timestampMs }: DeliveredRow): void {
+    this.#pending[slot] = undefined
+    this.#partitions[slot] = partition
+    this.#offsets[slot] = offset
+    this.#timestamps[slot] = timestampMs
+  }
+
+  /** Records of the request. */
+  countIn(slot: number): number {
+    return this.#counts[slot]!
+  }
+
+  requestIn(slot: number): KeptRequest {
+    const pendingProduce = this.#pending[slot] ?? this.#deliveredIn(slot)
+    return { pendingProduce, topics: this.#topics[slot]!, reasons: this.#reasons[slot]! }
+  }
+
+  #deliveredIn(slot: number): MemoryPendingProduce {
+    const count = this.#counts[slot]!
+    const pendingProduce = new MemoryPendingProduce(count, Number.POSITIVE_INFINITY, this.#acceptedAt[slot]!)
+    const [partition, offset, timestampMs] = [this.#partitions[slot]!, this.#offsets[slot]!, this.#timestamps[slot]!]
+    pendingProduce.delivered({ index: 0, count, partition, offset, timestampMs })
+    return pendingProduce
   }
 }
 

@@ -1,6 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
-import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { KeyTag } from './key-tag.js'
 import type { Losses } from './losses.js'
 
@@ -36,8 +35,6 @@ const NO_ROWS: DeliveredRow[] = []
  * each kind.
  */
 export abstract class RequestOutcomes {
-  /** Gets the receipt of the request. */
-  holder: ReceiptHolder | undefined
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
   readonly #outcomes: (RecordOutcome | undefined)[]
@@ -64,10 +61,6 @@ export abstract class RequestOutcomes {
 
   get recordCount(): number {
     return this.#outcomes.length
-  }
-
-  get receipt(): string | undefined {
-    return this.holder?.receipt
   }
 
   /** Every record has an outcome. */
@@ -127,8 +120,17 @@ export abstract class RequestOutcomes {
   #settled(records: number): void {
     this.#open -= records
     if (this.#open > 0) return
+    this.completed()
     this.#resolveUnlessDelivered?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
+  }
+
+  /** Every record has an outcome now. */
+  protected completed(): void {}
+
+  /** The row of all records, which were delivered next to each other. `undefined`: they were not, or not all of them. */
+  protected get soleRow(): DeliveredRow | undefined {
+    return this.#isMixed || this.#rows.length > 1 || this.#open > 0 ? undefined : this.#rows[0]
   }
 
   #listRows(): void {
@@ -254,9 +256,22 @@ const NOT_ANSWERED: Acceptance = {}
 /** Named as the API in reports of lost records whose caller did not ask for outcomes. */
 const NOBODY_ASKED = 'library'
 
+/** Keeps what became of requests: it is notified once for each that is delivered. */
+export interface DeliverySubscriber {
+  /**
+   * All records of a request were delivered next to each other.
+   *
+   * @param number the number of the request there
+   */
+  delivered(number: number, row: DeliveredRow): void
+}
+
 /** The outcomes of one request whose records are in memory. */
 export class MemoryPendingProduce extends RequestOutcomes implements PendingProduce, OutcomeReceiver {
   readonly acceptedAt: number
+  receipt: string | undefined
+  #subscriber: DeliverySubscriber | undefined
+  #subscribedAs = 0
   /** Its records may wait for capacity until this time; negative infinity: they do not wait. */
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
@@ -299,6 +314,17 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     const { answeredBy, stopsWhereFull } = this.#acceptance
     if (stopsWhereFull !== true || answeredBy === undefined) return
     this.#losses?.add(answeredBy, { code: failure.code, message: failure.message, topic })
+  }
+
+  /** Notifies it when all records are delivered next to each other. */
+  subscribe(subscriber: DeliverySubscriber, number: number): void {
+    this.#subscriber = subscriber
+    this.#subscribedAs = number
+  }
+
+  protected override completed(): void {
+    const row = this.#subscriber && this.soleRow
+    if (row !== undefined) this.#subscriber!.delivered(this.#subscribedAs, row)
   }
 
   protected override settledLate(index: number, outcome: RecordOutcome): void {

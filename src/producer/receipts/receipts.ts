@@ -8,6 +8,8 @@ export interface ReceiptHolder {
   readonly principal: string
   /** Set when records are accepted. */
   receipt: string | undefined
+  /** The receipt is asked for here, and not in the result of delivery, which then need not keep it. Absent: perhaps there. */
+  readonly isAsked?: boolean | undefined
   /** Where the records that are produced stand in their request. Absent: they are all of its records. */
   places?: RecordPlaces | undefined
 }

@@ -25,6 +25,10 @@ describe('memory: receipts', () => {
     table.add(holder, pending, topicsOf(topics.map(topic => ({ topic }))), { whyWaiting })
     return { pending, id: holder.receipt! }
   }
+  const delivered = <Taken extends { pending: MemoryPendingProduce }>(request: Taken, of: ReturnType<typeof row>) => {
+    request.pending.delivered(of)
+    return request
+  }
   const states = async (id: string): Promise<readonly RecordState[] | 'expired'> => {
     const claims = receipts.open(id, ['ann'])!
     const answer = await receipts.states(claims, { from: 0, to: claims.count })
@@ -56,6 +60,23 @@ describe('memory: receipts', () => {
       { state: 'lost', topic: 'b', why: 'too late' },
       { state: 'unknown', why: 'too late' }
     ])
+  })
+
+  it('tell of each record where it is when all were delivered next to each other', async () => {
+    const { id } = delivered(taken(['a', 'a', 'a']), row(0, 3, 40))
+    const other = delivered(taken(['a', 'b']), row(0, 2, -1))
+    expect(await states(id)).to.deep.equal([inKafka('a', 40), inKafka('a', 41), inKafka('a', 42)])
+    expect(await states(other.id)).to.deep.equal([inKafka('a', -1), inKafka('b', -1)])
+    expect(await receipts.settled(receipts.open(id, ['ann'])!, new AbortController().signal)).to.equal(true)
+  })
+
+  it('are in the result of delivery, unless their holder is asked for them', () => {
+    const { pending, id } = taken(['a'])
+    expect(pending.receipt).to.equal(id)
+    const asked = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY, nowMs)
+    const holder = { principal: 'ann', receipt: undefined as string | undefined, isAsked: true }
+    table.add(holder, asked, 'a', { whyWaiting: () => '' })
+    expect([holder.receipt === undefined, asked.receipt]).to.deep.equal([false, undefined])
   })
 
   it('tell what was learned after the caller was told that it is unknown', async () => {
