@@ -24,6 +24,8 @@ const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
 const CLOSED: readonly (readonly [string, string])[] = [['connection', 'close']]
 
+const isPersisted = ([name]: readonly [string, string]): boolean => name === PERSISTED_HEADER
+
 const MAX_KEY_LETTERS = 255
 /** A string of RFC 8941, or the same without quotes as many clients send it. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
@@ -165,8 +167,11 @@ export class Idempotency {
     const kept = new KeptResponse(request, answer => {
       this.#open.delete(key)
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
-      const persisted = answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
-      const own = { ...answer, headers: answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase())) }
+      const said = answer.headers.find(isPersisted)?.[1] ?? 'unknown'
+      const persisted = key.told(said)
+      const headers = answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))
+      if (persisted !== said) headers.splice(headers.findIndex(isPersisted), 1, [PERSISTED_HEADER, persisted])
+      const own = { ...answer, headers }
       const closes = answer.headers.some(([name]) => name.toLowerCase() === 'connection')
       key.answered(own, persisted, () => this.#write(exchange, own, closes ? CLOSED : []))
     })

@@ -111,6 +111,15 @@ export class ClaimedKey {
   }
 
   /**
+   * What an answer may say of the records: an API may refuse a request that comes again before it sends its records, and
+   * those sent before may be in Kafka.
+   */
+  told(persisted: string): string {
+    const isNone = this.#records.isEmpty || this.#records.isRefused
+    return persisted === 'no' && !isNone ? 'unknown' : persisted
+  }
+
+  /**
    * The request has an answer.
    *
    * @param persisted whether the records are in Kafka, as in the header of the answer
@@ -122,7 +131,7 @@ export class ClaimedKey {
       return
     }
     this.#isEnded = true
-    this.#settle(settlementOf(answer, persisted, this.#records), settled)
+    this.#settle(settlementOf(answer, this.told(persisted), this.#records), settled)
   }
 
   /**

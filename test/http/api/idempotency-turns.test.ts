@@ -10,7 +10,10 @@ import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fi
 const pool = new BufferPool(0)
 const claimed: Claim = {
   type: 'claimed',
-  key: { answered: (_answer: unknown, _persisted: string, settled: () => void) => settled() } as unknown as ClaimedKey
+  key: {
+    told: (persisted: string) => persisted,
+    answered: (_answer: unknown, _persisted: string, settled: () => void) => settled()
+  } as unknown as ClaimedKey
 }
 
 describe('requests of one connection whose keys another process knows', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { DurableHarness } from '../../support/durable-harness.js'
-import { sendWithKey } from './send-with-key.js'
+import { sendWithKey, toHash } from './send-with-key.js'
 
 describe('a key that is free again because Kafka has refused its records', () => {
   let harness: DurableHarness
@@ -63,6 +63,20 @@ describe('a key that is free again because Kafka has refused its records', () =>
     while (!isTold) await harness.clock.nextAsync()
     await harness.restart()
     refuse()
+    expect(await answered(send(['a']))).to.equal('yes')
+    expect(harness.router.values('orders')).to.deep.equal(['a'])
+  })
+
+  it('stays in use when the request comes again and is refused before it sends its records, which wait', async () => {
+    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    expect(await answered(send(['a'], 1_000))).to.equal('pending')
+    const claim = await harness.keys.claim({ hash: toHash('key'), fingerprint: 'keyfffff' }, 1_000)
+    if (claim.type !== 'claimed') throw new Error(claim.type)
+    // Too many requests, for instance.
+    const refusal = { status: 429, headers: [], body: Buffer.from('no') }
+    claim.key.answered(refusal, 'no', () => undefined)
+    await harness.pass(500)
+    await harness.restart()
     expect(await answered(send(['a']))).to.equal('yes')
     expect(harness.router.values('orders')).to.deep.equal(['a'])
   })
