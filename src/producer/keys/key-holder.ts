@@ -33,8 +33,8 @@ export class KeyHolder {
   of(key: KeyName): KeyedRecords {
     const before = this.#byHash.get(key.hash)
     if (before !== undefined) return before
-    const records: KeyedRecords = new KeyedRecords(key, () => {
-      if (!records.isEnded) this.#held(key.hash, 1)
+    const records: KeyedRecords = new KeyedRecords(key, more => {
+      if (!records.isEnded) this.#held(key.hash, more)
     })
     this.#byHash.set(key.hash, records)
     return records

@@ -10,19 +10,23 @@ export interface KeyStoreOptions {
   readonly now: () => number
 }
 
-/** What a request with a key is told. */
-export type Verdict =
-  | { readonly type: 'new' }
-  /** The records of an earlier request may have been accepted; this process holds them. */
-  | { readonly type: 'attach'; readonly holder: string }
+/** What a request with a key is told whose answer is kept. */
+type Answered =
   | { readonly type: 'answered'; readonly answer: KeptAnswer }
-  /** Another request with the key is under way. */
-  | { readonly type: 'busy'; readonly settled: Promise<void> }
   /** The key was used for another request. */
   | { readonly type: 'conflict' }
-  | { readonly type: 'full' }
   /** The answer cannot be read. */
   | { readonly type: 'away' }
+
+/** What a request with a key is told. */
+export type Verdict =
+  | Answered
+  | { readonly type: 'new' }
+  /** The records of an earlier request may have been accepted; these processes have them. */
+  | { readonly type: 'attach'; readonly holders: readonly string[] }
+  /** Another request with the key is under way. */
+  | { readonly type: 'busy'; readonly settled: Promise<void> }
+  | { readonly type: 'full' }
 
 /** What became of a request with a key. */
 export type Settlement =
@@ -36,8 +40,8 @@ export type Settlement =
 interface Entry {
   readonly key: KeyName
   status: 'claimed' | 'open' | 'answered'
-  /** The process that has the records; that of the first claim. */
-  holder: string
+  /** The processes that have records; at first, that of the first claim. */
+  holders: readonly string[]
   /** The process whose request is under way. */
   claimer: string
   /** The claim of that request, by the number that its process has given it; `undefined`: none is under way. */
@@ -113,15 +117,24 @@ export class KeyStore {
     if (entry.status === 'claimed') {
       return { type: 'busy', settled: new Promise(resolve => (entry.waiters ??= []).push(resolve)) }
     }
-    if (entry.status === 'answered') {
-      const answer = this.#answerOf(entry)
-      // The records may be in Kafka: carrying the request out once more would write them twice.
-      return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
-    }
+    if (entry.status === 'answered') return this.#answeredBy(entry)
     entry.status = 'claimed'
     entry.claimer = claimer
     entry.claim = claim
-    return { type: 'attach', holder: entry.holder }
+    return { type: 'attach', holders: entry.holders }
+  }
+
+  /** The answer of an earlier request with the key; `undefined`: none is kept. */
+  answered({ hash, fingerprint }: KeyName): Answered | undefined {
+    const entry = this.#entries.get(hash)
+    if (entry?.status !== 'answered' || this.#isExpired(entry)) return undefined
+    return entry.key.fingerprint === fingerprint ? this.#answeredBy(entry) : { type: 'conflict' }
+  }
+
+  #answeredBy(entry: Entry): Answered {
+    const answer = this.#answerOf(entry)
+    // The records may be in Kafka: carrying the request out once more would write them twice.
+    return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
   }
 
   #begin(key: KeyName, claimer: string, claim: number): Verdict {
@@ -129,15 +142,15 @@ export class KeyStore {
       this.#delete(key.hash)
       this.#onForgotten(key.hash)
     }
-    if (this.#isFullFor(clientOf(key.hash))) return { type: 'full' }
+    if (this.isFullFor(key.hash)) return { type: 'full' }
     this.#add({ ...newEntry(key, 'claimed', claimer), claim })
     return { type: 'new' }
   }
 
   /** Each client leaves some space to the others, however many keys it uses. */
-  #isFullFor(client: string): boolean {
+  isFullFor(hash: string): boolean {
     const { maxBytes } = this.#options
-    const { memoryBytes, diskBytes } = this.#clients.get(client) ?? { memoryBytes: 0, diskBytes: 0 }
+    const { memoryBytes, diskBytes } = this.#clients.get(clientOf(hash)) ?? { memoryBytes: 0, diskBytes: 0 }
     const memoryFree = maxBytes - this.#bytes
     const diskFree = maxBytes - (this.#journal?.sizeBytes ?? 0)
     return memoryFree < KEY_BYTES || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
@@ -243,13 +256,16 @@ export class KeyStore {
   }
 
   /**
-   * Records of the key were accepted by an earlier process, or are under way at another one.
+   * Records of the key were accepted by an earlier process, or are at another one.
    *
-   * @param claim that of a request that is under way there
+   * @param underWay the claim of a request that is under way there
    */
-  open(key: KeyName, holder: string, claim?: number): void {
-    if (this.#entries.has(key.hash) || key.atMs < this.sinceMs) return
-    this.#add({ ...newEntry(key, claim === undefined ? 'open' : 'claimed', holder), claim })
+  open(key: KeyName, holder: string, underWay?: { readonly claim: number; readonly claimer: string }): void {
+    const entry = this.#entries.get(key.hash) ?? newEntry(key, 'open', holder)
+    if (entry.status === 'answered' || key.atMs < this.sinceMs) return
+    if (!this.#entries.has(key.hash)) this.#add(entry)
+    if (!entry.holders.includes(holder)) entry.holders = [...entry.holders, holder]
+    if (underWay !== undefined && entry.status === 'open') Object.assign(entry, { status: 'claimed', ...underWay })
   }
 
   /** Other processes own some of the keys that an earlier process had records of: these need not be known here. */
@@ -265,10 +281,19 @@ export class KeyStore {
     return entry?.status === 'claimed' && entry.claim === claim
   }
 
-  /** The records of the key are at another process now. */
-  moved(hash: string, holder: string): void {
+  /** Whether the answer to the request is kept. */
+  isAnswered(hash: string): boolean {
+    return this.#entries.get(hash)?.status === 'answered'
+  }
+
+  holdersOf(hash: string): readonly string[] {
+    return this.#entries.get(hash)?.holders ?? []
+  }
+
+  /** These processes have records of the key, and no others. */
+  heldBy(hash: string, holders: readonly string[]): void {
     const entry = this.#entries.get(hash)
-    if (entry !== undefined) entry.holder = holder
+    if (entry !== undefined) entry.holders = holders
   }
 
   /** A process has ended: its requests are not under way any more, and their records may have been accepted. */
@@ -302,7 +327,7 @@ export class KeyStore {
 const newEntry = (key: KeyName, status: Entry['status'], holder: string): Entry => ({
   key,
   status,
-  holder,
+  holders: [holder],
   claimer: holder,
   claim: undefined,
   answer: undefined,

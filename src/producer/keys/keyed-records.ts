@@ -7,7 +7,7 @@ import type { KeyName } from './key-frames.js'
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
-/** What one process knows of the records of a key. */
+/** What one process knows of the records of a key that it has accepted itself. */
 export interface RecordsView {
   readonly isAwaited: boolean
   readonly isDurable: boolean
@@ -35,6 +35,8 @@ export class KeyedRecords {
   /** `undefined`: not accepted. */
   readonly #outcomes: (RecordOutcome | 'open' | undefined)[] = []
   readonly #waiting = new Set<() => void>()
+  /** Indexes of records that another process has accepted. */
+  readonly #learned = new Set<number>()
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
   /** At least one record is in the durable log, or may be. */
@@ -43,15 +45,17 @@ export class KeyedRecords {
   claim: number | undefined
   /** No answer needs the records any more. */
   isEnded = false
+  /** A request has sent records from this process. */
+  isSent = false
   /** The request was answered without the outcomes, or its process has ended: outcomes are kept on disk. */
   isOpen = false
 
   /** Records that were accepted or refused. */
   #count = 0
-  readonly #noted: () => void
+  readonly #noted: (more: number) => void
 
-  /** @param noted called for each record that is known from now on */
-  constructor(key: KeyName, noted: () => void = () => undefined) {
+  /** @param noted called with how many records more are known, or fewer */
+  constructor(key: KeyName, noted: (more: number) => void = () => undefined) {
     this.key = key
     this.#noted = noted
   }
@@ -65,7 +69,7 @@ export class KeyedRecords {
     this.#outcomes[index] = outcome
     if (!isNew) return
     this.#count++
-    this.#noted()
+    this.#noted(1)
   }
 
   /** No record was accepted, and none was refused. */
@@ -81,7 +85,7 @@ export class KeyedRecords {
   get isRefused(): boolean {
     const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
       outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
-    return !this.isEmpty && this.#outcomes.every(isRefused)
+    return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count
   }
 
   get sequences(): readonly number[] {
@@ -116,11 +120,16 @@ export class KeyedRecords {
     return before === sequence ? undefined : before
   }
 
-  /** The records that were accepted, with their final outcomes, as another process may have them. */
+  /** Whether this process has accepted records itself, or may accept some. */
+  get isOwn(): boolean {
+    return this.isSent || this.#count > this.#learned.size
+  }
+
+  /** The records that this process has accepted, with their final outcomes. */
   get view(): RecordsView {
     const outcomes: (readonly [number, RecordOutcome | null])[] = []
     for (let index = 0; index < this.#outcomes.length; index++) {
-      if (this.#outcomes[index] !== undefined) outcomes.push([index, this.outcomeOf(index) ?? null])
+      if (this.has(index) && !this.#learned.has(index)) outcomes.push([index, this.outcomeOf(index) ?? null])
     }
     return { isAwaited: this.isAwaited, isDurable: this.isDurable, outcomes }
   }
@@ -130,14 +139,23 @@ export class KeyedRecords {
     this.isAwaited ||= isAwaited
     this.isDurable ||= isDurable
     for (const [index, outcome] of outcomes) {
+      if (!this.has(index)) this.#learned.add(index)
       if (outcome === null) this.accepted(index)
       else this.conclude(index, outcome)
     }
   }
 
+  /** The request has ended: another one asks again what others have. */
+  forgetLearned(): void {
+    for (const index of this.#learned) this.#outcomes[index] = undefined
+    this.#count -= this.#learned.size
+    this.#noted(-this.#learned.size)
+    this.#learned.clear()
+  }
+
   /** Resolves when all records that were accepted have final outcomes, or after this time. */
   allFinal(timeoutMs: number): Promise<void> {
-    return this.whenFinal(0, this.#outcomes.length, timeoutMs)
+    return this.#when(() => !this.#outcomes.includes('open'), timeoutMs)
   }
 
   accepted(index: number): void {
@@ -171,6 +189,10 @@ export class KeyedRecords {
       for (let index = from; index < to; index++) if (this.outcomeOf(index) === undefined) return false
       return true
     }
+    return this.#when(isKnown, timeoutMs)
+  }
+
+  #when(isKnown: () => boolean, timeoutMs: number): Promise<void> {
     if (isKnown() || timeoutMs <= 0) return Promise.resolve()
     return new Promise(resolve => {
       const end = (): void => {

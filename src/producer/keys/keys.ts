@@ -84,6 +84,7 @@ export class ClaimedKey {
       return new AttachedProduce(records, from, sent, options, undefined)
     }
     const settle = (at: number, outcome: RecordOutcome): void => records.settle(from + missing[at]!, outcome)
+    records.isSent = true
     const rest = accept(missing.length === sent.length ? sent : missing.map(at => sent[at]!), {
       hash: records.key.hash,
       fingerprint: records.key.fingerprint,

@@ -4,6 +4,9 @@ import { PeerError } from './peers.js'
 /** First pause before a call is repeated; it doubles up to the longest one of the link. */
 const FIRST_PAUSE_MS = 100
 
+/** How long a call takes at most that does not wait. */
+export const CALL_TIMEOUT_MS = 5_000
+
 /** A call was not sent, so the other process cannot have done anything. */
 export class UnsentError extends PeerError {
   override readonly name: string = 'UnsentError'

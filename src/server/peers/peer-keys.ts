@@ -153,7 +153,7 @@ export class PeerKeys implements Keys {
       settleForMs: SETTLE_FOR_MS,
       longestPauseMs: LONGEST_PAUSE_MS,
       ownerOf: hash => members.ownerOf(hash),
-      nameOf: run => run.slice(0, run.indexOf(' ')),
+      nameOf: run => run.split(' ', 1)[0]!,
       onGone: listener => gone.push(listener),
       serve: (name, handler) =>
         peers.serve(`key ${name}`, (message, { from }) => {

@@ -193,10 +193,9 @@ describe('keys of gateways that know each other', () => {
     await settle(key, 'unknown')
     const again = keyOf(await claim(A, asked))
     expect((await claim(C, asked)).type).to.equal('busy')
-    expect(gateways.running.get(A)!.own.holder.find(asked.hash)).to.equal(undefined)
     await settle(again, 'yes')
     await clock.tickAsync(100)
-    expect(holder.find(asked.hash)).to.equal(undefined)
+    for (const { own } of gateways.running.values()) expect(own.holder.find(asked.hash)).to.equal(undefined)
   })
 
   it('lead to the records of a request whose end the owner knows, before the gateway is told so', async () => {
@@ -224,6 +223,18 @@ describe('keys of gateways that know each other', () => {
     expect([store.size, store.bytes < both]).to.deep.equal([1, true])
     for (const asked of [own, other]) expect((await claim(C, asked)).type).to.equal('claimed')
     expect(store.size).to.equal(1)
+  })
+
+  it('have the answer that a gateway has kept before it shared them', async () => {
+    gateways.start(B)
+    gateways.start(C)
+    const process = gateways.create(A)
+    const asked = gateways.askedOf(B)
+    keyOf(await process.own.claim(asked, 0)).answered(answer, 'yes', () => undefined)
+    gateways.appear(process)
+    await clock.tickAsync(5_000)
+    expect(await claim(A, asked)).to.deep.equal({ type: 'answered', answer })
+    expect((await claim(A, { ...asked, fingerprint: 'another!' })).type).to.equal('conflict')
   })
 
   it('are free for others when a gateway was started again before its owner has noticed', async () => {

@@ -1,0 +1,186 @@
+import { OverloadedError } from '../../core/errors.js'
+import type { KeyName } from '../../producer/keys/key-frames.js'
+import type { Settlement } from '../../producer/keys/key-store.js'
+import type { LocalKeys, SettledVerdict } from '../../producer/keys/keys.js'
+import { type HeldPage, heldPage } from './held-keys.js'
+import { CALL_TIMEOUT_MS, type KeyLink, pause, pausesOf } from './key-link.js'
+
+/** How long an owner that has just been started lets a claim wait, at least. */
+const READY_MS = 500
+const BUSY = { type: 'busy' } as const
+
+/** A claim on a key, by the number that its process has given it. */
+export interface NamedClaim {
+  readonly key: KeyName
+  readonly claim: number
+}
+
+export interface WaitingClaim extends NamedClaim {
+  readonly waitMs: number
+}
+
+export interface EndedClaim extends NamedClaim {
+  readonly settlement: Settlement
+  /** Whether the process of the claim has records of the key, or may have some. */
+  readonly holds: boolean
+}
+
+interface AnsweredPage extends HeldPage {
+  /** Of the process that has the keys. */
+  readonly run: string
+}
+
+/**
+ * The keys that this process owns: it tells all processes who may carry a request out and who has its records, and keeps the
+ * answer.
+ *
+ * A process that was started again does not know which keys were in use. It asks all others for the keys that it owns and
+ * whose records they have, before it grants any claim.
+ */
+export class OwnedKeys {
+  readonly #own: LocalKeys
+  readonly #link: KeyLink
+  /** Resolves when all others have said what they hold. */
+  readonly #ready: Promise<void>
+  /** Claims of other processes that wait for their verdict. */
+  readonly #asked = new Map<number, { readonly from: string; isCancelled: boolean }>()
+  #isReady = false
+  #isClosed = false
+
+  constructor(own: LocalKeys, link: KeyLink) {
+    this.#own = own
+    this.#link = link
+    const serve = <Body>(name: string, handler: (body: Body, from: string) => unknown): void =>
+      link.serve(name, (body, from) => handler(body as Body, from))
+    serve('claim', (asked: WaitingClaim, from) => this.verdictOn(asked, from))
+    serve('confirm', ({ key, claim }: NamedClaim) => own.store.isClaimedBy(key.hash, claim))
+    serve('settle', (ended: EndedClaim, from) => this.settle(ended, from))
+    serve('moved', (claim: NamedClaim, from) => this.moved(claim, link.nameOf(from)))
+    const pageFor = heldPage(own.holder, hash => link.ownerOf(hash))
+    serve('held', ({ from }: { from: number }, run) => ({ ...pageFor(link.nameOf(run), from), run: link.run }))
+    link.onGone(run => this.#gone(run))
+    this.#ready = this.#gather()
+  }
+
+  /** All others have said which keys they have. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  #gone(run: string): void {
+    for (const asked of this.#asked.values()) if (asked.from === run) asked.isCancelled = true
+    this.#own.store.gone(run)
+  }
+
+  async #gather(): Promise<void> {
+    await Promise.all(this.#link.others.map(other => this.#gatherFrom(other)))
+    this.#isReady = !this.#isClosed
+  }
+
+  async #gatherFrom(other: string): Promise<void> {
+    let [from, run] = [0, '']
+    for (const pause = pausesOf(this.#link); !this.#isClosed; ) {
+      try {
+        const page = (await this.#link.call(other, 'held', { from }, CALL_TIMEOUT_MS)) as AnsweredPage | undefined
+        if (page !== undefined && (from === 0 || page.run === run)) {
+          run = page.run
+          this.#opened(page, other)
+          if (page.isLast) return
+          from += page.keys.length
+          continue
+        }
+        // It was started again, and has other keys.
+        from = 0
+      } catch {
+        // It does not serve yet.
+        from = 0
+      }
+      await pause()
+    }
+  }
+
+  #opened({ keys, run }: AnsweredPage, other: string): void {
+    for (const { key, claim } of keys)
+      this.#own.store.open(key, other, claim === undefined ? undefined : { claim, claimer: run })
+  }
+
+  /** For a request of this process. */
+  verdictNow({ key, claim, waitMs }: WaitingClaim): SettledVerdict | Promise<SettledVerdict> {
+    const { name } = this.#own
+    const verdict = this.#own.verdictOn(key, name, claim, waitMs)
+    return verdict instanceof Promise
+      ? verdict.then(late => this.#inNames(late, key, name))
+      : this.#inNames(verdict, key, name)
+  }
+
+  /** @throws OverloadedError when others have not said in time which keys they have */
+  async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string): Promise<SettledVerdict> {
+    await this.#untilReady(waitMs)
+    const asked = { from, isCancelled: false }
+    this.#asked.set(claim, asked)
+    const verdict = await this.#own.verdictOn(key, from, claim, waitMs)
+    this.#asked.delete(claim)
+    if (!asked.isCancelled) return this.#inNames(verdict, key, from)
+    this.#own.settle(key, claim, { type: verdict.type === 'new' ? 'free' : 'open' }, () => undefined)
+    return BUSY
+  }
+
+  /** Names the processes that have records. From now on the one that has asked may write some, too. */
+  #inNames(verdict: SettledVerdict, { hash }: KeyName, from: string): SettledVerdict {
+    if (verdict.type !== 'attach') return verdict
+    const holders = [...new Set(verdict.holders.map(run => this.#nameOf(run)))]
+    this.#own.store.heldBy(hash, [...new Set([...holders, this.#nameOf(from)])])
+    return { type: 'attach', holders }
+  }
+
+  #nameOf(run: string): string {
+    return run === this.#own.name ? this.#link.self : this.#link.nameOf(run)
+  }
+
+  /** @throws OverloadedError when others have not said in time which keys they have */
+  async #untilReady(waitMs: number): Promise<void> {
+    if (!this.#isReady) await Promise.race([this.#ready, pause(Math.max(waitMs, READY_MS))])
+    if (!this.#isReady) throw new OverloadedError('not all processes have said yet which keys they have')
+  }
+
+  /**
+   * Ends a claim.
+   *
+   * @returns whether the answer is kept; true if there is none
+   * @throws OverloadedError before this process knows the claims of others
+   */
+  async settle({ key, claim, settlement, holds }: EndedClaim, from: string): Promise<boolean> {
+    await this.#untilReady(0)
+    const { store } = this.#own
+    const asked = this.#asked.get(claim)
+    if (asked !== undefined) asked.isCancelled = true
+    if (!holds && store.isClaimedBy(key.hash, claim)) {
+      const name = this.#nameOf(from)
+      const holders = store.holdersOf(key.hash).filter(holder => this.#nameOf(holder) !== name)
+      store.heldBy(key.hash, holders)
+    }
+    const own =
+      settlement.type === 'answered'
+        ? { ...settlement, answer: { ...settlement.answer, body: Buffer.from(settlement.answer.body) } }
+        : settlement
+    return new Promise(resolve =>
+      this.#own.settle(key, claim, own, () => resolve(own.type !== 'answered' || store.isAnswered(key.hash)))
+    )
+  }
+
+  /**
+   * No other process has records of the key.
+   *
+   * @returns false: the claim has ended, so another request may have the key
+   */
+  moved({ key: { hash }, claim }: NamedClaim, holder: string): boolean {
+    const { store } = this.#own
+    if (!store.isClaimedBy(hash, claim)) return false
+    store.heldBy(hash, [holder])
+    return true
+  }
+}
