@@ -8,6 +8,7 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { PeerAddress } from '../support/peer-address.js'
+import { RawSocket } from '../support/raw-socket.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const SECRET = 'a secret of more than thirty-two bytes'
@@ -147,6 +148,32 @@ describe('Idempotency-Key at gateways that know each other', function () {
       for (const key of others) await until('yes', () => send(0, topic, key))
       for (const key of keys) expect(await until('yes', () => send(1, topic, key))).to.include({ replayed: 'true' })
       expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS * 2)
+    })
+  }
+
+  for (const durability of ['memory', 'disk']) {
+    it(`keeps the order of requests that are sent without waiting, on routes that keep records in ${durability}`, async () => {
+      await Promise.all([start(0, durability), start(1, durability)])
+      await ready(await topicFor('others'))
+      const topic = await topicFor('in-order')
+      const keys = newKeys().concat(newKeys())
+      const answersAt = async (nth: number): Promise<readonly string[]> => {
+        const client = await RawSocket.open(apps[nth]!.urls.shared)
+        const head = `POST /arion/sync/${topic}/k HTTP/1.1\r\nhost: 127.0.0.1\r\n`
+        const requests = keys.map(
+          key => `${head}idempotency-key: ${key}\r\ncontent-length: ${key.length}\r\n\r\n${key}`
+        )
+        await client.send(requests.join(''))
+        await client.until(
+          () => client.answers === keys.length && client.received.match(/"offset":\d+/g)?.length === keys.length
+        )
+        client.destroy()
+        return [...client.received.matchAll(/"offset":(\d+)/g)].map(([, offset]) => offset!)
+      }
+      const inOrder = keys.map((_, offset) => String(offset))
+      expect(await answersAt(0)).to.deep.equal(inOrder)
+      expect(await answersAt(1)).to.deep.equal(inOrder)
+      expect(cluster.highWatermark(topic, 0)).to.equal(keys.length)
     })
   }
 
