@@ -3,7 +3,8 @@ import { Shares } from '../../core/shares.js'
 import type { AskedKey, Claim, Keys, LocalKeys } from '../../producer/keys/keys.js'
 import type { GatewayPeers } from './gateway-peers.js'
 import { type KeyLink, type KeyWaits, UnsentError } from './key-link.js'
-import { KeyMembers } from './key-members.js'
+import { KeyMembers, type Standing } from './key-members.js'
+import { type KeyStanding, KeyStandings } from './key-standings.js'
 import { isAway, PeerError } from './peers.js'
 import { SharedKeys } from './shared-keys.js'
 
@@ -45,12 +46,17 @@ export interface PeerKeysDeps {
 export class PeerKeys implements Keys {
   readonly #deps: PeerKeysDeps
   readonly #members: KeyMembers
+  readonly #standings: KeyStandings
   readonly #waits = new Shares(MAX_WAITS)
   /** Wake requests that wait until this gateway knows which one it is. */
   readonly #looking = new Set<() => void>()
   #self: string | undefined
   /** Another gateway answers at the entry of this one. */
   #isDoubled = false
+  /** This gateway shares keys and another one serves them by itself, or the other way round. */
+  #isContested = false
+  /** The list says that keys cannot be shared. */
+  #isAlone = false
   /** How often in a row the look-up had this result. */
   #undecided = { why: '', times: 0 }
   /** `undefined`: this gateway does not know yet which one it is. */
@@ -61,8 +67,14 @@ export class PeerKeys implements Keys {
     const { peers, addresses } = deps
     this.#deps = deps
     this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
+    this.#standings = new KeyStandings(peers, () => this.#standing)
     peers.onRefreshed(() => this.#look())
-    this.#look()
+  }
+
+  get #standing(): KeyStanding {
+    if (this.#isDoubled || this.#keys === undefined) return 'refused'
+    if (this.#shared !== undefined) return this.#shared.isReady ? 'shared' : 'refused'
+    return this.#isContested ? 'refused' : 'alone'
   }
 
   get reach(): Keys['reach'] {
@@ -71,8 +83,8 @@ export class PeerKeys implements Keys {
 
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
     if (this.#keys === undefined) return this.#claimLater(asked, waitMs)
-    // Two gateways with one name would both give its keys out.
-    if (this.#isDoubled) return { type: 'away' }
+    // Two gateways would both give a key out.
+    if (this.#isDoubled || this.#isContested) return { type: 'away' }
     return this.#keys.claim(asked, waitMs)
   }
 
@@ -95,41 +107,62 @@ export class PeerKeys implements Keys {
     return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)))
   }
 
-  /** Finds out which gateway this one is; afterwards, looks whether another one has its name. */
+  /** Finds out which gateway this one is, and whether others leave its keys to it. */
   #look(): void {
+    if (this.#self !== undefined) this.#lookForDouble(this.#self)
+    if (this.#keys === undefined) {
+      const standing = this.#members.standing()
+      if (standing.type === 'member') this.#share(standing.self)
+      else this.#postpone(standing)
+    }
+    void this.#standings.ask().then(() => this.#compare())
+  }
+
+  #lookForDouble(self: string): void {
+    this.#isDoubled = !this.#members.isOnly(self)
+    if (!this.#isDoubled) return
+    const message = `another gateway answers at ${self}: requests with keys are refused (503)`
+    this.#deps.log.error({}, `${message}; compare peers.addresses`)
+  }
+
+  #share(self: string): void {
     const { own, log } = this.#deps
-    if (this.#self !== undefined) {
-      this.#isDoubled = !this.#members.isOnly(this.#self)
-      if (!this.#isDoubled) return
-      const message = `another gateway answers at ${this.#self}: requests with keys are refused (503)`
-      log.error({}, `${message}; compare peers.addresses`)
-    }
-    if (this.#keys !== undefined) return
-    const standing = this.#members.standing()
-    if (standing.type !== 'member') {
-      const { why } = standing
-      this.#undecided = { why, times: why === this.#undecided.why ? this.#undecided.times + 1 : 1 }
-      // Gateways that are started again may exchange their addresses.
-      const isFinal = (standing.type === 'alone' && standing.isFinal) || this.#undecided.times >= LOOKS
-      if (isFinal && standing.type === 'looking') {
-        log.warn(
-          {},
-          `requests with keys are refused (503) until this gateway knows which of peers.addresses it is: ${why}`
-        )
-      }
-      if (!isFinal || standing.type === 'looking') return
-      this.#keys = own
-      const message = `keys of requests hold at this gateway only, because peers.addresses cannot be used for them: ${why}`
-      log.warn({}, message)
-    } else {
-      const { self } = standing
-      this.#self = self
-      own.store.disown(hash => this.#members.ownerOf(hash) === self)
-      this.#shared = new SharedKeys(own, this.#linkAs(self))
-      this.#keys = this.#shared
-      log.info({}, `keys of requests hold at all ${this.#members.names.length} gateways; this one is ${self}`)
-    }
+    this.#self = self
+    own.store.disown(hash => this.#members.ownerOf(hash) === self)
+    this.#shared = new SharedKeys(own, this.#linkAs(self))
+    log.info({}, `keys of requests hold at all ${this.#members.names.length} gateways; this one is ${self}`)
+    this.#serve(this.#shared)
+  }
+
+  #serve(keys: Keys): void {
+    this.#keys = keys
     for (const wake of [...this.#looking]) wake()
+  }
+
+  /** Gateways that are started again may exchange their addresses, so a result counts when it comes several times. */
+  #postpone(standing: Exclude<Standing, { type: 'member' }>): void {
+    const { type, why } = standing
+    this.#undecided = { why, times: why === this.#undecided.why ? this.#undecided.times + 1 : 1 }
+    const isFinal = (type === 'alone' && standing.isFinal) || this.#undecided.times >= LOOKS
+    this.#isAlone = isFinal && type === 'alone'
+    if (!isFinal || type === 'alone') return
+    const message = 'requests with keys are refused (503) until this gateway knows which of peers.addresses it is'
+    this.#deps.log.warn({}, `${message}: ${why}`)
+  }
+
+  /** Keys are refused where others would give them out as well. */
+  #compare(): void {
+    const { own, log } = this.#deps
+    const isContested = this.#standings.has(this.#shared === undefined ? 'shared' : 'alone')
+    if (isContested && !this.#isContested) {
+      const message = 'some gateways share keys of requests and others do not'
+      log.error({}, `${message}: requests with keys are refused (503); compare peers.addresses and builds`)
+    }
+    this.#isContested = isContested
+    if (isContested || !this.#isAlone || this.#keys !== undefined) return
+    const why = 'because peers.addresses cannot be used for them'
+    log.warn({}, `keys of requests hold at this gateway only, ${why}: ${this.#undecided.why}`)
+    this.#serve(own)
   }
 
   #linkAs(self: string): KeyLink {

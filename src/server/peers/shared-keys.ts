@@ -88,6 +88,11 @@ export class SharedKeys implements Keys {
     this.#owned = new OwnedKeys(own, link)
   }
 
+  /** All others have said which keys they have. */
+  get isReady(): boolean {
+    return this.#owned.isReady
+  }
+
   close(): void {
     this.#isClosed = true
     this.#owned.close()
