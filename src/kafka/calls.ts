@@ -77,7 +77,7 @@ export interface ProduceCall extends CallOptions {
   /** How long the broker may wait for the in-sync replicas. */
   readonly brokerTimeoutMs: number
   /** One whole record batch per partition, header included. The bytes are not changed. */
-  readonly partitions: readonly (TopicPartition & { readonly batch: Buffer })[]
+  readonly partitions: readonly (TopicPartition & { readonly bytes: Buffer })[]
 }
 export interface ProducePartitionResponse extends PartitionResponse {
   /** -1 in most answers with an error. `undefined`: the offset is beyond 2^53. */

@@ -199,10 +199,6 @@ function sealRecords(batch: Buffer, options: SealOptions, records: Described): B
 }
 
 function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: CompressionCodec, records: Described): Buffer {
-  layout.writeInt64(batch, 0, 0)
-  batch.writeInt32BE(batch.length - layout.LOG_OVERHEAD_BYTES, layout.AT_BATCH_LENGTH)
-  batch.writeInt32BE(-1, layout.AT_LEADER_EPOCH)
-  batch[layout.AT_MAGIC] = 2
   batch.writeInt16BE(codecNumbers[codec], layout.AT_ATTRIBUTES)
   batch.writeInt32BE(records.count - 1, layout.AT_LAST_OFFSET_DELTA)
   layout.writeInt64(batch, records.baseTimestampMs, layout.AT_BASE_TIMESTAMP)
@@ -216,7 +212,23 @@ function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence 
   batch.set(bytesOfId(producerId), layout.AT_PRODUCER_ID)
   batch.writeInt16BE(producerEpoch, layout.AT_PRODUCER_EPOCH)
   batch.writeInt32BE(baseSequence, layout.AT_BASE_SEQUENCE)
-  batch.writeUInt32BE(crc32c(batch.subarray(layout.AT_ATTRIBUTES)), layout.AT_CRC)
+  writeStart(batch)
+}
+
+/** The CRC-32C that zeroes in place of the start of a batch turn into that of no bytes. */
+const CRC_BEFORE_ZEROES = 0xa0cadab3
+
+/**
+ * Writes the fields before the attributes, which the CRC does not cover. It is computed over the whole batch, with zeroes in their
+ * place: a view of the other bytes would cost more than the CRC of a small batch.
+ */
+function writeStart(batch: Buffer): void {
+  for (let at = 0; at < layout.AT_ATTRIBUTES; at++) batch[at] = 0
+  const crc = crc32c(batch, CRC_BEFORE_ZEROES)
+  batch.writeInt32BE(batch.length - layout.LOG_OVERHEAD_BYTES, layout.AT_BATCH_LENGTH)
+  batch.writeInt32BE(-1, layout.AT_LEADER_EPOCH)
+  batch[layout.AT_MAGIC] = 2
+  batch.writeUInt32BE(crc, layout.AT_CRC)
 }
 
 const idBytes = Buffer.alloc(8)

@@ -68,7 +68,7 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     const { partitions } = await session.client.produce({
       acks: -1,
       brokerTimeoutMs: 5_000,
-      partitions: [{ topic, partition: 0, batch }]
+      partitions: [{ topic, partition: 0, bytes: batch }]
     })
     expect(partitions[0]!.errorCode).to.equal(0)
     return partitions[0]!.baseOffset!

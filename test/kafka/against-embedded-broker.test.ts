@@ -34,8 +34,8 @@ describe('every call, against the embedded broker', () => {
     await cluster.close()
   })
 
-  const produce = async (topic: string, partition: number, batch: Buffer) => {
-    const call = { acks: -1, brokerTimeoutMs: 1000, partitions: [{ topic, partition, batch }] } as const
+  const produce = async (topic: string, partition: number, bytes: Buffer) => {
+    const call = { acks: -1, brokerTimeoutMs: 1000, partitions: [{ topic, partition, bytes }] } as const
     return (await client.produce(call)).partitions[0]!
   }
   const fetch = async (topic: string, partition: number, fetchOffset: number, maxBytes = 1_000_000) => {
@@ -127,7 +127,7 @@ describe('every call, against the embedded broker', () => {
     const { partitions } = await client.produce({
       acks: -1,
       brokerTimeoutMs: 1000,
-      partitions: ['none', 'orders'].map(topic => ({ topic, partition: 0, batch: sealed(['v']) }))
+      partitions: ['none', 'orders'].map(topic => ({ topic, partition: 0, bytes: sealed(['v']) }))
     })
     expect(partitions.map(({ topic, errorCode }) => [topic, errorCode])).to.have.deep.members([
       ['none', 3],
@@ -150,7 +150,7 @@ describe('every call, against the embedded broker', () => {
     cluster.createTopic('elected', { partitions: 1 })
     const topicPartition = { topic: 'elected', partition: 0 }
     const write = (value: string) =>
-      client.produce({ acks: -1, brokerTimeoutMs: 1000, partitions: [{ ...topicPartition, batch: sealed([value]) }] })
+      client.produce({ acks: -1, brokerTimeoutMs: 1000, partitions: [{ ...topicPartition, bytes: sealed([value]) }] })
     await write('a')
     await write('b')
     cluster.truncate('elected', 0, 1)

@@ -243,7 +243,7 @@ describe('BrokerClient', () => {
       const { partitions } = await client.produce({
         acks: -1,
         brokerTimeoutMs: 1500,
-        partitions: batches.map((batch, partition) => ({ topic: 't', partition, batch }))
+        partitions: batches.map((bytes, partition) => ({ topic: 't', partition, bytes }))
       })
       expect(partitions.map(({ baseOffset }) => baseOffset)).to.deep.equal([9, 9])
       for (const batch of batches) expect(received!.includes(batch)).to.equal(true)

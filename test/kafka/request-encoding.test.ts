@@ -289,10 +289,10 @@ describe('requests', () => {
       acks: -1,
       brokerTimeoutMs: 1500,
       partitions: [
-        { topic: 'a', partition: 0, batch: batches[0]! },
-        { topic: 'b', partition: 7, batch: batches[1]! },
-        { topic: 'a', partition: 1, batch: batches[2]! },
-        { topic: 'b', partition: 8, batch: batches[3]! }
+        { topic: 'a', partition: 0, bytes: batches[0]! },
+        { topic: 'b', partition: 7, bytes: batches[1]! },
+        { topic: 'a', partition: 1, bytes: batches[2]! },
+        { topic: 'b', partition: 8, bytes: batches[3]! }
       ]
     })
     const head = Buffer.from('ffffffff000005dc00000002', 'hex')

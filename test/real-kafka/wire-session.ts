@@ -46,7 +46,7 @@ export class WireSession {
     const response = await this.client.produce({
       acks: -1,
       brokerTimeoutMs: 5000,
-      partitions: [{ topic, partition, batch }]
+      partitions: [{ topic, partition, bytes: batch }]
     })
     return response.partitions[0]!
   }

@@ -488,10 +488,22 @@ export const samples: readonly Sample[] = [
     flexibleMetadata(12, (1 << 3) | (1 << 8) | (1 << 11) | (1 << 30)),
     withOperations(['READ', 'DESCRIBE', 'ALTER_CONFIGS'])
   ),
-  sample(produceV7, { acks: -1, brokerTimeoutMs: 1, partitions: [] }, produce(), {
-    throttleTimeMs: 5,
-    partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]
-  }),
+  // None is expected, all in their order, and others.
+  ...[[], ['a', 'a', 'b', 'b'], ['b', 'b', 'ab', 'a']].map(topics =>
+    sample(
+      produceV7,
+      {
+        acks: -1,
+        brokerTimeoutMs: 1,
+        partitions: topics.map((topic, at) => ({ topic, partition: at % 2, bytes: Buffer.alloc(0) }))
+      },
+      produce(),
+      {
+        throttleTimeMs: 5,
+        partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]
+      }
+    )
+  ),
   sample(
     fetchV11,
     fetchCall,

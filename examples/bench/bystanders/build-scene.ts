@@ -35,9 +35,9 @@ export async function buildScene(parts: SceneParts): Promise<Scene> {
     },
     ask: request => askRouter(router.ref, request as never) as never,
     produce: (records, deadlineMs) => gateway.produce(records, { partitioner: 'crc32', deadlineMs }).outcomes(),
-    writeRaw: async ({ topic, partition }, batch) => {
+    writeRaw: async ({ topic, partition }, bytes) => {
       const leader = parts.createClient(await leaderOf(topic), 'scene')
-      await leader.produce({ acks: -1, brokerTimeoutMs: 5_000, partitions: [{ topic, partition, batch }] })
+      await leader.produce({ acks: -1, brokerTimeoutMs: 5_000, partitions: [{ topic, partition, bytes }] })
       await leader.close()
     }
   }

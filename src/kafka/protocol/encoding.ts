@@ -98,6 +98,15 @@ export class RequestWriter {
 
   /** Writes `[topic, [partition …]]`; `write` writes the fields of one partition. */
   byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): void {
+    if (isEachOfAnotherTopic(partitions)) {
+      this.#length(partitions.length)
+      for (const partition of partitions) {
+        this.string(partition.topic)
+        this.#length(1)
+        write(partition)
+      }
+      return
+    }
     const topics = mapByTopic(partitions)
     this.#length(topics.size)
     for (const [topic, ofTopic] of topics) {
@@ -181,6 +190,13 @@ export const byTopic = <T extends { readonly topic: string }>(items: readonly T[
   ...mapByTopic(items)
 ]
 
+/** Then no lists are needed to bring the partitions of a topic together. */
+function isEachOfAnotherTopic(items: readonly { readonly topic: string }[]): boolean {
+  const topics = new Set<string>()
+  for (const { topic } of items) if (topics.size === topics.add(topic).size) return false
+  return true
+}
+
 function mapByTopic<T extends { readonly topic: string }>(items: readonly T[]): Map<string, T[]> {
   const topics = new Map<string, T[]>()
   for (const item of items) {
@@ -192,6 +208,8 @@ function mapByTopic<T extends { readonly topic: string }>(items: readonly T[]): 
 }
 
 const VARINT_BITS = 35
+const MAX_ASCII = 0x7f
+const NAME_LENGTH_BYTES = 2
 const SHORT_LIST = 16
 const ZERO_UUID = 'A'.repeat(22)
 /** Bytes of the two lengths of a topic: the length of its name, and the number of its partitions. */
@@ -270,6 +288,21 @@ export class ResponseReader {
     return this.nullableString() ?? ''
   }
 
+  /** Passes the name if it is the expected one, in ASCII and in the classic encoding. @returns that name */
+  #passName(expected: string | undefined): string | undefined {
+    if (expected === undefined || this.#isFlexible) return undefined
+    const bytes = this.#bytes
+    const from = this.#at + NAME_LENGTH_BYTES
+    const end = from + expected.length
+    if (end > bytes.length || bytes.readInt16BE(this.#at) !== expected.length) return undefined
+    for (let at = 0; at < expected.length; at++) {
+      const byte = bytes[from + at]!
+      if (byte > MAX_ASCII || byte !== expected.charCodeAt(at)) return undefined
+    }
+    this.#at = end
+    return expected
+  }
+
   nullableString(): string | null {
     const length = this.#isFlexible ? this.unsignedVarint() - 1 : this.int16()
     if (length === -1) return null
@@ -342,11 +375,18 @@ export class ResponseReader {
    *
    * @param check called with the number of partitions of each topic before they are read; throws when there are too
    * many
+   * @param expected the topic that the partition at this place of the list may have. A name that is expected becomes
+   *   that string, which costs less than a new one.
    */
-  byTopic<T>(smallestPartitionBytes: number, read: (topic: string) => T, check?: (count: number) => void): T[] {
+  byTopic<T>(
+    smallestPartitionBytes: number,
+    read: (topic: string) => T,
+    check?: (count: number) => void,
+    expected?: (at: number) => string | undefined
+  ): T[] {
     const partitions: T[] = []
     for (let topics = this.#count(SMALLEST_TOPIC_BYTES); topics > 0; topics--) {
-      const topic = this.name()
+      const topic = this.#passName(expected?.(partitions.length)) ?? this.name()
       for (let left = this.#count(smallestPartitionBytes, check); left > 0; left--) partitions.push(read(topic))
     }
     return partitions

@@ -16,20 +16,22 @@ export const produceV7: Api<ProduceCall, ProduceResponse> = {
     writer.nullableString(null)
     writer.int16(acks)
     writer.int32(brokerTimeoutMs)
-    writer.byTopic(partitions, ({ partition, batch }) => {
+    writer.byTopic(partitions, ({ partition, bytes }) => {
       writer.int32(partition)
-      writer.bytes(batch)
+      writer.bytes(bytes)
     })
   },
-  decode(reader) {
-    const partitions = reader.byTopic(30, topic => ({
+  decode(reader, { partitions: asked }) {
+    const read = (topic: string) => ({
       topic,
       partition: reader.int32(),
       errorCode: reader.int16(),
       baseOffset: reader.safeInt64(),
       logAppendTimeMs: reader.roundedInt64(),
       logStartOffset: reader.safeInt64()
-    }))
+    })
+    // Brokers mostly answer in the order of the request.
+    const partitions = reader.byTopic(30, read, undefined, at => asked[at]?.topic)
     return { partitions, throttleTimeMs: reader.int32() }
   }
 }

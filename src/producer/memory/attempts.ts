@@ -57,8 +57,8 @@ export class Attempts {
   }
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
-  send(batch: BatchToSend, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
-    const sealed = new SentBatch(batch, this, answered)
+  send(bytes: Buffer, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
+    const sealed = new SentBatch(this.#place, bytes, this.#cluster.clusterId, this, answered)
     this.#count++
     this.#awaited = sealed
     this.#sentAt = nowMs
@@ -159,8 +159,6 @@ export class Attempts {
   }
 }
 
-type BatchToSend = Omit<SealedBatch, 'answer' | 'delayed' | 'recall' | 'accepted'>
-
 /** One attempt to send a batch, in the form in which the Router receives it. */
 class SentBatch implements SealedBatch {
   readonly topic: string
@@ -173,7 +171,9 @@ class SentBatch implements SealedBatch {
   readonly #answered: (answer: BatchAnswer) => void
 
   constructor(
-    { topic, partition, bytes, clusterId }: BatchToSend,
+    { topic, partition }: TopicPartition,
+    bytes: Buffer,
+    clusterId: string | undefined,
     attempts: Attempts,
     answered: (answer: BatchAnswer) => void
   ) {

@@ -123,17 +123,16 @@ export class PartitionProducer implements ScheduledProducer {
     }
     const numbering = this.#numbering.start(this)
     if (numbering === undefined) return undefined
-    const head = this.#head ?? this.#takeNext()
+    const nowMs = this.#deps.clock()
+    const head = this.#head ?? this.#takeNext(nowMs)
     this.#search.sent(numbering)
-    const { clock, cluster } = this.#deps
     const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
     this.#waiting.giveWriter(head.takeWriter())
     this.#state = 'awaiting'
-    const batch = { topic: this.topic, partition: this.partition, bytes, clusterId: cluster.clusterId }
-    return this.#attempts.send(batch, clock(), this.#onAnswer)
+    return this.#attempts.send(bytes, nowMs, this.#onAnswer)
   }
 
-  #takeNext(): Batch {
+  #takeNext(nowMs: number): Batch {
     let head = this.#waiting.take()
     while (head.sizeBytes > this.#limit.bytes && head.recordCount > 1) {
       this.#replace(head, head.split())
@@ -142,12 +141,12 @@ export class PartitionProducer implements ScheduledProducer {
     if (this.#waiting.isEmpty) this.#onBatchClosed()
     this.#head = head
     this.#attempts.begin()
-    this.#headSince = this.#deps.clock()
-    head.tryFrom(this.#headSince)
+    this.#headSince = nowMs
+    head.tryFrom(nowMs)
     this.#beginSpan(head)
     this.#lookBy(head.expiresAt)
     this.#search.begin()
-    this.#deps.waitedInPartition?.(this.#headSince - head.oldestAt)
+    this.#deps.waitedInPartition?.(nowMs - head.oldestAt)
     return head
   }
 
@@ -184,7 +183,6 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   #answered(head: Batch, answer: BatchAnswer): void {
-    const nowMs = this.#deps.clock()
     this.#attempts.answered(answer)
     if (answer.type === 'notSent') this.#search.notSent()
     else {
@@ -195,8 +193,8 @@ export class PartitionProducer implements ScheduledProducer {
       this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
       return
     }
-    const isDurable = this.#deps.owner !== undefined
-    this.#carryOut(head, judge(factsOf(this, head, nowMs, isDurable, this.#attempts.cause), answer))
+    const { owner, clock } = this.#deps
+    this.#carryOut(head, judge(factsOf(this, head, clock(), owner !== undefined, this.#attempts.cause), answer))
   }
 
   #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {

@@ -38,7 +38,7 @@ export abstract class RequestOutcomes {
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
   readonly #outcomes: (RecordOutcome | undefined)[]
-  /** Delivered records whose outcomes are not in `#outcomes` yet: most callers only ask whether all were delivered. */
+  /** Rows of delivered records whose outcomes are not in `#outcomes` yet: most callers only ask whether all were delivered. */
   #rows: DeliveredRow[] = NO_ROWS
   /** A record has got an outcome of its own, so the outcomes of all other records have to be compared with it. */
   #isMixed = false
@@ -111,8 +111,10 @@ export abstract class RequestOutcomes {
       for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
       return
     }
+    // The outcome is smaller than the row.
+    if (row.count === 1) this.#outcomes[row.index] = outcomeIn(row, 0)
     // A list that is created with its first element has space for one; a first push would reserve space for 17.
-    if (this.#rows.length === 0) this.#rows = [row]
+    else if (this.#rows.length === 0) this.#rows = [row]
     else this.#rows.push(row)
     this.#settled(row.count)
   }

@@ -5,7 +5,7 @@ import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 
 const NO_RECORDS = [0, 0] as const
-/** Never written to. Most partitions of many have one batch or none. */
+/** Never written to. Most partitions of many have one batch or none, and so no list. */
 const NO_BATCHES: Batch[] = []
 
 /** Unsealed batches of a partition, oldest first; records are appended to the last one. */
@@ -14,7 +14,10 @@ export class WaitingBatches {
   readonly #limit: BatchLimit
   readonly #batchBuffers: BatchBufferPool
   readonly #onFull: () => void
-  #batches: Batch[] = NO_BATCHES
+  /** Records are appended to it; `undefined`: there is none. */
+  #last: Batch | undefined
+  /** All but the last. */
+  #before: Batch[] = NO_BATCHES
   /** The writer of the last sealed batch, whose memory suits a similar batch. */
   #spareWriter: RecordBatchWriter | undefined
 
@@ -32,16 +35,16 @@ export class WaitingBatches {
   }
 
   get oldestAt(): number {
-    return this.#batches[0]?.oldestAt ?? Number.POSITIVE_INFINITY
+    return (this.#before[0] ?? this.#last)?.oldestAt ?? Number.POSITIVE_INFINITY
   }
 
   get isEmpty(): boolean {
-    return this.#batches.length === 0
+    return this.#last === undefined
   }
 
   /** @returns the bytes to charge to the budget */
   append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
-    const last = this.#batches[this.#batches.length - 1]
+    const last = this.#last
     const charge = last === undefined ? 0 : last.append(record, timestampMs, pendingProduce, index)
     if (charge > 0) return charge
     if (last !== undefined) this.#onFull()
@@ -54,7 +57,7 @@ export class WaitingBatches {
    * @returns how many of them it took, and the bytes to charge to the budget
    */
   appendRow(row: Row): readonly [records: number, charge: number] {
-    const last = this.#batches[this.#batches.length - 1]
+    const last = this.#last
     if (last === undefined) return NO_RECORDS
     const before = last.chargedBytes
     const records = last.appendRow(row)
@@ -73,9 +76,10 @@ export class WaitingBatches {
       const lone = loneBatch(record, this.#settings, this.#batchBuffers)
       return this.#begin(lone, record, timestampMs, pendingProduce, index)
     }
-    // A list that is created with its first element has space for one; a first push would reserve space for 17.
-    if (this.#batches.length === 0) this.#batches = [batch]
-    else this.#batches.push(batch)
+    const full = this.#last
+    this.#last = batch
+    if (full !== undefined && this.#before === NO_BATCHES) this.#before = [full]
+    else if (full !== undefined) this.#before.push(full)
     return charge
   }
 
@@ -88,21 +92,30 @@ export class WaitingBatches {
 
   /** Takes the oldest batch. Never called when there is none. */
   take(): Batch {
-    const batches = this.#batches
-    if (batches.length > 1) return batches.shift()!
-    this.#batches = NO_BATCHES
-    return batches[0]!
+    if (this.#before.length > 0) return this.#before.shift()!
+    const last = this.#last!
+    this.#last = undefined
+    return last
   }
 
   takeAll(): readonly Batch[] {
-    const batches = this.#batches
-    this.#batches = NO_BATCHES
+    const batches = this.#all
+    this.#keep(NO_BATCHES)
     return batches
+  }
+
+  get #all(): readonly Batch[] {
+    return this.#last === undefined ? NO_BATCHES : [...this.#before, this.#last]
+  }
+
+  #keep(batches: readonly Batch[]): void {
+    this.#last = batches.at(-1)
+    this.#before = batches.length > 1 ? batches.slice(0, -1) : NO_BATCHES
   }
 
   /** Puts the parts of a batch that was taken in front of all others. */
   putBack(parts: readonly Batch[]): void {
-    if (parts.length > 0) this.#batches = [...parts, ...this.#batches]
+    if (parts.length > 0) this.#keep([...parts, ...this.#all])
   }
 
   /** Keeps the writer of a sealed batch for the next one if the size limit is still the same. */
@@ -112,8 +125,8 @@ export class WaitingBatches {
 
   /** When {@link expire} will have a wait to end. */
   get earliestDeadlineAt(): number {
-    let earliest = Number.POSITIVE_INFINITY
-    for (const { earliestDeadlineAt } of this.#batches) if (earliestDeadlineAt < earliest) earliest = earliestDeadlineAt
+    let earliest = this.#last?.earliestDeadlineAt ?? Number.POSITIVE_INFINITY
+    for (const { earliestDeadlineAt } of this.#before) if (earliestDeadlineAt < earliest) earliest = earliestDeadlineAt
     return earliest
   }
 
@@ -131,10 +144,11 @@ export class WaitingBatches {
     topic?: string
   ): number {
     let withdrawn = 0
-    for (const batch of this.#batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf, topic)
+    const batches = this.#all
+    for (const batch of batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf, topic)
     if (withdrawn === 0) return 0
-    for (const batch of this.#batches) if (batch.isEmpty) onEmpty(batch)
-    this.#batches = this.#batches.filter(batch => !batch.isEmpty)
+    for (const batch of batches) if (batch.isEmpty) onEmpty(batch)
+    this.#keep(batches.filter(batch => !batch.isEmpty))
     return withdrawn
   }
 }

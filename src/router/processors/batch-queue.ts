@@ -57,7 +57,8 @@ export class BatchQueue {
     let left = 0
     let bytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
-    for (const [key, first] of this.#first) {
+    for (const first of this.#first.values()) {
+      const { key } = first
       if (batches.length >= MOST_PER_CALL) {
         left++
         break

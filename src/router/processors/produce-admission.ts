@@ -223,8 +223,7 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
     // The batch was recalled while the connection was being opened.
     if (batch.settled) continue
     batch.state.inFlight = true
-    const { topic, partition, bytes } = batch.request
-    partitions.push({ topic, partition, batch: bytes })
+    partitions.push(batch.request)
   }
   if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)

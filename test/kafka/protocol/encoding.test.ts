@@ -2,6 +2,8 @@ import { expect } from 'chai'
 import { ProtocolError } from '../../../src/core/errors.js'
 import { ResponseReader } from '../../../src/kafka/protocol/encoding.js'
 
+const TOPIC_WITH_ACCENT = Buffer.from('caf\u00e9')
+
 const readerOf = (...bytes: number[]): ResponseReader => new ResponseReader(Buffer.from(bytes))
 const flexibleReaderOf = (...bytes: number[]): ResponseReader => new ResponseReader(Buffer.from(bytes), true)
 
@@ -60,6 +62,17 @@ describe('the reader of responses', () => {
     expect(() => array(3, 4, 11)).to.throw(ProtocolError, '3 items in 11 bytes')
     expect(() => array(-2, 4, 11)).to.throw(ProtocolError, '-2 items')
     expect([array(-1, 4, 0), told]).to.deep.equal([[], [3, -1]])
+  })
+
+  it('takes the name that is expected, and reads another one, or one that is not ASCII, from the bytes', () => {
+    const expected = ['ab', 'ab', '\u00e9', 'caf\u00e9', 'abc']
+    const named = (name: Buffer) => [0, name.length, ...name, 0, 0, 0, 1, 7]
+    const names = ['ab', 'ac', Buffer.from([0xe9]), TOPIC_WITH_ACCENT, 'ab'].map(name => Buffer.from(name as string))
+    const reader = readerOf(0, 0, 0, names.length, ...names.flatMap(named))
+    const read = (topic: string) => [topic, reader.int8()]
+    const partitions = reader.byTopic(1, read, undefined, at => expected[at])
+    expect(partitions).to.deep.equal(['ab', 'ac', '\ufffd', 'caf\u00e9', 'ab'].map(topic => [topic, 7]))
+    reader.end()
   })
 
   it('reads lengths of one to five bytes, and none that has more than 32 bits', () => {

@@ -36,9 +36,9 @@ class UnevenCluster extends ScriptedCluster {
     await new Promise(resolve => setTimeout(resolve, this.tookMs.get(nodeId) ?? QUICK_MS))
     return {
       throttleTimeMs: 0,
-      partitions: partitions.map(({ topic, partition, batch }) => {
+      partitions: partitions.map(({ topic, partition, bytes }) => {
         const baseOffset = this.#ends.get(partition) ?? 0
-        this.#ends.set(partition, baseOffset + batch.readInt32BE(57))
+        this.#ends.set(partition, baseOffset + bytes.readInt32BE(57))
         return { topic, partition, errorCode: 0, baseOffset, logAppendTimeMs: -1, logStartOffset: 0 }
       })
     }

@@ -276,7 +276,9 @@ describe('produce processor', () => {
       [-1, 1_500, 3_003]
     ])
     const [{ partitions }] = calls as [ProduceCall]
-    expect(partitions).to.deep.equal([{ topic: 'orders', partition: 0, batch: Buffer.alloc(2_048) }])
+    expect(partitions.map(({ topic, partition, bytes }) => [topic, partition, bytes])).to.deep.equal([
+      ['orders', 0, Buffer.alloc(2_048)]
+    ])
     expect(harness.added?.state.inFlight).to.equal(true)
   })
 
