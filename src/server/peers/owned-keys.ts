@@ -119,6 +119,9 @@ export class OwnedKeys {
 
   /** @throws OverloadedError when others have not said in time which keys they have */
   async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string): Promise<SettledVerdict> {
+    const answered = this.#own.store.answered(key)
+    // Whatever others have, the answer to the key is this one.
+    if (answered !== undefined) return answered
     await this.#untilReady(waitMs)
     const asked = { from, isCancelled: false }
     this.#asked.set(claim, asked)

@@ -101,11 +101,10 @@ export class SharedKeys implements Keys {
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
     const owner = this.#link.ownerOf(asked.hash)
     const key = this.#own.nameOf(asked)
-    // This process may have owned the key before.
-    const before = owner === this.#link.self ? undefined : this.#own.store.answered(key)
-    if (before !== undefined) return before
     const mine = { key, claim: this.#own.nextClaim(), owner, isDoubted: false }
-    if (owner !== this.#link.self || !this.#owned.isReady) return this.#claimLater(mine, waitMs)
+    // This process may have owned the key before.
+    if (owner !== this.#link.self) return this.#own.store.answered(key) ?? this.#claimLater(mine, waitMs)
+    if (!this.#owned.isReady) return this.#claimLater(mine, waitMs)
     const verdict = this.#owned.verdictNow({ key, claim: mine.claim, waitMs })
     return verdict instanceof Promise ? verdict.then(late => this.#claimOf(mine, late)) : this.#claimOf(mine, verdict)
   }

@@ -123,6 +123,22 @@ describe('keys of gateways that know each other', () => {
     keyOf(await claim(A, asked))
   })
 
+  it('are answered by an owner that was started again and has their answer, whoever is away', async () => {
+    await startAll()
+    const [known, other] = [gateways.askedOf(B), { ...gateways.askedOf(B), fingerprint: 'another!' }]
+    gateways.kill(B)
+    gateways.kill(C)
+    const process = gateways.create(B)
+    keyOf(await process.own.claim(known, 0)).answered(answer, 'yes', () => undefined)
+    gateways.appear(process)
+    await clock.tickAsync(5_000)
+    for (const at of [A, B]) {
+      expect(await claim(at, known)).to.deep.equal({ type: 'answered', answer })
+      expect((await claim(at, other)).type).to.equal('conflict')
+      expect((await claim(at, { ...known, hash: `${known.hash.slice(0, 15)}y` })).type).to.equal('away')
+    }
+  })
+
   it('keep an answer that is told to an owner which has been started again, after minutes too', async () => {
     await startAll()
     const asked = gateways.askedOf(B)
