@@ -116,24 +116,23 @@ export abstract class RequestOutcomes {
     // A list that is created with its first element has space for one; a first push would reserve space for 17.
     else if (this.#rows.length === 0) this.#rows = [row]
     else this.#rows.push(row)
-    this.#settled(row.count)
+    this.#settled(row.count, row)
   }
 
-  #settled(records: number): void {
+  #settled(records: number, row?: DeliveredRow): void {
     this.#open -= records
     if (this.#open > 0) return
-    this.completed()
+    this.completed(row?.count === this.#outcomes.length ? row : undefined)
     this.#resolveUnlessDelivered?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
   }
 
-  /** Every record has an outcome now. */
-  protected completed(): void {}
-
-  /** The row of all records, which were delivered next to each other. `undefined`: they were not, or not all of them. */
-  protected get soleRow(): DeliveredRow | undefined {
-    return this.#isMixed || this.#rows.length > 1 || this.#open > 0 ? undefined : this.#rows[0]
-  }
+  /**
+   * Every record has an outcome now.
+   *
+   * @param _row that of all records, if they were delivered next to each other
+   */
+  protected completed(_row: DeliveredRow | undefined): void {}
 
   #listRows(): void {
     if (this.#rows.length === 0) return
@@ -324,9 +323,8 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     this.#subscribedAs = number
   }
 
-  protected override completed(): void {
-    const row = this.#subscriber && this.soleRow
-    if (row !== undefined) this.#subscriber!.delivered(this.#subscribedAs, row)
+  protected override completed(row: DeliveredRow | undefined): void {
+    if (row !== undefined) this.#subscriber?.delivered(this.#subscribedAs, row)
   }
 
   protected override settledLate(index: number, outcome: RecordOutcome): void {

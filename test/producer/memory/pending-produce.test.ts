@@ -43,3 +43,32 @@ for (const [where, make] of Object.entries(pendingProduces)) {
     })
   })
 }
+
+describe('a request whose records are in memory', () => {
+  const row = (index: number, count: number) => ({ index, count, partition: 3, offset: 7 + index, timestampMs: 5 })
+  const told = (recordCount: number, settle: (request: MemoryPendingProduce) => void): unknown[] => {
+    const request = new MemoryPendingProduce(recordCount, 1_000)
+    const all: unknown[] = []
+    request.subscribe({ delivered: (...one) => void all.push(one) }, 12)
+    settle(request)
+    return all
+  }
+
+  it('notifies its subscriber when all of its records, or its only one, were delivered next to each other', () => {
+    for (const count of [1, 2, 100]) {
+      expect(told(count, request => request.delivered(row(0, count)))).to.deep.equal([[12, row(0, count)]])
+    }
+  })
+
+  it('notifies it neither of parts nor of requests of which a record failed', () => {
+    const parts = (request: MemoryPendingProduce): void =>
+      [row(0, 1), row(1, 2)].forEach(each => request.delivered(each))
+    expect(told(3, parts)).to.deep.equal([])
+    const mixed = (request: MemoryPendingProduce): void => {
+      request.refuse(0, FULL)
+      request.delivered(row(1, 1))
+    }
+    expect(told(2, mixed)).to.deep.equal([])
+    expect(told(2, request => request.delivered(row(0, 1)))).to.deep.equal([])
+  })
+})
