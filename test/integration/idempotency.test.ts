@@ -26,6 +26,10 @@ interface Seen {
   readonly replayed: string | null
 }
 
+interface StatusOfLog {
+  readonly log: { readonly deadLetters: number }
+}
+
 const JSON_TYPE = 'application/json'
 const RECORDS = 'application/vnd.kafka.json.v2+json'
 const v3 = (topic: string): string => `/confluent/v3/clusters/c1/topics/${topic}/records`
@@ -335,6 +339,33 @@ describe('Idempotency-Key', function () {
       const last = await lastOf(() => send(routes['arion, sync']!(topic, 'a'), key))
       expect(last).to.include({ persisted: 'yes', receipt })
       await written(topic, 1)
+    })
+
+    it('a record that Kafka refuses has one dead letter, and one refusal that survives a restart', async () => {
+      const settings = { ...durabilityOf('disk'), 'wal.directory': join(folder, 'refused') }
+      await start(settings)
+      const topic = await topicFor('refused')
+      const names = ['arion, sync', 'confluent, v2', 'strimzi, sync']
+      const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
+      const first = new Map<string, Seen>()
+      for (const name of names) first.set(name, await send(routes[name]!(topic, 'a'), name.slice(0, 5)))
+      fault.remove()
+      const again = async (): Promise<void> => {
+        for (const name of names) {
+          expect(first.get(name), name).to.include({ persisted: 'no', replayed: null })
+          expect(await send(routes[name]!(topic, 'a'), name.slice(0, 5)), name).to.deep.equal({
+            ...first.get(name),
+            replayed: 'true'
+          })
+        }
+        const { log } = (await (await fetch(`${app!.urls.management}/status.json`)).json()) as StatusOfLog
+        expect(log.deadLetters).to.equal(names.length)
+      }
+      await again()
+      await app!.stop()
+      await start(settings)
+      await again()
+      await written(topic, 0)
     })
 
     it('refuses a header that is not one key, a body that is a stream, and bodies above the limit', async () => {

@@ -2,20 +2,17 @@ import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 
-const run = promisify(execFile)
-const PAGE = readFileSync('docs/receipts.md', 'utf8')
 const LIMIT_MS = 60_000
 
 /** The programs of a section, by their language. */
-function programsOf(section: string): ReadonlyMap<string, string> {
-  const [, text = ''] = PAGE.split(`\n## ${section}\n`)
-  const blocks = text.split('\n## ')[0]!.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)
+function programsOf(page: string, section: string): ReadonlyMap<string, string> {
+  const [, text = ''] = readFileSync(`docs/${page}.md`, 'utf8').split(new RegExp(`\n##+ ${section}\n`))
+  const blocks = text.split(/\n##+ /)[0]!.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)
   return new Map([...blocks].map(([, language, program]) => [language!, program!]))
 }
 
@@ -34,7 +31,7 @@ const runners: readonly [language: string, suffix: string, command: readonly str
   ['ts', '.mts', [process.execPath, '--import', 'tsx'], []]
 ]
 
-describe('the patterns of docs/receipts.md', function () {
+describe('the patterns of docs/receipts.md and docs/idempotency.md', function () {
   this.timeout(2 * LIMIT_MS)
   let cluster: EmbeddedCluster
   let folder: string
@@ -50,22 +47,63 @@ describe('the patterns of docs/receipts.md', function () {
     rmSync(folder, { recursive: true, force: true })
   })
 
+  /** Runs a program to its end, whatever its exit code is; resolves with all that it has written. */
+  const runProgram = async (program: string, suffix: string, command: readonly string[]): Promise<string> => {
+    const file = join(folder, `program${suffix}`)
+    writeFileSync(file, program.replaceAll('http://127.0.0.1:8080', app.urls.shared!))
+    const options = { timeout: LIMIT_MS }
+    return new Promise((resolve, reject) => {
+      execFile(command[0]!, [...command.slice(1), file], options, (error, stdout, stderr) => {
+        if (error?.killed === true) reject(new Error(`the program does not end: ${stdout}${stderr}`))
+        else resolve(stdout + stderr)
+      })
+    })
+  }
+  const recordsOf = async (topic: string): Promise<number> => {
+    const giveUpAt = performance.now() + LIMIT_MS
+    while (cluster.records(topic, 0).length === 0 && performance.now() < giveUpAt) {
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+    return cluster.records(topic, 0).length
+  }
+  const isMissing = (needs: readonly string[]): boolean => needs.some(tool => !has(tool, '--version'))
+
+  const EXACTLY_ONE = 'Exactly one record from an at-least-once client'
   const patterns = [
-    ['Fire and ask', 'orders', /inKafka"?[ ,].*\b0\b/s],
-    ['Retry until known', 'orders', /inKafka"?[ ,].*\b0\b/s],
-    ['Exactly one record from an at-least-once client', 'invoices', /inKafka|true true/i]
+    ['receipts', 'Fire and ask', 'orders', /inKafka"?[ ,].*\b0\b/s],
+    ['receipts', 'Retry until known', 'orders', /inKafka"?[ ,].*\b0\b/s],
+    ['receipts', EXACTLY_ONE, 'invoices', /inKafka|true true/i],
+    ['idempotency', 'Retry until known', 'orders', /"offset":0/],
+    ['idempotency', EXACTLY_ONE, 'invoices', /x-castellan-receipt|^([\w-]{38,}) \1$/m]
   ] as const
-  for (const [section, topic, told] of patterns) {
-    for (const [language, suffix, [command, ...args], needs] of runners) {
-      it(`${section}, ${language}: writes one record, and tells where it is`, async function () {
-        if (needs.some(tool => !has(tool, '--version'))) this.skip()
+  for (const [page, section, topic, told] of patterns) {
+    for (const [language, suffix, command, needs] of runners) {
+      it(`${page}, ${section}, ${language}: writes one record, and tells where it is`, async function () {
+        if (isMissing(needs)) this.skip()
         cluster.createTopic(topic, { partitions: 1 })
-        const program = programsOf(section).get(language)!.replaceAll('http://127.0.0.1:8080', app.urls.shared!)
-        const file = join(folder, `program${suffix}`)
-        writeFileSync(file, program)
-        const { stdout } = await run(command!, [...args, file], { timeout: LIMIT_MS })
-        expect(stdout).to.match(told)
-        expect(cluster.records(topic, 0)).to.have.length(1)
+        expect(await runProgram(programsOf(page, section).get(language)!, suffix, command)).to.match(told)
+        expect(await recordsOf(topic)).to.equal(1)
+      })
+    }
+  }
+
+  for (const [language, suffix, command, needs] of runners) {
+    it(`idempotency, Retry until known, ${language}: ends when Kafka refuses the record, with one dead letter`, async function () {
+      if (isMissing(needs)) this.skip()
+      cluster.createTopic('orders', { partitions: 1 })
+      cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
+      const told = await runProgram(programsOf('idempotency', 'Retry until known').get(language)!, suffix, command)
+      expect(told).to.contain('"retriable":false')
+      const status = await (await fetch(`${app.urls.management}/status.json`)).json()
+      expect((status as { log: { deadLetters: number } }).log.deadLetters).to.equal(1)
+    })
+
+    for (const page of ['receipts', 'idempotency']) {
+      it(`${page}, Retry until known, ${language}: ends when the request cannot be read`, async function () {
+        if (isMissing(needs)) this.skip()
+        const program = programsOf(page, 'Retry until known').get(language)!
+        const told = await runProgram(program.replaceAll('/orders', '/no%2Ftopic'), suffix, command)
+        expect(told).to.contain('"retriable":false')
       })
     }
   }

@@ -77,7 +77,8 @@ export class RecordOutcomes {
     const code = failure.errorCode === undefined ? failure.code : kafkaErrorOf(failure.errorCode).name
     const fields = { destination: entry?.destination, sequence, code }
     const { log, logOf, now } = this.#options
-    const refusal = entry && (await logOf().deadLetter(entry, { code, message: failure.message, diedAtMs: now() }))
+    const { message, persisted } = failure
+    const refusal = entry && (await logOf().deadLetter(entry, { code, message, diedAtMs: now(), persisted }))
     if (refusal !== undefined) {
       log.error(
         fields,

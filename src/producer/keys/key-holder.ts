@@ -1,8 +1,10 @@
 import type { RecordOutcome } from '../../core/model.js'
+import { errorCodes, type KafkaErrorName } from '../../kafka/error-codes.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { EntryOutcome } from '../log/outcome-frames.js'
+import { failures } from '../memory/failures.js'
 import type { KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
 import { KeyedRecords } from './keyed-records.js'
@@ -145,6 +147,7 @@ export class KeyHolder {
     const records = this.of(key)
     records.isOpen = true
     if (news.type === 'outcome') {
+      records.isDurable = true
       records.conclude(news.index, news.outcome)
       return
     }
@@ -185,15 +188,11 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
     const { type, partition, offset, timestampMs } = known
     return { type, partition, offset, timestampMs }
   }
-  return {
-    type: 'failed',
-    code: 'recordRejected',
-    errorCode: undefined,
-    message: known.message,
-    // An earlier attempt to send it may have had no answer.
-    persisted: 'unknown',
-    retriable: false
-  }
+  // Where that is not noted, an earlier attempt to send it may have had no answer.
+  const { code, message, persisted = 'unknown' } = known
+  if (Object.hasOwn(errorCodes, code))
+    return { ...failures.rejected(errorCodes[code as KafkaErrorName], persisted), message, retriable: false }
+  return { type: 'failed', code: 'recordRejected', errorCode: undefined, message, persisted, retriable: false }
 }
 
 async function* entriesFrom(log: KeyedLog, from: number): AsyncGenerator<StoredEntry> {

@@ -81,8 +81,17 @@ export class KeyedRecords {
     return this.#outcomes[index] !== undefined
   }
 
-  /** Kafka has refused each record for good, so the request is carried out when it comes again. */
+  /** Each record was refused for good, and nothing is kept of it: the request is carried out when it comes again. */
   get isRefused(): boolean {
+    return !this.isDurable && this.#areAllRefused
+  }
+
+  /** Each record was refused for good, and some of them are dead letters: these must not become more. */
+  get isDead(): boolean {
+    return this.isDurable && this.#areAllRefused
+  }
+
+  get #areAllRefused(): boolean {
     const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
       outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
     return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count

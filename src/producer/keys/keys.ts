@@ -116,8 +116,9 @@ export class ClaimedKey {
    * those sent before may be in Kafka.
    */
   told(persisted: string): string {
-    const isNone = this.#records.isEmpty || this.#records.isRefused
-    return persisted === 'no' && !isNone ? 'unknown' : persisted
+    const { isEmpty, isRefused, isDead, count } = this.#records
+    const isNo = isEmpty || isRefused || (isDead && this.#given >= count)
+    return persisted === 'no' && !isNo ? 'unknown' : persisted
   }
 
   /**
@@ -159,8 +160,9 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
 }
 
 function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
-  if (persisted === 'no') return { type: 'free' }
-  const isCertain = persisted === 'yes' || (records.isAwaited ? /^[yn]+$/ : /^(pending|[ynp]+)$/).test(persisted)
+  if (persisted === 'no' && !records.isDead) return { type: 'free' }
+  const isCertain =
+    persisted === 'yes' || (records.isAwaited ? /^(no|[yn]+)$/ : /^(no|pending|[ynp]+)$/).test(persisted)
   return isCertain ? { type: 'answered', answer, onDisk: records.isDurable } : { type: 'open' }
 }
 

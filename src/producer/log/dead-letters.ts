@@ -1,3 +1,4 @@
+import type { Persisted } from '../../core/model.js'
 import type { Refusal } from './availability.js'
 import { encodeEntry, type StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
@@ -10,6 +11,8 @@ export interface DeadLetterReason {
   readonly message: string
   /** Epoch milliseconds. */
   readonly diedAtMs: number
+  /** Whether Kafka may have it from an earlier attempt; absent in files of earlier versions. */
+  readonly persisted?: Persisted | undefined
 }
 
 /** A record that Kafka refused for good, with everything needed to send it again. */

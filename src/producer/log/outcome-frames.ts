@@ -1,3 +1,4 @@
+import type { Persisted } from '../../core/model.js'
 import { VarintReader, VarintWriter } from '../../core/varints.js'
 import { SequenceRanges } from './sequence-ranges.js'
 
@@ -12,7 +13,14 @@ export interface RecordPlace {
 /** What became of one entry of the log. */
 export type EntryOutcome = { readonly sequence: number; readonly destination: string } & (
   | ({ readonly type: 'delivered' } & RecordPlace)
-  | { readonly type: 'deadLetter'; readonly code: string; readonly message: string; readonly diedAtMs: number }
+  | {
+      readonly type: 'deadLetter'
+      readonly code: string
+      readonly message: string
+      readonly diedAtMs: number
+      /** Whether Kafka may have it from an earlier attempt; absent in files of earlier versions. */
+      readonly persisted?: Persisted | undefined
+    }
 )
 
 /** A run of entries in one partition; ended by a distance of 0. */
@@ -154,7 +162,7 @@ export function encodeFramePayload(frame: OutcomeFrame): Buffer {
     const { sequence, diedAtMs, destination, code, message } = frame.outcome
     writer.number(sequence)
     writer.number(diedAtMs)
-    for (const text of [destination, code, message]) writer.text(text)
+    for (const text of [destination, code, message, frame.outcome.persisted ?? '']) writer.text(text)
   } else {
     for (const { offset, endOffset, sequences } of frame.blocks) {
       writer.number(offset)
@@ -164,6 +172,9 @@ export function encodeFramePayload(frame: OutcomeFrame): Buffer {
   }
   return writer.take()
 }
+
+const persistedIn = (text: string): { readonly persisted?: Persisted } =>
+  text === 'no' || text === 'unknown' ? { persisted: text } : {}
 
 /** @throws RangeError when the payload has an unknown type, or is cut */
 export function decodeFramePayload(payload: Buffer): OutcomeFrame {
@@ -176,7 +187,8 @@ export function decodeFramePayload(payload: Buffer): OutcomeFrame {
     case DEAD_LETTER: {
       const [sequence, diedAtMs] = [reader.number(), reader.number()]
       const [destination, code, message] = [reader.text(), reader.text(), reader.text()]
-      const outcome = { type: 'deadLetter', sequence, diedAtMs, destination, code, message } as const
+      const further = persistedIn(reader.isAtEnd ? '' : reader.text())
+      const outcome = { type: 'deadLetter', sequence, diedAtMs, destination, code, message, ...further } as const
       return { type: 'deadLetter', writtenAtMs: first, outcome }
     }
     case EXPIRED:

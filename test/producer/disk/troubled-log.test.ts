@@ -224,8 +224,8 @@ describe('durable: a record that becomes a dead letter', () => {
     expect(await outcomes.deadLetter(7, failure(10))).to.equal(true)
     expect(await outcomes.deadLetter(7, failure(undefined))).to.equal(true)
     expect(letters).to.deep.equal([
-      [7, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 4_321 }],
-      [7, { code: 'recordTooLarge', message: 'too large', diedAtMs: 4_321 }]
+      [7, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 4_321, persisted: 'no' }],
+      [7, { code: 'recordTooLarge', message: 'too large', diedAtMs: 4_321, persisted: 'no' }]
     ])
     expect(reads[0]).to.deep.equal({ fromSequence: 7, maxBytes: 1 })
     expect(outcomes.deadLetters).to.equal(2)

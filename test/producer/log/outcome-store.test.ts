@@ -63,7 +63,8 @@ describe('log: what became of its entries', () => {
       destination: 'default/orders',
       code: 'INVALID_RECORD',
       message: 'no ü',
-      diedAtMs: 77
+      diedAtMs: 77,
+      persisted: 'no'
     })
     const expected = [
       delivered(1),
@@ -76,7 +77,8 @@ describe('log: what became of its entries', () => {
         destination: 'default/orders',
         code: 'INVALID_RECORD',
         message: 'no ü',
-        diedAtMs: 77
+        diedAtMs: 77,
+        persisted: 'no'
       }
     ]
     expect(all(store, 1, 9)).to.deep.equal(expected)

@@ -1,6 +1,8 @@
 /** The header in which every answer of a gateway says whether the records are in Kafka. */
 export const PERSISTED = 'x-castellan-persisted'
 export const RECEIPT = 'x-castellan-receipt'
+/** The answer was given before, and stays the same. */
+export const REPLAYED = 'idempotent-replayed'
 
 /** Statuses of requests that were given up before they were whole: they have no headers of ours. */
 export const neverRead: ReadonlySet<number> = new Set([400, 408])

@@ -4,7 +4,7 @@ import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
-import { certaintiesIn, neverRead, PERSISTED, RECEIPT } from './certainties.js'
+import { certaintiesIn, neverRead, PERSISTED, RECEIPT, REPLAYED } from './certainties.js'
 import { HttpConnection, type HttpResponse } from './http-connection.js'
 import type { PusherDeps, PusherOptions } from './pusher-options.js'
 
@@ -29,7 +29,6 @@ interface Attempt {
   readonly response: HttpResponse | undefined
 }
 
-const REPLAYED = 'idempotent-replayed'
 const RETRY_MS = [50, 500] as const
 /** A request whose answer is known comes once more after so long. */
 const ONCE_MORE_MS = 6_000
@@ -140,6 +139,12 @@ export class RetryingClient implements Workload {
         this.#late++
         setTimeout(() => this.#sendOnceMore(keyed, known), this.#deps.random.between(0, ONCE_MORE_MS))
       }
+      return
+    }
+    // A refusal that is kept for the key: its record is a dead letter, and no further attempt changes that.
+    if (attempts.some(({ response }, at) => certainties[at] === 'no' && response?.headers.get(REPLAYED) === 'true')) {
+      this.#deps.history.complete(keyed.id, { type: 'fail' })
+      this.#isBusy = false
       return
     }
     keyed.isRefused &&= certainties.every(certainty => certainty === 'no')
