@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { Idempotency } from '../../http/api/idempotency.js'
+import { Idempotency, type KeyResult } from '../../http/api/idempotency.js'
 import { type Keys, LocalKeys } from '../../producer/keys/keys.js'
 import type { IdempotencySettings } from '../../producer/keys/settings.js'
 import { ownerOfKey } from '../workers/worker-keys.js'
@@ -37,5 +37,13 @@ export const openKeys = (
   })
 
 /** Lets requests have keys. */
-export const createIdempotency = (keys: Keys, metrics: MetricsLogger): Idempotency =>
-  new Idempotency({ keys, count: result => metrics.count('http', 'idempotent_requests', { result }) })
+export function createIdempotency(keys: Keys, metrics: MetricsLogger): Idempotency {
+  // A series is found by the identity of its tags.
+  const tagsOf = new Map<KeyResult, MetricTags>()
+  const count = (result: KeyResult): void => {
+    let tags = tagsOf.get(result)
+    if (tags === undefined) tagsOf.set(result, (tags = { result }))
+    metrics.count('http', 'idempotent_requests', tags)
+  }
+  return new Idempotency({ keys, count })
+}
