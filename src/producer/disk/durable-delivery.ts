@@ -71,10 +71,10 @@ const BATCHES_PER_PARTITION = 2
 /** Pause before a refused producer id is requested again. */
 const REFUSED_PAUSE_MS = 1_000
 
-const tagOf = ({ hash, fingerprint, indexOf }: KeyTag, at: number): RecordTag => ({
-  hash,
-  fingerprint,
-  index: indexOf(at)
+const tagOf = (tag: KeyTag, at: number): RecordTag => ({
+  hash: tag.hash,
+  fingerprint: tag.fingerprint,
+  index: tag.indexOf(at)
 })
 
 /**

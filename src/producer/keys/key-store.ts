@@ -169,11 +169,11 @@ export class KeyStore {
   #use(hash: string, memoryBytes: number, diskBytes = 0): void {
     this.#bytes += memoryBytes
     const client = clientOf(hash)
-    const use = this.#clients.get(client) ?? { memoryBytes: 0, diskBytes: 0 }
+    let use = this.#clients.get(client)
+    if (use === undefined) this.#clients.set(client, (use = { memoryBytes: 0, diskBytes: 0 }))
     use.memoryBytes += memoryBytes
     use.diskBytes += diskBytes
     if (use.memoryBytes <= 0 && use.diskBytes <= 0) this.#clients.delete(client)
-    else this.#clients.set(client, use)
   }
 
   #add(entry: Entry): void {

@@ -7,6 +7,8 @@ import type { KeyName } from './key-frames.js'
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
+const NO_SEQUENCES: readonly number[] = []
+
 /** What one process knows of the records of a key that it has accepted itself. */
 export interface RecordsView {
   readonly isAwaited: boolean
@@ -31,12 +33,12 @@ export interface StoredRecords {
 export class KeyedRecords {
   readonly key: KeyName
   /** Their sequences in the durable log, by index. */
-  readonly #sequences: number[] = []
+  #sequences: number[] | undefined
   /** `undefined`: not accepted. */
   readonly #outcomes: (RecordOutcome | 'open' | undefined)[] = []
-  readonly #waiting = new Set<() => void>()
+  #waiting: Set<() => void> | undefined
   /** Indexes of records that another process has accepted. */
-  readonly #learned = new Set<number>()
+  #learned: Set<number> | undefined
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
   /** At least one record is in the durable log, or may be. */
@@ -98,7 +100,7 @@ export class KeyedRecords {
   }
 
   get sequences(): readonly number[] {
-    return this.#sequences.filter(sequence => sequence !== undefined)
+    return this.#sequences?.filter(sequence => sequence !== undefined) ?? NO_SEQUENCES
   }
 
   /** Where records of the request are in the durable log of this process; `undefined`: they are not there in one piece. */
@@ -106,7 +108,7 @@ export class KeyedRecords {
     const indexes: number[] = []
     let firstSequence: number | undefined
     for (let index = 0; index < count; index++) {
-      const sequence = this.#sequences[from + index]
+      const sequence = this.#sequences?.[from + index]
       if (sequence === undefined) continue
       firstSequence ??= sequence
       if (sequence !== firstSequence + indexes.length) return undefined
@@ -122,6 +124,7 @@ export class KeyedRecords {
    */
   stored(index: number, sequence: number): number | undefined {
     this.isDurable = true
+    this.#sequences ??= []
     const before = this.#sequences[index]
     this.#sequences[index] = sequence
     if (before === undefined || before === sequence) this.accepted(index)
@@ -131,14 +134,14 @@ export class KeyedRecords {
 
   /** Whether this process has accepted records itself, or may accept some. */
   get isOwn(): boolean {
-    return this.isSent || this.#count > this.#learned.size
+    return this.isSent || this.#count > (this.#learned?.size ?? 0)
   }
 
   /** The records that this process has accepted, with their final outcomes. */
   get view(): RecordsView {
     const outcomes: (readonly [number, RecordOutcome | null])[] = []
     for (let index = 0; index < this.#outcomes.length; index++) {
-      if (this.has(index) && !this.#learned.has(index)) outcomes.push([index, this.outcomeOf(index) ?? null])
+      if (this.has(index) && this.#learned?.has(index) !== true) outcomes.push([index, this.outcomeOf(index) ?? null])
     }
     return { isAwaited: this.isAwaited, isDurable: this.isDurable, outcomes }
   }
@@ -148,7 +151,7 @@ export class KeyedRecords {
     this.isAwaited ||= isAwaited
     this.isDurable ||= isDurable
     for (const [index, outcome] of outcomes) {
-      if (!this.has(index)) this.#learned.add(index)
+      if (!this.has(index)) (this.#learned ??= new Set()).add(index)
       if (outcome === null) this.accepted(index)
       else this.conclude(index, outcome)
     }
@@ -156,10 +159,11 @@ export class KeyedRecords {
 
   /** The request has ended: another one asks again what others have. */
   forgetLearned(): void {
+    if (this.#learned === undefined) return
     for (const index of this.#learned) this.#outcomes[index] = undefined
     this.#count -= this.#learned.size
     this.#noted(-this.#learned.size)
-    this.#learned.clear()
+    this.#learned = undefined
   }
 
   /** Resolves when all records that were accepted have final outcomes, or after this time. */
@@ -189,7 +193,7 @@ export class KeyedRecords {
   conclude(index: number, outcome: RecordOutcome): void {
     if (this.outcomeOf(index) !== undefined) return
     this.#note(index, outcome)
-    for (const look of [...this.#waiting]) look()
+    if (this.#waiting !== undefined) for (const look of [...this.#waiting]) look()
   }
 
   /** Resolves when these records have final outcomes, or after this time. */
@@ -206,13 +210,14 @@ export class KeyedRecords {
     return new Promise(resolve => {
       const end = (): void => {
         clearTimeout(timer)
-        this.#waiting.delete(look)
+        this.#waiting?.delete(look)
         resolve()
       }
       const look = (): void => {
         if (isKnown()) end()
       }
       const timer = timeoutMs <= MAX_TIMER_MS ? setTimeout(end, timeoutMs) : undefined
+      this.#waiting ??= new Set()
       this.#waiting.add(look)
     })
   }

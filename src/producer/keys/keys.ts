@@ -51,6 +51,8 @@ export class ClaimedKey {
   #given = 0
   /** Calls whose records may still be accepted. */
   #underWay = 0
+  /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
+  #unfollowed: (() => void)[] | undefined
   #isEnded = false
 
   /** @param settle notifies the owner of the key */
@@ -77,38 +79,42 @@ export class ClaimedKey {
     // A request that is answered without outcomes gets the same answer when it comes again.
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
     if (options.durability === 'disk') this.#holder.begin()
-    const missing = sent.flatMap((_, at) => (records.has(from + at) ? [] : [at]))
-    if (missing.length === 0) {
+    const missing = missingOf(records, from, sent.length)
+    if (missing?.length === 0) {
       const stored = records.storedAt(from, sent.length)
       if (stored !== undefined) attached?.(stored)
       return new AttachedProduce(records, from, sent, options, undefined)
     }
-    const settle = (at: number, outcome: RecordOutcome): void => records.settle(from + missing[at]!, outcome)
+    const tag = new CallTag(records, this.#holder, from, missing)
     records.isSent = true
-    const rest = accept(missing.length === sent.length ? sent : missing.map(at => sent[at]!), {
-      hash: records.key.hash,
-      fingerprint: records.key.fingerprint,
-      indexOf: at => from + missing[at]!,
-      stored: (index, sequence) => this.#holder.stored(records, index, sequence),
-      settledLate: settle
-    })
-    this.#follow(rest, options, settle)
-    return missing.length === sent.length ? rest : new AttachedProduce(records, from, sent, options, rest)
+    const rest = accept(missing === undefined ? sent : missing.map(at => sent[at]!), tag)
+    this.#note(rest, options, tag, missing?.length ?? sent.length)
+    return missing === undefined ? rest : new AttachedProduce(records, from, sent, options, rest)
   }
 
   /** Notes outcomes, so that the request can be answered when it comes again. */
-  #follow(
-    rest: PendingProduce,
-    { durability }: ProduceOptions,
-    settle: (at: number, outcome: RecordOutcome) => void
-  ): void {
+  #note(rest: PendingProduce, options: ProduceOptions, tag: CallTag, count: number): void {
+    const isInMemory = options.durability !== 'disk'
+    // Most requests are answered without outcomes: only a key that stays open needs them.
+    if (isInMemory && options.answeredBy !== undefined && rest.isWaiting !== true && rest.refused === undefined) {
+      for (let at = 0; at < count; at++) tag.accepted(at)
+      ;(this.#unfollowed ??= []).push(() => this.#follow(rest, isInMemory, tag))
+    } else this.#follow(rest, isInMemory, tag)
+  }
+
+  #follow(rest: PendingProduce, isInMemory: boolean, tag: CallTag): void {
     this.#underWay++
-    const noted =
-      durability === 'disk'
-        ? // Records in the log are known by their sequences.
-          rest.accepted().then(refused => refused?.forEach((failure, at) => failure && settle(at, failure)))
-        : rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => settle(at, outcome)))
+    const noted = isInMemory
+      ? rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => tag.settledLate(at, outcome)))
+      : // Records in the log are known by their sequences.
+        rest.accepted().then(refused => refused?.forEach((failure, at) => failure && tag.settledLate(at, failure)))
     void noted.finally(() => this.#underWay--)
+  }
+
+  /** Notes the outcomes of all calls from now on: the request gets no answer that can be given again. */
+  #followAll(): void {
+    for (const follow of this.#unfollowed ?? []) follow()
+    this.#unfollowed = undefined
   }
 
   /**
@@ -133,7 +139,10 @@ export class ClaimedKey {
       return
     }
     this.#isEnded = true
-    this.#settle(settlementOf(answer, this.told(persisted), this.#records), settled)
+    const settlement = settlementOf(answer, this.told(persisted), this.#records)
+    if (settlement.type === 'answered') this.#unfollowed = undefined
+    else this.#followAll()
+    this.#settle(settlement, settled)
   }
 
   /**
@@ -144,10 +153,58 @@ export class ClaimedKey {
    */
   abandon(): boolean {
     if (this.#isEnded) return true
+    this.#followAll()
     if (this.#underWay > 0) return false
     this.#isEnded = true
     this.#settle({ type: this.#records.isEmpty ? 'free' : 'open' }, () => undefined)
     return true
+  }
+}
+
+/** The places of the records that were not accepted before; `undefined`: all of them. */
+function missingOf(records: KeyedRecords, from: number, count: number): readonly number[] | undefined {
+  if (records.isEmpty) return undefined
+  const missing: number[] = []
+  for (let at = 0; at < count; at++) if (!records.has(from + at)) missing.push(at)
+  return missing.length === count ? undefined : missing
+}
+
+/** The records of one call of a request with a key. */
+class CallTag implements KeyTag {
+  readonly #records: KeyedRecords
+  readonly #holder: KeyHolder
+  readonly #from: number
+  readonly #missing: readonly number[] | undefined
+
+  constructor(records: KeyedRecords, holder: KeyHolder, from: number, missing: readonly number[] | undefined) {
+    this.#records = records
+    this.#holder = holder
+    this.#from = from
+    this.#missing = missing
+  }
+
+  get hash(): string {
+    return this.#records.key.hash
+  }
+
+  get fingerprint(): string {
+    return this.#records.key.fingerprint
+  }
+
+  indexOf(at: number): number {
+    return this.#from + (this.#missing === undefined ? at : this.#missing[at]!)
+  }
+
+  stored(index: number, sequence: number): void {
+    this.#holder.stored(this.#records, index, sequence)
+  }
+
+  accepted(at: number): void {
+    this.#records.accepted(this.indexOf(at))
+  }
+
+  settledLate(at: number, outcome: RecordOutcome): void {
+    this.#records.settle(this.indexOf(at), outcome)
   }
 }
 
