@@ -6,7 +6,7 @@ import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
-import { endWithPairs, failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { AtEndOfTick, endWithPairs, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
@@ -22,9 +22,10 @@ const REACH_HEADER = 'x-castellan-idempotency'
 /** An answer that was given before. */
 const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
-const CLOSED: readonly (readonly [string, string])[] = [['connection', 'close']]
-
-const isPersisted = ([name]: readonly [string, string]): boolean => name === PERSISTED_HEADER
+type Pairs = readonly (readonly [string, string])[]
+const CLOSED: Pairs = [['connection', 'close']]
+const REPLAYED: Pairs = [[REPLAYED_HEADER, 'true']]
+const NONE: Pairs = []
 
 const MAX_KEY_LETTERS = 255
 /** A string of RFC 8941, or the same without quotes as many clients send it. */
@@ -75,6 +76,9 @@ export class Idempotency {
   readonly #pool = new BufferPool(POOL_BYTES)
   readonly #open = new OpenClaims()
   readonly #turns = new Turns()
+  readonly #soon = new AtEndOfTick<SoonAnswer>(({ exchange, answer, further }) =>
+    this.#write(exchange, answer, further)
+  )
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -138,7 +142,7 @@ export class Idempotency {
     switch (claim.type) {
       case 'answered':
         this.#deps.count('replayed')
-        this.#write(exchange, claim.answer, [[REPLAYED_HEADER, 'true']])
+        this.#write(exchange, claim.answer, REPLAYED)
         break
       case 'busy':
         this.#refuse(exchange, 'busy', BUSY)
@@ -164,31 +168,32 @@ export class Idempotency {
   ): void {
     this.#deps.count('claimed')
     const { request, requestId } = exchange
+    let isServing = true
     const kept = new KeptResponse(request, answer => {
       this.#open.delete(key)
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
-      const said = answer.headers.find(isPersisted)?.[1] ?? 'unknown'
-      const persisted = key.told(said)
-      const headers = answer.headers.filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))
-      if (persisted !== said) headers.splice(headers.findIndex(isPersisted), 1, [PERSISTED_HEADER, persisted])
-      const own = { ...answer, headers }
-      const closes = answer.headers.some(([name]) => name.toLowerCase() === 'connection')
-      key.answered(own, persisted, () => this.#write(exchange, own, closes ? CLOSED : []))
+      const { own, persisted, closes } = toOwn(answer, said => key.told(said))
+      const further = closes ? CLOSED : NONE
+      key.answered(own, persisted, () => {
+        // An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`.
+        if (isServing) this.#soon.add({ exchange, response: exchange.response, answer: own, further })
+        else this.#write(exchange, own, further)
+      })
     })
     claimedBy(request, key)
     const early = AsyncAnswer.of(request)
     if (early !== undefined) early.further[REACH_HEADER] = this.#deps.keys.reach
     this.#open.add(key, exchange.response, limitMs)
-    serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
+    try {
+      serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
+    } finally {
+      isServing = false
+    }
   }
 
-  #write(
-    { response, requestId }: Exchange,
-    answer: WrittenAnswer,
-    further: readonly (readonly [string, string])[]
-  ): void {
+  #write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Pairs): void {
     if (response.headersSent || response.destroyed) return
-    const added = [...further, [REACH_HEADER, this.#deps.keys.reach], [REQUEST_ID, requestId]] as const
+    const added: Pairs = [...further, [REACH_HEADER, this.#deps.keys.reach], [REQUEST_ID, requestId]]
     const { status, headers, body } = answer
     if (further !== CLOSED && endWithPairs(response, answer, added)) return
     const all: Record<string, string | string[]> = {}
@@ -212,8 +217,42 @@ export class Idempotency {
       ['content-type', answer.type]
     ]
     if (retriable) headers.push(['retry-after', '1'])
-    this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? [] : CLOSED)
+    this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? NONE : CLOSED)
   }
+}
+
+/** An answer that leaves at the end of the tick. */
+interface SoonAnswer extends Pick<Exchange, 'response'> {
+  readonly exchange: Exchange
+  readonly answer: WrittenAnswer
+  readonly further: Pairs
+}
+
+/**
+ * The answer without what belongs to one attempt only, and what its headers say.
+ *
+ * @param told what it may say of its records
+ */
+function toOwn(
+  answer: WrittenAnswer,
+  told: (persisted: string) => string
+): { own: WrittenAnswer; persisted: string; closes: boolean } {
+  let said = 'unknown'
+  let closes = false
+  let isOwn = true
+  for (const [name, value] of answer.headers) {
+    if (name === PERSISTED_HEADER) said = value
+    else if (OF_ONE_ANSWER.has(name.toLowerCase())) {
+      isOwn = false
+      closes ||= name.toLowerCase() === 'connection'
+    }
+  }
+  const persisted = told(said)
+  if (isOwn && persisted === said) return { own: answer, persisted, closes }
+  const headers = answer.headers
+    .filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))
+    .map(pair => (pair[0] === PERSISTED_HEADER ? ([PERSISTED_HEADER, persisted] as const) : pair))
+  return { own: { ...answer, headers }, persisted, closes }
 }
 
 /**

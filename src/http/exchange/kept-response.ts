@@ -69,6 +69,15 @@ export class KeptResponse extends EventEmitter implements Members {
     return this
   }
 
+  /** The whole answer at once. Its parts may be shared with other answers, and are never written to. */
+  keep(answer: WrittenAnswer): void {
+    if (this.finished) return
+    this.statusCode = answer.status
+    this.headersSent = true
+    this.finished = true
+    this.#ended(answer)
+  }
+
   write(piece: string | Uint8Array): boolean {
     this.#pieces.push(Buffer.from(piece as Uint8Array))
     return true
