@@ -8,7 +8,7 @@ import { withKeys } from '../../http/api/idempotency.js'
 import { answerPreflights } from '../../http/api/preflight.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { toDocument } from '../../http/openapi/operation.js'
+import { type JsonSchema, toDocument, writtenOnce } from '../../http/openapi/operation.js'
 import { ConsumersEndpoint } from './consumers-endpoint.js'
 import { bodyPool, type EndpointParts } from './endpoint-parts.js'
 import { type OperationId, strimziOperations, TAGS } from './operations.js'
@@ -78,9 +78,10 @@ function receiversOf(
   const consumers = new ConsumersEndpoint(parts, gateway, { settings, isTrustedProxy })
   lifetime.onDrain(async () => consumers.stop())
   const send: Receive = (exchange, params) => producer.receive(exchange, params)
+  const alone = writtenOnce(() => documentOf(version, '/'))
+  const shared = writtenOnce(() => documentOf(version, prefix))
   const openapi: Receive = exchange => {
-    const document = documentOf(version, isOnOwnPort(exchange) ? '/' : prefix)
-    answers.send(exchange, 200, document, { type: 'application/json' })
+    answers.send(exchange, 200, isOnOwnPort(exchange) ? alone() : shared(), { type: 'application/json' })
   }
   return {
     send,
@@ -128,7 +129,7 @@ function receiversOf(
 }
 
 /** The operations under the ids, and with the names of schemas, that the bridge has published. */
-function documentOf(version: string, url: string): string {
+function documentOf(version: string, url: string): JsonSchema {
   const document = toDocument("Strimzi's API of Castellan", version, [
     { name: 'strimzi', prefix: '', operations: strimziOperations }
   ])
@@ -144,7 +145,7 @@ function documentOf(version: string, url: string): string {
   })
   const components = { ...(document.components as object), schemas }
   const tags = [...new Set(Object.values(TAGS).flat())].map(name => ({ name }))
-  return JSON.stringify({ ...document, servers: [{ url }], tags, paths: Object.fromEntries(named), components })
+  return { ...document, servers: [{ url }], tags, paths: Object.fromEntries(named), components }
 }
 
 /** Puts each schema that has a title among the others, and refers to it instead. */

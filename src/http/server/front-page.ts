@@ -2,11 +2,13 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
-import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument } from '../openapi/operation.js'
+import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument, writtenOnce } from '../openapi/operation.js'
 import { requireRule } from './access-hooks.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
 import { statusOperation } from './status-routes.js'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** The front page of the shared port, and the description that every port has. */
 const description: Operation = {
@@ -80,16 +82,16 @@ export function addDescriptions(
   requestAccess?: RequestAccess
 ): void {
   const onRequest = requireRule(requestAccess)
-  const shared = JSON.stringify(
+  const shared = writtenOnce(() =>
     toDocument('Castellan', version, [own(frontPage, description, receiptOperation), ...apis])
   )
-  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type('application/json').send(shared))
+  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type(JSON_TYPE).send(shared()))
   for (const api of apis) {
-    const alone = JSON.stringify(
+    const alone = writtenOnce(() =>
       toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
-      reply.type('application/json').send(isOnOwnPort(request.raw) ? alone : shared)
+      reply.type(JSON_TYPE).send(isOnOwnPort(request.raw) ? alone() : shared())
     })
   }
 }
@@ -102,9 +104,9 @@ export function addPartDescription(
   requestAccess?: RequestAccess
 ): void {
   const apis = [own(description), { ...part, prefix: '' }]
-  const document = JSON.stringify(toDocument(`Castellan: ${part.name}`, version, apis))
+  const document = writtenOnce(() => toDocument(`Castellan: ${part.name}`, version, apis))
   const answer = { onRequest: requireRule(requestAccess) }
-  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type('application/json').send(document))
+  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
 
 /** An API's own port adds the prefix of the API and keeps the URL as it was sent. */
@@ -112,8 +114,8 @@ const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boole
 
 /** Serves the description of the management port. */
 export function addManagementDescription(app: FastifyInstance, version: string): void {
-  const document = JSON.stringify(toDocument('Castellan: management', version, [own(...management, description)]))
-  app.get(OPENAPI_PATH, (_, reply) => void reply.type('application/json').send(document))
+  const document = writtenOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
+  app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
 
 /** The facts about an API on the front page and in the 404. */
@@ -131,7 +133,7 @@ export function addFrontPage(app: FastifyInstance, apis: readonly MountedApi[], 
     documentation: 'docs/ of the package, and castellan --help'
   }
   app.get('/', { onRequest: requireRule(requestAccess) }, (_, reply) => {
-    reply.type('application/json; charset=utf-8').send(`${JSON.stringify(help, null, 2)}\n`)
+    reply.type(JSON_TYPE).send(`${JSON.stringify(help, null, 2)}\n`)
   })
   const prefixes = apis.map(({ prefix }) => prefix)
   const notFound = {
@@ -142,7 +144,7 @@ export function addFrontPage(app: FastifyInstance, apis: readonly MountedApi[], 
   app.setNotFoundHandler((_, reply) => {
     reply
       .code(404)
-      .type('application/json; charset=utf-8')
+      .type(JSON_TYPE)
       .send(`${JSON.stringify(notFound)}\n`)
   })
 }

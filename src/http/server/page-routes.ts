@@ -76,13 +76,15 @@ export const pageOperations: readonly Operation[] = [
  * refused. `POST /find-record` answers its question about a record.
  */
 export function addPageRoutes(app: FastifyInstance, source: PageSource, access: RequestAccess | undefined): void {
-  let page: { readonly html: string; readonly policy: string } | undefined
+  let page: { readonly bytes: Buffer; readonly policy: string } | undefined
   app.get(PAGE_PATH, async (_, reply) => {
-    const html = page?.html ?? (await source.html())
-    if (html === undefined) return refuse(reply, 404, 'not found', 'the page is not built; npm run build makes it')
-    page ??= { html, policy: policyOf(html) }
+    if (page === undefined) {
+      const html = await source.html()
+      if (html === undefined) return refuse(reply, 404, 'not found', 'the page is not built; npm run build makes it')
+      page = { bytes: Buffer.from(html), policy: policyOf(html) }
+    }
     reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
-    return reply.type('text/html; charset=utf-8').send(page.html)
+    return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
   const searches = new Searches()
   app.post(FIND_PATH, async (request, reply) => {
