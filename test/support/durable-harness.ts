@@ -49,6 +49,8 @@ export class DurableHarness {
   clusterId = 'cluster-1'
   delivery!: DurableDelivery
   receipts!: Receipts
+  /** What the next start sets for receipts. */
+  receiptLimits: Partial<ReceiptSettings>
   queue!: DurableQueue
   /** How far the clock of the machine was set back. */
   setBackMs = 0
@@ -78,6 +80,7 @@ export class DurableHarness {
 
   constructor(options: DurableHarnessOptions = {}) {
     this.#options = options
+    this.receiptLimits = options.receipts ?? {}
     this.router = new FakeRouter(options.topics ?? {}, topicSettingsOf(options.delivery))
   }
 
@@ -87,7 +90,7 @@ export class DurableHarness {
     const isAlive = { now: true }
     this.#isAlive = isAlive
     this.receipts = new Receipts(new ReceiptKey(Buffer.alloc(32, 7)))
-    const limits = { ...defaultReceiptSettings, ...this.#options.receipts }
+    const limits = { ...defaultReceiptSettings, ...this.receiptLimits }
     this.keys = new LocalKeys({
       ...idempotencySettings.parse({}),
       now: () => Date.now(),
@@ -98,7 +101,7 @@ export class DurableHarness {
     })
     this.queue = new DurableQueue({
       keys: this.keys,
-      receipts: { limits, receipts: this.receipts, keepSecret: () => undefined },
+      receipts: limits.maxBytes === 0 ? undefined : { limits, receipts: this.receipts, keepSecret: () => undefined },
       settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },
       log,
       metrics,

@@ -99,6 +99,13 @@ function noLeader(row: TopicRow, partitions: readonly PartitionRow[], { cluster,
 /** What helps against errors that operators can end. */
 const helpByError: ReadonlyMap<string | undefined, readonly [next: string, see: string]> = new Map([
   [
+    'unknownPartition',
+    [
+      'Add partitions to the topic, or correct the program that names the partition. Records of the durable log wait until it exists.',
+      'docs/status.md#partitionstuck'
+    ]
+  ],
+  [
     'brokerUnreachable',
     ['Start the broker that leads it, or check the network to it.', 'docs/status.md#partitionstuck']
   ],

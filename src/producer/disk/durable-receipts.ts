@@ -9,7 +9,10 @@ export interface DurableReceiptsOptions {
   readonly whyOpen: (destination: string, sequence: number) => string
 }
 
-const LOST_SIGHT: RecordState = { state: 'unknown', why: 'its outcome was lost: files of the durable log are damaged' }
+const LOST_SIGHT: RecordState = {
+  state: 'unknown',
+  why: 'its outcome was not kept: receipts were switched off when it was settled, the disk had no room for it, or files of the durable log are damaged'
+}
 const NOT_KEPT: RecordState = { state: 'unknown', why: 'its outcome is not kept any more' }
 const REFUSED: RecordState = { state: 'refused' }
 

@@ -12,6 +12,7 @@ import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
+import { AbsentPartitions } from './absent-partitions.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
@@ -66,6 +67,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
+  readonly #absent: AbsentPartitions
   readonly #capacity: CursorCapacity
   readonly #choice: ProducerChoice
   /** Producers that wait until their partition is known again. */
@@ -89,6 +91,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   ) {
     this.name = name
     this.destination = destination
+    this.#absent = new AbsentPartitions(name)
     this.#cursors = new PartitionCursors(backlogFrom ?? 0)
     this.#hasBacklog = backlogFrom !== undefined
     const budget = {
@@ -143,13 +146,14 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Partitions whose records do not flow. */
   get troubled(): readonly TroubledPartition[] {
-    return troubledOf(this.#producers.all)
+    return [...troubledOf(this.#producers.all), ...this.#absent.troubled]
   }
 
   /** What of it is in memory, and why it does not flow, for people who look. */
   view(nowMs: number): TopicView {
     const producers = viewOf(this.#producers.all, nowMs)
-    const { records, bytes, oldestAt, partitions, troubledCount } = producers
+    const { records, bytes, oldestAt, partitions } = producers
+    const troubledCount = producers.troubledCount + this.#absent.count
     const refusal = this.#refusal ?? producers.refusal
     return {
       topic: this.name,
@@ -185,6 +189,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   whyOpen(sequence: number): string {
     if (this.#partitionCount === 0)
       return this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
+    const absent = this.#absent.whyWaiting(sequence)
+    if (absent !== undefined) return absent
     const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
     if (sending !== undefined) return sending.whyWaiting
     const stuck = this.#producers.all.find(
@@ -246,6 +252,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)
+    if (before !== partitionCount) this.#absent.clear()
     for (const producer of this.#suspended) producer.wake()
     this.#suspended.clear()
     this.#want()
@@ -339,6 +346,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
     const cursor = this.#choice.cursorOf(record)
+    if (cursor >= this.#partitionCount) this.#absent.add(sequence, cursor)
     if (!this.#cursors.isNext(cursor, sequence)) return
     const producer = this.#choice.producerFor(record, cursor)
     if (producer === undefined) this.#cursors.stall(cursor, sequence)
@@ -393,6 +401,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       if (!this.#isClosed) this.#gaveBack(sequence)
       return
     }
+    this.#absent.delete(sequence)
     if (this.#former.isEmpty || !this.#former.settled(sequence)) return
     this.#capacity.release()
     this.#want()

@@ -65,6 +65,41 @@ describe('durable: receipts', () => {
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
+  it('say that the topic has no such partition, which is trouble, until it has one', async () => {
+    await started()
+    const sent = harness.send({ ...record('orders', 'A'), partition: 9 })
+    await harness.pass(3_500)
+    const why = 'the topic orders has no partition 9; it waits until there is one'
+    expect(await states(sent.holder.receipt)).to.deep.equal([
+      { state: 'waiting', topic: 'orders', sinceMs: 1_000_000, why }
+    ])
+    expect([...harness.delivery.topicViews()][0]).to.include({ state: 'stuck', troubledCount: 1 })
+    const message = 'the topic orders has no partition 9'
+    expect(harness.delivery.troubledIn('orders')).to.deep.equal([
+      { partition: 9, state: 'suspended', attempts: 1, obstacle: { error: 'unknownPartition', message } }
+    ])
+    harness.router.create('orders', 10)
+    harness.router.tables.want('orders')
+    await harness.pass(5_000)
+    expect(await states(sent.holder.receipt)).to.deep.equal([{ ...inKafka(0), partition: 9 }])
+    expect(harness.delivery.troubledIn('orders')).to.deep.equal([])
+  })
+
+  it('invent no damage where receipts were off when a record was settled', async () => {
+    await started({ topics: {} })
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(100)
+    harness.receiptLimits = { maxBytes: 0 }
+    await harness.restart()
+    harness.router.create('orders', 1)
+    await harness.pass(60_000)
+    harness.receiptLimits = {}
+    await harness.restart()
+    const [state] = (await states(sent.holder.receipt)) as { readonly state: string; readonly why: string }[]
+    expect(state).to.include({ state: 'unknown' })
+    expect(state!.why).to.match(/receipts were switched off/)
+  })
+
   it('say why Kafka does not have a record yet', async () => {
     await started()
     harness.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 }, { type: 'hold' })
