@@ -34,7 +34,7 @@ export const walCommand: CommandDescription = {
     },
     {
       name: 'verify',
-      summary: 'reads every byte of the log, and reports damage',
+      summary: 'reads every byte of the log, its receipts and keys, and reports damage',
       options: [format, ...logOptions],
       notes: `${BESIDE} The exit code is 1 when something is damaged.`,
       examples: ['castellan wal verify'],
@@ -89,7 +89,7 @@ const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.Existi
 /** `castellan wal verify` */
 async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
-  const { existingLogs, verifyLog } = await tools()
+  const { existingLogs, verifyLog, damagedOutcomeFiles, KeyJournal } = await tools()
   const settings = await walSettings(line, process)
   const logs = existingLogs(settings)
   const segments = logs.map(({ directory }) => verifyLog(directory))
@@ -101,8 +101,15 @@ async function verify(line: Command, process: Process): Promise<number> {
     segments.map(own => own.map(toSegmentRow))
   )
   const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
-  if (damaged === 0) return EXIT_OK
-  throw new CommandError(`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`)
+  const files = logs.flatMap(({ directory }) => [...damagedOutcomeFiles(directory), ...KeyJournal.damagedIn(directory)])
+  const problems = [
+    ...(damaged > 0
+      ? [`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`]
+      : []),
+    ...(files.length > 0 ? [`files of receipts and keys are damaged: ${files.join(', ')}`] : [])
+  ]
+  if (problems.length === 0) return EXIT_OK
+  throw new CommandError(problems.join('; '))
 }
 
 const toSegmentRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }: SegmentReport) => ({

@@ -33,7 +33,9 @@ export interface WalFlags {
 export const tools = async () => ({
   ...(await import('../../producer/log/operator.js')),
   ...(await import('../../producer/log/inspect.js')),
-  ...(await import('../../producer/log/logged-record.js'))
+  ...(await import('../../producer/log/logged-record.js')),
+  ...(await import('../../producer/log/outcome-store.js')),
+  ...(await import('../../producer/keys/key-journal.js'))
 })
 
 export async function walSettings(line: Command, { environment }: Process): Promise<WalSettings> {

@@ -206,6 +206,7 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were moved aside'],
   ['wal.outcome_bytes', 'sum', 'Bytes on disk of what became of records of the durable log, for receipts'],
   ['wal.lost_outcomes', 'sum', 'Records whose outcome could not be written; their receipts say `unknown`'],
+  ['wal.damaged_files', 'sum', 'Damaged files of receipts and keys of requests that were found'],
   ['wal.read_ahead_bytes', 'sum', 'Memory held by records that were read from the durable log and wait for Kafka'],
   [
     'wal.read_ahead_limit_bytes',

@@ -79,7 +79,8 @@ const durableLog = z.object({
   oldestAgeMs: milliseconds,
   deadLetters: count,
   damagedRecords: count,
-  quarantinedSegments: count
+  quarantinedSegments: count,
+  damagedFiles: count.describe('Damaged files of receipts and keys of requests')
 })
 
 const group = z.object({

@@ -12,7 +12,7 @@ const MAX_NAMED = 3
 export const troubleOfStorage = (status: Judged): Row[] => [...troubleOfLog(status), ...troubleOfMemory(status)]
 
 function troubleOfLog(status: Judged): Row[] {
-  const { deadLetters, damagedRecords, quarantinedSegments } = status.log
+  const { deadLetters, damagedRecords, quarantinedSegments, damagedFiles } = status.log
   const rows = troubleOfItsRoom(status)
   if (deadLetters > 0) {
     rows.push({
@@ -30,6 +30,16 @@ function troubleOfLog(status: Judged): Row[] {
       kind: 'logDamaged',
       subject: 'durable log',
       cause: `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')} were found; files were moved to quarantine/.`,
+      next: 'Check the disk. castellan wal verify names the damaged files.',
+      see: 'docs/operations.md#the-durable-log'
+    })
+  }
+  if (damagedFiles > 0) {
+    rows.push({
+      severity: 'warning',
+      kind: 'logDamaged',
+      subject: 'receipts and keys',
+      cause: `${countOf(damagedFiles, 'damaged file')} of receipts or keys of requests: some receipts say unknown, or some requests that come again are carried out again.`,
       next: 'Check the disk. castellan wal verify names the damaged files.',
       see: 'docs/operations.md#the-durable-log'
     })

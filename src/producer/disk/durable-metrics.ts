@@ -45,7 +45,8 @@ const logGauges = {
   damagedEntries: 'damaged_records',
   quarantinedSegments: 'quarantined_segments',
   outcomeBytes: 'outcome_bytes',
-  lostOutcomes: 'lost_outcomes'
+  lostOutcomes: 'lost_outcomes',
+  damagedFiles: 'damaged_files'
 } as const
 const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
@@ -82,7 +83,8 @@ const EMPTY: LogStats = {
   deadLetters: 0,
   hasOutcomes: false,
   outcomeBytes: 0,
-  lostOutcomes: 0
+  lostOutcomes: 0,
+  damagedFiles: 0
 }
 
 /** Reports the statistics of the log itself, which all clusters share. */

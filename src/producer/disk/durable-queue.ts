@@ -326,8 +326,13 @@ export class DurableQueue {
     if (stats === undefined) return
     const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log).catch(() => undefined)
     if (oldestAgeMs === undefined) return
-    this.#metrics.report(stats, oldestAgeMs, this.readAhead.bytes)
+    this.#metrics.report(this.#withKeys(stats), oldestAgeMs, this.readAhead.bytes)
     if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
+  }
+
+  /** The files of keys are not those of the log's thread. */
+  #withKeys(stats: LogStats): LogStats {
+    return { ...stats, damagedFiles: stats.damagedFiles + (this.#options.keys?.damagedFiles ?? 0) }
   }
 
   /** Looks at the log on its thread, and at the topics in it where records wait. */
@@ -339,7 +344,7 @@ export class DurableQueue {
       const state = why === undefined ? 'unused' : 'failed'
       return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG }
     }
-    const stats = await log.look()
+    const stats = this.#withKeys(await log.look())
     const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log)
     const backlog = stats.openEntries === 0 ? NO_BACKLOG : await this.#viewBacklog(log, stats.segmentCount)
     const isFull = this.#options.clock() < this.#fullUntil

@@ -94,6 +94,16 @@ export class KeyJournal {
     )
   }
 
+  /** Reads all keys of a durable log; changes nothing. @returns the names of the damaged files */
+  static damagedIn(directory: LogDirectory): readonly string[] {
+    if (!KeyJournal.isIn(directory)) return []
+    const damaged = new Set<string>()
+    const onDamage = (file: string): void => void damaged.add(file)
+    const journal = new KeyJournal({ directory, fileBytes: 0, newSalt: () => 0, onFailure: () => undefined, onDamage })
+    for (const _ of journal.read());
+    return [...damaged]
+  }
+
   get sizeBytes(): number {
     return this.#sizeBytes
   }

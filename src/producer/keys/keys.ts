@@ -255,6 +255,7 @@ export class LocalKeys implements Keys {
   readonly #options: LocalKeysOptions
   readonly #owns: (hash: string) => boolean
   #journal: KeyJournal | undefined
+  readonly #damaged = new Set<string>()
   #expiredAt = 0
   #nextClaim: number
 
@@ -265,6 +266,11 @@ export class LocalKeys implements Keys {
     this.#owns = options.owns ?? (() => true)
     this.store = new KeyStore(options, hash => this.holder.forget(hash))
     this.holder = new KeyHolder((hash, records) => this.store.hold(hash, records))
+  }
+
+  /** Files in which damage was found. */
+  get damagedFiles(): number {
+    return this.#damaged.size
   }
 
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
@@ -366,7 +372,11 @@ export class LocalKeys implements Keys {
    * @param directory that of the durable log
    */
   async opened(log: KeyedLog, directory: LogDirectory): Promise<void> {
-    const { maxBytes, newSalt, onFailure, onDamage } = this.#options
+    const { maxBytes, newSalt, onFailure } = this.#options
+    const onDamage = (file: string): void => {
+      this.#damaged.add(file)
+      this.#options.onDamage?.(file)
+    }
     const create = (): KeyJournal => {
       const fileBytes = Math.min(LARGEST_FILE_BYTES, maxBytes / FILES)
       return new KeyJournal({ directory, fileBytes, newSalt, onFailure, onDamage })

@@ -114,4 +114,6 @@ export interface LogStats extends StoreStats {
   readonly outcomeBytes: number
   /** Entries whose outcome could not be written. */
   readonly lostOutcomes: number
+  /** Files of receipts and keys in which damage was found. */
+  readonly damagedFiles: number
 }

@@ -198,9 +198,9 @@ export class LogStore {
   }
 
   /** What is kept of the outcomes of completed entries. */
-  get outcomeStats(): Pick<LogStats, 'hasOutcomes' | 'outcomeBytes' | 'lostOutcomes'> {
-    const { isEmpty = true, sizeBytes = 0, lostOutcomes = 0 } = this.#outcomes ?? {}
-    return { hasOutcomes: !isEmpty, outcomeBytes: sizeBytes, lostOutcomes }
+  get outcomeStats(): Pick<LogStats, 'hasOutcomes' | 'outcomeBytes' | 'lostOutcomes' | 'damagedFiles'> {
+    const { isEmpty = true, sizeBytes = 0, lostOutcomes = 0, damagedFiles = 0 } = this.#outcomes ?? {}
+    return { hasOutcomes: !isEmpty, outcomeBytes: sizeBytes, lostOutcomes, damagedFiles }
   }
 
   /**

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type LogDirectory, outcomesIdOf, outcomesName, tryTo, withFile } from './files.js'
 import { lastSequenceOf, type OutcomeFile, OutcomeWriter, openOutcomeFile, readBlock } from './outcome-file.js'
-import type { EntryOutcome, OutcomeFrame } from './outcome-frames.js'
+import type { EntryOutcome, OutcomeBlock, OutcomeFrame } from './outcome-frames.js'
 import type { SequenceRange } from './segment.js'
 
 /** How long and in how many bytes outcomes are kept. */
@@ -44,6 +44,33 @@ export interface FoundOutcomes {
   readonly next: OutcomePlace | undefined
 }
 
+/**
+ * Reads every outcome that is kept; changes nothing.
+ *
+ * @returns the names of the damaged files
+ */
+export function damagedOutcomeFiles(log: LogDirectory): string[] {
+  const directory = log.directory(RECEIPT_DIRECTORY, true)
+  if (directory === undefined) return []
+  return directory.list().filter(name => {
+    let isDamaged = true
+    const isRead = tryTo(() => (isDamaged = isDamagedFile(directory, name)))
+    // A gateway that uses the log may remove a file meanwhile.
+    return isDamaged && (isRead || directory.list().includes(name))
+  })
+}
+
+function isDamagedFile(directory: LogDirectory, name: string): boolean {
+  const id = outcomesIdOf(name)
+  if (id === undefined) return false
+  const file = openOutcomeFile(directory, id)
+  if (file === 'unknownVersion') return false
+  if (file === undefined) return withFile(directory, name, ({ sizeBytes }) => sizeBytes) > 0
+  const isWhole = (block: OutcomeBlock): boolean =>
+    withFile(directory, name, opened => readBlock(opened, file, block, () => undefined))
+  return file.isDamaged || !file.blocks.every(isWhole)
+}
+
 /** Its name below the log's directory. */
 export const RECEIPT_DIRECTORY = 'receipts'
 const ID_NAME = 'ID'
@@ -71,6 +98,8 @@ export class OutcomeStore {
   #nextId = 1
   #expiredUpTo = 0
   #lostOutcomes = 0
+  /** Names of files in which damage was found. */
+  readonly #damaged = new Set<string>()
 
   /** @throws when the directory cannot be used */
   constructor(options: OutcomeStoreOptions) {
@@ -95,6 +124,11 @@ export class OutcomeStore {
   /** Outcomes that could not be written. */
   get lostOutcomes(): number {
     return this.#lostOutcomes
+  }
+
+  /** Files in which damage was found. */
+  get damagedFiles(): number {
+    return this.#damaged.size
   }
 
   get isEmpty(): boolean {
@@ -258,8 +292,11 @@ export class OutcomeStore {
   }
 
   #tellDamage({ id }: Pick<OutcomeFile, 'id'>): void {
+    const file = outcomesName(id)
+    if (this.#damaged.has(file)) return
+    this.#damaged.add(file)
     const message = 'a file of receipts is damaged: what became of some records is not known any more'
-    this.#options.report({ file: outcomesName(id) }, message)
+    this.#options.report({ file }, message)
   }
 
   #readId(): Buffer | undefined {

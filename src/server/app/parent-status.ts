@@ -53,7 +53,8 @@ export function parentPart(
       oldestAgeMs: 0,
       deadLetters: 0,
       damagedRecords: 0,
-      quarantinedSegments: 0
+      quarantinedSegments: 0,
+      damagedFiles: 0
     },
     topics: { total: 0, rows: [] },
     groups: { total: 0, rows: [] },

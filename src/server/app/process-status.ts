@@ -270,6 +270,7 @@ function toLogRow({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Stat
     oldestAgeMs: Math.round(oldestAgeMs),
     deadLetters: stats?.deadLetters ?? 0,
     damagedRecords: stats?.damagedEntries ?? 0,
-    quarantinedSegments: stats?.quarantinedSegments ?? 0
+    quarantinedSegments: stats?.quarantinedSegments ?? 0,
+    damagedFiles: stats?.damagedFiles ?? 0
   }
 }

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
+import { KeyJournal } from '../../../src/producer/keys/key-journal.js'
 import { type OpenDurableLog, openDurableLog } from '../../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
+import { defaultReceiptSettings, type ReceiptSettings } from '../../../src/producer/receipts/settings.js'
 import { logWorker } from '../../support/built.js'
 import { type Outcome, runCommand } from '../run-command.js'
 
@@ -17,10 +19,14 @@ describe('castellan wal', () => {
   })
   afterEach(() => rmSync(parent, { recursive: true, force: true }))
 
+  const fail = (error: unknown): never => {
+    throw error
+  }
   const wal = (...args: string[]): Promise<Outcome> => runCommand(['wal', ...args, '--directory', directory])
-  const open = (): Promise<OpenDurableLog> =>
+  const open = (receipts?: ReceiptSettings): Promise<OpenDurableLog> =>
     openDurableLog(walSettings.parse({ directory, segmentBytes: 64 * 1024 }), {
       log: silentLogger,
+      receipts,
       now: () => 1_000,
       onBroken: () => undefined,
       worker: logWorker
@@ -43,8 +49,8 @@ describe('castellan wal', () => {
   }
 
   /** Three records, the second of which is dead. */
-  async function filled(): Promise<OpenDurableLog> {
-    const opened = await open()
+  async function filled(receipts?: ReceiptSettings): Promise<OpenDurableLog> {
+    const opened = await open(receipts)
     await append(opened, 'orders', ['one', 'two'])
     await append(opened, 'audit', ['three'])
     await makeDeadLetter(opened, 2)
@@ -128,6 +134,30 @@ describe('castellan wal', () => {
     expect(code).to.equal(1)
     expect(stdout).to.match(/\.slab +3 +2 +1 /)
     expect(stderr).to.match(/^castellan wal verify: 1 records in .* are damaged; the others are delivered\n$/)
+  })
+
+  it('names damaged files of receipts and keys', async () => {
+    const opened = await filled(defaultReceiptSettings)
+    const keys = new KeyJournal({ directory: opened.directory, fileBytes: 1e6, newSalt: () => 7, onFailure: fail })
+    keys.begin(0)
+    for (const name of ['a', 'b', 'c'])
+      keys.add({ hash: name.repeat(16), fingerprint: 'f'.repeat(8), atMs: 1 }, { type: 'ended' })
+    keys.close()
+    await opened.close()
+    expect(await wal('verify')).to.include({ code: 0, stderr: '' })
+    for (const [folder, suffix] of [
+      ['receipts', '.outcomes'],
+      ['keys', '.keys']
+    ] as const) {
+      const [name] = readdirSync(join(directory, folder)).filter(file => file.endsWith(suffix))
+      const file = join(directory, folder, name!)
+      const bytes = readFileSync(file)
+      bytes[bytes.indexOf(folder === 'keys' ? 'bbbb' : 'too large')]! ^= 1
+      writeFileSync(file, bytes)
+      const { code, stderr } = await wal('verify')
+      expect(code).to.equal(1)
+      expect(stderr).to.contain('files of receipts and keys are damaged: ').and.to.contain(name)
+    }
   })
 
   it('lists dead letters with their reasons, safe for a terminal, and with everything as JSON', async () => {

@@ -299,6 +299,7 @@ describe('durable: what metrics are told', () => {
       'wal.open_records 0',
       'wal.outcome_bytes 0',
       'wal.lost_outcomes 0',
+      'wal.damaged_files 0',
       'wal.writable 1',
       'wal.read_ahead_bytes 0'
     ])
@@ -315,7 +316,8 @@ describe('durable: what metrics are told', () => {
       deadLetters: 7,
       hasOutcomes: true,
       outcomeBytes: 8,
-      lostOutcomes: 9
+      lostOutcomes: 9,
+      damagedFiles: 3
     }
     told.length = 0
     reporting.report(stats, 2_500, 90)
@@ -324,6 +326,7 @@ describe('durable: what metrics are told', () => {
       'wal.dead_letters 7',
       'wal.outcome_bytes 8',
       'wal.lost_outcomes 9',
+      'wal.damaged_files 3',
       'wal.size_bytes 300',
       'wal.segments 2',
       'wal.damaged_records 1',
