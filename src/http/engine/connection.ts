@@ -191,7 +191,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
   get #isStreamed(): boolean {
-    return this.#missingBytes === 0 && this.#receiving!.isOpen
+    return this.#missingBytes === 0 && this.#receiving!.isStreamed
   }
 
   get #mayBegin(): boolean {

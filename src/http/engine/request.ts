@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { Head } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
-import { lastingPart } from './shared-buffer.js'
+import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 
 /** The part of its connection that a request uses. */
 export interface RequestConnection {
@@ -29,6 +29,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   isOpenEnded = false
   readonly #connection: RequestConnection
   #reader: BodyReader | undefined
+  /** The first piece of the body, which came before the reader. No more is read until then. */
+  #early: KeptPiece | undefined
   /** The answer was sent, so the rest of the body is dropped. */
   #isUnwanted = false
 
@@ -94,7 +96,25 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   handOn(reader: BodyReader): boolean {
     if (this.complete || this.isOpen) return false
     this.#reader = reader
+    const early = this.#early
+    if (early === undefined) return true
+    reader.chunk(early.bytes, false)
+    this.#dropEarly()
+    this.#connection.holdBody(false)
     return true
+  }
+
+  /** @returns whether there was a piece */
+  #dropEarly(): boolean {
+    const early = this.#early
+    this.#early = undefined
+    early?.release()
+    return early !== undefined
+  }
+
+  /** Whether the body has come, in part or as a whole, without a reader. */
+  get isStreamed(): boolean {
+    return this.isOpen || this.#early !== undefined
   }
 
   openEnd(): void {
@@ -114,6 +134,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   receive(piece: Buffer, lasts: boolean): void {
     if (this.#isUnwanted) return
     if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
+    else if (!this.isStreamed && (this.#early = keepPiece(piece, lasts)) !== undefined) this.#connection.holdBody(true)
     else if (!this.push(lastingPart(piece, lasts))) this.#connection.holdBody(true)
   }
 
@@ -132,6 +153,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   override open(): void {
     if (this.isOpen) return
     super.open()
+    // The stream keeps the memory.
+    if (this.#early !== undefined) this.push(this.#early.bytes)
+    this.#early = undefined
     if (this.complete) this.endBody()
   }
 
@@ -152,7 +176,10 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   /** Called by the connection when it ends before the answer. */
   abort(): void {
     if (this.isOpen) this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
-    else this.aborted = !this.complete
+    else {
+      this.aborted = !this.complete
+      this.#dropEarly()
+    }
   }
 
   /** Called by the connection when the answer was sent, or can no longer be sent. */
@@ -160,6 +187,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (this.#isUnwanted) return
     this.#isUnwanted = true
     this.#reader?.closed()
+    if (this.#dropEarly()) this.#connection.holdBody(false)
     if (!this.isOpen) return
     this.removeAllListeners('data')
     this.resume()

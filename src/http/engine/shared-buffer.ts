@@ -53,6 +53,34 @@ const MAX_WASTE = 4
 export const lastingPart = (part: Buffer, lasts: boolean): Buffer =>
   lasts && part.length * MAX_WASTE >= part.buffer.byteLength ? part : Buffer.from(part)
 
+/** A piece of a body that is kept until the body gets a reader. */
+export interface KeptPiece {
+  readonly bytes: Buffer
+  /** The memory is used for other pieces. `bytes` must not be used afterwards. */
+  release(): void
+}
+
+/** Number of buffers that are kept for the next pieces. */
+const MAX_SPARE_BUFFERS = 64
+const spareBuffers: Buffer[] = []
+const nothing = (): void => {}
+
+/**
+ * Keeps a large piece. If its bytes do not last, they are copied into memory of earlier pieces, which costs less than fresh memory.
+ *
+ * @returns `undefined` for a piece that is small
+ */
+export function keepPiece(piece: Buffer, lasts: boolean): KeptPiece | undefined {
+  if (piece.length * 2 < READ_BYTES || piece.length > READ_BYTES) return undefined
+  if (lasts) return { bytes: piece, release: nothing }
+  const memory = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES)
+  memory.set(piece)
+  const release = (): void => {
+    if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(memory)
+  }
+  return { bytes: memory.subarray(0, piece.length), release }
+}
+
 /** Whether a handle can read into a given buffer. */
 const isReadable = (handle: object | null | undefined): handle is object =>
   typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function'

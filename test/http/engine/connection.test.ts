@@ -293,6 +293,75 @@ describe('a connection of the engine', () => {
     })
   })
 
+  describe('with a large piece of a body that nobody reads yet', () => {
+    const [first, rest] = ['a'.repeat(40_000), 'b'.repeat(30_000)]
+    const began = (): EngineRequest => {
+      take(post('/1', first + rest).slice(0, -rest.length))
+      expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['pause']])
+      return answers[0]!.req as EngineRequest
+    }
+    /** Other connections keep pieces, too. */
+    const keepOthers = (): void => {
+      const other = new EngineConnection(new FakeSocket() as unknown as Socket, host)
+      other.take(Buffer.from(post('/other', 'c'.repeat(40_000)).slice(0, -1)), false)
+      newly()
+    }
+    const reader = () => {
+      const read: string[] = []
+      return {
+        read,
+        chunk: (chunk: Buffer) => void read.push(chunk.toString()),
+        end: () => void read.push('end'),
+        failed: () => void read.push('failed'),
+        closed: () => void read.push('closed')
+      }
+    }
+
+    it('reads no more, and gives the piece to the reader that comes', () => {
+      const request = began()
+      keepOthers()
+      const heard = reader()
+      expect(request.handOn(heard)).to.equal(true)
+      expect([heard.read, socket.newly()]).to.deep.equal([[first], ['resume']])
+      keepOthers()
+      take(rest)
+      expect(heard.read).to.deep.equal([first, rest, 'end'])
+    })
+
+    it('gives the piece to the stream, where somebody uses it as one', () => {
+      const request = began()
+      keepOthers()
+      expect(String(request.read())).to.equal(first)
+      keepOthers()
+      expect(socket.newly()).to.deep.equal(['resume'])
+      take(rest)
+      expect([String(request.read()), request.complete]).to.deep.equal([rest, true])
+    })
+
+    it('gives piece and rest to the stream, if the body has come as a whole', () => {
+      take(post('/1', first))
+      const request = answers[0]!.req as EngineRequest
+      expect(request.handOn(reader())).to.equal(false)
+      keepOthers()
+      expect(String(request.read())).to.equal(first)
+    })
+
+    it('drops the rest when the request is answered, and begins the next one', () => {
+      began().over()
+      expect(socket.newly()).to.deep.equal(['resume'])
+      take(rest + get('/2'))
+      answerAll()
+      clock.runAll()
+      expect(newly()).to.include('/2')
+    })
+
+    it('is aborted when its connection ends', () => {
+      const request = began()
+      socket.emit('close')
+      expect([request.aborted, newly()]).to.deep.equal([true, ['closed']])
+    })
+  })
+
   it('does not keep a large buffer for a small body that nobody has read', () => {
     const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
     connection.take(Buffer.from(text), true)
