@@ -114,6 +114,7 @@ export class Listener {
     if (this.#engine === undefined) {
       this.#server.on(connected, (socket: Socket) => {
         connections.of(socket).silence = silence
+        if (certificates !== undefined) parseFromStream(socket)
       })
     }
     this.#server.on('clientError', (error, socket) => answerClientError(error, connections, socket))
@@ -208,6 +209,17 @@ function createSecureServer(
 }
 
 /**
+ * Lets Node's parser take the bytes of a connection from its stream. With TLS it must not take them from the handle: when an
+ * answer of 16 KiB or more has not left, Node pauses the parser, and bytes that were decrypted by then would be lost.
+ */
+function parseFromStream(socket: Socket): void {
+  // Node leaves the handle when there is another listener.
+  socket.on('data', ignore)
+}
+
+const ignore = (): void => {}
+
+/**
  * Closes connections beyond a limit. `maxConnections` of a server that shares its port with other processes hands them back,
  * and they go round without end when all have as many.
  */
@@ -291,7 +303,8 @@ function answerClientError(error: NodeJS.ErrnoException, connections: Connection
   // Node says this once for each request. The reader of an open-ended body limits its duration.
   const isOpenEnded = connection?.isReceiving === true && connection.receiving!.isOpenEnded
   if (isOpenEnded && error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return
-  if (connection === undefined) socket.destroy()
+  // A paused parser has lost bytes, so what it reads later must not be taken for the rest of a body.
+  if (connection === undefined || error.code === 'HPE_PAUSED') socket.destroy()
   else connection.endWith(CLIENT_ERRORS.get(error.code ?? '') ?? '400 Bad Request')
 }
 

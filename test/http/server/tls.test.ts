@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { renameSync, statSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
@@ -85,6 +86,26 @@ describe('TLS', () => {
     socket.destroy()
     const refused = await shake(http.urls.shared, { maxVersion: 'TLSv1.2' }).catch((error: Error) => error.message)
     expect(refused).to.match(/protocol version/)
+  })
+
+  it('takes a long body behind a request with a long answer whole, however Node waits for the answer to leave', async () => {
+    const { http } = await start({ http: { tls: write(certificateFor('one')) } })
+    const body = JSON.stringify({ records: [{ topic: 'orders', data: 'x'.repeat(300_000) }] })
+    const requests = [
+      'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n',
+      `POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+    ]
+    const socket = await shake(http.urls.shared)
+    const received: Buffer[] = []
+    socket.on('data', (bytes: Buffer) => received.push(bytes))
+    const closed = once(socket, 'close')
+    socket.write(requests.join(''))
+    await closed
+    const statuses = Buffer.concat(received)
+      .toString('latin1')
+      .match(/HTTP\/1\.1 \d{3}/g)
+    expect(statuses).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 200'])
   })
 
   it('counts connections to their address from the first byte of the handshake', async () => {
