@@ -374,6 +374,9 @@ describe('Idempotency-Key', function () {
       for (const key of ['', 'a, b', '"a', '"a", "b"', 'a b', 'x'.repeat(256), '""', 'ä']) {
         const answer = await send(routes['arion, sync']!(topic, 'a'), Buffer.from(key).toString('latin1'))
         expect(answer, key).to.include({ status: 400, persisted: 'no' })
+        expect(JSON.parse(answer.body).detail).to.include(
+          'no spaces, commas, semicolons, quotes, brackets, ? or \\, and'
+        )
       }
       const stream = await fetch(`${app!.urls.shared}${v3(topic)}`, {
         method: 'POST',
@@ -382,7 +385,7 @@ describe('Idempotency-Key', function () {
         headers: { 'content-type': JSON_TYPE, 'idempotency-key': 'a' }
       } as RequestInit)
       expect(stream.status).to.equal(400)
-      expect(await stream.text()).to.include('Content-Length')
+      expect(await stream.text()).to.match(/Content-Length, of at most 1 MiB/)
       expect(await send(routes['arion, sync']!(topic, 'x'.repeat(1_001)), 'a')).to.include({ status: 413 })
       await written(topic, 0)
     })
@@ -403,6 +406,13 @@ describe('Idempotency-Key', function () {
         replayed: 'true'
       })
       expect(await send(routes['kafka-pixy, async']!(topic, 'a'), 'new')).to.include({ status: 503, persisted: 'no' })
+      const { path, body } = routes['kafka-pixy, async']!(topic, 'a')
+      const refused = await fetch(`${app!.urls.shared}${path}`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'text/plain', 'idempotency-key': 'newer' }
+      })
+      expect(refused.headers.get('retry-after')).to.equal('60')
       expect(await send(routes['kafka-pixy, async']!(topic, 'a'))).to.include({ status: 200, reach: null })
     })
   })

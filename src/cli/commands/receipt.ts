@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
-import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { notEmpty } from '../options.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
@@ -50,7 +50,9 @@ interface Told {
 /** Writes one line per record. */
 async function tell(line: Command, process: Process): Promise<number> {
   const { addr = 'http://127.0.0.1:8080', wait, tokenFile, format = 'table' } = line.opts<ReceiptFlags>()
-  const token = tokenFile === undefined ? undefined : readFileSync(tokenFile, 'utf8').trim()
+  if (!/^https?:\/\//.test(addr) || !URL.canParse(addr))
+    throw new UsageError(`--addr takes a URL such as http://127.0.0.1:8080, not "${addr}"`)
+  const token = tokenFile === undefined ? undefined : readToken(tokenFile)
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   let isAllInKafka = true
   for (let from: number | undefined = 0; from !== undefined; ) {
@@ -63,6 +65,14 @@ async function tell(line: Command, process: Process): Promise<number> {
     from = next
   }
   return isAllInKafka ? EXIT_OK : EXIT_FAILURE
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new UsageError(`--token-file: ${(error as Error).message}`)
+  }
 }
 
 /** @throws CommandError when there is no answer, or no such receipt */

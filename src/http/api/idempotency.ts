@@ -207,7 +207,7 @@ export class Idempotency {
   }
 
   #refuse(exchange: Exchange, result: KeyResult, refusal: Refusal): void {
-    const { status, code, detail, persisted = 'no', isRead = true } = refusal
+    const { status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
     this.#deps.count(result)
     const retriable = status === 409 || status === 503
     const answer = problemAnswer(status, detail, persisted, { code, retriable })
@@ -216,7 +216,7 @@ export class Idempotency {
       [PERSISTED_HEADER, persisted],
       ['content-type', answer.type]
     ]
-    if (retriable) headers.push(['retry-after', '1'])
+    if (retriable) headers.push(['retry-after', retryAfterSeconds])
     this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? NONE : CLOSED)
   }
 }
@@ -358,19 +358,21 @@ interface Refusal {
   readonly persisted?: 'unknown'
   /** Whether the body has been read. Default: true. */
   readonly isRead?: boolean
+  /** Default: 1. */
+  readonly retryAfterSeconds?: string
 }
 
 const INVALID: Refusal = {
   status: 400,
   code: 'invalidRequest',
-  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID, with or without quotes`,
+  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\, and no other characters than those of ASCII`,
   isRead: false
 }
 const STREAM: Refusal = {
   status: 400,
   code: 'invalidRequest',
   detail:
-    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length',
+    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length, of at most 1 MiB',
   isRead: false
 }
 const OVERLOADED: Refusal = {
@@ -393,7 +395,9 @@ const CONFLICT: Refusal = {
 const FULL: Refusal = {
   status: 503,
   code: 'overloaded',
-  detail: 'no further Idempotency-Key of this client can be remembered (idempotency.maxBytes)'
+  detail:
+    'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
+  retryAfterSeconds: '60'
 }
 const AWAY: Refusal = {
   status: 503,

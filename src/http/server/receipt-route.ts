@@ -40,7 +40,7 @@ export const receiptOperation: Operation = {
   id: 'receipt',
   summary: 'Says what became of the records of a produce request',
   params: { id: z.string() },
-  query: { wait: z.string().optional(), from: z.int().min(0).optional() },
+  query: { wait: z.string().regex(WAIT).optional(), from: z.int().min(0).optional() },
   answers: {
     200: {
       description: `The states of up to ${MAX_RECORDS_OF_ANSWER} records`,
@@ -96,7 +96,12 @@ function answer(reply: FastifyReply, id: string, found: ReceiptReply): string {
     case 'notFound':
       return refuse(reply, 404, 'unknown receipt', 'no receipt with this id was given to this client')
     case 'expired':
-      return refuse(reply, 410, 'expired receipt', 'what became of these records is not kept any more')
+      return refuse(
+        reply,
+        410,
+        'expired receipt',
+        'what became of these records is not kept any more (receipts.retentionMs, receipts.maxBytes)'
+      )
     case 'unreachable':
       reply.header('retry-after', RETRY_AFTER_SECONDS)
       return refuse(reply, 503, 'unreachable gateway', 'the gateway that has given this receipt does not answer now')

@@ -1,7 +1,19 @@
 import { expect } from 'chai'
 import { lineOf } from '../../../src/cli/commands/receipt.js'
+import { runCommand } from '../run-command.js'
 
 describe('castellan receipt', () => {
+  it('says what is wrong with an address or a token file', async () => {
+    const address = await runCommand(['receipt', 'a', '--addr', '127.0.0.1:18110'])
+    expect(address.stderr).to.contain('--addr takes a URL such as http://127.0.0.1:8080, not "127.0.0.1:18110"')
+    const file = await runCommand(['receipt', 'a', '--token-file', '/nope'])
+    expect(file.stderr).to.contain('--token-file: ENOENT')
+    for (const { code, stderr } of [address, file]) {
+      expect(code).to.equal(2)
+      expect(stderr).not.to.contain('bug')
+    }
+  })
+
   it('writes one line per record, and no control character of a name', () => {
     const place = { topic: 'orders', partition: 3 }
     expect(lineOf({ index: 0, state: 'inKafka', ...place, offset: 17 }, 'table')).to.equal(
