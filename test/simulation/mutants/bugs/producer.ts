@@ -305,8 +305,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'KeyStore.claim',
-        find: "if (entry.status === 'answered') {",
-        replaceWith: "if (entry.status === 'answered') {\n      if (claim > 0) return this.#begin(key, claimer, claim)"
+        find: "if (entry.status === 'answered') return this.#answeredBy(entry)",
+        replaceWith: "if (entry.status === 'answered') return this.#begin(key, claimer, claim)"
       }
     ]
   },
