@@ -157,8 +157,8 @@ export class ReceiptDesk {
 }
 
 const spanOf = ({ count }: ReceiptClaims, from: number): RecordSpan => ({
-  from: Math.min(from, count),
-  to: Math.min(count, from + MAX_RECORDS_OF_ANSWER)
+  from: Math.min(Math.max(0, from), count),
+  to: Math.min(count, Math.max(0, from) + MAX_RECORDS_OF_ANSWER)
 })
 
 function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: ReceiptAnswer): ReceiptReply {

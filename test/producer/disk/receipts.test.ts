@@ -42,6 +42,15 @@ describe('durable: receipts', () => {
     })
   })
 
+  it('begin with the first record where a program asks for one before it', async () => {
+    await started()
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(1_000)
+    const desk = new ReceiptDesk(harness.receipts)
+    const reply = await desk.read({ id: sent.holder.receipt!, principals: ['anonymous'], waitMs: 0, from: -1 })
+    expect(reply).to.deep.equal({ type: 'found', count: 1, from: 0, isSettled: true, records: [inKafka(0)] })
+  })
+
   it('are there as soon as the records are accepted, and survive the death of the process', async () => {
     await started({ topics: {} })
     const sent = harness.send(record('orders', 'A'))
