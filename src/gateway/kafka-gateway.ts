@@ -134,7 +134,8 @@ export class KafkaGateway implements Gateway {
       all,
       options,
       (missing, tag) => acceptor.accept(missing, options, holder, tag),
-      stored => durable?.giveReceipt?.(holder, stored)
+      stored => durable?.giveReceipt?.(holder, stored),
+      origin?.places
     )
   }
 

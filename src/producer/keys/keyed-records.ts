@@ -1,4 +1,4 @@
-import { MAX_TIMER_MS, type ProduceRecord, type RecordFailure, type RecordOutcome } from '../../core/model.js'
+import { MAX_TIMER_MS, type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
@@ -8,6 +8,9 @@ import type { KeyName } from './key-frames.js'
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
 const NO_SEQUENCES: readonly number[] = []
+
+const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
+  outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
 
 /** What one process knows of the records of a key that it has accepted itself. */
 export interface RecordsView {
@@ -93,9 +96,12 @@ export class KeyedRecords {
     return this.isDurable && this.#areAllRefused
   }
 
+  /** Whether the record was accepted, and Kafka has not refused it for good. */
+  mayBeIn(index: number): boolean {
+    return this.has(index) && !isRefused(this.#outcomes[index])
+  }
+
   get #areAllRefused(): boolean {
-    const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
-      outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
     return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count
   }
 
@@ -104,17 +110,17 @@ export class KeyedRecords {
   }
 
   /** Where records of the request are in the durable log of this process; `undefined`: they are not there in one piece. */
-  storedAt(from: number, count: number): StoredRecords | undefined {
-    const indexes: number[] = []
+  storedAt(indexes: readonly number[]): StoredRecords | undefined {
+    const found: number[] = []
     let firstSequence: number | undefined
-    for (let index = 0; index < count; index++) {
-      const sequence = this.#sequences?.[from + index]
+    for (const [at, index] of indexes.entries()) {
+      const sequence = this.#sequences?.[index]
       if (sequence === undefined) continue
       firstSequence ??= sequence
-      if (sequence !== firstSequence + indexes.length) return undefined
-      indexes.push(index)
+      if (sequence !== firstSequence + found.length) return undefined
+      found.push(at)
     }
-    return firstSequence === undefined ? undefined : { firstSequence, indexes, count }
+    return firstSequence === undefined ? undefined : { firstSequence, indexes: found, count: indexes.length }
   }
 
   /**
@@ -197,12 +203,8 @@ export class KeyedRecords {
   }
 
   /** Resolves when these records have final outcomes, or after this time. */
-  whenFinal(from: number, to: number, timeoutMs: number): Promise<void> {
-    const isKnown = (): boolean => {
-      for (let index = from; index < to; index++) if (this.outcomeOf(index) === undefined) return false
-      return true
-    }
-    return this.#when(isKnown, timeoutMs)
+  whenFinal(indexes: readonly number[], timeoutMs: number): Promise<void> {
+    return this.#when(() => indexes.every(index => this.outcomeOf(index) !== undefined), timeoutMs)
   }
 
   #when(isKnown: () => boolean, timeoutMs: number): Promise<void> {
@@ -226,28 +228,25 @@ export class KeyedRecords {
 /** Records of a request that was sent before: their outcomes are those of the records that were accepted then. */
 export class AttachedProduce implements PendingProduce {
   readonly #records: KeyedRecords
-  readonly #from: number
-  readonly #count: number
+  readonly #indexes: readonly number[]
   readonly #options: ProduceOptions
   /** The records that had not been accepted then. */
   readonly #rest: PendingProduce | undefined
 
   constructor(
     records: KeyedRecords,
-    from: number,
-    sent: readonly ProduceRecord[],
+    indexes: readonly number[],
     options: ProduceOptions,
     rest: PendingProduce | undefined
   ) {
     this.#records = records
-    this.#from = from
-    this.#count = sent.length
+    this.#indexes = indexes
     this.#options = options
     this.#rest = rest
   }
 
   get refused(): Refusals {
-    const all = Array.from({ length: this.#count }, (_, at) => failureIn(this.#records.outcomeOf(this.#from + at)))
+    const all = this.#indexes.map(index => failureIn(this.#records.outcomeOf(index)))
     return all.some(failure => failure !== undefined) ? all : undefined
   }
 
@@ -264,11 +263,10 @@ export class AttachedProduce implements PendingProduce {
 
   async outcomes(): Promise<readonly RecordOutcome[]> {
     const { deadlineMs, durability } = this.#options
-    const [from, to] = [this.#from, this.#from + this.#count]
-    await this.#records.whenFinal(from, to, deadlineMs)
+    await this.#records.whenFinal(this.#indexes, deadlineMs)
     const why = 'an earlier request with this key has sent it, and kafka has not acknowledged it yet'
     const open = durability === 'disk' ? failures.stillPending(why) : failures.timedOut(why, 'unknown')
-    return Array.from({ length: this.#count }, (_, at) => this.#records.outcomeOf(from + at) ?? open)
+    return this.#indexes.map(index => this.#records.outcomeOf(index) ?? open)
   }
 }
 

@@ -4,6 +4,7 @@ import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { KeyTag } from '../memory/key-tag.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
+import type { RecordPlaces } from '../receipts/receipts.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
 import { type KeyedLog, KeyHolder } from './key-holder.js'
 import { KeyJournal } from './key-journal.js'
@@ -40,6 +41,9 @@ export interface Keys {
 /** What a request is told once no earlier one with the key is under way, or the wait is over. */
 export type SettledVerdict = Exclude<Verdict, { type: 'busy' }> | { readonly type: 'busy' }
 
+/** One letter for each record of the request, as `persistedText` has them. */
+const LETTERS = /^[ynup]+$/
+
 /** Accepts records, as `Delivery` does. */
 type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
 
@@ -66,30 +70,45 @@ export class ClaimedKey {
    * Produces records of the request, except those that were accepted when the request came before.
    *
    * @param attached called when no record is missing, with those that are in the durable log
+   * @param places which records of the request these are; absent: those that follow the last ones
    */
   produce(
     sent: readonly ProduceRecord[],
     options: ProduceOptions,
     accept: Accept,
-    attached?: (stored: StoredRecords) => void
+    attached?: (stored: StoredRecords) => void,
+    places?: RecordPlaces
   ): PendingProduce {
     const from = this.#given
-    this.#given += sent.length
-    const records = this.#isEnded ? refusedRecords(this.#records.key, from, sent.length) : this.#records
+    const count = places?.count ?? sent.length
+    this.#given += count
+    const records = this.#isEnded ? refusedRecords(this.#records.key, from, count) : this.#records
+    const call = new CallTag(records, this.#holder, from, places?.indexes)
     // A request that is answered without outcomes gets the same answer when it comes again.
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
     if (options.durability === 'disk') this.#holder.begin()
-    const missing = missingOf(records, from, sent.length)
-    if (missing?.length === 0) {
-      const stored = records.storedAt(from, sent.length)
-      if (stored !== undefined) attached?.(stored)
-      return new AttachedProduce(records, from, sent, options, undefined)
+    const missing = missingOf(records, call, sent.length)
+    if (missing === undefined) {
+      records.isSent = true
+      const all = accept(sent, call)
+      this.#note(all, options, call, sent.length)
+      return all
     }
-    const tag = new CallTag(records, this.#holder, from, missing)
+    const indexes = sent.map((_, at) => call.indexOf(at))
+    if (missing.length === 0) {
+      const stored = records.storedAt(indexes)
+      if (stored !== undefined) attached?.(stored)
+      return new AttachedProduce(records, indexes, options, undefined)
+    }
+    const missingIndexes = missing.map(at => indexes[at]!)
+    const tag = new CallTag(records, this.#holder, 0, missingIndexes)
     records.isSent = true
-    const rest = accept(missing === undefined ? sent : missing.map(at => sent[at]!), tag)
-    this.#note(rest, options, tag, missing?.length ?? sent.length)
-    return missing === undefined ? rest : new AttachedProduce(records, from, sent, options, rest)
+    const rest = accept(
+      missing.map(at => sent[at]!),
+      tag
+    )
+    this.#note(rest, options, tag, missing.length)
+    return new AttachedProduce(records, indexes, options, rest)
   }
 
   /** Notes outcomes, so that the request can be answered when it comes again. */
@@ -123,8 +142,9 @@ export class ClaimedKey {
    */
   told(persisted: string): string {
     const { isEmpty, isRefused, isDead, count } = this.#records
-    const isNo = isEmpty || isRefused || (isDead && this.#given >= count)
-    return persisted === 'no' && !isNo ? 'unknown' : persisted
+    if (persisted === 'no') return isEmpty || isRefused || (isDead && this.#given >= count) ? 'no' : 'unknown'
+    if (!LETTERS.test(persisted)) return persisted
+    return persisted.replaceAll('n', (letter, index: number) => (this.#records.mayBeIn(index) ? 'u' : letter))
   }
 
   /**
@@ -162,10 +182,10 @@ export class ClaimedKey {
 }
 
 /** The places of the records that were not accepted before; `undefined`: all of them. */
-function missingOf(records: KeyedRecords, from: number, count: number): readonly number[] | undefined {
+function missingOf(records: KeyedRecords, call: CallTag, count: number): readonly number[] | undefined {
   if (records.isEmpty) return undefined
   const missing: number[] = []
-  for (let at = 0; at < count; at++) if (!records.has(from + at)) missing.push(at)
+  for (let at = 0; at < count; at++) if (!records.has(call.indexOf(at))) missing.push(at)
   return missing.length === count ? undefined : missing
 }
 
@@ -174,13 +194,14 @@ class CallTag implements KeyTag {
   readonly #records: KeyedRecords
   readonly #holder: KeyHolder
   readonly #from: number
-  readonly #missing: readonly number[] | undefined
+  readonly #indexes: readonly number[] | undefined
 
-  constructor(records: KeyedRecords, holder: KeyHolder, from: number, missing: readonly number[] | undefined) {
+  /** @param indexes of its records, counted from `from`; absent: they follow each other */
+  constructor(records: KeyedRecords, holder: KeyHolder, from: number, indexes: readonly number[] | undefined) {
     this.#records = records
     this.#holder = holder
     this.#from = from
-    this.#missing = missing
+    this.#indexes = indexes
   }
 
   get hash(): string {
@@ -192,7 +213,7 @@ class CallTag implements KeyTag {
   }
 
   indexOf(at: number): number {
-    return this.#from + (this.#missing === undefined ? at : this.#missing[at]!)
+    return this.#from + (this.#indexes === undefined ? at : this.#indexes[at]!)
   }
 
   stored(index: number, sequence: number): void {
