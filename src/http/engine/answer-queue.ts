@@ -22,6 +22,7 @@ export class AnswerQueue {
   #keptBytes = 0
   #isCorked = false
   #isEnded = false
+  #hasLast = false
 
   /** @param onLeft called after each answer that was sent, and when the client keeps up again */
   constructor(socket: Socket, onLeft: () => void) {
@@ -34,9 +35,9 @@ export class AnswerQueue {
     return this.#open.length === 0 && this.#leaving.length === 0
   }
 
-  /** Whether the last answer of the connection has been written. */
-  get isEnded(): boolean {
-    return this.#isEnded
+  /** Whether an answer ends the connection, also while it waits for its turn: requests behind it get no answer. */
+  get hasLast(): boolean {
+    return this.#hasLast
   }
 
   /** Whether the client is so far behind that no further request is read. */
@@ -56,6 +57,7 @@ export class AnswerQueue {
   /** @returns whether the client keeps up */
   write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
     if (this.#isEnded || !this.#socket.writable) return false
+    if (response.isLast) this.#hasLast = true
     if (this.#open[0] !== response) return this.#keep(response, pieces, isEnd)
     const keepsUp = this.#writeNow(response, pieces, isEnd)
     if (isEnd) this.#advance()

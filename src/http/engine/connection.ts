@@ -164,8 +164,8 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
         if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
         continue
       }
-      // The last answer has been written: requests behind it are not read.
-      if (this.#answers.isEnded || !this.socket.writable) break
+      // Requests behind the last answer are not read.
+      if (this.#answers.hasLast || !this.socket.writable) break
       if (!this.#mayBegin || begun === MAX_REQUESTS_PER_TICK) {
         this.#keep(bytes, at, lasts)
         this.#isStalled = true

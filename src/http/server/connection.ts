@@ -65,8 +65,7 @@ export class Connection implements RequestHolder, EndingConnection {
   #seenBytes = 0
   #seenAt: number
   readonly pace = new Pace()
-  /** A request has an answer that ends the connection: requests behind it must not be handled. */
-  isEnding = false
+  #isEnding = false
 
   constructor(socket: Socket, address: AddressUse, host: ConnectionHost, now: number) {
     this.#seenAt = now
@@ -85,6 +84,15 @@ export class Connection implements RequestHolder, EndingConnection {
     // and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
     socket.once('close', () => this.#close())
+  }
+
+  /** An answer ends the connection, also while it waits for earlier ones: requests behind it must not be handled. */
+  get isEnding(): boolean {
+    return this.#isEnding || this.#requests.some(({ isAnswerLast }) => isAnswerLast)
+  }
+
+  set isEnding(isEnding: boolean) {
+    this.#isEnding = isEnding
   }
 
   get openRequests(): number {

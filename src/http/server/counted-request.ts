@@ -60,6 +60,10 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     return this.#response?.headersSent === true
   }
 
+  get isAnswerLast(): boolean {
+    return this.#response?.isLast === true
+  }
+
   begin(response: EngineResponse): void {
     this.isOver = false
     this.#response = response

@@ -25,6 +25,8 @@ export interface OpenRequest extends CountedBody {
   readonly isOver: boolean
   /** Whether any part of the answer was written. */
   readonly isAnswerBegun: boolean
+  /** Whether its answer, which may wait for earlier ones, ends the connection. */
+  readonly isAnswerLast: boolean
   /** The handler of an upgraded connection. */
   readonly owner: UpgradeOwner | undefined
   /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */

@@ -18,6 +18,11 @@ const dumpOf = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, '_dump
 ) => void
 const hasEndedOf = Object.getOwnPropertyDescriptor(Readable.prototype, 'readableEnded')!.get!
 
+/** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */
+interface DecidedResponse {
+  readonly _last?: boolean
+}
+
 /** Holds the parser's value of `upgrade`. */
 const ASKED = Symbol('asked')
 
@@ -281,6 +286,10 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   /** Whether any part of the answer was written. */
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
+  }
+
+  get isAnswerLast(): boolean {
+    return (this.#response as (ServerResponse & DecidedResponse) | undefined)?._last === true
   }
 
   /**

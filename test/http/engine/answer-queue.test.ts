@@ -118,12 +118,21 @@ describe('the answers of one connection', () => {
     one.isLast = true
     one.over = () => void one.told.push(socket.newly().join())
     write(one, ['1'])
-    expect([queue.isEnded, write(two, ['2']), socket.newlyWritten()]).to.deep.equal([true, false, '1'])
+    expect([queue.hasLast, write(two, ['2']), socket.newlyWritten()]).to.deep.equal([true, false, '1'])
     socket.flush()
     expect(one.told).to.deep.equal(['destroySoon'])
     socket.destroy()
     queue.close()
     expect([two.told, three.told, queue.isEmpty]).to.deep.equal([['abort', 'lost'], ['abort', 'lost'], true])
+  })
+
+  it('include the last one as soon as it is decided on, although it waits for its turn', () => {
+    const [one, two] = [add(), add()]
+    two.isLast = true
+    write(two, ['2'])
+    expect([queue.hasLast, socket.newlyWritten()]).to.deep.equal([true, ''])
+    write(one, ['1'])
+    expect(socket.newlyWritten()).to.equal('12')
   })
 
   it('are lost when the connection ends, also those that were being written', () => {

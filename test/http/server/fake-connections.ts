@@ -60,6 +60,7 @@ export class FakeRequest implements TakenRequest {
   isRead = true
   isOver = false
   isAnswerBegun = false
+  isAnswerLast = false
   hasBody = true
   isHeld = false
   owner: UpgradeOwner | undefined

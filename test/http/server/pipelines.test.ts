@@ -69,6 +69,39 @@ describe('pipelined requests', () => {
     })
   }
 
+  const post = (path: string, headers: string, bytes: number): string =>
+    `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n${headers}content-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+  const lasts: Readonly<Record<string, string>> = {
+    '431': post('/kprf/push', `x-trace: ${'x'.repeat(14_000)}\r\n`, 3),
+    '413': post('/kprf/push', 'content-type: application/json\r\n', 2_000)
+  }
+  for (const engine of engines) {
+    for (const [status, last] of Object.entries(lasts)) {
+      it(`behind a last answer, a ${status} that waits for an earlier one, are not handled, with the engine ${engine}`, async () => {
+        const gates: Parameters<typeof gate>[0] = new Map()
+        const gateway = new NotingGateway()
+        started = await startHttp({
+          http: { engine, recordHeaders: ['x-trace'], maxBodyBytes: 1_000 },
+          gateway,
+          plugin: loudApi(gates)
+        })
+        const one = gate(gates, 'one')
+        const client = await RawSocket.open(started.http.urls.shared)
+        await client.send(post('/loud/hold/one', '', 0) + push('before') + last + push('behind').repeat(20))
+        await one.arrived
+        await until(() => gateway.written.length > 0, 'the request before')
+        await aFewTicks()
+        await client.send(push('later').repeat(20))
+        await aFewTicks()
+        one.release()
+        const received = await client.untilClosed()
+        expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(['200', '200', status].map(each => `HTTP/1.1 ${each}`))
+        expect(gateway.written).to.deep.equal(['before'])
+        await untilNothingIsHeld(started)
+      })
+    }
+  }
+
   for (const engine of engines) {
     it(`behind open ones are answered until there is no room for the body of one, with the engine ${engine}`, async () => {
       const gates: Parameters<typeof gate>[0] = new Map()
@@ -80,7 +113,10 @@ describe('pipelined requests', () => {
       const client = await RawSocket.open(started.http.urls.shared)
       await client.send(post('/hold/one', 400) + post('/hold/two', 400) + post('/push', 2_000).repeat(3))
       await Promise.all([one.arrived, two.arrived])
-      await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 5, 'all requests')
+      await until(
+        async () => (await started.metric('castellan_http_requests_in_flight')) === 4,
+        'all requests up to the last answer'
+      )
       expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_800)
       for (const { release } of [two, one]) release()
       const received = await client.untilClosed()
