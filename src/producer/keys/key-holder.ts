@@ -129,12 +129,15 @@ export class KeyHolder {
     if (this.#isWanted) this.begin()
   }
 
-  /** Before a record with a key goes to the durable log: each of them has to be found after a crash. */
+  /**
+   * Before a record with a key goes to the durable log: each of them has to be found after a crash.
+   *
+   * @throws when the disk does; the next one tries again
+   */
   begin(): void {
     this.#isWanted = true
-    const prepare = this.#prepare
+    this.#prepare?.()
     this.#prepare = undefined
-    prepare?.()
   }
 
   /** Takes note of the records of an earlier process. */

@@ -247,8 +247,10 @@ export class KeyStore {
   /** Takes note of a key of an earlier process. */
   restore({ key, news, file, offset, sizeBytes }: ReadFrame & { readonly file: number }, holder: string): void {
     if (key.atMs < this.sinceMs) return
-    if (news.type === 'ended') this.#delete(key.hash)
-    else if (news.type === 'answered') {
+    if (news.type === 'ended') {
+      // An answer stays: the process that keeps it ends its own records, too.
+      if (!this.isAnswered(key.hash)) this.#delete(key.hash)
+    } else if (news.type === 'answered') {
       this.#delete(key.hash)
       const answer = { file, offset, sizeBytes }
       this.#add({ ...newEntry(key, 'answered', holder), answer })
@@ -281,9 +283,10 @@ export class KeyStore {
     return entry?.status === 'claimed' && entry.claim === claim
   }
 
-  /** Whether the answer to the request is kept. */
-  isAnswered(hash: string): boolean {
-    return this.#entries.get(hash)?.status === 'answered'
+  /** Whether the answer to the request is kept. @param onDisk it has to survive the death of the process */
+  isAnswered(hash: string, onDisk = false): boolean {
+    const entry = this.#entries.get(hash)
+    return entry?.status === 'answered' && (!onDisk || (entry.answer !== undefined && 'file' in entry.answer))
   }
 
   holdersOf(hash: string): readonly string[] {

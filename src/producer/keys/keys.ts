@@ -371,20 +371,34 @@ export class LocalKeys implements Keys {
     return { type: 'claimed', key: new ClaimedKey(records, this.holder, settleOwn) }
   }
 
-  /** Ends a claim on a key whose owner this process is. */
-  settle(key: KeyName, claim: number, settlement: Settlement, settled: () => void): void {
-    const needsJournal = settlement.type === 'answered' && settlement.onDisk && this.#journal === undefined
-    if (needsJournal) this.holder.begin()
-    const keep = (): void => this.store.settle(key, claim, settlement, settled)
-    if (!needsJournal || this.#journal !== undefined || this.openLog === undefined) {
-      keep()
+  /**
+   * Ends a claim on a key whose owner this process is.
+   *
+   * @param settled called with whether an answer is kept: on disk where it has to be, unless this process has no durable log
+   */
+  settle(key: KeyName, claim: number, settlement: Settlement, settled: (isKept: boolean) => void): void {
+    const onDisk = settlement.type === 'answered' && settlement.onDisk
+    const keep = (isPossible: boolean): void =>
+      this.store.settle(key, claim, settlement, () =>
+        settled(isPossible && this.store.isAnswered(key.hash, onDisk && this.#journal !== undefined))
+      )
+    if (!onDisk || this.#journal !== undefined) {
+      keep(true)
       return
     }
-    // The records are in the log of another process.
-    this.openLog().then(keep, error => {
+    const failed = (error: unknown): void => {
       this.#options.onFailure(error)
-      keep()
-    })
+      keep(false)
+    }
+    try {
+      this.holder.begin()
+    } catch (error) {
+      failed(error)
+      return
+    }
+    if (this.#journal !== undefined || this.openLog === undefined) keep(true)
+    // The records are in the log of another process.
+    else this.openLog().then(() => keep(true), failed)
   }
 
   /**

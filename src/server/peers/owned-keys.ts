@@ -2,6 +2,7 @@ import { OverloadedError } from '../../core/errors.js'
 import type { KeyName } from '../../producer/keys/key-frames.js'
 import type { Settlement } from '../../producer/keys/key-store.js'
 import type { LocalKeys, SettledVerdict } from '../../producer/keys/keys.js'
+import { EndedClaims } from './ended-claims.js'
 import { type HeldPage, heldPage } from './held-keys.js'
 import { CALL_TIMEOUT_MS, type KeyLink, pause, pausesOf } from './key-link.js'
 
@@ -44,6 +45,8 @@ export class OwnedKeys {
   readonly #ready: Promise<void>
   /** Claims of other processes that wait for their verdict. */
   readonly #asked = new Map<number, { readonly from: string; isCancelled: boolean }>()
+  /** Claims that had ended when this process did not know them: they may still be on their way. */
+  readonly #ended = new EndedClaims(() => performance.now())
   #isReady = false
   #isClosed = false
 
@@ -123,6 +126,7 @@ export class OwnedKeys {
     // Whatever others have, the answer to the key is this one.
     if (answered !== undefined) return answered
     await this.#untilReady(waitMs)
+    if (this.#ended.has(claim)) return BUSY
     const asked = { from, isCancelled: false }
     this.#asked.set(claim, asked)
     const verdict = await this.#own.verdictOn(key, from, claim, waitMs)
@@ -161,6 +165,7 @@ export class OwnedKeys {
     const { store } = this.#own
     const asked = this.#asked.get(claim)
     if (asked !== undefined) asked.isCancelled = true
+    else if (!store.isClaimedBy(key.hash, claim)) this.#ended.add(claim)
     if (!holds && store.isClaimedBy(key.hash, claim)) {
       const name = this.#nameOf(from)
       const holders = store.holdersOf(key.hash).filter(holder => this.#nameOf(holder) !== name)
@@ -171,7 +176,7 @@ export class OwnedKeys {
         ? { ...settlement, answer: { ...settlement.answer, body: Buffer.from(settlement.answer.body) } }
         : settlement
     return new Promise(resolve =>
-      this.#own.settle(key, claim, own, () => resolve(own.type !== 'answered' || store.isAnswered(key.hash)))
+      this.#own.settle(key, claim, own, isKept => resolve(own.type !== 'answered' || isKept))
     )
   }
 

@@ -86,6 +86,10 @@ export class SharedKeys implements Keys {
     link.serve('outcomes', asked => this.#outcomesOf(asked as { hash: string; waitMs: number }))
     link.serve('ended', key => this.#ended((key as KeyName).hash))
     this.#owned = new OwnedKeys(own, link)
+    // The successor of an owner may give the keys of its claims to others.
+    link.onGone(run => {
+      for (const asking of this.#asking) if (asking.owner === link.nameOf(run)) asking.isDoubted = true
+    })
   }
 
   /** All others have said which keys they have. */
@@ -180,16 +184,21 @@ export class SharedKeys implements Keys {
 
   /** A claim that may have ended in the meantime is looked up before it is used. */
   #unlessDoubted(mine: AskedClaim, claimed: () => Claim): Claim | Promise<Claim> {
-    return mine.isDoubted ? this.#confirmed(mine, claimed) : claimed()
+    return mine.isDoubted ? this.#confirmed(mine, claimed).catch(() => this.#withdrawn(mine, GONE)) : claimed()
   }
 
+  /** @throws Error when the owner does not answer */
   async #confirmed(mine: AskedClaim, claimed: () => Claim): Promise<Claim> {
-    const { key, claim, owner } = mine
     while (mine.isDoubted) {
       mine.isDoubted = false
-      if ((await this.#call(owner, 'confirm', { key, claim }, CALL_TIMEOUT_MS)) !== true) return BUSY
+      if (!(await this.#isGranted(mine))) return BUSY
     }
     return claimed()
+  }
+
+  async #isGranted({ key, claim, owner }: AskedClaim): Promise<boolean> {
+    if (owner === this.#link.self) return this.#own.store.isClaimedBy(key.hash, claim)
+    return (await this.#call(owner, 'confirm', { key, claim }, CALL_TIMEOUT_MS)) === true
   }
 
   #claimed(mine: AskedClaim, records: KeyedRecords, found: readonly FoundRecords[]): Claim {
@@ -250,12 +259,21 @@ export class SharedKeys implements Keys {
     })
   }
 
-  /** No answer needs the records any more, wherever they are. A process that does not answer keeps them until they expire. */
-  async #end({ records, key, others }: HeldClaim): Promise<void> {
-    const told = others.map(other => this.#call(other, 'ended', key, CALL_TIMEOUT_MS).catch(() => undefined))
+  /**
+   * No answer needs the records any more, wherever they are. A process that does not answer keeps them until they expire.
+   *
+   * @returns whether all have answered
+   */
+  async #end({ records, key, others }: HeldClaim): Promise<boolean> {
+    const told = others.map(other =>
+      this.#call(other, 'ended', key, CALL_TIMEOUT_MS).then(
+        () => true,
+        () => false
+      )
+    )
     if (records.isOwn) await new Promise<void>(resolve => this.#own.holder.endWritten(records, resolve))
     else this.#own.holder.end(records)
-    await Promise.all(told)
+    return (await Promise.all(told)).every(Boolean)
   }
 
   /**
@@ -267,8 +285,8 @@ export class SharedKeys implements Keys {
     let isTold = false
     this.#ending.add(claim)
     // A request that comes as soon as the key is free must not find the records of this one.
-    if (settlement.type === 'free') await this.#end(held)
-    const isKept = await this.#tellOwner(held, settlement, () => {
+    const staysOpen = settlement.type === 'free' && !(await this.#end(held))
+    const isKept = await this.#tellOwner(held, staysOpen ? OPEN : settlement, () => {
       records.isOpen = true
       if (!isTold) settled()
       isTold = true

@@ -66,6 +66,10 @@ export class KeyGateways {
   lost: string | undefined
   /** Answers to calls with these names wait. */
   readonly held = new Map<string, Promise<void>>()
+  /** Called when the disk of a gateway takes nothing. Default: throws. */
+  onFailure = (error: unknown): void => {
+    throw error
+  }
   #started = 0
 
   constructor(readonly names: readonly string[]) {}
@@ -102,9 +106,7 @@ export class KeyGateways {
       maxBytes: 1024 * 1024,
       now: Date.now,
       newSalt: () => number * 1_000,
-      onFailure: error => {
-        throw error
-      }
+      onFailure: error => this.onFailure(error)
     })
     const peers = new FakePeers(id, this)
     return { id, name, own, peers, keys: new PeerKeys({ own, peers, addresses, log: recordingLogger(this.lines) }) }
