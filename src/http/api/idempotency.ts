@@ -14,6 +14,7 @@ import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
 import { OpenClaims } from './open-claims.js'
 import { claimedBy, originOf } from './request-origin.js'
+import { WaitingBody } from './waiting-body.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
 export const KEY_HEADER = 'idempotency-key'
@@ -132,9 +133,15 @@ export class Idempotency {
     const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS))
     if (!(claim instanceof Promise || this.#turns.mustWait(exchange))) claimed(claim, body)
     else {
-      const kept = Buffer.from(body)
+      const wait = new WaitingBody(body, exchange.response)
       const late = Promise.resolve(claim).catch((): Claim => ({ type: 'away' }))
-      this.#turns.add(exchange, async () => claimed(await late, kept))
+      this.#turns.add(exchange, async () => {
+        await Promise.race([late, wait.left])
+        const kept = wait.end()
+        if (kept !== undefined) claimed(await late, kept)
+        // The client has left: its request is carried out when it comes again.
+        else void late.then(given => given.type === 'claimed' && given.key.abandon())
+      })
     }
   }
 

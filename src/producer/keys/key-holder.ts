@@ -42,10 +42,16 @@ export class KeyHolder {
     return records
   }
 
-  /** The records of a key for a request that begins anew; former records that Kafka has refused are dropped. */
-  ofNew(key: KeyName): KeyedRecords {
+  /**
+   * The records of a key for a request that begins anew. Former records that Kafka has refused are dropped, and those of
+   * another request: the owner has forgotten that one first, because it was claimed before it came to this process.
+   *
+   * @param sinceMs keys of older claims have expired
+   */
+  ofNew(key: KeyName, sinceMs: number): KeyedRecords {
     const before = this.#byHash.get(key.hash)
-    if (before?.isRefused === true) this.endWritten(before, () => undefined)
+    if (before?.isRefused === true || before?.isOfFormer(key, sinceMs) === true)
+      this.endWritten(before, () => undefined)
     return this.of(key)
   }
 

@@ -1,3 +1,4 @@
+import { Waiters } from '../../core/waiters.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import type { AnswerPlace, KeyJournal } from './key-journal.js'
 
@@ -25,7 +26,7 @@ export type Verdict =
   /** The records of an earlier request may have been accepted; these processes have them. */
   | { readonly type: 'attach'; readonly holders: readonly string[] }
   /** Another request with the key is under way. */
-  | { readonly type: 'busy'; readonly settled: Promise<void> }
+  | { readonly type: 'busy' }
   | { readonly type: 'full' }
 
 /** What became of a request with a key. */
@@ -47,7 +48,7 @@ interface Entry {
   /** The claim of that request, by the number that its process has given it; `undefined`: none is under way. */
   claim: number | undefined
   answer: KeptAnswer | AnswerPlace | undefined
-  waiters: (() => void)[] | undefined
+  waiters: Waiters | undefined
   /** Called when the answer is on disk; `undefined`: it need not be, or is. */
   unwritten: (() => void)[] | undefined
 }
@@ -114,14 +115,18 @@ export class KeyStore {
       return this.#begin(key, claimer, claim)
     }
     if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
-    if (entry.status === 'claimed') {
-      return { type: 'busy', settled: new Promise(resolve => (entry.waiters ??= []).push(resolve)) }
-    }
+    if (entry.status === 'claimed') return { type: 'busy' }
     if (entry.status === 'answered') return this.#answeredBy(entry)
     entry.status = 'claimed'
     entry.claimer = claimer
     entry.claim = claim
     return { type: 'attach', holders: entry.holders }
+  }
+
+  /** Waits for the end of the request that is under way. @returns whether it came in time */
+  async settled(hash: string, limitMs: number): Promise<boolean> {
+    const entry = this.#entries.get(hash)
+    return entry?.status !== 'claimed' || (entry.waiters ??= new Waiters()).wait(limitMs)
   }
 
   /** The answer of an earlier request with the key; `undefined`: none is kept. */
@@ -241,7 +246,7 @@ export class KeyStore {
     entry.unwritten = undefined
     settled?.()
     for (const written of unwritten ?? []) written()
-    for (const wake of waiters ?? []) wake()
+    waiters?.wake()
   }
 
   /** Takes note of a key of an earlier process. */

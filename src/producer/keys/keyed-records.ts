@@ -105,6 +105,11 @@ export class KeyedRecords {
     return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count
   }
 
+  /** They are of another request, or so old that their key has expired; none is under way with them. */
+  isOfFormer({ fingerprint }: KeyName, sinceMs: number): boolean {
+    return this.claim === undefined && (this.key.fingerprint !== fingerprint || this.key.atMs < sinceMs)
+  }
+
   get sequences(): readonly number[] {
     return this.#sequences?.filter(sequence => sequence !== undefined) ?? NO_SEQUENCES
   }

@@ -39,7 +39,7 @@ export interface Keys {
 }
 
 /** What a request is told once no earlier one with the key is under way, or the wait is over. */
-export type SettledVerdict = Exclude<Verdict, { type: 'busy' }> | { readonly type: 'busy' }
+export type SettledVerdict = Verdict
 
 /** One letter for each record of the request, as `persistedText` has them. */
 const LETTERS = /^[ynup]+$/
@@ -328,29 +328,22 @@ export class LocalKeys implements Keys {
   verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number): SettledVerdict | Promise<SettledVerdict> {
     const take = (): Verdict => this.store.claim(key, claimer, claim)
     const verdict = take()
-    return verdict.type === 'busy' ? this.#wait(take, verdict.settled, waitMs) : verdict
+    return verdict.type === 'busy' && waitMs > 0 ? this.#wait(take, key.hash, waitMs) : verdict
   }
 
-  async #wait(take: () => Verdict, settled: Promise<void>, waitMs: number): Promise<SettledVerdict> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>(resolve => {
-      timer = setTimeout(() => resolve('late'), waitMs)
-    })
-    try {
-      for (let next = settled; (await Promise.race([next, late])) !== 'late'; ) {
-        const verdict = take()
-        if (verdict.type !== 'busy') return verdict
-        next = verdict.settled
-      }
-      return { type: 'busy' }
-    } finally {
-      clearTimeout(timer)
+  async #wait(take: () => Verdict, hash: string, waitMs: number): Promise<SettledVerdict> {
+    const endsAt = performance.now() + waitMs
+    for (let leftMs = waitMs; leftMs > 0; leftMs = endsAt - performance.now()) {
+      if (!(await this.store.settled(hash, leftMs))) break
+      const verdict = take()
+      if (verdict.type !== 'busy') return verdict
     }
+    return { type: 'busy' }
   }
 
   #claimOf(key: KeyName, claim: number, verdict: SettledVerdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
-    const records = verdict.type === 'new' ? this.holder.ofNew(key) : this.holder.of(key)
+    const records = verdict.type === 'new' ? this.holder.ofNew(key, this.store.sinceMs) : this.holder.of(key)
     return this.claimed(records, key, claim)
   }
 

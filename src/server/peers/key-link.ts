@@ -34,7 +34,7 @@ export interface KeyLink {
   readonly others: readonly string[]
   /** Absent: a wait is one call, and there may be any number of them. */
   readonly waits?: KeyWaits | undefined
-  /** How long a process that has an answer tries to reach the owner of its key. */
+  /** How long a process that has an answer tries to reach the owner of its key often; then it does so now and then. */
   readonly settleForMs: number
   readonly longestPauseMs: number
   /** The name of the process that owns a key. All compute the same owner. */

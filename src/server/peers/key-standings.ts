@@ -18,20 +18,31 @@ export type KeyStanding =
  * build, serves them by itself, a record could be written at both.
  */
 export class KeyStandings {
-  readonly #peers: Pick<GatewayPeers, 'others' | 'call'>
+  readonly #peers: Pick<GatewayPeers, 'others' | 'call' | 'processesAt'>
+  readonly #addresses: readonly string[]
   /** By process. */
   readonly #known = new Map<string, KeyStanding>()
 
-  /** @param own how this gateway serves them */
-  constructor(peers: Pick<GatewayPeers, 'others' | 'serve' | 'call'>, own: () => KeyStanding) {
+  /**
+   * @param addresses the setting `peers.addresses`
+   * @param own how this gateway serves them
+   */
+  constructor(
+    peers: Pick<GatewayPeers, 'others' | 'serve' | 'call' | 'processesAt'>,
+    addresses: readonly string[],
+    own: () => KeyStanding
+  ) {
     this.#peers = peers
+    this.#addresses = addresses
     peers.serve(MESSAGE, own)
   }
 
   /** Asks all others. Never rejects. */
   async ask(): Promise<void> {
     const { others } = this.#peers
-    for (const id of this.#known.keys()) if (!others.includes(id)) this.#known.delete(id)
+    // One that is not called for a moment is still there.
+    const there = new Set(this.#addresses.flatMap(name => this.#peers.processesAt(name).map(({ id }) => id)))
+    for (const id of this.#known.keys()) if (!there.has(id) && !others.includes(id)) this.#known.delete(id)
     await Promise.all(others.map(id => this.#ask(id)))
   }
 

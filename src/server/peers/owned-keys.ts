@@ -1,13 +1,16 @@
 import { OverloadedError } from '../../core/errors.js'
+import { Waiters } from '../../core/waiters.js'
 import type { KeyName } from '../../producer/keys/key-frames.js'
 import type { Settlement } from '../../producer/keys/key-store.js'
 import type { LocalKeys, SettledVerdict } from '../../producer/keys/keys.js'
 import { EndedClaims } from './ended-claims.js'
 import { type HeldPage, heldPage } from './held-keys.js'
-import { CALL_TIMEOUT_MS, type KeyLink, pause, pausesOf } from './key-link.js'
+import { CALL_TIMEOUT_MS, type KeyLink, pausesOf } from './key-link.js'
 
 /** How long an owner that has just been started lets a claim wait, at least. */
 const READY_MS = 500
+/** And at most: it may take as long as another process is away. */
+const MAX_READY_MS = 2_000
 const BUSY = { type: 'busy' } as const
 
 /** A claim on a key, by the number that its process has given it. */
@@ -41,8 +44,8 @@ interface AnsweredPage extends HeldPage {
 export class OwnedKeys {
   readonly #own: LocalKeys
   readonly #link: KeyLink
-  /** Resolves when all others have said what they hold. */
-  readonly #ready: Promise<void>
+  /** Claims that wait until all others have said what they hold. */
+  readonly #waiting = new Waiters()
   /** Claims of other processes that wait for their verdict. */
   readonly #asked = new Map<number, { readonly from: string; isCancelled: boolean }>()
   /** Claims that had ended when this process did not know them: they may still be on their way. */
@@ -62,7 +65,7 @@ export class OwnedKeys {
     const pageFor = heldPage(own.holder, hash => link.ownerOf(hash))
     serve('held', ({ from }: { from: number }, run) => ({ ...pageFor(link.nameOf(run), from), run: link.run }))
     link.onGone(run => this.#gone(run))
-    this.#ready = this.#gather()
+    void this.#gather()
   }
 
   /** All others have said which keys they have. */
@@ -82,6 +85,7 @@ export class OwnedKeys {
   async #gather(): Promise<void> {
     await Promise.all(this.#link.others.map(other => this.#gatherFrom(other)))
     this.#isReady = !this.#isClosed
+    this.#waiting.wake()
   }
 
   async #gatherFrom(other: string): Promise<void> {
@@ -150,7 +154,7 @@ export class OwnedKeys {
 
   /** @throws OverloadedError when others have not said in time which keys they have */
   async #untilReady(waitMs: number): Promise<void> {
-    if (!this.#isReady) await Promise.race([this.#ready, pause(Math.max(waitMs, READY_MS))])
+    if (!this.#isReady) await this.#waiting.wait(Math.min(Math.max(waitMs, READY_MS), MAX_READY_MS))
     if (!this.#isReady) throw new OverloadedError('not all processes have said yet which keys they have')
   }
 

@@ -1,5 +1,6 @@
 import type { Logger } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
+import { Waiters } from '../../core/waiters.js'
 import type { AskedKey, Claim, Keys, LocalKeys } from '../../producer/keys/keys.js'
 import type { GatewayPeers } from './gateway-peers.js'
 import { type KeyLink, type KeyWaits, UnsentError } from './key-link.js'
@@ -12,7 +13,7 @@ import { SharedKeys } from './shared-keys.js'
 const PART_MS = 5_000
 /** Waits at other gateways. They leave calls to these free for other questions. */
 const MAX_WAITS = 256
-/** How long a gateway that has an answer tries to reach the owner of its key. While it does not, it claims no further ones there. */
+/** How long a gateway that has an answer tries to reach the owner of its key often. */
 const SETTLE_FOR_MS = 3_600_000
 const LONGEST_PAUSE_MS = 2_000
 /** How long a request waits until this gateway knows which of the list it is. */
@@ -49,7 +50,7 @@ export class PeerKeys implements Keys {
   readonly #standings: KeyStandings
   readonly #waits = new Shares(MAX_WAITS)
   /** Wake requests that wait until this gateway knows which one it is. */
-  readonly #looking = new Set<() => void>()
+  readonly #looking = new Waiters()
   #self: string | undefined
   /** Another gateway answers at the entry of this one. */
   #isDoubled = false
@@ -67,7 +68,7 @@ export class PeerKeys implements Keys {
     const { peers, addresses } = deps
     this.#deps = deps
     this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
-    this.#standings = new KeyStandings(peers, () => this.#standing)
+    this.#standings = new KeyStandings(peers, addresses, () => this.#standing)
     peers.onRefreshed(() => this.#look())
   }
 
@@ -94,15 +95,7 @@ export class PeerKeys implements Keys {
 
   async #claimLater(asked: AskedKey, waitMs: number): Promise<Claim> {
     const startedAt = performance.now()
-    await new Promise<void>(resolve => {
-      const end = (): void => {
-        clearTimeout(timer)
-        this.#looking.delete(end)
-        resolve()
-      }
-      const timer = setTimeout(end, Math.min(waitMs, LOOKING_MS))
-      this.#looking.add(end)
-    })
+    await this.#looking.wait(Math.min(waitMs, LOOKING_MS))
     if (this.#keys === undefined) return { type: 'away' }
     return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)))
   }
@@ -136,7 +129,7 @@ export class PeerKeys implements Keys {
 
   #serve(keys: Keys): void {
     this.#keys = keys
-    for (const wake of [...this.#looking]) wake()
+    this.#looking.wake()
   }
 
   /** Gateways that are started again may exchange their addresses, so a result counts when it comes several times. */

@@ -9,11 +9,13 @@ import {
   type LocalKeys,
   type SettledVerdict
 } from '../../producer/keys/keys.js'
-import { CALL_TIMEOUT_MS, type KeyLink, pausesOf, UnsentError } from './key-link.js'
+import { CALL_TIMEOUT_MS, type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
 import { type EndedClaim, OwnedKeys } from './owned-keys.js'
 
 /** A call that waits takes this much longer than its wait. */
 const MARGIN_MS = 1_000
+/** Pause before an owner is called again that has not answered for a long time. */
+const LONG_PAUSE_MS = 60_000
 /** How long the outcomes of records at another process are waited for. */
 const OUTCOMES_MS = 120_000
 
@@ -163,7 +165,9 @@ export class SharedKeys implements Keys {
         return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
       case 'new':
         if (owner !== self && this.#own.store.isFullFor(key.hash)) return this.#withdrawn(mine, FULL, { type: 'free' })
-        return this.#unlessDoubted(mine, () => this.#claimed(mine, this.#own.holder.ofNew(key), []))
+        return this.#unlessDoubted(mine, () =>
+          this.#claimed(mine, this.#own.holder.ofNew(key, this.#own.store.sinceMs), [])
+        )
       case 'attach': {
         const others = verdict.holders.filter(holder => holder !== self)
         for (const asking of this.#asking) if (asking.key.hash === key.hash) asking.isDoubted ||= asking !== mine
@@ -313,11 +317,14 @@ export class SharedKeys implements Keys {
    */
   async #tellOwner(mine: AskedClaim, settlement: Settlement, failed: () => void = () => undefined): Promise<boolean> {
     const { key, claim, owner } = mine
-    const giveUpAt = performance.now() + this.#link.settleForMs
+    const hurryUntil = performance.now() + this.#link.settleForMs
     let told = noLongerThan(MAX_TOLD_BYTES, settlement)
     let untold = 0
     let isKept = false
-    for (const pause = pausesOf(this.#link); !this.#isClosed && performance.now() < giveUpAt; await pause()) {
+    // Until the owner knows it, the key is locked.
+    const short = pausesOf(this.#link)
+    const next = (): Promise<void> => (performance.now() < hurryUntil ? short() : pause(LONG_PAUSE_MS))
+    for (; !this.#isClosed; await next()) {
       try {
         isKept = await this.#settleAt(owner, { key, claim, settlement: told, holds: this.#holds(key.hash) })
         break

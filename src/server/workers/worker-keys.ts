@@ -3,7 +3,7 @@ import type { KeyLink } from '../peers/key-link.js'
 import { SharedKeys } from '../peers/shared-keys.js'
 import type { WorkerPeers } from './peers.js'
 
-/** How long a worker that has an answer tries to reach the owner of its key. */
+/** How long a worker that has an answer tries to reach the owner of its key often. */
 const SETTLE_FOR_MS = 60_000
 const PAUSE_MS = 100
 

@@ -19,12 +19,15 @@ const claimed: Claim = {
 describe('requests of one connection whose keys another process knows', () => {
   let started: Started
   let begun: string[]
+  /** Clients that have left or have their answer. */
+  let closed: number
   let claims: ((claim: Claim) => void)[]
   /** Claims from this one on are known at once. */
   let knownFrom: number
 
   const start = async (engine: string): Promise<RawSocket> => {
     begun = []
+    closed = 0
     claims = []
     knownFrom = Number.POSITIVE_INFINITY
     const claim = (): Claim | Promise<Claim> =>
@@ -38,9 +41,13 @@ describe('requests of one connection whose keys another process knows', () => {
         }),
       { maxBodyBytes: 1_000, waitMs: undefined }
     )
+    const noted: typeof receive = (exchange, params) => {
+      exchange.response.once('close', () => closed++)
+      receive(exchange, params)
+    }
     started = await startHttp({
       http: { engine },
-      plugin: async app => void app.post('/push', { preParsing: byHand(receive) }, answeredBefore)
+      plugin: async app => void app.post('/push', { preParsing: byHand(noted) }, answeredBefore)
     })
     return RawSocket.open(started.http.urls.shared)
   }
@@ -65,6 +72,21 @@ describe('requests of one connection whose keys another process knows', () => {
       await client.until(() => client.answers === 7)
       expect(begun.slice(5)).to.deep.equal(['six', 'seven'])
       client.destroy()
+      await untilNothingIsHeld(started)
+    })
+  }
+
+  for (const engine of engines) {
+    it(`are not carried out, and leave nothing, when their client has left, with the engine ${engine}`, async () => {
+      const client = await start(engine)
+      await client.send(push('one', 'a'))
+      await until(() => claims.length === 1, 'a claim')
+      client.destroy()
+      await until(() => closed === 1, 'the client has left')
+      let isAbandoned = false
+      claims[0]!({ ...claimed, key: { abandon: () => (isAbandoned = true) } as unknown as ClaimedKey })
+      await until(() => isAbandoned, 'the key is given back')
+      expect(begun).to.deep.equal([])
       await untilNothingIsHeld(started)
     })
   }

@@ -78,6 +78,12 @@ describe('the memory for keys', () => {
     expect(keys.store.bytes - before).to.equal(answer.body.length)
   })
 
+  it('is not used by requests that do not wait for one under way', () => {
+    const key = keyOf('ann')
+    keys.claim(key, 0)
+    expect(keys.claim(key, 0)).to.deep.equal({ type: 'busy' })
+  })
+
   it('is reported', () => {
     fill('ann')
     nowMs += 1_000

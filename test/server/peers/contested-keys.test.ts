@@ -78,6 +78,20 @@ describe('keys of gateways that disagree on who shares them', () => {
     expect(await typeAt(C, C)).to.equal('claimed')
   })
 
+  it('are not claimed at those that share them, while one that serves them by itself is not called for a moment', async () => {
+    await startAll()
+    gateways.kill(A)
+    for (const name of [B, C]) gateways.cut.add(`${A}>${name}`)
+    gateways.start(A, [A])
+    await lookUps()
+    gateways.paused.add(A)
+    await lookUps()
+    expect(await typeAt(B, B)).to.equal('away')
+    gateways.kill(A)
+    await lookUps()
+    expect(await typeAt(B, B)).to.equal('claimed')
+  })
+
   it('are not claimed at those that share them, while one runs an earlier build', async () => {
     await startAll()
     gateways.kill(A)

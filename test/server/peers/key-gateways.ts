@@ -36,7 +36,8 @@ class FakePeers implements Peers {
 
   processesAt(name: string) {
     const id = this.net.processAt(name)
-    return [{ address: '10.0.0.1', id: id === this.id || this.others.includes(id ?? '') ? id : undefined }]
+    const isKnown = id === this.id || this.others.includes(id ?? '') || this.net.paused.has(name)
+    return [{ address: '10.0.0.1', id: isKnown ? id : undefined }]
   }
 
   call(to: string, name: string, body: unknown): Promise<unknown> {
@@ -62,6 +63,8 @@ export class KeyGateways {
   readonly running = new Map<string, Process>()
   /** Calls from one process to another fail: `FROM>TO`, by entries. */
   readonly cut = new Set<string>()
+  /** Gateways that others do not call for a moment. */
+  readonly paused = new Set<string>()
   /** The answers to calls with this name are lost. */
   lost: string | undefined
   /** Answers to calls with these names wait. */
@@ -86,7 +89,7 @@ export class KeyGateways {
   idsFor(id: string): readonly string[] {
     const from = this.#nameOf(id)
     return [...this.running.values()]
-      .filter(one => one.id !== id && !this.cut.has(`${from}>${one.name}`))
+      .filter(one => one.id !== id && !this.cut.has(`${from}>${one.name}`) && !this.paused.has(one.name))
       .map(one => one.id)
   }
 

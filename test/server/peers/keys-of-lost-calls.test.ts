@@ -6,6 +6,7 @@ import { enospc } from '../../support/simulated-disk.js'
 import { KeyGateways, keyOf } from './key-gateways.js'
 import { deliveredAt, KeyedRequests, refused } from './keyed-requests.js'
 
+const HOUR_MS = 3_600_000
 const [A, B, C, D] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091', 'gw-d:8091'] as const
 
 describe('keys of gateways that are killed, and whose calls are late or lost', () => {
@@ -177,6 +178,39 @@ describe('keys of gateways that are killed, and whose calls are late or lost', (
     await clock.tickAsync(1_000)
     await requests.settle(keyOf(await late), 'unknown')
     await expectFree()
+  })
+
+  it('are not locked when their owner does not answer for hours', async () => {
+    const key = keyOf(await requests.claim(A, asked))
+    gateways.cut.add(`${A}>${B}`)
+    await requests.settle(key, 'unknown')
+    await clock.tickAsync(3 * HOUR_MS)
+    gateways.cut.clear()
+    await clock.tickAsync(60_000)
+    await expectFree()
+  })
+
+  it('are refused within two seconds while their owner waits for another gateway', async () => {
+    gateways.kill(C)
+    gateways.kill(B)
+    await requests.start(B)
+    let told: string | undefined
+    void Promise.resolve(requests.at(B).keys.claim(asked, 30_000)).then(({ type }) => (told = type))
+    await clock.tickAsync(2_100)
+    expect(told).to.equal('away')
+  })
+
+  it('of requests that have expired at their owner do not give their records to others', async () => {
+    keyOf(await requests.claim(A, asked))
+    await requests.restart(A)
+    await clock.tickAsync(HOUR_MS)
+    const former = keyOf(await requests.claim(C, asked))
+    requests.produce(C, former, ['old'])
+    await requests.settle(former, 'pending')
+    requests.at(C).own.holder.settled(100, deliveredAt(5))
+    await clock.tickAsync(23 * HOUR_MS + 10_000)
+    requests.produce(C, keyOf(await requests.claim(C, { ...asked, fingerprint: 'another!' })), ['new'])
+    expect(requests.written).to.deep.equal([`old at ${C}`, `new at ${C}`])
   })
 
   it('stay in use while a gateway has not heard that the records there count no more', async () => {
