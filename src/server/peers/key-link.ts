@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Keys } from '../../producer/keys/keys.js'
 import { PeerError } from './peers.js'
 
@@ -52,17 +53,35 @@ export interface KeyLink {
   onGone(listener: (run: string) => void): void
 }
 
-/** Waits before a call is repeated, longer each time. */
-export function pausesOf({ longestPauseMs }: KeyLink): () => Promise<void> {
+/** Ends the waits of a process, of which there may be many, when it stops. */
+export function closing(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
+}
+
+/**
+ * Waits before a call is repeated, longer each time.
+ *
+ * @param closed ends the waits
+ */
+export function pausesOf({ longestPauseMs }: KeyLink, closed: AbortSignal): () => Promise<void> {
   let nextMs = FIRST_PAUSE_MS
   return () => {
     const ms = nextMs
     nextMs = Math.min(2 * ms, longestPauseMs)
-    return pause(ms)
+    return pause(ms, closed)
   }
 }
 
-export const pause = (durationMs: number): Promise<void> =>
+export const pause = (durationMs: number, closed: AbortSignal): Promise<void> =>
   new Promise(resolve => {
-    setTimeout(resolve, durationMs).unref()
+    const end = (): void => {
+      clearTimeout(timer)
+      closed.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, durationMs).unref()
+    closed.addEventListener('abort', end)
+    if (closed.aborted) end()
   })

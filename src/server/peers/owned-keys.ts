@@ -5,7 +5,7 @@ import type { Settlement } from '../../producer/keys/key-store.js'
 import type { LocalKeys, SettledVerdict } from '../../producer/keys/keys.js'
 import { EndedClaims } from './ended-claims.js'
 import { type HeldPage, heldPage } from './held-keys.js'
-import { CALL_TIMEOUT_MS, type KeyLink, pausesOf } from './key-link.js'
+import { CALL_TIMEOUT_MS, closing, type KeyLink, pausesOf } from './key-link.js'
 
 /** How long an owner that has just been started lets a claim wait, at least. */
 const READY_MS = 500
@@ -51,7 +51,7 @@ export class OwnedKeys {
   /** Claims that had ended when this process did not know them: they may still be on their way. */
   readonly #ended = new EndedClaims(() => performance.now())
   #isReady = false
-  #isClosed = false
+  readonly #closing = closing()
 
   constructor(own: LocalKeys, link: KeyLink) {
     this.#own = own
@@ -74,7 +74,7 @@ export class OwnedKeys {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#closing.abort()
   }
 
   #gone(run: string): void {
@@ -84,13 +84,13 @@ export class OwnedKeys {
 
   async #gather(): Promise<void> {
     await Promise.all(this.#link.others.map(other => this.#gatherFrom(other)))
-    this.#isReady = !this.#isClosed
+    this.#isReady = !this.#closing.signal.aborted
     this.#waiting.wake()
   }
 
   async #gatherFrom(other: string): Promise<void> {
     let [from, run] = [0, '']
-    for (const pause = pausesOf(this.#link); !this.#isClosed; ) {
+    for (const pause = pausesOf(this.#link, this.#closing.signal); !this.#closing.signal.aborted; ) {
       try {
         const page = (await this.#link.call(other, 'held', { from }, CALL_TIMEOUT_MS)) as AnsweredPage | undefined
         if (page !== undefined && (from === 0 || page.run === run)) {

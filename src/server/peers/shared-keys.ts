@@ -9,7 +9,7 @@ import {
   type LocalKeys,
   type SettledVerdict
 } from '../../producer/keys/keys.js'
-import { CALL_TIMEOUT_MS, type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
+import { CALL_TIMEOUT_MS, closing, type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
 import { type EndedClaim, OwnedKeys } from './owned-keys.js'
 
 /** A call that waits takes this much longer than its wait. */
@@ -78,7 +78,7 @@ export class SharedKeys implements Keys {
   readonly #ending = new Set<number>()
   /** How many ends of claims their owner does not know yet, by owner. */
   readonly #untold = new Map<string, number>()
-  #isClosed = false
+  readonly #closing = closing()
 
   constructor(own: LocalKeys, link: KeyLink) {
     this.#own = own
@@ -100,7 +100,7 @@ export class SharedKeys implements Keys {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#closing.abort()
     this.#owned.close()
   }
 
@@ -141,7 +141,7 @@ export class SharedKeys implements Keys {
     const release = waits.take(key.hash.slice(CLIENT_AT))
     if (release === undefined) return verdict
     try {
-      for (let leftMs = waitMs; verdict?.type === 'busy' && leftMs > 0 && !this.#isClosed; ) {
+      for (let leftMs = waitMs; verdict?.type === 'busy' && leftMs > 0 && !this.#closing.signal.aborted; ) {
         verdict = await this.#askOwner(mine, Math.min(leftMs, waits.partMs))
         leftMs = endsAt - performance.now()
       }
@@ -322,9 +322,10 @@ export class SharedKeys implements Keys {
     let untold = 0
     let isKept = false
     // Until the owner knows it, the key is locked.
-    const short = pausesOf(this.#link)
-    const next = (): Promise<void> => (performance.now() < hurryUntil ? short() : pause(LONG_PAUSE_MS))
-    for (; !this.#isClosed; await next()) {
+    const short = pausesOf(this.#link, this.#closing.signal)
+    const next = (): Promise<void> =>
+      performance.now() < hurryUntil ? short() : pause(LONG_PAUSE_MS, this.#closing.signal)
+    for (; !this.#closing.signal.aborted; await next()) {
       try {
         isKept = await this.#settleAt(owner, { key, claim, settlement: told, holds: this.#holds(key.hash) })
         break
