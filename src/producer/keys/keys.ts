@@ -38,9 +38,6 @@ export interface Keys {
   claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim>
 }
 
-/** What a request is told once no earlier one with the key is under way, or the wait is over. */
-export type SettledVerdict = Verdict
-
 /** One letter for each record of the request, as `persistedText` has them. */
 const LETTERS = /^[ynup]+$/
 
@@ -325,13 +322,13 @@ export class LocalKeys implements Keys {
    * @param claimer the process that has the request
    * @param claim the number of the request there
    */
-  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number): SettledVerdict | Promise<SettledVerdict> {
+  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number): Verdict | Promise<Verdict> {
     const take = (): Verdict => this.store.claim(key, claimer, claim)
     const verdict = take()
     return verdict.type === 'busy' && waitMs > 0 ? this.#wait(take, key.hash, waitMs) : verdict
   }
 
-  async #wait(take: () => Verdict, hash: string, waitMs: number): Promise<SettledVerdict> {
+  async #wait(take: () => Verdict, hash: string, waitMs: number): Promise<Verdict> {
     const endsAt = performance.now() + waitMs
     for (let leftMs = waitMs; leftMs > 0; leftMs = endsAt - performance.now()) {
       if (!(await this.store.settled(hash, leftMs))) break
@@ -341,7 +338,7 @@ export class LocalKeys implements Keys {
     return { type: 'busy' }
   }
 
-  #claimOf(key: KeyName, claim: number, verdict: SettledVerdict): Claim {
+  #claimOf(key: KeyName, claim: number, verdict: Verdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
     const records = verdict.type === 'new' ? this.holder.ofNew(key, this.store.sinceMs) : this.holder.of(key)
     return this.claimed(records, key, claim)

@@ -133,6 +133,7 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
     }
     return { type: 'found', records, isSettled: request.pendingProduce.isComplete }
   }
+
   #stateOf({ pendingProduce, topics, reasons }: KeptRequest, nth: number): RecordState {
     const outcome = pendingProduce.latestOutcome(nth)
     const topic = typeof topics === 'string' ? topics : topics[nth]!

@@ -1,8 +1,8 @@
 import { OverloadedError } from '../../core/errors.js'
 import { Waiters } from '../../core/waiters.js'
 import type { KeyName } from '../../producer/keys/key-frames.js'
-import type { Settlement } from '../../producer/keys/key-store.js'
-import type { LocalKeys, SettledVerdict } from '../../producer/keys/keys.js'
+import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
+import type { LocalKeys } from '../../producer/keys/keys.js'
 import { EndedClaims } from './ended-claims.js'
 import { type HeldPage, heldPage } from './held-keys.js'
 import { CALL_TIMEOUT_MS, closing, type KeyLink, pausesOf } from './key-link.js'
@@ -116,7 +116,7 @@ export class OwnedKeys {
   }
 
   /** For a request of this process. */
-  verdictNow({ key, claim, waitMs }: WaitingClaim): SettledVerdict | Promise<SettledVerdict> {
+  verdictNow({ key, claim, waitMs }: WaitingClaim): Verdict | Promise<Verdict> {
     const { name } = this.#own
     const verdict = this.#own.verdictOn(key, name, claim, waitMs)
     return verdict instanceof Promise
@@ -125,7 +125,7 @@ export class OwnedKeys {
   }
 
   /** @throws OverloadedError when others have not said in time which keys they have */
-  async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string): Promise<SettledVerdict> {
+  async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string): Promise<Verdict> {
     const answered = this.#own.store.answered(key)
     // Whatever others have, the answer to the key is this one.
     if (answered !== undefined) return answered
@@ -141,7 +141,7 @@ export class OwnedKeys {
   }
 
   /** Names the processes that have records. From now on the one that has asked may write some, too. */
-  #inNames(verdict: SettledVerdict, { hash }: KeyName, from: string): SettledVerdict {
+  #inNames(verdict: Verdict, { hash }: KeyName, from: string): Verdict {
     if (verdict.type !== 'attach') return verdict
     const holders = [...new Set(verdict.holders.map(run => this.#nameOf(run)))]
     this.#own.store.heldBy(hash, [...new Set([...holders, this.#nameOf(from)])])

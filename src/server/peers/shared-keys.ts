@@ -1,14 +1,7 @@
 import type { KeyName } from '../../producer/keys/key-frames.js'
-import type { Settlement } from '../../producer/keys/key-store.js'
+import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
 import type { KeyedRecords, RecordsView } from '../../producer/keys/keyed-records.js'
-import {
-  type AskedKey,
-  type Claim,
-  ClaimedKey,
-  type Keys,
-  type LocalKeys,
-  type SettledVerdict
-} from '../../producer/keys/keys.js'
+import { type AskedKey, type Claim, ClaimedKey, type Keys, type LocalKeys } from '../../producer/keys/keys.js'
 import { CALL_TIMEOUT_MS, closing, type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
 import { type EndedClaim, OwnedKeys } from './owned-keys.js'
 
@@ -130,7 +123,7 @@ export class SharedKeys implements Keys {
   }
 
   /** @throws Error when the owner does not answer */
-  async #ask(mine: AskedClaim, waitMs: number): Promise<SettledVerdict | undefined> {
+  async #ask(mine: AskedClaim, waitMs: number): Promise<Verdict | undefined> {
     const { key, claim, owner } = mine
     const { self, waits } = this.#link
     if (owner === self) return this.#owned.verdictOn({ key, claim, waitMs }, this.#own.name)
@@ -151,13 +144,13 @@ export class SharedKeys implements Keys {
     }
   }
 
-  async #askOwner({ key, claim, owner }: AskedClaim, waitMs: number): Promise<SettledVerdict | undefined> {
+  async #askOwner({ key, claim, owner }: AskedClaim, waitMs: number): Promise<Verdict | undefined> {
     const asked = { key, claim, waitMs }
-    return (await this.#call(owner, 'claim', asked, waitMs + MARGIN_MS)) as SettledVerdict | undefined
+    return (await this.#call(owner, 'claim', asked, waitMs + MARGIN_MS)) as Verdict | undefined
   }
 
   /** @throws Error when another process has to be asked, and does not answer */
-  #claimOf(mine: AskedClaim, verdict: SettledVerdict): Claim | Promise<Claim> {
+  #claimOf(mine: AskedClaim, verdict: Verdict): Claim | Promise<Claim> {
     const { key, owner } = mine
     const { self } = this.#link
     switch (verdict.type) {
