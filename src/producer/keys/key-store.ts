@@ -23,8 +23,8 @@ type Answered =
 export type Verdict =
   | Answered
   | { readonly type: 'new' }
-  /** The records of an earlier request may have been accepted; these processes have them. */
-  | { readonly type: 'attach'; readonly holders: readonly string[] }
+  /** The records of an earlier request may have been accepted; these processes have them. The key was claimed first at `atMs`. */
+  | { readonly type: 'attach'; readonly holders: readonly string[]; readonly atMs: number }
   /** Another request with the key is under way. */
   | { readonly type: 'busy' }
   | { readonly type: 'full' }
@@ -120,7 +120,7 @@ export class KeyStore {
     entry.status = 'claimed'
     entry.claimer = claimer
     entry.claim = claim
-    return { type: 'attach', holders: entry.holders }
+    return { type: 'attach', holders: entry.holders, atMs: entry.key.atMs }
   }
 
   /** Waits for the end of the request that is under way. @returns whether it came in time */

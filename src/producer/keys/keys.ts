@@ -340,8 +340,9 @@ export class LocalKeys implements Keys {
 
   #claimOf(key: KeyName, claim: number, verdict: Verdict): Claim {
     if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
-    const records = verdict.type === 'new' ? this.holder.ofNew(key, this.store.sinceMs) : this.holder.of(key)
-    return this.claimed(records, key, claim)
+    if (verdict.type === 'new') return this.claimed(this.holder.ofNew(key, this.store.sinceMs), key, claim)
+    const first = { ...key, atMs: verdict.atMs }
+    return this.claimed(this.holder.of(first), first, claim)
   }
 
   /** A claim of this process on a key whose owner it is. */

@@ -145,7 +145,7 @@ export class OwnedKeys {
     if (verdict.type !== 'attach') return verdict
     const holders = [...new Set(verdict.holders.map(run => this.#nameOf(run)))]
     this.#own.store.heldBy(hash, [...new Set([...holders, this.#nameOf(from)])])
-    return { type: 'attach', holders }
+    return { ...verdict, holders }
   }
 
   #nameOf(run: string): string {

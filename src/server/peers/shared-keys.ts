@@ -21,7 +21,8 @@ const MAX_TOLD_BYTES = 8 * 1_024 * 1_024
 
 /** A claim of this process on a key, and the process that says who has it. */
 interface AskedClaim {
-  readonly key: KeyName
+  /** Its time is that of the first claim, as soon as the owner has said so: the records of all requests expire together. */
+  key: KeyName
   readonly claim: number
   readonly owner: string
   /** Another request may have got the key while the verdict was on its way. */
@@ -163,9 +164,10 @@ export class SharedKeys implements Keys {
         )
       case 'attach': {
         const others = verdict.holders.filter(holder => holder !== self)
+        mine.key = { ...key, atMs: verdict.atMs }
         for (const asking of this.#asking) if (asking.key.hash === key.hash) asking.isDoubted ||= asking !== mine
         if (others.length === 0)
-          return this.#unlessDoubted(mine, () => this.#claimed(mine, this.#own.holder.of(key), []))
+          return this.#unlessDoubted(mine, () => this.#claimed(mine, this.#own.holder.of(mine.key), []))
         return this.#attach(mine, others).catch(() => this.#withdrawn(mine, GONE))
       }
       default:

@@ -213,6 +213,20 @@ describe('keys of gateways that are killed, and whose calls are late or lost', (
     expect(requests.written).to.deep.equal([`old at ${C}`, `new at ${C}`])
   })
 
+  it('of requests that have expired at their owner are not met again with the rest of their records', async () => {
+    const values = ['one', 'two']
+    const first = keyOf(await requests.claim(A, asked))
+    requests.produce(A, first, ['one'])
+    await requests.settle(first, 'pending')
+    await clock.tickAsync(23 * HOUR_MS)
+    const rest = keyOf(await requests.claim(C, asked))
+    requests.produce(C, rest, values)
+    await requests.settle(rest, 'pp')
+    await clock.tickAsync(HOUR_MS)
+    requests.produce(C, keyOf(await requests.claim(C, asked)), values)
+    expect(requests.written).to.deep.equal([`one at ${A}`, `two at ${C}`, `one at ${C}`, `two at ${C}`])
+  })
+
   it('stay in use while a gateway has not heard that the records there count no more', async () => {
     const first = keyOf(await requests.claim(C, asked))
     requests.produce(C, first, ['one'], 'memory')
