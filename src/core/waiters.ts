@@ -6,16 +6,23 @@ export class Waiters {
     return this.#waiting.size
   }
 
-  /** @returns whether the event came in time */
-  wait(limitMs: number): Promise<boolean> {
+  /**
+   * @param left ends the wait, because the event is not needed any more
+   * @returns whether the event came in time
+   */
+  wait(limitMs: number, left?: AbortSignal): Promise<boolean> {
+    if (left?.aborted === true) return Promise.resolve(false)
     return new Promise(resolve => {
       const end = (isInTime: boolean): void => {
         clearTimeout(timer)
+        left?.removeEventListener('abort', leave)
         this.#waiting.delete(wake)
         resolve(isInTime)
       }
       const wake = (): void => end(true)
-      const timer = setTimeout(() => end(false), limitMs)
+      const leave = (): void => end(false)
+      const timer = setTimeout(leave, limitMs)
+      left?.addEventListener('abort', leave)
       this.#waiting.add(wake)
     })
   }

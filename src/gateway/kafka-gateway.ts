@@ -126,7 +126,7 @@ export class KafkaGateway implements Gateway {
     const { delivery, durable } = this.#deps
     const all = origin === undefined ? records : withOriginHeaders(records, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
-    const holder = origin ?? { principal: PROGRAM, receipt: undefined }
+    const holder = origin ?? { principal: PROGRAM, acceptedRecords: undefined, receipt: undefined }
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery
     const key = origin?.key
     if (key === undefined) return acceptor.accept(all, options, holder)

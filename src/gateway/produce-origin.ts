@@ -16,6 +16,8 @@ export interface ProduceOrigin {
   readonly recordHeaders: readonly RecordHeader[]
   /** The trace of the request. Absent: it is not traced. */
   readonly trace?: TraceOfRequest | undefined
+  /** Set before the receipt if all records of the request are in the durable log: how many these are. */
+  acceptedRecords?: number | undefined
   /** Set by the gateway when it accepts records: the id to ask for them with. */
   receipt: string | undefined
   /** The API looks for the receipt here, and not in the result of `produce`. Absent: perhaps there. */

@@ -11,6 +11,7 @@ import { engines } from '../support/engines.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const RECORDS = 'application/vnd.kafka.json.v2+json'
+const MODERN = 'application/vnd.castellan.v1+json'
 
 /** Synchronous requests of APIs whose answers are made in different ways. */
 const routes: Readonly<Record<string, (topic: string) => readonly [path: string, type: string, body: string]>> = {
@@ -71,6 +72,43 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
           expect(late.headers.get('x-castellan-persisted')).to.equal('yes')
           expect(late.headers.get('idempotent-replayed')).to.equal('true')
           expect(late.headers.get('x-castellan-receipt')).to.equal(early.headers.get('x-castellan-receipt'))
+          expect(cluster.highWatermark(topic, 0)).to.equal(1)
+        })
+
+        it(`${name}: a request that comes again while Kafka is away gets the same receipt at once`, async () => {
+          const topic = freshTopic('lost-answer')
+          await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+          const [path, type, body] = route(topic)
+          const key = randomUUID()
+          const post = (prefer: string, headers: Record<string, string> = {}): Promise<Response> =>
+            fetch(`${app.urls.shared}${path}`, {
+              method: 'POST',
+              body,
+              headers: { 'content-type': type, 'idempotency-key': key, prefer, ...headers }
+            })
+          const fault = cluster.faults.add({ api: 'Produce', count: 1_000 }, { type: 'error', errorCode: 6 })
+          try {
+            const first = await post('respond-async')
+            const second = await post('respond-async')
+            const third = await post('respond-async, wait=1', { accept: MODERN })
+            const location = first.headers.get('location')
+            expect(location).to.match(/^\/receipts\/.{38}/)
+            for (const again of [second, third]) {
+              expect(again.status).to.equal(202)
+              expect(again.headers.get('location')).to.equal(location)
+              expect(`/receipts/${again.headers.get('x-castellan-receipt')}`).to.equal(location)
+              expect(again.headers.get('x-castellan-persisted')).to.equal('pending')
+              expect(again.headers.get('preference-applied')).to.equal('respond-async')
+              expect(again.headers.get('idempotent-replayed')).to.equal('true')
+              expect(again.headers.get('x-castellan-idempotency')).to.equal('gateway')
+            }
+            expect(await second.json()).to.deep.equal(await first.json())
+            expect(third.headers.get('content-type')).to.equal(MODERN)
+            expect(await third.json()).to.deep.equal({ records: [{ persisted: 'pending' }] })
+          } finally {
+            fault.remove()
+          }
+          expect((await post('return=minimal')).headers.get('x-castellan-persisted')).to.equal('yes')
           expect(cluster.highWatermark(topic, 0)).to.equal(1)
         })
       }

@@ -6,8 +6,9 @@ import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import { Answers } from '../exchange/answers.js'
-import { AsyncAnswer } from '../exchange/async-answer.js'
+import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import { type Exchange, receiptOf } from '../exchange/exchange.js'
+import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
 
 /**
  * A `preParsing` hook that takes requests from Fastify before their bodies are read. The routes that carry most of the
@@ -39,7 +40,7 @@ export const byHand = (
     reply.hijack()
     const { raw, id: requestId } = request
     if (raw.headers.prefer !== undefined)
-      AsyncAnswer.note(raw, reply.raw, (receipt, further) => sendEarly(reply.raw, requestId, receipt, further))
+      AsyncAnswer.note(raw, reply.raw, (accepted, further) => sendEarly(reply.raw, requestId, accepted, further))
     receive({ request: raw, response: reply.raw, payload, requestId }, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
@@ -54,12 +55,14 @@ const earlyAnswers = new Answers(Date.now)
 function sendEarly(
   response: ServerResponse,
   requestId: string,
-  receipt: string,
+  { id, records }: AcceptedRequest,
   further: Readonly<Record<string, string>>
 ): void {
-  const body = `${JSON.stringify({ receipt })}\n`
-  const headers = { ...further, location: `/receipts/${receipt}`, 'preference-applied': 'respond-async' }
-  earlyAnswers.send(response, 202, 'application/json', body, { requestId, persisted: 'pending' }, headers)
+  const headers = { ...further, location: `/receipts/${id}`, 'preference-applied': 'respond-async' }
+  const { type, body } = wantsModern(response.req)
+    ? outcomesAnswer(Array.from({ length: records }, () => 'pending'))
+    : { type: 'application/json', body: `${JSON.stringify({ receipt: id })}\n` }
+  earlyAnswers.send(response, 202, type, body, { requestId, persisted: 'pending' }, headers)
 }
 
 /**

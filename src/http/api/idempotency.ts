@@ -1,7 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { ErrorCode } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
@@ -12,6 +11,19 @@ import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
+import { EarlyReceipt } from './early-receipt.js'
+import {
+  AWAY,
+  BUSY,
+  CONFLICT,
+  FULL,
+  INVALID,
+  MAX_KEY_LETTERS,
+  OVERLOADED,
+  type Refusal,
+  STREAM,
+  tooLarge
+} from './key-refusals.js'
 import { OpenClaims } from './open-claims.js'
 import { claimedBy, originOf } from './request-origin.js'
 import { WaitingBody } from './waiting-body.js'
@@ -28,7 +40,6 @@ const CLOSED: Pairs = [['connection', 'close']]
 const REPLAYED: Pairs = [[REPLAYED_HEADER, 'true']]
 const NONE: Pairs = []
 
-const MAX_KEY_LETTERS = 255
 /** A string of RFC 8941, or the same without quotes as many clients send it. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
@@ -130,19 +141,38 @@ export class Idempotency {
       if (claim.type !== 'claimed') this.#notClaimed(exchange, claim)
       else this.#serve(exchange, claim.key, kept, waitMs, serve)
     }
-    const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS))
-    if (!(claim instanceof Promise || this.#turns.mustWait(exchange))) claimed(claim, body)
-    else {
-      const wait = new WaitingBody(body, exchange.response)
-      const late = Promise.resolve(claim).catch((): Claim => ({ type: 'away' }))
-      this.#turns.add(exchange, async () => {
-        await Promise.race([late, wait.left])
-        const kept = wait.end()
-        if (kept !== undefined) claimed(await late, kept)
-        // The client has left: its request is carried out when it comes again.
-        else void late.then(given => given.type === 'claimed' && given.key.abandon())
-      })
+    let waiting: WaitingBody | undefined
+    const toWait = (): WaitingBody => (waiting ??= new WaitingBody(body, exchange.response))
+    let early: EarlyReceipt | undefined
+    const onWait = (end: () => void): void => {
+      void toWait().left.then(end)
+      const headers = { [REACH_HEADER]: this.#deps.keys.reach, [REPLAYED_HEADER]: 'true' }
+      early = EarlyReceipt.look(exchange, this.#deps.keys, asked, headers)
     }
+    const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS), onWait)
+    if (!(claim instanceof Promise || this.#turns.mustWait(exchange))) {
+      claimed(claim, body)
+      return
+    }
+    const wait = toWait()
+    const late = Promise.resolve(claim).catch((): Claim => ({ type: 'away' }))
+    this.#turns.add(exchange, async () => {
+      await Promise.race([late, wait.left])
+      const kept = wait.end()
+      if (kept === undefined) {
+        if (exchange.response.writableEnded) this.#deps.count('replayed')
+        // The client has left, or has the receipt: its request is carried out when it comes again.
+        void late.then(given => given.type === 'claimed' && given.key.abandon())
+        return
+      }
+      const given = await late
+      if (given.type === 'busy' && (await early?.send()) === true) {
+        this.#deps.count('replayed')
+        return
+      }
+      early?.drop()
+      claimed(given, kept)
+    })
   }
 
   #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>): void {
@@ -189,7 +219,10 @@ export class Idempotency {
     })
     claimedBy(request, key)
     const early = AsyncAnswer.of(request)
-    if (early !== undefined) early.further[REACH_HEADER] = this.#deps.keys.reach
+    if (early !== undefined) {
+      early.further[REACH_HEADER] = this.#deps.keys.reach
+      delete early.further[REPLAYED_HEADER]
+    }
     this.#open.add(key, exchange.response, limitMs)
     try {
       serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
@@ -356,68 +389,6 @@ function headOf(request: IncomingMessage): string {
   for (const [, line] of lines) head += line
   return `${head}\n`
 }
-
-interface Refusal {
-  readonly status: number
-  readonly code: ErrorCode
-  readonly detail: string
-  /** Default: `no`. */
-  readonly persisted?: 'unknown'
-  /** Whether the body has been read. Default: true. */
-  readonly isRead?: boolean
-  /** Default: 1. */
-  readonly retryAfterSeconds?: string
-}
-
-const INVALID: Refusal = {
-  status: 400,
-  code: 'invalidRequest',
-  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\, and no other characters than those of ASCII`,
-  isRead: false
-}
-const STREAM: Refusal = {
-  status: 400,
-  code: 'invalidRequest',
-  detail:
-    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length, of at most 1 MiB',
-  isRead: false
-}
-const OVERLOADED: Refusal = {
-  status: 503,
-  code: 'overloaded',
-  detail: 'there is no memory for the body',
-  isRead: false
-}
-const BUSY: Refusal = {
-  status: 409,
-  code: 'timedOut',
-  detail: 'an earlier request with this Idempotency-Key is still under way; send it again later',
-  persisted: 'unknown'
-}
-const CONFLICT: Refusal = {
-  status: 422,
-  code: 'invalidRequest',
-  detail: 'this Idempotency-Key was used for another request; use a new key for each request'
-}
-const FULL: Refusal = {
-  status: 503,
-  code: 'overloaded',
-  detail:
-    'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
-  retryAfterSeconds: '60'
-}
-const AWAY: Refusal = {
-  status: 503,
-  code: 'overloaded',
-  detail: 'what became of an earlier request with this Idempotency-Key cannot be looked up now; send it again later',
-  persisted: 'unknown'
-}
-const tooLarge = (maxBytes: number): Refusal => ({
-  status: 413,
-  code: 'recordTooLarge',
-  detail: `the body is larger than ${maxBytes} bytes`,
-  isRead: false
-})
 
 /** The requests of a route to produce may have keys, unless the process remembers none. */
 export const withKeys = (idempotency: Idempotency | undefined, receive: Receive, options: GuardOptions): Receive =>

@@ -4,7 +4,7 @@ import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { ProduceOrigin, RecordPlaces } from '../../gateway/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
-import { AsyncAnswer } from '../exchange/async-answer.js'
+import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import { recordHeadersOf } from '../exchange/record-headers.js'
 import { traceOf } from '../exchange/trace.js'
 
@@ -15,6 +15,7 @@ class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
   #recordHeaders: readonly RecordHeader[] | undefined
   #receipt: string | undefined
+  acceptedRecords: number | undefined
   places: RecordPlaces | undefined
   key: ClaimedKey | undefined
 
@@ -28,8 +29,11 @@ class RequestOrigin implements ProduceOrigin {
 
   set receipt(receipt: string | undefined) {
     this.#receipt = receipt
-    const early = AsyncAnswer.of(this.#request)
-    if (early !== undefined && receipt !== undefined) early.accepted(receipt)
+    const [early, records] = [AsyncAnswer.of(this.#request), this.acceptedRecords]
+    if (receipt === undefined || records === undefined || (early ?? this.key) === undefined) return
+    const accepted = { id: receipt, records }
+    early?.accepted(accepted)
+    this.key?.given(accepted)
   }
 
   get isAsked(): boolean {
@@ -53,6 +57,13 @@ class RequestOrigin implements ProduceOrigin {
 export const originOf = (request: IncomingMessage): ProduceOrigin => requestOriginOf(request)
 
 const requestOriginOf = (request: Originating): RequestOrigin => (request.origin ??= new RequestOrigin(request))
+
+/** A request that came before has these records in the durable log; this one gets the same receipt. */
+export const acceptedBefore = (request: IncomingMessage, { id, records }: AcceptedRequest): void => {
+  const origin = requestOriginOf(request)
+  origin.acceptedRecords = records
+  origin.receipt = id
+}
 
 /** The request has claimed its key: its records are produced once. */
 export const claimedBy = (request: IncomingMessage, key: ClaimedKey): void => {

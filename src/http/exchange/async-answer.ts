@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { MAX_TIMER_MS } from '../../core/model.js'
 
 /** RFC 7240: the client would rather have an answer soon than wait for the outcome. */
 const RESPOND_ASYNC = /(?:^|,)\s*respond-async\s*(?:$|[,;])/i
@@ -6,12 +7,19 @@ const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i
 
 type Preferring = IncomingMessage & { asyncAnswer?: AsyncAnswer }
 
+/** The receipt of a request, each of whose records is in the durable log. */
+export interface AcceptedRequest {
+  readonly id: string
+  /** Records of the request. */
+  readonly records: number
+}
+
 /** Sends the answer to a request whose outcome is not awaited any more. */
-type SendEarly = (receipt: string, further: Readonly<Record<string, string>>) => void
+type SendEarly = (accepted: AcceptedRequest, further: Readonly<Record<string, string>>) => void
 
 /**
  * The early answer to a synchronous request whose client prefers that (`Prefer: respond-async, wait=N`): 202 with the place
- * of the receipt, once the records are safe and N seconds have passed. The response then has an answer, so what the API
+ * of the receipt, once all its records are safe and N seconds have passed. The response then has an answer, so what the API
  * answers afterwards is dropped. A request with a key has another response for its API, whose answer is kept for the key.
  */
 export class AsyncAnswer {
@@ -41,11 +49,14 @@ export class AsyncAnswer {
   }
 
   /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */
-  accepted(receipt: string): void {
-    const timer = setTimeout(() => {
-      if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
-      this.#send(receipt, this.further)
-    }, this.#waitMs)
+  accepted(accepted: AcceptedRequest): void {
+    const timer = setTimeout(() => this.send(accepted), Math.min(this.#waitMs, MAX_TIMER_MS))
     this.#response.once('close', () => clearTimeout(timer))
+  }
+
+  /** Answers now, unless there is an answer. */
+  send(accepted: AcceptedRequest): void {
+    if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
+    this.#send(accepted, this.further)
   }
 }

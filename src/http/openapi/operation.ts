@@ -156,6 +156,8 @@ const problem: Content = {
     retriable: z.boolean()
   })
 }
+/** The answer to a request with `Prefer: respond-async`. */
+const givenReceipt = z.object({ receipt: z.string() })
 const modernAnswers: Readonly<Record<number, string>> = {
   200: 'All records are in Kafka',
   202: 'All records are accepted',
@@ -224,6 +226,10 @@ function addAnswersOfProduce(answers: Record<string, Answer>): void {
     const own = answers[status]
     answers[status] = { description: own?.description ?? description, content: { ...own?.content, ...outcomes } }
   }
+  const { content, ...accepted } = answers[202]!
+  const own = content?.['application/json']
+  const early = own === undefined ? givenReceipt : z.union([own, givenReceipt])
+  answers[202] = { ...accepted, content: { ...content, ...json(early) } }
   for (const [status, answer] of Object.entries(answers)) {
     if (Number(status) >= 400) answers[status] = { ...answer, content: { ...problem, ...answer.content } }
   }

@@ -261,6 +261,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const count = places?.count ?? produced
     const accepted =
       indexes.length === count ? undefined : runsOf(indexes.map(index => places?.indexes[index] ?? index))
+    holder.acceptedRecords = accepted === undefined ? count : undefined
     holder.receipt = this.#openedQueue?.receiptIssuer?.issue(principal, firstSequence, { count, accepted })
   }
 

@@ -7,7 +7,7 @@ import type { EntryOutcome } from '../log/outcome-frames.js'
 import { failures } from '../memory/failures.js'
 import type { KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
-import { KeyedRecords } from './keyed-records.js'
+import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
 
 /** The parts of the durable log that are used after a start. */
 export type KeyedLog = Pick<DurableLog, 'read' | 'states'>
@@ -58,6 +58,13 @@ export class KeyHolder {
   /** @returns `undefined`: no record of the key is held */
   find(hash: string): KeyedRecords | undefined {
     return this.#byHash.get(hash)
+  }
+
+  /** The receipt of the request that is under way here with the key, as soon as it has one. */
+  async receiptOf({ hash, fingerprint }: Omit<KeyName, 'atMs'>, waitMs: number): Promise<GivenReceipt | undefined> {
+    const records = this.#byHash.get(hash)
+    const isUnderWay = records?.claim !== undefined && records.key.fingerprint === fingerprint
+    return isUnderWay ? records.receiptWithin(waitMs) : undefined
   }
 
   get all(): Iterable<KeyedRecords> {

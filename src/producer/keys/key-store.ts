@@ -123,10 +123,10 @@ export class KeyStore {
     return { type: 'attach', holders: entry.holders, atMs: entry.key.atMs }
   }
 
-  /** Waits for the end of the request that is under way. @returns whether it came in time */
-  async settled(hash: string, limitMs: number): Promise<boolean> {
+  /** Waits for the end of the request that is under way. @param left ends the wait @returns whether it came in time */
+  async settled(hash: string, limitMs: number, left?: AbortSignal): Promise<boolean> {
     const entry = this.#entries.get(hash)
-    return entry?.status !== 'claimed' || (entry.waiters ??= new Waiters()).wait(limitMs)
+    return entry?.status !== 'claimed' || (entry.waiters ??= new Waiters()).wait(limitMs, left)
   }
 
   /** The answer of an earlier request with the key; `undefined`: none is kept. */
@@ -292,6 +292,12 @@ export class KeyStore {
   isAnswered(hash: string, onDisk = false): boolean {
     const entry = this.#entries.get(hash)
     return entry?.status === 'answered' && (!onDisk || (entry.answer !== undefined && 'file' in entry.answer))
+  }
+
+  /** The process whose request is under way. */
+  claimerOf(hash: string): string | undefined {
+    const entry = this.#entries.get(hash)
+    return entry?.status === 'claimed' ? entry.claimer : undefined
   }
 
   holdersOf(hash: string): readonly string[] {

@@ -20,6 +20,13 @@ export interface RecordsView {
   readonly outcomes: readonly (readonly [index: number, outcome: RecordOutcome | null])[]
 }
 
+/** The receipt of a request whose records are all on disk. */
+export interface GivenReceipt {
+  readonly id: string
+  /** Records of the request. */
+  readonly records: number
+}
+
 /** Consecutive entries of the durable log that are the records of one call. */
 export interface StoredRecords {
   readonly firstSequence: number
@@ -48,6 +55,8 @@ export class KeyedRecords {
   isDurable = false
   /** The claim of the request that is under way; `undefined`: none is. */
   claim: number | undefined
+  /** The receipt of the request that is under way; `undefined`: it has none yet. */
+  #receipt: GivenReceipt | undefined
   /** No answer needs the records any more. */
   isEnded = false
   /** A request has sent records from this process. */
@@ -204,7 +213,23 @@ export class KeyedRecords {
   conclude(index: number, outcome: RecordOutcome): void {
     if (this.outcomeOf(index) !== undefined) return
     this.#note(index, outcome)
+    this.#look()
+  }
+
+  #look(): void {
     if (this.#waiting !== undefined) for (const look of [...this.#waiting]) look()
+  }
+
+  /** The request that is under way has a receipt, or, with `undefined`, none yet. */
+  given(receipt: GivenReceipt | undefined): void {
+    this.#receipt = receipt
+    this.#look()
+  }
+
+  /** The receipt of the request that is under way, as soon as it has one. @returns `undefined`: not within this time */
+  async receiptWithin(timeoutMs: number): Promise<GivenReceipt | undefined> {
+    await this.#when(() => this.#receipt !== undefined, timeoutMs)
+    return this.#receipt
   }
 
   /** Resolves when these records have final outcomes, or after this time. */

@@ -9,7 +9,7 @@ import type { KeptAnswer, KeyName } from './key-frames.js'
 import { type KeyedLog, KeyHolder } from './key-holder.js'
 import { KeyJournal } from './key-journal.js'
 import { KeyStore, type KeyStoreOptions, type Settlement, type Verdict } from './key-store.js'
-import { AttachedProduce, KeyedRecords, type StoredRecords } from './keyed-records.js'
+import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } from './keyed-records.js'
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
@@ -30,12 +30,17 @@ export type Claim =
   /** The process that knows the key does not answer, or cannot read the answer. */
   | { readonly type: 'away' }
 
+/** Called when a claim begins to wait for another request with its key. @param end to be called when the claim is not needed any more */
+export type OnWait = (end: () => void) => void
+
 /** The keys of requests to produce, which are carried out once each. */
 export interface Keys {
   /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
   readonly reach: 'gateway' | 'deployment'
   /** @param waitMs how long to wait for another request with the same key */
-  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim>
+  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim>
+  /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
+  receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined>
 }
 
 /** One letter for each record of the request, as `persistedText` has them. */
@@ -61,6 +66,12 @@ export class ClaimedKey {
     this.#records = records
     this.#holder = holder
     this.#settle = settle
+    records.given(undefined)
+  }
+
+  /** All records of the request are on disk. A request that comes again may get the same receipt. */
+  given(receipt: GivenReceipt): void {
+    this.#records.given(receipt)
   }
 
   /**
@@ -291,10 +302,14 @@ export class LocalKeys implements Keys {
     return this.#damaged.size
   }
 
-  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
+  receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
+    return this.holder.receiptOf(asked, waitMs)
+  }
+
+  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
     const key = this.nameOf(asked)
     const claim = this.nextClaim()
-    const verdict = this.verdictOn(key, this.name, claim, waitMs)
+    const verdict = this.verdictOn(key, this.name, claim, waitMs, onWait)
     return verdict instanceof Promise
       ? verdict.then(late => this.#claimOf(key, claim, late))
       : this.#claimOf(key, claim, verdict)
@@ -322,16 +337,18 @@ export class LocalKeys implements Keys {
    * @param claimer the process that has the request
    * @param claim the number of the request there
    */
-  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number): Verdict | Promise<Verdict> {
+  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number, onWait?: OnWait): Verdict | Promise<Verdict> {
     const take = (): Verdict => this.store.claim(key, claimer, claim)
     const verdict = take()
-    return verdict.type === 'busy' && waitMs > 0 ? this.#wait(take, key.hash, waitMs) : verdict
+    return verdict.type === 'busy' && waitMs > 0 ? this.#wait(take, key.hash, waitMs, onWait) : verdict
   }
 
-  async #wait(take: () => Verdict, hash: string, waitMs: number): Promise<Verdict> {
+  async #wait(take: () => Verdict, hash: string, waitMs: number, onWait?: OnWait): Promise<Verdict> {
+    const left = new AbortController()
+    onWait?.(() => left.abort())
     const endsAt = performance.now() + waitMs
     for (let leftMs = waitMs; leftMs > 0; leftMs = endsAt - performance.now()) {
-      if (!(await this.store.settled(hash, leftMs))) break
+      if (!(await this.store.settled(hash, leftMs, left.signal))) break
       const verdict = take()
       if (verdict.type !== 'busy') return verdict
     }

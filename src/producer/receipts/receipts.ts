@@ -6,6 +6,8 @@ import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } 
 export interface ReceiptHolder {
   /** The client that may ask for the receipt. */
   readonly principal: string
+  /** Set before the receipt if all records of the request are in the durable log: how many these are. */
+  acceptedRecords?: number | undefined
   /** Set when records are accepted. */
   receipt: string | undefined
   /** The receipt is asked for here, and not in the result of delivery, which then need not keep it. Absent: perhaps there. */

@@ -8,6 +8,12 @@ const FIRST_PAUSE_MS = 100
 /** How long a call takes at most that does not wait. */
 export const CALL_TIMEOUT_MS = 5_000
 
+/** A call that waits takes this much longer than its wait. */
+export const MARGIN_MS = 1_000
+
+/** The end of a hash names the client. */
+const CLIENT_AT = 12
+
 /** A call was not sent, so the other process cannot have done anything. */
 export class UnsentError extends PeerError {
   override readonly name: string = 'UnsentError'
@@ -52,6 +58,13 @@ export interface KeyLink {
   /** @param listener called with a run that has ended, or seems to have ended */
   onGone(listener: (run: string) => void): void
 }
+
+/** A place to wait at other processes. @returns releases it; `undefined`: there is none, so the request cannot wait */
+export const placeToWait = ({ waits }: KeyLink, hash: string): (() => void) | undefined =>
+  waits === undefined ? () => undefined : waits.take(hash.slice(CLIENT_AT))
+
+/** How long one call waits. */
+export const partOf = ({ waits }: KeyLink, waitMs: number): number => Math.min(waitMs, waits?.partMs ?? waitMs)
 
 /** Ends the waits of a process, of which there may be many, when it stops. */
 export function closing(): AbortController {

@@ -2,7 +2,7 @@ import { OverloadedError } from '../../core/errors.js'
 import { Waiters } from '../../core/waiters.js'
 import type { KeyName } from '../../producer/keys/key-frames.js'
 import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
-import type { LocalKeys } from '../../producer/keys/keys.js'
+import type { LocalKeys, OnWait } from '../../producer/keys/keys.js'
 import { EndedClaims } from './ended-claims.js'
 import { type HeldPage, heldPage } from './held-keys.js'
 import { CALL_TIMEOUT_MS, closing, type KeyLink, pausesOf } from './key-link.js'
@@ -29,6 +29,14 @@ export interface EndedClaim extends NamedClaim {
   readonly holds: boolean
 }
 
+/** A claim of another process that has no verdict yet. */
+interface AskedVerdict {
+  readonly from: string
+  isCancelled: boolean
+  /** Ends its wait for another request. */
+  end: () => void
+}
+
 interface AnsweredPage extends HeldPage {
   /** Of the process that has the keys. */
   readonly run: string
@@ -47,7 +55,7 @@ export class OwnedKeys {
   /** Claims that wait until all others have said what they hold. */
   readonly #waiting = new Waiters()
   /** Claims of other processes that wait for their verdict. */
-  readonly #asked = new Map<number, { readonly from: string; isCancelled: boolean }>()
+  readonly #asked = new Map<number, AskedVerdict>()
   /** Claims that had ended when this process did not know them: they may still be on their way. */
   readonly #ended = new EndedClaims(() => performance.now())
   #isReady = false
@@ -59,6 +67,7 @@ export class OwnedKeys {
     const serve = <Body>(name: string, handler: (body: Body, from: string) => unknown): void =>
       link.serve(name, (body, from) => handler(body as Body, from))
     serve('claim', (asked: WaitingClaim, from) => this.verdictOn(asked, from))
+    serve('leave', ({ claim }: { claim: number }) => this.#left(claim))
     serve('confirm', ({ key, claim }: NamedClaim) => own.store.isClaimedBy(key.hash, claim))
     serve('settle', (ended: EndedClaim, from) => this.settle(ended, from))
     serve('moved', (claim: NamedClaim, from) => this.moved(claim, link.nameOf(from)))
@@ -116,24 +125,42 @@ export class OwnedKeys {
   }
 
   /** For a request of this process. */
-  verdictNow({ key, claim, waitMs }: WaitingClaim): Verdict | Promise<Verdict> {
+  verdictNow({ key, claim, waitMs }: WaitingClaim, onWait?: OnWait): Verdict | Promise<Verdict> {
     const { name } = this.#own
-    const verdict = this.#own.verdictOn(key, name, claim, waitMs)
+    const verdict = this.#own.verdictOn(key, name, claim, waitMs, onWait)
     return verdict instanceof Promise
       ? verdict.then(late => this.#inNames(late, key, name))
       : this.#inNames(verdict, key, name)
   }
 
+  /** The verdict on this claim is not needed any more. */
+  #left(claim: number): void {
+    const asked = this.#asked.get(claim)
+    if (asked === undefined) return
+    asked.isCancelled = true
+    asked.end()
+  }
+
+  /** The process whose request with the key is under way. */
+  claimerOf(hash: string): string | undefined {
+    const run = this.#own.store.claimerOf(hash)
+    return run === undefined ? undefined : this.#nameOf(run)
+  }
+
   /** @throws OverloadedError when others have not said in time which keys they have */
-  async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string): Promise<Verdict> {
+  async verdictOn({ key, claim, waitMs }: WaitingClaim, from: string, onWait?: OnWait): Promise<Verdict> {
     const answered = this.#own.store.answered(key)
     // Whatever others have, the answer to the key is this one.
     if (answered !== undefined) return answered
     await this.#untilReady(waitMs)
     if (this.#ended.has(claim)) return BUSY
-    const asked = { from, isCancelled: false }
+    const asked: AskedVerdict = { from, isCancelled: false, end: () => undefined }
     this.#asked.set(claim, asked)
-    const verdict = await this.#own.verdictOn(key, from, claim, waitMs)
+    const begins = (end: () => void): void => {
+      asked.end = end
+      onWait?.(end)
+    }
+    const verdict = await this.#own.verdictOn(key, from, claim, waitMs, begins)
     this.#asked.delete(claim)
     if (!asked.isCancelled) return this.#inNames(verdict, key, from)
     this.#own.settle(key, claim, { type: verdict.type === 'new' ? 'free' : 'open' }, () => undefined)

@@ -1,7 +1,8 @@
 import type { Logger } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import { Waiters } from '../../core/waiters.js'
-import type { AskedKey, Claim, Keys, LocalKeys } from '../../producer/keys/keys.js'
+import type { GivenReceipt } from '../../producer/keys/keyed-records.js'
+import type { AskedKey, Claim, Keys, LocalKeys, OnWait } from '../../producer/keys/keys.js'
 import type { GatewayPeers } from './gateway-peers.js'
 import { type KeyLink, type KeyWaits, UnsentError } from './key-link.js'
 import { KeyMembers, type Standing } from './key-members.js'
@@ -82,22 +83,26 @@ export class PeerKeys implements Keys {
     return this.#keys?.reach ?? 'deployment'
   }
 
-  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
-    if (this.#keys === undefined) return this.#claimLater(asked, waitMs)
+  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
+    if (this.#keys === undefined) return this.#claimLater(asked, waitMs, onWait)
     // Two gateways would both give a key out.
     if (this.#isDoubled || this.#isContested) return { type: 'away' }
-    return this.#keys.claim(asked, waitMs)
+    return this.#keys.claim(asked, waitMs, onWait)
+  }
+
+  async receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
+    return this.#keys?.receiptOf(asked, waitMs)
   }
 
   close(): void {
     this.#shared?.close()
   }
 
-  async #claimLater(asked: AskedKey, waitMs: number): Promise<Claim> {
+  async #claimLater(asked: AskedKey, waitMs: number, onWait?: OnWait): Promise<Claim> {
     const startedAt = performance.now()
     await this.#looking.wait(Math.min(waitMs, LOOKING_MS))
     if (this.#keys === undefined) return { type: 'away' }
-    return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)))
+    return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)), onWait)
   }
 
   /** Finds out which gateway this one is, and whether others leave its keys to it. */

@@ -1,12 +1,28 @@
 import type { KeyName } from '../../producer/keys/key-frames.js'
 import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
-import type { KeyedRecords, RecordsView } from '../../producer/keys/keyed-records.js'
-import { type AskedKey, type Claim, ClaimedKey, type Keys, type LocalKeys } from '../../producer/keys/keys.js'
-import { CALL_TIMEOUT_MS, closing, type KeyLink, pause, pausesOf, UnsentError } from './key-link.js'
+import type { GivenReceipt, KeyedRecords, RecordsView } from '../../producer/keys/keyed-records.js'
+import {
+  type AskedKey,
+  type Claim,
+  ClaimedKey,
+  type Keys,
+  type LocalKeys,
+  type OnWait
+} from '../../producer/keys/keys.js'
+import {
+  CALL_TIMEOUT_MS,
+  closing,
+  type KeyLink,
+  MARGIN_MS,
+  partOf,
+  pause,
+  pausesOf,
+  placeToWait,
+  UnsentError
+} from './key-link.js'
+import { KeyReceipts } from './key-receipts.js'
 import { type EndedClaim, OwnedKeys } from './owned-keys.js'
 
-/** A call that waits takes this much longer than its wait. */
-const MARGIN_MS = 1_000
 /** Pause before an owner is called again that has not answered for a long time. */
 const LONG_PAUSE_MS = 60_000
 /** How long the outcomes of records at another process are waited for. */
@@ -49,8 +65,6 @@ interface FoundRecords {
   readonly view: RecordsView
 }
 
-/** The end of a hash names the client. */
-const CLIENT_AT = 12
 const BUSY = { type: 'busy' } as const
 const GONE = { type: 'away' } as const
 const FULL = { type: 'full' } as const
@@ -66,6 +80,7 @@ export class SharedKeys implements Keys {
   readonly #own: LocalKeys
   readonly #link: KeyLink
   readonly #owned: OwnedKeys
+  readonly #receipts: KeyReceipts
   /** Claims of this process that wait for their verdict. */
   readonly #asking = new Set<AskedClaim>()
   /** Claims of this process that have ended, and whose owner may not know it yet. */
@@ -82,6 +97,7 @@ export class SharedKeys implements Keys {
     link.serve('outcomes', asked => this.#outcomesOf(asked as { hash: string; waitMs: number }))
     link.serve('ended', key => this.#ended((key as KeyName).hash))
     this.#owned = new OwnedKeys(own, link)
+    this.#receipts = new KeyReceipts(own, link, this.#owned, this.#closing.signal)
     // The successor of an owner may give the keys of its claims to others.
     link.onGone(run => {
       for (const asking of this.#asking) if (asking.owner === link.nameOf(run)) asking.isDoubted = true
@@ -98,22 +114,22 @@ export class SharedKeys implements Keys {
     this.#owned.close()
   }
 
-  claim(asked: AskedKey, waitMs: number): Claim | Promise<Claim> {
+  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
     const owner = this.#link.ownerOf(asked.hash)
     const key = this.#own.nameOf(asked)
     const mine = { key, claim: this.#own.nextClaim(), owner, isDoubted: false }
     // This process may have owned the key before.
-    if (owner !== this.#link.self) return this.#own.store.answered(key) ?? this.#claimLater(mine, waitMs)
-    if (!this.#owned.isReady) return this.#claimLater(mine, waitMs)
-    const verdict = this.#owned.verdictNow({ key, claim: mine.claim, waitMs })
+    if (owner !== this.#link.self) return this.#own.store.answered(key) ?? this.#claimLater(mine, waitMs, onWait)
+    if (!this.#owned.isReady) return this.#claimLater(mine, waitMs, onWait)
+    const verdict = this.#owned.verdictNow({ key, claim: mine.claim, waitMs }, onWait)
     return verdict instanceof Promise ? verdict.then(late => this.#claimOf(mine, late)) : this.#claimOf(mine, verdict)
   }
 
-  async #claimLater(mine: AskedClaim, waitMs: number): Promise<Claim> {
+  async #claimLater(mine: AskedClaim, waitMs: number, onWait?: OnWait): Promise<Claim> {
     if ((this.#untold.get(mine.owner) ?? 0) >= MAX_UNTOLD) return GONE
     this.#asking.add(mine)
     try {
-      const verdict = await this.#ask(mine, waitMs)
+      const verdict = await this.#ask(mine, waitMs, onWait)
       return verdict === undefined ? GONE : await this.#claimOf(mine, verdict)
     } catch (error) {
       // The owner may have given the key to this claim, and its answer came too late.
@@ -124,25 +140,33 @@ export class SharedKeys implements Keys {
   }
 
   /** @throws Error when the owner does not answer */
-  async #ask(mine: AskedClaim, waitMs: number): Promise<Verdict | undefined> {
+  async #ask(mine: AskedClaim, waitMs: number, onWait?: OnWait): Promise<Verdict | undefined> {
     const { key, claim, owner } = mine
-    const { self, waits } = this.#link
-    if (owner === self) return this.#owned.verdictOn({ key, claim, waitMs }, this.#own.name)
-    if (waits === undefined) return this.#askOwner(mine, waitMs)
+    if (owner === this.#link.self) return this.#owned.verdictOn({ key, claim, waitMs }, this.#own.name, onWait)
     const endsAt = performance.now() + waitMs
     let verdict = await this.#askOwner(mine, 0)
     if (verdict?.type !== 'busy') return verdict
-    const release = waits.take(key.hash.slice(CLIENT_AT))
+    const release = placeToWait(this.#link, key.hash)
     if (release === undefined) return verdict
+    let hasLeft = false
+    onWait?.(() => {
+      hasLeft = true
+      void this.#call(owner, 'leave', { claim }, CALL_TIMEOUT_MS).catch(() => undefined)
+    })
     try {
-      for (let leftMs = waitMs; verdict?.type === 'busy' && leftMs > 0 && !this.#closing.signal.aborted; ) {
-        verdict = await this.#askOwner(mine, Math.min(leftMs, waits.partMs))
+      for (let leftMs = waitMs; leftMs > 0 && !hasLeft && !this.#closing.signal.aborted; ) {
+        verdict = await this.#askOwner(mine, partOf(this.#link, leftMs))
+        if (verdict?.type !== 'busy') break
         leftMs = endsAt - performance.now()
       }
       return verdict
     } finally {
       release()
     }
+  }
+
+  receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
+    return this.#receipts.of(asked, waitMs)
   }
 
   async #askOwner({ key, claim, owner }: AskedClaim, waitMs: number): Promise<Verdict | undefined> {
@@ -348,13 +372,12 @@ export class SharedKeys implements Keys {
   /** Asks for the outcomes of records at another process, as long as the request waits for them. */
   async #follow(records: KeyedRecords, claim: number, holder: string): Promise<void> {
     const { hash } = records.key
-    const { waits } = this.#link
-    const release = waits === undefined ? () => undefined : waits.take(hash.slice(CLIENT_AT))
+    const release = placeToWait(this.#link, hash)
     if (release === undefined) return
     const endsAt = performance.now() + OUTCOMES_MS
     try {
       for (let leftMs = OUTCOMES_MS; leftMs > 0 && records.claim === claim; leftMs = endsAt - performance.now()) {
-        const waitMs = Math.min(leftMs, waits?.partMs ?? leftMs)
+        const waitMs = partOf(this.#link, leftMs)
         const asked = this.#call(holder, 'outcomes', { hash, waitMs }, waitMs + MARGIN_MS)
         const view = (await asked) as RecordsView | undefined
         if (view === undefined || records.claim !== claim) return

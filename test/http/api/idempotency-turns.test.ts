@@ -32,7 +32,10 @@ describe('requests of one connection whose keys another process knows', () => {
     knownFrom = Number.POSITIVE_INFINITY
     const claim = (): Claim | Promise<Claim> =>
       claims.length >= knownFrom ? claimed : new Promise(resolve => claims.push(resolve))
-    const idempotency = new Idempotency({ keys: { reach: 'gateway', claim }, count: () => undefined })
+    const idempotency = new Idempotency({
+      keys: { reach: 'gateway', claim, receiptOf: async () => undefined },
+      count: () => undefined
+    })
     const receive = idempotency.guard(
       ({ payload, request, response }) =>
         collectBody(payload, Number(request.headers['content-length']), 1_000, pool, body => {

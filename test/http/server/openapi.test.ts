@@ -22,9 +22,12 @@ import { FakeGateway } from '../../support/fake-gateway.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 interface Described {
-  readonly paths: Readonly<
-    Record<string, Readonly<Record<string, { readonly operationId: string; readonly responses: Responses }>>>
-  >
+  readonly paths: Readonly<Record<string, Readonly<Record<string, DescribedOperation>>>>
+}
+interface DescribedOperation {
+  readonly operationId: string
+  readonly parameters?: readonly { readonly name: string; readonly schema: object }[]
+  readonly responses: Responses
 }
 interface DescribedAnswer {
   readonly content?: Readonly<Record<string, { readonly schema: object }>>
@@ -190,6 +193,22 @@ describe('kafboy 4: /openapi.json', function () {
       '/metrics',
       '/openapi.json'
     ])
+  })
+
+  it('describes the key, the wait for a receipt, and the early answer with a receipt', () => {
+    const { paths } = documents.get(app.urls.shared)!
+    const schemaOf = (path: string, method: string, name: string): unknown =>
+      paths[path]![method]!.parameters!.find(parameter => parameter.name === name)?.schema
+    expect(schemaOf('/arion/sync/{topic}', 'post', 'idempotency-key')).to.include({ minLength: 1, maxLength: 512 })
+    expect(schemaOf('/receipts/{id}', 'get', 'wait')).to.include({ type: 'string', pattern: '^(\\d{1,6})(ms|s|m)?$' })
+    const producing = Object.values(paths).flatMap(methods =>
+      Object.values(methods).filter(({ responses }) => responses[202]?.headers?.location !== undefined)
+    )
+    expect(producing.length).to.be.above(10)
+    for (const { operationId, responses } of producing) {
+      const { schema } = responses[202]!.content!['application/json']!
+      expect(JSON.stringify(schema), operationId).to.include('"required":["receipt"]')
+    }
   })
 
   it('has the metrics alone on the port of kprf that serves nothing else, without a trace on other ports', () => {

@@ -1,0 +1,61 @@
+import type { AskedKey, Keys } from '../../producer/keys/keys.js'
+import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
+import type { Exchange } from '../exchange/exchange.js'
+import { acceptedBefore } from './request-origin.js'
+
+/** How long the receipt is waited for: until all records of the request that is under way are on disk. */
+const LIMIT_MS = 5_000
+
+/**
+ * Lets a request whose client prefers not to wait (`Prefer: respond-async`) have the receipt of the earlier one that is under
+ * way with its key, when the time that the client prefers is over.
+ */
+export class EarlyReceipt {
+  readonly #request: Exchange['request']
+  readonly #early: AsyncAnswer
+  readonly #found: Promise<AcceptedRequest | undefined>
+  #isDropped = false
+
+  private constructor(request: Exchange['request'], early: AsyncAnswer, found: Promise<AcceptedRequest | undefined>) {
+    this.#request = request
+    this.#early = early
+    this.#found = found
+  }
+
+  /** @param headers further ones of the answer @returns `undefined`: the client prefers to wait */
+  static look(
+    { request }: Pick<Exchange, 'request'>,
+    keys: Keys,
+    asked: AskedKey,
+    headers: Readonly<Record<string, string>>
+  ): EarlyReceipt | undefined {
+    const early = AsyncAnswer.of(request)
+    if (early === undefined) return undefined
+    const receipt = new EarlyReceipt(
+      request,
+      early,
+      keys.receiptOf(asked, LIMIT_MS).catch(() => undefined)
+    )
+    void receipt.#schedule(headers)
+    return receipt
+  }
+
+  async #schedule(headers: Readonly<Record<string, string>>): Promise<void> {
+    const accepted = await this.#found
+    if (accepted === undefined || this.#isDropped) return
+    Object.assign(this.#early.further, headers)
+    acceptedBefore(this.#request, accepted)
+  }
+
+  /** The request gets another answer. */
+  drop(): void {
+    this.#isDropped = true
+  }
+
+  /** The request cannot wait any longer. @returns whether it is answered with the receipt */
+  async send(): Promise<boolean> {
+    const accepted = await this.#found
+    if (accepted !== undefined) this.#early.send(accepted)
+    return accepted !== undefined
+  }
+}

@@ -1,0 +1,66 @@
+import type { ErrorCode } from '../../core/errors.js'
+
+export const MAX_KEY_LETTERS = 255
+
+/** Why a request with a key is not carried out. */
+export interface Refusal {
+  readonly status: number
+  readonly code: ErrorCode
+  readonly detail: string
+  /** Default: `no`. */
+  readonly persisted?: 'unknown'
+  /** Whether the body has been read. Default: true. */
+  readonly isRead?: boolean
+  /** Default: 1. */
+  readonly retryAfterSeconds?: string
+}
+
+export const INVALID: Refusal = {
+  status: 400,
+  code: 'invalidRequest',
+  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\, and no other characters than those of ASCII`,
+  isRead: false
+}
+export const STREAM: Refusal = {
+  status: 400,
+  code: 'invalidRequest',
+  detail:
+    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length, of at most 1 MiB',
+  isRead: false
+}
+export const OVERLOADED: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail: 'there is no memory for the body',
+  isRead: false
+}
+export const BUSY: Refusal = {
+  status: 409,
+  code: 'timedOut',
+  detail: 'an earlier request with this Idempotency-Key is still under way; send it again later',
+  persisted: 'unknown'
+}
+export const CONFLICT: Refusal = {
+  status: 422,
+  code: 'invalidRequest',
+  detail: 'this Idempotency-Key was used for another request; use a new key for each request'
+}
+export const FULL: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail:
+    'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
+  retryAfterSeconds: '60'
+}
+export const AWAY: Refusal = {
+  status: 503,
+  code: 'overloaded',
+  detail: 'what became of an earlier request with this Idempotency-Key cannot be looked up now; send it again later',
+  persisted: 'unknown'
+}
+export const tooLarge = (maxBytes: number): Refusal => ({
+  status: 413,
+  code: 'recordTooLarge',
+  detail: `the body is larger than ${maxBytes} bytes`,
+  isRead: false
+})
