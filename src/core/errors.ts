@@ -100,7 +100,7 @@ export class UnavailableError extends CastellanError {
   /** The reason without addresses and names, for clients that must not see them. */
   readonly brief: string | undefined
   constructor(
-    code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable',
+    code: 'brokerUnreachable' | 'noLeader' | 'authenticationFailed' | 'issuerUnreachable' | 'logUnavailable',
     message: string,
     cause?: unknown,
     brief?: string

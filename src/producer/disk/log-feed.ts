@@ -1,6 +1,7 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import type { ReadRequest, ReadResult } from '../log/requested-entries.js'
+import { RETRY_MS, type ReadLog } from '../log/patient-read.js'
+import { isStuck } from '../log/requested-entries.js'
 
 /** A reader of the entries of one destination. */
 export interface FeedTarget {
@@ -16,15 +17,10 @@ export interface FeedTarget {
   offered(sequence: number, isAtEnd: boolean): void
 }
 
-/** Reads one piece of the log. */
-export type ReadLog = (request: ReadRequest) => Promise<ReadResult>
-
 /** Size of one read: enough for several batches. */
 const READ_BYTES = 1024 * 1024
 /** Limit of destinations of one read, because they are copied to the thread of the log. */
 const MAX_TARGETS = 1_000
-/** Pause after a read that failed. */
-const RETRY_MS = 1_000
 
 /**
  * Reads the log for all targets that want entries, one read at a time. A read begins at the position of the target that
@@ -86,7 +82,12 @@ export class LogFeed {
   }
 
   #retryLater(targets: ReadonlyMap<FeedTarget, number>): void {
-    for (const target of targets.keys()) this.#wanting.add(target)
+    const first = Math.min(...targets.values())
+    for (const [target, wanted] of targets) {
+      // Others may want entries that the disk can read: the next read begins with them.
+      if (wanted === first) this.#wanting.delete(target)
+      this.#wanting.add(target)
+    }
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#readSoon()
@@ -118,8 +119,10 @@ export class LogFeed {
       destinations.set(target.destination, wanted)
       fromSequence = Math.min(fromSequence, wanted)
     }
-    const { entries, nextSequence, isAtEnd } = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
+    const result = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
     if (this.#isStopped) return
+    if (isStuck(result, fromSequence)) throw new Error('the disk cannot read the next entry')
+    const { entries, nextSequence, isAtEnd } = result
     for (const entry of entries) byName.get(entry.destination)?.offer(entry)
     for (const [target, wanted] of targets) {
       if (wanted > nextSequence) continue

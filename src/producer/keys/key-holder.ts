@@ -4,6 +4,7 @@ import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { EntryOutcome } from '../log/outcome-frames.js'
+import { askPatiently, readPatiently } from '../log/patient-read.js'
 import { failures } from '../memory/failures.js'
 import type { KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
@@ -190,7 +191,7 @@ export class KeyHolder {
   /** Finds what became of records of the journal that are no longer in the log. */
   async resolve(log: KeyedLog): Promise<void> {
     for (const [sequence, { records, index }] of [...this.#bySequence]) {
-      const { open, outcomes } = await log.states({ first: sequence, count: 1 })
+      const { open, outcomes } = await askPatiently(() => log.states({ first: sequence, count: 1 }))
       if (open.length > 0 || records.outcomeOf(index) !== undefined) continue
       this.#bySequence.delete(sequence)
       records.conclude(index, outcomeOf(outcomes.get(sequence)) ?? { ...SOMEWHERE, timestampMs: records.key.atMs })
@@ -213,7 +214,7 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
 
 async function* entriesFrom(log: KeyedLog, from: number): AsyncGenerator<StoredEntry> {
   for (let isAtEnd = false; !isAtEnd; ) {
-    const read = await log.read({ fromSequence: from, maxBytes: READ_BYTES })
+    const read = await readPatiently(request => log.read(request), { fromSequence: from, maxBytes: READ_BYTES })
     yield* read.entries
     from = read.nextSequence
     isAtEnd = read.isAtEnd

@@ -1,3 +1,4 @@
+import { CastellanError, UnavailableError } from '../../core/errors.js'
 import {
   type AppendGroup,
   AppendGroups,
@@ -13,8 +14,10 @@ import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import { EntryWatches } from './entry-watches.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
+import type { EntryStates } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcome-frames.js'
+import type { OutcomeSearch } from './outcome-store.js'
 import type { ReadRequest, ReadResult } from './requested-entries.js'
 import type { SequenceRange } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
@@ -176,7 +179,11 @@ export class DurableLog {
     this.#watches.completed(sequence)
   }
 
-  /** What is known about entries, up to this moment. Calls are carried out one after another. */
+  /**
+   * What is known about entries, up to this moment. Calls are carried out one after another.
+   *
+   * @throws UnavailableError when the disk cannot be read
+   */
   states(range: SequenceRange): Promise<KnownEntries> {
     const looking = this.#looking.then(() => this.#look(range))
     this.#looking = looking.catch(() => undefined)
@@ -186,15 +193,23 @@ export class DurableLog {
   async #look({ first, count }: SequenceRange): Promise<KnownEntries> {
     // Completions that wait here would be missing.
     this.flushCompletions()
-    const { host } = this.#options
-    const { open, openSinceMs, expiredUpTo, ...begun } = await host.call('states', { first, count })
+    const { open, openSinceMs, expiredUpTo, ...begun } = await this.#ask({ first, count })
     const outcomes = new Map(begun.outcomes.map(outcome => [outcome.sequence, outcome]))
     for (let from = begun.next; from !== undefined && open.length + outcomes.size < count; ) {
-      const more = await host.call('states', { first, count, from })
+      const more = await this.#ask({ first, count, from })
       for (const outcome of more.outcomes) if (!outcomes.has(outcome.sequence)) outcomes.set(outcome.sequence, outcome)
       from = more.next
     }
     return { open, openSinceMs, outcomes, expiredUpTo }
+  }
+
+  async #ask(search: OutcomeSearch): Promise<EntryStates> {
+    try {
+      return await this.#options.host.call('states', search)
+    } catch (error) {
+      if (error instanceof CastellanError) throw error
+      throw new UnavailableError('logUnavailable', 'the files of the durable log cannot be read now', error)
+    }
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../../core/model.js'
 import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
 import { type LogDirectory, type LogFile, tryTo } from './files.js'
 import { segmentIndexOf } from './recovery.js'
@@ -7,8 +8,15 @@ import type { SegmentIndexes } from './segment-indexes.js'
 
 /** Limit of one read in bytes. */
 const RUN_BYTES = 1024 * 1024
-/** After this many failures in a row, entries of a segment are read one by one, and unreadable ones are given up. */
+/** After this many failures in a row, and this long, entries of a segment are read one by one, and unreadable ones are given up. */
 const MAX_FAILURES = 3
+const GIVE_UP_AFTER_MS = 30_000
+
+/** Failures in a row to read a segment. */
+interface Failures {
+  readonly sinceMs: number
+  count: number
+}
 
 /** Reads entries back from the segments. Entries that are not requested cost only a look into the segment's index. */
 export class LogReader {
@@ -17,18 +25,21 @@ export class LogReader {
   readonly #indexes: SegmentIndexes
   readonly #files: OpenSegments
   readonly #onDamaged: (segment: LogSegment) => void
-  readonly #failures = new Map<LogSegment, number>()
+  readonly #clock: MonotonicClock
+  readonly #failures = new Map<LogSegment, Failures>()
 
   constructor(
     directory: LogDirectory,
     segments: readonly LogSegment[],
     indexes: SegmentIndexes,
-    onDamaged: (segment: LogSegment) => void
+    onDamaged: (segment: LogSegment) => void,
+    clock: MonotonicClock
   ) {
     this.#segments = segments
     this.#indexes = indexes
     this.#files = new OpenSegments(directory)
     this.#onDamaged = onDamaged
+    this.#clock = clock
   }
 
   read(request: ReadRequest, endSequence: number): ReadResult {
@@ -115,14 +126,21 @@ export class LogReader {
   }
 
   #hasFailed(segment: LogSegment): boolean {
-    return (this.#failures.get(segment) ?? 0) >= MAX_FAILURES
+    const failures = this.#failures.get(segment)
+    if (failures === undefined || failures.count < MAX_FAILURES) return false
+    return this.#clock() - failures.sinceMs >= GIVE_UP_AFTER_MS
   }
 
-  /** The file cannot be read. The caller tries again; after too many failures all entries of the segment are given up. */
+  /**
+   * The file cannot be read. The caller tries again a little later; after too many failures all entries of the segment are
+   * given up.
+   */
   #failed(segment: LogSegment, gathering: Gathering): boolean {
     this.#files.close(segment)
     if (!this.#hasFailed(segment)) {
-      this.#failures.set(segment, (this.#failures.get(segment) ?? 0) + 1)
+      const failures = this.#failures.get(segment) ?? { sinceMs: this.#clock(), count: 0 }
+      failures.count++
+      this.#failures.set(segment, failures)
       return false
     }
     const first = segment.placeOf(gathering.nextSequence)

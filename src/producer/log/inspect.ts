@@ -1,9 +1,10 @@
 import { codeOf } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
-import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
+import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter, unreadable } from './dead-letters.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { isStuck } from './requested-entries.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
@@ -83,13 +84,20 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
   for (let isAtEnd = false; !isAtEnd; ) {
     const result = whileUnchanged(() => {
       const { segments, nextSequence } = recoverIn(readOnly)
-      const reader = new LogReader(readOnly, segments, new SegmentIndexes(readOnly, () => undefined), () => undefined)
+      const reader = new LogReader(
+        readOnly,
+        segments,
+        new SegmentIndexes(readOnly, () => undefined),
+        () => undefined,
+        () => 0
+      )
       try {
         return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
       } finally {
         reader.close()
       }
     })
+    if (isStuck(result, fromSequence)) throw unreadable(fromSequence)
     for (const entry of result.entries) yield toDeadLetter(entry)
     fromSequence = result.nextSequence
     isAtEnd = result.isAtEnd

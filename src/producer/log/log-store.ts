@@ -132,7 +132,7 @@ export class LogStore {
       keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
       syncProgress: () => this.#syncProgress()
     })
-    this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
+    this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged, clock)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
     this.#progress = new ProgressRecorder({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     this.#appender = new LogAppender({

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { LogUnusableError, type Refusal } from './availability.js'
-import { DeadLetters } from './dead-letters.js'
+import { DeadLetters, unreadable } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
 import type { LogDirectory } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
 import { holdsRecords, workerNamesIn } from './open-durable-log.js'
+import { isStuck } from './requested-entries.js'
 import type { WalSettings } from './settings.js'
 
 /** One of the logs in a directory: the log of a single process, or of a worker. */
@@ -118,8 +119,10 @@ function redrive(
   const dead = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
   let count = 0
   try {
-    for (let fromSequence = 1, isAtEnd = false; !isAtEnd; ) {
+    // From the first that was chosen: an operator can pass over one that the disk cannot read.
+    for (let fromSequence = which ? Math.min(...which) : 1, isAtEnd = false; !isAtEnd; ) {
       const list = dead.list(fromSequence, READ_BYTES)
+      if (isStuck(list, fromSequence)) throw unreadable(fromSequence)
       for (const letter of list.letters) {
         if (which && !which.has(letter.sequence)) continue
         const refusal = take(letter)

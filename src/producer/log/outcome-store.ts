@@ -146,7 +146,7 @@ export class OutcomeStore {
     this.#write(frame, [{ first: outcome.sequence, count: 1 }])
   }
 
-  /** Looks for outcomes, newest first. A block that cannot be read is skipped: its outcomes are unknown. */
+  /** Looks for outcomes, newest first. A damaged block is skipped: its outcomes are unknown. @throws when the disk cannot read */
   find({ first, count, from }: OutcomeSearch): FoundOutcomes {
     const last = first + count - 1
     const found = new Map<number, EntryOutcome>()
@@ -169,15 +169,12 @@ export class OutcomeStore {
 
   #readBlock(file: OutcomeFile, at: number, first: number, last: number, found: Map<number, EntryOutcome>): void {
     const inBlock = new Map<number, EntryOutcome>()
-    const isRead = tryTo(() =>
-      withFile(this.#directory, outcomesName(file.id), opened => {
-        const isWhole = readBlock(opened, file, file.blocks[at]!, outcome => {
-          if (outcome.sequence >= first && outcome.sequence <= last) inBlock.set(outcome.sequence, outcome)
-        })
-        if (!isWhole) this.#tellDamage(file)
+    withFile(this.#directory, outcomesName(file.id), opened => {
+      const isWhole = readBlock(opened, file, file.blocks[at]!, outcome => {
+        if (outcome.sequence >= first && outcome.sequence <= last) inBlock.set(outcome.sequence, outcome)
       })
-    )
-    if (!isRead) this.#tellDamage(file)
+      if (!isWhole) this.#tellDamage(file)
+    })
     for (const [sequence, outcome] of inBlock) if (!found.has(sequence)) found.set(sequence, outcome)
   }
 

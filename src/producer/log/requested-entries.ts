@@ -22,6 +22,12 @@ export interface ReadResult {
   readonly isAtEnd: boolean
 }
 
+/** The disk gives nothing: the log is to be read again a little later, until the disk works or the log gives the entries up. */
+export const isStuck = (
+  { nextSequence, isAtEnd }: Pick<ReadResult, 'nextSequence' | 'isAtEnd'>,
+  fromSequence: number
+): boolean => !isAtEnd && nextSequence <= fromSequence
+
 /** The lowest sequence that a request wants of a destination. */
 export function wantedFrom({ fromSequence, destinations, except }: ReadRequest, destination: string): number {
   if (except?.has(destination)) return Number.POSITIVE_INFINITY

@@ -1,6 +1,7 @@
 import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import type { LogReader } from './entry-reader.js'
 import { type LogDirectory, mergeName, segmentName, tryTo, withFile } from './files.js'
+import { isStuck } from './requested-entries.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
@@ -105,7 +106,7 @@ export class SegmentMerger {
     for (let fromSequence = run[0]!.firstSequence; fromSequence < endSequence; ) {
       const read = this.#options.reader.read({ fromSequence, maxBytes: READ_BYTES }, endSequence)
       for (const entry of read.entries) if (entry.sequence < endSequence) entries.push(entry)
-      if (read.nextSequence === fromSequence && !read.isAtEnd) throw new Error('a segment cannot be read')
+      if (isStuck(read, fromSequence)) throw new Error('a segment cannot be read')
       fromSequence = read.isAtEnd ? endSequence : read.nextSequence
     }
     return entries

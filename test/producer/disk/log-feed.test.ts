@@ -108,14 +108,30 @@ describe('durable: the feed of the log', () => {
     expect(requests.map(({ fromSequence }) => fromSequence)).to.deep.equal([50, 3])
   })
 
+  it('begins with another after a read that the disk could not do, and comes back to the first', async () => {
+    const [first, second] = [new Target('default/a', 5), new Target('default/b', 13)]
+    answer = async ({ fromSequence }) =>
+      fromSequence === 5 && requests.length < 3
+        ? { entries: [], nextSequence: 5, isAtEnd: false }
+        : { entries: [], nextSequence: 20, isAtEnd: true }
+    feed.want(first)
+    feed.want(second)
+    await clock.tickAsync(10)
+    expect([first.told, second.told]).to.deep.equal([[], []])
+    await clock.tickAsync(3_000)
+    expect(second.told).to.deep.equal(['until 20, the end'])
+    expect(first.told).to.deep.equal(['until 20, the end'])
+    expect(requests.length).to.be.lessThan(5)
+  })
+
   it('tells nobody of a place that the read has not reached', async () => {
     const [near, far] = [new Target('default/a', 5), new Target('default/b', 13)]
     let reads = 0
-    answer = async () => ({ entries: [], nextSequence: reads++ === 0 ? 12 : 13, isAtEnd: false })
+    answer = async () => ({ entries: [], nextSequence: reads++ === 0 ? 12 : 14, isAtEnd: false })
     feed.want(near)
     feed.want(far)
     await clock.tickAsync(10)
-    expect([near.told, far.told]).to.deep.equal([['until 12'], ['until 13']])
+    expect([near.told, far.told]).to.deep.equal([['until 12'], ['until 14']])
     expect(requests.map(({ fromSequence }) => fromSequence)).to.deep.equal([5, 13])
   })
 

@@ -1,7 +1,9 @@
 import { expect } from 'chai'
+import { UnavailableError } from '../../../src/core/errors.js'
 import { ReceiptDesk, type ReceiptReply } from '../../../src/gateway/receipts.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
+import { eio } from '../../support/simulated-disk.js'
 
 const NONE = 3
 
@@ -92,6 +94,19 @@ describe('durable: receipts', () => {
     await harness.pass(5_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([{ ...inKafka(0), partition: 9 }])
     expect(harness.delivery.troubledIn('orders')).to.deep.equal([])
+  })
+
+  it('wait for a disk that cannot be read, and invent no damage', async () => {
+    await started()
+    const sent = harness.send(record('orders', 'A'))
+    await harness.pass(1_000)
+    harness.disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name.endsWith('.outcomes')) throw eio()
+    }
+    const error = await ask(sent.holder.receipt).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(UnavailableError).and.include({ code: 'logUnavailable', retriable: true })
+    delete harness.disk.faults.before
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
   it('invent no damage where receipts were off when a record was settled', async () => {

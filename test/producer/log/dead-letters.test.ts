@@ -3,6 +3,7 @@ import type { DeadLetter } from '../../../src/producer/log/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../../src/producer/log/inspect.js'
 import { LogCore } from '../../../src/producer/log/log-host.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
+import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
@@ -109,6 +110,20 @@ describe('dead letters, looked at and driven again', () => {
       const found = [...readAll(openStore(disk).store), ...bodiesOf(readDeadLetters(disk.directory))]
       expect([...new Set(found)].sort(), `${operations} operations`).to.deep.equal(bodies.slice(0, 4))
     }
+  })
+
+  it('stay as they are while the disk cannot read them, and one that it can never read is passed over by name', () => {
+    const disk = withDeadLetters(bodies)
+    disk.faults.before = (operation, name, position) => {
+      if (operation === 'read' && name === '0000000000000001.slab' && position === SEGMENT_HEADER_BYTES) throw eio()
+    }
+    const options = storeOptions(disk, [], {})
+    const unreadable = 'the disk cannot read the dead letters from 1 on'
+    expect(() => discardDeadLetters(options, 1_000_000, undefined)).to.throw(unreadable)
+    expect(() => [...readDeadLetters(disk.directory)]).to.throw(unreadable)
+    expect(discardDeadLetters(options, 1_000_000, new Set([28, 29, 30])).count).to.equal(3)
+    delete disk.faults.before
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(0, 27))
   })
 
   it('are gone when they are discarded', () => {

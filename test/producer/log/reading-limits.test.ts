@@ -32,7 +32,13 @@ describe('one read of the durable log', () => {
       firstSequence += entryCount
       return segment
     })
-    const reader = new LogReader(directory, segments, indexes, () => undefined)
+    const reader = new LogReader(
+      directory,
+      segments,
+      indexes,
+      () => undefined,
+      () => 0
+    )
     const first = reader.read({ ...EVERYTHING, destinations: ORDERS }, firstSequence)
     expect(first).to.deep.equal({ entries: [], nextSequence: 1_000_001, isAtEnd: false })
     const rest = reader.read({ ...EVERYTHING, destinations: ORDERS, fromSequence: first.nextSequence }, firstSequence)

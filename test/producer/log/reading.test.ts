@@ -115,6 +115,23 @@ describe('reading the durable log', () => {
     expect(reports.filter(({ message }) => message.includes('is damaged'))).to.have.length(20)
   })
 
+  it('gives up nothing for a disk that cannot be read for less than half a minute, however often it is tried', () => {
+    const { disk } = filled(40, 2, 20)
+    let nowMs = 0
+    const { store } = openStore(disk, { clock: () => nowMs })
+    disk.faults.before = operation => {
+      if (operation === 'read') throw eio()
+    }
+    for (let failures = 0; failures < 300; failures++) {
+      const read = store.read({ fromSequence: 1, maxBytes: 1_000_000 })
+      expect(read).to.deep.equal({ entries: [], nextSequence: 1, isAtEnd: false })
+      nowMs += 90
+    }
+    delete disk.faults.before
+    expect(numbersOf(readAll(store))).to.deep.equal(every(1, 0, 40))
+    expect(store.stats.damagedEntries).to.equal(0)
+  })
+
   it('counts failures anew once a segment could be read', () => {
     const { disk } = filled(40, 2, 20)
     const { store } = openStore(disk, { maxIndexBytes: 1 })
