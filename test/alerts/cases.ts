@@ -100,6 +100,33 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanKeysFull']
   },
   {
+    name: 'keys-away',
+    about: 'A gateway is started again, which is no alert; later one that owns keys stays away.',
+    intervalSeconds: 5,
+    seconds: 1_200,
+    series: {
+      'castellan_http_idempotent_requests_total{result="claimed"}': '0+10x240',
+      'castellan_http_idempotent_requests_total{result="away"}': '0x10 3+3x3 12x130 13+2x94'
+    },
+    fires: ['CastellanKeysAway']
+  },
+  {
+    name: 'keys-away-shortly',
+    about: 'A gateway is started again.',
+    intervalSeconds: 5,
+    seconds: 900,
+    series: { 'castellan_http_idempotent_requests_total{result="away"}': '0x10 3+3x3 12x160' },
+    fires: []
+  },
+  {
+    name: 'outcomes-lost',
+    about: 'The disk took no outcomes for a moment.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { castellan_wal_lost_outcomes: '0x5 40x18' },
+    fires: ['CastellanOutcomesLost']
+  },
+  {
     name: 'lag-unreadable',
     about: 'The gateway may not read the committed offsets of one of two groups; a short refusal is no alert.',
     intervalSeconds: 5,

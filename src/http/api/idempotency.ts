@@ -13,10 +13,10 @@ import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
 import { EarlyReceipt } from './early-receipt.js'
 import {
-  AWAY,
+  away,
   BUSY,
   CONFLICT,
-  FULL,
+  full,
   INVALID,
   MAX_KEY_LETTERS,
   OVERLOADED,
@@ -188,10 +188,10 @@ export class Idempotency {
         this.#refuse(exchange, 'conflict', CONFLICT)
         break
       case 'full':
-        this.#refuse(exchange, 'full', FULL)
+        this.#refuse(exchange, 'full', full(claim.retryAfterMs))
         break
       case 'away':
-        this.#refuse(exchange, 'away', AWAY)
+        this.#refuse(exchange, 'away', away(claim.why))
     }
   }
 

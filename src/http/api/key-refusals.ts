@@ -45,19 +45,20 @@ export const CONFLICT: Refusal = {
   code: 'invalidRequest',
   detail: 'this Idempotency-Key was used for another request; use a new key for each request'
 }
-export const FULL: Refusal = {
+export const full = (retryAfterMs: number): Refusal => ({
   status: 503,
   code: 'overloaded',
   detail:
     'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
-  retryAfterSeconds: '60'
-}
-export const AWAY: Refusal = {
+  retryAfterSeconds: String(Math.ceil(retryAfterMs / 1_000))
+})
+/** @param why absent: the process does not say */
+export const away = (why = 'the answer to an earlier request with the key cannot be read'): Refusal => ({
   status: 503,
   code: 'overloaded',
-  detail: 'what became of an earlier request with this Idempotency-Key cannot be looked up now; send it again later',
+  detail: `${why}. This request has written nothing; what became of an earlier one with this Idempotency-Key cannot be looked up now: send it again later`,
   persisted: 'unknown'
-}
+})
 export const tooLarge = (maxBytes: number): Refusal => ({
   status: 413,
   code: 'recordTooLarge',

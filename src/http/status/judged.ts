@@ -28,6 +28,7 @@ export const RANKS = [
   'groupRefused',
   'quotaReached',
   'refusing',
+  'keysRefused',
   'groupLags',
   'lagUnknown',
   'deadLetters',

@@ -18,7 +18,9 @@ export const troubleOfProcess = (status: Judged): Row[] => [
   ...status.certificates.flatMap(troubleOfCertificate),
   ...status.refusals.flatMap(troubleOfRefusal),
   ...notReady(status),
-  ...status.gateway.warnings.map(recordsOld)
+  ...status.gateway.warnings.map(warning =>
+    /Idempotency-Key/.test(warning) ? keysRefused(warning) : recordsOld(warning)
+  )
 ]
 
 function troubleOfWorker(worker: WorkerRow, workers: number): Row[] {
@@ -143,6 +145,15 @@ function notReady({ gateway: { reasons } }: Judged): Row[] {
       see: 'docs/operations.md#health'
     }))
 }
+
+const keysRefused = (warning: string): Row => ({
+  severity: 'warning',
+  kind: 'keysRefused',
+  subject: 'keys of requests',
+  cause: `${warning}.`,
+  next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
+  see: 'docs/peers.md#keys-of-requests'
+})
 
 const recordsOld = (warning: string): Row => ({
   severity: 'warning',

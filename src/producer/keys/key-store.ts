@@ -27,7 +27,7 @@ export type Verdict =
   | { readonly type: 'attach'; readonly holders: readonly string[]; readonly atMs: number }
   /** Another request with the key is under way. */
   | { readonly type: 'busy' }
-  | { readonly type: 'full' }
+  | { readonly type: 'full'; readonly retryAfterMs: number }
 
 /** What became of a request with a key. */
 export type Settlement =
@@ -62,6 +62,8 @@ const SHARE = 3
 /** The end of a hash names the client. */
 const CLIENT_AT = 12
 const SWEEP_MS = 1_000
+/** A client whose key does not fit should not send it again before this time. */
+const LEAST_RETRY_MS = 60_000
 
 /** What one client uses. */
 interface ClientUse {
@@ -147,7 +149,7 @@ export class KeyStore {
       this.#delete(key.hash)
       this.#onForgotten(key.hash)
     }
-    if (this.isFullFor(key.hash)) return { type: 'full' }
+    if (this.isFullFor(key.hash)) return this.full
     this.#add({ ...newEntry(key, 'claimed', claimer), claim })
     return { type: 'new' }
   }
@@ -159,6 +161,13 @@ export class KeyStore {
     const memoryFree = maxBytes - this.#bytes
     const diskFree = maxBytes - (this.#journal?.sizeBytes ?? 0)
     return memoryFree < KEY_BYTES || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
+  }
+
+  /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
+  get full(): Verdict & { readonly type: 'full' } {
+    const oldest = this.#entries.values().next().value
+    const expiresAt = oldest === undefined ? 0 : oldest.key.atMs + this.#options.windowMs
+    return { type: 'full', retryAfterMs: Math.max(LEAST_RETRY_MS, expiresAt - this.#options.now()) }
   }
 
   /** Used share of the memory or of the space on the disk, whichever is larger. */

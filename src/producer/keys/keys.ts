@@ -26,9 +26,9 @@ export type Claim =
   /** Another request with the key is still under way. */
   | { readonly type: 'busy' }
   | { readonly type: 'conflict' }
-  | { readonly type: 'full' }
-  /** The process that knows the key does not answer, or cannot read the answer. */
-  | { readonly type: 'away' }
+  | { readonly type: 'full'; readonly retryAfterMs: number }
+  /** A process that knows the key does not answer, or cannot read the answer. @param why it, if it is known */
+  | { readonly type: 'away'; readonly why?: string }
 
 /** Called when a claim begins to wait for another request with its key. @param end to be called when the claim is not needed any more */
 export type OnWait = (end: () => void) => void

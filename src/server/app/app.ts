@@ -211,7 +211,12 @@ class ProcessParts {
   #http: Http | undefined
   /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
   #peers:
-    | { readonly all: GatewayPeers; readonly peerGateway: typeof peerGateway; readonly PeerKeys: typeof PeerKeys }
+    | {
+        readonly all: GatewayPeers
+        readonly peerGateway: typeof peerGateway
+        readonly PeerKeys: typeof PeerKeys
+        keys: PeerKeys | undefined
+      }
     | undefined
   readonly #worker: WorkerDeps | undefined
   readonly #receipts: ReceiptParts | undefined
@@ -332,7 +337,7 @@ class ProcessParts {
       metrics: this.#metrics,
       unreadyReasons,
       memoryRecords: () => this.#clusters.memoryRecords(),
-      warnings: () => this.#clusters.warnings(),
+      warnings: () => this.#warnings(),
       lagOf: () => lag.lagOf(),
       status: () => this.#statusReader.read(),
       findRecord: (question, principal) => this.#findRecord(question, principal),
@@ -431,7 +436,7 @@ class ProcessParts {
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
-        idempotency: createIdempotency(keys, this.#metricsLogger),
+        idempotency: createIdempotency(keys, this.#metricsLogger, this.#quietLog),
         access: security.requestAccess ?? openAccess,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
@@ -484,6 +489,7 @@ class ProcessParts {
     if (this.#peers === undefined) return own
     const { all, PeerKeys } = this.#peers
     const shared = new PeerKeys({ own, peers: all, addresses: this.#config.peers.addresses, log: this.#quietLog })
+    this.#peers.keys = shared
     this.#shutdown.add('ending the exchange of keys', async () => shared.close())
     return shared
   }
@@ -517,7 +523,11 @@ class ProcessParts {
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, peerGateway, PeerKeys }
+    this.#peers = { all, peerGateway, PeerKeys, keys: undefined }
+  }
+
+  #warnings(): string[] {
+    return [...this.#clusters.warnings(), ...(this.#peers?.keys?.warnings ?? [])]
   }
 
   #status(): ProcessStatus {
@@ -529,7 +539,7 @@ class ProcessParts {
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
-      warnings: () => this.#clusters.warnings(),
+      warnings: () => this.#warnings(),
       source,
       page: {
         html: readPage,

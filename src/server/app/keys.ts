@@ -8,6 +8,8 @@ import { ownerOfKey } from '../workers/worker-keys.js'
 import type { WorkerPlace } from './worker-order.js'
 
 const UNLABELLED = {}
+const FULL =
+  'requests with a new Idempotency-Key are refused (503) until other keys expire: idempotency.maxBytes is used up, or the share of a client'
 
 type PlaceOfWorker = Pick<WorkerPlace, 'number' | 'count'>
 
@@ -37,13 +39,14 @@ export const openKeys = (
   })
 
 /** Lets requests have keys. */
-export function createIdempotency(keys: Keys, metrics: MetricsLogger): Idempotency {
+export function createIdempotency(keys: Keys, metrics: MetricsLogger, log: Logger): Idempotency {
   // A series is found by the identity of its tags.
   const tagsOf = new Map<KeyResult, MetricTags>()
   const count = (result: KeyResult): void => {
     let tags = tagsOf.get(result)
     if (tags === undefined) tagsOf.set(result, (tags = { result }))
     metrics.count('http', 'idempotent_requests', tags)
+    if (result === 'full') log.warn({}, FULL)
   }
   return new Idempotency({ keys, count })
 }

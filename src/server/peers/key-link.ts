@@ -33,6 +33,8 @@ export interface KeyWaits {
  */
 export interface KeyLink {
   readonly reach: Keys['reach']
+  /** What the processes are, for answers to clients. */
+  readonly kind: 'gateway' | 'worker'
   /** The name of this process. */
   readonly self: string
   /** The run of this process. */

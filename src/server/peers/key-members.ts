@@ -108,6 +108,11 @@ export class KeyMembers {
     return id
   }
 
+  /** @param others the processes that can be called */
+  isCallable(name: string, others: readonly string[]): boolean {
+    return idsOf(this.#placesOf(name)).some(id => others.includes(id))
+  }
+
   isFormer(name: string, id: string): boolean {
     return this.#members.get(name)?.former.has(id) === true
   }

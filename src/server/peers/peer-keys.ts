@@ -23,6 +23,8 @@ const LOOKING_MS = 2_000
 /** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3
 
+const CONTESTED = 'some gateways share keys of requests and others do not'
+
 /** A message with what has to be the same at both gateways. */
 interface Envelope {
   /** {@link KeyMembers.digest} */
@@ -53,6 +55,8 @@ export class PeerKeys implements Keys {
   /** Wake requests that wait until this gateway knows which one it is. */
   readonly #looking = new Waiters()
   #self: string | undefined
+  /** How often in a row another gateway could not be called. */
+  readonly #silent = new Map<string, number>()
   /** Another gateway answers at the entry of this one. */
   #isDoubled = false
   /** This gateway shares keys and another one serves them by itself, or the other way round. */
@@ -86,7 +90,8 @@ export class PeerKeys implements Keys {
   claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
     if (this.#keys === undefined) return this.#claimLater(asked, waitMs, onWait)
     // Two gateways would both give a key out.
-    if (this.#isDoubled || this.#isContested) return { type: 'away' }
+    if (this.#isDoubled) return { type: 'away', why: `another gateway answers at ${this.#self}` }
+    if (this.#isContested) return { type: 'away', why: CONTESTED }
     return this.#keys.claim(asked, waitMs, onWait)
   }
 
@@ -101,19 +106,46 @@ export class PeerKeys implements Keys {
   async #claimLater(asked: AskedKey, waitMs: number, onWait?: OnWait): Promise<Claim> {
     const startedAt = performance.now()
     await this.#looking.wait(Math.min(waitMs, LOOKING_MS))
-    if (this.#keys === undefined) return { type: 'away' }
+    if (this.#keys === undefined) return { type: 'away', why: this.#whyUndecided }
     return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)), onWait)
   }
 
   /** Finds out which gateway this one is, and whether others leave its keys to it. */
   #look(): void {
     if (this.#self !== undefined) this.#lookForDouble(this.#self)
+    this.#lookForOthers()
     if (this.#keys === undefined) {
       const standing = this.#members.standing()
       if (standing.type === 'member') this.#share(standing.self)
       else this.#postpone(standing)
     }
     void this.#standings.ask().then(() => this.#compare())
+  }
+
+  get #whyUndecided(): string {
+    const { why } = this.#undecided
+    return `this gateway does not know yet which of peers.addresses it is${why === '' ? '' : `: ${why}`}`
+  }
+
+  /** What is wrong with keys of requests, one sentence each, for operators. */
+  get warnings(): readonly string[] {
+    const refused = 'requests with an Idempotency-Key are refused (503)'
+    if (this.#isDoubled) return [`${refused}: another gateway answers at ${this.#self}; compare peers.addresses`]
+    if (this.#isContested) return [`${refused}: ${CONTESTED}; compare peers.addresses and builds`]
+    if (this.#keys === undefined) return this.#undecided.times < LOOKS ? [] : [`${refused}: ${this.#whyUndecided}`]
+    return [...this.#silent].flatMap(([name, looks]) =>
+      looks < LOOKS ? [] : [`${refused} whose key the gateway ${name} owns, because it cannot be reached`]
+    )
+  }
+
+  /** A gateway that is started again is away for a moment, so it counts when it comes several times. */
+  #lookForOthers(): void {
+    const { others } = this.#deps.peers
+    for (const name of this.#members.names) {
+      const isThere = name === this.#self || this.#members.isCallable(name, others)
+      if (isThere || this.#shared === undefined) this.#silent.delete(name)
+      else this.#silent.set(name, (this.#silent.get(name) ?? 0) + 1)
+    }
   }
 
   #lookForDouble(self: string): void {
@@ -153,8 +185,7 @@ export class PeerKeys implements Keys {
     const { own, log } = this.#deps
     const isContested = this.#standings.has(this.#shared === undefined ? 'shared' : 'alone')
     if (isContested && !this.#isContested) {
-      const message = 'some gateways share keys of requests and others do not'
-      log.error({}, `${message}: requests with keys are refused (503); compare peers.addresses and builds`)
+      log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
     this.#isContested = isContested
     if (isContested || !this.#isAlone || this.#keys !== undefined) return
@@ -177,6 +208,7 @@ export class PeerKeys implements Keys {
     })
     return {
       reach: 'deployment',
+      kind: 'gateway',
       self,
       run: runOf(self, peers.id),
       others: members.names.filter(name => name !== self),

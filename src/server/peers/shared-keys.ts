@@ -66,8 +66,6 @@ interface FoundRecords {
 }
 
 const BUSY = { type: 'busy' } as const
-const GONE = { type: 'away' } as const
-const FULL = { type: 'full' } as const
 const OPEN = { type: 'open' } as const
 
 /**
@@ -126,14 +124,15 @@ export class SharedKeys implements Keys {
   }
 
   async #claimLater(mine: AskedClaim, waitMs: number, onWait?: OnWait): Promise<Claim> {
-    if ((this.#untold.get(mine.owner) ?? 0) >= MAX_UNTOLD) return GONE
+    if ((this.#untold.get(mine.owner) ?? 0) >= MAX_UNTOLD) return this.#ownerAway(mine)
     this.#asking.add(mine)
     try {
       const verdict = await this.#ask(mine, waitMs, onWait)
-      return verdict === undefined ? GONE : await this.#claimOf(mine, verdict)
+      return verdict === undefined ? this.#ownerAway(mine) : await this.#claimOf(mine, verdict)
     } catch (error) {
       // The owner may have given the key to this claim, and its answer came too late.
-      return error instanceof UnsentError ? GONE : this.#withdrawn(mine, GONE)
+      const away = this.#ownerAway(mine)
+      return error instanceof UnsentError ? away : this.#withdrawn(mine, away)
     } finally {
       this.#asking.delete(mine)
     }
@@ -182,7 +181,8 @@ export class SharedKeys implements Keys {
       case 'answered':
         return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
       case 'new':
-        if (owner !== self && this.#own.store.isFullFor(key.hash)) return this.#withdrawn(mine, FULL, { type: 'free' })
+        if (owner !== self && this.#own.store.isFullFor(key.hash))
+          return this.#withdrawn(mine, this.#own.store.full, { type: 'free' })
         return this.#unlessDoubted(mine, () =>
           this.#claimed(mine, this.#own.holder.ofNew(key, this.#own.store.sinceMs), [])
         )
@@ -192,11 +192,23 @@ export class SharedKeys implements Keys {
         for (const asking of this.#asking) if (asking.key.hash === key.hash) asking.isDoubted ||= asking !== mine
         if (others.length === 0)
           return this.#unlessDoubted(mine, () => this.#claimed(mine, this.#own.holder.of(mine.key), []))
-        return this.#attach(mine, others).catch(() => this.#withdrawn(mine, GONE))
+        return this.#attach(mine, others).catch(() => this.#withdrawn(mine, this.#holderAway(others)))
       }
       default:
         return verdict
     }
+  }
+
+  #ownerAway({ owner }: AskedClaim): Claim {
+    const { kind, self } = this.#link
+    if (owner === self) return { type: 'away', why: `this ${kind}, which owns the key, waits for other ${kind}s` }
+    return { type: 'away', why: `the ${kind} ${owner}, which owns the key, cannot be reached` }
+  }
+
+  #holderAway(holders: readonly string[]): Claim {
+    const { kind } = this.#link
+    const who = holders.map(holder => `the ${kind} ${holder}`).join(' or ')
+    return { type: 'away', why: `${who}, which has records of an earlier request with the key, cannot be reached` }
   }
 
   /** The request does not get the key after all, so the owner must not wait for its end. */
@@ -207,7 +219,9 @@ export class SharedKeys implements Keys {
 
   /** A claim that may have ended in the meantime is looked up before it is used. */
   #unlessDoubted(mine: AskedClaim, claimed: () => Claim): Claim | Promise<Claim> {
-    return mine.isDoubted ? this.#confirmed(mine, claimed).catch(() => this.#withdrawn(mine, GONE)) : claimed()
+    return mine.isDoubted
+      ? this.#confirmed(mine, claimed).catch(() => this.#withdrawn(mine, this.#ownerAway(mine)))
+      : claimed()
   }
 
   /** @throws Error when the owner does not answer */

@@ -14,6 +14,7 @@ export const ownerOfKey = (hash: string, workers: number): number =>
 /** Workers are known by their numbers. The end of one is reported before its successor is started. */
 const linkOf = (peers: WorkerPeers): KeyLink => ({
   reach: 'gateway',
+  kind: 'worker',
   self: String(peers.id),
   run: String(peers.id),
   others: peers.others.map(String),

@@ -390,8 +390,9 @@ describe('trouble', () => {
   })
 
   it('has a kind of the list, and rows of the documented form', () => {
-    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, reasons: ['starting'], warnings: ['they are old'] } })
-    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'recordsOld'])
+    const warnings = ['they are old', 'requests with an Idempotency-Key are refused (503)']
+    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, reasons: ['starting'], warnings } })
+    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'keysRefused', 'recordsOld'])
     expect(new Set(RANKS)).to.have.property('size', RANKS.length)
     expect(statusSchema.parse({ ...calm, trouble: rows }).trouble).to.deep.equal(rows)
   })

@@ -363,7 +363,7 @@ describe('keys of gateways that know each other', () => {
     const { peers } = gateways.running.get(A)!
     gateways.start(A)
     for (const listener of peers.whenRefreshed) listener()
-    expect(await keys.claim(gateways.askedOf(A), 100)).to.deep.equal({ type: 'away' })
+    expect(await keys.claim(gateways.askedOf(A), 100)).to.include({ type: 'away' })
   })
 
   it('wait until the gateway has found itself in the list', async () => {
