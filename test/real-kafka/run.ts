@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { freemem, loadavg, totalmem } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
@@ -40,7 +41,7 @@ const files =
         ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
       ]
 
-async function runMocha(): Promise<{ passed: number; failed: number }> {
+async function runMocha(cluster: KafkaCluster): Promise<{ passed: number; failed: number }> {
   const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(grep && { grep }) })
   for (const file of files) {
     // Loaded here, since mocha's own loader may give the tests another copy of the modules that hold the cluster.
@@ -55,8 +56,22 @@ async function runMocha(): Promise<{ passed: number; failed: number }> {
       done({ passed: runner.stats?.passes ?? 0, failed: failures + skipped })
     })
     // Told at once: a run that is ended by its limit never gets to mocha's list of failures.
-    runner.on('fail', (test, error: Error) => console.log(`FAILED: ${test.fullTitle()}\n${error.stack}`))
+    runner.on('fail', (test, error: Error) => {
+      error.stack += `\n    beside: ${stateOf(cluster)}`
+      console.log(`FAILED: ${test.fullTitle()}\n${error.stack}`)
+    })
   })
+}
+
+/** What may have made a test fail that did nothing wrong: a slow machine, or a node that is in trouble. */
+function stateOf(cluster: KafkaCluster): string {
+  const [load] = loadavg()
+  const machine = `load ${load!.toFixed(1)}, ${Math.round(freemem() / 2 ** 20)} of ${Math.round(totalmem() / 2 ** 20)} MB free`
+  const nodes = cluster.nodeIds.map(nodeId => {
+    const [lastLine = ''] = cluster.log(nodeId).trimEnd().split('\n').slice(-1)
+    return `node ${nodeId} ${cluster.isRunning(nodeId) ? 'runs' : 'is down'}: ${lastLine.slice(0, 200)}`
+  })
+  return [machine, ...nodes].join('\n      ')
 }
 
 async function main(): Promise<number> {
@@ -69,7 +84,7 @@ async function main(): Promise<number> {
   try {
     setRunningKafka(cluster)
     shareTarget(asTarget(cluster))
-    const { passed, failed } = await runMocha()
+    const { passed, failed } = await runMocha(cluster)
     console.log(`${passed} passed, ${failed} failed`)
     return failed > 0 || passed === 0 ? 1 : 0
   } finally {
