@@ -92,7 +92,8 @@ export class DescribedAnswers {
     const { content = {} } = response!
     // What is refused before its API sees it has no body, nor has an answer that is described for modern clients only.
     const types = Object.keys(content)
-    if (body === '' && (types.every(type => type === MODERN_TYPE) || '*/*' in content)) return
+    const isModern = (type: string): boolean => type === MODERN_TYPE || isReceipt(content[type]!.schema)
+    if (body === '' && (types.every(isModern) || '*/*' in content)) return
     const schema = content[type!]?.schema
     if (schema === undefined) fail(seen, `${operationId} ${status} has no type ${type}`)
     const texts =
@@ -109,6 +110,9 @@ export class DescribedAnswers {
     return made
   }
 }
+
+/** The answer to `Prefer: respond-async`, where the API's own answer has no body. */
+const isReceipt = ({ required }: { readonly required?: readonly string[] }): boolean => required?.join() === 'receipt'
 
 const parametersIn = (path: string): number => path.split('{').length
 
