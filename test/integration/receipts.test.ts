@@ -175,6 +175,25 @@ describe('receipts', function () {
     expect(await statusOf(`${id}?wait=500ms&from=7`)).to.equal(200)
   })
 
+  it('can only be read', async () => {
+    const { urls } = await start()
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+      const refused = await fetch(`${urls.shared}/receipts/x`, { method, ...(method !== 'DELETE' && { body: '{' }) })
+      expect([method, refused.status, refused.headers.get('allow')]).to.deep.equal([method, 405, 'GET, HEAD'])
+      expect(await refused.json()).to.include({ error: 'method not allowed' })
+    }
+  })
+
+  it('are said to be switched off where they are', async () => {
+    const { urls } = await start({ 'receipts.maxBytes': '0' })
+    const asked = await fetch(`${urls.shared}/receipts/x`)
+    expect(asked.status).to.equal(404)
+    expect(await asked.json()).to.deep.equal({
+      error: 'unknown receipt',
+      message: 'receipts are switched off (receipts.maxBytes: 0)'
+    })
+  })
+
   it('have a secret that only its owner can read, and are not shown in the logs', async () => {
     const accessLog = join(folder, 'access.log')
     const { urls } = await start({ 'http.accessLog.target': accessLog })

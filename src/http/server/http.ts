@@ -187,7 +187,7 @@ async function createSharedApp(
   const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
   carryHeaders(app, context.settings.recordHeaders)
   addFrontPage(app, apis, context.requestAccess)
-  if (receipts !== undefined) addReceiptRoute(app, receipts)
+  addReceiptRoute(app, receipts)
   addDescriptions(
     app,
     status.version,

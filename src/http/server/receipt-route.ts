@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../gateway/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
+import { answeredBefore } from '../api/by-hand.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import type { ReceivedRequest } from './received-request.js'
@@ -14,6 +15,8 @@ const WAIT = /^(\d{1,6})(ms|s|m)?$/
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
 const JSON_TYPE = 'application/json; charset=utf-8'
 const RETRY_AFTER_SECONDS = '1'
+const OTHER_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE']
+const SWITCHED_OFF = 'receipts are switched off (receipts.maxBytes: 0)'
 
 const place = { topic: z.string(), partition: z.int(), offset: z.int().nullable(), timestamp: z.int().nullable() }
 const index = z.int()
@@ -63,12 +66,24 @@ export const receiptOperation: Operation = {
 /**
  * Answers for receipts, to the client that sent the records. A receipt of another client is answered as one that was
  * never given, so that no client learns which receipts exist.
+ *
+ * @param desk `undefined`: receipts are switched off
  */
-export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk): void {
+export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefined): void {
+  app.route({
+    method: OTHER_METHODS,
+    url: `${RECEIPT_PATH}:id`,
+    preParsing: async (_, reply) => {
+      reply.header('allow', 'GET, HEAD')
+      return reply.send(refuse(reply, 405, 'method not allowed', 'a receipt can only be read: GET'))
+    },
+    handler: answeredBefore
+  })
   app.get<{ Params: { id: string }; Querystring: { wait?: unknown; from?: unknown } }>(
     `${RECEIPT_PATH}:id`,
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
+      if (desk === undefined) return refuse(reply, 404, 'unknown receipt', SWITCHED_OFF)
       const [waitMs, from] = [waitMsOf(request.query.wait), fromOf(request.query.from)]
       if (waitMs === undefined) return refuse(reply, 400, 'invalid wait', `write wait as 500ms, 30s or 5m; at most 5m`)
       if (from === undefined) return refuse(reply, 400, 'invalid from', 'from is the index of a record: a whole number')

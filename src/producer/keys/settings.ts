@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, milliseconds } from '../../core/settings/units.js'
+import { milliseconds } from '../../core/settings/units.js'
 
 const HOUR_MS = 60 * 60 * 1_000
 const MIB = 1024 * 1024
@@ -12,7 +12,8 @@ export const idempotencySettings = z
       .describe(
         'How long an `Idempotency-Key` is remembered. A request that comes again within this time gets the same answer, and is carried out once'
       ),
-    maxBytes: bytes
+    maxBytes: z
+      .int()
       .min(MIB)
       .default(256 * MIB)
       .describe(

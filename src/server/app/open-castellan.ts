@@ -6,7 +6,7 @@ import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js
 import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
 import { type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
 import { ActorSystem } from '../../core/actor/actor.js'
-import { ConfigError } from '../../core/errors.js'
+import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
@@ -106,8 +106,9 @@ export interface Castellan {
    * What became of the records of a call of `gateway.produce`.
    *
    * @param id the `receipt` of its result
-   * @returns `undefined`: no such receipt was given, or what became of the records is not kept any more
-   * @throws OverloadedError when too many receipts are asked for
+   * @returns `undefined`: no such receipt was given, what became of the records is not kept any more, or receipts are off
+   * @throws OverloadedError when too many receipts are asked for; with the code `shuttingDown` after `close`
+   * @throws InvalidRequestError when `from` is no index
    */
   receipt(id: string, options?: ReceiptOptions): Promise<FoundReceipt | undefined>
   /** Consumer groups. A program asks for one message after another and acknowledges each message. */
@@ -329,7 +330,10 @@ export async function openCluster(
     groups,
     instances,
     createClient,
-    receipt: (id, options = {}) => readReceipt(receipts?.desk, id, options),
+    receipt: async (id, options = {}) => {
+      if (closing !== undefined) throw new OverloadedError('the castellan is closed', 'shuttingDown')
+      return readReceipt(receipts?.desk, id, options)
+    },
     consume: options => consumeMessages(groups, options),
     read: (topic, options) => readRecords({ system, router: router.ref, closed: closed.signal }, topic, options),
     close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
@@ -378,6 +382,9 @@ async function readReceipt(
   id: string,
   options: ReceiptOptions
 ): Promise<FoundReceipt | undefined> {
+  const { from = 0 } = options
+  if (!Number.isSafeInteger(from) || from < 0)
+    throw new InvalidRequestError('from is the index of a record: a whole number, at least 0')
   const reply = await desk?.read({ ...options, id, principals: [PROGRAM] })
   return reply?.type === 'found' ? reply : undefined
 }

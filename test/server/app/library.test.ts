@@ -15,6 +15,12 @@ import {
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
+const codeOf = (asked: Promise<unknown>): Promise<string | undefined> =>
+  asked.then(
+    () => undefined,
+    (error: { code: string }) => error.code
+  )
+
 describe('the library', () => {
   let cluster: EmbeddedCluster
   let castellan: Castellan
@@ -184,9 +190,11 @@ describe('the library', () => {
         expect(last!.records, durability).to.deep.equal(found!.records.slice(1))
       }
       expect(await own.receipt('A'.repeat(38))).to.equal(undefined)
+      expect(await codeOf(own.receipt('A'.repeat(38), { from: -1 }))).to.equal('invalidRequest')
     } finally {
       await own.close(0)
     }
+    expect(await codeOf(own.receipt('A'.repeat(38)))).to.equal('shuttingDown')
   })
 
   it('serves several clusters, and an API on a port of its own', async () => {
