@@ -40,9 +40,14 @@ export class AnswerQueue {
     return this.#hasLast
   }
 
-  /** Whether the client is so far behind that no further request is read. */
+  /** Bytes that have not left. */
+  get waitingBytes(): number {
+    return this.#socket.writableLength + this.#keptBytes
+  }
+
+  /** Whether so much waits, for the client or for earlier answers, that no further request is read. */
   get isFull(): boolean {
-    return this.#socket.writableLength + this.#keptBytes >= MAX_OUTPUT_BYTES
+    return this.waitingBytes >= MAX_OUTPUT_BYTES
   }
 
   /** Whether all earlier answers were sent, not only written to the socket. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { AnswerQueue } from './answer-queue.js'
-import type { Broken, EngineLimits, EngineUser, Leaving, UsedConnection } from './engine-user.js'
+import type { Broken, EngineLimits, EngineUser, Leaving, UsedConnection, WaitsFor } from './engine-user.js'
 import { type Head, readHead } from './head.js'
 import type { EngineRequest } from './request.js'
 import { EngineResponse, type Piece, type ResponseConnection } from './response.js'
@@ -37,8 +37,9 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   #rest: Buffer | undefined
   /** Whether the bytes that wait are more than the beginning of a head. */
   #isStalled = false
-  /** Number of waiting bytes that the user of the engine counts. */
+  /** Number of waiting bytes that the user of the engine counts, and what they wait for. */
   #countedBytes = 0
+  #countedFor: WaitsFor = 'turn'
   /** Whether the bytes that are being read have waited for earlier requests. */
   #isBehind = false
   #headPieces = 0
@@ -79,6 +80,10 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   get keepAliveTimeoutMs(): number {
     return this.#host.limits.keepAliveTimeoutMs
+  }
+
+  get unreadBytes(): number {
+    return this.#answers.waitingBytes
   }
 
   /** True between two requests, when no byte of the next one has arrived. */
@@ -279,14 +284,22 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     const isLeaving = this.#state === 'leaving' && !this.#answers.isEmpty
     const isCounted = isLeaving || (this.#isStalled && !this.#isYielding)
     const sizeBytes = isCounted ? (this.#rest?.length ?? 0) : 0
-    if (sizeBytes === this.#countedBytes) return
-    const mayRush = this.#state === 'open' && !this.#answers.isFull
-    const isKept = this.#host.user.keeps(this, sizeBytes, !mayRush)
+    if (sizeBytes === 0 && this.#countedBytes === 0) return
+    const waitsFor = this.#waitsFor
+    if (sizeBytes === this.#countedBytes && waitsFor === this.#countedFor) return
+    this.#countedFor = waitsFor
+    const isKept = this.#host.user.keeps(this, sizeBytes, waitsFor)
     // Bytes for which there was no memory are asked about again when they cannot begin.
     this.#countedBytes = isKept ? sizeBytes : 0
     if (isKept) return
-    if (mayRush) this.#rush()
+    if (waitsFor === 'turn') this.#rush()
     else this.#break('503 Service Unavailable')
+  }
+
+  /** What the waiting bytes wait for. */
+  get #waitsFor(): WaitsFor {
+    if (this.#state === 'open' && !this.#answers.isFull) return 'turn'
+    return this.socket.writableLength > 0 ? 'client' : 'gateway'
   }
 
   /**

@@ -20,12 +20,24 @@ export interface Leaving {
 
 /** A connection, as the user of the engine sees it. */
 export interface UsedConnection extends RequestConnection {
+  /** Bytes of answers that the client has not taken, and of answers that wait for their turn. */
+  readonly unreadBytes: number
   /** Nothing more is read, until `resume`. */
   pause(): void
   resume(): void
   /** Discards the bytes that arrive, and stops reading after `maxBytes`. */
   discard(maxBytes: number): void
 }
+
+/**
+ * What bytes wait for that were read and cannot begin yet. Only those that wait for their turn can begin at once, if they
+ * must:
+ *
+ *   turn      the user has paused the connection
+ *   gateway   answers that are not made yet
+ *   client    answers that the client does not read
+ */
+export type WaitsFor = 'turn' | 'gateway' | 'client'
 
 /** What happens to the requests of an engine. */
 export interface EngineUser {
@@ -39,12 +51,11 @@ export interface EngineUser {
   /** The body of the request comes after this call. */
   handle(request: EngineRequest, response: EngineResponse): void
   /**
-   * Sets how many bytes of further requests wait behind the open requests of a connection.
+   * Sets how many bytes of further requests wait behind the open requests of a connection, and for what.
    *
-   * @param mustWait whether these requests cannot begin instead, so that the connection ends when there is no memory
    * @returns whether there is memory for them; if not, none of them are counted
    */
-  keeps(connection: UsedConnection, sizeBytes: number, mustWait: boolean): boolean
+  keeps(connection: UsedConnection, sizeBytes: number, waitsFor: WaitsFor): boolean
   /** The engine reads no more from the connection. The user sends its last answer. */
   broken(connection: UsedConnection, how: Broken): void
   /** Node takes the connection over. */

@@ -51,8 +51,10 @@ export const offerUpgrade = (request: IncomingMessage, upgrade: Upgrade): void =
  * Whether a request asks for the websocket protocol in a way that can be granted. All others, such as those of HTTP
  * clients that offer HTTP/2 with their first request, are answered as if they had not asked.
  */
-export const isWebsocketRequest = ({ method, headers }: IncomingMessage): boolean =>
+export const isWebsocketRequest = ({ method, headers, httpVersion }: IncomingMessage): boolean =>
   method === 'GET' &&
+  // HTTP/1.0 knows neither upgrades nor 101.
+  httpVersion !== '1.0' &&
   headers.upgrade?.toLowerCase() === 'websocket' &&
   headers['transfer-encoding'] === undefined &&
   (headers['content-length'] ?? '0') === '0'

@@ -128,6 +128,10 @@ export function createClientCounts(options: {
   const metrics = new HttpMetrics(options.metrics)
   const connections = createConnections(http, metrics, now, elsewhere)
   connections.onBodyRefused = refusal => refusals.note(refusal)
+  connections.unread.onEnd = ({ socket: { remoteAddress: address }, unreadBytes }) => {
+    metrics.connectionsEndedUnread.value++
+    log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
+  }
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
   const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
   return { metrics, connections, shedder, calls, refusals }
@@ -143,5 +147,5 @@ function createConnections(
   const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
   // A connection that Node considers idle must not end while a request waits to be read from it.
   const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
-  return new Connections({ ...http, pace, maxRestMs }, budget, metrics.connections, now, elsewhere)
+  return new Connections({ ...http, pace, maxRestMs }, budget, metrics, now, elsewhere)
 }

@@ -9,6 +9,8 @@ const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnecti
 
 /** Reads the requests of a connection in place of Node. */
 export interface RequestReader {
+  /** Bytes of answers that the client has not taken, and of answers that wait for their turn. */
+  readonly unreadBytes: number
   pause(): void
   resume(): void
   /** Discards the bytes that arrive, and stops reading after `maxBytes`. */

@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
-import type { Leaving } from '../engine/engine-user.js'
+import type { Leaving, WaitsFor } from '../engine/engine-user.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { AddressUse } from './client-addresses.js'
 import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
 import type { OpenRequest, RequestHolder, TakenRequest } from './open-request.js'
 import { Pace } from './pace.js'
+import { type LoopTicks, RequestTicks } from './request-ticks.js'
+import { MAX_UNREAD_BYTES, Reading, type UnreadConnection } from './unread-answers.js'
 
 export interface ConnectionLimits {
   /** After the last answer, at most this many bytes are discarded. */
@@ -21,9 +23,14 @@ export interface ConnectionHost {
   readonly limits: ConnectionLimits
   /** Reserves memory for bytes of a body, or returns the error when there is none. */
   take(holder: Pick<OpenRequest, 'address' | 'heldBytes'>, sizeBytes: number): OverloadedError | undefined
+  /** Whether an address may hold so many more bytes. */
+  mayHold(address: AddressUse, sizeBytes: number): boolean
   /** Reserves memory for bytes that must wait, also a little more than there is; false: there is none at all. */
   takeBeyond(address: AddressUse, sizeBytes: number): boolean
   give(sizeBytes: number): void
+  /** Reserves memory for bytes of requests that wait behind answers which the client does not read. */
+  takeBehind(sizeBytes: number): boolean
+  giveBehind(sizeBytes: number): void
   /** Adds to the bytes that requests waiting to be admitted hold; negative: subtracts from them. */
   waits(sizeBytes: number): void
   /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
@@ -34,7 +41,7 @@ export interface ConnectionHost {
 }
 
 /** One connection: its unanswered requests, and the bytes of their bodies. */
-export class Connection implements RequestHolder, EndingConnection {
+export class Connection implements RequestHolder, EndingConnection, UnreadConnection {
   readonly socket: Socket
   readonly address: AddressUse
   receiving: OpenRequest | undefined
@@ -43,8 +50,13 @@ export class Connection implements RequestHolder, EndingConnection {
   /** Absent: Node reads the connection. */
   reader: RequestReader | undefined
   heldBytes = 0
-  /** Bytes of requests that have not begun, as far as they are counted. */
+  /** Bytes of requests that have not begun, as far as they are counted as bytes of bodies. */
   #keptBytes = 0
+  /** Bytes of requests that have not begun and wait behind unread answers, as far as they are counted. */
+  #keptBehindBytes = 0
+  /** Bytes of bodies that count as bytes behind unread answers. */
+  #movedBytes = 0
+  readonly reading: Reading
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: OpenRequest[] = []
@@ -72,7 +84,8 @@ export class Connection implements RequestHolder, EndingConnection {
     this.socket = socket
     this.address = address
     this.#host = host
-    this.#turns = new RequestTicks(host.turns)
+    this.#turns = new RequestTicks(host.turns, () => !this.#mustRead)
+    this.reading = new Reading(socket)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
     // Node resumes the socket by itself, for example when a request was read or an answer was sent. Its own listener, which
@@ -83,6 +96,7 @@ export class Connection implements RequestHolder, EndingConnection {
     // Node ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is reset,
     // and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
+    socket.on('drain', () => this.#turns.goOn())
     socket.once('close', () => this.#close())
   }
 
@@ -126,6 +140,59 @@ export class Connection implements RequestHolder, EndingConnection {
   /** Bytes that arrived after the answer to the request they belong to. */
   get discardedBytes(): number {
     return this.receiving?.isOver ? this.socket.bytesRead - this.#discardFromBytes : 0
+  }
+
+  get unreadBytes(): number {
+    const { reader, socket } = this
+    if (reader !== undefined) return reader.unreadBytes
+    let bytes = socket.writableLength
+    for (const { keptAnswerBytes } of this.#requests) bytes += keptAnswerBytes
+    return bytes
+  }
+
+  /** Whether the client has to read answers before its next request begins. The engine does not read it before. */
+  get #mustRead(): boolean {
+    return this.reader === undefined && this.#requests.length > 1 && this.unreadBytes >= MAX_UNREAD_BYTES
+  }
+
+  get behindBytes(): number {
+    return this.#keptBehindBytes + this.#movedBytes
+  }
+
+  /** Bytes that count as bytes of bodies. */
+  get bodyBytes(): number {
+    return this.heldBytes + this.#keptBytes
+  }
+
+  /**
+   * Gives memory for bodies back when it is short and the client has answers to read: that of requests whose whole answer
+   * waits for the client, and that of requests behind many unread bytes.
+   */
+  yieldMemory(): void {
+    if (this.socket.writableLength === 0) return
+    const isUnread = this.unreadBytes >= MAX_UNREAD_BYTES
+    for (const request of this.#requests) {
+      if (!request.complete) continue
+      if (request.isAnswered) this.give(request)
+      else if (isUnread) this.#moveBehind(request)
+    }
+  }
+
+  #moveBehind(request: OpenRequest): void {
+    const bytes = request.heldBytes
+    if (bytes === 0 || !this.#host.takeBehind(bytes)) return
+    const movedBytes = request.movedBytes + bytes
+    request.movedBytes = 0
+    this.give(request)
+    request.movedBytes = movedBytes
+    this.#movedBytes += bytes
+    this.address.bodyBytes += bytes
+  }
+
+  endUnread(): void {
+    for (const request of this.#requests) this.give(request)
+    this.keep(0, 'turn')
+    this.socket.destroy()
   }
 
   /** Ends the connection when its client has been silent for too long; to be called at intervals. */
@@ -177,6 +244,7 @@ export class Connection implements RequestHolder, EndingConnection {
     const index = this.#requests.indexOf(request)
     if (index >= 0) this.#remove(request, index)
     this.#restAfter(request)
+    this.#turns.goOn()
     this.#pauseOrResume()
     this.#end?.requestEnded()
   }
@@ -201,7 +269,13 @@ export class Connection implements RequestHolder, EndingConnection {
   }
 
   give(request: OpenRequest): void {
-    const { heldBytes } = request
+    const { heldBytes, movedBytes } = request
+    if (movedBytes > 0) {
+      request.movedBytes = 0
+      this.#movedBytes -= movedBytes
+      this.address.bodyBytes -= movedBytes
+      this.#host.giveBehind(movedBytes)
+    }
     if (heldBytes === 0) return
     request.heldBytes = 0
     this.heldBytes -= heldBytes
@@ -211,20 +285,25 @@ export class Connection implements RequestHolder, EndingConnection {
   }
 
   /**
-   * Sets the number of bytes of requests that have not begun.
+   * Sets the number of bytes of requests that have not begun, and for what they wait.
    *
-   * @param mustWait whether the connection ends if there is no memory for them
    * @returns whether there is memory
    */
-  keep(sizeBytes: number, mustWait: boolean): boolean {
+  keep(sizeBytes: number, waitsFor: WaitsFor): boolean {
     const { address } = this
     if (this.#keptBytes > 0) this.#host.give(this.#keptBytes)
-    address.bodyBytes -= this.#keptBytes
-    this.#keptBytes = 0
+    if (this.#keptBehindBytes > 0) this.#host.giveBehind(this.#keptBehindBytes)
+    address.bodyBytes -= this.#keptBytes + this.#keptBehindBytes
+    this.#keptBytes = this.#keptBehindBytes = 0
     if (sizeBytes === 0) return true
-    const isTaken = this.#host.take({ address, heldBytes: 0 }, sizeBytes) === undefined
-    if (!isTaken && !(mustWait && this.#host.takeBeyond(address, sizeBytes))) return false
-    this.#keptBytes = sizeBytes
+    if (waitsFor === 'client') {
+      if (!this.#host.mayHold(address, sizeBytes) || !this.#host.takeBehind(sizeBytes)) return false
+      this.#keptBehindBytes = sizeBytes
+    } else {
+      const isTaken = this.#host.take({ address, heldBytes: 0 }, sizeBytes) === undefined
+      if (!isTaken && !(waitsFor === 'gateway' && this.#host.takeBeyond(address, sizeBytes))) return false
+      this.#keptBytes = sizeBytes
+    }
     address.bodyBytes += sizeBytes
     return true
   }
@@ -291,91 +370,15 @@ export class Connection implements RequestHolder, EndingConnection {
     const openRequests = this.#requests.length
     if (openRequests <= 1) return false
     const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
-    return openRequests > maxRequestsPerConnection || this.heldBytes >= maxBodyBytesPerConnection
+    return openRequests > maxRequestsPerConnection || this.heldBytes + this.#movedBytes >= maxBodyBytesPerConnection
   }
 
   #close(): void {
     clearTimeout(this.#headTimer)
     this.#end?.closed()
     this.isPaused = false
-    this.keep(0, false)
+    this.keep(0, 'turn')
     for (const request of [...this.#requests]) request.connectionEnded()
     this.#host.closed(this)
-  }
-}
-
-/** At most this many requests of one connection are handled in one tick. */
-const MAX_REQUESTS_PER_TURN = 8
-/** After this time, no further deferred request is handled in the same tick. */
-const MAX_TICK_MS = 2
-
-/** Numbers the ticks in which requests are handled. */
-export class LoopTicks {
-  #number = 0
-  #isWatched = false
-
-  get current(): number {
-    if (!this.#isWatched) {
-      this.#isWatched = true
-      setImmediate(() => {
-        this.#isWatched = false
-        this.#number++
-      })
-    }
-    return this.#number
-  }
-}
-
-/**
- * Spreads the pipelined requests of one connection over several ticks. One chunk from a socket may hold more
- * than a thousand requests; handled at once, they would hold up all other connections.
- */
-export class RequestTicks {
-  readonly #turns: LoopTicks
-  readonly #waiting: (() => unknown)[] = []
-  #turn = 0
-  #handledInTurn = 0
-  #isScheduled = false
-
-  constructor(turns: LoopTicks) {
-    this.#turns = turns
-  }
-
-  /** Whether a request may be handled now; otherwise it has to be given to {@link defer}. */
-  mayHandle(): boolean {
-    if (this.#waiting.length > 0) return false
-    const { current } = this.#turns
-    if (current !== this.#turn) this.#handledInTurn = 0
-    this.#turn = current
-    return ++this.#handledInTurn <= MAX_REQUESTS_PER_TURN
-  }
-
-  /**
-   * @param handle called in a later tick, after the functions that were given before; returns `false` when the next one
-   * must wait for another tick
-   */
-  defer(handle: () => unknown): void {
-    this.#waiting.push(handle)
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    if (this.#isScheduled || this.#waiting.length === 0) return
-    this.#isScheduled = true
-    setImmediate(() => {
-      this.#isScheduled = false
-      this.#handleSome()
-    })
-  }
-
-  #handleSome(): void {
-    const untilMs = performance.now() + MAX_TICK_MS
-    try {
-      let left = MAX_REQUESTS_PER_TURN
-      do if (this.#waiting.shift()?.() === false) return
-      while (--left > 0 && performance.now() < untilMs)
-    } finally {
-      this.#schedule()
-    }
   }
 }

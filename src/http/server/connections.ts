@@ -10,9 +10,11 @@ import {
   type BodyBudget,
   ClientAddresses
 } from './client-addresses.js'
-import { Connection, type ConnectionHost, type ConnectionLimits, LoopTicks } from './connection.js'
+import { Connection, type ConnectionHost, type ConnectionLimits } from './connection.js'
 import { RestingConnections } from './idle-connections.js'
 import type { Pace, PaceLimits } from './pace.js'
+import { LoopTicks } from './request-ticks.js'
+import { UnreadAnswers } from './unread-answers.js'
 
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
@@ -43,6 +45,12 @@ export interface ConnectionsLimits extends ConnectionLimits {
   readonly pace: PaceLimits
 }
 
+export interface ConnectionsGauges {
+  readonly connections: Cell
+  /** Bytes that wait for clients to read. */
+  readonly unreadBytes: Cell
+}
+
 /** A request or call that holds bytes of its body in memory. */
 export interface BodyHolder {
   readonly address: AddressUse
@@ -61,6 +69,8 @@ export interface ReceivingBody extends BodyHolder {
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTicks()
   readonly limits: ConnectionsLimits
+  /** What waits for clients to read. */
+  readonly unread: UnreadAnswers
   /** Called with each body for which there is no memory. */
   onBodyRefused: (refusal: OverloadedError) => void = () => undefined
   readonly #budget: BodyBudget
@@ -86,13 +96,15 @@ export class Connections implements ConnectionHost {
   constructor(
     limits: ConnectionsLimits,
     budget: BodyBudget,
-    gauge: Cell,
+    gauges: ConnectionsGauges,
     now: MonotonicClock,
     elsewhere?: AddressesElsewhere
   ) {
     this.limits = limits
     this.#budget = budget
-    this.#gauge = gauge
+    this.#gauge = gauges.connections
+    const { maxBodiesInFlightBytes: maxBytes, pace } = limits
+    this.unread = new UnreadAnswers({ maxBytes, graceMs: pace.graceMs }, gauges.unreadBytes)
     this.#now = now
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
   }
@@ -171,8 +183,20 @@ export class Connections implements ConnectionHost {
     return this.#budget.take(sizeBytes, heldBytes) ? undefined : this.#budget.error
   }
 
+  mayHold(address: AddressUse, sizeBytes: number): boolean {
+    return this.#addresses.bodyRefusal(address, sizeBytes) === undefined
+  }
+
   takeBeyond(address: AddressUse, sizeBytes: number): boolean {
-    return this.#addresses.bodyRefusal(address, sizeBytes) === undefined && this.#budget.takeBeyond(sizeBytes)
+    return this.mayHold(address, sizeBytes) && this.#budget.takeBeyond(sizeBytes)
+  }
+
+  takeBehind(sizeBytes: number): boolean {
+    return this.unread.take(sizeBytes, this.#open, this.#now())
+  }
+
+  giveBehind(sizeBytes: number): void {
+    this.unread.give(sizeBytes)
   }
 
   give(sizeBytes: number): void {
@@ -243,6 +267,7 @@ export class Connections implements ConnectionHost {
   #look(): void {
     const now = this.#now()
     for (const connection of this.#open) this.#lookAt(connection, now)
+    this.unread.look(this.#open, now)
   }
 
   #lookAt(connection: Connection, now: number): void {
@@ -255,20 +280,24 @@ export class Connections implements ConnectionHost {
   }
 
   /**
-   * Refuses incomplete bodies until there is memory for a smaller body: slow ones first, then the largest. So a few large
-   * bodies cannot keep out small ones.
+   * Takes memory from connections whose clients do not read their answers, and then refuses incomplete bodies until there is
+   * memory for a smaller body: slow ones first, then the largest. So a few large bodies cannot keep out small ones.
    */
   #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
     const now = this.#now()
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
     if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
+    const hasCapacity = (): boolean => this.#budget.hasCapacity(sizeBytes, holder.heldBytes)
+    for (const connection of this.#open) connection.yieldMemory()
+    if (!hasCapacity()) this.unread.end(this.#open, now, ({ bodyBytes }) => bodyBytes, hasCapacity)
+    if (hasCapacity()) return
     const unfinished = [...this.#unfinished()].filter(({ heldBytes }) => heldBytes >= leastBytes)
     if (unfinished.length === 0) {
       this.#searchedInVainAt = now
       this.#searchedInVainBytes = leastBytes
     }
     for (const body of unfinished.sort(bySlownessAndSize)) {
-      if (this.#budget.hasCapacity(sizeBytes, holder.heldBytes)) return
+      if (hasCapacity()) return
       body.refuse(this.#budget.error)
     }
   }

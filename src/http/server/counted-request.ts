@@ -24,6 +24,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   readonly guard: BrowserGuard
   readonly hasBody: boolean
   heldBytes = 0
+  movedBytes = 0
   isOver = true
   isHeld = false
   /** When the whole body had come, by `performance.now()`. */
@@ -32,6 +33,8 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   readonly upgrade = false
   readonly isUpgraded = false
   readonly owner = undefined
+  /** The connection of the engine counts them. */
+  readonly keptAnswerBytes = 0
   #response: EngineResponse | undefined
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
@@ -58,6 +61,10 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
 
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
+  }
+
+  get isAnswered(): boolean {
+    return this.#response?.finished === true
   }
 
   get isAnswerLast(): boolean {

@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import type { Broken, EngineUser, Leaving, UsedConnection } from '../engine/engine-user.js'
+import type { Broken, EngineUser, Leaving, UsedConnection, WaitsFor } from '../engine/engine-user.js'
 import type { Head } from '../engine/head.js'
 import type { EngineResponse } from '../engine/response.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
@@ -49,8 +49,8 @@ export class CountingUser implements EngineUser {
     this.#handler(request, response.asServerResponse)
   }
 
-  keeps({ socket }: UsedConnection, sizeBytes: number, mustWait: boolean): boolean {
-    return this.#connections.of(socket).keep(sizeBytes, mustWait)
+  keeps({ socket }: UsedConnection, sizeBytes: number, waitsFor: WaitsFor): boolean {
+    return this.#connections.of(socket).keep(sizeBytes, waitsFor)
   }
 
   broken(connection: UsedConnection, how: Broken): void {

@@ -6,6 +6,8 @@ import type { AddressUse } from './client-addresses.js'
 export interface CountedBody {
   /** Counted bytes: they have arrived, and the request is not over. */
   heldBytes: number
+  /** Bytes that no longer count as bytes of bodies: they wait behind answers which the client does not read. */
+  movedBytes: number
   readonly hasBody: boolean
   /** Whether all of it has come. */
   readonly complete: boolean
@@ -25,6 +27,10 @@ export interface OpenRequest extends CountedBody {
   readonly isOver: boolean
   /** Whether any part of the answer was written. */
   readonly isAnswerBegun: boolean
+  /** Whether the whole answer was made; it may wait for earlier ones, or for the client to read. */
+  readonly isAnswered: boolean
+  /** Bytes of its answer that wait for earlier ones, if Node keeps them. */
+  readonly keptAnswerBytes: number
   /** Whether its answer, which may wait for earlier ones, ends the connection. */
   readonly isAnswerLast: boolean
   /** The handler of an upgraded connection. */

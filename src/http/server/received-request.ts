@@ -40,6 +40,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   readonly guard: BrowserGuard
   /** Counted bytes of the body: they have arrived, and the request is not over. */
   heldBytes = 0
+  movedBytes = 0
   isOpenEnded = false
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
@@ -286,6 +287,15 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   /** Whether any part of the answer was written. */
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
+  }
+
+  get isAnswered(): boolean {
+    return this.#response?.writableEnded === true
+  }
+
+  get keptAnswerBytes(): number {
+    // Before its turn an answer has no socket, and the bytes of a socket are counted once.
+    return this.#response?.socket === null ? this.#response.writableLength : 0
   }
 
   get isAnswerLast(): boolean {

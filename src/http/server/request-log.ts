@@ -86,6 +86,8 @@ export class HttpMetrics {
   readonly requestsInFlight: Cell
   readonly upgradedConnections: Cell
   readonly connectionsNotShared: Cell
+  readonly unreadBytes: Cell
+  readonly connectionsEndedUnread: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
   readonly #bodies = durationFamily(
@@ -113,18 +115,29 @@ export class HttpMetrics {
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
       'sum'
     )
-    for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
+    const unread = gaugeFamily(
+      'castellan_http_unread_bytes',
+      'Bytes of answers that clients have not read yet, and of requests that wait behind them',
+      'sum'
+    )
+    for (const family of [bodies, connections, inFlight, upgraded, unread]) registerFamily(registry, family)
     const notShared = counterFamily(
       'castellan_http_connections_not_shared_total',
       'Connections that the engine of Castellan does not read into its shared buffer'
     )
-    for (const family of [this.#requests, this.#leftToNode, notShared]) registerFamily(registry, family)
+    const endedUnread = counterFamily(
+      'castellan_http_connections_ended_unread_total',
+      'Connections that were ended because their clients did not read answers while memory was short'
+    )
+    for (const family of [this.#requests, this.#leftToNode, notShared, endedUnread]) registerFamily(registry, family)
     for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
     this.bodiesInFlightBytes = bodies.series({})
     this.connections = connections.series({})
     this.requestsInFlight = inFlight.series({})
     this.upgradedConnections = upgraded.series({})
     this.connectionsNotShared = notShared.series({})
+    this.unreadBytes = unread.series({})
+    this.connectionsEndedUnread = endedUnread.series({})
   }
 
   leftToNode(reason: string): void {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type ConnectionHost, EngineConnection } from '../../../src/http/engine/connection.js'
-import type { Broken, EngineLimits, Leaving, UsedConnection } from '../../../src/http/engine/engine-user.js'
+import type { Broken, EngineLimits, Leaving, UsedConnection, WaitsFor } from '../../../src/http/engine/engine-user.js'
 import type { Head } from '../../../src/http/engine/head.js'
 import { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
@@ -32,6 +32,7 @@ describe('a connection of the engine', () => {
   let events: string[]
   let leaving: Leaving | undefined
   let kept: number
+  let waitsFor: WaitsFor | undefined
   let capacityBytes: number
   /** Memory that is given only to bytes that must wait. */
   let beyondBytes: number
@@ -43,6 +44,7 @@ describe('a connection of the engine', () => {
     answers = []
     events = []
     kept = 0
+    waitsFor = undefined
     capacityBytes = 100_000
     beyondBytes = 0
     onHandled = () => undefined
@@ -58,8 +60,9 @@ describe('a connection of the engine', () => {
           answers.push(response)
           onHandled(response)
         },
-        keeps: (_: UsedConnection, sizeBytes: number, mustWait: boolean) => {
-          const isKept = sizeBytes <= capacityBytes + (mustWait ? beyondBytes : 0)
+        keeps: (_: UsedConnection, sizeBytes: number, waits: WaitsFor) => {
+          waitsFor = waits
+          const isKept = sizeBytes <= capacityBytes + (waits === 'turn' ? 0 : beyondBytes)
           kept = isKept ? sizeBytes : 0
           return isKept
         },
@@ -202,6 +205,29 @@ describe('a connection of the engine', () => {
       expect(kept).to.equal(0)
       take(`1 HTTP/1.1\r\nHost: a\r\n\r\n${get('/2').repeat(20)}`)
       expect([newly().length, kept]).to.deep.equal([8, 0])
+    })
+
+    it('says what they wait for: their turn, answers of the gateway, or the client that has to read', () => {
+      onHandled = () => connection.pause()
+      take(get('/1') + get('/2') + get('/3'))
+      expect(waitsFor).to.equal('turn')
+      connection.resume()
+      clock.runAll()
+      newly()
+      answers[1]!.end('x'.repeat(70_000))
+      take(get('/4'))
+      expect([newly(), kept, waitsFor], 'the second answer waits for the first one').to.deep.equal([
+        [],
+        2 * waiting,
+        'gateway'
+      ])
+      answers[0]!.write('x')
+      take(get('/5'))
+      expect([kept, waitsFor]).to.deep.equal([3 * waiting, 'client'])
+      socket.flush()
+      socket.emit('drain')
+      expect([kept, waitsFor]).to.deep.equal([3 * waiting, 'gateway'])
+      expect(connection.unreadBytes).to.be.greaterThan(70_000)
     })
 
     it('begins them when there is no room for them, eight in a tick, and reads no more', () => {

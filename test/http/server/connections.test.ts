@@ -80,13 +80,13 @@ describe('http: what connections hold', () => {
   it('counts bytes of requests that have not begun, while they wait and there is room', () => {
     const { connections, connect, held } = setUp({ perAddress: { maxBodiesInFlightBytes: 900 } }, 1_000)
     const { socket, connection, request } = connect()
-    expect([connection.keep(400, false), held.value, connection.address.bodyBytes]).to.deep.equal([true, 400, 400])
-    expect([connection.keep(700, false), held.value]).to.deep.equal([true, 700])
+    expect([connection.keep(400, 'turn'), held.value, connection.address.bodyBytes]).to.deep.equal([true, 400, 400])
+    expect([connection.keep(700, 'turn'), held.value]).to.deep.equal([true, 700])
     expect(request().take(300)?.message).to.contain('perAddress')
-    expect([connection.keep(1_000, false), held.value, connection.address.bodyBytes]).to.deep.equal([false, 0, 0])
-    connection.keep(900, false)
-    expect([connections.of(socket as never).keep(0, false), held.value]).to.deep.equal([true, 0])
-    connection.keep(500, false)
+    expect([connection.keep(1_000, 'turn'), held.value, connection.address.bodyBytes]).to.deep.equal([false, 0, 0])
+    connection.keep(900, 'turn')
+    expect([connections.of(socket as never).keep(0, 'turn'), held.value]).to.deep.equal([true, 0])
+    connection.keep(500, 'turn')
     socket.destroy()
     expect([held.value, connection.address.bodyBytes]).to.deep.equal([0, 0])
   })
@@ -94,15 +94,15 @@ describe('http: what connections hold', () => {
   it('counts bytes that must wait beyond what there is, up to a quarter more, but not beyond that of an address', () => {
     const { connect, held } = setUp({ perAddress: { maxBodiesInFlightBytes: 1_150 } }, 1_000)
     const [one, two, other] = [connect(), connect(), connect('10.0.0.2')]
-    expect([one.connection.keep(900, true), held.value]).to.deep.equal([true, 900])
-    expect([other.connection.keep(200, false), held.value]).to.deep.equal([false, 900])
-    expect([other.connection.keep(200, true), held.value]).to.deep.equal([true, 1_100])
+    expect([one.connection.keep(900, 'gateway'), held.value]).to.deep.equal([true, 900])
+    expect([other.connection.keep(200, 'turn'), held.value]).to.deep.equal([false, 900])
+    expect([other.connection.keep(200, 'gateway'), held.value]).to.deep.equal([true, 1_100])
     expect(other.request().take(1)?.message).to.contain('1100 bytes are in flight')
-    expect([other.connection.keep(351, true), held.value]).to.deep.equal([false, 900])
-    expect([other.connection.keep(350, true), held.value]).to.deep.equal([true, 1_250])
+    expect([other.connection.keep(351, 'gateway'), held.value]).to.deep.equal([false, 900])
+    expect([other.connection.keep(350, 'gateway'), held.value]).to.deep.equal([true, 1_250])
     other.socket.destroy()
-    expect([two.connection.keep(251, true), held.value]).to.deep.equal([false, 900])
-    expect([two.connection.keep(250, true), held.value]).to.deep.equal([true, 1_150])
+    expect([two.connection.keep(251, 'gateway'), held.value]).to.deep.equal([false, 900])
+    expect([two.connection.keep(250, 'gateway'), held.value]).to.deep.equal([true, 1_150])
   })
 
   it('is given back when the socket closes, and requests are told that nothing more comes', () => {
@@ -423,6 +423,7 @@ describe('http: what connections hold', () => {
       connection.reader = {
         pause: () => done.push('pause'),
         resume: () => done.push('resume'),
+        unreadBytes: 0,
         discard: maxBytes => done.push(`discard ${maxBytes}`)
       }
       const waiting = request()

@@ -14,6 +14,7 @@ export class FakeSocket extends EventEmitter {
   bytesRead = 0
   bytesWritten = 0
   writable = true
+  writableLength = 0
   destroyed = false
 
   constructor(remoteAddress = '10.0.0.1') {
@@ -61,6 +62,9 @@ export class FakeRequest implements TakenRequest {
   isOver = false
   isAnswerBegun = false
   isAnswerLast = false
+  isAnswered = false
+  keptAnswerBytes = 0
+  movedBytes = 0
   hasBody = true
   isHeld = false
   owner: UpgradeOwner | undefined
@@ -103,7 +107,7 @@ export class FakeRequest implements TakenRequest {
 
 /** Connections over fake sockets, and the gauges of what they hold. */
 export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number, maxBytes = 1_000_000) {
-  const [held, open] = [{ value: 0 }, { value: 0 }]
+  const [held, open, unread] = [{ value: 0 }, { value: 0 }, { value: 0 }]
   const connections = new Connections(
     {
       maxBodyBytes: 1_000_000,
@@ -116,7 +120,7 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
       ...limits
     },
     new BodyBudget(maxBytes, held as never),
-    open as never,
+    { connections: open as never, unreadBytes: unread as never },
     now
   )
   const connect = (address?: string) => {
@@ -124,5 +128,5 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
     const connection = connections.of(socket as unknown as Socket)
     return { socket, connection, request: () => new FakeRequest(connection) }
   }
-  return { connections, connect, held, open }
+  return { connections, connect, held, open, unread }
 }

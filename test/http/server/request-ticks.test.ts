@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { LoopTicks, RequestTicks } from '../../../src/http/server/connection.js'
+import { LoopTicks, RequestTicks } from '../../../src/http/server/request-ticks.js'
 
 describe('http: turns of pipelined requests', () => {
   let clock: SinonFakeTimers

@@ -112,7 +112,7 @@ describe('upgrades', () => {
     await untilNothingIsHeld(started)
   })
 
-  it('leave requests alone that ask for other protocols, have a body, or come behind others', async () => {
+  it('leave requests alone that ask for other protocols, have a body, are of HTTP/1.0, or come behind others', async () => {
     const { http } = await start()
     const h2c = 'connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n'
     const others = [
@@ -120,7 +120,8 @@ describe('upgrades', () => {
       ask('/loud/echo', h2c),
       `${ask('/loud/echo', `${UPGRADE}content-length: 4\r\n`, 'POST')}body`,
       `${ask('/loud/echo', `${UPGRADE}content-length: 4\r\n`)}body`,
-      ask('/loud/echo', 'upgrade: websocket\r\nconnection: close\r\n')
+      ask('/loud/echo', 'upgrade: websocket\r\nconnection: close\r\n'),
+      ask('/loud/echo').replace('HTTP/1.1', 'HTTP/1.0')
     ]
     for (const bytes of others) {
       const socket = await RawSocket.open(http.urls.shared)
@@ -307,9 +308,9 @@ describe('upgrades that are taken late', () => {
 })
 
 describe('requests for the websocket protocol', () => {
-  it('are those that have no body, in any case', () => {
-    const isOne = (headers: object, method = 'GET'): boolean =>
-      isWebsocketRequest({ method, headers } as IncomingMessage)
+  it('are those of HTTP/1.1 that have no body, in any case', () => {
+    const isOne = (headers: object, method = 'GET', httpVersion = '1.1'): boolean =>
+      isWebsocketRequest({ method, headers, httpVersion } as IncomingMessage)
     for (const upgrade of ['websocket', 'WebSocket']) expect(isOne({ upgrade })).to.equal(true)
     expect(isOne({ upgrade: 'websocket', 'content-length': '0' })).to.equal(true)
     for (const headers of [
@@ -322,6 +323,7 @@ describe('requests for the websocket protocol', () => {
       expect(isOne(headers), JSON.stringify(headers)).to.equal(false)
     }
     expect(isOne({ upgrade: 'websocket' }, 'POST')).to.equal(false)
+    expect(isOne({ upgrade: 'websocket' }, 'GET', '1.0')).to.equal(false)
   })
 })
 

@@ -1,0 +1,209 @@
+import { connect as connectTcp, type Socket } from 'node:net'
+import { setImmediate as nextTick } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
+import { expect } from 'chai'
+import type { FastifyInstance } from 'fastify'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
+import { configOf, TestAuthority, TestFolder } from '../../support/access.js'
+import { NODE, OWN } from '../../support/engines.js'
+import { gate, loudApi, recordingLogger, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+
+const MB = 1_000_000
+/** More than operating systems keep for a client that does not read. */
+const large = Buffer.alloc(24 * MB, 'x')
+const GRACE_MS = 40
+const UNREAD = 'castellan_http_unread_bytes'
+const ENDED = 'castellan_http_connections_ended_unread_total'
+
+/** A client that reads when it is told to. */
+class Client {
+  readonly socket: Socket
+  received = ''
+  bytes = 0
+  isClosed = false
+  #wanted = 0
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.pause()
+    socket.on('data', (data: Buffer) => {
+      this.bytes += data.length
+      this.received += data.toString('latin1').replaceAll('x', '')
+      if (this.bytes >= this.#wanted) socket.pause()
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () => (this.isClosed = true))
+    socket.pause()
+  }
+
+  /** Reads at least so many bytes in all. */
+  async read(bytes: number): Promise<void> {
+    this.#wanted = bytes
+    this.socket.resume()
+    await until(
+      () => this.isClosed || this.bytes >= this.#wanted,
+      `${bytes} bytes`,
+      () => this.bytes
+    )
+  }
+
+  get statuses(): string[] {
+    return this.received.match(/(?<=HTTP\/1\.1 )\d{3}/g) ?? []
+  }
+
+  async answers(count: number): Promise<string[]> {
+    this.#wanted = Number.POSITIVE_INFINITY
+    this.socket.resume()
+    await until(
+      () => this.isClosed || this.statuses.length >= count,
+      `${count} answers`,
+      () => this.received
+    )
+    return this.statuses
+  }
+}
+
+const get = (path: string): string => `GET /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
+const post = (path: string, bytes: number): string =>
+  `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+
+const ways = [
+  { way: `the engine ${OWN}`, engine: OWN, isTls: false },
+  { way: `the engine ${NODE}`, engine: NODE, isTls: false },
+  { way: 'TLS', engine: OWN, isTls: true }
+] as const
+
+for (const { way, engine, isTls } of ways) {
+  describe(`clients that do not read their answers, with ${way}`, () => {
+    let started: Started
+    let folder: TestFolder
+    let security: Awaited<ReturnType<typeof openListenerSecurity>> | undefined
+    let clients: Client[]
+    let gates: Parameters<typeof gate>[0]
+    let now: number
+    let looks: number
+    let handled: number
+    beforeEach(() => {
+      folder = new TestFolder()
+      security = undefined
+      clients = []
+      gates = new Map()
+      now = 1_000
+      looks = 0
+      handled = 0
+    })
+    afterEach(async () => {
+      for (const { socket } of clients) socket.destroy()
+      await untilNothingIsHeld(started)
+      await started.http.close()
+      security?.close()
+      folder.remove()
+    })
+
+    const plugin = async (app: FastifyInstance): Promise<void> => {
+      await loudApi(gates)(app)
+      app.get('/large', () => {
+        handled++
+        return large
+      })
+      app.get('/medium', () => {
+        handled++
+        return large.subarray(0, MB)
+      })
+    }
+
+    async function start(maxBodiesInFlightBytes: number): Promise<void> {
+      const { cert, key } = new TestAuthority().issue({ commonName: 'a', alternativeNames: ['IP:127.0.0.1'] })
+      const tls = { certFile: folder.write('cert.pem', cert), keyFile: folder.write('key.pem', key) }
+      const config = configOf(folder, { http: { tls } })
+      if (isTls) security = await openListenerSecurity(config, createPrometheusMetrics(), recordingLogger([]))
+      started = await startHttp({
+        http: { engine, maxBodiesInFlightBytes, bodyGraceMs: GRACE_MS },
+        plugin,
+        certificates: security?.certificates,
+        now: () => {
+          looks++
+          return now
+        }
+      })
+    }
+
+    const open = async (bytes: string): Promise<Client> => {
+      const [host, port] = ['127.0.0.1', Number(new URL(started.http.urls.shared).port)]
+      const socket = isTls ? connectTls({ host, port, rejectUnauthorized: false }) : connectTcp({ host, port })
+      const client = new Client(socket)
+      clients.push(client)
+      await new Promise<void>(resolve => socket.once(isTls ? 'secureConnect' : 'connect', resolve))
+      socket.write(bytes)
+      return client
+    }
+    const openMany = (count: number, bytes: string): Promise<Client[]> =>
+      Promise.all(Array.from({ length: count }, () => open(bytes)))
+    const looked = (): Promise<void> => {
+      const enough = looks + 20
+      return until(() => looks >= enough, 'looks')
+    }
+    const bodies = (): Promise<number> => started.metric('castellan_http_bodies_in_flight_bytes')
+
+    it('take no memory from bodies of other clients, whatever they send', async () => {
+      await start(300_000)
+      const one = gate(gates, 'one')
+      const waiting = await open(post('/hold/one', 20_000) + post('/push', 10_000).repeat(3))
+      await one.arrived
+      await openMany(6, get('/large') + post('/push', 20_000).repeat(30))
+      await until(
+        () => handled === 6,
+        'requests',
+        () => handled
+      )
+      await until(async () => (await bodies()) + (await started.metric(UNREAD)) >= 6 * 60_000, 'what they send')
+      await looked()
+      const innocent = await open('')
+      for (let count = 1; count <= 10; count++) {
+        innocent.socket.write(post('/push', 100_000))
+        expect((await innocent.answers(count)).at(-1)).to.equal('200')
+      }
+      one.release()
+      expect(await waiting.answers(4)).to.deep.equal(Array(4).fill('200'))
+      expect(await started.metric(ENDED), 'no time has passed').to.equal(0)
+    })
+
+    it('end when their answers need much memory; clients that read, however slowly, and clients that wait do not', async () => {
+      await start(80 * MB)
+      const one = gate(gates, 'one')
+      const waiting = await open(post('/hold/one', 10) + get('/large'))
+      await one.arrived
+      const silent = await openMany(4, get('/large'))
+      const slow = await open(get('/large'))
+      await until(async () => (await started.metric(UNREAD)) > 6 * 24 * MB, 'answers')
+      await looked()
+      expect(await started.metric(ENDED)).to.equal(0)
+      now += GRACE_MS - 1
+      await slow.read(12 * MB)
+      await looked()
+      now += GRACE_MS - 1
+      await until(async () => (await started.metric(ENDED)) > 0, 'an end')
+      await looked()
+      expect(await started.metric(ENDED), 'three of six answers fit').to.equal(3)
+      expect(await started.metric(UNREAD)).to.be.within(72 * MB, 73 * MB)
+      await slow.read(24 * MB)
+      expect(slow.statuses).to.deep.equal(['200'])
+      expect(slow.isClosed).to.equal(false)
+      one.release()
+      expect(await waiting.answers(2)).to.deep.equal(['200', '200'])
+      await Promise.all(silent.map(client => client.read(24 * MB)))
+      expect(silent.filter(({ isClosed }) => isClosed)).to.have.length(3)
+    })
+
+    it('have few requests begun behind unread answers, and the others when they read', async () => {
+      await start(60 * MB)
+      const client = await open(get('/medium').repeat(60))
+      await until(() => handled > 0, 'a request')
+      for (let ticks = 50; ticks > 0; ticks--) await nextTick()
+      await looked()
+      expect(handled).to.be.at.most(16)
+      expect(await client.answers(60)).to.deep.equal(Array(60).fill('200'))
+    })
+  })
+}
