@@ -5,7 +5,7 @@ import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
-import { AtEndOfTick, endWithPairs, failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { AtEndOfTick, endWithLines, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
@@ -35,10 +35,14 @@ const REACH_HEADER = 'x-castellan-idempotency'
 /** An answer that was given before. */
 const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
-type Pairs = readonly (readonly [string, string])[]
-const CLOSED: Pairs = [['connection', 'close']]
-const REPLAYED: Pairs = [[REPLAYED_HEADER, 'true']]
-const NONE: Pairs = []
+/** What an answer has that was given before, or behind which the connection ends. */
+interface Further {
+  readonly headers: WrittenAnswer['headers']
+  readonly lines: string
+}
+const CLOSED: Further = { headers: [['connection', 'close']], lines: '' }
+const REPLAYED: Further = { headers: [[REPLAYED_HEADER, 'true']], lines: `${REPLAYED_HEADER}: true\r\n` }
+const NONE: Further = { headers: [], lines: '' }
 
 /** A string of RFC 8941, or the same without quotes as many clients send it. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
@@ -231,11 +235,13 @@ export class Idempotency {
     }
   }
 
-  #write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Pairs): void {
+  #write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
-    const added: Pairs = [...further, [REACH_HEADER, this.#deps.keys.reach], [REQUEST_ID, requestId]]
+    const { reach } = this.#deps.keys
     const { status, headers, body } = answer
-    if (further !== CLOSED && endWithPairs(response, answer, added)) return
+    const lines = `${further.lines}${REACH_HEADER}: ${reach}\r\n${REQUEST_ID}: ${requestId}\r\n`
+    if (further !== CLOSED && endWithLines(response, answer, lines)) return
+    const added = [...further.headers, [REACH_HEADER, reach], [REQUEST_ID, requestId]] as const
     const all: Record<string, string | string[]> = {}
     for (const [name, value] of [...headers, ...added]) {
       const before = all[name]
@@ -265,7 +271,7 @@ export class Idempotency {
 interface SoonAnswer extends Pick<Exchange, 'response'> {
   readonly exchange: Exchange
   readonly answer: WrittenAnswer
-  readonly further: Pairs
+  readonly further: Further
 }
 
 /**
@@ -292,7 +298,7 @@ function toOwn(
   const headers = answer.headers
     .filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))
     .map(pair => (pair[0] === PERSISTED_HEADER ? ([PERSISTED_HEADER, persisted] as const) : pair))
-  return { own: { ...answer, headers }, persisted, closes }
+  return { own: { status: answer.status, headers, body: answer.body }, persisted, closes }
 }
 
 /**

@@ -5,7 +5,7 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { receiptOf } from './exchange.js'
-import { KeptResponse, type WrittenAnswer } from './kept-response.js'
+import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -220,32 +220,21 @@ const common = new CommonHeaders(Date.now)
 const MAX_TEXT_BYTES = 16 * 1024
 
 /**
- * Writes an answer whose headers are pairs, in one piece where the connection stays open.
+ * Writes an answer in one piece where the connection stays open.
  *
+ * @param further lines of headers, each character one byte
  * @returns false: the response is an unusual one, and nothing was written
  */
-export function endWithPairs(
-  response: ServerResponse,
-  { status, headers, body }: WrittenAnswer,
-  further: readonly (readonly [string, string])[]
-): boolean {
+export function endWithLines(response: ServerResponse, answer: WrittenAnswer, further: string): boolean {
+  const { status, body } = answer
   const hasText = body.length <= MAX_TEXT_BYTES && status >= 200 && status !== 204 && status !== 304
   const shared = hasText && isUsual(response) ? common.of(response) : undefined
-  if (shared === undefined) return false
-  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}`
-  for (const pairs of [headers, further]) {
-    for (const [name, value] of pairs) {
-      const line = `${name}: ${value}`
-      if (REFUSED.test(line)) return false
-      text += `${line}\r\n`
-    }
-  }
-  endWith(response, status, `${text}content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`)
+  const lines = shared === undefined ? undefined : (answer.lines ?? linesOf(answer.headers))
+  if (lines === undefined) return false
+  const start = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}${lines}${further}`
+  endWith(response, status, `${start}content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`)
   return true
 }
-
-/** Characters that Node refuses in a header, or writes in another way. */
-const REFUSED = /[^\t\x20-\x7e\x80-\xff]/
 
 function receiptLineOf(request: IncomingMessage): string {
   const receipt = receiptOf(request)
@@ -256,6 +245,7 @@ function receiptLineOf(request: IncomingMessage): string {
 class KeptParts {
   readonly #status: number
   readonly #type: readonly [string, string]
+  readonly #typeLine: string
   readonly #persisted = new Map<string, readonly [string, string]>()
   #text = ''
   #body = Buffer.alloc(0)
@@ -263,17 +253,25 @@ class KeptParts {
   constructor(status: number, type: string) {
     this.#status = status
     this.#type = ['content-type', type]
+    this.#typeLine = `content-type: ${type}\r\n`
   }
 
   answer(persisted: string | undefined, receipt: string | undefined, text: string): WrittenAnswer {
     const headers: (readonly [string, string])[] = [this.#type]
-    if (persisted !== undefined) headers.push(this.#persistedPair(persisted))
-    if (receipt !== undefined) headers.push([RECEIPT_HEADER, receipt])
+    let lines = this.#typeLine
+    if (persisted !== undefined) {
+      headers.push(this.#persistedPair(persisted))
+      lines += `${PERSISTED_HEADER}: ${persisted}\r\n`
+    }
+    if (receipt !== undefined) {
+      headers.push([RECEIPT_HEADER, receipt])
+      lines += `${RECEIPT_HEADER}: ${receipt}\r\n`
+    }
     if (text !== this.#text) {
       this.#text = text
       this.#body = Buffer.from(text)
     }
-    return { status: this.#status, headers, body: this.#body }
+    return { status: this.#status, headers, body: this.#body, lines }
   }
 
   /** How many texts there are for the certainty of a request with many records is not known. */

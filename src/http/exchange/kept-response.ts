@@ -22,6 +22,22 @@ export interface WrittenAnswer {
   /** With names as the API writes them. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
+  /** The headers as a connection takes them, each character one byte. Absent: {@link linesOf} has to make them. */
+  readonly lines?: string | undefined
+}
+
+/** Characters that Node refuses in a header, or writes in another way. */
+const REFUSED = /[^\t\x20-\x7e\x80-\xff]/
+
+/** Headers as a connection takes them. `undefined`: Node refuses them, or writes them in another way. */
+export function linesOf(headers: WrittenAnswer['headers']): string | undefined {
+  let lines = ''
+  for (const [name, value] of headers) {
+    const line = `${name}: ${value}`
+    if (REFUSED.test(line)) return undefined
+    lines += `${line}\r\n`
+  }
+  return lines
 }
 
 /**

@@ -20,7 +20,19 @@ export interface KeptAnswer {
   /** The headers of the API, as pairs in their order. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
+  /**
+   * The headers as a connection takes them, each character one byte: `NAME: VALUE` and a line break each. Absent: they have
+   * not been written so.
+   */
+  readonly lines?: string | undefined
 }
+
+/** An answer that another process has told. Its lines would not be checked, and its bytes may be of another type. */
+export const toldAnswer = ({ status, headers, body }: KeptAnswer): KeptAnswer => ({
+  status,
+  headers,
+  body: Buffer.from(body)
+})
 
 /** What a frame says of its key. */
 export type KeyNews =

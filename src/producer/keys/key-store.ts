@@ -1,6 +1,7 @@
 import { Waiters } from '../../core/waiters.js'
+import { AnsweredKeys, type AnswerOrPlace, isPlace } from './answered-keys.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
-import type { AnswerPlace, KeyJournal } from './key-journal.js'
+import type { KeyJournal } from './key-journal.js'
 
 export interface KeyStoreOptions {
   /** How long a key is remembered after it was claimed. */
@@ -38,6 +39,7 @@ export type Settlement =
   /** None of its records was accepted: the key can be used again. */
   | { readonly type: 'free' }
 
+/** A key whose request has no certain answer yet, or whose answer has to be on disk and is not. */
 interface Entry {
   readonly key: KeyName
   status: 'claimed' | 'open' | 'answered'
@@ -47,13 +49,13 @@ interface Entry {
   claimer: string
   /** The claim of that request, by the number that its process has given it; `undefined`: none is under way. */
   claim: number | undefined
-  answer: KeptAnswer | AnswerPlace | undefined
+  answer: KeptAnswer | undefined
   waiters: Waiters | undefined
   /** Called when the answer is on disk; `undefined`: it need not be, or is. */
   unwritten: (() => void)[] | undefined
 }
 
-/** Memory of a key without its answer, measured. */
+/** Memory of a key until its request has an answer, measured. */
 const KEY_BYTES = 400
 /** Memory of a record that is held until its request has an answer, measured. */
 const RECORD_BYTES = 90
@@ -74,8 +76,9 @@ interface ClientUse {
 /** All keys whose owner this process is, for as long as they are remembered. */
 export class KeyStore {
   readonly #options: KeyStoreOptions
-  /** By hash, in the order of their claims. */
+  /** Keys without an answer, by hash, in the order of their claims. */
   readonly #entries = new Map<string, Entry>()
+  readonly #answered = new AnsweredKeys()
   readonly #clients = new Map<string, ClientUse>()
   /** Memory of keys, answers and records. */
   #bytes = 0
@@ -90,7 +93,7 @@ export class KeyStore {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#entries.size + this.#answered.size
   }
 
   get bytes(): number {
@@ -113,12 +116,11 @@ export class KeyStore {
   claim(key: KeyName, claimer: string, claim: number): Verdict {
     this.#sweep(key.atMs)
     const entry = this.#entries.get(key.hash)
-    if (entry === undefined || (this.#isExpired(entry) && entry.status !== 'claimed')) {
-      return this.#begin(key, claimer, claim)
-    }
+    if (entry === undefined) return this.answered(key) ?? this.#begin(key, claimer, claim)
+    if (this.#isExpired(entry.key.atMs) && entry.status !== 'claimed') return this.#begin(key, claimer, claim)
     if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
     if (entry.status === 'claimed') return { type: 'busy' }
-    if (entry.status === 'answered') return this.#answeredBy(entry)
+    if (entry.status === 'answered') return { type: 'answered', answer: entry.answer! }
     entry.status = 'claimed'
     entry.claimer = claimer
     entry.claim = claim
@@ -134,21 +136,21 @@ export class KeyStore {
   /** The answer of an earlier request with the key; `undefined`: none is kept. */
   answered({ hash, fingerprint }: KeyName): Answered | undefined {
     const entry = this.#entries.get(hash)
-    if (entry?.status !== 'answered' || this.#isExpired(entry)) return undefined
-    return entry.key.fingerprint === fingerprint ? this.#answeredBy(entry) : { type: 'conflict' }
-  }
-
-  #answeredBy(entry: Entry): Answered {
-    const answer = this.#answerOf(entry)
+    if (entry !== undefined) {
+      if (entry.status !== 'answered' || this.#isExpired(entry.key.atMs)) return undefined
+      return entry.key.fingerprint === fingerprint ? { type: 'answered', answer: entry.answer! } : { type: 'conflict' }
+    }
+    const row = this.#answered.find(hash)
+    if (row < 0 || this.#isExpired(this.#answered.atMsOf(row))) return undefined
+    if (!this.#answered.isOf(row, fingerprint)) return { type: 'conflict' }
+    const kept = this.#answered.answerOf(row)
+    const answer = isPlace(kept) ? this.#journal?.answerAt(kept) : kept
     // The records may be in Kafka: carrying the request out once more would write them twice.
     return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
   }
 
   #begin(key: KeyName, claimer: string, claim: number): Verdict {
-    if (this.#entries.has(key.hash)) {
-      this.#delete(key.hash)
-      this.#onForgotten(key.hash)
-    }
+    if (this.#delete(key.hash)) this.#onForgotten(key.hash)
     if (this.isFullFor(key.hash)) return this.full
     this.#add({ ...newEntry(key, 'claimed', claimer), claim })
     return { type: 'new' }
@@ -160,13 +162,15 @@ export class KeyStore {
     const { memoryBytes, diskBytes } = this.#clients.get(clientOf(hash)) ?? { memoryBytes: 0, diskBytes: 0 }
     const memoryFree = maxBytes - this.#bytes
     const diskFree = maxBytes - (this.#journal?.sizeBytes ?? 0)
+    if (this.#answered.isFull) return true
     return memoryFree < KEY_BYTES || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
   }
 
   /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
   get full(): Verdict & { readonly type: 'full' } {
-    const oldest = this.#entries.values().next().value
-    const expiresAt = oldest === undefined ? 0 : oldest.key.atMs + this.#options.windowMs
+    const unanswered = this.#entries.values().next().value?.key.atMs ?? Number.POSITIVE_INFINITY
+    const oldest = Math.min(unanswered, this.#answered.firstAtMs ?? Number.POSITIVE_INFINITY)
+    const expiresAt = Number.isFinite(oldest) ? oldest + this.#options.windowMs : 0
     return { type: 'full', retryAfterMs: Math.max(LEAST_RETRY_MS, expiresAt - this.#options.now()) }
   }
 
@@ -192,18 +196,31 @@ export class KeyStore {
 
   #add(entry: Entry): void {
     this.#entries.set(entry.key.hash, entry)
-    this.#use(entry.key.hash, KEY_BYTES, diskBytesOf(entry.answer))
+    this.#use(entry.key.hash, KEY_BYTES)
   }
 
-  #delete(hash: string): void {
+  /** @returns whether the key was known */
+  #delete(hash: string): boolean {
     const entry = this.#entries.get(hash)
-    if (entry === undefined) return
-    this.#entries.delete(hash)
-    this.#use(hash, -KEY_BYTES - bytesOf(entry.answer), -diskBytesOf(entry.answer))
+    if (entry !== undefined) {
+      this.#entries.delete(hash)
+      this.#use(hash, -KEY_BYTES - bytesOf(entry.answer))
+      return true
+    }
+    const row = this.#answered.find(hash)
+    if (row >= 0) this.#deleteRow(hash, row)
+    return row >= 0
   }
 
-  #answerOf({ answer }: Entry): KeptAnswer | undefined {
-    return answer !== undefined && 'file' in answer ? this.#journal?.answerAt(answer) : answer
+  #deleteRow(hash: string, row: number): void {
+    this.#use(hash, -this.#answered.memoryOf(row), -this.#answered.diskBytesOf(row))
+    this.#answered.delete(row)
+  }
+
+  /** The key has an answer that is where it stays. @param entryBytes memory that it has used so far */
+  #keep(key: KeyName, answer: AnswerOrPlace, entryBytes: number): void {
+    const row = this.#answered.add(key, answer)
+    this.#use(key.hash, this.#answered.memoryOf(row) - entryBytes, this.#answered.diskBytesOf(row))
   }
 
   /**
@@ -219,34 +236,34 @@ export class KeyStore {
       return
     }
     entry.claim = undefined
-    if (settlement.type === 'free') this.#delete(key.hash)
-    else if (settlement.type === 'open') entry.status = 'open'
-    else this.#keep(entry, settlement)
-    const isWritten = settlement.type !== 'answered' || !settlement.onDisk || this.#journal === undefined
-    if (isWritten) this.#wake(entry, settled)
+    if (settlement.type === 'answered') this.#answer(entry, settlement, settled)
     else {
-      entry.unwritten = [settled]
-      this.#journal!.add(entry.key, settlement, undefined, place => {
-        if (place !== undefined) this.#isAt(entry, place)
-        this.#wake(entry, undefined)
-      })
+      if (settlement.type === 'free') this.#delete(key.hash)
+      else entry.status = 'open'
+      this.#wake(entry, settled)
     }
   }
 
-  #keep(entry: Entry, { answer }: Settlement & { type: 'answered' }): void {
+  #answer(entry: Entry, settlement: Settlement & { type: 'answered' }, settled: () => void): void {
+    const { answer, onDisk } = settlement
+    if (!onDisk || this.#journal === undefined) {
+      this.#entries.delete(entry.key.hash)
+      this.#keep(entry.key, answer, KEY_BYTES)
+      this.#wake(entry, settled)
+      return
+    }
     entry.status = 'answered'
-    this.#answered(entry, answer)
-  }
-
-  /** The answer is on disk, so it need not be in memory. */
-  #isAt(entry: Entry, place: AnswerPlace): void {
-    if (this.#entries.get(entry.key.hash) === entry) this.#answered(entry, place)
-  }
-
-  #answered(entry: Entry, answer: KeptAnswer | AnswerPlace): void {
-    const { key, answer: before } = entry
-    this.#use(key.hash, bytesOf(answer) - bytesOf(before), diskBytesOf(answer) - diskBytesOf(before))
     entry.answer = answer
+    entry.unwritten = [settled]
+    this.#use(entry.key.hash, bytesOf(answer))
+    this.#journal.add(entry.key, settlement, undefined, place => {
+      // The answer is on disk, so it need not be in memory.
+      if (place !== undefined && this.#entries.get(entry.key.hash) === entry) {
+        this.#entries.delete(entry.key.hash)
+        this.#keep(entry.key, place, KEY_BYTES + bytesOf(answer))
+      }
+      this.#wake(entry, undefined)
+    })
   }
 
   #wake(entry: Entry, settled: (() => void) | undefined): void {
@@ -266,8 +283,7 @@ export class KeyStore {
       if (!this.isAnswered(key.hash)) this.#delete(key.hash)
     } else if (news.type === 'answered') {
       this.#delete(key.hash)
-      const answer = { file, offset, sizeBytes }
-      this.#add({ ...newEntry(key, 'answered', holder), answer })
+      this.#keep(key, { file, offset, sizeBytes }, 0)
     } else this.open(key, holder)
   }
 
@@ -277,8 +293,8 @@ export class KeyStore {
    * @param underWay the claim of a request that is under way there
    */
   open(key: KeyName, holder: string, underWay?: { readonly claim: number; readonly claimer: string }): void {
+    if (key.atMs < this.sinceMs || this.isAnswered(key.hash)) return
     const entry = this.#entries.get(key.hash) ?? newEntry(key, 'open', holder)
-    if (entry.status === 'answered' || key.atMs < this.sinceMs) return
     if (!this.#entries.has(key.hash)) this.#add(entry)
     if (!entry.holders.includes(holder)) entry.holders = [...entry.holders, holder]
     if (underWay !== undefined && entry.status === 'open') Object.assign(entry, { status: 'claimed', ...underWay })
@@ -300,7 +316,9 @@ export class KeyStore {
   /** Whether the answer to the request is kept. @param onDisk it has to survive the death of the process */
   isAnswered(hash: string, onDisk = false): boolean {
     const entry = this.#entries.get(hash)
-    return entry?.status === 'answered' && (!onDisk || (entry.answer !== undefined && 'file' in entry.answer))
+    if (entry !== undefined) return entry.status === 'answered' && !onDisk
+    const row = this.#answered.find(hash)
+    return row >= 0 && (!onDisk || this.#answered.isOnDisk(row))
   }
 
   /** The process whose request is under way. */
@@ -329,8 +347,8 @@ export class KeyStore {
     }
   }
 
-  #isExpired({ key }: Entry): boolean {
-    return key.atMs < this.sinceMs
+  #isExpired(atMs: number): boolean {
+    return atMs < this.sinceMs
   }
 
   /** Forgets expired keys. Those of requests that are under way stay. */
@@ -338,10 +356,14 @@ export class KeyStore {
     if (nowMs - this.#sweptAt < SWEEP_MS && nowMs >= this.#sweptAt) return
     this.#sweptAt = nowMs
     for (const entry of this.#entries.values()) {
-      if (!this.#isExpired(entry)) break
+      if (!this.#isExpired(entry.key.atMs)) break
       if (entry.status === 'claimed') continue
       this.#delete(entry.key.hash)
       this.#onForgotten(entry.key.hash)
+    }
+    for (const { hash, row } of this.#answered.expired(this.sinceMs)) {
+      this.#deleteRow(hash, row)
+      this.#onForgotten(hash)
     }
     this.#journal?.expire(this.sinceMs)
   }
@@ -364,11 +386,8 @@ const isEndedBy = (entry: Entry, key: KeyName, claim: number, { type }: Settleme
 
 const clientOf = (hash: string): string => hash.slice(CLIENT_AT)
 
-const diskBytesOf = (answer: Entry['answer']): number =>
-  answer !== undefined && 'file' in answer ? answer.sizeBytes : 0
-
-const bytesOf = (answer: Entry['answer']): number => {
-  if (answer === undefined || 'file' in answer) return 0
+const bytesOf = (answer: KeptAnswer | undefined): number => {
+  if (answer === undefined) return 0
   let bytes = answer.body.length
   for (const [name, value] of answer.headers) bytes += name.length + value.length
   return bytes

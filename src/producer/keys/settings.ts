@@ -17,7 +17,7 @@ export const idempotencySettings = z
       .min(MIB)
       .default(256 * MIB)
       .describe(
-        'Memory for keys and for answers of routes that keep records in memory, about 400 bytes for each key, and as much space on the disk for answers of other routes. When either is used up, new keys are answered 503; no key is forgotten early'
+        'Memory for keys and for answers of routes that keep records in memory, about 80 bytes for each key with an answer and 400 without, and as much space on the disk for answers of other routes. When either is used up, new keys are answered 503; no key is forgotten early'
       )
   })
   .prefault({})

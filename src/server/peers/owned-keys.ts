@@ -1,6 +1,6 @@
 import { OverloadedError } from '../../core/errors.js'
 import { Waiters } from '../../core/waiters.js'
-import type { KeyName } from '../../producer/keys/key-frames.js'
+import { type KeyName, toldAnswer } from '../../producer/keys/key-frames.js'
 import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
 import type { LocalKeys, OnWait } from '../../producer/keys/keys.js'
 import { EndedClaims } from './ended-claims.js'
@@ -202,10 +202,7 @@ export class OwnedKeys {
       const holders = store.holdersOf(key.hash).filter(holder => this.#nameOf(holder) !== name)
       store.heldBy(key.hash, holders)
     }
-    const own =
-      settlement.type === 'answered'
-        ? { ...settlement, answer: { ...settlement.answer, body: Buffer.from(settlement.answer.body) } }
-        : settlement
+    const own = settlement.type === 'answered' ? { ...settlement, answer: toldAnswer(settlement.answer) } : settlement
     return new Promise(resolve =>
       this.#own.settle(key, claim, own, isKept => resolve(own.type !== 'answered' || isKept))
     )

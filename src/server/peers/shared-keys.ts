@@ -1,4 +1,4 @@
-import type { KeyName } from '../../producer/keys/key-frames.js'
+import { type KeyName, toldAnswer } from '../../producer/keys/key-frames.js'
 import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
 import type { GivenReceipt, KeyedRecords, RecordsView } from '../../producer/keys/keyed-records.js'
 import {
@@ -179,7 +179,7 @@ export class SharedKeys implements Keys {
     const { self } = this.#link
     switch (verdict.type) {
       case 'answered':
-        return { ...verdict, answer: { ...verdict.answer, body: Buffer.from(verdict.answer.body) } }
+        return { ...verdict, answer: toldAnswer(verdict.answer) }
       case 'new':
         if (owner !== self && this.#own.store.isFullFor(key.hash))
           return this.#withdrawn(mine, this.#own.store.full, { type: 'free' })

@@ -305,7 +305,12 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'KeyStore.claim',
-        find: "if (entry.status === 'answered') return this.#answeredBy(entry)",
+        find: 'if (entry === undefined) return this.answered(key) ?? this.#begin(key, claimer, claim)',
+        replaceWith: 'if (entry === undefined) return this.#begin(key, claimer, claim)'
+      },
+      {
+        in: 'KeyStore.claim',
+        find: "if (entry.status === 'answered') return { type: 'answered', answer: entry.answer! }",
         replaceWith: "if (entry.status === 'answered') return this.#begin(key, claimer, claim)"
       }
     ]
