@@ -412,7 +412,8 @@ describe('Idempotency-Key', function () {
         body,
         headers: { 'content-type': 'text/plain', 'idempotency-key': 'newer' }
       })
-      expect(refused.headers.get('retry-after')).to.equal('60')
+      // No key is forgotten before the first one expires, after a day.
+      expect(Number(refused.headers.get('retry-after'))).to.be.within(86_000, 86_400)
       expect(await send(routes['kafka-pixy, async']!(topic, 'a'))).to.include({ status: 200, reach: null })
     })
   })
