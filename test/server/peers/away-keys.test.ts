@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
+import type sinon from 'sinon'
 import { away, full } from '../../../src/http/api/key-refusals.js'
-import { KeyGateways, keyOf } from './key-gateways.js'
-import { KeyedRequests } from './keyed-requests.js'
+import { type KeyGateways, keyOf } from './key-gateways.js'
+import { type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
 const DAY_MS = 86_400_000
@@ -13,15 +13,10 @@ describe('refused keys of gateways', () => {
   let requests: KeyedRequests
 
   beforeEach(async () => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
-    requests = new KeyedRequests(gateways, clock)
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
     await requests.startAll()
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
   /** Look-ups of all gateways, one after another. */
   const lookUps = async (count: number): Promise<void> => {

@@ -1,21 +1,19 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
-import { KeyGateways, keyOf } from './key-gateways.js'
+import type sinon from 'sinon'
+import { type KeyGateways, keyOf } from './key-gateways.js'
+import { type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
 
 describe('keys of gateways that disagree on who shares them', () => {
   let clock: sinon.SinonFakeTimers
   let gateways: KeyGateways
+  let requests: KeyedRequests
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
   /** Look-ups of all gateways, one after another. */
   const lookUps = async (): Promise<void> => {

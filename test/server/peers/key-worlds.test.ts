@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { SeededRandom } from '../../support/random.js'
-import { KeyGateways, type Process } from './key-gateways.js'
-import { deliveredAt, KeyedRequests } from './keyed-requests.js'
+import type { Process } from './key-gateways.js'
+import { deliveredAt, type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const NAMES = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
 const VALUES = ['one', 'two']
@@ -29,12 +28,10 @@ type Broken = keyof typeof INVARIANTS
 class World {
   readonly broken = new Set<Broken>()
   readonly #random: SeededRandom
-  readonly #clock = sinon.useFakeTimers({
-    now: 1_000_000,
-    toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'Date', 'performance']
-  })
-  readonly #gateways = new KeyGateways(NAMES)
-  readonly #requests = new KeyedRequests(this.#gateways, this.#clock)
+  readonly #setUp = setUpKeys(NAMES)
+  readonly #clock = this.#setUp.clock
+  readonly #gateways = this.#setUp.gateways
+  readonly #requests = this.#setUp.requests
   readonly #asked = this.#gateways.askedOf(NAMES[1])
   readonly #plant: (process: Process) => void
   /** The records that wait for Kafka, by sequence, with the process that has them in its log. */
@@ -66,8 +63,7 @@ class World {
       if (this.#answers.size > 1) this.broken.add('same')
       return [...this.broken]
     } finally {
-      this.#gateways.close()
-      this.#clock.restore()
+      this.#requests.end()
     }
   }
 

@@ -1,10 +1,10 @@
-import type sinon from 'sinon'
+import sinon from 'sinon'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import type { KeyGateways, Process } from './key-gateways.js'
+import { KeyGateways, type Process } from './key-gateways.js'
 
 const DEADLINE_MS = 10_000
 const options = { partitioner: 'crc32', deadlineMs: DEADLINE_MS } as const
@@ -28,7 +28,7 @@ export const deliveredAt = (offset: number): RecordOutcome => ({
 export const refused: RecordOutcome = failures.timedOut('it was refused', 'no')
 
 /** Records whose outcomes are not known until the deadline. */
-class OpenRecords implements PendingProduce {
+export class OpenRecords implements PendingProduce {
   readonly refused = undefined
   readonly isWaiting = true
 
@@ -45,6 +45,20 @@ class OpenRecords implements PendingProduce {
     await new Promise(resolve => setTimeout(resolve, this.deadlineMs))
     return Array.from({ length: this.count }, () => failures.stillPending('kafka has not acknowledged it'))
   }
+}
+
+export interface KeySetUp {
+  readonly clock: sinon.SinonFakeTimers
+  readonly gateways: KeyGateways
+  readonly requests: KeyedRequests
+}
+
+/** Gateways that share keys, none of which runs yet, and a clock that stands still. To be ended with `requests.end()`. */
+export function setUpKeys(names: readonly string[]): KeySetUp {
+  const toFake = ['setTimeout', 'clearTimeout', 'setImmediate', 'Date', 'performance'] as const
+  const clock = sinon.useFakeTimers({ now: 1_000_000, toFake: [...toFake] })
+  const gateways = new KeyGateways(names)
+  return { clock, gateways, requests: new KeyedRequests(gateways, clock) }
 }
 
 /** Requests with keys at several gateways, and the records that they write there. */
@@ -87,6 +101,11 @@ export class KeyedRequests {
     await this.#clock.tickAsync(1_000)
     await this.start(name)
     await this.#clock.tickAsync(5_000)
+  }
+
+  end(): void {
+    this.#gateways.close()
+    this.#clock.restore()
   }
 
   at(name: string): Process {

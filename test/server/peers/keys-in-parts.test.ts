@@ -1,78 +1,31 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
+import type sinon from 'sinon'
 import type { RecordOutcome } from '../../../src/core/model.js'
 import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
-import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { KeyGateways, keyOf, type Process } from './key-gateways.js'
+import { type KeyGateways, keyOf, type Process } from './key-gateways.js'
+import { deliveredAt, type KeyedRequests, OpenRecords, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
-const answer = { status: 200, headers: [['name', 'value']] as const, body: Buffer.from('the answer') }
 const options = { partitioner: 'crc32', deadlineMs: 10_000, durability: 'disk' } as const
-const outcomeAt = (offset: number) => ({ type: 'delivered', partition: 0, offset, timestampMs: 1 }) as const
-
-/** Records that a durable log has, and whose outcomes it does not know yet. */
-class OpenRecords implements PendingProduce {
-  readonly refused = undefined
-  readonly isWaiting = true
-
-  constructor(readonly count: number) {}
-
-  accepted(): Promise<undefined> {
-    return Promise.resolve(undefined)
-  }
-
-  async outcomes(): Promise<readonly RecordOutcome[]> {
-    await new Promise(resolve => setTimeout(resolve, options.deadlineMs))
-    return Array.from({ length: this.count }, () => failures.stillPending('kafka has not acknowledged it'))
-  }
-}
 
 describe('keys of requests whose records are at several gateways', () => {
   const values = ['one', 'two', 'three']
   let clock: sinon.SinonFakeTimers
   let gateways: KeyGateways
-  /** The records that were written, each with the gateway. */
-  let written: string[]
-  let sequence: number
+  let requests: KeyedRequests
 
   beforeEach(async () => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
-    written = []
-    sequence = 100
-    for (const name of gateways.names) gateways.start(name)
-    await clock.tickAsync(3_000)
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
+    await requests.startAll()
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
-  const claim = async (at: string, asked: { hash: string; fingerprint: string }, waitMs = 100): Promise<Claim> => {
-    const claiming = gateways.running.get(at)!.keys.claim(asked, waitMs)
-    await clock.tickAsync(waitMs + 2_000)
-    return claiming
-  }
+  const claim = (at: string, asked: { hash: string; fingerprint: string }): Promise<Claim> => requests.claim(at, asked)
   const settle = async (key: ClaimedKey, persisted: string): Promise<void> => {
-    let isSettled = false
-    key.answered(answer, persisted, () => (isSettled = true))
-    await clock.tickAsync(100)
-    expect(isSettled).to.equal(true)
+    expect(await requests.settle(key, persisted)).to.equal(true)
   }
-  /** Produces the records of the request at a gateway; those that are missing are written there. */
-  const produce = (at: string, key: ClaimedKey): PendingProduce =>
-    key.produce(
-      values.map(value => ({ topic: 't', key: null, value, headers: [] })),
-      options,
-      (missing, tag) => {
-        for (const [nth, { value }] of missing.entries()) {
-          written.push(`${String(value)} at ${at}`)
-          tag.stored(tag.indexOf(nth), sequence++)
-        }
-        return new OpenRecords(missing.length)
-      }
-    )
+  const produce = (at: string, key: ClaimedKey): PendingProduce => requests.produce(at, key, values)
   /** The durable log of a gateway that is started has these records of the request. */
   const logged = ({ own }: Process, asked: { hash: string; fingerprint: string }, indexes: readonly number[]): void => {
     const records = own.holder.of({ ...asked, atMs: 1_000_000 })
@@ -88,7 +41,7 @@ describe('keys of requests whose records are at several gateways', () => {
     await clock.tickAsync(5_000)
     const rest = keyOf(await claim(C, asked))
     produce(C, rest)
-    expect(written).to.deep.equal([`two at ${C}`, `three at ${C}`])
+    expect(requests.written).to.deep.equal([`two at ${C}`, `three at ${C}`])
     await settle(rest, 'ppp')
   }
 
@@ -102,7 +55,7 @@ describe('keys of requests whose records are at several gateways', () => {
         expect((await claim(B, asked)).type).to.equal('busy')
         await settle(again, 'ppp')
       }
-      expect(written).to.have.length(2)
+      expect(requests.written).to.have.length(2)
     })
 
     it(`are written once each when the owner was started again; their key is with ${owner}`, async () => {
@@ -118,7 +71,7 @@ describe('keys of requests whose records are at several gateways', () => {
         produce(at, key)
         await settle(key, 'ppp')
       }
-      expect(written).to.have.length(2)
+      expect(requests.written).to.have.length(2)
     })
   }
 
@@ -130,7 +83,7 @@ describe('keys of requests whose records are at several gateways', () => {
     logged(gateways.start(C), asked, [1, 2])
     await clock.tickAsync(5_000)
     produce(A, keyOf(await claim(A, asked)))
-    expect(written).to.have.length(2)
+    expect(requests.written).to.have.length(2)
   })
 
   it('have the outcomes that each gateway knows, and are forgotten by all when there is an answer', async () => {
@@ -139,13 +92,13 @@ describe('keys of requests whose records are at several gateways', () => {
     const again = keyOf(await claim(B, asked))
     const outcomes = produce(B, again).outcomes()
     const holderOf = (at: string) => gateways.running.get(at)!.own.holder
-    holderOf(A).find(asked.hash)!.conclude(0, outcomeAt(5))
+    holderOf(A).find(asked.hash)!.conclude(0, deliveredAt(5))
     for (const index of [1, 2])
       holderOf(C)
         .find(asked.hash)!
-        .conclude(index, outcomeAt(5 + index))
+        .conclude(index, deliveredAt(5 + index))
     await clock.tickAsync(1_000)
-    expect(await outcomes).to.deep.equal([outcomeAt(5), outcomeAt(6), outcomeAt(7)])
+    expect(await outcomes).to.deep.equal([deliveredAt(5), deliveredAt(6), deliveredAt(7)])
     await settle(again, 'yes')
     for (const at of [A, B, C]) {
       expect(holderOf(at).find(asked.hash), at).to.equal(undefined)
@@ -168,7 +121,7 @@ describe('keys of requests whose records are at several gateways', () => {
       produce(at, key)
       await settle(key, 'ppp')
     }
-    expect(written).to.have.length(3)
+    expect(requests.written).to.have.length(3)
   })
 
   it('are asked for at a gateway that did not know their outcomes when it answered', async () => {
@@ -176,17 +129,17 @@ describe('keys of requests whose records are at several gateways', () => {
     const first = keyOf(await claim(A, asked))
     const record = { topic: 't', key: null, value: 'v', headers: [] }
     let arrive: (outcomes: readonly RecordOutcome[]) => void = () => undefined
-    const sent = new OpenRecords(1)
+    const sent = new OpenRecords(1, options.deadlineMs)
     sent.outcomes = () => new Promise(resolve => (arrive = resolve))
     first.produce([record], { ...options, durability: 'memory' }, () => sent)
     await settle(first, 'unknown')
-    arrive([outcomeAt(5)])
+    arrive([deliveredAt(5)])
     await clock.tickAsync(10)
     const again = keyOf(await claim(C, asked))
     const accept = (): never => {
       throw new Error('it is sent once more')
     }
-    expect(await again.produce([record], options, accept).outcomes()).to.deep.equal([outcomeAt(5)])
+    expect(await again.produce([record], options, accept).outcomes()).to.deep.equal([deliveredAt(5)])
   })
 
   it('may be at a gateway that was killed while it wrote the rest', async () => {
@@ -201,7 +154,7 @@ describe('keys of requests whose records are at several gateways', () => {
     logged(gateways.start(C), asked, [1, 2])
     await clock.tickAsync(5_000)
     produce(A, keyOf(await claim(A, asked)))
-    expect(written).to.have.length(2)
+    expect(requests.written).to.have.length(2)
   })
 
   it('are not freed by an answer that another one has no records, while they wait', async () => {
@@ -217,7 +170,7 @@ describe('keys of requests whose records are at several gateways', () => {
       produce(at, key)
       await settle(key, 'ppp')
     }
-    expect(written).to.have.length(3)
+    expect(requests.written).to.have.length(3)
   })
 
   it('are not sent twice at one gateway that the owner takes for gone', async () => {

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
+import type sinon from 'sinon'
 import { UnsentError } from '../../../src/server/peers/key-link.js'
 import { KeyMembers } from '../../../src/server/peers/key-members.js'
 import { enospc } from '../../support/simulated-disk.js'
-import { KeyGateways, keyOf } from './key-gateways.js'
-import { deliveredAt, KeyedRequests, refused } from './keyed-requests.js'
+import { type KeyGateways, keyOf } from './key-gateways.js'
+import { deliveredAt, type KeyedRequests, refused, setUpKeys } from './keyed-requests.js'
 
 const HOUR_MS = 3_600_000
 const [A, B, C, D] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091', 'gw-d:8091'] as const
@@ -16,18 +16,12 @@ describe('keys of gateways that are killed, and whose calls are late or lost', (
   let asked: { hash: string; fingerprint: string }
 
   beforeEach(async () => {
-    const toFake = ['setTimeout', 'clearTimeout', 'setImmediate', 'Date', 'performance'] as const
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: [...toFake] })
-    gateways = new KeyGateways([A, B, C, D])
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C, D]))
     gateways.onFailure = () => undefined
-    requests = new KeyedRequests(gateways, clock)
     await requests.startAll()
     asked = gateways.askedOf(B)
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
   /** Calls with this name take another way. */
   const reroute = (name: string, way: (send: () => Promise<unknown>) => Promise<unknown>): void => {

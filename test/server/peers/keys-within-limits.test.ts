@@ -1,7 +1,8 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
+import type sinon from 'sinon'
 import type { Claim } from '../../../src/producer/keys/keys.js'
-import { KeyGateways, keyOf } from './key-gateways.js'
+import { type KeyGateways, keyOf } from './key-gateways.js'
+import { type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
 const delivered = { type: 'delivered', partition: 0, offset: 7, timestampMs: 1 } as const
@@ -11,23 +12,15 @@ const answerOf = (bytes: number) => ({ status: 200, headers: [], body: Buffer.al
 describe('keys of several gateways, within their limits', () => {
   let clock: sinon.SinonFakeTimers
   let gateways: KeyGateways
+  let requests: KeyedRequests
 
   beforeEach(async () => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
-    for (const name of gateways.names) gateways.start(name)
-    await clock.tickAsync(3_000)
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
+    await requests.startAll()
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
-  const claim = async (at: string, asked: { hash: string; fingerprint: string }): Promise<Claim> => {
-    const claiming = gateways.running.get(at)!.keys.claim(asked, 100)
-    await clock.tickAsync(2_100)
-    return claiming
-  }
+  const claim = (at: string, asked: { hash: string; fingerprint: string }): Promise<Claim> => requests.claim(at, asked)
   const recordsAt = (at: string, hash: string) => gateways.running.get(at)!.own.holder.find(hash)!
 
   it('leave a long answer with its records, from which a request that comes again is answered', async () => {

@@ -1,40 +1,27 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
+import type sinon from 'sinon'
 import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
-import { KeyGateways, keyOf, type Process } from './key-gateways.js'
+import { type KeyGateways, keyOf, type Process } from './key-gateways.js'
+import { answer, type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
-const answer = { status: 200, headers: [['name', 'value']] as const, body: Buffer.from('the answer') }
 const delivered = { type: 'delivered', partition: 0, offset: 7, timestampMs: 1 } as const
 
 describe('keys of gateways that know each other', () => {
   let clock: sinon.SinonFakeTimers
   let gateways: KeyGateways
+  let requests: KeyedRequests
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
-  const startAll = async (): Promise<void> => {
-    for (const name of gateways.names) gateways.start(name)
-    await clock.tickAsync(3_000)
-  }
-  const claim = async (at: string, asked: { hash: string; fingerprint: string }, waitMs = 100): Promise<Claim> => {
-    const claiming = gateways.running.get(at)!.keys.claim(asked, waitMs)
-    await clock.tickAsync(waitMs + 2_000)
-    return claiming
-  }
+  const startAll = (): Promise<void> => requests.startAll()
+  const claim = (at: string, asked: { hash: string; fingerprint: string }): Promise<Claim> => requests.claim(at, asked)
   /** Answers a request; resolves when the answer may leave. */
   const settle = async (key: ClaimedKey, persisted: string): Promise<void> => {
-    let isSettled = false
-    key.answered(answer, persisted, () => (isSettled = true))
-    await clock.tickAsync(10)
-    expect(isSettled).to.equal(true)
+    expect(await requests.settle(key, persisted)).to.equal(true)
   }
   /** What the durable log of a gateway has when it is started again. */
   const logged = ({ own }: Process, asked: { hash: string; fingerprint: string }): void => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import sinon from 'sinon'
-import { KeyGateways, keyOf } from './key-gateways.js'
-import { KeyedRequests } from './keyed-requests.js'
+import type sinon from 'sinon'
+import { type KeyGateways, keyOf } from './key-gateways.js'
+import { type KeyedRequests, setUpKeys } from './keyed-requests.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
 
@@ -11,15 +11,10 @@ describe('keys of gateways while requests wait for others', () => {
   let requests: KeyedRequests
 
   beforeEach(async () => {
-    clock = sinon.useFakeTimers({ now: 1_000_000, toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    gateways = new KeyGateways([A, B, C])
-    requests = new KeyedRequests(gateways, clock)
+    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
     await requests.startAll()
   })
-  afterEach(() => {
-    gateways.close()
-    clock.restore()
-  })
+  afterEach(() => requests.end())
 
   it('end the wait of a request at another gateway when its client leaves', async () => {
     const asked = gateways.askedOf(B)
