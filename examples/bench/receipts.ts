@@ -19,6 +19,8 @@ const SETTLE_MS = 300
 const DRAIN_TIMEOUT_MS = 60_000
 /** Enough for the keys of all windows. */
 const MAX_KEY_BYTES = 1024 * 1024 * 1024
+/** Of the order of the windows. */
+const SEED = 27
 const value = 'x'.repeat(4_096)
 
 export interface Work {
@@ -43,7 +45,7 @@ type Kind = (typeof kinds)[number]
 
 /**
  * Asynchronous requests through a gateway that gives receipts, against one that gives none, and with a key each against
- * those without, window by window in turn.
+ * those without. Each round has one window of each, in an order of its own; rounds are compared one by one.
  */
 export async function receipts({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const wanted = works.filter(({ name }) => !only || only.includes(name))
@@ -58,10 +60,17 @@ export async function receipts({ seconds, rounds, only }: BenchOptions): Promise
   const { child: load } = await Child.start('./load.ts')
   const measured = new Map<string, Figures[]>()
   try {
-    // The first round warms up the compiler.
-    for (let round = 0; round <= rounds; round++) {
+    const orders = ordersOf(rounds + 1)
+    process.stderr.write(
+      `order of the windows, seed ${SEED}: ${orders
+        .slice(1)
+        .map(order => order.join(' '))
+        .join(' | ')}\n`
+    )
+    // The first round warms up the compiler, and is not counted.
+    for (const [round, order] of orders.entries()) {
       for (const work of wanted) {
-        for (const which of round % 2 === 0 ? kinds : kinds.toReversed()) {
+        for (const which of order) {
           const figures = await measure(work, which === 'keyed', gateways[which], broker, load, seconds)
           const name = `${work.name} ${which}`
           if (round > 0) measured.set(name, [...(measured.get(name) ?? []), figures])
@@ -74,6 +83,24 @@ export async function receipts({ seconds, rounds, only }: BenchOptions): Promise
     rmSync(directory, { recursive: true, force: true })
   }
   return wanted.flatMap(work => rowsOf(work, measured))
+}
+
+/** Orders in which each kind is the first, second and last one about as often; which comes when is drawn. */
+function ordersOf(rounds: number): readonly (readonly Kind[])[] {
+  const all = [0, 1, 2].flatMap(first => {
+    const turned = [...kinds.slice(first), ...kinds.slice(0, first)]
+    return [turned, turned.toReversed()]
+  })
+  let state = SEED
+  const next = (below: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+  let left: Kind[][] = []
+  return Array.from({ length: rounds }, () => {
+    if (left.length === 0) left = [...all]
+    return left.splice(next(left.length), 1)[0]!
+  })
 }
 
 function start(broker: Broker, directory: string, which: Kind): Promise<Server> {
@@ -121,11 +148,17 @@ async function drained(broker: Broker): Promise<void> {
 function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]>): Row[] {
   const of = (which: Kind, figure: (figures: Figures) => number): number =>
     median((measured.get(`${name} ${which}`) ?? []).map(figure))
+  /** The median over the rounds: what disturbs the machine for a round disturbs both. */
+  const ratioOf = (which: Kind, against: Kind): number => {
+    const others = measured.get(`${name} ${against}`) ?? []
+    const own = measured.get(`${name} ${which}`) ?? []
+    return median(own.map(({ cpuUs }, round) => others[round]!.cpuUs / cpuUs))
+  }
   const rowOf = (which: Kind, title: string, against?: Kind): Row => {
     const perSecond = of(which, figures => figures.perSecond)
     const cpuUs = of(which, figures => figures.cpuUs)
     const own = { value: perSecond, unit: 'requests/s', recordsPerSecond: perSecond, cpuUsPerRequest: cpuUs }
-    const compared = against && { ratio: of(against, figures => figures.cpuUs) / cpuUs, against }
+    const compared = against && { ratio: ratioOf(which, against), against }
     return { work: `${name} ${title}`, ...own, rssMb: 0, ...compared }
   }
   return [
