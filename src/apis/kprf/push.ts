@@ -81,7 +81,9 @@ export class Push {
     const checked = this.#limits.check(records, limits)
     const count = checked.records.length
     if (count === 0) return this.#enqueued(checked, undefined)
-    const { pendingProduce } = this.#produce(checked, this.#async, origin)
+    const { pendingProduce, settled } = this.#produce(checked, this.#async, origin)
+    if (pendingProduce.whenSettled === undefined) void outcomesOf(pendingProduce).then(settled)
+    else pendingProduce.whenSettled(settled)
     if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
       return this.#enqueued(checked, pendingProduce.refused)
     return pendingProduce.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
@@ -114,7 +116,8 @@ export class Push {
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
     })
     if (checked.records.length === 0) return Promise.resolve(result([]))
-    const { pendingProduce, ended } = this.#produce(checked, this.#sync, origin)
+    const { pendingProduce, settled } = this.#produce(checked, this.#sync, origin)
+    const ended = outcomesOf(pendingProduce).then(settled)
     if (refusals !== undefined) return ended.then(() => pendingProduce.outcomes()).then(result)
     return ended.then(outcomes => (outcomes === undefined ? allDelivered : result(outcomes)))
   }
@@ -124,33 +127,38 @@ export class Push {
     const checked = this.#limits.check(records, limits)
     const { records: allowed, refusals } = checked
     if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { pendingProduce, ended } = this.#produce(checked, waitForSend ? this.#sync : this.#async, origin)
+    const { pendingProduce, settled } = this.#produce(checked, waitForSend ? this.#sync : this.#async, origin)
+    const ended = outcomesOf(pendingProduce).then(settled)
     const known = waitForSend
       ? await ended.then(() => pendingProduce.outcomes())
       : await acceptedOf(pendingProduce, allowed.length)
     return inRequestOrder<Known>(refusals, known, failureOf)
   }
 
-  /** `ended` resolves when the outcomes are known and counted; `undefined`: all records were delivered. */
+  /** `settled` counts the outcomes, and is to be called once with them; `undefined`: all records were delivered. */
   #produce(
     { records, refusals }: LimitCheck,
     options: ProduceOptions,
     origin: ProduceOrigin
-  ): { pendingProduce: PendingProduce; ended: Promise<readonly RecordOutcome[] | undefined> } {
+  ): { pendingProduce: PendingProduce; settled: (outcomes: UnlessDelivered) => UnlessDelivered } {
     const startedAt = this.#clock()
     const topics = this.#counts.begin(records)
     const sizes = sizesOf(records)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const pendingProduce = this.#gateway.produce(records, options, origin)
-    const outcomes: Promise<readonly RecordOutcome[] | undefined> =
-      pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
-    const ended = outcomes.then(all => {
-      this.#counts.end(topics, sizes, all, startedAt, this.#clock())
-      return all
-    })
-    return { pendingProduce, ended }
+    const settled = (outcomes: UnlessDelivered): UnlessDelivered => {
+      this.#counts.end(topics, sizes, outcomes, startedAt, this.#clock())
+      return outcomes
+    }
+    return { pendingProduce, settled }
   }
 }
+
+/** `undefined`: all records were delivered. */
+type UnlessDelivered = readonly RecordOutcome[] | undefined
+
+const outcomesOf = (pendingProduce: PendingProduce): Promise<UnlessDelivered> =>
+  pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
 
 const isDelivered = ({ type }: RecordOutcome): boolean => type === 'delivered'
 

@@ -105,9 +105,10 @@ export class Idempotency {
     const { produces } = options
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
-      if (header === undefined || produces?.(exchange.request) === false)
-        this.#turns.receive(exchange, () => receive(exchange, params))
-      else this.#enter(exchange, String(header), options, served => receive(served, params))
+      if (header !== undefined && produces?.(exchange.request) !== false)
+        this.#enter(exchange, String(header), options, served => receive(served, params))
+      else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
+      else receive(exchange, params)
     }
   }
 
@@ -314,15 +315,13 @@ class Turns {
     return this.#waiting > 0 && this.#last.has(request.socket)
   }
 
-  /** Lets a request without a key begin in its turn. */
-  receive(exchange: Exchange, begin: () => void): void {
-    if (!this.mustWait(exchange)) begin()
-    else
-      this.add(exchange, async () => {
-        begin()
-        // Its body comes from a stream, some ticks later.
-        await new Promise(resolve => setImmediate(resolve))
-      })
+  /** Lets a request without a key begin after the earlier ones. */
+  receiveLater(exchange: Exchange, begin: () => void): void {
+    this.add(exchange, async () => {
+      begin()
+      // Its body comes from a stream, some ticks later.
+      await new Promise(resolve => setImmediate(resolve))
+    })
   }
 
   /** @param step called when those before it have ended; the request ends with its connection if it fails */

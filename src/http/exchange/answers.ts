@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
@@ -116,7 +116,7 @@ export class AnswerTemplate {
   readonly #type: string
   readonly #soon: AtEndOfTick<SoonAnswer>
   readonly #common: CommonHeaders
-  readonly #start: string
+  readonly #start: SharedStart
   readonly #kept: KeptParts
 
   constructor(answers: Answers, status: number, type: string, soon: AtEndOfTick<SoonAnswer>, now: () => number) {
@@ -126,7 +126,7 @@ export class AnswerTemplate {
     this.#soon = soon
     this.#common = new CommonHeaders(now)
     this.#kept = new KeptParts(status, type)
-    this.#start = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: `
+    this.#start = new SharedStart(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\n`)
   }
 
   /**
@@ -150,10 +150,10 @@ export class AnswerTemplate {
       return
     }
     const bytes = toLatin1(body)
-    const persisted = headers.persisted === undefined ? '' : `${PERSISTED_HEADER}: ${headers.persisted}\r\n`
-    const receipt = receiptLineOf(response.req)
-    const text = `${this.#start}${bytes.length}\r\n${common}${persisted}${receipt}${REQUEST_ID}: ${headers.requestId}\r\n\r\n${bytes}`
-    endWith(response, this.#status, text)
+    const start = this.#start.of(common, headers.persisted, bytes.length)
+    const receipt = receiptOf(response.req)
+    const lines = receipt === undefined ? ID_LINE : `${RECEIPT_LINE}${receipt}${ID_LINE}`
+    endWith(response, this.#status, `${start}${lines}${headers.requestId}\r\n\r\n${bytes}`)
   }
 
   /**
@@ -185,7 +185,7 @@ function endWith(response: ServerResponse & Partial<PreparedResponse>, status: n
   }
 }
 
-/** The headers `date`, `keep-alive` and `connection`, which many answers of a second share. */
+/** The headers `date`, `keep-alive` and `connection`, which many answers of a second share, without the end of the last line. */
 class CommonHeaders {
   readonly #now: () => number
   #text = ''
@@ -209,7 +209,44 @@ class CommonHeaders {
       this.#keepAliveMs = keepAliveMs
       const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
       const date = new Date(second * 1_000).toUTCString()
-      this.#text = `date: ${date}\r\n${keepAlive}connection: keep-alive\r\n`
+      this.#text = `date: ${date}\r\n${keepAlive}connection: keep-alive`
+    }
+    return this.#text
+  }
+}
+
+const RECEIPT_LINE = `\r\n${RECEIPT_HEADER}: `
+const ID_LINE = `\r\n${REQUEST_ID}: `
+
+/**
+ * The answers of a second mostly have the same text up to the receipt. A text of pieces is put together anew with each answer
+ * that begins with it, so one that is used again is made a whole.
+ */
+class SharedStart {
+  readonly #line: string
+  #common = ''
+  #persisted: string | undefined
+  #bodyBytes = -1
+  #text = ''
+  #isWhole = false
+
+  /** @param line the status line, and headers that all answers share */
+  constructor(line: string) {
+    this.#line = line
+  }
+
+  /** @returns all but the end of its last line */
+  of(common: string, persisted: string | undefined, bodyBytes: number): string {
+    if (common !== this.#common || persisted !== this.#persisted || bodyBytes !== this.#bodyBytes) {
+      this.#common = common
+      this.#persisted = persisted
+      this.#bodyBytes = bodyBytes
+      const certainty = persisted === undefined ? '' : `\r\n${PERSISTED_HEADER}: ${persisted}`
+      this.#text = `${this.#line}content-length: ${bodyBytes}\r\n${common}${certainty}`
+      this.#isWhole = false
+    } else if (!this.#isWhole) {
+      this.#text = Buffer.from(this.#text, 'latin1').toString('latin1')
+      this.#isWhole = true
     }
     return this.#text
   }
@@ -231,14 +268,9 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   const shared = hasText && isUsual(response) ? common.of(response) : undefined
   const lines = shared === undefined ? undefined : (answer.lines ?? linesOf(answer.headers))
   if (lines === undefined) return false
-  const start = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}${lines}${further}`
+  const start = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}\r\n${lines}${further}`
   endWith(response, status, `${start}content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`)
   return true
-}
-
-function receiptLineOf(request: IncomingMessage): string {
-  const receipt = receiptOf(request)
-  return receipt === undefined ? '' : `${RECEIPT_HEADER}: ${receipt}\r\n`
 }
 
 /** The parts of answers that are kept for keys: millions of them share theirs. */

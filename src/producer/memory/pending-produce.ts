@@ -52,6 +52,7 @@ export abstract class RequestOutcomes {
   #resolveOutcomes: ((outcomes: readonly RecordOutcome[]) => void) | undefined
   #unlessDeliveredPromise: Promise<readonly RecordOutcome[] | undefined> | undefined
   #resolveUnlessDelivered: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
+  #onSettled: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
 
   constructor(recordCount: number, deadlineAt: number) {
     this.deadlineAt = deadlineAt
@@ -123,6 +124,7 @@ export abstract class RequestOutcomes {
     this.#open -= records
     if (this.#open > 0) return
     this.completed(row?.count === this.#outcomes.length ? row : undefined)
+    this.#onSettled?.(this.#unlessDelivered)
     this.#resolveUnlessDelivered?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
   }
@@ -154,7 +156,9 @@ export abstract class RequestOutcomes {
 
   /** A caller has asked for the outcomes. */
   protected get isAwaited(): boolean {
-    return this.#outcomesPromise !== undefined || this.#unlessDeliveredPromise !== undefined
+    return (
+      this.#outcomesPromise !== undefined || this.#unlessDeliveredPromise !== undefined || this.#onSettled !== undefined
+    )
   }
 
   isSettled(index: number): boolean {
@@ -189,6 +193,11 @@ export abstract class RequestOutcomes {
       : new Promise(resolve => (this.#resolveUnlessDelivered = resolve))
     return this.#unlessDeliveredPromise
   }
+
+  whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void {
+    this.#onSettled = settled
+    if (this.isComplete) settled(this.#unlessDelivered)
+  }
 }
 
 /** The synchronous answer to produce: which records were accepted, and promises of their outcomes. */
@@ -213,6 +222,13 @@ export interface PendingProduce {
    * costs less for many records. Absent: `outcomes` has to be asked.
    */
   unlessDelivered?(): Promise<readonly RecordOutcome[] | undefined>
+  /**
+   * Like `unlessDelivered`, for a caller that only counts: a promise for each of many requests is much garbage. To be called
+   * once at most.
+   *
+   * @param settled called once, at once if every record has an outcome already; it does not throw
+   */
+  whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void
 }
 
 /** Receives the outcomes of records, each under its index. Times are monotonic milliseconds. */

@@ -48,6 +48,19 @@ describe('kprf on a socket', () => {
     })
   }
 
+  it('writes prebuilt answers that differ in what they say right after one another', async () => {
+    const waits = [true, true, true, false, false, true]
+    const heads: (string | undefined)[] = []
+    for (const [nth, wait] of waits.entries()) {
+      const answer = await exchange(port, post(pushOf(['t'], wait), `x-request-id: ${nth}\r\n`), isComplete)
+      heads.push(/^HTTP\/1\.1 200 OK\r\n(.*?)\r\n\r\n/s.exec(answer)?.[1])
+    }
+    const headOf = (wait: boolean, nth: number): string =>
+      'content-type: application/json\r\ncontent-length: 27\r\ndate: Fri, 20 Nov 2026 12:00:00 GMT\r\n' +
+      `keep-alive: timeout=65\r\nconnection: keep-alive\r\nx-castellan-persisted: ${wait ? 'yes' : 'pending'}\r\nx-request-id: ${nth}`
+    expect(heads).to.deep.equal(waits.map(headOf))
+  })
+
   it('keeps the connection, and the date up to date', async () => {
     const seconds: string[] = []
     const request = post(pushOf(['t'], false))
