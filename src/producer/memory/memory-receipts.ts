@@ -84,6 +84,7 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
     const number = this.#oldest++
     const slot = number % MAX_REQUESTS
     this.#records -= this.#slots.countIn(slot)
+    if (this.#slots.isDelivered(slot)) return
     const request = this.#slots.requestIn(slot)
     if (!request.pendingProduce.isComplete) this.#held.set(number, request)
   }
@@ -204,6 +205,11 @@ class Slots {
   /** Records of the request. */
   countIn(slot: number): number {
     return this.#counts[slot]!
+  }
+
+  /** All its records were delivered in one row, so that it is kept as numbers. */
+  isDelivered(slot: number): boolean {
+    return this.#pending[slot] === undefined
   }
 
   requestIn(slot: number): KeptRequest {
