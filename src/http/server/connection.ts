@@ -152,7 +152,11 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
 
   /** Whether the client has to read answers before its next request begins. The engine does not read it before. */
   get #mustRead(): boolean {
-    return this.reader === undefined && this.#requests.length > 1 && this.unreadBytes >= MAX_UNREAD_BYTES
+    // The sum over many pipelined requests is made only when the client leaves something unread, and no further than needed.
+    let bytes = this.socket.writableLength
+    if (bytes === 0 || this.reader !== undefined) return false
+    for (const { keptAnswerBytes } of this.#requests) if ((bytes += keptAnswerBytes) >= MAX_UNREAD_BYTES) return true
+    return bytes >= MAX_UNREAD_BYTES
   }
 
   get behindBytes(): number {
