@@ -5,6 +5,8 @@ import { acceptedBefore } from './request-origin.js'
 
 /** How long the receipt is waited for: until all records of the request that is under way are on disk. */
 const LIMIT_MS = 5_000
+/** How long it is still waited for when the request would be refused: for a question to another process. */
+const LAST_LIMIT_MS = 200
 
 /**
  * Lets a request whose client prefers not to wait (`Prefer: respond-async`) have the receipt of the earlier one that is under
@@ -54,7 +56,10 @@ export class EarlyReceipt {
 
   /** The request cannot wait any longer. @returns whether it is answered with the receipt */
   async send(): Promise<boolean> {
-    const accepted = await this.#found
+    let end: NodeJS.Timeout | undefined
+    const over = new Promise<undefined>(resolve => (end = setTimeout(() => resolve(undefined), LAST_LIMIT_MS)))
+    const accepted = await Promise.race([this.#found, over])
+    clearTimeout(end)
     if (accepted !== undefined) this.#early.send(accepted)
     return accepted !== undefined
   }

@@ -50,13 +50,18 @@ export class AsyncAnswer {
 
   /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */
   accepted(accepted: AcceptedRequest): void {
+    if (this.#isOver) return
     const timer = setTimeout(() => this.send(accepted), Math.min(this.#waitMs, MAX_TIMER_MS))
     this.#response.once('close', () => clearTimeout(timer))
   }
 
   /** Answers now, unless there is an answer. */
   send(accepted: AcceptedRequest): void {
-    if (this.#response.headersSent || this.#response.writableEnded || this.#response.destroyed) return
-    this.#send(accepted, this.further)
+    if (!this.#isOver) this.#send(accepted, this.further)
+  }
+
+  get #isOver(): boolean {
+    const { headersSent, writableEnded, destroyed, closed } = this.#response
+    return headersSent || writableEnded || destroyed || closed
   }
 }

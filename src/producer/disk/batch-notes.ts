@@ -164,8 +164,9 @@ export class BatchNotes {
     const completed = sequences[nth]!
     const log = this.#options.logOf()
     if (log.logId === undefined) return undefined
-    const { outcomes } = await askPatiently(() => log.states({ first: completed, count: 1 }))
-    const outcome = outcomes.get(completed)
+    // Only receipts need it: a disk that cannot tell must not keep the batch from being sent.
+    const states = await askPatiently(() => log.states({ first: completed, count: 1 })).catch(() => undefined)
+    const outcome = states?.outcomes.get(completed)
     if (outcome?.type !== 'delivered') return undefined
     return { ...outcome, offset: outcome.offset < 0 ? outcome.offset : outcome.offset - nth }
   }

@@ -35,7 +35,11 @@ export class LogFeed {
   #isReading = false
   #isPlanned = false
   #isStopped = false
+  /** The end of a pause after a read that failed as a whole. */
   #timer: NodeJS.Timeout | undefined
+  /** Ends of pauses of targets whose next entry the disk could not read. */
+  readonly #pauses = new Set<NodeJS.Timeout>()
+  readonly #paused = new Set<FeedTarget>()
   #whenQuiet: (() => void) | undefined
 
   constructor(read: ReadLog, log: Logger) {
@@ -45,6 +49,7 @@ export class LogFeed {
 
   /** The target may take entries. */
   want(target: FeedTarget): void {
+    if (this.#paused.has(target)) return
     this.#wanting.add(target)
     this.#readSoon()
   }
@@ -53,6 +58,7 @@ export class LogFeed {
   async stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
+    for (const pause of this.#pauses) clearTimeout(pause)
     if (this.#isReading) await new Promise<void>(resolve => (this.#whenQuiet = resolve))
   }
 
@@ -73,25 +79,42 @@ export class LogFeed {
     try {
       await this.#serve(targets)
     } catch (error) {
-      this.#log.error({ err: error }, 'the durable log could not be read; trying again')
-      this.#retryLater(targets)
+      this.#tell(error)
+      this.#rest()
     }
     this.#isReading = false
     this.#whenQuiet?.()
     this.#readSoon()
   }
 
-  #retryLater(targets: ReadonlyMap<FeedTarget, number>): void {
-    const first = Math.min(...targets.values())
-    for (const [target, wanted] of targets) {
-      // Others may want entries that the disk can read: the next read begins with them.
-      if (wanted === first) this.#wanting.delete(target)
-      this.#wanting.add(target)
-    }
+  #tell(error: unknown): void {
+    this.#log.error({ err: error }, 'the durable log could not be read; trying again')
+  }
+
+  /** The log cannot be read at all for now. */
+  #rest(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#readSoon()
     }, RETRY_MS)
+  }
+
+  /** Sets those aside that want the entry which the disk cannot read: the others may want entries that it can. */
+  #pause(failed: readonly FeedTarget[]): void {
+    if (this.#pauses.size === 0) this.#tell(new Error('the disk cannot read the next entry'))
+    for (const target of failed) {
+      this.#wanting.delete(target)
+      this.#paused.add(target)
+    }
+    const pause = setTimeout(() => {
+      this.#pauses.delete(pause)
+      for (const target of failed) {
+        this.#paused.delete(target)
+        this.#wanting.add(target)
+      }
+      this.#readSoon()
+    }, RETRY_MS)
+    this.#pauses.add(pause)
   }
 
   /** The target that has waited longest, and others at its position or further on. */
@@ -121,7 +144,10 @@ export class LogFeed {
     }
     const result = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
     if (this.#isStopped) return
-    if (isStuck(result, fromSequence)) throw new Error('the disk cannot read the next entry')
+    if (isStuck(result, fromSequence)) {
+      this.#pause([...targets].flatMap(([target, wanted]) => (wanted === fromSequence ? [target] : [])))
+      return
+    }
     const { entries, nextSequence, isAtEnd } = result
     for (const entry of entries) byName.get(entry.destination)?.offer(entry)
     for (const [target, wanted] of targets) {

@@ -188,7 +188,7 @@ export class KeyHolder {
     }
   }
 
-  /** Finds what became of records of the journal that are no longer in the log. */
+  /** Finds what became of records of the journal that are no longer in the log. @throws when the log cannot be read */
   async resolve(log: KeyedLog): Promise<void> {
     for (const [sequence, { records, index }] of [...this.#bySequence]) {
       const { open, outcomes } = await askPatiently(() => log.states({ first: sequence, count: 1 }))

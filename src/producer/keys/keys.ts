@@ -257,6 +257,8 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly newSalt: () => number
   /** Called when keys could not be written yet; they are lost if the process dies. */
   readonly onFailure: (error: unknown) => void
+  /** Called when it cannot be read what became of requests of earlier processes. Absent: that is not reported. */
+  readonly onUnresolved?: ((error: unknown) => void) | undefined
   /** Called with the name of a file of keys that cannot be read as a whole. Absent: damage is not reported. */
   readonly onDamage?: ((file: string) => void) | undefined
   /** Called now and then while requests have keys, with the used share of `maxBytes`. */
@@ -444,7 +446,8 @@ export class LocalKeys implements Keys {
     use(journal)
     await this.holder.scan(log, journal.bound, sinceMs)
     for (const { key } of this.holder.all) if (this.#owns(key.hash)) this.store.open(key, this.name)
-    void this.holder.resolve(log)
+    // Where that cannot be read, the keys stay open until they expire: their requests are neither repeated nor answered.
+    void this.holder.resolve(log).catch((error: unknown) => this.#options.onUnresolved?.(error))
     journal.expire(sinceMs)
   }
 

@@ -1,4 +1,4 @@
-import { CastellanError, UnavailableError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
 import {
   type AppendGroup,
   AppendGroups,
@@ -208,6 +208,7 @@ export class DurableLog {
       return await this.#options.host.call('states', search)
     } catch (error) {
       if (error instanceof CastellanError) throw error
+      if (this.#isClosed) throw new OverloadedError('the durable log is closed', 'shuttingDown')
       throw new UnavailableError('logUnavailable', 'the files of the durable log cannot be read now', error)
     }
   }

@@ -8,13 +8,16 @@ import type { SegmentIndexes } from './segment-indexes.js'
 
 /** Limit of one read in bytes. */
 const RUN_BYTES = 1024 * 1024
-/** After this many failures in a row, and this long, entries of a segment are read one by one, and unreadable ones are given up. */
+/** After this many failures, and this long, entries of a segment are read one by one, and unreadable ones are given up. */
 const MAX_FAILURES = 3
 const GIVE_UP_AFTER_MS = 30_000
+/** Trouble that comes back later than this is another one: whoever needs the entry asks again within a second. */
+const TROUBLE_ENDS_AFTER_MS = 10_000
 
-/** Failures in a row to read a segment. */
+/** Failures to read a segment, none of which came long after the one before. */
 interface Failures {
   readonly sinceMs: number
+  lastMs: number
   count: number
 }
 
@@ -126,9 +129,18 @@ export class LogReader {
   }
 
   #hasFailed(segment: LogSegment): boolean {
-    const failures = this.#failures.get(segment)
+    const failures = this.#failuresOf(segment)
     if (failures === undefined || failures.count < MAX_FAILURES) return false
     return this.#clock() - failures.sinceMs >= GIVE_UP_AFTER_MS
+  }
+
+  /**
+   * A read that succeeds does not end trouble: readers of other places would keep an entry which can never be read from being
+   * given up.
+   */
+  #failuresOf(segment: LogSegment): Failures | undefined {
+    const failures = this.#failures.get(segment)
+    return failures && this.#clock() - failures.lastMs <= TROUBLE_ENDS_AFTER_MS ? failures : undefined
   }
 
   /**
@@ -138,8 +150,10 @@ export class LogReader {
   #failed(segment: LogSegment, gathering: Gathering): boolean {
     this.#files.close(segment)
     if (!this.#hasFailed(segment)) {
-      const failures = this.#failures.get(segment) ?? { sinceMs: this.#clock(), count: 0 }
+      const nowMs = this.#clock()
+      const failures = this.#failuresOf(segment) ?? { sinceMs: nowMs, lastMs: nowMs, count: 0 }
       failures.count++
+      failures.lastMs = nowMs
       this.#failures.set(segment, failures)
       return false
     }

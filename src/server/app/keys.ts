@@ -29,6 +29,11 @@ export const openKeys = (
     now: Date.now,
     report: usedRatio => metrics.gauge('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
     newSalt: () => randomBytes(4).readUInt32BE(),
+    onUnresolved: error =>
+      log.error(
+        { err: error },
+        'what became of earlier requests with keys cannot be read; their retries get 409 until the keys expire'
+      ),
     onFailure: error =>
       log.error({ err: error }, 'keys of requests could not be written; if this process dies, they are forgotten'),
     onDamage: file =>

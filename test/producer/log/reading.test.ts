@@ -132,6 +132,25 @@ describe('reading the durable log', () => {
     expect(store.stats.damagedEntries).to.equal(0)
   })
 
+  it('gives up nothing for short troubles that come long after one another, whatever was read between them', () => {
+    const { disk } = filled(40, 2, 40)
+    let nowMs = 0
+    const { store } = openStore(disk, { clock: () => nowMs, segmentBytes: 1_000_000 })
+    const read = (fromSequence: number) => store.read({ fromSequence, maxBytes: 500 })
+    const trouble = (reads: number): void => {
+      disk.faults.before = operation => {
+        if (operation === 'read') throw eio()
+      }
+      for (let nth = 0; nth < reads; nth++, nowMs += 1_000) expect(read(1).entries).to.have.length(0)
+      delete disk.faults.before
+    }
+    trouble(1)
+    for (let hour = 0; hour < 3; hour++, nowMs += 3_600_000) expect(read(1).nextSequence).to.be.within(2, 39)
+    trouble(5)
+    expect(numbersOf(readAll(store))).to.deep.equal(every(1, 0, 40))
+    expect(store.stats.damagedEntries).to.equal(0)
+  })
+
   it('counts failures anew once a segment could be read', () => {
     const { disk } = filled(40, 2, 20)
     const { store } = openStore(disk, { maxIndexBytes: 1 })
