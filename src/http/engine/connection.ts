@@ -359,6 +359,9 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   #closed(): void {
+    // What waits here is counted no more, whoever asks for it from now on.
+    this.#rest = undefined
+    this.#isStalled = false
     if (this.#state !== 'left') this.#answers.close()
     this.#host.closed(this)
   }

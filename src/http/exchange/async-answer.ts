@@ -26,6 +26,7 @@ export class AsyncAnswer {
   readonly #response: ServerResponse
   readonly #waitMs: number
   readonly #send: SendEarly
+  #timer: NodeJS.Timeout | undefined
   /** Further headers of the early answer. */
   readonly further: Record<string, string> = {}
 
@@ -51,8 +52,10 @@ export class AsyncAnswer {
   /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */
   accepted(accepted: AcceptedRequest): void {
     if (this.#isOver) return
-    const timer = setTimeout(() => this.send(accepted), Math.min(this.#waitMs, MAX_TIMER_MS))
-    this.#response.once('close', () => clearTimeout(timer))
+    // The receipt of an earlier request with the key may have been waiting to be sent.
+    clearTimeout(this.#timer)
+    if (this.#timer === undefined) this.#response.once('close', () => clearTimeout(this.#timer))
+    this.#timer = setTimeout(() => this.send(accepted), Math.min(this.#waitMs, MAX_TIMER_MS))
   }
 
   /** Answers now, unless there is an answer. */

@@ -30,6 +30,8 @@ export interface ConnectionHost {
   give(sizeBytes: number): void
   /** Reserves memory for bytes of requests that wait behind answers which the client does not read. */
   takeBehind(sizeBytes: number): boolean
+  /** Like {@link takeBehind}, but ends no connection for it. */
+  takeFreeBehind(sizeBytes: number): boolean
   giveBehind(sizeBytes: number): void
   /** Adds to the bytes that requests waiting to be admitted hold; negative: subtracts from them. */
   waits(sizeBytes: number): void
@@ -170,27 +172,29 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
 
   /**
    * Gives memory for bodies back when it is short and the client has answers to read: that of requests whose whole answer
-   * waits for the client, and that of requests behind many unread bytes.
+   * waits for the client, and that of requests behind many unread bytes. It then counts as memory behind unread answers.
    */
   yieldMemory(): void {
     if (this.socket.writableLength === 0) return
     const isUnread = this.unreadBytes >= MAX_UNREAD_BYTES
     for (const request of this.#requests) {
       if (!request.complete) continue
-      if (request.isAnswered) this.give(request)
-      else if (isUnread) this.#moveBehind(request)
+      if ((request.isAnswered || isUnread) && !this.#moveBehind(request)) return
     }
   }
 
-  #moveBehind(request: OpenRequest): void {
+  /** @returns whether there was memory for it */
+  #moveBehind(request: OpenRequest): boolean {
     const bytes = request.heldBytes
-    if (bytes === 0 || !this.#host.takeBehind(bytes)) return
+    if (bytes === 0) return true
+    if (!this.#host.takeFreeBehind(bytes)) return false
     const movedBytes = request.movedBytes + bytes
     request.movedBytes = 0
     this.give(request)
     request.movedBytes = movedBytes
     this.#movedBytes += bytes
     this.address.bodyBytes += bytes
+    return true
   }
 
   endUnread(): void {

@@ -16,6 +16,8 @@ import type { Pace, PaceLimits } from './pace.js'
 import { LoopTicks } from './request-ticks.js'
 import { UnreadAnswers } from './unread-answers.js'
 
+/** Systems tell of space for answers in large steps: a client at 100 kB/s is seen to take something every 10 s. */
+const UNREAD_GRACES = 6
 /** Interval for checking the pace of bodies; half their grace when that is shorter. */
 const LOOK_INTERVAL_MS = 1_000
 
@@ -104,7 +106,7 @@ export class Connections implements ConnectionHost {
     this.#budget = budget
     this.#gauge = gauges.connections
     const { maxBodiesInFlightBytes: maxBytes, pace } = limits
-    this.unread = new UnreadAnswers({ maxBytes, graceMs: pace.graceMs }, gauges.unreadBytes)
+    this.unread = new UnreadAnswers({ maxBytes, graceMs: UNREAD_GRACES * pace.graceMs }, gauges.unreadBytes)
     this.#now = now
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
   }
@@ -195,6 +197,10 @@ export class Connections implements ConnectionHost {
     return this.unread.take(sizeBytes, this.#open, this.#now())
   }
 
+  takeFreeBehind(sizeBytes: number): boolean {
+    return this.unread.takeFree(sizeBytes)
+  }
+
   giveBehind(sizeBytes: number): void {
     this.unread.give(sizeBytes)
   }
@@ -237,6 +243,7 @@ export class Connections implements ConnectionHost {
     if (this.#open.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
+    this.unread.look(this.#open, this.#now())
   }
 
   #add(socket: Socket): Connection {
@@ -293,7 +300,7 @@ export class Connections implements ConnectionHost {
     if (hasCapacity()) return
     const unfinished = [...this.#unfinished()].filter(({ heldBytes }) => heldBytes >= leastBytes)
     if (unfinished.length === 0) {
-      this.#searchedInVainAt = now
+      this.#searchedInVainAt = this.#now()
       this.#searchedInVainBytes = leastBytes
     }
     for (const body of unfinished.sort(bySlownessAndSize)) {

@@ -86,7 +86,12 @@ export class UnreadAnswers {
   take(sizeBytes: number, open: Iterable<UnreadConnection>, now: number): boolean {
     const hasCapacity = (): boolean => this.#behindBytes + sizeBytes <= this.#limits.maxBytes
     if (!hasCapacity()) this.end(open, now, ({ behindBytes }) => behindBytes, hasCapacity)
-    if (!hasCapacity()) return false
+    return this.takeFree(sizeBytes)
+  }
+
+  /** Reserves memory if there is some. */
+  takeFree(sizeBytes: number): boolean {
+    if (this.#behindBytes + sizeBytes > this.#limits.maxBytes) return false
     this.#behindBytes += sizeBytes
     return true
   }

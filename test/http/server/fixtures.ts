@@ -85,7 +85,8 @@ export interface Started {
 export const HELD_GAUGES = [
   'castellan_http_bodies_in_flight_bytes',
   'castellan_http_requests_in_flight',
-  'castellan_http_connections'
+  'castellan_http_connections',
+  'castellan_http_unread_bytes'
 ] as const
 
 /** Waits until nothing is held for any client. */

@@ -69,7 +69,7 @@ describe('http: what waits for clients to read', () => {
     connect(500)
     const same = connect(400)
     look()
-    now += GRACE_MS
+    now += 6 * GRACE_MS
     look()
     expect([endedOnes(), unread.value]).to.deep.equal([[500], 900])
     const more = connect(150)
@@ -84,14 +84,14 @@ describe('http: what waits for clients to read', () => {
     waiting.connection.reader = { pause: () => {}, resume: () => {}, discard: () => {}, unreadBytes: 9_000 }
     look()
     for (let looks = 4; looks > 0; looks--) {
-      now += GRACE_MS - 1
+      now += 6 * GRACE_MS - 1
       slow.socket.writableLength -= 1
       // Another answer is as long as what was read.
       next.socket.bytesWritten += 1
       look()
     }
     expect(endedOnes()).to.deep.equal([])
-    now += GRACE_MS
+    now += 6 * GRACE_MS
     look()
     expect(endedOnes()).to.deep.equal([4_996, 2_000])
   })
@@ -102,7 +102,7 @@ describe('http: what waits for clients to read', () => {
     expect(one.connection.keep(900, 'client')).to.equal(true)
     look()
     expect([two.connection.keep(200, 'client'), endedOnes()], 'it may read yet').to.deep.equal([false, []])
-    now += GRACE_MS
+    now += 6 * GRACE_MS
     expect([two.connection.keep(200, 'client'), endedOnes()]).to.deep.equal([true, [10]])
     expect([one.socket.destroyed, two.connection.behindBytes]).to.deep.equal([true, 200])
   })
@@ -117,10 +117,10 @@ describe('http: what waits for clients to read', () => {
     }
     bodies[0]!.isAnswered = true
     const other = connect(0).request()
-    expect([other.take(400), held.value, connection.behindBytes]).to.deep.equal([undefined, 400, 600])
-    expect(connection.address.bodyBytes).to.equal(1_000)
+    expect([other.take(400), held.value, connection.behindBytes]).to.deep.equal([undefined, 400, 900])
+    expect(connection.address.bodyBytes).to.equal(1_300)
     bodies[1]!.over()
-    expect([connection.behindBytes, connection.address.bodyBytes]).to.deep.equal([300, 700])
+    expect([connection.behindBytes, connection.address.bodyBytes]).to.deep.equal([600, 1_000])
     socket.destroy()
     expect([connection.behindBytes, connection.address.bodyBytes, endedOnes()]).to.deep.equal([0, 400, []])
   })
@@ -141,10 +141,10 @@ describe('http: what waits for clients to read', () => {
     body.take(900)
     body.complete = true
     connect(5_000)
-    now += GRACE_MS
+    now += 6 * GRACE_MS
     expect(connect(0).request().take(200)?.message, 'nobody knows yet').to.contain('900 bytes')
     look()
-    now += GRACE_MS
+    now += 6 * GRACE_MS
     endedOnes()
     expect([connect(0).request().take(200), held.value, endedOnes()]).to.deep.equal([undefined, 200, [10]])
   })
