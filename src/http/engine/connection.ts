@@ -359,7 +359,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   #closed(): void {
-    // What waits here is counted no more, whoever asks for it from now on.
+    // The waiting bytes are not counted again behind the end.
     this.#rest = undefined
     this.#isStalled = false
     if (this.#state !== 'left') this.#answers.close()

@@ -11,7 +11,7 @@ const RUN_BYTES = 1024 * 1024
 /** After this many failures, and this long, entries of a segment are read one by one, and unreadable ones are given up. */
 const MAX_FAILURES = 3
 const GIVE_UP_AFTER_MS = 30_000
-/** Trouble that comes back later than this is another one: whoever needs the entry asks again within a second. */
+/** Trouble that comes back later than this is another one: readers ask again within a second for an entry that they need. */
 const TROUBLE_ENDS_AFTER_MS = 10_000
 
 /** Failures to read a segment, none of which came long after the one before. */
