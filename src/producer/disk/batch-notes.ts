@@ -4,7 +4,7 @@ import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { RecordPlace } from '../log/outcome-frames.js'
-import { askPatiently, type ReadLog, readPatiently } from '../log/patient-read.js'
+import { askPatiently, readPatiently } from '../log/patient-read.js'
 import type { Numbering } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
@@ -124,8 +124,11 @@ export class BatchNotes {
     const last = sequences.at(-1) ?? 0
     for (let from = sequences[0] ?? 1; from <= last; ) {
       const destinations = new Map([[destination, from]])
-      const read: ReadLog = request => this.#options.logOf().read(request)
-      const found = await readPatiently(read, { fromSequence: from, maxBytes: RECALL_BYTES, destinations })
+      const found = await readPatiently(this.#options.logOf(), {
+        fromSequence: from,
+        maxBytes: RECALL_BYTES,
+        destinations
+      })
       for (const entry of found.entries) if (wanted.has(entry.sequence)) entries.push(entry)
       from = found.isAtEnd ? last + 1 : found.nextSequence
     }

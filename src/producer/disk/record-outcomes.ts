@@ -3,7 +3,7 @@ import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { KeyHolder } from '../keys/key-holder.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
-import { type ReadLog, readPatiently } from '../log/patient-read.js'
+import { readPatiently } from '../log/patient-read.js'
 import { Waiters } from './durable-pending-produce.js'
 
 export interface RecordOutcomesOptions {
@@ -95,8 +95,7 @@ export class RecordOutcomes {
 
   /** `undefined`: the entry is completed, or was lost to damage. */
   async #entryAt(sequence: number): Promise<StoredEntry | undefined> {
-    const read: ReadLog = request => this.#options.logOf().read(request)
-    const { entries } = await readPatiently(read, { fromSequence: sequence, maxBytes: 1 })
+    const { entries } = await readPatiently(this.#options.logOf(), { fromSequence: sequence, maxBytes: 1 })
     return entries.find(entry => entry.sequence === sequence)
   }
 }

@@ -214,7 +214,7 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
 
 async function* entriesFrom(log: KeyedLog, from: number): AsyncGenerator<StoredEntry> {
   for (let isAtEnd = false; !isAtEnd; ) {
-    const read = await readPatiently(request => log.read(request), { fromSequence: from, maxBytes: READ_BYTES })
+    const read = await readPatiently(log, { fromSequence: from, maxBytes: READ_BYTES })
     yield* read.entries
     from = read.nextSequence
     isAtEnd = read.isAtEnd

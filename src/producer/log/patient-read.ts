@@ -10,9 +10,9 @@ export const RETRY_MS = 1_000
 const MAX_RETRIES = 30
 
 /** Reads on while the disk gives nothing: an entry that is missing in the result has been completed, or given up. */
-export async function readPatiently(read: ReadLog, request: ReadRequest): Promise<ReadResult> {
+export async function readPatiently(log: { readonly read: ReadLog }, request: ReadRequest): Promise<ReadResult> {
   for (;;) {
-    const result = await read(request)
+    const result = await log.read(request)
     if (!isStuck(result, request.fromSequence)) return result
     await pause()
   }

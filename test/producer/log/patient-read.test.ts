@@ -48,7 +48,7 @@ describe('durable: questions to a disk that cannot be read', () => {
     let isBroken = true
     const read = async () => ({ entries: [], nextSequence: isBroken ? 7 : 8, isAtEnd: false })
     let found: unknown
-    void readPatiently(read, { fromSequence: 7, maxBytes: 1 }).then(result => (found = result))
+    void readPatiently({ read }, { fromSequence: 7, maxBytes: 1 }).then(result => (found = result))
     await clock.tickAsync(60_000)
     expect(found).to.equal(undefined)
     isBroken = false
