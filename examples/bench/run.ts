@@ -1,6 +1,7 @@
 import { security } from './access.js'
 import { bystanders } from './bystanders.js'
 import { confluent } from './confluent.js'
+import { connections } from './connections.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
@@ -29,6 +30,7 @@ import { workers } from './workers.js'
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
   ['push', push],
   ['access', security],
+  ['connections', connections],
   ['receipts', receipts],
   ['tracing', tracing],
   ['confluent', confluent],

@@ -43,6 +43,8 @@ export interface LoadReport extends HttpLoadCounts {
    */
   readonly acceptedInAll: number
   readonly answeredInAll: number
+  /** Requests in flight on connections that broke, in the whole run. */
+  readonly lostInAll: number
 }
 
 const HOST = '127.0.0.1'
@@ -107,7 +109,8 @@ async function run({
     ownCpuMicros: ownCpuMicros!,
     rssMaxBytes: Math.max(rssMaxBytes, after[0]!.rssBytes),
     acceptedInAll: accepted(warmUp) + accepted(whole),
-    answeredInAll: warmUp.answered + whole.answered + whole.lost
+    answeredInAll: warmUp.answered + whole.answered + whole.lost,
+    lostInAll: warmUp.lost + whole.lost
   } satisfies LoadReport
 }
 
