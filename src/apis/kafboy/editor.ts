@@ -1,5 +1,6 @@
 import { persistedText } from '../../gateway/persisted.js'
 import { originOf } from '../../http/api/request-origin.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Content } from './content.js'
 import type { Edited, HookDesk } from './hooks/hook-desk.js'
@@ -20,6 +21,7 @@ export class Editor {
   readonly #desk: HookDesk
   readonly #producing: Producing
   readonly #replies: Replies
+  readonly #copies = new BodyCopies()
 
   constructor(desk: HookDesk, producing: Producing, replies: Replies) {
     this.#desk = desk
@@ -32,11 +34,17 @@ export class Editor {
     return this.#desk.has('editJson')
   }
 
-  /** @param body is kept until the request is answered */
+  /** @param body valid until the call returns */
   edit(request: ProduceRequest, body: Buffer, isJson: boolean, unchanged: Unchanged): void {
     const { topic, mode } = request
-    this.#desk.edit({ topic, mode, isJson, head: headOf(request) }, body, edited => {
-      this.#decided(request, edited, () => unchanged(body))
+    // A copy: the body is needed again if the hook leaves it unchanged, or has to be called again.
+    const kept = this.#copies.of(body)
+    this.#desk.edit({ topic, mode, isJson, head: headOf(request) }, kept, edited => {
+      try {
+        this.#decided(request, edited, () => unchanged(kept))
+      } finally {
+        this.#copies.end(kept)
+      }
     })
   }
 
@@ -87,6 +95,30 @@ export class Editor {
     this.#producing.inBackground(produce, refused => {
       this.#replies.ok(request, body, refused === undefined ? PENDING : NOT_PERSISTED)
     })
+  }
+}
+
+/** Smaller copies come from Node's own pool. */
+const LEAST_POOLED_BYTES = 16 * 1024
+const POOL_BYTES = 16 * 1024 * 1024
+
+/**
+ * Copies of bodies in memory of earlier copies. Fresh memory for each large body would be collected as garbage of the gateway,
+ * and each collection marks its whole heap.
+ */
+class BodyCopies {
+  readonly #pool = new BufferPool(POOL_BYTES)
+
+  of(body: Buffer): Buffer {
+    if (body.length < LEAST_POOLED_BYTES) return Buffer.from(body)
+    const copy = this.#pool.take(body.length).subarray(0, body.length)
+    body.copy(copy)
+    return copy
+  }
+
+  /** The copy is not used any more. */
+  end(copy: Buffer): void {
+    if (copy.length >= LEAST_POOLED_BYTES) this.#pool.give(Buffer.from(copy.buffer))
   }
 }
 

@@ -75,11 +75,9 @@ export class Endpoint {
       this.#produceBody(request, body, isJson)
       return
     }
-    // A copy: the body is needed again if the hook leaves it unchanged, or has to be called again.
-    const kept = Buffer.from(body)
-    const refusal = this.#charge(exchange.request, 1, kept.length)
+    const refusal = this.#charge(exchange.request, 1, body.length)
     if (refusal !== undefined) this.refuse(exchange, refusal, true)
-    else this.#parts.editor.edit(request, kept, isJson, unchanged => contentsOf(unchanged, isJson, this.#payload))
+    else this.#parts.editor.edit(request, body, isJson, unchanged => contentsOf(unchanged, isJson, this.#payload))
   }
 
   #produceBody(request: ProduceRequest, body: Buffer, isJson: boolean): void {

@@ -68,8 +68,12 @@ export class KafboyMetrics {
       else if (outcome.persisted === 'pending') logged++
       else this.failed(mode, outcome.code)
     }
-    if (delivered > 0) this.#deliveredOf.of(mode).value += delivered
+    if (delivered > 0) this.delivered(mode, delivered)
     if (logged > 0) this.#loggedOf.of(mode).value += logged
+  }
+
+  delivered(mode: EkafMode, records: number): void {
+    this.#deliveredOf.of(mode).value += records
   }
 
   failed(mode: EkafMode, error: ErrorCode, records = 1): void {

@@ -110,8 +110,16 @@ async function createParts(context: ApiContext<KafboySettings>, clock: Monotonic
     onProblem: problem => counted.hookProblem(problem),
     ekaf: () => ekaf
   })
-  const onSettled = counted.settled.bind(counted)
-  ekaf = new Ekaf({ capacityWaitMs, gateway, settings, hooks, clock, random: Math.random, onSettled })
+  ekaf = new Ekaf({
+    capacityWaitMs,
+    gateway,
+    settings,
+    hooks,
+    clock,
+    random: Math.random,
+    onSettled: counted.settled.bind(counted),
+    onDelivered: counted.delivered.bind(counted)
+  })
   const replies = new Replies(answers, counted, clock)
   const producing: Producing = new Producing(settings, {
     ekaf,

@@ -1,11 +1,11 @@
-import type { RecordFailure } from '../../core/model.js'
+import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { type Certainty, persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
 import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { Content } from './content.js'
 import type { Ekaf } from './ekaf/ekaf.js'
-import { syncAnswerOf } from './record-answers.js'
+import { deliveredAnswer, syncAnswerOf } from './record-answers.js'
 import type { ProduceRequest, Replies } from './replies.js'
 import type { ProduceMode } from './routes.js'
 import type { KafboySettings } from './settings.js'
@@ -89,9 +89,16 @@ export class Producing {
   #answerDelivered(request: ProduceRequest, { topic, contents, isKeyed, origin }: Produce): void {
     const { ekaf, replies, isReady } = this.#parts
     ekaf.produce({ topic, contents, origin }, 'sync', pendingProduce => {
-      void pendingProduce.outcomes().then(outcomes => {
-        if (wantsModern(request.exchange.request)) {
-          replies.outcomes(request, outcomes)
+      if (wantsModern(request.exchange.request)) {
+        void pendingProduce.outcomes().then(outcomes => replies.outcomes(request, outcomes))
+        return
+      }
+      const ended: Promise<readonly RecordOutcome[] | undefined> =
+        pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
+      void ended.then(outcomes => {
+        if (outcomes === undefined) {
+          const { body, persisted } = deliveredAnswer(isKeyed)
+          replies.ok(request, body, persisted)
           return
         }
         noteFailure(request.exchange.response, firstFailureOf(outcomes)?.code)

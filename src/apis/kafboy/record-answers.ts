@@ -61,6 +61,9 @@ const ALL_OK: SyncAnswer = { status: 200, body: `[${OK}]`, persisted: persistedT
 /** ekaf's answer for keyed records, which it sends one by one. */
 const ALL_OK_KEYED: SyncAnswer = { ...ALL_OK, body: '[]' }
 
+/** The answer when all records were delivered. */
+export const deliveredAnswer = (isKeyed: boolean): SyncAnswer => (isKeyed ? ALL_OK_KEYED : ALL_OK)
+
 /**
  * All records were delivered: the answer is one object, or no object for keyed records, as in the original. Otherwise
  * it has one object per record, in their order.
@@ -75,6 +78,6 @@ export function syncAnswerOf(outcomes: readonly RecordOutcome[], isKeyed: boolea
     status ??= told.status
     return `{"error":${JSON.stringify(told.error)}}`
   })
-  if (status === undefined) return isKeyed ? ALL_OK_KEYED : ALL_OK
+  if (status === undefined) return deliveredAnswer(isKeyed)
   return { status, body: `[${entries.join(',')}]`, persisted: persistedText(outcomes.map(certaintyOf)) }
 }

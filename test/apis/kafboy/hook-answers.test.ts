@@ -63,6 +63,17 @@ describe('kafboy: what hooks see, and what is said of records beside their answe
     expect(brief(await served.post('/sync/t', 'text'))).to.equal('200 [{"ok":true}]')
   })
 
+  it('large bodies that a hook leaves unchanged are produced as they came, however many are asked about at a time', async () => {
+    served = await serve({ hooks: 'table.ts', settings: PATIENT })
+    const headers = { 'content-type': 'application/json' }
+    const bodies = Array.from({ length: 60 }, (_, at) => JSON.stringify([`${at}`.padEnd(15_000 + 200 * at, 'ü')]))
+    for (const round of [bodies.slice(0, 30), bodies.slice(30)]) {
+      const answers = await Promise.all(round.map(body => served.post('/sync/t', body, headers)))
+      expect(new Set(answers.map(brief))).to.deep.equal(new Set(['200 [{"ok":true}]']))
+    }
+    expect(taken(served.gateway).sort()).to.deep.equal(bodies.map(body => `t ${body}`).sort())
+  })
+
   it('a request for which too many others wait for the hook is 503, and may come again', async () => {
     served = await serve({ hooks: 'misbehaving.ts', settings: { callbackTimeoutMs: 60_000 }, hookMaxRequests: 1 })
     const waiting = served.post('/async/hangs', 'a=1').catch(() => undefined)

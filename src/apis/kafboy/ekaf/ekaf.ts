@@ -36,6 +36,8 @@ export interface EkafDeps {
   readonly capacityWaitMs?: number
   /** Receives the outcomes of each call of {@link Ekaf.produce}, once. */
   readonly onSettled: (mode: EkafMode, outcomes: readonly RecordOutcome[]) => void
+  /** Called instead where all records of a call were delivered, if that is known without the outcome of each. */
+  readonly onDelivered: (mode: EkafMode, records: number) => void
 }
 
 /** Records of one topic, in their order. */
@@ -280,11 +282,17 @@ export class Ekaf {
 
   /** Keeps no reference to the records: waiting bodies would burden the garbage collector. */
   #follow(mode: EkafMode, pendingProduce: PendingProduce, handedOn?: HandedOn): void {
-    void pendingProduce.outcomes().then(outcomes => {
+    const ended = (outcomes: readonly RecordOutcome[] | undefined): void => {
       if (handedOn !== undefined) this.#downtime.ended(handedOn.topic, handedOn.records)
-      const settled = handedOn?.settled === undefined ? outcomes : outcomes.slice(0, handedOn.settled)
-      if (settled.length > 0) this.#deps.onSettled(mode, settled)
-    })
+      const { onSettled, onDelivered } = this.#deps
+      if (outcomes === undefined) onDelivered(mode, handedOn?.settled ?? handedOn!.records)
+      else {
+        const settled = handedOn?.settled === undefined ? outcomes : outcomes.slice(0, handedOn.settled)
+        if (settled.length > 0) onSettled(mode, settled)
+      }
+    }
+    if (pendingProduce.whenSettled === undefined) void pendingProduce.outcomes().then(ended)
+    else pendingProduce.whenSettled(ended)
   }
 
   #flush(topic: string, contents: readonly Content[], taken: () => void): void {

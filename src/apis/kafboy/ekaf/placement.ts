@@ -135,13 +135,10 @@ function withTopic(
   contents: readonly Content[],
   partitionOf?: (at: number) => number | undefined
 ): readonly ProduceRecord[] {
-  return contents.map(({ key, value, headers }, at) => ({
-    topic,
-    partition: partitionOf?.(at),
-    key,
-    value,
-    ...(headers && { headers })
-  }))
+  return contents.map(({ key, value, headers }, at) => {
+    const partition = partitionOf?.(at)
+    return headers === undefined ? { topic, partition, key, value } : { topic, partition, key, value, headers }
+  })
 }
 
 const copied = (contents: readonly Content[]): readonly Content[] =>

@@ -1,5 +1,5 @@
 import type { ProduceMode } from '../routes.js'
-import { countRecords, type Decided, type HookProduce, packRecords } from './hook-messages.js'
+import { countRecords, type Decided, type HookProduce, packRecords, type Spare } from './hook-messages.js'
 import type { KafboyKeyedRecord } from './hooks.js'
 
 const MODES: ReadonlySet<unknown> = new Set<ProduceMode>(['async', 'sync', 'batchAsync', 'batchSync'])
@@ -12,15 +12,16 @@ const reject = (message: 'empty' | 'unexp' | 'unknown'): Decided => ({ type: 're
  * Checks a decision of `editJson`, since hooks may be written without types. Reads each property once, and copies the
  * records, so that the hook cannot change them afterwards.
  *
+ * @param spare gives memory for the records. Absent: it is new
  * @throws RangeError when the decision needs more than `maxBytes`, and whatever a getter or `toJSON` throws
  */
-export function readDecision(decision: unknown, maxBytes: number): Decided {
+export function readDecision(decision: unknown, maxBytes: number, spare?: Spare): Decided {
   if (typeof decision !== 'object' || decision === null) return reject('unexp')
   if (Array.isArray(decision)) return reject(decision.length === 0 ? 'empty' : 'unexp')
   const own = ownOf(decision)
   if ('error' in own) return readError(own.error)
-  if ('status' in own) return readReply(own, maxBytes)
-  const produce = readProduce(own.produce, maxBytes)
+  if ('status' in own) return readReply(own, maxBytes, spare)
+  const produce = readProduce(own.produce, maxBytes, spare)
   if (produce === undefined) return reject('unexp')
   return isEmpty(produce) ? reject('empty') : { type: 'produce', produce }
 }
@@ -31,20 +32,24 @@ const ownOf = (object: object): Record<string, unknown> => Object.assign(Object.
 const readError = (error: unknown): Decided =>
   typeof error === 'string' ? { type: 'reject', message: error.slice(0, MAX_ERROR_LENGTH) } : reject('unknown')
 
-function readReply({ status, body, produce }: Record<string, unknown>, maxBytes: number): Decided {
+function readReply(
+  { status, body, produce }: Record<string, unknown>,
+  maxBytes: number,
+  spare: Spare | undefined
+): Decided {
   const text =
     body instanceof Uint8Array ? Buffer.from(body).toString() : typeof body === 'string' ? body : JSON.stringify(body)
   if (status !== 200 || text === undefined) return reject('unexp')
   const maxRecordBytes = maxBytes - Buffer.byteLength(text)
   if (maxRecordBytes < 0) throw new RangeError(`the answer needs more than ${maxBytes} bytes`)
-  const read = produce === undefined ? undefined : readProduce(produce, maxRecordBytes)
+  const read = produce === undefined ? undefined : readProduce(produce, maxRecordBytes, spare)
   if (produce !== undefined && read === undefined) return reject('unexp')
   return { type: 'reply', body: text, produce: read && isEmpty(read) ? undefined : read }
 }
 
 const isEmpty = ({ records }: HookProduce): boolean => records !== undefined && countRecords(records) === 0
 
-function readProduce(produce: unknown, maxBytes: number): HookProduce | undefined {
+function readProduce(produce: unknown, maxBytes: number, spare: Spare | undefined): HookProduce | undefined {
   if (typeof produce !== 'object' || produce === null) return undefined
   const { topic, mode, data } = ownOf(produce)
   if (topic !== undefined && typeof topic !== 'string') return undefined
@@ -54,7 +59,7 @@ function readProduce(produce: unknown, maxBytes: number): HookProduce | undefine
   return {
     topic,
     mode: mode as ProduceMode | undefined,
-    records: records && packRecords(records, maxBytes),
+    records: records && packRecords(records, maxBytes, spare),
     isKeyed: records?.some(({ key }) => key !== null) ?? false
   }
 }

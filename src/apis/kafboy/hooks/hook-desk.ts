@@ -241,9 +241,13 @@ export class HookDesk {
   }
 
   #pack(records: readonly Content[]): PackedRecords {
+    return packRecords(records, Number.POSITIVE_INFINITY, this.#takeSpare)
+  }
+
+  readonly #takeSpare = (): PackedRecords | undefined => {
     const spare = this.#spare.pop()
     if (spare !== undefined) this.#spareBytes -= spare.byteLength
-    return packRecords(records, Number.POSITIVE_INFINITY, spare)
+    return spare
   }
 
   /**

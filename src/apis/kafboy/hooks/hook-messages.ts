@@ -92,38 +92,51 @@ export interface HookThreadData {
 /** Memory of a record beside its bytes: keeps a list of a million empty records within the limit, too. */
 const RECORD_BYTES = 16
 
+/** Gives memory that may be written over; it is asked once the records cannot change any more. */
+export type Spare = () => PackedRecords | undefined
+
 /**
- * @param spare memory of earlier records. It is written over if it is large enough.
+ * @param spare its memory is used if it is large enough
  * @throws RangeError when the records need more than `maxBytes`
  */
 export function packRecords(
   records: readonly KafboyKeyedRecord[],
   maxBytes = Number.POSITIVE_INFINITY,
-  spare?: PackedRecords
+  spare?: Spare
 ): PackedRecords {
-  const contents: (string | Uint8Array | null)[] = []
   const lengths: number[] = []
   let sizeBytes = 0
   for (const { key, value } of records) {
-    contents.push(key, value)
-    lengths.push(lengthOf(key), lengthOf(value))
-    sizeBytes += Math.max(0, lengths.at(-2)!) + Math.max(0, lengths.at(-1)!)
-    if (sizeBytes + contents.length * (RECORD_BYTES / 2) > maxBytes) {
+    const keyBytes = lengthOf(key)
+    const valueBytes = lengthOf(value)
+    lengths.push(keyBytes, valueBytes)
+    sizeBytes += Math.max(0, keyBytes) + Math.max(0, valueBytes)
+    if (sizeBytes + lengths.length * (RECORD_BYTES / 2) > maxBytes) {
       throw new RangeError(`the records need more than ${maxBytes} bytes`)
     }
   }
-  const headBytes = (1 + contents.length) * Int32Array.BYTES_PER_ELEMENT
-  const packed = memoryOf(headBytes + sizeBytes, spare)
-  const head = new Int32Array(packed.buffer, 0, 1 + contents.length)
-  head[0] = contents.length
+  const headBytes = (1 + lengths.length) * Int32Array.BYTES_PER_ELEMENT
+  const packed = memoryOf(headBytes + sizeBytes, spare?.())
+  const head = new Int32Array(packed.buffer, 0, 1 + lengths.length)
+  head[0] = lengths.length
   head.set(lengths, 1)
   let at = headBytes
-  for (const [index, content] of contents.entries()) {
-    if (typeof content === 'string') packed.write(content, at)
-    else if (content !== null) packed.set(content, at)
-    at += Math.max(0, lengths[index]!)
+  let index = 0
+  for (const { key, value } of records) {
+    at = write(packed, at, key, lengths[index++]!)
+    at = write(packed, at, value, lengths[index++]!)
   }
   return packed.buffer as ArrayBuffer
+}
+
+/** @returns where the next bytes go */
+function write(packed: Buffer, at: number, content: string | Uint8Array | null, lengthBytes: number): number {
+  if (content === null) return at
+  if (typeof content !== 'string') packed.set(content, at)
+  // Only ASCII has as many bytes as characters.
+  else if (content.length === lengthBytes) packed.write(content, at, 'latin1')
+  else packed.write(content, at)
+  return at + lengthBytes
 }
 
 /** Records and the body that they are made of need about the same: memory of either fits the other. */

@@ -1,6 +1,5 @@
-import { isUtf8 } from 'node:buffer'
-import { parseForm } from '../content.js'
 import { readDecision, readRecords } from './decision.js'
+import { EditedCall } from './edited-call.js'
 import {
   ANY_PARTITION,
   type HookReply,
@@ -10,7 +9,7 @@ import {
   type ThreadMessage,
   unpackRecords
 } from './hook-messages.js'
-import type { KafboyField, KafboyHooks, KafboyHttpRequest, KafboyProducer, KafboyRequest } from './hooks.js'
+import type { KafboyHooks, KafboyProducer } from './hooks.js'
 
 /** Replies with more bytes than this are sent before the batch has ended. */
 const MAX_UNSENT_BYTES = 262_144
@@ -81,8 +80,8 @@ export class HookRunner {
   }
 
   #edit(call: CallOf<'edit'>): void {
-    const request = toRequest(call)
-    if (request === undefined) {
+    const edited = EditedCall.of(call)
+    if (edited === undefined) {
       this.#reply({ type: 'reject', id: call.id, message: 'invalid' })
       return
     }
@@ -94,18 +93,19 @@ export class HookRunner {
       this.#reply(isFirst ? this.#guarded(call.id, reply) : { type: 'twice' })
     }
     const decide = (decision: unknown): void =>
-      decideOnce(() => ({ id: call.id, ...readDecision(decision, this.#options.maxDecisionBytes) }))
+      decideOnce(() => ({ id: call.id, ...readDecision(decision, this.#options.maxDecisionBytes, edited.spare) }))
     const fail = (error: unknown): void =>
       decideOnce(() => {
         throw error
       })
     try {
-      const decision: unknown = this.#hooks.editJson?.(request, decide, this.#producer)
+      const decision: unknown = this.#hooks.editJson?.(edited.request, decide, this.#producer)
       if (isThenable(decision)) decision.then(value => value !== undefined && decide(value), fail)
       else if (decision !== undefined) decide(decision)
     } catch (error) {
       fail(error)
     }
+    if (!isDecided) edited.decidesLater()
   }
 
   #guarded(id: number, reply: () => HookReply): HookReply {
@@ -187,61 +187,6 @@ export class HookRunner {
     this.#unsentBytes = 0
     this.#options.send({ type: 'replies', replies, endsBatch }, transfer)
   }
-}
-
-/** `undefined`: the body is not of its type. */
-function toRequest({ topic, mode, isJson, head, records }: CallOf<'edit'>): KafboyRequest | undefined {
-  const rawBody = unpackRecords(records)[0]!.value!
-  const content = isJson ? readJson(rawBody) : readForm(rawBody)
-  let req: KafboyHttpRequest | undefined
-  return (
-    content && {
-      type: 'post',
-      topic,
-      mode,
-      ...content,
-      rawBody,
-      // Most hooks do not look at it.
-      get req() {
-        return (req ??= readHead(head))
-      }
-    }
-  )
-}
-
-function readJson(bytes: Buffer): Pick<KafboyRequest, 'body' | 'json'> | undefined {
-  if (bytes.length === 0) return { body: [], json: undefined }
-  if (!isUtf8(bytes)) return undefined
-  try {
-    const json: unknown = JSON.parse(bytes.toString())
-    const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
-    return { body: isObject ? Object.entries(json) : [], json }
-  } catch {
-    return undefined
-  }
-}
-
-function readForm(bytes: Buffer): Pick<KafboyRequest, 'body' | 'json'> | undefined {
-  const body: KafboyField[] = []
-  const fields = parseForm(bytes)
-  if (fields === undefined) return undefined
-  for (const { name, value } of fields) {
-    if (!isUtf8(name) || (value !== true && !isUtf8(value))) return undefined
-    body.push([name.toString(), value === true ? true : value.toString()])
-  }
-  return { body, json: undefined }
-}
-
-/** A header cannot contain the end of a line. */
-function readHead(head: string): KafboyHttpRequest {
-  const [requestId = '', method = '', url = '', remoteAddress = '', ...rawHeaders] = head.split('\n')
-  const headers: Record<string, string | undefined> = Object.create(null)
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!.toLowerCase()
-    const before = headers[name]
-    headers[name] = before === undefined ? rawHeaders[at + 1] : `${before}, ${rawHeaders[at + 1]}`
-  }
-  return { requestId, method, url, headers, remoteAddress }
 }
 
 function toPartition(picked: unknown, partitionCount: number): number {

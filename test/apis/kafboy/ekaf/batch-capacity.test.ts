@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import { Ekaf } from '../../../../src/apis/kafboy/ekaf/ekaf.js'
 import { kafboySettings } from '../../../../src/apis/kafboy/settings.js'
-import type { RecordOutcome } from '../../../../src/core/model.js'
 import type { Gateway } from '../../../../src/gateway/gateway.js'
 import { DeliveryHarness } from '../../../support/delivery-harness.js'
 
@@ -11,7 +10,7 @@ const ASYNC_TIMEOUT_MS = 30_000
 
 describe('ekaf: batches for which there is no room when their time has come', () => {
   let harness: DeliveryHarness
-  let outcomes: RecordOutcome[]
+  let outcomes: string[]
   afterEach(() => harness.restore())
 
   /** Records that were accepted for batches of five, and a topic that has room for four of them until it is created. */
@@ -24,7 +23,8 @@ describe('ekaf: batches for which there is no room when their time has come', ()
       hooks: undefined,
       clock: () => performance.now(),
       random: () => 0.5,
-      onSettled: (_, settled) => outcomes.push(...settled)
+      onSettled: (_, settled) => outcomes.push(...settled.map(({ type }) => type)),
+      onDelivered: (_, records) => outcomes.push(...new Array(records).fill('delivered'))
     })
     for (let at = 0; at < RECORDS; at++) {
       // By then the brokers have said that it is not there.
@@ -40,7 +40,7 @@ describe('ekaf: batches for which there is no room when their time has come', ()
     expect(outcomes).to.deep.equal([])
     harness.router.create('fresh', 1)
     await harness.pass(3_000)
-    expect(outcomes.map(({ type }) => type)).to.deep.equal(Array.from({ length: RECORDS }, () => 'delivered'))
+    expect(outcomes).to.deep.equal(Array.from({ length: RECORDS }, () => 'delivered'))
     const values = harness.router.values('fresh').map(value => Number.parseInt(value!, 10))
     expect(values).to.deep.equal(Array.from({ length: RECORDS }, (_, at) => at))
   })
@@ -48,7 +48,7 @@ describe('ekaf: batches for which there is no room when their time has come', ()
   it('are given up when their time is over', async () => {
     await start()
     await harness.pass(ASYNC_TIMEOUT_MS + 1_000)
-    expect(outcomes.map(({ type }) => type)).to.deep.equal(Array.from({ length: RECORDS }, () => 'failed'))
+    expect(outcomes).to.deep.equal(Array.from({ length: RECORDS }, () => 'failed'))
     expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
   })
 })

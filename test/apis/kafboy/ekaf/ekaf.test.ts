@@ -47,7 +47,8 @@ function setUp(
     },
     clock: () => performance.now(),
     random: () => random.next(),
-    onSettled: (mode, outcomes) => settled.push([mode, outcomes.map(({ type }) => type)])
+    onSettled: (mode, outcomes) => settled.push([mode, outcomes.map(({ type }) => type)]),
+    onDelivered: (mode, records) => settled.push([mode, new Array(records).fill('delivered')])
   })
   opened.push(ekaf)
   const produce = (topic: string, values: Content[], mode: EkafMode = 'async'): Promise<PendingProduce> =>

@@ -3,12 +3,18 @@ import {
   type HookCall,
   type HookReply,
   type PackedRecords,
+  type PostedCall,
   packRecords,
   type ThreadMessage,
   unpackRecords
 } from '../../../../src/apis/kafboy/hooks/hook-messages.js'
 import { HookRunner } from '../../../../src/apis/kafboy/hooks/hook-runner.js'
-import type { KafboyHooks, KafboyKeyedRecord, KafboyProducer } from '../../../../src/apis/kafboy/hooks/hooks.js'
+import type {
+  KafboyHooks,
+  KafboyKeyedRecord,
+  KafboyProducer,
+  KafboyRequest
+} from '../../../../src/apis/kafboy/hooks/hooks.js'
 
 type Bytes = string | Uint8Array | null
 type Replies = Extract<ThreadMessage, { readonly type: 'replies' }>
@@ -119,6 +125,96 @@ describe('kafboy: a picker of partitions', () => {
       { type: 'picked', id: 4, partitions: [-1, 1, 1] }
     ])
     expect(await picked(undefined)).to.deep.equal([{ type: 'picked', id: 4, partitions: [-1] }])
+  })
+})
+
+describe('kafboy: the memory of a call', () => {
+  const body = (text: string): string => JSON.stringify({ data: text })
+  /** Makes one call, and tells whether the decision came in the memory of the call. */
+  const decide = (
+    editJson: unknown,
+    text: string,
+    isJson = true
+  ): { isReused: boolean; contents: readonly (string | null)[] } => {
+    const transfers: ArrayBuffer[] = []
+    const contents: (string | null)[] = []
+    const runner = new HookRunner({ editJson } as KafboyHooks, {
+      maxDecisionBytes: 1_000_000,
+      begin: () => undefined,
+      send: (message, transfer) => {
+        const { replies } = structuredClone(message as Replies, { transfer })
+        transfers.push(...transfer)
+        for (const reply of replies) withCounts(reply, contents)
+      }
+    })
+    const records = packRecords([{ key: null, value: text }])
+    runner.receive([{ ...(edit(1, isJson) as PostedCall & { type: 'edit' }), records }])
+    return { isReused: transfers.includes(records), contents }
+  }
+  const give = ({ json }: KafboyRequest): unknown => ({ produce: { data: [(json as { data: string }).data] } })
+
+  for (const text of ['x'.repeat(2_000), 'ü€😀'.repeat(200), '\u0000\u007f'.repeat(200)]) {
+    it(`takes the records that are made of ${text.slice(0, 4)}, and the bytes of the body are seen afterwards`, () => {
+      let kept: KafboyRequest | undefined
+      const hook = (request: KafboyRequest): unknown => give((kept = request))
+      expect(decide(hook, body(text))).to.deep.equal({ isReused: true, contents: [null, text] })
+      expect(Buffer.from(kept!.rawBody).toString()).to.equal(body(text))
+      expect(kept!.rawBody).to.equal(kept!.rawBody)
+    })
+  }
+
+  it('is given away although copies of the request see the bytes', () => {
+    let copies: KafboyRequest[] = []
+    const hook = (request: KafboyRequest): unknown => {
+      copies = [Object.create(request) as KafboyRequest, new Proxy(request, {})]
+      return give(request)
+    }
+    expect(decide(hook, body('a')).isReused).to.equal(true)
+    const copy = { ...copies[0]!, ...copies[1]! }
+    expect(Object.keys(copy)).to.deep.equal(['type', 'topic', 'mode', 'body', 'json', 'rawBody', 'req'])
+    for (const { rawBody, req } of [...copies, copy]) {
+      expect(Buffer.from(rawBody).toString()).to.equal(body('a'))
+      expect(req.requestId).to.equal('r1')
+    }
+  })
+
+  it('is left alone when the hook has the bytes in it, also when they are the records', () => {
+    let kept: Uint8Array | undefined
+    const copying = (request: KafboyRequest): unknown => {
+      kept = request.rawBody
+      return give(request)
+    }
+    expect(decide(copying, body('a'))).to.deep.equal({ isReused: false, contents: [null, 'a'] })
+    expect(Buffer.from(kept!).toString()).to.equal(body('a'))
+    const late = (request: KafboyRequest): unknown => ({
+      produce: {
+        get data() {
+          return [{ key: 'first', value: 'x' }, request.rawBody]
+        }
+      }
+    })
+    expect(decide(late, body('b')).contents).to.deep.equal(['first', 'x', null, body('b')])
+  })
+
+  it('is left alone when the records are larger, when the body is a form, and when the hook decides later', async () => {
+    const twice = ({ json }: KafboyRequest): unknown => ({
+      produce: { data: (json as { data: string }).data.repeat(3) }
+    })
+    expect(decide(twice, body('x'.repeat(100))).isReused).to.equal(false)
+    const form = ({ body: fields }: KafboyRequest): unknown => ({ produce: { data: fields[0]![0] } })
+    expect(decide(form, 'a=1', false)).to.deep.equal({ isReused: false, contents: [null, 'a'] })
+    const later: KafboyRequest[] = []
+    const { call, replies } = runnerOf({
+      editJson: async (request: KafboyRequest) => {
+        later.push(request)
+        await new Promise(setImmediate)
+        return give(request)
+      }
+    })
+    call([edit(1, true)], body('c'))
+    await new Promise(setImmediate)
+    expect((await replies()).contents).to.deep.equal([null, 'c'])
+    expect(Buffer.from(later[0]!.rawBody).toString()).to.equal(body('c'))
   })
 })
 
@@ -512,11 +608,11 @@ describe('kafboy: records on their way between threads', () => {
   it('use memory of earlier records if it is large enough, and see nothing of those', () => {
     const spare = packRecords([{ key: 'former', value: 'x'.repeat(100) }])
     for (const value of ['new', '', 'x'.repeat(100)]) {
-      const packed = packRecords([{ key: null, value }], Number.POSITIVE_INFINITY, spare)
+      const packed = packRecords([{ key: null, value }], Number.POSITIVE_INFINITY, () => spare)
       expect(packed).to.equal(spare)
       expect(unpackRecords(packed)).to.deep.equal([{ key: null, value: Buffer.from(value) }])
     }
-    const larger = packRecords([{ key: null, value: 'x'.repeat(200) }], Number.POSITIVE_INFINITY, spare)
+    const larger = packRecords([{ key: null, value: 'x'.repeat(200) }], Number.POSITIVE_INFINITY, () => spare)
     expect(larger).not.to.equal(spare)
     expect(unpackRecords(larger)).to.have.length(1)
   })
