@@ -1,18 +1,32 @@
-const PARTS = 256
+import { randomBytes } from 'node:crypto'
+
+const PART_BITS = 8
+const PARTS = 2 ** PART_BITS
 /** Slots of a part at first. */
 const SMALLEST = 16
-/** Words of a slot: a word of the hash, and the row with that hash plus one; 0: the slot is empty. */
+/** Words of a slot: a word made of the hash, and the row with that hash plus one; 0: the slot is empty. */
 const WORDS = 2
 
 /** Whether a row has the hash that is looked for. */
 type IsRow = (row: number) => boolean
 
+const randomWord = (): number => randomBytes(4).readUInt32LE()
+
 /**
  * Finds rows by words of their hash. It is a hash table with open addressing in memory that the garbage collector does not
- * look at. Each part of it grows and shrinks by itself, so that no step takes long.
+ * look at. Each part of it grows and shrinks by itself, so that no step takes long. Clients can choose keys whose hashes have
+ * equal words, so the place of a row depends on random numbers as well.
  */
 export class RowIndex {
   readonly #parts = Array.from({ length: PARTS }, () => new Part())
+  readonly #firstFactor: number
+  readonly #secondFactor: number
+
+  /** @param random gives numbers of 32 bits */
+  constructor(random: () => number = randomWord) {
+    this.#firstFactor = random() | 1
+    this.#secondFactor = random() | 1
+  }
 
   get sizeBytes(): number {
     return this.#parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
@@ -24,20 +38,29 @@ export class RowIndex {
    * @returns -1: there is none
    */
   find(first: number, second: number, isRow: IsRow): number {
-    return this.#partOf(second).find(first, isRow)
+    const word = this.#wordOf(first, second)
+    return this.#partOf(word).find(word, isRow)
   }
 
   /** @param row of 0 to 2^32 - 2; the index has no row of the same hash */
   add(first: number, second: number, row: number): void {
-    this.#partOf(second).add(first, row)
+    const word = this.#wordOf(first, second)
+    this.#partOf(word).add(word, row)
   }
 
   delete(first: number, second: number, row: number): void {
-    this.#partOf(second).delete(first, row)
+    const word = this.#wordOf(first, second)
+    this.#partOf(word).delete(word, row)
   }
 
-  #partOf(second: number): Part {
-    return this.#parts[second & (PARTS - 1)]!
+  /** The factors mix words into the high bits, which then come to the low ones. */
+  #wordOf(first: number, second: number): number {
+    const sum = (Math.imul(first, this.#firstFactor) + Math.imul(second, this.#secondFactor)) | 0
+    return (sum ^ (sum >>> 16)) >>> 0
+  }
+
+  #partOf(word: number): Part {
+    return this.#parts[word >>> (32 - PART_BITS)]!
   }
 }
 

@@ -134,6 +134,23 @@ describe('answers to keys', () => {
 })
 
 describe('the index of rows', () => {
+  it('does not compare keys whose hashes were chosen to begin alike', () => {
+    const index = new RowIndex()
+    const count = 2_000
+    // The first word of all is the same, and so is the last byte of the second one.
+    const secondOf = (number: number): number => (number * 256) >>> 0
+    for (let number = 0; number < count; number++) index.add(7, secondOf(number), number)
+    let compared = 0
+    for (let number = 0; number < count; number++) {
+      const found = index.find(7, secondOf(number), row => {
+        compared++
+        return row === number
+      })
+      expect(found).to.equal(number)
+    }
+    expect(compared).to.be.below(2 * count)
+  })
+
   it('finds rows whose words are the same or lie beside each other, while others are deleted', () => {
     const index = new RowIndex()
     const wordOf = (row: number): number => (0xfffffff0 + (row >> 3)) >>> 0
