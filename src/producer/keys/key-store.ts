@@ -1,5 +1,8 @@
 import { Waiters } from '../../core/waiters.js'
 import { AnsweredKeys, type AnswerOrPlace, isPlace } from './answered-keys.js'
+import { BriefMap } from './brief-map.js'
+import { ClientUses } from './client-uses.js'
+import { type Entry, newEntry } from './key-entry.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
 
@@ -39,51 +42,31 @@ export type Settlement =
   /** None of its records was accepted: the key can be used again. */
   | { readonly type: 'free' }
 
-/** A key whose request has no certain answer yet, or whose answer has to be on disk and is not. */
-interface Entry {
-  readonly key: KeyName
-  status: 'claimed' | 'open' | 'answered'
-  /** The processes that have records; at first, that of the first claim. */
-  holders: readonly string[]
-  /** The process whose request is under way. */
-  claimer: string
-  /** The claim of that request, by the number that its process has given it; `undefined`: none is under way. */
-  claim: number | undefined
-  answer: KeptAnswer | undefined
-  waiters: Waiters | undefined
-  /** Called when the answer is on disk; `undefined`: it need not be, or is. */
-  unwritten: (() => void)[] | undefined
-}
-
 /** Memory of a key until its request has an answer, measured. */
 const KEY_BYTES = 400
 /** Memory of a record that is held until its request has an answer, measured. */
 const RECORD_BYTES = 90
 /** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
 const SHARE = 3
-/** The end of a hash names the client. */
-const CLIENT_AT = 12
 const SWEEP_MS = 1_000
+/** So many keys are forgotten in less than a millisecond. */
+const MAX_SWEPT = 1_000
 /** A client whose key does not fit should not send it again before this time. */
 const LEAST_RETRY_MS = 60_000
-
-/** What one client uses. */
-interface ClientUse {
-  memoryBytes: number
-  diskBytes: number
-}
 
 /** All keys whose owner this process is, for as long as they are remembered. */
 export class KeyStore {
   readonly #options: KeyStoreOptions
   /** Keys without an answer, by hash, in the order of their claims. */
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new BriefMap<Entry>()
   readonly #answered = new AnsweredKeys()
-  readonly #clients = new Map<string, ClientUse>()
+  readonly #clients = new ClientUses()
   /** Memory of keys, answers and records. */
   #bytes = 0
   #journal: KeyJournal | undefined
   #sweptAt = 0
+  /** There may be expired keys that are not forgotten yet. */
+  #hasExpired = false
   readonly #onForgotten: (hash: string) => void
 
   /** @param onForgotten called when a key was forgotten */
@@ -116,8 +99,12 @@ export class KeyStore {
   claim(key: KeyName, claimer: string, claim: number): Verdict {
     this.#sweep(key.atMs)
     const entry = this.#entries.get(key.hash)
-    if (entry === undefined) return this.answered(key) ?? this.#begin(key, claimer, claim)
-    if (this.#isExpired(entry.key.atMs) && entry.status !== 'claimed') return this.#begin(key, claimer, claim)
+    if (entry === undefined) {
+      const row = this.#answered.find(key.hash)
+      if (row < 0) return this.#begin(key, claimer, claim)
+      return this.#answeredAt(row, key.fingerprint) ?? this.#beginAgain(key, claimer, claim)
+    }
+    if (this.#isExpired(entry.key.atMs) && entry.status !== 'claimed') return this.#beginAgain(key, claimer, claim)
     if (entry.key.fingerprint !== key.fingerprint) return { type: 'conflict' }
     if (entry.status === 'claimed') return { type: 'busy' }
     if (entry.status === 'answered') return { type: 'answered', answer: entry.answer! }
@@ -141,7 +128,11 @@ export class KeyStore {
       return entry.key.fingerprint === fingerprint ? { type: 'answered', answer: entry.answer! } : { type: 'conflict' }
     }
     const row = this.#answered.find(hash)
-    if (row < 0 || this.#isExpired(this.#answered.atMsOf(row))) return undefined
+    return row < 0 ? undefined : this.#answeredAt(row, fingerprint)
+  }
+
+  #answeredAt(row: number, fingerprint: string): Answered | undefined {
+    if (this.#isExpired(this.#answered.atMsOf(row))) return undefined
     if (!this.#answered.isOf(row, fingerprint)) return { type: 'conflict' }
     const kept = this.#answered.answerOf(row)
     const answer = isPlace(kept) ? this.#journal?.answerAt(kept) : kept
@@ -149,17 +140,29 @@ export class KeyStore {
     return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
   }
 
-  #begin(key: KeyName, claimer: string, claim: number): Verdict {
+  /** The key has expired. */
+  #beginAgain(key: KeyName, claimer: string, claim: number): Verdict {
     if (this.#delete(key.hash)) this.#onForgotten(key.hash)
-    if (this.isFullFor(key.hash)) return this.full
-    this.#add({ ...newEntry(key, 'claimed', claimer), claim })
-    return { type: 'new' }
+    return this.#begin(key, claimer, claim)
   }
 
-  /** Each client leaves some space to the others, however many keys it uses. */
+  #begin(key: KeyName, claimer: string, claim: number): Verdict {
+    if (this.isFullFor(key.hash)) return this.full
+    const entry = newEntry(key, 'claimed', claimer)
+    entry.claim = claim
+    this.#add(entry)
+    return NEW
+  }
+
+  /** Each client leaves some space to the others, however many keys it uses. Expired keys make space first. */
   isFullFor(hash: string): boolean {
+    while (this.#hasExpired && this.#lacksSpaceFor(hash)) this.#hasExpired = this.#forgetExpired()
+    return this.#lacksSpaceFor(hash)
+  }
+
+  #lacksSpaceFor(hash: string): boolean {
     const { maxBytes } = this.#options
-    const { memoryBytes, diskBytes } = this.#clients.get(clientOf(hash)) ?? { memoryBytes: 0, diskBytes: 0 }
+    const { memoryBytes, diskBytes } = this.#clients.of(hash)
     const memoryFree = maxBytes - this.#bytes
     const diskFree = maxBytes - (this.#journal?.sizeBytes ?? 0)
     if (this.#answered.isFull) return true
@@ -186,16 +189,11 @@ export class KeyStore {
 
   #use(hash: string, memoryBytes: number, diskBytes = 0): void {
     this.#bytes += memoryBytes
-    const client = clientOf(hash)
-    let use = this.#clients.get(client)
-    if (use === undefined) this.#clients.set(client, (use = { memoryBytes: 0, diskBytes: 0 }))
-    use.memoryBytes += memoryBytes
-    use.diskBytes += diskBytes
-    if (use.memoryBytes <= 0 && use.diskBytes <= 0) this.#clients.delete(client)
+    this.#clients.add(hash, memoryBytes, diskBytes)
   }
 
   #add(entry: Entry): void {
-    this.#entries.set(entry.key.hash, entry)
+    this.#entries.add(entry.key.hash, entry)
     this.#use(entry.key.hash, KEY_BYTES)
   }
 
@@ -351,40 +349,38 @@ export class KeyStore {
     return atMs < this.sinceMs
   }
 
-  /** Forgets expired keys. Those of requests that are under way stay. */
+  /** Forgets expired keys, in steps: after a quiet day there may be millions of them. */
   #sweep(nowMs: number): void {
-    if (nowMs - this.#sweptAt < SWEEP_MS && nowMs >= this.#sweptAt) return
+    if (!this.#hasExpired && nowMs - this.#sweptAt < SWEEP_MS && nowMs >= this.#sweptAt) return
     this.#sweptAt = nowMs
+    this.#hasExpired = this.#forgetExpired()
+    this.#journal?.expire(this.sinceMs)
+  }
+
+  /** Those of requests that are under way stay. @returns whether more may be left */
+  #forgetExpired(): boolean {
+    let left = MAX_SWEPT
     for (const entry of this.#entries.values()) {
       if (!this.#isExpired(entry.key.atMs)) break
       if (entry.status === 'claimed') continue
       this.#delete(entry.key.hash)
       this.#onForgotten(entry.key.hash)
+      if (--left === 0) return true
     }
     for (const { hash, row } of this.#answered.expired(this.sinceMs)) {
       this.#deleteRow(hash, row)
       this.#onForgotten(hash)
+      if (--left === 0) return true
     }
-    this.#journal?.expire(this.sinceMs)
+    return false
   }
 }
-
-const newEntry = (key: KeyName, status: Entry['status'], holder: string): Entry => ({
-  key,
-  status,
-  holders: [holder],
-  claimer: holder,
-  claim: undefined,
-  answer: undefined,
-  waiters: undefined,
-  unwritten: undefined
-})
 
 /** A certain answer is welcome as well after its claim has ended without one, unless another request has the key. */
 const isEndedBy = (entry: Entry, key: KeyName, claim: number, { type }: Settlement): boolean =>
   entry.claim === claim || (entry.status === 'open' && type === 'answered' && entry.key.fingerprint === key.fingerprint)
 
-const clientOf = (hash: string): string => hash.slice(CLIENT_AT)
+const NEW: Verdict = { type: 'new' }
 
 const bytesOf = (answer: KeptAnswer | undefined): number => {
   if (answer === undefined) return 0

@@ -61,7 +61,6 @@ describe('the memory for keys', () => {
     const taken = fill('ann')
     nowMs += 60_001
     expect(fill('bob', 1)).to.equal(1)
-    expect(keys.store.size).to.equal(1)
     expect(fill('ann')).to.be.closeTo(taken, 2)
   })
 
@@ -91,5 +90,21 @@ describe('the memory for keys', () => {
     nowMs += 1_000
     fill('ann')
     expect(ratio).to.be.closeTo(0.75, 0.01)
+  })
+
+  it('is freed in small steps when many keys have expired, and all of it as more requests come', () => {
+    const count = fill('ann', 3_500)
+    nowMs += 60_001
+    fill('bob', 1)
+    expect(keys.store.size).to.be.within(count - 1_000, count)
+    fill('bob', 4)
+    expect(keys.store.size).to.equal(5)
+  })
+
+  it('is freed as far as a new key needs it, however many keys have expired', () => {
+    const count = fill('ann')
+    nowMs += 60_001
+    expect(fill('ann', 10)).to.equal(10)
+    expect(count).to.be.greaterThan(3_000)
   })
 })

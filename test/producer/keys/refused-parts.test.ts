@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../../src/core/model.js'
-import { type ClaimedKey, LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
+import { LocalKeys } from '../../../src/producer/keys/keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { placesOf } from '../../../src/producer/receipts/receipts.js'
 import { toHash } from './send-with-key.js'
