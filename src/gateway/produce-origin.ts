@@ -1,6 +1,6 @@
 import type { ProduceRecord, RecordHeader } from '../core/model.js'
 import type { TraceOfRequest } from '../core/tracing/tracing.js'
-import type { ClaimedKey } from '../producer/keys/keys.js'
+import type { ClaimedKey } from '../producer/keys/claimed-key.js'
 import type { RecordPlaces } from '../producer/receipts/receipts.js'
 
 export { placesOf, type RecordPlaces } from '../producer/receipts/receipts.js'

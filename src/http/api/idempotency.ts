@@ -1,9 +1,8 @@
-import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
-import type { AskedKey, Claim, ClaimedKey, Keys } from '../../producer/keys/keys.js'
-import { principalOf } from '../access/access.js'
+import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
+import type { Claim, Keys } from '../../producer/keys/keys.js'
 import { KnownBody } from '../engine/known-body.js'
 import { AtEndOfTick, endWithLines, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
@@ -11,6 +10,7 @@ import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
+import { askedKeyOf } from './asked-key.js'
 import { EarlyReceipt } from './early-receipt.js'
 import {
   away,
@@ -25,13 +25,18 @@ import {
   tooLarge
 } from './key-refusals.js'
 import { OpenClaims } from './open-claims.js'
-import { claimedBy, originOf } from './request-origin.js'
+import { claimedBy } from './request-origin.js'
 import { WaitingBody } from './waiting-body.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
 export const KEY_HEADER = 'idempotency-key'
 /** Where a key is known: `gateway` or `deployment`. */
 const REACH_HEADER = 'x-castellan-idempotency'
+/** The line of {@link REACH_HEADER}, and the beginning of the next one. */
+const REACH_LINES: Readonly<Record<Keys['reach'], string>> = {
+  gateway: `${REACH_HEADER}: gateway\r\nx-request-id: `,
+  deployment: `${REACH_HEADER}: deployment\r\nx-request-id: `
+}
 /** An answer that was given before. */
 const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
@@ -49,11 +54,6 @@ const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
 /** Headers that belong to one answer, not to the request. */
 const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'content-length', 'date'])
-/** Headers from which APIs make records, and the type of the body. */
-const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/
-/** Record headers that name one attempt: clients that are traced send others with each. */
-const IS_OF_ATTEMPT = /^(?:traceparent|tracestate)$/i
-
 /** The key in a header; `undefined`: the header is not one key. */
 export function keyIn(header: string): string | undefined {
   const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1')
@@ -141,7 +141,7 @@ export class Idempotency {
     serve: (exchange: Exchange) => void
   ): void {
     this.#open.look()
-    const asked = toAsked(exchange.request, key, body)
+    const asked = askedKeyOf(exchange.request, key, body)
     const claimed = (claim: Claim, kept: Buffer): void => {
       if (claim.type !== 'claimed') this.#notClaimed(exchange, claim)
       else this.#serve(exchange, claim.key, kept, waitMs, serve)
@@ -228,20 +228,20 @@ export class Idempotency {
       early.further[REACH_HEADER] = this.#deps.keys.reach
       delete early.further[REPLAYED_HEADER]
     }
-    this.#open.add(key, exchange.response, limitMs)
     try {
       serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
     } finally {
       isServing = false
+      if (!kept.finished) this.#open.add(key, exchange.response, limitMs)
     }
   }
 
   #write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
     const { reach } = this.#deps.keys
-    const { status, headers, body } = answer
-    const lines = `${further.lines}${REACH_HEADER}: ${reach}\r\n${REQUEST_ID}: ${requestId}\r\n`
+    const lines = `${further.lines}${REACH_LINES[reach]}${requestId}\r\n`
     if (further !== CLOSED && endWithLines(response, answer, lines)) return
+    const { status, headers, body } = answer
     const added = [...further.headers, [REACH_HEADER, reach], [REQUEST_ID, requestId]] as const
     const all: Record<string, string | string[]> = {}
     for (const [name, value] of [...headers, ...added]) {
@@ -284,6 +284,10 @@ function toOwn(
   answer: WrittenAnswer,
   told: (persisted: string) => string
 ): { own: WrittenAnswer; persisted: string; closes: boolean } {
+  if (answer.persisted !== undefined) {
+    const persisted = told(answer.persisted)
+    if (persisted === answer.persisted) return { own: answer, persisted, closes: false }
+  }
   let said = 'unknown'
   let closes = false
   let isOwn = true
@@ -337,62 +341,6 @@ class Turns {
       })
     this.#last.set(socket, turn)
   }
-}
-
-/** Hashes of the client and its key, and of all that makes the request another one. */
-function toAsked(request: IncomingMessage, key: string, body: Buffer): AskedKey {
-  const principal = principalOf(request)
-  return {
-    hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 12) + nameOfClient(principal),
-    fingerprint: fingerprintOf(headOf(request), body)
-  }
-}
-
-/** Where small requests are put together for their hash. */
-const together = Buffer.allocUnsafeSlow(64 * 1024)
-/** Bytes of a character in UTF-8, at most. */
-const MAX_CHARACTER_BYTES = 3
-
-function fingerprintOf(head: string, body: Buffer): string {
-  if (head.length * MAX_CHARACTER_BYTES + body.length > together.length) {
-    return createHash('sha256').update(head).update(body).digest('binary').slice(0, 8)
-  }
-  const headBytes = together.write(head)
-  body.copy(together, headBytes)
-  return sha256(together.subarray(0, headBytes + body.length)).slice(0, 8)
-}
-
-const MAX_CLIENTS = 1_000
-const clients = new Map<string, string>()
-
-/** The name of a client in the hashes of its keys. Those of recent clients are remembered, because a hash takes its time. */
-function nameOfClient(principal: string): string {
-  let name = clients.get(principal)
-  if (name !== undefined) return name
-  name = sha256(principal).slice(0, 4)
-  if (clients.size >= MAX_CLIENTS) clients.clear()
-  clients.set(principal, name)
-  return name
-}
-
-const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
-
-/** Ends with an empty line, which no part of it has. */
-function headOf(request: IncomingMessage): string {
-  const { method, url, rawHeaders } = request
-  const lines: (readonly [name: string, line: string])[] = []
-  for (const { key, value } of originOf(request).recordHeaders) {
-    if (!IS_OF_ATTEMPT.test(key)) lines.push([key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
-  }
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!.toLowerCase()
-    if (IS_FINGERPRINTED.test(name)) lines.push([name, `${name}:${rawHeaders[at + 1]}\n`])
-  }
-  // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
-  if (lines.length > 1) lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
-  let head = `${method} ${url}\n`
-  for (const [, line] of lines) head += line
-  return `${head}\n`
 }
 
 /** The requests of a route to produce may have keys, unless the process remembers none. */

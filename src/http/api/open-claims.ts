@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { ClaimedKey } from '../../producer/keys/keys.js'
+import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 
 interface OpenClaim {
   readonly response: ServerResponse

@@ -5,6 +5,7 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { receiptOf } from './exchange.js'
+import { KeptParts } from './kept-parts.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
@@ -256,6 +257,32 @@ const common = new CommonHeaders(Date.now)
 /** Larger bodies are not made texts. */
 const MAX_TEXT_BYTES = 16 * 1024
 
+/** A text of pieces is made a whole: it begins or ends many answers. */
+const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+
+/** The beginning of answers of a second with the same status. */
+const start = { status: 0, shared: '', text: '' }
+
+function startOf(status: number, shared: string): string {
+  if (start.status !== status || start.shared !== shared) {
+    start.status = status
+    start.shared = shared
+    start.text = whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}\r\n`)
+  }
+  return start.text
+}
+
+/** The end of answers with the same body. The answers of a template share their body, which is never written to. */
+const end: { body: Buffer | undefined; text: string } = { body: undefined, text: '' }
+
+function endOf(body: Buffer): string {
+  if (end.body !== body) {
+    end.body = body
+    end.text = `content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`
+  }
+  return end.text
+}
+
 /**
  * Writes an answer in one piece where the connection stays open.
  *
@@ -268,55 +295,9 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   const shared = hasText && isUsual(response) ? common.of(response) : undefined
   const lines = shared === undefined ? undefined : (answer.lines ?? linesOf(answer.headers))
   if (lines === undefined) return false
-  const start = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}\r\n${lines}${further}`
-  endWith(response, status, `${start}content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`)
+  endWith(response, status, `${startOf(status, shared!)}${lines}${further}${endOf(body)}`)
   return true
 }
-
-/** The parts of answers that are kept for keys: millions of them share theirs. */
-class KeptParts {
-  readonly #status: number
-  readonly #type: readonly [string, string]
-  readonly #typeLine: string
-  readonly #persisted = new Map<string, readonly [string, string]>()
-  #text = ''
-  #body = Buffer.alloc(0)
-
-  constructor(status: number, type: string) {
-    this.#status = status
-    this.#type = ['content-type', type]
-    this.#typeLine = `content-type: ${type}\r\n`
-  }
-
-  answer(persisted: string | undefined, receipt: string | undefined, text: string): WrittenAnswer {
-    const headers: (readonly [string, string])[] = [this.#type]
-    let lines = this.#typeLine
-    if (persisted !== undefined) {
-      headers.push(this.#persistedPair(persisted))
-      lines += `${PERSISTED_HEADER}: ${persisted}\r\n`
-    }
-    if (receipt !== undefined) {
-      headers.push([RECEIPT_HEADER, receipt])
-      lines += `${RECEIPT_HEADER}: ${receipt}\r\n`
-    }
-    if (text !== this.#text) {
-      this.#text = text
-      this.#body = Buffer.from(text)
-    }
-    return { status: this.#status, headers, body: this.#body, lines }
-  }
-
-  /** How many texts there are for the certainty of a request with many records is not known. */
-  #persistedPair(persisted: string): readonly [string, string] {
-    if (persisted.length > MAX_SHARED_LETTERS) return [PERSISTED_HEADER, persisted]
-    let pair = this.#persisted.get(persisted)
-    if (pair === undefined) this.#persisted.set(persisted, (pair = [PERSISTED_HEADER, persisted]))
-    return pair
-  }
-}
-
-/** `pending`, `unknown`, and few more. */
-const MAX_SHARED_LETTERS = 7
 
 interface SoonAnswer {
   readonly template: AnswerTemplate

@@ -24,6 +24,8 @@ export interface WrittenAnswer {
   readonly body: Buffer
   /** The headers as a connection takes them, each character one byte. Absent: {@link linesOf} has to make them. */
   readonly lines?: string | undefined
+  /** Whether its records are in Kafka. Absent: a header says so, or none does, and others may be of this answer only. */
+  readonly persisted?: string | undefined
 }
 
 /** Characters that Node refuses in a header, or writes in another way. */
@@ -40,11 +42,18 @@ export function linesOf(headers: WrittenAnswer['headers']): string | undefined {
   return lines
 }
 
+/** Inherits from `EventEmitter` without its constructor, which a response without listeners does not need. */
+class Uninitialized {}
+Object.setPrototypeOf(Uninitialized.prototype, EventEmitter.prototype)
+const QuietEmitter = Uninitialized as new () => Partial<EventEmitter> as new () => EventEmitter
+
+const NO_HEADERS: WrittenAnswer['headers'] = []
+
 /**
  * Takes the answer of an API in place of the client's connection, and hands it on when it is complete. The client may
  * leave before: an answer is made all the same.
  */
-export class KeptResponse extends EventEmitter implements Members {
+export class KeptResponse extends QuietEmitter implements Members {
   readonly req: IncomingMessage
   statusCode = 200
   readonly shouldKeepAlive = true
@@ -56,8 +65,8 @@ export class KeptResponse extends EventEmitter implements Members {
   readonly socket = null
   readonly connection = null
   readonly #ended: (answer: WrittenAnswer) => void
-  readonly #pieces: Buffer[] = []
-  #headers: (readonly [string, string])[] = []
+  #pieces: Buffer[] | undefined
+  #headers = NO_HEADERS
 
   /** @param ended called once, with the whole answer */
   constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void) {
@@ -95,7 +104,7 @@ export class KeptResponse extends EventEmitter implements Members {
   }
 
   write(piece: string | Uint8Array): boolean {
-    this.#pieces.push(Buffer.from(piece as Uint8Array))
+    ;(this.#pieces ??= []).push(Buffer.from(piece as Uint8Array))
     return true
   }
 
@@ -104,7 +113,8 @@ export class KeptResponse extends EventEmitter implements Members {
     this.headersSent = true
     this.finished = true
     if (last !== undefined && last.length > 0) this.write(last)
-    const body = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces)
+    const pieces = this.#pieces ?? []
+    const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
     this.#ended({ status: this.statusCode, headers: this.#headers, body })
     return this
   }

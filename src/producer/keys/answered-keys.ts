@@ -129,10 +129,11 @@ export class AnsweredKeys {
 
   /** @returns the row of the key, which must not have one */
   add({ hash, fingerprint, atMs }: KeyName, answer: AnswerOrPlace): number {
-    const kept = partsOf(answer)
-    const size = Math.ceil((FIXED_BYTES + kept.bytes) / UNIT_BYTES) * UNIT_BYTES
+    const head = isPlace(answer) ? '' : headOf(answer)
+    const keptBytes = isPlace(answer) ? PLACE_BYTES : head.length + answer.body.length
+    const size = Math.ceil((FIXED_BYTES + keptBytes) / UNIT_BYTES) * UNIT_BYTES
     const chunk = this.#chunkFor(size)
-    const { bytes, words, end } = chunk
+    const { words, end } = chunk
     const at = end / 4
     for (let word = 0; word < FINGERPRINT_AT; word++) words[at + word] = wordIn(hash, 4 * word)
     words[at + FINGERPRINT_AT] = wordIn(fingerprint, 0)
@@ -140,10 +141,8 @@ export class AnsweredKeys {
     words[at + TIME_AT] = Math.floor(atMs / 2 ** 32)
     words[at + TIME_AT + 1] = atMs
     words[at + SIZE_AT] = size
-    words[at + KIND_AT] = kept.status * 4 + kept.kind
-    words[at + HEAD_AT] = kept.head
-    words[at + BODY_AT] = kept.body
-    kept.write(bytes, end + FIXED_BYTES)
+    if (isPlace(answer)) writePlace(chunk, answer)
+    else writeAnswer(chunk, answer, head)
     chunk.end += size
     chunk.rows++
     this.#size++
@@ -233,38 +232,29 @@ const wordIn = (text: string, at: number): number =>
 
 const timeIn = (words: Uint32Array, at: number): number => words[at + TIME_AT]! * 2 ** 32 + words[at + TIME_AT + 1]!
 
-/** How an answer, or its place, is kept. */
-interface Parts {
-  readonly kind: number
-  readonly status: number
-  /** See {@link HEAD_AT} and {@link BODY_AT}. */
-  readonly head: number
-  readonly body: number
-  readonly bytes: number
-  readonly write: (target: Buffer, at: number) => void
+/** How the bytes of a row begin: text of one byte per character, or bytes. */
+const headOf = (answer: KeptAnswer): string | Buffer => answer.lines ?? Buffer.from(JSON.stringify(answer.headers))
+
+/** Writes the second half of the row at the end of a chunk. */
+function writePlace({ bytes, words, end }: Chunk, { file, offset, sizeBytes }: AnswerPlace): void {
+  const at = end / 4
+  words[at + KIND_AT] = PLACE
+  words[at + HEAD_AT] = file
+  words[at + BODY_AT] = sizeBytes
+  bytes.writeDoubleLE(offset, end + FIXED_BYTES)
 }
 
-function partsOf(answer: AnswerOrPlace): Parts {
-  if (isPlace(answer)) {
-    const { file, offset, sizeBytes } = answer
-    const write = (target: Buffer, at: number): void => void target.writeDoubleLE(offset, at)
-    return { kind: PLACE, status: 0, head: file, body: sizeBytes, bytes: PLACE_BYTES, write }
-  }
-  const { status, headers, body, lines } = answer
-  if (lines === undefined) {
-    const head = Buffer.from(JSON.stringify(headers))
-    const bytes = head.length + body.length
-    const write = (target: Buffer, at: number): void => {
-      target.set(head, at)
-      target.set(body, at + head.length)
-    }
-    return { kind: JSON_HEAD, status, head: head.length, body: body.length, bytes, write }
-  }
-  const write = (target: Buffer, at: number): void => {
-    target.write(lines, at, 'latin1')
-    target.set(body, at + lines.length)
-  }
-  return { kind: LINES, status, head: lines.length, body: body.length, bytes: lines.length + body.length, write }
+/** Writes the second half of the row at the end of a chunk. */
+function writeAnswer({ bytes, words, end }: Chunk, { status, body }: KeptAnswer, head: string | Buffer): void {
+  const at = end / 4
+  const headAt = end + FIXED_BYTES
+  const isText = typeof head === 'string'
+  words[at + KIND_AT] = status * 4 + (isText ? LINES : JSON_HEAD)
+  words[at + HEAD_AT] = head.length
+  words[at + BODY_AT] = body.length
+  if (isText) bytes.write(head, headAt, 'latin1')
+  else bytes.set(head, headAt)
+  bytes.set(body, headAt + head.length)
 }
 
 const LINE_END = '\r\n'

@@ -6,6 +6,7 @@ import { readLoggedRecord } from '../log/logged-record.js'
 import type { EntryOutcome } from '../log/outcome-frames.js'
 import { askPatiently, readPatiently } from '../log/patient-read.js'
 import { failures } from '../memory/failures.js'
+import { BriefMap } from './brief-map.js'
 import type { KeyName, ReadFrame } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
 import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
@@ -19,7 +20,7 @@ const SOMEWHERE = { type: 'delivered', partition: -1, offset: -1 } as const
 
 /** The records of requests with a key that this process has accepted, until their answer is kept. */
 export class KeyHolder {
-  readonly #byHash = new Map<string, KeyedRecords>()
+  readonly #byHash = new BriefMap<KeyedRecords>()
   /** Records in the durable log whose outcomes are waited for. */
   readonly #bySequence = new Map<number, { readonly records: KeyedRecords; readonly index: number }>()
   #journal: KeyJournal | undefined
@@ -39,7 +40,7 @@ export class KeyHolder {
     const records: KeyedRecords = new KeyedRecords(key, more => {
       if (!records.isEnded) this.#held(key.hash, more)
     })
-    this.#byHash.set(key.hash, records)
+    this.#byHash.add(key.hash, records)
     return records
   }
 

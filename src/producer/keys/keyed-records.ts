@@ -8,6 +8,8 @@ import type { KeyName } from './key-frames.js'
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
 const NO_SEQUENCES: readonly number[] = []
+/** Never written to. */
+const NONE: (RecordOutcome | 'open' | undefined)[] = []
 
 const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
   outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
@@ -45,7 +47,7 @@ export class KeyedRecords {
   /** Their sequences in the durable log, by index. */
   #sequences: number[] | undefined
   /** `undefined`: not accepted. */
-  readonly #outcomes: (RecordOutcome | 'open' | undefined)[] = []
+  #outcomes: (RecordOutcome | 'open' | undefined)[] = NONE
   #waiting: Set<() => void> | undefined
   /** Indexes of records that another process has accepted. */
   #learned: Set<number> | undefined
@@ -80,6 +82,8 @@ export class KeyedRecords {
 
   #note(index: number, outcome: RecordOutcome | 'open'): void {
     const isNew = this.#outcomes[index] === undefined
+    // A list that is created with its first element has space for one; most requests have one record.
+    if (this.#outcomes === NONE) this.#outcomes = index === 0 ? [outcome] : []
     this.#outcomes[index] = outcome
     if (!isNew) return
     this.#count++

@@ -1,14 +1,8 @@
+import { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import { type KeyName, toldAnswer } from '../../producer/keys/key-frames.js'
 import type { Settlement, Verdict } from '../../producer/keys/key-store.js'
 import type { GivenReceipt, KeyedRecords, RecordsView } from '../../producer/keys/keyed-records.js'
-import {
-  type AskedKey,
-  type Claim,
-  ClaimedKey,
-  type Keys,
-  type LocalKeys,
-  type OnWait
-} from '../../producer/keys/keys.js'
+import type { AskedKey, Claim, Keys, LocalKeys, OnWait } from '../../producer/keys/keys.js'
 import {
   CALL_TIMEOUT_MS,
   closing,

@@ -1,4 +1,5 @@
-import { type Claim, type ClaimedKey, LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
+import { type Claim, LocalKeys } from '../../../src/producer/keys/keys.js'
 import { decodeBody, encodeBody } from '../../../src/server/peers/body.js'
 import { KeyMembers } from '../../../src/server/peers/key-members.js'
 import { PeerKeys, type PeerKeysDeps } from '../../../src/server/peers/peer-keys.js'

@@ -1,6 +1,7 @@
 import sinon from 'sinon'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
+import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
+import type { Claim } from '../../../src/producer/keys/keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'

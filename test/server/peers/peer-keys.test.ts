@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type sinon from 'sinon'
-import type { Claim, ClaimedKey } from '../../../src/producer/keys/keys.js'
+import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
+import type { Claim } from '../../../src/producer/keys/keys.js'
 import { type KeyGateways, keyOf, type Process } from './key-gateways.js'
 import { answer, type KeyedRequests, setUpKeys } from './keyed-requests.js'
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type Claim, type ClaimedKey, LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
+import { type Claim, LocalKeys } from '../../../src/producer/keys/keys.js'
 import { type Frame, Link } from '../../../src/server/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/server/workers/messages.js'
 import { passingOn, WorkerPeers } from '../../../src/server/workers/peers.js'

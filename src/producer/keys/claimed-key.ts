@@ -1,0 +1,225 @@
+import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
+import type { ProduceOptions } from '../memory/delivery.js'
+import { failures } from '../memory/failures.js'
+import type { KeyTag } from '../memory/key-tag.js'
+import type { PendingProduce } from '../memory/pending-produce.js'
+import type { RecordPlaces } from '../receipts/receipts.js'
+import type { KeptAnswer, KeyName } from './key-frames.js'
+import type { KeyHolder } from './key-holder.js'
+import type { Settlement } from './key-store.js'
+import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } from './keyed-records.js'
+
+/** One letter for each record of the request, as `persistedText` has them. */
+const LETTERS = /^[ynup]+$/
+const CERTAIN = /^(?:no|[yn]+)$/
+const CERTAIN_OR_PENDING = /^(?:no|pending|[ynp]+)$/
+
+/** Accepts records, as `Delivery` does. */
+type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
+
+/** A request that has claimed its key: it produces its records, and then has an answer. */
+export class ClaimedKey {
+  readonly #records: KeyedRecords
+  readonly #holder: KeyHolder
+  readonly #settle: (settlement: Settlement, settled: () => void) => void
+  #given = 0
+  /** Calls whose records may still be accepted. */
+  #underWay = 0
+  /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
+  #unfollowed: CallTag[] | undefined
+  #isEnded = false
+
+  /** @param settle notifies the owner of the key */
+  constructor(records: KeyedRecords, holder: KeyHolder, settle: (settlement: Settlement, settled: () => void) => void) {
+    this.#records = records
+    this.#holder = holder
+    this.#settle = settle
+    records.given(undefined)
+  }
+
+  /** All records of the request are on disk. A request that comes again may get the same receipt. */
+  given(receipt: GivenReceipt): void {
+    this.#records.given(receipt)
+  }
+
+  /**
+   * Produces records of the request, except those that were accepted when the request came before.
+   *
+   * @param attached called when no record is missing, with those that are in the durable log
+   * @param places which records of the request these are; absent: those that follow the last ones
+   */
+  produce(
+    sent: readonly ProduceRecord[],
+    options: ProduceOptions,
+    accept: Accept,
+    attached?: (stored: StoredRecords) => void,
+    places?: RecordPlaces
+  ): PendingProduce {
+    const from = this.#given
+    const count = places?.count ?? sent.length
+    this.#given += count
+    const records = this.#isEnded ? refusedRecords(this.#records.key, from, count) : this.#records
+    const call = new CallTag(records, this.#holder, from, places?.indexes)
+    // A request that is answered without outcomes gets the same answer when it comes again.
+    if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
+    if (options.durability === 'disk') this.#holder.begin()
+    const missing = missingOf(records, call, sent.length)
+    if (missing === undefined) {
+      records.isSent = true
+      const all = accept(sent, call)
+      this.#note(all, options, call, sent.length)
+      return all
+    }
+    const indexes = sent.map((_, at) => call.indexOf(at))
+    if (missing.length === 0) {
+      const stored = records.storedAt(indexes)
+      if (stored !== undefined) attached?.(stored)
+      return new AttachedProduce(records, indexes, options, undefined)
+    }
+    const missingIndexes = missing.map(at => indexes[at]!)
+    const tag = new CallTag(records, this.#holder, 0, missingIndexes)
+    records.isSent = true
+    const rest = accept(
+      missing.map(at => sent[at]!),
+      tag
+    )
+    this.#note(rest, options, tag, missing.length)
+    return new AttachedProduce(records, indexes, options, rest)
+  }
+
+  /** Notes outcomes, so that the request can be answered when it comes again. */
+  #note(rest: PendingProduce, options: ProduceOptions, tag: CallTag, count: number): void {
+    const isInMemory = options.durability !== 'disk'
+    // Most requests are answered without outcomes: only a key that stays open needs them.
+    if (isInMemory && options.answeredBy !== undefined && rest.isWaiting !== true && rest.refused === undefined) {
+      for (let at = 0; at < count; at++) tag.accepted(at)
+      tag.pending = rest
+      // A list that is created with its first element has space for one; a first push would reserve space for 17.
+      if (this.#unfollowed === undefined) this.#unfollowed = [tag]
+      else this.#unfollowed.push(tag)
+    } else this.#follow(rest, isInMemory, tag)
+  }
+
+  #follow(rest: PendingProduce, isInMemory: boolean, tag: CallTag): void {
+    this.#underWay++
+    const noted = isInMemory
+      ? rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => tag.settledLate(at, outcome)))
+      : // Records in the log are known by their sequences.
+        rest.accepted().then(refused => refused?.forEach((failure, at) => failure && tag.settledLate(at, failure)))
+    void noted.finally(() => this.#underWay--)
+  }
+
+  /** Notes the outcomes of all calls from now on: the request gets no answer that can be given again. */
+  #followAll(): void {
+    for (const tag of this.#unfollowed ?? []) this.#follow(tag.pending!, true, tag)
+    this.#unfollowed = undefined
+  }
+
+  /**
+   * What an answer may say of the records: an API may refuse a request that comes again before it sends its records, and
+   * those sent before may be in Kafka.
+   */
+  told(persisted: string): string {
+    const { isEmpty, isRefused, isDead, count } = this.#records
+    if (persisted === 'no') return isEmpty || isRefused || (isDead && this.#given >= count) ? 'no' : 'unknown'
+    if (!LETTERS.test(persisted)) return persisted
+    return persisted.replaceAll('n', (letter, index: number) => (this.#records.mayBeIn(index) ? 'u' : letter))
+  }
+
+  /**
+   * The request has an answer.
+   *
+   * @param persisted whether the records are in Kafka, as in the header of the answer
+   * @param settled called when the answer may leave
+   */
+  answered(answer: KeptAnswer, persisted: string, settled: () => void): void {
+    if (this.#isEnded) {
+      settled()
+      return
+    }
+    this.#isEnded = true
+    const settlement = settlementOf(answer, this.told(persisted), this.#records)
+    if (settlement.type === 'answered') this.#unfollowed = undefined
+    else this.#followAll()
+    this.#settle(settlement, settled)
+  }
+
+  /**
+   * The request has ended, and gets no answer from its API: another one may have the key. Records that the API still sends
+   * are refused.
+   *
+   * @returns false: records may still be accepted, so the key cannot be given to another request yet
+   */
+  abandon(): boolean {
+    if (this.#isEnded) return true
+    this.#followAll()
+    if (this.#underWay > 0) return false
+    this.#isEnded = true
+    this.#settle({ type: this.#records.isEmpty ? 'free' : 'open' }, () => undefined)
+    return true
+  }
+}
+
+/** The places of the records that were not accepted before; `undefined`: all of them. */
+function missingOf(records: KeyedRecords, call: CallTag, count: number): readonly number[] | undefined {
+  if (records.isEmpty) return undefined
+  const missing: number[] = []
+  for (let at = 0; at < count; at++) if (!records.has(call.indexOf(at))) missing.push(at)
+  return missing.length === count ? undefined : missing
+}
+
+/** The records of one call of a request with a key. */
+class CallTag implements KeyTag {
+  readonly #records: KeyedRecords
+  readonly #holder: KeyHolder
+  readonly #from: number
+  readonly #indexes: readonly number[] | undefined
+  /** What becomes of them, if that is not followed yet. */
+  pending: PendingProduce | undefined
+
+  /** @param indexes of its records, counted from `from`; absent: they follow each other */
+  constructor(records: KeyedRecords, holder: KeyHolder, from: number, indexes: readonly number[] | undefined) {
+    this.#records = records
+    this.#holder = holder
+    this.#from = from
+    this.#indexes = indexes
+  }
+
+  get hash(): string {
+    return this.#records.key.hash
+  }
+
+  get fingerprint(): string {
+    return this.#records.key.fingerprint
+  }
+
+  indexOf(at: number): number {
+    return this.#from + (this.#indexes === undefined ? at : this.#indexes[at]!)
+  }
+
+  stored(index: number, sequence: number): void {
+    this.#holder.stored(this.#records, index, sequence)
+  }
+
+  accepted(at: number): void {
+    this.#records.accepted(this.indexOf(at))
+  }
+
+  settledLate(at: number, outcome: RecordOutcome): void {
+    this.#records.settle(this.indexOf(at), outcome)
+  }
+}
+
+/** Records of a request that has lost its key. */
+function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords {
+  const records = new KeyedRecords(key)
+  const refusal = failures.timedOut('the request had ended before it sent the record', 'no')
+  for (let index = from; index < from + count; index++) records.settle(index, refusal)
+  return records
+}
+
+function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
+  if (persisted === 'no' && !records.isDead) return { type: 'free' }
+  const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)
+  return isCertain ? { type: 'answered', answer, onDisk: records.isDurable } : { type: 'open' }
+}
