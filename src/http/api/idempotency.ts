@@ -149,13 +149,18 @@ export class Idempotency {
     let waiting: WaitingBody | undefined
     const toWait = (): WaitingBody => (waiting ??= new WaitingBody(body, exchange.response))
     let early: EarlyReceipt | undefined
+    const lookForReceipt = (): void => {
+      const headers = { [REACH_HEADER]: this.#deps.keys.reach, [REPLAYED_HEADER]: 'true' }
+      early ??= EarlyReceipt.look(exchange, this.#deps.keys, asked, headers)
+    }
     const onWait = (end: () => void): void => {
       void toWait().left.then(end)
-      const headers = { [REACH_HEADER]: this.#deps.keys.reach, [REPLAYED_HEADER]: 'true' }
-      early = EarlyReceipt.look(exchange, this.#deps.keys, asked, headers)
+      lookForReceipt()
     }
     const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS), onWait)
-    if (!(claim instanceof Promise || this.#turns.mustWait(exchange))) {
+    const isKnown = !(claim instanceof Promise || this.#turns.mustWait(exchange))
+    // A client that prefers not to wait may get the receipt of the request that is under way.
+    if (isKnown && (claim.type !== 'busy' || AsyncAnswer.of(exchange.request) === undefined)) {
       claimed(claim, body)
       return
     }
@@ -171,6 +176,8 @@ export class Idempotency {
         return
       }
       const given = await late
+      // A request that may not wait has not begun to.
+      if (given.type === 'busy') lookForReceipt()
       if (given.type === 'busy' && (await early?.send()) === true) {
         this.#deps.count('replayed')
         return

@@ -31,6 +31,7 @@ class RequestOrigin implements ProduceOrigin {
     this.#receipt = receipt
     const [early, records] = [AsyncAnswer.of(this.#request), this.acceptedRecords]
     if (receipt === undefined || records === undefined || (early ?? this.key) === undefined) return
+    if (this.key?.isWhole === false) return
     const accepted = { id: receipt, records }
     early?.accepted(accepted)
     this.key?.given(accepted)

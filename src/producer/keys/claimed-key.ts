@@ -28,6 +28,8 @@ export class ClaimedKey {
   /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
   #unfollowed: CallTag[] | undefined
   #isEnded = false
+  /** An earlier request has brought some of the records: a receipt that is given now has only the others. */
+  #isRest = false
 
   /** @param settle notifies the owner of the key */
   constructor(records: KeyedRecords, holder: KeyHolder, settle: (settlement: Settlement, settled: () => void) => void) {
@@ -35,6 +37,11 @@ export class ClaimedKey {
     this.#holder = holder
     this.#settle = settle
     records.given(undefined)
+  }
+
+  /** Whether a receipt that is given now has all records of the request. */
+  get isWhole(): boolean {
+    return !this.#isRest
   }
 
   /** All records of the request are on disk. A request that comes again may get the same receipt. */
@@ -78,6 +85,7 @@ export class ClaimedKey {
     }
     const missingIndexes = missing.map(at => indexes[at]!)
     const tag = new CallTag(records, this.#holder, 0, missingIndexes)
+    this.#isRest = true
     records.isSent = true
     const rest = accept(
       missing.map(at => sent[at]!),

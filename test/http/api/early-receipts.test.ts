@@ -1,0 +1,128 @@
+import { expect } from 'chai'
+import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { Idempotency, type KeyResult } from '../../../src/http/api/idempotency.js'
+import { originOf } from '../../../src/http/api/request-origin.js'
+import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
+import { type Claim, LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { KeyTag } from '../../../src/producer/memory/key-tag.js'
+import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { type Started, startHttp } from '../server/fixtures.js'
+
+const receipt = { id: 'r'.repeat(38), records: 1 }
+
+describe('a request with a key that comes again, prefers not to wait, and may not wait for the earlier one', () => {
+  let started: Started
+  let results: KeyResult[]
+  const start = async (claim: () => Claim | Promise<Claim>, hasReceipt: boolean): Promise<void> => {
+    results = []
+    const idempotency = new Idempotency({
+      keys: { reach: 'gateway', claim, receiptOf: async () => (hasReceipt ? receipt : undefined) },
+      count: result => void results.push(result)
+    })
+    const receive = idempotency.guard(() => expect.fail('it is carried out'), { maxBodyBytes: 1_000, waitMs: 0 })
+    const preParsing = byHand((exchange, params) => {
+      AsyncAnswer.note(exchange.request, exchange.response, ({ id }, further) => {
+        exchange.response.writeHead(202, { ...further, 'x-castellan-receipt': id }).end()
+      })
+      receive(exchange, params)
+    })
+    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })
+  }
+  afterEach(() => started.http.close())
+
+  const push = (headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
+    fetch(`${started.http.urls.shared}/loud/push`, {
+      method: 'POST',
+      body: 'x',
+      headers: { 'idempotency-key': 'a', ...headers }
+    })
+
+  for (const [where, claim] of [
+    ['this process', (): Claim => ({ type: 'busy' })],
+    ['another process', async (): Promise<Claim> => ({ type: 'busy' })]
+  ] as const) {
+    it(`gets the receipt of the earlier one, where ${where} knows the key`, async () => {
+      await start(claim, true)
+      const answer = await push({ prefer: 'respond-async' })
+      expect(answer.status).to.equal(202)
+      expect(answer.headers.get('x-castellan-receipt')).to.equal(receipt.id)
+      expect(answer.headers.get('idempotent-replayed')).to.equal('true')
+      expect(answer.headers.get('x-castellan-idempotency')).to.equal('gateway')
+      expect(results).to.deep.equal(['replayed'])
+    })
+
+    it(`is refused while the earlier one has no receipt, where ${where} knows the key`, async () => {
+      await start(claim, false)
+      expect((await push({ prefer: 'respond-async' })).status).to.equal(409)
+      expect(results).to.deep.equal(['busy'])
+    })
+
+    it(`is refused if it prefers to wait, where ${where} knows the key`, async () => {
+      await start(claim, true)
+      expect((await push()).status).to.equal(409)
+      expect(results).to.deep.equal(['busy'])
+    })
+  }
+})
+
+describe('a request with a key that comes again when only some of its records were accepted', () => {
+  let started: Started
+  afterEach(() => started.http.close())
+
+  it('gets no early answer: its receipt has only the rest of its records', async () => {
+    const throwIt = (error: unknown): never => {
+      throw error
+    }
+    const keys = new LocalKeys({
+      windowMs: 60_000,
+      maxBytes: 1024 * 1024,
+      now: Date.now,
+      newSalt: () => 1,
+      onFailure: throwIt
+    })
+    const idempotency = new Idempotency({ keys, count: () => undefined })
+    const records = ['v', 'w'].map(value => ({ topic: 't', key: null, value, headers: [] }))
+    const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'disk' } as const
+    const accepted: number[] = []
+    const receive = idempotency.guard(
+      ({ request, response }) => {
+        const origin = originOf(request)
+        const accept = (missing: readonly unknown[], tag: KeyTag): PendingProduce => {
+          accepted.push(missing.length)
+          // The disk has space for one record only.
+          tag.stored(tag.indexOf(0), accepted.length)
+          origin.acceptedRecords = missing.length === 1 ? 1 : undefined
+          origin.receipt = receipt.id
+          return {
+            refused: undefined,
+            accepted: () => Promise.resolve(undefined),
+            outcomes: () => Promise.resolve([])
+          }
+        }
+        origin.key!.produce(records, options, accept)
+        const status = accepted.length === 1 ? 504 : 200
+        // An early answer would come before.
+        setTimeout(() => {
+          if (!response.headersSent) response.writeHead(status, { 'x-castellan-persisted': 'unknown' }).end()
+        }, 1)
+      },
+      { maxBodyBytes: 1_000, waitMs: undefined }
+    )
+    const early: number[] = []
+    const preParsing = byHand((exchange, params) => {
+      AsyncAnswer.note(exchange.request, exchange.response, ({ records }) => void early.push(records))
+      receive(exchange, params)
+    })
+    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })
+    const push = (): Promise<Response> =>
+      fetch(`${started.http.urls.shared}/loud/push`, {
+        method: 'POST',
+        body: 'x',
+        headers: { 'idempotency-key': 'a', prefer: 'respond-async' }
+      })
+    expect((await push()).status).to.equal(504)
+    expect((await push()).status).to.equal(200)
+    expect(accepted).to.deep.equal([2, 1])
+    expect(early).to.deep.equal([])
+  })
+})
