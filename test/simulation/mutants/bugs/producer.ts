@@ -305,13 +305,13 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'KeyStore.claim',
-        find: 'if (entry === undefined) return this.answered(key) ?? this.#begin(key, claimer, claim)',
-        replaceWith: 'if (entry === undefined) return this.#begin(key, claimer, claim)'
+        find: 'return this.#answeredAt(row, key.fingerprint) ?? this.#beginAgain(key, claimer, claim)',
+        replaceWith: 'return this.#beginAgain(key, claimer, claim)'
       },
       {
         in: 'KeyStore.claim',
         find: "if (entry.status === 'answered') return { type: 'answered', answer: entry.answer! }",
-        replaceWith: "if (entry.status === 'answered') return this.#begin(key, claimer, claim)"
+        replaceWith: "if (entry.status === 'answered') return this.#beginAgain(key, claimer, claim)"
       }
     ]
   },
