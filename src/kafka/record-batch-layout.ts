@@ -50,8 +50,12 @@ export function writeInt64(target: Buffer, value: number, at: number): void {
 }
 
 /** Reads an i64 as a number. The result is exact when it is a safe integer, which the caller checks. */
-export const readInt64 = (source: Buffer, at: number): number =>
-  source.readInt32BE(at) * TWO_POW_32 + source.readUInt32BE(at + 4)
+export function readInt64(source: Buffer, at: number): number {
+  const high = source.readInt32BE(at)
+  const low = source.readInt32BE(at + 4)
+  // V8 keeps integers of 32 bits without an object on the heap.
+  return high === low >> 31 ? low : high * TWO_POW_32 + (low >>> 0)
+}
 
 // Kafka's zigzag varints store small numbers of either sign in few bytes: 0 => 00, -1 => 01, 1 => 02, 64 => 80 01
 

@@ -191,6 +191,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Everything that was appended, in order over all partitions. */
   readonly appended: { topic: string; partition: number; key: string | null; value: string | null }[] = []
   #held: { readonly batch: SealedBatch; readonly bytes: Buffer }[] = []
+  /** The clusters that the batches were sealed for. */
+  readonly clusterIds: (string | undefined)[] = []
   latencyMs = 1
   producerIdFailures = 0
   /** Kafka's code with which it gives none. */
@@ -305,6 +307,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   #produce(batch: SealedBatch): void {
     // The partition may use the bytes again once it has its answer.
     const bytes = Buffer.from(batch.bytes)
+    this.clusterIds.push(batch.clusterId)
     this.#later(() => {
       const answer = this.#answerTo(batch, bytes)
       if (answer === undefined) this.#held.push({ batch, bytes })

@@ -23,7 +23,9 @@ export class Attempts {
   readonly #cluster: ClusterState
   readonly #log: Logger
   #count = 0
-  #awaited: SealedBatch | undefined
+  #awaited: SentBatch | undefined
+  /** The object of an attempt that is over for the Router, too; for the next one. */
+  #spare: SentBatch | undefined
   #sentAt = 0
   #reason = 'it was waiting to be sent'
   /** The last answer was that the leader does not know the partition. */
@@ -58,7 +60,10 @@ export class Attempts {
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
   send(bytes: Buffer, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
-    const sealed = new SentBatch(this.#place, bytes, this.#cluster.clusterId, this, answered)
+    const sealed = this.#spare ?? new SentBatch(this.#place, this, answered)
+    this.#spare = undefined
+    sealed.bytes = bytes
+    sealed.clusterId = this.#cluster.clusterId
     this.#count++
     this.#awaited = sealed
     this.#sentAt = nowMs
@@ -94,10 +99,20 @@ export class Attempts {
   }
 
   answered(answer: BatchAnswer): void {
+    this.#keep(answer)
     this.forget()
     this.#obstacle = answer.type === 'appended' ? undefined : obstacleOf(answer)
     this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
     if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
+  }
+
+  /** The Router has forgotten a batch that was appended. It may still hold an earlier attempt. */
+  #keep(answer: BatchAnswer): void {
+    const over = this.#awaited
+    if (answer.type !== 'appended' || this.#count !== 1 || over === undefined) return
+    over.bytes = NO_BYTES
+    over.recall = undefined
+    this.#spare = over
   }
 
   /** The Router keeps trying; `lastError` says why, if it is known. */
@@ -159,28 +174,22 @@ export class Attempts {
   }
 }
 
+const NO_BYTES = Buffer.alloc(0)
+
 /** One attempt to send a batch, in the form in which the Router receives it. */
 class SentBatch implements SealedBatch {
   readonly topic: string
   readonly partition: number
-  readonly bytes: Buffer
-  readonly clusterId: string | undefined
+  bytes: Buffer = NO_BYTES
+  clusterId: string | undefined = undefined
   recall: (() => boolean) | undefined = undefined
   accepted: SealedBatch['accepted'] = undefined
   readonly #attempts: Attempts
   readonly #answered: (answer: BatchAnswer) => void
 
-  constructor(
-    { topic, partition }: TopicPartition,
-    bytes: Buffer,
-    clusterId: string | undefined,
-    attempts: Attempts,
-    answered: (answer: BatchAnswer) => void
-  ) {
+  constructor({ topic, partition }: TopicPartition, attempts: Attempts, answered: (answer: BatchAnswer) => void) {
     this.topic = topic
     this.partition = partition
-    this.bytes = bytes
-    this.clusterId = clusterId
     this.#attempts = attempts
     this.#answered = answered
   }

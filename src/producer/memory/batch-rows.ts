@@ -3,6 +3,8 @@ import { deliverRow, type OutcomeReceiver } from './pending-produce.js'
 
 /** The lists of a batch with one row or none; never written to. */
 const NONE: never[] = []
+/** The row of one record, for all batches: its receiver does not keep it. */
+const single = { index: 0, count: 1, partition: 0, offset: 0, timestampMs: 0 }
 
 /**
  * The records of a batch, without their bytes: the request that each belongs to. A row is a run of consecutive records of one
@@ -156,16 +158,45 @@ export abstract class BatchRows {
   deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
     if (this.#count > 0) {
       const timestampMs = logAppendTimeMs < 0 ? this.#timestampMs : logAppendTimeMs
-      const row = { index: this.#index, count: this.#count, partition, offset: baseOffset, timestampMs }
-      deliverRow(this.#pendingProduce!, row)
+      this.#deliverRow(this.#pendingProduce!, this.#index, this.#count, partition, baseOffset, timestampMs)
       return
     }
     let offset = baseOffset
     for (let at = 0; at < this.pendingProduces.length; at++) {
       const count = this.counts[at]!
       const timestampMs = logAppendTimeMs < 0 ? this.timestampsMs[at]! : logAppendTimeMs
-      deliverRow(this.pendingProduces[at]!, { index: this.firstIndexes[at]!, count, partition, offset, timestampMs })
+      this.#deliverRow(this.pendingProduces[at]!, this.firstIndexes[at]!, count, partition, offset, timestampMs)
       if (offset >= 0) offset += count
     }
+  }
+
+  #deliverRow(
+    receiver: OutcomeReceiver,
+    index: number,
+    count: number,
+    partition: number,
+    offset: number,
+    timestampMs: number
+  ): void {
+    if (count > 1) {
+      deliverRow(receiver, { index, count, partition, offset, timestampMs })
+      return
+    }
+    single.index = index
+    single.partition = partition
+    single.offset = offset
+    single.timestampMs = timestampMs
+    deliverRow(receiver, single)
+  }
+
+  /** Forgets all records. */
+  protected forget(): void {
+    this.#pendingProduce = undefined
+    this.#count = 0
+    this.pendingProduces = NONE
+    this.firstIndexes = this.counts = this.timestampsMs = NONE
+    this.given = NONE
+    this.records = 0
+    this.earliestDeadlineAt = Number.POSITIVE_INFINITY
   }
 }

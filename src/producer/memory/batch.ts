@@ -55,6 +55,31 @@ export class Batch extends BatchRows {
     this.#options = options
   }
 
+  /**
+   * Forgets all records, so that the object can be the next batch. Called when nothing else refers to it: it was delivered by
+   * its only attempt.
+   */
+  clear(): void {
+    this.forget()
+    this.#writer = undefined
+    this.#withdrawn = 0
+    this.#bytes = undefined
+    this.#numbering = undefined
+    this.#isClosed = true
+    this.#sizeBytes = 0
+    this.maybeWritten = false
+    this.chargedBytes = 0
+    this.span = undefined
+    this.#expiresAt = Number.POSITIVE_INFINITY
+  }
+
+  /** Begins the next batch after {@link clear}. */
+  open(writer: RecordBatchWriter): this {
+    this.#writer = writer
+    this.#isClosed = false
+    return this
+  }
+
   /** When the batch is given up; infinite: never, or it was not sent yet. */
   get expiresAt(): number {
     return this.#expiresAt

@@ -21,11 +21,10 @@ const SEQUENCES = 0x80000000
 export const newNumbering = (producerId: bigint, epoch: number): Numbering => ({ producerId, epoch, nextSequence: 0 })
 
 /** The number after a batch of `recordCount` records was appended. 2147483647 is followed by 0. */
-export const advanced = ({ producerId, epoch, nextSequence }: Numbering, recordCount: number): Numbering => ({
-  producerId,
-  epoch,
-  nextSequence: (nextSequence + recordCount) % SEQUENCES
-})
+export function advanced({ producerId, epoch, nextSequence }: Numbering, recordCount: number): Numbering {
+  const next = nextSequence + recordCount
+  return { producerId, epoch, nextSequence: next < SEQUENCES ? next : next - SEQUENCES }
+}
 
 /** The next epoch from sequence 0, which fences late copies of earlier batches; `undefined` when no epoch is left. */
 export const raised = (numbering: Numbering): Numbering | undefined =>

@@ -200,8 +200,10 @@ export class PartitionProducer implements ScheduledProducer {
   #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
     this.#numbering.advance(head.recordCount)
     this.#delivered(head, baseOffset, logAppendTimeMs)
-    // The bytes of an earlier attempt may still be held by a socket that was given up.
-    if (this.#attempts.count === 1 && head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
+    // A socket that was given up may still hold the bytes of an earlier attempt, and a search its batch.
+    if (this.#attempts.count !== 1) return
+    if (head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
+    if (!head.maybeWritten) this.#waiting.giveBatch(head)
   }
 
   #carryOut(head: Batch, verdict: Verdict): void {

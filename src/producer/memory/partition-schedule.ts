@@ -54,12 +54,14 @@ export class PartitionSchedule implements Schedule {
    * Partitions that hold records, and those that were emptied since the last tick: a partition that gets records again
    * keeps its place. Adding it to a set and removing it for each batch would cost more than sealing the batch.
    */
-  readonly #listed: ScheduledProducer[] = []
+  readonly #listed: (ScheduledProducer | undefined)[] = []
   /**
    * When each of them has to be looked at again. With tens of thousands of partitions that hold records, looking at each
    * of them in every tick would cost more than sending their batches.
    */
   readonly #lookAt: number[] = []
+  /** The number of listed partitions. The lists are not made shorter: growing them again would cost more than their memory. */
+  #count = 0
   #ready: ScheduledProducer[] = []
   #isFlushPlanned = false
 
@@ -70,8 +72,9 @@ export class PartitionSchedule implements Schedule {
   ready(producer: ScheduledProducer): void {
     producer.isEmptied = false
     if (producer.place === undefined) {
-      producer.place = this.#listed.push(producer) - 1
-      this.#lookAt.push(0)
+      producer.place = this.#count++
+      this.#listed[producer.place] = producer
+      this.#lookAt[producer.place] = 0
     }
     this.#ready.push(producer)
     this.#planFlush()
@@ -93,7 +96,7 @@ export class PartitionSchedule implements Schedule {
 
   tick(nowMs: number): void {
     const lookAt = this.#lookAt
-    for (let at = 0; at < lookAt.length; ) {
+    for (let at = 0; at < this.#count; ) {
       if (nowMs < lookAt[at]!) {
         at++
         continue
@@ -113,12 +116,12 @@ export class PartitionSchedule implements Schedule {
 
   /** Puts the last partition into the place of another one. */
   #remove(producer: ScheduledProducer, place: number): void {
-    const last = this.#listed.pop()!
-    const lookAt = this.#lookAt.pop()!
+    const last = this.#listed[--this.#count]!
+    this.#listed[this.#count] = undefined
     producer.place = undefined
     if (last === producer) return
     this.#listed[place] = last
-    this.#lookAt[place] = lookAt
+    this.#lookAt[place] = this.#lookAt[this.#count]!
     last.place = place
   }
 

@@ -106,7 +106,7 @@ export abstract class RequestOutcomes {
   /** A record has a further outcome, after its wait has ended. */
   protected settledLate(_index: number, _outcome: RecordOutcome): void {}
 
-  /** Like {@link settle}, for consecutive records that were delivered. */
+  /** Like {@link settle}, for consecutive records that were delivered. A row of one record is not kept. */
   delivered(row: DeliveredRow): void {
     if (this.#isMixed) {
       for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
@@ -238,7 +238,11 @@ export interface OutcomeReceiver {
   acceptedAtOf(index: number): number
   /** The outcome as far as it is known. A batch whose outcome was reported as unknown may be sent again. */
   settle(index: number, outcome: RecordOutcome): void
-  /** Like `settle`, for consecutive records that were delivered. Absent: they are settled one by one. */
+  /**
+   * Like `settle`, for consecutive records that were delivered. Absent: they are settled one by one.
+   *
+   * @param row must not be kept if it has only one record
+   */
   delivered?(row: DeliveredRow): void
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void

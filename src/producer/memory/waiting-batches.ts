@@ -20,6 +20,8 @@ export class WaitingBatches {
   #before: Batch[] = NO_BATCHES
   /** The writer of the last sealed batch, whose memory suits a similar batch. */
   #spareWriter: RecordBatchWriter | undefined
+  /** The object of a delivered batch, for the next one: an object for each of many small batches is much garbage. */
+  #spareBatch: Batch | undefined
 
   /** @param onFull called when a batch is full and another one begins */
   constructor(
@@ -87,7 +89,10 @@ export class WaitingBatches {
     const maxBytes = this.#limit.bytes
     const spare = this.#spareWriter?.maxBytes === maxBytes ? this.#spareWriter : undefined
     this.#spareWriter = undefined
-    return new Batch(spare ?? new RecordBatchWriter(maxBytes, this.#batchBuffers), this.#settings)
+    const writer = spare ?? new RecordBatchWriter(maxBytes, this.#batchBuffers)
+    const batch = this.#spareBatch
+    this.#spareBatch = undefined
+    return batch?.open(writer) ?? new Batch(writer, this.#settings)
   }
 
   /** Takes the oldest batch. Never called when there is none. */
@@ -121,6 +126,12 @@ export class WaitingBatches {
   /** Keeps the writer of a sealed batch for the next one if the size limit is still the same. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
     if (writer?.maxBytes === this.#limit.bytes) this.#spareWriter ??= writer
+  }
+
+  /** Takes the object of a delivered batch to which nothing else refers. */
+  giveBatch(batch: Batch): void {
+    batch.clear()
+    this.#spareBatch ??= batch
   }
 
   /** When {@link expire} will have a wait to end. */

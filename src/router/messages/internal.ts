@@ -13,6 +13,10 @@ export interface ProduceBatches {
   readonly type: 'produceBatches'
   readonly batches: readonly SealedBatch[]
 }
+/**
+ * A batch on its way to Kafka. When it was answered `appended` at its first attempt, its producer may send the same object again
+ * with the next batch.
+ */
 export interface SealedBatch {
   readonly topic: string
   readonly partition: number
@@ -38,6 +42,8 @@ export interface SealedBatch {
 export interface AcceptedBatch {
   readonly request: SealedBatch
   readonly state: { readonly inFlight: boolean }
+  /** The batch was appended, and the Router has forgotten it: the object of a batch may be sent again, with other bytes. */
+  readonly isOver: boolean
   /** Returns false if it has been answered before. */
   answer(answer: BatchAnswer): boolean
 }

@@ -5,7 +5,7 @@ import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
-import { describeOperation, type Obstacle, type OperationDescriptor } from '../requests/operation.js'
+import { describeOperation, type Obstacle, type OperationDescriptor, type StateOf } from '../requests/operation.js'
 import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
@@ -168,6 +168,8 @@ export class ProduceAdmission implements Admission {
       if (batch.state.isOfNewTopic) remember(this.#proven, batch.key)
       // The batch was appended even if the offset in the answer is impossible.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
+      // Its call took it out of the queue, and is over.
+      batch.isOver = true
       return
     }
     // The news is reported before the answer, so that the refresh has begun when the partition tries again.
@@ -228,6 +230,14 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
   if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
+}
+
+/** The state of a batch that was just accepted. */
+export function resetBatch(state: StateOf<'produceBatch'>): StateOf<'produceBatch'> {
+  state.inFlight = false
+  state.obstacle = 'noLeader'
+  state.isOfNewTopic = false
+  return state
 }
 
 /**

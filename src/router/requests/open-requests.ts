@@ -43,13 +43,15 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   readonly kind: Kind
   readonly request: RequestFor<Kind>
   readonly state: StateOf<Kind>
-  readonly acceptedAt: number
-  readonly deadlineAt: number
+  acceptedAt: number
+  deadlineAt: number
   readonly #openRequests: OpenRequests
   next: Due | undefined
   previous: Due | undefined
   /** True when the request has been answered. */
   settled = false
+  /** True when nothing of the Router refers to the answered request any more, so that {@link reopen} may be called. */
+  isOver = false
   /** `orders/3`; empty for operations that belong to no partition. Routing sets it. */
   key = ''
   /** The topic id and leader epoch of the partition when the request was last sent to its leader. Routing sets it. */
@@ -72,6 +74,16 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     this.state = operation.initialState(request)
     this.acceptedAt = acceptedAt
     this.deadlineAt = deadlineAt
+  }
+
+  /** Begins anew, for another request of the same object. */
+  reopen(acceptedAt: number, deadlineAt: number): void {
+    this.acceptedAt = acceptedAt
+    this.deadlineAt = deadlineAt
+    this.settled = false
+    this.isOver = false
+    this.identity = UNKNOWN_IDENTITY
+    this.attempts = undefined
   }
 
   /** The partition whose leader answers the request; `undefined`: the request is not for a leader. */
@@ -167,6 +179,12 @@ export class OpenRequests {
   ): OpenRequest<Kind> {
     this.#accepted++
     return new OpenRequest(this, operation, request, now, now + timeoutMs)
+  }
+
+  /** Accepts a request again, whose answered one {@link OpenRequest.isOver}. */
+  acceptAgain(request: OpenRequest, timeoutMs: number, now: number): void {
+    this.#accepted++
+    request.reopen(now, now + timeoutMs)
   }
 
   /**

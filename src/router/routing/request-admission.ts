@@ -9,9 +9,9 @@ import type {
   UnfollowTopics
 } from '../messages/operations.js'
 import { descriptorOf, operations } from '../processors/operations.js'
-import { notSent, produceBatch } from '../processors/produce-admission.js'
+import { notSent, produceBatch, resetBatch } from '../processors/produce-admission.js'
 import { invalid, ownFailure } from '../requests/failures.js'
-import { fail, isOf, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
+import { fail, isOf, OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { RequestFor } from '../requests/operation.js'
 import type { ClusterIdentity } from './broker-pool.js'
 import type { RouterMailbox, RouterNotice } from './messages.js'
@@ -108,8 +108,8 @@ export class RequestAdmission {
   }
 
   #takeBatch(batch: RequestFor<'produceBatch'>, now: number): void {
-    const { openRequests, cluster, settings } = this.#options
-    const accepted = openRequests.accept(produceBatch, batch, settings.produceWaitMs, now)
+    const { cluster, settings } = this.#options
+    const accepted = this.#acceptBatch(batch, settings.produceWaitMs, now)
     batch.accepted = accepted
     batch.recall = recall
     if (cluster.isSame(batch.clusterId ?? null)) this.#send(accepted, now)
@@ -117,6 +117,18 @@ export class RequestAdmission {
       this.#taken++
       notSent(accepted, 'clusterChanged')
     }
+  }
+
+  /** An object for each of many small batches is much garbage, so the object of an appended batch is used again. */
+  #acceptBatch(batch: RequestFor<'produceBatch'>, timeoutMs: number, now: number): OpenRequest<'produceBatch'> {
+    const { openRequests } = this.#options
+    const before = batch.accepted
+    if (!(before instanceof OpenRequest) || !before.isOver)
+      return openRequests.accept(produceBatch, batch, timeoutMs, now)
+    const again = before as OpenRequest<'produceBatch'>
+    resetBatch(again.state)
+    openRequests.acceptAgain(again, timeoutMs, now)
+    return again
   }
 
   #takeOne(request: Asked | Produce, now: number): void {

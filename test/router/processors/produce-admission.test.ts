@@ -112,6 +112,22 @@ describe('produce processor', () => {
     expect(bad).to.deep.equal([{ type: 'rejected', errorCode: 10 }])
   })
 
+  it('has done with a batch only when it was appended', () => {
+    const requests = [0, 1, 2, 3].map(partition => {
+      harness.add(partition)
+      return harness.added!
+    })
+    const call = next()
+    notSent(requests[3]!, 'noLeader')
+    harness.answer(call, { 0: 0, 1: 6, 3: 0 })
+    expect(requests.map(({ settled, isOver }) => [settled, isOver])).to.deep.equal([
+      [true, true],
+      [true, false],
+      [true, false],
+      [true, false]
+    ])
+  })
+
   it('says nobody knows where a response leaves a partition out', () => {
     const left = harness.add(0)
     harness.answer(next(), {})

@@ -181,6 +181,36 @@ describe('router: messages from outside', () => {
       expect([recall(waits), recall(sent), recall(waits)]).to.deep.equal([true, false, false])
       expect(answers()).to.deep.equal([['waits', 'notSent', undefined]])
     })
+
+    it('keep their request when they come again after they were appended, as if it were new', () => {
+      const admission = admissionOf()
+      const sealed = batch('again')
+      take(admission, sealed)
+      const request = routed[0] as OpenRequest<'produceBatch'>
+      request.state.inFlight = request.state.isOfNewTopic = true
+      request.state.obstacle = 'brokerUnreachable'
+      request.attempts = { returns: 1, crashes: 1, unknownAt: 1, unknownTimes: 1, lastError: 'lost' }
+      request.answer({ type: 'appended', baseOffset: 0, logAppendTimeMs: -1 })
+      request.isOver = true
+      expect(harness.openRequests.open).to.equal(0)
+      admission.take(message({ type: 'produceBatches', batches: [sealed] }), 9_000)
+      expect(routed[1]).to.equal(request)
+      expect(request).to.include({ settled: false, isOver: false, acceptedAt: 9_000, deadlineAt: 9_500 })
+      expect(request.state).to.deep.equal({ inFlight: false, obstacle: 'noLeader', isOfNewTopic: false })
+      expect([request.attempts, harness.openRequests.open]).to.deep.equal([undefined, 1])
+      expect(recall(sealed)).to.equal(true)
+      expect([request.settled, harness.openRequests.open]).to.deep.equal([true, 0])
+    })
+
+    it('get another request when the Router may still hold the last one', () => {
+      const admission = admissionOf()
+      const sealed = batch('again')
+      take(admission, sealed)
+      expect(recall(sealed)).to.equal(true)
+      take(admission, sealed)
+      expect(routed[1]).not.to.equal(routed[0])
+      expect(routed.map(({ settled }) => settled)).to.deep.equal([true, false])
+    })
   })
 
   describe('that make the Router throw', () => {
