@@ -43,7 +43,8 @@ export interface DiskFaults {
   before?: (
     operation: 'create' | 'write' | 'sync' | 'syncDirectory' | 'read' | 'truncate' | 'rename' | 'remove',
     name: string,
-    position?: number
+    position?: number,
+    length?: number
   ) => void
 }
 
@@ -95,9 +96,9 @@ export class SimulatedDisk {
   }
 
   /** Called before each operation. */
-  meet(...[operation, name, position]: Parameters<NonNullable<DiskFaults['before']>>): void {
+  meet(...[operation, name, position, length]: Parameters<NonNullable<DiskFaults['before']>>): void {
     if (this.operationsLeft-- <= 0) throw errno('EIO', 'the process is dead')
-    this.faults.before?.(operation, name, position)
+    this.faults.before?.(operation, name, position, length)
   }
 
   /** Names of the files at the top, with their bytes. */
@@ -239,7 +240,7 @@ class SimulatedFile implements LogFile {
 
   read(position: number, length: number): Buffer {
     this.#check()
-    this.#disk.meet('read', this.#name, position)
+    this.#disk.meet('read', this.#name, position, length)
     const bytes = Buffer.from(this.#inode.now.subarray(position, position + length))
     this.#disk.readBytes += bytes.length
     return bytes

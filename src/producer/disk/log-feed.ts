@@ -99,7 +99,7 @@ export class LogFeed {
     }, RETRY_MS)
   }
 
-  /** Sets those aside that want the entry which the disk cannot read: the others may want entries that it can. */
+  /** Sets those aside whose next entry the disk cannot read: the others may want entries that it can. */
   #pause(failed: readonly FeedTarget[]): void {
     if (this.#pauses.size === 0) this.#tell(new Error('the disk cannot read the next entry'))
     for (const target of failed) {
@@ -144,11 +144,11 @@ export class LogFeed {
     }
     const result = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
     if (this.#isStopped) return
-    if (isStuck(result, fromSequence)) {
+    const { entries, nextSequence, isAtEnd, unreadable } = result
+    if (unreadable === undefined && isStuck(result, fromSequence)) {
       this.#pause([...targets].flatMap(([target, wanted]) => (wanted === fromSequence ? [target] : [])))
       return
     }
-    const { entries, nextSequence, isAtEnd } = result
     for (const entry of entries) byName.get(entry.destination)?.offer(entry)
     for (const [target, wanted] of targets) {
       if (wanted > nextSequence) continue
@@ -157,5 +157,6 @@ export class LogFeed {
       this.#wanting.delete(target)
       this.#wanting.add(target)
     }
+    if (unreadable !== undefined) this.#pause([byName.get(unreadable)!])
   }
 }

@@ -1,6 +1,7 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
-import { type LogDirectory, type LogFile, tryTo } from './files.js'
+import type { LogDirectory, LogFile } from './files.js'
+import { ReadTroubles } from './read-troubles.js'
 import { segmentIndexOf } from './recovery.js'
 import { type ReadRequest, type ReadResult, type Run, WantedEntries } from './requested-entries.js'
 import type { LogSegment } from './segment.js'
@@ -8,20 +9,15 @@ import type { SegmentIndexes } from './segment-indexes.js'
 
 /** Limit of one read in bytes. */
 const RUN_BYTES = 1024 * 1024
-/** After this many failures, and this long, entries of a segment are read one by one, and unreadable ones are given up. */
-const MAX_FAILURES = 3
-const GIVE_UP_AFTER_MS = 30_000
-/** Trouble that comes back later than this is another one: readers ask again within a second for an entry that they need. */
-const TROUBLE_ENDS_AFTER_MS = 10_000
+/** Behind an entry that cannot be read, others are tried for so long: they may be damaged with it, and their time runs, too. */
+const TRY_OTHERS_MS = 20
+/** Failures that say nothing about the disk. */
+const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
 
-/** Failures to read a segment, none of which came long after the one before. */
-interface Failures {
-  readonly sinceMs: number
-  lastMs: number
-  count: number
-}
-
-/** Reads entries back from the segments. Entries that are not requested cost only a look into the segment's index. */
+/**
+ * Reads entries back from the segments. Entries that are not requested cost only a look into the segment's index. A read stops
+ * before an entry that the disk cannot read, until the disk works again or the entry is given up.
+ */
 export class LogReader {
   /** The store's own list. */
   readonly #segments: readonly LogSegment[]
@@ -29,7 +25,10 @@ export class LogReader {
   readonly #files: OpenSegments
   readonly #onDamaged: (segment: LogSegment) => void
   readonly #clock: MonotonicClock
-  readonly #failures = new Map<LogSegment, Failures>()
+  /** By sequence. */
+  readonly #entryTroubles: ReadTroubles<number>
+  /** Segments that cannot be opened, or whose index cannot be read. */
+  readonly #segmentTroubles: ReadTroubles<LogSegment>
 
   constructor(
     directory: LogDirectory,
@@ -43,10 +42,12 @@ export class LogReader {
     this.#files = new OpenSegments(directory)
     this.#onDamaged = onDamaged
     this.#clock = clock
+    this.#entryTroubles = new ReadTroubles(clock)
+    this.#segmentTroubles = new ReadTroubles(clock)
   }
 
   read(request: ReadRequest, endSequence: number): ReadResult {
-    const gathering = new Gathering(request)
+    const gathering = new Gathering(request, this.#clock())
     for (;;) {
       const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
       if (!segment) {
@@ -73,9 +74,9 @@ export class LogReader {
     }
   }
 
-  /** Closes the file of a segment that is going to be removed, and forgets its index and failures. */
+  /** Closes the file of a segment that is going to be removed, and forgets its index and troubles. */
   forget(segment: LogSegment): void {
-    this.#failures.delete(segment)
+    this.#segmentTroubles.worked(segment)
     this.#indexes.forget(segment)
     this.#files.close(segment)
   }
@@ -84,85 +85,105 @@ export class LogReader {
     this.#files.closeAll()
   }
 
-  /** @returns false when enough is gathered, true at the end of the segment */
+  /** @returns false when enough is gathered or something cannot be read now, true at the end of the segment */
   #readSegment(segment: LogSegment, gathering: Gathering): boolean {
     try {
       const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
       while (gathering.nextSequence < segment.endSequence) {
-        if (gathering.isFull) return false
-        this.#readNext(segment, wanted, gathering)
+        if (gathering.isFull || !this.#readNext(segment, wanted, gathering)) return false
       }
-    } catch {
-      return this.#failed(segment, gathering)
+      return true
+    } catch (error) {
+      return this.#segmentFailed(segment, gathering, error)
     }
-    this.#failures.delete(segment)
+  }
+
+  /**
+   * @returns false when an entry cannot be read now
+   * @throws when the segment cannot be opened
+   */
+  #readNext(segment: LogSegment, wanted: WantedEntries, gathering: Gathering): boolean {
+    const fromIndex = segment.placeOf(gathering.nextSequence)
+    const run = wanted.nextRun(fromIndex, Math.min(RUN_BYTES, gathering.capacityBytes))
+    gathering.looked(run.nextIndex - fromIndex)
+    if (run.members.length > 0) {
+      const file = this.#files.of(segment)
+      this.#segmentTroubles.worked(segment)
+      if (!this.#readRun(segment, file, run, gathering)) return false
+    }
+    gathering.reach(segment.sequenceAt(run.nextIndex))
     return true
   }
 
-  #readNext(segment: LogSegment, wanted: WantedEntries, gathering: Gathering): void {
-    const isCareful = this.#hasFailed(segment)
-    const fromIndex = segment.placeOf(gathering.nextSequence)
-    const run = wanted.nextRun(fromIndex, isCareful ? 0 : Math.min(RUN_BYTES, gathering.capacityBytes))
-    gathering.looked(run.nextIndex - fromIndex)
-    if (!isCareful) this.#readRun(segment, run, gathering)
-    else if (!tryTo(() => this.#readRun(segment, run, gathering))) {
-      for (const index of run.members) this.#lose(segment, segment.sequenceAt(index))
-    }
-    gathering.reach(segment.sequenceAt(run.nextIndex))
+  #readRun(segment: LogSegment, file: LogFile, run: Run, gathering: Gathering): boolean {
+    const { members, offset, endBytes } = run
+    const isTroubled = this.#entryTroubles.has(segment.sequenceAt(members[0]!))
+    const bytes = isTroubled || members.length === 1 ? undefined : tryToRead(file, offset, endBytes)
+    if (!(bytes instanceof Buffer)) return this.#readEach(segment, file, members, gathering)
+    for (const member of members) this.#take(segment, member, bytes, offset, gathering)
+    return true
   }
 
-  /** @throws when the file cannot be read */
-  #readRun(segment: LogSegment, { members, offset, endBytes }: Run, gathering: Gathering): void {
-    if (members.length === 0) return
-    const bytes = this.#files.of(segment).read(offset, endBytes - offset)
+  /** Reads one entry after another, and tries those behind one that cannot be read, which are not returned. */
+  #readEach(segment: LogSegment, file: LogFile, members: readonly number[], gathering: Gathering): boolean {
     const index = this.#indexes.of(segment)
+    let [isStopped, hasFailed] = [false, false]
     for (const member of members) {
-      const found = decodeEntry(bytes, index.offsetAt(member) - offset, segment.salt)
+      const offset = index.offsetAt(member)
       const sequence = segment.sequenceAt(member)
-      if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
-      else this.#lose(segment, sequence)
+      const bytes = tryToRead(file, offset, index.endAt(member, segment.endBytes))
+      if (!(bytes instanceof Buffer)) {
+        hasFailed = true
+        if (!isShortage(bytes) && this.#entryTroubles.failed(sequence, gathering.beganMs)) this.#lose(segment, sequence)
+        else if (!isStopped) {
+          gathering.stop(sequence, index.names[index.destinationAt(member)]!)
+          isStopped = true
+        }
+      } else if (isStopped) this.#entryTroubles.worked(sequence)
+      else this.#take(segment, member, bytes, offset, gathering)
+      if (isStopped && this.#clock() - gathering.beganMs > TRY_OTHERS_MS) break
     }
+    if (hasFailed) this.#files.close(segment)
+    return !isStopped
+  }
+
+  /** @param bytes of the file from `from` on, which hold the entry */
+  #take(segment: LogSegment, member: number, bytes: Buffer, from: number, gathering: Gathering): void {
+    const found = decodeEntry(bytes, this.#indexes.of(segment).offsetAt(member) - from, segment.salt)
+    const sequence = segment.sequenceAt(member)
+    this.#entryTroubles.worked(sequence)
+    if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
+    else this.#lose(segment, sequence)
   }
 
   #lose(segment: LogSegment, sequence: number): void {
     if (segment.damaged(sequence)) this.#onDamaged(segment)
   }
 
-  #hasFailed(segment: LogSegment): boolean {
-    const failures = this.#failuresOf(segment)
-    if (failures === undefined || failures.count < MAX_FAILURES) return false
-    return this.#clock() - failures.sinceMs >= GIVE_UP_AFTER_MS
-  }
-
   /**
-   * A read that succeeds does not end trouble: readers of other places would keep an entry which can never be read from being
-   * given up.
+   * The segment cannot be opened, or its index cannot be read. The caller tries again a little later; in the end all its
+   * entries are given up.
    */
-  #failuresOf(segment: LogSegment): Failures | undefined {
-    const failures = this.#failures.get(segment)
-    return failures && this.#clock() - failures.lastMs <= TROUBLE_ENDS_AFTER_MS ? failures : undefined
-  }
-
-  /**
-   * The file cannot be read. The caller tries again a little later; after too many failures all entries of the segment are
-   * given up.
-   */
-  #failed(segment: LogSegment, gathering: Gathering): boolean {
+  #segmentFailed(segment: LogSegment, gathering: Gathering, error: unknown): boolean {
     this.#files.close(segment)
-    if (!this.#hasFailed(segment)) {
-      const nowMs = this.#clock()
-      const failures = this.#failuresOf(segment) ?? { sinceMs: nowMs, lastMs: nowMs, count: 0 }
-      failures.count++
-      failures.lastMs = nowMs
-      this.#failures.set(segment, failures)
-      return false
-    }
+    if (isShortage(error) || !this.#segmentTroubles.failed(segment, gathering.beganMs)) return false
     const first = segment.placeOf(gathering.nextSequence)
     for (let place = first; place < segment.entryCount; place++) this.#lose(segment, segment.sequenceAt(place))
     gathering.reach(segment.endSequence)
     return true
   }
 }
+
+/** @returns the bytes from `offset` to `endBytes`, or why they cannot be read */
+function tryToRead(file: LogFile, offset: number, endBytes: number): unknown {
+  try {
+    return file.read(offset, endBytes - offset)
+  } catch (error) {
+    return error
+  }
+}
+
+const isShortage = (error: unknown): boolean => SHORTAGES.has((error as NodeJS.ErrnoException).code)
 
 /** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
 const MAX_STEPS = 1_000_000
@@ -172,13 +193,16 @@ const STEPS_PER_READ = 1_000
 /** The entries that one call has read so far. */
 class Gathering {
   readonly request: ReadRequest
+  readonly beganMs: number
   nextSequence: number
+  #unreadable: string | undefined
   readonly #entries: StoredEntry[] = []
   #bytes = 0
   #steps = 0
 
-  constructor(request: ReadRequest) {
+  constructor(request: ReadRequest, beganMs: number) {
     this.request = request
+    this.beganMs = beganMs
     this.nextSequence = request.fromSequence
   }
 
@@ -203,8 +227,15 @@ class Gathering {
     this.nextSequence = Math.max(this.nextSequence, sequence)
   }
 
+  /** The next entry, of this destination, cannot be read now. */
+  stop(sequence: number, destination: string): void {
+    this.reach(sequence)
+    this.#unreadable = destination
+  }
+
   result(isAtEnd: boolean): ReadResult {
-    return { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
+    const result = { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
+    return this.#unreadable === undefined ? result : { ...result, unreadable: this.#unreadable }
   }
 }
 

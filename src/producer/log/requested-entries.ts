@@ -20,6 +20,8 @@ export interface ReadResult {
   readonly nextSequence: number
   /** No requested entry is behind `nextSequence` now. */
   readonly isAtEnd: boolean
+  /** The destination of the entry at `nextSequence`, where the disk cannot read that entry now. */
+  readonly unreadable?: string
 }
 
 /** The disk gives nothing: the log is to be read again a little later, until the disk works or the log gives the entries up. */

@@ -125,6 +125,35 @@ describe('durable: the feed of the log', () => {
     expect(errors).to.have.length(1)
   })
 
+  it('sets aside the one whose next entry cannot be read, and reads on for others at the same place', async () => {
+    const [stuck, other] = [new Target('default/a', 5), new Target('default/b', 5)]
+    stuck.offered = (sequence): void => {
+      stuck.told.push(`until ${sequence}`)
+      stuck.wanted = sequence < 20 ? sequence : undefined
+    }
+    let isBroken = true
+    answer = async ({ destinations }) =>
+      isBroken && destinations!.has('default/a')
+        ? { entries: [entryOf(6, 'default/a')], nextSequence: 7, isAtEnd: false, unreadable: 'default/a' }
+        : { entries: [], nextSequence: 20, isAtEnd: true }
+    other.offered = (sequence, isAtEnd): void => {
+      other.told.push(`until ${sequence}`)
+      other.wanted = isAtEnd ? undefined : sequence
+    }
+    feed.want(stuck)
+    feed.want(other)
+    await clock.tickAsync(10)
+    expect([stuck.told, other.told]).to.deep.equal([
+      ['6', 'until 7'],
+      ['until 7', 'until 20']
+    ])
+    expect(requests).to.have.length(2)
+    isBroken = false
+    await clock.tickAsync(1_000)
+    expect(stuck.told.at(-1)).to.equal('until 20')
+    expect([requests.length, errors.length]).to.deep.equal([3, 1])
+  })
+
   it('tells nobody of a place that the read has not reached', async () => {
     const [near, far] = [new Target('default/a', 5), new Target('default/b', 13)]
     let reads = 0

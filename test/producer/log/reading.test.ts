@@ -166,6 +166,107 @@ describe('reading the durable log', () => {
     expect(store.stats.damagedEntries).to.equal(0)
   })
 
+  describe('with a disk that fails now and then', () => {
+    const SECONDS = 100
+    let nowMs: number
+    let disk: SimulatedDisk
+    let store: LogStore
+    /** Places of entries that cannot be read, each once or for good. */
+    let failing: Map<number, 'once' | 'always'>
+    let endBytes: number
+    beforeEach(() => {
+      nowMs = 0
+      endBytes = 64
+      disk = new SimulatedDisk()
+      store = openStore(disk, { clock: () => nowMs, segmentBytes: 1_000_000 }).store
+      failing = new Map()
+      disk.faults.before = (operation, name, position, length) => {
+        if (operation !== 'read' || !name.startsWith('0000000000000001')) return
+        for (const [at, how] of failing) {
+          if (at < position! || at >= position! + length!) continue
+          if (how === 'once') failing.delete(at)
+          throw eio()
+        }
+      }
+    })
+    /** @returns where it lies in the file */
+    const put = (body: string, destination: string): number => {
+      const at = endBytes
+      store.commit(group([body], destination))
+      endBytes += ENTRY_HEADER_BYTES + destination.length + body.length
+      return at
+    }
+    const read = (destination: string, fromSequence = 1, maxBytes = 1_000_000) =>
+      store.read({ fromSequence, maxBytes, destinations: new Map([[destination, fromSequence]]) })
+
+    it('gives up an entry although others behind it are read all the time', () => {
+      failing.set(put('bad', 'default/orders'), 'always')
+      put('x'.repeat(40_000), 'default/audit')
+      let waitedSeconds = 0
+      for (let second = 0; second < SECONDS; second++, nowMs += 1_000) {
+        if (!read('default/orders').isAtEnd) waitedSeconds = second + 1
+        put(`${second}`, 'default/audit')
+        expect(read('default/audit', second + 3).entries).to.have.length(1)
+      }
+      expect(waitedSeconds).to.be.within(30, 32)
+      expect(store.stats.damagedEntries).to.equal(1)
+    })
+
+    it('gives up no entry that the next read returns, however often another one has failed', () => {
+      const places = Array.from({ length: 300 }, (_, at) => put(`${at}`, 'default/orders'))
+      const found: string[] = []
+      for (let [from, round] = [1, 0]; from <= places.length; round++) {
+        if (round % 40 === 39) failing.set(places[from - 1]!, 'once')
+        const { entries, nextSequence } = read('default/orders', from, 1)
+        found.push(...entries.map(({ body }) => `${body}`))
+        nowMs += entries.length > 0 ? 200 : 1_000
+        from = nextSequence
+      }
+      expect(found).to.deep.equal(places.map((_, at) => `${at}`))
+      expect(store.stats.damagedEntries).to.equal(0)
+    })
+
+    it('gives up no entry for the trouble of another topic', () => {
+      failing.set(put('bad', 'default/orders'), 'always')
+      put('x'.repeat(40_000), 'default/audit')
+      const innocent = put('innocent', 'default/audit')
+      for (let second = 0; second < 30; second++, nowMs += 1_000) read('default/orders')
+      failing.set(innocent, 'once')
+      expect(read('default/audit', 3).entries).to.have.length(0)
+      expect(read('default/audit', 3).entries.map(({ body }) => `${body}`)).to.deep.equal(['innocent'])
+      expect(store.stats.damagedEntries).to.equal(0)
+    })
+
+    it('names the topic whose entry cannot be read, and returns what lies before it', () => {
+      put('first', 'default/audit')
+      failing.set(put('bad', 'default/orders'), 'always')
+      put('second', 'default/audit')
+      const { entries, ...where } = store.read({ fromSequence: 1, maxBytes: 1_000_000 })
+      expect(entries.map(({ body }) => `${body}`)).to.deep.equal(['first'])
+      expect(where).to.deep.equal({ nextSequence: 2, isAtEnd: false, unreadable: 'default/orders' })
+      expect(read('default/audit').entries).to.have.length(2)
+    })
+
+    it('gives up entries together that lie together and were all tried for half a minute', () => {
+      for (let at = 0; at < 10; at++) failing.set(put(`bad ${at}`, 'default/orders'), 'always')
+      put('good', 'default/orders')
+      let seconds = 0
+      for (; read('default/orders').entries.length === 0 && seconds < SECONDS; seconds++) nowMs += 1_000
+      expect(seconds).to.be.within(30, 32)
+      expect(store.stats.damagedEntries).to.equal(10)
+    })
+
+    it('gives up nothing for a want of file descriptors, however long', () => {
+      put('one', 'default/orders')
+      disk.faults.before = operation => {
+        if (operation === 'read') throw Object.assign(new Error('too many open files'), { code: 'EMFILE' })
+      }
+      for (let second = 0; second < SECONDS; second++, nowMs += 1_000) read('default/orders')
+      delete disk.faults.before
+      expect(read('default/orders').entries).to.have.length(1)
+    })
+  })
+
   it('passes over the entries of thousands of stuck topics without reading them', () => {
     const topics = 10_000
     const disk = new SimulatedDisk()
