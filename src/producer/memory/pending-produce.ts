@@ -29,6 +29,7 @@ export const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth:
 
 /** Never written to. */
 const NO_ROWS: DeliveredRow[] = []
+const NO_OUTCOMES: (RecordOutcome | undefined)[] = []
 
 /**
  * The outcomes of the records of one request, in memory or on disk. Makes no promise unless a caller waits, and at most one of
@@ -37,7 +38,11 @@ const NO_ROWS: DeliveredRow[] = []
 export abstract class RequestOutcomes {
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
-  readonly #outcomes: (RecordOutcome | undefined)[]
+  readonly recordCount: number
+  /** Made with the first outcome that is in neither of the next two: most requests need no list. */
+  #outcomes = NO_OUTCOMES
+  /** All records, when they were delivered in one row. */
+  #whole: DeliveredRow | undefined
   /** Rows of delivered records whose outcomes are not in `#outcomes` yet: most callers only ask whether all were delivered. */
   #rows: DeliveredRow[] = NO_ROWS
   /** A record has got an outcome of its own, so the outcomes of all other records have to be compared with it. */
@@ -56,12 +61,8 @@ export abstract class RequestOutcomes {
 
   constructor(recordCount: number, deadlineAt: number) {
     this.deadlineAt = deadlineAt
-    this.#outcomes = new Array(recordCount)
+    this.recordCount = recordCount
     this.#open = recordCount
-  }
-
-  get recordCount(): number {
-    return this.#outcomes.length
   }
 
   /** Every record has an outcome. */
@@ -83,7 +84,7 @@ export abstract class RequestOutcomes {
 
   /** Refuses a record. */
   refuse(index: number, failure: RecordFailure): void {
-    this.#refusals ??= new Array(this.#outcomes.length).fill(undefined)
+    this.#refusals ??= new Array(this.recordCount).fill(undefined)
     this.#refusals[index] = failure
     this.settle(index, failure)
   }
@@ -94,7 +95,7 @@ export abstract class RequestOutcomes {
     this.#isMixed = true
     const known = this.#outcomes[index]
     if (known === undefined) {
-      this.#outcomes[index] = outcome
+      this.#keep(index, outcome)
       this.#settled(1)
     } else this.settledLate(index, outcome)
     if (known?.type === 'failed' && outcome.type === 'delivered') {
@@ -112,8 +113,9 @@ export abstract class RequestOutcomes {
       for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
       return
     }
+    if (row.count === this.recordCount) this.#whole = row
     // The outcome is smaller than the row.
-    if (row.count === 1) this.#outcomes[row.index] = outcomeIn(row, 0)
+    else if (row.count === 1) this.#keep(row.index, outcomeIn(row, 0))
     // A list that is created with its first element has space for one; a first push would reserve space for 17.
     else if (this.#rows.length === 0) this.#rows = [row]
     else this.#rows.push(row)
@@ -123,7 +125,7 @@ export abstract class RequestOutcomes {
   #settled(records: number, row?: DeliveredRow): void {
     this.#open -= records
     if (this.#open > 0) return
-    this.completed(row?.count === this.#outcomes.length ? row : undefined)
+    this.completed(row?.count === this.recordCount ? row : undefined)
     this.#onSettled?.(this.#unlessDelivered)
     this.#resolveUnlessDelivered?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
@@ -136,10 +138,21 @@ export abstract class RequestOutcomes {
    */
   protected completed(_row: DeliveredRow | undefined): void {}
 
+  #keep(index: number, outcome: RecordOutcome): void {
+    if (this.#outcomes === NO_OUTCOMES) this.#outcomes = new Array(this.recordCount)
+    this.#outcomes[index] = outcome
+  }
+
+  /** Delivered records whose outcomes are not listed. */
+  get #deliveredRows(): readonly DeliveredRow[] {
+    return this.#whole === undefined ? this.#rows : [this.#whole]
+  }
+
   #listRows(): void {
-    if (this.#rows.length === 0) return
-    for (const row of this.#rows)
-      for (let nth = 0; nth < row.count; nth++) this.#outcomes[row.index + nth] = outcomeIn(row, nth)
+    const rows = this.#deliveredRows
+    if (rows.length === 0) return
+    for (const row of rows) for (let nth = 0; nth < row.count; nth++) this.#keep(row.index + nth, outcomeIn(row, nth))
+    this.#whole = undefined
     this.#rows = NO_ROWS
     this.#isMixed = true
   }
@@ -147,7 +160,7 @@ export abstract class RequestOutcomes {
   /** The outcomes of all records, when each has one. */
   get #all(): readonly RecordOutcome[] {
     this.#listRows()
-    return this.#outcomes as RecordOutcome[]
+    return this.#outcomes === NO_OUTCOMES ? [] : (this.#outcomes as RecordOutcome[])
   }
 
   get #unlessDelivered(): readonly RecordOutcome[] | undefined {
@@ -170,7 +183,7 @@ export abstract class RequestOutcomes {
   latestOutcome(index: number): RecordOutcome | undefined {
     const late = this.#late?.get(index)
     if (late !== undefined) return late
-    const row = this.#rows.find(row => index >= row.index && index < row.index + row.count)
+    const row = this.#deliveredRows.find(row => index >= row.index && index < row.index + row.count)
     return row === undefined ? this.#outcomes[index] : outcomeIn(row, index - row.index)
   }
 
