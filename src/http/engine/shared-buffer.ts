@@ -17,6 +17,8 @@ interface HandleHolder {
  */
 export class SharedBuffer {
   readonly #bytes = Buffer.allocUnsafeSlow(READ_BYTES)
+  /** The view of the last read: many reads have the same size, that of a full buffer or of a usual request. */
+  #view = this.#bytes
 
   /**
    * Replaces a newly accepted socket by one that reads into this buffer.
@@ -31,11 +33,10 @@ export class SharedBuffer {
     const holder = accepted as HandleHolder
     const handle = holder._handle
     if (!isReadable(handle)) return undefined
-    const bytes = this.#bytes
     const options: SocketConstructorOpts & ConnectOpts & { handle: object } = {
       handle,
       allowHalfOpen: true,
-      onread: { buffer: bytes, callback: lengthBytes => take(bytes.subarray(0, lengthBytes)) }
+      onread: { buffer: this.#bytes, callback: lengthBytes => take(this.#viewOf(lengthBytes)) }
     }
     const socket = new Socket(options)
     holder._handle = null
@@ -43,6 +44,11 @@ export class SharedBuffer {
     socket.once('close', () => accepted.destroy())
     accepted.once('close', () => socket.destroy())
     return socket
+  }
+
+  #viewOf(lengthBytes: number): Buffer {
+    if (this.#view.length !== lengthBytes) this.#view = this.#bytes.subarray(0, lengthBytes)
+    return this.#view
   }
 }
 
