@@ -3,6 +3,7 @@ import type { OverloadedError } from '../../core/errors.js'
 import type { Leaving, WaitsFor } from '../engine/engine-user.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { AddressUse } from './client-addresses.js'
+import { type BytesHost, ConnectionBytes } from './connection-bytes.js'
 import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
 import type { OpenRequest, RequestHolder, TakenRequest } from './open-request.js'
 import { Pace } from './pace.js'
@@ -18,23 +19,9 @@ export interface ConnectionLimits {
 }
 
 /** The parts that all connections share. */
-export interface ConnectionHost {
+export interface ConnectionHost extends BytesHost {
   readonly turns: LoopTicks
   readonly limits: ConnectionLimits
-  /** Reserves memory for bytes of a body, or returns the error when there is none. */
-  take(holder: Pick<OpenRequest, 'address' | 'heldBytes'>, sizeBytes: number): OverloadedError | undefined
-  /** Whether an address may hold so many more bytes. */
-  mayHold(address: AddressUse, sizeBytes: number): boolean
-  /** Reserves memory for bytes that must wait, also a little more than there is; false: there is none at all. */
-  takeBeyond(address: AddressUse, sizeBytes: number): boolean
-  give(sizeBytes: number): void
-  /** Reserves memory for bytes of requests that wait behind answers which the client does not read. */
-  takeBehind(sizeBytes: number): boolean
-  /** Like {@link takeBehind}, but ends no connection for it. */
-  takeFreeBehind(sizeBytes: number): boolean
-  giveBehind(sizeBytes: number): void
-  /** Adds to the bytes that requests waiting to be admitted hold; negative: subtracts from them. */
-  waits(sizeBytes: number): void
   /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
   mayRest(connection: Connection): boolean
   /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
@@ -51,13 +38,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   silence: SilenceLimit | undefined
   /** Absent: Node reads the connection. */
   reader: RequestReader | undefined
-  heldBytes = 0
-  /** Bytes of requests that have not begun, as far as they are counted as bytes of bodies. */
-  #keptBytes = 0
-  /** Bytes of requests that have not begun and wait behind unread answers, as far as they are counted. */
-  #keptBehindBytes = 0
-  /** Bytes of bodies that count as bytes behind unread answers. */
-  #movedBytes = 0
+  readonly #bytes: ConnectionBytes
   readonly reading: Reading
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
@@ -86,6 +67,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     this.socket = socket
     this.address = address
     this.#host = host
+    this.#bytes = new ConnectionBytes(address, host)
     this.#turns = new RequestTicks(host.turns, () => !this.#mustRead)
     this.reading = new Reading(socket)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
@@ -162,12 +144,16 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   get behindBytes(): number {
-    return this.#keptBehindBytes + this.#movedBytes
+    return this.#bytes.behind
+  }
+
+  get heldBytes(): number {
+    return this.#bytes.held
   }
 
   /** Bytes that count as bytes of bodies. */
   get bodyBytes(): number {
-    return this.heldBytes + this.#keptBytes
+    return this.#bytes.asBodies
   }
 
   /**
@@ -179,22 +165,8 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     const isUnread = this.unreadBytes >= MAX_UNREAD_BYTES
     for (const request of this.#requests) {
       if (!request.complete) continue
-      if ((request.isAnswered || isUnread) && !this.#moveBehind(request)) return
+      if ((request.isAnswered || isUnread) && !this.#bytes.moveBehind(request)) return
     }
-  }
-
-  /** @returns whether there was memory for it */
-  #moveBehind(request: OpenRequest): boolean {
-    const bytes = request.heldBytes
-    if (bytes === 0) return true
-    if (!this.#host.takeFreeBehind(bytes)) return false
-    const movedBytes = request.movedBytes + bytes
-    request.movedBytes = 0
-    this.give(request)
-    request.movedBytes = movedBytes
-    this.#movedBytes += bytes
-    this.address.bodyBytes += bytes
-    return true
   }
 
   endUnread(): void {
@@ -266,54 +238,22 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
-    const refusal = this.#host.take(request, sizeBytes)
-    if (refusal !== undefined) return refusal
-    request.heldBytes += sizeBytes
-    this.heldBytes += sizeBytes
-    this.address.bodyBytes += sizeBytes
-    if (request.isHeld) this.#host.waits(sizeBytes)
-    if (this.#requests.length > 1) this.#pauseOrResume()
-    return undefined
+    const refusal = this.#bytes.take(request, sizeBytes)
+    if (refusal === undefined && this.#requests.length > 1) this.#pauseOrResume()
+    return refusal
   }
 
   give(request: OpenRequest): void {
-    const { heldBytes, movedBytes } = request
-    if (movedBytes > 0) {
-      request.movedBytes = 0
-      this.#movedBytes -= movedBytes
-      this.address.bodyBytes -= movedBytes
-      this.#host.giveBehind(movedBytes)
-    }
-    if (heldBytes === 0) return
-    request.heldBytes = 0
-    this.heldBytes -= heldBytes
-    this.address.bodyBytes -= heldBytes
-    this.#host.give(heldBytes)
-    if (request.isHeld) this.#host.waits(-heldBytes)
+    this.#bytes.give(request)
   }
 
-  /**
-   * Sets the number of bytes of requests that have not begun, and for what they wait.
-   *
-   * @returns whether there is memory
-   */
+  holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
+    return this.#bytes.holdOnly(request, sizeBytes)
+  }
+
+  /** Sets the number of bytes of requests that have not begun, and for what they wait. @returns whether there is memory */
   keep(sizeBytes: number, waitsFor: WaitsFor): boolean {
-    const { address } = this
-    if (this.#keptBytes > 0) this.#host.give(this.#keptBytes)
-    if (this.#keptBehindBytes > 0) this.#host.giveBehind(this.#keptBehindBytes)
-    address.bodyBytes -= this.#keptBytes + this.#keptBehindBytes
-    this.#keptBytes = this.#keptBehindBytes = 0
-    if (sizeBytes === 0) return true
-    if (waitsFor === 'client') {
-      if (!this.#host.mayHold(address, sizeBytes) || !this.#host.takeBehind(sizeBytes)) return false
-      this.#keptBehindBytes = sizeBytes
-    } else {
-      const isTaken = this.#host.take({ address, heldBytes: 0 }, sizeBytes) === undefined
-      if (!isTaken && !(waitsFor === 'gateway' && this.#host.takeBeyond(address, sizeBytes))) return false
-      this.#keptBytes = sizeBytes
-    }
-    address.bodyBytes += sizeBytes
-    return true
+    return this.#bytes.keep(sizeBytes, waitsFor)
   }
 
   /**
@@ -338,9 +278,9 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return this.#end
   }
 
-  heldChanged({ isHeld, heldBytes }: OpenRequest): void {
-    this.#heldRequests += isHeld ? 1 : -1
-    this.#host.waits(isHeld ? heldBytes : -heldBytes)
+  heldChanged(request: OpenRequest): void {
+    this.#heldRequests += request.isHeld ? 1 : -1
+    this.#bytes.waitChanged(request)
     this.#pauseOrResume()
   }
 
@@ -378,15 +318,15 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     const openRequests = this.#requests.length
     if (openRequests <= 1) return false
     const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
-    return openRequests > maxRequestsPerConnection || this.heldBytes + this.#movedBytes >= maxBodyBytesPerConnection
+    return openRequests > maxRequestsPerConnection || this.#bytes.ofOpenRequests >= maxBodyBytesPerConnection
   }
 
   #close(): void {
     clearTimeout(this.#headTimer)
     this.#end?.closed()
     this.isPaused = false
-    this.keep(0, 'turn')
     for (const request of [...this.#requests]) request.connectionEnded()
+    this.#bytes.end()
     this.#host.closed(this)
   }
 }

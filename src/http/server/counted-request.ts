@@ -124,8 +124,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   }
 
   holdOnly(sizeBytes: number): OverloadedError | undefined {
-    this.holder.give(this)
-    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
+    return this.holder.holdOnly(this, this.isOver ? 0 : sizeBytes)
   }
 
   override over(): void {

@@ -65,6 +65,8 @@ export interface RequestHolder {
   take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined
   /** Releases all bytes that the body holds. */
   give(request: OpenRequest): void
+  /** Counts this many bytes of the body in place of all that have come, or returns the error when there is no memory. */
+  holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined
   /** `isHeld` of the request has changed. Nothing is read from the connection while one of its requests is held. */
   heldChanged(request: OpenRequest): void
 }

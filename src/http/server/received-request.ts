@@ -186,8 +186,7 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
   }
 
   holdOnly(sizeBytes: number): OverloadedError | undefined {
-    this.holder.give(this)
-    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
+    return this.holder.holdOnly(this, this.isOver ? 0 : sizeBytes)
   }
 
   /** The answer was sent, or the connection has ended. */

@@ -31,6 +31,10 @@ export class FakeHolder implements RequestHolder {
   give(): void {
     this.told.push('give')
   }
+  holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
+    this.give()
+    return sizeBytes === 0 ? undefined : this.take(request, sizeBytes)
+  }
   heldChanged({ isHeld }: OpenRequest): void {
     this.told.push(isHeld ? 'hold' : 'let go')
   }
