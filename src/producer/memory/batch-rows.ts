@@ -3,8 +3,6 @@ import { deliverRow, type OutcomeReceiver } from './pending-produce.js'
 
 /** The lists of a batch with one row or none; never written to. */
 const NONE: never[] = []
-/** The row of one record, for all batches: its receiver does not keep it. */
-const single = { index: 0, count: 1, partition: 0, offset: 0, timestampMs: 0 }
 
 /**
  * The records of a batch, without their bytes: the request that each belongs to. A row is a run of consecutive records of one
@@ -158,35 +156,17 @@ export abstract class BatchRows {
   deliver(partition: number, baseOffset: number, logAppendTimeMs: number): void {
     if (this.#count > 0) {
       const timestampMs = logAppendTimeMs < 0 ? this.#timestampMs : logAppendTimeMs
-      this.#deliverRow(this.#pendingProduce!, this.#index, this.#count, partition, baseOffset, timestampMs)
+      const row = { index: this.#index, count: this.#count, partition, offset: baseOffset, timestampMs }
+      deliverRow(this.#pendingProduce!, row)
       return
     }
     let offset = baseOffset
     for (let at = 0; at < this.pendingProduces.length; at++) {
       const count = this.counts[at]!
       const timestampMs = logAppendTimeMs < 0 ? this.timestampsMs[at]! : logAppendTimeMs
-      this.#deliverRow(this.pendingProduces[at]!, this.firstIndexes[at]!, count, partition, offset, timestampMs)
+      deliverRow(this.pendingProduces[at]!, { index: this.firstIndexes[at]!, count, partition, offset, timestampMs })
       if (offset >= 0) offset += count
     }
-  }
-
-  #deliverRow(
-    receiver: OutcomeReceiver,
-    index: number,
-    count: number,
-    partition: number,
-    offset: number,
-    timestampMs: number
-  ): void {
-    if (count > 1) {
-      deliverRow(receiver, { index, count, partition, offset, timestampMs })
-      return
-    }
-    single.index = index
-    single.partition = partition
-    single.offset = offset
-    single.timestampMs = timestampMs
-    deliverRow(receiver, single)
   }
 
   /** Forgets all records. */

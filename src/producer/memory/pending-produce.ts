@@ -107,7 +107,7 @@ export abstract class RequestOutcomes {
   /** A record has a further outcome, after its wait has ended. */
   protected settledLate(_index: number, _outcome: RecordOutcome): void {}
 
-  /** Like {@link settle}, for consecutive records that were delivered. A row of one record is not kept. */
+  /** Like {@link settle}, for consecutive records that were delivered. The row may be kept. */
   delivered(row: DeliveredRow): void {
     if (this.#isMixed) {
       for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))

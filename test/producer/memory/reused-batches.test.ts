@@ -173,4 +173,17 @@ describe('delivery: the objects of a batch that was appended', () => {
     batch.answer(appended(8))
     expect(await outcomesOf(next)).to.deep.equal(['at 8'])
   })
+
+  it('leave each request its own outcome, whenever it is asked for', async () => {
+    const first = stage.append('A')
+    stage.requireBatch().answer(appended(10))
+    const second = stage.append('B')
+    stage.requireBatch().answer(appended(11))
+    const offsets = [first, second].map(one => {
+      const outcome = one.latestOutcome(0)
+      return outcome?.type === 'delivered' ? outcome.offset : outcome
+    })
+    expect(offsets).to.deep.equal([10, 11])
+    expect([await outcomesOf(first), await outcomesOf(second)]).to.deep.equal([['at 10'], ['at 11']])
+  })
 })
