@@ -23,6 +23,8 @@ export class AnswerQueue {
   #isCorked = false
   #isEnded = false
   #hasLast = false
+  /** Number of answers that have begun and not ended. */
+  #streams = 0
 
   /** @param onLeft called after each answer that was sent, and when the client keeps up again */
   constructor(socket: Socket, onLeft: () => void) {
@@ -50,6 +52,11 @@ export class AnswerQueue {
     return this.waitingBytes >= MAX_OUTPUT_BYTES
   }
 
+  /** Whether an answer has begun and not ended: it may go on for as long as it likes. */
+  get isStreaming(): boolean {
+    return this.#streams > 0
+  }
+
   /** Whether all earlier answers were sent, not only written to the socket. */
   isTurnOf(response: EngineResponse): boolean {
     return this.#open[0] === response && this.#leaving.length === 0
@@ -63,6 +70,10 @@ export class AnswerQueue {
   write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
     if (this.#isEnded || !this.#socket.writable) return false
     if (response.isLast) this.#hasLast = true
+    if (response.isStreamed === isEnd) {
+      response.isStreamed = !isEnd
+      this.#streams += isEnd ? -1 : 1
+    }
     if (this.#open[0] !== response) return this.#keep(response, pieces, isEnd)
     const keepsUp = this.#writeNow(response, pieces, isEnd)
     if (isEnd) this.#advance()

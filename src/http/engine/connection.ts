@@ -200,7 +200,12 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   get #mayBegin(): boolean {
-    return (!this.#isHeld || this.#isRushed) && !this.#isYielding && !this.#answers.isFull
+    return (!this.#isHeld || this.#isRushed) && !this.#isYielding && !this.#mustWait
+  }
+
+  /** Whether the next request must wait for the client to read, for earlier answers, or for the end of a stream. */
+  get #mustWait(): boolean {
+    return this.#answers.isFull || this.#answers.isStreaming
   }
 
   #keep(bytes: Buffer, at: number, lasts: boolean): void {
@@ -298,8 +303,8 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** What the waiting bytes wait for. */
   get #waitsFor(): WaitsFor {
-    if (this.#state === 'open' && !this.#answers.isFull) return 'turn'
-    return this.socket.writableLength > 0 ? 'client' : 'gateway'
+    if (this.#state === 'open' && !this.#mustWait) return 'turn'
+    return this.socket.writableLength > 0 || this.#answers.isStreaming ? 'client' : 'gateway'
   }
 
   /**

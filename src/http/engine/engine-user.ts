@@ -35,7 +35,7 @@ export interface UsedConnection extends RequestConnection {
  *
  *   turn      the user has paused the connection
  *   gateway   answers that are not made yet
- *   client    answers that the client does not read
+ *   client    answers that the client does not read, or the end of a stream that it has asked for
  */
 export type WaitsFor = 'turn' | 'gateway' | 'client'
 

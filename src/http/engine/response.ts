@@ -66,6 +66,8 @@ export class EngineResponse extends EventEmitter implements Members {
   headersSent = false
   /** Whether the connection ends with this answer. */
   isLast = false
+  /** Whether it has begun and not ended, as the connection sees it. */
+  isStreamed = false
   /** Whether `drain` is due. */
   needsDrain = false
   readonly #connection: ResponseConnection

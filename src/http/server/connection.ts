@@ -7,8 +7,9 @@ import { type BytesHost, ConnectionBytes } from './connection-bytes.js'
 import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
 import type { OpenRequest, RequestHolder, TakenRequest } from './open-request.js'
 import { Pace } from './pace.js'
+import { isStreaming, MAX_UNREAD_BYTES, mustWaitBehind } from './pipeline.js'
 import { type LoopTicks, RequestTicks } from './request-ticks.js'
-import { MAX_UNREAD_BYTES, Reading, type UnreadConnection } from './unread-answers.js'
+import { Reading, type UnreadConnection } from './unread-answers.js'
 
 export interface ConnectionLimits {
   /** After the last answer, at most this many bytes are discarded. */
@@ -68,7 +69,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     this.address = address
     this.#host = host
     this.#bytes = new ConnectionBytes(address, host)
-    this.#turns = new RequestTicks(host.turns, () => !this.#mustRead)
+    this.#turns = new RequestTicks(host.turns, () => !this.#mustWait)
     this.reading = new Reading(socket)
     // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
     socket.on('error', () => undefined)
@@ -134,13 +135,13 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return bytes
   }
 
-  /** Whether the client has to read answers before its next request begins. The engine does not read it before. */
-  get #mustRead(): boolean {
-    // The sum over many pipelined requests is made only when the client leaves something unread, and no further than needed.
-    let bytes = this.socket.writableLength
-    if (bytes === 0 || this.reader !== undefined) return false
-    for (const { keptAnswerBytes } of this.#requests) if ((bytes += keptAnswerBytes) >= MAX_UNREAD_BYTES) return true
-    return bytes >= MAX_UNREAD_BYTES
+  /** Whether the next request must not begin: many bytes of answers wait, or it is behind a stream. The engine sees to it itself. */
+  get #mustWait(): boolean {
+    return this.reader === undefined && mustWaitBehind(this.#requests, this.socket.writableLength)
+  }
+
+  get isStalled(): boolean {
+    return (this.deferred !== undefined || this.behindBytes > 0) && this.#requests.some(isStreaming)
   }
 
   get behindBytes(): number {
@@ -157,16 +158,16 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   /**
-   * Gives memory for bodies back when it is short and the client has answers to read: that of requests whose whole answer
-   * waits for the client, and that of requests behind many unread bytes. It then counts as memory behind unread answers.
+   * Gives memory for bodies back when it is short: bodies whose requests have their whole answer are dropped, and those behind many
+   * unread bytes, or behind a stream, then count as memory behind unread answers.
    */
   yieldMemory(): void {
-    if (this.socket.writableLength === 0) return
-    const isUnread = this.unreadBytes >= MAX_UNREAD_BYTES
+    const isBehind = this.isStalled || (this.socket.writableLength > 0 && this.unreadBytes >= MAX_UNREAD_BYTES)
     for (const request of this.#requests) {
-      if (!request.complete) continue
-      if ((request.isAnswered || isUnread) && !this.#bytes.moveBehind(request)) return
+      if (request.complete && request.isAnswered) request.dropBody()
+      else if (isBehind && (request.complete || request === this.deferred)) this.#bytes.moveBehind(request)
     }
+    this.#pauseOrResume()
   }
 
   endUnread(): void {
@@ -212,9 +213,11 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
       return
     }
     this.deferred = request
+    this.#pauseOrResume()
     this.#turns.defer(() => {
       if (this.deferred === request) this.deferred = undefined
       if (!request.isOver) handle()
+      this.#pauseOrResume()
       this.#end?.requestEnded()
       return !request.isStreamed
     })
@@ -297,11 +300,12 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
 
   /**
    * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
-   * connection's share; their answers resume it. A connection at rest is paused as well. A paused socket costs nothing
-   * but itself.
+   * connection's share or must end before it begins; their answers resume it. A connection at rest is paused as well. A paused
+   * socket costs nothing but itself.
    */
   #pauseOrResume(): void {
-    const mustPause = this.#isResting || this.#heldRequests > 0 || this.#isFull
+    const mustPause =
+      this.#isResting || this.#heldRequests > 0 || this.#isFull || (this.deferred !== undefined && this.#mustWait)
     if (mustPause === this.isPaused || this.#end?.isLingering) return
     this.isPaused = mustPause
     const reading = this.reader ?? this.socket

@@ -127,6 +127,11 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     return this.holder.holdOnly(this, this.isOver ? 0 : sizeBytes)
   }
 
+  dropBody(): void {
+    this.holder.give(this)
+    super.over()
+  }
+
   override over(): void {
     if (this.isOver) return
     this.isOver = true

@@ -181,6 +181,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this.#onRefused?.(refusal)
   }
 
+  dropBody(): void {
+    this.holder.give(this)
+    this._dump()
+  }
+
   openEnd(): void {
     this.isOpenEnded = true
   }

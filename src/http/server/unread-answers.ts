@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Cell } from '../../core/metrics/family.js'
 
-/** No further request of a connection begins while this many bytes of its answers wait for the client. */
-export const MAX_UNREAD_BYTES = 64 * 1024
+/** At twice the limit and more, clients that have taken nothing yet have this share of the grace. */
+const LEAST_GRACE_SHARE = 1 / 30
 
 /** A socket's connection to the operating system; Node has no public name for it. */
 interface HandleHolder {
@@ -16,8 +16,8 @@ export function queuedBytes(socket: Socket): number {
 }
 
 /**
- * Measures for how long a client has taken nothing of the answers that wait for it. While none wait, it is never the
- * client that is waited for.
+ * Measures for how long a client has taken nothing of the answers that wait for it, or has had requests wait behind an answer that
+ * does not end. While neither waits, it is never the client that is waited for.
  */
 export class Reading {
   readonly #socket: Socket
@@ -25,22 +25,37 @@ export class Reading {
   #queuedBytes = 0
   /** When the client was last seen to take bytes; `undefined`: no bytes wait for it. */
   #since: number | undefined
+  #stalledSince: number | undefined
+  /** Whether the client has taken something since answers began to wait. */
+  hasTaken = false
 
   constructor(socket: Socket) {
     this.#socket = socket
   }
 
-  /** To be called at intervals. @returns for how long nothing was taken; 0: nothing waits */
-  look(now: number): number {
+  /**
+   * To be called at intervals.
+   *
+   * @param isStalled whether requests wait behind an answer that does not end
+   * @returns for how long nothing was taken, or could go on; 0: nothing waits
+   */
+  look(now: number, isStalled = false): number {
+    this.#stalledSince = isStalled ? (this.#stalledSince ?? now) : undefined
+    return Math.max(this.#unreadMs(now), now - (this.#stalledSince ?? now))
+  }
+
+  #unreadMs(now: number): number {
     const { writableLength, bytesWritten } = this.#socket
     if (writableLength === 0) {
       this.#since = undefined
+      this.hasTaken = false
       return 0
     }
     const [sentBytes, queued] = [bytesWritten - writableLength, queuedBytes(this.#socket)]
     const hasMoved = sentBytes !== this.#sentBytes || queued !== this.#queuedBytes
     this.#sentBytes = sentBytes
     this.#queuedBytes = queued
+    if (hasMoved && this.#since !== undefined) this.hasTaken = true
     if (this.#since === undefined || hasMoved) this.#since = now
     return now - this.#since
   }
@@ -54,6 +69,8 @@ export interface UnreadConnection {
   readonly unreadBytes: number
   /** Bytes of requests that wait for the client to take answers. */
   readonly behindBytes: number
+  /** Whether requests wait behind an answer that has begun and does not end. */
+  readonly isStalled: boolean
   /** Bytes that count as bytes of bodies. */
   readonly bodyBytes: number
   /** Ends the connection, and releases what it holds at once. */
@@ -62,7 +79,7 @@ export interface UnreadConnection {
 
 export interface UnreadLimits {
   readonly maxBytes: number
-  /** A client that has taken nothing for this long does not read. */
+  /** A client that has taken nothing for this long does not read. Between the limit and twice as much, this time shrinks. */
   readonly graceMs: number
 }
 
@@ -104,14 +121,22 @@ export class UnreadAnswers {
   look(open: Iterable<UnreadConnection>, now: number): void {
     let unreadBytes = this.#behindBytes
     for (const connection of open) {
-      connection.reading.look(now)
+      connection.reading.look(now, connection.isStalled)
       unreadBytes += connection.unreadBytes
     }
     const bytesOf = (connection: UnreadConnection): number => connection.unreadBytes + connection.behindBytes
     if (unreadBytes > this.#limits.maxBytes) {
-      this.end(open, now, bytesOf, bytes => (unreadBytes -= bytes) <= this.#limits.maxBytes)
+      const isEnough = (bytes: number): boolean => (unreadBytes -= bytes) <= this.#limits.maxBytes
+      this.end(open, now, bytesOf, isEnough, () => this.#graceMsAt(unreadBytes))
     }
     this.#gauge.value = unreadBytes
+  }
+
+  /** Otherwise much more than the limit could come before the first client is known not to read. */
+  #graceMsAt(unreadBytes: number): number {
+    const { maxBytes, graceMs } = this.#limits
+    const beyond = Math.min(1, unreadBytes / maxBytes - 1)
+    return graceMs * (1 - beyond * (1 - LEAST_GRACE_SHARE))
   }
 
   /**
@@ -119,24 +144,29 @@ export class UnreadAnswers {
    *
    * @param bytesOf what the end of a connection frees; one that frees nothing is left alone
    * @param isEnough called before each end, with the bytes that the one before has freed
+   * @param graceMs asked before each end: the grace of clients that have taken nothing yet
    */
   end(
     open: Iterable<UnreadConnection>,
     now: number,
     bytesOf: (connection: UnreadConnection) => number,
-    isEnough: (freedBytes: number) => boolean
+    isEnough: (freedBytes: number) => boolean,
+    graceMs = (): number => this.#limits.graceMs
   ): void {
     const candidates: { connection: UnreadConnection; bytes: number; unreadMs: number }[] = []
     for (const connection of open) {
-      const unreadMs = connection.reading.look(now)
-      if (unreadMs < this.#limits.graceMs) continue
+      const unreadMs = connection.reading.look(now, connection.isStalled)
+      if (unreadMs < (connection.reading.hasTaken ? this.#limits.graceMs : graceMs())) continue
       const bytes = bytesOf(connection)
       if (bytes > 0) candidates.push({ connection, bytes, unreadMs })
     }
     candidates.sort((a, b) => b.bytes - a.bytes || b.unreadMs - a.unreadMs)
     let freedBytes = 0
-    for (const { connection, bytes } of candidates) {
+    for (const { connection, bytes, unreadMs } of candidates) {
       if (isEnough(freedBytes)) return
+      freedBytes = 0
+      // The more has been freed, the longer it is.
+      if (unreadMs < this.#limits.graceMs && unreadMs < graceMs()) continue
       freedBytes = bytes
       this.onEnd(connection)
       connection.endUnread()

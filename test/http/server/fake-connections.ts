@@ -94,6 +94,9 @@ export class FakeRequest implements TakenRequest {
     this.refusal = error
     this.holder.give(this)
   }
+  dropBody(): void {
+    this.holder.give(this)
+  }
   over(): void {
     if (this.isOver) return
     this.isOver = true

@@ -109,16 +109,17 @@ describe('pipelined requests', () => {
       started = await startHttp({ http: { engine, ...limits }, plugin: loudApi(gates) })
       const post = (path: string, bytes: number): string =>
         `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
-      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+      const [one, two, three] = [gate(gates, 'one'), gate(gates, 'two'), gate(gates, 'three')]
       const client = await RawSocket.open(started.http.urls.shared)
-      await client.send(post('/hold/one', 400) + post('/hold/two', 400) + post('/push', 2_000).repeat(3))
-      await Promise.all([one.arrived, two.arrived])
+      const held = post('/hold/one', 400) + post('/hold/two', 400) + post('/hold/three', 2_000)
+      await client.send(held + post('/push', 2_000).repeat(2))
+      await Promise.all([one.arrived, two.arrived, three.arrived])
       await until(
         async () => (await started.metric('castellan_http_requests_in_flight')) === 4,
         'all requests up to the last answer'
       )
       expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_800)
-      for (const { release } of [two, one]) release()
+      for (const { release } of [three, two, one]) release()
       const received = await client.untilClosed()
       expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal([200, 200, 200, 503].map(status => `HTTP/1.1 ${status}`))
       await untilNothingIsHeld(started)

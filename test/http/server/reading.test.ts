@@ -96,6 +96,29 @@ describe('http: what waits for clients to read', () => {
     expect(endedOnes()).to.deep.equal([4_996, 2_000])
   })
 
+  it('ends those that have taken nothing sooner, the more is unread, until little more than the limit is', () => {
+    const { connect, look, endedOnes, unread } = setUp()
+    const [slow] = [connect(3_000), connect(500), connect(600), connect(700)]
+    look()
+    slow.socket.writableLength -= 1
+    now += (6 * GRACE_MS) / 30 - 1
+    look()
+    expect(endedOnes(), 'the least grace').to.deep.equal([])
+    now += 1
+    look()
+    expect(endedOnes(), 'nor those that read').to.deep.equal([700, 600, 500])
+    slow.socket.writableLength = 1_200
+    connect(201)
+    connect(99)
+    look()
+    now += 3 * GRACE_MS - 1
+    look()
+    expect([endedOnes(), unread.value], 'one and a half times the limit').to.deep.equal([[], 1_500])
+    now += GRACE_MS
+    look()
+    expect([endedOnes(), unread.value], 'the more is freed, the longer the grace').to.deep.equal([[201], 1_299])
+  })
+
   it('has room for requests behind answers, by the end of such connections where it has to be', () => {
     const { connect, look, endedOnes } = setUp()
     const [one, two] = [connect(10), connect(10)]
@@ -117,21 +140,46 @@ describe('http: what waits for clients to read', () => {
     }
     bodies[0]!.isAnswered = true
     const other = connect(0).request()
-    expect([other.take(400), held.value, connection.behindBytes]).to.deep.equal([undefined, 400, 900])
-    expect(connection.address.bodyBytes).to.equal(1_300)
+    expect([other.take(400), held.value, connection.behindBytes]).to.deep.equal([undefined, 400, 600])
+    expect(connection.address.bodyBytes).to.equal(1_000)
     bodies[1]!.over()
-    expect([connection.behindBytes, connection.address.bodyBytes]).to.deep.equal([600, 1_000])
+    expect([connection.behindBytes, connection.address.bodyBytes]).to.deep.equal([300, 700])
     socket.destroy()
     expect([connection.behindBytes, connection.address.bodyBytes, endedOnes()]).to.deep.equal([0, 400, []])
   })
 
-  it('does not give up the bodies of a client that waits for the gateway', () => {
+  it('drops the body of a request that is answered behind others, and no other body of a client that waits', () => {
     const { connect, held } = setUp()
-    const body = connect(0).request()
-    body.take(900)
-    body.complete = body.isAnswered = true
+    const { connection, request } = connect(0)
+    const [answered, waiting] = [request(), request()]
+    for (const body of [answered, waiting]) {
+      body.take(450)
+      body.complete = true
+    }
     expect(connect(0).request().take(200)?.message).to.contain('900 bytes')
-    expect(held.value).to.equal(900)
+    answered.isAnswered = true
+    now += 10
+    expect([connect(0).request().take(200), held.value, connection.behindBytes]).to.deep.equal([undefined, 650, 0])
+  })
+
+  it('gives up bodies of requests that wait for the end of a stream, and ends such clients after the grace', () => {
+    const { connections, connect, look, held, endedOnes } = setUp()
+    const { connection, request } = connect(0)
+    request().isAnswerBegun = true
+    const body = request()
+    connection.inTurn(body, () => expect.fail('behind a stream'))
+    body.take(900)
+    const first = connect(0).request()
+    expect([first.take(900), held.value, connection.behindBytes]).to.deep.equal([undefined, 900, 900])
+    first.complete = true
+    body.take(100)
+    connections.unread.takeFree(100)
+    look()
+    now += 6 * GRACE_MS - 1
+    const other = connect(0).request()
+    expect(other.take(100)?.message).to.contain('1000 bytes')
+    now += 10
+    expect([other.take(100), endedOnes()]).to.deep.equal([undefined, [0]])
   })
 
   it('ends clients that read nothing for others, where bodies of theirs are in the way', () => {

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
@@ -84,6 +85,9 @@ for (const { way, engine, isTls } of ways) {
     let now: number
     let looks: number
     let handled: number
+    let streams: ServerResponse[]
+    /** Answers that were made, whether they are sent or not. */
+    let made: number
     beforeEach(() => {
       folder = new TestFolder()
       security = undefined
@@ -92,9 +96,12 @@ for (const { way, engine, isTls } of ways) {
       now = 1_000
       looks = 0
       handled = 0
+      streams = []
+      made = 0
     })
     afterEach(async () => {
       for (const { socket } of clients) socket.destroy()
+      for (const stream of streams) stream.destroy()
       await untilNothingIsHeld(started)
       await started.http.close()
       security?.close()
@@ -102,6 +109,7 @@ for (const { way, engine, isTls } of ways) {
     })
 
     const plugin = async (app: FastifyInstance): Promise<void> => {
+      app.addHook('onSend', async () => void made++)
       await loudApi(gates)(app)
       app.get('/large', () => {
         handled++
@@ -110,6 +118,12 @@ for (const { way, engine, isTls } of ways) {
       app.get('/medium', () => {
         handled++
         return large.subarray(0, MB)
+      })
+      app.get('/stream', (_, reply) => {
+        reply.hijack()
+        reply.raw.writeHead(200, { 'content-type': 'text/event-stream' })
+        reply.raw.flushHeaders()
+        streams.push(reply.raw)
       })
     }
 
@@ -194,6 +208,59 @@ for (const { way, engine, isTls } of ways) {
       expect(await waiting.answers(2)).to.deep.equal(['200', '200'])
       await Promise.all(silent.map(client => client.read(24 * MB)))
       expect(silent.filter(({ isClosed }) => isClosed)).to.have.length(3)
+    })
+
+    /** Requests of an innocent client are carried out, whatever others do. */
+    async function expectService(): Promise<void> {
+      const innocent = await open('')
+      for (let count = 1; count <= 10; count++) {
+        innocent.socket.write(post('/push', 100_000))
+        expect((await innocent.answers(count)).at(-1)).to.equal('200')
+      }
+    }
+
+    it('take no memory from others behind a stream that they do read, and get all answers behind its end', async () => {
+      await start(MB)
+      const readers: Client[] = []
+      while (readers.length < 10) {
+        const reader = await open(get('/stream') + post('/push', 20_000).repeat(30))
+        readers.push(reader)
+        expect(await reader.answers(1)).to.deep.equal(['200'])
+      }
+      await until(async () => (await bodies()) + (await started.metric(UNREAD)) >= 10 * 10_000, 'what they send')
+      await looked()
+      await expectService()
+      for (const [index, reader] of readers.entries()) {
+        expect(reader.statuses, 'answers keep their order').to.have.length(1)
+        streams[index]!.end()
+        expect(await reader.answers(31)).to.deep.equal(Array(31).fill('200'))
+      }
+      expect(await started.metric(ENDED)).to.equal(0)
+    })
+
+    it('take no memory from others with requests that have their answers, which wait for an earlier one', async () => {
+      await start(MB)
+      const one = gate(gates, 'one')
+      const waiting: Client[] = []
+      while (waiting.length < 10) {
+        waiting.push(await open(post('/hold/one', 10) + post('/push', 20_000).repeat(10)))
+        await until(() => made === 10 * waiting.length, 'answers')
+      }
+      await expectService()
+      one.release()
+      for (const client of waiting) expect(await client.answers(11)).to.deep.equal(Array(11).fill('200'))
+    })
+
+    it('have few requests begun behind an answer that is being made', async () => {
+      await start(60 * MB)
+      const one = gate(gates, 'one')
+      const client = await open(post('/hold/one', 10) + get('/medium').repeat(60))
+      await one.arrived
+      await until(() => handled > 0, 'a request')
+      for (let ticks = 50; ticks > 0; ticks--) await nextTick()
+      expect(handled).to.be.at.most(16)
+      one.release()
+      expect(await client.answers(61)).to.deep.equal(Array(61).fill('200'))
     })
 
     it('have few requests begun behind unread answers, and the others when they read', async () => {
