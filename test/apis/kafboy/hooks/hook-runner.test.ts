@@ -154,7 +154,7 @@ describe('kafboy: the memory of a call', () => {
   const give = ({ json }: KafboyRequest): unknown => ({ produce: { data: [(json as { data: string }).data] } })
 
   for (const text of ['x'.repeat(2_000), 'ü€😀'.repeat(200), '\u0000\u007f'.repeat(200)]) {
-    it(`takes the records that are made of ${text.slice(0, 4)}, and the bytes of the body are seen afterwards`, () => {
+    it(`takes the records that are made of ${JSON.stringify(text.slice(0, 4))}, and the bytes of the body are seen afterwards`, () => {
       let kept: KafboyRequest | undefined
       const hook = (request: KafboyRequest): unknown => give((kept = request))
       expect(decide(hook, body(text))).to.deep.equal({ isReused: true, contents: [null, text] })
