@@ -144,6 +144,10 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return (this.deferred !== undefined || this.behindBytes > 0) && this.#requests.some(isStreaming)
   }
 
+  get isPipelined(): boolean {
+    return this.openRequests > 1
+  }
+
   get behindBytes(): number {
     return this.#bytes.behind
   }

@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net'
 import type { Cell } from '../../core/metrics/family.js'
 
-/** At twice the limit and more, clients that have taken nothing yet have this share of the grace. */
+/**
+ * At twice the limit and more, clients that have sent several requests and have taken nothing yet have this share of the grace. It
+ * is shorter than the time in which the operating system takes bytes anew for a slow client, so a single answer has the whole grace.
+ */
 const LEAST_GRACE_SHARE = 1 / 30
 
 /** A socket's connection to the operating system; Node has no public name for it. */
@@ -71,6 +74,8 @@ export interface UnreadConnection {
   readonly behindBytes: number
   /** Whether requests wait behind an answer that has begun and does not end. */
   readonly isStalled: boolean
+  /** Whether further requests have been sent behind one without its whole answer. */
+  readonly isPipelined: boolean
   /** Bytes that count as bytes of bodies. */
   readonly bodyBytes: number
   /** Ends the connection, and releases what it holds at once. */
@@ -144,7 +149,7 @@ export class UnreadAnswers {
    *
    * @param bytesOf what the end of a connection frees; one that frees nothing is left alone
    * @param isEnough called before each end, with the bytes that the one before has freed
-   * @param graceMs asked before each end: the grace of clients that have taken nothing yet
+   * @param graceMs asked before each end: the grace of clients with several requests that have taken nothing yet
    */
   end(
     open: Iterable<UnreadConnection>,
@@ -156,7 +161,8 @@ export class UnreadAnswers {
     const candidates: { connection: UnreadConnection; bytes: number; unreadMs: number }[] = []
     for (const connection of open) {
       const unreadMs = connection.reading.look(now, connection.isStalled)
-      if (unreadMs < (connection.reading.hasTaken ? this.#limits.graceMs : graceMs())) continue
+      const hasWholeGrace = connection.reading.hasTaken || !connection.isPipelined
+      if (unreadMs < (hasWholeGrace ? this.#limits.graceMs : graceMs())) continue
       const bytes = bytesOf(connection)
       if (bytes > 0) candidates.push({ connection, bytes, unreadMs })
     }

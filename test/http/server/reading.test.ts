@@ -96,9 +96,15 @@ describe('http: what waits for clients to read', () => {
     expect(endedOnes()).to.deep.equal([4_996, 2_000])
   })
 
-  it('ends those that have taken nothing sooner, the more is unread, until little more than the limit is', () => {
+  it('ends those with several requests that have taken nothing sooner, the more is unread, until little more than the limit is', () => {
     const { connect, look, endedOnes, unread } = setUp()
-    const [slow] = [connect(3_000), connect(500), connect(600), connect(700)]
+    const connectTwo = (unreadBytes: number) => {
+      const one = connect(unreadBytes)
+      one.request()
+      one.request()
+      return one
+    }
+    const [slow] = [connectTwo(3_000), connectTwo(500), connectTwo(600), connectTwo(700)]
     look()
     slow.socket.writableLength -= 1
     now += (6 * GRACE_MS) / 30 - 1
@@ -108,8 +114,8 @@ describe('http: what waits for clients to read', () => {
     look()
     expect(endedOnes(), 'nor those that read').to.deep.equal([700, 600, 500])
     slow.socket.writableLength = 1_200
-    connect(201)
-    connect(99)
+    connectTwo(201)
+    connectTwo(99)
     look()
     now += 3 * GRACE_MS - 1
     look()
@@ -117,6 +123,18 @@ describe('http: what waits for clients to read', () => {
     now += GRACE_MS
     look()
     expect([endedOnes(), unread.value], 'the more is freed, the longer the grace').to.deep.equal([[201], 1_299])
+  })
+
+  it('leaves a client its whole grace that waits for one answer, however much is unread', () => {
+    const { connect, look, endedOnes } = setUp()
+    connect(9_000).request()
+    look()
+    now += 6 * GRACE_MS - 1
+    look()
+    expect(endedOnes()).to.deep.equal([])
+    now += 1
+    look()
+    expect(endedOnes()).to.deep.equal([9_000])
   })
 
   it('has room for requests behind answers, by the end of such connections where it has to be', () => {
