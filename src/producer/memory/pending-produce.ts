@@ -251,11 +251,7 @@ export interface OutcomeReceiver {
   acceptedAtOf(index: number): number
   /** The outcome as far as it is known. A batch whose outcome was reported as unknown may be sent again. */
   settle(index: number, outcome: RecordOutcome): void
-  /**
-   * Like `settle`, for consecutive records that were delivered. Absent: they are settled one by one.
-   *
-   * @param row must not be kept if it has only one record
-   */
+  /** Like `settle`, for consecutive records that were delivered; the row may be kept. Absent: they are settled one by one. */
   delivered?(row: DeliveredRow): void
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
