@@ -3,10 +3,11 @@ import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Idempotency, type KeyResult } from '../../../src/http/api/idempotency.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
-import { type Claim, LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { Claim } from '../../../src/producer/keys/keys.js'
 import type { KeyTag } from '../../../src/producer/memory/key-tag.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { type Started, startHttp } from '../server/fixtures.js'
+import { localKeys } from './local-keys.js'
 
 const receipt = { id: 'r'.repeat(38), records: 1 }
 
@@ -70,17 +71,7 @@ describe('a request with a key that comes again when only some of its records we
   afterEach(() => started.http.close())
 
   it('gets no early answer: its receipt has only the rest of its records', async () => {
-    const throwIt = (error: unknown): never => {
-      throw error
-    }
-    const keys = new LocalKeys({
-      windowMs: 60_000,
-      maxBytes: 1024 * 1024,
-      now: Date.now,
-      newSalt: () => 1,
-      onFailure: throwIt
-    })
-    const idempotency = new Idempotency({ keys, count: () => undefined })
+    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
     const records = ['v', 'w'].map(value => ({ topic: 't', key: null, value, headers: [] }))
     const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'disk' } as const
     const accepted: number[] = []

@@ -2,10 +2,10 @@ import { expect } from 'chai'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { type Started, startHttp } from '../server/fixtures.js'
+import { localKeys } from './local-keys.js'
 
 const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'memory' } as const
 const outcome = failures.timedOut('kafka has not acknowledged it', 'unknown')
@@ -23,17 +23,7 @@ describe('a request with a key that comes again and is refused before it sends i
   beforeEach(async () => {
     isRefusing = false
     sent = 0
-    const throwIt = (error: unknown): never => {
-      throw error
-    }
-    const keys = new LocalKeys({
-      windowMs: 60_000,
-      maxBytes: 1024 * 1024,
-      now: Date.now,
-      newSalt: () => 1,
-      onFailure: throwIt
-    })
-    const idempotency = new Idempotency({ keys, count: () => undefined })
+    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
     const accept = (): PendingProduce => {
       sent++
       return pending

@@ -1,0 +1,13 @@
+import { LocalKeys } from '../../../src/producer/keys/keys.js'
+
+/** Keys of one process, in memory, whose failures fail the test. */
+export const localKeys = (): LocalKeys =>
+  new LocalKeys({
+    windowMs: 60_000,
+    maxBytes: 1024 * 1024,
+    now: Date.now,
+    newSalt: () => 1,
+    onFailure: error => {
+      throw error
+    }
+  })
