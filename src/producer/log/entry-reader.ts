@@ -1,7 +1,7 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
-import { ReadTroubles } from './read-troubles.js'
+import { isShortage, ReadTroubles } from './read-troubles.js'
 import { segmentIndexOf } from './recovery.js'
 import { type ReadRequest, type ReadResult, type Run, WantedEntries } from './requested-entries.js'
 import type { LogSegment } from './segment.js'
@@ -11,8 +11,6 @@ import type { SegmentIndexes } from './segment-indexes.js'
 const RUN_BYTES = 1024 * 1024
 /** Behind an entry that cannot be read, others are tried for so long: they may be damaged with it, and their time runs, too. */
 const TRY_OTHERS_MS = 20
-/** Failures that say nothing about the disk. */
-const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
 
 /**
  * Reads entries back from the segments. Entries that are not requested cost only a look into the segment's index. A read stops
@@ -25,10 +23,8 @@ export class LogReader {
   readonly #files: OpenSegments
   readonly #onDamaged: (segment: LogSegment) => void
   readonly #clock: MonotonicClock
-  /** By sequence. */
-  readonly #entryTroubles: ReadTroubles<number>
-  /** Segments that cannot be opened, or whose index cannot be read. */
-  readonly #segmentTroubles: ReadTroubles<LogSegment>
+  /** Of entries, by sequence, and of segments that cannot be opened, or whose index cannot be read. */
+  readonly #troubles: ReadTroubles<number | LogSegment>
 
   constructor(
     directory: LogDirectory,
@@ -42,12 +38,19 @@ export class LogReader {
     this.#files = new OpenSegments(directory)
     this.#onDamaged = onDamaged
     this.#clock = clock
-    this.#entryTroubles = new ReadTroubles(clock)
-    this.#segmentTroubles = new ReadTroubles(clock)
+    this.#troubles = new ReadTroubles(clock)
   }
 
   read(request: ReadRequest, endSequence: number): ReadResult {
-    const gathering = new Gathering(request, this.#clock())
+    const beganMs = this.#clock()
+    try {
+      return this.#gather(new Gathering(request, beganMs), endSequence)
+    } finally {
+      this.#troubles.readSince(beganMs)
+    }
+  }
+
+  #gather(gathering: Gathering, endSequence: number): ReadResult {
     for (;;) {
       const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
       if (!segment) {
@@ -76,7 +79,7 @@ export class LogReader {
 
   /** Closes the file of a segment that is going to be removed, and forgets its index and troubles. */
   forget(segment: LogSegment): void {
-    this.#segmentTroubles.worked(segment)
+    this.#troubles.worked(segment)
     this.#indexes.forget(segment)
     this.#files.close(segment)
   }
@@ -108,7 +111,7 @@ export class LogReader {
     gathering.looked(run.nextIndex - fromIndex)
     if (run.members.length > 0) {
       const file = this.#files.of(segment)
-      this.#segmentTroubles.worked(segment)
+      this.#troubles.worked(segment)
       if (!this.#readRun(segment, file, run, gathering)) return false
     }
     gathering.reach(segment.sequenceAt(run.nextIndex))
@@ -117,7 +120,7 @@ export class LogReader {
 
   #readRun(segment: LogSegment, file: LogFile, run: Run, gathering: Gathering): boolean {
     const { members, offset, endBytes } = run
-    const isTroubled = this.#entryTroubles.has(segment.sequenceAt(members[0]!))
+    const isTroubled = this.#troubles.has(segment.sequenceAt(members[0]!))
     const bytes = isTroubled || members.length === 1 ? undefined : tryToRead(file, offset, endBytes)
     if (!(bytes instanceof Buffer)) return this.#readEach(segment, file, members, gathering)
     for (const member of members) this.#take(segment, member, bytes, offset, gathering)
@@ -134,12 +137,12 @@ export class LogReader {
       const bytes = tryToRead(file, offset, index.endAt(member, segment.endBytes))
       if (!(bytes instanceof Buffer)) {
         hasFailed = true
-        if (!isShortage(bytes) && this.#entryTroubles.failed(sequence, gathering.beganMs)) this.#lose(segment, sequence)
+        if (!isShortage(bytes) && this.#troubles.failed(sequence, gathering.beganMs)) this.#lose(segment, sequence)
         else if (!isStopped) {
           gathering.stop(sequence, index.names[index.destinationAt(member)]!)
           isStopped = true
         }
-      } else if (isStopped) this.#entryTroubles.worked(sequence)
+      } else if (isStopped) this.#troubles.worked(sequence)
       else this.#take(segment, member, bytes, offset, gathering)
       if (isStopped && this.#clock() - gathering.beganMs > TRY_OTHERS_MS) break
     }
@@ -151,7 +154,7 @@ export class LogReader {
   #take(segment: LogSegment, member: number, bytes: Buffer, from: number, gathering: Gathering): void {
     const found = decodeEntry(bytes, this.#indexes.of(segment).offsetAt(member) - from, segment.salt)
     const sequence = segment.sequenceAt(member)
-    this.#entryTroubles.worked(sequence)
+    this.#troubles.worked(sequence)
     if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
     else this.#lose(segment, sequence)
   }
@@ -166,7 +169,7 @@ export class LogReader {
    */
   #segmentFailed(segment: LogSegment, gathering: Gathering, error: unknown): boolean {
     this.#files.close(segment)
-    if (isShortage(error) || !this.#segmentTroubles.failed(segment, gathering.beganMs)) return false
+    if (isShortage(error) || !this.#troubles.failed(segment, gathering.beganMs)) return false
     const first = segment.placeOf(gathering.nextSequence)
     for (let place = first; place < segment.entryCount; place++) this.#lose(segment, segment.sequenceAt(place))
     gathering.reach(segment.endSequence)
@@ -182,8 +185,6 @@ function tryToRead(file: LogFile, offset: number, endBytes: number): unknown {
     return error
   }
 }
-
-const isShortage = (error: unknown): boolean => SHORTAGES.has((error as NodeJS.ErrnoException).code)
 
 /** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
 const MAX_STEPS = 1_000_000

@@ -6,9 +6,15 @@ const GIVE_UP_AFTER_MS = 30_000
 /** Trouble that comes back later than this is another one: readers ask again within a second for an entry that they need. */
 const TROUBLE_ENDS_AFTER_MS = 10_000
 
+/** Failures that say nothing about the disk. */
+const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
+
+export const isShortage = (error: unknown): boolean => SHORTAGES.has((error as NodeJS.ErrnoException).code)
+
 interface Trouble {
   readonly sinceMs: number
-  lastMs: number
+  /** The last failure, on a clock that stands still during reads. */
+  lastIdleMs: number
   count: number
 }
 
@@ -20,23 +26,31 @@ export class ReadTroubles<Key> {
   readonly #clock: MonotonicClock
   /** In the order of their last failures. */
   readonly #troubles = new Map<Key, Trouble>()
+  /** The duration of all reads. */
+  #readingMs = 0
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock
   }
 
+  /** A read has ended. A disk may take seconds until it fails, and entries that are read in turn wait for each other. */
+  readSince(beganMs: number): void {
+    this.#readingMs += this.#clock() - beganMs
+  }
+
   /**
-   * @param beganMs when the attempt began, because a disk may take seconds until it fails
+   * @param beganMs when the read began
    * @returns whether it is to be given up
    */
   failed(key: Key, beganMs: number): boolean {
-    this.#forgetEnded(beganMs)
+    const idleMs = beganMs - this.#readingMs
+    this.#forgetEnded(idleMs)
     const nowMs = this.#clock()
-    const trouble = this.#troubles.get(key) ?? { sinceMs: nowMs, lastMs: nowMs, count: 0 }
+    const trouble = this.#troubles.get(key) ?? { sinceMs: nowMs, lastIdleMs: idleMs, count: 0 }
     this.#troubles.delete(key)
     if (trouble.count >= MAX_FAILURES && nowMs - trouble.sinceMs >= GIVE_UP_AFTER_MS) return true
     trouble.count++
-    trouble.lastMs = nowMs
+    trouble.lastIdleMs = idleMs
     this.#troubles.set(key, trouble)
     return false
   }
@@ -49,9 +63,9 @@ export class ReadTroubles<Key> {
     this.#troubles.delete(key)
   }
 
-  #forgetEnded(nowMs: number): void {
-    for (const [key, { lastMs }] of this.#troubles) {
-      if (nowMs - lastMs <= TROUBLE_ENDS_AFTER_MS) return
+  #forgetEnded(idleMs: number): void {
+    for (const [key, { lastIdleMs }] of this.#troubles) {
+      if (idleMs - lastIdleMs <= TROUBLE_ENDS_AFTER_MS) return
       this.#troubles.delete(key)
     }
   }

@@ -1,4 +1,5 @@
 import { type LogDirectory, type LogFile, withFile } from './files.js'
+import { isShortage } from './read-troubles.js'
 import { rebuildMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -67,13 +68,9 @@ export class SegmentIndexes {
     this.#keptBytes -= index.memoryBytes
   }
 
-  /** The index in the seal, or of a scan if the seal is missing or damaged. */
+  /** The index in the seal, or of a scan if the seal is missing, or damaged, or cannot be read. */
   #load(segment: LogSegment): SegmentIndex {
-    return withFile(
-      this.#directory,
-      segment.name,
-      file => readSealedIndex(file, segment) ?? this.#rebuild(file, segment)
-    )
+    return withFile(this.#directory, segment.name, file => sealedIndex(file, segment) ?? this.#rebuild(file, segment))
   }
 
   #rebuild(file: LogFile, segment: LogSegment): SegmentIndex {
@@ -83,5 +80,15 @@ export class SegmentIndexes {
       if (index.isLost(at) && segment.damaged(segment.sequenceAt(at))) this.#onDamaged(segment)
     }
     return index
+  }
+}
+
+/** @returns `undefined` also where the disk cannot read the seal: it may be able to read the entries */
+function sealedIndex(file: LogFile, segment: LogSegment): SegmentIndex | undefined {
+  try {
+    return readSealedIndex(file, segment)
+  } catch (error) {
+    if (isShortage(error)) throw error
+    return undefined
   }
 }

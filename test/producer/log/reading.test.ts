@@ -86,6 +86,19 @@ describe('reading the durable log', () => {
     expect(again.store.stats.damagedEntries).to.equal(0)
   })
 
+  it('scans a segment whose seal the disk cannot read, and gives up nothing', () => {
+    const { store, disk } = filled(20, 2, 100)
+    store.close()
+    const [name, bytes] = [...disk.files()].find(([one]) => one.endsWith('.slab'))!
+    const badByte = bytes.length - 40
+    const again = openStore(disk)
+    disk.faults.before = (operation, file, position, length) => {
+      if (operation === 'read' && file === name && position! <= badByte && position! + length! > badByte) throw eio()
+    }
+    expect(numbersOf(readAll(again.store))).to.deep.equal(every(1, 0, 20))
+    expect(again.store.stats.damagedEntries).to.equal(0)
+  })
+
   it('gives up only the entries that the disk cannot read, after trying again', () => {
     const { store, disk } = filled(40, 2, 20)
     const bad = 64 + 10 * (VALUE_BYTES + ENTRY_HEADER_BYTES + 'default/topic-0'.length)
@@ -254,6 +267,25 @@ describe('reading the durable log', () => {
       for (; read('default/orders').entries.length === 0 && seconds < SECONDS; seconds++) nowMs += 1_000
       expect(seconds).to.be.within(30, 32)
       expect(store.stats.damagedEntries).to.equal(10)
+    })
+
+    it('gives up entries of several topics that are tried in turn, although each attempt takes long', () => {
+      const [topics, attemptMs] = [Array.from({ length: 5 }, (_, at) => `default/topic-${at}`), 6_000]
+      for (const topic of topics) {
+        failing.set(put('bad', topic), 'always')
+        put('x'.repeat(40_000), 'default/audit')
+      }
+      const fail = disk.faults.before!
+      disk.faults.before = (...operation) => {
+        try {
+          fail(...operation)
+        } catch (error) {
+          nowMs += attemptMs
+          throw error
+        }
+      }
+      for (let round = 0; round < 6; round++, nowMs += 1_000) for (const topic of topics) read(topic)
+      expect(store.stats.damagedEntries).to.equal(topics.length)
     })
 
     it('gives up nothing for a want of file descriptors, however long', () => {
