@@ -27,6 +27,16 @@ function unknown(pattern: RegExp, isKnown: (name: string) => boolean): string[] 
   return [...new Set(found.filter(([, name]) => !isKnown(name)).map(([path, name]) => `${path}: ${name}`))]
 }
 
+/** Whether a page has a heading, or a mark, with the name behind the `#`. */
+function hasSection(section: string): boolean {
+  const [path, anchor] = section.split('#')
+  const text = pages.get(path!)
+  if (text === undefined || anchor === undefined) return text !== undefined
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading!.toLowerCase())
+  const names = headings.map(heading => heading.replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'))
+  return names.includes(anchor) || text.includes(`<a id="${anchor}">`)
+}
+
 const all = (descriptions: readonly CommandDescription[]): CommandDescription[] =>
   descriptions.flatMap(description => [description, ...all(description.commands ?? [])])
 
@@ -52,6 +62,19 @@ describe('names in the docs exist', () => {
       )
     }
     expect(unknown(new RegExp(`\`((?:${tops})\\.[\\w.<>*-]+)(?:: [^\`]*)?\``, 'g'), isKnown)).to.deep.equal([])
+  })
+
+  it('settings and sections of pages, which the troubles of the status name', () => {
+    const folder = 'src/http/status'
+    const sources = readdirSync(folder).map(name => readFileSync(join(folder, name), 'utf8'))
+    const namedBy = (pattern: RegExp): string[] =>
+      sources.flatMap(text => [...text.matchAll(pattern)].map(([, it]) => it!))
+    const named = namedBy(new RegExp(`'((?:${tops})\\.[\\w.]+)'`, 'g'))
+    expect(named).to.include('delivery.maxBytes')
+    expect(named.filter(name => !settings.has(name))).to.deep.equal([])
+    const sections = namedBy(/'(docs\/[\w/-]+\.md(?:#[\w-]+)?)'/g)
+    expect(sections).to.include('docs/status.md#brokerdown')
+    expect(sections.filter(section => !hasSection(section))).to.deep.equal([])
   })
 
   it('variables', () => {

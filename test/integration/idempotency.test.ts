@@ -374,9 +374,7 @@ describe('Idempotency-Key', function () {
       for (const key of ['', 'a, b', '"a', '"a", "b"', 'a b', 'x'.repeat(256), '""', 'ä']) {
         const answer = await send(routes['arion, sync']!(topic, 'a'), Buffer.from(key).toString('latin1'))
         expect(answer, key).to.include({ status: 400, persisted: 'no' })
-        expect(JSON.parse(answer.body).detail).to.include(
-          'no spaces, commas, semicolons, quotes, brackets, ? or \\, and'
-        )
+        expect(JSON.parse(answer.body).detail).to.include('no spaces, commas, semicolons, quotes, brackets, ? or \\')
       }
       const stream = await fetch(`${app!.urls.shared}${v3(topic)}`, {
         method: 'POST',

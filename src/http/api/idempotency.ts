@@ -18,7 +18,7 @@ import {
   CONFLICT,
   full,
   INVALID,
-  MAX_KEY_LETTERS,
+  MAX_KEY_CHARACTERS,
   OVERLOADED,
   type Refusal,
   STREAM,
@@ -58,7 +58,7 @@ const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'c
 export function keyIn(header: string): string | undefined {
   const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1')
   const key = quoted ?? (BARE.test(header) ? header : '')
-  return key.length > 0 && key.length <= MAX_KEY_LETTERS ? key : undefined
+  return key.length > 0 && key.length <= MAX_KEY_CHARACTERS ? key : undefined
 }
 
 /** What happens to requests with a key, for the metrics. */

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
 
-export const MAX_KEY_LETTERS = 255
+export const MAX_KEY_CHARACTERS = 255
 
 /** Why a request with a key is not carried out. */
 export interface Refusal {
@@ -18,7 +18,7 @@ export interface Refusal {
 export const INVALID: Refusal = {
   status: 400,
   code: 'invalidRequest',
-  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_LETTERS} letters, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\, and no other characters than those of ASCII`,
+  detail: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_CHARACTERS} printable characters of ASCII, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\`,
   isRead: false
 }
 export const STREAM: Refusal = {

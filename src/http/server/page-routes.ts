@@ -13,6 +13,9 @@ export const FIND_PATH = '/find-record'
 /** Searches that run at the same time, of one caller and of all: each reads up to 16 MiB from Kafka. */
 const MAX_SEARCHES = { ofOne: 2, ofAll: 8 }
 
+const WRONG_QUESTION =
+  'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
+
 /** Nothing from elsewhere, nothing that the page did not come with, no frame around it. */
 const policyOf = (html: string): string =>
   [
@@ -90,7 +93,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
   app.post(FIND_PATH, async (request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
     const parsed = recordQuestion.safeParse(request.body)
-    if (!parsed.success) return refuse(reply, 400, 'invalidRequest', 'name a topic and a key, or a receipt')
+    if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
     const principal = requireReader(request, parsed.data, access)
     searches.begin(principal)
     try {

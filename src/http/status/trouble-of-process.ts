@@ -37,7 +37,7 @@ function troubleOfWorker(worker: WorkerRow, workers: number): Row[] {
       subject: who,
       cause: `${how}; it was started again ${restarts === 1 ? 'once' : `${restarts} times`}${isUp ? ' and serves' : ' and does not serve yet'}.`,
       next: 'The log of the moment before has the reason. SIGKILL mostly means that the system was out of memory: give it more, or lower delivery.maxBytes and cache.maxBytes.',
-      see: 'workers.restartPauseMs'
+      see: 'advanced.workers.restartPauseMs'
     })
   }
   return rows

@@ -40,7 +40,7 @@ function missing(row: TopicRow): Row {
     subject: nameOf(row),
     cause: `Brokers do not have this topic.${waitingText(row)}`,
     next: 'Create the topic, or correct the name in the program that writes to it. Records of the durable log wait until it exists.',
-    see: 'router.allowAutoTopicCreation'
+    see: 'delivery.createTopics'
   }
 }
 

@@ -267,7 +267,7 @@ describe('twelve kinds of trouble are shown, each with cause and next step', fun
     expect(row.subject).to.match(/^worker [12]$/)
     expect(row.cause).to.match(/^It ended .* ago \(SIGKILL\)/)
     expect(row.next).to.include('out of memory')
-    expect(row.see).to.equal('workers.restartPauseMs')
+    expect(row.see).to.equal('advanced.workers.restartPauseMs')
   })
 
   it('a certificate ends', async () => {

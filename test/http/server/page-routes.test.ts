@@ -84,6 +84,8 @@ describe('the page of the management port', () => {
   it('refuses questions of another form', async () => {
     for (const body of [{}, { by: 'key', topic: '' }, { ...aKey, more: 1 }, [], 'text', { by: 'receipt' }])
       expect((await post(body)).status).to.equal(400)
+    const { message } = (await (await post({ topic: 'orders', key: 'k1' })).json()) as { message: string }
+    expect(message).to.include('{"by":"key","topic":"…","key":"…"}')
     expect(asked).to.deep.equal([])
   })
 
