@@ -32,7 +32,7 @@ const { satisfies, minVersion } = createRequire(createRequire(import.meta.url).r
 }
 
 describe('the package', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   const manifest = read<Manifest>('package.json')
 
   it('asks for no newer Node than it says, in any package it brings', () => {

@@ -94,7 +94,7 @@ describe('castellan as a process', function () {
     const [brokers] = await first.line(/^127\.0\.0\.1:\d+$/)
     await first.stop()
 
-    const gateway = await Gateway.start(children, ['--brokers', brokers, '--set', 'apis.kprf.messageTimeoutMs=4000'])
+    const gateway = await Gateway.start(children, ['--brokers', brokers, '--set', 'apis.kprf.messageTimeoutMs=10000'])
     expect(gateway.child.lines[0]).to.contain(`kafka at ${brokers}`)
     const unready = await gateway.until(503)
     expect(((await unready.json()) as { reasons: string[] }).reasons.join()).to.match(

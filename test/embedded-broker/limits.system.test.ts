@@ -276,10 +276,11 @@ describe('broker: limits', () => {
     })
 
     it('an idle connection is closed, one that waits for an answer is not', async () => {
-      const client = await start({ limits: { idleTimeoutMs: 50 } })
+      // Longer than a busy machine takes from the connection to the request.
+      const client = await start({ limits: { idleTimeoutMs: 2_000 } })
       cluster.createTopic('orders', { partitions: 1 })
       const idle = await another()
-      const polled = await fetchOne(client, 'orders', 0, 0, { maxWaitMs: 400 })
+      const polled = await fetchOne(client, 'orders', 0, 0, { maxWaitMs: 5_000 })
       await idle.closed()
       expect(polled.errorCode).to.equal(0)
     })

@@ -7,7 +7,7 @@ import { errorCodes, type KafkaErrorName } from '../../src/kafka/error-codes.js'
 import { type Stack, startStack } from '../support/kafka-stack.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 30_000
 const options = { timeoutMs: PATIENCE_MS }
 const onlyChecked = { timeoutMs: PATIENCE_MS, validateOnly: true }
 
@@ -30,7 +30,7 @@ const refused = async (name: KafkaErrorName, promise: Promise<unknown>): Promise
 }
 
 describe('a cluster is administered', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let target: TargetCluster
   let stack: Stack
   let admin: AdminGateway

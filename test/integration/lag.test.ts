@@ -7,7 +7,7 @@ import { startTestApp } from '../support/app-under-test.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 30_000
 
 /** The values of a scrape, by name and labels. */
 const valuesOf = (text: string): ReadonlyMap<string, number> =>

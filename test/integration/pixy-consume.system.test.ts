@@ -186,7 +186,8 @@ describe('pixy: consume', function () {
   it('pixy H56: a process with a message that is not acknowledged hands over when its time is over', async () => {
     topic = await stage.topic(1)
     const settings = {
-      'consumer.ackTimeoutMs': '4000',
+      // The newcomer has to be told first that there is nothing, for which it joins the group.
+      'consumer.ackTimeoutMs': '15000',
       'advanced.consumer.revocationMs': '60000',
       'consumer.longPollMs': '500'
     }

@@ -98,6 +98,12 @@ describe('pixy: offsets, consumers and topics', function () {
       return `${partition}/${offset}`
     }
     const ask = (pixy: PixyUnderTest, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
+    /** Asks until there is a message: brokers may need longer for it than a request waits. */
+    const next = async (query = ''): Promise<string> => {
+      let answer = await ask(stage.pixy, query)
+      while (answer.status === 408) answer = await ask(stage.pixy, query)
+      return placeOf(Promise.resolve(answer))
+    }
     const committed = (partition: number) => stage.committed(group, topic, partition)
     beforeEach(async () => {
       for (const message of ['m0', 'm1', 'm2']) {
@@ -109,10 +115,15 @@ describe('pixy: offsets, consumers and topics', function () {
     })
 
     it('goes on at once where it is told to, and only there', async () => {
-      const waiting = ask(stage.pixy)
-      expect(await set([{ partition: 0, offset: 1 }])).to.equal('200 {}')
+      let waiting: Promise<Answer>
+      // A busy machine may set the offset when the request has waited for its second: then both once more, from the end.
+      do {
+        expect(await set([{ partition: 0, offset: -1 }])).to.equal('200 {}')
+        waiting = ask(stage.pixy)
+        expect(await set([{ partition: 0, offset: 1 }])).to.equal('200 {}')
+      } while ((await waiting).status === 408)
       expect(await placeOf(waiting)).to.equal('0/1')
-      expect(await placeOf(ask(stage.pixy))).to.equal('0/2')
+      expect(await next()).to.equal('0/2')
       expect(await poll(stage.pixy)).to.match(/^408/)
       await until(async () => (await committed(0)) === '3')
       expect(await committed(1)).to.equal('3')
@@ -120,9 +131,9 @@ describe('pixy: offsets, consumers and topics', function () {
 
     it('goes to the oldest message, behind what metadata acknowledges, and to the end', async () => {
       expect(await set([{ partition: 0, offset: -2 }])).to.equal('200 {}')
-      expect(await placeOf(ask(stage.pixy))).to.equal('0/0')
+      expect(await next()).to.equal('0/0')
       expect(await set([{ partition: 0, offset: 0, metadata: 'BB' }])).to.equal('200 {}')
-      expect([await placeOf(ask(stage.pixy)), await placeOf(ask(stage.pixy))]).to.deep.equal(['0/0', '0/2'])
+      expect([await next(), await next()]).to.deep.equal(['0/0', '0/2'])
       expect(await set([{ partition: 0, offset: -2 }])).to.equal('200 {}')
       expect(await set([{ partition: 0, offset: -1 }])).to.equal('200 {}')
       expect(await poll(stage.pixy)).to.match(/^408/)
@@ -131,7 +142,7 @@ describe('pixy: offsets, consumers and topics', function () {
 
     it('forgets what it has offered: a late ack changes nothing', async () => {
       expect(await set([{ partition: 0, offset: 2 }])).to.equal('200 {}')
-      expect(await placeOf(ask(stage.pixy, '&noAck'))).to.equal('0/2')
+      expect(await next('&noAck')).to.equal('0/2')
       expect(await set([{ partition: 0, offset: 0 }])).to.equal('200 {}')
       const late = await stage.pixy.post(`/topics/${topic}/acks?group=${group}&partition=0&offset=2`)
       expect(brief(late)).to.equal(`400 {"error":"offset 2 of {${group} ${topic} 0} has not been offered"}`)

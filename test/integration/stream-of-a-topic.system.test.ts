@@ -44,6 +44,18 @@ describe('castellan.read', () => {
     }
   }
 
+  /** Resolves when records are asked for: by then a reader knows the topic and where it begins. */
+  function recordsAreAskedFor(): Promise<void> {
+    const { ref } = castellan.router
+    const tell = ref.tell.bind(ref)
+    return new Promise(resolve => {
+      ref.tell = message => {
+        if (message.type === 'fetchData') resolve()
+        tell(message)
+      }
+    })
+  }
+
   async function read(options: ReadOptions, values: string[] = []): Promise<string[]> {
     for await (const { value } of castellan.read(topic, options)) values.push(String(value))
     return values
@@ -80,9 +92,9 @@ describe('castellan.read', () => {
       const warnings: string[] = []
       const controller = new AbortController()
       const onWarning = (text: string): void => void warnings.push(text)
+      const hasBegun = recordsAreAskedFor()
       const reading = read({ follow: true, signal: controller.signal, onWarning }, values)
-      // A topic that is empty has nothing by which to see that its end is waited at.
-      await (before > 0 ? until(() => values.length === before) : sleep(500))
+      await (before > 0 ? until(() => values.length === before) : hasBegun)
       await recreate()
       const recent = [...numbered('new', after), 'last']
       await write(recent)
@@ -101,8 +113,9 @@ describe('castellan.read', () => {
       await write(['before'])
       const values: string[] = []
       const controller = new AbortController()
+      const hasBegun = recordsAreAskedFor()
       const reading = read({ from, follow: true, signal: controller.signal }, values)
-      await (from === 'earliest' ? until(() => values.length === 1) : sleep(500))
+      await (from === 'earliest' ? until(() => values.length === 1) : hasBegun)
       await cluster.growTopic(topic, 3)
       const added = numbered('added', 20)
       await writeElsewhere(added, 2)

@@ -5,7 +5,8 @@ import { KafkaCluster } from './cluster.js'
 const SMALL_REQUESTS_BYTES = 2_500_000
 
 /** A cluster of its own, since it is wiped. */
-describe('a cluster with small requests that is wiped', () => {
+describe('a cluster with small requests that is wiped', function () {
+  this.timeout(300_000)
   let kafka: KafkaCluster
   let castellan: Castellan
   before(async () => {

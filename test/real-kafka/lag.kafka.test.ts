@@ -13,13 +13,13 @@ import { KafkaCluster } from './cluster.js'
 import { javaArguments, kafkaClasspath } from './jars.js'
 import { saslUser } from './server-properties.js'
 
-const PATIENCE_MS = 20_000
+const PATIENCE_MS = 60_000
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
 
 /** A cluster of its own, since its nodes ask an authorizer. */
 describe('the lag of groups on real Kafka', function () {
-  this.timeout(180_000)
+  this.timeout(300_000)
   let kafka: KafkaCluster
   let castellan: Castellan
   let app: App | undefined

@@ -19,7 +19,7 @@ export class WireSession {
     partition = 0,
     settings: Partial<ConnectionSettings> = {}
   ): Promise<WireSession> {
-    const defaults = { clientId: 'wire-test', requestTimeoutMs: 10_000, connectTimeoutMs: 10_000, log: silentLogger }
+    const defaults = { clientId: 'wire-test', requestTimeoutMs: 30_000, connectTimeoutMs: 30_000, log: silentLogger }
     const factory = createBrokerClientFactory({ ...defaults, ...settings })
     const [host = '', port] = bootstrap.split(',')[0]!.split(':')
     const seed = factory({ host, port: Number(port) }, 'seed')

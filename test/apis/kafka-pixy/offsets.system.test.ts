@@ -20,7 +20,7 @@ interface GroupOffset {
 }
 
 describe('pixy: offsets, consumers and topics', function () {
-  this.timeout(30_000)
+  this.timeout(120_000)
   let pixy: PixyUnderTest
   before(async () => {
     pixy = await PixyUnderTest.start({ ...QUICK, 'clusters.default.clientId': 'one' })

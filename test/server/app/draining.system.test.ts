@@ -7,6 +7,8 @@ import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 const CHECK_EVERY_MS = 20
+/** Far longer than a busy machine needs for what has to happen meanwhile. */
+const DRAIN_MS = '5000'
 const BODY = '{"records":[{"topic":"orders","key":"k","data":"x"}],"wait_for_send":true}'
 
 /** Spreads requests over those instances whose `/ready` answered 200 when it was last asked. */
@@ -71,7 +73,7 @@ describe('leaving without a crash', () => {
   }
 
   it('one of two instances stops under load, and no request fails', async () => {
-    const settings = { 'shutdown.drainMs': '1000', 'shutdown.graceMs': '10000' }
+    const settings = { 'shutdown.drainMs': DRAIN_MS, 'shutdown.graceMs': '20000' }
     const instances = [await startTestApp(cluster.bootstrap, settings), await startTestApp(cluster.bootstrap, settings)]
     const balancer = new Balancer(instances)
     const url = await balancer.listen()
@@ -108,7 +110,7 @@ describe('leaving without a crash', () => {
   })
 
   it('serves on while /ready is 503, ends connections, and then closes the door', async () => {
-    const app = await startTestApp(cluster.bootstrap, { 'shutdown.drainMs': '500' })
+    const app = await startTestApp(cluster.bootstrap, { 'shutdown.drainMs': DRAIN_MS, 'shutdown.graceMs': '20000' })
     const ready = async (): Promise<number> => {
       const answer = await fetch(`${app.urls.management}/ready`)
       await answer.arrayBuffer()
