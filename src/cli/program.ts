@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { type Argument, Command } from 'commander'
 import type { CommandDescription, Process } from './command.js'
 import { usageMessage } from './usage-message.js'
 import { version } from './version.js'
@@ -46,13 +46,19 @@ function addCommand(parent: Command, description: CommandDescription, outcomes: 
   command.optionsGroup('Flags:')
   for (const argument of description.arguments ?? []) command.addArgument(argument)
   for (const option of description.options) command.addOption(option)
-  command.usage([...command.registeredArguments.map(argument => argument.name()), '[FLAGS]'].join(' '))
+  command.usage([...command.registeredArguments.map(shownName), '[FLAGS]'].join(' '))
   command.addHelpText('after', commandNotes(description))
   if (description.run) command.action(() => outcomes.run(description, command))
   for (const child of description.commands ?? []) addCommand(command, child, outcomes)
   if (description.takesEverything) takeEverything(command)
   else addCommonFlags(command, examples[0], outcomes)
   parent.addCommand(command, { hidden: isHidden })
+}
+
+/** `TOPIC`, or `[SEQUENCE…]` where there may be none or several. */
+function shownName(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? '…' : ''}`
+  return argument.required ? name : `[${name}]`
 }
 
 function addCommonFlags(command: Command, example: string | undefined, outcomes: Outcomes): Command {

@@ -74,6 +74,16 @@ describe('castellan', () => {
     )
   })
 
+  it('shows which arguments may be left out', async () => {
+    const usages: [string[], RegExp][] = [
+      [['read'], /^Usage: castellan read TOPIC \[FLAGS\]\n/],
+      [['groups'], /^Usage: castellan groups \[GROUP\] \[FLAGS\]\n/],
+      [['pixy', 'groups'], /^Usage: castellan pixy groups TOPIC \[GROUP\] \[FLAGS\]\n/],
+      [['wal', 'discard'], /^Usage: castellan wal discard \[SEQUENCE…\] \[FLAGS\]\n/]
+    ]
+    for (const [args, usage] of usages) expect((await castellan([...args, '--help'])).stdout).to.match(usage)
+  })
+
   describe('what was written', () => {
     it('is repeated without control characters, in one line', async () => {
       const hostile = 'a\u001b[2J\u009b\nb'
