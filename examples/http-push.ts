@@ -17,15 +17,19 @@
  * 200
  * ```
  */
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { loadConfig, silentLogger, startApp } from 'castellan'
 
-const anyPort = (flag: string, ...path: string[]) => ({ flag, path, value: '0' })
+const set = (setting: string, value: string) => ({ flag: `--set ${setting}`, path: setting.split('.'), value })
 
 const config = loadConfig({
   flags: [
-    anyPort('--port', 'http', 'port'),
-    anyPort('--management-port', 'management', 'port'),
-    anyPort('--embedded-port', 'embedded', 'port')
+    set('http.port', '0'),
+    set('management.port', '0'),
+    set('embedded.port', '0'),
+    // A gateway that runs here has the default one. The log is not opened before there is a record for it.
+    set('wal.directory', join(tmpdir(), `castellan-example-${process.pid}`))
   ]
 })
 const app = await startApp(config, { log: silentLogger, version: 'example' })

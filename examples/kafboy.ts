@@ -13,6 +13,8 @@
  * written: a
  * ```
  */
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, silentLogger, startApp } from 'castellan'
 import { openCastellan } from 'castellan/client'
@@ -27,6 +29,8 @@ const config = loadConfig({
     set('clusters.default.brokers', broker.bootstrap),
     set('http.port', '0'),
     set('management.port', '0'),
+    // A gateway that runs here has the default one. The log is not opened before there is a record for it.
+    set('wal.directory', join(tmpdir(), `castellan-example-${process.pid}`)),
     set('apis.kafboy.callbackEditJson', fileURLToPath(new URL('./hooks/kafboy-hooks.ts', import.meta.url)))
   ]
 })

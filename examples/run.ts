@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, silentLogger, startApp } from 'castellan'
@@ -97,7 +98,9 @@ async function checkClient(name: string): Promise<string | undefined> {
   broker.createTopic('orders', { partitions: 1 })
   const settings = { 'clusters.default.brokers': broker.bootstrap, 'delivery.createTopics': 'false' }
   const ports = { 'http.port': '0', 'management.port': '0' }
-  const flags = Object.entries({ ...settings, ...ports }).map(([setting, value]) => set(setting, value))
+  // A gateway that runs here has the default one. The log is not opened before there is a record for it.
+  const log = { 'wal.directory': join(tmpdir(), `castellan-example-${process.pid}`) }
+  const flags = Object.entries({ ...settings, ...ports, ...log }).map(([setting, value]) => set(setting, value))
   const app = await startApp(loadConfig({ flags }), { log: silentLogger, version: 'example' })
   try {
     const { shared } = app.urls

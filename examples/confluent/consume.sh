@@ -4,6 +4,8 @@
 #
 #   sh consume.sh http://127.0.0.1:8080/confluent orders
 #
+# All records of the topic, and their keys, have to be JSON: others are answered 408 with code 40801.
+#
 # ```text
 # read: {"total":7}
 # committed: []
@@ -25,7 +27,7 @@ ask "$instance/subscription" -H "content-type: $v2" -d "{\"topics\":[\"$topic\"]
 
 # A read is answered with an empty list when its time is over.
 records='[]'
-while [ "$records" = '[]' ]; do records=$(ask "$instance/records" -H "accept: $json"); done
+while [ "$records" = '[]' ]; do records=$(ask "$instance/records" -H "accept: $json") || { echo "$records" >&2 && exit 1; }; done
 echo "$records" | sed 's/.*"value":\(.*\),"partition".*/read: \1/'
 
 # Without a body it commits all records that this client has got.

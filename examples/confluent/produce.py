@@ -4,6 +4,8 @@ What each answer means is decided by the code of each record and, for a record t
 
     python3 produce.py http://127.0.0.1:8080/confluent orders
 
+With a topic of one partition, and without creation of missing topics (`delivery.createTopics: false`):
+
 ```text
 version 2: written at 0/0
 version 2: written at 0/1

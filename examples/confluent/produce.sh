@@ -4,6 +4,8 @@
 #
 #   sh produce.sh http://127.0.0.1:8080/confluent orders
 #
+# With a topic of one partition, and without creation of missing topics (`delivery.createTopics: false`):
+#
 # ```text
 # version 2: written
 # version 2: written

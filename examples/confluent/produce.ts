@@ -3,8 +3,11 @@
  * stream of version 3. What each answer means is decided by the code of each record and, for a record that failed, by
  * whether it may be in Kafka all the same.
  *
+ *   npm pkg set type=module
  *   npm install openapi-client-axios axios
  *   npx tsx produce.ts http://127.0.0.1:8080 orders
+ *
+ * With a topic of one partition, and without creation of missing topics (`delivery.createTopics: false`):
  *
  * ```text
  * version 2: written at 0/0
