@@ -7,7 +7,7 @@ import { Children, Gateway } from './child.js'
 
 /** Whole processes, as a user starts them. */
 describe('castellan as a process', function () {
-  this.timeout(120_000)
+  this.timeout(240_000)
   const children = new Children()
   afterEach(() => children.stopAll())
 

@@ -18,7 +18,7 @@ const OK_PER_PROCESS = 25
 const PATIENCE_MS = 60_000
 
 describe('records that are kept on disk', function () {
-  this.timeout(180_000)
+  this.timeout(400_000)
   const children = new Children()
   let cluster: TargetCluster
   let castellan: Castellan

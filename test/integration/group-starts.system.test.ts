@@ -287,9 +287,11 @@ describe('where a group begins to read', function () {
       // The coordinator describes the group to the second process when the further client has begun to join.
       const slow = cluster.faults?.add({ api: 'DescribeGroups', count: 1 }, { type: 'delay', delayMs: 40 })
       void slow?.whenFired().then(() => joinOnce(further, group, lead))
+      let mayJoin = !slow
       leader.assign(members => {
-        // Real brokers delay nothing: it joins at about that time.
-        if (!slow) void sleep(20).then(() => joinOnce(further, group, lead))
+        // Real brokers delay nothing: it joins at about that time. Not again in each generation that this begins.
+        if (mayJoin) void sleep(20).then(() => joinOnce(further, group, lead))
+        mayJoin = false
         return members
           .filter(({ memberId, instanceId }) => !before.includes(memberId) && instanceId !== FURTHER)
           .map(({ memberId }) => ({ memberId, partitions: [0, 1].map(partition => ({ topic, partition })) }))

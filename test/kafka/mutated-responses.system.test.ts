@@ -57,7 +57,7 @@ describe('100,000 mutated responses', () => {
     expect(await heldBytes()).to.be.lessThan(before * 1.1)
     // Both happen often, else this tests nothing.
     expect(Math.min(outcomes.read, outcomes.refused)).to.be.greaterThan(5_000)
-  }).timeout(60_000)
+  }).timeout(180_000)
 
   it('whose batches have the right CRC nevertheless are delivered, or damage with a way on', async () => {
     const random = randomFrom(SEED + 1)
@@ -90,7 +90,7 @@ describe('100,000 mutated responses', () => {
     await round(30_000)
     expect(await heldBytes()).to.be.lessThan(before * 1.1)
     expect(Math.min(outcomes.read, outcomes.damaged)).to.be.greaterThan(2_000)
-  }).timeout(60_000)
+  }).timeout(180_000)
 
   let broker: ScriptedBroker | undefined
   afterEach(() => broker?.close())
@@ -132,5 +132,5 @@ describe('100,000 mutated responses', () => {
     await round(180)
     expect(await heldBytes()).to.be.lessThan(before * 1.1)
     expect(Math.min(outcomes.read, outcomes.failed)).to.be.greaterThan(200)
-  }).timeout(60_000)
+  }).timeout(180_000)
 })

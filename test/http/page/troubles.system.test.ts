@@ -73,7 +73,7 @@ const watchJson = (url: string): Watch => ({
 })
 
 describe('twelve kinds of trouble are shown, each with cause and next step', function () {
-  this.timeout(120_000)
+  this.timeout(240_000)
   let browser: Browser | undefined
   let cluster: EmbeddedCluster
   let app: App | undefined

@@ -49,12 +49,12 @@ describe('http and hostile clients', () => {
   }
 
   it(`${REQUESTS} requests that are cut at random points leave no memory held (seed ${seed})`, async function () {
-    this.timeout(60_000 + REQUESTS * 10)
+    this.timeout(120_000 + REQUESTS * 20)
     await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000, bodyGraceMs: 1_000 })
   })
 
   it(`the same where hardly any room is left (seed ${seed})`, async function () {
-    this.timeout(60_000 + REQUESTS * 10)
+    this.timeout(120_000 + REQUESTS * 20)
     await attack({
       requestTimeoutMs: 3_000,
       headersTimeoutMs: 1_000,

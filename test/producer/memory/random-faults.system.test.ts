@@ -135,7 +135,7 @@ function check({ sent, logs }: History, mayRepeat: boolean): void {
 }
 
 describe('delivery under random faults', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   it('loses, repeats, reorders and invents nothing, and what it says is not written is not', async () => {
     await fc.assert(

@@ -32,7 +32,7 @@ function rulesOfHttp(): SyncTraceRules {
 }
 
 describe('answers of the gateway', function () {
-  this.timeout(180_000)
+  this.timeout(400_000)
   let directory: string
   let cluster: EmbeddedCluster
   let gateway: ChildProcess | undefined
