@@ -69,9 +69,10 @@ describe('requests with an Idempotency-Key', function () {
   it('get their 409 from Arion before their connection is ended for its silence', async () => {
     await start({ 'apis.arion.idleTimeoutMs': '2000' })
     const topic = await topicFor('silent')
-    cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
+    const silence = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
     const key = ['idempotency-key', randomUUID()]
     const first = post(topic, key).catch((error: NodeJS.ErrnoException) => error.code)
+    await silence.whenFired()
     const { statusCode, headers } = await post(topic, key)
     expect([statusCode, headers['x-castellan-persisted'], headers['retry-after']]).to.deep.equal([409, 'unknown', '1'])
     expect(await first).to.equal('ECONNRESET')

@@ -97,7 +97,7 @@ describe('receipts', function () {
     const body = [topic, illegal, topic].map((name, nth) => ({ topic: name, data: String(nth) }))
     const pushed = await post(`${urls.shared}/kprf/push`, 'application/json', JSON.stringify({ records: body }))
     const id = receiptOf(pushed)
-    const before = await fetch(`${urls.shared}/receipts/${id}?wait=1s`)
+    const before = await fetch(`${urls.shared}/receipts/${id}?wait=30s`)
     const stateOf = async (response: Response): Promise<string[]> =>
       ((await response.json()) as { records: { state: string }[] }).records.map(({ state }) => state)
     expect(await stateOf(before)).to.deep.equal(['inKafka', 'refused', 'inKafka'])
@@ -240,7 +240,7 @@ describe('receipts of gateways that know each other', function () {
     addresses[nth]!.target = apps[nth]!.peersAddress
   }
   const ask = async (nth: number, id: string): Promise<{ status: number; states: string[] }> => {
-    const { status, body } = await fetch(`${apps[nth]!.urls.shared}/receipts/${id}?wait=5s`).then(async response => ({
+    const { status, body } = await fetch(`${apps[nth]!.urls.shared}/receipts/${id}?wait=30s`).then(async response => ({
       status: response.status,
       body: (await response.json()) as { records?: { state: string }[] }
     }))

@@ -392,7 +392,7 @@ describe('http', () => {
 })
 
 async function untilMetrics(read: () => Promise<string>, line: string): Promise<void> {
-  const giveUpAt = performance.now() + 10_000
+  const giveUpAt = performance.now() + 30_000
   while (!(await read()).includes(line)) {
     if (performance.now() > giveUpAt) throw new Error(`never saw ${line}`)
     await new Promise(resolve => setImmediate(resolve))

@@ -124,7 +124,7 @@ describe('opening the durable log', () => {
     for (const sequence of [2, 2, 1]) log.complete(sequence)
     const [entry] = (await log.read({ fromSequence: 3, maxBytes: 1 })).entries
     await log.deadLetter(entry!, { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 0 })
-    await new Promise(resolve => setTimeout(resolve, 30))
+    while ((await log.look()).openEntries > 0) await new Promise(resolve => setTimeout(resolve, 5))
     expect(await log.look()).to.include({ enqueued: 2, completed: 2, openEntries: 0, deadLetters: 1 })
     await close()
   })

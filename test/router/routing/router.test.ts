@@ -27,8 +27,7 @@ describe('router: a stop behind a message that makes it crash', () => {
     const results: ProduceResult[] = []
     const requester = { reply: (result: ProduceResult) => results.push(result) }
     for (let told = 0; told < 2; told++) router.ref.tell({ type: 'produce', records: [], requester })
-    const late = new Promise(resolve => setTimeout(resolve, 500, 'it has not stopped'))
-    expect(await Promise.race([router.stop(), late])).to.equal(undefined)
+    await router.stop()
     expect(fatal).to.deep.equal(['a bug'])
     expect(results.length).to.equal(1)
   })
