@@ -24,7 +24,7 @@ describe('castellan kafka-pixy', function () {
       file('pixy.yaml'),
       `tcp_addr: 127.0.0.1:0\ngrpc_addr: 127.0.0.1:0\nunix_addr: ${file('pixy.sock')}\nproxies:\n  main:\n    client_id: pixy-1\n` +
         '    kafka: { seed_peers: ["127.0.0.1:9092"], version: 2.3.0 }\n    zoo_keeper: { seed_peers: ["127.0.0.1:2181"] }\n' +
-        '    consumer: { long_polling_timeout: 1s, offsets_commit_interval: 50ms, subscription_timeout: 15s }\n'
+        '    consumer: { long_polling_timeout: 5s, offsets_commit_interval: 50ms, subscription_timeout: 15s }\n'
     )
     child = children.start(['kafka-pixy', '--config', file('pixy.yaml'), '--pidFile', file('pid'), ...FLAGS])
     const [, bootstrap] = await child.line(/embedded broker on ([\d.:]+)/)

@@ -270,7 +270,8 @@ describe('castellan serve --workers', function () {
     const waiting = async (): Promise<number> =>
       sampleOf(await metricsOf(gateway), 'castellan_delivery_buffered_records') ?? 0
     while ((await waiting()) < 8) await new Promise(resolve => setTimeout(resolve, 50))
-    await new Promise(resolve => setTimeout(resolve, 1_000))
+    // Each tells the first process four times in a second what it holds.
+    await new Promise(resolve => setTimeout(resolve, 3_000))
     process.kill((await pidsOf(gateway))[0]!, 'SIGKILL')
     const [, known] = await gateway.child.line(
       /"waitingRecords":(\d+),.*worker 1 had \d+ records? in memory when it last reported, and it is not known/
