@@ -148,6 +148,11 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return this.openRequests > 1
   }
 
+  /** Whether a request has no answer, or bytes of an answer have not left. */
+  get isAnswering(): boolean {
+    return this.#requests.length > 0 || this.socket.writableLength > 0
+  }
+
   get behindBytes(): number {
     return this.#bytes.behind
   }

@@ -118,9 +118,11 @@ export class Connections implements ConnectionHost {
   /** Closes connections that Node takes for idle, but for those whose client may still read answers. */
   sweep(closeIdle: () => void): void {
     this.#isSweeping = true
+    const kept = [...this.#open].filter(({ isAnswering }) => isAnswering).map(({ socket }) => keepOpen(socket))
     try {
       closeIdle()
     } finally {
+      for (const release of kept) release()
       this.#isSweeping = false
     }
   }
@@ -317,6 +319,15 @@ export class Connections implements ConnectionHost {
       const { address, heldBytes } = receiving!
       yield { address, heldBytes, isSlow: isSlow(pace), refuse: refusal => receiving!.refuse(refusal) }
     }
+  }
+}
+
+/** Node also takes a connection for idle whose last answer has been made and not been sent. @returns allows its end again */
+function keepOpen(socket: Socket): () => void {
+  const { destroy } = socket
+  socket.destroy = () => socket
+  return () => {
+    socket.destroy = destroy
   }
 }
 
