@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { CastellanError, OverloadedError } from '../../core/errors.js'
+import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Refusals } from '../../core/refusals.js'
@@ -128,6 +128,10 @@ export function createClientCounts(options: {
   const metrics = new HttpMetrics(options.metrics)
   const connections = createConnections(http, metrics, now, elsewhere)
   connections.onBodyRefused = refusal => refusals.note(refusal)
+  connections.onConnectionRefused = limit => {
+    metrics.connectionRefused(limit)
+    refusals.note(beyondLimit[limit])
+  }
   connections.unread.onEnd = ({ socket: { remoteAddress: address }, unreadBytes }) => {
     metrics.connectionsEndedUnread.value++
     log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
@@ -135,6 +139,14 @@ export function createClientCounts(options: {
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
   const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
   return { metrics, connections, shedder, calls, refusals }
+}
+
+/** What the status tells of connections that are closed at once. */
+const beyondLimit = {
+  all: new OverloadedError('more connections than a port may have are closed at once (http.maxConnections)'),
+  address: new OverloadedError(
+    'more connections than an address may have are closed at once (http.perAddress.maxConnections)'
+  )
 }
 
 function createConnections(

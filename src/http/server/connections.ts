@@ -67,6 +67,9 @@ export interface ReceivingBody extends BodyHolder {
   refuse(refusal: OverloadedError): void
 }
 
+/** Which limit a connection is beyond: `http.maxConnections` or `http.perAddress.maxConnections`. */
+export type ConnectionLimit = 'all' | 'address'
+
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
   readonly turns = new LoopTicks()
@@ -75,6 +78,8 @@ export class Connections implements ConnectionHost {
   readonly unread: UnreadAnswers
   /** Called with each body for which there is no memory. */
   onBodyRefused: (refusal: OverloadedError) => void = () => undefined
+  /** Called with each connection that is closed at once because there are too many, in all or of its address. */
+  onConnectionRefused: (limit: ConnectionLimit) => void = () => undefined
   readonly #budget: BodyBudget
   readonly #gauge: Cell
   readonly #now: MonotonicClock
@@ -144,7 +149,7 @@ export class Connections implements ConnectionHost {
   arrive(socket: Socket): () => void {
     const address = this.#addresses.enter(socket.remoteAddress)
     let isCounted = true
-    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    this.#closeBeyondLimit(socket, address)
     return () => {
       if (isCounted) this.#addresses.leave(address)
       isCounted = false
@@ -158,7 +163,7 @@ export class Connections implements ConnectionHost {
   enter(socket: Socket): AddressUse {
     const address = this.#addresses.enter(socket.remoteAddress)
     socket.once('close', () => this.#addresses.leave(address))
-    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    this.#closeBeyondLimit(socket, address)
     return address
   }
 
@@ -255,8 +260,14 @@ export class Connections implements ConnectionHost {
     this.#open.add(connection)
     this.#gauge.value++
     this.#timer ??= this.#startLooking()
-    if (this.#addresses.hasTooManyConnections(address)) socket.destroy()
+    this.#closeBeyondLimit(socket, address)
     return connection
+  }
+
+  #closeBeyondLimit(socket: Socket, address: AddressUse): void {
+    if (!this.#addresses.hasTooManyConnections(address)) return
+    socket.destroy()
+    this.onConnectionRefused('address')
   }
 
   /** Checks connections often enough to notice silence soon after its limit. */

@@ -104,8 +104,12 @@ export class Listener {
       const user = new CountingUser(connections, guard, handler, silence, engineReport)
       this.#engine = new HttpEngine(this.#server, toEngineLimits(limits, options), user)
     }
-    if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server)
-    else this.#server.maxConnections = limits.maxConnections
+    const refused = (): void => connections.onConnectionRefused('all')
+    if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server, refused)
+    else {
+      this.#server.maxConnections = limits.maxConnections
+      this.#server.on('drop', refused)
+    }
     // Node would hide headers beyond its limit and still obey them. They are counted with the head.
     this.#server.maxHeadersCount = 0
     this.#server.timeout = limits.socketTimeoutMs
@@ -223,12 +227,14 @@ const ignore = (): void => {}
  * Closes connections beyond a limit. `maxConnections` of a server that shares its port with other processes hands them back,
  * and they go round without end when all have as many.
  */
-function closeBeyond(maxConnections: number, server: Server): void {
+function closeBeyond(maxConnections: number, server: Server, refused: () => void): void {
   let open = 0
   server.on('connection', (socket: Socket) => {
     open++
     socket.once('close', () => open--)
-    if (open > maxConnections) socket.destroy()
+    if (open <= maxConnections) return
+    socket.destroy()
+    refused()
   })
 }
 

@@ -98,6 +98,10 @@ export class HttpMetrics {
     'castellan_http_connections_left_to_node_total',
     'Connections that the engine of Castellan has left to node:http for good'
   )
+  readonly #connectionsRefused = counterFamily(
+    'castellan_http_connections_refused_total',
+    'Connections that were closed at once because there were too many'
+  )
   readonly #series = new Map<string, Series>()
   /** Consecutive requests mostly have the same labels, and comparing is cheaper than building a key. */
   #last: Series | undefined
@@ -129,7 +133,8 @@ export class HttpMetrics {
       'castellan_http_connections_ended_unread_total',
       'Connections that were ended because their clients did not read answers while memory was short'
     )
-    for (const family of [this.#requests, this.#leftToNode, notShared, endedUnread]) registerFamily(registry, family)
+    const counters = [this.#requests, this.#leftToNode, this.#connectionsRefused, notShared, endedUnread]
+    for (const family of counters) registerFamily(registry, family)
     for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
     this.bodiesInFlightBytes = bodies.series({})
     this.connections = connections.series({})
@@ -138,6 +143,11 @@ export class HttpMetrics {
     this.connectionsNotShared = notShared.series({})
     this.unreadBytes = unread.series({})
     this.connectionsEndedUnread = endedUnread.series({})
+  }
+
+  /** @param limit `all` or `address` */
+  connectionRefused(limit: string): void {
+    this.#connectionsRefused.series({ limit }).value++
   }
 
   leftToNode(reason: string): void {

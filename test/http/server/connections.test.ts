@@ -207,6 +207,8 @@ describe('http: what connections hold', () => {
 
     it('is limited in requests and connections, those in their handshake included', () => {
       const { connections, connect } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
+      const refused: string[] = []
+      connections.onConnectionRefused = limit => refused.push(limit)
       const { request } = connect()
       expect(connections.requestRefusal(request())).to.equal(undefined)
       expect(connections.requestRefusal(request())).not.to.equal(undefined)
@@ -220,6 +222,7 @@ describe('http: what connections hold', () => {
       const late = new FakeSocket()
       connections.arrive(late as never)
       expect(late.newly()).to.deep.equal(['destroy'])
+      expect(refused).to.deep.equal(['address', 'address'])
     })
   })
 

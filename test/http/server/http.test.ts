@@ -381,13 +381,19 @@ describe('http', () => {
       for (const answer of answers) expect(answer).to.match(/^HTTP\/1\.1 408 /)
     })
 
-    it('closes connections beyond the limit', async () => {
-      const { http } = await start({ http: { maxConnections: 1 } })
-      const held = sendRaw(http.urls.shared, 'GET / HTTP/1.1\r\nHost: x\r\n')
-      expect(await sendRaw(http.urls.shared, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')).to.equal('')
-      await http.close()
-      await held
-    })
+    for (const [limit, limits] of [
+      ['all', { maxConnections: 1 }],
+      ['address', { perAddress: { maxConnections: 1 } }]
+    ] as const) {
+      it(`closes connections beyond the limit, and counts them: ${limit}`, async () => {
+        const { http, metricsText } = await start({ http: limits })
+        const held = sendRaw(http.urls.shared, 'GET / HTTP/1.1\r\nHost: x\r\n')
+        expect(await sendRaw(http.urls.shared, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')).to.equal('')
+        await untilMetrics(metricsText, `castellan_http_connections_refused_total{limit="${limit}"} 1\n`)
+        await http.close()
+        await held
+      })
+    }
   })
 })
 
