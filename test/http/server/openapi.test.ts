@@ -146,6 +146,8 @@ describe('kafboy 4: /openapi.json', function () {
       { flag: '--set', path: ['apis', name, 'port'], value: '0' }
     ])
     flags.push({ flag: '--set', path: ['apis', 'kprf', 'metricsPort'], value: '0' })
+    // The event loop of a test is late on a busy machine, and refuses nothing for that.
+    flags.push({ flag: '--set', path: ['advanced', 'http', 'maxEventLoopDelayMs'], value: '0' })
     app = await startApp(loadConfig({ environment, flags }), { log: silentLogger, version: '1.2.3' })
     const { shared, management, apis: own } = app.urls
     for (const url of [shared, management!, ...own.values()]) {

@@ -178,7 +178,7 @@ describe('the library', () => {
         const values = ['one', 'two']
         const pending = own.gateway.produce(
           values.map(value => ({ topic: 'orders', partition: 0, key: null, value })),
-          { partitioner: 'murmur2', deadlineMs: 0, durability, answeredBy: 'accept' }
+          { partitioner: 'murmur2', deadlineMs: durability === 'disk' ? 0 : 30_000, durability, answeredBy: 'accept' }
         )
         await pending.accepted()
         const found = await own.receipt(pending.receipt!, { waitMs: 30_000 })
