@@ -30,6 +30,7 @@ describe('kafboy 4: modern answers', function () {
     const environment: Record<string, string> = {
       CASTELLAN_BROKERS: cluster.bootstrap,
       CASTELLAN_HTTP_PORT: '0',
+      CASTELLAN_ADVANCED_HTTP_MAX_EVENT_LOOP_DELAY_MS: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
       CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '15000'

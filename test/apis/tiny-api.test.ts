@@ -67,7 +67,10 @@ describe('an API registers itself', () => {
     })
   }
   after(() => rmSync(dirname(unixSocket), { recursive: true }))
-  const free = ['http.port=0', 'management.port=0', 'embedded.port=0', `wal.directory=${walDirectoryOf('apps')}`]
+  const free = [
+    ...['http.port=0', 'management.port=0', 'embedded.port=0', 'advanced.http.maxEventLoopDelayMs=0'],
+    `wal.directory=${walDirectoryOf('apps')}`
+  ]
 
   describe('its settings', () => {
     it('are part of the configuration, with their defaults', () => {

@@ -24,7 +24,8 @@ describe("pixy: a process that is configured by Kafka-Pixy's own file", function
       proxies: { default: { kafka: { seed_peers: cluster.bootstrap.split(',') }, ...proxy } }
     })
     const given = { flags: new Map([['config', 'pixy.yaml']]), environment: {}, readFile: () => file }
-    const all = Object.entries({ 'management.port': 'off', 'delivery.createTopics': 'false', ...flags })
+    const own = { 'management.port': 'off', 'delivery.createTopics': 'false', 'advanced.http.maxEventLoopDelayMs': '0' }
+    const all = Object.entries({ ...own, ...flags })
     const sources = { flags: all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value })) }
     const translated = translateConfig(sources, await kafkaPixyCommand.translate(given), 'kafka-pixy')
     const app = await startApp(translated.config, { log: silentLogger, version: '0.0.0-test' })

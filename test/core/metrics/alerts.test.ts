@@ -25,6 +25,7 @@ describe('metrics to alert on', () => {
   before(async () => {
     const environment = {
       CASTELLAN_HTTP_PORT: '0',
+      CASTELLAN_ADVANCED_HTTP_MAX_EVENT_LOOP_DELAY_MS: '0',
       CASTELLAN_MANAGEMENT_PORT: '0',
       CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
       CASTELLAN_EMBEDDED_PORT: '0'

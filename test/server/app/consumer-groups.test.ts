@@ -40,6 +40,7 @@ describe('consumer groups of the command', () => {
       'clusters.default.brokers': cluster.bootstrap,
       'http.port': '0',
       'management.port': 'off',
+      'advanced.http.maxEventLoopDelayMs': '0',
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))

@@ -37,6 +37,7 @@ describe('Kafka with TLS and passwords', () => {
   const environment = (more: Record<string, string>): Record<string, string> => ({
     CASTELLAN_BROKERS: cluster.bootstrap,
     CASTELLAN_HTTP_PORT: '0',
+    CASTELLAN_ADVANCED_HTTP_MAX_EVENT_LOOP_DELAY_MS: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',
     CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps'),
     CASTELLAN_CLUSTERS_DEFAULT_TLS_ENABLED: 'true',
