@@ -1,7 +1,8 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
-import type { LogDirectory, LogFile } from './files.js'
+import { type LogDirectory, type LogFile, tryTo } from './files.js'
 import { isShortage, ReadTroubles } from './read-troubles.js'
+import { ReadableParts } from './readable-parts.js'
 import { segmentIndexOf } from './recovery.js'
 import { type ReadRequest, type ReadResult, type Run, WantedEntries } from './requested-entries.js'
 import type { LogSegment } from './segment.js'
@@ -42,15 +43,7 @@ export class LogReader {
   }
 
   read(request: ReadRequest, endSequence: number): ReadResult {
-    const beganMs = this.#clock()
-    try {
-      return this.#gather(new Gathering(request, beganMs), endSequence)
-    } finally {
-      this.#troubles.readSince(beganMs)
-    }
-  }
-
-  #gather(gathering: Gathering, endSequence: number): ReadResult {
+    const gathering = new Gathering(request, this.#clock())
     for (;;) {
       const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
       if (!segment) {
@@ -134,10 +127,12 @@ export class LogReader {
     for (const member of members) {
       const offset = index.offsetAt(member)
       const sequence = segment.sequenceAt(member)
-      const bytes = tryToRead(file, offset, index.endAt(member, segment.endBytes))
+      let bytes = tryToRead(file, offset, index.endAt(member, segment.endBytes))
+      const isEndKnown = member + 1 === index.count || !index.isLost(member + 1)
+      if (!(bytes instanceof Buffer) && !isEndKnown) bytes = readAlone(file, offset, segment.salt) ?? bytes
       if (!(bytes instanceof Buffer)) {
         hasFailed = true
-        if (!isShortage(bytes) && this.#troubles.failed(sequence, gathering.beganMs)) this.#lose(segment, sequence)
+        if (!isShortage(bytes) && this.#troubles.failed(sequence)) this.#lose(segment, sequence)
         else if (!isStopped) {
           gathering.stop(sequence, index.names[index.destinationAt(member)]!)
           isStopped = true
@@ -164,16 +159,21 @@ export class LogReader {
   }
 
   /**
-   * The segment cannot be opened, or its index cannot be read. The caller tries again a little later; in the end all its
-   * entries are given up.
+   * The segment cannot be opened, or its index cannot be read. The caller tries again a little later; in the end the entries
+   * are given up that the disk cannot read, or all of them where the segment cannot be opened.
    */
   #segmentFailed(segment: LogSegment, gathering: Gathering, error: unknown): boolean {
     this.#files.close(segment)
-    if (isShortage(error) || !this.#troubles.failed(segment, gathering.beganMs)) return false
+    if (isShortage(error) || !this.#troubles.failed(segment)) return false
+    if (this.#canSalvage(segment)) return this.#readSegment(segment, gathering)
     const first = segment.placeOf(gathering.nextSequence)
     for (let place = first; place < segment.entryCount; place++) this.#lose(segment, segment.sequenceAt(place))
     gathering.reach(segment.endSequence)
     return true
+  }
+
+  #canSalvage(segment: LogSegment): boolean {
+    return !this.#indexes.has(segment) && tryTo(() => this.#indexes.salvage(segment))
   }
 }
 
@@ -184,6 +184,14 @@ function tryToRead(file: LogFile, offset: number, endBytes: number): unknown {
   } catch (error) {
     return error
   }
+}
+
+/** Reads an entry whose end is not known from the index, because the disk cannot read what lies behind it. */
+function readAlone(file: LogFile, offset: number, salt: number): unknown {
+  const head = new ReadableParts(file).read(offset, MAX_HEAD_BYTES)
+  const found = decodeEntry(head, 0, salt)
+  if (found.type === 'entry') return head
+  return found.type === 'incomplete' ? tryToRead(file, offset, offset + found.sizeBytes) : undefined
 }
 
 /** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */

@@ -3,8 +3,13 @@ import type { MonotonicClock } from '../../core/model.js'
 /** After this many failures, and this long, the next failure is the last one. */
 const MAX_FAILURES = 3
 const GIVE_UP_AFTER_MS = 30_000
-/** Trouble that comes back later than this is another one: readers ask again within a second for an entry that they need. */
-const TROUBLE_ENDS_AFTER_MS = 10_000
+/**
+ * A longer pause between two failures counts as this. Readers ask again within a second for an entry that they need, but a
+ * disk may take seconds until it fails, and other topics and receipts are read by the same thread.
+ */
+const MAX_PAUSE_MS = 10_000
+/** Trouble that comes back later than this is another one. */
+const TROUBLE_ENDS_AFTER_MS = 600_000
 
 /** Failures that say nothing about the disk. */
 const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
@@ -12,9 +17,9 @@ const SHORTAGES: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
 export const isShortage = (error: unknown): boolean => SHORTAGES.has((error as NodeJS.ErrnoException).code)
 
 interface Trouble {
-  readonly sinceMs: number
-  /** The last failure, on a clock that stands still during reads. */
-  lastIdleMs: number
+  /** From the first failure to the last one, without what is too long of its pauses. */
+  lastedMs: number
+  lastAtMs: number
   count: number
 }
 
@@ -26,31 +31,21 @@ export class ReadTroubles<Key> {
   readonly #clock: MonotonicClock
   /** In the order of their last failures. */
   readonly #troubles = new Map<Key, Trouble>()
-  /** The duration of all reads. */
-  #readingMs = 0
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock
   }
 
-  /** A read has ended. A disk may take seconds until it fails, and entries that are read in turn wait for each other. */
-  readSince(beganMs: number): void {
-    this.#readingMs += this.#clock() - beganMs
-  }
-
-  /**
-   * @param beganMs when the read began
-   * @returns whether it is to be given up
-   */
-  failed(key: Key, beganMs: number): boolean {
-    const idleMs = beganMs - this.#readingMs
-    this.#forgetEnded(idleMs)
+  /** @returns whether it is to be given up */
+  failed(key: Key): boolean {
     const nowMs = this.#clock()
-    const trouble = this.#troubles.get(key) ?? { sinceMs: nowMs, lastIdleMs: idleMs, count: 0 }
+    this.#forgetEnded(nowMs)
+    const trouble = this.#troubles.get(key) ?? { lastedMs: 0, lastAtMs: nowMs, count: 0 }
     this.#troubles.delete(key)
-    if (trouble.count >= MAX_FAILURES && nowMs - trouble.sinceMs >= GIVE_UP_AFTER_MS) return true
+    trouble.lastedMs += Math.min(nowMs - trouble.lastAtMs, MAX_PAUSE_MS)
+    if (trouble.count >= MAX_FAILURES && trouble.lastedMs >= GIVE_UP_AFTER_MS) return true
     trouble.count++
-    trouble.lastIdleMs = idleMs
+    trouble.lastAtMs = nowMs
     this.#troubles.set(key, trouble)
     return false
   }
@@ -63,9 +58,9 @@ export class ReadTroubles<Key> {
     this.#troubles.delete(key)
   }
 
-  #forgetEnded(idleMs: number): void {
-    for (const [key, { lastIdleMs }] of this.#troubles) {
-      if (idleMs - lastIdleMs <= TROUBLE_ENDS_AFTER_MS) return
+  #forgetEnded(nowMs: number): void {
+    for (const [key, { lastAtMs }] of this.#troubles) {
+      if (nowMs - lastAtMs <= TROUBLE_ENDS_AFTER_MS) return
       this.#troubles.delete(key)
     }
   }

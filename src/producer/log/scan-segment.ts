@@ -12,6 +12,8 @@ type Found =
   /** No entry follows; `tornBytes` are left behind the last good one. */
   | { readonly type: 'end'; readonly tornBytes: number }
 
+type Readable = Pick<LogFile, 'read'>
+
 const WINDOW_BYTES = 1024 * 1024
 const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
 const EMPTY = Buffer.alloc(0)
@@ -22,13 +24,13 @@ export class SegmentCursor {
   offset: number
   /** The valid length of the file; may grow while it is being written. */
   endBytes: number
-  readonly #file: LogFile
+  readonly #file: Readable
   readonly #salt: number
   readonly #windowBytes: number
   #window: Buffer = EMPTY
   #windowAt = 0
 
-  constructor(file: LogFile, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
+  constructor(file: Readable, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
     this.#file = file
     this.#salt = salt
     this.offset = offset
@@ -116,7 +118,7 @@ export interface ScanRange {
 }
 
 /** Reads every entry of a segment that has no seal, or a damaged one. */
-export function scanSegment(file: LogFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
+export function scanSegment(file: Readable, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
   const scan = new Scan(firstSequence)
   const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, endBytes)
   for (;;) {
@@ -206,7 +208,7 @@ interface ScannedMergedSegment {
  * Reads every entry of a merged segment whose seal is damaged. Each entry has the number of entries before it, so
  * missing ones are known to be lost.
  */
-export function scanMerged(file: LogFile, salt: number, fileBytes: number): ScannedMergedSegment {
+export function scanMerged(file: Readable, salt: number, fileBytes: number): ScannedMergedSegment {
   const index = new SegmentIndex()
   const sequences: number[] = []
   const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, fileBytes)
@@ -232,7 +234,7 @@ export function scanMerged(file: LogFile, salt: number, fileBytes: number): Scan
 }
 
 /** The index of a merged segment whose sequences are known; entries that are not found any more are lost. */
-export function rebuildMerged(file: LogFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
+export function rebuildMerged(file: Readable, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
   const found = scanMerged(file, salt, endBytes)
   const index = new SegmentIndex()
   let at = 0

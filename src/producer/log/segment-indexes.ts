@@ -1,5 +1,6 @@
 import { type LogDirectory, type LogFile, withFile } from './files.js'
 import { isShortage } from './read-troubles.js'
+import { ReadableParts } from './readable-parts.js'
 import { rebuildMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -30,6 +31,11 @@ export class SegmentIndexes {
     const index = this.#growing.get(segment) ?? this.#kept.get(segment) ?? this.#load(segment)
     if (!this.#growing.has(segment)) this.keep(segment, index)
     return index
+  }
+
+  /** Whether the index is in memory. */
+  has(segment: LogSegment): boolean {
+    return this.#growing.has(segment) || this.#kept.has(segment)
   }
 
   /** A new segment: its index stays here until the segment is closed. */
@@ -73,7 +79,17 @@ export class SegmentIndexes {
     return withFile(this.#directory, segment.name, file => sealedIndex(file, segment) ?? this.#rebuild(file, segment))
   }
 
-  #rebuild(file: LogFile, segment: LogSegment): SegmentIndex {
+  /**
+   * Makes the index of the entries that the disk can read, and gives up the others.
+   *
+   * @throws when the segment cannot be opened
+   */
+  salvage(segment: LogSegment): void {
+    const index = withFile(this.#directory, segment.name, file => this.#rebuild(new ReadableParts(file), segment))
+    this.keep(segment, index)
+  }
+
+  #rebuild(file: Pick<LogFile, 'read'>, segment: LogSegment): SegmentIndex {
     const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
     while (index.count < segment.entryCount) index.addLost()
     for (let at = 0; at < index.count; at++) {

@@ -99,6 +99,47 @@ describe('reading the durable log', () => {
     expect(again.store.stats.damagedEntries).to.equal(0)
   })
 
+  for (const [where, placeOf] of [
+    ['the seal, and the last entries', (entriesEnd: number) => entriesEnd - 1],
+    ['the seal, and entries in the middle', (entriesEnd: number) => entriesEnd >> 1]
+  ] as const) {
+    it(`gives up only what lies in a page that the disk cannot read: ${where}`, () => {
+      const PAGE_BYTES = 4096
+      const [entries, bodyBytes] = [400, 200]
+      const sizeBytes = bodyBytes + ENTRY_HEADER_BYTES + 'default/orders'.length
+      const disk = new SimulatedDisk()
+      const { store } = openStore(disk, { segmentBytes: 1_000_000 })
+      for (let at = 0; at < entries; at++) store.commit(group([`${at}:`.padEnd(bodyBytes, 'x')], 'default/orders'))
+      store.close()
+      const [name, bytes] = [...disk.files()].find(([one]) => one.endsWith('.slab'))!
+      let nowMs = 0
+      const again = openStore(disk, { clock: () => nowMs, maxIndexBytes: 1, segmentBytes: 1_000_000 })
+      const pages = new Set(
+        [bytes.length - 40, placeOf(64 + entries * sizeBytes)].map(at => Math.floor(at / PAGE_BYTES))
+      )
+      disk.faults.before = (operation, file, position, length) => {
+        if (operation !== 'read' || file !== name) return
+        for (const page of pages) {
+          if (position! < (page + 1) * PAGE_BYTES && position! + length! > page * PAGE_BYTES) throw eio()
+        }
+      }
+      const found: number[] = []
+      for (let [from, isAtEnd] = [1, false]; !isAtEnd && nowMs < 200_000; nowMs += 1_000) {
+        const read = again.store.read({ fromSequence: from, maxBytes: 1_000_000 })
+        found.push(...read.entries.map(({ body }) => Number.parseInt(`${body}`, 10)))
+        ;({ nextSequence: from, isAtEnd } = read)
+      }
+      const isReadable = (_: unknown, at: number): boolean =>
+        ![...pages].some(
+          page => 64 + at * sizeBytes < (page + 1) * PAGE_BYTES && 64 + (at + 1) * sizeBytes > page * PAGE_BYTES
+        )
+      const readable = Array.from({ length: entries }, (_, at) => at).filter(isReadable)
+      expect(found).to.deep.equal(readable)
+      expect(again.store.stats.damagedEntries).to.equal(entries - readable.length)
+      expect(readable.length).to.be.within(entries - 60, entries - 1)
+    })
+  }
+
   it('gives up only the entries that the disk cannot read, after trying again', () => {
     const { store, disk } = filled(40, 2, 20)
     const bad = 64 + 10 * (VALUE_BYTES + ENTRY_HEADER_BYTES + 'default/topic-0'.length)
@@ -286,6 +327,28 @@ describe('reading the durable log', () => {
       }
       for (let round = 0; round < 6; round++, nowMs += 1_000) for (const topic of topics) read(topic)
       expect(store.stats.damagedEntries).to.equal(topics.length)
+    })
+
+    it('gives up an entry also where its reader is kept from it between the attempts', () => {
+      failing.set(put('bad', 'default/orders'), 'always')
+      put('good', 'default/orders')
+      for (let attempt = 0; attempt < 3; attempt++, nowMs += 60_000)
+        expect(read('default/orders').entries).to.have.length(0)
+      expect(read('default/orders').entries.map(({ body }) => `${body}`)).to.deep.equal(['good'])
+      expect(store.stats.damagedEntries).to.equal(1)
+    })
+
+    it('gives up no entry for a second trouble, however busy the log was between both', () => {
+      const bad = put('bad', 'default/orders')
+      put('other', 'default/audit')
+      failing.set(bad, 'always')
+      for (let attempt = 0; attempt < 3; attempt++, nowMs += 1_000) read('default/orders')
+      for (let second = 0; second < 60; second++, nowMs += 1_000)
+        expect(read('default/audit').entries).to.have.length(1)
+      for (let attempt = 0; attempt < 15; attempt++, nowMs += 1_000) read('default/orders')
+      failing.clear()
+      expect(read('default/orders').entries.map(({ body }) => `${body}`)).to.deep.equal(['bad'])
+      expect(store.stats.damagedEntries).to.equal(0)
     })
 
     it('gives up nothing for a want of file descriptors, however long', () => {
