@@ -143,10 +143,8 @@ export function createClientCounts(options: {
 
 /** What the status tells of connections that are closed at once. */
 const beyondLimit = {
-  all: new OverloadedError('more connections than a port may have are closed at once (http.maxConnections)'),
-  address: new OverloadedError(
-    'more connections than an address may have are closed at once (http.perAddress.maxConnections)'
-  )
+  all: new OverloadedError('a port has more of them than http.maxConnections'),
+  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections')
 }
 
 function createConnections(

@@ -232,7 +232,8 @@ function closeBeyond(maxConnections: number, server: Server, refused: () => void
   server.on('connection', (socket: Socket) => {
     open++
     socket.once('close', () => open--)
-    if (open <= maxConnections) return
+    // One that is closed already is counted by the limit of its address.
+    if (open <= maxConnections || socket.destroyed) return
     socket.destroy()
     refused()
   })

@@ -122,14 +122,18 @@ function troubleOfRefusal(refusal: RefusalRow): Row[] {
       severity: 'warning',
       kind: 'refusing',
       subject: setting ?? 'requests',
-      cause: `Requests are refused: ${message} (${last}).`,
-      next:
-        setting === undefined
-          ? 'Send less, or start another instance.'
-          : `Raise ${setting}, or start another instance.`,
+      cause: `${setting?.endsWith('.maxConnections') ? 'Connections are closed at once' : 'Requests are refused'}: ${message} (${last}).`,
+      next: nextOfOverload(setting),
       see: setting ?? 'docs/errors.md'
     }
   ]
+}
+
+function nextOfOverload(setting: string | undefined): string {
+  if (setting === undefined) return 'Send less, or start another instance.'
+  if (setting.includes('.perAddress.'))
+    return `Find the client that takes so much, and raise ${setting} if it has to.`
+  return `Raise ${setting}, or start another instance.`
 }
 
 /** Reasons for not being ready that no other row tells. */

@@ -241,6 +241,27 @@ describe('trouble', () => {
     expect(onlyOf({ ...calm, memory: { ...calm.memory, bytes: 850 } }).severity).to.equal('warning')
   })
 
+  it('names the limit of connections beyond which they are closed', () => {
+    const closed = (setting: string) => {
+      const refusal = {
+        reason: 'overloaded',
+        setting,
+        what: 'requests',
+        count: 3,
+        perSecond: 0,
+        lastAgoMs: 1_000
+      } as const
+      return onlyOf({ ...calm, refusals: [{ ...refusal, message: `more of them than ${setting}` }] })
+    }
+    const all = closed('http.maxConnections')
+    expect(all).to.include({ kind: 'refusing', see: 'http.maxConnections' })
+    expect(all.cause).to.match(
+      /^Connections are closed at once: more of them than http\.maxConnections \(3 since the start/
+    )
+    expect(all.next).to.equal('Raise http.maxConnections, or start another instance.')
+    expect(closed('http.perAddress.maxConnections').next).to.match(/^Find the client that takes so much, and raise /)
+  })
+
   it('names the quota that is used up', () => {
     const row = onlyOf({
       ...calm,
