@@ -116,7 +116,8 @@ describe('router on the embedded broker', () => {
   })
 
   it('answers readers while the controller works for long on a change', async () => {
-    const { cluster, router, write } = await start({ nodes: 1 })
+    // The call outlives the reader: one that waits for it is answered that its own time is over.
+    const { cluster, router, write } = await start({ nodes: 1 }, { callTimeoutMs: 90_000 })
     cluster.createTopic('orders', { partitions: 1 })
     await write('orders', 0, ['a'])
     const done: string[] = []
@@ -128,7 +129,8 @@ describe('router on the embedded broker', () => {
         replicationFactor: 1,
         assignments: new Map(),
         configs: new Map(),
-        validateOnly: false
+        validateOnly: false,
+        timeoutMs: 90_000
       }).then(({ type }) => done.push(`create ${type}`))
     await create('soon')
     const busy = cluster.faults.add({ api: 'CreateTopics' }, { type: 'dropRequest' })
@@ -138,6 +140,9 @@ describe('router on the embedded broker', () => {
     const { type } = await askRouter(router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     done.push(`offset ${type}`)
     expect(done).to.deep.equal(['create success', 'offset success'])
+    expect(router.stats().open).to.equal(1)
+    await router.stop()
+    expect(done.slice(2)).to.deep.equal(['create failed'])
   })
 
   it('answers as often as it is asked, whatever happens to the brokers', async () => {
