@@ -46,6 +46,11 @@ export interface KillOptions {
   readonly settings?: readonly string[]
   /** Whether records may be in the durable log in the end. Default: yes. */
   readonly drains?: boolean
+  /**
+   * Brings about what each kill has to meet. What it returns is called when the gateway is dead, before it starts again;
+   * when only a worker was killed, as soon as another one serves.
+   */
+  readonly beforeKill?: (history: History) => Promise<() => void>
   readonly say: (line: string) => void
 }
 
@@ -163,7 +168,8 @@ async function killAgainAndAgain(options: KillOptions, gateway: Gateway, history
     const wanted = (records * (kill + random.next())) / kills
     while (history.okCount < wanted) await sleep(random.between(1, 20))
     if (killsBrokers && kill % 2 === 0) await broker.change()
-    const what = await killSomething(gateway, random, options.workers ?? 1)
+    const afterKill = await options.beforeKill?.(history)
+    const what = await killSomething(gateway, random, options.workers ?? 1, afterKill)
     say(
       `kill ${kill + 1} of ${kills}, ${what}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
     )
@@ -173,14 +179,21 @@ async function killAgainAndAgain(options: KillOptions, gateway: Gateway, history
 }
 
 /** Kills the gateway or a part of it. Resolves when all of it serves again. @returns what was killed */
-async function killSomething(gateway: Gateway, random: SeededRandom, workers: number): Promise<string> {
+async function killSomething(
+  gateway: Gateway,
+  random: SeededRandom,
+  workers: number,
+  afterKill: () => void = () => undefined
+): Promise<string> {
   const what = workers === 1 ? 'all' : random.pick(['worker', 'worker', 'parent', 'all'])
   if (what === 'worker') {
     await gateway.killWorker(random)
+    afterKill()
     return what
   }
   await (what === 'parent' ? gateway.killParent() : gateway.kill())
   await sleep(random.between(0, LONGEST_AWAY_MS))
+  afterKill()
   await gateway.start()
   return what
 }
