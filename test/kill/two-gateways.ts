@@ -16,6 +16,8 @@ const BINARY = 'application/vnd.kafka.binary.v2+json'
 /** Records that are written at a time, and the pause after them. */
 const RECORDS_AT_ONCE = 5
 const WRITE_PAUSE_MS = 100
+/** So many are written at least, however slow the machine is. */
+const MIN_RECORDS = 200
 /** Clients of one group of Kafka-Pixy's API. */
 const CLIENTS_OF_GROUP = 2
 /** Instances of one group. */
@@ -283,8 +285,11 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
     const endsAt = performance.now() + options.seconds * 1_000
     const groups = [...instanceGroups, ...pixys]
     const checking = checkAgainAndAgain(cluster.bootstrap, world, groups)
-    const writing = write(world, castellan, endsAt)
+    let isDisturbed = true
+    const isDue = (): boolean => isDisturbed || performance.now() < endsAt || world.writtenCount < MIN_RECORDS
+    const writing = write(world, castellan, isDue)
     const kills = await disturb(options, world, broker, endsAt)
+    isDisturbed = false
     await writing
     await broker.heal()
     say(`${world.writtenCount} records written; waiting until all groups have them`)
@@ -325,10 +330,10 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
 async function write(
   world: World,
   { gateway }: Awaited<ReturnType<typeof openCastellan>>,
-  endsAt: number
+  isDue: () => boolean
 ): Promise<void> {
   const { topic, written, random } = world
-  while (!world.isStopped && performance.now() < endsAt) {
+  while (!world.isStopped && isDue()) {
     const records = Array.from({ length: RECORDS_AT_ONCE }, () => ({
       topic,
       partition: random.between(0, PARTITIONS - 1),
