@@ -6,7 +6,7 @@ import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
 /** A glance at what `npm run test:kill` does; CI runs a short form of that as well. */
 describe('a gateway that is killed under load', function () {
-  this.timeout(300_000)
+  this.timeout(600_000)
   let cluster: TargetCluster
   before(async () => {
     cluster = await targetCluster()
