@@ -1,6 +1,6 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
-import { type LogDirectory, type LogFile, tryTo } from './files.js'
+import { acceptedAtMsIn, decodeEntry, ENTRY_HEADER_BYTES, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
+import type { LogDirectory, LogFile } from './files.js'
 import { isShortage, ReadTroubles } from './read-troubles.js'
 import { ReadableParts } from './readable-parts.js'
 import { segmentIndexOf } from './recovery.js'
@@ -127,9 +127,10 @@ export class LogReader {
     for (const member of members) {
       const offset = index.offsetAt(member)
       const sequence = segment.sequenceAt(member)
-      let bytes = tryToRead(file, offset, index.endAt(member, segment.endBytes))
       const isEndKnown = member + 1 === index.count || !index.isLost(member + 1)
-      if (!(bytes instanceof Buffer) && !isEndKnown) bytes = readAlone(file, offset, segment.salt) ?? bytes
+      const bytes = isEndKnown
+        ? tryToRead(file, offset, index.endAt(member, segment.endBytes))
+        : this.#readAlone(file, offset, segment.salt)
       if (!(bytes instanceof Buffer)) {
         hasFailed = true
         if (!isShortage(bytes) && this.#troubles.failed(sequence)) this.#lose(segment, sequence)
@@ -143,6 +144,23 @@ export class LogReader {
     }
     if (hasFailed) this.#files.close(segment)
     return !isStopped
+  }
+
+  /**
+   * Reads an entry whose end is not known from the index, because the disk cannot read what lies behind it.
+   *
+   * @returns the bytes, or why they cannot be read
+   */
+  #readAlone(file: LogFile, offset: number, salt: number): unknown {
+    try {
+      const head = new ReadableParts(file, this.#clock).read(offset, MAX_HEAD_BYTES)
+      const found = decodeEntry(head, 0, salt)
+      if (found.type === 'entry') return head
+      // Zeros of pages that cannot be read are no damage.
+      return file.read(offset, found.type === 'damaged' ? ENTRY_HEADER_BYTES : found.sizeBytes)
+    } catch (error) {
+      return error
+    }
   }
 
   /** @param bytes of the file from `from` on, which hold the entry */
@@ -165,15 +183,22 @@ export class LogReader {
   #segmentFailed(segment: LogSegment, gathering: Gathering, error: unknown): boolean {
     this.#files.close(segment)
     if (isShortage(error) || !this.#troubles.failed(segment)) return false
-    if (this.#canSalvage(segment)) return this.#readSegment(segment, gathering)
+    const isSalvaged = this.#salvage(segment)
+    if (isSalvaged !== undefined) return isSalvaged && this.#readSegment(segment, gathering)
     const first = segment.placeOf(gathering.nextSequence)
     for (let place = first; place < segment.entryCount; place++) this.#lose(segment, segment.sequenceAt(place))
     gathering.reach(segment.endSequence)
     return true
   }
 
-  #canSalvage(segment: LogSegment): boolean {
-    return !this.#indexes.has(segment) && tryTo(() => this.#indexes.salvage(segment))
+  /** @returns whether the segment has an index now; `undefined`: it cannot be opened */
+  #salvage(segment: LogSegment): boolean | undefined {
+    if (this.#indexes.has(segment)) return undefined
+    try {
+      return this.#indexes.salvage(segment, this.#clock)
+    } catch (error) {
+      return isShortage(error) ? false : undefined
+    }
   }
 }
 
@@ -184,14 +209,6 @@ function tryToRead(file: LogFile, offset: number, endBytes: number): unknown {
   } catch (error) {
     return error
   }
-}
-
-/** Reads an entry whose end is not known from the index, because the disk cannot read what lies behind it. */
-function readAlone(file: LogFile, offset: number, salt: number): unknown {
-  const head = new ReadableParts(file).read(offset, MAX_HEAD_BYTES)
-  const found = decodeEntry(head, 0, salt)
-  if (found.type === 'entry') return head
-  return found.type === 'incomplete' ? tryToRead(file, offset, offset + found.sizeBytes) : undefined
 }
 
 /** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */

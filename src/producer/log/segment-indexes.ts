@@ -1,3 +1,4 @@
+import type { MonotonicClock } from '../../core/model.js'
 import { type LogDirectory, type LogFile, withFile } from './files.js'
 import { isShortage } from './read-troubles.js'
 import { ReadableParts } from './readable-parts.js'
@@ -18,6 +19,8 @@ export class SegmentIndexes {
   /** Least recently used first. */
   readonly #kept = new Map<LogSegment, SegmentIndex>()
   #keptBytes = 0
+  /** Pages that the last attempt to salvage a segment could not read. */
+  readonly #badPages = new Map<LogSegment, ReadonlySet<number>>()
 
   /** @param onDamaged an entry turns out to be lost */
   constructor(directory: LogDirectory, onDamaged: (segment: LogSegment) => void, maxBytes = MAX_BYTES) {
@@ -63,6 +66,7 @@ export class SegmentIndexes {
 
   /** Releases what is kept of a segment that is going to be removed. */
   forget(segment: LogSegment): void {
+    this.#badPages.delete(segment)
     this.#growing.delete(segment)
     this.#drop(segment)
   }
@@ -76,27 +80,46 @@ export class SegmentIndexes {
 
   /** The index in the seal, or of a scan if the seal is missing, or damaged, or cannot be read. */
   #load(segment: LogSegment): SegmentIndex {
-    return withFile(this.#directory, segment.name, file => sealedIndex(file, segment) ?? this.#rebuild(file, segment))
+    return withFile(
+      this.#directory,
+      segment.name,
+      file => sealedIndex(file, segment) ?? this.#noted(segment, scanned(file, segment))
+    )
   }
 
   /**
-   * Makes the index of the entries that the disk can read, and gives up the others.
+   * Makes the index of the entries that the disk can read, and gives up the others, if an earlier call met the same pages
+   * that cannot be read: a page that failed once may be readable soon.
    *
-   * @throws when the segment cannot be opened
+   * @returns whether there is an index now
+   * @throws when the segment cannot be opened, or for a shortage
    */
-  salvage(segment: LogSegment): void {
-    const index = withFile(this.#directory, segment.name, file => this.#rebuild(new ReadableParts(file), segment))
-    this.keep(segment, index)
+  salvage(segment: LogSegment, clock: MonotonicClock): boolean {
+    return withFile(this.#directory, segment.name, file => {
+      const parts = new ReadableParts(file, clock)
+      const index = scanned(parts, segment)
+      const before = this.#badPages.get(segment)
+      this.#badPages.set(segment, parts.badPages)
+      if (before === undefined || [...parts.badPages].some(page => !before.has(page))) return false
+      this.keep(segment, this.#noted(segment, index))
+      return true
+    })
   }
 
-  #rebuild(file: Pick<LogFile, 'read'>, segment: LogSegment): SegmentIndex {
-    const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
-    while (index.count < segment.entryCount) index.addLost()
+  /** Tells of the entries that are lost. */
+  #noted(segment: LogSegment, index: SegmentIndex): SegmentIndex {
     for (let at = 0; at < index.count; at++) {
       if (index.isLost(at) && segment.damaged(segment.sequenceAt(at))) this.#onDamaged(segment)
     }
     return index
   }
+}
+
+/** The index of the entries that are found. */
+function scanned(file: Pick<LogFile, 'read'>, segment: LogSegment): SegmentIndex {
+  const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
+  while (index.count < segment.entryCount) index.addLost()
+  return index
 }
 
 /** @returns `undefined` also where the disk cannot read the seal: it may be able to read the entries */
