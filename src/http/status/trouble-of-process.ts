@@ -131,8 +131,7 @@ function troubleOfRefusal(refusal: RefusalRow): Row[] {
 
 function nextOfOverload(setting: string | undefined): string {
   if (setting === undefined) return 'Send less, or start another instance.'
-  if (setting.includes('.perAddress.'))
-    return `Find the client that takes so much, and raise ${setting} if it has to.`
+  if (setting.includes('.perAddress.')) return `Find the client that takes so much, and raise ${setting} if it has to.`
   return `Raise ${setting}, or start another instance.`
 }
 

@@ -119,6 +119,8 @@ describe('reading the durable log', () => {
       )
       disk.faults.before = (operation, file, position, length) => {
         if (operation !== 'read' || file !== name) return
+        // For a moment nothing can be read, just when the segment has failed for long enough.
+        if (nowMs >= 30_000 && nowMs < 31_000) throw eio()
         for (const page of pages) {
           if (position! < (page + 1) * PAGE_BYTES && position! + length! > page * PAGE_BYTES) throw eio()
         }
