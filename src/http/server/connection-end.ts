@@ -38,8 +38,6 @@ export interface EndLimits {
     /** After the last answer, at most this many bytes are discarded. */
     readonly maxBodyBytes: number
   }
-  /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
-  readonly isSweeping: boolean
 }
 
 /** The end of one connection: its last answer, and the time in which the client may read it. */
@@ -108,9 +106,7 @@ export class ConnectionEnd {
     if (this.isLingering || socket.destroyed) return
     this.#connection.isEnding = true
     this.#connection.isPaused = false
-    const destroy = socket.destroy.bind(socket)
-    this.#lingering = setTimeout(destroy, LINGER_MS)
-    socket.destroy = error => (this.#host.isSweeping ? socket : destroy(error))
+    this.#lingering = setTimeout(() => socket.destroy(), LINGER_MS)
     socket.end()
     const { maxBodyBytes } = this.#host.limits
     if (reader !== undefined) reader.discard(maxBodyBytes)

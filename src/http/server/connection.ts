@@ -25,8 +25,6 @@ export interface ConnectionHost extends BytesHost {
   readonly limits: ConnectionLimits
   /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
   mayRest(connection: Connection): boolean
-  /** Whether idle connections are being closed: those whose client may still read answers are not idle. */
-  readonly isSweeping: boolean
   closed(connection: Connection): void
 }
 
@@ -148,9 +146,9 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return this.openRequests > 1
   }
 
-  /** Whether a request has no answer, or bytes of an answer have not left. */
-  get isAnswering(): boolean {
-    return this.#requests.length > 0 || this.socket.writableLength > 0
+  /** Whether a request has no answer, bytes of an answer have not left, or the client has time to read the last one. */
+  get hasReader(): boolean {
+    return this.#requests.length > 0 || this.socket.writableLength > 0 || this.#end?.isLingering === true
   }
 
   get behindBytes(): number {

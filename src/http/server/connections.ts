@@ -93,7 +93,6 @@ export class Connections implements ConnectionHost {
   /** Bytes that are held by requests that wait to be admitted. */
   #waitingBytes = 0
   #mayRest = true
-  #isSweeping = false
   #timer: NodeJS.Timeout | undefined
   #lookIntervalMs = LOOK_INTERVAL_MS
   /** When the last search found no body to refuse, and the size it was looking for. */
@@ -116,19 +115,13 @@ export class Connections implements ConnectionHost {
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
   }
 
-  get isSweeping(): boolean {
-    return this.#isSweeping
-  }
-
   /** Closes connections that Node takes for idle, but for those whose client may still read answers. */
   sweep(closeIdle: () => void): void {
-    this.#isSweeping = true
-    const kept = [...this.#open].filter(({ isAnswering }) => isAnswering).map(({ socket }) => keepOpen(socket))
+    const kept = [...this.#open].filter(({ hasReader }) => hasReader).map(({ socket }) => keepOpen(socket))
     try {
       closeIdle()
     } finally {
       for (const release of kept) release()
-      this.#isSweeping = false
     }
   }
 
@@ -333,7 +326,7 @@ export class Connections implements ConnectionHost {
   }
 }
 
-/** Node also takes a connection for idle whose last answer has been made and not been sent. @returns allows its end again */
+/** Keeps a socket from being destroyed. @returns allows it again */
 function keepOpen(socket: Socket): () => void {
   const { destroy } = socket
   socket.destroy = () => socket
