@@ -25,13 +25,17 @@ export interface LogDirectory {
   readonly path: string
 }
 
-/** An open file. Positions are bytes from its beginning. */
-export interface LogFile {
+/** What can be read. Positions are bytes from the beginning of a file. */
+export interface ReadableFile {
+  /** Up to `length` bytes, fewer at the end of the file. The buffer has an ArrayBuffer of its own. */
+  read(position: number, length: number): Buffer
+}
+
+/** An open file. */
+export interface LogFile extends ReadableFile {
   readonly sizeBytes: number
   /** Writes all bytes or throws; after a throw the file may hold any part of them. */
   write(bytes: Uint8Array, position: number): void
-  /** Up to `length` bytes, fewer at the end of the file. The buffer has an ArrayBuffer of its own. */
-  read(position: number, length: number): Buffer
   /** Makes what was written survive a power cut. After a failure nothing is known about bytes not synced before. */
   sync(): void
   /** Like `sync`, on another thread where there is one. A failure is not reported. */

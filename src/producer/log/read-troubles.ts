@@ -1,7 +1,6 @@
 import type { MonotonicClock } from '../../core/model.js'
 
-/** After this many failures, and this long, the next failure is the last one. */
-const MAX_FAILURES = 3
+/** When a trouble has lasted so long, its key is given up: at the fourth failure or later, by {@link MAX_PAUSE_MS}. */
 const GIVE_UP_AFTER_MS = 30_000
 /**
  * A longer pause between two failures counts as this. Readers ask again within a second for an entry that they need, but a
@@ -20,7 +19,6 @@ interface Trouble {
   /** From the first failure to the last one, without what is too long of its pauses. */
   lastedMs: number
   lastAtMs: number
-  count: number
 }
 
 /**
@@ -40,11 +38,10 @@ export class ReadTroubles<Key> {
   failed(key: Key): boolean {
     const nowMs = this.#clock()
     this.#forgetEnded(nowMs)
-    const trouble = this.#troubles.get(key) ?? { lastedMs: 0, lastAtMs: nowMs, count: 0 }
+    const trouble = this.#troubles.get(key) ?? { lastedMs: 0, lastAtMs: nowMs }
     this.#troubles.delete(key)
     trouble.lastedMs += Math.min(nowMs - trouble.lastAtMs, MAX_PAUSE_MS)
-    if (trouble.count >= MAX_FAILURES && trouble.lastedMs >= GIVE_UP_AFTER_MS) return true
-    trouble.count++
+    if (trouble.lastedMs >= GIVE_UP_AFTER_MS) return true
     trouble.lastAtMs = nowMs
     this.#troubles.set(key, trouble)
     return false

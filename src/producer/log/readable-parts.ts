@@ -1,5 +1,5 @@
 import type { MonotonicClock } from '../../core/model.js'
-import type { LogFile } from './files.js'
+import type { ReadableFile } from './files.js'
 import { isShortage } from './read-troubles.js'
 
 /** Disks lose sectors; file systems read pages. */
@@ -12,14 +12,14 @@ const MAX_READING_MS = 20_000
  * What the disk can read of a file. Pages that it cannot read are zeros, which belong to no entry. When many have failed, or
  * this took long, so is all that follows.
  */
-export class ReadableParts implements Pick<LogFile, 'read'> {
-  readonly #file: LogFile
+export class ReadableParts implements ReadableFile {
+  readonly #file: ReadableFile
   readonly #clock: MonotonicClock
   readonly #beganMs: number
   readonly #badPages = new Set<number>()
   #failures = 0
 
-  constructor(file: LogFile, clock: MonotonicClock) {
+  constructor(file: ReadableFile, clock: MonotonicClock) {
     this.#file = file
     this.#clock = clock
     this.#beganMs = clock()

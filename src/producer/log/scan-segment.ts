@@ -1,5 +1,5 @@
 import { type DecodedEntry, decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, MAX_DESTINATION_BYTES } from './entry.js'
-import type { LogFile } from './files.js'
+import type { ReadableFile } from './files.js'
 import type { LogSegment } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
@@ -12,8 +12,6 @@ type Found =
   /** No entry follows; `tornBytes` are left behind the last good one. */
   | { readonly type: 'end'; readonly tornBytes: number }
 
-type Readable = Pick<LogFile, 'read'>
-
 const WINDOW_BYTES = 1024 * 1024
 const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
 const EMPTY = Buffer.alloc(0)
@@ -24,13 +22,13 @@ export class SegmentCursor {
   offset: number
   /** The valid length of the file; may grow while it is being written. */
   endBytes: number
-  readonly #file: Readable
+  readonly #file: ReadableFile
   readonly #salt: number
   readonly #windowBytes: number
   #window: Buffer = EMPTY
   #windowAt = 0
 
-  constructor(file: Readable, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
+  constructor(file: ReadableFile, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
     this.#file = file
     this.#salt = salt
     this.offset = offset
@@ -118,7 +116,7 @@ export interface ScanRange {
 }
 
 /** Reads every entry of a segment that has no seal, or a damaged one. */
-export function scanSegment(file: Readable, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
+export function scanSegment(file: ReadableFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
   const scan = new Scan(firstSequence)
   const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, endBytes)
   for (;;) {
@@ -208,7 +206,7 @@ interface ScannedMergedSegment {
  * Reads every entry of a merged segment whose seal is damaged. Each entry has the number of entries before it, so
  * missing ones are known to be lost.
  */
-export function scanMerged(file: Readable, salt: number, fileBytes: number): ScannedMergedSegment {
+export function scanMerged(file: ReadableFile, salt: number, fileBytes: number): ScannedMergedSegment {
   const index = new SegmentIndex()
   const sequences: number[] = []
   const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, fileBytes)
@@ -234,7 +232,7 @@ export function scanMerged(file: Readable, salt: number, fileBytes: number): Sca
 }
 
 /** The index of a merged segment whose sequences are known; entries that are not found any more are lost. */
-export function rebuildMerged(file: Readable, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
+export function rebuildMerged(file: ReadableFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
   const found = scanMerged(file, salt, endBytes)
   const index = new SegmentIndex()
   let at = 0

@@ -1,5 +1,5 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { type LogDirectory, type LogFile, withFile } from './files.js'
+import { type LogDirectory, type LogFile, type ReadableFile, withFile } from './files.js'
 import { isShortage } from './read-troubles.js'
 import { ReadableParts } from './readable-parts.js'
 import { rebuildMerged, scanSegment } from './scan-segment.js'
@@ -116,7 +116,7 @@ export class SegmentIndexes {
 }
 
 /** The index of the entries that are found. */
-function scanned(file: Pick<LogFile, 'read'>, segment: LogSegment): SegmentIndex {
+function scanned(file: ReadableFile, segment: LogSegment): SegmentIndex {
   const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
   while (index.count < segment.entryCount) index.addLost()
   return index
