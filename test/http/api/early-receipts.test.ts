@@ -6,8 +6,8 @@ import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import type { Claim } from '../../../src/producer/keys/keys.js'
 import type { KeyTag } from '../../../src/producer/memory/key-tag.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { localKeys } from '../../support/local-keys.js'
 import { type Started, startHttp } from '../server/fixtures.js'
-import { localKeys } from './local-keys.js'
 
 const receipt = { id: 'r'.repeat(38), records: 1 }
 

@@ -4,9 +4,10 @@ import sinon from 'sinon'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { OpenClaims } from '../../../src/http/api/open-claims.js'
 import { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { LocalKeys } from '../../../src/producer/keys/keys.js'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { localKeys } from '../../support/local-keys.js'
 
 const asked = { hash: 'h'.padEnd(16), fingerprint: 'f'.padEnd(8) }
 const records: readonly ProduceRecord[] = [{ topic: 'orders', key: null, value: 'v' }]
@@ -18,15 +19,7 @@ describe('a key whose API does not answer', () => {
   let claims: OpenClaims
   beforeEach(() => {
     clock = sinon.useFakeTimers({ now: 1_000_000 })
-    keys = new LocalKeys({
-      windowMs: 86_400_000,
-      maxBytes: 1024 * 1024,
-      now: Date.now,
-      newSalt: () => 7,
-      onFailure: error => {
-        throw error
-      }
-    })
+    keys = localKeys({ windowMs: 86_400_000 })
     claims = new OpenClaims()
   })
   afterEach(() => clock.restore())

@@ -4,8 +4,8 @@ import { Idempotency } from '../../../src/http/api/idempotency.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { localKeys } from '../../support/local-keys.js'
 import { type Started, startHttp } from '../server/fixtures.js'
-import { localKeys } from './local-keys.js'
 
 const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'memory' } as const
 const outcome = failures.timedOut('kafka has not acknowledged it', 'unknown')

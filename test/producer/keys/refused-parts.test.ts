@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../../src/core/model.js'
 import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { LocalKeys } from '../../../src/producer/keys/keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { placesOf } from '../../../src/producer/receipts/receipts.js'
+import { localKeys } from '../../support/local-keys.js'
 import { toHash } from './send-with-key.js'
 
 const options = { partitioner: 'crc32', deadlineMs: 10, durability: 'memory' } as const
@@ -17,15 +18,7 @@ describe('a request with a key of whose records an API refuses some, and others 
 
   beforeEach(() => {
     written = []
-    keys = new LocalKeys({
-      windowMs: 60_000,
-      maxBytes: 1024 * 1024,
-      now: Date.now,
-      newSalt: () => 1,
-      onFailure: error => {
-        throw error
-      }
-    })
+    keys = localKeys()
   })
 
   const claim = async (): Promise<ClaimedKey> => {

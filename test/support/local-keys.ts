@@ -1,7 +1,7 @@
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../src/producer/keys/keys.js'
 
 /** Keys of one process, in memory, whose failures fail the test. */
-export const localKeys = (): LocalKeys =>
+export const localKeys = (options: { readonly windowMs?: number } = {}): LocalKeys =>
   new LocalKeys({
     windowMs: 60_000,
     maxBytes: 1024 * 1024,
@@ -9,5 +9,6 @@ export const localKeys = (): LocalKeys =>
     newSalt: () => 1,
     onFailure: error => {
       throw error
-    }
+    },
+    ...options
   })
