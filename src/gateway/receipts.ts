@@ -1,3 +1,4 @@
+import { onAbort } from '../core/ending.js'
 import type { ReceiptClaims } from '../producer/receipts/receipt-ids.js'
 import type { ReceiptAnswer, Receipts, RecordSpan, RecordState } from '../producer/receipts/receipts.js'
 
@@ -138,14 +139,13 @@ export class ReceiptDesk {
     const end = (): void => ends.abort()
     const timer = setTimeout(end, waitMs)
     this.#waits.add(end)
-    signal?.addEventListener('abort', end)
-    if (signal?.aborted === true) end()
+    const leave = onAbort(signal, end)
     try {
       return await wait(ends.signal)
     } finally {
       clearTimeout(timer)
       this.#waits.delete(end)
-      signal?.removeEventListener('abort', end)
+      leave()
     }
   }
 

@@ -1,3 +1,4 @@
+import { endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { ConsumedMessage, ConsumeResult } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
@@ -26,53 +27,65 @@ const RETRY_PAUSE_MS = 500
  *
  * @throws CastellanError from the loop, when the group cannot be joined or may not read the topic; `code` is the reason
  */
-export async function* consumeMessages(
+export const consumeMessages = (
   groups: ConsumerGroups,
-  { group, topic, signal }: ConsumeOptions
+  options: ConsumeOptions
+): AsyncGenerator<ConsumedMessage, void, undefined> => endingAtOnce(end => messagesOf(groups, options, end))
+
+async function* messagesOf(
+  groups: ConsumerGroups,
+  { group, topic, signal }: ConsumeOptions,
+  end: AbortController
 ): AsyncGenerator<ConsumedMessage, void, undefined> {
   if (group === '' || topic === '') throw new InvalidRequestError('a group and a topic are needed to consume')
-  while (!signal?.aborted) {
-    const result = await next(groups, group, topic, signal)
-    if (result === undefined) return
-    if (result.type === 'message') yield result.message
-    else if (result.type === 'failed') {
-      if (result.code === 'shuttingDown') return
-      if (!result.retriable) throw new CastellanError(result.code, result.message, false)
-      await pause(signal)
+  const leave = onAbort(signal, () => end.abort())
+  try {
+    while (!end.signal.aborted) {
+      const result = await next(groups, group, topic, end.signal)
+      if (result?.type === 'message') {
+        // The end may come in the tick in which the message comes; then nobody gets it from here.
+        if (end.signal.aborted) result.message.release()
+        else yield result.message
+      } else if (result?.type === 'failed') {
+        if (result.code === 'shuttingDown') return
+        if (!result.retriable) throw new CastellanError(result.code, result.message, false)
+        await pause(end.signal)
+      }
     }
+  } finally {
+    leave()
   }
 }
 
-/** Asks for the next message; `undefined`: the signal was aborted. */
+/** Asks for the next message; `undefined`: the end came first. */
 function next(
   groups: ConsumerGroups,
   group: string,
   topic: string,
-  signal: AbortSignal | undefined
+  ended: AbortSignal
 ): Promise<ConsumeResult | undefined> {
   return new Promise(resolve => {
-    const abort = (): void => {
+    let cancel = (): void => undefined
+    const leave = onAbort(ended, () => {
       cancel()
       resolve(undefined)
-    }
+    })
     const reply = (result: ConsumeResult): void => {
-      signal?.removeEventListener('abort', abort)
+      leave()
       resolve(result)
     }
-    const cancel = groups.request(group, topic, POLL_MS, { reply })
-    signal?.addEventListener('abort', abort, { once: true })
+    cancel = groups.request(group, topic, POLL_MS, { reply })
   })
 }
 
-const pause = (signal: AbortSignal | undefined): Promise<void> =>
+const pause = (ended: AbortSignal): Promise<void> =>
   new Promise(resolve => {
-    const timer = setTimeout(resolve, RETRY_PAUSE_MS)
-    signal?.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        resolve()
-      },
-      { once: true }
-    )
+    const timer = setTimeout(() => {
+      leave()
+      resolve()
+    }, RETRY_PAUSE_MS)
+    const leave = onAbort(ended, () => {
+      clearTimeout(timer)
+      resolve()
+    })
   })

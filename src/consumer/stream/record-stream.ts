@@ -1,4 +1,5 @@
 import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import { endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
@@ -55,21 +56,28 @@ export interface StreamRuntime {
  *
  * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` is the reason
  */
-export async function* readRecords(
-  { system, router, closed }: StreamRuntime,
+export const readRecords = (
+  runtime: StreamRuntime,
   topic: string,
   options: ReadOptions = {}
+): AsyncGenerator<ReadRecord, void, undefined> => endingAtOnce(stop => recordsIn(runtime, topic, options, stop))
+
+async function* recordsIn(
+  { system, router, closed }: StreamRuntime,
+  topic: string,
+  options: ReadOptions,
+  stop: AbortController
 ): AsyncGenerator<ReadRecord, void, undefined> {
   const { from = 'earliest', follow = false, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
   if (closed.aborted) throw new CastellanError(CLOSED.code, CLOSED.message, CLOSED.retriable)
-  const metadata = await fetchTopic(router, topic, requestTimeoutMs)
   const feed = new BatchFeed()
-  const stop = new AbortController()
-  const close = (): void => {
-    stop.abort()
-    feed.close()
-  }
-  const unlisten = [onAbort(options.signal, close), onAbort(closed, () => feed.failed(CLOSED))]
+  const leave = [onAbort(options.signal, () => stop.abort()), onAbort(closed, () => feed.failed(CLOSED))]
+  const stopped = new Promise<undefined>(resolve => {
+    onAbort(stop.signal, () => {
+      feed.close()
+      resolve(undefined)
+    })
+  })
   const runtime = {
     router,
     requestTimeoutMs,
@@ -79,30 +87,31 @@ export async function* readRecords(
     onProblem: feed.failed.bind(feed)
   }
   try {
+    const metadata = await Promise.race([fetchTopic(router, topic, requestTimeoutMs), stopped])
+    if (metadata === undefined) return
     void readTopic(system, { metadata, partitions: options.partitions, start: from, follow }, runtime).then(() =>
       feed.ended()
     )
     yield* recordsOf(feed)
   } finally {
-    for (const leave of unlisten) leave()
-    close()
+    for (const one of leave) one()
+    stop.abort()
   }
-}
-
-/** Calls back when the signal is aborted, or at once if it already is. */
-function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
-  signal?.addEventListener('abort', listener, { once: true })
-  if (signal?.aborted) listener()
-  return () => signal?.removeEventListener('abort', listener)
 }
 
 async function* recordsOf(feed: BatchFeed): AsyncGenerator<ReadRecord, void, undefined> {
   for (let fed = await feed.next(); fed !== undefined; fed = await feed.next()) {
-    for (const record of fed.batch) {
-      if (record.offset >= fed.end) break
-      yield { ...fed.topicPartition, ...record }
+    let isRead = false
+    try {
+      for (const record of fed.batch) {
+        if (record.offset >= fed.end) break
+        yield { ...fed.topicPartition, ...record }
+      }
+      isRead = true
+    } finally {
+      // A loop that is left gives the batch back, too; its reader would wait for good otherwise.
+      fed.taken(isRead)
     }
-    fed.taken(true)
   }
 }
 

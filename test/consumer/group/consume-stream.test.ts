@@ -11,7 +11,10 @@ describe('messages of a group, in a loop', () => {
   let cancelled: number
   /** What requests are told, in order; without any left they wait. */
   let results: object[]
+  /** Called with each request that there is no result for. */
+  let requested: (reply: (result: ConsumeResult) => void) => void
   beforeEach(() => {
+    requested = () => undefined
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     asked = []
     cancelled = 0
@@ -23,7 +26,7 @@ describe('messages of a group, in a loop', () => {
     request(group: string, topic: string, timeoutMs: number, { reply }: { reply(result: ConsumeResult): void }) {
       asked.push(`${group} ${topic} ${timeoutMs}`)
       const result = results.shift()
-      if (result !== undefined) setImmediate(() => reply(result as ConsumeResult))
+      setImmediate(() => (result === undefined ? requested(reply) : reply(result as ConsumeResult)))
       return () => void cancelled++
     }
   } as unknown as ConsumerGroups
@@ -67,6 +70,30 @@ describe('messages of a group, in a loop', () => {
     expect(error).to.be.instanceOf(CastellanError)
     expect(error).to.include({ code: 'notAuthorized', message: 'why', retriable: false })
     expect((await open().next()).done).to.equal(true)
+  })
+
+  it('are released when they come in the tick in which their loop ends, in whichever way', async () => {
+    const stop = new AbortController()
+    const ways: ((messages: ReturnType<typeof open>) => unknown)[] = [
+      messages => messages.return(),
+      messages => messages.throw(new Error('no more')).catch(() => undefined),
+      () => stop.abort()
+    ]
+    for (const end of ways) {
+      let released = 0
+      const taken: unknown[] = []
+      requested = reply => {
+        reply({ type: 'message', message: { offset: 1, release: () => void released++ } } as never)
+        ended = end(messages)
+      }
+      let ended: unknown
+      const messages = open({ signal: stop.signal })
+      const { value } = await messages.next()
+      if (value !== undefined) taken.push(value)
+      await ended
+      expect([taken.length, released]).to.deep.equal([0, 1])
+    }
+    expect(asked).to.have.length(ways.length)
   })
 
   it('end when they are aborted: before, while a request waits, and in the pause after a failure', async () => {

@@ -1,0 +1,61 @@
+interface Listened {
+  readonly callbacks: Set<() => void>
+  readonly listener: () => void
+}
+
+const listened = new WeakMap<AbortSignal, Listened>()
+
+/**
+ * Calls back when the signal is aborted, or at once if it already is. A signal has one listener for all callbacks,
+ * because any number of loops may share a signal, and Node warns of a memory leak from the eleventh listener on.
+ *
+ * @returns a function after which there is no call
+ */
+export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
+  if (signal?.aborted) callback()
+  if (signal === undefined || signal.aborted) return () => undefined
+  const { callbacks, listener } = listened.get(signal) ?? listen(signal)
+  const call = (): void => callback()
+  callbacks.add(call)
+  return () => {
+    callbacks.delete(call)
+    if (callbacks.size > 0) return
+    listened.delete(signal)
+    signal.removeEventListener('abort', listener)
+  }
+}
+
+function listen(signal: AbortSignal): Listened {
+  const callbacks = new Set<() => void>()
+  const listener = (): void => {
+    for (const call of callbacks) call()
+  }
+  const added = { callbacks, listener }
+  listened.set(signal, added)
+  signal.addEventListener('abort', listener)
+  return added
+}
+
+/**
+ * Makes a generator that can be ended while its next item is awaited. The `return` and the `throw` of a plain async
+ * generator wait until there is an item, which is then lost. Streams of Node call them when they are destroyed.
+ *
+ * @param generate called at once with a controller, which is aborted when the generator is ended
+ */
+export function endingAtOnce<Item>(
+  generate: (end: AbortController) => AsyncGenerator<Item, void, undefined>
+): AsyncGenerator<Item, void, undefined> {
+  const end = new AbortController()
+  const items = generate(end)
+  const [finish, fail] = [items.return.bind(items), items.throw.bind(items)]
+  return Object.assign(items, {
+    return: (value: void | PromiseLike<void>) => {
+      end.abort()
+      return finish(value)
+    },
+    throw: (error: unknown) => {
+      end.abort()
+      return fail(error)
+    }
+  })
+}
