@@ -1,54 +1,97 @@
 /**
- * `npm test` and `npm run test:system`: the test files of this folder, in an order that is drawn anew each time. The seed
- * of the order is printed first and last; `npm test -- --seed N` begins the files in the same order again, and with
- * `--jobs 1` each runs after the same ones in the same process.
+ * `npm test`, `test:sockets` and `test:system`: the test files of this folder of one kind, in an order that is drawn anew
+ * each time. The seed of the order, of properties and of random tests is printed first and last; `npm test -- --seed N`
+ * begins the files in the same order again, and with `--jobs 1` each runs after the same ones in the same process. What
+ * fails in any suite but `npm test` runs once more, alone: docs/testing.md.
  */
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { shuffled } from './support/random.js'
+import { runAgain } from './support/run-again.js'
+import type { Outcome } from './support/tell-failures.js'
 import { countOption, seedOption, toolOptions, usageError } from './support/tool-options.js'
 
-interface Options {
-  readonly seed: number
-  readonly jobs: number
-  readonly system?: true
-  readonly all?: true
-}
+/** Files with real sockets that `npm test` runs nevertheless. */
+const SMOKE: readonly string[] = []
+
+const KINDS = ['sockets', 'system', 'explored'] as const
+type Kind = (typeof KINDS)[number] | 'decided'
+type Options = { readonly seed: number; readonly jobs: number } & { readonly [kind in Kind]?: true }
 
 const command = new Command('npm test')
   .description('Runs the tests that need nothing but Node. Further arguments are for mocha, such as --grep WORDS.')
   .addOption(seedOption())
   .addOption(countOption('--jobs <N>', 'processes that share the files', 4))
+  .option('--sockets', 'tests that need real sockets or moments instead: files named *.socket.test.ts')
   .option('--system', 'the long tests instead: files named *.system.test.ts')
-  .option('--all', 'both')
+  .option('--explored', 'those instead that only `npm run explore` runs: files named *.explore.test.ts')
   .allowUnknownOption()
   .allowExcessArguments()
-const { seed, jobs, system = false, all = false } = toolOptions<Options>(command)
+const options = toolOptions<Options>(command)
+const { seed, jobs } = options
+const kind = KINDS.find(name => options[name]) ?? 'decided'
+
+function kindOf(name: string): Kind {
+  if (SMOKE.includes(name)) return 'decided'
+  if (name.endsWith('.socket.test.ts')) return 'sockets'
+  if (name.endsWith('.explore.test.ts')) return 'explored'
+  return name.endsWith('.system.test.ts') ? 'system' : 'decided'
+}
 
 /** Kafka's own tests have a runner of their own. */
-const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => name.endsWith('.test.ts') && !name.startsWith('real-kafka/'))
-  .filter(name => all || name.endsWith('.system.test.ts') === system)
-  .map(name => join('test', name))
   .sort()
-const ordered = shuffled(files, seed)
-if (files.length === 0) usageError(command, 'no test files; run it from the root of the project')
-
-const told = `${files.length} files in the order of seed ${seed}; again: npm ${system ? 'run test:system' : 'test'} -- --seed ${seed}`
-process.stdout.write(`${told}\n`)
-/** Long tests take several times as long on a busy machine. */
-const timeout = system || all ? ['--timeout', '180000'] : []
-/** With one job mocha loads the files itself, and in its parallel mode it would load them as another kind of module. */
-const parallel = jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : []
-const mocha = spawn(
-  process.execPath,
-  ['node_modules/mocha/bin/mocha.js', ...parallel, ...timeout, ...command.args, ...ordered],
-  { stdio: 'inherit' }
+if (all.length === 0) usageError(command, 'no test files; run it from the root of the project')
+const files = shuffled(
+  all.filter(name => kindOf(name) === kind).map(name => join('test', name)),
+  seed
 )
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => mocha.kill(signal))
-mocha.once('exit', (code, signal) => {
-  process.stdout.write(`${told}\n`)
-  process.exitCode = signal === null ? (code ?? 1) : 1
-})
+const script = kind === 'decided' ? 'npm test --' : `npm run test:${kind} --`
+const told = `${files.length} files in the order of seed ${seed}; again: ${script} --seed ${seed}`
+
+mkdirSync('.cache/failures', { recursive: true })
+const log = join('.cache/failures', `${kind}-${seed}.log`)
+/** Explored tests take several times as long on a busy machine. */
+const timeout = kind === 'decided' ? [] : ['--timeout', '180000']
+
+/** Runs mocha with {@link timeout}. An outcome without failures from a run with a bad end is `undefined`. */
+async function mocha(args: readonly string[]): Promise<Outcome | undefined> {
+  const file = `${log}.json`
+  const child = spawn(
+    process.execPath,
+    ['node_modules/mocha/bin/mocha.js', '--reporter', './test/support/tell-failures.ts', ...timeout, ...args],
+    { stdio: 'inherit', env: { ...process.env, TEST_SEED: String(seed), TEST_OUTCOME: file } }
+  )
+  const stop = (signal: NodeJS.Signals): boolean => child.kill(signal)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
+  const [code] = await once(child, 'exit')
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop)
+  const outcome = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Outcome) : undefined
+  rmSync(file, { force: true })
+  return code === 0 || (outcome?.failures.length ?? 0) > 0 ? outcome : undefined
+}
+
+async function run(): Promise<{ passed: number; failed: number }> {
+  if (files.length === 0) return { passed: 0, failed: 0 }
+  /** With one job mocha loads the files itself, and in its parallel mode it would load them as another kind of module. */
+  const parallel = jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : []
+  const first = await mocha([...parallel, ...command.args, ...files])
+  if (first === undefined) return { passed: 0, failed: 1 }
+  const { passed, failures } = first
+  if (failures.length === 0 || kind === 'decided') return { passed, failed: failures.length }
+  writeFileSync(log, failures.map(({ file, title, error }) => `${title}\n${file}\n${error}\n`).join('\n'))
+  const failed = await runAgain(failures, `seed ${seed}, log ${log}`, async ({ file, grep }) => {
+    const again = await mocha(['--fail-zero', ...(grep === undefined ? [] : ['--grep', grep]), file])
+    return again?.failures.length === 0
+  })
+  return { passed: passed + failures.length - failed, failed }
+}
+
+process.stdout.write(`${told}\n`)
+const { passed, failed } = await run()
+process.stdout.write(`${told}\n${passed} passed, ${failed} failed\n`)
+process.exitCode = failed > 0 ? 1 : 0

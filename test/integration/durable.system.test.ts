@@ -8,7 +8,7 @@ import { load } from '../kill/load.js'
 import { idOf } from '../kill/messages.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { explain, History, type Logged } from '../support/history-checker.js'
-import { SeededRandom } from '../support/random.js'
+import { SeededRandom, testSeed } from '../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const PARTITIONS = 3
@@ -69,7 +69,7 @@ describe('records that are kept on disk', function () {
   it('durable-queue: are neither lost, doubled nor reordered when the gateway is killed again and again', async () => {
     const topic = freshTopic('killed')
     await cluster.createTopic(topic, PARTITIONS)
-    const seed = Number(process.env.KILL_SEED ?? (Math.random() * 2 ** 31) | 0)
+    const seed = testSeed()
     const random = new SeededRandom(seed)
     const history = new History()
     for (let incarnation = 0; incarnation <= KILLS; incarnation++) {

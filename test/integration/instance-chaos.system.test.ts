@@ -5,7 +5,7 @@ import { type Castellan, openCastellan } from '../../src/index.js'
 import { startCastellan, type Castellan as Writer } from '../support/castellan.js'
 import { ChaosTopic } from '../support/offer-chaos/chaos-topic.js'
 import { type LoggedRecord, OfferCheck } from '../support/offer-check.js'
-import { SeededRandom, shuffled } from '../support/random.js'
+import { SeededRandom, shuffled, testSeed } from '../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 /** For the next record: on a busy machine instances need minutes for all of them. */
@@ -342,7 +342,7 @@ describe('chaos: consumer instances', function () {
   after(() => cluster.close())
 
   it('return every acknowledged record, and commit only what was accepted, whatever happens to gateways and brokers', async () => {
-    const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
+    const seed = testSeed()
     const writer = await startCastellan(cluster.bootstrap, { createTopics: false })
     const chaos = await InstanceChaos.start(cluster, seed, writer)
     try {
@@ -351,7 +351,7 @@ describe('chaos: consumer instances', function () {
       await chaos.close()
       await writer.close()
     }
-    console.log(`      seed ${seed} (CHAOS_SEED repeats its choices): ${JSON.stringify(chaos.counts)}`)
+    console.log(`      seed ${seed} (TEST_SEED repeats its choices): ${JSON.stringify(chaos.counts)}`)
     if (chaos.problems.length > 0) console.log(chaos.story.join('\n'))
     expect(chaos.problems.slice(0, 50), `seed ${seed}`).to.deep.equal([])
   })

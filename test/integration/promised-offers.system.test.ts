@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { runOfferChaos } from '../support/offer-chaos/run-offer-chaos.js'
+import { testSeed } from '../support/random.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 describe('chaos: groups that ask for topics before these exist', function () {
@@ -9,8 +10,8 @@ describe('chaos: groups that ask for topics before these exist', function () {
   after(async () => await cluster.close())
 
   it('are offered every record that was acknowledged after their first answer, whatever happens to topics, brokers and members', async () => {
-    const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
-    const story: string[] = [`seed ${seed} (CHAOS_SEED repeats its choices)`]
+    const seed = testSeed()
+    const story: string[] = [`seed ${seed} (TEST_SEED repeats its choices)`]
     // Real brokers take long to lose the end of a log in an honest way.
     const rounds = cluster.kind === 'embedded' ? 2 : 1
     const { problems, summary } = await runOfferChaos({ cluster, seed, rounds, say: line => story.push(line) })

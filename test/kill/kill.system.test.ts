@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { explain, type History } from '../support/history-checker.js'
+import { testSeed } from '../support/random.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
@@ -20,7 +21,7 @@ describe('a gateway that is killed under load', function () {
     kills: 2,
     records: 5_000,
     clients: { sync: 8, async: 16, websocket: 8, confluentV2: 4, confluentV3: 4, confluentStream: 2 },
-    seed: (Math.random() * 2 ** 31) | 0,
+    seed: testSeed(),
     settings,
     say: () => undefined
   })

@@ -1,12 +1,13 @@
 import { expect } from 'chai'
+import { testSeed } from '../support/random.js'
 import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { runningKafka } from './shared-cluster.js'
 
 describe('chaos', () => {
   async function chaos(seconds: number, gatewayFlags: readonly string[]): Promise<void> {
-    const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
+    const seed = testSeed()
     const say = (line: string): void => console.log(`      ${line}`)
-    say(`seed ${seed} (CHAOS_SEED repeats it)`)
+    say(`seed ${seed} (TEST_SEED repeats it)`)
     const result = await runChaos({
       cluster: runningKafka(),
       seconds,

@@ -1,13 +1,14 @@
 import { expect } from 'chai'
+import { testSeed } from '../support/random.js'
 import { runGroups } from './groups/run-groups.js'
 import { runningKafka } from './shared-cluster.js'
 
 describe('a group whose processes and brokers are killed', () => {
   it('processes each record at least once, and commits nothing that was not processed, and never backwards', async function () {
     this.timeout(240_000)
-    const seed = Number(process.env.CHAOS_SEED || Date.now() % 1_000_000)
+    const seed = testSeed()
     const say = (line: string): void => console.log(`      ${line}`)
-    say(`seed ${seed} (CHAOS_SEED repeats it)`)
+    say(`seed ${seed} (TEST_SEED repeats it)`)
     const { problems, summary } = await runGroups({
       cluster: runningKafka(),
       seed,

@@ -4,10 +4,12 @@ import { basename, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
 import Mocha from 'mocha'
+import { type Failure, runAgain } from '../support/run-again.js'
 import { shareTarget } from '../support/target-cluster.js'
 import '../support/whole-values.js'
+import { failuresOf } from '../support/tell-failures.js'
 import { endOnSignals } from '../support/tool.js'
-import { toolOptions, usageError } from '../support/tool-options.js'
+import { seedOption, toolOptions, usageError } from '../support/tool-options.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
 import { asTarget, setRunningKafka } from './shared-cluster.js'
@@ -19,7 +21,9 @@ const command = new Command('npm run test:kafka --')
   )
   .argument('[FILE...]', 'test files; default: all of them')
   .option('--grep <TEXT>', 'only tests whose title contains this')
-const { grep } = toolOptions<{ readonly grep?: string }>(command)
+  .addOption(seedOption())
+const options = toolOptions<{ readonly seed: number; readonly grep?: string }>(command)
+process.env.TEST_SEED = String(options.seed)
 for (const file of command.args) if (!existsSync(file)) usageError(command, `there is no file ${file}`)
 
 const filesEndingWith = (folder: string, end: string): string[] =>
@@ -55,26 +59,49 @@ const files =
         ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
       ]
 
-async function runMocha(cluster: KafkaCluster): Promise<{ passed: number; failed: number }> {
+interface Run {
+  readonly passed: number
+  readonly skipped: number
+  readonly failures: readonly Failure[]
+}
+
+/** @param again set for a second run, which needs modules that have not run yet */
+async function runMocha(
+  cluster: KafkaCluster,
+  some: readonly string[],
+  grep?: string | RegExp,
+  again = ''
+): Promise<Run> {
   const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(grep && { grep }) })
-  for (const file of files) {
+  for (const file of some) {
     // Loaded here, since mocha's own loader may give the tests another copy of the modules that hold the cluster.
     mocha.suite.emit('pre-require', globalThis, file, mocha)
-    mocha.suite.emit('require', await import(pathToFileURL(file).href), file, mocha)
+    mocha.suite.emit('require', await import(pathToFileURL(file).href + again), file, mocha)
     mocha.suite.emit('post-require', globalThis, file, mocha)
   }
   return await new Promise(done => {
-    const runner = mocha.run(failures => {
-      // A test that is skipped is a promise that was not kept: nothing here may be left out silently.
-      const skipped = runner.stats?.pending ?? 0
-      done({ passed: runner.stats?.passes ?? 0, failed: failures + skipped })
+    const runner = mocha.run(() => {
+      const { passes = 0, pending = 0 } = runner.stats ?? {}
+      done({ passed: passes, skipped: pending, failures })
     })
+    const failures = failuresOf(runner)
     // Told at once: a run that is ended by its limit never gets to mocha's list of failures.
     runner.on('fail', (test, error: Error) => {
       error.stack += `\n    beside: ${stateOf(cluster)}`
       console.log(`FAILED: ${test.fullTitle()}\n${error.stack}`)
     })
   })
+}
+
+/** What fails runs once more, on the same cluster. */
+async function runAll(cluster: KafkaCluster): Promise<{ passed: number; failed: number }> {
+  const { passed, skipped, failures } = await runMocha(cluster, files, options.grep)
+  const red = await runAgain(failures, `seed ${process.env.TEST_SEED}, log above`, async ({ file, grep }) => {
+    const again = await runMocha(cluster, [file], grep && new RegExp(grep), `?again=${performance.now()}`)
+    return again.passed > 0 && again.failures.length === 0
+  })
+  // A test that is skipped is a promise that was not kept: nothing here may be left out silently.
+  return { passed: passed + failures.length - red, failed: red + skipped }
 }
 
 /** What may have made a test fail that did nothing wrong: a slow machine, or a node that is in trouble. */
@@ -98,7 +125,7 @@ async function main(): Promise<number> {
   try {
     setRunningKafka(cluster)
     shareTarget(asTarget(cluster))
-    const { passed, failed } = await runMocha(cluster)
+    const { passed, failed } = await runAll(cluster)
     console.log(`${passed} passed, ${failed} failed`)
     return failed > 0 || passed === 0 ? 1 : 0
   } finally {

@@ -26,6 +26,9 @@ export class SeededRandom {
   }
 }
 
+/** The seed of this run of tests, which `test/run.ts` and TEST_SEED give; else one by lot. */
+export const testSeed = (): number => Number(process.env.TEST_SEED || Math.floor(Math.random() * 2 ** 31))
+
 /** The same items in the order of a seed. */
 export function shuffled<Item>(items: readonly Item[], seed: number): Item[] {
   const random = new SeededRandom(seed)

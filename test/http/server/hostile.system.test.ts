@@ -3,7 +3,7 @@ import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { HostileHttp, play } from '../../support/hostile-http.js'
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom, testSeed } from '../../support/random.js'
 import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
 
 const REQUESTS = Number(process.env.HOSTILE_REQUESTS ?? 10_000)
@@ -26,7 +26,7 @@ class SlowGateway extends FakeGateway {
 }
 
 describe('http and hostile clients', () => {
-  const seed = Number(process.env.HOSTILE_SEED ?? (Math.random() * 2 ** 31) | 0)
+  const seed = testSeed()
   let started: Started
   afterEach(() => started.http.close())
 

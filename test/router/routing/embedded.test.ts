@@ -3,6 +3,7 @@ import { ask } from '../../../src/core/actor/actor.js'
 import type { BatchAnswer, InitProducerIdResult, ResultOf } from '../../../src/router/messages/operations.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
+import { testSeed } from '../../support/random.js'
 
 describe('router on the embedded broker', () => {
   let embedded: EmbeddedRouter
@@ -146,7 +147,7 @@ describe('router on the embedded broker', () => {
   })
 
   it('answers as often as it is asked, whatever happens to the brokers', async () => {
-    const seed = 1 + Math.floor(Math.random() * 1e9)
+    const seed = testSeed()
     const random = seededRandom(seed)
     const { cluster, router, write } = await start(
       { nodes: 3 },
