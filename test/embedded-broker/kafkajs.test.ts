@@ -52,13 +52,13 @@ describe('broker: kafkajs', () => {
       const described = await client.describeConfigs({ resources, includeSynonyms: true })
       return described.resources[0]!.configEntries[0]
     }
-    const configEntries = [{ name: 'retention.ms', value: '1000' }]
+    const configEntries = [{ name: 'retention.bytes', value: '1000' }]
     await client.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: 'orders', configEntries }] })
-    const altered = await settingOf(TOPIC, 'orders', 'retention.ms')
+    const altered = await settingOf(TOPIC, 'orders', 'retention.bytes')
     expect(altered).to.include({ configValue: '1000', configSource: 1, readOnly: false, isSensitive: false })
     expect(altered!.configSynonyms.map(({ configName, configSource }) => [configName, configSource])).to.deep.equal([
-      ['retention.ms', 1],
-      ['log.retention.ms', 5]
+      ['retention.bytes', 1],
+      ['log.retention.bytes', 5]
     ])
     expect(await settingOf(BROKER, '1', 'message.max.bytes')).to.include({ configSource: 4, readOnly: true })
   })

@@ -64,9 +64,19 @@ describe('broker: produce', () => {
   })
 
   it('answers 19 to acks=all when too few replicas are there, and takes acks=1', async () => {
-    cluster.createTopic('safe', { partitions: 1, config: new Map([['min.insync.replicas', '2']]) })
-    expect((await produce(client, 'safe', 0, batchOf(['a']))).errorCode).to.equal(19)
-    expect((await produce(client, 'safe', 0, batchOf(['a']), 1)).errorCode).to.equal(0)
+    const two = await startEmbeddedCluster({ nodes: 2 })
+    two.createTopic('safe', { partitions: 1, config: new Map([['min.insync.replicas', '2']]) })
+    const leaderId = two.leaderOf('safe', 0)
+    const raw = await RawKafka.connect(two.nodes.find(({ nodeId }) => nodeId === leaderId)!)
+    try {
+      expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(0)
+      await two.stopNode(two.nodes.find(({ nodeId }) => nodeId !== leaderId)!.nodeId)
+      expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(19)
+      expect((await produce(raw, 'safe', 0, batchOf(['a']), 1)).errorCode).to.equal(0)
+    } finally {
+      raw.close()
+      await two.close()
+    }
   })
 
   it('answers -1 for garbage in a compressed batch', async () => {

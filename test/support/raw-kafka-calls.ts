@@ -1,15 +1,18 @@
 import type { RawKafka } from './raw-kafka.js'
 
-/** Produce v7 to one partition. */
+const TRANSACTIONAL = 16
+
+/** Produce v7 to one partition. A transactional batch has a transactional id, if none is given. */
 export async function produce(
   client: RawKafka,
   topic: string,
   partition: number,
   records: Buffer | null,
-  acks = -1
+  acks = -1,
+  transactionalId = ((records?.[22] ?? 0) & TRANSACTIONAL) === 0 ? null : 'raw'
 ): Promise<{ errorCode: number; baseOffset: number; logAppendTimeMs: number; logStartOffset: number }> {
   const answer = await client.call(0, 7, body => {
-    body.nullableString(null).int16(acks).int32(1000)
+    body.nullableString(transactionalId).int16(acks).int32(1000)
     body.int32(1).string(topic).int32(1).int32(partition).nullableBytes(records)
   })
   answer.int32()

@@ -43,7 +43,7 @@ const topicTargets = (resources: readonly Resource[]): Target[] =>
 const describeConfigs = defineApi({
   key: 32,
   name: 'DescribeConfigs',
-  minVersion: 0,
+  minVersion: 1,
   maxVersion: 4,
   flexibleFrom: 4,
   read(reader, version) {
@@ -52,7 +52,7 @@ const describeConfigs = defineApi({
       name: reader.string(),
       names: reader.nullableArray(() => reader.string())
     }))
-    const withSynonyms = version >= 1 && reader.boolean()
+    const withSynonyms = reader.boolean()
     if (version >= 3) reader.boolean()
     return { resources, withSynonyms }
   },
@@ -87,11 +87,11 @@ function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefi
   return (
     config &&
     [...TopicConfig.names].map(key => {
-      const inherited = { ...TopicConfig.inherited(key), source: SOURCE_DEFAULT }
-      if (config.isDefault(key))
-        return { name: key, value: config.get(key)!, source: SOURCE_DEFAULT, synonyms: [inherited] }
+      const inherited = TopicConfig.inherited(key)
+      const synonyms = inherited ? [{ ...inherited, source: SOURCE_DEFAULT }] : []
+      if (config.isDefault(key)) return { name: key, value: config.get(key)!, source: SOURCE_DEFAULT, synonyms }
       const own = { name: key, value: config.get(key)!, source: SOURCE_TOPIC }
-      return { ...own, synonyms: [own, inherited] }
+      return { ...own, synonyms: [own, ...synonyms] }
     })
   )
 }
@@ -105,14 +105,10 @@ function writeEntry({ response, version }: Call, entry: Entry, withSynonyms: boo
   const { name, value, source, synonyms } = entry
   response.string(name).nullableString(value)
   response.boolean(source === SOURCE_STATIC_BROKER)
-  if (version === 0) response.boolean(source !== SOURCE_TOPIC)
-  else response.int8(source)
-  response.boolean(false)
-  if (version >= 1) {
-    response.structs(withSynonyms ? synonyms : [], synonym =>
-      response.string(synonym.name).nullableString(synonym.value).int8(synonym.source)
-    )
-  }
+  response.int8(source).boolean(false)
+  response.structs(withSynonyms ? synonyms : [], synonym =>
+    response.string(synonym.name).nullableString(synonym.value).int8(synonym.source)
+  )
   // The entry has an unknown type and no documentation.
   if (version >= 3) response.int8(0).nullableString(null)
 }
@@ -178,6 +174,9 @@ function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['
   for (const change of changes) {
     const isKnownOperation = change.operation === SET || change.operation === DELETE
     const problem = change.operation === DELETE ? undefined : TopicConfig.problem(change.name, change.value)
+    if (change.operation === SET && change.value === null) {
+      return { errorCode: errors.invalidRequest, message: `Null value not supported for : ${change.name}` }
+    }
     if (!isKnownOperation) return { errorCode: errors.invalidConfig, message: `${change.name} is not a list here` }
     if (problem) return { errorCode: errors.invalidConfig, message: problem }
   }

@@ -7,12 +7,22 @@ import { type Api, defineApi, leaderError, readByTopic, targetsByTopic, writeByT
 
 const LATEST = -1
 const EARLIEST = -2
-/** The timestamp that asks for the record with the highest timestamp. */
+/** The record with the highest timestamp. */
 const MAX_TIMESTAMP = -3
-/** The timestamp that asks for the local log start, which is the same as the log start in this broker. */
+/** The local log start, which is the same as the log start in this broker. */
 const EARLIEST_LOCAL = -4
-/** The timestamp that asks for the end of remote storage, which this broker does not have. */
+/** The end of remote storage, which this broker does not have. */
 const LATEST_TIERED = -5
+/** The negative timestamps that have a meaning, with the first version that knows them. */
+const SINCE: ReadonlyMap<number, number> = new Map([
+  [LATEST, 1],
+  [EARLIEST, 1],
+  [MAX_TIMESTAMP, 7],
+  [EARLIEST_LOCAL, 8],
+  [LATEST_TIERED, 9]
+])
+const isKnown = (timestamp: number, version: number): boolean =>
+  timestamp >= 0 || version >= (SINCE.get(timestamp) ?? Infinity)
 
 const listOffsets = defineApi({
   key: 2,
@@ -35,7 +45,9 @@ const listOffsets = defineApi({
     const { response, version, faults } = call
     if (version >= 2) response.int32(0)
     writeByTopic(response, topics, (topic, asked) => {
-      const errorCode = leaderError(call, topic, asked.partition, asked.currentLeaderEpoch)
+      const errorCode = isKnown(asked.timestamp, version)
+        ? leaderError(call, topic, asked.partition, asked.currentLeaderEpoch)
+        : errors.unsupportedVersion
       const partition = errorCode ? undefined : call.cluster.topics.partition(topic, asked.partition)
       const looked = partition ? lookUp(partition, asked.timestamp, isReadCommitted) : NOT_FOUND
       const found = looked ?? NOT_FOUND
@@ -116,7 +128,7 @@ const deleteRecords = defineApi({
 const offsetForLeaderEpoch = defineApi({
   key: 23,
   name: 'OffsetForLeaderEpoch',
-  minVersion: 0,
+  minVersion: 2,
   maxVersion: 4,
   flexibleFrom: 4,
   read(reader, version) {
@@ -124,22 +136,21 @@ const offsetForLeaderEpoch = defineApi({
     return {
       topics: readByTopic(reader, () => ({
         partition: reader.int32(),
-        currentLeaderEpoch: version >= 2 ? reader.int32() : -1,
+        currentLeaderEpoch: reader.int32(),
         leaderEpoch: reader.int32()
       }))
     }
   },
   targets: ({ topics }) => targetsByTopic(topics),
   answer({ topics }, call) {
-    const { response, version, cluster, faults } = call
-    if (version >= 2) response.int32(0)
+    const { response, cluster, faults } = call
+    response.int32(0)
     writeByTopic(response, topics, (topic, asked) => {
       const errorCode = leaderError(call, topic, asked.partition, asked.currentLeaderEpoch)
       const partition = errorCode ? undefined : cluster.topics.partition(topic, asked.partition)
       const end = partition?.log.epochs.endOf(asked.leaderEpoch, partition.leaderEpoch, partition.log.highWatermark)
       response.int16(errorCode || faults.after(topic, asked.partition)).int32(asked.partition)
-      if (version >= 1) response.int32(end?.epoch ?? -1)
-      response.int64(end?.endOffset ?? -1)
+      response.int32(end?.epoch ?? -1).int64(end?.endOffset ?? -1)
     })
   }
 })

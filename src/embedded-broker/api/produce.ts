@@ -25,23 +25,24 @@ export const produce = defineApi({
   maxVersion: 11,
   flexibleFrom: 9,
   read(reader) {
-    reader.nullableString()
+    const transactionalId = reader.nullableString()
     const acks = reader.int16()
     reader.int32()
     return {
+      transactionalId,
       acks,
       topics: readByTopic(reader, () => ({ partition: reader.int32(), records: reader.nullableBytes() }))
     }
   },
   targets: ({ topics }) => targetsByTopic(topics),
-  answer({ acks, topics }, call) {
+  answer({ transactionalId, acks, topics }, call) {
     const { response, version, cluster } = call
     let failed = false
     const { maxRecordsPerBatch, maxDecompressedBytes } = cluster.options.limits
     const allowance = { maxRecordsPerBatch, bytesLeft: maxDecompressedBytes }
     writeByTopic(response, topics, (topic, { partition, records }) => {
       const found = cluster.topics.partition(topic, partition)
-      const outcome = produceOne(call, acks, { topic, partition, found, records, allowance })
+      const outcome = produceOne(call, acks, { topic, partition, found, records, allowance, transactionalId })
       failed ||= outcome.errorCode !== errors.none
       response.int32(partition).int16(outcome.errorCode).int64(outcome.baseOffset).int64(outcome.logAppendTimeMs)
       if (version >= 5) response.int64(found?.log.logStartOffset ?? -1)
@@ -67,12 +68,13 @@ interface Produced extends ProducePartition {
   /** Undefined: the partition does not exist. */
   readonly found: Partition | undefined
   readonly allowance: DecodingAllowance
+  readonly transactionalId: string | null
 }
 
 function produceOne(
   call: Call,
   acks: number,
-  { topic, partition: index, found: partition, records, allowance }: Produced
+  { topic, partition: index, found: partition, records, allowance, transactionalId }: Produced
 ): Outcome {
   const { faults, cluster, nodeId, version } = call
   const injected = faults.before(topic, index)
@@ -82,11 +84,15 @@ function produceOne(
   if (!partition || !found) return refusal(errors.unknownTopicOrPartition)
   const { config } = found
   if (partition.leaderId !== nodeId) return refusal(errors.notLeaderOrFollower)
-  if (acks === -1 && cluster.inSyncReplicas(partition).length < config.minInsyncReplicas) {
+  const neededReplicas = Math.min(config.minInsyncReplicas, partition.replicas.length)
+  if (acks === -1 && cluster.inSyncReplicas(partition).length < neededReplicas) {
     return refusal(errors.notEnoughReplicas)
   }
   const validated = validateProduced(records, version, config, allowance)
   if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
+  if (validated.batch.isTransactional && transactionalId === null) {
+    return refusal(errors.transactionalIdAuthorizationFailed)
+  }
   const outcome = append(call, found, partition, validated.batch)
   const after = faults.after(topic, index)
   return after ? { ...outcome, errorCode: after } : outcome

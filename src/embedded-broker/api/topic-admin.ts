@@ -32,10 +32,10 @@ interface NewTopic {
 const createTopics = defineApi({
   key: 19,
   name: 'CreateTopics',
-  minVersion: 0,
+  minVersion: 2,
   maxVersion: 7,
   flexibleFrom: 5,
-  read(reader, version) {
+  read(reader) {
     const topics = reader.structs(() => ({
       name: reader.string(),
       partitions: reader.int32(),
@@ -44,19 +44,19 @@ const createTopics = defineApi({
       configs: reader.structs(() => [reader.string(), reader.nullableString()] as const)
     }))
     reader.int32()
-    return { topics, isValidateOnly: version >= 1 && reader.boolean() }
+    return { topics, isValidateOnly: reader.boolean() }
   },
   targets: ({ topics }) => topics.map(({ name }) => ({ topic: name })),
   answer({ topics, isValidateOnly }, call) {
     const { response, version, faults } = call
-    if (version >= 2) response.int32(0)
+    response.int32(0)
     response.structs(topics, topic => {
       const outcome = controllerRefusal(call, topic.name) ?? createOne(call.cluster, topic, isValidateOnly)
       const created = outcome || isValidateOnly ? undefined : call.cluster.topics.get(topic.name)
       response.string(topic.name)
       if (version >= 7) response.uuid(created?.id ?? NO_TOPIC_ID)
       response.int16(faults.after(topic.name) || (outcome?.errorCode ?? errors.none))
-      if (version >= 1) response.nullableString(outcome?.message ?? null)
+      response.nullableString(outcome?.message ?? null)
       if (version >= 5) writeCreated(call, created)
     })
   }
@@ -159,7 +159,7 @@ const DELETION_BY_ID_SINCE = 6
 const deleteTopics = defineApi({
   key: 20,
   name: 'DeleteTopics',
-  minVersion: 0,
+  minVersion: 1,
   maxVersion: 6,
   flexibleFrom: 4,
   read(reader, version) {
@@ -177,7 +177,7 @@ const deleteTopics = defineApi({
     }),
   answer({ topics }, call) {
     const { response, version } = call
-    if (version >= 1) response.int32(0)
+    response.int32(0)
     response.structs(topics, doomed => {
       const name = nameOf(call.cluster, doomed)
       const id = (name === null ? undefined : call.cluster.topics.get(name)?.id) ?? doomed.id

@@ -15,6 +15,11 @@ export interface BatchLimits {
   readonly maxMessageBytes: number
   /** True: every record needs a key. */
   readonly isCompacted: boolean
+  /** True: the broker sets the time of the records. */
+  readonly isLogAppendTime: boolean
+  /** How much earlier and later than the broker's time a record's own time may be. */
+  readonly timestampBeforeMaxMs: number
+  readonly timestampAfterMaxMs: number
 }
 
 /** The remaining allowance of one request. Each batch uses a part of it. */
@@ -26,7 +31,7 @@ export interface DecodingAllowance {
 
 /**
  * Validates the records of a produce request for one partition. They must be exactly one complete, undamaged batch.
- * Records are decoded only if they are compressed or their keys are needed.
+ * Records are decoded only if they are compressed, or if their keys or times may be a reason to refuse them.
  *
  * Source: apache/kafka ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
  */
@@ -49,7 +54,22 @@ export function validateProduced(
   const batch = new BatchView(first)
   const refusal = headerRefusal(batch, version, limits.maxMessageBytes) ?? countRefusal(batch, allowance)
   if (refusal) return refusal
-  return batch.codec !== 0 || limits.isCompacted ? validateRecords(batch, limits, allowance) : { type: 'good', batch }
+  const isDecoded = batch.codec !== 0 || limits.isCompacted || mayHaveBadTime(batch, limits)
+  return isDecoded ? validateRecords(batch, limits, allowance) : { type: 'good', batch }
+}
+
+/** Largest difference that a topic has when it does not limit how old records may be. */
+const UNLIMITED_MS = Number('9223372036854775807')
+
+const mayHaveBadTime = (batch: BatchView, limits: BatchLimits): boolean =>
+  batch.isLogAppendTime ||
+  (!limits.isLogAppendTime &&
+    (limits.timestampBeforeMaxMs < UNLIMITED_MS || batch.maxTimestamp - Date.now() > limits.timestampAfterMaxMs))
+
+/** The time -1 means that the record has none. */
+function isBadTime(timestampMs: number, limits: BatchLimits, nowMs: number): boolean {
+  const aheadMs = timestampMs - nowMs
+  return timestampMs !== -1 && (aheadMs > limits.timestampAfterMaxMs || -aheadMs > limits.timestampBeforeMaxMs)
 }
 
 function headerRefusal(batch: BatchView, version: number, maxMessageBytes: number): ValidatedBatch | undefined {
@@ -99,17 +119,29 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
 const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
   code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
 
-function walk(batch: BatchView, bytes: Buffer, { isCompacted }: BatchLimits): ValidatedBatch {
+function walk(batch: BatchView, bytes: Buffer, limits: BatchLimits): ValidatedBatch {
   let problem: string | undefined
+  let badTimes = 0
   let expectedDelta = 0
+  const nowMs = Date.now()
   try {
-    walkRecords(bytes, batch.recordCount, ({ offsetDelta, hasKey }) => {
+    walkRecords(bytes, batch.recordCount, ({ offsetDelta, timestampDelta, hasKey }) => {
       if (offsetDelta !== expectedDelta++) problem = 'the offsets of the records do not count up by one'
-      else if (isCompacted && !hasKey) problem = 'a compacted topic takes no record without a key'
+      else if (limits.isCompacted && !hasKey) problem = 'a compacted topic takes no record without a key'
+      else if (
+        limits.isLogAppendTime ? batch.isLogAppendTime : isBadTime(batch.baseTimestamp + timestampDelta, limits, nowMs)
+      )
+        badTimes++
       return problem === undefined
     })
   } catch (error) {
     return refused(errors.unknownServerError, `the records do not decode: ${(error as Error).message}`)
   }
-  return problem === undefined ? { type: 'good', batch } : refused(errors.invalidRecord, problem)
+  if (problem !== undefined) return refused(errors.invalidRecord, problem)
+  return badTimes === 0
+    ? { type: 'good', batch }
+    : refused(
+        errors.invalidTimestamp,
+        `${badTimes} of ${batch.recordCount} records have a timestamp that is out of range`
+      )
 }

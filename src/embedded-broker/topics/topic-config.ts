@@ -1,54 +1,92 @@
 import { InvalidRequestError } from '../../core/errors.js'
 import type { TopicConfigOptions } from '../embedded-cluster.js'
 
-/** The settings that DescribeConfigs returns for a topic, with their defaults. */
-const DEFAULTS: ReadonlyMap<string, string> = new Map([
-  ['cleanup.policy', 'delete'],
-  ['compression.type', 'producer'],
-  ['delete.retention.ms', '86400000'],
-  ['file.delete.delay.ms', '60000'],
-  ['flush.messages', '9223372036854775807'],
-  ['flush.ms', '9223372036854775807'],
-  ['index.interval.bytes', '4096'],
-  ['max.compaction.lag.ms', '9223372036854775807'],
-  ['max.message.bytes', '1048588'],
-  ['message.timestamp.type', 'CreateTime'],
-  ['min.cleanable.dirty.ratio', '0.5'],
-  ['min.compaction.lag.ms', '0'],
-  ['min.insync.replicas', '1'],
-  ['preallocate', 'false'],
-  ['retention.bytes', '-1'],
-  ['retention.ms', '604800000'],
-  ['segment.bytes', '1073741824'],
-  ['segment.ms', '604800000'],
-  ['unclean.leader.election.enable', 'false']
-])
+/** The reason to refuse a value; undefined: the value is valid. */
+type Check = (value: string) => string | undefined
 
-/** The names of the broker settings that topics inherit, where they differ from the names of the topic settings. */
-const BROKER_NAMES: ReadonlyMap<string, string> = new Map([
-  ['cleanup.policy', 'log.cleanup.policy'],
-  ['delete.retention.ms', 'log.cleaner.delete.retention.ms'],
-  ['file.delete.delay.ms', 'log.segment.delete.delay.ms'],
-  ['flush.messages', 'log.flush.interval.messages'],
-  ['flush.ms', 'log.flush.interval.ms'],
-  ['index.interval.bytes', 'log.index.interval.bytes'],
-  ['max.compaction.lag.ms', 'log.cleaner.max.compaction.lag.ms'],
-  ['max.message.bytes', 'message.max.bytes'],
-  ['message.timestamp.type', 'log.message.timestamp.type'],
-  ['min.cleanable.dirty.ratio', 'log.cleaner.min.cleanable.ratio'],
-  ['min.compaction.lag.ms', 'log.cleaner.min.compaction.lag.ms'],
-  ['preallocate', 'log.preallocate'],
-  ['retention.bytes', 'log.retention.bytes'],
-  ['retention.ms', 'log.retention.ms'],
-  ['segment.bytes', 'log.segment.bytes'],
-  ['segment.ms', 'log.roll.ms']
-])
+const INT_MAX = 2n ** 31n - 1n
+const LONG_MAX = 2n ** 63n - 1n
 
-const INTEGERS = new Set([...DEFAULTS].filter(([, value]) => /^-?\d+$/.test(value)).map(([name]) => name))
-const CHOICES: ReadonlyMap<string, RegExp> = new Map([
-  ['cleanup.policy', /^(|compact|delete|compact, ?delete|delete, ?compact)$/],
-  ['compression.type', /^(uncompressed|gzip|snappy|lz4|zstd|producer)$/],
-  ['message.timestamp.type', /^(CreateTime|LogAppendTime)$/]
+const whole =
+  (type: 'INT' | 'LONG', least: bigint, most: bigint): Check =>
+  value => {
+    const digits = /^\s*([+-]?\d{1,40})\s*$/.exec(value)?.[1]?.replace('+', '')
+    const number = digits === undefined ? undefined : BigInt(digits)
+    const largest = type === 'INT' ? INT_MAX : LONG_MAX
+    if (number === undefined || number > largest || number < -largest - 1n) return `Not a number of type ${type}`
+    if (number < least) return `Value must be at least ${least}`
+    return number > most ? `Value must be no more than ${most}` : undefined
+  }
+const int = (least: bigint, most = INT_MAX): Check => whole('INT', least, most)
+const long = (least: bigint): Check => whole('LONG', least, LONG_MAX)
+const matching =
+  (pattern: RegExp, problem: string): Check =>
+  value =>
+    pattern.test(value) ? undefined : problem
+const flag = matching(/^\s*(true|false)\s*$/i, 'Expected value to be either true or false')
+const throttled = matching(/^(\*|(\d+:\d+(,\s*\d+:\d+)*)?)$/, 'must be * or a list of replicas')
+const ratio: Check = value => {
+  const number = Number(value)
+  if (value.trim() === '' || Number.isNaN(number)) return 'Not a number of type DOUBLE'
+  return number >= 0 && number <= 1 ? undefined : 'Value must be between 0 and 1'
+}
+const gzipLevel = int(1n, 9n)
+
+/** The settings of a topic: default, check, and the broker setting that the topic inherits, if it has one. */
+const SETTINGS: ReadonlyMap<string, readonly [byDefault: string, check: Check, inherited?: string]> = new Map([
+  [
+    'cleanup.policy',
+    [
+      'delete',
+      matching(/^\s*$|^(compact|delete)(\s*,\s*(compact|delete))*$/, 'String must be one of: compact, delete'),
+      'log.cleanup.policy'
+    ]
+  ],
+  [
+    'compression.gzip.level',
+    ['-1', value => (value === '-1' ? undefined : gzipLevel(value)), 'compression.gzip.level']
+  ],
+  ['compression.lz4.level', ['9', int(1n, 17n), 'compression.lz4.level']],
+  [
+    'compression.type',
+    ['producer', matching(/^(uncompressed|gzip|snappy|lz4|zstd|producer)$/, 'unknown type'), 'compression.type']
+  ],
+  ['compression.zstd.level', ['3', int(-131_072n, 22n), 'compression.zstd.level']],
+  ['delete.retention.ms', ['86400000', long(0n), 'log.cleaner.delete.retention.ms']],
+  ['file.delete.delay.ms', ['60000', long(0n), 'log.segment.delete.delay.ms']],
+  ['flush.messages', ['9223372036854775807', long(1n), 'log.flush.interval.messages']],
+  ['flush.ms', ['9223372036854775807', long(0n)]],
+  ['follower.replication.throttled.replicas', ['', throttled]],
+  ['index.interval.bytes', ['4096', int(0n), 'log.index.interval.bytes']],
+  ['leader.replication.throttled.replicas', ['', throttled]],
+  ['local.retention.bytes', ['-2', long(-2n), 'log.local.retention.bytes']],
+  ['local.retention.ms', ['-2', long(-2n), 'log.local.retention.ms']],
+  ['max.compaction.lag.ms', ['9223372036854775807', long(1n), 'log.cleaner.max.compaction.lag.ms']],
+  ['max.message.bytes', ['1048588', int(0n), 'message.max.bytes']],
+  ['message.timestamp.after.max.ms', ['3600000', long(0n), 'log.message.timestamp.after.max.ms']],
+  ['message.timestamp.before.max.ms', ['9223372036854775807', long(0n), 'log.message.timestamp.before.max.ms']],
+  [
+    'message.timestamp.type',
+    [
+      'CreateTime',
+      matching(/^(CreateTime|LogAppendTime)$/, 'String must be one of: CreateTime, LogAppendTime'),
+      'log.message.timestamp.type'
+    ]
+  ],
+  ['min.cleanable.dirty.ratio', ['0.5', ratio, 'log.cleaner.min.cleanable.ratio']],
+  ['min.compaction.lag.ms', ['0', long(0n), 'log.cleaner.min.compaction.lag.ms']],
+  ['min.insync.replicas', ['1', int(1n), 'min.insync.replicas']],
+  ['preallocate', ['false', flag, 'log.preallocate']],
+  ['remote.log.copy.disable', ['false', flag]],
+  ['remote.log.delete.on.disable', ['false', flag]],
+  ['remote.storage.enable', ['false', matching(/^\s*false\s*$/i, 'Tiered Storage functionality is disabled')]],
+  ['retention.bytes', ['-1', long(-LONG_MAX - 1n), 'log.retention.bytes']],
+  ['retention.ms', ['604800000', long(-1n)]],
+  ['segment.bytes', ['1073741824', int(1_048_576n), 'log.segment.bytes']],
+  ['segment.index.bytes', ['10485760', int(4n), 'log.index.size.max.bytes']],
+  ['segment.jitter.ms', ['0', long(0n)]],
+  ['segment.ms', ['604800000', long(1n)]],
+  ['unclean.leader.election.enable', ['false', flag, 'unclean.leader.election.enable']]
 ])
 
 /** The settings of one topic. Settings that the topic does not set have defaults. */
@@ -58,6 +96,9 @@ export class TopicConfig {
   minInsyncReplicas = 0
   isLogAppendTime = false
   isCompacted = false
+  /** How much earlier and later than the broker's time a record's own time may be. */
+  timestampBeforeMaxMs = 0
+  timestampAfterMaxMs = 0
   /** -1: only the limit of the cluster applies. */
   retentionBytes = -1
 
@@ -67,17 +108,16 @@ export class TopicConfig {
   }
 
   static get names(): Iterable<string> {
-    return DEFAULTS.keys()
+    return SETTINGS.keys()
   }
 
   /** The reason to refuse a setting, if any. */
   static problem(name: string, value: string | null): string | undefined {
-    if (!DEFAULTS.has(name)) return `Unknown topic config name: ${name}`
+    const setting = SETTINGS.get(name)
+    if (!setting) return `Unknown topic config name: ${name}`
     if (value === null) return `Null value not supported for topic configs: ${name}`
-    if (INTEGERS.has(name) && !/^-?\d{1,19}$/.test(value))
-      return `Invalid value ${value} for configuration ${name}: Not a number`
-    if (CHOICES.has(name) && !CHOICES.get(name)!.test(value)) return `Invalid value ${value} for configuration ${name}`
-    return undefined
+    const problem = setting[1](value)
+    return problem === undefined ? undefined : `Invalid value ${value} for configuration ${name}: ${problem}`
   }
 
   get given(): ReadonlyMap<string, string> {
@@ -85,12 +125,13 @@ export class TopicConfig {
   }
 
   get(name: string): string | undefined {
-    return this.#given.get(name) ?? DEFAULTS.get(name)
+    return this.#given.get(name) ?? SETTINGS.get(name)?.[0]
   }
 
-  /** The broker setting that the topic inherits, and its value. */
-  static inherited(name: string): { readonly name: string; readonly value: string } {
-    return { name: BROKER_NAMES.get(name) ?? name, value: DEFAULTS.get(name)! }
+  /** The broker setting that the topic inherits, and its value; undefined: it inherits none. */
+  static inherited(name: string): { readonly name: string; readonly value: string } | undefined {
+    const [value, , inherited] = SETTINGS.get(name)!
+    return inherited === undefined ? undefined : { name: inherited, value }
   }
 
   isDefault(name: string): boolean {
@@ -119,6 +160,8 @@ export class TopicConfig {
     this.minInsyncReplicas = Number(this.get('min.insync.replicas'))
     this.isLogAppendTime = this.get('message.timestamp.type') === 'LogAppendTime'
     this.isCompacted = this.get('cleanup.policy')!.includes('compact')
+    this.timestampBeforeMaxMs = Number(this.get('message.timestamp.before.max.ms'))
+    this.timestampAfterMaxMs = Number(this.get('message.timestamp.after.max.ms'))
     this.retentionBytes = Number(this.get('retention.bytes'))
   }
 }
