@@ -38,7 +38,7 @@ describe('descriptions of ports', () => {
       for (const { headers, body } of answers) {
         expect(headers['content-type']).to.equal('application/json; charset=utf-8')
         expect(headers['content-length']).to.equal(String(Buffer.byteLength(body)))
-        expect(JSON.parse(body)).to.have.property('openapi', '3.1.0')
+        expect(JSON.parse(body)).to.have.property('openapi', '3.0.3')
       }
       expect(sent[0]).to.be.instanceOf(Buffer)
       expect(sent[1]).to.equal(sent[0])

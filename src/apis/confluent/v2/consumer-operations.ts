@@ -170,8 +170,15 @@ export const consumerOperations = {
     path: `${instance}/records`,
     params,
     query: {
-      timeout: text.optional().describe('milliseconds; the shorter one of this and that of the instance counts'),
-      max_bytes: text.optional().describe('the smaller one of this and that of the API counts; one record always comes')
+      timeout: z
+        .int()
+        .min(0)
+        .optional()
+        .describe('milliseconds; the shorter one of this and that of the instance counts'),
+      max_bytes: z
+        .int()
+        .optional()
+        .describe('the smaller one of this and that of the API counts; one record always comes')
     },
     summary: 'Reads records',
     description: 'Records whose answer does not reach the client are read again.',
@@ -204,7 +211,7 @@ export const consumerOperations = {
     params,
     query: {
       topic: text.optional().describe('in place of a body, for clients that cannot send one'),
-      partition: text.optional()
+      partition: z.int().min(0).optional()
     },
     summary: 'The committed offsets of partitions',
     description:

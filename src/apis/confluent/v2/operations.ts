@@ -59,8 +59,8 @@ const offsets = z.object({
       error: text.nullable()
     })
   ),
-  key_schema_id: z.null(),
-  value_schema_id: z.null()
+  key_schema_id: z.int().nullable(),
+  value_schema_id: z.int().nullable()
 })
 
 const produceAnswers: Operation['answers'] = {

@@ -164,7 +164,7 @@ export const v3AdminOperations = {
   getBroker: read(`${CLUSTER}/brokers/{broker_id}`, { cluster_id, broker_id }, 'A broker', broker),
   listTopicsV3: {
     ...read(`${CLUSTER}/topics`, { cluster_id }, 'The topics', listOf(topic)),
-    query: { includeAuthorizedOperations: withOperations, include_authorized_operations: withOperations }
+    query: { include_authorized_operations: withOperations }
   },
   createTopic: {
     method: 'post',

@@ -24,7 +24,7 @@ export const resource = (kind: string, members: z.core.$ZodLooseShape) =>
     ...members
   })
 export const listOf = (one: z.ZodType) =>
-  z.object({ kind: text, metadata: z.object({ self: text, next: z.null() }), data: z.array(one) })
+  z.object({ kind: text, metadata: z.object({ self: text, next: text.nullable() }), data: z.array(one) })
 
 const refusals: Operation['answers'] = {
   401: { description: 'No credentials, or wrong ones', ...failure },

@@ -1,0 +1,180 @@
+import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
+import type { JsonSchema } from './operation.js'
+
+type Node = Record<string, unknown>
+
+const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * The document as it is served: OpenAPI 3.0 with shared components, the form from which the usual generators of clients make
+ * code that compiles. Bodies in the common form are left out where the API has one of its own: a client gets them only if it
+ * asks for them by {@link MODERN_TYPE}, and a generated client would have to choose between two bodies of one status.
+ */
+export function toServedDocument({ openapi: _, info, ...document }: JsonSchema): JsonSchema {
+  const { identifier: __, ...license } = (info as Node).license as Node
+  const converted = converted30(document, document) as Node
+  const components = new Components()
+  const paths = components.share(converted.paths) as Node
+  return {
+    openapi: '3.0.3',
+    info: { ...(info as Node), license },
+    ...converted,
+    paths,
+    components: { ...(converted.components as Node), ...components.all }
+  }
+}
+
+/** The bytes of a document, made when it is first asked for: a text would be encoded again for each answer. */
+export function writtenOnce(toDocument: () => JsonSchema): () => Buffer {
+  let written: Buffer | undefined
+  return () => (written ??= Buffer.from(JSON.stringify(toServedDocument(toDocument()))))
+}
+
+const FORM_TYPE = 'application/x-www-form-urlencoded'
+const ANY_BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
+const INT32 = { minimum: -2147483648, maximum: 2147483647 }
+
+/** JSON Schema 2020-12 as OpenAPI 3.0 writes it. */
+function converted30(value: unknown, parent: unknown): unknown {
+  if (Array.isArray(value)) return value.map(one => converted30(one, value))
+  if (!isNode(value)) return value
+  const { propertyNames: _, contentEncoding: __, ...rest } = value
+  const node: Node = Object.fromEntries(Object.entries(rest).map(([name, one]) => [name, converted30(one, rest)]))
+  if (isNode(node.content)) {
+    node.content = usualContent(node.content)
+    const isEmpty = Object.keys(node.content as Node).length === 0
+    // A body of a request says whether it is required; bodies of answers, which clients need not read, are left out.
+    if (isEmpty && 'required' in node) node.content = ANY_BYTES
+    else if (isEmpty) delete node.content
+  }
+  // A member may be called `type`; that of a schema is a text or a list.
+  const isSchema = typeof value.type === 'string' || Array.isArray(value.type) || Array.isArray(value.anyOf)
+  return isSchema && parent !== value ? schema30(node) : node
+}
+
+/** One type for each body: generated clients send and expect the first one. */
+function usualContent(content: Node): Node {
+  const own = Object.entries(content).filter(([type, media]) => type !== MODERN_TYPE && !isAnything(type, media))
+  const usual = own.filter(([type]) => type !== PROBLEM_TYPE && type !== FORM_TYPE)
+  const bodies = new Map(
+    (usual.length === 0 ? own : usual).map(one => [JSON.stringify(one[1]), one] as const).reverse()
+  )
+  return Object.fromEntries([...bodies.values()].reverse())
+}
+
+const isAnything = (type: string, media: unknown): boolean =>
+  type === '*/*' && isNode(media) && isNode(media.schema) && Object.keys(media.schema).length === 0
+
+function schema30(schema: Node): Node {
+  const { anyOf, type, const: only, ...rest } = schema
+  if (only !== undefined) return schema30({ ...rest, type: typeof only, enum: [only] })
+  if (Array.isArray(type)) return schema30({ ...rest, anyOf: type.map(one => ({ type: one })) })
+  if (Array.isArray(anyOf)) return union30(anyOf.filter(isNode), rest)
+  if (type !== 'integer') return schema
+  const { minimum, maximum, ...plain } = rest
+  if (minimum === INT32.minimum && maximum === INT32.maximum) return { type, format: 'int32', ...plain }
+  return { type, format: Number(maximum) <= INT32.maximum ? 'int32' : 'int64', ...rest }
+}
+
+const isNull = ({ type, enum: values }: Node): boolean =>
+  type === 'null' || (Array.isArray(values) && values[0] === null)
+
+function union30(members: readonly Node[], rest: Node): Node {
+  const [first, ...others] = members.filter(member => !isNull(member))
+  if (first === undefined) return { ...rest, type: 'string', nullable: true }
+  const nullable = others.length + 1 < members.length || first.nullable === true ? { nullable: true } : {}
+  if (others.length === 0) return { ...schema30(first), ...rest, ...nullable }
+  // A number, or the number as a text: generated clients send numbers.
+  if (first.type === 'integer' && others.every(({ type }) => type === 'string'))
+    return { ...schema30(first), ...rest, ...nullable }
+  return { ...rest, anyOf: [{ ...schema30(first), ...nullable }, ...others.map(schema30)] }
+}
+
+const pascalCase = (text: string): string =>
+  text.replace(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+
+/** Where a part of a document stands; its name is that of the first place. */
+type Kind = 'schemas' | 'responses' | 'parameters' | 'headers'
+
+/** Parts that stand in several places, each written once. */
+class Components {
+  readonly all: Record<Kind, Node> = { schemas: {}, responses: {}, parameters: {}, headers: {} }
+  /** References by kind and content. */
+  readonly #known = new Map<string, Node>()
+
+  /** Puts references in place of the parts. */
+  share(paths: unknown): Node {
+    const shared: Node = {}
+    for (const [path, methods] of Object.entries(paths as Node)) {
+      shared[path] = Object.fromEntries(
+        Object.entries(methods as Node).map(([method, operation]) => [method, this.#operation(operation as Node)])
+      )
+    }
+    return shared
+  }
+
+  #operation({ parameters, requestBody, responses, ...operation }: Node): Node {
+    const name = pascalCase(operation.operationId as string)
+    return {
+      ...operation,
+      ...(Array.isArray(parameters) && { parameters: parameters.map(one => this.#parameter(one as Node)) }),
+      ...(requestBody !== undefined && { requestBody: this.#schemasIn(requestBody, `${name}Body`) }),
+      responses: Object.fromEntries(
+        Object.entries(responses as Node).map(([status, one]) => [status, this.#response(name, status, one as Node)])
+      )
+    }
+  }
+
+  #parameter(parameter: Node): Node {
+    return parameter.in === 'header'
+      ? this.#refer('parameters', pascalCase(parameter.name as string), parameter)
+      : parameter
+  }
+
+  #response(operation: string, status: string, { headers = {}, ...response }: Node): Node {
+    const isError = Number(status) >= 400
+    const named = Object.entries(headers as Node).map(([name, one]) => [
+      name,
+      this.#refer('headers', pascalCase(name), one as Node)
+    ])
+    const schemas = this.#schemasIn(response, `${operation}${isError ? 'Error' : 'Answer'}`) as Node
+    const shared = { ...schemas, ...(named.length > 0 && { headers: Object.fromEntries(named) }) }
+    return isError ? this.#refer('responses', `${operation}${status}`, shared) : shared
+  }
+
+  /** Every object with named members becomes a schema of its own. */
+  #schemasIn(value: unknown, name: string): unknown {
+    if (Array.isArray(value)) return value.map(one => this.#schemasIn(one, name))
+    if (!isNode(value)) return value
+    const inner = (key: string): string => (key === 'items' ? `${name}Entry` : name)
+    const node: Node = Object.fromEntries(
+      Object.entries(value).map(([key, one]) => [
+        key,
+        key === 'properties' ? this.#membersOf(one as Node, name) : this.#schemasIn(one, inner(key))
+      ])
+    )
+    if (!isNode(node.properties) || node.type !== 'object') return node
+    const { nullable, ...schema } = node
+    const reference = this.#refer('schemas', (schema.title as string | undefined) ?? name, schema)
+    return nullable === true ? { nullable: true, allOf: [reference] } : reference
+  }
+
+  #membersOf(properties: Node, name: string): Node {
+    return Object.fromEntries(
+      Object.entries(properties).map(([key, one]) => [key, this.#schemasIn(one, name + pascalCase(key))])
+    )
+  }
+
+  #refer(kind: Kind, name: string, part: Node): Node {
+    const content = `${kind} ${JSON.stringify(part)}`
+    const known = this.#known.get(content)
+    if (known !== undefined) return known
+    const taken = this.all[kind]
+    let free = name
+    for (let nth = 2; free in taken; nth++) free = `${name}${nth}`
+    taken[free] = part
+    const reference = { $ref: `#/components/${kind}/${free}` }
+    this.#known.set(content, reference)
+    return reference
+  }
+}

@@ -1,0 +1,75 @@
+import { expect } from 'chai'
+import { z } from 'zod'
+import { apis } from '../../../src/apis/apis.js'
+import { json, type Operation, toDocument } from '../../../src/http/openapi/operation.js'
+import { toServedDocument } from '../../../src/http/openapi/served-document.js'
+
+interface Served {
+  readonly openapi: string
+  readonly paths: Readonly<Record<string, Readonly<Record<string, ServedOperation>>>>
+  readonly components: Readonly<Record<string, Readonly<Record<string, { readonly properties?: object }>>>>
+}
+interface ServedOperation {
+  readonly operationId: string
+  readonly parameters?: readonly { readonly name?: string }[]
+}
+
+const served = (name: string, operations: readonly Operation[]): Served =>
+  toServedDocument(toDocument('test', '1', [{ name, prefix: '', operations }])) as unknown as Served
+
+const list: Operation = {
+  method: 'get',
+  path: '/things',
+  id: 'list',
+  summary: 'Things',
+  answers: { 200: { description: 'They are listed', content: json(z.object({ one: z.int() })) } }
+}
+
+describe('The served OpenAPI document', () => {
+  it('writes each kind of schema as OpenAPI 3.0 does', () => {
+    const kinds: [z.ZodType, object][] = [
+      [z.string().nullable(), { type: 'string', nullable: true }],
+      [z.union([z.int32(), z.null()]), { type: 'integer', format: 'int32', nullable: true }],
+      [z.int().min(0), { type: 'integer', format: 'int64', minimum: 0 }],
+      [z.int().min(0).max(10), { type: 'integer', format: 'int32', minimum: 0, maximum: 10 }],
+      [z.literal('a'), { type: 'string', enum: ['a'] }],
+      [z.union([z.int(), z.string().regex(/^\d+$/)]).nullish(), { type: 'integer', format: 'int64', nullable: true }],
+      [z.union([z.boolean(), z.string()]), { anyOf: [{ type: 'boolean' }, { type: 'string' }] }],
+      [z.record(z.string(), z.string()), { type: 'object', additionalProperties: { type: 'string' } }]
+    ]
+    for (const [schema, expected] of kinds) {
+      const answers = { 200: { description: 'It', content: json(z.object({ type: schema })) } }
+      const { components } = served('t', [{ ...list, answers }])
+      expect(components.schemas!.TListAnswer!.properties).to.deep.equal({ type: expected })
+    }
+  })
+
+  it('writes a body that several operations have once, under the name of the first one', () => {
+    const { paths, components } = served('t', [list, { ...list, path: '/others', id: 'others' }])
+    const reference = { $ref: '#/components/schemas/TListAnswer' }
+    for (const path of ['/things', '/others']) expect(JSON.stringify(paths[path])).to.include(JSON.stringify(reference))
+    expect(Object.keys(components.schemas!)).to.deep.equal(['TListAnswer'])
+  })
+
+  it('gives a body one type, and none to an answer that the API leaves to the gateway', () => {
+    const body = { description: 'A thing', content: { 'text/a': z.string(), 'text/b': z.string() } }
+    const document = served('t', [{ ...list, method: 'post', body, produces: true }])
+    const text = JSON.stringify(document)
+    expect(text).to.include('text/a').and.not.include('text/b')
+    expect(text).to.not.include('vnd.castellan').and.not.include('*/*')
+  })
+
+  it('has nothing of any API from which generators make code that does not compile', () => {
+    for (const { name, operations, settings } of apis) {
+      const { openapi, paths, components } = served(name, operations(settings.parse({}) as never))
+      const text = JSON.stringify({ paths, components })
+      expect(openapi).to.equal('3.0.3')
+      expect(text, name).to.not.match(/"type":"null"|"type":\[|"const":|"\$defs"/)
+      const operationsOf = Object.values(paths).flatMap(methods => Object.values(methods))
+      for (const { operationId, parameters = [] } of operationsOf) {
+        const names = parameters.flatMap(one => one.name?.replaceAll(/[-_.]/g, '').toLowerCase() ?? [])
+        expect(new Set(names).size, operationId).to.equal(names.length)
+      }
+    }
+  })
+})
