@@ -27,6 +27,7 @@ import type {
   InstanceResult,
   InstanceSettings
 } from './instances.js'
+import type { PatternLookUps } from './topic-patterns.js'
 
 /** Time limit for the commit before the instance leaves its group. */
 const LAST_COMMIT_MS = 5_000
@@ -85,6 +86,7 @@ export interface ConsumerInstanceOptions {
   readonly consumer: ConsumerSettings
   readonly batches: HeldBatches
   readonly budget: ReadBudget
+  readonly patterns: Pick<PatternLookUps, 'find'>
   readonly tell: (message: InstanceMessage) => void
   /** The id as a static member of the group; `null`: a restart makes it another member. */
   readonly staticId?: string | null | undefined
@@ -279,12 +281,13 @@ export class ConsumerInstance {
 
   #subscribe(topics: ChosenTopics): InstanceResult<void> {
     if (this.#isAssigned) return illegal('partitions were assigned to the instance; it cannot subscribe as well')
-    const { runtime, consumer } = this.#options
+    const { runtime, consumer, patterns } = this.#options
     this.#topics?.stop()
     this.#chosen = topics
     this.#topics = new InstanceTopicsWatch({
       runtime,
       topics,
+      patterns,
       checkMs: consumer.partitionCheckMs,
       missingCheckMs: consumer.missingTopicCheckMs,
       maxTopics: consumer.maxTopicsPerGroup,

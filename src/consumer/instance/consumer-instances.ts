@@ -7,12 +7,12 @@ import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { GroupInbox, type GroupMessages, type GroupNotice } from '../group/group-inbox.js'
-import { ActorRuntime, type SharedRuntime } from '../group/group-runtime.js'
+import { ActorRuntime, asking, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, type StoredInstance, TAKEN } from './instance-store.js'
-import { type ChosenTopics, compilePattern } from './instance-topics.js'
+import type { ChosenTopics } from './instance-topics.js'
 import type {
   InstanceGateway,
   InstanceName,
@@ -25,13 +25,12 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from './instances.js'
+import { PatternLookUps } from './topic-patterns.js'
 
 /** Limit of the length of a name, as for the id of a static member. */
 const MAX_NAME_LENGTH = 249
 /** Limit of partitions in one assignment. */
 const MAX_PARTITIONS = 10_000
-/** Limit of the length of a pattern. */
-const MAX_PATTERN_LENGTH = 1_000
 /** Time limit until an instance is created or continued. The requests for its state have shorter ones, one after another. */
 const OPEN_TIMEOUT_MS = 20_000
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
@@ -78,6 +77,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   readonly #batches: HeldBatches
   readonly #budget: ReadBudget
   readonly #shares: Shares
+  readonly #patterns: PatternLookUps
   readonly #entries = new Map<string, Entry>()
   /** Instances that are leaving their group. */
   readonly #ending = new Set<Entry>()
@@ -99,6 +99,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
+    this.#patterns = new PatternLookUps({ ask: asking(deps.router), clock: deps.clock })
     this.#shared = sharedRuntime(deps)
   }
 
@@ -172,7 +173,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const stored = await this.#store.take(instance)
     if (!stored) return UNKNOWN
     if ('type' in stored) return stored
-    const topics = await this.#chosenBy(stored)
+    const topics = this.#chosenBy(stored)
     const full = this.#fullFor(stored.client)
     if (full) {
       this.#store.release(instance)
@@ -183,17 +184,20 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return opened
   }
 
-  async #chosenBy({ topics }: StoredInstance): Promise<ChosenTopics | undefined> {
+  #chosenBy({ topics, client }: StoredInstance): ChosenTopics | undefined {
     if (!topics || 'topics' in topics) return topics
     const allowed = topics.allowed && new Set(topics.allowed)
-    return this.#matching(topics.pattern, allowed && (topic => allowed.has(topic)))
+    return this.#matching(topics.pattern, client, allowed && (topic => allowed.has(topic)))
   }
 
-  async #matching(text: string, includes: ((topic: string) => boolean) | undefined): Promise<ChosenTopics> {
+  #matching(
+    text: string,
+    client: string | undefined,
+    includes: ((topic: string) => boolean) | undefined
+  ): ChosenTopics {
     const { instancesTopic } = this.#deps.settings
-    const pattern = await compilePattern(text)
     const isIncluded = (topic: string): boolean => topic !== instancesTopic && (includes?.(topic) ?? true)
-    return { pattern, text, includes: isIncluded, isLimited: includes !== undefined }
+    return { text, client, includes: isIncluded, isLimited: includes !== undefined }
   }
 
   get owners(): InstanceOwners | undefined {
@@ -243,14 +247,16 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         ? this.unsubscribe(instance)
         : this.#change(instance, requester => ({ type: 'subscribe', topics: { topics: names }, requester }))
     }
-    if (topics.pattern.length > MAX_PATTERN_LENGTH)
-      return ownFailure('invalidRequest', `the pattern is too long (limit ${MAX_PATTERN_LENGTH} characters)`, false)
+    const found = await this.#entryOf(instance)
+    if (!('entry' in found)) return found
+    const { client } = found.entry
     try {
-      const chosen = await this.#matching(topics.pattern, topics.includes)
-      return await this.#change(instance, requester => ({ type: 'subscribe', topics: chosen, requester }))
+      await this.#patterns.check(topics.pattern, client)
     } catch (error) {
       return ownFailure('invalidRequest', `the pattern is not valid: ${(error as Error).message}`, false)
     }
+    const chosen = this.#matching(topics.pattern, client, topics.includes)
+    return this.#change(instance, requester => ({ type: 'subscribe', topics: chosen, requester }))
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
@@ -413,6 +419,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       consumer: consumerSettings,
       batches: this.#batches,
       budget: this.#budget,
+      patterns: this.#patterns,
       tell: message => inbox.tell(message),
       staticId: this.#store ? staticIdOf(instance) : null,
       onProgress: () => this.#used(entry, true),

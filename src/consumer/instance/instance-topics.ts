@@ -1,34 +1,17 @@
-import { errorCodes } from '../../kafka/error-codes.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import type { PatternChoice, PatternLookUps } from './topic-patterns.js'
 
-const TIMEOUT_MS = 10_000
-
-/** A compiled pattern; it has to match a whole name. */
-export interface TopicPattern {
-  matches(topic: string): boolean
-}
-
-interface MatchingTopics {
-  readonly pattern: TopicPattern
-  /** The text of the pattern. */
-  readonly text: string
+interface MatchingTopics extends PatternChoice {
   /** True: `includes` leaves topics out. */
   readonly isLimited: boolean
-  readonly includes: (topic: string) => boolean
 }
 
 export type ChosenTopics = { readonly topics: readonly string[] } | MatchingTopics
 
-/** Compiles a regular expression in RE2's syntax, which takes linear time. Throws for a bad one. */
-export async function compilePattern(pattern: string): Promise<TopicPattern> {
-  const { RE2JS } = await import('re2js')
-  const compiled = RE2JS.compile(pattern)
-  return { matches: topic => compiled.matches(topic) }
-}
-
 export interface InstanceTopicsOptions {
   readonly runtime: GroupRuntime
   readonly topics: ChosenTopics
+  readonly patterns: Pick<PatternLookUps, 'find'>
   /** Pause between two look-ups of the topics that match a pattern. */
   readonly checkMs: number
   /** The same pause while no topic matches. */
@@ -66,28 +49,30 @@ export class InstanceTopicsWatch {
   }
 
   #lookUp(choice: MatchingTopics): void {
+    const { runtime, patterns } = this.#options
+    patterns
+      .find(choice)
+      .catch((error: unknown) => {
+        runtime.log.warn({ err: error }, 'a pattern of topics cannot be used')
+        return []
+      })
+      // In a tick of the actor.
+      .then(found => runtime.after(0, () => this.#found(choice, found)))
+  }
+
+  #found(choice: MatchingTopics, found: readonly string[] | undefined): void {
+    if (this.#isStopped) return
     const { runtime, onChosen, checkMs, missingCheckMs, maxTopics } = this.#options
-    runtime.ask('fetchTopicMetadata', { requestId: 0, topics: null, timeoutMs: TIMEOUT_MS }, result => {
-      if (this.#isStopped) return
-      if (result.type === 'success') {
-        const found = [...result.topics.values()]
-          .filter(
-            ({ topic, errorCode, isInternal }) =>
-              errorCode === errorCodes.NONE && !isInternal && choice.pattern.matches(topic)
-          )
-          .map(({ topic }) => topic)
-          .filter(choice.includes)
-          .sort()
-        if (found.length > maxTopics)
-          runtime.log.warn({ topics: found.length, limit: maxTopics }, 'a pattern matches too many topics')
-        const names = found.slice(0, maxTopics)
-        if (names.join() !== this.#names?.join()) {
-          this.#names = names
-          onChosen(names)
-        }
+    if (found) {
+      if (found.length > maxTopics)
+        runtime.log.warn({ topics: found.length, limit: maxTopics }, 'a pattern matches too many topics')
+      const names = [...found].sort().slice(0, maxTopics)
+      if (names.join() !== this.#names?.join()) {
+        this.#names = names
+        onChosen(names)
       }
-      const pauseMs = this.names.length > 0 ? checkMs : missingCheckMs
-      this.#timer = runtime.after(pauseMs, () => this.#lookUp(choice))
-    })
+    }
+    const pauseMs = this.names.length > 0 ? checkMs : missingCheckMs
+    this.#timer = runtime.after(pauseMs, () => this.#lookUp(choice))
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
@@ -52,6 +53,7 @@ class Harness {
       consumer: { ...defaultConsumerSettings, ...consumer },
       batches: new HeldBatches(1_000_000),
       budget: this.#budget,
+      patterns: { find: async () => [] },
       tell: message => this.instance.receive(message),
       onEnding: () => undefined,
       onEnded: () => undefined
@@ -325,15 +327,14 @@ describe('a consumer instance', () => {
     expect(harness.take()).to.deep.equal(run(0, 10))
   })
 
-  it('leaves the topics of an earlier subscription for a pattern that matches none', () => {
+  it('leaves the topics of an earlier subscription for a pattern that matches none', async () => {
     const harness = new Harness()
     harness.ask({ type: 'subscribe', topics: { topics: [topic] } })
     harness.take()
-    harness.world.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'success', topics: new Map() } })
-    harness.done({
-      type: 'subscribe',
-      topics: { pattern: { matches: () => true }, text: '.*', isLimited: false, includes: () => true }
-    })
+    const topics = { text: '.*', client: undefined, isLimited: false, includes: () => true }
+    harness.done({ type: 'subscribe', topics })
+    await nextTick()
+    harness.world.pass(0)
     expect(harness.done({ type: 'assignment' })).to.deep.equal([])
     expect(harness.world.newly('leaveGroup')).to.equal(1)
   })

@@ -1,0 +1,203 @@
+import type { RE2JS } from 're2js'
+import type { MonotonicClock } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { GroupRuntime } from '../group/group-runtime.js'
+
+const TIMEOUT_MS = 10_000
+const MAX_PATTERN_LENGTH = 1_000
+/** Limit of the parts of a pattern with its repetitions written out: one name takes milliseconds then. */
+const MAX_PARTS = 256
+/** A Unicode class takes as long to compile as so many parts. */
+const UNICODE_CLASS_PARTS = 100
+/** Matching gives way to other work after this time. */
+const PORTION_MS = 4
+/** After a portion, matching pauses for so many times as long. */
+const PAUSES_PER_PORTION = 4
+
+/** Compiles a regular expression; it has to match a whole name. */
+export type CompilePattern = (text: string) => (topic: string) => boolean
+
+/** Which topics a client wants. */
+export interface PatternChoice {
+  /** The pattern. */
+  readonly text: string
+  /** Whether the client may have a topic; asked before the pattern is matched. */
+  readonly includes: (topic: string) => boolean
+  /** Whose time it takes. */
+  readonly client: string | undefined
+}
+
+/**
+ * Loads the compiler of regular expressions in RE2's syntax. Matching takes linear time in the length of a name, but a few
+ * characters can make a program of any size, so the parts of a pattern are counted first. It throws for too many parts, and
+ * for a pattern that is not valid.
+ */
+export async function loadCompiler(): Promise<CompilePattern> {
+  const re2js: { RE2JS: typeof RE2JS } = await import('re2js')
+  return text => {
+    const problem = problemOfPattern(text)
+    if (problem) throw new Error(problem)
+    const compiled = re2js.RE2JS.compile(text)
+    return topic => compiled.matches(topic)
+  }
+}
+
+function problemOfPattern(text: string): string | undefined {
+  if (text.length > MAX_PATTERN_LENGTH) return `it is too long (limit ${MAX_PATTERN_LENGTH} characters)`
+  // Ranges of such characters take long to compile, and no name of a topic has one.
+  if (/[^\0-\x7f]|\\x\{/.test(text)) return 'it has a character that is not ASCII'
+  const parts = partsOf(text)
+  return parts > MAX_PARTS ? `it has ${parts} parts with its repetitions written out (limit ${MAX_PARTS})` : undefined
+}
+
+/** A quoted text, a class, an escaped character, a counted repetition, or any other character. */
+const TOKEN = /\\Q.*?(?:\\E|$)|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]?|\\.?|\{(\d+)(?:,(\d*))?\}|./gs
+
+/** The number of parts that a pattern has when its counted repetitions are written out; never less than RE2 makes of it. */
+function partsOf(text: string): number {
+  const outside: number[] = []
+  let parts = 0
+  /** Parts of what a repetition repeats. */
+  let last = 0
+  for (const [token, least, most] of text.matchAll(TOKEN)) {
+    if (token === '(') {
+      outside.push(parts)
+      parts = 0
+    } else if (token === ')') {
+      last = parts + 1
+      parts = last + (outside.pop() ?? 0)
+    } else if (least !== undefined) {
+      const copies = Math.max(1, Number(least), Number(most ?? 0))
+      parts += last * (copies - 1) + 1
+      last = last * copies + 1
+    } else if (token === '*' || token === '+' || token === '?') {
+      parts++
+      last++
+    } else {
+      parts += (token.startsWith('\\Q') ? token.length : 1) + UNICODE_CLASS_PARTS * (token.match(/\\p/gi)?.length ?? 0)
+      last = 1
+    }
+  }
+  return outside.reduce((sum, more) => sum + more, parts)
+}
+
+/** A look-up that waits for its next portion. `step` does a part of it. @returns whether it is done */
+interface Job {
+  readonly step: () => boolean
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Looks up the topics that match patterns. Clients take turns of a few milliseconds, and all together have a fifth of the
+ * time, so that nobody waits for the patterns of others. One pattern is compiled at a time: what RE2 remembers of names takes
+ * megabytes.
+ */
+export class PatternLookUps {
+  readonly #ask: GroupRuntime['ask']
+  readonly #clock: MonotonicClock
+  /** By client. The first one is next. */
+  readonly #waiting = new Map<string | undefined, Job[]>()
+  #compile: Promise<CompilePattern> | undefined
+  /** The look-up whose pattern was compiled last: what it finds. */
+  #compiledFor: object | undefined
+  #matches: (topic: string) => boolean = () => false
+  /** What Kafka has answered last. */
+  #topics: readonly string[] = []
+  #asking: Promise<boolean> = Promise.resolve(true)
+  #nextAsking: Promise<boolean> | undefined
+  #isRunning = false
+  #restsUntil = -Infinity
+
+  constructor({ ask, clock }: Pick<GroupRuntime, 'ask' | 'clock'>) {
+    this.#ask = ask
+    this.#clock = clock
+  }
+
+  /** Throws for a pattern that cannot be used. */
+  async check(text: string, client: string | undefined): Promise<void> {
+    this.#compile ??= loadCompiler()
+    const compile = await this.#compile
+    await this.#turns(client, () => {
+      compile(text)
+      return true
+    })
+  }
+
+  /** The topics that match now, without internal ones. `undefined`: Kafka has not answered. */
+  async find({ text, includes, client }: PatternChoice): Promise<readonly string[] | undefined> {
+    this.#compile ??= loadCompiler()
+    const compile = await this.#compile
+    // Those who ask later share the next question: they may know of a topic that is newer than this one.
+    this.#nextAsking ??= this.#asking.then(() => {
+      this.#nextAsking = undefined
+      this.#asking = this.#lookUpTopics()
+      return this.#asking
+    })
+    if (!(await this.#nextAsking)) return undefined
+    const found: string[] = []
+    let topics: IterableIterator<string> | undefined
+    await this.#turns(client, () => {
+      topics ??= this.#topics.values()
+      const next = topics.next()
+      if (next.done) return true
+      if (this.#compiledFor !== found) this.#matches = compile(text)
+      this.#compiledFor = found
+      if (includes(next.value) && this.#matches(next.value)) found.push(next.value)
+      return false
+    })
+    return found
+  }
+
+  #lookUpTopics(): Promise<boolean> {
+    return new Promise(resolve => {
+      this.#ask('fetchTopicMetadata', { requestId: 0, topics: null, timeoutMs: TIMEOUT_MS }, result => {
+        if (result.type === 'success') {
+          const usable = [...result.topics.values()].filter(
+            ({ errorCode, isInternal }) => errorCode === errorCodes.NONE && !isInternal
+          )
+          this.#topics = usable.map(({ topic }) => topic)
+        }
+        resolve(result.type === 'success')
+      })
+    })
+  }
+
+  #turns(client: string | undefined, step: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const jobs = this.#waiting.get(client) ?? []
+      jobs.push({ step, resolve, reject })
+      this.#waiting.set(client, jobs)
+      if (!this.#isRunning) void this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    for (;;) {
+      const restMs = this.#restsUntil - this.#clock()
+      if (restMs > 0) await new Promise(resolve => setTimeout(resolve, Math.ceil(restMs)))
+      const [next] = this.#waiting
+      if (!next) break
+      const [client, jobs] = next
+      this.#waiting.delete(client)
+      const startedAt = this.#clock()
+      while (jobs.length > 0 && this.#clock() < startedAt + PORTION_MS) if (isDone(jobs[0]!)) jobs.shift()
+      if (jobs.length > 0) this.#waiting.set(client, jobs)
+      const endedAt = this.#clock()
+      this.#restsUntil = endedAt + PAUSES_PER_PORTION * (endedAt - startedAt)
+      if (this.#waiting.size === 0) break
+    }
+    this.#isRunning = false
+  }
+}
+
+function isDone({ step, resolve, reject }: Job): boolean {
+  try {
+    if (!step()) return false
+    resolve()
+  } catch (error) {
+    reject(error)
+  }
+  return true
+}
