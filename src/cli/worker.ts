@@ -84,7 +84,9 @@ async function untilFree(directory: string, timeoutMs: number): Promise<void> {
 function tellStatus(app: App): () => void {
   const report = (): void => {
     const { waiting: waitingRecords, lost: lostRecords } = app.memoryRecords()
-    link.tell('report', { unreadyReasons: app.unreadyReasons(), warnings: app.warnings(), waitingRecords, lostRecords })
+    const [unreadyReasons, kafkaReasons] = [app.readiness.unreadyReasons(), app.readiness.kafkaReasons()]
+    const warnings = app.readiness.warnings()
+    link.tell('report', { unreadyReasons, kafkaReasons, warnings, waitingRecords, lostRecords })
   }
   report()
   setInterval(report, REPORT_EVERY_MS).unref()

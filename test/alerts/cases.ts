@@ -7,14 +7,17 @@ export interface Case extends Omit<Recording, 'recordedWith'> {
   readonly fires: readonly string[]
 }
 
-/** By recording of `test/real-kafka/record-alerts.ts`. */
+/**
+ * By recording of `test/real-kafka/record-alerts.ts`. They are older than `castellan_ready_kafka`: it is what was recorded as
+ * `castellan_ready`, which they lack where Kafka is away.
+ */
 const firesIn: Readonly<Record<string, readonly string[]>> = {
   healthy: [],
   'broker-killed': ['CastellanBrokerDown'],
   'brokers-paused': [
     'CastellanBrokerDown',
     'CastellanBufferFillsUp',
-    'CastellanNotReady',
+    'CastellanKafkaAway',
     'CastellanRecordsFail',
     'CastellanRecordsLost',
     'CastellanRecordsRefused',
@@ -37,7 +40,7 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanDurableLogFillsUp',
     'CastellanDurableRecordsRefused',
     'CastellanDurableRecordsWait',
-    'CastellanNotReady',
+    'CastellanKafkaAway',
     'CastellanServerErrors'
   ],
   'worker-killed': ['CastellanBrokerDown', 'CastellanNotReady', 'CastellanWorkerDown', 'CastellanWorkerRestarted'],
@@ -45,13 +48,13 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanDurableLogFailed',
     'CastellanDurableLogFillsUp',
     'CastellanDurableRecordsRefused',
-    'CastellanNotReady',
+    'CastellanKafkaAway',
     'CastellanServerErrors'
   ],
   'backlog-old': ['CastellanBacklogBeyondRetention', 'CastellanBacklogNearRetention'],
   // Records whose time is over before there is a leader are withdrawn.
   'log-cut': ['CastellanGroupLogCut', 'CastellanRecordsFail'],
-  'no-kafka': ['CastellanDown', 'CastellanNotReady']
+  'no-kafka': ['CastellanDown', 'CastellanKafkaAway']
 }
 
 /** What no honest trouble makes happen within minutes. */
@@ -136,6 +139,14 @@ const madeUp: readonly Case[] = [
       'castellan_lag_group_readable{cluster="default",group="billing"}': '1x10 0x100 1x32'
     },
     fires: ['CastellanLagUnreadable']
+  },
+  {
+    name: 'not-ready-without-kafka',
+    about: 'Kafka is away, and all routes keep their records in memory.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { castellan_ready: '1x3 0x20', castellan_ready_kafka: '1x3 0x20' },
+    fires: ['CastellanNotReady']
   },
   {
     name: 'probes-only',

@@ -57,7 +57,7 @@ describe('causes reach people', () => {
     readonly cause: string
     readonly brokers: () => string
     readonly settings?: Record<string, string>
-    /** What the command says, and what `/ready` says, which may name no address. */
+    /** What the command says, and what `/ready/kafka` says, which may name no address. */
     readonly says: RegExp
     readonly ready: string
   }
@@ -142,7 +142,7 @@ describe('causes reach people', () => {
       })
     }
 
-    it(`${cause}: told by /ready, without an address`, async () => {
+    it(`${cause}: told by /ready/kafka, without an address`, async () => {
       const app = await startTestApp(brokers(), settings)
       try {
         const expected = `no broker of cluster default answers: ${ready}`
@@ -154,7 +154,7 @@ describe('causes reach people', () => {
   }
 
   const reasonsOf = async (app: App): Promise<string[]> =>
-    ((await (await fetch(`${app.urls.management}/ready`)).json()) as { reasons: string[] }).reasons
+    ((await (await fetch(`${app.urls.management}/ready/kafka`)).json()) as { reasons: string[] }).reasons
 
   it('told by results of the library that ran out of time', async () => {
     const castellan = await openCastellan({ brokers: '127.0.0.1:1' })

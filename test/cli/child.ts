@@ -139,11 +139,11 @@ export class Gateway {
     return fetch(`${this.url}/kprf/push`, { method: 'POST', headers, body: JSON.stringify(body) })
   }
 
-  /** Resolves when `/ready` answers with the status. */
+  /** Resolves when `/ready/kafka` answers with the status. */
   async until(status: number): Promise<Response> {
     const giveUpAt = performance.now() + PATIENCE_MS
     for (;;) {
-      const response = await fetch(`${this.management}/ready`)
+      const response = await fetch(`${this.management}/ready/kafka`)
       if (response.status === status) return response
       await response.arrayBuffer()
       if (performance.now() > giveUpAt)

@@ -122,6 +122,7 @@ export class AppSide implements Side {
         brokerMode: 'embedded',
         uptimeSeconds: () => 1,
         unreadyReasons: () => [],
+        kafkaReasons: () => [],
         warnings: () => []
       },
       log: failing,

@@ -23,7 +23,7 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #ports: readonly number[]
   #child: ChildProcess | undefined
-  /** How long each start took, until `/ready`. */
+  /** How long each start took, until `/ready/kafka`. */
   readonly startsMs: number[] = []
 
   private constructor(options: GatewayOptions, ports: readonly number[]) {
@@ -52,7 +52,7 @@ export class Gateway {
   async start(): Promise<void> {
     const startedAt = performance.now()
     this.#spawn()
-    await this.#answers(`${this.managementUrl}/ready`)
+    await this.#answers(`${this.managementUrl}/ready/kafka`)
     this.startsMs.push(performance.now() - startedAt)
   }
 
@@ -98,7 +98,7 @@ export class Gateway {
     killNow(killed)
     while (this.#workers().includes(killed)) await sleep(5)
     while ((await this.metric('castellan_worker_restarts_total')) === before) await sleep(20)
-    await this.#answers(`${this.managementUrl}/ready`)
+    await this.#answers(`${this.managementUrl}/ready/kafka`)
     this.startsMs.push(performance.now() - startedAt)
   }
 

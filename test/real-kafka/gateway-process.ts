@@ -17,7 +17,7 @@ export class GatewayProcess {
     readonly process: ChildProcess
   ) {}
 
-  /** Resolves when `/ready` answers 200. */
+  /** Resolves when `/ready/kafka` answers 200. */
   static async start(workspace: Workspace, brokers: string, ...flags: string[]): Promise<GatewayProcess> {
     const [port, managementPort] = await freePorts(2)
     const name = `gateway-${port}`
@@ -58,7 +58,7 @@ export class GatewayProcess {
   async #ready(): Promise<void> {
     for (const deadline = performance.now() + 60_000; performance.now() < deadline; await sleep(50)) {
       if (!this.isRunning) break
-      const answer = await fetch(`${this.managementUrl}/ready`).catch(() => undefined)
+      const answer = await fetch(`${this.managementUrl}/ready/kafka`).catch(() => undefined)
       await answer?.arrayBuffer()
       if (answer?.status === 200) return
     }

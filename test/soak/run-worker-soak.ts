@@ -45,7 +45,7 @@ export async function runWorkerSoak(options: WorkerSoakOptions): Promise<WorkerS
   const [port, managementPort] = await freePorts(2)
   const gateway = start(options.workers, bootstrap, directory, port!, managementPort!)
   try {
-    await ready(gateway, `http://127.0.0.1:${managementPort}/ready`)
+    await ready(gateway, `http://127.0.0.1:${managementPort}/ready/kafka`)
     return await soak(options, broker, gateway, `http://127.0.0.1:${port}`)
   } finally {
     gateway.kill('SIGKILL')

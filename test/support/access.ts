@@ -113,6 +113,7 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
       brokerMode: 'embedded',
       uptimeSeconds: () => 1,
       unreadyReasons: () => [],
+      kafkaReasons: () => [],
       warnings: () => []
     },
     log,

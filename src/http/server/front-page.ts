@@ -27,6 +27,22 @@ const frontPage: Operation = {
   answers: { 200: { description: 'Their names and prefixes', content: json(z.object({})) } }
 }
 
+const readiness = (path: string, id: string, summary: string): Operation => ({
+  method: 'get',
+  path,
+  id,
+  summary,
+  answers: Object.fromEntries(
+    [200, 503].map(status => [
+      status,
+      {
+        description: status === 200 ? 'Ready' : 'Not ready, with the reasons',
+        content: json(z.object({ ready: z.boolean(), reasons: z.array(z.string()), warnings: z.array(z.string()) }))
+      }
+    ])
+  )
+})
+
 const management: readonly Operation[] = [
   {
     method: 'get',
@@ -47,21 +63,8 @@ const management: readonly Operation[] = [
       }
     }
   },
-  {
-    method: 'get',
-    path: '/ready',
-    id: 'ready',
-    summary: 'The readiness probe',
-    answers: Object.fromEntries(
-      [200, 503].map(status => [
-        status,
-        {
-          description: status === 200 ? 'Ready' : 'Not ready, with the reasons',
-          content: json(z.object({ ready: z.boolean(), reasons: z.array(z.string()), warnings: z.array(z.string()) }))
-        }
-      ])
-    )
-  },
+  readiness('/ready', 'ready', 'The readiness probe'),
+  readiness('/ready/kafka', 'readyKafka', 'Whether Kafka can be reached'),
   ...pageOperations,
   statusOperation,
   {

@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
@@ -37,15 +37,21 @@ export const openerOf =
     return url
   }
 
+/** What `/ready` and `/ready/kafka` tell. */
+export interface Readiness {
+  /** Why requests cannot be accepted as their routes promise; empty: ready. */
+  unreadyReasons(): readonly string[]
+  /** Why records cannot come into Kafka, or from it, now. */
+  kafkaReasons(): readonly string[]
+  /** Warnings for operators while requests are served. */
+  warnings(): readonly string[]
+}
+
 /** The state of the process that the management port reports. */
-export interface ProcessStatus {
+export interface ProcessStatus extends Readiness {
   readonly version: string
   readonly brokerMode: 'embedded' | 'kafka'
   uptimeSeconds(): number
-  /** Reasons for not being ready; empty: ready. */
-  unreadyReasons(): readonly string[]
-  /** Warnings for operators while requests are served. */
-  warnings(): readonly string[]
   /** Absent: `/status.json` is not served. */
   readonly source?: StatusSource | undefined
   /** Absent: there is no page. */
@@ -57,7 +63,7 @@ export interface MetricsText {
   readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'>
 }
 
-/** `/health-check`, `/ready` and `/metrics`: GET only, no configuration, no addresses of brokers. */
+/** `/health-check`, `/ready`, `/ready/kafka` and `/metrics`: GET only, no configuration, no addresses of brokers. */
 function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { registry }: MetricsText): void {
   app.get('/health-check', () => ({
     status: 'ok',
@@ -65,12 +71,12 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
     version: status.version,
     uptimeSeconds: Math.floor(status.uptimeSeconds())
   }))
-  app.get('/ready', (_, reply) => {
-    const reasons = status.unreadyReasons()
+  const answer = (reply: FastifyReply, reasons: readonly string[]): unknown =>
     reply
       .code(reasons.length === 0 ? 200 : 503)
       .send({ ready: reasons.length === 0, reasons, warnings: status.warnings() })
-  })
+  app.get('/ready', (_, reply) => answer(reply, status.unreadyReasons()))
+  app.get('/ready/kafka', (_, reply) => answer(reply, status.kafkaReasons()))
   app.get('/metrics', async (_, reply) => {
     reply.type(registry.contentType)
     return registry.metrics()
@@ -78,7 +84,7 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
   app.setNotFoundHandler((_, reply) => {
     reply.code(404).send({
       error: 'not found',
-      message: 'the routes are /, /health-check, /ready, /status.json, /metrics and /openapi.json'
+      message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
     })
   })
 }

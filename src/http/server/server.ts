@@ -27,7 +27,7 @@ import type { HttpSettings } from './settings.js'
 /** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
 const MAX_PARAM_LENGTH = 2 ** 24
 
-const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready']
+const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready', '/ready/kafka']
 
 /** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)

@@ -237,12 +237,14 @@ export const managementSettings = z
       .union([z.literal('off'), listenPort])
       .default(8081)
       .describe(
-        'Port of the page for people, `/status.json`, `/health-check`, `/ready` and `/metrics`; 0: any free port, which is logged; `off`: none'
+        'Port of the page for people, `/status.json`, `/health-check`, `/ready`, `/ready/kafka` and `/metrics`; 0: any free port, which is logged; `off`: none'
       ),
     openProbes: z
       .boolean()
       .default(true)
-      .describe('Serves `/health-check` and `/ready` without credentials even when clients must authenticate'),
+      .describe(
+        'Serves `/health-check`, `/ready` and `/ready/kafka` without credentials even when clients must authenticate'
+      ),
     tls: managementTlsSettings
   })
   .prefault({})

@@ -18,9 +18,9 @@ export const troubleOfProcess = (status: Judged): Row[] => [
   ...status.certificates.flatMap(troubleOfCertificate),
   ...status.refusals.flatMap(troubleOfRefusal),
   ...notReady(status),
-  ...status.gateway.warnings.map(warning =>
-    /Idempotency-Key/.test(warning) ? keysRefused(warning) : recordsOld(warning)
-  )
+  ...status.gateway.warnings
+    .filter(isToldHere)
+    .map(warning => (/Idempotency-Key/.test(warning) ? keysRefused(warning) : recordsOld(warning)))
 ]
 
 function troubleOfWorker(worker: WorkerRow, workers: number): Row[] {
@@ -135,18 +135,19 @@ function nextOfOverload(setting: string | undefined): string {
   return `Raise ${setting}, or start another instance.`
 }
 
+/** Clusters and workers have rows of their own. */
+const isToldHere = (text: string): boolean => !/^(no broker of cluster|worker \d+ )/.test(text)
+
 /** Reasons for not being ready that no other row tells. */
 function notReady({ gateway: { reasons } }: Judged): Row[] {
-  return reasons
-    .filter(reason => !/^(no broker of cluster|worker \d+ )/.test(reason))
-    .map(reason => ({
-      severity: 'bad',
-      kind: 'notReady',
-      subject: 'this gateway',
-      cause: `It is not ready: ${reason}.`,
-      next: 'Load balancers send it no requests until it is.',
-      see: 'docs/operations.md#health'
-    }))
+  return reasons.filter(isToldHere).map(reason => ({
+    severity: 'bad',
+    kind: 'notReady',
+    subject: 'this gateway',
+    cause: `It is not ready: ${reason}.`,
+    next: 'Load balancers send it no requests until it is.',
+    see: 'docs/operations.md#health'
+  }))
 }
 
 const keysRefused = (warning: string): Row => ({

@@ -142,6 +142,8 @@ export class DurableQueue {
   #left: Left | undefined
   #opening: Promise<void> | undefined
   #failedAt = Number.NEGATIVE_INFINITY
+  /** When the log last did not take records that it should take. */
+  #refusedAt = Number.NEGATIVE_INFINITY
   /** The log is treated as full until this time. */
   #fullUntil = Number.NEGATIVE_INFINITY
   #lastError = ''
@@ -368,12 +370,20 @@ export class DurableQueue {
     return this.#viewed.backlog
   }
 
+  /** Why the log refused records a moment ago. Only further records can tell whether it still does. */
+  get whyRefusing(): string | undefined {
+    const isLately = this.#options.clock() - this.#refusedAt < FULL_COUNTS_FOR_MS
+    return isLately ? this.#lastRefusal?.message : undefined
+  }
+
   /** Remembers that the log did not take entries. A log that is full for one entry may have space for a smaller one. */
   refused(refusal: Refusal): void {
     const { kind, message } = refusal
     this.#lastRefusal = refusal
     if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
-    if (kind === 'full' || kind === 'failed') this.#options.log.warn({}, `the durable log refuses records: ${message}`)
+    if (kind !== 'full' && kind !== 'failed') return
+    this.#refusedAt = this.#options.clock()
+    this.#options.log.warn({}, `the durable log refuses records: ${message}`)
   }
 
   async #oldestAgeMs(log: DurableLog): Promise<number> {

@@ -20,7 +20,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import { Admission } from '../../http/exchange/admission.js'
 import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
-import type { ProcessStatus } from '../../http/server/management-port.js'
+import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
 import { withCaveat } from '../../http/status/record-beside.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
@@ -100,12 +100,10 @@ export interface App {
   /** Resolves with the first error after which the process has to be replaced. */
   readonly crashed: Promise<Error>
   readonly metrics: PrometheusMetrics
-  /** Why requests cannot be served. Empty: they can be served. */
-  unreadyReasons(): readonly string[]
+  /** What `/ready` tells, and `/ready/kafka`. */
+  readonly readiness: Readiness
   /** The number of records in memory that wait for Kafka, and of accepted records that are lost. */
   memoryRecords(): { readonly waiting: number; readonly lost: number }
-  /** Warnings for the operator. They do not prevent requests from being served. */
-  warnings(): readonly string[]
   /** What is known of the lag of the consumer groups that this process asks for. Empty: `metrics.lag.everyMs` is not set. */
   lagOf(): readonly LagRow[]
   /** What `/status.json` says about this process, computed for each call. */
@@ -280,8 +278,8 @@ class ProcessParts {
 
   async start(): Promise<App> {
     registerProcessMetrics(this.#metrics.registry, this.#version)
-    const { unreadyReasons } = this.#status()
-    registerReadiness(this.#metrics, () => unreadyReasons().length === 0)
+    const readiness = this.#readiness()
+    registerReadiness(this.#metrics, readiness)
     registerClusters(this.#metrics, this.#clusters.all)
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const { peers } = this.#worker ?? {}
@@ -335,9 +333,8 @@ class ProcessParts {
       peersAddress: this.#peers?.all.address,
       crashed: this.crashed,
       metrics: this.#metrics,
-      unreadyReasons,
+      readiness,
       memoryRecords: () => this.#clusters.memoryRecords(),
-      warnings: () => this.#warnings(),
       lagOf: () => lag.lagOf(),
       status: () => this.#statusReader.read(),
       findRecord: (question, principal) => this.#findRecord(question, principal),
@@ -526,8 +523,12 @@ class ProcessParts {
     this.#peers = { all, peerGateway, PeerKeys, keys: undefined }
   }
 
-  #warnings(): string[] {
-    return [...this.#clusters.warnings(), ...(this.#peers?.keys?.warnings ?? [])]
+  #readiness(): Readiness {
+    return {
+      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
+      kafkaReasons: () => [...this.#phase(), ...this.#clusters.kafkaReasons()],
+      warnings: () => [...this.#clusters.warnings(), ...(this.#peers?.keys?.warnings ?? [])]
+    }
   }
 
   #status(): ProcessStatus {
@@ -538,8 +539,7 @@ class ProcessParts {
       version: this.#version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
-      warnings: () => this.#warnings(),
+      ...this.#readiness(),
       source,
       page: {
         html: readPage,

@@ -61,6 +61,8 @@ export class Clusters {
   readonly #queue: DurableQueue
   readonly #orphaned: OrphanedLogs
   readonly #logWatch: DurableLogWatch
+  /** An API keeps its records in the durable log. */
+  readonly #isKept: boolean
   #lostRecords = 0
 
   constructor(deps: ClustersDeps) {
@@ -92,9 +94,9 @@ export class Clusters {
       worker,
       receipts: receipts?.ofLogs
     })
-    const isKept = namesOfOwners(config, deps.apis).length > 0
+    this.#isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
-      isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
+      this.#isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
     this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
   }
 
@@ -143,20 +145,33 @@ export class Clusters {
   }
 
   /**
-   * Why requests cannot be served. One reason is a cluster that requests can reach and that has no broker that answers.
-   * Another reason is a durable log that cannot be used although it is needed: an API stores records there, or a
-   * request has asked for it.
+   * Why requests cannot be accepted as their routes promise. One reason is a durable log that cannot be used although
+   * it is needed: an API stores records there, or a request has asked for it. Another one is a cluster that requests
+   * can reach and that has no broker that answers, unless an API stores records in the log, and the log takes them.
    */
   unreadyReasons(): string[] {
-    const { problem } = this.#logWatch
-    return [...this.#clustersAway(), ...(problem === undefined ? [] : [problem])]
+    if (!this.#isKept) return this.kafkaReasons()
+    const [away, { whyRefusing }] = [this.#clustersAway(), this.#queue]
+    const isOverfull = away.length > 0 && whyRefusing !== undefined
+    return [...(isOverfull ? [...away, whyRefusing] : []), ...this.#logProblem()]
   }
 
-  /** Warnings about records in the durable log. They do not prevent requests from being served. */
+  /** Why records cannot come into Kafka, or from it, now: a cluster is away, or the durable log cannot be used. */
+  kafkaReasons(): string[] {
+    return [...this.#clustersAway(), ...this.#logProblem()]
+  }
+
+  /** Warnings about records in the durable log, and clusters for which they wait. Requests are served nevertheless. */
   warnings(): string[] {
     const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
     const all = [...this.#clusters.flatMap(({ durable }) => durable ?? []), ...orphaned]
-    return [...new Set(all.flatMap(({ warnings }) => warnings))]
+    const away = this.#isKept ? this.#clustersAway() : []
+    return [...away, ...new Set(all.flatMap(({ warnings }) => warnings))]
+  }
+
+  #logProblem(): string[] {
+    const { problem } = this.#logWatch
+    return problem === undefined ? [] : [problem]
   }
 
   #clustersAway(): string[] {

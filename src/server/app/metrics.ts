@@ -2,15 +2,20 @@ import type { AcrossWorkers } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type JsonRegistry, registrySource, StatsdReporter, type StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
+import type { Readiness } from '../../http/server/management-port.js'
 import type { Config } from '../config/config.js'
 import type { KafkaCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'
 
-/** Exports the state of `/ready` as a metric. */
-export const registerReadiness = ({ registry }: PrometheusMetrics, isReady: () => boolean): void =>
-  registerScrapedGauge(registry, 'castellan_ready', '1 while /ready answers 200, else 0', 'min', () => [
-    { labels: {}, value: isReady() ? 1 : 0 }
-  ])
+/** Exports the answers of `/ready` and `/ready/kafka` as metrics. */
+export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
+  const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
+    registerScrapedGauge(registry, name, `1 while ${path} answers 200, else 0`, 'min', () => [
+      { labels: {}, value: reasons().length === 0 ? 1 : 0 }
+    ])
+  gauge('castellan_ready', '/ready', readiness.unreadyReasons)
+  gauge('castellan_ready_kafka', '/ready/kafka', readiness.kafkaReasons)
+}
 
 /** Exports for each cluster whether it can be reached, and the number of its brokers. */
 export function registerClusters(

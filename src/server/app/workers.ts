@@ -306,7 +306,8 @@ class Parent {
       version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      unreadyReasons: () => this.#unreadyReasons(),
+      unreadyReasons: () => this.#reasons('unreadyReasons'),
+      kafkaReasons: () => this.#reasons('kafkaReasons'),
       warnings: () => [...new Set([...this.#reports.values()].flatMap(({ warnings }) => warnings))]
     }
     const source = new SharedStatus(async () => {
@@ -335,13 +336,13 @@ class Parent {
   }
 
   /** The reasons of all workers, without repetitions. */
-  #unreadyReasons(): string[] {
+  #reasons(of: 'unreadyReasons' | 'kafkaReasons'): string[] {
     if (this.#phase !== undefined) return [this.#phase]
     const reasons = this.#supervisor.workers.flatMap(({ number, isUp }) => {
       const report = this.#reports.get(number)
       if (!isUp || report === undefined) return [`worker ${number} is not up`]
       if (performance.now() - report.at > SILENT_AFTER_MS) return [`worker ${number} does not report`]
-      return report.unreadyReasons
+      return report[of]
     })
     return [...new Set(reasons)]
   }
@@ -351,7 +352,10 @@ class Parent {
     registerProcessMetrics(registry, this.#deps.version)
     const { workers } = this.#supervisor
     const one = (value: number): { labels: Record<string, string>; value: number }[] => [{ labels: {}, value }]
-    registerReadiness(this.#metrics, () => this.#unreadyReasons().length === 0)
+    registerReadiness(this.#metrics, {
+      unreadyReasons: () => this.#reasons('unreadyReasons'),
+      kafkaReasons: () => this.#reasons('kafkaReasons')
+    })
     registerScrapedGauge(registry, 'castellan_workers', 'Worker processes that are configured', 'sum', () =>
       one(workers.length)
     )

@@ -72,6 +72,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
       brokerMode: 'embedded',
       uptimeSeconds: () => 1,
       unreadyReasons: () => [],
+      kafkaReasons: () => [],
       warnings: () => []
     },
     log,

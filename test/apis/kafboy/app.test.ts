@@ -70,7 +70,7 @@ describe('kafboy in the whole gateway', () => {
     await cluster.stopNode(nodeId)
     // Makes the gateway notice; whether this one is written later is not known.
     await post('/kafboy/sync/another', 'nudge=1')
-    while ((await fetch(`${app.urls.management}/ready`)).status === 200) await sleep(20)
+    while ((await fetch(`${app.urls.management}/ready/kafka`)).status === 200) await sleep(20)
     const never = await post('/kafboy/sync/t', 'never=1')
     expect(never.said).to.equal('503 [{"error":"downtime"}]')
     expect(never.headers.get('x-castellan-persisted')).to.equal('no')

@@ -38,7 +38,7 @@ describe('pixy: a request for a message while no broker can be reached', functio
     const pixy = await PixyUnderTest.over(cluster, QUICK)
     const ask = (): Promise<string> => pixy.get('/topics/orders/messages?group=billing').then(brief)
     const timeout = '408 {"error":"long polling timeout"}'
-    const ready = async (): Promise<number> => (await fetch(`${pixy.app.urls.management}/ready`)).status
+    const ready = async (): Promise<number> => (await fetch(`${pixy.app.urls.management}/ready/kafka`)).status
     try {
       // The group may begin later than the first answer comes.
       do expect(await ask()).to.equal(timeout)

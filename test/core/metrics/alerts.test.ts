@@ -32,7 +32,7 @@ describe('metrics to alert on', () => {
     }
     app = await startApp(loadConfig({ environment }), { log: silentLogger, version: '0' })
     atStart = await scrape()
-    while ((await fetch(`${app.urls.management}/ready`)).status !== 200) await new Promise(setImmediate)
+    while ((await fetch(`${app.urls.management}/ready/kafka`)).status !== 200) await new Promise(setImmediate)
     await fetch(`${app.urls.shared}/kprf/push`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

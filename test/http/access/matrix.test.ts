@@ -204,7 +204,7 @@ describe('which clients are admitted, and what they may do', () => {
 
   it('answers probes without credentials, and everything else of the management port with them only', async () => {
     const { management } = guarded.http.urls
-    for (const path of ['/health-check', '/ready']) {
+    for (const path of ['/health-check', '/ready', '/ready/kafka']) {
       expect((await call(management + path, { ca: authority.cert })).status).to.equal(200)
     }
     for (const path of ['/metrics', '/metrics?x', '/other', '/health-check/']) {

@@ -121,6 +121,7 @@ describe('http: addresses to listen at', () => {
           brokerMode: 'kafka',
           uptimeSeconds: () => 5,
           unreadyReasons: () => [],
+          kafkaReasons: () => [],
           warnings: () => []
         },
         log: silentLogger,

@@ -167,6 +167,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
       brokerMode: 'embedded',
       uptimeSeconds: () => 5.7,
       unreadyReasons: () => reasons,
+      kafkaReasons: () => reasons,
       warnings: () => [],
       page: settings.page,
       source: settings.source

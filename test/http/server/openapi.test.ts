@@ -210,6 +210,7 @@ describe('kafboy 4: /openapi.json', function () {
       '/find-record',
       '/health-check',
       '/ready',
+      '/ready/kafka',
       '/status.json',
       '/metrics',
       '/openapi.json'

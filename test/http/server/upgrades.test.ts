@@ -354,6 +354,7 @@ describe('upgrades where clients must say who they are', () => {
         brokerMode: 'embedded',
         uptimeSeconds: () => 1,
         unreadyReasons: () => [],
+        kafkaReasons: () => [],
         warnings: () => []
       },
       log: recordingLogger([]),

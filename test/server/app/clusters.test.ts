@@ -27,7 +27,7 @@ describe('several clusters', () => {
     app = await startApp(config, { log: recordingLogger(lines), version: '0.0.0-test', apis: listed })
   }
   const ready = async (): Promise<{ status: number; reasons: readonly string[] }> => {
-    const answer = await fetch(`${app.urls.management}/ready`)
+    const answer = await fetch(`${app.urls.management}/ready/kafka`)
     const { reasons } = (await answer.json()) as { reasons?: string[] }
     return { status: answer.status, reasons: reasons ?? [] }
   }

@@ -117,7 +117,7 @@ describe('Kafka with TLS and passwords', () => {
       const app = await startApp(loadConfig({ environment: environment(more()) }), { log: listening, version: '0' })
       try {
         await said
-        expect((await fetch(`${app.urls.management}/ready`)).status).to.equal(503)
+        expect((await fetch(`${app.urls.management}/ready/kafka`)).status).to.equal(503)
       } finally {
         await app.stop()
       }

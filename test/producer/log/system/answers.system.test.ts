@@ -66,7 +66,7 @@ describe('answers of the gateway', function () {
       ],
       { stdio: 'ignore' }
     )
-    await ready(`http://127.0.0.1:${managementPort}/ready`)
+    await ready(`http://127.0.0.1:${managementPort}/ready/kafka`)
     let next = 0
     const client = async (): Promise<void> => {
       while (next < REQUESTS) {
