@@ -193,7 +193,11 @@ function toRow({ name, mostFiles }: Work, { ours, packages }: Executed, requests
     functions: functionsIn(ours),
     packageFiles,
     packageFunctions,
-    ...(mostFiles !== undefined && { ratio: mostFiles / ours.size, against: `limit of ${mostFiles}` }),
+    ...(mostFiles !== undefined && {
+      ratio: mostFiles / ours.size,
+      against: `limit of ${mostFiles}`,
+      mostValue: mostFiles
+    }),
     note: `${requests} requests; files of ${named || 'no package'}`
   }
 }

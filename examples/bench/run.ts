@@ -21,7 +21,7 @@ import { router } from './router.js'
 import { start } from './start.js'
 import { status } from './status.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
-import { type Row, toTable, writeJson } from './tools/report.js'
+import { aboveLimits, type Row, toTable, writeJson } from './tools/report.js'
 import { tracing } from './tracing.js'
 import { wal } from './wal.js'
 import { workers } from './workers.js'
@@ -55,17 +55,21 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['journey', journey]
 ])
 
-async function main(): Promise<void> {
+/** @returns the exit code */
+async function main(): Promise<number> {
   const known = [...benchmarks.keys()]
   const command = parseCommand(process.argv.slice(2), known)
   const rows = await benchmarks.get(command.name)!(command)
   const report = { name: command.name, rows }
   process.stdout.write(toTable(report))
   if (command.json !== undefined) writeJson(command.json, report)
+  const above = aboveLimits(rows)
+  for (const line of above) process.stderr.write(`bench: ${line}\n`)
+  return above.length === 0 ? 0 : 1
 }
 
 main().then(
-  () => process.exit(0),
+  code => process.exit(code),
   error => {
     process.stderr.write(
       `bench: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message.replace(/^error: /, '')}\n`

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { parseCommand } from '../../examples/bench/tools/options.js'
 import { parsePsTime, readProcessStats } from '../../examples/bench/tools/process-stats.js'
-import { median, type Row, toTable, writeJson } from '../../examples/bench/tools/report.js'
+import { aboveLimits, median, type Row, toTable, writeJson } from '../../examples/bench/tools/report.js'
 
 const rows: readonly Row[] = [
   { work: 'floor', value: 41234.4, unit: 'requests/s', p99Ms: 9.41234 },
@@ -38,6 +38,18 @@ describe('bench report', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  it('names each figure that is above its limit, for which the benchmark fails', () => {
+    const work = { work: 'idle', unit: '%', mostValue: 5, mostRssMb: 300 }
+    const limited = [
+      { ...work, value: 5, rssMb: 300 },
+      { ...work, value: 5.01, rssMb: 301 }
+    ]
+    expect(aboveLimits([...rows, ...limited])).to.deep.equal([
+      'idle: 5.01 %, above the limit of 5',
+      'idle: 301 MB, above the limit of 300'
+    ])
   })
 
   it('takes the middle of what was measured', () => {

@@ -18,6 +18,9 @@ export interface Row {
   /** The ratio to `against`, measured in the same run. Above 1, this work is better. */
   readonly ratio?: number
   readonly against?: string
+  /** The limits of `value` and `rssMb`. Above one of them the benchmark fails. */
+  readonly mostValue?: number
+  readonly mostRssMb?: number
   /** The ratio computed from requests per second. Other processes on the same cores affect it. */
   readonly ratioRequests?: number
   /** A remark that a reader of the figure must know, for example about answers that were not 2xx. */
@@ -75,6 +78,13 @@ function toCell(value: number | string | undefined): string {
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en-US')
   return String(round(value))
 }
+
+/** The figures that are above their limits, each as a line. */
+export const aboveLimits = (rows: readonly Row[]): string[] =>
+  rows.flatMap(({ work, value, unit, mostValue = value, rssMb = 0, mostRssMb = rssMb }) => [
+    ...(value > mostValue ? [`${work}: ${round(value)} ${unit}, above the limit of ${mostValue}`] : []),
+    ...(rssMb > mostRssMb ? [`${work}: ${round(rssMb)} MB, above the limit of ${mostRssMb}`] : [])
+  ])
 
 /** Rounds to three significant digits, because measurements are not more exact. */
 export const round = (value: number): number =>
