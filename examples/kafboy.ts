@@ -1,6 +1,6 @@
 /**
- * kafboy's API with hooks: the session of its README. The hooks are in `hooks/kafboy-hooks.ts`. The gateway loads this
- * file into a separate thread.
+ * kafboy's API with hooks: the session of its README. The hooks are in `hooks/kafboy-hooks.ts`. The gateway imports this
+ * file.
  *
  * ```text
  * POST /kafboy/batch/async/ekaf test=a
@@ -42,7 +42,7 @@ for (const body of ['test=a', 'hello=a', '']) {
   console.log(`${response.status} ${await response.text()}`)
 }
 
-// The batch would wait for more records; stopping writes it first.
+// Stopping writes what was accepted first.
 await app.stop()
 const castellan = await openCastellan({ brokers: broker.bootstrap })
 for await (const { value } of castellan.read('ekaf')) console.log(`written: ${value}`)

@@ -65,11 +65,6 @@ export class Findings {
     this.settings.push({ path: setting.split('.'), value, origin })
   }
 
-  drop(setting: string): void {
-    const kept = this.settings.filter(({ path }) => path.join('.') !== setting)
-    this.settings.splice(0, this.settings.length, ...kept)
-  }
-
   /** @throws ConfigError naming every problem, one per line */
   translation(): Translation {
     if (this.problems.length > 0) throw new ConfigError(this.problems.join('\n'))

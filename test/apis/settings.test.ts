@@ -1,6 +1,5 @@
 import { expect } from 'chai'
 import { arionSettings } from '../../src/apis/arion/settings.js'
-import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafboySettings } from '../../src/apis/kafboy/settings.js'
 import { kprfSettings } from '../../src/apis/kprf/settings.js'
 
@@ -90,11 +89,8 @@ describe('APIs: settings', () => {
       bufferTtlMs: 5_000,
       partitionStrategy: 'random',
       stickyPartitionRecords: 1_000,
-      maxBufferBytes: 16 * MIB,
       topics: [],
-      bootstrapTopics: [],
-      loadBalancerHosts: [],
-      loadBalancerNodes: []
+      bootstrapTopics: []
     })
   })
 
@@ -117,8 +113,6 @@ describe('APIs: settings', () => {
       { routesAsync: ['/1/foo'] },
       { routesAsyncBatch: ['/1/foo'] },
       { callbackEditJson: '' },
-      { loadBalancerHosts: [''] },
-      { loadBalancerNodes: [''] },
       { other: 1 }
     ]
     expect(taken(kafboySettings, ...wrong)).to.deep.equal(wrong.map(() => false))
@@ -130,23 +124,12 @@ describe('APIs: settings', () => {
       maxBufferRecords: 7,
       bufferTtlMs: 8,
       partitionStrategy: 'custom',
-      stickyPartitionRecords: 9,
-      maxDowntimeRecords: 10
+      stickyPartitionRecords: 9
     }
     expect(kafboySettings.parse({ topics: [{ topic: 't' }, own] }).topics).to.deep.equal([{ topic: 't' }, own])
     expect(taken(kafboySettings, { topics: [{ topic: 't', whenFull: 'drop' }] }, { topics: [{}] })).to.deep.equal([
       false,
       false
-    ])
-  })
-
-  it('of kafboy name a load balancer only where its host is allowed', () => {
-    const problems = (settings: object): readonly string[] => kafboy.check!(kafboySettings.parse(settings))
-    const loadBalancer = 'http://balancer.example/disco'
-    expect(problems({})).to.deep.equal([])
-    expect(problems({ loadBalancer, loadBalancerHosts: ['balancer.example'] })).to.deep.equal([])
-    expect(problems({ loadBalancer })).to.deep.equal([
-      'loadBalancer: name its host balancer.example in loadBalancerHosts'
     ])
   })
 })

@@ -158,7 +158,7 @@ describe('Idempotency-Key', function () {
     while (cluster.highWatermark(topic, 0) < count && performance.now() < giveUpAt) {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
-    // A second record would follow the first one within the batch interval of kafboy.
+    // A second record would come before this one.
     await send(routes['arion, sync']!(topic, 'last'))
     expect(cluster.highWatermark(topic, 0)).to.equal(count + 1)
   }

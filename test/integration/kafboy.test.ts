@@ -20,7 +20,7 @@ const own = [
   { topic: topics.strict, partitionStrategy: 'strict_round_robin' },
   { topic: topics.sticky, partitionStrategy: 'ordered_round_robin' },
   { topic: topics.custom, partitionStrategy: 'custom' },
-  { topic: topics.batched, partitionStrategy: 'sticky_round_robin', maxBufferRecords: 11 }
+  { topic: topics.batched, partitionStrategy: 'sticky_round_robin' }
 ]
 
 describe('kafboy on a cluster', () => {
@@ -39,8 +39,7 @@ describe('kafboy on a cluster', () => {
       ...patient,
       ...kafboy,
       'apis.kafboy.callbackEditJson': hooks,
-      'advanced.apis.kafboy.callbackTimeoutMs': '60000',
-      'apis.kafboy.bufferTtlMs': '50'
+      'advanced.apis.kafboy.callbackTimeoutMs': '60000'
     })
     for (const topic of Object.values(topics)) await cluster.createTopic(topic, partitions)
   })

@@ -23,9 +23,6 @@ const outside: Readonly<Record<string, string>> = {
   'producer/log/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
   'producer/log/thread-log-host.ts': 'starts that thread',
   'core/metrics/statsd.ts': 'sends metrics by UDP, and nothing waits for them',
-  'apis/kafboy/hooks/hook-thread.ts': 'runs foreign code, which has to be cut off wherever it stands',
-  'apis/kafboy/hooks/hook-worker.ts': 'is that thread',
-  'apis/kafboy/load-balancer.ts': 'asks a load balancer, and a simulated world has none',
   'http/access/json-web-tokens.ts': 'fetches keys of an issuer of tokens, as above',
   'kafka/sasl.ts': 'asks such an issuer for a token',
   'server/workers/worker-process.ts':

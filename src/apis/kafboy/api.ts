@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import type { HttpApi } from '../../http/api/api.js'
 import { json, type Operation, type Parameters } from '../../http/openapi/operation.js'
-import { loadBalancerProblem } from './load-balancer.js'
 import { type ServedPath, servedPaths } from './routes.js'
 import { type KafboySettings, kafboySettings } from './settings.js'
 
@@ -102,12 +101,6 @@ export const kafboy: HttpApi<KafboySettings, 'kafboy'> = {
   prefix: '/kafboy',
   settings: kafboySettings,
   tryIt: url => [`curl -i ${url}/sync/orders -d 'hello=world'`],
-  check: checkKafboy,
   operations: kafboyOperations,
   plugin: async context => (await import('./plugin.js')).kafboyPlugin(context)
-}
-
-function checkKafboy({ loadBalancer, loadBalancerHosts }: KafboySettings): string[] {
-  const problem = loadBalancer && loadBalancerProblem({ url: loadBalancer, hosts: loadBalancerHosts })
-  return problem ? [`loadBalancer: ${problem}`] : []
 }

@@ -1,11 +1,15 @@
+import { isUtf8 } from 'node:buffer'
+import type { RecordOutcome } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { originOf } from '../../http/api/request-origin.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Content } from './content.js'
-import type { Edited, HookDesk } from './hooks/hook-desk.js'
-import { type HookProduce, unpackRecords } from './hooks/hook-messages.js'
+import { type Content, parseForm } from './content.js'
+import type { Ekaf } from './ekaf/ekaf.js'
+import { type HookProduce, readRecords } from './hooks/decision.js'
+import type { Edited, HookCalls } from './hooks/hook-calls.js'
+import type { KafboyField, KafboyHttpRequest, KafboyOutcome, KafboyProducer, KafboyRequest } from './hooks/hooks.js'
 import type { Produce, Producing } from './producing.js'
+import { toldOf } from './record-answers.js'
 import type { ProduceRequest, Replies } from './replies.js'
 
 /** A hook may have produced records by itself, whose outcome the answer does not report. */
@@ -13,54 +17,60 @@ const UNKNOWN = persistedText(['unknown'])
 const NOT_PERSISTED = persistedText(['no'])
 const PENDING = persistedText(['pending'])
 
-/** The records of a body that no hook has edited; `undefined`: the body cannot be read. */
-type Unchanged = (body: Buffer) => readonly Content[] | undefined
+/** The records of the body as it came; `undefined`: it cannot be read. */
+type Unchanged = () => readonly Content[] | undefined
+
+export interface EditorParts {
+  readonly hooks: HookCalls
+  readonly ekaf: Ekaf
+  readonly producing: Producing
+  readonly replies: Replies
+}
 
 /** Asks the hooks about requests, and does what they decide. */
 export class Editor {
-  readonly #desk: HookDesk
-  readonly #producing: Producing
-  readonly #replies: Replies
-  readonly #copies = new BodyCopies()
+  readonly #parts: EditorParts
+  readonly #producer: KafboyProducer
 
-  constructor(desk: HookDesk, producing: Producing, replies: Replies) {
-    this.#desk = desk
-    this.#producing = producing
-    this.#replies = replies
+  constructor(parts: EditorParts) {
+    this.#parts = parts
+    this.#producer = producerOver(parts.ekaf)
   }
 
   /** Whether there is a hook that edits. */
   get edits(): boolean {
-    return this.#desk.has('editJson')
+    return this.#parts.hooks.has('editJson')
   }
 
-  /** @param body valid until the call returns */
+  /** @param body kept until the hook decides */
   edit(request: ProduceRequest, body: Buffer, isJson: boolean, unchanged: Unchanged): void {
+    const content = isJson ? readJson(body) : readForm(body)
+    if (content === undefined) {
+      this.reject(request, 'invalid')
+      return
+    }
     const { topic, mode } = request
-    // A copy: the body is needed again if the hook leaves it unchanged, or has to be called again.
-    const kept = this.#copies.of(body)
-    this.#desk.edit({ topic, mode, isJson, head: headOf(request) }, kept, edited => {
-      try {
-        this.#decided(request, edited, () => unchanged(kept))
-      } finally {
-        this.#copies.end(kept)
-      }
+    const seen: KafboyRequest = { type: 'post', topic, mode, ...content, rawBody: body, req: headOf(request) }
+    const { hooks, replies } = this.#parts
+    hooks.edit(seen, this.#producer, edited => {
+      replies.guarded(request, () => this.#decided(request, edited, unchanged))
     })
   }
 
   /** Calls the hook for errors, then answers 400. */
   reject(request: ProduceRequest, message: string, isRead = true): void {
-    const answer = (): void => this.#replies.error(request, 400, message, isRead)
-    if (this.#desk.has('onError')) this.#desk.error(message, answer)
-    else answer()
+    const { hooks, replies } = this.#parts
+    hooks.error(message)
+    replies.error(request, 400, message, isRead)
   }
 
-  #decided(request: ProduceRequest, edited: Edited, unchanged: () => readonly Content[] | undefined): void {
+  #decided(request: ProduceRequest, edited: Edited, unchanged: Unchanged): void {
+    const { producing, replies } = this.#parts
     switch (edited.type) {
       case 'produce': {
         const produce = toProduce(request, edited.produce, unchanged)
         if (produce === undefined) this.reject(request, 'invalid')
-        else this.#producing.produce(request, produce)
+        else producing.produce(request, produce)
         break
       }
       case 'reply':
@@ -70,71 +80,103 @@ export class Editor {
         this.reject(request, edited.message)
         break
       case 'threw':
-        this.#replies.broken(request, UNKNOWN)
+        replies.broken(request, UNKNOWN)
         break
       case 'timedOut':
-        this.#replies.send(request, 504, '{"error":"timeout"}', UNKNOWN)
+        replies.send(request, 504, '{"error":"timeout"}', UNKNOWN)
         break
       case 'overloaded':
-        this.#replies.error(request, 503, 'system overload')
+        replies.error(request, 503, 'system overload')
     }
   }
 
   /** An early answer does not wait for the records that the decision produces. */
-  #reply(
-    request: ProduceRequest,
-    body: string,
-    edited: HookProduce | undefined,
-    unchanged: () => readonly Content[] | undefined
-  ): void {
+  #reply(request: ProduceRequest, body: string, edited: HookProduce | undefined, unchanged: Unchanged): void {
+    const { producing, replies } = this.#parts
     const produce = edited && toProduce(request, { ...edited, mode: edited.mode ?? 'async' }, unchanged)
-    if (produce === undefined || produce.contents.length === 0) {
-      this.#replies.ok(request, body, UNKNOWN)
-      return
+    if (produce === undefined || produce.contents.length === 0) replies.ok(request, body, UNKNOWN)
+    else {
+      producing.inBackground(produce, refused =>
+        replies.ok(request, body, refused === undefined ? PENDING : NOT_PERSISTED)
+      )
     }
-    this.#producing.inBackground(produce, refused => {
-      this.#replies.ok(request, body, refused === undefined ? PENDING : NOT_PERSISTED)
-    })
-  }
-}
-
-/** Smaller copies come from Node's own pool. */
-const LEAST_POOLED_BYTES = 16 * 1024
-const POOL_BYTES = 16 * 1024 * 1024
-
-/**
- * Copies of bodies in memory of earlier copies. Fresh memory for each large body would be collected as garbage of the gateway,
- * and each collection marks its whole heap.
- */
-class BodyCopies {
-  readonly #pool = new BufferPool(POOL_BYTES)
-
-  of(body: Buffer): Buffer {
-    if (body.length < LEAST_POOLED_BYTES) return Buffer.from(body)
-    const copy = this.#pool.take(body.length).subarray(0, body.length)
-    body.copy(copy)
-    return copy
-  }
-
-  /** The copy is not used any more. */
-  end(copy: Buffer): void {
-    if (copy.length >= LEAST_POOLED_BYTES) this.#pool.give(Buffer.from(copy.buffer))
   }
 }
 
 function toProduce(
   request: ProduceRequest,
-  { topic = request.topic, mode = request.mode, records, isKeyed }: HookProduce,
-  unchanged: () => readonly Content[] | undefined
+  { topic = request.topic, mode = request.mode, contents }: HookProduce,
+  unchanged: Unchanged
 ): Produce | undefined {
-  const all = records === undefined ? unchanged() : unpackRecords(records)
-  if (all === undefined) return undefined
-  const origin = originOf(request.exchange.request)
-  return { topic, mode, contents: all, isKeyed: isKeyed || all.some(({ key }) => key !== null), origin }
+  const all = contents ?? unchanged()
+  const isKeyed = all?.some(({ key }) => key !== null) ?? false
+  return all && { topic, mode, contents: all, isKeyed, origin: originOf(request.exchange.request) }
 }
 
-/** The head of a request, for {@link HookCall}. A header cannot contain the end of a line. */
-function headOf({ exchange: { request, requestId } }: ProduceRequest): string {
-  const { method, socket, rawHeaders } = request
-  return [requestId, method, sentUrlOf(request), socket.remoteAddress ?? '', ...rawHeaders].join('\n')
+type BodyContent = Pick<KafboyRequest, 'body' | 'json'>
+
+function readJson(bytes: Buffer): BodyContent | undefined {
+  if (bytes.length === 0) return { body: [], json: undefined }
+  if (!isUtf8(bytes)) return undefined
+  try {
+    const json: unknown = JSON.parse(bytes.toString())
+    const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
+    return { body: isObject ? Object.entries(json) : [], json }
+  } catch {
+    return undefined
+  }
 }
+
+function readForm(bytes: Buffer): BodyContent | undefined {
+  const fields = parseForm(bytes)
+  if (!fields?.every(({ name, value }) => isUtf8(name) && (value === true || isUtf8(value)))) return undefined
+  const body = fields.map(({ name, value }): KafboyField => [name.toString(), value === true || value.toString()])
+  return { body, json: undefined }
+}
+
+/** A copy: what a hook changes must not change the request. */
+function headOf({ exchange: { request, requestId } }: ProduceRequest): KafboyHttpRequest {
+  const { method = '', socket, rawHeaders } = request
+  const headers: Record<string, string | undefined> = Object.create(null)
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase()
+    const before = headers[name]
+    headers[name] = before === undefined ? rawHeaders[at + 1] : `${before}, ${rawHeaders[at + 1]}`
+  }
+  return { requestId, method, url: sentUrlOf(request), headers, remoteAddress: socket.remoteAddress ?? '' }
+}
+
+/** The producer that hooks are given. */
+function producerOver(ekaf: Ekaf): KafboyProducer {
+  const given = (topic: unknown, data: unknown) => {
+    const contents = readRecords(data)
+    if (typeof topic !== 'string' || contents === undefined) throw new TypeError('ekaf takes a topic and records')
+    return { topic, contents }
+  }
+  const accept = (topic: string, data: unknown, isBatched: boolean): void => {
+    const records = given(topic, data)
+    if (records.contents.length > 0) ekaf.accept(records, isBatched, () => {})
+  }
+  return {
+    async produceSync(topic, data) {
+      const records = given(topic, data)
+      if (records.contents.length === 0) return []
+      return new Promise(resolve => {
+        ekaf.produce(records, 'sync', pendingProduce => {
+          void pendingProduce.outcomes().then(outcomes => resolve(outcomes.map(toKafboyOutcome)))
+        })
+      })
+    },
+    produceAsync: (topic, data) => accept(topic, data, false),
+    produceAsyncBatched: (topic, data) => accept(topic, data, true),
+    info: async topic => {
+      if (typeof topic !== 'string') throw new TypeError('ekaf.info takes the name of a topic')
+      return ekaf.info(topic)
+    }
+  }
+}
+
+const toKafboyOutcome = (outcome: RecordOutcome): KafboyOutcome =>
+  outcome.type === 'delivered'
+    ? { type: 'sent', partition: outcome.partition, offset: outcome.offset }
+    : { type: 'failed', error: toldOf(outcome, true).error }

@@ -1,8 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
-import type { Logger } from '../../core/model.js'
-import { persistedText } from '../../gateway/persisted.js'
 import type { Access } from '../../http/access/access.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
@@ -22,7 +20,6 @@ export interface EndpointParts {
   readonly producing: Producing
   /** Absent: there are no hooks. */
   readonly editor: Editor | undefined
-  readonly log: Logger
 }
 
 /** The produce routes: reads the body, asks the hook, produces, answers. It writes to Node's response. */
@@ -54,7 +51,7 @@ export class Endpoint {
     collectBody(exchange.payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
       if (body instanceof Error) this.#unread(exchange, body)
       else if (body === 'tooLarge') this.#reject(request, 'no_body', false)
-      else this.#guarded(request, () => this.#answer(request, body))
+      else this.#parts.replies.guarded(request, () => this.#answer(request, body))
     })
   }
 
@@ -76,8 +73,13 @@ export class Endpoint {
       return
     }
     const refusal = this.#charge(exchange.request, 1, body.length)
-    if (refusal !== undefined) this.refuse(exchange, refusal, true)
-    else this.#parts.editor.edit(request, body, isJson, unchanged => contentsOf(unchanged, isJson, this.#payload))
+    if (refusal !== undefined) {
+      this.refuse(exchange, refusal, true)
+      return
+    }
+    // The hook may decide later, and `body` is valid until this returns.
+    const kept = Buffer.from(body)
+    this.#parts.editor.edit(request, kept, isJson, () => contentsOf(kept, isJson, this.#payload))
   }
 
   #produceBody(request: ProduceRequest, body: Buffer, isJson: boolean): void {
@@ -100,16 +102,6 @@ export class Endpoint {
     const { editor, replies } = this.#parts
     if (editor === undefined) replies.error(request, 400, message, isRead)
     else editor.reject(request, message, isRead)
-  }
-
-  /** Answers after a bug. Records may have been handed on before the bug. */
-  #guarded(request: ProduceRequest, answer: () => void): void {
-    try {
-      answer()
-    } catch (error) {
-      this.#parts.log.error({ err: error }, 'a kafboy request failed unexpectedly')
-      this.#parts.replies.broken(request, persistedText(['unknown']))
-    }
   }
 }
 

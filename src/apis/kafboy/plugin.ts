@@ -1,7 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import type { MonotonicClock } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { withKeys } from '../../http/api/idempotency.js'
@@ -10,58 +7,30 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
 import { Disco, Endpoint, pathOf } from './endpoint.js'
-import { HookDesk, type HookDeskDeps } from './hooks/hook-desk.js'
-import { KafboyMetrics } from './kafboy-metrics.js'
-import { logLoadBalancer } from './load-balancer.js'
+import { HookCalls } from './hooks/hook-calls.js'
+import { loadHooks } from './hooks/load-hooks.js'
+import { kafboyMetrics } from './kafboy-metrics.js'
 import { Producing } from './producing.js'
 import { Replies } from './replies.js'
 import { RouteTable } from './routes.js'
 import type { KafboySettings } from './settings.js'
-
-/** The parts that tests may replace. */
-export interface KafboyOptions {
-  /** The module of the hooks' thread, where the sources themselves are run. */
-  readonly hookWorker?: URL | undefined
-  readonly clock?: MonotonicClock | undefined
-  readonly hookMaxRequests?: number | undefined
-}
-
-/**
- * Requests that wait for a hook; those beyond are answered 503. A hook that decides in 0.5 ms serves them within its
- * time limit.
- */
-const HOOK_MAX_REQUESTS = 10_000
-
-/**
- * Limit of the bytes in one decision of a hook; more is answered 500. The same as the limit of a body on the shared
- * port.
- */
-const HOOK_MAX_DECISION_BYTES = 16 * 1024 * 1024
-
-const processClock: MonotonicClock = () => performance.now()
 
 /**
  * Loads the hooks and makes the routes of kafboy.
  *
  * @throws ConfigError when the module of hooks cannot be used
  */
-export async function kafboyPlugin(
-  context: ApiContext<KafboySettings>,
-  options: KafboyOptions = {}
-): Promise<ApiPlugin> {
-  const { settings, log, lifetime } = context
-  const { clock = processClock } = options
-  const parts = await createParts(context, clock, options)
+export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise<ApiPlugin> {
+  const { settings, lifetime, clock } = context
+  const parts = await createParts(context)
   const { ekaf, hooks, answers } = parts
-  consultLoadBalancer(context)
-  lifetime.onStop(async remainingMs => {
-    await ekaf.flush(remainingMs)
+  lifetime.onStop(async () => {
+    hooks?.close()
     ekaf.close()
-    await hooks?.close()
   })
   return app => {
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access: context.access, log })
+    const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access: context.access })
     const disco = new Disco(answers, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
@@ -94,65 +63,34 @@ export async function kafboyPlugin(
   }
 }
 
-async function createParts(context: ApiContext<KafboySettings>, clock: MonotonicClock, options: KafboyOptions) {
-  const { gateway, settings, metrics, log, now } = context
-  const capacityWaitMs = capacityWaitMsOf(context)
-  const answers = new Answers(now)
-  let ekaf: Ekaf
-  const counted = new KafboyMetrics(
-    metrics,
-    () => ekaf.bufferedBytes,
-    () => hooks?.pendingCalls ?? 0
-  )
-  const hooks = await openHooks(settings, options, {
-    log,
-    clock,
-    onProblem: problem => counted.hookProblem(problem),
-    ekaf: () => ekaf
-  })
-  ekaf = new Ekaf({
-    capacityWaitMs,
+async function createParts(context: ApiContext<KafboySettings>) {
+  const { gateway, settings, metrics, log, now, clock } = context
+  const { callbackEditJson: module, callbackTimeoutMs: timeoutMs } = settings
+  const counted = kafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
+  const hooks =
+    module === undefined
+      ? undefined
+      : new HookCalls(await loadHooks(module), { timeoutMs, log, onProblem: counted.hookProblem })
+  const ekaf = new Ekaf({
+    capacityWaitMs: capacityWaitMsOf(context),
     gateway,
     settings,
     hooks,
     clock,
     random: Math.random,
-    onSettled: counted.settled.bind(counted),
-    onDelivered: counted.delivered.bind(counted)
+    onSettled: counted.settled,
+    onDelivered: counted.delivered
   })
-  const replies = new Replies(answers, counted, clock)
+  const answers = new Answers(now)
+  const replies = new Replies(answers, counted, clock, log)
   const producing: Producing = new Producing(settings, {
     ekaf,
     replies,
     isReady: () => gateway.isReady,
     reject: (request, message) => (editor ? editor.reject(request, message) : replies.error(request, 400, message))
   })
-  const editor = hooks && new Editor(hooks, producing, replies)
+  const editor = hooks && new Editor({ hooks, ekaf, producing, replies })
   return { answers, ekaf, hooks, replies, producing, editor }
-}
-
-async function openHooks(
-  { callbackEditJson, callbackTimeoutMs }: KafboySettings,
-  { hookWorker, hookMaxRequests = HOOK_MAX_REQUESTS }: KafboyOptions,
-  deps: HookDeskDeps
-): Promise<HookDesk | undefined> {
-  if (callbackEditJson === undefined) return undefined
-  return HookDesk.open(
-    {
-      module: pathToFileURL(resolve(callbackEditJson)).href,
-      timeoutMs: callbackTimeoutMs,
-      maxPendingCalls: hookMaxRequests,
-      maxDecisionBytes: HOOK_MAX_DECISION_BYTES,
-      worker: hookWorker
-    },
-    deps
-  )
-}
-
-/** Does not wait for the answer, since nothing depends on it. */
-function consultLoadBalancer({ settings, log }: ApiContext<KafboySettings>): void {
-  const { loadBalancer: url, loadBalancerHosts: hosts, loadBalancerNodes: nodes } = settings
-  if (url !== undefined) void logLoadBalancer({ url, hosts, nodes }, log)
 }
 
 const sendEmpty = (answers: Answers, { response, requestId }: Exchange, status: number): void =>

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
@@ -25,6 +26,7 @@ export interface Refused {
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_PERSISTED = persistedText(['no'])
+const UNKNOWN = persistedText(['unknown'])
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
@@ -34,12 +36,14 @@ export class Replies {
   readonly #answers: Answers
   readonly #metrics: KafboyMetrics
   readonly #clock: () => number
+  readonly #log: Logger
   readonly #ok: AnswerTemplate
 
-  constructor(answers: Answers, metrics: KafboyMetrics, clock: () => number) {
+  constructor(answers: Answers, metrics: KafboyMetrics, clock: () => number, log: Logger) {
     this.#answers = answers
     this.#metrics = metrics
     this.#clock = clock
+    this.#log = log
     this.#ok = answers.template(200, JSON_TYPE)
   }
 
@@ -83,6 +87,16 @@ export class Replies {
     const { response, requestId } = request.exchange
     this.#count(request, 500)
     this.#answers.send(response, 500, undefined, '', { requestId, persisted })
+  }
+
+  /** Answers after a bug. Records may have been handed on before the bug. */
+  guarded(request: ProduceRequest, answer: () => void): void {
+    try {
+      answer()
+    } catch (error) {
+      this.#log.error({ err: error }, 'a kafboy request failed unexpectedly')
+      this.broken(request, UNKNOWN)
+    }
   }
 
   /** Refuses a request before anything is produced. `error` must be one that {@link refusalStatus} has a status for. */

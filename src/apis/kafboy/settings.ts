@@ -1,10 +1,7 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { count, milliseconds } from '../../core/settings/units.js'
 import { asyncTimeoutMs, commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
 import { templateProblem } from './routes.js'
-
-const KIB = 1024
-const MIB = 1024 * KIB
 
 /** kafboy refuses bodies that are larger than about this. */
 const BODY_BYTES = 64_000
@@ -30,10 +27,14 @@ export type PartitionStrategy = (typeof PARTITION_STRATEGIES)[number]
 const topicOptions = {
   maxBufferRecords: count
     .default(100)
-    .describe('Records of a batch route that are produced together at the latest (`ekaf_max_buffer_size`)'),
+    .describe(
+      'Records of a batch route that the hook `massageBuffer` gets together at most (`ekaf_max_buffer_size`); without this hook batches are those of delivery'
+    ),
   bufferTtlMs: milliseconds
     .default(5_000)
-    .describe('How long a record of a batch route waits for others at most (`ekaf_buffer_ttl`)'),
+    .describe(
+      'How long a record of a batch route waits for others before the hook `massageBuffer` is called (`ekaf_buffer_ttl`)'
+    ),
   partitionStrategy: z
     .enum(PARTITION_STRATEGIES)
     .default('random')
@@ -45,12 +46,6 @@ const topicOptions = {
     .describe(
       'Records after which `sticky_round_robin` changes the partition, at most once a second (`ekaf_sticky_partition_buffer_size`)'
     )
-    .meta({ advanced: true }),
-  maxDowntimeRecords: count
-    .optional()
-    .describe(
-      'Records of a topic that wait while no broker can be reached (`ekaf_max_downtime_buffer_size`); absent: as many as `delivery.maxBytes` holds'
-    )
     .meta({ advanced: true })
 }
 
@@ -60,8 +55,7 @@ const oneTopic = z.strictObject({
   maxBufferRecords: topicOptions.maxBufferRecords.unwrap().optional().describe('As above'),
   bufferTtlMs: topicOptions.bufferTtlMs.unwrap().optional().describe('As above'),
   partitionStrategy: topicOptions.partitionStrategy.unwrap().optional().describe('As above'),
-  stickyPartitionRecords: topicOptions.stickyPartitionRecords.unwrap().optional().describe('As above'),
-  maxDowntimeRecords: topicOptions.maxDowntimeRecords.describe('As above')
+  stickyPartitionRecords: topicOptions.stickyPartitionRecords.unwrap().optional().describe('As above')
 })
 
 /**
@@ -105,21 +99,15 @@ export const kafboySettings = z
       .min(1)
       .optional()
       .describe(
-        'A module whose default export is `defineKafboyHooks({ … })`; a path, relative to the working directory. Absent: no hooks'
+        'A module whose default export is `defineKafboyHooks({ … })`, imported into this process; a path, relative to the working directory. Absent: no hooks'
       ),
     callbackTimeoutMs: milliseconds
       .default(5_000)
-      .describe('How long a hook may take to decide about a request; after it the answer is 504')
+      .describe('How long the promise of a hook may take to decide about a request; after it the answer is 504')
       .meta({ advanced: true }),
     syncTimeoutMs: syncTimeoutMs(5_000),
     asyncTimeoutMs,
     ...topicOptions,
-    maxBufferBytes: bytes
-      .default(16 * MIB)
-      .describe(
-        'Bytes of all records of batch routes that wait for others, or for a full buffer; a topic whose batch has 1 MiB does not wait for others'
-      )
-      .meta({ advanced: true }),
     topics: z
       .array(oneTopic)
       .default([])
@@ -129,23 +117,7 @@ export const kafboySettings = z
       .default([])
       .describe(
         'Topics that are looked up at start (`ekaf_bootstrap_topics`), so that their first record is not held up'
-      ),
-    loadBalancer: z
-      .string()
-      .optional()
-      .describe(
-        'A URL that is asked once at start, as kafboy asks for a node to join (`kafboy_load_balancer`). The answer is logged; nothing is forwarded'
-      ),
-    loadBalancerHosts: z
-      .array(z.string().min(1))
-      .default([])
-      .describe('Hosts that the load balancer may have; a loopback address need not be named')
-      .meta({ advanced: true }),
-    loadBalancerNodes: z
-      .array(z.string().min(1))
-      .default([])
-      .describe('Nodes that the load balancer may name; an answer that is not among them is logged as unexpected')
-      .meta({ advanced: true })
+      )
   })
   .prefault({})
   .describe('The API of kafboy and the producer ekaf, under `/kafboy`')

@@ -24,7 +24,7 @@ const renamedParts: ReadonlyMap<string, string> = new Map([
   ['roomWaitMs', 'capacityWaitMs']
 ])
 
-/** Settings and sections that no longer exist, each with a sentence about its replacement. */
+/** Settings and sections that no longer exist, advanced or not, each with a sentence about its replacement. */
 const removedSettings: ReadonlyMap<string, string> = new Map([
   ...Object.entries({
     'auth.jwksTimeoutMs': 5_000,
@@ -33,7 +33,6 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
     'auth.jwksMaxAgeMs': 86_400_000,
     'clusters.*.maxThrottleMs': 10_000,
     'apis.kafboy.callbackMaxRequests': 10_000,
-    'apis.kafboy.callbackMaxBytes': 16_777_216,
     'apis.kafka-pixy.maxAnswerBytes': 4_194_304,
     'router.fetchMaxPartitions': 2_000,
     'router.metadataTimeoutMs': 1_500,
@@ -68,10 +67,15 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
   ['apis.kafboy.perPartitionWorkers', 'it had no effect'],
   ['apis.kafboy.perPartitionWorkersMax', 'it had no effect'],
   ['apis.kafboy.retries', 'it had no effect'],
+  ['apis.kafboy.callbackMaxBytes', "a hook's decision has no limit of its own"],
   ['log.pretty', 'use log.format: text or json'],
   ['auth.realm', 'it is always castellan'],
-  ['advanced.auth.realm', 'it is always castellan'],
-  ['apis.kafboy.master', 'leave apis.kafboy.loadBalancer out instead']
+  ['apis.kafboy.maxDowntimeRecords', 'records that wait for Kafka share delivery.maxBytes'],
+  ['apis.kafboy.maxBufferBytes', 'batches are those of delivery, within delivery.maxBytes'],
+  ...['master', 'loadBalancer', 'loadBalancerHosts', 'loadBalancerNodes'].map((name): [string, string] => [
+    `apis.kafboy.${name}`,
+    'instances of kafboy need no cluster: each can produce to every partition'
+  ])
 ])
 
 /**
@@ -80,7 +84,8 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
  */
 export function whatBecameOf(path: readonly string[], leaves: readonly Leaf[]): string {
   const today = path.map(part => renamedParts.get(part) ?? part)
-  const removed = [...removedSettings].find(([former]) => isWithin(former.split('.'), today))
+  const plain = today[0] === 'advanced' ? today.slice(1) : today
+  const removed = [...removedSettings].find(([former]) => isWithin(former.split('.'), plain))
   if (removed !== undefined) return `; ${removed[1]}`
   const advanced = leaves.find(leaf => leaf.isAdvanced && leaf.path.slice(1).join('.') === today.join('.'))
   const now = (advanced?.path ?? today).join('.')
@@ -106,4 +111,6 @@ export const isWithin = (section: readonly string[], path: readonly string[]): b
  * Matches the environment variable of a setting or, for a section, of every setting in it. A `*` stands for any name.
  */
 const variableOf = (former: string): RegExp =>
-  new RegExp(`^${environmentName(former.split('.')).replace('<NAME>', '[A-Z0-9_]+')}(_[A-Z0-9_]+)?$`)
+  new RegExp(
+    `^${environmentName(former.split('.')).replace(PREFIX, `${PREFIX}(ADVANCED_)?`).replace('<NAME>', '[A-Z0-9_]+')}(_[A-Z0-9_]+)?$`
+  )

@@ -4,6 +4,8 @@ import { expect } from 'chai'
 
 /** The cases that kafboy and ekaf were agreed to pass, by number; the title of each test begins with those it shows. */
 const CASES = { kafboy: 19, ekaf: 22 }
+/** Of ekaf's workers and downtimes: kafboy.md says that these are not imitated. */
+const NOT_IMITATED: readonly string[] = ['ekaf 2', 'ekaf 10', 'ekaf 11']
 
 const titlesIn = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -29,6 +31,6 @@ describe('kafboy: the agreed cases', () => {
     const agreed = Object.entries(CASES).flatMap(([api, last]) =>
       Array.from({ length: last }, (_, i) => `${api} ${i + 1}`)
     )
-    expect(agreed.filter(one => !shown.has(one))).to.deep.equal([])
+    expect(agreed.filter(one => !shown.has(one) && !NOT_IMITATED.includes(one))).to.deep.equal([])
   })
 })

@@ -1,8 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fastify from 'fastify'
 import { kafboy } from '../../../src/apis/kafboy/api.js'
+import type { KafboyHooks } from '../../../src/apis/kafboy/hooks/hooks.js'
 import { kafboyPlugin } from '../../../src/apis/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
@@ -11,7 +14,10 @@ import type { Gateway } from '../../../src/gateway/gateway.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
-const hookWorker = new URL('../../support/hook-worker.mjs', import.meta.url)
+declare global {
+  /** The hooks of the next module that is loaded. */
+  var kafboyHooks: KafboyHooks | undefined
+}
 
 export interface Answer {
   readonly status: number
@@ -22,11 +28,9 @@ export interface Answer {
 export interface ServeOptions<G extends Gateway> {
   readonly gateway?: G
   readonly settings?: Partial<KafboySettings>
-  /** File of the module of hooks, in the folder `hooks`. */
-  readonly hooks?: string
+  readonly hooks?: KafboyHooks
   readonly log?: Logger
   readonly clock?: MonotonicClock
-  readonly hookMaxRequests?: number
 }
 
 /** kafboy on a free port, over a fake gateway unless another one is given. */
@@ -35,17 +39,18 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
   const gateway = (options.gateway ?? new FakeGateway()) as G
   const metrics = createPrometheusMetrics()
   const stops: (() => Promise<unknown>)[] = []
-  const callbackEditJson = options.hooks && fileURLToPath(new URL(`./hooks/${options.hooks}`, import.meta.url))
-  const settings = kafboySettings.parse({ ...options.settings, ...(callbackEditJson && { callbackEditJson }) })
+  const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
+  const module = join(folder, 'hooks.mjs')
+  writeFileSync(module, 'export default globalThis.kafboyHooks')
+  globalThis.kafboyHooks = options.hooks
+  const settings = kafboySettings.parse({ ...options.settings, ...(options.hooks && { callbackEditJson: module }) })
   const lifetime = {
     onDrain: () => {},
     onStop: (step: (ms: number) => Promise<unknown>) => void stops.push(() => step(1_000))
   }
-  const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime }), {
-    hookWorker,
-    clock: options.clock,
-    hookMaxRequests: options.hookMaxRequests
-  })
+  const { clock = () => performance.now() } = options
+  const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime, clock }))
+  rmSync(folder, { recursive: true })
   const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
   await app.register(async scope => addRoutes(scope), { prefix: kafboy.prefix })
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -55,8 +60,10 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
     send({ port, method, path: kafboy.prefix + path, headers, agent }, body)
   return {
     gateway,
-    metrics,
     port,
+    /** Names and values of kafboy's metrics, durations apart. */
+    counted: async (): Promise<string[]> =>
+      (await metrics.registry.metrics()).split('\n').filter(line => /^kafboy_(?!request_seconds)/.test(line)),
     ask,
     post: (path: string, body?: string | Buffer, headers?: Record<string, string>) => ask('POST', path, body, headers),
     postJson: (path: string, body: string | Buffer) => ask('POST', path, body, { 'content-type': 'application/json' }),
@@ -88,6 +95,15 @@ const send = (options: object, body: string | Buffer | undefined): Promise<Answe
 
 /** `200 {"ok":1}`. */
 export const brief = ({ status, body }: Answer): string => `${status} ${body}`.trim()
+
+/** Partition or partitioner of every record that the gateway was given. */
+export const placed = ({ calls }: FakeGateway): string[] =>
+  calls.flatMap(({ records, options }) => records.map(({ partition }) => `${partition ?? options.partitioner}`))
+
+/** Waits until the gateway was given so many records. */
+export async function untilTaken({ gateway }: Served, records: number): Promise<void> {
+  while (gateway.records.length < records) await new Promise(setImmediate)
+}
 
 /** `topic key=value` of every record that the gateway was given. */
 export const taken = ({ records }: FakeGateway): string[] =>

@@ -21,12 +21,8 @@ export const underTest: ApiUnderTest = {
     routesAsync: ['/1/async/:topic'],
     routesAsyncBatch: ['/1/batch/:topic'],
     syncTimeoutMs: 29_000,
-    maxDowntimeRecords: 1_000,
     topics: [{ topic: 'orders', partitionStrategy: 'strict_round_robin' }],
-    bootstrapTopics: ['orders'],
-    loadBalancer: 'http://127.0.0.1:1/disco',
-    loadBalancerHosts: ['balancer.example'],
-    loadBalancerNodes: ['node2@some-host']
+    bootstrapTopics: ['orders']
   },
   scenes: { hooks: folder => ({ callbackEditJson: folder.write('hooks.mjs', HOOKS) }) },
   calls: {

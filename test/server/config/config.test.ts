@@ -195,14 +195,14 @@ describe('config', () => {
         problemsOf({
           file: file(
             'advanced:\n  router: {callTimeoutMs: {}, metadataMaxAgeMs: {x: {}}}\n' +
-              '  apis: {kafboy: {loadBalancerHosts: {}}}\n  rooter: {}\n  wall: {x: {}}\n  cache: {maxBytes: {}}\n'
+              '  apis: {kafboy: {callbackTimeoutMs: {}}}\n  rooter: {}\n  wall: {x: {}}\n  cache: {maxBytes: {}}\n'
           )
         })
       ).to.deep.equal([
         'advanced.rooter: no such setting; did you mean router? (castellan.yaml, line 4)',
         'advanced.wall.x: no such setting (castellan.yaml, line 5)',
         'advanced.cache.maxBytes: no such setting; did you mean delivery.maxBytes? (castellan.yaml, line 6)',
-        'advanced.apis.kafboy.loadBalancerHosts: expected list of text, got {} (castellan.yaml, line 3)',
+        'advanced.apis.kafboy.callbackTimeoutMs: expected integer, got {} (castellan.yaml, line 3)',
         'advanced.router.callTimeoutMs: expected integer, got {} (castellan.yaml, line 2)',
         'advanced.router.metadataMaxAgeMs: expected integer (castellan.yaml, line 2)'
       ])

@@ -51,9 +51,7 @@ async function buildKafboy(setting: Setting): Promise<Cast> {
     'apis.kafboy.syncTimeoutMs': String(syncTimeoutMs),
     'apis.kafboy.payload': 'fields',
     // Hashes the key, where there is no hook that picks the partition.
-    'apis.kafboy.partitionStrategy': 'custom',
-    'apis.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
-    'apis.kafboy.maxBufferRecords': String(draw.pick([5, 100]))
+    'apis.kafboy.partitionStrategy': 'custom'
   }
   const ofAll = { ...usual, api: kafboyApi('/async'), answeredWithinMs: syncTimeoutMs }
   const pushed = await openGateway(setting, settings, ofAll)

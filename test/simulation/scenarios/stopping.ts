@@ -36,7 +36,6 @@ function settingsOf({ random }: Setting): Record<string, string> {
     'apis.kafboy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
     'apis.kafboy.payload': 'fields',
     'apis.kafboy.partitionStrategy': 'custom',
-    'apis.kafboy.bufferTtlMs': String(draw.pick([50, 1_000])),
     'apis.kafka-pixy.syncTimeoutMs': String(SYNC_TIMEOUT_MS),
     'apis.kafka-pixy.durability': draw.pick(['memory', 'disk']),
     'consumer.start': 'earliest',

@@ -18,6 +18,7 @@ interface Key {
 
 const HOOKS = 'modules of Erlang cannot be called; see the hooks in docs/compatibility/kafboy.md'
 const OF_ERLANG = 'it is about the Erlang machine'
+const NO_CLUSTER = 'there is no cluster to join: every instance can produce to every partition'
 const ONE_CONNECTION = 'one connection to a broker carries all partitions'
 
 const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
@@ -27,7 +28,8 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['kafboy_routes_sync', { setting: 'routesSync' }],
   ['kafboy_routes_async', { setting: 'routesAsync' }],
   ['kafboy_routes_async_batch', { setting: 'routesAsyncBatch' }],
-  ['kafboy_load_balancer', { setting: 'loadBalancer' }],
+  ['kafboy_load_balancer', { note: NO_CLUSTER }],
+  ['kafboy_master', { note: NO_CLUSTER }],
   ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with apis.kafboy.callbackEditJson` }],
   ['kafboy_callback_auth', { note: 'kafboy does not call it either' }],
   ['kafboy_enable_safetyvalve', { note: 'requests wait while the buffer is full, and are refused after a time limit' }],
@@ -43,12 +45,10 @@ const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
   ['ekaf_buffer_ttl', { setting: 'bufferTtlMs', byTopic: true }],
   ['ekaf_partition_strategy', { setting: 'partitionStrategy', byTopic: true }],
   ['ekaf_sticky_partition_buffer_size', { setting: 'stickyPartitionRecords', byTopic: true }],
-  ['ekaf_max_downtime_buffer_size', { setting: 'maxDowntimeRecords', byTopic: true }],
+  ['ekaf_max_downtime_buffer_size', { note: 'records that wait for Kafka share delivery.maxBytes' }],
   ['ekaf_push_to_statsd_enabled', { note: 'metrics are exported for all topics: statsd.host' }]
 ])
 const BROKER_KEY = 'ekaf_bootstrap_broker'
-/** The node that others join: it does not ask the load balancer for a node. */
-const MASTER_KEY = 'kafboy_master'
 const SECTIONS: ReadonlySet<string> = new Set(['kafboy', 'ekaf'])
 
 class KafboyFindings extends Findings {
@@ -79,18 +79,15 @@ export function translateKafboy({ flags, readFile }: ForeignConfiguration): Tran
 
 function translateFile(found: KafboyFindings, file: string, text: string, isEmbedded: boolean): void {
   const sections = read(file, text)
-  let isMaster = false
   for (const [section, content] of pairsOf(sections)) {
     // Sections of other applications of the same Erlang machine.
     if (!SECTIONS.has(section)) continue
     for (const [key, value] of pairsOf(content)) {
       const origin = `${file}, ${key}`
-      if (key === MASTER_KEY) isMaster = plain(value) === true
-      else if (key !== BROKER_KEY) translateKey(found, key, value, origin)
+      if (key !== BROKER_KEY) translateKey(found, key, value, origin)
       else if (!isEmbedded) found.set('clusters.default.brokers', [brokerOf(value, origin)], origin)
     }
   }
-  if (isMaster) found.drop(`${KAFBOY}.loadBalancer`)
   if (found.topics.size === 0) return
   const topics = [...found.topics].map(([topic, own]) => ({ topic, ...own }))
   found.set(`${KAFBOY}.topics`, topics, `${file}, ekaf`)
@@ -115,7 +112,7 @@ function translateKey(found: KafboyFindings, key: string, value: Term, origin: s
   else found.set(`${KAFBOY}.${known.setting}`, plain(value), origin)
 }
 
-const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY, MASTER_KEY])
+const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY])
 
 /** `[{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]`: the key itself stands for all other topics. */
 function translateTopics(found: KafboyFindings, key: string, setting: string, value: Term, origin: string): void {

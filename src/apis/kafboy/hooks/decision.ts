@@ -1,88 +1,89 @@
+import type { Content } from '../content.js'
 import type { ProduceMode } from '../routes.js'
-import { countRecords, type Decided, type HookProduce, packRecords, type Spare } from './hook-messages.js'
-import type { KafboyKeyedRecord } from './hooks.js'
 
 const MODES: ReadonlySet<unknown> = new Set<ProduceMode>(['async', 'sync', 'batchAsync', 'batchSync'])
 const MAX_ERROR_LENGTH = 1_000
+
+/** What a hook wants produced; `contents: undefined` means the body as it came. */
+export interface HookProduce {
+  readonly topic: string | undefined
+  readonly mode: ProduceMode | undefined
+  readonly contents: readonly Content[] | undefined
+}
+
+/** A checked decision of `editJson`. */
+export type Decided =
+  | { readonly type: 'produce'; readonly produce: HookProduce }
+  | { readonly type: 'reply'; readonly body: string; readonly produce: HookProduce | undefined }
+  | { readonly type: 'reject'; readonly message: string }
 
 /** The messages are the original's. */
 const reject = (message: 'empty' | 'unexp' | 'unknown'): Decided => ({ type: 'reject', message })
 
 /**
- * Checks a decision of `editJson`, since hooks may be written without types. Reads each property once, and copies the
- * records, so that the hook cannot change them afterwards.
+ * Checks a decision of `editJson`, since hooks may be written without types. Reads each property once.
  *
- * @param spare gives memory for the records. Absent: it is new
- * @throws RangeError when the decision needs more than `maxBytes`, and whatever a getter or `toJSON` throws
+ * @throws whatever a getter or `toJSON` throws
  */
-export function readDecision(decision: unknown, maxBytes: number, spare?: Spare): Decided {
+export function readDecision(decision: unknown): Decided {
   if (typeof decision !== 'object' || decision === null) return reject('unexp')
   if (Array.isArray(decision)) return reject(decision.length === 0 ? 'empty' : 'unexp')
   const own = ownOf(decision)
-  if ('error' in own) return readError(own.error)
-  if ('status' in own) return readReply(own, maxBytes, spare)
-  const produce = readProduce(own.produce, maxBytes, spare)
+  if ('error' in own) {
+    const { error } = own
+    return typeof error === 'string' ? { type: 'reject', message: error.slice(0, MAX_ERROR_LENGTH) } : reject('unknown')
+  }
+  if ('status' in own) return readReply(own)
+  const produce = readProduce(own.produce)
   if (produce === undefined) return reject('unexp')
-  return isEmpty(produce) ? reject('empty') : { type: 'produce', produce }
+  return produce.contents?.length === 0 ? reject('empty') : { type: 'produce', produce }
 }
 
-/** Inherited properties do not count: other code in the thread may have changed `Object.prototype`. */
+/** Inherited properties do not count: other code in the process may have changed `Object.prototype`. */
 const ownOf = (object: object): Record<string, unknown> => Object.assign(Object.create(null), object)
 
-const readError = (error: unknown): Decided =>
-  typeof error === 'string' ? { type: 'reject', message: error.slice(0, MAX_ERROR_LENGTH) } : reject('unknown')
-
-function readReply(
-  { status, body, produce }: Record<string, unknown>,
-  maxBytes: number,
-  spare: Spare | undefined
-): Decided {
+function readReply({ status, body, produce }: Record<string, unknown>): Decided {
   const text =
     body instanceof Uint8Array ? Buffer.from(body).toString() : typeof body === 'string' ? body : JSON.stringify(body)
-  if (status !== 200 || text === undefined) return reject('unexp')
-  const maxRecordBytes = maxBytes - Buffer.byteLength(text)
-  if (maxRecordBytes < 0) throw new RangeError(`the answer needs more than ${maxBytes} bytes`)
-  const read = produce === undefined ? undefined : readProduce(produce, maxRecordBytes, spare)
-  if (produce !== undefined && read === undefined) return reject('unexp')
-  return { type: 'reply', body: text, produce: read && isEmpty(read) ? undefined : read }
+  const read = readProduce(produce)
+  if (status !== 200 || text === undefined || (produce !== undefined && read === undefined)) return reject('unexp')
+  return { type: 'reply', body: text, produce: read }
 }
 
-const isEmpty = ({ records }: HookProduce): boolean => records !== undefined && countRecords(records) === 0
-
-function readProduce(produce: unknown, maxBytes: number, spare: Spare | undefined): HookProduce | undefined {
+function readProduce(produce: unknown): HookProduce | undefined {
   if (typeof produce !== 'object' || produce === null) return undefined
   const { topic, mode, data } = ownOf(produce)
   if (topic !== undefined && typeof topic !== 'string') return undefined
   if (mode !== undefined && !MODES.has(mode)) return undefined
-  const records = data === undefined ? undefined : readRecords(data)
-  if (data !== undefined && records === undefined) return undefined
-  return {
-    topic,
-    mode: mode as ProduceMode | undefined,
-    records: records && packRecords(records, maxBytes, spare),
-    isKeyed: records?.some(({ key }) => key !== null) ?? false
-  }
+  const contents = data === undefined ? undefined : readRecords(data)
+  if (data !== undefined && contents === undefined) return undefined
+  return { topic, mode: mode as ProduceMode | undefined, contents }
 }
 
 /** Reads one record or a list of records; `undefined`: one of them is none. */
-export function readRecords(data: unknown): readonly KafboyKeyedRecord[] | undefined {
-  const records: KafboyKeyedRecord[] = []
+export function readRecords(data: unknown): readonly Content[] | undefined {
+  const contents: Content[] = []
   for (const one of Array.isArray(data) ? data : [data]) {
-    const record = readRecord(one)
-    if (record === undefined) return undefined
-    records.push(record)
+    const content = readRecord(one)
+    if (content === undefined) return undefined
+    contents.push(content)
   }
-  return records
+  return contents
 }
 
-function readRecord(record: unknown): KafboyKeyedRecord | undefined {
-  if (isBytes(record)) return { key: null, value: record }
-  if (typeof record !== 'object' || record === null) return undefined
-  const { key, value } = ownOf(record)
-  return isBytesOrNull(key) && isBytesOrNull(value) ? { key, value } : undefined
+function readRecord(record: unknown): Content | undefined {
+  if (record === null) return undefined
+  const alone = toBytes(record)
+  if (alone !== undefined) return { key: null, value: alone }
+  if (typeof record !== 'object') return undefined
+  const own = ownOf(record)
+  const key = toBytes(own.key)
+  const value = toBytes(own.value)
+  return key === undefined || value === undefined ? undefined : { key, value }
 }
 
-const isBytes = (value: unknown): value is string | Uint8Array =>
-  typeof value === 'string' || value instanceof Uint8Array
-
-const isBytesOrNull = (value: unknown): value is string | Uint8Array | null => value === null || isBytes(value)
+/** Views of bytes are not copied: the gateway does that. `undefined`: neither text, bytes nor `null`. */
+function toBytes(value: unknown): Content['key'] | undefined {
+  if (value === null || typeof value === 'string' || value instanceof Buffer) return value
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : undefined
+}

@@ -68,7 +68,7 @@ export type KafboyOutcome =
 /** The producer's view of a topic. */
 export interface KafboyTopicInfo {
   readonly topic: string
-  /** Records of batch routes that wait for others. */
+  /** Records that wait for the hook `massageBuffer`. */
   readonly bufferedRecords: number
   /** One worker for each partition. */
   readonly workers: readonly KafboyWorker[]
@@ -102,36 +102,21 @@ export interface KafboyPick {
   readonly partitionCount: number
 }
 
-/** The names of ekaf's events. */
-export type KafboyEventName =
-  | 'ekaf_callback_flush'
-  | 'ekaf_callback_flushed_replied'
-  | 'ekaf_callback_worker_up'
-  | 'ekaf_callback_worker_down'
-  | 'ekaf_callback_worker_still_down'
-  | 'ekaf_callback_downtime_saved'
-  | 'ekaf_callback_downtime_replayed'
-  | 'ekaf_callback_max_downtime_buffer_reached'
-  | 'ekaf_callback_time_to_connect'
-  | 'ekaf_callback_time_down'
+/** The names of ekaf's events: a batch is handed on; its outcomes are known. */
+export type KafboyEventName = 'ekaf_callback_flush' | 'ekaf_callback_flushed_replied'
 
-/** Something that happened to a topic's producer. */
+/** Something that happened to a batch of a topic. */
 export interface KafboyEvent {
   readonly name: KafboyEventName
   readonly topic: string
-  /** The partition of the worker; absent where the event concerns the whole topic. */
-  readonly partition?: number
   /** Number of records. */
-  readonly records?: number
-  /** How long it took or lasted. */
-  readonly microseconds?: number
-  /** Reason of the event. */
-  readonly reason?: string
+  readonly records: number
 }
 
 /**
  * Hooks into kafboy's requests and ekaf's producer. The module that `apis.kafboy.callbackEditJson` names
- * exports one of these as its default. It runs in a thread of its own, where it cannot hold up or end the gateway.
+ * exports one of these as its default. It is imported into the gateway: a loop in a hook holds up everything, and what a hook
+ * throws outside of its call or its promise ends the process.
  */
 export interface KafboyHooks {
   /** Decides about a POST to a produce route, by what it returns or resolves to, or by calling `answer` once. */
@@ -144,12 +129,12 @@ export interface KafboyHooks {
   onError?(error: { readonly status: 400; readonly message: string }): void
   /** Picks the partition of a record where the strategy is `custom`; `undefined`: the next one in turn. */
   pickPartition?(record: KafboyPick): number | { readonly error: string } | undefined
-  /** Replaces the records of a batch before it is produced, for example merges all into one. */
+  /** Replaces the records of a batch before it is produced, for example merges all into one. Batches are gathered for it. */
   massageBuffer?(batch: {
     readonly topic: string
     readonly records: readonly KafboyBatchRecord[]
   }): KafboyRecord | readonly KafboyRecord[]
-  /** Called for events of the producers. */
+  /** Called for batches: the records that a request to a batch route, or `massageBuffer`, hands on. */
   onEvent?(event: KafboyEvent): void
 }
 

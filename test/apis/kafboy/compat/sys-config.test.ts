@@ -33,8 +33,7 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
     const { config, kafboy } = await load(`
 %% kafboy behind a proxy
 [{sasl, [{errlog_type, error}]},
- {kafboy, [{kafboy_http_port, 8001}, {kafboy_sync_url, "/s/:topic/"}, {kafboy_routes_async, ["/1/foo/:topic"]},
-           {kafboy_load_balancer, "http://127.0.0.1:8001/disco"}]},
+ {kafboy, [{kafboy_http_port, 8001}, {kafboy_sync_url, "/s/:topic/"}, {kafboy_routes_async, ["/1/foo/:topic"]}]},
  {ekaf, [{ekaf_bootstrap_broker, {"kafka-1", 9092}}, {ekaf_bootstrap_topics, [<<"orders">>, <<"events">>]},
          {ekaf_max_buffer_size, [{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]}, {ekaf_buffer_ttl, 1000},
          {ekaf_partition_strategy, [{<<"orders">>, strict_round_robin}, {<<"audit">>, sticky_round_robin}]}]}].
@@ -44,7 +43,6 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
       port: 8_001,
       syncUrl: '/s/:topic/',
       routesAsync: ['/1/foo/:topic'],
-      loadBalancer: 'http://127.0.0.1:8001/disco',
       bootstrapTopics: ['orders', 'events'],
       maxBufferRecords: 7,
       bufferTtlMs: 1_000,
@@ -56,19 +54,16 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
     })
   })
 
-  it('asks no load balancer as the master', async () => {
-    const { kafboy } = await load('[{kafboy, [{kafboy_load_balancer, "http://127.0.0.1:8001/disco"}, kafboy_master]}].')
-    expect(kafboy).to.not.have.property('loadBalancer')
-  })
-
   it('explains what has no effect, and names what kafboy does not know', async () => {
     const text =
-      '[{kafboy, [{kafboy_callback_edit_json, {m, f}}, {kafboy_set_cookie, secret}, {kafboy_http_prot, 1}]}, {ekaf, [{ekaf_callback_flush, {m, f}}, {ekaf_per_partition_workers, 100}]}].'
+      '[{kafboy, [{kafboy_callback_edit_json, {m, f}}, {kafboy_set_cookie, secret}, {kafboy_load_balancer, "http://h/disco"}, kafboy_master, {kafboy_http_prot, 1}]}, {ekaf, [{ekaf_callback_flush, {m, f}}, {ekaf_per_partition_workers, 100}, {ekaf_max_downtime_buffer_size, 9}]}].'
     const { notes } = await load(text)
     const of = (key: string): string | undefined => notes.find(note => note.startsWith(`${key} `))
     expect(of('kafboy_callback_edit_json')).to.include('apis.kafboy.callbackEditJson')
     expect(of('ekaf_callback_flush')).to.include('modules of Erlang cannot be called')
     expect(of('ekaf_per_partition_workers')).to.include('one connection to a broker carries all partitions')
+    for (const key of ['kafboy_load_balancer', 'kafboy_master']) expect(of(key)).to.include('no cluster to join')
+    expect(of('ekaf_max_downtime_buffer_size')).to.include('delivery.maxBytes')
     expect(of('kafboy_http_prot')).to.equal(
       'kafboy_http_prot is no key of kafboy and is ignored; did you mean kafboy_http_port?'
     )

@@ -1,0 +1,181 @@
+import type { Logger } from '../../../core/model.js'
+import type { Content } from '../content.js'
+import { type Decided, readDecision, readRecords } from './decision.js'
+import type { KafboyBatchRecord, KafboyEvent, KafboyHooks, KafboyProducer, KafboyRequest } from './hooks.js'
+
+/** Requests that wait for a hook; those beyond are answered 503. Each of them keeps its body. */
+const MAX_OPEN = 10_000
+
+/** Why there is no decision: too many requests wait; the hook threw; its time was over. */
+type HookFailure = 'overloaded' | 'threw' | 'timedOut'
+/** Label values of `kafboy_hook_problems_total`. */
+export type HookProblem = HookFailure | 'twice' | 'late' | 'stray'
+export type Edited = Decided | { readonly type: HookFailure }
+
+/** No record can go there, so the gateway refuses it. */
+const REFUSED_PARTITION = -1
+
+export interface HookCallsDeps {
+  readonly timeoutMs: number
+  readonly log: Logger
+  readonly onProblem: (problem: HookProblem) => void
+}
+
+/** Calls the hooks. Nothing that a hook throws leaves it, and a promise that a hook returns is waited for within a limit. */
+export class HookCalls {
+  readonly #hooks: KafboyHooks
+  readonly #deps: HookCallsDeps
+  /** Ends the requests that wait for a decision. */
+  readonly #open = new Set<() => void>()
+
+  constructor(hooks: KafboyHooks, deps: HookCallsDeps) {
+    this.#hooks = hooks
+    this.#deps = deps
+  }
+
+  has(name: keyof KafboyHooks): boolean {
+    return this.#hooks[name] !== undefined
+  }
+
+  /** Requests that wait for a decision. */
+  get openRequests(): number {
+    return this.#open.size
+  }
+
+  /**
+   * Asks `editJson`. The first decision counts.
+   *
+   * @param done called once, perhaps before this returns
+   */
+  edit(request: KafboyRequest, producer: KafboyProducer, done: (edited: Edited) => void): void {
+    if (this.#open.size >= MAX_OPEN) {
+      this.#deps.onProblem('overloaded')
+      done({ type: 'overloaded' })
+      return
+    }
+    let ended: 'twice' | 'late' | undefined
+    let timer: NodeJS.Timeout | undefined
+    const end = (as: 'twice' | 'late', read: () => Edited): void => {
+      if (ended !== undefined) {
+        this.#problem(ended, PROBLEMS[ended])
+        return
+      }
+      // Before the decision is read: its getters can decide, too.
+      ended = as
+      clearTimeout(timer)
+      this.#open.delete(stop)
+      done(this.#guarded(read))
+    }
+    const stop = (): void => end('late', () => ({ type: 'threw' }))
+    const decide = (decision: unknown): void => end('twice', () => readDecision(decision))
+    const fail = (error: unknown): void =>
+      end('twice', () => {
+        throw error
+      })
+    try {
+      const decision: unknown = this.#hooks.editJson!(request, decide, producer)
+      if (isThenable(decision)) decision.then(value => value !== undefined && decide(value), fail)
+      else if (decision !== undefined) decide(decision)
+    } catch (error) {
+      fail(error)
+    }
+    if (ended !== undefined) return
+    this.#open.add(stop)
+    const { timeoutMs } = this.#deps
+    timer = setTimeout(
+      () => end('late', () => this.#failed('timedOut', 'a kafboy hook has not decided in time')),
+      timeoutMs
+    )
+  }
+
+  /** Tells `onError`, which may not change the answer. */
+  error(message: string): void {
+    this.#notify(() => this.#hooks.onError?.({ status: 400, message }))
+  }
+
+  event(event: KafboyEvent): void {
+    this.#notify(() => this.#hooks.onEvent?.(event))
+  }
+
+  /** A partition for each record; `undefined`: any; none that there can be: the hook refuses the record. */
+  pick(topic: string, partitionCount: number, contents: readonly Content[]): readonly (number | undefined)[] {
+    return contents.map(content => {
+      try {
+        const picked: unknown = this.#hooks.pickPartition!({ topic, ...toBuffers(content), partitionCount })
+        if (typeof picked === 'object' && picked !== null && Object.hasOwn(picked, 'error')) return REFUSED_PARTITION
+        const isPartition = Number.isInteger(picked) && (picked as number) >= 0 && (picked as number) < partitionCount
+        return isPartition ? (picked as number) : undefined
+      } catch (error) {
+        this.#problem('stray', PROBLEMS.stray, error)
+        return undefined
+      }
+    })
+  }
+
+  /** The records that a batch becomes; itself when the hook fails. */
+  massage(topic: string, batch: readonly Content[]): readonly Content[] {
+    try {
+      const massaged = readRecords(this.#hooks.massageBuffer!({ topic, records: batch.map(toBuffers) }))
+      if (massaged !== undefined) return massaged
+      throw new Error('massageBuffer returned neither a record nor a list of records')
+    } catch (error) {
+      this.#failed('threw', 'a kafboy hook has failed', error)
+      return batch
+    }
+  }
+
+  /** Ends all requests that still wait. */
+  close(): void {
+    for (const stop of [...this.#open]) stop()
+  }
+
+  #guarded(read: () => Edited): Edited {
+    try {
+      return read()
+    } catch (error) {
+      return this.#failed('threw', 'a kafboy hook has failed', error)
+    }
+  }
+
+  #notify(call: () => unknown): void {
+    const stray = (error: unknown): void => this.#problem('stray', PROBLEMS.stray, error)
+    try {
+      const result = call()
+      if (isThenable(result)) result.then(undefined, stray)
+    } catch (error) {
+      stray(error)
+    }
+  }
+
+  #failed(type: HookFailure, message: string, error?: unknown): Edited {
+    this.#problem(type, message, error)
+    return { type }
+  }
+
+  #problem(problem: HookProblem, message: string, error?: unknown): void {
+    this.#deps.onProblem(problem)
+    this.#deps.log.warn(error === undefined ? {} : { reason: textOf(error) }, message)
+  }
+}
+
+const PROBLEMS = {
+  twice: 'a kafboy hook has decided twice about a request; the first decision counts',
+  late: 'a kafboy hook has decided after its time limit',
+  stray: 'a kafboy hook has failed outside of a decision'
+} as const
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+
+const toBuffers = ({ key, value }: Content): KafboyBatchRecord => ({ key: toBuffer(key), value: toBuffer(value) })
+
+const toBuffer = (bytes: Content['key']): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+
+/** For the log. Converting a thrown value to text may throw. */
+function textOf(error: unknown): string {
+  try {
+    return (error instanceof Error ? String(error.message) : String(error)).slice(0, 500)
+  } catch {
+    return 'a value that cannot be printed'
+  }
+}

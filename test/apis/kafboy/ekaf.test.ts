@@ -1,0 +1,229 @@
+import { expect } from 'chai'
+import type { KafboyEvent, KafboyHooks } from '../../../src/apis/kafboy/hooks/hooks.js'
+import type { KafboySettings } from '../../../src/apis/kafboy/settings.js'
+import type { TopicMetadata } from '../../../src/gateway/gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { brief, placed, type Served, serve, taken, untilTaken } from './harness.js'
+
+let served: Served
+
+const gatewayWith = (partitions: number): FakeGateway => {
+  const gateway = new FakeGateway()
+  gateway.partitions.set('t', partitions)
+  return gateway
+}
+
+describe('ekaf: the strategies', () => {
+  const time = { nowMs: 0 }
+  afterEach(() => served.close())
+  const start = async (settings: Partial<KafboySettings>, gateway = gatewayWith(5), hooks?: KafboyHooks) => {
+    served = await serve({ gateway, settings, clock: () => time.nowMs, ...(hooks && { hooks }) })
+  }
+  const post = async (times: number, topic = 't'): Promise<void> => {
+    for (let i = 0; i < times; i++) await served.post(`/async/${topic}`, 'a=1')
+  }
+
+  it('ekaf 1: a topic has what is set for it, else what is set for all, else the default', async () => {
+    const topics: KafboySettings['topics'] = [
+      { topic: 'own', partitionStrategy: 'strict_round_robin' },
+      { topic: 'own', partitionStrategy: 'custom' },
+      { topic: '__proto__', partitionStrategy: 'strict_round_robin' },
+      { topic: 'other', maxBufferRecords: 5 }
+    ]
+    await start({ topics })
+    for (const topic of ['own', '__proto__', 'other', 'none']) await post(1, topic)
+    expect(placed(served.gateway)).to.deep.equal(['phash2', 'roundRobin', 'random', 'random'])
+    await served.close()
+    await start({ topics, partitionStrategy: 'custom' })
+    for (const topic of ['own', '__proto__', 'other', 'none']) await post(1, topic)
+    expect(placed(served.gateway)).to.deep.equal(['phash2', 'roundRobin', 'phash2', 'phash2'])
+  })
+
+  const partitioners: [strategy: KafboySettings['partitionStrategy'], partitioner: string][] = [
+    ['random', 'random'],
+    ['strict_round_robin', 'roundRobin'],
+    ['custom', 'phash2']
+  ]
+  for (const [partitionStrategy, partitioner] of partitioners) {
+    it(`ekaf 14, 15, 17: the strategy ${partitionStrategy} is the partitioner ${partitioner} of delivery`, async () => {
+      await start({ partitionStrategy, payload: 'fields' })
+      for (const path of ['/async/t', '/sync/t', '/batch/async/t']) await served.post(path, 'a=1&b=2')
+      expect(placed(served.gateway)).to.deep.equal(new Array(6).fill(partitioner))
+    })
+  }
+
+  for (const partitionStrategy of ['sticky_round_robin', 'ordered_round_robin'] as const) {
+    it(`ekaf 16: ${partitionStrategy} stays on a partition for its records, and moves once a second at most`, async () => {
+      await start({ partitionStrategy, stickyPartitionRecords: 10 })
+      for (let second = 0; second < 12; second++) {
+        await post(15)
+        time.nowMs += 1_000
+      }
+      const seconds = Array.from({ length: 12 }, (_, i) => new Set(placed(served.gateway).slice(i * 15, i * 15 + 15)))
+      expect(seconds.every(({ size }) => size === 1)).to.equal(true)
+      const partitions = seconds.map(([only]) => Number(only))
+      expect(partitions.every((one, i) => one >= 0 && one < 5 && one !== partitions[i - 1])).to.equal(true)
+    })
+  }
+
+  it('ekaf 16: sticky stays where it has not been used enough', async () => {
+    await start({ partitionStrategy: 'sticky_round_robin' })
+    for (let second = 0; second < 5; second++) {
+      await post(10)
+      time.nowMs += 1_000
+    }
+    expect(new Set(placed(served.gateway)).size).to.equal(1)
+  })
+
+  it('ekaf 12: added and removed partitions are seen after ten seconds, and a look-up that fails changes nothing', async () => {
+    const gateway = gatewayWith(5)
+    await start({ partitionStrategy: 'sticky_round_robin', stickyPartitionRecords: 1 }, gateway)
+    await post(1)
+    const counts: number[] = []
+    const hooks: KafboyHooks = { pickPartition: ({ partitionCount }) => void counts.push(partitionCount) }
+    await served.close()
+    await start({ partitionStrategy: 'custom' }, gateway, hooks)
+    await post(1)
+    gateway.partitions.set('t', 3)
+    await post(1)
+    time.nowMs += 10_000
+    // The first one asks, and is placed by what was known.
+    await post(2)
+    gateway.topics = () => Promise.reject(new Error('away'))
+    time.nowMs += 10_000
+    await post(3)
+    expect(counts).to.deep.equal([5, 5, 5, 3, 3, 3, 3])
+  })
+
+  it('ekaf 17: the hook picks in the order of the records; what it leaves open goes round', async () => {
+    const picked: string[] = []
+    const pickPartition: KafboyHooks['pickPartition'] = ({ topic, key, value, partitionCount }) => {
+      picked.push(`${topic} ${key}=${value} of ${partitionCount}`)
+      if (String(key) === 'fails') throw new Error('on purpose')
+      return String(key) === 'open' ? undefined : Number(key)
+    }
+    await start({ partitionStrategy: 'custom', payload: 'fields' }, gatewayWith(3), { pickPartition })
+    const both = [served.post('/sync/t', '2=a&open=b&fails=c&3=d'), served.post('/sync/t', '0=e')]
+    expect((await Promise.all(both)).map(brief)).to.deep.equal(['200 []', '200 []'])
+    expect(picked).to.have.members(['2=a', 'open=b', 'fails=c', '3=d', '0=e'].map(one => `t ${one} of 3`))
+    expect(placed(served.gateway).sort()).to.deep.equal(['0', '2', 'roundRobin', 'roundRobin', 'roundRobin'])
+    expect(await served.counted()).to.include('kafboy_hook_problems_total{problem="stray"} 1')
+  })
+
+  it('a topic that nobody knows goes where the gateway says, and waits for no other', async () => {
+    const gateway = gatewayWith(3)
+    let lookUps = 0
+    let answer: (found: ReadonlyMap<string, TopicMetadata>) => void = () => {}
+    gateway.topics = () => {
+      lookUps++
+      return new Promise(resolve => (answer = resolve))
+    }
+    await start({ partitionStrategy: 'sticky_round_robin', bootstrapTopics: ['t'] }, gateway)
+    const waiting = [...Array(10)].map(() => served.post('/async/t', 'a=1'))
+    expect((await served.ask('GET', '/disco')).status).to.equal(200)
+    answer(new Map())
+    await Promise.all(waiting)
+    await post(3)
+    expect(placed(gateway)).to.deep.equal(new Array(13).fill('roundRobin'))
+    expect(lookUps).to.equal(1)
+  })
+})
+
+describe('ekaf: the batches', () => {
+  afterEach(() => served.close())
+  const massageBuffer: KafboyHooks['massageBuffer'] = ({ topic, records }) =>
+    `${topic}[${records.map(({ value }) => value).join()}]`
+  const body = { settings: { maxBufferRecords: 2, bufferTtlMs: 60_000 } }
+  const json = (path: string, value: string) => served.postJson(path, value)
+
+  it('ekaf 7, 9, 18: without a hook that massages, batches are those of delivery, and nothing waits for others', async () => {
+    served = await serve({ settings: { asyncTimeoutMs: 90 } })
+    for (let i = 0; i < 11; i++) {
+      expect(brief(await json(i % 2 ? '/batch/async/t' : '/batch/sync/t', String(i)))).to.equal('200 {"ok":1}')
+    }
+    expect(taken(served.gateway)).to.deep.equal(Array.from({ length: 11 }, (_, i) => `t ${i}`))
+    expect(served.gateway.calls[0]!.options).to.deep.include({ deadlineMs: 90, answeredBy: 'kafboy' })
+    expect(await served.counted()).to.include('kafboy_delivered_records_total{mode="batch"} 11')
+  })
+
+  it('ekaf 13, 18: the hook makes one record of a batch as soon as it is full', async () => {
+    served = await serve({ ...body, hooks: { massageBuffer } })
+    expect(brief(await json('/batch/async/t', '1'))).to.equal('200 {"ok":1}')
+    await json('/batch/async/u', '9')
+    expect(taken(served.gateway)).to.deep.equal([])
+    await json('/batch/sync/t', '2')
+    expect(taken(served.gateway)).to.deep.equal(['t t[1,2]'])
+    await json('/sync/t', '3')
+    await json('/async/t', '4')
+    expect(taken(served.gateway).slice(1)).to.deep.equal(['t 3', 't 4'])
+    await served.stop()
+    expect(taken(served.gateway).slice(3)).to.deep.equal(['u u[9]'])
+  })
+
+  it('ekaf 13, 18: a trickle does not postpone a batch', async () => {
+    served = await serve({ settings: { bufferTtlMs: 20 }, hooks: { massageBuffer } })
+    let records = 0
+    while (served.gateway.records.length === 0) await json('/batch/async/t', String(records++))
+    expect(taken(served.gateway)[0]).to.match(/^t t\[0(,\d+)*\]$/)
+  })
+
+  it('ekaf 13: a batch stays as it is where the hook fails, and is dropped where the hook says so', async () => {
+    const hooks: KafboyHooks = {
+      massageBuffer: ({ topic }) => {
+        if (topic === 'throws') throw new Error('on purpose')
+        return topic === 'none' ? [] : (5 as never)
+      }
+    }
+    served = await serve({ ...body, hooks })
+    for (const topic of ['throws', 'wrong', 'none']) {
+      await json(`/batch/async/${topic}`, '1')
+      await json(`/batch/async/${topic}`, '2')
+    }
+    expect(taken(served.gateway)).to.deep.equal(['throws 1', 'throws 2', 'wrong 1', 'wrong 2'])
+    expect(await served.counted()).to.include('kafboy_hook_problems_total{problem="threw"} 2')
+  })
+
+  it('records that wait for the hook are bounded: further ones are 503, counted, and taken when there is room', async () => {
+    served = await serve({ settings: { bufferTtlMs: 60_000, maxBodyBytes: 1_048_576 }, hooks: { massageBuffer } })
+    const large = JSON.stringify('x'.repeat(1_040_000))
+    const statuses: number[] = []
+    for (let i = 0; i < 18; i++) statuses.push((await json(`/batch/async/t${i}`, large)).status)
+    expect(statuses).to.deep.equal([...new Array(16).fill(200), 503, 503])
+    expect(await served.counted()).to.include('kafboy_failed_records_total{mode="batch",error="overloaded"} 2')
+    await served.stop()
+    expect(served.gateway.records).to.have.length(16)
+    expect((await json('/batch/async/t', large)).status).to.equal(200)
+  })
+
+  it('a gathered record that the gateway refuses later counts as lost, since its client was told otherwise', async () => {
+    const gateway = new FakeGateway({ refuse: (_, index) => (index === 1 ? failure('overloaded') : undefined) })
+    served = await serve({ ...body, gateway, hooks: { massageBuffer: ({ records }) => records } })
+    await json('/batch/async/t', '1')
+    await json('/batch/async/t', '2')
+    expect(gateway.losses).to.deep.equal(['kafboy overloaded 1'])
+    expect(gateway.calls[0]!.options).to.deep.include({ capacityWaitMs: 120_000, stopsWhereFull: true })
+  })
+
+  it('with durability: disk nothing is gathered', async () => {
+    served = await serve({ settings: { durability: 'disk' }, hooks: { massageBuffer } })
+    expect(brief(await json('/batch/async/t', '1'))).to.equal('200 {"ok":1}')
+    expect(taken(served.gateway)).to.deep.equal(['t 1'])
+  })
+
+  for (const hooks of [{}, { massageBuffer }]) {
+    it(`ekaf 22: a batch ${'massageBuffer' in hooks ? 'that was massaged' : 'of a request'} is told of when it is handed on, and when its outcomes are known`, async () => {
+      const events: KafboyEvent[] = []
+      const gateway = new FakeGateway({ outcome: 'by hand' })
+      const onEvent = (event: KafboyEvent): void => void events.push(event)
+      served = await serve({ settings: { maxBufferRecords: 1 }, gateway, hooks: { ...hooks, onEvent } })
+      await json('/batch/async/t', '1')
+      await json('/async/t', '2')
+      await untilTaken(served, 2)
+      expect(events).to.deep.equal([{ name: 'ekaf_callback_flush', topic: 't', records: 1 }])
+      gateway.calls[0]!.settle([delivered()])
+      while (events.length < 2) await new Promise(setImmediate)
+      expect(events[1]).to.deep.equal({ name: 'ekaf_callback_flushed_replied', topic: 't', records: 1 })
+      gateway.calls[1]!.settle([delivered()])
+    })
+  }
+})

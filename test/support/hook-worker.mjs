@@ -1,5 +1,0 @@
-// Runs the thread of the kafboy hooks from its TypeScript source: Node 20 does not hand loaders on to threads.
-import { register } from 'tsx/esm/api'
-
-register()
-await import('../../src/apis/kafboy/hooks/hook-worker.ts')
