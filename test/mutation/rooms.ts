@@ -8,13 +8,13 @@ import { join } from 'node:path'
 const testFolders: Readonly<Record<string, readonly string[]>> = {
   apis: [
     'test/apis',
-    'test/http/server/openapi.test.ts',
-    ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.test.ts`)
+    'test/http/server/openapi.socket.test.ts',
+    ...['arion', 'kafboy', 'pixy-scenario'].map(name => `test/integration/${name}.socket.test.ts`)
   ],
   'router/dispatcher': ['test/router/dispatcher', 'test/router/routing'],
-  'http/server': ['test/http/server', 'test/http/access/access-over-http.test.ts'],
+  'http/server': ['test/http/server', 'test/http/access/access-over-http.socket.test.ts'],
   'router/processors': ['test/router/processors', 'test/router/routing'],
-  'producer/log': ['test/producer/log', 'test/cli/commands/wal.test.ts']
+  'producer/log': ['test/producer/log', 'test/cli/commands/wal.socket.test.ts']
 }
 
 /** Rooms whose folders are measured one by one. */

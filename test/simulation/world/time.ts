@@ -64,6 +64,11 @@ export class SimulatedTime {
     return task
   }
 
+  /** When something comes next; undefined: nothing does. */
+  get nextAt(): number | undefined {
+    return this.#queue.peek()?.at
+  }
+
   /** What comes next. @returns undefined when nothing is left to happen before `untilMs`, which is now */
   next(untilMs: number): Task | undefined {
     for (;;) {

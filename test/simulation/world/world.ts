@@ -11,6 +11,12 @@ const realSetImmediate = globalThis.setImmediate
 /** So many turns are queued at a time: each costs a look at the real sockets otherwise. */
 const TURNS_AT_A_TIME = 32
 
+/** A shorter time may pass while the real machine is at work. */
+const MOMENT_MS = 1
+
+/** Whether files are being read and such. */
+const isBusyOutside = (): boolean => process.getActiveResourcesInfo().some(kind => /Req/.test(kind))
+
 export interface WorldOptions {
   readonly seed: number
   /** Keep lines of the trace to read. */
@@ -108,6 +114,36 @@ export class World {
   async untilTrue(isSo: () => boolean, limitMs: number): Promise<boolean> {
     await this.#run(this.time.now + limitMs, isSo)
     return isSo()
+  }
+
+  /**
+   * Lets time pass by itself until what it returns is called. Time stands still while something of the real machine is
+   * under way, such as reading a file.
+   */
+  flow(): () => void {
+    let isOver = false
+    let queued = 0
+    const next = (): void => {
+      queued--
+      if (isOver) return
+      const at = this.time.nextAt
+      if (at !== undefined && (at - this.time.now < MOMENT_MS || !isBusyOutside())) this.#turn(at)
+      if (queued === 0) queue()
+    }
+    const queue = (): void => {
+      for (; queued < TURNS_AT_A_TIME; queued++) realSetImmediate(next)
+    }
+    queue()
+    return () => {
+      isOver = true
+    }
+  }
+
+  /** What was started and has not ended: timers that keep a process alive, and connections. */
+  left(): string[] {
+    const timers = this.#hosts.flatMap(host => this.time.pendingOf(host)).filter(({ isRef }) => isRef)
+    const wires = this.network.wires.map(({ there }) => `connection ${there.name}`)
+    return [...timers.map(({ what, at }) => `${what} for ${at.toFixed(0)} ms`), ...wires]
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { WebSocket } from 'ws'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { RawSocket } from '../support/raw-socket.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -20,8 +21,8 @@ async function until(isTrue: () => boolean, what: string): Promise<void> {
   }
 }
 
-describe("Arion's API over a cluster", function () {
-  this.timeout(180_000)
+describe("Arion's API over a cluster", () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   let app: App

@@ -1,0 +1,64 @@
+/**
+ * A decided test gives the same run on any machine, however busy: it opens no real socket and starts no process or thread.
+ * Here these throw, and fail the test that tried, in every file that is not named `*.socket.test.ts`, `*.system.test.ts` or `*.explore.test.ts`.
+ * What stays possible: `inject`, worlds of `test/simulation`, whose network takes the place of `node:net`, and files on disk.
+ *
+ * Mocha loads this first (`.mocharc.json`). test/decided.test.ts looks for sleeps and clocks.
+ */
+import childProcess, { ChildProcess } from 'node:child_process'
+import { Socket as DatagramSocket } from 'node:dgram'
+import { syncBuiltinESMExports } from 'node:module'
+import { Server, Socket } from 'node:net'
+import { relative } from 'node:path'
+import threads from 'node:worker_threads'
+import Mocha from 'mocha'
+
+const EXPLORED = /\.(socket|system|explore)\.test\.ts$/
+
+let file = ''
+const tried = new Set<string>()
+
+function refuse(what: string): void {
+  if (file === '' || EXPLORED.test(file)) return
+  const told = `${what} in ${relative('.', file)}, a decided test: use inject(), inWorld() or what is given to the code under test; else name it *.socket.test.ts`
+  tried.add(told)
+  throw new Error(told)
+}
+
+function guard(target: object, method: string, what: string): void {
+  const methods = target as Record<string, (...args: unknown[]) => unknown>
+  const original = methods[method]!
+  methods[method] = function guarded(this: unknown, ...args) {
+    refuse(what)
+    return original.apply(this, args)
+  }
+}
+
+guard(Server.prototype, 'listen', 'a real server')
+guard(Socket.prototype, 'connect', 'a real connection')
+guard(DatagramSocket.prototype, 'bind', 'a real datagram socket')
+guard(DatagramSocket.prototype, 'send', 'a real datagram')
+guard(ChildProcess.prototype, 'spawn', 'a process')
+for (const method of ['spawnSync', 'execSync', 'execFileSync']) guard(childProcess, method, 'a process')
+threads.Worker = class GuardedWorker extends threads.Worker {
+  constructor(...args: ConstructorParameters<typeof threads.Worker>) {
+    refuse('a thread')
+    super(...args)
+  }
+}
+syncBuiltinESMExports()
+
+const run = Mocha.Runnable.prototype.run
+Mocha.Runnable.prototype.run = function runIn(...args) {
+  file = this.file ?? this.parent?.file ?? file
+  return run.apply(this, args)
+}
+
+/** What the code under test has caught fails the test as well. */
+export const mochaHooks = {
+  afterAll() {
+    const all = [...tried].join('\n')
+    tried.clear()
+    if (all !== '') throw new Error(all)
+  }
+}
