@@ -12,6 +12,7 @@ import {
   openCastellan,
   startEmbeddedCluster
 } from '../../src/index.js'
+import { inWorld } from '../support/in-world.js'
 import { turns } from '../support/ticks.js'
 
 /** Knows which of its actors read a partition. */
@@ -96,6 +97,7 @@ const ends: Readonly<Record<string, (open: Open, taken: (item: Item) => void) =>
 }
 
 describe('a stream that ends while it waits', () => {
+  inWorld()
   let cluster: EmbeddedCluster
   let castellan: Castellan
   const system = new WatchedSystem()
