@@ -43,7 +43,7 @@ async function* messagesOf(
     while (!end.signal.aborted) {
       const result = await next(groups, group, topic, end.signal)
       if (result?.type === 'message') {
-        // The end may come in the tick in which the message comes; then nobody gets it from here.
+        // The generator may be ended in the tick in which the message comes: the loop would not get it then.
         if (end.signal.aborted) result.message.release()
         else yield result.message
       } else if (result?.type === 'failed') {

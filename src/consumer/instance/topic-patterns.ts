@@ -90,7 +90,7 @@ interface Job {
 
 /**
  * Looks up the topics that match patterns. Clients take turns of a few milliseconds, and all together have a fifth of the
- * time, so that nobody waits for the patterns of others. One pattern is compiled at a time: what RE2 remembers of names takes
+ * time, so that no client waits for the patterns of others. One pattern is compiled at a time: what RE2 remembers of names takes
  * megabytes.
  */
 export class PatternLookUps {
