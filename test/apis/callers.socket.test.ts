@@ -118,7 +118,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
       expect(caller.charges.splice(0)).to.deep.equal(['0 11', `0 ${many.length}`])
       const refused = await push([' '.repeat(99), '  '])
       expect([refused.status, refused.headers.connection]).to.deep.equal([413, 'close'])
-      expect(caller.charges.splice(0)).to.deep.equal(['0 100'])
+      expect(caller.charges.splice(0)).to.deep.equal(['0 101'])
       expect((await push(' '.repeat(101))).status).to.equal(413)
       expect(caller.charges, 'what is announced as too large is not read').to.deep.equal([])
     })

@@ -3,6 +3,7 @@ import { silentLogger } from '../../src/core/model.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
+import { RefusedRecords } from '../../src/http/api/refused-records.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
 import { SilenceLimit } from '../../src/http/exchange/silence-limit.js'
 import { createClientCounts } from '../../src/http/server/client-counts.js'
@@ -12,7 +13,8 @@ import { httpSettings } from '../../src/http/server/settings.js'
 export const contextFor = <Settings>(
   gateway: Gateway,
   settings: Settings,
-  overrides: Partial<ApiContext<Settings>> = {}
+  overrides: Partial<ApiContext<Settings>> = {},
+  metrics: PrometheusMetrics = overrides.metrics ?? createPrometheusMetrics()
 ): ApiContext<Settings> => ({
   gateway,
   gateways: new Map([['default', gateway]]),
@@ -20,7 +22,8 @@ export const contextFor = <Settings>(
   access: openAccess,
   settings,
   log: silentLogger,
-  metrics: createPrometheusMetrics(),
+  metrics,
+  refused: new RefusedRecords(metrics),
   now: Date.now,
   clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {} },

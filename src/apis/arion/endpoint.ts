@@ -2,33 +2,27 @@ import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import type { WebSocket, WebSocketServer } from 'ws'
-import { OverloadedError } from '../../core/errors.js'
-import type { Logger } from '../../core/model.js'
 import type { Access, Caller } from '../../http/access/access.js'
-import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import type { ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
 import { recordHeadersOf } from '../../http/exchange/record-headers.js'
 import { type ArionAnswers, EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './arion-answers.js'
 import type { ConnectionTimes } from './arion-metrics.js'
-import type { Producer } from './producer.js'
+import { ArionError } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type Destination, type Mode, type Target, targetOf } from './target.js'
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
-
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
 
 export interface EndpointParts {
   readonly access: Access
   readonly answers: ArionAnswers
   readonly connections: ConnectionTimes
-  readonly producer: Producer
+  readonly route: Pick<ProduceRoute<ProduceHead>, 'receive' | 'refuse' | 'broken'>
   readonly websockets: WebsocketUpgrade
   /** The body of `GET /stats`. */
   readonly stats: () => Promise<string>
-  readonly log: Logger
 }
 
 /** Every request of Arion's API. The endpoint writes to Node's response: Fastify no longer handles it. */
@@ -36,7 +30,6 @@ export class ArionEndpoint {
   readonly #settings: ArionSettings
   readonly #prefix: string
   readonly #parts: EndpointParts
-  readonly #pool = new BufferPool(POOL_BYTES)
 
   /** @param prefix where the API is mounted */
   constructor(settings: ArionSettings, prefix: string, parts: EndpointParts) {
@@ -51,7 +44,7 @@ export class ArionEndpoint {
     try {
       this.#serve(exchange, targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet))
     } catch (error) {
-      this.#broken(exchange, error)
+      this.#parts.route.broken(exchange, error)
     }
   }
 
@@ -78,11 +71,10 @@ export class ArionEndpoint {
   }
 
   #serve(exchange: Exchange, target: Target): void {
-    const { answers } = this.#parts
-    const refuse = (error: string, further = {}): void => answers.refused(exchange, 400, errorBody(error, further))
+    const { answers, route } = this.#parts
     switch (target.type) {
       case 'malformedUrl':
-        refuse('malformed URL', { details: target.details })
+        route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
         break
       case 'unknownResource':
         this.#unknown(exchange)
@@ -94,10 +86,10 @@ export class ArionEndpoint {
         this.#stats(exchange)
         break
       case 'malformedTopic':
-        refuse('malformed topic')
+        route.refuse(exchange, new ArionError('malformed topic'))
         break
       case 'unsupportedMode':
-        this.#read(exchange, () => refuse('unsupported broadcast mode'))
+        route.receive(exchange, {})
         break
       case 'produce':
         this.#produce(exchange, target.mode, target)
@@ -111,96 +103,32 @@ export class ArionEndpoint {
   }
 
   #stats(exchange: Exchange): void {
-    const refusal = this.#parts.access.callerOf(exchange.request).refusalOfUnruled()
+    const { access, answers, route, stats } = this.#parts
+    const refusal = access.callerOf(exchange.request).refusalOfUnruled()
     if (refusal !== undefined) {
-      this.#parts.answers.notAdmitted(exchange, refusal)
+      route.refuse(exchange, refusal)
       return
     }
-    this.#parts.stats().then(
-      body => this.#parts.answers.json(exchange, 200, body),
-      error => this.#broken(exchange, error)
+    stats().then(
+      body => answers.json(exchange, 200, body),
+      error => route.broken(exchange, error)
     )
   }
 
-  #produce(exchange: Exchange, mode: Mode, destination: Destination): void {
-    const { access, answers, producer, websockets } = this.#parts
-    const caller = access.callerOf(exchange.request)
+  #produce(exchange: Exchange, mode: Mode, { topic, key }: Destination): void {
+    const { access, route, websockets } = this.#parts
     const { request } = exchange
-    const isPlainGet = request.method === 'GET' && mode !== 'websocket'
-    const refusal = (isPlainGet ? browserRefusalOf(request) : undefined) ?? caller.refusalOf('produce', destination)
-    if (refusal !== undefined) {
-      answers.notAdmitted(exchange, refusal)
-      return
-    }
-    const upgrade = mode === 'websocket' ? upgradeOf(request) : undefined
-    if (upgrade !== undefined) {
-      websockets.open(exchange, upgrade, destination, caller)
-      return
-    }
-    this.#read(exchange, body => {
-      if (mode === 'websocket') {
-        answers.text(exchange, 400, EXPECTED_WEBSOCKET)
-        return
-      }
-      const tooMuch = caller.charge(1, body.length)
-      if (tooMuch !== undefined) answers.notAdmitted(exchange, tooMuch)
-      else if (mode === 'sync') producer.sync(exchange, destination, body)
-      else producer.async(exchange, destination, body)
-    })
-  }
-
-  /** Hands on the body when it is not too large. */
-  #read(exchange: Exchange, use: (body: Buffer) => void): void {
-    const { maxMessageBytes } = this.#settings
-    const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
-    collectBody(exchange.payload, declaredBytes, maxMessageBytes, this.#pool, (body, seenBytes) => {
-      if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, declaredBytes > 0)
-      else if (body instanceof Error) this.#unread(exchange, body)
-      else this.#try(exchange, () => use(body))
-    })
-  }
-
-  /**
-   * The answer names the size of the whole body. A body of unannounced size is counted as it comes, within a limit.
-   */
-  #tooLarge(exchange: Exchange, seenBytes: number, isAnnounced: boolean): void {
-    const { access, answers } = this.#parts
-    const { maxMessageBytes, maxBodyBytes } = this.#settings
-    let isAnswered = false
-    const answer = (isWhole: boolean): void => {
-      if (isAnswered) return
-      isAnswered = true
-      // An unusable body is charged if it was read. A body that is announced as too large is not read.
-      if (!isAnnounced) access.callerOf(exchange.request).charge(0, seenBytes)
-      answers.tooLarge(exchange, seenBytes, maxMessageBytes, isWhole)
-    }
-    if (isAnnounced || seenBytes > maxBodyBytes) {
-      answer(seenBytes <= maxBodyBytes)
-      return
-    }
-    exchange.payload.on('data', (chunk: Buffer) => {
-      seenBytes += chunk.length
-      if (seenBytes > maxBodyBytes) answer(false)
-    })
-    exchange.payload.on('end', () => answer(true))
-  }
-
-  /** A client that has left gets no answer. */
-  #unread(exchange: Exchange, error: Error): void {
-    if (error instanceof OverloadedError) this.#parts.answers.notAdmitted(exchange, error)
-  }
-
-  #try(exchange: Exchange, serve: () => void): void {
-    try {
-      serve()
-    } catch (error) {
-      this.#broken(exchange, error)
-    }
-  }
-
-  #broken(exchange: Exchange, error: unknown): void {
-    this.#parts.log.error({ requestId: exchange.requestId, err: error }, 'a request of Arion failed unexpectedly')
-    this.#parts.answers.broken(exchange, error)
+    const isWebsocket = mode === 'websocket'
+    const caller = access.callerOf(request)
+    const refusal = isWebsocket
+      ? caller.refusalOf('produce', { topic })
+      : request.method === 'GET'
+        ? browserRefusalOf(request)
+        : undefined
+    const upgrade = isWebsocket && refusal === undefined ? upgradeOf(request) : undefined
+    if (refusal !== undefined) route.refuse(exchange, refusal)
+    else if (upgrade !== undefined) websockets.open(exchange, upgrade, { topic, key }, caller)
+    else route.receive(exchange, { mode, topic, ...(key !== null && { key }) })
   }
 }
 

@@ -4,28 +4,34 @@ import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { withKeys } from '../../http/api/idempotency.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics, ConnectionTimes } from './arion-metrics.js'
-import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
-import { MessageIds, Producer, produceOptions } from './producer.js'
+import { ArionEndpoint, type EndpointParts, WebsocketUpgrade } from './endpoint.js'
+import { MessageApi, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './statistics.js'
 
 const ID_BYTES = 8
+const clock = (): number => performance.now()
 
 /** The routes of Arion. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   const { settings, silence, lifetime } = context
-  const clock = (): number => performance.now()
   const metrics = new ArionMetrics(context.metrics, clock)
-  const answers = new ArionAnswers(context.now, metrics)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
     silence.onEnd = () => metrics.closedForSilence()
   }
   lifetime.onStop(async () => metrics.stopped())
   return app => {
-    const endpoint = createEndpoint(context, app.prefix, metrics, answers)
+    const counts = new QueueCounts()
+    const { now } = context
+    const ids = new MessageIds(randomBytes(ID_BYTES))
+    const capacityWaitMs = capacityWaitMsOf(context)
+    const message = new MessageApi({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
+    const route = new ProduceRoute(message, context, settings.maxMessageBytes)
+    const endpoint = createEndpoint(context, app.prefix, { metrics, counts, route })
     nameRoutes(app, request => endpoint.routeNameOf(request))
     const receive = withKeys(context.idempotency, exchange => endpoint.receive(exchange), {
       maxBodyBytes: settings.maxBodyBytes,
@@ -35,7 +41,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)
-    app.setErrorHandler(refusedBy((exchange, error) => answers.notAdmitted(exchange, error)))
+    app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
   }
 }
 
@@ -50,14 +56,15 @@ const waitMsOf = ({ syncTimeoutMs, idleTimeoutMs }: ArionSettings): number | und
 function createEndpoint(
   context: ApiContext<ArionSettings>,
   prefix: string,
-  metrics: ArionMetrics,
-  answers: ArionAnswers
+  {
+    metrics,
+    counts,
+    route
+  }: Pick<EndpointParts, 'route'> & { readonly metrics: ArionMetrics; readonly counts: QueueCounts }
 ): ArionEndpoint {
-  const { gateway, access, settings, log, now } = context
-  const clock = (): number => performance.now()
-  const counts = new QueueCounts()
+  const { gateway, access, settings, now } = context
+  const answers = new ArionAnswers(now, metrics)
   const inMemory = context.everywhere?.('queue', () => counts.stats) ?? (async () => [counts.stats])
-  const ids = new MessageIds(randomBytes(ID_BYTES))
   const options = produceOptions(settings, Number.POSITIVE_INFINITY)
   const kafka = new KafkaStats(context.metrics, clock)
   const queue = (): Promise<QueueStats | undefined> =>
@@ -72,20 +79,9 @@ function createEndpoint(
   return new ArionEndpoint(settings, prefix, {
     access,
     answers,
-    log,
     stats,
     connections: new ConnectionTimes(metrics, clock),
-    producer: new Producer(settings, {
-      capacityWaitMs: capacityWaitMsOf(context),
-      gateway,
-      answers,
-      metrics,
-      counts,
-      ids,
-      log,
-      clock,
-      now
-    }),
+    route,
     websockets: new WebsocketUpgrade(answers, { gateway, settings, options, metrics, counts, clock, now })
   })
 }

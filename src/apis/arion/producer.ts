@@ -1,16 +1,36 @@
-import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
-import { originOf } from '../../http/api/request-origin.js'
+import { CastellanError, OverloadedError, StacklessError } from '../../core/errors.js'
+import type { MonotonicClock, ProduceRecord, RecordFailure } from '../../core/model.js'
+import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { refusalStatus } from '../../http/access/access.js'
+import type { Params } from '../../http/api/endpoint.js'
+import {
+  BodyTooLargeError,
+  type Outcomes,
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  whenSettled
+} from '../../http/api/produce-route.js'
+import { Answers } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { wantsModern } from '../../http/exchange/modern-answers.js'
-import { type ArionAnswers, enqueuedBody, sentBody } from './arion-answers.js'
+import {
+  EXPECTED_WEBSOCKET,
+  enqueuedBody,
+  errorBody,
+  failureBody,
+  JSON_TYPE,
+  sentBody,
+  serverErrorBody,
+  statusByCode,
+  TOO_MANY_REQUESTS,
+  tooLargeBody,
+  UNEXPECTED
+} from './arion-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import type { ArionSettings } from './settings.js'
 import type { QueueCounts } from './statistics.js'
 import type { Destination } from './target.js'
 
-/** The name under which lost messages of this API are counted. */
-const API = 'arion'
 /** Bytes for keys in addition to the largest message: as many as a request line may have. */
 const KEY_BYTES = 64 * 1024
 
@@ -30,123 +50,184 @@ export const produceOptions = (settings: ArionSettings, deadlineMs: number): Pro
 const asyncDeadlineMs = ({ durability }: ArionSettings): number =>
   durability === 'disk' ? 0 : Number.POSITIVE_INFINITY
 
-export interface ProducerParts {
+export interface MessageParts {
+  readonly settings: ArionSettings
   /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
-  readonly gateway: Gateway
-  readonly answers: ArionAnswers
   readonly metrics: ArionMetrics
   readonly counts: QueueCounts
   readonly ids: MessageIds
-  readonly log: Logger
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
   readonly now: () => number
 }
 
-/**
- * All records have the same hidden class. In Node 20, a literal that begins with a spread has a class of its own, and each
- * access to its fields is slow.
- */
-const toRecord = ({ topic, key }: Destination, value: Buffer): ProduceRecord => ({ topic, key, value })
+/** A request that is refused with Arion's JSON. */
+export class ArionError extends StacklessError {
+  readonly body: string
 
-/** Produces the message of a request, and answers once Kafka has it (sync) or once it is enqueued (async). */
-export class Producer {
-  readonly #limitBytes: number
-  readonly #sync: ProduceOptions
-  readonly #async: ProduceOptions
-  readonly #parts: ProducerParts
+  constructor(error: string, further: object = {}) {
+    super(error)
+    this.body = errorBody(error, { ...further })
+  }
+}
 
-  constructor(settings: ArionSettings, parts: ProducerParts) {
-    this.#limitBytes = settings.maxMessageBytes
-    const { capacityWaitMs } = parts
-    this.#sync = { ...produceOptions(settings, settings.syncTimeoutMs ?? Number.POSITIVE_INFINITY), capacityWaitMs }
-    this.#async = { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: API }
+const UNSUPPORTED_MODE = new ArionError('unsupported broadcast mode')
+const NO_WEBSOCKET = new StacklessError(EXPECTED_WEBSOCKET)
+
+/** A message on its way to its answer. */
+interface MessageHead extends ProduceHead, Destination {
+  readonly mode: string | undefined
+  readonly startedAt: number
+  /** Epoch milliseconds. */
+  readonly enqueuedAt: number
+  sizeBytes: number
+  /** It was not refused at once. */
+  isTaken: boolean
+}
+
+/** Produces the message of a request. It is answered once Kafka has it (sync) or once it is enqueued (async). */
+export class MessageApi implements ProduceApi<MessageHead> {
+  readonly name = 'arion'
+  readonly namesOffsets = true
+  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly #parts: MessageParts
+  readonly #sent: ProduceAnswer
+  readonly #enqueued: ProduceAnswer
+
+  constructor(parts: MessageParts) {
+    const { settings, capacityWaitMs, now } = parts
+    const { syncTimeoutMs = Number.POSITIVE_INFINITY } = settings
     this.#parts = parts
+    this.options = {
+      sync: { ...produceOptions(settings, syncTimeoutMs), capacityWaitMs },
+      async: { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: this.name }
+    }
+    const answers = new Answers(now)
+    this.#sent = { status: 201, body: '', template: answers.template(201, JSON_TYPE) }
+    this.#enqueued = { status: 202, body: '', template: answers.template(202, JSON_TYPE) }
   }
 
-  /** @param body valid during the call */
-  sync(exchange: Exchange, destination: Destination, body: Buffer): void {
-    const { gateway, counts, metrics, clock } = this.#parts
-    const startedAt = clock()
-    const pendingProduce = gateway.produce([toRecord(destination, body)], this.#sync, originOf(exchange.request))
-    const refusal = pendingProduce.refused?.[0]
-    if (refusal !== undefined) {
-      this.#refused(exchange, refusal, body.length)
-      return
-    }
-    metrics.attempted(body.length)
-    counts.enqueued(1)
-    pendingProduce.outcomes().then(
-      ([outcome]) => this.#settled(exchange, destination, outcome!, startedAt),
-      (error: unknown) => this.#broken(exchange, error)
-    )
+  /** That of a request for a websocket has been checked. */
+  topicOf({ mode, topic }: Params): string | undefined {
+    return mode === 'websocket' ? undefined : topic
   }
 
-  /** @param body valid during the call */
-  async(exchange: Exchange, destination: Destination, body: Buffer): void {
-    const { gateway, counts, metrics, clock, now } = this.#parts
-    const startedAt = clock()
-    const enqueuedAt = now()
-    const sizeBytes = body.length
-    const pendingProduce = gateway.produce([toRecord(destination, body)], this.#async, originOf(exchange.request))
-    const refusal = pendingProduce.refused?.[0]
-    if (refusal !== undefined) {
-      this.#refused(exchange, refusal, sizeBytes)
-      return
-    }
+  /** @param params `mode`, and `topic` and `key` where the path has them */
+  readHead(_: Exchange, { mode, topic = '', key = null }: Params & { readonly key?: string | null }): MessageHead {
+    const { clock, now } = this.#parts
+    const isSync = mode === 'sync'
+    return { mode, topic, key, isSync, startedAt: clock(), enqueuedAt: now(), sizeBytes: 0, isTaken: false }
+  }
+
+  readBody(value: Buffer, head: MessageHead): readonly ProduceRecord[] {
+    const { mode, topic, key } = head
+    if (mode === 'websocket') throw NO_WEBSOCKET
+    if (mode !== 'sync' && mode !== 'async') throw UNSUPPORTED_MODE
+    head.sizeBytes = value.length
+    // All records have the same hidden class: in Node 20 a literal that begins with a spread has one of its own.
+    return [{ topic, key, value }]
+  }
+
+  produced(_: readonly ProduceRecord[], pending: PendingProduce, head: MessageHead): void {
+    const { metrics, counts, clock } = this.#parts
+    const { sizeBytes, startedAt, isSync } = head
+    if (pending.refused?.[0] !== undefined) return
+    head.isTaken = true
     metrics.attempted(sizeBytes)
     counts.enqueued(1)
-    pendingProduce.accepted().then(
-      refused => {
-        if (refused?.[0] !== undefined) this.#refused(exchange, refused[0], sizeBytes)
-        else this.#enqueued(exchange, destination, enqueuedAt, startedAt)
-      },
-      (error: unknown) => this.#broken(exchange, error)
-    )
-    this.#follow(pendingProduce, startedAt)
+    // The durable log counts its own.
+    if (!isSync && this.options.async.deadlineMs === 0) return
+    whenSettled(pending, outcomes => {
+      counts.completed(1)
+      metrics.settled(outcomes === undefined || outcomes[0]!.type === 'delivered', clock() - startedAt)
+    })
   }
 
-  /** Counts the outcome when it is known, without holding the request until then. */
-  #follow(pendingProduce: PendingProduce, startedAt: number): void {
-    if (this.#async.deadlineMs > 0) void pendingProduce.outcomes().then(([outcome]) => this.#count(outcome!, startedAt))
+  answer(outcomes: Outcomes, head: MessageHead): ProduceAnswer {
+    const { metrics, clock } = this.#parts
+    const { isSync, isTaken, startedAt } = head
+    const answer = this.#answerTo(outcomes, head)
+    metrics.answered(answer.status)
+    if (isTaken && (isSync || answer.status < 400)) metrics.put(isSync ? 'sync' : 'async', clock() - startedAt)
+    return answer
   }
 
-  #enqueued(exchange: Exchange, destination: Destination, enqueuedAt: number, startedAt: number): void {
-    const { answers, metrics, ids, clock } = this.#parts
-    metrics.put('async', clock() - startedAt)
-    if (wantsModern(exchange.request)) answers.outcome(exchange, 'pending')
-    else answers.enqueued(exchange, enqueuedBody(destination, enqueuedAt, ids.next(enqueuedAt)))
+  #answerTo(outcomes: Outcomes, head: MessageHead): ProduceAnswer {
+    const { settings, ids, now } = this.#parts
+    const { topic, key, enqueuedAt, isSync, isTaken, sizeBytes } = head
+    const [known] = typeof outcomes === 'string' ? ['pending' as const] : outcomes
+    if (known === undefined || known === 'pending')
+      return { ...this.#enqueued, body: enqueuedBody(head, enqueuedAt, ids.next(enqueuedAt)) }
+    if (known.type === 'delivered') {
+      const { partition, offset } = known
+      return { ...this.#sent, body: sentBody({ partition, offset, sentAt: now(), topic, key }) }
+    }
+    const wasTaken = isSync && isTaken
+    if (known.code === 'recordTooLarge' && !wasTaken)
+      return { status: 400, type: JSON_TYPE, body: tooLargeBody(sizeBytes, settings.maxMessageBytes) }
+    return failureAnswer(known, known.persisted === 'pending' ? { id: ids.next(now()) } : {})
   }
 
-  #settled(exchange: Exchange, destination: Destination, outcome: RecordOutcome, startedAt: number): void {
-    const { answers, metrics, ids, clock, now } = this.#parts
-    this.#count(outcome, startedAt)
-    metrics.put('sync', clock() - startedAt)
-    if (wantsModern(exchange.request)) answers.outcome(exchange, outcome)
-    else if (outcome.type === 'delivered') {
-      const { partition, offset } = outcome
-      answers.sent(exchange, sentBody({ partition, offset, sentAt: now(), ...destination }))
-    } else answers.failed(exchange, outcome, outcome.persisted === 'pending' ? { id: ids.next(now()) } : {})
+  refuse(error: unknown): ProduceAnswer | undefined {
+    const answer = this.#refusal(error)
+    if (answer !== undefined) this.#parts.metrics.answered(answer.status)
+    return answer
   }
 
-  #count(outcome: RecordOutcome, startedAt: number): void {
-    const { metrics, counts, clock } = this.#parts
-    counts.completed(1)
-    metrics.settled(outcome.type === 'delivered', clock() - startedAt)
+  #refusal(error: unknown): ProduceAnswer | undefined {
+    if (error instanceof ArionError) return { status: 400, type: JSON_TYPE, body: error.body, closes: false }
+    if (error === NO_WEBSOCKET)
+      return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, closes: true, isSilent: true }
+    if (error instanceof BodyTooLargeError) {
+      const { seenBytes, maxBytes } = error
+      const closes = seenBytes > this.#parts.settings.maxBodyBytes
+      return { status: 400, type: JSON_TYPE, body: tooLargeBody(seenBytes, maxBytes), closes }
+    }
+    const status = refusalStatus(error)
+    if (status === undefined || !(error instanceof CastellanError)) return undefined
+    const isOverload = error instanceof OverloadedError
+    const body = isOverload ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : errorBody(error.message)
+    return { status, type: JSON_TYPE, body }
   }
 
-  #refused(exchange: Exchange, failure: RecordFailure, sizeBytes: number): void {
-    const { answers } = this.#parts
-    if (wantsModern(exchange.request)) answers.outcome(exchange, failure)
-    else if (failure.code === 'recordTooLarge') answers.tooLarge(exchange, sizeBytes, this.#limitBytes, true)
-    else answers.failed(exchange, failure)
+  broken(error: unknown): ProduceAnswer {
+    this.#parts.metrics.answered(500)
+    const details = error instanceof Error ? error.message : null
+    return { status: 500, type: JSON_TYPE, body: serverErrorBody(UNEXPECTED, details) }
   }
 
-  #broken(exchange: Exchange, error: unknown): void {
-    this.#parts.log.error({ requestId: exchange.requestId, err: error }, 'a message of Arion failed unexpectedly')
-    this.#parts.answers.broken(exchange, error)
+  /**
+   * The answer names the size of the whole body. A body of unannounced size is counted as it comes, within a limit.
+   */
+  tooLarge({ payload }: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void {
+    const { maxBodyBytes } = this.#parts.settings
+    let { seenBytes } = error
+    if (error.isAnnounced || seenBytes > maxBodyBytes) {
+      refuse(error)
+      return
+    }
+    let isAnswered = false
+    const end = (): void => {
+      if (isAnswered) return
+      isAnswered = true
+      refuse(new BodyTooLargeError(error.maxBytes, seenBytes, false))
+    }
+    payload.on('data', (chunk: Buffer) => {
+      seenBytes += chunk.length
+      if (seenBytes > maxBodyBytes) end()
+    })
+    payload.on('end', end)
   }
+}
+
+const RETRY_AFTER = { 'retry-after': '1' }
+
+/** For a message that was not taken, or that Kafka refused or did not get in time. */
+function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, unknown>>): ProduceAnswer {
+  const status = statusByCode[failure.code]
+  const headers = status === 503 ? RETRY_AFTER : undefined
+  return { status, type: JSON_TYPE, body: failureBody(failure, further), headers, cause: failure }
 }
 
 /** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */

@@ -72,5 +72,5 @@ export const kprf: HttpApi<KprfSettings, 'kprf'> = {
   listeners: metricsListeners,
   shared: settings => limitsOfAll(settings, () => performance.now()),
   operations: kprfOperations,
-  plugin: async context => (await import('./endpoint.js')).kprfPlugin(context)
+  plugin: async context => (await import('./plugin.js')).kprfPlugin(context)
 }

@@ -1,207 +1,208 @@
-import type { ErrorCode } from '../../core/errors.js'
-import type { RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Durability, Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
-import { type Certainty, certaintyOf, persistedText } from '../../gateway/persisted.js'
-import { placesOf } from '../../gateway/produce-origin.js'
-import { firstFailureOf } from '../../http/exchange/answers.js'
+import { CastellanError, ForbiddenError, StacklessError } from '../../core/errors.js'
+import { DeserializeError } from '../../core/json/json-reader.js'
+import type { RecordFailure } from '../../core/model.js'
+import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { refusalStatus } from '../../http/access/access.js'
+import { type ApiContext, capacityWaitMsOf } from '../../http/api/api.js'
+import {
+  BodyTooLargeError,
+  type Later,
+  type Outcomes,
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  type RefusedRequest,
+  whenSettled
+} from '../../http/api/produce-route.js'
+import { Answers } from '../../http/exchange/answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import { type KprfMetrics, type RecordCounts, sizesOf } from './kprf-metrics.js'
-import type { PushRecord, PushRequest } from './push-parse.js'
-import type { Limits } from './rate-limits.js'
-import { failureOf, messageTooLarge, RATE_LIMITED, toClientError, toMessage } from './record-errors.js'
+import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
+import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
+import { type Limits, LimitTurns, noLimits, RateLimiter, SharedLimits } from './rate-limits.js'
+import { messageTooLarge, purged, rateLimited, refusalOf, textOf, tooLarge } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
-/** The outcome of a push. */
-export interface PushResult {
-  /** `undefined`: no record failed. Otherwise one error text per record, `undefined` for records without an error. */
-  readonly errors: readonly (string | undefined)[] | undefined
-  /** Why the first of the records failed. */
-  readonly code?: ErrorCode | undefined
-  /** The value of the header that says whether the records are in Kafka's log. */
-  readonly persisted: string
-  /** Present: records were beyond a limit, so the answer is 429. */
-  readonly retryAfterSeconds?: number
+const JSON_TYPE = 'application/json'
+/** The response body of a push without any failed record. */
+const OK_BODY = '{"status":"ok","errors":[]}'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+
+// Token characters of a media type; a suffix begins at the last plus sign, so it holds none.
+const T = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
+const SUFFIX = `\\+${T.replace('+', '')}*`
+// The character after an opening quote is never the closing one: `a=""` is refused.
+const QUOTED = '"[ -~][ !#-~]*" *'
+const COUNTS_AS_JSON = new RegExp(
+  `^application/json(?:${SUFFIX})?(?:;(?: *${T}+=(?:${T}+|${QUOTED});)*(?: *| *${T}+=(?:${T}*|${QUOTED})))?$`,
+  'i'
+)
+
+/**
+ * Whether a body of this type counts as JSON: none is fine, else it must parse and be `application/json`. A suffix as
+ * in `application/json+x` and any parameters are fine, `application/x+json` is not, nor is an empty header.
+ *
+ * This is the rule of kprf and its web framework. Source: warp 0.3.1 src/filters/body.rs (is_content_type), mime 0.3.16
+ * src/parse.rs.
+ */
+export const isJsonContentType = (header: string | undefined): boolean =>
+  header === undefined || header === 'application/json' || COUNTS_AS_JSON.test(header)
+
+const UNSUPPORTED = new StacklessError("The request's content-type is not supported")
+
+/** A push on its way to its answer. */
+interface PushHead extends ProduceHead {
+  startedAt: number
+  /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
+  retryAfterSeconds: number | undefined
 }
 
-/** The name under which lost records of this API are counted. */
-const API = 'kprf'
-const allDelivered: PushResult = { errors: undefined, persisted: persistedText(['yes']) }
-const allPending: PushResult = { errors: undefined, persisted: persistedText(['pending']) }
-
-/** Time limits, and what happens to records that cannot be accepted at once. */
-export interface PushOptions {
-  readonly messageTimeoutMs: number
-  readonly asyncTimeoutMs: number
-  readonly whenFull: 'refuse' | 'drop'
-  /** Where asynchronous records are kept until Kafka has them. */
-  readonly durability: Durability
-  readonly ratelimit: Pick<KprfSettings['ratelimit'], 'answer'>
-  /** How long records in memory wait for capacity. */
-  readonly capacityWaitMs: number
-}
-
-/** Passes the records of a push to the gateway, all of them before any outcome is awaited. */
-export class Push {
-  readonly #gateway: Gateway
-  readonly #limits: RecordLimits
+/** `POST /push`. */
+export class PushApi implements ProduceApi<PushHead> {
+  readonly name = 'kprf'
+  readonly namesOffsets = false
+  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly #context: ApiContext<KprfSettings>
+  readonly #metrics: KprfMetrics
   readonly #counts: RecordCounts
-  readonly #whenFull: PushOptions['whenFull']
-  readonly #tellsLimits: boolean
-  readonly #sync: ProduceOptions
-  readonly #async: ProduceOptions
-  readonly #clock: () => number
+  readonly #limits: RecordLimits
+  /** Absent: no other process shares the limits. */
+  readonly #turns: LimitTurns | undefined
+  readonly #ok: ProduceAnswer
 
-  constructor(
-    gateway: Gateway,
-    limits: RecordLimits,
-    counts: RecordCounts,
-    { messageTimeoutMs, asyncTimeoutMs, whenFull, durability, ratelimit, capacityWaitMs }: PushOptions,
-    clock: () => number
-  ) {
-    this.#gateway = gateway
-    this.#limits = limits
-    this.#counts = counts
-    this.#whenFull = whenFull
-    this.#tellsLimits = ratelimit.answer === 'tooManyRequests'
-    this.#sync = { partitioner: 'crc32', deadlineMs: messageTimeoutMs, capacityWaitMs }
+  constructor(context: ApiContext<KprfSettings>, metrics: KprfMetrics) {
+    const { settings, log, now, clock, shared } = context
+    const { messageTimeoutMs, asyncTimeoutMs, durability, messageMaxBytes, ratelimit } = settings
+    const capacityWaitMs = capacityWaitMsOf(context)
+    this.#context = context
+    this.#metrics = metrics
+    this.#counts = new RecordCounts(metrics, log)
+    this.#limits = new RecordLimits(messageMaxBytes, new RateLimiter(ratelimit), metrics, clock)
+    this.#turns = shared && new LimitTurns(new SharedLimits(settings, shared))
+    this.#ok = { status: 200, body: OK_BODY, template: new Answers(now).template(200, JSON_TYPE) }
+    const partitioner = 'crc32'
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
-    this.#async =
+    const async: ProduceOptions =
       durability === 'disk'
-        ? { partitioner: 'crc32', deadlineMs: 0, durability }
-        : { partitioner: 'crc32', deadlineMs: asyncTimeoutMs, capacityWaitMs, answeredBy: API }
-    this.#clock = clock
+        ? { partitioner, deadlineMs: 0, durability }
+        : { partitioner, deadlineMs: asyncTimeoutMs, capacityWaitMs, answeredBy: this.name }
+    this.options = { sync: { partitioner, deadlineMs: messageTimeoutMs, capacityWaitMs }, async }
   }
 
-  /**
-   * Answers without waiting for Kafka; waits only while a buffer is full, and for the durable log where that is
-   * configured. Reports records that were refused because a buffer was full and, where configured, records beyond a
-   * limit.
-   */
-  enqueue({ records }: PushRequest, origin: ProduceOrigin, limits?: Limits): PushResult | Promise<PushResult> {
+  readHead({ request }: Exchange): PushHead {
+    if (!isJsonContentType(request.headers['content-type'])) throw UNSUPPORTED
+    return { isSync: false, refusals: undefined, startedAt: 0, retryAfterSeconds: undefined }
+  }
+
+  readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
+    const { maxRecordsPerRequest } = this.#context.settings
+    const { records, waitForSend } = scanPush(body, maxRecordsPerRequest) ?? parsePush(body, maxRecordsPerRequest)
+    head.isSync = waitForSend
+    return records
+  }
+
+  /** Asks the limiter of all processes first whether the records may pass. */
+  limit(
+    records: readonly PushRecord[],
+    head: PushHead,
+    { request }: Exchange
+  ): readonly PushRecord[] | Later<readonly PushRecord[]> {
+    const turn = this.#turns?.take(request.socket, records)
+    if (turn === undefined) return this.#within(records, head, this.#turns && noLimits)
+    const kept = records.map(copyOf)
+    return (take, fail) => turn(limits => take(this.#within(kept, head, limits)), fail)
+  }
+
+  #within(records: readonly PushRecord[], head: PushHead, limits: Limits | undefined): readonly PushRecord[] {
+    head.startedAt = this.#context.clock()
     const checked = this.#limits.check(records, limits)
-    const count = checked.records.length
-    if (count === 0) return this.#enqueued(checked, undefined)
-    const { pendingProduce, settled } = this.#produce(checked, this.#async, origin)
-    if (pendingProduce.whenSettled === undefined) void outcomesOf(pendingProduce).then(settled)
-    else pendingProduce.whenSettled(settled)
-    if (this.#async.durability !== 'disk' && pendingProduce.isWaiting !== true)
-      return this.#enqueued(checked, pendingProduce.refused)
-    return pendingProduce.accepted().then(refused => this.#enqueued({ ...checked, records: new Array(count) }, refused))
+    head.refusals = checked.refusals
+    if (this.#context.settings.ratelimit.answer === 'tooManyRequests')
+      head.retryAfterSeconds = checked.retryAfterSeconds
+    return checked.records
   }
 
-  #enqueued(checked: LimitCheck, refused: PendingProduce['refused']): PushResult {
-    const { records, refusals } = checked
-    if (refusals === undefined && refused === undefined && records.length > 0) return allPending
-    const certainties = Array.from(records, (_, at): Certainty => refused?.[at]?.persisted ?? 'pending')
-    const persisted = persistedText(inRequestOrder(refusals, certainties, () => 'no'))
-    const isFullTold = this.#whenFull === 'refuse' && refused?.some(isFull)
-    const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
-    if (!isFullTold && retryAfterSeconds === undefined) return { errors: undefined, persisted }
-    const texts = Array.from(records, (_, at) => textOfFull(refused?.[at]))
-    const errors = inRequestOrder(refusals, texts, refusal => (retryAfterSeconds === undefined ? undefined : refusal))
-    const code = refused?.find(isFull)?.code
-    return { errors, persisted, code, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) }
-  }
-
-  /**
-   * Answers when the outcome of every record is known, or at the deadline. Until then the records themselves are not
-   * referenced: views of each waiting body would burden the garbage collector.
-   */
-  deliver({ records }: PushRequest, origin: ProduceOrigin, limits?: Limits): Promise<PushResult> {
-    const checked = this.#limits.check(records, limits)
-    const { refusals } = checked
-    const retryAfterSeconds = this.#tellsLimits ? checked.retryAfterSeconds : undefined
-    const result = (outcomes: readonly RecordOutcome[]): PushResult => ({
-      ...toResult(refusals, outcomes),
-      ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
-    })
-    if (checked.records.length === 0) return Promise.resolve(result([]))
-    const { pendingProduce, settled } = this.#produce(checked, this.#sync, origin)
-    const ended = outcomesOf(pendingProduce).then(settled)
-    if (refusals !== undefined) return ended.then(() => pendingProduce.outcomes()).then(result)
-    return ended.then(outcomes => (outcomes === undefined ? allDelivered : result(outcomes)))
-  }
-
-  /** The outcome of each record of a synchronous push; for an asynchronous push, whether it was accepted. */
-  async each({ records, waitForSend }: PushRequest, origin: ProduceOrigin, limits?: Limits): Promise<readonly Known[]> {
-    const checked = this.#limits.check(records, limits)
-    const { records: allowed, refusals } = checked
-    if (allowed.length === 0) return inRequestOrder<Known>(refusals, [], failureOf)
-    const { pendingProduce, settled } = this.#produce(checked, waitForSend ? this.#sync : this.#async, origin)
-    const ended = outcomesOf(pendingProduce).then(settled)
-    const known = waitForSend
-      ? await ended.then(() => pendingProduce.outcomes())
-      : await acceptedOf(pendingProduce, allowed.length)
-    return inRequestOrder<Known>(refusals, known, failureOf)
-  }
-
-  /** `settled` counts the outcomes, and is to be called once with them; `undefined`: all records were delivered. */
-  #produce(
-    { records, refusals }: LimitCheck,
-    options: ProduceOptions,
-    origin: ProduceOrigin
-  ): { pendingProduce: PendingProduce; settled: (outcomes: UnlessDelivered) => UnlessDelivered } {
-    const startedAt = this.#clock()
+  produced(records: readonly PushRecord[], pending: PendingProduce, { startedAt }: PushHead): void {
     const topics = this.#counts.begin(records)
     const sizes = sizesOf(records)
-    if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
-    const pendingProduce = this.#gateway.produce(records, options, origin)
-    const settled = (outcomes: UnlessDelivered): UnlessDelivered => {
-      this.#counts.end(topics, sizes, outcomes, startedAt, this.#clock())
-      return outcomes
+    const { clock } = this.#context
+    whenSettled(pending, outcomes => this.#counts.end(topics, sizes, outcomes, startedAt, clock()))
+  }
+
+  answer(outcomes: Outcomes, head: PushHead): ProduceAnswer {
+    const { isSync, startedAt } = head
+    const answer = typeof outcomes !== 'string' && this.#tells(outcomes, head) ? this.#failed(outcomes, head) : this.#ok
+    this.#metrics.answered(answer.status as 200, isSync, this.#context.clock() - startedAt)
+    return answer
+  }
+
+  /** An asynchronous push hears only of a full buffer and, where configured, of records beyond a limit. */
+  #tells(known: readonly Known[], { isSync, retryAfterSeconds }: PushHead): boolean {
+    if (isSync) return known.some(isFailed)
+    return retryAfterSeconds !== undefined || (this.#context.settings.whenFull === 'refuse' && known.some(isFull))
+  }
+
+  #failed(known: readonly Known[], { isSync, refusals, retryAfterSeconds }: PushHead): ProduceAnswer {
+    const isTold = (failure: RecordFailure, at: number): boolean =>
+      isSync || isFull(failure) || (retryAfterSeconds !== undefined && refusals?.[at] !== undefined)
+    const texts = known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
+    return {
+      status: retryAfterSeconds === undefined ? 500 : 429,
+      type: JSON_TYPE,
+      body: this.#failures(texts),
+      headers: retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }
     }
-    return { pendingProduce, settled }
+  }
+
+  refuse(error: unknown, { exchange, records }: RefusedRequest): ProduceAnswer | undefined {
+    if (error === UNSUPPORTED) return { status: 415, type: TEXT_TYPE, body: UNSUPPORTED.message, closes: false }
+    if (error instanceof BodyTooLargeError || error instanceof TooManyRecordsError)
+      return { status: 413, type: TEXT_TYPE, body: 'The request payload is too large', closes: true }
+    if (error instanceof DeserializeError)
+      return { status: 400, type: TEXT_TYPE, body: `Request body deserialize error: ${error.message}` }
+    const status = refusalStatus(error)
+    if (status === undefined || !(error instanceof CastellanError)) return undefined
+    const text = refusalOf(error.code)
+    const isForbidden = error instanceof ForbiddenError
+    // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
+    if (records === undefined)
+      return { status, type: JSON_TYPE, body: this.#failures([isForbidden ? escaped(error.message) : text]) }
+    const caller = this.#context.access.callerOf(exchange.response.req)
+    const texts = records.map(({ topic }) => (isForbidden && caller.allows('produce', { topic }) ? purged : text))
+    return { status, type: JSON_TYPE, body: this.#failures(texts) }
+  }
+
+  broken(): ProduceAnswer {
+    return { status: 500, type: TEXT_TYPE, body: '' }
+  }
+
+  /** @param texts need no escaping */
+  #failures(texts: readonly (string | undefined)[]): string {
+    const entries = texts.map(text =>
+      text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
+    )
+    return `{"status":"${this.#context.settings.failureWord}","errors":[${entries.join(',')}]}`
   }
 }
 
-/** `undefined`: all records were delivered. */
-type UnlessDelivered = readonly RecordOutcome[] | undefined
+const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 
-const outcomesOf = (pendingProduce: PendingProduce): Promise<UnlessDelivered> =>
-  pendingProduce.unlessDelivered?.() ?? pendingProduce.outcomes()
+const copyOf = ({ topic, key, value, partition }: PushRecord): PushRecord => ({
+  topic,
+  key: key && Buffer.from(key),
+  value: Buffer.from(value),
+  partition
+})
 
-const isDelivered = ({ type }: RecordOutcome): boolean => type === 'delivered'
+const isFailed = (one: Known): one is RecordFailure => one !== 'pending' && one.type === 'failed'
 
-const isFull = (failure: RecordFailure | undefined): failure is RecordFailure =>
-  failure?.code === 'overloaded' || failure?.code === 'logUnavailable' || failure?.code === 'shuttingDown'
-
-async function acceptedOf(pendingProduce: PendingProduce, records: number): Promise<readonly Known[]> {
-  const refused = await pendingProduce.accepted()
-  return Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
-}
-
-const textOfFull = (failure: RecordFailure | undefined): string | undefined =>
-  isFull(failure) ? toMessage(toClientError(failure)) : undefined
-
-const toText = (outcome: RecordOutcome): string | undefined =>
-  outcome.type === 'failed' ? toMessage(toClientError(outcome)) : undefined
-
-function toResult(refusals: LimitCheck['refusals'], outcomes: readonly RecordOutcome[]): PushResult {
-  if (refusals === undefined && outcomes.every(isDelivered)) return allDelivered
-  return {
-    errors: inRequestOrder(refusals, outcomes.map(toText), refusal => refusal),
-    persisted: persistedText(inRequestOrder(refusals, outcomes.map(certaintyOf), () => 'no')),
-    code: firstFailureOf(outcomes)?.code
-  }
-}
-
-/** Merges the errors of accepted records with those of records that were refused before. */
-function inRequestOrder<Said>(
-  refusals: LimitCheck['refusals'],
-  said: readonly Said[],
-  ofRefusal: (refusal: string) => Said
-): readonly Said[] {
-  if (refusals === undefined) return said
-  let next = 0
-  return refusals.map(refusal => (refusal === undefined ? said[next++]! : ofRefusal(refusal)))
-}
+const isFull = (one: Known): boolean =>
+  isFailed(one) && (one.code === 'overloaded' || one.code === 'logUnavailable' || one.code === 'shuttingDown')
 
 /**
  * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
  */
 const OVERHEAD_BYTES = 36
-
-const TOO_LARGE = toMessage(messageTooLarge)
 
 /** Which records are within the limits, and the errors of the others. */
 interface LimitCheck {
@@ -210,7 +211,7 @@ interface LimitCheck {
    * `undefined`: all records are within the limits. Otherwise one entry per record of the request, `undefined` for
    * those within the limits.
    */
-  readonly refusals: readonly (string | undefined)[] | undefined
+  readonly refusals: readonly (RecordFailure | undefined)[] | undefined
   /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
   readonly retryAfterSeconds?: number
 }
@@ -236,7 +237,7 @@ export class RecordLimits {
     }
     const refusals = records.map(record => this.#refusalOf(record, limiter))
     if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
-    const limited = new Set(records.filter((_, i) => refusals[i] === RATE_LIMITED).map(({ topic }) => topic))
+    const limited = new Set(records.filter((_, i) => refusals[i] === rateLimited).map(({ topic }) => topic))
     return {
       records: records.filter((_, i) => refusals[i] === undefined),
       refusals,
@@ -248,15 +249,15 @@ export class RecordLimits {
     return Math.max(...[...topics].map(topic => limiter.retryAfterSeconds(topic, this.#now())))
   }
 
-  #refusalOf(record: PushRecord, limiter: Limits): string | undefined {
+  #refusalOf(record: PushRecord, limiter: Limits): RecordFailure | undefined {
     if (!limiter.allows(record.topic, this.#now())) {
       this.#metrics.rateLimited(record.topic)
-      return RATE_LIMITED
+      return rateLimited
     }
     if (!this.#isTooLarge(record)) return undefined
     this.#metrics.topic(record.topic).sent.value++
     this.#metrics.failed(record.topic, messageTooLarge)
-    return TOO_LARGE
+    return tooLarge
   }
 
   #isTooLarge({ key, value }: PushRecord): boolean {

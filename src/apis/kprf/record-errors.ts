@@ -13,9 +13,9 @@ const timedOut: ClientError = { text: 'MessageTimedOut (Local: Message timed out
 const unknown: ClientError = { text: 'Unknown (Unknown broker error)', number: -1 }
 
 /** For a record that finds the buffer full. */
-export const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
+const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
 /** The `message` of a record beyond a rate limit. */
-export const RATE_LIMITED = 'ratelimit'
+const RATE_LIMITED = 'ratelimit'
 export const messageTooLarge: ClientError = {
   text: 'MessageSizeTooLarge (Broker: Message size too large)',
   number: 10
@@ -101,30 +101,26 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
 export const refusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
-/** Translates a refusal before the queue into Castellan's codes. */
-export const failureOf = (refusal: string): RecordFailure =>
-  refusal === RATE_LIMITED
-    ? {
-        type: 'failed',
-        code: 'quotaExceeded',
-        errorCode: undefined,
-        message: 'beyond the rate limit of the topic',
-        persisted: 'no',
-        retriable: true
-      }
-    : {
-        type: 'failed',
-        code: 'recordTooLarge',
-        errorCode: undefined,
-        message: refusal,
-        persisted: 'no',
-        retriable: false
-      }
+const refusal = (code: 'quotaExceeded' | 'recordTooLarge', message: string, retriable: boolean): RecordFailure => ({
+  type: 'failed',
+  code,
+  errorCode: undefined,
+  message,
+  persisted: 'no',
+  retriable
+})
+
+/** Refusals before the queue. */
+export const rateLimited = refusal('quotaExceeded', 'beyond the rate limit of the topic', true)
+export const tooLarge = refusal('recordTooLarge', toMessage(messageTooLarge), false)
 
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)
 
 /** The `message` of a failed record. */
+export const textOf = (failure: RecordFailure): string =>
+  failure === rateLimited ? RATE_LIMITED : toMessage(toClientError(failure))
+
 export function toMessage(error: ClientError): string {
   return `Message production error: ${error.text}`
 }

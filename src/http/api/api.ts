@@ -12,6 +12,7 @@ import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Idempotency } from './idempotency.js'
+import type { RefusedRecords } from './refused-records.js'
 
 /** The parts with which every API is created. */
 export interface ApiContext<Settings> {
@@ -38,6 +39,8 @@ export interface ApiContext<Settings> {
   readonly settings: Settings
   readonly log: Logger
   readonly metrics: PrometheusMetrics
+  /** Counts records that are refused. */
+  readonly refused: RefusedRecords
   /** Epoch milliseconds. */
   readonly now: () => number
   /** For durations: the system clock may be set back. */

@@ -67,6 +67,9 @@ const codeByStatus = new Map<number, ErrorCode>([
   [504, 'timedOut']
 ])
 
+/** What a status alone says of the reason. */
+export const codeOfStatus = (status: number): ErrorCode => codeByStatus.get(status) ?? 'invalidRequest'
+
 const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
 /** Why a request failed as a whole. */
@@ -90,7 +93,7 @@ export function problemAnswer(
     title: STATUS_CODES[status],
     status,
     ...(body !== '' && { detail: detailOf(body) }),
-    code: cause?.code ?? codeByStatus.get(status) ?? 'invalidRequest',
+    code: cause?.code ?? codeOfStatus(status),
     ...(persisted !== undefined && { persisted }),
     retriable: cause?.retriable ?? RETRIABLE.has(status),
     ...further

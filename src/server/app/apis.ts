@@ -17,6 +17,7 @@ export interface ApisDeps
     | 'gateways'
     | 'log'
     | 'metrics'
+    | 'refused'
     | 'statsd'
     | 'now'
     | 'clock'

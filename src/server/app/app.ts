@@ -17,6 +17,7 @@ import type { LagRow, LagSource } from '../../gateway/lag.js'
 import { tracedGateway } from '../../gateway/traced-gateway.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
+import { RefusedRecords } from '../../http/api/refused-records.js'
 import { Admission } from '../../http/exchange/admission.js'
 import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
@@ -440,6 +441,7 @@ class ProcessParts {
         everywhereOf: peers && everywhereOf(peers),
         log: this.#quietLog,
         metrics: this.#metrics,
+        refused: new RefusedRecords(this.#metrics),
         statsd,
         now: Date.now,
         clock: () => performance.now(),

@@ -328,7 +328,7 @@ describe('arion answers', () => {
       ...produce(records, options),
       accepted: () => Promise.resolve([failure('logUnavailable')])
     })
-    await serve({ gateway: late })
+    await serve({ gateway: late, settings: { durability: 'disk' } })
     expect((await post('/async/test')).status).to.equal(503)
   })
 

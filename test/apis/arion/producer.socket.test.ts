@@ -78,7 +78,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
         '{"status":"error","message":"server encountered an error processing request","details":"made up"}',
         'unknown'
       ])
-      expect(served.lines.map(({ message }) => message)).to.include('a message of Arion failed unexpectedly')
+      expect(served.lines.map(({ message }) => message)).to.include('a request to produce failed unexpectedly')
       await served.http.close()
     }
     await serve()

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { isJsonContentType } from '../../../src/apis/kprf/endpoint.js'
+import { isJsonContentType } from '../../../src/apis/kprf/push.js'
 
 /** Source: warp 0.3.1 asks the crate mime 0.3.16; its answers to these were recorded once. */
 const accepted = [

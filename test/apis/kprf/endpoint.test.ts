@@ -63,7 +63,7 @@ describe('kprf: a push and what surrounds it', () => {
       await serve(broken(), settings)
       const answer = await push(['t'], isSync, headers)
       expect([answer.statusCode, answer.headers['x-castellan-persisted']]).to.deep.equal([500, 'unknown'])
-      expect(lines).to.deep.equal(['error a push failed unexpectedly'])
+      expect(lines).to.deep.equal(['error a request to produce failed unexpectedly'])
     }
   })
 
@@ -130,7 +130,7 @@ describe('kprf: a push and what surrounds it', () => {
     }
     await serve(gateway, { ratelimit }, { shared: async () => [[1, 0]] })
     expect((await push(['slow'], true)).statusCode).to.equal(500)
-    expect(lines).to.deep.equal(['error a push failed unexpectedly'])
+    expect(lines).to.deep.equal(['error a request to produce failed unexpectedly'])
   })
 
   describe('its metrics on a port of their own', () => {

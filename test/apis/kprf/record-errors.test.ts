@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { failureOf, refusalOf, toClientError } from '../../../src/apis/kprf/record-errors.js'
+import { refusalOf, toClientError } from '../../../src/apis/kprf/record-errors.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
 import { failure } from '../../support/fake-gateway.js'
 
@@ -81,16 +81,5 @@ describe('kprf: the errors of records', () => {
   it('of a request refused as a whole are one text, a quota that of a rate limit', () => {
     expect(refusalOf('quotaExceeded')).to.equal('ratelimit')
     expect(refusalOf('overloaded')).to.equal('Message production error: QueueFull (Local: Queue full)')
-  })
-
-  it('of records refused before the queue say that these are not in Kafka, and whether to try again', () => {
-    const refused = { type: 'failed', errorCode: undefined, persisted: 'no' }
-    expect(failureOf('ratelimit')).to.deep.include({ ...refused, code: 'quotaExceeded', retriable: true })
-    expect(failureOf('too large')).to.deep.equal({
-      ...refused,
-      code: 'recordTooLarge',
-      retriable: false,
-      message: 'too large'
-    })
   })
 })

@@ -1,0 +1,47 @@
+import type { preParsingHookHandler } from 'fastify'
+import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
+import {
+  addPersistedHeader,
+  answeredBefore,
+  answerUnknown,
+  type NamedRoute,
+  refusedBy
+} from '../../http/api/by-hand.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
+import { addRoutes, type Route } from '../../http/api/routes.js'
+import { KprfMetrics } from './kprf-metrics.js'
+import { METRICS_PATH } from './metrics-listener.js'
+import { PushApi } from './push.js'
+import type { KprfSettings } from './settings.js'
+
+/** The routes of kprf. The path of its metrics is secret, and served for any method. */
+export const kprfPlugin =
+  (context: ApiContext<KprfSettings>): ApiPlugin =>
+  app => {
+    const { settings } = context
+    const metrics = new KprfMetrics(context.metrics)
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const route = new ProduceRoute(new PushApi(context, metrics), context, maxBodyBytes)
+    const preParsing = route.hook({ waitMs: settings.messageTimeoutMs })
+    app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
+    answerUnknown(app, reply => reply.code(404).send())
+    const pushes = ['/push', '/push/'].map((path): Route => ({ method: 'post', path, preParsing }))
+    addRoutes(app, pushes, () => sendMethodNotAllowed)
+    const config: NamedRoute = { routeName: `${app.prefix}/metrics` }
+    const options = { preParsing: sendMetrics(context, metrics), config }
+    for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, answeredBefore)
+    const urls = new Set(pushes.map(({ path }) => app.prefix + path))
+    addPersistedHeader(app, ({ method, routeOptions: { url = '' } }) => method === 'POST' && urls.has(url))
+  }
+
+const sendMetrics =
+  ({ access }: ApiContext<KprfSettings>, metrics: KprfMetrics): preParsingHookHandler =>
+  (request, reply) => {
+    const refusal = access.callerOf(request.raw).refusalOf('management')
+    if (refusal !== undefined) reply.send(refusal)
+    else metrics.text().then(text => reply.type('text/plain; charset=utf-8').send(text), reply.send.bind(reply))
+  }
+
+const sendMethodNotAllowed: preParsingHookHandler = (_, reply) => {
+  reply.code(405).type('text/plain; charset=utf-8').send('HTTP method not allowed')
+}

@@ -1,0 +1,375 @@
+import type { preParsingHookHandler } from 'fastify'
+import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
+import { persistedText } from '../../gateway/persisted.js'
+import { placesOf } from '../../gateway/produce-origin.js'
+import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
+import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
+import { BufferPool, collectBody } from '../exchange/body-collector.js'
+import type { Exchange } from '../exchange/exchange.js'
+import { type Cause, certaintyOfKnown, codeOfStatus, type Known, wantsModern } from '../exchange/modern-answers.js'
+import { type ApiContext, admissionOf } from './api.js'
+import { byHand } from './by-hand.js'
+import type { Params } from './endpoint.js'
+import { type GuardOptions, withKeys } from './idempotency.js'
+import type { RefusalReason, RefusedByApi } from './refused-records.js'
+import { originOf } from './request-origin.js'
+
+/** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
+export interface ProduceHead {
+  /** Whether the answer waits for Kafka. */
+  isSync: boolean
+  /** Why the API refuses records by itself: one entry per record of the request, `undefined` for those that are produced. */
+  refusals?: readonly (RecordFailure | undefined)[] | undefined
+  /** Absent: that of the cluster `default`. */
+  readonly gateway?: Gateway
+  /** The answer has the API's own form, also for clients that ask for modern answers. */
+  readonly isOwnForm?: boolean
+}
+
+/** What became of the records of a request: one word where it is the same for all, and no more is asked. */
+export type Outcomes = 'delivered' | 'pending' | readonly Known[]
+
+/** An answer in the words of an API. The route adds what is certain about the records, the receipt and the id. */
+export interface ProduceAnswer {
+  readonly status: number
+  /** Absent: no content type. */
+  readonly type?: string | undefined
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** For an answer that is given often; it has the status and the type. */
+  readonly template?: AnswerTemplate | undefined
+  /** Why the request fails, for its problem document. Absent: follows from the error, or from the status. */
+  readonly cause?: Cause | undefined
+  /** Whether the connection ends. Absent: it ends where the body was not read, unless the rest of it is small. */
+  readonly closes?: boolean
+  /** The answer says nothing about records: the request would not have produced any. */
+  readonly isSilent?: boolean
+}
+
+/** Calls exactly one of the two functions, once, later. */
+export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
+
+/** A request that is refused. */
+export interface RefusedRequest {
+  readonly exchange: Refusable
+  /** Whether the body has been read. */
+  readonly isRead: boolean
+  /** Absent: they are not known. */
+  readonly records?: readonly ProduceRecord[] | undefined
+}
+
+/** All that the answer to a refused request needs. */
+export type Refusable = Pick<Exchange, 'response' | 'requestId'>
+
+/** The part of a route to produce that differs from API to API. */
+export interface ProduceApi<Head extends ProduceHead> {
+  readonly name: string
+  /** How records are produced whose requests wait for Kafka, and others. */
+  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  /** Whether the answer to records that were all delivered names their offsets. */
+  readonly namesOffsets: boolean
+  /** The topic of all records. Absent, or `undefined`: each record names its own, and the client must be allowed all of them. */
+  topicOf?(params: Params): string | undefined
+  /** Reads the head of a request. What it throws is answered by {@link refuse}. */
+  readHead(exchange: Exchange, params: Params): Head
+  /**
+   * Reads the records of a body, which is valid during the call only, as the records are. What it throws is answered by
+   * {@link refuse}, and the body is charged all the same.
+   */
+  readBody(body: Buffer, head: Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
+  limit?(
+    records: readonly ProduceRecord[],
+    head: Head,
+    exchange: Exchange
+  ): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  /** Called when records were handed on. They are valid during the call. */
+  produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
+  answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
+  /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
+  refuse(error: unknown, request: RefusedRequest): ProduceAnswer | undefined
+  /** The answer to a request that has failed by a bug; its records may have been produced. */
+  broken(error: unknown): ProduceAnswer
+  /** Called when a body is too large, instead of refusing it at once. @param refuse to be called once */
+  tooLarge?(exchange: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void
+}
+
+/** The body is larger than allowed. */
+export class BodyTooLargeError extends CastellanError {
+  override readonly name = 'BodyTooLargeError'
+  readonly maxBytes: number
+  /** Bytes that have come; of a body that is announced as too large, the announced size. */
+  readonly seenBytes: number
+  /** The size was announced, so that nothing of the body has been read. */
+  readonly isAnnounced: boolean
+
+  constructor(maxBytes: number, seenBytes: number, isAnnounced: boolean) {
+    super('recordTooLarge', `the body is larger than ${maxBytes} bytes`, false)
+    this.maxBytes = maxBytes
+    this.seenBytes = seenBytes
+    this.isAnnounced = isAnnounced
+  }
+}
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+const CLOSE = { connection: 'close' }
+const NOT_PERSISTED = persistedText(['no'])
+const UNKNOWN = persistedText(['unknown'])
+
+/** What a route has from the context of its API. */
+type Context = Pick<
+  ApiContext<unknown>,
+  'gateway' | 'access' | 'log' | 'now' | 'idempotency' | 'admission' | 'diskAdmission' | 'refused'
+>
+
+/**
+ * A route to produce, for any API. It does what all have in common, in this order: permission, head, body within its limit,
+ * charge, permission for topics that the body names, `produce`, the wait for Kafka where the client wants it, and the answer,
+ * with which refused records are counted.
+ */
+export class ProduceRoute<Head extends ProduceHead> {
+  readonly #api: ProduceApi<Head>
+  readonly #parts: Context
+  readonly #refused: RefusedByApi
+  readonly #maxBodyBytes: number
+  readonly #answers: Answers
+  readonly #pool = new BufferPool(POOL_BYTES)
+
+  /** @param maxBodyBytes the limit of the server and of the API */
+  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number) {
+    this.#api = api
+    this.#parts = parts
+    this.#refused = parts.refused.of(api.name)
+    this.#maxBodyBytes = maxBodyBytes
+    this.#answers = new Answers(parts.now)
+  }
+
+  /** The hook that takes its requests from Fastify: admits them, and carries out those with a key once. */
+  hook(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): preParsingHookHandler {
+    return byHand(this.guarded(options), admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory'))
+  }
+
+  /** {@link receive}, where a request with a key is carried out once. */
+  guarded(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): (exchange: Exchange, params: Params) => void {
+    const receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
+    return withKeys(this.#parts.idempotency, receive, { maxBodyBytes: this.#maxBodyBytes, ...options })
+  }
+
+  receive(exchange: Exchange, params: Params): void {
+    const { request, payload } = exchange
+    let head: Head
+    try {
+      const topic = this.#api.topicOf?.(params)
+      const refusal = topic === undefined ? undefined : this.#callerOf(exchange).refusalOf('produce', { topic })
+      if (refusal !== undefined) {
+        this.refuse(exchange, refusal)
+        return
+      }
+      head = this.#api.readHead(exchange, params)
+    } catch (error) {
+      this.refuse(exchange, error)
+      return
+    }
+    const declaredBytes = Number(request.headers['content-length'] ?? 0)
+    collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, (body, seenBytes) => {
+      if (body instanceof Buffer) this.#read(exchange, head, body)
+      else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, declaredBytes > this.#maxBodyBytes)
+      // A client that has left gets no answer.
+      else if (body instanceof OverloadedError) this.refuse(exchange, body)
+    })
+  }
+
+  /** Refuses a request. @param records those that it has brought, if they are known */
+  refuse(exchange: Refusable, error: unknown, isRead = false, records?: readonly ProduceRecord[]): void {
+    const answer = this.#api.refuse(error, { exchange, isRead, records })
+    if (answer === undefined) {
+      this.broken(exchange, error)
+      return
+    }
+    const { response, requestId } = exchange
+    const { status, type, body, isSilent, closes } = answer
+    const known = error instanceof CastellanError ? error : undefined
+    const cause = answer.cause ?? known
+    if (isSilent !== true) this.#refused.add(reasonOf(answer, cause, error), records?.length ?? 1)
+    const unread = closes === undefined && !isRead ? unreadBodyHeaders(response, error) : closes === true ? CLOSE : {}
+    const headers = {
+      ...unread,
+      ...(known !== undefined && refusalStatus(known) !== undefined && refusalHeaders(known)),
+      ...answer.headers
+    }
+    const persisted = isSilent === true ? undefined : NOT_PERSISTED
+    this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
+  }
+
+  #callerOf({ request }: Exchange): Caller {
+    return this.#parts.access.callerOf(request)
+  }
+
+  #tooLarge(exchange: Exchange, seenBytes: number, isAnnounced: boolean): void {
+    const refuse = (error: BodyTooLargeError): void => {
+      // What has been read is charged. A body that is announced as too large is not read.
+      if (!isAnnounced) this.#callerOf(exchange).charge(0, error.seenBytes)
+      this.refuse(exchange, error)
+    }
+    const error = new BodyTooLargeError(this.#maxBodyBytes, seenBytes, isAnnounced)
+    if (this.#api.tooLarge === undefined) refuse(error)
+    else this.#api.tooLarge(exchange, error, refuse)
+  }
+
+  /** A body in another encoding would be decoded here. */
+  #read(exchange: Exchange, head: Head, body: Buffer): void {
+    const { length } = body
+    try {
+      const read = this.#api.readBody(body, head)
+      if (typeof read !== 'function') this.#take(exchange, head, read, length)
+      else
+        read(
+          records => this.#take(exchange, head, records, length),
+          error => this.#unusable(exchange, error, length)
+        )
+    } catch (error) {
+      this.#unusable(exchange, error, length)
+    }
+  }
+
+  /** It was sent and read all the same. */
+  #unusable(exchange: Exchange, error: unknown, bytes: number): void {
+    this.#callerOf(exchange).charge(0, bytes)
+    this.refuse(exchange, error, true)
+  }
+
+  #take(exchange: Exchange, head: Head, records: readonly ProduceRecord[], bytes: number): void {
+    const caller = this.#callerOf(exchange)
+    let refusal = caller.charge(records.length, bytes)
+    if (refusal === undefined && this.#api.topicOf === undefined) refusal = caller.refusalOfTopics('produce', records)
+    if (refusal !== undefined) {
+      this.refuse(exchange, refusal, true, records)
+      return
+    }
+    const within = this.#api.limit === undefined ? records : this.#api.limit(records, head, exchange)
+    if (typeof within !== 'function') this.#produce(exchange, head, within)
+    else
+      within(
+        records => this.#produce(exchange, head, records),
+        error => this.refuse(exchange, error, true)
+      )
+  }
+
+  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[]): void {
+    const { refusals, isSync, gateway = this.#parts.gateway } = head
+    if (records.length === 0) {
+      this.#answer(exchange, head, inRequestOrder(refusals, []))
+      return
+    }
+    try {
+      const origin = originOf(exchange.request)
+      if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
+      const pending = gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
+      this.#api.produced?.(records, pending, head)
+      // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
+      if (isSync) this.#whenDelivered(exchange, head, pending)
+      else this.#whenAccepted(exchange, head, pending, records.length)
+    } catch (error) {
+      this.broken(exchange, error)
+    }
+  }
+
+  #whenDelivered(exchange: Exchange, head: Head, pending: PendingProduce): void {
+    const needsEach = this.#api.namesOffsets || head.refusals !== undefined || wantsModern(exchange.request)
+    const outcomes = needsEach || pending.unlessDelivered === undefined ? pending.outcomes() : pending.unlessDelivered()
+    outcomes.then(
+      known => this.#answer(exchange, head, known === undefined ? 'delivered' : inRequestOrder(head.refusals, known)),
+      error => this.broken(exchange, error)
+    )
+  }
+
+  #whenAccepted(exchange: Exchange, head: Head, pending: PendingProduce, records: number): void {
+    const { durability } = this.#api.options.async
+    if (durability !== 'disk' && pending.isWaiting !== true) this.#accepted(exchange, head, records, pending.refused)
+    else {
+      pending.accepted().then(
+        refused => this.#accepted(exchange, head, records, refused),
+        error => this.broken(exchange, error)
+      )
+    }
+  }
+
+  #accepted(exchange: Exchange, head: Head, records: number, refused: PendingProduce['refused']): void {
+    const isWhole = refused === undefined && head.refusals === undefined
+    if (isWhole && !wantsModern(exchange.request)) this.#answer(exchange, head, 'pending')
+    else {
+      const known = Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
+      this.#answer(exchange, head, inRequestOrder(head.refusals, known))
+    }
+  }
+
+  #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
+    try {
+      const answer = this.#api.answer(outcomes, head)
+      if (typeof answer !== 'function') this.#send(exchange, head, outcomes, answer)
+      else
+        answer(
+          answer => this.#send(exchange, head, outcomes, answer),
+          error => this.broken(exchange, error)
+        )
+    } catch (error) {
+      this.broken(exchange, error)
+    }
+  }
+
+  #send(exchange: Exchange, { isSync, isOwnForm }: Head, outcomes: Outcomes, answer: ProduceAnswer): void {
+    const { response, requestId } = exchange
+    const { status, type, body, template, cause } = answer
+    let persisted = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
+    if (typeof outcomes !== 'string') {
+      this.#refused.addFailed(outcomes)
+      persisted = persistedText(outcomes.map(certaintyOfKnown))
+      if (isSync || status >= 400) noteFailure(response, cause?.code ?? firstFailureOf(outcomes)?.code)
+      if (isOwnForm !== true && wantsModern(exchange.request)) {
+        this.#answers.outcomes(exchange, outcomes)
+        return
+      }
+    }
+    const headers = { requestId, persisted, cause }
+    if (template === undefined) this.#answers.send(response, status, type, body, headers, answer.headers)
+    else if (response.destroyed) return
+    // Outcomes arrive in bulk and are answered one after another in any case.
+    else if (isSync) template.send(response, headers, body)
+    else template.sendSoon(response, headers, body)
+  }
+
+  /** After a bug the records may have been produced. */
+  broken({ response, requestId }: Refusable, error: unknown): void {
+    this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
+    const { status, type, body } = this.#api.broken(error)
+    this.#answers.send(response, status, type, body, { requestId, persisted: UNKNOWN })
+  }
+}
+
+/** What is certain of records that all have the same outcome. */
+const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
+
+function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
+  const code: ErrorCode = cause?.code ?? (status === 413 ? 'recordTooLarge' : codeOfStatus(status))
+  return { code, message: error instanceof Error ? error.message : body }
+}
+
+/** Merges the outcomes of records that were produced with the reasons of those that the API has refused. */
+function inRequestOrder(refusals: ProduceHead['refusals'], known: readonly Known[]): readonly Known[] {
+  if (refusals === undefined) return known
+  let next = 0
+  return refusals.map(refusal => refusal ?? known[next++]!)
+}
+
+/** Calls back when all records have their outcomes. @param settled gets `undefined` where all were delivered; does not throw */
+export function whenSettled(
+  pending: PendingProduce,
+  settled: (outcomes: readonly RecordOutcome[] | undefined) => void
+): void {
+  if (pending.whenSettled !== undefined) pending.whenSettled(settled)
+  // The request is answered by those who wait for the same promise.
+  else pending.outcomes().then(settled, () => undefined)
+}

@@ -1,0 +1,80 @@
+import type { ErrorCode } from '../../core/errors.js'
+import { type Cell, counterFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
+import type { Refusals } from '../../core/refusals.js'
+import type { Known } from '../exchange/modern-answers.js'
+
+/** Reasons whose counters exist from the start: a counter that appears with its first event hides this event from alerts. */
+const COMMON: readonly ErrorCode[] = [
+  'forbidden',
+  'invalidRequest',
+  'logUnavailable',
+  'overloaded',
+  'quotaExceeded',
+  'recordRejected',
+  'recordTooLarge',
+  'shuttingDown',
+  'timedOut',
+  'unknownTopic'
+]
+
+/** Why records were refused. */
+export interface RefusalReason {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/**
+ * Counts records that are not written, and whose client was told so: whoever has refused them, they are counted where the
+ * answer is made.
+ */
+export class RefusedRecords {
+  readonly #family = counterFamily(
+    'castellan_refused_records_total',
+    'Records that are not in Kafka, and whose client was told so. A request that was refused before its records were read counts as one'
+  )
+  readonly #refusals: Pick<Refusals, 'note'> | undefined
+
+  /** @param refusals what the status page shows */
+  constructor({ registry }: PrometheusMetrics, refusals?: Pick<Refusals, 'note'>) {
+    this.#refusals = refusals
+    registerFamily(registry, this.#family)
+  }
+
+  /** The counts of one API. */
+  of(api: string): RefusedByApi {
+    const cellOf = (reason: ErrorCode): Cell => this.#family.series({ api, reason })
+    for (const reason of COMMON) cellOf(reason)
+    return new RefusedByApi(cellOf, this.#refusals)
+  }
+}
+
+export class RefusedByApi {
+  readonly #cellOf: (reason: ErrorCode) => Cell
+  readonly #refusals: Pick<Refusals, 'note'> | undefined
+
+  constructor(cellOf: (reason: ErrorCode) => Cell, refusals: Pick<Refusals, 'note'> | undefined) {
+    this.#cellOf = cellOf
+    this.#refusals = refusals
+  }
+
+  add(reason: RefusalReason, records = 1): void {
+    this.#cellOf(reason.code).value += records
+    this.#refusals?.note(reason, records, 'records')
+  }
+
+  /** Adds the records of an answer that were refused. Neighbours mostly have the same reason. */
+  addFailed(known: readonly Known[]): void {
+    let [last, records]: [RefusalReason | undefined, number] = [undefined, 0]
+    for (const one of known) {
+      if (one === 'pending' || one.type === 'delivered' || one.persisted !== 'no') continue
+      if (last !== undefined && last.code !== one.code) {
+        this.add(last, records)
+        records = 0
+      }
+      last = one
+      records++
+    }
+    if (last !== undefined) this.add(last, records)
+  }
+}
