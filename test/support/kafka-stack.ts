@@ -19,7 +19,12 @@ export interface Stack {
   close(): Promise<void>
 }
 
-export function startStack(bootstrap: readonly BrokerAddress[], settings: Partial<DeliverySettings> = {}): Stack {
+/** @param now the wall clock */
+export function startStack(
+  bootstrap: readonly BrokerAddress[],
+  settings: Partial<DeliverySettings> = {},
+  now = Date.now
+): Stack {
   const system = new ActorSystem()
   const shared = { clock: () => performance.now(), random: Math.random, log: silentLogger, metrics: defaultLogger }
   let delivery: Delivery | undefined
@@ -40,7 +45,7 @@ export function startStack(bootstrap: readonly BrokerAddress[], settings: Partia
       throw error
     }
   })
-  delivery = startDelivery({ ...shared, router: router.ref, settings, now: Date.now })
+  delivery = startDelivery({ ...shared, router: router.ref, settings, now })
   const gateway = new KafkaGateway({ system, delivery, router: router.ref, isReady: () => router.isReady })
   const close = async () => {
     await delivery.close(0)

@@ -4,6 +4,7 @@ import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
+import { OwnTime } from '../../src/producer/memory/own-time.js'
 import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
 import {
   type BatchOwner,
@@ -62,6 +63,7 @@ export class PartitionProducerStage {
       {
         settings: all,
         clock: () => performance.now(),
+        ownTime: new OwnTime({ now: Date.now, clock: () => performance.now(), log: silentLogger }),
         random: () => 0.5,
         log: silentLogger,
         counters: this.counters,

@@ -2,6 +2,7 @@ import { type RecordFailure, silentLogger } from '../../src/core/model.js'
 import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
 import { Budget } from '../../src/producer/memory/budget.js'
 import { newNumbering } from '../../src/producer/memory/numbering.js'
+import { OwnTime } from '../../src/producer/memory/own-time.js'
 import { type DeliveryCounters, newCounters } from '../../src/producer/memory/partition-producer-deps.js'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
 import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
@@ -42,6 +43,7 @@ export class TopicStage {
       capacityQueues,
       waitingMaxBytes: settings.maxBytes,
       clock: () => this.nowMs,
+      ownTime: new OwnTime({ now: () => this.nowMs, clock: () => this.nowMs, log: silentLogger }),
       random: () => 0,
       log: silentLogger,
       batchBuffers: new BatchBufferPool(0),

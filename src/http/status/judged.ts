@@ -33,6 +33,7 @@ export const RANKS = [
   'lagUnknown',
   'deadLetters',
   'logDamaged',
+  'clockAhead',
   'recordsOld'
 ] as const
 export type TroubleKind = (typeof RANKS)[number]

@@ -18,9 +18,7 @@ export const troubleOfProcess = (status: Judged): Row[] => [
   ...status.certificates.flatMap(troubleOfCertificate),
   ...status.refusals.flatMap(troubleOfRefusal),
   ...notReady(status),
-  ...status.gateway.warnings
-    .filter(isToldHere)
-    .map(warning => (/Idempotency-Key/.test(warning) ? keysRefused(warning) : recordsOld(warning)))
+  ...status.gateway.warnings.filter(isToldHere).map(rowOfWarning)
 ]
 
 function troubleOfWorker(worker: WorkerRow, workers: number): Row[] {
@@ -157,6 +155,20 @@ const keysRefused = (warning: string): Row => ({
   cause: `${warning}.`,
   next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
   see: 'docs/peers.md#keys-of-requests'
+})
+
+function rowOfWarning(warning: string): Row {
+  if (/Idempotency-Key/.test(warning)) return keysRefused(warning)
+  return warning.startsWith('the clock ') ? clockAhead(warning) : recordsOld(warning)
+}
+
+const clockAhead = (warning: string): Row => ({
+  severity: 'warning',
+  kind: 'clockAhead',
+  subject: 'clock',
+  cause: `${warning}.`,
+  next: 'Set the clock of this machine, or of the brokers, by NTP. Records get the time of this machine again as soon as its clock is set.',
+  see: 'docs/operations.md#clocks'
 })
 
 const recordsOld = (warning: string): Row => ({

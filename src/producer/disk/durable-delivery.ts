@@ -12,6 +12,7 @@ import { failures } from '../memory/failures.js'
 import type { KeyTag } from '../memory/key-tag.js'
 import { LogSearch } from '../memory/log-search.js'
 import { ProducerIdentity } from '../memory/numbering.js'
+import { OwnTime } from '../memory/own-time.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type ClusterState, newCounters } from '../memory/partition-producer-deps.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
@@ -95,6 +96,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   readonly #identity: ProducerIdentity
   readonly #written: LogSearch
   readonly #counters = newCounters()
+  readonly #ownTime: OwnTime
   #openedQueue: OpenedQueue | undefined
   #topicDeps: DurableTopicDeps | undefined
   #clusterId: string | undefined
@@ -110,6 +112,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   constructor(deps: DurableDeliveryDeps) {
     this.#deps = deps
+    this.#ownTime = new OwnTime(deps)
     this.cluster = deps.cluster
     this.#settings = toDeliverySettings(deps.settings)
     const { clock, random, log, router, queue } = deps
@@ -152,7 +155,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly string[] {
-    return this.#retention?.warnings ?? []
+    return [...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]
   }
 
   /** Keys of records are written first: afterwards the log need not have the records any more. */
@@ -284,7 +287,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   #topicDepsFor({ log: durableLog, feed }: OpenedQueue): DurableTopicDeps {
-    const { clock, random, log, now, queue } = this.#deps
+    const { clock, random, log, queue } = this.#deps
     const { maxPartitionBytes, batchMaxBytes } = this.#settings
     return {
       settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
@@ -299,7 +302,8 @@ export class DurableDelivery implements QueueMember, ClusterState {
       schedule: this.#schedule,
       numbers: this.#identity,
       written: this.#written,
-      sendTimeMs: queue.stampsWhenSent ? now : undefined,
+      ownTime: this.#ownTime,
+      sendTimeMs: queue.stampsWhenSent ? this.#ownTime.now : undefined,
       durableLog,
       feed,
       readAhead: queue.readAhead,

@@ -355,7 +355,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Sets the time of sending here, so that a batch that is sent soon need not be encoded again. */
   #timeOf({ timestampMs, isTimeGiven }: LoggedRecord): number {
-    return isTimeGiven ? timestampMs : (this.#deps.sendTimeMs?.() ?? timestampMs)
+    const { sendTimeMs, ownTime } = this.#deps
+    return isTimeGiven ? timestampMs : (sendTimeMs?.() ?? timestampMs - ownTime.setBackMs)
   }
 
   offered(sequence: number, isAtEnd: boolean): void {

@@ -130,6 +130,11 @@ export abstract class BatchRows {
     this.counts = ofEach(counts, () => 1)
   }
 
+  /** No caller has given a timestamp. */
+  get hasOwnTimes(): boolean {
+    return this.#count > 0 ? !this.#isGiven : !this.given.includes(true)
+  }
+
   /** Gives all records a new timestamp, but for those whose caller has given one. */
   protected stamp(sentAtMs: number): void {
     this.toLists()

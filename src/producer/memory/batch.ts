@@ -4,6 +4,7 @@ import { noProducer, RecordBatchWriter, resealBatch, type SealOptions } from '..
 import { readBack } from '../../kafka/record-reader.js'
 import { BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
+import { canSetBackFurther } from './own-time.js'
 import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import { persistedOf } from './verdict.js'
@@ -44,6 +45,8 @@ export class Batch extends BatchRows {
   #sizeBytes = 0
   /** The outcome of an attempt is unknown, so brokers may have written the batch. Only an acknowledgement ends this. */
   maybeWritten = false
+  /** By how much its timestamps were set back when Kafka had refused the former ones. `undefined`: it has not. */
+  setBackMs: number | undefined
   chargedBytes = 0
   /** The span of the batch on its way to Kafka. `undefined`: it was not sent yet, or nothing records spans. */
   span: SendSpan | undefined
@@ -68,6 +71,7 @@ export class Batch extends BatchRows {
     this.#isClosed = true
     this.#sizeBytes = 0
     this.maybeWritten = false
+    this.setBackMs = undefined
     this.chargedBytes = 0
     this.span = undefined
     this.#expiresAt = Number.POSITIVE_INFINITY
@@ -173,6 +177,18 @@ export class Batch extends BatchRows {
     this.#bytes = this.#bytes === undefined ? this.#seal(producer) : resealBatch(this.#bytes, producer)
     this.#numbering = numbering
     return this.#bytes
+  }
+
+  /** Kafka may take it with other timestamps. */
+  get canRestamp(): boolean {
+    return this.hasOwnTimes && canSetBackFurther(this.setBackMs)
+  }
+
+  /** Gives it new timestamps. Its number stays: if an earlier attempt was written, Kafka takes this one for its duplicate. */
+  restamp(atMs: number, setBackMs: number): void {
+    this.stamp(atMs)
+    this.#compact()
+    this.setBackMs = setBackMs
   }
 
   /** Takes the writer of a sealed batch, which does not need it any more. */

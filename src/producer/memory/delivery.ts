@@ -100,6 +100,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
 export interface Delivery {
   /** The memory of accepted records. */
   readonly capacity: BufferCapacity
+  /** For operators. */
+  readonly warnings: readonly string[]
   /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
   readonly clusterId: string | undefined
   /**

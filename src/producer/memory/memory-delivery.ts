@@ -18,6 +18,7 @@ import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
 import { ProducerIdentity } from './numbering.js'
+import { OwnTime } from './own-time.js'
 import { type ClusterState, newCounters } from './partition-producer-deps.js'
 import { PartitionSchedule } from './partition-schedule.js'
 import { type Partitioner, partitioners } from './partitioners.js'
@@ -43,7 +44,7 @@ const MOST_IN_A_ROW = 256
 /** Delivery from memory: one flush per tick of the event loop, and one coarse timer for all deadlines. */
 export class MemoryDelivery implements Delivery, ClusterState {
   readonly #deps: MemoryDeps
-  readonly #now: () => number
+  readonly #ownTime: OwnTime
   readonly #awayBecause: () => Error | undefined
   readonly #topics: TopicTable
   readonly #identity: ProducerIdentity
@@ -66,7 +67,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   constructor(deps: DeliveryDeps) {
     const { router, clock, random, log } = deps
     const settings = toDeliverySettings(deps.settings)
-    this.#now = deps.now
+    this.#ownTime = new OwnTime(deps)
     this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
@@ -91,6 +92,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       settings,
       waitingMaxBytes,
       clock,
+      ownTime: this.#ownTime,
       random,
       log,
       counters: newCounters(),
@@ -111,6 +113,10 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#receipts = deps.receipts
   }
 
+  get warnings(): readonly string[] {
+    return this.#ownTime.warnings
+  }
+
   get capacity(): BufferCapacity {
     return this.#budget
   }
@@ -123,7 +129,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
-    const timestampMs = this.#now()
+    const timestampMs = this.#ownTime.now()
     const partitioner = partitioners[options.partitioner]
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const { capacityWaitMs = 0 } = options

@@ -4,6 +4,7 @@ import type { Tracing } from '../../core/tracing/tracing.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { PartitionBudget } from './budget.js'
 import type { Numbers } from './numbering.js'
+import type { OwnTime } from './own-time.js'
 import type { Schedule, ScheduledProducer } from './partition-schedule.js'
 import type { WrittenBatches } from './partition-search.js'
 import type { DeliverySettings } from './settings.js'
@@ -84,6 +85,7 @@ export interface PartitionProducerDeps {
   readonly budget: PartitionBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
+  readonly ownTime: OwnTime
   /** Epoch milliseconds: the timestamp that records get when they are sent. Absent: they keep their own. */
   readonly sendTimeMs?: (() => number) | undefined
   /** Called when a batch is sent for the first time, with the time that its oldest record has waited. */

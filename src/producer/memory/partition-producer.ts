@@ -199,6 +199,7 @@ export class PartitionProducer implements ScheduledProducer {
 
   #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
     this.#numbering.advance(head.recordCount)
+    if (head.setBackMs !== undefined) this.#deps.ownTime.accepted(head.setBackMs)
     this.#delivered(head, baseOffset, logAppendTimeMs)
     // A socket that was given up may still hold the bytes of an earlier attempt, and a search its batch.
     if (this.#attempts.count !== 1) return
@@ -222,6 +223,9 @@ export class PartitionProducer implements ScheduledProducer {
         this.#search.forgotten()
         this.#backOff(verdict.reason, false)
         return
+      case 'restamp':
+        this.#restamp(head, verdict.reason)
+        return
       case 'split':
         if (verdict.renumber) this.#numbering.raise()
         if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
@@ -237,6 +241,16 @@ export class PartitionProducer implements ScheduledProducer {
         this.#enter('suspended')
         this.#deps.owner!.suspended(this, verdict.failure)
     }
+  }
+
+  #restamp(head: Batch, reason: string): void {
+    const { ownTime, counters } = this.#deps
+    const setBackMs = ownTime.nextAfter(head.setBackMs)
+    head.restamp(ownTime.at(setBackMs), setBackMs)
+    head.span?.retry(reason)
+    counters.retries++
+    this.#attempts.refused(reason)
+    this.#becomeReady()
   }
 
   /** Makes a dead letter of the only record of this batch before the next batch is sent. */

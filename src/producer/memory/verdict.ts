@@ -14,6 +14,8 @@ export interface HeadFacts {
   readonly isExpired: boolean
   /** The records are in the durable log: they do not expire, and a refused record must not fail others. */
   readonly isDurable: boolean
+  /** Its timestamps are not those of callers, and others can be tried. Absent: they stay. */
+  readonly canRestamp?: boolean | undefined
   /** Why the leader could not be reached; absent if a broker has answered since. */
   readonly lastError?: string | undefined
 }
@@ -21,11 +23,25 @@ export interface HeadFacts {
 /** @param lastError see {@link HeadFacts.lastError} */
 export const factsOf = (
   { topic, partition }: TopicPartition,
-  { recordCount, maybeWritten, expiresAt }: Pick<HeadFacts, 'recordCount' | 'maybeWritten'> & { expiresAt: number },
+  {
+    recordCount,
+    maybeWritten,
+    canRestamp,
+    expiresAt
+  }: Pick<HeadFacts, 'recordCount' | 'maybeWritten' | 'canRestamp'> & { expiresAt: number },
   nowMs: number,
   isDurable: boolean,
   lastError: string | undefined
-): HeadFacts => ({ topic, partition, recordCount, maybeWritten, isExpired: nowMs >= expiresAt, isDurable, lastError })
+): HeadFacts => ({
+  topic,
+  partition,
+  recordCount,
+  maybeWritten,
+  isExpired: nowMs >= expiresAt,
+  isDurable,
+  canRestamp,
+  lastError
+})
 
 /** What an answer means. `renumber`: raise the epoch before the next batch, because a late copy of this one may still arrive. */
 export type Verdict =
@@ -42,6 +58,8 @@ export type Verdict =
     }
   /** Send the same records under the next epoch, from sequence 0, because the broker has lost the producer's state. */
   | { readonly type: 'restart'; readonly reason: string }
+  /** Send the same records under the same number with other timestamps. */
+  | { readonly type: 'restamp'; readonly reason: string }
   /** Send two halves one after the other. `lowersLimit`: the next batches have to be smaller than this one. */
   | { readonly type: 'split'; readonly renumber: boolean; readonly lowersLimit: boolean }
   | { readonly type: 'fail'; readonly failure: RecordFailure; readonly renumber: boolean }
@@ -111,6 +129,9 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
   const { message, retriable } = kafkaErrorOf(code)
   if (forgotten.has(code)) {
     return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }
+  }
+  if (code === errorCodes.INVALID_TIMESTAMP && head.canRestamp === true && !head.isExpired) {
+    return { type: 'restamp', reason: message }
   }
   if (isolating.has(code) && head.recordCount > 1) {
     return { type: 'split', renumber: head.maybeWritten, lowersLimit: sizeCodes.has(code) }

@@ -164,7 +164,7 @@ export class Clusters {
   /** Warnings about records in the durable log, and clusters for which they wait. Requests are served nevertheless. */
   warnings(): string[] {
     const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
-    const all = [...this.#clusters.flatMap(({ durable }) => durable ?? []), ...orphaned]
+    const all = [...this.#clusters.flatMap(({ delivery, durable }) => [delivery, durable ?? []].flat()), ...orphaned]
     const away = this.#isKept ? this.#clustersAway() : []
     return [...away, ...new Set(all.flatMap(({ warnings }) => warnings))]
   }

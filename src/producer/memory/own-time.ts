@@ -1,0 +1,69 @@
+import type { Logger, MonotonicClock } from '../../core/model.js'
+
+const FIRST_STEP_MS = 1_000
+/** 17 years: if Kafka refuses this, too, its reason is not the clock of this machine. */
+const MOST_MS = 2 ** 29 * 1_000
+/** The clock of this machine counts as set when it has moved so far. */
+const SET_MS = 30_000
+
+/**
+ * The times of records whose caller has given none. Kafka refuses those that are too far ahead of the broker's clock
+ * (message.timestamp.after.max.ms, an hour by default), and tells no time of its own. So a refused batch is sent again with
+ * times that are set back by more and more; what Kafka takes applies to later records until the clock is set.
+ */
+export class OwnTime {
+  readonly #wallClock: () => number
+  readonly #clock: MonotonicClock
+  readonly #log: Logger
+  #setBackMs = 0
+  /** What the two clocks differed by when `#setBackMs` was found. */
+  #difference = 0
+
+  constructor({ now, clock, log }: { now: () => number; clock: MonotonicClock; log: Logger }) {
+    this.#wallClock = now
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** By how much times are set back. */
+  get setBackMs(): number {
+    if (this.#setBackMs === 0) return 0
+    if (Math.abs(this.#wallClock() - this.#clock() - this.#difference) > SET_MS) this.#setBackMs = 0
+    return this.#setBackMs
+  }
+
+  /** Epoch milliseconds, set back. */
+  readonly now = (): number => this.#wallClock() - this.setBackMs
+
+  /** Epoch milliseconds, set back by as much as is tried. */
+  at(setBackMs: number): number {
+    return this.#wallClock() - setBackMs
+  }
+
+  /** What to try after times were refused. @param setBackMs what was tried; `undefined`: times of acceptance */
+  nextAfter(setBackMs: number | undefined): number {
+    const known = this.setBackMs
+    return setBackMs === undefined || known > setBackMs ? known : Math.max(FIRST_STEP_MS, 2 * setBackMs)
+  }
+
+  accepted(setBackMs: number): void {
+    if (setBackMs <= this.setBackMs) return
+    this.#setBackMs = setBackMs
+    this.#difference = this.#wallClock() - this.#clock()
+    this.#log.warn({ setBackMs }, this.#warning)
+  }
+
+  /** For operators, while times are set back. */
+  get warnings(): readonly string[] {
+    return this.setBackMs === 0 ? [] : [this.#warning]
+  }
+
+  get #warning(): string {
+    const seconds = this.#setBackMs / 1_000
+    const much = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`
+    return `the clock of this machine is ahead of that of the brokers: kafka takes its records only with times that are set back by ${much}, so they are (message.timestamp.after.max.ms: topics allow an hour unless they set it)`
+  }
+}
+
+/** Whether there is more to try. */
+export const canSetBackFurther = (setBackMs: number | undefined): boolean => (setBackMs ?? 0) < MOST_MS
