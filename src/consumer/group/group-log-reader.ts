@@ -273,7 +273,11 @@ export class GroupLogReader implements BatchHolder {
           this.#startOver(recovery)
           break
         case 'notYet':
-          // Records below the committed offset count as acknowledged. They are read but not offered.
+          // They are read but not offered.
+          this.#options.runtime.log.warn(
+            { group: this.#options.runtime.groupId, partition: this.#name, committed: position, end: recovery.offset },
+            'the committed offset of a group is beyond the end of the log: records below it count as acknowledged'
+          )
           this.#hasRead = true
           this.#cursor.position = recovery.offset
           this.#ready()

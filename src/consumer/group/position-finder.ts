@@ -34,8 +34,8 @@ export type Recovery =
   | ({ readonly type: 'recreated' } & LogPosition)
   /** The end of the log was lost. The log now ends at `offset`. */
   | ({ readonly type: 'lost' } & LogPosition)
-  /** The group has committed an offset beyond the end of the log. It begins at the end, `offset`. */
-  | { readonly type: 'notYet'; readonly offset: Offset }
+  /** Somebody has set an offset beyond the end of the log, which is `offset`. */
+  | { readonly type: 'notYet'; readonly earliest: Offset; readonly offset: Offset }
   /** The offset is inside the log again. */
   | { readonly type: 'inRange' }
 
@@ -156,7 +156,7 @@ export class PositionFinder {
         this.#bound('latest', latest => {
           if (position <= latest.offset) onFound({ type: 'inRange' })
           else if (hasRead) onFound({ type: 'lost', ...latest })
-          else onFound({ type: 'notYet', offset: latest.offset })
+          else onFound({ type: 'notYet', earliest: earliest.offset, offset: latest.offset })
         })
       }
     })

@@ -74,6 +74,8 @@ export class InstancePartition implements BatchHolder {
   #problem: Failure | undefined
   #foundIn: number | undefined
   #furthest: Furthest | undefined
+  /** The offset to which the client has moved, while no broker has said that the log has it. */
+  #sought: Offset | undefined
   /** Timers of the finder and of reads. */
   readonly #pauses = new Set<Timer>()
   /** The offset that the group has committed, as far as this instance knows. */
@@ -173,6 +175,7 @@ export class InstancePartition implements BatchHolder {
     this.#reads = new CheckedReads(this.#runtime.ask, this.topicPartition)
     this.beganAt ??= offset
     this.#place(offset)
+    this.#sought = offset
   }
 
   /** Takes records from the batch in memory, within the limit; the first one of a read in any case. */
@@ -258,14 +261,14 @@ export class InstancePartition implements BatchHolder {
     const { runtime, onChanged, batches } = this.#options
     switch (result.type) {
       case 'success':
-        this.#problem = undefined
+        this.#problem = this.#sought = undefined
         this.#batch = result.batch
         this.#index = 0
         batches.hold(this, result.batch.heapBytes ?? result.batch.sizeBytes)
         onChanged()
         break
       case 'noMessages':
-        this.#problem = undefined
+        this.#problem = this.#sought = undefined
         onChanged()
         break
       case 'corruptMessage':
@@ -294,19 +297,43 @@ export class InstancePartition implements BatchHolder {
     const offset = this.#taken
     const fetching = {}
     this.#fetching = fetching
-    this.#finder.recover(offset, this.committed !== offset, recovery => {
+    const hasRead = this.committed !== offset && this.#sought !== offset
+    this.#finder.recover(offset, hasRead, recovery => {
       if (this.#fetching !== fetching) return
+      if (recovery.type === 'notYet') {
+        this.#reset(fetching, offset, recovery)
+        return
+      }
       this.#fetching = undefined
       if (recovery.type !== 'inRange') {
-        this.#runtime.log.warn(
-          { partition: this.key, offset, continuesAt: recovery.offset, cause: recovery.type },
-          'an instance was outside of the log'
-        )
+        this.#tell(offset, recovery.offset, recovery.type)
         if (recovery.type === 'recreated') this.#furthest = undefined
-        const isCut = recovery.type === 'lost' || recovery.type === 'notYet'
-        this.#logChanged(isCut ? Math.min(recovery.offset, this.#accepted!) : recovery.offset)
+        this.#logChanged(recovery.type === 'lost' ? Math.min(recovery.offset, this.#accepted!) : recovery.offset)
       } else this.#options.onChanged()
     })
+  }
+
+  /** The client, or somebody who has committed, has set an offset beyond the end: `auto.offset.reset` decides. */
+  #reset(fetching: object, from: Offset, { earliest, offset: end }: { earliest: Offset; offset: Offset }): void {
+    const { start } = this.#options
+    if (start === 'none') {
+      this.#fetching = undefined
+      this.#fail(outOfRange(this.topicPartition, from, end))
+      return
+    }
+    start(at => {
+      if (this.#fetching !== fetching) return
+      this.#fetching = undefined
+      const to = at === 'earliest' ? earliest : at === 'latest' ? end : Math.min(at.offset, end)
+      this.#tell(from, to, 'beyond the end', end)
+      this.#logChanged(to)
+    })
+  }
+
+  #tell(offset: Offset, continuesAt: Offset, cause: string, end?: Offset): void {
+    const { log, groupId: group } = this.#runtime
+    const fields = { group, partition: this.key, offset, continuesAt, cause, ...(end !== undefined && { end }) }
+    log.warn(fields, 'an instance was outside of the log')
   }
 
   #logChanged(offset: Offset): void {
@@ -318,6 +345,7 @@ export class InstancePartition implements BatchHolder {
     this.#epoch++
     this.#accepted = offset
     this.#taken = offset
+    this.#sought = undefined
     this.#problem = undefined
     this.#release()
     this.#options.onChanged()
@@ -361,6 +389,15 @@ export class InstancePartition implements BatchHolder {
 /** The epoch for a commit of an offset up to which records were read. */
 export const epochWithin = (furthest: Furthest | undefined, offset: Offset): number | undefined =>
   furthest !== undefined && offset <= furthest.offset ? furthest.leaderEpoch : undefined
+
+const outOfRange = ({ topic, partition }: TopicPartition, offset: Offset, end: Offset): Failure =>
+  failureOf(
+    new CastellanError(
+      'invalidRequest',
+      `offset ${offset} of ${topic}/${partition} is beyond the end, ${end}, and auto.offset.reset is none`,
+      false
+    )
+  )
 
 const noStart = ({ topic, partition }: TopicPartition): Failure =>
   failureOf(

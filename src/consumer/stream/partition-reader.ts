@@ -115,6 +115,7 @@ function proceed(state: State): Step<State, Effect> {
     if (start === 'latest') return proceed({ ...state, offset: end, foundIn: endEpoch })
     if (start === 'earliest' || 'timestampMs' in start) return [state, [{ type: 'askOffset', offsetType: start }]]
     const first = 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0)
+    if (!plan.follow && first > end) return onOutOfRange({ ...state, offset: first })
     return proceed({ ...state, offset: first, foundIn: first <= end ? endEpoch : undefined })
   }
   if (!plan.follow && offset >= end) return finish(state)

@@ -13,10 +13,7 @@ import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } f
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
-/**
- * For this time after the Router's news, a record for a partition beyond the known number is refused without another
- * look-up.
- */
+/** For this time after a look-up has not found a partition, records for such partitions are refused without another one. */
 const FRESH_MS = 1_000
 /** For this time after brokers have answered that a topic does not exist, its records are refused without a look-up. */
 const DENIAL_COUNTS_FOR_MS = 5_000
@@ -55,7 +52,8 @@ export class Topic implements UnknownTopic {
   readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0
-  #toldAt = Number.NEGATIVE_INFINITY
+  /** When a look-up last did not find the partition of a record. */
+  #absentAt = Number.NEGATIVE_INFINITY
   #deniedAt = Number.NEGATIVE_INFINITY
   #lastUsedAt = Number.NEGATIVE_INFINITY
   /** The Router said that there is no such topic; further records are refused until `until`. */
@@ -158,7 +156,7 @@ export class Topic implements UnknownTopic {
       producer.append(record, timestampMs, pendingProduce, index)
       return undefined
     }
-    if (count > 0 && nowMs - this.#toldAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
+    if (count > 0 && nowMs - this.#absentAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
     return this.#enqueue({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
   }
 
@@ -273,7 +271,6 @@ export class Topic implements UnknownTopic {
 
   #found(partitionCount: number, nowMs: number): void {
     this.#partitionCount = partitionCount
-    this.#toldAt = nowMs
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
     if (!this.#isWaitedFor) return
@@ -288,6 +285,7 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (partition !== undefined && partition >= count) {
+      this.#absentAt = nowMs
       this.#deps.counters.failed++
       pendingProduce.fail(index, failures.unknownPartition(this.name, partition), this.name)
       return
@@ -352,7 +350,7 @@ export class Topic implements UnknownTopic {
 
   /** The next record for a topic or partition that is not known is not refused at once: the topic is looked up. */
   forgetMissing(): void {
-    this.#toldAt = Number.NEGATIVE_INFINITY
+    this.#absentAt = Number.NEGATIVE_INFINITY
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
   }

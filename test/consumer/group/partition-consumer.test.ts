@@ -83,11 +83,14 @@ describe('one partition of a group', () => {
     expect([harness.position?.offset, harness.next()]).to.deep.equal([3, 3])
   })
 
-  it('pixy P2 E15 a stored offset beyond the end is honoured', () => {
+  it('pixy P2 E15 a stored offset beyond the end is honoured, and told at once with both offsets', () => {
     const world = new GroupWorld(run(0, 10))
     world.committed = { offset: 13, metadata: '' }
     const harness = new PartitionHarness(world)
     expect(harness.next()).to.equal(undefined)
+    const [told, ...more] = world.warnings
+    expect(told).to.include({ committed: 13, end: 10 }).and.to.include.all.keys('group', 'partition')
+    expect(more).to.deep.equal([])
     world.write(10, 11)
     expect(harness.next()).to.equal(undefined)
     world.write(12, 13, 14)

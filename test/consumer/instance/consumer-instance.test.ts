@@ -259,6 +259,25 @@ describe('a consumer instance', () => {
     })
   })
 
+  describe('moved by its client beyond the end', () => {
+    const cases = [
+      { start: 'earliest', reads: run(0, 5) },
+      { start: 'latest', reads: [] }
+    ] as const
+    for (const { start, reads } of cases) {
+      it(`reads from the ${start} record, as auto.offset.reset: ${start} says, and what is written later`, () => {
+        const world = new GroupWorld()
+        world.write(...run(0, 5))
+        const harness = new Harness({ start }, world)
+        harness.assign()
+        harness.done({ type: 'seek', positions: [{ topic, partition: 0, position: 99 }] })
+        expect(harness.take()).to.deep.equal(reads)
+        world.write(...run(5, 2))
+        expect(harness.take()).to.deep.equal(run(5, 2))
+      })
+    }
+  })
+
   it('continues where a seek says, although the leader has changed since the last read', () => {
     const world = new GroupWorld()
     world.electLeader(0)

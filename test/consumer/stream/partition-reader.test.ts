@@ -85,6 +85,18 @@ describe('partition reader', () => {
     expect(having(plan('latest'), offsetIs('latest', 8)).effects).to.deep.equal(done)
   })
 
+  it('tells a caller that begins beyond the end so, with the end', () => {
+    const { effects } = having(plan({ offset: 99 }), offsetIs('latest', 6))
+    expect(effects).to.have.length(1)
+    expect(effects[0]).to.have.nested.property('problem.code', 'invalidRequest')
+    expect(effects[0])
+      .to.have.nested.property('problem.message')
+      .that.matches(/^offset 99 of orders\/0 is out of range \(the end is 6\)/)
+    expect(having(plan({ offset: 6 }), offsetIs('latest', 6)).effects).to.deep.equal([
+      { type: 'finish', problem: undefined }
+    ])
+  })
+
   it('waits at the end when it follows', () => {
     const { effects } = having(plan('latest', true), offsetIs('latest', 8), data(8, { type: 'noMessages' }))
     expect(effects).to.deep.equal([{ type: 'askData', offset: 8, topicId: 'first' }])

@@ -60,7 +60,18 @@ describe('delivery: a topic', () => {
     expect(stage.asked).to.deep.equal(['follow t'])
   })
 
-  it('believes a number of partitions for a second, and asks anew then', () => {
+  it('is looked up anew for a partition beyond those that are known, which somebody may have just added', async () => {
+    tell(known(2))
+    const added = stage.pendingProduce()
+    stage.put(topic, 'a', added, 0, 2)
+    expect(stage.asked).to.deep.equal(['follow t anew'])
+    tell(known(3))
+    expect(await resultOf(added)).to.equal(undefined)
+  })
+
+  it('refuses records for a partition that a look-up has not found for a second, and is looked up anew then', () => {
+    tell(known(2))
+    expect(codeOf(topic, 'a', undefined, 0, 2)).to.equal(undefined)
     tell(known(2))
     stage.nowMs += 999
     expect([codeOf(topic, 'a', undefined, 0, 1), codeOf(topic, 'a', undefined, 0, 2)]).to.deep.equal([
@@ -68,7 +79,8 @@ describe('delivery: a topic', () => {
       'unknownPartition'
     ])
     stage.nowMs += 1
-    expect([codeOf(topic, 'a', undefined, 0, 2), stage.asked]).to.deep.equal([undefined, ['follow t anew']])
+    expect(codeOf(topic, 'a', undefined, 0, 2)).to.equal(undefined)
+    expect(stage.asked).to.deep.equal(['follow t anew', 'follow t anew'])
   })
 
   it('fails records for a partition that it does not have after all, and counts them', async () => {

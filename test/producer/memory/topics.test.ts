@@ -131,6 +131,9 @@ describe('delivery: topics', () => {
 
   it('refuses a partition that is not there, after a look whether there is a new one', async () => {
     await harness.warmUp('orders', 0)
+    const absent = harness.send(record('orders', 'A', 2))
+    await harness.pass(200)
+    expect(resultsOf(absent)).to.deep.equal(['unknownPartition, no'])
     expect(harness.send(record('orders', 'A', 2)).refused?.[0]).to.include({ code: 'unknownPartition' })
     for (const partition of [-1, 1.5, Number.NaN, 2 ** 31]) {
       expect(harness.send(record('orders', 'A', partition)).refused?.[0]).to.include({ code: 'unknownPartition' })
