@@ -51,7 +51,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   htm: ['http/page'],
   // Consumer instances check their stored states, which come from Kafka.
   zod: ['apis', 'consumer/instance', 'core/settings', 'http', 'server/config'],
-  yaml: ['apis/kafka-pixy', 'apis/kprf', 'server/config'],
+  yaml: ['apis', 'server/config'],
   jose: ['http/access'],
   '@opentelemetry/api': ['core/tracing'],
   'prom-client': ['core/metrics'],

@@ -1,5 +1,5 @@
 import { ConfigError } from '../core/errors.js'
-import type { Assignment } from '../core/settings/problems.js'
+import { type Assignment, suggestion } from '../core/settings/problems.js'
 
 /**
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings
@@ -53,6 +53,91 @@ export interface Translation {
   readonly needsCertificate?: string | undefined
 }
 
+/** A key of a foreign configuration: what it sets here, or why it has no effect. */
+export interface Key {
+  readonly setting?: string
+  /** The value of the setting, {@link Unusable} or {@link Noted}; `undefined`: it sets nothing. Default: the value as it is. */
+  readonly read?: (value: never) => unknown
+  readonly note?: string
+}
+
+/** A value that cannot be used. */
+export class Unusable {
+  readonly problem: string
+
+  constructor(problem: string) {
+    this.problem = problem
+  }
+}
+
+/** A value that is used in another way than in the original; `undefined`: not at all. */
+export class Noted {
+  readonly value: unknown
+  readonly note: string
+
+  constructor(value: unknown, note: string) {
+    this.value = value
+    this.note = note
+  }
+}
+
+/** Keys of sections in sections are joined by dots. */
+export type Keys = Readonly<Record<string, Key>>
+
+/** A part of a file that has keys of its own. */
+export type Section = Readonly<Record<string, unknown>>
+
+export const isSection = (value: unknown): value is Section =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The values of a section by keys, and what is wrong with keys that there are not: ` is …; did you mean port?` */
+export interface Entries {
+  readonly values: ReadonlyMap<string, unknown>
+  readonly unknown: ReadonlyMap<string, string>
+}
+
+/** @param fold the same for all spellings of a key; default: there is one */
+export function entriesOf(section: Section, keys: Iterable<string>, fold = (key: string): string => key): Entries {
+  const all = [...keys]
+  const values = new Map<string, unknown>()
+  const unknown = new Map<string, string>()
+  const enter = (inside: Section, prefix: string): void => {
+    const below = all.filter(key => key.startsWith(prefix)).map(key => key.slice(prefix.length).split('.')[0]!)
+    for (const [written, value] of Object.entries(inside)) {
+      const path = prefix + fold(written)
+      if (!below.includes(fold(written))) unknown.set(prefix + written, suggestion(fold(written), [...new Set(below)]))
+      else if (all.includes(path)) values.set(path, value)
+      else if (isSection(value)) enter(value, `${path}.`)
+    }
+  }
+  enter(section, '')
+  return { values, unknown }
+}
+
+export const whole = (text: unknown): unknown => (/^\s*-?\d+\s*$/.test(String(text)) ? Number(text) : text)
+export const truth = (text: unknown): unknown =>
+  /^\s*(?:true|false)\s*$/i.test(String(text)) ? String(text).trim().toLowerCase() === 'true' : text
+
+/** Whether variables of Castellan name the brokers. */
+export const areBrokersNamed = (environment: ForeignConfiguration['environment']): boolean =>
+  ['CASTELLAN_BROKERS', 'CASTELLAN_CLUSTERS_DEFAULT_BROKERS'].some(variable => environment[variable])
+
+/**
+ * Reads a file of YAML.
+ *
+ * @throws ConfigError in one line that quotes nothing of the file, which may hold a password
+ */
+export async function readYaml(name: string, text: string): Promise<unknown> {
+  const { parse } = await import('yaml')
+  try {
+    return parse(text)
+  } catch (error) {
+    // The parser quotes the file after the first line.
+    const [line] = (error as Error).message.split('\n')
+    throw new ConfigError(`${name}: ${line!.slice(0, 200).replace(/[:\s]+$/, '')}`)
+  }
+}
+
 /** Settings, notes and problems as they are found in a foreign configuration. */
 export class Findings {
   readonly settings: Assignment[] = []
@@ -63,6 +148,24 @@ export class Findings {
 
   set(setting: string, value: unknown, origin: string): void {
     this.settings.push({ path: setting.split('.'), value, origin })
+  }
+
+  /**
+   * Sets what a key stands for, or notes why it has no effect.
+   *
+   * @param name the key as notes about it begin
+   */
+  take(key: Key, value: unknown, origin: string, name = origin): void {
+    if (key.setting !== undefined) {
+      const read = key.read === undefined ? value : key.read(value as never)
+      if (read instanceof Unusable) return void this.problems.push(`${origin}: ${read.problem}`)
+      const { value: taken, note = undefined } = read instanceof Noted ? read : { value: read }
+      if (note !== undefined) this.notes.push(`${origin}: ${note}`)
+      if (taken !== undefined) this.set(key.setting, taken, origin)
+      if (taken !== undefined || note !== undefined) return
+    }
+    const why = key.note === undefined ? 'has no effect here' : `has no effect: ${key.note}`
+    if (!this.notes.includes(`${name} ${why}`)) this.notes.push(`${name} ${why}`)
   }
 
   /** @throws ConfigError naming every problem, one per line */

@@ -1,4 +1,4 @@
-import type { Findings } from './command.js'
+import type { Findings, Keys } from './command.js'
 
 const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' }
 
@@ -42,17 +42,6 @@ const unescaped = (text: string): string =>
 
 export type Properties = ReadonlyMap<string, string>
 
-/** A key: what it sets here, or why it has no effect. */
-export interface Key {
-  readonly setting?: string
-  /** `undefined`: the value sets nothing. */
-  readonly read?: (text: string) => unknown
-  readonly note?: string
-}
-
-export const whole = (text: string): unknown => (/^-?\d+$/.test(text.trim()) ? Number(text) : text)
-export const truth = (text: string): unknown =>
-  /^(?:true|false)$/i.test(text.trim()) ? text.trim().toLowerCase() === 'true' : text
 /** `SASL_SSL://kafka-1:9092, kafka-2:9092` */
 export const brokers = (text: string): string[] => {
   const all = text.split(',').map(broker => broker.trim().replace(/^\w+:\/\//, ''))
@@ -63,21 +52,10 @@ export const brokers = (text: string): string[] => {
 /** Why keys have no effect, by their beginnings. */
 export type Reasons = readonly (readonly [beginning: string, note: string])[]
 
-/** Sets what a key stands for, or notes that it has no effect. */
-export function translateKey(
-  found: Findings,
-  { known, groups }: { readonly known: Key | undefined; readonly groups: Reasons },
-  key: string,
-  text: string,
-  origin: string
-): void {
-  const [, group] = groups.find(([beginning]) => key.startsWith(beginning)) ?? []
-  const value = known?.setting === undefined ? undefined : (known.read ?? (same => same))(text)
-  if (value !== undefined) found.set(known!.setting!, value, origin)
-  else {
-    const why = known?.note ?? group
-    found.notes.push(why === undefined ? `${origin} has no effect here` : `${origin} has no effect: ${why}`)
-  }
+/** Takes a key by the table, or by what is said of its beginning. */
+export function takeProperty(found: Findings, keys: Keys, groups: Reasons, key: string, text: string, origin: string) {
+  const [, note] = groups.find(([beginning]) => key.startsWith(beginning)) ?? []
+  found.take({ ...(note !== undefined && { note }), ...(Object.hasOwn(keys, key) && keys[key]) }, text, origin)
 }
 
 const PROTOCOLS: ReadonlySet<string> = new Set(['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'])

@@ -1,89 +1,81 @@
-import { ConfigError } from '../../core/errors.js'
-import type { Assignment } from '../../core/settings/problems.js'
-import type { ForeignConfiguration, Translation } from '../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../command.js'
 
 type Environment = ForeignConfiguration['environment']
 
-interface Variable {
-  readonly name: string
-  readonly path: readonly string[]
-  /** Arion's default, if it has one. */
-  readonly byDefault?: string
-  /**
-   * @returns `undefined` for a blank value that counts as not set; a value of the wrong type is refused by the schema
-   */
-  readonly read: (text: string) => unknown
-}
-
-const whole = (text: string): unknown => (/^-?\d+$/.test(text) ? Number(text) : text)
 const seconds = (text: string): unknown => (/^-?\d+$/.test(text) ? Number(text) * 1_000 : text)
-const wholeOrBlank = (text: string): unknown => (text.trim() === '' ? undefined : whole(text))
 /** Only the word `true` counts, in any case. */
 const flag = (text: string): boolean => text.toLowerCase() === 'true'
 const list = (text: string): string[] => text.split(',').map(part => part.trim())
-const asItIs = (text: string): string => text
 
-const ARION = ['apis', 'arion'] as const
+const ARION = 'apis.arion'
 
-const VARIABLES: readonly Variable[] = [
-  { name: 'ARION_PORT', path: [...ARION, 'port'], byDefault: '80', read: whole },
-  { name: 'ARION_IDLE_TIMEOUT', path: [...ARION, 'idleTimeoutMs'], byDefault: '15', read: seconds },
-  { name: 'ARION_SYNC_TIMEOUT', path: [...ARION, 'syncTimeoutMs'], read: seconds },
-  { name: 'ARION_MAX_MESSAGE_SIZE', path: [...ARION, 'maxMessageBytes'], byDefault: '1000000', read: whole },
-  { name: 'ARION_QUEUE_PATH', path: ['wal', 'directory'], byDefault: '/var/arion', read: asItIs },
-  { name: 'ARION_SLAB_SIZE', path: ['wal', 'segmentBytes'], byDefault: '67108864', read: whole },
-  { name: 'ARION_FSYNC_PUT', path: ['wal', 'fsyncPuts'], byDefault: 'true', read: flag },
-  { name: 'ARION_FSYNC_TAKE', path: ['wal', 'fsyncTakes'], byDefault: 'true', read: flag },
-  { name: 'ARION_FSYNC_THRESHOLD', path: ['wal', 'fsyncThreshold'], read: wholeOrBlank },
-  { name: 'ARION_FSYNC_INTERVAL', path: ['wal', 'fsyncIntervalMs'], read: wholeOrBlank },
-  { name: 'KAFKA_BOOTSTRAP', path: ['clusters', 'default', 'brokers'], byDefault: 'localhost:9092', read: list },
-  { name: 'STATSD_HOST', path: ['statsd', 'host'], byDefault: 'localhost', read: asItIs },
-  { name: 'STATSD_PORT', path: ['statsd', 'port'], byDefault: '8125', read: whole }
-]
+const VARIABLES: Keys = {
+  ARION_PORT: { setting: `${ARION}.port`, read: whole },
+  ARION_IDLE_TIMEOUT: { setting: `${ARION}.idleTimeoutMs`, read: seconds },
+  ARION_SYNC_TIMEOUT: { setting: `${ARION}.syncTimeoutMs`, read: seconds },
+  ARION_MAX_MESSAGE_SIZE: { setting: `${ARION}.maxMessageBytes`, read: whole },
+  ARION_QUEUE_PATH: { setting: 'wal.directory' },
+  ARION_SLAB_SIZE: { setting: 'wal.segmentBytes', read: whole },
+  ARION_FSYNC_PUT: { setting: 'wal.fsyncPuts', read: flag },
+  ARION_FSYNC_TAKE: { setting: 'wal.fsyncTakes', read: flag },
+  ARION_FSYNC_THRESHOLD: { setting: 'wal.fsyncThreshold', read: whole },
+  ARION_FSYNC_INTERVAL: { setting: 'wal.fsyncIntervalMs', read: whole },
+  KAFKA_BOOTSTRAP: { setting: 'clusters.default.brokers', read: list },
+  STATSD_HOST: { setting: 'statsd.host' },
+  STATSD_PORT: { setting: 'statsd.port', read: whole },
+  // Of Arion's container for the Java virtual machine.
+  HEAP_SIZE: { note: 'NODE_OPTIONS=--max-old-space-size=MEGABYTES limits the heap' },
+  MAX_PAUSE: { note: 'pauses of the garbage collector cannot be limited' },
+  JMX_PORT: { note: 'the metrics are at /metrics of the management port' },
+  JMX_HOSTNAME: { note: 'the metrics are at /metrics of the management port' }
+}
 
-/** Variables of Arion's container for the Java virtual machine. They have no effect. */
-const WITHOUT_EFFECT = new Map([
-  ['HEAP_SIZE', 'NODE_OPTIONS=--max-old-space-size=MEGABYTES limits the heap'],
-  ['MAX_PAUSE', 'pauses of the garbage collector cannot be limited'],
-  ['JMX_PORT', 'the metrics are at /metrics of the management port'],
-  ['JMX_HOSTNAME', 'the metrics are at /metrics of the management port']
-])
+const DEFAULTS: Readonly<Record<string, string>> = {
+  ARION_PORT: '80',
+  ARION_IDLE_TIMEOUT: '15',
+  ARION_MAX_MESSAGE_SIZE: '1000000',
+  ARION_QUEUE_PATH: '/var/arion',
+  ARION_SLAB_SIZE: '67108864',
+  ARION_FSYNC_PUT: 'true',
+  ARION_FSYNC_TAKE: 'true',
+  KAFKA_BOOTSTRAP: 'localhost:9092',
+  STATSD_HOST: 'localhost',
+  STATSD_PORT: '8125'
+}
 
-/** Further settings of `castellan arion`. */
-const FIXED: readonly Assignment[] = [
-  // Arion listens on every address.
-  { path: [...ARION, 'host'], value: '0.0.0.0', origin: 'castellan arion' },
-  // Clients of Arion use its own port. The shared port is not needed, so it must not take the address of another
-  // process.
-  { path: ['http', 'port'], value: 0, origin: 'castellan arion' }
-]
+/** Absent where they are blank. */
+const BATCHING = ['ARION_FSYNC_THRESHOLD', 'ARION_FSYNC_INTERVAL']
 
 /** Translates Arion's environment variables and their defaults. */
 export function translateArion({ flags, environment }: ForeignConfiguration): Translation {
-  const problems = batchingProblems(environment)
-  if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  const isEmbedded = flags.has('embedded')
-  const variables = VARIABLES.filter(({ name }) => !(isEmbedded && name === 'KAFKA_BOOTSTRAP'))
-  const settings = [...FIXED, ...variables.flatMap(variable => assign(variable, environment[variable.name]))]
-  if (isEmbedded) settings.push({ path: ['embedded', 'enabled'], value: true, origin: '--embedded' })
+  const found = new Findings()
+  found.problems.push(...batchingProblems(environment))
+  // Arion listens on every address. Its clients use its own port: the shared port must not take the address of another
+  // process.
+  found.set(`${ARION}.host`, '0.0.0.0', 'castellan arion')
+  found.set('http.port', 0, 'castellan arion')
+  found.notes.push(...switchedOff(environment))
+  for (const [name, key] of Object.entries(VARIABLES)) {
+    const given = environment[name]
+    const text = given ?? DEFAULTS[name]
+    if (text === undefined || (BATCHING.includes(name) && text.trim() === '')) continue
+    if (name !== 'KAFKA_BOOTSTRAP' || !flags.has('embedded'))
+      found.take(key, text, given === undefined ? `default of ${name}` : name)
+  }
+  if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
   const port = flags.get('port')
-  if (typeof port === 'string') settings.push({ path: [...ARION, 'port'], value: whole(port), origin: '--port' })
-  return { settings, notes: [...switchedOff(environment), ...ignored(environment), ...unknown(environment)] }
-}
-
-function assign({ name, path, byDefault, read }: Variable, given: string | undefined): Assignment[] {
-  const text = given ?? byDefault
-  const value = text === undefined ? undefined : read(text)
-  return value === undefined ? [] : [{ path, value, origin: given === undefined ? `default of ${name}` : name }]
+  if (typeof port === 'string') found.set(`${ARION}.port`, whole(port), '--port')
+  found.notes.push(...unknown(environment))
+  return found.translation()
 }
 
 /** Reports combinations with which Arion itself does not start. */
 function batchingProblems(environment: Environment): string[] {
   const isOn = (name: string): boolean => flag(environment[name] ?? 'true')
   if (!isOn('ARION_FSYNC_PUT') && !isOn('ARION_FSYNC_TAKE')) return []
-  return ['ARION_FSYNC_THRESHOLD', 'ARION_FSYNC_INTERVAL']
-    .filter(name => (environment[name] ?? '').trim() !== '')
-    .map(name => `${name}: works only with ARION_FSYNC_PUT=false and ARION_FSYNC_TAKE=false`)
+  return BATCHING.filter(name => (environment[name] ?? '').trim() !== '').map(
+    name => `${name}: works only with ARION_FSYNC_PUT=false and ARION_FSYNC_TAKE=false`
+  )
 }
 
 const ON_OR_OFF = /^(true|false|no|off|n|0|)$/i
@@ -97,12 +89,7 @@ const switchedOff = (environment: Environment): string[] =>
       return `${name}: ${given} counts as false, as in Arion; only the word true switches it on`
     })
 
-const ignored = (environment: Environment): string[] =>
-  [...WITHOUT_EFFECT]
-    .filter(([name]) => environment[name] !== undefined)
-    .map(([name, instead]) => `${name} is accepted and has no effect: ${instead}`)
-
 const unknown = (environment: Environment): string[] =>
   Object.keys(environment)
-    .filter(name => name.startsWith('ARION_') && !VARIABLES.some(variable => variable.name === name))
+    .filter(name => name.startsWith('ARION_') && !Object.hasOwn(VARIABLES, name))
     .map(name => `${name} is no variable of Arion and is ignored`)

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Keys } from '../../../src/apis/command.js'
 import { kafkaPixyCommand } from '../../../src/apis/commands.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
@@ -98,7 +99,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
   }
 
   it('are all keys that set something', () => {
-    const setting = (keys: typeof CLUSTER_KEYS) => keys.filter(key => key.setting !== undefined).map(({ path }) => path)
+    const setting = (keys: Keys) => Object.keys(keys).filter(path => keys[path]!.setting !== undefined)
     expect(setting(CLUSTER_KEYS)).to.have.members(keysOfCluster.map(([path]) => path))
     expect(setting(PROCESS_KEYS)).to.have.members(keysOfProcess.map(([path]) => path))
   })

@@ -2,7 +2,6 @@ import { expect } from 'chai'
 import { stringify } from 'yaml'
 import type { Translation } from '../../../src/apis/command.js'
 import { kprfCommand } from '../../../src/apis/commands.js'
-import { readKprfFile } from '../../../src/apis/kprf/compat/kprf-file.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
 
@@ -225,13 +224,18 @@ describe('castellan kprf: the configuration file of kprf', () => {
   const refused: [what: string, file: string, text: string, message: RegExp][] = [
     ['no brokers', 'c.yaml', 'http: { port: 1 }', /c\.yaml: kafka\.brokers: is missing/],
     ['an empty list of brokers', 'c.yaml', 'kafka: { brokers: [] }', /kafka\.brokers: is missing/],
-    ['brokers that are no list', 'c.yaml', 'kafka: { brokers: "a:1" }', /c\.yaml: kafka\.brokers: expected array/],
-    ['a port that is none', 'c.yaml', 'kafka: { brokers: [a] }\nhttp: { port: many }', /http\.port: expected/],
+    ['brokers that are no list', 'c.yaml', 'kafka: { brokers: "a:1" }', /c\.yaml, kafka\.brokers: expected array/],
+    [
+      'a port that is none',
+      'c.yaml',
+      'kafka: { brokers: [a] }\nhttp: { port: many }',
+      /apis\.kprf\.port: expected .*c\.yaml, http\.port/
+    ],
     [
       'a rule without a limit',
       'c.yaml',
       'kafka: { brokers: [a] }\nratelimit: { rules: [{ topic_name: t }] }',
-      /ratelimit\.rules\.0\.max_requests_per_minute/
+      /ratelimit\.rules\.0\.maxPerMinute: .*c\.yaml, ratelimit\.rules/
     ],
     ['broken YAML', 'c.yaml', 'kafka: [', /^c\.yaml: /],
     ['broken JSON', 'c.json', '{"kafka": {"password": "secret-password', /^c\.json: .* at line 1, column \d+$/],
@@ -248,7 +252,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
   ]
   for (const [what, file, text, message] of refused) {
     it(`refuses ${what} in one line`, async () => {
-      const said = await refusal(translate(text, { file }))
+      const said = await refusal(translate(text, { file }).then(load))
       expect(said).to.match(message)
       expect(said).not.to.include('secret-password')
       expect(said.split('\n')).to.have.length(1)
@@ -270,7 +274,11 @@ describe('castellan kprf: the configuration file of kprf', () => {
   })
 
   it('keeps `__proto__` out of the settings', async () => {
-    const { unknown } = await readKprfFile('c.json', '{"__proto__":{"http":{"port":1}},"kafka":{"constructor":1}}')
-    expect(unknown.map(({ key }) => key)).to.deep.equal(['__proto__', 'kafka.constructor'])
+    const { settings, notes } = await translate(
+      '{"__proto__":{"http":{"port":1}},"kafka":{"constructor":1,"brokers":["a"]}}'
+    )
+    const unknown = notes.filter(note => note.includes('is no setting')).map(note => note.split(' ')[1])
+    expect(unknown).to.deep.equal(['__proto__', 'kafka.constructor'])
+    expect(settings.filter(({ value }) => value === 1)).to.deep.equal([])
   })
 })

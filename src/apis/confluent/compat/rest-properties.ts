@@ -1,14 +1,19 @@
-import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
+import {
+  areBrokersNamed,
+  Findings,
+  type ForeignConfiguration,
+  type Keys,
+  type Translation,
+  truth,
+  whole
+} from '../../command.js'
 import {
   brokers,
-  type Key,
   type Properties,
   type Reasons,
   readProperties,
-  translateKey,
-  translateSecurity,
-  truth,
-  whole
+  takeProperty,
+  translateSecurity
 } from '../../kafka-properties.js'
 
 const COMMAND = 'castellan confluent'
@@ -27,39 +32,40 @@ const ADVERTISED = 'advertised.listeners names the address in base_uri'
 const OWN_ACCESS = 'clients are authenticated by the settings of auth'
 const NO_SCHEMAS = 'formats with schemas are not served'
 
-const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
-  ['bootstrap.servers', { setting: 'clusters.default.brokers', read: brokers }],
-  ['client.id', { setting: 'clusters.default.clientId' }],
-  ['producer.client.id', { setting: 'clusters.default.clientId' }],
-  ['producer.compression.type', { setting: 'delivery.compression' }],
-  ['producer.delivery.timeout.ms', { setting: `${CONFLUENT}.syncTimeoutMs`, read: whole }],
-  ['api.v3.produce.batch.maximum.entries', { setting: `${CONFLUENT}.maxRecordsPerBatch`, read: whole }],
-  ['idle.timeout.ms', { setting: `${CONFLUENT}.streamIdleMs`, read: whole }],
-  ['streaming.connection.max.duration.ms', { setting: `${CONFLUENT}.streamMaxMs`, read: whole }],
-  [
-    'api.v3.produce.request.size.limit.max.bytes',
-    { setting: `${CONFLUENT}.maxBodyBytes`, read: wholeAboveZero, note: 'apis.confluent.maxBodyBytes is the limit' }
-  ],
-  ['id', { setting: `${CONFLUENT}.consumers.id` }],
-  ['consumer.request.timeout.ms', { setting: `${CONFLUENT}.consumers.maxWaitMs`, read: whole }],
-  ['consumer.request.max.bytes', { setting: `${CONFLUENT}.consumers.maxReadBytes`, read: whole }],
-  ['consumer.instance.timeout.ms', { setting: `${CONFLUENT}.consumers.idleMs`, read: whole }],
-  ['consumer.auto.offset.reset', { setting: `${CONFLUENT}.consumers.start` }],
-  ['consumer.enable.auto.commit', { setting: `${CONFLUENT}.consumers.autoCommit`, read: truth }],
-  ['fetch.min.bytes', { setting: `${CONFLUENT}.consumers.minBytes`, read: whole }],
-  ['advertised.listeners', { setting: `${CONFLUENT}.consumers.advertisedUrl`, read: first }],
-  ['producer.acks', { note: 'all in-sync replicas acknowledge a record' }],
-  ['producer.linger.ms', { note: 'records are sent as soon as their broker is free' }],
-  ['producer.batch.size', { note: 'records are sent as soon as their broker is free' }],
-  ['producer.retries', { note: 'records are tried until their time is over (apis.confluent.syncTimeoutMs)' }],
-  ['producer.enable.idempotence', { note: 'records are always idempotent' }],
-  ['zookeeper.connect', { note: 'ZooKeeper is not asked' }],
-  ['access.control.allow.origin', { setting: 'http.allowedOrigins', read: origins, note: 'no web page is named' }],
-  ['access.control.allow.methods', { note: 'pages of http.allowedOrigins may use all methods' }],
-  ['access.control.allow.headers', { note: 'pages of http.allowedOrigins may send all headers' }],
-  ['api.v2.enable', { note: 'the API is served as a whole: apis.confluent.enabled' }],
-  ['api.v3.enable', { note: 'the API is served as a whole: apis.confluent.enabled' }]
-])
+const KEYS: Keys = {
+  'bootstrap.servers': { setting: 'clusters.default.brokers', read: brokers },
+  'client.id': { setting: 'clusters.default.clientId' },
+  'producer.client.id': { setting: 'clusters.default.clientId' },
+  'producer.compression.type': { setting: 'delivery.compression' },
+  'producer.delivery.timeout.ms': { setting: `${CONFLUENT}.syncTimeoutMs`, read: whole },
+  'api.v3.produce.batch.maximum.entries': { setting: `${CONFLUENT}.maxRecordsPerBatch`, read: whole },
+  'idle.timeout.ms': { setting: `${CONFLUENT}.streamIdleMs`, read: whole },
+  'streaming.connection.max.duration.ms': { setting: `${CONFLUENT}.streamMaxMs`, read: whole },
+  'api.v3.produce.request.size.limit.max.bytes': {
+    setting: `${CONFLUENT}.maxBodyBytes`,
+    read: wholeAboveZero,
+    note: 'apis.confluent.maxBodyBytes is the limit'
+  },
+  id: { setting: `${CONFLUENT}.consumers.id` },
+  'consumer.request.timeout.ms': { setting: `${CONFLUENT}.consumers.maxWaitMs`, read: whole },
+  'consumer.request.max.bytes': { setting: `${CONFLUENT}.consumers.maxReadBytes`, read: whole },
+  'consumer.instance.timeout.ms': { setting: `${CONFLUENT}.consumers.idleMs`, read: whole },
+  'consumer.auto.offset.reset': { setting: `${CONFLUENT}.consumers.start` },
+  'consumer.enable.auto.commit': { setting: `${CONFLUENT}.consumers.autoCommit`, read: truth },
+  'fetch.min.bytes': { setting: `${CONFLUENT}.consumers.minBytes`, read: whole },
+  'advertised.listeners': { setting: `${CONFLUENT}.consumers.advertisedUrl`, read: first },
+  'producer.acks': { note: 'all in-sync replicas acknowledge a record' },
+  'producer.linger.ms': { note: 'records are sent as soon as their broker is free' },
+  'producer.batch.size': { note: 'records are sent as soon as their broker is free' },
+  'producer.retries': { note: 'records are tried until their time is over (apis.confluent.syncTimeoutMs)' },
+  'producer.enable.idempotence': { note: 'records are always idempotent' },
+  'zookeeper.connect': { note: 'ZooKeeper is not asked' },
+  'access.control.allow.origin': { setting: 'http.allowedOrigins', read: origins, note: 'no web page is named' },
+  'access.control.allow.methods': { note: 'pages of http.allowedOrigins may use all methods' },
+  'access.control.allow.headers': { note: 'pages of http.allowedOrigins may send all headers' },
+  'api.v2.enable': { note: 'the API is served as a whole: apis.confluent.enabled' },
+  'api.v3.enable': { note: 'the API is served as a whole: apis.confluent.enabled' }
+}
 
 /** Keys with these beginnings have no effect, for these reasons. */
 const GROUPS: Reasons = [
@@ -97,13 +103,13 @@ export function translateConfluent({ flags, environment, readFile }: ForeignConf
   // Clients use the API's own port. The shared port is not needed, so it must not take the address of another process.
   found.set('http.port', 0, COMMAND)
   listen(found, properties, flags, origin)
-  const isNamed = properties.has('bootstrap.servers') || isNamedBy(environment)
+  const isNamed = properties.has('bootstrap.servers') || areBrokersNamed(environment)
   if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
   else if (!isNamed) found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('bootstrap.servers'))
   for (const [key, text] of properties) {
     if (key === 'bootstrap.servers' && flags.has('embedded')) continue
     if (![...SECURITY, ...LISTENERS].some(other => other === key))
-      translateKey(found, { known: KEYS.get(key), groups: GROUPS }, key, text, origin(key))
+      takeProperty(found, KEYS, GROUPS, key, text, origin(key))
   }
   // The embedded broker has neither TLS nor SASL.
   if (!flags.has('embedded')) translateSecurity(found, SECURITY, properties, origin)
@@ -128,9 +134,6 @@ function variablesIn(environment: ForeignConfiguration['environment']) {
   }
   return found
 }
-
-const isNamedBy = (environment: ForeignConfiguration['environment']): boolean =>
-  ['CASTELLAN_BROKERS', 'CASTELLAN_CLUSTERS_DEFAULT_BROKERS'].some(variable => environment[variable])
 
 function listen(
   found: Findings,

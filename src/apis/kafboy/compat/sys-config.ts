@@ -1,6 +1,6 @@
 import { ConfigError } from '../../../core/errors.js'
 import { suggestion } from '../../../core/settings/problems.js'
-import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../command.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 
 const KAFBOY = 'apis.kafboy'
@@ -8,47 +8,46 @@ const COMMAND = 'castellan kafboy'
 const DEFAULT_PORT = 8_000
 const DEFAULT_BROKER = 'localhost:9091'
 
-/** A key of kafboy or ekaf: the setting that it becomes, or why it has no effect. */
-interface Key {
-  readonly setting?: string
-  /** It may be a list of `{Topic, Value}`; the setting of a topic has the same name. */
-  readonly byTopic?: boolean
-  readonly note?: string
-}
-
 const HOOKS = 'modules of Erlang cannot be called; see the hooks in docs/compatibility/kafboy.md'
 const OF_ERLANG = 'it is about the Erlang machine'
 const NO_CLUSTER = 'there is no cluster to join: every instance can produce to every partition'
 const ONE_CONNECTION = 'one connection to a broker carries all partitions'
 
-const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
-  ['kafboy_http_port', { setting: 'port' }],
-  ['kafboy_sync_url', { setting: 'syncUrl' }],
-  ['kafboy_async_url', { setting: 'asyncUrl' }],
-  ['kafboy_routes_sync', { setting: 'routesSync' }],
-  ['kafboy_routes_async', { setting: 'routesAsync' }],
-  ['kafboy_routes_async_batch', { setting: 'routesAsyncBatch' }],
-  ['kafboy_load_balancer', { note: NO_CLUSTER }],
-  ['kafboy_master', { note: NO_CLUSTER }],
-  ['kafboy_callback_edit_json', { note: `${HOOKS}; name yours with apis.kafboy.callbackEditJson` }],
-  ['kafboy_callback_auth', { note: 'kafboy does not call it either' }],
-  ['kafboy_enable_safetyvalve', { note: 'requests wait while the buffer is full, and are refused after a time limit' }],
-  ['kafboy_fresh', { note: OF_ERLANG }],
-  ['kafboy_set_cookie', { note: OF_ERLANG }],
-  ['kafboy_profiling_apps', { note: OF_ERLANG }],
-  ['kafboy_enable_trace', { note: OF_ERLANG }],
-  ['enable_logging', { note: 'the log goes to stdout, or to log.file' }],
-  ['ekaf_bootstrap_topics', { setting: 'bootstrapTopics' }],
-  ['ekaf_per_partition_workers', { note: ONE_CONNECTION }],
-  ['ekaf_per_partition_workers_max', { note: ONE_CONNECTION }],
-  ['ekaf_max_buffer_size', { setting: 'maxBufferRecords', byTopic: true }],
-  ['ekaf_buffer_ttl', { setting: 'bufferTtlMs', byTopic: true }],
-  ['ekaf_partition_strategy', { setting: 'partitionStrategy', byTopic: true }],
-  ['ekaf_sticky_partition_buffer_size', { setting: 'stickyPartitionRecords', byTopic: true }],
-  ['ekaf_max_downtime_buffer_size', { note: 'records that wait for Kafka share delivery.maxBytes' }],
-  ['ekaf_push_to_statsd_enabled', { note: 'metrics are exported for all topics: statsd.host' }]
-])
+const KEYS: Keys = {
+  kafboy_http_port: { setting: `${KAFBOY}.port` },
+  kafboy_sync_url: { setting: `${KAFBOY}.syncUrl` },
+  kafboy_async_url: { setting: `${KAFBOY}.asyncUrl` },
+  kafboy_routes_sync: { setting: `${KAFBOY}.routesSync` },
+  kafboy_routes_async: { setting: `${KAFBOY}.routesAsync` },
+  kafboy_routes_async_batch: { setting: `${KAFBOY}.routesAsyncBatch` },
+  kafboy_load_balancer: { note: NO_CLUSTER },
+  kafboy_master: { note: NO_CLUSTER },
+  kafboy_callback_edit_json: { note: `${HOOKS}; name yours with apis.kafboy.callbackEditJson` },
+  kafboy_callback_auth: { note: 'kafboy does not call it either' },
+  kafboy_enable_safetyvalve: { note: 'requests wait while the buffer is full, and are refused after a time limit' },
+  kafboy_fresh: { note: OF_ERLANG },
+  kafboy_set_cookie: { note: OF_ERLANG },
+  kafboy_profiling_apps: { note: OF_ERLANG },
+  kafboy_enable_trace: { note: OF_ERLANG },
+  enable_logging: { note: 'the log goes to stdout, or to log.file' },
+  ekaf_bootstrap_topics: { setting: `${KAFBOY}.bootstrapTopics` },
+  ekaf_per_partition_workers: { note: ONE_CONNECTION },
+  ekaf_per_partition_workers_max: { note: ONE_CONNECTION },
+  ekaf_max_buffer_size: { setting: `${KAFBOY}.maxBufferRecords` },
+  ekaf_buffer_ttl: { setting: `${KAFBOY}.bufferTtlMs` },
+  ekaf_partition_strategy: { setting: `${KAFBOY}.partitionStrategy` },
+  ekaf_sticky_partition_buffer_size: { setting: `${KAFBOY}.stickyPartitionRecords` },
+  ekaf_max_downtime_buffer_size: { note: 'records that wait for Kafka share delivery.maxBytes' },
+  ekaf_push_to_statsd_enabled: { note: 'metrics are exported for all topics: statsd.host' }
+}
 const BROKER_KEY = 'ekaf_bootstrap_broker'
+/** They may be lists of `{Topic, Value}`; the setting of a topic has the same name. */
+const BY_TOPIC: ReadonlySet<string> = new Set([
+  'ekaf_max_buffer_size',
+  'ekaf_buffer_ttl',
+  'ekaf_partition_strategy',
+  'ekaf_sticky_partition_buffer_size'
+])
 const SECTIONS: ReadonlySet<string> = new Set(['kafboy', 'ekaf'])
 
 class KafboyFindings extends Findings {
@@ -73,7 +72,7 @@ export function translateKafboy({ flags, readFile }: ForeignConfiguration): Tran
   if (typeof file === 'string') translateFile(found, file, readFile(file), flags.has('embedded'))
   if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
   const port = flags.get('port')
-  if (typeof port === 'string') found.set(`${KAFBOY}.port`, /^\d+$/.test(port) ? Number(port) : port, '--port')
+  if (typeof port === 'string') found.set(`${KAFBOY}.port`, whole(port), '--port')
   return found.translation()
 }
 
@@ -102,24 +101,19 @@ function read(file: string, text: string): Term {
 }
 
 function translateKey(found: KafboyFindings, key: string, value: Term, origin: string): void {
-  const known = KEYS.get(key)
+  const known = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined
   if (known === undefined) {
     const isHook = key.startsWith('ekaf_callback_')
-    const why = isHook ? `has no effect: ${HOOKS}` : `is no key of kafboy and is ignored${hintOf(key)}`
-    found.notes.push(`${key} ${why}`)
-  } else if (known.setting === undefined) found.notes.push(`${key} has no effect: ${known.note}`)
-  else if (known.byTopic && Array.isArray(value)) translateTopics(found, key, known.setting, value, origin)
-  else found.set(`${KAFBOY}.${known.setting}`, plain(value), origin)
-}
-
-const hintOf = (key: string): string => suggestion(key, [...KEYS.keys(), BROKER_KEY])
-
-/** `[{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]`: the key itself stands for all other topics. */
-function translateTopics(found: KafboyFindings, key: string, setting: string, value: Term, origin: string): void {
-  for (const [topic, own] of pairsOf(value)) {
-    if (topic === key) found.set(`${KAFBOY}.${setting}`, plain(own), origin)
-    else found.topics.set(topic, { ...found.topics.get(topic), [setting]: plain(own) })
-  }
+    const hint = suggestion(key, [...Object.keys(KEYS), BROKER_KEY])
+    found.notes.push(`${key} ${isHook ? `has no effect: ${HOOKS}` : `is no key of kafboy and is ignored${hint}`}`)
+  } else if (BY_TOPIC.has(key) && Array.isArray(value)) {
+    // `[{<<"orders">>, 5}, {ekaf_max_buffer_size, 7}]`: the key itself stands for all other topics.
+    const name = known.setting!.split('.').at(-1)!
+    for (const [topic, own] of pairsOf(value)) {
+      if (topic === key) found.take(known, plain(own), origin)
+      else found.topics.set(topic, { ...found.topics.get(topic), [name]: plain(own) })
+    }
+  } else found.take(known, plain(value), origin, key)
 }
 
 /** Pairs of a list of `{Key, Value}`. An atom alone is `{Atom, true}`; other elements are ignored. */

@@ -1,16 +1,15 @@
 import { ConfigError } from '../../../core/errors.js'
-import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
 import {
-  CLUSTER_KEYS,
-  type ClusterKey,
-  convertedBy,
+  entriesOf,
+  Findings,
+  type ForeignConfiguration,
   isSection,
-  PROCESS_KEYS,
+  type Keys,
+  readYaml,
   type Section,
-  sectionOf,
-  toAddress,
-  unknownKeys
-} from './keys.js'
+  type Translation
+} from '../../command.js'
+import { CLUSTER_KEYS, PROCESS_KEYS, toAddress, unknownKeys } from './keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'apis.kafka-pixy'
@@ -46,19 +45,13 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
 }
 
 async function read(name: string, text: string): Promise<Section> {
-  const { parse } = await import('yaml')
-  let content: unknown
-  try {
-    content = parse(text)
-  } catch (error) {
-    // The rest of a parser's message quotes the file, which may hold a password.
-    throw new ConfigError(`${name}: ${(error as Error).message.split('\n')[0]!.slice(0, 200)}`)
-  }
-  if (!isSection(content) || Object.keys(sectionOf(content.proxies)).length === 0) {
-    throw new ConfigError(`${name}: ${NO_PROXIES}`)
-  }
-  return content
+  const content = await readYaml(name, text)
+  if (isSection(content) && Object.keys(sectionOf(content.proxies)).length > 0) return content
+  throw new ConfigError(`${name}: ${NO_PROXIES}`)
 }
+
+/** A value that is no section has no keys. */
+const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
 
 /** An address with a colon is a TCP address, any other a unix socket. */
 function listen(found: Findings, file: Section, flags: Flags, origin: (path: string) => string): void {
@@ -115,25 +108,17 @@ function translateClusters(found: Findings, file: Section, origin: (path: string
 function translateKeys(
   found: Findings,
   proxy: Section,
-  keys: readonly ClusterKey[],
+  keys: Keys,
   cluster: string,
   origin: (path: string) => string
 ): void {
-  for (const key of keys) {
-    const value = valueAt(proxy, key.path)
+  const { values } = entriesOf(proxy, Object.keys(keys))
+  for (const [path, key] of Object.entries(keys)) {
+    const value = values.get(path) ?? ''
     // Kafka-Pixy takes an empty text as no value.
-    if (value === undefined || value === null || value === '') continue
-    if (key.setting === undefined) {
-      const note = `${key.path} has no effect: ${key.note}`
-      if (!found.notes.includes(note)) found.notes.push(note)
-      continue
-    }
-    const converted = convertedBy(key, value)
-    if ('problem' in converted) found.problems.push(`${origin(key.path)}: ${converted.problem}`)
-    else {
-      if ('value' in converted) found.set(key.setting.replace('*', cluster), converted.value, origin(key.path))
-      if (converted.note !== undefined) found.notes.push(`${origin(key.path)}: ${converted.note}`)
-    }
+    if (value === '') continue
+    const setting = key.setting?.replace('*', cluster)
+    found.take({ ...key, ...(setting !== undefined && { setting }) }, value, origin(path), path)
   }
 }
 
@@ -146,9 +131,10 @@ function translateSasl(found: Findings, sasl: Section, cluster: string, origin: 
 
 /** Keys that each cluster of Kafka-Pixy has, and that hold for all clusters here. */
 function explainShared(found: Findings, name: string, proxy: Section, main: Section): void {
-  for (const { path, setting } of PROCESS_KEYS) {
-    const value = valueAt(proxy, path)
-    if (setting === undefined || value === undefined || value === valueAt(main, path)) continue
+  const ofMain = entriesOf(main, Object.keys(PROCESS_KEYS)).values
+  for (const [path, value] of entriesOf(proxy, Object.keys(PROCESS_KEYS)).values) {
+    const setting = PROCESS_KEYS[path]?.setting
+    if (setting === undefined || value === ofMain.get(path)) continue
     found.notes.push(`proxies.${name}.${path} has no effect: ${setting} is that of all clusters`)
   }
 }
@@ -210,9 +196,6 @@ function parseLogging(found: Findings, text: string): unknown {
     return undefined
   }
 }
-
-const valueAt = (section: Section, path: string): unknown =>
-  path.split('.').reduce<unknown>((value, name) => (isSection(value) ? value[name] : undefined), section)
 
 function textOf(flags: Flags, name: string): string | undefined {
   const value = flags.get(name)

@@ -1,53 +1,134 @@
 import { extname, join, parse } from 'node:path'
-import type { z } from 'zod'
 import { ConfigError } from '../../../core/errors.js'
-import { type Assignment, suggestion } from '../../../core/settings/problems.js'
-import type { ForeignConfiguration, Translation } from '../../command.js'
-import { type CompatSettings, compatSettings, translateCompat } from './translate.js'
+import {
+  areBrokersNamed,
+  entriesOf,
+  Findings,
+  type ForeignConfiguration,
+  isSection,
+  type Keys,
+  readYaml,
+  type Translation,
+  truth,
+  Unusable,
+  whole
+} from '../../command.js'
 
 const COMMAND = 'castellan kprf'
 /** Endings of the file names that are read. JSON is YAML, too. */
 const ENDINGS = ['.yaml', '.yml', '.json']
+const KIB = 1024
+const DEFAULT_BROKER_PORT = 9_092
+const NO_LIMIT_MS = 2 ** 31 - 1
+/** Where the log goes anyway. */
+const STDOUT = '/dev/stdout'
 
-const set = (setting: string, value: unknown, origin: string): Assignment => ({
-  path: setting.split('.'),
-  value,
-  origin
-})
+const kibibytes = (value: unknown): unknown => {
+  const count = whole(value)
+  return typeof count === 'number' ? count * KIB : count
+}
+/** In librdkafka 0 is no limit; delivery has one of its own. */
+const timeout = (value: unknown): unknown => (whole(value) === 0 ? NO_LIMIT_MS : whole(value))
+const fold = (key: string): string => key.toLowerCase()
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every(one => typeof one === 'string')
+const RULE_KEYS = ['topic_name', 'max_requests_per_minute']
+
+const LOGIN = 'kprf cannot log in either; set clusters.default.sasl'
+
+/** The keys of kprf's configuration file. Source: kprf fd32acc, config. */
+const KEYS: Keys = {
+  'kafka.brokers': {
+    setting: 'clusters.default.brokers',
+    read: value => (isTexts(value) ? (value as string[]).map(toAddress) : new Unusable('expected array of text'))
+  },
+  'kafka.user': { note: LOGIN },
+  'kafka.password': { note: LOGIN },
+  'kafka.message_max_bytes': { setting: 'apis.kprf.messageMaxBytes', read: whole },
+  'kafka.queue_buffering_max_messages': { note: 'the buffer is bounded in bytes: delivery.maxBytes' },
+  'kafka.queue_buffering_max_ms': { note: 'a record is sent as soon as its broker is free' },
+  'kafka.queue_buffering_max_kbytes': { setting: 'delivery.maxBytes', read: kibibytes },
+  'kafka.retries': { note: 'records are tried until their time is over' },
+  'kafka.message_timeout_ms': { setting: 'apis.kprf.messageTimeoutMs', read: timeout },
+  'kafka.request_timeout_ms': { note: 'clusters.default.requestTimeoutMs limits a call' },
+  'kafka.request_required_acks': { note: 'all in-sync replicas acknowledge a record' },
+  'kafka.statistics_interval_ms': { note: 'metrics are calculated when they are asked for' },
+  'http.port': { setting: 'apis.kprf.port', read: whole },
+  'http.metrics_port': { setting: 'apis.kprf.metricsPort', read: whole },
+  output_file: { setting: 'log.file' },
+  'ratelimit.enabled': { setting: 'apis.kprf.ratelimit.enabled', read: truth },
+  'ratelimit.rules': {
+    setting: 'apis.kprf.ratelimit.rules',
+    read: (rules: unknown) => (Array.isArray(rules) ? rules.map(toRule) : rules)
+  }
+}
 
 /** Defaults of kprf that differ from Castellan's. */
-const DEFAULTS: readonly Assignment[] = [
-  set('apis.kprf.port', 4_242, 'default of kprf'),
-  set('apis.kprf.metricsPort', 8_088, 'default of kprf'),
+const DEFAULTS: readonly (readonly [setting: string, value: unknown, origin: string])[] = [
+  ['apis.kprf.port', 4_242, 'default of kprf'],
+  ['apis.kprf.metricsPort', 8_088, 'default of kprf'],
   // kprf listens on every address.
-  set('apis.kprf.host', '0.0.0.0', COMMAND),
-  set('apis.kprf.metricsHost', '0.0.0.0', COMMAND),
-  set('log.format', 'kprf', COMMAND),
+  ['apis.kprf.host', '0.0.0.0', COMMAND],
+  ['apis.kprf.metricsHost', '0.0.0.0', COMMAND],
+  ['log.format', 'kprf', COMMAND],
   // Clients of kprf use its own port. The shared port is not needed, so it must not take the address of another
   // process.
-  set('http.port', 0, COMMAND)
+  ['http.port', 0, COMMAND]
 ]
 
-/** Translates the configuration file of kprf. */
+/**
+ * Translates the configuration file of kprf; as in kprf, upper and lower case of keys are the same, and numbers may be in
+ * quotes.
+ */
 export async function translateKprf({ flags, environment, readFile }: ForeignConfiguration): Promise<Translation> {
   const config = flags.get('config')
   if (typeof config !== 'string') {
     throw new ConfigError('--config is missing: name the configuration file of kprf, for example --config config.yaml')
   }
   const { name, text } = findFile(config, readFile)
-  const file = await readKprfFile(name, text)
-  const given = brokersOf(flags)
-  if (!hasBrokers(file) && given.length === 0 && !isNamedBy(environment)) {
-    throw new ConfigError(`${name}: kafka.brokers: is missing${whyMissing(file)}`)
+  const content = await readYaml(name, text)
+  if (!isSection(content)) throw new ConfigError(`${name}: expected the settings of kprf, such as "kafka:"`)
+  const { values, unknown } = entriesOf(content, Object.keys(KEYS), fold)
+  const found = new Findings()
+  for (const [setting, value, origin] of DEFAULTS) found.set(setting, value, origin)
+  for (const [key, one] of Object.entries(KEYS)) {
+    const value = values.get(key) ?? STDOUT
+    if (value !== STDOUT) found.take(one, value, `${name}, ${key}`, key)
   }
-  const { settings, notes } = translateCompat(file.compat, path => `${name}, ${path.join('.')}`)
-  return {
-    settings: [...DEFAULTS, ...settings, ...given],
-    notes: [...notes, ...file.unknown.map(unknown => `${name}: ${ignored(unknown)}`)]
+  const rules = values.get('ratelimit.rules')
+  const wrong = [...unknown, ...(Array.isArray(rules) ? rules.flatMap(unknownOfRule) : [])]
+  for (const [key, hint] of wrong) found.notes.push(`${name}: ${key} is no setting of kprf and is ignored${hint}`)
+  const brokers = flags.get('brokers')
+  if (flags.has('embedded')) {
+    found.set('clusters.default.brokers', [], '--embedded')
+    found.set('embedded.enabled', true, '--embedded')
+  } else if (typeof brokers === 'string') found.set('clusters.default.brokers', brokers.split(','), '--brokers')
+  else if (!hasValue(values.get('kafka.brokers')) && !areBrokersNamed(environment)) {
+    const [meant] = wrong.filter(([key, hint]) => key.startsWith('kafka.') && hint.includes('brokers'))
+    const why = meant === undefined ? '' : `; ${meant[0]} is no setting of kprf${meant[1]}`
+    found.problems.push(`${name}: kafka.brokers: is missing${why}`)
   }
+  return found.translation()
 }
 
-const hasKnownEnding = (name: string): boolean => ENDINGS.includes(extname(name).toLowerCase())
+const hasValue = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : (value ?? '') !== '')
+
+function toRule(rule: unknown): unknown {
+  if (!isSection(rule)) return rule
+  const { values } = entriesOf(rule, RULE_KEYS, fold)
+  return { topic: values.get('topic_name'), maxPerMinute: whole(values.get('max_requests_per_minute')) }
+}
+
+const unknownOfRule = (rule: unknown, index: number): [key: string, hint: string][] =>
+  isSection(rule)
+    ? [...entriesOf(rule, RULE_KEYS, fold).unknown].map(([key, hint]) => [`ratelimit.rules.${index}.${key}`, hint])
+    : []
+
+/** Removes a protocol before a broker and adds the default port, as librdkafka does. */
+function toAddress(broker: string): string {
+  const bare = broker.replace(/^[a-z_]+:\/\//i, '')
+  return /(^[^:]+|\]):\d+$/.test(bare) ? bare : `${bare}:${DEFAULT_BROKER_PORT}`
+}
 
 /**
  * The file of a name. A name without a known ending stands for the file that has one, as in kprf: `config` is
@@ -56,11 +137,14 @@ const hasKnownEnding = (name: string): boolean => ENDINGS.includes(extname(name)
  * @throws ConfigError when there is none
  */
 function findFile(name: string, readFile: ForeignConfiguration['readFile']): { name: string; text: string } {
-  if (hasKnownEnding(name)) return { name, text: readFile(name) }
+  if (ENDINGS.includes(extname(name).toLowerCase())) return { name, text: readFile(name) }
   const { dir, name: base, ext } = parse(name)
   // If a file has the name itself, kprf does not look for another one, and fails since the format is unknown.
-  const found = textOf(name, readFile)
-  if (found !== undefined) return { name, text: found }
+  if (textOf(name, readFile) !== undefined) {
+    throw new ConfigError(
+      `${name}: cannot be read: name a ${ENDINGS.join(' or ')} file; convert other formats of kprf to YAML`
+    )
+  }
   for (const candidate of ENDINGS.map(ending => join(dir, base + ending))) {
     const text = textOf(candidate, readFile)
     if (text !== undefined) return { name: candidate, text }
@@ -79,121 +163,3 @@ function textOf(name: string, readFile: ForeignConfiguration['readFile']): strin
     throw error
   }
 }
-
-const ignored = ({ key, hint }: UnknownKey): string => `${key} is no setting of kprf and is ignored${hint}`
-
-/** Names a key that was probably meant for the brokers. */
-function whyMissing({ unknown }: KprfFile): string {
-  const wrong = unknown.find(({ key, hint }) => key.startsWith('kafka.') && hint.includes('brokers'))
-  return wrong === undefined ? '' : `; ${wrong.key} is no setting of kprf${wrong.hint}`
-}
-
-const hasBrokers = ({ compat }: KprfFile): boolean => (compat.kafka?.brokers?.length ?? 0) > 0
-
-/** Whether variables of Castellan name the brokers. */
-const isNamedBy = (environment: ForeignConfiguration['environment']): boolean =>
-  ['CASTELLAN_BROKERS', 'CASTELLAN_CLUSTERS_DEFAULT_BROKERS'].some(variable => environment[variable])
-
-function brokersOf(flags: ForeignConfiguration['flags']): Assignment[] {
-  const brokers = flags.get('brokers')
-  const named = typeof brokers === 'string' ? [set('clusters.default.brokers', brokers.split(','), '--brokers')] : []
-  const none = set('clusters.default.brokers', [], '--embedded')
-  return flags.has('embedded') ? [none, set('embedded.enabled', true, '--embedded')] : named
-}
-
-/** The content of a configuration file of kprf. */
-export interface KprfFile {
-  readonly compat: CompatSettings
-  /** Keys that kprf does not know, and ignores. */
-  readonly unknown: readonly UnknownKey[]
-}
-
-export interface UnknownKey {
-  readonly key: string
-  /** `; did you mean port?`, or an empty text. */
-  readonly hint: string
-}
-
-/**
- * Reads a configuration file of kprf; as in kprf, upper and lower case of keys are the same.
- *
- * @throws ConfigError naming every value that cannot be used, one per line
- */
-export async function readKprfFile(name: string, text: string): Promise<KprfFile> {
-  const content = await parseYaml(name, text)
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw new ConfigError(`${name}: expected the settings of kprf, such as "kafka:"`)
-  }
-  const unknown: UnknownKey[] = []
-  const known = knownOf(content as Record<string, unknown>, compatShape, '', unknown)
-  const parsed = compatSettings.safeParse(known)
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(issue => describe(name, issue)).join('\n'))
-  return { compat: parsed.data ?? {}, unknown }
-}
-
-/** @throws ConfigError in one line that quotes nothing of the file, which may hold a password */
-async function parseYaml(name: string, text: string): Promise<unknown> {
-  if (!hasKnownEnding(name)) {
-    throw new ConfigError(
-      `${name}: cannot be read: name a ${ENDINGS.join(' or ')} file; convert other formats of kprf to YAML`
-    )
-  }
-  try {
-    return (await import('yaml')).parse(text)
-  } catch (error) {
-    // The parser quotes the file after the first line.
-    const [line] = (error as Error).message.split('\n')
-    throw new ConfigError(`${name}: ${line!.slice(0, 200).replace(/[:\s]+$/, '')}`)
-  }
-}
-
-type Kind = 'number' | 'boolean' | 'other'
-interface Shape {
-  readonly [key: string]: Shape | readonly [Shape] | Kind
-}
-
-const numbers = (...keys: string[]): Shape => Object.fromEntries(keys.map(key => [key, 'number']))
-
-/** The known keys, and which of them are numbers: kprf takes numbers and switches in quotes, too. */
-const compatShape: Shape = {
-  kafka: {
-    brokers: 'other',
-    user: 'other',
-    password: 'other',
-    ...numbers('message_max_bytes', 'queue_buffering_max_messages', 'queue_buffering_max_ms'),
-    ...numbers('queue_buffering_max_kbytes', 'retries', 'message_timeout_ms', 'request_timeout_ms'),
-    ...numbers('request_required_acks', 'statistics_interval_ms')
-  },
-  http: numbers('port', 'metrics_port'),
-  output_file: 'other',
-  ratelimit: { enabled: 'boolean', rules: [{ topic_name: 'other', ...numbers('max_requests_per_minute') }] }
-}
-
-function knownOf(content: Record<string, unknown>, shape: Shape, prefix: string, unknown: UnknownKey[]): object {
-  const known: Record<string, unknown> = {}
-  for (const [written, value] of Object.entries(content)) {
-    const key = written.toLowerCase()
-    const expected = Object.hasOwn(shape, key) ? shape[key] : undefined
-    if (expected === undefined) unknown.push({ key: prefix + written, hint: suggestion(key, Object.keys(shape)) })
-    else if (value !== null) known[key] = knownValue(value, expected, prefix + key, unknown)
-  }
-  return known
-}
-
-function knownValue(value: unknown, expected: Shape[string], path: string, unknown: UnknownKey[]): unknown {
-  if (typeof expected === 'string') return fromText(value, expected)
-  const isList = Array.isArray(value)
-  if (typeof value !== 'object' || isList !== Array.isArray(expected)) return value
-  if (!isList) return knownOf(value as Record<string, unknown>, expected as Shape, `${path}.`, unknown)
-  const [shape] = expected as readonly [Shape]
-  return value.map((item, index) => (item === null ? item : knownValue(item, shape, `${path}.${index}`, unknown)))
-}
-
-function fromText(value: unknown, expected: Kind): unknown {
-  if (typeof value !== 'string' || expected === 'other') return value
-  if (expected === 'number') return /^-?\d+$/.test(value) ? Number(value) : value
-  return value === 'true' ? true : value === 'false' ? false : value
-}
-
-const describe = (name: string, { path, message }: z.core.$ZodIssue): string =>
-  `${name}: ${path.join('.')}: ${message.replace(/^Invalid input: /, '')}`

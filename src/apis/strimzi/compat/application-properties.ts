@@ -1,14 +1,19 @@
-import { Findings, type ForeignConfiguration, type Translation } from '../../command.js'
+import {
+  areBrokersNamed,
+  Findings,
+  type ForeignConfiguration,
+  type Keys,
+  type Translation,
+  whole
+} from '../../command.js'
 import {
   brokers,
-  type Key,
   type Properties,
   type Reasons,
   readProperties,
   type SecurityKeys,
-  translateKey,
-  translateSecurity,
-  whole
+  takeProperty,
+  translateSecurity
 } from '../../kafka-properties.js'
 
 const COMMAND = 'castellan strimzi'
@@ -35,30 +40,31 @@ const seconds = (text: string): unknown => {
 const WHOLE = 'the API is served as a whole: apis.strimzi.enabled'
 const OWN_EXECUTOR = 'there is no pool of threads'
 
-const KEYS: ReadonlyMap<string, Key> = new Map<string, Key>([
-  ['bridge.id', { setting: `${STRIMZI}.bridgeId` }],
-  ['kafka.bootstrap.servers', { setting: 'clusters.default.brokers', read: brokers }],
-  ['kafka.client.id', { setting: 'clusters.default.clientId' }],
-  ['kafka.producer.client.id', { setting: 'clusters.default.clientId' }],
-  ['kafka.producer.compression.type', { setting: 'delivery.compression' }],
-  ['kafka.producer.delivery.timeout.ms', { setting: `${STRIMZI}.syncTimeoutMs`, read: whole }],
-  ['kafka.consumer.auto.offset.reset', { setting: `${STRIMZI}.startFrom` }],
-  [
-    'kafka.consumer.isolation.level',
-    { setting: 'router.isolationLevel', read: text => ISOLATION.get(text.trim()) ?? text }
-  ],
-  [
-    'http.timeoutSeconds',
-    { setting: `${STRIMZI}.instanceIdleMs`, read: seconds, note: 'no consumer is removed, as by default' }
-  ],
-  ['http.management.port', { setting: 'management.port', read: whole }],
-  ['kafka.producer.acks', { note: 'all in-sync replicas acknowledge a record' }],
-  ['http.consumer.enabled', { note: WHOLE }],
-  ['http.producer.enabled', { note: WHOLE }],
-  ['bridge.executor.pool.size', { note: OWN_EXECUTOR }],
-  ['bridge.executor.queue.size', { note: OWN_EXECUTOR }],
-  ['bridge.metrics', { note: 'metrics are always served' }]
-])
+const KEYS: Keys = {
+  'bridge.id': { setting: `${STRIMZI}.bridgeId` },
+  'kafka.bootstrap.servers': { setting: 'clusters.default.brokers', read: brokers },
+  'kafka.client.id': { setting: 'clusters.default.clientId' },
+  'kafka.producer.client.id': { setting: 'clusters.default.clientId' },
+  'kafka.producer.compression.type': { setting: 'delivery.compression' },
+  'kafka.producer.delivery.timeout.ms': { setting: `${STRIMZI}.syncTimeoutMs`, read: whole },
+  'kafka.consumer.auto.offset.reset': { setting: `${STRIMZI}.startFrom` },
+  'kafka.consumer.isolation.level': {
+    setting: 'router.isolationLevel',
+    read: (text: string) => ISOLATION.get(text.trim()) ?? text
+  },
+  'http.timeoutSeconds': {
+    setting: `${STRIMZI}.instanceIdleMs`,
+    read: seconds,
+    note: 'no consumer is removed, as by default'
+  },
+  'http.management.port': { setting: 'management.port', read: whole },
+  'kafka.producer.acks': { note: 'all in-sync replicas acknowledge a record' },
+  'http.consumer.enabled': { note: WHOLE },
+  'http.producer.enabled': { note: WHOLE },
+  'bridge.executor.pool.size': { note: OWN_EXECUTOR },
+  'bridge.executor.queue.size': { note: OWN_EXECUTOR },
+  'bridge.metrics': { note: 'metrics are always served' }
+}
 
 /** Keys with these beginnings have no effect, for these reasons. */
 const GROUPS: Reasons = [
@@ -91,14 +97,13 @@ export function translateStrimzi({ flags, environment, readFile }: ForeignConfig
   if (typeof port === 'string') found.set(`${STRIMZI}.port`, whole(port), '--port')
   allowOrigins(found, properties, origin)
   const isEmbedded = flags.has('embedded')
-  const isNamed = ['CASTELLAN_BROKERS', 'CASTELLAN_CLUSTERS_DEFAULT_BROKERS'].some(variable => environment[variable])
   if (isEmbedded) found.set('embedded.enabled', true, '--embedded')
-  else if (!properties.has('kafka.bootstrap.servers') && !isNamed) {
+  else if (!properties.has('kafka.bootstrap.servers') && !areBrokersNamed(environment)) {
     found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('kafka.bootstrap.servers'))
   }
   for (const [key, text] of properties) {
     const isLeftOut = TOGETHER.has(key) || (isEmbedded && key === 'kafka.bootstrap.servers')
-    if (!isLeftOut) translateKey(found, { known: KEYS.get(key), groups: GROUPS }, key, text, origin(key))
+    if (!isLeftOut) takeProperty(found, KEYS, GROUPS, key, text, origin(key))
   }
   // The embedded broker has neither TLS nor SASL.
   if (!isEmbedded) translateSecurity(found, SECURITY, properties, origin)
