@@ -210,10 +210,11 @@ class KafkaGroupGateway implements GroupGateway {
     offsets: ReadonlyMap<number, OffsetAndMetadata>,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    const group = this.#group(groupId, timeoutMs)
+    const wanted = await group.withEnds(topic, offsets)
     const changed =
-      offsets.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, offsets, timeoutMs)
-    if (changed === undefined || changed.type === 'notRead')
-      return this.#group(groupId, timeoutMs).commit(topic, offsets)
+      wanted.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, wanted, timeoutMs)
+    if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
     if (changed.type === 'set') return changed.outcomes
     throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
   }

@@ -1,4 +1,4 @@
-import { acksIn, isOfAnother, markIn, withoutMark } from '../consumer/group/ack-encoding.js'
+import { acksIn, isOfAnother, markIn, STORED_LATEST, setToEnd, withoutMark } from '../consumer/group/ack-encoding.js'
 import type { TopicBeginning } from '../consumer/group/consumer-groups.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../core/errors.js'
@@ -60,6 +60,25 @@ export class GroupOffsets {
     })
   }
 
+  /**
+   * Turns -1, by which a client sets the group to the end, into the end of this moment. -1 with metadata of the client's
+   * own stays: its end is that of the moment at which the group begins.
+   */
+  async withEnds(
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>
+  ): Promise<ReadonlyMap<number, OffsetAndMetadata>> {
+    const isEnd = ({ offset, metadata = '' }: OffsetAndMetadata): boolean => offset === STORED_LATEST && metadata === ''
+    if (![...offsets.values()].some(isEnd)) return offsets
+    const topicId = (await this.#metadataOf(topic))?.topicId
+    return new Map(
+      await mapInPortions([...offsets], async ([partition, asked]) => {
+        const end = isEnd(asked) ? await this.#limitOf({ topic, partition }, 'latest') : undefined
+        return [partition, end === undefined ? asked : setToEnd(end, topicId)] as const
+      })
+    )
+  }
+
   async commit(
     topic: string,
     offsets: ReadonlyMap<number, OffsetAndMetadata>
@@ -86,9 +105,9 @@ export class GroupOffsets {
     if (isOfAnother(markIn(position), topicId)) {
       return { partition, earliest, latest, committed: undefined, acknowledged: [], isVoid: true }
     }
-    const { metadata } = withoutMark(position)
-    const committed = metadata === '' ? { offset: stored.offset } : { ...stored, metadata }
-    return { partition, earliest, latest, committed, acknowledged: acksIn(position) ?? [], isVoid: false }
+    const shown = withoutMark(position)
+    const committed = shown.metadata === '' ? { offset: stored.offset } : { ...stored, metadata: shown.metadata }
+    return { partition, earliest, latest, committed, acknowledged: acksIn(shown) ?? [], isVoid: false }
   }
 
   async #limitOf(topicPartition: TopicPartition, offsetType: 'earliest' | 'latest'): Promise<Offset | undefined> {
@@ -121,10 +140,14 @@ export class GroupOffsets {
   }
 
   async #exists({ topic, partition }: TopicPartition): Promise<boolean> {
+    const { partitions = [] } = (await this.#metadataOf(topic)) ?? {}
+    return partitions.some(one => one.partition === partition)
+  }
+
+  async #metadataOf(topic: string): Promise<TopicMetadata | undefined> {
     const request = { requestId: 0, topics: [topic], timeoutMs: this.#limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...request })
-    const partitions = result.type === 'success' ? result.topics.get(topic)?.partitions : undefined
-    return partitions?.some(one => one.partition === partition) === true
+    return result.type === 'success' ? result.topics.get(topic) : undefined
   }
 
   async #tryToCommit(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {

@@ -43,6 +43,12 @@ describe('pixy: offsets, consumers and topics', function () {
     brief(await stage.pixy.post(`/topics/${topic}/offsets?group=${group}`, JSON.stringify(body), JSON_TYPE))
   const poll = async (pixy: PixyUnderTest, of = topic, by = group) =>
     brief(await pixy.get(`/topics/${of}/messages?group=${by}`))
+  /** Asks until there is a message: brokers may need longer for it than a request waits. */
+  const next = async (): Promise<number> => {
+    let answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
+    while (answer.status === 408) answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
+    return jsonOf<{ offset: number }>(answer).offset
+  }
   const described = async (query: string): Promise<Record<string, Described>> =>
     jsonOf(await stage.pixy.get(`/topics?${query}`))
 
@@ -81,15 +87,10 @@ describe('pixy: offsets, consumers and topics', function () {
         { partition: 1, offset: -1 }
       ])
     ).to.equal('200 {}')
-    const read = async (): Promise<number> => {
-      let answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
-      while (answer.status === 408) answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
-      return jsonOf<{ offset: number }>(answer).offset
-    }
-    expect([await read(), await read()]).to.deep.equal([0, 1])
+    expect([await next(), await next()]).to.deep.equal([0, 1])
     group = freshTopic('acked')
     expect(await set([{ partition: 0, offset: 0, metadata: 'BB' }])).to.equal('200 {}')
-    expect([await read(), await read()]).to.deep.equal([0, 2])
+    expect([await next(), await next()]).to.deep.equal([0, 2])
   })
 
   describe('a group that is being consumed', () => {
@@ -162,6 +163,43 @@ describe('pixy: offsets, consumers and topics', function () {
       expect(await Promise.all([0, 1, 2, 3].map(committed))).to.deep.equal(before)
       await two.stop()
     })
+  })
+
+  it('a group that is set to the end gets what is written from that moment on, whether it is being consumed or not', async () => {
+    const write = async (...messages: string[]): Promise<void> => {
+      for (const message of messages) await stage.pixy.produce(`/topics/${topic}/messages?key=1&sync`, message)
+    }
+    // The group begins where the partitions are empty, so that each partition without an offset is read from 0.
+    expect(await poll(stage.pixy)).to.match(/^408/)
+    await write('m0', 'm1', 'm2')
+    expect(await next()).to.equal(0)
+    expect(await set([{ partition: 0, offset: -1 }])).to.equal('200 {}')
+    expect((await offsets())[0]).to.include({ end: 3, lag: 0 })
+    await write('m3')
+    expect(await next()).to.equal(3)
+    group = freshTopic('idle')
+    expect(await set([{ partition: 0, offset: -1 }])).to.equal('200 {}')
+    expect((await offsets())[0]).to.deep.equal({ partition: 0, begin: 0, end: 4, count: 4, offset: -1, lag: 0 })
+    await write('m4')
+    expect(await next()).to.equal(4)
+  })
+
+  it('offsets below 0 have the lag of the original, and a group begins at the oldest message where they are not -1', async () => {
+    for (const message of ['m0', 'm1']) await stage.pixy.produce(`/topics/${topic}/messages?key=1&sync`, message)
+    expect(
+      await set([
+        { partition: 0, offset: -3 },
+        { partition: 1, offset: -1, metadata: 'end' },
+        { partition: 2, offset: -2 }
+      ])
+    ).to.equal('200 {}')
+    expect((await offsets()).map(({ offset, lag, metadata }) => [offset, lag, metadata])).to.deep.equal([
+      [-3, 5, undefined],
+      [-1, 0, 'end'],
+      [-2, 0, undefined],
+      [-1, 0, undefined]
+    ])
+    expect(await next()).to.equal(0)
   })
 
   it('pixy H32 H33: consumers of what no group reads', async () => {

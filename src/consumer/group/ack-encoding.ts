@@ -194,6 +194,26 @@ export function withMark<Position extends CommittedPosition>(
 export const isOfAnother = (mark: Offset | undefined, topicId: string | undefined): boolean =>
   mark !== undefined && topicId !== undefined && mark !== markOf(topicId)
 
+/**
+ * The committed offset by which Kafka-Pixy means "begin at the end". Brokers also answer it where nothing is committed:
+ * then it has no metadata.
+ */
+export const STORED_LATEST = -1
+
+/**
+ * The offset -1 of a group that was set to the end of a log: all records up to that end count as acknowledged. Without a
+ * topic id nothing would tell it from an offset that was never committed, so that it is the end itself.
+ */
+export function setToEnd(end: Offset, topicId: string | undefined): CommittedPosition {
+  if (markOf(topicId) === undefined) return { offset: end, metadata: '' }
+  const acks = end > 0 ? encodeAcks(STORED_LATEST, [{ from: 0, to: end }]) : ''
+  return withMark({ offset: STORED_LATEST, metadata: acks }, topicId)
+}
+
+/** The end to which a group was set by {@link setToEnd}; `undefined`: this is another position. */
+export const endSetIn = (position: CommittedPosition): Offset | undefined =>
+  position.offset === STORED_LATEST && markIn(position) !== undefined ? (acksIn(position)?.[0]?.to ?? 0) : undefined
+
 /** The acknowledged offsets in the metadata, without the mark; `undefined`: another client wrote the metadata. */
 export const acksIn = ({ offset, metadata }: CommittedPosition): readonly OffsetRange[] | undefined =>
   decodeAcks(offset, metadata)?.filter(range => !isMark(range))
@@ -202,4 +222,7 @@ export const acksIn = ({ offset, metadata }: CommittedPosition): readonly Offset
 export const withoutMark = (position: CommittedPosition): CommittedPosition =>
   markIn(position) === undefined
     ? position
-    : { ...position, metadata: encodeAcks(position.offset, acksIn(position) ?? []) }
+    : {
+        ...position,
+        metadata: position.offset === STORED_LATEST ? '' : encodeAcks(position.offset, acksIn(position) ?? [])
+      }

@@ -8,7 +8,7 @@ import {
 } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
-import { isOfAnother, markIn } from './ack-encoding.js'
+import { endSetIn, isOfAnother, markIn, STORED_LATEST } from './ack-encoding.js'
 import type { GroupRuntime } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { isForbidden, UnknownPartition } from './refusals.js'
@@ -39,8 +39,6 @@ export type Recovery =
   /** The offset is inside the log again. */
   | { readonly type: 'inRange' }
 
-/** The committed offset by which Kafka-Pixy means "begin at the oldest record". */
-const STORED_EARLIEST = -2
 const METADATA_TIMEOUT_MS = 10_000
 
 const CREATED_ANEW =
@@ -86,14 +84,16 @@ export class PositionFinder {
       else if (result.type !== 'success') this.#again(() => this.#findPosition(onFound, onMissing))
       else {
         const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
-        if (offset < 0) this.#bound(offset === STORED_EARLIEST ? 'earliest' : 'latest', begin, onMissing)
-        else if (!isOfAnother(markIn({ offset, metadata }), this.#topicId))
-          onFound({ offset, metadata, leaderEpoch }, false)
-        else
+        const end = endSetIn({ offset, metadata })
+        if (isOfAnother(markIn({ offset, metadata }), this.#topicId))
           this.#confirm(
             () => this.#beginAnew(offset, begin, onMissing),
             () => this.findStart(onFound)
           )
+        else if (end !== undefined) begin({ offset: end })
+        else if (offset >= 0) onFound({ offset, metadata, leaderEpoch }, false)
+        // Kafka-Pixy begins at the oldest record for every other offset below the log.
+        else this.#bound(offset === STORED_LATEST ? 'latest' : 'earliest', begin, onMissing)
       }
     })
   }

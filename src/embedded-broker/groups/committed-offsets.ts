@@ -1,14 +1,11 @@
 import { topicPartitionKey } from '../../core/model.js'
-import type { StoredOffset, StoredOffsets } from '../storage/storage.js'
+import { isForgotten, type StoredOffset, type StoredOffsets } from '../storage/storage.js'
 import { type GroupBytes, OFFSET_BYTES } from './group-bytes.js'
 
 export type CommittedOffset = Omit<StoredOffset, 'groupId'>
 
 const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
   OFFSET_BYTES + groupId.length + topic.length + metadata.length
-
-/** The offset that means that no offset is stored. Other negative offsets are stored unchanged, as in Kafka. */
-const NONE = -1
 
 /** The committed offsets of all groups. */
 export class CommittedOffsets {
@@ -75,7 +72,7 @@ export class CommittedOffsets {
   }
 
   #forget(offsets: readonly StoredOffset[]): void {
-    this.commit(offsets.map(offset => ({ ...offset, offset: NONE })))
+    this.commit(offsets.map(offset => ({ ...offset, offset: -1, metadata: '' })))
   }
 
   #put({ groupId, ...offset }: StoredOffset): void {
@@ -84,7 +81,7 @@ export class CommittedOffsets {
     if (!group) this.#groups.set(groupId, (group = new Map()))
     const before = group.get(key)
     if (before) this.#bytes.add(-sizeOf(groupId, before))
-    if (offset.offset !== NONE) {
+    if (!isForgotten(offset)) {
       group.set(key, offset)
       this.#bytes.add(sizeOf(groupId, offset))
     } else group.delete(key)

@@ -1,6 +1,6 @@
 import { topicPartitionKey } from '../../core/model.js'
 import { FILE_MODE, type FileSystem, writeWhole } from './file-bytes.js'
-import type { StoredOffset } from './storage.js'
+import { isForgotten, type StoredOffset } from './storage.js'
 
 /** The journal is rewritten when the number of its lines exceeds the number of offsets by this number. */
 const STALE_LINES = 20_000
@@ -61,8 +61,8 @@ export class OffsetJournal {
 
   #put(stored: StoredOffset): void {
     const key = `${topicPartitionKey(stored.topic, stored.partition)}/${stored.groupId}`
-    if (stored.offset >= 0) this.#offsets.set(key, stored)
-    else this.#offsets.delete(key)
+    if (isForgotten(stored)) this.#offsets.delete(key)
+    else this.#offsets.set(key, stored)
   }
 
   #rewrite(): number {

@@ -17,12 +17,16 @@ export interface StoredOffset {
   readonly groupId: string
   readonly topic: string
   readonly partition: number
-  /** -1: the offset was deleted. */
+  /** Clients may commit negative offsets, too. */
   readonly offset: number
   readonly leaderEpoch: number
   readonly metadata: string
   readonly committedAtMs: number
 }
+
+/** True for -1 without metadata, as which brokers answer that no offset is stored. */
+export const isForgotten = ({ offset, metadata }: Pick<StoredOffset, 'offset' | 'metadata'>): boolean =>
+  offset === -1 && metadata === ''
 
 /** The stored state of the cluster as a whole. */
 export interface StoredCluster {

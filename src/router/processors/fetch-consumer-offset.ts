@@ -27,6 +27,7 @@ const fromStoredMetadata = (stored: string | null, raw: boolean): string | undef
   return stored?.startsWith(MARKER) ? stored.slice(MARKER.length) : undefined
 }
 
+/** With metadata, it is an offset that a client has set. */
 const NOTHING_STORED = -1
 
 type Waiter = OpenRequest<'fetchConsumerOffset'>
@@ -124,11 +125,11 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     if (action !== 'success' && !(action === 'corrupt' && hasValue)) {
       return this.#processError(groupId, waiters, errorCode)
     }
-    if (offset === NOTHING_STORED) {
-      replyAll(waiters, { type: 'notFound' })
-      return []
-    }
     for (const waiter of waiters) {
+      if (offset === NOTHING_STORED && !(waiter.request.negativeOffset && metadata)) {
+        reply(waiter, { type: 'notFound' })
+        continue
+      }
       if (offset === undefined || (offset < 0 && !waiter.request.negativeOffset)) {
         reply(waiter, oddOffset(offset))
         continue
