@@ -480,6 +480,18 @@ describe('confluent: consumer instances with settings', function () {
     }
   })
 
+  it('an instance beyond the limit is refused with 429, and the name of the limit', async () => {
+    const stage = await ConfluentStage.open({ 'advanced.consumer.maxGroups': '1' })
+    try {
+      expect(await stage.post('/consumers/g', V2, { name: 'a' })).to.include({ status: 200 })
+      const { status, body } = await stage.post('/consumers/g', V2, { name: 'b' })
+      const message = 'too many consumer instances (limit 1; advanced.consumer.maxGroups)'
+      expect([status, body]).to.deep.equal([429, { error_code: 429, message }])
+    } finally {
+      await stage.close()
+    }
+  })
+
   it('confluent 61: an instance that is not used is gone, and reads keep it', async () => {
     const stage = await ConfluentStage.open({ 'apis.confluent.consumers.idleMs': '1500' })
     try {

@@ -232,6 +232,18 @@ describe('strimzi: behind a proxy', function () {
     return body.base_uri.replace(stage.url, 'OWN')
   }
 
+  it('a consumer beyond the limit is refused with 429, and the name of the limit', async () => {
+    const stage = await StrimziStage.open({ 'advanced.consumer.maxGroups': '1' })
+    try {
+      expect(await stage.post('/consumers/g', { name: 'a' })).to.include({ status: 200 })
+      const { status, body } = await stage.post('/consumers/g', { name: 'b' })
+      const message = 'too many consumer instances (limit 1; advanced.consumer.maxGroups)'
+      expect([status, body]).to.deep.equal([429, { error_code: 429, message }])
+    } finally {
+      await stage.close()
+    }
+  })
+
   it('base_uri follows the headers of a proxy that is trusted, and of no other', async () => {
     const trusting = { 'http.trustedProxies': '127.0.0.0/8' }
     const own = 'OWN/consumers/g/instances/c1'

@@ -115,5 +115,6 @@ export function problemOf(error: CastellanError, topic?: string): Problem {
   if (code === 'unknownPartition') return { status: 404, code: PARTITION_NOT_FOUND, message }
   if (code === 'notAuthorized') return { status: 403, code: UNAUTHORIZED, message }
   if (code === 'authenticationFailed') return { status: 401, code: UNAUTHENTICATED, message }
+  if (code === 'quotaExceeded') return { status: 429, code: 429, message }
   return { status: 500, code: error.retriable ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR, message }
 }

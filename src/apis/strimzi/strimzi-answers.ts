@@ -151,6 +151,8 @@ function statusOf(error: CastellanError): number {
     case 'notAuthorized':
     case 'forbidden':
       return 403
+    case 'quotaExceeded':
+      return 429
     case 'overloaded':
     case 'shuttingDown':
     case 'logUnavailable':

@@ -164,7 +164,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (full === undefined) return undefined
     const whose = full === 'greedy' ? ' of one client' : ''
     const text = `too many consumer instances${whose} (limit ${this.#deps.settings.maxGroups}; advanced.consumer.maxGroups)`
-    return ownFailure('overloaded', text, true)
+    return ownFailure('quotaExceeded', text, true)
   }
 
   /** Continues an instance whose process is gone. */

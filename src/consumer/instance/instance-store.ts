@@ -180,7 +180,7 @@ export class InstanceStore {
     const key = keyOf(instance)
     if (this.#living(key)) return false
     if (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES)
-      return ownFailure('overloaded', 'too many consumer instances are stored', true)
+      return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
     const created = this.#topicId === undefined ? await this.#createTopic() : undefined
     if (created) return created
     if (this.#isRefused) return true
