@@ -87,7 +87,7 @@ describe('retired words', () => {
     expect(complaints).to.deep.equal([])
     expect(identifiersIn('const laneOf = (`lane`) // lane').has('laneOf')).to.equal(true)
     expect(identifiersIn("const of = ('lane') /* lane */")).to.deep.equal(new Set(['const', 'of']))
-  }).timeout(60_000)
+  })
 
   it('are part of no file name', () => {
     expect(files.flatMap(file => complaintsAbout(file))).to.deep.equal([])

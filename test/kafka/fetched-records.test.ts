@@ -90,7 +90,7 @@ describe('decodeFetchedRecords', () => {
         }),
         { numRuns: 50 }
       )
-    }).timeout(20_000)
+    })
   }
 
   it('drops records before the fetch offset, and batches that end before it', () => {

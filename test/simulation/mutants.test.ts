@@ -8,7 +8,7 @@ describe('simulation: planted bugs', () => {
     expect(plantedBugs).to.have.length.above(40)
     expect(new Set(plantedBugs.map(({ name }) => name)).size).to.equal(plantedBugs.length)
     expect(plantedBugs.flatMap(bug => whyNotPlanted(bug, sources))).to.deep.equal([])
-  }).timeout(60_000)
+  })
 })
 
 function whyNotPlanted(bug: PlantedBug, sources: ReadonlyMap<string, string>): string[] {

@@ -14,8 +14,7 @@ interface AnswerLine {
   readonly offset?: number
 }
 
-describe('confluent: bodies of many records that are read as a whole', function () {
-  this.timeout(60_000)
+describe('confluent: bodies of many records that are read as a whole', () => {
   let app: FastifyInstance
   let gateway: FakeGateway
   /** Records and bytes that quotas were asked for. */

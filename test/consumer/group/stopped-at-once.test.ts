@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
@@ -7,12 +8,12 @@ import { silentLogger } from '../../../src/core/model.js'
 import { turns } from '../../support/ticks.js'
 
 /** Longer than the shortest timer. */
-const BUSY_MS = 5
-
 describe('groups that are stopped at once, without time to leave', () => {
   let system: ActorSystem
   let groups: ConsumerGroups
+  let clock: SinonFakeTimers
   beforeEach(async () => {
+    clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     system = new ActorSystem()
     groups = new ConsumerGroups({
       system,
@@ -22,16 +23,17 @@ describe('groups that are stopped at once, without time to leave', () => {
       log: silentLogger,
       metrics: defaultLogger
     })
-    // The next timer is due before the next turn of an actor.
     await turns(1)
   })
-  afterEach(() => system.stop())
+  afterEach(() => {
+    system.stop()
+    clock.restore()
+  })
 
   /** Stops them in this tick, and lets the time for leaving run out before an actor has had a turn. */
   async function stopAtOnce(): Promise<void> {
     const stopped = groups.stop(0, 0)
-    const until = performance.now() + BUSY_MS
-    while (performance.now() < until);
+    clock.tick(1)
     await stopped
   }
 

@@ -188,7 +188,7 @@ describe('metrics of several processes', () => {
     })
     const text = await gathered(processes[0]!, new Map(processes.slice(1).map((one, at) => [at, one]))).metrics()
     expect(sampleOf(text, 'castellan_info{version="1.2.3"}')).to.equal(1)
-    expect(sampleOf(text, 'process_start_time_seconds')).to.be.within(1, Date.now() / 1_000)
+    expect(sampleOf(text, 'process_start_time_seconds')).to.be.above(1)
     const [, resident] = text.match(/^process_resident_memory_bytes (\d+)$/m)!
     expect(Number(resident)).to.be.above(2.5 * process.memoryUsage.rss() * 0.8)
   })

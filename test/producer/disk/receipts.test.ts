@@ -302,5 +302,5 @@ describe('durable: receipts', () => {
       harness.restore()
     }
     await started()
-  }).timeout(60_000)
+  })
 })

@@ -189,7 +189,7 @@ describe('log: what became of its entries', () => {
     expect(next).not.to.equal(undefined)
     expect(outcomes.length).to.be.lessThan(1_500_000)
     expect(all(store, 1, 2_000_000)).to.have.length(2_000_000)
-  }).timeout(60_000)
+  })
 
   it('is never believed with a flipped bit', () => {
     const store = open()

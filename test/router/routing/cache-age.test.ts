@@ -61,7 +61,7 @@ describe('router: how long the cache may lag behind', () => {
       () => 0
     )
     expect(await lagMs(cluster, () => (id = 'second'))).to.be.at.most(MAX_AGE_MS + 2 * STEP_MS)
-  }).timeout(20_000)
+  })
 
   it('and so is another leader epoch, after which the end of the log may be another', async () => {
     let epoch = 0
@@ -70,5 +70,5 @@ describe('router: how long the cache may lag behind', () => {
       () => epoch
     )
     expect(await lagMs(cluster, () => (epoch = 1))).to.be.at.most(MAX_AGE_MS + 2 * STEP_MS)
-  }).timeout(20_000)
+  })
 })

@@ -109,7 +109,7 @@ describe('commits never go backwards', () => {
       fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 25 }), fc.array(fate, { minLength: 3 }), runModel),
       { numRuns: 60 }
     )
-  }).timeout(60_000)
+  })
 })
 
 const findNode1: Reply<'findCoordinator'> = () => ({
