@@ -9,7 +9,7 @@ import { walDirectoryOf } from '../support/wal-directory.js'
 const PATIENCE_MS = 90_000
 
 /** The built command starts in a third of the time; the sources are run when they are newer. */
-const COMMAND = isBuilt ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
+export const COMMAND = isBuilt ? ['--enable-source-maps', 'dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
 
 const ownWalDirectory = (environment: Record<string, string>): Record<string, string> =>
   'ARION_QUEUE_PATH' in environment ? {} : { CASTELLAN_WAL_DIRECTORY: walDirectoryOf('children') }

@@ -26,7 +26,7 @@ function has(command: string, ...args: readonly string[]): boolean {
 }
 
 const runners: readonly [language: string, suffix: string, command: readonly string[], needs: readonly string[]][] = [
-  ['sh', '.sh', ['sh'], ['curl', 'uuidgen']],
+  ['sh', '.sh', ['sh'], ['curl']],
   ['python', '.py', ['python3'], ['python3']],
   ['ts', '.mts', [process.execPath, '--import', 'tsx'], []]
 ]

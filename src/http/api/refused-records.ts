@@ -25,7 +25,7 @@ export interface RefusalReason {
 }
 
 /**
- * Counts records that are not written, and whose client was told so: whoever has refused them, they are counted where the
+ * Counts records that are not written, and whose client was told so. All refusals, of the API and of the gateway, are counted where the
  * answer is made.
  */
 export class RefusedRecords {
