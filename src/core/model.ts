@@ -84,6 +84,9 @@ export const MAX_TOPIC_LENGTH = 249
 
 const LEGAL_TOPIC_NAME = new RegExp(`^[a-zA-Z0-9._-]{1,${MAX_TOPIC_LENGTH}}$`)
 
+/** Limit of the headers of one record. A body of megabytes could otherwise have a million of them. */
+export const MAX_RECORD_HEADERS = 1_000
+
 /** Kafka's rule for topic names. `__proto__` is legal. Source: org.apache.kafka.common.internals.Topic */
 export const isLegalTopicName = (name: string): boolean => LEGAL_TOPIC_NAME.test(name) && name !== '.' && name !== '..'
 

@@ -2,6 +2,7 @@ import { decodeBase64 } from '../../core/base64.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { readMembers, readStringBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
+import { MAX_RECORD_HEADERS } from '../../core/model.js'
 import { type Attributes, isLegalText, nameDefect, quoted, type Report, STRINGS } from './attributes.js'
 import { isJsonType } from './content-types.js'
 
@@ -20,6 +21,8 @@ const DATA = 'data'
 const DATA_BASE64 = 'data_base64'
 const IMPLIED_TYPE = 'application/json'
 const QUOTE = 0x22
+/** The regular expressions of the forms fail with megabytes. The specification asks for events of 64 KiB. */
+const MAX_ATTRIBUTE_BYTES = 65_536
 const MAX_INTEGER = 2 ** 31
 const INTEGER = /^-?(?:0|[1-9]\d{0,9})$/
 
@@ -44,6 +47,8 @@ export function readJsonEvent(reader: JsonReader, bytes: Buffer, report: Report)
   readMembers(reader, name => {
     if (names.has(name)) report(`${quoted(name)} occurs more than once`)
     names.add(name)
+    // Each may become a header of a record; `data` counts as well.
+    if (names.size > MAX_RECORD_HEADERS) reader.failHere(`an event has more than ${MAX_RECORD_HEADERS} attributes`)
     if (name === DATA) data = readData(reader, bytes)
     else if (name === DATA_BASE64) base64 = readBase64(reader, report)
     else {
@@ -98,7 +103,12 @@ function readBase64(reader: JsonReader, report: Report): Buffer | undefined {
 function readAttribute(reader: JsonReader, bytes: Buffer, name: string, report: Report): string | undefined {
   if (takeNull(reader)) return undefined
   if (reader.peekToken() === QUOTE) {
-    const text = readStringBytes(reader).toString()
+    const value = readStringBytes(reader)
+    if (value.length > MAX_ATTRIBUTE_BYTES) {
+      report(`${quoted(name)} is longer than ${MAX_ATTRIBUTE_BYTES} bytes`)
+      return undefined
+    }
+    const text = value.toString()
     if (isLegalText(text)) return text
     report(`${quoted(name)} has characters that are not allowed, such as control characters`)
     return undefined

@@ -3,7 +3,7 @@ import { StacklessError } from '../../core/errors.js'
 import { JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
-import type { RecordHeader } from '../../core/model.js'
+import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
 import type { Problem } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
@@ -43,6 +43,8 @@ export function readHeaders(reader: JsonReader, nameMember: 'name' | 'key'): Rec
   const headers: RecordHeader[] = []
   if (takeNull(reader)) return headers
   readElements(reader, () => {
+    if (headers.length >= MAX_RECORD_HEADERS)
+      throw new BodyError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
     let key: string | undefined
     let value: Buffer | null = null
     readMembers(reader, member => {

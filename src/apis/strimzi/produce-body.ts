@@ -9,7 +9,7 @@ import {
   readValueBytes,
   takeNull
 } from '../../core/json/json-slices.js'
-import type { ProduceRecord, RecordHeader } from '../../core/model.js'
+import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordHeader } from '../../core/model.js'
 import { wrongType } from './endpoint-parts.js'
 import { type Format, ProblemError, schemaProblem } from './strimzi-answers.js'
 
@@ -114,6 +114,8 @@ class RecordsReader {
     const headers: RecordHeader[] = []
     this.#expect('array')
     readElements(json, () => {
+      if (headers.length >= MAX_RECORD_HEADERS)
+        throw new ProblemError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
       let key: string | undefined
       let value: Buffer | null | undefined
       this.#expect('object')

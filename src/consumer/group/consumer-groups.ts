@@ -7,6 +7,7 @@ import {
   type Offset,
   type OffsetAndMetadata
 } from '../../core/model.js'
+import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
@@ -249,11 +250,12 @@ export class ConsumerGroups {
   }
 
   /** @returns the group; `undefined`: there are too many groups, or too many groups of this client */
-  #groupFor(groupId: string, client: string | undefined): Group | undefined {
-    const known = this.#groups.get(groupId)
+  #groupFor(sent: string, client: string | undefined): Group | undefined {
+    const known = this.#groups.get(sent)
     if (known) return known
     if (this.#shares.problemOf(client) !== undefined) return undefined
     const { metrics } = this.#deps
+    const groupId = ownText(sent)
     const group = this.#start(groupId, client)
     this.#groups.set(groupId, group)
     metrics.gauge('groups', 'groups', {}, this.#groups.size)

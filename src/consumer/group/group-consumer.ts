@@ -1,4 +1,5 @@
 import type { Offset, TopicPartition } from '../../core/model.js'
+import { ownText } from '../../core/own-text.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -197,7 +198,7 @@ export class GroupConsumer {
       request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
-    topic ??= this.#add(name)
+    topic ??= this.#add(ownText(name))
     topic.askedAt = this.#options.runtime.clock()
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)

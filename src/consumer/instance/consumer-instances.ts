@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { ask, type Requester } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
 import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
+import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
@@ -114,12 +115,13 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async create(
-    instance: InstanceName,
+    { groupId, name, principal }: InstanceName,
     settings: InstanceSettings,
     client: string | undefined
   ): Promise<InstanceResult<boolean>> {
-    const problem = problemOfGroup(instance.groupId) ?? problemOfName(instance.name)
+    const problem = problemOfGroup(groupId) ?? problemOfName(name)
     if (problem) return problem
+    const instance = { groupId: ownText(groupId), name: ownText(name), principal }
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
     const isHere = this.#entries.has(key) || this.#opening.has(key)

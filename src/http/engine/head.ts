@@ -1,3 +1,4 @@
+import { ownText } from '../../core/own-text.js'
 /** The head of a request: request line and headers. */
 export interface Head {
   readonly method: string
@@ -77,7 +78,7 @@ export class LowerCaseNames {
     const lowerCase = name.toLowerCase()
     // A client that invents names must not keep out the names of other clients for ever.
     if (this.#known.size === MAX_KNOWN_NAMES) this.#known.clear()
-    if (name.length <= MAX_KNOWN_CHARACTERS) this.#known.set(name, lowerCase)
+    if (name.length <= MAX_KNOWN_CHARACTERS) this.#known.set(ownText(name), ownText(lowerCase))
     return lowerCase
   }
 
@@ -117,7 +118,7 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
   if (endsAt === UNUSUAL_FIELD) return 'header'
   if (endsAt === NO_MORE) return unusualBeginning(bytes.toString('latin1', start, end), start) ?? noMore
   const text = bytes.toString('latin1', start, endsAt)
-  return toHead(text, start, method, text.slice(urlAt - start, urlEnd - start), endsAt)
+  return toHead(bytes, text, start, method, partOf(bytes, text, start, urlAt, urlEnd), endsAt)
 }
 
 /** The method, or the only one that can begin with the bytes that have arrived; `undefined`: it is unusual. */
@@ -195,15 +196,28 @@ function endOfFields(bytes: Buffer, at: number, end: number): number {
 const isBlank = (byte: number): boolean => byte === SPACE || byte === TAB
 const isText = (byte: number): boolean => (byte >= SPACE && byte <= LAST_PRINTABLE) || byte === TAB
 
+/** Parts of a longer head are copied: what somebody remembers of it would keep all of it in memory, as V8 cuts without copying. */
+const MAX_SHARED_CHARACTERS = 1_024
+
+const partOf = (bytes: Buffer, text: string, start: number, from: number, to: number): string =>
+  text.length > MAX_SHARED_CHARACTERS ? bytes.toString('latin1', from, to) : text.slice(from - start, to - start)
+
 /** @param start position of the first character of the text */
-function toHead(text: string, start: number, method: string, url: string, endsAt: number): Head | UnusualPart {
+function toHead(
+  bytes: Buffer,
+  text: string,
+  start: number,
+  method: string,
+  url: string,
+  endsAt: number
+): Head | UnusualPart {
   const headers: Record<string, string> = {}
   const rawHeaders: string[] = []
   let bodyBytes = 0
   for (let i = 0; i < fieldCount; i++) {
     const field = 4 * i
-    const name = text.slice(fields[field]! - start, fields[field + 1]! - start)
-    const value = text.slice(fields[field + 2]! - start, fields[field + 3]! - start)
+    const name = partOf(bytes, text, start, fields[field]!, fields[field + 1]!)
+    const value = partOf(bytes, text, start, fields[field + 2]!, fields[field + 3]!)
     const key = names.of(name)
     if (UNUSUAL.has(key)) return 'framing'
     if (headers[key] !== undefined) return 'header'

@@ -1,5 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { RecordFailure } from '../../core/model.js'
+import { ownText } from '../../core/own-text.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
 import { type MemoryDeps, Topic, type TopicDeps, type TopicLookUps } from './topic.js'
@@ -45,9 +46,10 @@ export class TopicTable implements TopicFollower, TopicLookUps {
   }
 
   /** Opens a topic that no request has named yet. @returns a failure when there is no place for it */
-  open(name: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
+  open(sent: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
     const refusal = this.#unknown.refusal(pendingProduce)
     if (refusal !== undefined) return refusal
+    const name = ownText(sent)
     const topic = new Topic(name, this.#deps)
     this.#topics.set(name, topic)
     return topic

@@ -1,4 +1,5 @@
 import { backoffMs } from '../../core/backoff.js'
+import { ownText } from '../../core/own-text.js'
 import { DueHeap } from './due-heap.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 
@@ -232,9 +233,10 @@ export class RefreshSchedule {
     return next === undefined ? undefined : Math.max(next, now + this.#options.creations.untilNextMs(now))
   }
 
-  #require(topic: string): Entry {
-    let entry = this.#entries.get(topic)
+  #require(sent: string): Entry {
+    let entry = this.#entries.get(sent)
     if (!entry) {
+      const topic = ownText(sent)
       entry = {
         topic,
         attempts: 0,

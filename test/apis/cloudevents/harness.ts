@@ -79,7 +79,8 @@ export class EventsPlay {
     const plugin = await cloudevents.plugin(
       contextFor(gateway, cloudevents.settings.parse(settings), overrides as object)
     )
-    const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
+    const { maxBodyBytes: bodyLimit = 1_048_576 } = settings as { maxBodyBytes?: number }
+    const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up', bodyLimit })
     await app.register(async scope => plugin(scope), { prefix: cloudevents.prefix })
     return new EventsPlay(gateway, `${await app.listen({ host: '127.0.0.1', port: 0 })}/events`, app)
   }

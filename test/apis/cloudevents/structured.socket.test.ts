@@ -35,6 +35,25 @@ describe('cloudevents: events in structured mode, and batches', () => {
     ])
   })
 
+  for (const name of [
+    'id',
+    'source',
+    'type',
+    'dataschema',
+    'datacontenttype',
+    'subject',
+    'time',
+    'partitionkey',
+    'other'
+  ])
+    it(`an attribute ${name} of megabytes is named, and nothing is written`, async () => {
+      await play.close()
+      play = await EventsPlay.open(undefined, { maxBodyBytes: 20_000_000 })
+      for (const long of ['a'.repeat(9_000_000), `a/b${';a=b'.repeat(2_500_000)}`]) {
+        expect(await defectsOf({ [name]: long })).to.include(`"${name}" is longer than 65536 bytes`)
+      }
+    })
+
   it('HTTP 3.2.3: headers for attributes may be there too; the payload counts', async () => {
     const answer = await play.post({ 'content-type': EVENT_TYPE, ...REQUIRED, 'ce-id': '%zz' }, JSON.stringify(EVENT))
     expect(answer.status).to.equal(204)
