@@ -2,6 +2,7 @@
  * Tests of a whole gateway whose clock, timers, randomness and connections come from a seed, so that they wait for nothing and
  * run alike on every machine. What they do with files on disk is real, and time stands still meanwhile.
  */
+import { warmUp } from '../simulation/warm-up.js'
 import { World } from '../simulation/world/world.js'
 import { isOnRealKafka } from './target-cluster.js'
 
@@ -23,9 +24,10 @@ export function inWorld(): void {
   if (isOnRealKafka()) return
   let world: World
   let stopTime: () => void
-  before('a world opens', function openWorld() {
-    // Loaded by the first use of it, which would be in real time.
-    void fetch('data:,').catch(() => undefined)
+  before('a world opens', async function openWorld() {
+    await warmUp()
+    // Loads Node's own client of HTTP.
+    await fetch('data:,')
     world = new World({ seed })
     stopTime = world.flow()
     // Added only now, so that it comes after all others.
@@ -37,7 +39,7 @@ export function inWorld(): void {
       const left = [...world.left(), ...world.crashes.map(({ error }) => `crashed: ${(error as Error).stack ?? error}`)]
       if (left.length > 0) throw new Error(`left behind in the world of seed ${seed}:\n${left.join('\n')}`)
     })
-    return freshDispatcher()
+    await freshDispatcher()
   })
   afterEach(function tellSeed() {
     const { state, err } = this.currentTest!

@@ -45,6 +45,7 @@ const values = (functions: Readonly<Record<string, unknown>>): Properties =>
  */
 export function replaceGlobals(time: SimulatedTime, network: Network, random: SeededRandom): () => void {
   const killed = new KilledProcesses()
+  const connectors = connectorsOf(network)
   const replacements = [
     new Replacement(globalThis, values({ ...timersOf(time), FinalizationRegistry: NothingIsCollected, WeakRef: Kept })),
     new Replacement(Date, values({ now: () => Math.floor(time.now + time.wallOffsetMs) })),
@@ -53,8 +54,10 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
     new Replacement(v8, values({ getHeapStatistics: () => ROOMY_HEAP })),
     new Replacement(Math, values({ random: () => random.next() })),
     new Replacement(crypto, values(randomnessOf(random))),
-    new Replacement(net, values(connectorsOf(network))),
+    new Replacement(net, values(connectors)),
     new Replacement(http, values({ createServer: killed.createServer })),
+    // It keeps the one of when it was loaded.
+    new Replacement(http.Agent.prototype, values({ createConnection: connectors.connect })),
     new Replacement(Server.prototype, serversOf(network, time))
   ]
   // What was imported by name follows only then.
@@ -121,7 +124,7 @@ function connectorsOf(network: Network) {
     const callback = args.find(arg => typeof arg === 'function') as (() => void) | undefined
     const options = (typeof first === 'object' ? first : { port: first, host: second }) as ConnectOptions
     if (options.port === undefined) throw new Error('the simulated network has no unix sockets')
-    const remote = { host: typeof options.host === 'string' ? options.host : '127.0.0.1', port: Number(options.port) }
+    const remote = { host: hostOf(options), port: Number(options.port) }
     const socket = network.connect(remote, options.onread, options.allowHalfOpen)
     if (callback !== undefined) socket.once('connect', callback)
     return socket
@@ -173,8 +176,11 @@ function serversOf(network: Network, time: SimulatedTime): Properties {
   }
 }
 
+const hostOf = ({ host }: ConnectOptions): string =>
+  typeof host === 'string' && host !== 'localhost' ? host : '127.0.0.1'
+
 function endpointOf([first, second]: readonly unknown[]): Endpoint {
   const { port, host } = (typeof first === 'object' ? first : { port: first, host: second }) as ConnectOptions
   if (Number.isNaN(Number(port))) throw new Error('the simulated network has no unix sockets')
-  return { host: typeof host === 'string' ? host : '127.0.0.1', port: Number(port) }
+  return { host: hostOf({ host }), port: Number(port) }
 }

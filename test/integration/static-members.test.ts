@@ -1,13 +1,14 @@
 import { expect } from 'chai'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 /** A member that is away keeps its place in the group for so long. */
 const SESSION_MS = 20_000
 
-describe('a static member that restarts', function () {
-  this.timeout(120_000)
+describe('a static member that restarts', () => {
+  inWorld()
   let cluster: TargetCluster
   let instances: GroupInstance[]
   let topic: string

@@ -8,6 +8,7 @@ import type {
   InstanceSettings
 } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
+import { inWorld } from '../support/in-world.js'
 import { SeededRandom } from '../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -29,8 +30,8 @@ function done<Value>(result: InstanceResult<Value>): Value {
 }
 const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({ value }) => String(value))
 
-describe('consumer instances', function () {
-  this.timeout(120_000)
+describe('consumer instances', () => {
+  inWorld()
   let target: TargetCluster
   let castellan: Awaited<ReturnType<typeof openCastellan>>
   let instances: InstanceGateway

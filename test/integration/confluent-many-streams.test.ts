@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { call } from '../support/access.js'
 import { ConfluentStage, JSON_TYPE } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 import { RecordStreamClient } from '../support/record-stream-client.js'
 
 const STREAMS = 100
@@ -9,8 +10,8 @@ const PARTITIONS = 2
 const record = { value: { type: 'STRING', data: 'x'.repeat(1_000) } }
 
 for (const engine of ['node', 'castellan']) {
-  describe(`confluent: many streams of records, engine ${engine}`, function () {
-    this.timeout(180_000)
+  describe(`confluent: many streams of records, engine ${engine}`, () => {
+    inWorld()
     let stage: ConfluentStage
     let url: string
     let topic: string

@@ -4,6 +4,7 @@ import sinon from 'sinon'
 import type { OffsetCommitCall } from '../../src/kafka/calls.js'
 import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 /** No topic has so many partitions. */
@@ -33,8 +34,8 @@ function denyCommits(topic: string, times: number): { readonly denied: number } 
   return deny
 }
 
-describe('a commit that a coordinator denies, because it does not know the partition', function () {
-  this.timeout(120_000)
+describe('a commit that a coordinator denies, because it does not know the partition', () => {
+  inWorld()
   let cluster: TargetCluster
   const instances: GroupInstance[] = []
   before(async () => (cluster = await targetCluster()))

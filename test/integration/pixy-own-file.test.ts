@@ -4,10 +4,11 @@ import { silentLogger } from '../../src/core/model.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { translateConfig } from '../../src/server/config/config.js'
 import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-describe("pixy: a process that is configured by Kafka-Pixy's own file", function () {
-  this.timeout(120_000)
+describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
+  inWorld()
   let cluster: TargetCluster
   const apps: App[] = []
   before(async () => (cluster = await targetCluster()))

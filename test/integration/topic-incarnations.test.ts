@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 describe('writing to topics that come and go', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const partitions = 3
@@ -15,6 +16,7 @@ interface PushRecord {
 }
 
 describe('POST /kprf/push', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   let app: App

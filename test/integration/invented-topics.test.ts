@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceOptions } from '../../src/producer/memory/delivery.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const INVENTED_PER_SECOND = 300
@@ -9,6 +10,7 @@ const INVENTED_PER_SECOND = 300
 const options: ProduceOptions = { partitioner: 'crc32', deadlineMs: 2_000 }
 
 describe('writing while a client invents topics', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

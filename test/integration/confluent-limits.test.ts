@@ -1,13 +1,14 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { ConfluentStage, JSON_RECORDS, V2 } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 import { type RecordAnswer, RecordStreamClient } from '../support/record-stream-client.js'
 
 const streamTo = (stage: ConfluentStage, topic: string): RecordStreamClient =>
   new RecordStreamClient(`${stage.url}/v3/clusters/c1/topics/${topic}/records`)
 
-describe('confluent: limits and refusals', function () {
-  this.timeout(120_000)
+describe('confluent: limits and refusals', () => {
+  inWorld()
   let opened: ConfluentStage | undefined
   afterEach(async () => {
     await opened?.close()
@@ -66,8 +67,8 @@ describe('confluent: limits and refusals', function () {
   })
 })
 
-describe('confluent: a cluster that does not answer', function () {
-  this.timeout(180_000)
+describe('confluent: a cluster that does not answer', () => {
+  inWorld()
   let stage: ConfluentStage
   before(async () => {
     stage = await ConfluentStage.open({ 'apis.confluent.syncTimeoutMs': '1000' })

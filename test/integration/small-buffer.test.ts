@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 /** What kprf's own example has: `queue_buffering_max_kbytes: 2048`. */
@@ -14,8 +15,8 @@ interface PushRecord {
   readonly partition?: number
 }
 
-describe('a push that is larger than the whole buffer for records', function () {
-  this.timeout(120_000)
+describe('a push that is larger than the whole buffer for records', () => {
+  inWorld()
   let cluster: TargetCluster
   let reader: Castellan
   let app: App

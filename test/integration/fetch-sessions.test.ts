@@ -4,6 +4,7 @@ import { ask } from '../../src/core/actor/actor.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const PARTITIONS = 40
@@ -20,6 +21,7 @@ interface Poll {
 }
 
 describe('fetch sessions of idle readers', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   let polls: Poll[]

@@ -4,6 +4,7 @@ import type { Described } from '../../src/apis/confluent/v2/operations.js'
 import { v3AdminOperations } from '../../src/apis/confluent/v3/admin-operations.js'
 import { call } from '../support/access.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE, V2 } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 /** Any answer, whose members the tests look at. */
@@ -17,8 +18,8 @@ function schemaOf(path: string): z.ZodType {
   return found!.answers[200]!.content![JSON_TYPE]!
 }
 
-describe('confluent: the cluster', function () {
-  this.timeout(120_000)
+describe('confluent: the cluster', () => {
+  inWorld()
   let stage: ConfluentStage
   let one: string
   let cluster: string

@@ -1,12 +1,13 @@
 import { expect } from 'chai'
 import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const TIMEOUT_MS = 20_000
 
-describe('who reads on behalf of consumer groups', function () {
-  this.timeout(60_000)
+describe('who reads on behalf of consumer groups', () => {
+  inWorld()
   let cluster: TargetCluster
   let instances: GroupInstance[]
   let topic: string

@@ -4,6 +4,7 @@ import { KafkaError, TimedOutError } from '../../src/core/errors.js'
 import { type BrokerAddress, isLegalTopicName, type RecordOutcome } from '../../src/core/model.js'
 import type { AdminGateway, ConfigEntry, ConfigResource } from '../../src/gateway/gateway.js'
 import { errorCodes, type KafkaErrorName } from '../../src/kafka/error-codes.js'
+import { inWorld } from '../support/in-world.js'
 import { type Stack, startStack } from '../support/kafka-stack.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
@@ -29,8 +30,8 @@ const refused = async (name: KafkaErrorName, promise: Promise<unknown>): Promise
   expect(await refusal(promise)).to.equal(name)
 }
 
-describe('a cluster is administered', function () {
-  this.timeout(120_000)
+describe('a cluster is administered', () => {
+  inWorld()
   let target: TargetCluster
   let stack: Stack
   let admin: AdminGateway

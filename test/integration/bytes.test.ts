@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const recordCount = 10_000
@@ -42,6 +43,7 @@ const asHex = ({ key, value, headers = [] }: ProduceRecord | KafkaRecord): unkno
 ]
 
 describe('bytes', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

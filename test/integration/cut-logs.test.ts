@@ -3,12 +3,13 @@ import { expect } from 'chai'
 import type { TopicSubscription } from '../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../src/index.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, isOnRealKafka, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 
-describe('a log that was cut by an unclean election', function () {
-  this.timeout(240_000)
+describe('a log that was cut by an unclean election', () => {
+  inWorld()
   let cluster: TargetCluster
   let topic: string
   let group: string

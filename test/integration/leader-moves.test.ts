@@ -2,11 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { explain, History, type Logged } from '../support/history-checker.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const partitions = 4
 
 describe('a stream of records', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

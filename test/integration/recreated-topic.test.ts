@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const MAX_AGE_MS = 1_000
 
 describe('a topic that is deleted and created anew', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   let writer: Castellan

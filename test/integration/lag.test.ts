@@ -5,6 +5,7 @@ import type { App } from '../../src/server/app/app.js'
 import { runCommand } from '../cli/run-command.js'
 import { startTestApp } from '../support/app-under-test.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
@@ -13,8 +14,8 @@ const PATIENCE_MS = 30_000
 const valuesOf = (text: string): ReadonlyMap<string, number> =>
   new Map(Array.from(text.matchAll(/^(castellan_\S+) (\S+)$/gm), ([, name, value]) => [name!, Number(value)]))
 
-describe('the lag of a consumer group', function () {
-  this.timeout(90_000)
+describe('the lag of a consumer group', () => {
+  inWorld()
   let cluster: TargetCluster
   let instance: GroupInstance
   let app: App | undefined

@@ -4,10 +4,12 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
+import { inWorld } from '../support/in-world.js'
 
 const { GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED } = errorCodes
 
 describe('a group of Kafka-Pixy that Kafka does not allow to read', () => {
+  inWorld()
   let cluster: EmbeddedCluster
   let app: App
   beforeEach(async () => {

@@ -1,13 +1,14 @@
 import { expect } from 'chai'
 import { call } from '../support/access.js'
 import { ConfluentStage, JSON_TYPE } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 /** Any answer, whose members the tests look at. */
 type Json = ReturnType<typeof JSON.parse>
 
-describe('confluent: settings, ACLs and what links lead to', function () {
-  this.timeout(120_000)
+describe('confluent: settings, ACLs and what links lead to', () => {
+  inWorld()
   let stage: ConfluentStage
   let cluster: string
   let nodeId: number

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { call } from '../support/access.js'
 import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 
 const brief = ({ status, type, body }: Seen): unknown[] => [status, type, (body as { error_code?: number })?.error_code]
 const plain = ({ status, type, body }: Seen): unknown[] => [status, type, body]
@@ -13,8 +14,8 @@ interface JsonRecord {
   readonly value: unknown
 }
 
-describe('confluent: consumer instances', function () {
-  this.timeout(120_000)
+describe('confluent: consumer instances', () => {
+  inWorld()
   let stage: ConfluentStage
   let one: string
   let orders: string
@@ -467,8 +468,8 @@ describe('confluent: consumer instances', function () {
   })
 })
 
-describe('confluent: consumer instances with settings', function () {
-  this.timeout(120_000)
+describe('confluent: consumer instances with settings', () => {
+  inWorld()
 
   it('confluent 31: base_uri has the advertised address', async () => {
     const stage = await ConfluentStage.open({ 'apis.confluent.consumers.advertisedUrl': 'http://pub:80' })

@@ -1,6 +1,7 @@
 import { type ClientRequest, request } from 'node:http'
 import { expect } from 'chai'
 import { brief } from '../apis/kafka-pixy/harness.js'
+import { inWorld } from '../support/in-world.js'
 import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
 
 interface Place {
@@ -27,8 +28,8 @@ const OF_64: Readonly<Record<string, number>> = {
   bar: 26
 }
 
-describe('pixy: produce', function () {
-  this.timeout(120_000)
+describe('pixy: produce', () => {
+  inWorld()
   let stage: PixyStage
   let topic: string
   before(async () => (stage = await PixyStage.open()))

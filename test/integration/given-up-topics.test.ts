@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import { GroupInstance } from '../support/group-instance.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-describe('a topic that a member gives up', function () {
-  this.timeout(120_000)
+describe('a topic that a member gives up', () => {
+  inWorld()
   let cluster: TargetCluster
   const instances: GroupInstance[] = []
   before(async () => (cluster = await targetCluster()))

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const PARTITIONS = 100
@@ -8,6 +9,7 @@ const RECORDS = 40
 const VALUE = 'x'.repeat(1_000)
 
 describe('readers that catch up', () => {
+  inWorld()
   let cluster: TargetCluster
   let castellan: Castellan
   before(async () => {

@@ -3,14 +3,15 @@ import { CloudEvent, emitterFor, httpTransport, Mode } from 'cloudevents'
 import { EVENT, linesOf, REQUIRED } from '../apis/cloudevents/harness.js'
 import { engines } from '../support/engines.js'
 import { EventsStage } from '../support/events-stage.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const EVENT_TYPE = 'application/cloudevents+json'
 const BATCH_TYPE = 'application/cloudevents-batch+json'
 
 for (const engine of engines) {
-  describe(`cloudevents: events become records, by the engine ${engine}`, function () {
-    this.timeout(120_000)
+  describe(`cloudevents: events become records, by the engine ${engine}`, () => {
+    inWorld()
     let stage: EventsStage
     before(async () => (stage = await EventsStage.open({ 'http.engine': engine })))
     after(() => stage?.close())

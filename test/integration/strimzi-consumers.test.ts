@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { inWorld } from '../support/in-world.js'
 import { StrimziStage, typeOf } from '../support/strimzi-stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 
@@ -6,8 +7,8 @@ const SCHEMA = 'Validation error on: Schema validation error'
 const NO_INSTANCE = 'The specified consumer instance was not found.'
 const EXCLUSIVE = 'Subscriptions to topics, partitions, and patterns are mutually exclusive.'
 
-describe('strimzi: consumers', function () {
-  this.timeout(120_000)
+describe('strimzi: consumers', () => {
+  inWorld()
   let stage: StrimziStage
   before(async () => {
     stage = await StrimziStage.open({ 'apis.strimzi.bridgeId': 'my-bridge' })
@@ -221,8 +222,8 @@ describe('strimzi: consumers', function () {
   })
 })
 
-describe('strimzi: behind a proxy', function () {
-  this.timeout(120_000)
+describe('strimzi: behind a proxy', () => {
+  inWorld()
   const forwarded = { forwarded: 'host=gateway.example;proto=https' }
   const baseOf = async (settings: Record<string, string>, headers: Record<string, string>): Promise<string> => {
     const stage = await StrimziStage.open(settings)

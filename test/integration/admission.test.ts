@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
+import { inWorld } from '../support/in-world.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const RECORD_BYTES = 55_000
@@ -8,6 +9,7 @@ const RECORD_BYTES = 55_000
 const BUFFER_BYTES = '1048576'
 
 describe('requests that find the buffer of records full', () => {
+  inWorld()
   let cluster: TargetCluster
   let app: App
   let topic: string

@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import { partitioners } from '../../src/producer/memory/partitioners.js'
 import { call } from '../support/access.js'
 import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
 
 interface Offset {
   readonly partition: number
@@ -15,8 +16,8 @@ interface Offset {
 const offsetsOf = ({ body }: Seen): Offset[] => (body as { offsets: Offset[] }).offsets
 const brief = ({ status, type, body }: Seen): unknown[] => [status, type, (body as { error_code?: number })?.error_code]
 
-describe('confluent: version 2', function () {
-  this.timeout(120_000)
+describe('confluent: version 2', () => {
+  inWorld()
   let stage: ConfluentStage
   let one: string
   let orders: string
