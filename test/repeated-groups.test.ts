@@ -17,7 +17,7 @@ const limits: Readonly<Record<string, readonly [count: number, limit: string]>> 
   'apis/kafka-pixy/parameters.ts': [1, HEAD],
   'apis/kafka-pixy/producing.ts': [1, HEAD],
   'apis/kafka-properties.ts': [3, OPERATOR],
-  'apis/kprf/endpoint.ts': [1, HEAD],
+  'apis/kprf/push.ts': [1, HEAD],
   'cli/commands/read.ts': [1, OPERATOR],
   'cli/pixy/groups.ts': [1, OPERATOR],
   'consumer/instance/topic-patterns.ts': [1, 'patterns of 1,000 characters (MAX_PATTERN_LENGTH)'],
