@@ -1,10 +1,8 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
-import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
-import { sentUrlOf } from '../../http/exchange/exchange.js'
-import { type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
+import { problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** A request is answered with this problem. */
@@ -27,8 +25,6 @@ export interface Asked {
 }
 
 export interface AnswerOptions {
-  /** Only produce requests have it. Default for them: `no`. */
-  readonly persisted?: string | undefined
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
@@ -41,7 +37,6 @@ export interface AnswerOptions {
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
-const NOT_PERSISTED = persistedText(['no'])
 
 /** Writes answers: events, and problem documents (RFC 9457). */
 export class EventAnswers {
@@ -61,9 +56,9 @@ export class EventAnswers {
     options: AnswerOptions = {}
   ): void {
     const { response, requestId } = asked
-    const { persisted = isProduce(response.req) ? NOT_PERSISTED : undefined, isRead = true, cause } = options
+    const { isRead = true, cause } = options
     const headers = { ...options.headers, ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
+    this.#answers.send(response, status, type, body, { requestId, persisted: undefined, cause }, headers)
   }
 
   noContent(asked: Asked, options: AnswerOptions = {}): void {
@@ -71,15 +66,10 @@ export class EventAnswers {
   }
 
   problem(asked: Asked, status: number, detail: string, options: AnswerOptions = {}): void {
-    const { persisted = isProduce(asked.response.req) ? NOT_PERSISTED : undefined, cause, errors } = options
-    const { type, body } = problemAnswer(status, detail, persisted, cause, errors && { errors })
+    const { cause, errors } = options
+    const { type, body } = problemAnswer(status, detail, undefined, cause, errors && { errors })
     const headers = { ...(status === 503 && RETRY), ...options.headers }
-    this.send(asked, status, type, body, { ...options, persisted, headers })
-  }
-
-  /** The modern answer to a produce request, in the form that all APIs have in common. */
-  outcomes(asked: Asked, known: readonly Known[]): void {
-    this.#answers.outcomes(asked, known)
+    this.send(asked, status, type, body, { ...options, headers })
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
@@ -128,7 +118,3 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   protocol: 502,
   kafka: 502
 }
-
-/** Whether a request produces events. The head of the request decides, before its path is parsed. */
-export const isProduce = (request: IncomingMessage): boolean =>
-  request.method === 'POST' && /^(?:\/events)?\/[^/?#]+(?:[?#]|$)/.test(sentUrlOf(request))

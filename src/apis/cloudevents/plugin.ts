@@ -1,26 +1,23 @@
-import { persistedText } from '../../gateway/persisted.js'
 import type { Target } from '../../http/access/access.js'
-import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { admits, type Receive } from '../../http/api/endpoint.js'
-import { withKeys } from '../../http/api/idempotency.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { afterBody, type EndpointParts, guarded } from './endpoint-parts.js'
-import { EventAnswers, isProduce, ProblemError } from './event-answers.js'
+import { EventAnswers, ProblemError } from './event-answers.js'
 import { FollowEndpoint } from './follow-endpoint.js'
 import { GroupEndpoint } from './group-endpoint.js'
 import { cloudeventsOperations, type OperationId } from './operations.js'
-import { ProduceEndpoint } from './produce-endpoint.js'
+import { EventsApi } from './produce.js'
 import { Query } from './query.js'
 import type { CloudeventsSettings } from './settings.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
-/** After a bug the events may have been handed on. */
-const UNKNOWN = persistedText(['unknown'])
 
 /** Serves CloudEvents: `operations.ts` has the routes, `receiversOf` the handler of each. */
 export const cloudeventsPlugin =
@@ -30,11 +27,11 @@ export const cloudeventsPlugin =
     const answers = new EventAnswers(now)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, 'a request for CloudEvents failed unexpectedly')
-      answers.problem(exchange, 500, 'internal error', isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+      answers.problem(exchange, 500, 'internal error')
     }
     const parts: EndpointParts = { access, answers, broken, pool: new BufferPool(POOL_BYTES) }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const receivers = receiversOf(context, maxBodyBytes, parts)
+    const receivers = receiversOf(context, parts)
     app.setErrorHandler(refusedBy((asked, error) => answers.refuse(asked, error)))
     app.setNotFoundHandler(answeredBefore)
     const unknown = byHand(exchange =>
@@ -43,13 +40,17 @@ export const cloudeventsPlugin =
     app.addHook('preParsing', (request, reply, payload, done) =>
       request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
     )
-    const admission = admissionOf(context, settings.durability)
-    const routes = cloudeventsOperations.map(({ id, method, path, produces }): Route => {
-      const receive = guarded(parts, receivers[id])
-      if (!produces) return { method, path, preParsing: byHand(receive) }
-      const limits = { maxBodyBytes, waitMs: settings.syncTimeoutMs }
-      return { method, path, preParsing: byHand(withKeys(context.idempotency, receive, limits), admission) }
-    })
+    const { durability, syncTimeoutMs: deadlineMs } = settings
+    const capacityWaitMs = capacityWaitMsOf(context)
+    const api = new EventsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
+    const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
+    const routes = cloudeventsOperations.map(
+      ({ id, method, path }): Route => ({
+        method,
+        path,
+        ...(id === 'produce' ? produce : { preParsing: byHand(guarded(parts, receivers[id])) })
+      })
+    )
     addRoutes(app, routes, allow =>
       byHand(exchange =>
         answers.problem(exchange, 405, `only ${allow} can be used here`, {
@@ -62,13 +63,9 @@ export const cloudeventsPlugin =
 
 function receiversOf(
   context: ApiContext<CloudeventsSettings>,
-  maxBodyBytes: number,
   parts: EndpointParts
-): Readonly<Record<OperationId, Receive>> {
-  const { gateway, settings, clock, lifetime } = context
-  const { durability, syncTimeoutMs: deadlineMs } = settings
-  const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
-  const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
+): Readonly<Record<Exclude<OperationId, 'produce'>, Receive>> {
+  const { gateway, clock, lifetime } = context
   const groups = new GroupEndpoint(parts, gateway, clock)
   const followers = new FollowEndpoint(parts, gateway)
   lifetime.onDrain(async () => {
@@ -76,7 +73,6 @@ function receiversOf(
     followers.stop()
   })
   return {
-    produce: (exchange, params) => producer.receive(exchange, params),
     consume: (exchange, { topic = '' }) => {
       const query = new Query(exchange.request)
       const group = query.text('group')

@@ -2,6 +2,8 @@ import type { CastellanError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
+import type { Params } from '../../http/api/endpoint.js'
+import type { ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
@@ -10,10 +12,10 @@ import type { ClusterOperation } from './operations.js'
 import { parseQuery } from './parameters.js'
 import type { Asked, PixyAnswers } from './pixy-answers.js'
 import { FormReader, type PixyRequest, sentParts } from './pixy-request.js'
-import { ProduceEndpoint } from './produce-endpoint.js'
+import { PixyError } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
-import { DEFAULT_CLUSTER, type OddPath, withAlias } from './target.js'
+import { DEFAULT_CLUSTER, type OddPath } from './target.js'
 import { TopicsEndpoint } from './topics-endpoint.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -25,8 +27,7 @@ export interface EndpointParts {
   /** Gateways by name of the cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
-  /** How long messages in memory wait for capacity. */
-  readonly capacityWaitMs: number
+  readonly produce: Pick<ProduceRoute<ProduceHead>, 'receive' | 'refuse'>
 }
 
 /** The original gives a profile of its heap in the format of Go's tool pprof. */
@@ -34,20 +35,14 @@ const NO_HEAP_PROFILE =
   'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
 
 type Serve = (request: PixyRequest) => void
-type Routes = Readonly<Record<ClusterOperation, Serve>>
+type Routes = Readonly<Record<Exclude<ClusterOperation, 'produceMessage'>, Serve>>
 
-/** Parameters of a path. */
-interface PathParams {
-  /** Absent: the cluster of requests that name none. */
-  readonly cluster?: string
-  readonly topic?: string
-}
+const noCluster = (name: string): string => `proxy \`${name}\` does not exist`
 
 /** Every request of Kafka-Pixy's API. The endpoint writes to Node's response: Fastify no longer handles it. */
 export class Endpoint {
   readonly #prefix: string
   readonly #parts: EndpointParts
-  readonly #gateways: ReadonlyMap<string, Gateway>
   readonly #consume: ConsumeEndpoint
   readonly #tail: TailEndpoint
   readonly #routes: Routes
@@ -59,16 +54,14 @@ export class Endpoint {
   constructor(settings: KafkaPixySettings, prefix: string, maxBodyBytes: number, parts: EndpointParts) {
     this.#prefix = prefix
     this.#parts = parts
-    this.#gateways = withAlias(parts.gateways, settings.defaultCluster)
     const broken = this.#broken.bind(this)
     const pool = new BufferPool(POOL_BYTES)
-    const produce = new ProduceEndpoint(settings, maxBodyBytes, { ...parts, pool, broken })
     this.#consume = new ConsumeEndpoint(settings, { ...parts, broken })
     this.#tail = new TailEndpoint(settings, { ...parts, broken })
     const bodies = new FormReader(Math.min(settings.maxBodyBytes, maxBodyBytes), pool, parts.answers)
     const offsets = new OffsetsEndpoint(settings, { ...parts, broken })
     const topics = new TopicsEndpoint(settings, { ...parts, broken })
-    this.#routes = routesOf({ produce, consume: this.#consume, tail: this.#tail, offsets, topics, bodies })
+    this.#routes = routesOf({ consume: this.#consume, tail: this.#tail, offsets, topics, bodies })
   }
 
   /** Clients that wait for a message. */
@@ -88,12 +81,15 @@ export class Endpoint {
   }
 
   /** Carries out an operation of a cluster. */
-  receive(operation: ClusterOperation, exchange: Exchange, { cluster, topic = '' }: PathParams): void {
-    const gateway = this.#gateways.get(cluster ?? DEFAULT_CLUSTER)
-    if (gateway === undefined) {
-      const isRead = !hasBody(exchange)
-      this.#parts.answers.error(exchange, 400, `proxy \`${cluster}\` does not exist`, { isRead })
-    } else {
+  receive(operation: ClusterOperation, exchange: Exchange, params: Params): void {
+    const { gateways, answers, produce } = this.#parts
+    const { cluster = DEFAULT_CLUSTER, topic = '' } = params
+    const gateway = gateways.get(cluster)
+    if (operation === 'produceMessage') {
+      if (gateway === undefined) produce.refuse(exchange, new PixyError(400, noCluster(cluster), !hasBody(exchange)))
+      else produce.receive(exchange, params)
+    } else if (gateway === undefined) answers.error(exchange, 400, noCluster(cluster), { isRead: !hasBody(exchange) })
+    else {
       const { query } = sentParts(exchange.request, this.#prefix)
       this.#routes[operation]({ exchange, gateway, topic, query: parseQuery(query) })
     }
@@ -130,15 +126,14 @@ export class Endpoint {
     return `${isOwnPort ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
   }
 
-  #broken({ exchange }: PixyRequest, error: unknown, persisted?: string): void {
+  #broken({ exchange }: PixyRequest, error: unknown): void {
     const { log, answers } = this.#parts
     log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
-    answers.error(exchange, 500, 'internal error', { persisted })
+    answers.error(exchange, 500, 'internal error')
   }
 }
 
 interface Endpoints {
-  readonly produce: ProduceEndpoint
   readonly consume: ConsumeEndpoint
   readonly tail: TailEndpoint
   readonly offsets: OffsetsEndpoint
@@ -146,9 +141,8 @@ interface Endpoints {
   readonly bodies: FormReader
 }
 
-function routesOf({ produce, consume, tail, offsets, topics, bodies }: Endpoints): Routes {
+function routesOf({ consume, tail, offsets, topics, bodies }: Endpoints): Routes {
   return {
-    produceMessage: request => produce.receive(request),
     consumeMessage: request => consume.consume(request),
     tailTopic: request => tail.tail(request),
     ackMessage: request => bodies.read(request, ({ form }) => consume.ack(request, form)),

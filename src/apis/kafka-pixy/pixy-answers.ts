@@ -1,20 +1,16 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { CastellanError } from '../../core/errors.js'
-import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type Answers, type AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
-import { sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
 import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
 import { goString } from './go-json.js'
 
-const JSON_TYPE = 'application/json'
+export const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
-const NOT_PERSISTED = persistedText(['no'])
 /** Value for requests that produce nothing. */
 const NO_PRODUCE = undefined
 
@@ -25,8 +21,6 @@ export interface Asked {
 }
 
 export interface ErrorOptions {
-  /** Only produce requests have it. Default for them: `no`. */
-  readonly persisted?: string | undefined
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
 }
@@ -42,8 +36,8 @@ export class PixyAnswers {
   }
 
   /** 200 with JSON, indented as Go does. */
-  ok({ response, requestId }: Asked, body: string, persisted: string | undefined = NO_PRODUCE): void {
-    if (!response.destroyed) this.#ok.send(response, { requestId, persisted }, body)
+  ok({ response, requestId }: Asked, body: string): void {
+    if (!response.destroyed) this.#ok.send(response, { requestId, persisted: NO_PRODUCE }, body)
   }
 
   /** 200 with one message, and headers of its record. */
@@ -51,21 +45,11 @@ export class PixyAnswers {
     this.#answers.send(response, 200, JSON_TYPE, body, { requestId, persisted: NO_PRODUCE }, headers)
   }
 
-  /** 200, written together with the other answers of this tick. */
-  okSoon({ response, requestId }: Asked, body: string, persisted: string): void {
-    if (!response.destroyed) this.#ok.sendSoon(response, { requestId, persisted }, body)
-  }
-
-  /** The modern answer to a produce request, in the form that all APIs have in common. */
-  outcomes(asked: Asked, known: readonly Known[]): void {
-    this.#answers.outcomes(asked, known)
-  }
-
   error(asked: Asked, status: number, text: string, options: ErrorOptions = {}): void {
     const { response, requestId } = asked
-    const { persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE, isRead = true } = options
+    const { isRead = true } = options
     const headers = { ...((status === 429 || status === 503) && RETRY), ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted }, headers)
+    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted: NO_PRODUCE }, headers)
   }
 
   /**
@@ -79,13 +63,19 @@ export class PixyAnswers {
     this.error(asked, status, text)
   }
 
-  /** Refuses a request before anything is produced, for a reason of {@link refusalStatus}. */
+  /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
-    const persisted = isProduce(response.req) ? NOT_PERSISTED : NO_PRODUCE
     const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
     const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
     const status = refusalStatus(error)!
-    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted, cause: error }, headers)
+    this.#answers.send(
+      response,
+      status,
+      JSON_TYPE,
+      errorBody(text),
+      { requestId, persisted: NO_PRODUCE, cause: error },
+      headers
+    )
   }
 
   pong({ response, requestId }: Asked): void {
@@ -116,8 +106,4 @@ export class PixyAnswers {
   }
 }
 
-const errorBody = (text: string): string => `{\n  "error": ${goString(text)}\n}`
-
-/** Whether a request produces a message. The head of the request decides, before its path is parsed. */
-export const isProduce = (request: IncomingMessage): boolean =>
-  request.method === 'POST' && /^[^?#]*\/messages\/?(?:[?#]|$)/.test(sentUrlOf(request))
+export const errorBody = (text: string): string => `{\n  "error": ${goString(text)}\n}`

@@ -22,7 +22,7 @@ export interface RouteParts {
   readonly access: Access
   readonly answers: PixyAnswers
   /** Called when a request has failed by a bug. */
-  readonly broken: (request: PixyRequest, error: unknown, persisted?: string) => void
+  readonly broken: (request: PixyRequest, error: unknown) => void
 }
 
 /** The path as it was sent, below the prefix, and the query behind it. */

@@ -4,6 +4,7 @@ import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { withKeys } from '../../http/api/idempotency.js'
+import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import type { Admission } from '../../http/exchange/admission.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -11,8 +12,9 @@ import { Endpoint } from './endpoint.js'
 import { CLUSTER_PATH, operationsByCluster } from './operations.js'
 import { PixyAnswers } from './pixy-answers.js'
 import { isFormType, sentParts } from './pixy-request.js'
+import { MessageApi } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
-import { type OddPath, oddPathOf } from './target.js'
+import { type OddPath, oddPathOf, withAlias } from './target.js'
 
 const UNKNOWN: OddPath = { type: 'unknown' }
 
@@ -20,16 +22,14 @@ const UNKNOWN: OddPath = { type: 'unknown' }
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, gateways, log, now, lifetime, metrics } = context
+    const { settings, access, log, now, lifetime, metrics } = context
+    const gateways = withAlias(context.gateways, settings.defaultCluster)
     const answers = new PixyAnswers(new Answers(now))
-    const maxBodyBytes = app.initialConfig.bodyLimit ?? settings.maxBodyBytes
-    const endpoint = new Endpoint(settings, app.prefix, maxBodyBytes, {
-      capacityWaitMs: capacityWaitMsOf(context),
-      access,
-      answers,
-      gateways,
-      log
-    })
+    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const { prefix } = app
+    const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
+    const produce = new ProduceRoute(message, context, maxBodyBytes)
+    const endpoint = new Endpoint(settings, prefix, maxBodyBytes, { access, answers, gateways, log, produce })
     lifetime.onDrain(async () => endpoint.stop())
     registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', 'sum', () => [
       { labels: {}, value: endpoint.openPolls }
@@ -45,20 +45,26 @@ export const kafkaPixyPlugin =
       else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
     })
     const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
-    addRoutes(app, routesOf(endpoint, context), () => notAllowed)
+    addRoutes(app, routesOf(endpoint, context, produce, maxBodyBytes), () => notAllowed)
   }
 
 /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
-function routesOf(endpoint: Endpoint, context: ApiContext<KafkaPixySettings>): readonly Route[] {
-  const asyncAdmission = admissionOf(context, context.settings.durability)
+function routesOf(
+  endpoint: Endpoint,
+  context: ApiContext<KafkaPixySettings>,
+  produce: Pick<ProduceRoute<ProduceHead>, 'refuse'>,
+  maxBodyBytes: number
+): readonly Route[] {
+  const { settings, idempotency, admission } = context
+  const asyncAdmission = admissionOf(context, settings.durability)
   const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
     const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
-    const isProduce = id === 'produceMessage'
-    const { maxBodyBytes, syncTimeoutMs: waitMs } = context.settings
-    const preParsing = isProduce
-      ? admitted(withKeys(context.idempotency, receive, { maxBodyBytes, waitMs }), context.admission, asyncAdmission)
-      : byHand(receive)
-    return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, preParsing }))
+    const keyed = withKeys(idempotency, receive, { maxBodyBytes, waitMs: settings.syncTimeoutMs })
+    const own =
+      id === 'produceMessage'
+        ? { preParsing: admitted(keyed, admission, asyncAdmission), refuse: produce.refuse.bind(produce) }
+        : { preParsing: byHand(receive) }
+    return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, ...own }))
   })
   return [
     ...routes,

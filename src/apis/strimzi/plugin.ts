@@ -1,11 +1,10 @@
 import { isAmong, networksIn } from '../../core/networks.js'
 import { Shares } from '../../core/shares.js'
-import { persistedText } from '../../gateway/persisted.js'
-import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { admits, fail, type Receive } from '../../http/api/endpoint.js'
-import { withKeys } from '../../http/api/idempotency.js'
 import { answerPreflights } from '../../http/api/preflight.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { type JsonSchema, toDocument } from '../../http/openapi/operation.js'
@@ -13,9 +12,9 @@ import { writtenOnce } from '../../http/openapi/served-document.js'
 import { ConsumersEndpoint } from './consumers-endpoint.js'
 import { bodyPool, type EndpointParts } from './endpoint-parts.js'
 import { type OperationId, strimziOperations, TAGS } from './operations.js'
-import { ProduceEndpoint } from './produce-endpoint.js'
+import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
-import { isProduce, StrimziAnswers } from './strimzi-answers.js'
+import { StrimziAnswers } from './strimzi-answers.js'
 import { isOnOwnPort, TopicsEndpoint } from './topics-endpoint.js'
 
 /** Requests to Kafka that are open at the same time; one client has about half of them. */
@@ -24,8 +23,6 @@ const MAX_LOOK_UPS = 200
 const NOT_FOUND = { status: 404, message: 'Not Found' }
 const NO_METHOD = { status: 405, message: 'Method Not Allowed' }
 const BROKEN = { status: 500, message: 'internal error' }
-/** After a bug the records may have been handed on. */
-const UNKNOWN = persistedText(['unknown'])
 /** Headers that pages may send. */
 const ALLOWED_HEADERS =
   'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods'
@@ -39,24 +36,29 @@ export const strimziPlugin =
     const answers = new StrimziAnswers(now)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Strimzi's API failed unexpectedly")
-      answers.problem(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+      answers.problem(exchange, BROKEN)
     }
     const parts: EndpointParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers, broken }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const receivers = receiversOf(context, maxBodyBytes, parts, app.prefix)
+    const receivers = receiversOf(context, parts, app.prefix)
     app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
     app.setNotFoundHandler(answeredBefore)
     const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
     app.addHook('preParsing', (request, reply, payload, done) =>
       request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
     )
-    const admission = admissionOf(context, settings.durability)
-    const routes = strimziOperations.map(({ id, method, path, produces }): Route => {
-      if (!produces) return { method, path, preParsing: byHand(receivers[id]) }
-      const receive = withKeys(context.idempotency, receivers[id], { maxBodyBytes, waitMs: settings.syncTimeoutMs })
-      return { method, path, preParsing: byHand(receive, admission) }
-    })
+    const { durability, syncTimeoutMs: deadlineMs } = settings
+    const capacityWaitMs = capacityWaitMsOf(context)
+    const api = new RecordsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
+    const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
+    const routes = strimziOperations.map(
+      ({ id, method, path }): Route => ({
+        method,
+        path,
+        ...(id === 'send' || id === 'sendToPartition' ? produce : { preParsing: byHand(receivers[id]) })
+      })
+    )
     addRoutes(app, routes, allow =>
       byHand(exchange => answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
     )
@@ -64,29 +66,22 @@ export const strimziPlugin =
 
 function receiversOf(
   context: ApiContext<StrimziSettings>,
-  maxBodyBytes: number,
   parts: EndpointParts,
   prefix: string
-): Readonly<Record<OperationId, Receive>> {
+): Readonly<Record<Exclude<OperationId, 'send' | 'sendToPartition'>, Receive>> {
   const { gateway, settings, metrics, everywhere, lifetime, version = '0' } = context
-  const { durability, syncTimeoutMs: deadlineMs } = settings
   const { answers } = parts
-  const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
-  const producer = new ProduceEndpoint(parts, gateway, produce, maxBodyBytes)
   const topics = new TopicsEndpoint(gateway, parts)
   const trusted = networksIn(context.trustedProxies ?? [])
   const isTrustedProxy = (address: string): boolean => address !== '' && isAmong(trusted, address)
   const consumers = new ConsumersEndpoint(parts, gateway, { settings, isTrustedProxy })
   lifetime.onDrain(async () => consumers.stop())
-  const send: Receive = (exchange, params) => producer.receive(exchange, params)
   const alone = writtenOnce(() => documentOf(version, '/'))
   const shared = writtenOnce(() => documentOf(version, prefix))
   const openapi: Receive = exchange => {
     answers.send(exchange, 200, isOnOwnPort(exchange) ? alone() : shared(), { type: 'application/json' })
   }
   return {
-    send,
-    sendToPartition: send,
     listTopics: exchange => topics.list(exchange),
     getTopic: (exchange, params) => topics.topic(exchange, params),
     listPartitions: (exchange, params) => topics.partitions(exchange, params),

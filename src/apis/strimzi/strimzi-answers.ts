@@ -1,10 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
-import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
-import { sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
@@ -53,8 +50,6 @@ export interface Asked {
 export interface AnswerOptions {
   /** Default: that of the bridge's answers; `undefined` without a body. */
   readonly type?: string
-  /** Only produce requests have it. Default for them: `no`. */
-  readonly persisted?: string
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
@@ -64,7 +59,6 @@ export interface AnswerOptions {
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
-const NOT_PERSISTED = persistedText(['no'])
 
 /** Writes answers as the bridge does. */
 export class StrimziAnswers {
@@ -77,10 +71,10 @@ export class StrimziAnswers {
 
   /** An answer with a body, or without one. */
   send({ response, requestId }: Asked, status: number, body: string | Buffer, options: AnswerOptions = {}): void {
-    const { isRead = true, persisted = isProduce(response.req) ? NOT_PERSISTED : undefined } = options
+    const { isRead = true } = options
     const type = body.length === 0 ? undefined : (options.type ?? V2_TYPE)
     const headers = { ...options.headers, ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, type, body, { requestId, persisted, cause: options.cause }, headers)
+    this.#answers.send(response, status, type, body, { requestId, persisted: undefined, cause: options.cause }, headers)
   }
 
   ok(asked: Asked, value: unknown): void {
@@ -93,11 +87,6 @@ export class StrimziAnswers {
 
   problem(asked: Asked, problem: Problem, options: AnswerOptions = {}): void {
     this.send(asked, problem.status, JSON.stringify(problemJson(problem)), options)
-  }
-
-  /** The modern answer to a produce request, in the form that all APIs have in common. */
-  outcomes(asked: Asked, known: readonly Known[]): void {
-    this.#answers.outcomes(asked, known)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
@@ -161,8 +150,3 @@ function statusOf(error: CastellanError): number {
       return 500
   }
 }
-
-/** Whether a request produces records. The head of the request decides, before its path is parsed. */
-export const isProduce = (request: IncomingMessage): boolean =>
-  request.method === 'POST' &&
-  /^\/topics\/[^/?#]+(?:\/partitions\/[^/?#]+)?(?:[?#]|$)/.test(sentUrlOf(request).replace(/^\/strimzi(?=[/?#]|$)/, ''))

@@ -15,6 +15,7 @@ import type { Params } from './endpoint.js'
 import { type GuardOptions, withKeys } from './idempotency.js'
 import type { RefusalReason, RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
+import type { Route } from './routes.js'
 
 /** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
 export interface ProduceHead {
@@ -147,7 +148,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.#answers = new Answers(parts.now)
   }
 
-  /** The hook that takes its requests from Fastify: admits them, and carries out those with a key once. */
+  /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
+  at(waitMs: number | undefined): Pick<Route, 'preParsing' | 'refuse'> {
+    return { preParsing: this.hook({ waitMs }), refuse: (exchange, error) => this.refuse(exchange, error) }
+  }
+
   hook(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): preParsingHookHandler {
     return byHand(this.guarded(options), admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory'))
   }
@@ -273,7 +278,8 @@ export class ProduceRoute<Head extends ProduceHead> {
       if (isSync) this.#whenDelivered(exchange, head, pending)
       else this.#whenAccepted(exchange, head, pending, records.length)
     } catch (error) {
-      this.broken(exchange, error)
+      if (refusalStatus(error) === undefined) this.broken(exchange, error)
+      else this.refuse(exchange, error, true, records)
     }
   }
 

@@ -1,11 +1,13 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance, preParsingHookHandler } from 'fastify'
 import type { Operation } from '../openapi/operation.js'
-import { answeredBefore } from './by-hand.js'
+import { answeredBefore, refusedBy } from './by-hand.js'
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
 export interface Route extends Pick<Operation, 'method' | 'path'> {
   readonly preParsing: preParsingHookHandler
+  /** Answers requests that the process refuses before they are read. Absent: the error handler of the scope does. */
+  readonly refuse?: Parameters<typeof refusedBy>[0]
 }
 
 /**
@@ -21,14 +23,15 @@ export function addRoutes(
 ): void {
   knowEveryMethod(app)
   const others = new Map<string, Set<string>>()
-  for (const { method: name, path, preParsing } of routes) {
+  for (const { method: name, path, preParsing, refuse } of routes) {
     const method = name.toUpperCase()
     // The router takes one colon for the beginning of a parameter, and two for a colon.
     const url = path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1')
     const left = others.get(url) ?? new Set(app.supportedMethods)
     left.delete(method)
     others.set(url, left)
-    app.route({ method, url, preParsing, handler: answeredBefore, exposeHeadRoute: false })
+    const own = refuse && { errorHandler: refusedBy(refuse) }
+    app.route({ method, url, preParsing, handler: answeredBefore, exposeHeadRoute: false, ...own })
   }
   for (const [url, left] of others) {
     const allowed = app.supportedMethods.filter(method => !left.has(method)).join(', ')

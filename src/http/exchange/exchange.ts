@@ -12,7 +12,7 @@ export interface Exchange {
 }
 
 /** Whether a request announces a body. */
-export const hasBody = ({ request: { headers } }: Exchange): boolean =>
+export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
 type Received = IncomingMessage & { readonly origin?: { readonly receipt: string | undefined } }

@@ -14,7 +14,6 @@ import {
   parseQuery,
   textOf
 } from '../../../src/apis/kafka-pixy/parameters.js'
-import { isProduce } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import { contentKindOf, isFormType, sentParts } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/producing.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
@@ -294,29 +293,6 @@ describe('pixy: the place that an event of a tail names', () => {
 
 describe('pixy: what a request is', () => {
   const asked = (method: string, url: string) => ({ method, url }) as IncomingMessage
-
-  it('that brings a message can be told by its head', () => {
-    for (const url of [
-      '/pixy/topics/t/messages',
-      '/topics/t/messages/',
-      '/t/messages?a',
-      '/t/messages/#a',
-      '/x/messages?/'
-    ]) {
-      expect(isProduce(asked('POST', url)), url).to.equal(true)
-      expect(isProduce(asked('GET', url)), url).to.equal(false)
-    }
-    for (const url of [
-      '/topics/t/acks',
-      '/topics/t/messages1',
-      '/a?/messages',
-      '/a#/messages',
-      '/messages/a',
-      '/amessages'
-    ]) {
-      expect(isProduce(asked('POST', url)), url).to.equal(false)
-    }
-  })
 
   it('has a path below the prefix and a query, of a whole URL, too', () => {
     const parts = (url: string) => Object.values(sentParts(asked('GET', url), '/pixy'))

@@ -347,7 +347,7 @@ describe('pixy: a message that failed', () => {
       const pixy = await startWith(pendingProduce, settings)
       const answer = await produce(pixy, path)
       expect([errorOf(answer), certainty(answer)]).to.deep.equal(['500 internal error', 'unknown'])
-      expect(pixy.logged).to.deep.equal(['a request of Kafka-Pixy failed unexpectedly'])
+      expect(pixy.logged).to.deep.equal(['a request to produce failed unexpectedly'])
     }
   })
 })

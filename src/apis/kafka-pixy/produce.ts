@@ -1,0 +1,184 @@
+import { CastellanError, type ErrorCode, StacklessError } from '../../core/errors.js'
+import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../core/model.js'
+import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
+import { refusalStatus } from '../../http/access/access.js'
+import type { Params } from '../../http/api/endpoint.js'
+import {
+  BodyTooLargeError,
+  type Outcomes,
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  type RefusedRequest
+} from '../../http/api/produce-route.js'
+import { Answers } from '../../http/exchange/answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { wantsModern } from '../../http/exchange/modern-answers.js'
+import { produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './failure-texts.js'
+import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
+import { errorBody, JSON_TYPE } from './pixy-answers.js'
+import { type ContentKind, contentKindOf, sentParts } from './pixy-request.js'
+import {
+  API,
+  HeaderValueError,
+  messageHeadersOf,
+  messageSizeOf,
+  NO_HEADERS_YET,
+  PASSING,
+  produceOptionsOf
+} from './producing.js'
+import type { KafkaPixySettings } from './settings.js'
+import { DEFAULT_CLUSTER } from './target.js'
+
+/** A request is refused with this text. */
+export class PixyError extends StacklessError {
+  readonly status: number
+  /** Whether the connection stays open, although the body was not read. */
+  readonly stays: boolean
+
+  constructor(status: number, text: string, stays = false) {
+    super(text)
+    this.status = status
+    this.stays = stays
+  }
+}
+
+/** A message on its way to its answer. */
+interface Head extends ProduceHead {
+  readonly topic: string
+  readonly gateway: Gateway
+  readonly kind: ContentKind
+  readonly rawHeaders: readonly string[]
+  readonly isModern: boolean
+  /** Those of the query, and then those of the form, too. */
+  values: Values
+}
+
+export interface ProduceParts {
+  readonly settings: KafkaPixySettings
+  readonly prefix: string
+  /** How long messages in memory wait for capacity. */
+  readonly capacityWaitMs: number
+  /** Gateways by name of the cluster. */
+  readonly gateways: ReadonlyMap<string, Gateway>
+  readonly now: () => number
+}
+
+/** `POST /topics/{topic}/messages`. */
+export class MessageApi implements ProduceApi<Head> {
+  readonly name = API
+  readonly namesOffsets = true
+  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly #parts: ProduceParts
+  readonly #ok: ProduceAnswer
+
+  constructor(parts: ProduceParts) {
+    this.#parts = parts
+    this.options = produceOptionsOf(parts.settings, parts.capacityWaitMs)
+    this.#ok = { status: 200, body: '{}', template: new Answers(parts.now).template(200, JSON_TYPE) }
+  }
+
+  topicOf({ topic = '' }: Params): string {
+    return topic
+  }
+
+  readHead({ request }: Exchange, { topic = '', cluster = DEFAULT_CLUSTER }: Params): Head {
+    const { 'content-type': type, 'content-length': length } = request.headers
+    const kind = contentKindOf(type)
+    if (kind === undefined) throw new PixyError(400, `unsupported content type ${type ?? ''}`)
+    if (kind === 'raw' && length === undefined) throw new PixyError(400, 'missing Content-Length header')
+    const { gateways, prefix } = this.#parts
+    const { values } = parseQuery(sentParts(request, prefix).query)
+    const isModern = wantsModern(request)
+    return {
+      topic,
+      gateway: gateways.get(cluster)!,
+      kind,
+      rawHeaders: request.rawHeaders,
+      isModern,
+      values,
+      isSync: false
+    }
+  }
+
+  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+    const { topic, rawHeaders } = head
+    const isForm = head.kind === 'form'
+    if (isForm) head.values = merged(parseQuery(body.toString('latin1')).values, head.values)
+    const { values } = head
+    const value = isForm ? bytesOf(values.get('msg')?.[0] ?? '') : body
+    if (isForm && value.length === 0) throw new PixyError(400, 'empty message')
+    const keyText = values.get('key')?.[0]
+    const key = keyText === undefined ? null : bytesOf(keyText)
+    const headers = headersOf(rawHeaders)
+    head.isSync = values.has('sync')
+    const { maxMessageBytes, messageHeaders } = this.#parts.settings
+    if (headers.length > 0 && !messageHeaders) return refused(head, 400, 'invalidRequest', NO_HEADERS_YET)
+    if (messageSizeOf(value, key, headers) > maxMessageBytes) return refused(head, 500, 'recordTooLarge', TOO_LARGE)
+    return [{ topic, key, value, headers }]
+  }
+
+  /** An asynchronous client is told of failures that pass only. */
+  answer(outcomes: Outcomes, { isSync, gateway, values }: Head): ProduceAnswer {
+    const [known] = typeof outcomes === 'string' ? ['pending' as const] : outcomes
+    if (known === undefined || known === 'pending') return this.#ok
+    if (known.type === 'delivered') return { ...this.#ok, body: placeOf(known, values) }
+    if (!isSync && !PASSING.has(known.code)) return this.#ok
+    const { status, text } = produceFailureOf(known, gateway.isReady)
+    return errorAnswer(status, text)
+  }
+
+  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
+    const closes = !isRead
+    if (error instanceof PixyError) {
+      const { status, message, stays } = error
+      return { ...errorAnswer(status, message), closes: closes && !stays }
+    }
+    if (error instanceof BodyTooLargeError) {
+      const isForm = contentKindOf(exchange.response.req.headers['content-type']) === 'form'
+      return { ...(isForm ? errorAnswer(400, 'empty message') : errorAnswer(413, TOO_LARGE)), closes }
+    }
+    const status = refusalStatus(error)
+    if (status === undefined || !(error instanceof CastellanError)) return undefined
+    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
+    return { status, type: JSON_TYPE, body: errorBody(text), closes }
+  }
+
+  broken(): ProduceAnswer {
+    return errorAnswer(500, 'internal error')
+  }
+}
+
+const RETRY = { 'retry-after': '1' }
+
+const errorAnswer = (status: number, text: string): ProduceAnswer => ({
+  status,
+  type: JSON_TYPE,
+  body: errorBody(text),
+  headers: status === 429 || status === 503 ? RETRY : undefined
+})
+
+const NOTHING: readonly ProduceRecord[] = []
+
+/** An asynchronous message that can never be written is accepted and dropped. @throws PixyError for others */
+function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
+  if (head.isSync || head.isModern) throw new PixyError(status, message)
+  head.refusals = [{ type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable: false }]
+  return NOTHING
+}
+
+/** @throws PixyError when one has a value that is not in base64 */
+function headersOf(rawHeaders: readonly string[]): readonly RecordHeader[] {
+  try {
+    return messageHeadersOf(rawHeaders)
+  } catch (error) {
+    throw error instanceof HeaderValueError ? new PixyError(400, error.message) : error
+  }
+}
+
+/** The place of a message. Members that the original does not have are written only when the client asks for them. */
+function placeOf({ partition, offset, timestampMs }: RecordOutcome & { type: 'delivered' }, values: Values): string {
+  const timestamp = values.has('timestamp') ? `,\n  "timestamp": ${timestampMs}` : ''
+  const persisted = values.has('persisted') ? ',\n  "persisted": "yes"' : ''
+  return `{\n  "partition": ${partition},\n  "offset": ${offset}${timestamp}${persisted}\n}`
+}
