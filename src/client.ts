@@ -77,8 +77,7 @@ export type {
   NewTopic,
   PartitionerName,
   PendingProduce,
-  ProduceOptions,
-  Reassignment
+  ProduceOptions
 } from './gateway/gateway.js'
 /** Connections. */
 export type {

@@ -1,10 +1,8 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { AclOperation } from '../kafka/calls.js'
-import type { Reassignment } from '../kafka/protocol/administration.js'
 import type { ConfigSource } from '../kafka/protocol/configs.js'
 
 export type { AclOperation } from '../kafka/calls.js'
-export type { Reassignment } from '../kafka/protocol/administration.js'
 export type { ConfigSource } from '../kafka/protocol/configs.js'
 
 /**
@@ -54,8 +52,6 @@ export interface AdminGateway {
     topics: readonly string[] | 'all',
     timeoutMs: number
   ): Promise<ReadonlyMap<string, readonly AclOperation[]>>
-  /** All partitions that are being moved to other brokers, by topic and partition. */
-  reassignments(timeoutMs: number): Promise<readonly Reassignment[]>
   /**
    * The start and the end of partitions' logs, in the order of the request.
    * @returns `undefined` in the place of a partition that does not exist

@@ -17,7 +17,6 @@ import {
   type ConfigResource,
   type LogEnds,
   type NewTopic,
-  type Reassignment,
   resourceName
 } from './admin.js'
 import { TimeLimit, toError } from './offsets.js'
@@ -133,14 +132,6 @@ export class KafkaAdmin implements AdminGateway {
     const result = await askRouter(this.#deps.router, { type: 'fetchTopicOperations', ...asked })
     if (result.type === 'success') return result.operations
     throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
-  }
-
-  async reassignments(timeoutMs: number): Promise<readonly Reassignment[]> {
-    const result = await askRouter(this.#deps.router, { type: 'listReassignments', timeoutMs })
-    if (result.type !== 'success') throw toAdminError(result, 'the request for reassignments', timeoutMs)
-    return [...result.reassignments].sort((one, other) =>
-      one.topic < other.topic ? -1 : one.topic > other.topic ? 1 : one.partition - other.partition
-    )
   }
 
   logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]> {

@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { BrokerAddress, Logger } from '../core/model.js'
-import { createPartitionsV1, createTopicsV4, deleteTopicsV5, listReassignmentsV0 } from './protocol/administration.js'
+import { createPartitionsV1, createTopicsV4, deleteTopicsV5 } from './protocol/administration.js'
 import type { Api } from './protocol/api.js'
 import {
   describeBrokerConfigsV2,
@@ -117,8 +117,7 @@ export const apis = {
   alterConfigs: incrementalAlterConfigsV0,
   createTopics: createTopicsV4,
   deleteTopics: deleteTopicsV5,
-  createPartitions: createPartitionsV1,
-  listReassignments: listReassignmentsV0
+  createPartitions: createPartitionsV1
 } as const
 
 export type CallName = keyof typeof apis

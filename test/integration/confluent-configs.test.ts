@@ -36,18 +36,16 @@ describe('confluent: settings, ACLs and what links lead to', () => {
     return [status, body?.error_code]
   }
 
-  it('ACLs are answered as by a cluster without an authorizer', async () => {
-    const acl = { resource_type: 'TOPIC', resource_name: 'orders', principal: 'User:a' }
-    for (const [method, path, body] of [
-      ['GET', '/acls', undefined],
-      ['GET', '/acls?resource_type=TOPIC', undefined],
-      ['POST', '/acls', acl],
-      ['DELETE', '/acls?resource_type=TOPIC&resource_name=orders', undefined],
-      ['POST', '/acls:batch', { data: [acl] }]
+  it('ACLs and moves of partitions are not served', async () => {
+    for (const [method, path] of [
+      ['GET', '/acls'],
+      ['POST', '/acls'],
+      ['DELETE', '/acls'],
+      ['POST', '/acls:batch'],
+      ['GET', '/topics/-/partitions/-/reassignment']
     ] as const) {
-      expect([method, path, await codes(method, path, body)]).to.deep.equal([method, path, [400, 40002]])
+      expect([method, path, (await ask(method, path)).status]).to.deep.equal([method, path, 404])
     }
-    expect((await stage.get('/v3/clusters/x/acls')).status).to.equal(404)
   })
 
   it('settings of a broker have its id, their source and links to themselves', async () => {
@@ -166,18 +164,6 @@ describe('confluent: settings, ACLs and what links lead to', () => {
     expect(await codes('POST', '/topics', body, 'application/x-www-form-urlencoded')).to.deep.equal([415, 415])
     expect(await codes('POST', '/topics', body, 'application/json; charset=latin-9')).to.deep.equal([400, 400])
     expect(await codes('POST', '/topics', body, 'application/json; charset=utf-8')).to.deep.equal([200, undefined])
-  })
-
-  it('links to reassignments lead to what is being moved, which is nothing of a new topic', async () => {
-    const topic = await stage.topic(2)
-    for (const { partition_reassignments: link } of [await json(''), await json(`/topics/${topic}`)]) {
-      const { kind, metadata, data } = await json(link.related.slice((stage.url + at('')).length))
-      expect([kind, metadata]).to.deep.equal(['KafkaReassignmentList', { self: link.related, next: null }])
-      expect(data.filter(({ topic_name }: Json) => topic_name === topic)).to.deep.equal([])
-    }
-    const [partition] = (await json(`/topics/${topic}/partitions`)).data as Json[]
-    const { status, body } = await stage.get(partition.reassignment.related.slice(stage.url.length))
-    expect([status, (body as Json).error_code]).to.deep.equal([404, 404])
   })
 
   it('the replicas on a broker are those of all topics', async () => {

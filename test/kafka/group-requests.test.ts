@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { listReassignmentsV0 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
 import {
@@ -38,10 +37,6 @@ describe('requests that kafkajs does not write, byte for byte as the protocol ha
     expect([...bodyOf(describeConsumerGroupsV0, { groupIds: ['billing', 'audit'], timeoutMs: 1 })]).to.deep.equal(
       expected
     )
-  })
-
-  it('ListPartitionReassignments asks for all partitions', () => {
-    expect([...bodyOf(listReassignmentsV0, { brokerTimeoutMs: 259, timeoutMs: 1 })]).to.deep.equal([0, 0, 1, 3, 0, 0])
   })
 
   it('ListGroups names the states', () => {

@@ -19,7 +19,6 @@ export const publishedKinds: Readonly<Record<string, string>> = {
   KafkaPartition: `${ofPartition} leader?:link replicas:link reassignment:link`,
   KafkaReplica: `${ofPartition} broker_id:integer is_leader:boolean is_in_sync:boolean broker:link`,
   KafkaPartitionWithOffsets: `${ofPartition} earliest_offset:integer latest_offset:integer`,
-  KafkaReassignment: `${ofPartition} adding_replicas:list removing_replicas:list replicas:link`,
   KafkaTopicConfig: `${ofConfig} topic_name:text`,
   KafkaBrokerConfig: `${ofConfig} broker_id:integer`,
   KafkaClusterConfig: `${ofConfig} config_type:text`,

@@ -229,7 +229,6 @@ const unanswered: AdminGateway = {
   describeConfigs: refuse,
   alterConfigs: refuse,
   topicOperations: refuse,
-  reassignments: refuse,
   logEnds: refuse,
   topicChanged: () => undefined
 }

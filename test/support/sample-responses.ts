@@ -1,6 +1,6 @@
 import type { AclOperation } from '../../src/kafka/calls.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
-import { createTopicsV3, deleteTopicsV1, listReassignmentsV0 } from '../../src/kafka/protocol/administration.js'
+import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
@@ -339,24 +339,6 @@ function describeConsumerGroups(version: 0 | 1): Buffer {
   return builder.tags().payload
 }
 
-function reassignments(): Buffer {
-  const builder = new ResponseBuilder().tags().int32(5).int16(0).compactString(null)
-  const replicas = (...nodeIds: number[]): ResponseBuilder =>
-    builder.compactArray(nodeIds, nodeId => builder.int32(nodeId))
-  builder.compactArray(['a', 'b'], topic => {
-    builder.compactString(topic)
-    builder.compactArray(topic === 'a' ? [0, 1] : [2], partition => {
-      builder.int32(partition)
-      replicas(1, 2, 3)
-      replicas(3)
-      replicas(...(topic === 'a' ? [1, 2] : []))
-      builder.tags({ 0: Buffer.from('new') })
-    })
-    builder.tags()
-  })
-  return builder.tags().payload
-}
-
 function listGroups(version: 2 | 4): Buffer {
   if (version === 2) {
     const builder = new ResponseBuilder().int32(5).int16(0)
@@ -638,16 +620,6 @@ export const samples: readonly Sample[] = [
     describeConsumerGroups(1),
     describedConsumerGroups('classic', 'consumer')
   ),
-  sample(listReassignmentsV0, { brokerTimeoutMs: 1 }, reassignments(), {
-    throttleTimeMs: 5,
-    errorCode: 0,
-    errorMessage: null,
-    reassignments: [
-      { topic: 'a', partition: 0, adding: [3], removing: [1, 2] },
-      { topic: 'a', partition: 1, adding: [3], removing: [1, 2] },
-      { topic: 'b', partition: 2, adding: [3], removing: [] }
-    ]
-  }),
   sample(listGroupsV2, { states: [] }, listGroups(2), listedGroups),
   sample(listGroupsV4, { states: [] }, listGroups(4), listedGroups),
   sample(initProducerIdV1, {}, new ResponseBuilder().int32(5).int16(14).int64(-1).int16(-1).payload, {

@@ -1,6 +1,5 @@
-import type { TopicPartition } from '../../core/model.js'
-import type { CallOptions, CreateTopicsCall, DeleteTopicsCall, Throttled, TopicErrorsResponse } from '../calls.js'
-import { type Api, atMost } from './api.js'
+import type { CallOptions, CreateTopicsCall, DeleteTopicsCall, TopicErrorsResponse } from '../calls.js'
+import type { Api } from './api.js'
 import type { ResponseReader } from './encoding.js'
 
 /**
@@ -115,68 +114,4 @@ export const createPartitionsV1: Api<CreatePartitionsCall, TopicErrorsResponse> 
     writer.boolean(validateOnly)
   },
   decode: readErrors
-}
-
-/** Asks for all partitions that are being moved to other brokers. */
-export interface ListReassignmentsCall extends CallOptions {
-  readonly brokerTimeoutMs: number
-}
-/** A partition that is being moved to other brokers. */
-export interface Reassignment extends TopicPartition {
-  /** The brokers that do not have the records yet. */
-  readonly adding: readonly number[]
-  /** The brokers that will not have the records any more. */
-  readonly removing: readonly number[]
-}
-export interface ListReassignmentsResponse extends Throttled {
-  readonly errorCode: number
-  readonly errorMessage: string | null
-  readonly reassignments: readonly Reassignment[]
-}
-
-/** Limit of the replicas in a response, far above what a cluster moves at the same time. */
-const MAX_REASSIGNED_REPLICAS = 1_000_000
-/** Bytes of the lengths of a text and a list, and the tags. */
-const SMALLEST_REASSIGNED_TOPIC_BYTES = 3
-/** Bytes of a number, the lengths of three lists, and the tags. */
-const SMALLEST_REASSIGNMENT_BYTES = 8
-
-/**
- * Version 0 (Kafka 2.4, flexible).
- *
- * Request: `timeout_ms i32, [name, [partition_index i32]]?`; null: all partitions
- * Response: `throttle_time_ms i32, error_code i16, error_message?, [name, [partition_index i32, [replica i32],
- *   [adding_replica i32], [removing_replica i32]]]`
- */
-export const listReassignmentsV0: Api<ListReassignmentsCall, ListReassignmentsResponse> = {
-  key: 46,
-  version: 0,
-  name: 'ListPartitionReassignments',
-  isFlexible: true,
-  encode(writer, { brokerTimeoutMs }) {
-    writer.int32(brokerTimeoutMs)
-    writer.nullableArray(null, () => undefined)
-    writer.tags()
-  },
-  decode(reader) {
-    const replicasInAll = atMost(MAX_REASSIGNED_REPLICAS, 'replicas that are moved')
-    const readReplicas = (): readonly number[] => reader.array(4, () => reader.int32(), replicasInAll)
-    const readTopic = (): Reassignment[] => {
-      const topic = reader.string()
-      const ofTopic = reader.array(SMALLEST_REASSIGNMENT_BYTES, () => {
-        const partition = reader.int32()
-        readReplicas()
-        const [adding, removing] = [readReplicas(), readReplicas()]
-        reader.tags()
-        return { topic, partition, adding, removing }
-      })
-      reader.tags()
-      return ofTopic
-    }
-    const throttleTimeMs = reader.int32()
-    const [errorCode, errorMessage] = [reader.int16(), reader.nullableString()]
-    const reassignments = reader.array(SMALLEST_REASSIGNED_TOPIC_BYTES, readTopic).flat()
-    reader.tags()
-    return { throttleTimeMs, errorCode, errorMessage, reassignments }
-  }
 }

@@ -1,6 +1,5 @@
 import type { BrokerNode, Offset, TopicPartition } from '../../core/model.js'
 import type { AclOperation } from '../../kafka/calls.js'
-import type { Reassignment } from '../../kafka/protocol/administration.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/configs.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
@@ -122,15 +121,6 @@ export type FetchTopicOperationsResult =
   /** Topics that do not exist are absent, and so are all topics where the broker does not report operations. */
   { readonly type: 'success'; readonly operations: ReadonlyMap<string, readonly AclOperation[]> } | TimedOut | Failure
 
-/** Asks for all partitions that are being moved to other brokers. */
-export interface ListReassignments extends Request<ListReassignmentsResult> {
-  readonly type: 'listReassignments'
-}
-export type ListReassignmentsResult =
-  | { readonly type: 'success'; readonly reassignments: readonly Reassignment[] }
-  | TimedOut
-  | Failure
-
 export interface AdministrationOperations {
   describeCluster: { request: DescribeCluster; result: DescribeClusterResult }
   createTopic: { request: CreateTopic; result: ChangeResult }
@@ -139,7 +129,6 @@ export interface AdministrationOperations {
   describeConfigs: { request: DescribeConfigs; result: DescribeConfigsResult }
   alterConfigs: { request: AlterConfigs; result: ChangeResult }
   fetchTopicOperations: { request: FetchTopicOperations; result: FetchTopicOperationsResult }
-  listReassignments: { request: ListReassignments; result: ListReassignmentsResult }
   fetchStableEnd: { request: FetchStableEnd; result: FetchStableEndResult }
   fetchLogEnd: { request: FetchLogEnd; result: FetchStableEndResult }
   fetchGroupOffsets: { request: FetchGroupOffsets; result: FetchGroupOffsetsResult }

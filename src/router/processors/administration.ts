@@ -7,7 +7,6 @@ import type {
 } from '../../kafka/broker-client.js'
 import { type BrokerClient, LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { ListReassignmentsResponse } from '../../kafka/protocol/administration.js'
 import type { DescribeConfigsResponse } from '../../kafka/protocol/configs.js'
 import type { ChangeResult, Failure } from '../messages/operations.js'
 import {
@@ -174,21 +173,6 @@ export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
           )
         )
       })
-    })
-})
-
-/** All partitions that are being moved to other brokers. */
-export const listReassignments = describeOperation('listReassignments', {
-  role: 'admin',
-  target: { type: 'controller' },
-  echo: noFields,
-  problemOf: () => undefined,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('listReassignments', {
-      keyOf: () => '',
-      send: client => client.listReassignments(timesOf(callTimeoutMs)),
-      outcomeOf: ({ reassignments, ...answer }: ListReassignmentsResponse) =>
-        answer.errorCode === errorCodes.NONE ? { type: 'success', reassignments } : outcomeOfError(answer)
     })
 })
 

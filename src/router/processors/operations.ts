@@ -10,8 +10,7 @@ import {
   fetchGroupOffsets,
   fetchLogEnd,
   fetchStableEnd,
-  fetchTopicOperations,
-  listReassignments
+  fetchTopicOperations
 } from './administration.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
 import { describeBrokerConfigs, describeTopicConfigs } from './describe-configs.js'
@@ -55,7 +54,6 @@ export const operations = {
   deleteTopic,
   createPartitions,
   fetchTopicOperations,
-  listReassignments,
   fetchStableEnd,
   fetchLogEnd,
   fetchGroupOffsets,

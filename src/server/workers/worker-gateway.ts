@@ -133,7 +133,6 @@ function workerAdmin(gateway: Gateway, cluster: string, peers: WorkerPeers): Adm
     describeConfigs: (resources, timeoutMs) => gateway.admin.describeConfigs(resources, timeoutMs),
     alterConfigs: (...asked) => gateway.admin.alterConfigs(...asked),
     topicOperations: (topics, timeoutMs) => gateway.admin.topicOperations(topics, timeoutMs),
-    reassignments: timeoutMs => gateway.admin.reassignments(timeoutMs),
     logEnds: (partitions, timeoutMs) => gateway.admin.logEnds(partitions, timeoutMs),
     topicChanged: (topic, isDeleted) => gateway.admin.topicChanged(topic, isDeleted)
   }

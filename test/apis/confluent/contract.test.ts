@@ -147,9 +147,8 @@ function compareWith(file: string): void {
       )
     )
     const good = (answers: object): string[] => Object.keys(answers).filter(status => status.startsWith('2'))
-    // The original has the first one as well; ACLs are refused.
-    const isKnown = (path: string): boolean =>
-      path.endsWith('/topics/-/configs:alter') || /\/acls(?::batch)?$/.test(path)
+    // The original has it as well.
+    const isKnown = (path: string): boolean => path.endsWith('/topics/-/configs:alter')
     const wrong = confluentOperations
       .filter(({ path }) => path.startsWith('/v3') && !isKnown(path))
       .map(({ method, path, answers }) => [`${method} ${shape(path)}`, good(answers)] as const)

@@ -212,20 +212,6 @@ describe('look-ups of the cluster', () => {
     expect(asked.sent.at(-1)).to.deep.equal({ api: 'metadata', call: { ...call, timeoutMs: 5_000 } })
   })
 
-  it('of reassignments go to the controller, and again where it is another one', async () => {
-    const asked = new Asked('listReassignments')
-    const request = asked.ask({})
-    const answer = { errorCode: errorCodes.NOT_CONTROLLER, errorMessage: null, reassignments: [] }
-    expect(await asked.settle(answer)).to.deep.equal([{ reason: 'notController', requests: [request] }])
-    asked.ask({})
-    const reassignments = [{ topic: 'a', partition: 0, adding: [3], removing: [1] }]
-    await asked.settle({ ...answer, errorCode: 0, reassignments })
-    expect(asked.told.at(-1)).to.deep.equal([{ type: 'success', reassignments }])
-    asked.ask({})
-    await asked.settle({ ...answer, errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, errorMessage: 'no' })
-    expect(asked.told.at(-1)![0]).to.include({ type: 'failed', message: 'no' })
-  })
-
   it('share a call only where they ask for the same', async () => {
     const topic = (name: string) => ({ type: 'topic', name })
     const asked = new Asked('describeConfigs')

@@ -72,13 +72,6 @@ const offset = resource('KafkaPartitionWithOffsets', {
   earliest_offset: z.int(),
   latest_offset: z.int()
 })
-const reassignment = resource('KafkaReassignment', {
-  topic_name: text,
-  partition_id: z.int(),
-  adding_replicas: z.array(z.int()),
-  removing_replicas: z.array(z.int()),
-  replicas: link
-})
 const group = resource('KafkaConsumerGroup', {
   consumer_group_id: text,
   is_simple: z.boolean(),
@@ -135,26 +128,12 @@ const CONSUMER = `${GROUP}/consumers/{consumer_id}`
 const ofPartition = { ...ofTopic, partition_id }
 const ofGroup = { cluster_id, consumer_group_id }
 
-function acl(method: Described['method'], path: string, summary: string): Described {
-  const answers = { ...refused, 400: { description: 'Always: ACLs are not served', ...refused[400] } }
-  return { method, path: `${CLUSTER}/${path}`, params: { cluster_id }, summary, answers }
-}
-
-/** They are answered as a cluster without an authorizer answers them. */
-const aclOperations = {
-  listAcls: acl('get', 'acls', 'The ACLs, which are not served'),
-  createAcl: acl('post', 'acls', 'Creates an ACL, which is not served'),
-  deleteAcls: acl('delete', 'acls', 'Deletes ACLs, which is not served'),
-  createAcls: acl('post', 'acls:batch', 'Creates ACLs, which is not served')
-} as const
-
 /** The operations of version 3 on clusters, topics and consumer groups, by id. */
 export const v3AdminOperations = {
   ...v3ConfigOperations,
   listClusters: read('/v3/clusters', undefined, 'The clusters', listOf(cluster)),
   getCluster: read(CLUSTER, { cluster_id }, 'A cluster', cluster),
   listBrokersV3: read(`${CLUSTER}/brokers`, { cluster_id }, 'The brokers', listOf(broker)),
-  ...aclOperations,
   listBrokerReplicas: read(
     `${CLUSTER}/brokers/{broker_id}/partition-replicas`,
     { cluster_id, broker_id },
@@ -203,24 +182,6 @@ export const v3AdminOperations = {
     ...read(`${PARTITION}/offset`, ofPartition, 'Where the log of a partition begins and ends', offset),
     query: { offset_type: z.literal('earliest_and_latest').optional().describe('Another value is answered 400') }
   },
-  listReassignments: read(
-    `${CLUSTER}/topics/-/partitions/-/reassignment`,
-    { cluster_id },
-    'The partitions that are being moved to other brokers',
-    listOf(reassignment)
-  ),
-  listTopicReassignments: read(
-    `${TOPIC}/partitions/-/reassignment`,
-    ofTopic,
-    'The partitions of a topic that are being moved to other brokers',
-    listOf(reassignment)
-  ),
-  getReassignment: read(
-    `${PARTITION}/reassignment`,
-    ofPartition,
-    'How a partition is being moved to other brokers; 404 when it is not',
-    reassignment
-  ),
   listReplicas: read(`${PARTITION}/replicas`, ofPartition, 'The replicas of a partition', listOf(replica)),
   getReplica: read(`${PARTITION}/replicas/{broker_id}`, { ...ofPartition, broker_id }, 'A replica', replica),
   listGroups: read(`${CLUSTER}/consumer-groups`, { cluster_id }, 'The consumer groups', listOf(group)),

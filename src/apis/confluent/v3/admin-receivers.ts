@@ -7,7 +7,6 @@ import { ClusterEndpoint } from './cluster-endpoint.js'
 import type { v3ConfigOperations } from './config-operations.js'
 import { brokerScope, ConfigsEndpoint, clusterScope, topicScope } from './configs-endpoint.js'
 import { GroupsEndpoint } from './groups-endpoint.js'
-import { ReassignmentsEndpoint } from './reassignments-endpoint.js'
 import { TopicsEndpoint } from './topics-endpoint.js'
 import type { V3LookUps } from './v3-look-ups.js'
 
@@ -18,16 +17,11 @@ export function adminReceivers(
 ): Readonly<Record<keyof typeof v3AdminOperations, Receive>> {
   const clusters = new ClusterEndpoint(lookUps)
   const topics = new TopicsEndpoint(lookUps)
-  const reassignments = new ReassignmentsEndpoint(lookUps)
   const groups = new GroupsEndpoint(lookUps)
   const requests = new ChangeRequests(lookUps, administration)
   const changes = new ChangesEndpoint(requests)
   return {
     ...configReceivers(new ConfigsEndpoint(requests)),
-    listAcls: (exchange, params) => clusters.acls(exchange, params),
-    createAcl: (exchange, params) => clusters.acls(exchange, params),
-    deleteAcls: (exchange, params) => clusters.acls(exchange, params),
-    createAcls: (exchange, params) => clusters.acls(exchange, params),
     listBrokerReplicas: (exchange, params) => topics.replicasOn(exchange, params),
     listClusters: exchange => clusters.clusters(exchange),
     getCluster: (exchange, params) => clusters.cluster(exchange, params),
@@ -40,9 +34,6 @@ export function adminReceivers(
     getPartitionOffset: (exchange, params) => topics.offset(exchange, params),
     listReplicas: (exchange, params) => topics.replicas(exchange, params),
     getReplica: (exchange, params) => topics.replica(exchange, params),
-    listReassignments: (exchange, params) => reassignments.all(exchange, params),
-    listTopicReassignments: (exchange, params) => reassignments.ofTopic(exchange, params),
-    getReassignment: (exchange, params) => reassignments.ofPartition(exchange, params),
     createTopic: (exchange, params) => changes.create(exchange, params),
     growTopic: (exchange, params) => changes.grow(exchange, params),
     deleteTopic: (exchange, params) => changes.delete(exchange, params),

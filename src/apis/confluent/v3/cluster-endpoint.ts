@@ -1,16 +1,8 @@
 import type { BrokerNode } from '../../../core/model.js'
-import { type Exchange, hasBody } from '../../../http/exchange/exchange.js'
-import { type Params, refusalOf } from '../endpoint-parts.js'
-import { KAFKA_REFUSES } from '../failures.js'
-import { ProblemError } from '../look-up.js'
+import type { Exchange } from '../../../http/exchange/exchange.js'
+import type { Params } from '../endpoint-parts.js'
 import type { Links, Resource } from './resources.js'
 import { type Cluster, requireBroker, type V3LookUps } from './v3-look-ups.js'
-
-const NO_ACLS = {
-  status: 400,
-  code: KAFKA_REFUSES,
-  message: 'ACLs are not served here; requests for them are answered as by a cluster without an authorizer'
-}
 
 /** Clusters and brokers of version 3. */
 export class ClusterEndpoint {
@@ -43,20 +35,6 @@ export class ClusterEndpoint {
     this.#lookUps.answer(exchange, params, {}, async ({ links, describe }) =>
       brokerJson(links, requireBroker(await describe(), params.broker_id))
     )
-  }
-
-  /** The routes of ACLs, as a cluster without an authorizer answers them. */
-  acls(exchange: Exchange, params: Params): void {
-    const { parts } = this.#lookUps
-    const refusal = refusalOf(parts, exchange, 'admin')
-    const isRead = !hasBody(exchange)
-    if (refusal !== undefined) parts.answers.refuse(exchange, refusal, isRead)
-    else if (!isRead) parts.answers.error(exchange, NO_ACLS, { isRead })
-    else {
-      this.#lookUps.work(exchange, params, async () => {
-        throw new ProblemError(NO_ACLS)
-      })
-    }
   }
 }
 
