@@ -139,7 +139,9 @@ function onData(state: State, result: FetchDataResult | LogCut): Step<State, Eff
       return [{ ...state, failures: 0, offset: batch.nextOffset }, [{ type: 'write', batch, end }]]
     }
     case 'noMessages':
-      return state.plan.follow ? proceed({ ...state, failures: 0 }) : onShortLog(state)
+      if (state.plan.follow) return proceed({ ...state, failures: 0 })
+      // Offsets without a record count as read.
+      return result.nextOffset === undefined ? onShortLog(state) : proceed({ ...state, offset: result.nextOffset })
     case 'corruptMessage': {
       const message = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
       return prepend({ type: 'warn', message }, proceed({ ...state, offset: result.nextOffset }))

@@ -52,8 +52,11 @@ export type FetchDataResult = {
   readonly offset: Offset
 } & (
   | { readonly type: 'success'; readonly batch: RecordBatch; readonly leaderEpoch?: number }
-  /** No record has been written at this offset yet: it is at the end of the log. */
-  | { readonly type: 'noMessages'; readonly leaderEpoch?: number }
+  /**
+   * No record has been written at this offset yet: it is at the end of the log. `nextOffset`: the log goes on up to
+   * there, without a record: with markers of transactions, or what compaction or an abort has left.
+   */
+  | { readonly type: 'noMessages'; readonly leaderEpoch?: number; readonly nextOffset?: Offset }
   | { readonly type: 'offsetOutOfRange' }
   | { readonly type: 'unknownTopicOrPartition' }
   /** The batch at `offset` is damaged. Reading may continue at `nextOffset`, which is after the whole batch. */

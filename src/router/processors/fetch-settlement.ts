@@ -228,9 +228,15 @@ export class FetchSettlement {
     for (const waiter of open) (isPatient(waiter) ? patient : done).push(waiter)
     readersAtEnd.add(patient)
     if (done.length > 0) {
-      const { leaderEpoch } = wanted.identity
+      const { position: nextOffset, identity } = wanted
       this.#countShared(wanted)
-      replyAll(done, leaderEpoch >= 0 ? { type: 'noMessages', leaderEpoch } : { type: 'noMessages' })
+      for (const waiter of done) {
+        reply(waiter, {
+          type: 'noMessages',
+          ...(identity.leaderEpoch >= 0 && { leaderEpoch: identity.leaderEpoch }),
+          ...(nextOffset > waiter.request.offset && { nextOffset })
+        })
+      }
     }
     return patient
   }

@@ -202,7 +202,8 @@ export class KeySearch {
       if (result.type === 'corruptMessage') {
         hasGaps = true
         offset = result.nextOffset
-      } else if (result.type === 'noMessages' || result.type === 'offsetOutOfRange') {
+      } else if (result.type === 'noMessages' && result.nextOffset !== undefined) offset = result.nextOffset
+      else if (result.type === 'noMessages' || result.type === 'offsetOutOfRange') {
         // The rest was deleted, or its transaction was, since the ends of the log were read.
         return { records, bytes, isWhole: true, hasGaps: true }
       } else if (result.type === 'success') {

@@ -1,0 +1,60 @@
+import { expect } from 'chai'
+import { Kafka, logLevel } from 'kafkajs'
+import { type Castellan, openCastellan } from '../../src/index.js'
+import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+describe('a topic that ends with the marker of a transaction', function () {
+  this.timeout(120_000)
+  let cluster: TargetCluster
+  before(async () => {
+    cluster = await targetCluster()
+  })
+  after(() => cluster?.close())
+
+  /** Writes the transactions, each of which ends with a marker. */
+  async function written(...transactions: readonly (readonly [end: 'commit' | 'abort', values: string[]])[]) {
+    const topic = freshTopic('transactions')
+    await cluster.createTopic(topic, 1)
+    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const producer = kafka.producer({ transactionalId: topic, maxInFlightRequests: 1, idempotent: true })
+    await producer.connect()
+    try {
+      for (const [end, values] of transactions) {
+        const transaction = await producer.transaction()
+        await transaction.send({ topic, messages: values.map(value => ({ value })) })
+        await transaction[end]()
+      }
+    } finally {
+      await producer.disconnect()
+    }
+    return topic
+  }
+
+  async function read(
+    topic: string,
+    from: Parameters<Castellan['read']>[1],
+    isolationLevel: 'readCommitted' | 'readUncommitted' = 'readUncommitted'
+  ): Promise<string[]> {
+    const castellan = await openCastellan({ brokers: cluster.bootstrap, router: { isolationLevel } })
+    try {
+      const values: string[] = []
+      for await (const { value } of castellan.read(topic, from)) values.push(String(value))
+      return values
+    } finally {
+      await castellan.close(0)
+    }
+  }
+
+  it('is read to its end from anywhere near it, and from its beginning', async () => {
+    const topic = await written(['commit', ['a', 'b', 'c']])
+    expect(await read(topic, { from: { last: 1 } })).to.deep.equal([])
+    expect(await read(topic, { from: { last: 2 } })).to.deep.equal(['c'])
+    expect(await read(topic, { from: 'earliest' })).to.deep.equal(['a', 'b', 'c'])
+  })
+
+  it('is read to its end by a reader of committed records behind an aborted transaction', async () => {
+    const topic = await written(['commit', ['a']], ['abort', ['b', 'c']])
+    expect(await read(topic, { from: 'earliest' }, 'readCommitted')).to.deep.equal(['a'])
+    expect(await read(topic, { from: { last: 3 } }, 'readCommitted')).to.deep.equal([])
+  })
+})
