@@ -52,7 +52,14 @@ const words = (name: string): string =>
     .replace(/[^a-zA-Z\d]+/g, ' ')
     .toLowerCase()} `
 
-const complaintsAbout = (name: string): string[] =>
+const known = new Map<string, readonly string[]>()
+function complaintsAbout(name: string): readonly string[] {
+  let complaints = known.get(name)
+  if (complaints === undefined) known.set(name, (complaints = newComplaintsAbout(name)))
+  return complaints
+}
+
+const newComplaintsAbout = (name: string): string[] =>
   foreign.has(name)
     ? []
     : [...retired]

@@ -5,6 +5,7 @@ import type { KprfSettings } from '../../../src/apis/kprf/settings.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { RecordFailure } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'
@@ -379,6 +380,13 @@ async function expectAnswer(
   }
 }
 
+const answersAreRight = (rows: readonly Case[], limits: object): Promise<void> =>
+  checkRows(
+    rows,
+    ({ title }) => title,
+    row => expectAnswer(row, limits)
+  )
+
 describe('every answer of kprf', () => {
   const modes: [string, object][] = [
     ['without rate limits', {}],
@@ -394,13 +402,8 @@ describe('every answer of kprf', () => {
     ]
   ]
   for (const [mode, limits] of modes) {
-    describe(`${mode}`, () => {
-      for (const row of cases) it(row.title, () => expectAnswer(row, limits))
-    })
+    it(`is that of kprf ${mode}`, () => answersAreRight(cases, limits))
   }
 
-  describe('beyond a rate limit', () => {
-    const limits = rules(['slow', 1], ['shut', 1])
-    for (const row of limited) it(row.title, () => expectAnswer(row, limits))
-  })
+  it('is that of kprf beyond a rate limit', () => answersAreRight(limited, rules(['slow', 1], ['shut', 1])))
 })

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { isJson } from '../../../src/core/json/is-json.js'
 import { SeededRandom } from '../../support/random.js'
 
-const VALUES = 25_000
+const VALUES = 2_500
 const MUTANTS_OF_EACH = 8
 /** Bytes that have a meaning in JSON, and some that have none. */
 const BYTES = Buffer.from('{}[]",:\\/ \t\n\r\f\u0000\u001f\u007f0123456789+-.eEaAfFgtrulsnxé€😀\ufeff', 'utf8')
@@ -19,7 +19,12 @@ const isParsed = (bytes: Buffer): boolean => {
 }
 
 describe('isJson', () => {
-  it('has the verdict of JSON.parse about random values and 200,000 mutants of them', () => {
+  // Most texts are refused: the stacks of these errors took nearly all the time.
+  const { stackTraceLimit } = Error
+  before(() => (Error.stackTraceLimit = 0))
+  after(() => (Error.stackTraceLimit = stackTraceLimit))
+
+  it('has the verdict of JSON.parse about random values and 20,000 mutants of them', () => {
     const random = new SeededRandom(26)
     const below = (limit: number): number => Math.floor(random.next() * limit)
     const text = (): string => {
@@ -61,8 +66,8 @@ describe('isJson', () => {
         verdicts[expected ? 'valid' : 'invalid']++
       }
     }
-    expect(verdicts.valid).to.be.above(20_000)
-    expect(verdicts.invalid).to.be.above(100_000)
+    expect(verdicts.valid).to.be.above(2_000)
+    expect(verdicts.invalid).to.be.above(10_000)
   })
 
   it('has the verdict of JSON.parse about all texts of up to four of the bytes with a meaning', () => {

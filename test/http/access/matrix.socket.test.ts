@@ -22,6 +22,7 @@ import {
 } from '../../support/access.js'
 import { apisUnderTest } from '../../support/apis-under-test.js'
 import type { TestCertificate } from '../../support/certificates.js'
+import { checkRows } from '../../support/rows.js'
 
 const WAYS = ['none', 'bearer', 'basic', 'mTLS', 'JWT'] as const
 const CREDENTIALS = ['allowed', 'denied', 'missing', 'forged', 'expired'] as const
@@ -155,11 +156,14 @@ describe('which clients are admitted, and what they may do', () => {
       const ask = calls[operation]
       // Asked through the interface instead, see above.
       if (!ask) continue
-      for (const way of WAYS) {
-        for (const credential of CREDENTIALS) {
-          if (isMeaningless(way, credential)) continue
-          const status = expectedStatus(way, credential)
-          it(`${name}: ${operation} with ${way}, ${credential}: ${status}`, async () => {
+      it(`${name}: ${operation} is answered as each credential allows`, () =>
+        checkRows(
+          WAYS.flatMap(way => CREDENTIALS.map(credential => ({ way, credential }))).filter(
+            ({ way, credential }) => !isMeaningless(way, credential)
+          ),
+          ({ way, credential }) => `${way}, ${credential}`,
+          async ({ way, credential }) => {
+            const status = expectedStatus(way, credential)
             const by =
               way === 'none' ? credentials.get(`bearer ${credential}`) : credentials.get(`${way} ${credential}`)
             const gateway = way === 'none' ? open : guarded
@@ -172,9 +176,8 @@ describe('which clients are admitted, and what they may do', () => {
             expect(answer.headers['www-authenticate']).to.equal(challenge)
             const isTaken = isApi(name) && operation === 'produce' && status === 200
             expect(gateway.gateway.records.length - taken).to.equal(isTaken ? 1 : 0)
-          })
-        }
-      }
+          }
+        ))
     }
   }
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import { engines } from '../../support/engines.js'
 import { RawSocket } from '../../support/raw-socket.js'
+import { checkRows } from '../../support/rows.js'
 import { type ParsingCase, parsingCases } from './parsing-cases.js'
 import { WatchedApp } from './watched-app.js'
 
@@ -62,11 +63,7 @@ describe('what parsers read in different ways', () => {
       }
 
       for (const [group, cases] of Object.entries(parsingCases)) {
-        describe(group, () => {
-          for (const each of cases) {
-            it(`${each.name}: ${told(each)}`, () => check(each))
-          }
-        })
+        it(`are read in one way: ${group}`, () => checkRows(cases, each => `${each.name}: ${told(each)}`, check))
       }
 
       async function check({

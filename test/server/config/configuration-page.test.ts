@@ -42,16 +42,17 @@ describe('docs/configuration.md and docs/advanced-settings.md', () => {
 })
 
 describe('settings', () => {
-  for (const { path, description, defaultValue } of describeSettings().leaves) {
-    const name = path.join('.')
-    it(`${name} is described, with the unit of its number in its name`, () => {
-      expect(description).to.match(/^[A-Z`'].*[^.]$/)
-      if (typeof defaultValue !== 'number') return
-      expect(name).to.match(
-        /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|share|workers.count)$/i
+  it('are described, with the unit of each number in its name', () => {
+    const unit =
+      /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|share|workers.count)$/i
+    const wrong = describeSettings()
+      .leaves.map(({ path, ...rest }) => ({ name: path.join('.'), ...rest }))
+      .filter(
+        ({ name, description, defaultValue }) =>
+          !/^[A-Z`'].*[^.]$/.test(description) || (typeof defaultValue === 'number' && !unit.test(name))
       )
-    })
-  }
+    expect(wrong.map(({ name, description }) => `${name}: ${description}`)).to.deep.equal([])
+  })
 })
 
 describe('examples/castellan.yaml', () => {

@@ -17,12 +17,15 @@ const ADVANCED = {
   isOf: (leaf: Leaf) => leaf.isAdvanced
 }
 
+/** Once: it takes half a second. */
+const described = describeSettings()
+
 export const settingsPages = [PUBLIC, ADVANCED] as const
 type SettingsPage = (typeof settingsPages)[number]
 
 /** The tables of a page, made of the schema. */
 export function settingsTables({ isOf }: SettingsPage): string {
-  const { sections, leaves } = describeSettings()
+  const { sections, leaves } = described
   const ofPage = leaves.filter(isOf)
   const shown: { readonly name: string; readonly rows: readonly string[] }[] = []
   const tables = sections
@@ -55,7 +58,7 @@ const isOfSeveralApis = (leaf: Leaf): boolean => apisWith(leaf).length > 1
 
 const apisWith = ({ path, description }: Leaf): readonly Leaf[] =>
   path[0] === 'apis' && path.length === 3
-    ? describeSettings().leaves.filter(other => other.path[2] === path[2] && other.description === description)
+    ? described.leaves.filter(other => other.path[2] === path[2] && other.description === description)
     : []
 
 /** One row for each setting that several APIs have, with the default of each. */
