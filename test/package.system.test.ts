@@ -68,6 +68,7 @@ describe('the package', function () {
         'dist/main.js',
         'dist/index.js',
         'dist/index.d.ts',
+        'dist/apis/kafka-pixy/kafka-pixy.proto',
         'docs/library.md',
         'docs/deploy/Dockerfile',
         'examples/castellan.yaml',

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import type { File } from '@stryker-mutator/instrumenter'
 import { copyProject } from '../support/project-copy.js'
 
-const COPIED = ['src', 'test', 'examples', 'proto', 'docs', 'README.md', 'package.json', 'tsconfig.json']
+const COPIED = ['src', 'test', 'examples', 'docs', 'README.md', 'package.json', 'tsconfig.json']
 
 /** A copy of the project with these files in it, compiled to JavaScript beside the sources; `dist` is `src`. */
 export async function createSandbox(files: readonly File[]): Promise<string> {

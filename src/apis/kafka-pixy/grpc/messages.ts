@@ -1,4 +1,4 @@
-/** Requests and answers of the gRPC service, as its definition in proto/kafka-pixy.proto has them. */
+/** Requests and answers of the gRPC service, as its definition in kafka-pixy.proto has them. */
 
 export interface RecordHeader {
   readonly key: string

@@ -15,7 +15,7 @@ interface RepeatedField {
   readonly of: MessageFields
   readonly max: number
 }
-/** Fields by number, as in proto/kafka-pixy.proto. */
+/** Fields by number, as in kafka-pixy.proto. */
 type MessageFields = ReadonlyMap<number, readonly [name: string, kind: Kind] | RepeatedField>
 
 const RECORD_HEADER: MessageFields = new Map([

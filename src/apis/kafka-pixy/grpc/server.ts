@@ -22,7 +22,7 @@ import { KafkaPixyService } from './service.js'
 import { StatusError } from './statuses.js'
 
 /** The definition of the service; it is part of the package, for clients. */
-export const PROTO_FILE = fileURLToPath(new URL('../../../../proto/kafka-pixy.proto', import.meta.url))
+export const PROTO_FILE = fileURLToPath(new URL('../kafka-pixy.proto', import.meta.url))
 /** The original's limit, or more where messages may be larger. */
 const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 /** Topic, group, headers and lengths beside the message. */
