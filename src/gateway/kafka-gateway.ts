@@ -15,6 +15,7 @@ import { InvalidRequestError, KafkaError } from '../core/errors.js'
 import {
   type Logger,
   type MonotonicClock,
+  type NewRecord,
   type OffsetAndMetadata,
   type ProduceRecord,
   silentLogger
@@ -102,6 +103,14 @@ const NO_INSTANCES: InstanceGateway = {
   committed: refuseInstances
 }
 
+const hasNoKey = (record: NewRecord): boolean => record?.key === undefined && typeof record === 'object'
+
+/** Programs may leave out the key. What is no list, or no record, is refused by `delivery`. */
+const withKeys = (records: readonly NewRecord[]): readonly ProduceRecord[] =>
+  Array.isArray(records) && records.some(hasNoKey)
+    ? records.map(record => (hasNoKey(record) ? { ...record, key: null } : record))
+    : (records as readonly ProduceRecord[])
+
 /** The gateway of one Kafka cluster. */
 export class KafkaGateway implements Gateway {
   readonly groups: GroupGateway
@@ -122,9 +131,9 @@ export class KafkaGateway implements Gateway {
     return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
   }
 
-  produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
+  produce(given: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
     const { delivery, durable } = this.#deps
-    const all = origin === undefined ? records : withOriginHeaders(records, origin)
+    const all = origin === undefined ? withKeys(given) : withOriginHeaders(given as readonly ProduceRecord[], origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
     const holder = origin ?? { principal: PROGRAM, acceptedRecords: undefined, receipt: undefined }
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery

@@ -32,6 +32,13 @@ describe('kafka gateway on the embedded broker', () => {
     expect(stack.gateway.isReady).to.equal(true)
   })
 
+  it('writes a record that has no key with a key of null, and refuses what is no record', async () => {
+    const records = [{ topic: 'orders', partition: 0, value: 'A' }, null, undefined, 5] as never
+    const outcomes = await stack.gateway.produce(records, options).outcomes()
+    expect(results(outcomes)).to.deep.equal(['0@0', 'invalidRequest', 'invalidRequest', 'invalidRequest'])
+    expect(stack.cluster.records('orders', 0).map(({ key }) => key)).to.deep.equal([null])
+  })
+
   it('tells what topics there are, and creates none by asking', async () => {
     const topics = await stack.gateway.topics(['orders', 'no-such-topic'], 15_000)
     expect(topics.get('orders')!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])
