@@ -34,7 +34,7 @@ export type Recovery =
   | ({ readonly type: 'recreated' } & LogPosition)
   /** The end of the log was lost. The log now ends at `offset`. */
   | ({ readonly type: 'lost' } & LogPosition)
-  /** Somebody has set an offset beyond the end of the log, which is `offset`. */
+  /** An offset that was set lies beyond the end of the log, which is `offset`. */
   | { readonly type: 'notYet'; readonly earliest: Offset; readonly offset: Offset }
   /** The offset is inside the log again. */
   | { readonly type: 'inRange' }

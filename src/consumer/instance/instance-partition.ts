@@ -313,7 +313,7 @@ export class InstancePartition implements BatchHolder {
     })
   }
 
-  /** The client, or somebody who has committed, has set an offset beyond the end: `auto.offset.reset` decides. */
+  /** An offset that the client or a commit has set lies beyond the end: `auto.offset.reset` decides. */
   #reset(fetching: object, from: Offset, { earliest, offset: end }: { earliest: Offset; offset: Offset }): void {
     const { start } = this.#options
     if (start === 'none') {
