@@ -8,7 +8,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
+import { isForEachNode } from './each-node.js'
 import { shuffled } from './support/random.js'
 import { runAgain } from './support/run-again.js'
 import type { Outcome } from './support/tell-failures.js'
@@ -30,9 +32,11 @@ const SMOKE: readonly string[] = [
   'server/app/clusters'
 ].map(name => `${name}.socket.test.ts`)
 
-const KINDS = ['sockets', 'system', 'explored'] as const
+const KINDS = ['sockets', 'system', 'explored', 'eachNode'] as const
 type Kind = (typeof KINDS)[number] | 'decided'
-type Options = { readonly seed: number; readonly jobs: number } & { readonly [kind in Kind]?: true }
+type Options = { readonly seed: number; readonly jobs: number; readonly slowMachine?: true } & {
+  readonly [kind in Kind]?: true
+}
 
 const command = new Command('npm test')
   .description('Runs the tests that need nothing but Node. Further arguments are for mocha, such as --grep WORDS.')
@@ -41,10 +45,12 @@ const command = new Command('npm test')
   .option('--sockets', 'tests that need real sockets or moments instead: files named *.socket.test.ts')
   .option('--system', 'the long tests instead: files named *.system.test.ts')
   .option('--explored', 'those instead that only `npm run explore` runs: files named *.explore.test.ts')
+  .option('--each-node', 'those instead that CI runs on each Node: test/each-node.ts')
+  .option('--slow-machine', 'on a machine that is slow at moments which the seed gives: test/support/slow-machine.mjs')
   .allowUnknownOption()
   .allowExcessArguments()
 const options = toolOptions<Options>(command)
-const { seed, jobs } = options
+const { seed, jobs, slowMachine = false } = options
 const kind = KINDS.find(name => options[name]) ?? 'decided'
 
 function kindOf(name: string): Kind {
@@ -60,16 +66,27 @@ const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .sort()
 if (all.length === 0) usageError(command, 'no test files; run it from the root of the project')
 const files = shuffled(
-  all.filter(name => kindOf(name) === kind).map(name => join('test', name)),
+  all
+    .filter(name => (kind === 'eachNode' ? isForEachNode(name) : kindOf(name) === kind))
+    .map(name => join('test', name)),
   seed
 )
-const script = kind === 'decided' ? 'npm test --' : `npm run test:${kind} --`
-const told = `${files.length} files in the order of seed ${seed}; again: ${script} --seed ${seed}`
+const flags = `${kind === 'decided' ? '' : ` --${kind === 'eachNode' ? 'each-node' : kind}`}${slowMachine ? ' --slow-machine' : ''}`
+const told = `${files.length} files in the order of seed ${seed}; again: npm test --${flags} --seed ${seed}`
 
 mkdirSync('.cache/failures', { recursive: true })
 const log = join('.cache/failures', `${kind}-${seed}.log`)
 /** Explored tests take several times as long on a busy machine. */
 const timeout = kind === 'decided' ? [] : ['--timeout', '180000']
+
+const environment = {
+  ...process.env,
+  TEST_SEED: String(seed),
+  ...(slowMachine && {
+    SLOW_MACHINE: String(seed),
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import ${pathToFileURL('test/support/slow-machine.mjs')}`
+  })
+}
 
 /** Runs mocha with {@link timeout}. An outcome without failures from a run with a bad end is `undefined`. */
 async function mocha(args: readonly string[]): Promise<Outcome | undefined> {
@@ -77,7 +94,7 @@ async function mocha(args: readonly string[]): Promise<Outcome | undefined> {
   const child = spawn(
     process.execPath,
     ['node_modules/mocha/bin/mocha.js', '--reporter', './test/support/tell-failures.ts', ...timeout, ...args],
-    { stdio: 'inherit', env: { ...process.env, TEST_SEED: String(seed), TEST_OUTCOME: file } }
+    { stdio: 'inherit', env: { ...environment, TEST_OUTCOME: file } }
   )
   const stop = (signal: NodeJS.Signals): boolean => child.kill(signal)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)

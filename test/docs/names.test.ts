@@ -139,7 +139,7 @@ describe('names in the docs exist', () => {
 
   it('npm scripts, files and pages that links name', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
-    expect(unknown(/npm run (?:--silent )?([\w:]+)/g, name => Object.hasOwn(scripts, name))).to.deep.equal([])
+    expect(unknown(/npm run (?:--silent )?([\w:-]+)/g, name => Object.hasOwn(scripts, name))).to.deep.equal([])
     const broken = [...pages].flatMap(([path, text]) =>
       [...text.matchAll(/\]\((?!https?:)([^)#\s]+)/g)]
         .map(match => join(path, '..', match[1]!))
@@ -159,7 +159,8 @@ describe('names in the docs exist', () => {
 
 /** Flags of programs that are not Castellan's command. */
 const flagsOfOthers: readonly string[] = [
-  // npm run bench, simulate, mutate, test:hostile, test:fuzz
+  // npm test, npm run bench, explore, simulate, mutate, test:hostile, test:fuzz, test:kafka
+  ...['--short', '--slow-machine', '--minutes'],
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--engine', '--script'],
   ...[
     '--scenario',
@@ -181,6 +182,7 @@ const flagsOfOthers: readonly string[] = [
 const namesOfOthers: ReadonlySet<string> = new Set([
   'EU_WEST',
   'NO_COLOR',
+  'GATE_SECONDS',
   // Of Arion and its container.
   'KAFKA_BOOTSTRAP',
   'STATSD_HOST',

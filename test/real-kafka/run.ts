@@ -21,8 +21,9 @@ const command = new Command('npm run test:kafka --')
   )
   .argument('[FILE...]', 'test files; default: all of them')
   .option('--grep <TEXT>', 'only tests whose title contains this')
+  .option('--short', 'without chaos, kills, restarts of the whole cluster, and the slowest, as in CI')
   .addOption(seedOption())
-const options = toolOptions<{ readonly seed: number; readonly grep?: string }>(command)
+const options = toolOptions<{ readonly seed: number; readonly grep?: string; readonly short?: true }>(command)
 process.env.TEST_SEED = String(options.seed)
 for (const file of command.args) if (!existsSync(file)) usageError(command, `there is no file ${file}`)
 
@@ -34,7 +35,7 @@ const filesEndingWith = (folder: string, end: string): string[] =>
 
 /**
  * What they test is between clients and gateways. They start embedded brokers of their own, for their faults, so that here
- * they would only run a second time; `keys-of-killed-peers.system.test.ts` tries keys and gateways with real Kafka.
+ * they would only run a second time; `keys-of-killed-peers.explore.test.ts` tries keys and gateways with real Kafka.
  */
 const ofClientsAlone = [
   'many-connections',
@@ -49,6 +50,15 @@ const ofClientsAlone = [
   'tracing'
 ]
 
+/** Chaos, kills, restarts of the whole cluster, and what takes longest: CI leaves these to `npm run explore`. */
+const forHours = [
+  ...['another-cluster', 'chaos', 'groups', 'java-embedded', 'mixed-groups'].map(name => `${name}.kafka.test.ts`),
+  ...['arion-durable', 'bystanders', 'pixy-durable', 'retention'].map(name => `${name}.system.test.ts`),
+  ...['cut-logs', 'fairness', 'fetch-sessions', 'forgotten-producers', 'leader-moves']
+]
+const isForHours = (file: string): boolean =>
+  file.endsWith('.explore.test.ts') || forHours.some(name => basename(file).startsWith(name))
+
 const files =
   command.args.length > 0
     ? command.args.map(file => resolve(file))
@@ -57,7 +67,7 @@ const files =
           file => !ofClientsAlone.includes(basename(file).split('.')[0]!)
         ),
         ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
-      ]
+      ].filter(file => !options.short || !isForHours(file))
 
 interface Run {
   readonly passed: number

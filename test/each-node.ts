@@ -1,0 +1,25 @@
+/**
+ * What CI runs on each newer Node: tests of what touches Node itself, and a scenario of each API. Files are named without
+ * their endings; `each-node.test.ts` keeps the list true. `npm run explore` runs all tests on each Node.
+ */
+export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
+  engine: ['connection', 'shared-buffer', 'smuggling'].map(name => `http/engine/${name}`),
+  sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
+  files: ['appending', 'directory-lock', 'durable-log', 'recovering'].map(name => `producer/log/${name}`),
+  streams: ['integration/ended-streams', 'integration/readers'],
+  workers: ['producer/log/log-thread', 'server/workers/supervisor', 'server/workers/worker-process'],
+  tls: ['http/server/certificates', 'http/server/tls', 'kafka/security'],
+  zlib: ['kafka/compression', 'kafka/decompression'],
+  arion: ['integration/arion'],
+  cloudevents: ['integration/cloudevents-produce'],
+  confluent: ['integration/confluent-produce'],
+  kafboy: ['integration/kafboy'],
+  'kafka-pixy': ['integration/pixy-scenario'],
+  kprf: ['integration/push'],
+  strimzi: ['integration/strimzi-consumers']
+}
+
+const names = Object.values(EACH_NODE).flat()
+
+/** @param file below `test`, with its endings */
+export const isForEachNode = (file: string): boolean => names.includes(file.replace(/(\.[a-z]+)?\.test\.ts$/, ''))
