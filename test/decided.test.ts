@@ -25,7 +25,9 @@ const SLEEPERS: readonly string[] = [
   'test/support/durable-harness.ts',
   'test/support/foreign-leader.ts',
   'test/support/held-bytes.ts',
-  'test/support/pixy-stage.ts'
+  'test/support/pixy-stage.ts',
+  'test/support/planted-races.ts',
+  'test/support/slow-machine.mjs'
 ]
 
 /** Tools and suites that are explored: they have processes, sockets and real time, or a world. */

@@ -196,7 +196,7 @@ function endOfFields(bytes: Buffer, at: number, end: number): number {
 const isBlank = (byte: number): boolean => byte === SPACE || byte === TAB
 const isText = (byte: number): boolean => (byte >= SPACE && byte <= LAST_PRINTABLE) || byte === TAB
 
-/** Parts of a longer head are copied: what somebody remembers of it would keep all of it in memory, as V8 cuts without copying. */
+/** Parts of a longer head are copied: a name that is remembered would keep all of it in memory, as V8 cuts without copying. */
 const MAX_SHARED_CHARACTERS = 1_024
 
 const partOf = (bytes: Buffer, text: string, start: number, from: number, to: number): string =>

@@ -19,17 +19,6 @@ export const httpBugs: readonly PlantedBug[] = [
     edits: [{ in: 'Poll.#closed', find: 'else if (isAutoAck)', replaceWith: 'else if (isAutoAck || this.#messages)' }]
   },
   {
-    name: 'refused-late-is-pending',
-    about: 'kprf says pending of records that were refused when they had waited for capacity or for the disk.',
-    edits: [
-      {
-        in: 'Push.enqueue',
-        find: 'refused => this.#enqueued({ ...checked, records: new Array(count) }, refused)',
-        replaceWith: '() => this.#enqueued({ ...checked, records: new Array(count) }, undefined)'
-      }
-    ]
-  },
-  {
     name: 'websocket-replies-alike',
     about: 'Replies of a websocket to messages that were handed on together all have the offset of the first one.',
     edits: [
