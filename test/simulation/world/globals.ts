@@ -3,13 +3,14 @@ import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import net, { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import timersPromises from 'node:timers/promises'
 import v8 from 'node:v8'
 import type { SeededRandom } from '../../support/random.js'
 import { KilledProcesses } from './killed-processes.js'
 import type { Endpoint, Network } from './network.js'
 import type { OnRead } from './socket.js'
 import type { SimulatedTime } from './time.js'
-import { timersOf } from './timers.js'
+import { sleepsOf, timersOf } from './timers.js'
 
 type Properties = Record<string, PropertyDescriptor>
 
@@ -48,6 +49,7 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
   const connectors = connectorsOf(network)
   const replacements = [
     new Replacement(globalThis, values({ ...timersOf(time), FinalizationRegistry: NothingIsCollected, WeakRef: Kept })),
+    new Replacement(timersPromises, values(sleepsOf(time))),
     new Replacement(Date, values({ now: () => Math.floor(time.now + time.wallOffsetMs) })),
     new Replacement(performance, values({ now: () => time.now, eventLoopUtilization: () => NO_LOAD })),
     new Replacement(process, values({ hrtime: hrtimeOf(time) })),

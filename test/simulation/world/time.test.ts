@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { World } from './world.js'
 
@@ -24,6 +25,14 @@ describe('simulation: one clock for all', () => {
     expect(fired).to.deep.equal(['100 ms', 'a minute', 'a minute'])
     expect(performance.now()).to.be.within(300_000, 300_001)
     expect(Date.now() - before).to.be.within(300_000, 300_001)
+  })
+
+  it('lets those who sleep by a promise wake at their time, and not at the real one', async () => {
+    const slept = sleep(60_000, 'rested').then(value => [value, performance.now()] as const)
+    await world.pass(120_000)
+    const [value, wokenAt] = await slept
+    expect(value).to.equal('rested')
+    expect(wokenAt).to.be.within(60_000, 60_001)
   })
 
   it('runs promises and ticks before the next turn', async () => {

@@ -108,6 +108,12 @@ export const timersOf = (time: SimulatedTime) => ({
   clearImmediate: stop
 })
 
+/** Those of `node:timers/promises`, by which tests in a world sleep. Signals are not known here. */
+export const sleepsOf = (time: SimulatedTime) => ({
+  setTimeout: <Value>(delayMs?: number, value?: Value): Promise<Value> =>
+    new Promise(resolve => void timersOf(time).setTimeout(() => resolve(value as Value), delayMs))
+})
+
 /** Timers that were made before the world began are none of its business. */
 function stop(timer: unknown): void {
   if (timer instanceof SimulatedTimer || timer instanceof SimulatedImmediate) timer.close()
