@@ -92,7 +92,9 @@ describe('the shell blocks of the docs', function () {
   const children = new Children()
   let folder: string
   before(function () {
-    if (spawnSync('curl', ['--version']).status !== 0) this.skip()
+    if (spawnSync('curl', ['--version']).status === 0) return
+    console.log('    SKIPPED: curl is not installed (Debian: apt-get install curl)')
+    this.skip()
   })
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'castellan-pages-'))

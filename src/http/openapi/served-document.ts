@@ -12,7 +12,7 @@ const isNode = (value: unknown): value is Node => typeof value === 'object' && v
  */
 export function toServedDocument({ openapi: _, info, ...document }: JsonSchema): JsonSchema {
   const { identifier: __, ...license } = (info as Node).license as Node
-  const converted = converted30(document, document) as Node
+  const converted = converted30(document) as Node
   const components = new Components()
   const paths = components.share(converted.paths) as Node
   return {
@@ -35,11 +35,11 @@ const ANY_BYTES = { 'application/octet-stream': { schema: { type: 'string', form
 const INT32 = { minimum: -2147483648, maximum: 2147483647 }
 
 /** JSON Schema 2020-12 as OpenAPI 3.0 writes it. */
-function converted30(value: unknown, parent: unknown): unknown {
-  if (Array.isArray(value)) return value.map(one => converted30(one, value))
+function converted30(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(converted30)
   if (!isNode(value)) return value
   const { propertyNames: _, contentEncoding: __, ...rest } = value
-  const node: Node = Object.fromEntries(Object.entries(rest).map(([name, one]) => [name, converted30(one, rest)]))
+  const node: Node = Object.fromEntries(Object.entries(rest).map(([name, one]) => [name, converted30(one)]))
   if (isNode(node.content)) {
     node.content = usualContent(node.content)
     const isEmpty = Object.keys(node.content as Node).length === 0
@@ -49,17 +49,16 @@ function converted30(value: unknown, parent: unknown): unknown {
   }
   // A member may be called `type`; that of a schema is a text or a list.
   const isSchema = typeof value.type === 'string' || Array.isArray(value.type) || Array.isArray(value.anyOf)
-  return isSchema && parent !== value ? schema30(node) : node
+  return isSchema ? schema30(node) : node
 }
 
 /** One type for each body: generated clients send and expect the first one. */
 function usualContent(content: Node): Node {
   const own = Object.entries(content).filter(([type, media]) => type !== MODERN_TYPE && !isAnything(type, media))
   const usual = own.filter(([type]) => type !== PROBLEM_TYPE && type !== FORM_TYPE)
-  const bodies = new Map(
-    (usual.length === 0 ? own : usual).map(one => [JSON.stringify(one[1]), one] as const).reverse()
-  )
-  return Object.fromEntries([...bodies.values()].reverse())
+  const left = usual.length === 0 ? own : usual
+  const bodies = left.map(([, media]) => JSON.stringify(media))
+  return Object.fromEntries(left.filter((_, at) => bodies.indexOf(bodies[at]!) === at))
 }
 
 const isAnything = (type: string, media: unknown): boolean =>
@@ -76,8 +75,7 @@ function schema30(schema: Node): Node {
   return { type, format: Number(maximum) <= INT32.maximum ? 'int32' : 'int64', ...rest }
 }
 
-const isNull = ({ type, enum: values }: Node): boolean =>
-  type === 'null' || (Array.isArray(values) && values[0] === null)
+const isNull = ({ type }: Node): boolean => type === 'null'
 
 function union30(members: readonly Node[], rest: Node): Node {
   const [first, ...others] = members.filter(member => !isNull(member))
