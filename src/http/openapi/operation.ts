@@ -187,6 +187,12 @@ export function toDocument(title: string, version: string, apis: readonly Descri
   }
 }
 
+/** The bytes of a document, made when it is first asked for: a text would be encoded again for each answer. */
+export function writtenOnce(toDocument: () => JsonSchema): () => Buffer {
+  let written: Buffer | undefined
+  return () => (written ??= Buffer.from(JSON.stringify(toDocument())))
+}
+
 /** `kafka-pixy-ping` => `kafkaPixyPing`: generated clients make function names of it. */
 const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 

@@ -24,12 +24,6 @@ export function toServedDocument({ openapi: _, info, ...document }: JsonSchema):
   }
 }
 
-/** The bytes of a document, made when it is first asked for: a text would be encoded again for each answer. */
-export function writtenOnce(toDocument: () => JsonSchema): () => Buffer {
-  let written: Buffer | undefined
-  return () => (written ??= Buffer.from(JSON.stringify(toServedDocument(toDocument()))))
-}
-
 const FORM_TYPE = 'application/x-www-form-urlencoded'
 const ANY_BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
 const INT32 = { minimum: -2147483648, maximum: 2147483647 }

@@ -2,8 +2,16 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
-import { type DescribedApi, json, OPENAPI_PATH, type Operation, toDocument } from '../openapi/operation.js'
-import { writtenOnce } from '../openapi/served-document.js'
+import {
+  type DescribedApi,
+  type JsonSchema,
+  json,
+  OPENAPI_PATH,
+  type Operation,
+  toDocument,
+  writtenOnce
+} from '../openapi/operation.js'
+import { toServedDocument } from '../openapi/served-document.js'
 import { requireRule } from './access-hooks.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
@@ -86,12 +94,12 @@ export function addDescriptions(
   requestAccess?: RequestAccess
 ): void {
   const onRequest = requireRule(requestAccess)
-  const shared = writtenOnce(() =>
+  const shared = servedOnce(() =>
     toDocument('Castellan', version, [own(frontPage, description, receiptOperation), ...apis])
   )
   app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type(JSON_TYPE).send(shared()))
   for (const api of apis) {
-    const alone = writtenOnce(() =>
+    const alone = servedOnce(() =>
       toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
@@ -108,7 +116,7 @@ export function addPartDescription(
   requestAccess?: RequestAccess
 ): void {
   const apis = [own(description), { ...part, prefix: '' }]
-  const document = writtenOnce(() => toDocument(`Castellan: ${part.name}`, version, apis))
+  const document = servedOnce(() => toDocument(`Castellan: ${part.name}`, version, apis))
   const answer = { onRequest: requireRule(requestAccess) }
   app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
@@ -116,9 +124,11 @@ export function addPartDescription(
 /** An API's own port adds the prefix of the API and keeps the URL as it was sent. */
 const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boolean => request.originalUrl !== undefined
 
+const servedOnce = (toDocument: () => JsonSchema): (() => Buffer) => writtenOnce(() => toServedDocument(toDocument()))
+
 /** Serves the description of the management port. */
 export function addManagementDescription(app: FastifyInstance, version: string): void {
-  const document = writtenOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
+  const document = servedOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
   app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
 
