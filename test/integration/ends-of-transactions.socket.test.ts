@@ -27,7 +27,20 @@ describe('a topic that ends with the marker of a transaction', function () {
     } finally {
       await producer.disconnect()
     }
+    await markersAreWritten(kafka, topic, transactions.flat(2).length)
     return topic
+  }
+
+  /** Kafka answers the end of a transaction before the marker is in the log. @param end the offset behind the last marker */
+  async function markersAreWritten(kafka: Kafka, topic: string, end: number): Promise<void> {
+    const admin = kafka.admin()
+    await admin.connect()
+    try {
+      let high: string | undefined
+      while (Number(high) !== end) high = (await admin.fetchTopicOffsets(topic))[0]?.high
+    } finally {
+      await admin.disconnect()
+    }
   }
 
   async function read(
