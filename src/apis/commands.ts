@@ -50,7 +50,10 @@ export const kafkaPixyCommand: ApiCommand = {
     { flags: '--config <FILE>', description: "Kafka-Pixy's configuration file, in YAML" },
     { flags: '--kafkaPeers <HOST:PORT,…>', description: 'Kafka of the first cluster (default: localhost:9092)' },
     { flags: '--zookeeperPeers <HOST:PORT,…>', description: 'accepted, and not used: groups are kept by Kafka itself' },
-    { flags: '--tcpAddr <HOST:PORT>', description: 'where the API listens (default: 0.0.0.0:19092)' },
+    {
+      flags: '--tcpAddr <HOST:PORT>',
+      description: 'where the API listens (default: 0.0.0.0:19092; none if only gRPC has an address)'
+    },
     { flags: '--unixAddr <PATH>', description: 'unix socket of the API' },
     { flags: '--grpcAddr <HOST:PORT>', description: 'where gRPC listens (default: 0.0.0.0:19091)' },
     { flags: '--pidFile <FILE>', description: 'file for the id of the process' },

@@ -2,7 +2,7 @@ import type { CastellanError } from '../../core/errors.js'
 import type { RecordHeader } from '../../core/model.js'
 import type { FollowOptions, NoMessage } from '../../gateway/gateway.js'
 import { positionsOf } from '../../http/api/tail.js'
-import { noteFailure } from '../../http/exchange/answers.js'
+import { noteFailure, WARNING_HEADER } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { acceptedMode } from './accept.js'
 import { type ContentMode, MAX_EVENTS } from './content-types.js'
@@ -117,7 +117,7 @@ export function answerEvents(
     ...(found.length > 0 && { 'x-castellan-offsets': placesText(found) }),
     ...(skipped > 0 && { 'x-castellan-skipped': String(skipped) }),
     ...(next !== undefined && { 'x-castellan-next': next }),
-    ...(warning !== undefined && { 'x-castellan-warning': warning })
+    ...(warning !== undefined && { [WARNING_HEADER]: warning })
   }
   const output = mode === 'batch' ? batchOutput(found.map(({ output: { body } }) => body)) : found[0]?.output
   if (output === undefined) answers.noContent(exchange, { headers })

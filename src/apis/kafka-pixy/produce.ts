@@ -11,7 +11,7 @@ import {
   type ProduceHead,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
-import { Answers } from '../../http/exchange/answers.js'
+import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 import { produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './failure-texts.js'
@@ -107,7 +107,7 @@ export class MessageApi implements ProduceApi<Head> {
     if (isForm) head.values = merged(parseQuery(body.toString('latin1')).values, head.values)
     const { values } = head
     const value = isForm ? bytesOf(values.get('msg')?.[0] ?? '') : body
-    if (isForm && value.length === 0) throw new PixyError(400, 'empty message')
+    if (isForm && value.length === 0) throw new PixyError(400, EMPTY)
     const keyText = values.get('key')?.[0]
     const key = keyText === undefined ? null : bytesOf(keyText)
     const headers = headersOf(rawHeaders)
@@ -132,11 +132,12 @@ export class MessageApi implements ProduceApi<Head> {
     const closes = !isRead
     if (error instanceof PixyError) {
       const { status, message, stays } = error
-      return { ...errorAnswer(status, message), closes: closes && !stays }
+      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes: closes && !stays }
     }
     if (error instanceof BodyTooLargeError) {
       const isForm = contentKindOf(exchange.response.req.headers['content-type']) === 'form'
-      return { ...(isForm ? errorAnswer(400, 'empty message') : errorAnswer(413, TOO_LARGE)), closes }
+      if (isForm) return { ...errorAnswer(400, EMPTY), ...hintFor(exchange, EMPTY), closes }
+      return { ...errorAnswer(413, TOO_LARGE), closes }
     }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
@@ -149,6 +150,10 @@ export class MessageApi implements ProduceApi<Head> {
   }
 }
 
+const EMPTY = 'empty message'
+const WRONG_TYPE = {
+  [WARNING_HEADER]: 'send the message with the header content-type: text/plain, or a form with the field msg'
+}
 const RETRY = { 'retry-after': '1' }
 
 const errorAnswer = (status: number, text: string): ProduceAnswer => ({
@@ -157,6 +162,12 @@ const errorAnswer = (status: number, text: string): ProduceAnswer => ({
   body: errorBody(text),
   headers: status === 429 || status === 503 ? RETRY : undefined
 })
+
+/** For clients that do not know that `curl -d` announces a form by itself: the text of the answer is the original's. */
+function hintFor({ response }: Pick<Exchange, 'response'>, text: string): Pick<ProduceAnswer, 'headers'> {
+  const isWrong = text === EMPTY || contentKindOf(response.req.headers['content-type']) === undefined
+  return isWrong ? { headers: WRONG_TYPE } : {}
+}
 
 const NOTHING: readonly ProduceRecord[] = []
 

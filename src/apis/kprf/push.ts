@@ -14,7 +14,7 @@ import {
   type RefusedRequest,
   whenSettled
 } from '../../http/api/produce-route.js'
-import { Answers } from '../../http/exchange/answers.js'
+import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
@@ -49,6 +49,9 @@ export const isJsonContentType = (header: string | undefined): boolean =>
   header === undefined || header === 'application/json' || COUNTS_AS_JSON.test(header)
 
 const UNSUPPORTED = new StacklessError("The request's content-type is not supported")
+
+/** For those who do not know which type `curl -d` sends by itself. The body of the answer is kprf's. */
+const WRONG_TYPE = { [WARNING_HEADER]: 'send the body with the header content-type: application/json' }
 
 /** A push on its way to its answer. */
 interface PushHead extends ProduceHead {
@@ -155,7 +158,8 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   refuse(error: unknown, { exchange, records }: RefusedRequest): ProduceAnswer | undefined {
-    if (error === UNSUPPORTED) return { status: 415, type: TEXT_TYPE, body: UNSUPPORTED.message, closes: false }
+    if (error === UNSUPPORTED)
+      return { status: 415, type: TEXT_TYPE, body: UNSUPPORTED.message, headers: WRONG_TYPE, closes: false }
     if (error instanceof BodyTooLargeError || error instanceof TooManyRecordsError)
       return { status: 413, type: TEXT_TYPE, body: 'The request payload is too large', closes: true }
     if (error instanceof DeserializeError)

@@ -9,7 +9,7 @@ import { notEmpty, wholeNumber } from '../options.js'
 export const pixyOptions = [
   new Option(
     '-a, --addr <ADDR>',
-    'the server: HOST:PORT, a URL with the prefix of the API, or the path of a unix socket (default 127.0.0.1:19092)'
+    'the server: HOST:PORT, a URL with the prefix of the API, or the path of a unix socket (default: 127.0.0.1:19092, and without a server there http://127.0.0.1:8080/pixy)'
   ).argParser(notEmpty),
   new Option('--cluster <NAME>', 'a cluster of the server (default: the default cluster of the server)').argParser(
     notEmpty
@@ -25,7 +25,8 @@ export const table = new Option('--format <FORMAT>', 'table (default), or json w
 export const topic = new Argument('<TOPIC>').argParser(notEmpty)
 export const group = new Argument('<GROUP>').argParser(notEmpty)
 
-const DEFAULT_ADDRESS = '127.0.0.1:19092'
+/** Where `castellan kafka-pixy` serves the API by default, and where `castellan serve` does. */
+const DEFAULT_ADDRESSES = ['127.0.0.1:19092', 'http://127.0.0.1:8080/pixy']
 /**
  * Default of `--timeout`. Kafka-Pixy holds a poll for 3 s by default, and a synchronous produce request for up to a
  * minute.
@@ -57,25 +58,35 @@ interface Call {
   readonly signal?: AbortSignal
 }
 
+interface Server {
+  readonly address: string
+  readonly target: RequestOptions
+  readonly isSecure: boolean
+  readonly prefix: string
+}
+
 /** Sends requests to a server of Kafka-Pixy's HTTP API, over TCP or a unix socket. It keeps one connection open. */
 export class PixyClient {
-  readonly #address: string
-  readonly #target: RequestOptions
-  readonly #isSecure: boolean
-  readonly #prefix: string
+  #server: Server
+  /** Addresses that are asked in turn until one has a server. That one is kept. */
+  #others: readonly string[]
+  /** Addresses without a server. */
+  readonly #empty: string[] = []
+  readonly #timeoutMs: number
+  readonly #path: string
   readonly #headers: Readonly<Record<string, string>>
   readonly #agent: HttpAgent
 
   /** @throws UsageError when the address or the token cannot be used */
-  constructor(line: Command) {
-    const { addr = DEFAULT_ADDRESS, cluster, timeout = DEFAULT_TIMEOUT_SECONDS, tokenFile } = line.opts<PixyFlags>()
-    const { target, isSecure, path } = toTarget(addr)
-    this.#address = addr
-    this.#isSecure = isSecure
-    this.#target = { ...target, timeout: timeout * 1_000 }
-    this.#prefix = `${path}${cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`}/topics/`
+  constructor(line: Command, addresses: readonly string[] = DEFAULT_ADDRESSES) {
+    const { addr, cluster, timeout = DEFAULT_TIMEOUT_SECONDS, tokenFile } = line.opts<PixyFlags>()
+    const [first, ...others] = addr === undefined ? addresses : [addr]
+    this.#server = toServer(first!)
+    this.#others = others
+    this.#timeoutMs = timeout * 1_000
+    this.#path = `${cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`}/topics/`
     this.#headers = tokenFile === undefined ? {} : { authorization: `Bearer ${readToken(tokenFile)}` }
-    this.#agent = isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
+    this.#agent = this.#server.isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
   }
 
   /**
@@ -83,46 +94,55 @@ export class PixyClient {
    *
    * @throws CommandError when no answer comes, or when another kind of server answers
    */
-  ask(
-    topic: string,
-    what: string,
-    { method = 'GET', query = {}, headers, body, signal }: Call = {}
-  ): Promise<PixyAnswer> {
-    const path = `${this.#prefix}${encodeURIComponent(topic)}/${what}${toQuery(query)}`
+  ask(topic: string, what: string, call: Call = {}): Promise<PixyAnswer> {
+    const { method = 'GET', query = {}, headers, body, signal } = call
+    const { address, target, isSecure, prefix } = this.#server
+    const path = `${prefix}${this.#path}${encodeURIComponent(topic)}/${what}${toQuery(query)}`
     const length = body === undefined ? {} : { 'content-length': String(body.length) }
     const options = {
-      ...this.#target,
+      ...target,
+      timeout: this.#timeoutMs,
       method,
       path,
       agent: this.#agent,
       headers: { ...this.#headers, ...length, ...headers }
     }
     return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => reject(new CommandError(`${this.#address}: ${error.message}`))
-      const request = (this.#isSecure ? requestHttps : requestHttp)(
-        { ...options, ...(signal && { signal }) },
-        response => {
-          const chunks: Buffer[] = []
-          let bytes = 0
-          response.on('data', (chunk: Buffer) => {
-            bytes += chunk.length
-            if (bytes > MAX_ANSWER_BYTES) request.destroy(new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`))
-            chunks.push(chunk)
-          })
-          response.on('error', fail)
-          response.on('end', () => {
-            const answer = toAnswer(response.statusCode!, response.headers['retry-after'], Buffer.concat(chunks))
-            if (answer) resolve(answer)
-            else
-              fail(
-                new Error(
-                  `the answer is not one of Kafka-Pixy's API (status ${response.statusCode}); --addr names the server`
-                )
+      const fail = (error: NodeJS.ErrnoException): void => {
+        const [next, ...others] = this.#others
+        const isNowhere = error.code === 'ECONNREFUSED' && (next !== undefined || this.#empty.length > 0)
+        if (isNowhere) this.#empty.push(address)
+        if (isNowhere && next !== undefined) {
+          this.#server = toServer(next)
+          this.#others = others
+          resolve(this.ask(topic, what, call))
+        } else if (isNowhere)
+          reject(new CommandError(`no server at ${this.#empty.join(' or ')}; --addr names another address`))
+        else reject(new CommandError(`${address}: ${error.message}`))
+      }
+      const request = (isSecure ? requestHttps : requestHttp)({ ...options, ...(signal && { signal }) }, response => {
+        this.#others = []
+        this.#empty.length = 0
+        const chunks: Buffer[] = []
+        let bytes = 0
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length
+          if (bytes > MAX_ANSWER_BYTES) request.destroy(new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`))
+          chunks.push(chunk)
+        })
+        response.on('error', fail)
+        response.on('end', () => {
+          const answer = toAnswer(response.statusCode!, response.headers['retry-after'], Buffer.concat(chunks))
+          if (answer) resolve(answer)
+          else
+            fail(
+              new Error(
+                `the answer is not one of Kafka-Pixy's API (status ${response.statusCode}); --addr names the server`
               )
-          })
-        }
-      )
-      request.on('timeout', () => request.destroy(new Error(`no answer within ${this.#target.timeout} ms (--timeout)`)))
+            )
+        })
+      })
+      request.on('timeout', () => request.destroy(new Error(`no answer within ${this.#timeoutMs} ms (--timeout)`)))
       request.on('error', fail)
       request.end(body)
     })
@@ -152,16 +172,17 @@ export function refusal({ status, body }: PixyAnswer): CommandError {
  *     https://gateway.example:8443/pixy   a URL with the prefix of the API
  *   /run/kafka-pixy.sock                a unix socket
  */
-function toTarget(address: string): { target: RequestOptions; isSecure: boolean; path: string } {
+function toServer(address: string): Server {
   const isPath = !/^https?:\/\//.test(address) && (address.includes('/') || !address.includes(':'))
-  if (isPath) return { target: { socketPath: address, host: 'localhost' }, isSecure: false, path: '' }
+  if (isPath) return { address, target: { socketPath: address, host: 'localhost' }, isSecure: false, prefix: '' }
   const text = /^https?:\/\//.test(address) ? address : `http://${address}`
   if (!URL.canParse(text))
     throw new UsageError(`--addr takes HOST:PORT, a URL or the path of a socket, not "${address}"`)
   const { hostname, port, protocol, pathname } = new URL(text)
   const isSecure = protocol === 'https:'
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  return { target: { host, port: port || (isSecure ? 443 : 80) }, isSecure, path: pathname.replace(/\/+$/, '') }
+  const target = { host, port: port || (isSecure ? 443 : 80) }
+  return { address, target, isSecure, prefix: pathname.replace(/\/+$/, '') }
 }
 
 function readToken(file: string): string {

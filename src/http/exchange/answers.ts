@@ -20,6 +20,9 @@ import {
 const REQUEST_ID = 'x-request-id'
 const NO_CONTENT = 204
 
+/** The header that says what a client should know or change, where the body is that of an older system. */
+export const WARNING_HEADER = 'x-castellan-warning'
+
 /** The first record that failed. */
 export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
   known.find((one): one is RecordFailure => one !== 'pending' && one.type === 'failed')

@@ -296,6 +296,19 @@ proxies:
     expect(await settingsOf(`grpc_addr: a:1\n${MAIN}`, { grpcAddr: '' })).not.to.have.property(`${pixy}.grpcPort`)
   })
 
+  it('gRPC alone opens no port for HTTP, and says so', async () => {
+    for (const [text, flags] of [
+      [`grpc_addr: a:1\n${MAIN}`, {}],
+      [MAIN, { grpcAddr: 'a:1' }]
+    ] as const) {
+      const { pixy, notes } = await load(text, flags)
+      expect([pixy.port, pixy.unixSocket, pixy.grpcPort]).to.deep.equal([undefined, undefined, 1])
+      expect(notes.join()).to.include('only gRPC is served')
+    }
+    expect((await load(`grpc_addr: a:1\nunix_addr: /s\n${MAIN}`)).pixy.port).to.equal(19_092)
+    expect((await load(`grpc_addr: ""\n${MAIN}`)).pixy.port).to.equal(19_092)
+  })
+
   it('certificates may be named one by one, and none is no setting', async () => {
     expect(await settingsOf(MAIN)).not.to.have.any.keys('http.tls.certFile', 'http.tls.keyFile')
     expect(await settingsOf(`tls: { certificate_path: "", key_path: "" }\n${MAIN}`)).not.to.have.property(

@@ -80,6 +80,22 @@ describe('pixy: a request that brings no message', () => {
     expect(errorOf(await pixy.ask('POST', SYNC, undefined, FORM))).to.equal('400 empty message')
   })
 
+  it('is told by a header which content type it has to send, in place of the one that curl sends by itself', async () => {
+    const pixy = await PixyPlay.start()
+    const html = { 'content-type': 'text/html' }
+    for (const [body, headers] of [
+      ['hello', FORM],
+      ['hello', html],
+      [`msg=${'x'.repeat(2_000_000)}`, FORM]
+    ] as const) {
+      const said = await produce(pixy, SYNC, body, headers)
+      expect(said.status).to.equal(400)
+      expect(said.headers['x-castellan-warning']).to.match(
+        /^send the message with the header content-type: text\/plain/
+      )
+    }
+  })
+
   it('keeps its connection where the body has been read', async () => {
     const pixy = await PixyPlay.start()
     const said = [

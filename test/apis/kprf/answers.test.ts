@@ -66,6 +66,7 @@ interface Case {
   readonly prepare?: (app: FastifyInstance) => void
   /** Of answers to `POST /push`. */
   readonly persisted?: string
+  readonly warning?: string
   readonly answer: Answer
 }
 
@@ -222,7 +223,8 @@ const cases: Case[] = [
     headers: { 'content-type': type },
     payload: '{',
     persisted: 'no',
-    answer: text(415, "The request's content-type is not supported")
+    answer: text(415, "The request's content-type is not supported"),
+    warning: 'send the body with the header content-type: application/json'
   })),
   ...(['GET', 'PUT', 'DELETE', 'OPTIONS'] as const).map(method => ({
     title: `405 for ${method}`,
@@ -375,6 +377,7 @@ async function expectAnswer(
       body: answer.body
     }).to.deep.equal(row.answer)
     expect(answer.headers['x-castellan-persisted'], 'x-castellan-persisted').to.equal(row.persisted)
+    expect(answer.headers['x-castellan-warning']).to.equal(row.warning)
   } finally {
     await served.app.close()
   }

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
+import type { Command } from 'commander'
 import type { Process } from '../../../src/cli/command.js'
+import { PixyClient } from '../../../src/cli/pixy/pixy-client.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
@@ -76,6 +78,29 @@ describe('castellan pixy', () => {
 
   const pixy = (args: readonly string[], parts: Partial<Process> = {}): Promise<Outcome> =>
     runCommand(['pixy', ...args, '--addr', address], parts)
+
+  it('without --addr asks each place where a gateway serves this API by default, and stays with the first that it finds', async () => {
+    const clientOf = (...addresses: string[]): PixyClient =>
+      new PixyClient({ opts: () => ({}) } as unknown as Command, addresses)
+    const ask = (client: PixyClient): Promise<unknown> =>
+      client.ask('orders', 'consumers').then(
+        ({ body }) => body,
+        (error: Error) => error.message
+      )
+    const nowhere = clientOf('127.0.0.1:1', 'http://127.0.0.1:2/pixy')
+    expect(await ask(nowhere)).to.equal(
+      'no server at 127.0.0.1:1 or http://127.0.0.1:2/pixy; --addr names another address'
+    )
+    server.answers.push({ body: { of: 'the second' } }, { body: { of: 'the first' } })
+    const second = clientOf('127.0.0.1:1', `http://${address}/pixy`)
+    expect(await ask(second)).to.deep.equal({ of: 'the second' })
+    const first = clientOf(address, '127.0.0.1:1')
+    expect(await ask(first)).to.deep.equal({ of: 'the first' })
+    expect(server.asked).to.deep.equal(['GET /pixy/topics/orders/consumers', 'GET /topics/orders/consumers'])
+    server.close()
+    expect(await ask(first)).to.match(new RegExp(`^${address}: `))
+    for (const client of [nowhere, first, second]) client.close()
+  })
 
   it('produce writes one message, and where it is', async () => {
     server.answers.push({ body: { partition: 3, offset: 17 } })

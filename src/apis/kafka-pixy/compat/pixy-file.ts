@@ -55,10 +55,16 @@ const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
 
 /** An address with a colon is a TCP address, any other a unix socket. */
 function listen(found: Findings, file: Section, flags: Flags, origin: (path: string) => string): void {
-  const { tcp_addr: tcp = DEFAULT_TCP_ADDRESS, unix_addr: unix } = file
-  address(found, textOf(flags, 'tcpAddr') ?? tcp, flags.has('tcpAddr') ? '--tcpAddr' : origin('tcp_addr'))
-  address(found, textOf(flags, 'unixAddr') ?? unix, flags.has('unixAddr') ? '--unixAddr' : origin('unix_addr'))
-  const grpc = textOf(flags, 'grpcAddr') ?? file.grpc_addr ?? DEFAULT_GRPC_ADDRESS
+  const tcp = textOf(flags, 'tcpAddr') ?? file.tcp_addr
+  const unix = textOf(flags, 'unixAddr') ?? file.unix_addr
+  const named = textOf(flags, 'grpcAddr') ?? file.grpc_addr
+  if (named && tcp === undefined && unix === undefined)
+    found.notes.push(
+      'only gRPC is served, because its address is the only one that is named; tcp_addr names one for HTTP'
+    )
+  else address(found, tcp ?? DEFAULT_TCP_ADDRESS, flags.has('tcpAddr') ? '--tcpAddr' : origin('tcp_addr'))
+  address(found, unix, flags.has('unixAddr') ? '--unixAddr' : origin('unix_addr'))
+  const grpc = named ?? DEFAULT_GRPC_ADDRESS
   if (grpc === '') return
   const { host, port } = hostAndPort(String(grpc))
   const grpcOrigin = flags.has('grpcAddr') ? '--grpcAddr' : origin('grpc_addr')
