@@ -166,14 +166,31 @@ describe('confluent: the cluster', () => {
     expect([gone.status, gone.body!.error_code]).to.deep.equal([404, 40403])
   })
 
-  it('a change of a topic that is missing is answered 404, and the text names the topic', async () => {
+  it('a request for a topic that is missing is answered 404 with 40403, and the text names the topic', async () => {
     const changes = [
+      await ask('GET', '/topics/none'),
+      await ask('GET', '/topics/none/partitions'),
+      await ask('GET', '/topics/none/partitions/0'),
+      await ask('GET', '/topics/none/configs'),
+      await ask('GET', '/topics/none/configs/retention.ms'),
       await ask('DELETE', '/topics/none'),
       await ask('PATCH', '/topics/none', { partitions_count: 9 }),
       await ask('PUT', '/topics/none/configs/retention.ms', { value: '1000' })
     ]
     const missing = { error_code: 40403, message: 'there is no topic none' }
     expect(changes.map(({ status, body }) => [status, body])).to.deep.equal(changes.map(() => [404, missing]))
+  })
+
+  it('version 3 is served as /kafka/v3 too, on the port of the API and on the shared one', async () => {
+    for (const url of [stage.url, `${stage.app.urls.shared}/confluent`]) {
+      const [own, alias] = await Promise.all(
+        [`${url}${at('/topics/none')}`, `${url}/kafka${at('/topics/none')}`].map(each => call(each))
+      )
+      expect([alias!.status, alias!.headers['content-type'], alias!.body]).to.deep.equal([404, JSON_TYPE, own!.body])
+      const record = { method: 'POST', headers: { 'content-type': JSON_TYPE }, body: '{}' }
+      const written = await call(`${url}/kafka${at(`/topics/${one}/records`)}`, record)
+      expect([written.status, JSON.parse(written.body).error_code]).to.deep.equal([200, 200])
+    }
   })
 
   it('confluent 69: a setting of a topic is set, read and reset', async () => {

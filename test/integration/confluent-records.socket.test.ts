@@ -219,13 +219,15 @@ describe('confluent: records of version 3', function () {
       [{}],
       [{ id: '' }],
       [{ id: 'ü' }],
+      [{ id: 1 }],
+      [{ id: null }],
+      [{ id: '1' }, { id: 2 }],
       [{ id: 'x'.repeat(81) }]
     ]) {
       const { status, body, persisted } = await batch({ entries })
       expect([status, body.error_code, persisted], JSON.stringify(entries)).to.deep.equal([422, 42208, 'no'])
     }
     for (const [text, code] of [
-      ['{"entries":[{"id":1}]}', 400],
       ['{', 400],
       ['', 422],
       ['{"other":1}', 422]

@@ -101,7 +101,8 @@ export class ConfluentContract {
   }
 
   /** Throws when an answer differs. */
-  readonly check = (seen: AnswerSeen): void => {
+  readonly check = (asked: AnswerSeen): void => {
+    const seen = { ...asked, path: asked.path.replace(/^\/kafka(?=\/v3\/)/, '') }
     this.answers.check(seen)
     const { method, path, status, body } = seen
     if (!path.startsWith('/v3/') || /\/records(?::batch)?\/?(?:\?|$)/.test(path)) return

@@ -119,8 +119,11 @@ export function refusalCodeOf(error: CastellanError): number {
   return error instanceof ForbiddenError ? 40301 : (refusalStatus(error) ?? 500)
 }
 
-/** The path below the prefix of the API, whichever port it came by. */
-const pathOf = (request: IncomingMessage): string => sentUrlOf(request).replace(/^\/confluent(?=[/?#]|$)/, '')
+/** The path below the prefix of the API, whichever port it came by. Version 3 is served below `/kafka`, too. */
+const pathOf = (request: IncomingMessage): string =>
+  sentUrlOf(request)
+    .replace(/^\/confluent(?=[/?#]|$)/, '')
+    .replace(/^\/kafka(?=\/v3(?:[/?#]|$))/, '')
 
 const isV3 = (path: string): boolean => /^\/v3(?:[/?#]|$)/.test(path)
 const versionOf = (request: IncomingMessage): Version => (isV3(pathOf(request)) ? 'v3' : 'v2')

@@ -14,8 +14,8 @@ export const UNAUTHENTICATED = 40101
 export const UNAUTHORIZED = 40301
 export const TOPIC_NOT_FOUND = 40401
 export const PARTITION_NOT_FOUND = 40402
-/** The code for the change of a topic that Kafka does not have. */
-const KAFKA_UNKNOWN = 40403
+/** The code of version 3 for a topic that Kafka does not have, where no record is produced. */
+export const KAFKA_UNKNOWN = 40403
 export const KAFKA_REFUSES = 40002
 const KAFKA_ERROR = 50002
 const RETRIABLE_KAFKA_ERROR = 50003

@@ -7,7 +7,14 @@ import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type EndpointParts, refusalOf } from './endpoint-parts.js'
-import { noTopicText, PARTITION_NOT_FOUND, type Problem, problemOf, TOPIC_NOT_FOUND } from './failures.js'
+import {
+  KAFKA_UNKNOWN,
+  noTopicText,
+  PARTITION_NOT_FOUND,
+  type Problem,
+  problemOf,
+  TOPIC_NOT_FOUND
+} from './failures.js'
 import { LongList } from './long-lists.js'
 import type { Version } from './media-types.js'
 import { BodyError } from './record-bytes.js'
@@ -144,12 +151,16 @@ export function lookUpProblemOf(error: unknown, target?: Target): Problem | unde
 }
 
 /** The topic of this name. @throws ProblemError when there is none */
-export function requireTopic(topics: ReadonlyMap<string, TopicMetadata>, name: string): TopicMetadata {
+export function requireTopic(
+  topics: ReadonlyMap<string, TopicMetadata>,
+  name: string,
+  missing = noTopic(name)
+): TopicMetadata {
   const found = topics.get(name)
   const { NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED } = errorCodes
   if (found?.errorCode === NONE) return found
-  if (found === undefined || found.errorCode === UNKNOWN_TOPIC_OR_PARTITION) throw new ProblemError(noTopic(name))
-  if (found.errorCode === INVALID_TOPIC_EXCEPTION) throw new ProblemError(noTopic(name))
+  if (found === undefined || found.errorCode === UNKNOWN_TOPIC_OR_PARTITION) throw new ProblemError(missing)
+  if (found.errorCode === INVALID_TOPIC_EXCEPTION) throw new ProblemError(missing)
   const { message, retriable } = kafkaErrorOf(found.errorCode)
   if (found.errorCode === TOPIC_AUTHORIZATION_FAILED) throw new ProblemError({ status: 403, code: 40301, message })
   throw new ProblemError({ status: 500, code: retriable ? 50003 : 50002, message })
@@ -167,6 +178,9 @@ export function requirePartition({ topic, partitions }: TopicMetadata, text: str
 
 /** A partition in a path; `none`: there can be none of this name. */
 export const partitionIn = (text: string): number | 'none' => (/^\d{1,9}$/.test(text) ? Number(text) : 'none')
+
+/** For requests of version 3 that produce nothing: the original's clients look for its code. */
+export const unknownTopic = (topic: string): Problem => ({ ...noTopic(topic), code: KAFKA_UNKNOWN })
 
 export const noTopic = (topic: string): Problem => ({
   status: 404,

@@ -86,6 +86,8 @@ export const confluentPlugin =
       )
       // A slash at the end does not count. HEAD is answered as GET is, without the body.
       const paths = path === '/' ? [path] : [path, `${path}/`]
+      // As in Confluent's cloud.
+      if (path.startsWith('/v3')) paths.push(...paths.map(path => `/kafka${path}`))
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
       return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing })))
     })

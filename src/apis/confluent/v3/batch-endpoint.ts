@@ -33,6 +33,7 @@ export interface BatchOptions {
   readonly maxEntries: number
 }
 
+const QUOTE = 0x22
 const ID = /^[\w-]{1,80}$/
 const MULTI_STATUS = 207
 const MAX_ENTRIES = 'advanced.apis.confluent.maxRecordsPerBatch'
@@ -183,7 +184,7 @@ function readId(bytes: Buffer): string {
   const reader = new JsonReader(bytes)
   let id: string | undefined
   readMembers(reader, name => {
-    if (name === 'id') id = readStringBytes(reader).toString()
+    if (name === 'id' && reader.peekToken() === QUOTE) id = readStringBytes(reader).toString()
     else skipValue(reader)
   })
   if (id === undefined || !ID.test(id)) {

@@ -6,7 +6,7 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { type Params, refusalOf } from '../endpoint-parts.js'
 import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
 import type { LongList } from '../long-lists.js'
-import { lookUpProblemOf, noTopic, ProblemError, type TimeLeft } from '../look-up.js'
+import { lookUpProblemOf, ProblemError, type TimeLeft, unknownTopic } from '../look-up.js'
 import { alterBody, alterTopicsBody, changesByTopic, requireNamedOnce, toChanges, valueBody } from './change-bodies.js'
 import type { ChangeRequests } from './change-requests.js'
 import { type Links, part, type Resource } from './resources.js'
@@ -265,7 +265,9 @@ export class ConfigsEndpoint {
     const { gateway } = this.#requests.lookUps
     const found = (await gateway.admin.describeConfigs([resource], time.ms)).get(key)
     if (found !== undefined) return found
-    throw resource.type === 'topic' ? new ProblemError(noTopic(resource.name)) : notFound('there are no such settings')
+    throw resource.type === 'topic'
+      ? new ProblemError(unknownTopic(resource.name))
+      : notFound('there are no such settings')
   }
 }
 

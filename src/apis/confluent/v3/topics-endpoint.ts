@@ -12,7 +12,8 @@ import {
   ProblemError,
   requirePartition,
   requireTopic,
-  type TimeLeft
+  type TimeLeft,
+  unknownTopic
 } from '../look-up.js'
 import { type Links, part, type Resource } from './resources.js'
 import { type Cluster, notFound, requireBroker, type V3LookUps } from './v3-look-ups.js'
@@ -166,7 +167,7 @@ export class TopicsEndpoint {
     const { topic_name: topic = '' } = params
     const { gateway } = this.#lookUps
     this.#lookUps.answer(exchange, params, { topic }, async cluster =>
-      work(cluster, requireTopic(await gateway.topics([topic], cluster.time.ms), topic))
+      work(cluster, requireTopic(await gateway.topics([topic], cluster.time.ms), topic, unknownTopic(topic)))
     )
   }
 }
