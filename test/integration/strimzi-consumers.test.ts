@@ -1,6 +1,7 @@
 import { expect } from 'chai'
+import { call } from '../support/access.js'
 import { inWorld } from '../support/in-world.js'
-import { StrimziStage, typeOf } from '../support/strimzi-stage.js'
+import { StrimziStage, typeOf, V2 } from '../support/strimzi-stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const SCHEMA = 'Validation error on: Schema validation error'
@@ -232,6 +233,31 @@ describe('strimzi: behind a proxy', () => {
     await stage.close()
     return body.base_uri.replace(stage.url, 'OWN')
   }
+
+  it('a DELETE with a body is carried out, whether the body is JSON, of no type, or empty', async () => {
+    const stage = await StrimziStage.open()
+    try {
+      await stage.post('/consumers/g', { name: 'a' })
+      for (const [body, type] of [
+        ['{}', 'application/json'],
+        ['null', undefined],
+        ['', 'application/json'],
+        ['{}', V2]
+      ] as const) {
+        const headers = { 'content-length': `${body.length}`, ...(type && { 'content-type': type }) }
+        const { status } = await call(`${stage.url}/consumers/g/instances/a/subscription`, {
+          method: 'DELETE',
+          headers,
+          body
+        })
+        expect([body, type, status]).to.deep.equal([body, type, 204])
+      }
+      const text = { method: 'DELETE', headers: { 'content-length': '1', 'content-type': 'text/plain' }, body: 'x' }
+      expect((await call(`${stage.url}/consumers/g/instances/a/subscription`, text)).status).to.equal(400)
+    } finally {
+      await stage.close()
+    }
+  })
 
   it('a consumer beyond the limit is refused with 429, and the name of the limit', async () => {
     const stage = await StrimziStage.open({ 'advanced.consumer.maxGroups': '1' })

@@ -15,7 +15,7 @@ import { writeRecordList } from '../../http/api/record-list.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { traceOf } from '../../http/exchange/trace.js'
-import { answerWork, checked, type EndpointParts, withJson, wrongType } from './endpoint-parts.js'
+import { answerWork, checked, type EndpointParts, withJson, withoutBody, wrongType } from './endpoint-parts.js'
 import { commitBody, consumerBody, offsetsBody, partitionsBody, topicsBody } from './operations.js'
 import type { StrimziSettings } from './settings.js'
 import { type Format, ProblemError, RECORD_TYPES, schemaProblem, V2_TYPE } from './strimzi-answers.js'
@@ -266,7 +266,7 @@ export class ConsumersEndpoint {
           else this.#parts.answers.ok(exchange, result)
         })
       }
-      if (kind === 'noBody' && !hasBody(exchange)) run(undefined)
+      if (kind === 'noBody') withoutBody(this.#parts, exchange, () => run(undefined))
       else withJson(this.#parts, exchange, V2_TYPE, run)
     }
   }

@@ -5,7 +5,7 @@ import { type EndpointBase, fail } from '../../http/api/endpoint.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { ProblemError, type StrimziAnswers, schemaProblem } from './strimzi-answers.js'
+import { ProblemError, type StrimziAnswers, schemaProblem, V2_TYPE } from './strimzi-answers.js'
 
 /** The parts that every endpoint is created with. */
 export interface EndpointParts extends EndpointBase {
@@ -87,6 +87,14 @@ export function withJson(parts: EndpointParts, exchange: Exchange, type: string,
     return
   }
   withBytes(parts, exchange, SMALL, bytes => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString())))
+}
+
+/** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
+export function withoutBody(parts: EndpointParts, exchange: Exchange, run: () => void): void {
+  const isTaken = [undefined, 'application/json', V2_TYPE].includes(mediaTypeOf(exchange))
+  if (!hasBody(exchange)) run()
+  else if (isTaken) withBytes(parts, exchange, SMALL, run)
+  else parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
 }
 
 function jsonIn(text: string): unknown {
