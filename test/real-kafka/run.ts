@@ -52,12 +52,26 @@ const ofClientsAlone = [
 
 /** Chaos, kills, restarts of the whole cluster, and what takes longest: CI leaves these to `npm run explore`. */
 const forHours = [
-  ...['another-cluster', 'chaos', 'groups', 'java-embedded', 'mixed-groups'].map(name => `${name}.kafka.test.ts`),
+  ...['admin-tools', 'another-cluster', 'chaos', 'groups', 'java-embedded', 'mixed-groups'].map(
+    name => `${name}.kafka.test.ts`
+  ),
   ...['arion-durable', 'bystanders', 'pixy-durable', 'retention'].map(name => `${name}.system.test.ts`),
   ...['cut-logs', 'fairness', 'fetch-sessions', 'forgotten-producers', 'leader-moves']
 ]
 const isForHours = (file: string): boolean =>
   file.endsWith('.explore.test.ts') || forHours.some(name => basename(file).startsWith(name))
+
+/** Single tests of other files that are for hours, too: nodes that are killed and restart, and the slowest. */
+const forHoursByTitle = new RegExp(
+  [
+    'ekaf 19, 20: nodes restart one after another',
+    'through a node that is killed',
+    'when a broker is killed and comes back',
+    'a broker that is gone, a partition without a leader',
+    'pixy H56: a process with a message that is not acknowledged',
+    'created anew with fewer, and with later ones'
+  ].join('|')
+)
 
 const files =
   command.args.length > 0
@@ -68,6 +82,9 @@ const files =
         ),
         ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
       ].filter(file => !options.short || !isForHours(file))
+
+/** How many seconds each file took, with its hooks. */
+const seconds = new Map<string, number>()
 
 interface Run {
   readonly passed: number
@@ -83,6 +100,7 @@ async function runMocha(
   again = ''
 ): Promise<Run> {
   const mocha = new Mocha({ timeout: 120_000, forbidOnly: true, ...(grep && { grep }) })
+  if (options.short && grep === undefined) mocha.grep(forHoursByTitle).invert()
   for (const file of some) {
     // Loaded here, since mocha's own loader may give the tests another copy of the modules that hold the cluster.
     mocha.suite.emit('pre-require', globalThis, file, mocha)
@@ -95,6 +113,13 @@ async function runMocha(
       done({ passed: passes, skipped: pending, failures })
     })
     const failures = failuresOf(runner)
+    let endedAt = performance.now()
+    runner.on('suite end', ({ parent, file = '' }) => {
+      if (!parent?.root) return
+      const now = performance.now()
+      seconds.set(file, (seconds.get(file) ?? 0) + (now - endedAt) / 1_000)
+      endedAt = now
+    })
     // Told at once: a run that is ended by its limit never gets to mocha's list of failures.
     runner.on('fail', (test, error: Error) => {
       error.stack += `\n    beside: ${stateOf(cluster)}`
@@ -129,13 +154,15 @@ async function main(): Promise<number> {
   requirePrograms('java', 'keytool', 'mvn', 'kcat')
   const startedAt = performance.now()
   const cluster = await KafkaCluster.start()
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-  console.log(`Apache Kafka ${cluster.version}, 3 nodes, up in ${seconds} s: ${cluster.bootstrap}`)
+  const upAfter = ((performance.now() - startedAt) / 1000).toFixed(1)
+  console.log(`Apache Kafka ${cluster.version}, 3 nodes, up in ${upAfter} s: ${cluster.bootstrap}`)
   console.log(files.map(file => `  ${relative('.', file)}`).join('\n'))
   try {
     setRunningKafka(cluster)
     shareTarget(asTarget(cluster))
     const { passed, failed } = await runAll(cluster)
+    const slowest = [...seconds].sort(([, one], [, other]) => other - one).slice(0, 20)
+    for (const [file, took] of slowest) console.log(`${took.toFixed(1).padStart(7)} s  ${relative('.', file)}`)
     console.log(`${passed} passed, ${failed} failed`)
     return failed > 0 || passed === 0 ? 1 : 0
   } finally {
