@@ -9,7 +9,7 @@ export interface Case extends Omit<Recording, 'recordedWith'> {
 
 /**
  * By recording of `test/real-kafka/record-alerts.ts`. They are older than `castellan_ready_kafka`: it is what was recorded as
- * `castellan_ready`, which they lack where Kafka is away.
+ * `castellan_ready`, which they lack where Kafka is away. They are older than `castellan_refused_records_total` as well, and lack it.
  */
 const firesIn: Readonly<Record<string, readonly string[]>> = {
   healthy: [],
@@ -20,7 +20,6 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanKafkaAway',
     'CastellanRecordsFail',
     'CastellanRecordsLost',
-    'CastellanRecordsRefused',
     'CastellanRecordsWait',
     'CastellanServerErrors'
   ],
@@ -31,7 +30,6 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanGroupCommitsFail',
     'CastellanRecordsFail',
     'CastellanRecordsLost',
-    'CastellanRecordsRefused',
     'CastellanServerErrors'
   ],
   'group-stuck': ['CastellanBrokerDown', 'CastellanGroupMessagesComeAgain'],
@@ -147,6 +145,30 @@ const madeUp: readonly Case[] = [
     seconds: 120,
     series: { castellan_ready: '1x3 0x20', castellan_ready_kafka: '1x3 0x20' },
     fires: ['CastellanNotReady']
+  },
+  {
+    name: 'records-refused',
+    about: 'Records of one API are too large for it; its clients also send what cannot be read, and too much.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: {
+      'castellan_refused_records_total{api="kprf",reason="recordTooLarge"}': '0x5 1x18',
+      'castellan_refused_records_total{api="kprf",reason="invalidRequest"}': '0+1x23'
+    },
+    fires: ['CastellanRecordsRefused']
+  },
+  {
+    name: 'clients-refused',
+    about: 'Clients without rights, beyond their quota or with bodies that cannot be read: they are told.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: {
+      'castellan_refused_records_total{api="kprf",reason="forbidden"}': '0+1x23',
+      'castellan_refused_records_total{api="kprf",reason="invalidRequest"}': '0+1x23',
+      'castellan_refused_records_total{api="kprf",reason="quotaExceeded"}': '0+1x23',
+      'castellan_refused_records_total{api="kprf",reason="unauthenticated"}': '0+1x23'
+    },
+    fires: []
   },
   {
     name: 'probes-only',

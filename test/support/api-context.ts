@@ -3,7 +3,7 @@ import { silentLogger } from '../../src/core/model.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
-import { RefusedRecords } from '../../src/http/api/refused-records.js'
+import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-records.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
 import { SilenceLimit } from '../../src/http/exchange/silence-limit.js'
 import { createClientCounts } from '../../src/http/server/client-counts.js'
@@ -31,6 +31,10 @@ export const contextFor = <Settings>(
   statsd: { add: () => {} },
   ...overrides
 })
+
+/** Counts records that are refused by an API. */
+export const refusedBy = (api: string, metrics: PrometheusMetrics = createPrometheusMetrics()): RefusedByApi =>
+  new RefusedRecords(metrics).of(api)
 
 /**
  * Counts calls by the settings that HTTP has, defaults apart from those given. A late event loop refuses nothing, because

@@ -35,6 +35,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     nameRoutes(app, request => endpoint.routeNameOf(request))
     const receive = withKeys(context.idempotency, exchange => endpoint.receive(exchange), {
       maxBodyBytes: settings.maxBodyBytes,
+      refused: context.refused.of('arion'),
       waitMs: waitMsOf(settings),
       produces: request => endpoint.produces(request)
     })
@@ -82,7 +83,16 @@ function createEndpoint(
     stats,
     connections: new ConnectionTimes(metrics, clock),
     route,
-    websockets: new WebsocketUpgrade(answers, { gateway, settings, options, metrics, counts, clock, now })
+    websockets: new WebsocketUpgrade(answers, {
+      gateway,
+      settings,
+      options,
+      metrics,
+      refused: context.refused.of('arion'),
+      counts,
+      clock,
+      now
+    })
   })
 }
 

@@ -4,6 +4,7 @@ import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, Record
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { withOriginHeaders } from '../../gateway/produce-origin.js'
 import type { Caller } from '../../http/access/access.js'
+import type { RefusedByApi } from '../../http/api/refused-records.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
 import { sentReply } from './arion-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
@@ -33,6 +34,8 @@ export interface SessionParts {
   >
   readonly options: ProduceOptions
   readonly metrics: ArionMetrics
+  /** Counts messages that are refused. */
+  readonly refused: RefusedByApi
   readonly counts: QueueCounts
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
@@ -255,6 +258,7 @@ export class WebsocketSession implements UpgradeOwner {
 
   #fail(failure: RecordFailure): void {
     this.#parts.metrics.websocketAnswered(false)
+    this.#parts.refused.addFailed([failure])
     this.#close(closeCodeOf(failure), failure.message)
   }
 

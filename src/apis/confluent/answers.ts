@@ -3,17 +3,23 @@ import { type CastellanError, type ErrorCode, ForbiddenError, UnauthenticatedErr
 import type { RecordOutcome } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import { sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import type { FailedRecords } from './confluent-metrics.js'
-import type { Problem } from './failures.js'
+import { type Problem, reasonOf } from './failures.js'
 import { errorTypeOf, JSON_TYPE, typeOf, V2_TYPE, type Version } from './media-types.js'
 
 /** Where an answer goes. */
 export interface Asked {
   readonly response: ServerResponse
   readonly requestId: string
+}
+
+/** The code and the text of a record that is refused. */
+export interface RecordProblem {
+  readonly code: number
+  readonly message: string
 }
 
 export interface ErrorOptions {
@@ -24,8 +30,8 @@ export interface ErrorOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
-  /** Number of records of a produce request that this error refuses. Default: 1, as the records may not have been read. */
-  readonly failedRecords?: number
+  /** The records that this error refuses were counted one by one. Default: it counts as one, as they may not have been read. */
+  readonly isCounted?: boolean
 }
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
@@ -39,11 +45,11 @@ export const errorBody = (code: number, message: string): string =>
 export class ConfluentAnswers {
   readonly #answers: Answers
   readonly #templates: Readonly<Record<Version, AnswerTemplate>>
-  readonly #failedRecords: FailedRecords
+  readonly #refused: RefusedByApi
 
-  constructor(answers: Answers, failedRecords: FailedRecords) {
+  constructor(answers: Answers, refused: RefusedByApi) {
     this.#answers = answers
-    this.#failedRecords = failedRecords
+    this.#refused = refused
     this.#templates = { v2: answers.template(200, V2_TYPE), v3: answers.template(200, JSON_TYPE) }
   }
 
@@ -83,7 +89,7 @@ export class ConfluentAnswers {
     const { req } = response
     const produces = isProduce(req)
     const { type = typeOfRoute(req), persisted = produces ? NOT_PERSISTED : undefined, isRead = true } = options
-    if (produces) this.#failedRecords.refused(versionOf(req), code, options.failedRecords)
+    if (persisted === NOT_PERSISTED && options.isCounted !== true) this.#refused.add({ code: reasonOf(code), message })
     const headers = { ...options.headers, ...(!isRead && CLOSE) }
     this.#answers.send(response, status, type, errorBody(code, message), { requestId, persisted }, headers)
   }
@@ -95,16 +101,16 @@ export class ConfluentAnswers {
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
     const status = refusalStatus(error)!
     const code = refusalCodeOf(error)
-    if (produces) this.#failedRecords.refused(versionOf(response.req), code)
+    if (produces) this.#refused.add(error, 1, true)
     const body = errorBody(code, error.message)
     const type = typeOfRoute(response.req)
     this.#answers.send(response, status, type, body, { requestId, persisted, cause: error }, headers)
   }
 
-  /** Counts records that failed one by one, with an answer of their own. */
-  settled(version: Version, outcomes: readonly RecordOutcome[], problems: readonly { readonly code: number }[]): void {
-    this.#failedRecords.settled(version, outcomes)
-    for (const { code } of problems) this.#failedRecords.refused(version, code)
+  /** Counts records that are refused one by one, with an answer of their own. */
+  settled(outcomes: readonly RecordOutcome[], problems: readonly RecordProblem[]): void {
+    this.#refused.addFailed(outcomes)
+    for (const { code, message } of problems) this.#refused.add({ code: reasonOf(code), message })
   }
 
   /** Notes for the log why a request fails. */
@@ -126,7 +132,6 @@ const pathOf = (request: IncomingMessage): string =>
     .replace(/^\/kafka(?=\/v3(?:[/?#]|$))/, '')
 
 const isV3 = (path: string): boolean => /^\/v3(?:[/?#]|$)/.test(path)
-const versionOf = (request: IncomingMessage): Version => (isV3(pathOf(request)) ? 'v3' : 'v2')
 
 /** The type of errors follows from the path. */
 function typeOfRoute(request: IncomingMessage): string {

@@ -1,5 +1,6 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
+import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { Version } from './media-types.js'
 
@@ -50,20 +51,13 @@ const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }
   kafka: { v2: 'byRetriable', v3: 'byRetriable' }
 }
 
-/** Codes that failed records may have, and the commonest ones of requests that are refused as a whole. */
-export const FAILURE_CODES: ReadonlySet<number> = new Set([
-  400,
-  408,
-  413,
-  415,
-  422,
-  429,
-  500,
-  503,
-  KAFKA_ERROR,
-  RETRIABLE_KAFKA_ERROR,
-  ...Object.values(codes).flatMap(({ v2, v3 }) => [v2, v3].filter(code => code !== 'byRetriable'))
-])
+/** The reason with which a refused record is counted, by Confluent's code. */
+export function reasonOf(code: number): ErrorCode {
+  if (code === TOPIC_NOT_FOUND) return 'unknownTopic'
+  if (code === PARTITION_NOT_FOUND) return 'unknownPartition'
+  // Codes of five digits begin with a status.
+  return codeOfStatus(code < 1_000 ? code : Math.floor(code / 100))
+}
 
 /** Codes of the client's own mistakes: 400, 40401. */
 const isClients = (code: number): boolean => String(code).startsWith('4')

@@ -10,7 +10,6 @@ import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers, isProduce } from './answers.js'
-import { FailedRecords } from './confluent-metrics.js'
 import type { EndpointParts, Receive } from './endpoint-parts.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, type Version } from './media-types.js'
@@ -46,7 +45,8 @@ export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
     const { access, log, now, settings, lifetime, metrics } = context
-    const answers = new ConfluentAnswers(new Answers(now), new FailedRecords(metrics))
+    const refused = context.refused.of('confluent')
+    const answers = new ConfluentAnswers(new Answers(now), refused)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
       answers.error(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
@@ -79,7 +79,12 @@ export const confluentPlugin =
       const receiver = 415 in described ? uncompressed(receivers[id], answers) : receivers[id]
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, answers)
       const isOfStream = id === 'produceRecords'
-      const limits = { maxBodyBytes: isOfStream ? WHOLE_BODY_BYTES : maxBodyBytes, streams: isOfStream, waitMs }
+      const limits = {
+        maxBodyBytes: isOfStream ? WHOLE_BODY_BYTES : maxBodyBytes,
+        streams: isOfStream,
+        refused,
+        waitMs
+      }
       const preParsing = byHand(
         produces ? withKeys(context.idempotency, receive, limits) : receive,
         produces ? admission : undefined

@@ -48,7 +48,12 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const { syncTimeoutMs: waitMs } = settings
     const produces = (request: IncomingMessage): boolean =>
       request.method === 'POST' && routeOf(request)?.type === 'produce'
-    const receive = withKeys(context.idempotency, serve, { maxBodyBytes, waitMs, produces })
+    const receive = withKeys(context.idempotency, serve, {
+      maxBodyBytes,
+      refused: parts.replies.refused,
+      waitMs,
+      produces
+    })
     const atOnce = byHand(receive)
     const whenAdmitted = byHand(receive, context.admission)
     const whenAsyncAdmitted = byHand(receive, admissionOf(context, settings.durability))
@@ -82,7 +87,7 @@ async function createParts(context: ApiContext<KafboySettings>) {
     onDelivered: counted.delivered
   })
   const answers = new Answers(now)
-  const replies = new Replies(answers, counted, clock, log)
+  const replies = new Replies(answers, counted, context.refused.of('kafboy'), clock, log)
   const producing: Producing = new Producing(settings, {
     ekaf,
     replies,

@@ -1,8 +1,8 @@
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
-import { type Certainty, persistedText } from '../../gateway/persisted.js'
+import { persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
-import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
+import { certaintyOfKnown, type Known, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { Content } from './content.js'
 import type { Ekaf } from './ekaf/ekaf.js'
 import { deliveredAnswer, syncAnswerOf } from './record-answers.js'
@@ -78,7 +78,9 @@ export class Producing {
       replies.ok(request, OK_BODY, PENDING, true)
       return
     }
-    const certainties = Array.from({ length: records }, (_, at): Certainty => refused[at]?.persisted ?? 'pending')
+    const known = Array.from({ length: records }, (_, at): Known => refused[at] ?? 'pending')
+    replies.refused.addFailed(known)
+    const certainties = known.map(certaintyOfKnown)
     if (this.#whenFull === 'drop' || !refused.some(isFull)) replies.ok(request, OK_BODY, persistedText(certainties))
     else {
       noteFailure(request.exchange.response, refused.find(isFull)?.code)
@@ -101,6 +103,7 @@ export class Producing {
           replies.ok(request, body, persisted)
           return
         }
+        replies.refused.addFailed(outcomes)
         noteFailure(request.exchange.response, firstFailureOf(outcomes)?.code)
         const { status, body, persisted } = syncAnswerOf(outcomes, isKeyed, isReady())
         if (status === 200 || this.#failureStatus === 'original') replies.ok(request, body, persisted)

@@ -3,9 +3,10 @@ import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededErro
 import type { Logger } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
+import { codeOfStatus, type Known } from '../../http/exchange/modern-answers.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceMode } from './routes.js'
 
@@ -38,8 +39,11 @@ export class Replies {
   readonly #clock: () => number
   readonly #log: Logger
   readonly #ok: AnswerTemplate
+  /** Counts records that are refused. */
+  readonly refused: RefusedByApi
 
-  constructor(answers: Answers, metrics: KafboyMetrics, clock: () => number, log: Logger) {
+  constructor(answers: Answers, metrics: KafboyMetrics, refused: RefusedByApi, clock: () => number, log: Logger) {
+    this.refused = refused
     this.#answers = answers
     this.#metrics = metrics
     this.#clock = clock
@@ -58,6 +62,7 @@ export class Replies {
 
   /** The modern answer, in the form that all APIs have in common. */
   outcomes(request: ProduceRequest, known: readonly Known[]): void {
+    this.refused.addFailed(known)
     const hasFailed = known.some(one => one !== 'pending' && one.type === 'failed')
     this.#count(request, hasFailed ? 502 : 200)
     this.#answers.outcomes(request.exchange, known)
@@ -79,6 +84,9 @@ export class Replies {
   /** `{"error":"…"}`, where nothing has been produced. */
   error(request: ProduceRequest, status: number, message: string, isRead = true): void {
     const headers = { ...(status === 503 && RETRY), ...(!isRead && CLOSE) }
+    // A body that is too large is answered as if there were none.
+    const code = message === 'no_body' ? 'recordTooLarge' : codeOfStatus(status)
+    this.refused.add({ code, message })
     this.send(request, status, toError(message), NOT_PERSISTED, headers)
   }
 
@@ -102,6 +110,7 @@ export class Replies {
   /** Refuses a request before anything is produced. `error` must be one that {@link refusalStatus} has a status for. */
   refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
+    this.refused.add(error, 1, true)
     const answer = { requestId, persisted: NOT_PERSISTED, cause: error }
     this.#answers.send(response, refusalStatus(error)!, JSON_TYPE, toError(wordOf(error)), answer, headers)
   }

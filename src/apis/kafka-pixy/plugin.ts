@@ -56,10 +56,11 @@ function routesOf(
   maxBodyBytes: number
 ): readonly Route[] {
   const { settings, idempotency, admission } = context
+  const refused = context.refused.of('kafka-pixy')
   const asyncAdmission = admissionOf(context, settings.durability)
   const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
     const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
-    const keyed = withKeys(idempotency, receive, { maxBodyBytes, waitMs: settings.syncTimeoutMs })
+    const keyed = withKeys(idempotency, receive, { maxBodyBytes, refused, waitMs: settings.syncTimeoutMs })
     const own =
       id === 'produceMessage'
         ? { preParsing: admitted(keyed, admission, asyncAdmission), refuse: produce.refuse.bind(produce) }

@@ -88,7 +88,7 @@ const counted: readonly (readonly [name: string, meaning: string, initial?: Init
   ],
   [
     'delivery.refused_records',
-    'Records that Castellan did not accept: the buffer is full, the record is larger than delivery.maxRecordBytes, or the topic does not exist. Records that Kafka refuses count as failed',
+    'Records that delivery did not accept: the buffer is full, the record is larger than delivery.maxRecordBytes, or the topic does not exist. Not those that an API refuses before: `castellan_refused_records_total` counts both. Records that Kafka refuses count as failed',
     UNLABELLED
   ],
   ['delivery.retried_batches', 'Batches that were sent again', UNLABELLED],
@@ -111,7 +111,7 @@ const counted: readonly (readonly [name: string, meaning: string, initial?: Init
   ['durable.delivered_records', 'Records from the durable log that were written to Kafka', UNLABELLED],
   [
     'durable.refused_records',
-    'Records that the durable log did not accept: it is full or has failed, or the record is too large',
+    'Records that the durable log did not accept: it is full or has failed, or the record is larger than delivery.maxRecordBytes. Not those that an API refuses before',
     UNLABELLED
   ],
   ['durable.dead_lettered_records', 'Records that became dead letters because Kafka refused them for good', UNLABELLED],

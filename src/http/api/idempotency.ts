@@ -25,6 +25,7 @@ import {
   tooLarge
 } from './key-refusals.js'
 import { OpenClaims } from './open-claims.js'
+import type { RefusedByApi } from './refused-records.js'
 import { claimedBy } from './request-origin.js'
 import { WaitingBody } from './waiting-body.js'
 
@@ -76,6 +77,8 @@ export interface GuardOptions {
   readonly waitMs: number | undefined
   /** Whether a request produces records. Absent: all do. */
   readonly produces?: ((request: IncomingMessage) => boolean) | undefined
+  /** Counts records whose key is refused. Absent: they are not counted. */
+  readonly refused?: RefusedByApi
   /** Bodies of unknown length are streams of records. */
   readonly streams?: boolean | undefined
 }
@@ -115,20 +118,20 @@ export class Idempotency {
   #enter(exchange: Exchange, header: string, options: GuardOptions, serve: (exchange: Exchange) => void): void {
     const key = keyIn(header)
     const { 'content-length': length, 'transfer-encoding': coding } = exchange.request.headers
-    const { maxBodyBytes, streams = false } = options
+    const { maxBodyBytes, streams = false, refused } = options
     if (key === undefined) {
-      this.#refuse(exchange, 'invalid', INVALID)
+      this.#refuse(exchange, 'invalid', INVALID, refused)
       return
     }
     if (streams && (coding !== undefined || Number(length ?? 0) > maxBodyBytes)) {
-      this.#refuse(exchange, 'invalid', STREAM)
+      this.#refuse(exchange, 'invalid', STREAM, refused)
       return
     }
     collectBody(exchange.payload, Number(length ?? 0), maxBodyBytes, this.#pool, body => {
-      if (body === 'tooLarge') this.#refuse(exchange, 'invalid', tooLarge(maxBodyBytes))
+      if (body === 'tooLarge') this.#refuse(exchange, 'invalid', tooLarge(maxBodyBytes), refused)
       else if (!(body instanceof Error)) this.#claim(exchange, key, body, options, serve)
       // A client that has left gets no answer.
-      else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'overloaded', OVERLOADED)
+      else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'overloaded', OVERLOADED, refused)
     })
   }
 
@@ -137,13 +140,13 @@ export class Idempotency {
     exchange: Exchange,
     key: string,
     body: Buffer,
-    { waitMs = DEFAULT_WAIT_MS }: GuardOptions,
+    { waitMs = DEFAULT_WAIT_MS, refused }: GuardOptions,
     serve: (exchange: Exchange) => void
   ): void {
     this.#open.look()
     const asked = askedKeyOf(exchange.request, key, body)
     const claimed = (claim: Claim, kept: Buffer): void => {
-      if (claim.type !== 'claimed') this.#notClaimed(exchange, claim)
+      if (claim.type !== 'claimed') this.#notClaimed(exchange, claim, refused)
       else this.#serve(exchange, claim.key, kept, waitMs, serve)
     }
     let waiting: WaitingBody | undefined
@@ -187,23 +190,23 @@ export class Idempotency {
     })
   }
 
-  #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>): void {
+  #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>, refused: RefusedByApi | undefined): void {
     switch (claim.type) {
       case 'answered':
         this.#deps.count('replayed')
         this.#write(exchange, claim.answer, REPLAYED)
         break
       case 'busy':
-        this.#refuse(exchange, 'busy', BUSY)
+        this.#refuse(exchange, 'busy', BUSY, refused)
         break
       case 'conflict':
-        this.#refuse(exchange, 'conflict', CONFLICT)
+        this.#refuse(exchange, 'conflict', CONFLICT, refused)
         break
       case 'full':
-        this.#refuse(exchange, 'full', full(claim.retryAfterMs))
+        this.#refuse(exchange, 'full', full(claim.retryAfterMs), refused)
         break
       case 'away':
-        this.#refuse(exchange, 'away', away(claim.why))
+        this.#refuse(exchange, 'away', away(claim.why), refused)
     }
   }
 
@@ -260,9 +263,10 @@ export class Idempotency {
     response.end(body)
   }
 
-  #refuse(exchange: Exchange, result: KeyResult, refusal: Refusal): void {
+  #refuse(exchange: Exchange, result: KeyResult, refusal: Refusal, refused: RefusedByApi | undefined): void {
     const { status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
     this.#deps.count(result)
+    if (persisted === 'no') refused?.add({ code, message: detail })
     const retriable = status === 409 || status === 503
     const answer = problemAnswer(status, detail, persisted, { code, retriable })
     noteFailure(exchange.response, code)

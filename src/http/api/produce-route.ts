@@ -160,7 +160,8 @@ export class ProduceRoute<Head extends ProduceHead> {
   /** {@link receive}, where a request with a key is carried out once. */
   guarded(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): (exchange: Exchange, params: Params) => void {
     const receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
-    return withKeys(this.#parts.idempotency, receive, { maxBodyBytes: this.#maxBodyBytes, ...options })
+    const own = { maxBodyBytes: this.#maxBodyBytes, refused: this.#refused }
+    return withKeys(this.#parts.idempotency, receive, { ...own, ...options })
   }
 
   receive(exchange: Exchange, params: Params): void {
@@ -198,7 +199,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     const { status, type, body, isSilent, closes } = answer
     const known = error instanceof CastellanError ? error : undefined
     const cause = answer.cause ?? known
-    if (isSilent !== true) this.#refused.add(reasonOf(answer, cause, error), records?.length ?? 1)
+    if (isSilent !== true)
+      this.#refused.add(reasonOf(answer, cause, error), records?.length ?? 1, refusalStatus(error) !== undefined)
     const unread = closes === undefined && !isRead ? unreadBodyHeaders(response, error) : closes === true ? CLOSE : {}
     const headers = {
       ...unread,
@@ -359,7 +361,7 @@ export class ProduceRoute<Head extends ProduceHead> {
 const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
-  const code: ErrorCode = cause?.code ?? (status === 413 ? 'recordTooLarge' : codeOfStatus(status))
+  const code: ErrorCode = cause?.code ?? codeOfStatus(status)
   return { code, message: error instanceof Error ? error.message : body }
 }
 

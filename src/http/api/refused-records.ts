@@ -58,9 +58,10 @@ export class RefusedByApi {
     this.#refusals = refusals
   }
 
-  add(reason: RefusalReason, records = 1): void {
+  /** @param isNoted the status page shows the request already */
+  add(reason: RefusalReason, records = 1, isNoted = false): void {
     this.#cellOf(reason.code).value += records
-    this.#refusals?.note(reason, records, 'records')
+    if (!isNoted) this.#refusals?.note(reason, records, 'records')
   }
 
   /** Adds the records of an answer that were refused. Neighbours mostly have the same reason. */

@@ -60,6 +60,7 @@ const codeByStatus = new Map<number, ErrorCode>([
   [401, 'unauthenticated'],
   [403, 'forbidden'],
   [408, 'timedOut'],
+  [413, 'recordTooLarge'],
   [429, 'quotaExceeded'],
   [500, 'protocol'],
   [502, 'kafka'],

@@ -208,7 +208,6 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
     this.#counters.refused++
-    this.#deps.refusals?.note(failure, 1, 'records')
     pendingProduce.refuse(index, failure)
   }
 
@@ -295,7 +294,6 @@ export class DurableDelivery implements QueueMember, ClusterState {
       random,
       log,
       counters: this.#counters,
-      refusals: this.#deps.refusals,
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       cluster: this,
       budget: boundless,

@@ -1,7 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import type { TraceContext, Tracing } from '../../core/tracing/tracing.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
@@ -72,8 +71,6 @@ export interface DeliveryDeps {
   readonly metrics: MetricsLogger
   /** Counts records that were accepted and are lost. Default: an account of its own. */
   readonly losses?: Losses | undefined
-  /** Counts records that are refused, by reason. Absent: they are not counted by reason. */
-  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Gives receipts for records whose caller does not wait for them. Absent: none are given. */
   readonly receipts?: MemoryReceipts | undefined
   /** Records spans of batches. Absent: nothing does. */

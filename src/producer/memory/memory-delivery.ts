@@ -96,7 +96,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
       random,
       log,
       counters: newCounters(),
-      refusals: deps.refusals,
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       written: this.#written,
       cluster: this,
@@ -162,7 +161,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
         this.#put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
       if (failure === undefined) continue
       this.#deps.counters.refused++
-      this.#deps.refusals?.note(failure, 1, 'records')
       if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
       if (refusal === undefined) pendingProduce.refuseLate(index, failure)
       else pendingProduce.refuse(index, failure)

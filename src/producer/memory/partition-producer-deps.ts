@@ -1,5 +1,4 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { PartitionBudget } from './budget.js'
@@ -90,8 +89,6 @@ export interface PartitionProducerDeps {
   readonly sendTimeMs?: (() => number) | undefined
   /** Called when a batch is sent for the first time, with the time that its oldest record has waited. */
   readonly waitedInPartition?: ((waitedMs: number) => void) | undefined
-  /** Counts records that Kafka refuses, and records for which there is no capacity. Absent: they are not counted. */
-  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Records spans of batches. Absent: nothing does. */
   readonly tracing?: Pick<Tracing, 'send'> | undefined
   /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */

@@ -268,7 +268,6 @@ export class PartitionProducer implements ScheduledProducer {
     if (renumber) this.#numbering.raise()
     this.#deps.counters.failed += head.recordCount
     this.#refusal = { failure, at: this.#deps.clock() }
-    this.#deps.refusals?.note(failure, head.recordCount, 'records')
     this.#attempts.notDelivered(head.recordCount, failure)
     this.#settled(head)
     head.span?.failed(failure.code, this.#attempts.count)

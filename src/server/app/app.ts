@@ -251,7 +251,6 @@ class ProcessParts {
       log,
       quietLog: this.#quietLog,
       metrics: this.#metricsLogger,
-      refusals: this.#refusals,
       decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
         this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
       ),
@@ -441,7 +440,7 @@ class ProcessParts {
         everywhereOf: peers && everywhereOf(peers),
         log: this.#quietLog,
         metrics: this.#metrics,
-        refused: new RefusedRecords(this.#metrics),
+        refused: new RefusedRecords(this.#metrics, this.#refusals),
         statsd,
         now: Date.now,
         clock: () => performance.now(),

@@ -2,7 +2,6 @@ import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -34,8 +33,6 @@ export interface ClustersDeps {
   readonly quietLog: Logger
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
-  /** Counts refused records by reason. */
-  readonly refusals: Pick<Refusals, 'note'>
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -254,8 +251,8 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, quietLog, apis, system, config, decompressedMemory, refusals, onFatal } = this.#deps
-    const deps = { system, config, decompressedMemory, refusals, onFatal }
+    const { log, quietLog, apis, system, config, decompressedMemory, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,

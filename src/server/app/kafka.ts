@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { requestToken, SharedToken } from '../../kafka/sasl.js'
@@ -26,8 +25,6 @@ export interface KafkaDeps {
   readonly queue?: DurableQueue | undefined
   /** Durable logs of workers that no longer exist. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
-  /** Counts refused records by reason. Absent: they are not counted by reason. */
-  readonly refusals?: Pick<Refusals, 'note'> | undefined
   /** Gives receipts for records in memory. Absent: none are given. */
   readonly receipts?: MemoryReceipts | undefined
   /** Memory for decompressed records. All clusters share it. */

@@ -9,7 +9,6 @@ import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import type { Gateway } from '../../gateway/gateway.js'
@@ -208,10 +207,7 @@ export interface PlaceInLog {
 }
 
 /** Options of a cluster of a gateway. */
-export interface ClusterOptions extends OpenCastellanOptions {
-  /** Counts refused records by reason. Absent: they are not counted by reason. */
-  readonly refusals?: Pick<Refusals, 'note'> | undefined
-}
+export interface ClusterOptions extends OpenCastellanOptions {}
 
 /**
  * Opens one of several clusters of a process.
@@ -221,7 +217,7 @@ export interface ClusterOptions extends OpenCastellanOptions {
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
  */
 export async function openCluster(
-  { refusals, ...options }: ClusterOptions,
+  options: ClusterOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
@@ -259,7 +255,6 @@ export async function openCluster(
     ...shared,
     receipts: receipts?.ofMemory ?? sharedPlace?.receipts,
     losses,
-    refusals,
     router: router.ref,
     settings: settings.delivery,
     now: Date.now,

@@ -8,6 +8,7 @@ import { closeCodeOf, closePolitely, WebsocketSession } from '../../../src/apis/
 import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { RecordFailure } from '../../../src/core/model.js'
+import { refusedBy } from '../../support/api-context.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 
 /** A connection whose bytes the test sends; it notes what is held of them. */
@@ -68,6 +69,7 @@ describe('arion: a session of a websocket', () => {
       settings: arionSettings.parse(settings),
       options: { partitioner: 'javaHashCode', deadlineMs: 1_000 },
       metrics,
+      refused: refusedBy('arion'),
       counts,
       clock: () => time.nowMs,
       now: () => Date.UTC(2026, 0, 1)
@@ -107,6 +109,7 @@ describe('arion: a session of a websocket', () => {
       socket,
       gateway,
       metrics,
+      refused: refusedBy('arion'),
       counts,
       charges,
       quota,

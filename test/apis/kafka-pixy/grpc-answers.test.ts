@@ -8,8 +8,10 @@ import {
   QuotaExceededError,
   TimedOutError
 } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
 import type { AckResult, NoMessage, PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
+import { refusedBy } from '../../support/api-context.js'
 import { failure } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'
@@ -86,12 +88,23 @@ class GrpcPlay {
   readonly gateway = new GrpcGateway()
   readonly access = new PlayedAccess()
   readonly logged: string[] = []
+  readonly metrics = createPrometheusMetrics()
   readonly service: KafkaPixyService
 
   constructor(settings: object = {}) {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
-    const parts = { gateways: new Map([['', this.gateway]]), log }
+    const refused = refusedBy('kafka-pixy', this.metrics)
+    const parts = { gateways: new Map([['', this.gateway]]), log, refused }
     this.service = new KafkaPixyService(kafkaPixySettings.parse({ lookUpTimeoutMs: 77, ...settings }), parts)
+  }
+
+  /** Refused messages by reason. */
+  async refused(): Promise<object> {
+    const families = await this.metrics.registry.getMetricsAsJSON()
+    const { values } = families.find(({ name }) => name === 'castellan_refused_records_total')!
+    return Object.fromEntries(
+      values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.reason, value])
+    )
   }
 
   call(name: string, request: object = {}): PlayedCall {
@@ -258,6 +271,31 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
         play.gateway.pendingProduce = pendingProduce
         expect(await play.ask('Produce', { async_mode: true })).to.deep.equal(said)
       }
+    }
+  })
+
+  it('counts a message that is refused under its reason, whoever refuses it', async () => {
+    const large = { message: Buffer.alloc(2_000) }
+    const unknown: RecordFailure = { ...failure('timedOut'), persisted: 'unknown' }
+    const cases: [expected: string | undefined, request: object, set: (play: GrpcPlay) => void][] = [
+      [undefined, {}, () => undefined],
+      [undefined, {}, play => (play.gateway.pendingProduce = { outcomes: async () => [unknown] })],
+      ['unknownTopic', {}, play => (play.gateway.pendingProduce = { outcomes: async () => [failure('unknownTopic')] })],
+      ['recordTooLarge', large, () => undefined],
+      ['recordTooLarge', { ...large, async_mode: true }, () => undefined],
+      ['invalidRequest', { headers: [{ key: '', value: bytes('') }] }, () => undefined],
+      ['invalidRequest', { cluster: 'other' }, () => undefined],
+      ['forbidden', {}, play => (play.access.refusal = new ForbiddenError('not you'))],
+      ['quotaExceeded', {}, play => (play.access.quota = new QuotaExceededError('too much', 1))],
+      ['shuttingDown', {}, play => play.service.stop()],
+      ['overloaded', { async_mode: true }, play => (play.gateway.pendingProduce = { refused: [failure('overloaded')] })]
+    ]
+    for (const [expected, request, set] of cases) {
+      const play = new GrpcPlay({ maxMessageBytes: 1_000, messageHeaders: false })
+      set(play)
+      await play.ask('Produce', request)
+      await play.ask('GetOffsets')
+      expect(await play.refused()).to.deep.equal(expected === undefined ? {} : { [expected]: 1 })
     }
   })
 

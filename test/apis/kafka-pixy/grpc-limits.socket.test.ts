@@ -68,12 +68,14 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(service.gateway.calls).to.have.length(0)
   })
 
-  it('a message that claims to be too large is refused before it has come', async () => {
+  it('a message that claims to be too large is refused before it has come, and counted', async () => {
     service = await RawService.start()
     const session = await service.connect()
     const stream = call(session)
     stream.write(Buffer.concat([Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]), Buffer.alloc(100)]))
     expect(await statusOf(stream)).to.equal('8')
+    const counted = await service.metric('castellan_refused_records_total{api="kafka-pixy",reason="recordTooLarge"}')
+    expect(counted).to.equal('1')
   })
 
   it('a request has to arrive in time, its end included', async () => {

@@ -3,6 +3,7 @@ import { KafkaPixyService } from '../../../src/apis/kafka-pixy/grpc/service.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Caller } from '../../../src/http/access/access.js'
+import { refusedBy } from '../../support/api-context.js'
 import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, topic, topics } from './look-up-gateway.js'
 
@@ -14,7 +15,7 @@ describe("lists of Kafka-Pixy's gRPC service", () => {
       refusalOf: () => undefined,
       allows: (operation, target) => operation === 'admin' && target?.topic !== 'secret'
     } as Partial<Caller> as Caller
-    const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
+    const parts = { gateways: new Map([['', gateway]]), log: silentLogger, refused: refusedBy('kafka-pixy') }
     const { ListTopics } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
     const bytes = encodedRequest('ListTopics', { with_partitions: false })
     const call = { request: { bytes, caller, address: '127.0.0.1', hold: () => undefined }, cancelled: false }

@@ -4,6 +4,7 @@ import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Gateway, GroupGateway } from '../../../src/gateway/gateway.js'
 import type { Caller } from '../../../src/http/access/access.js'
+import { refusedBy } from '../../support/api-context.js'
 import { encodedRequest } from './grpc-messages.js'
 
 const message = {
@@ -37,7 +38,7 @@ describe("Kafka-Pixy's gRPC service and quotas", () => {
         }
       } as Partial<GroupGateway> as GroupGateway
     } as Partial<Gateway> as Gateway
-    const parts = { gateways: new Map([['', gateway]]), log: silentLogger }
+    const parts = { gateways: new Map([['', gateway]]), log: silentLogger, refused: refusedBy('kafka-pixy') }
     const { ConsumeNAck } = new KafkaPixyService(kafkaPixySettings.parse({}), parts).handlers
     const bytes = encodedRequest('ConsumeNAck', { topic: 'orders', group: 'billing', no_ack: true })
     const call = {

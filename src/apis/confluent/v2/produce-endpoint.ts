@@ -119,7 +119,7 @@ export class ProduceEndpoint {
 
   #produced({ exchange, topic }: Asked, outcomes: readonly RecordOutcome[]): void {
     const { answers } = this.#parts
-    answers.settled('v2', outcomes, [])
+    answers.settled(outcomes, [])
     if (wantsModern(exchange.request)) {
       answers.outcomes(exchange, outcomes)
       return
@@ -133,7 +133,7 @@ export class ProduceEndpoint {
     answers.note(exchange, failure.code)
     const codes = new Set(outcomes.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, topic) : undefined
-    if (missing !== undefined) answers.error(exchange, missing, { persisted, failedRecords: 0 })
+    if (missing !== undefined) answers.error(exchange, missing, { persisted, isCounted: true })
     else answers.send(exchange, statusOf(codes), 'v2', bodyOf(outcomes), { persisted })
   }
 }

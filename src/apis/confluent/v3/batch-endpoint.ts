@@ -10,6 +10,7 @@ import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
 import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
+import type { RecordProblem } from '../answers.js'
 import {
   callerOf,
   charsetProblemOf,
@@ -21,7 +22,7 @@ import {
 import { charsetOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { tooLarge, unreadable } from '../v2/produce-endpoint.js'
-import { problemOfFailure, RecordAnswers, type RecordProblem, unsentText } from './record-answers.js'
+import { problemOfFailure, RecordAnswers, unsentText } from './record-answers.js'
 import { type Item, isProblem, itemProblemOf, notePlaces, outcomesByItem } from './record-collector.js'
 import { readRecordMembers, type SentRecord } from './record-json.js'
 import { pathProblemOf } from './records-endpoint.js'
@@ -121,7 +122,7 @@ export class BatchEndpoint {
   ): void {
     const successes: string[] = []
     const failures: string[] = []
-    this.#parts.answers.settled('v3', outcomes, items.filter(isProblem))
+    this.#parts.answers.settled(outcomes, items.filter(isProblem))
     const byItem = outcomesByItem(items, outcomes)
     for (const [at, item] of items.entries()) {
       const id = `"id":"${ids[at]}"`

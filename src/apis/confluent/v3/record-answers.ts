@@ -1,5 +1,5 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import { errorBody } from '../answers.js'
+import { errorBody, type RecordProblem } from '../answers.js'
 import { recordCodeOf } from '../failures.js'
 import type { BodyError } from '../record-bytes.js'
 import type { SplitEnd } from './object-splitter.js'
@@ -7,12 +7,6 @@ import type { DataSize, SentRecord } from './record-json.js'
 
 /** The parts of a sent record that its answer repeats. */
 export type Repeated = Pick<SentRecord, 'key' | 'value'>
-
-/** The code and the text of a record that failed. */
-export interface RecordProblem {
-  readonly code: number
-  readonly message: string
-}
 
 /** Answers to records of one request, as JSON. */
 export class RecordAnswers {

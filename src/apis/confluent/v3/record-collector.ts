@@ -2,8 +2,9 @@ import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type ProduceOrigin, placesOf } from '../../../gateway/produce-origin.js'
+import type { RecordProblem } from '../answers.js'
 import { BodyError } from '../record-bytes.js'
-import { problemOfBody, type RecordAnswers, type RecordProblem, type Repeated } from './record-answers.js'
+import { problemOfBody, type RecordAnswers, type Repeated } from './record-answers.js'
 import { readSentRecord } from './record-json.js'
 
 /** A record of a request as it was read, or why it cannot be used. */

@@ -121,7 +121,7 @@ export class RecordsEndpoint {
       limits,
       log,
       clock,
-      settled: (outcomes, problems) => this.#parts.answers.settled('v3', outcomes, problems),
+      settled: (outcomes, problems) => this.#parts.answers.settled(outcomes, problems),
       turns: this.#turns,
       pool: this.#parts.pool,
       produce: records => gateway.produce(records, produce, originOf(exchange.request))
@@ -208,7 +208,7 @@ export class RecordsEndpoint {
 
   #produced(exchange: Exchange, to: Destination, items: Collected['items'], outcomes: readonly RecordOutcome[]): void {
     const { answers } = this.#parts
-    answers.settled('v3', outcomes, items.filter(isProblem))
+    answers.settled(outcomes, items.filter(isProblem))
     const byItem = outcomesByItem(items, outcomes)
     const persisted = persistedText(byItem.map(outcome => (outcome === undefined ? 'no' : certaintyOf(outcome))))
     answers.note(exchange, firstFailureOf(outcomes)?.code)

@@ -1,14 +1,15 @@
 import type { ServerHttp2Stream } from 'node:http2'
-import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js'
+import { Metadata, type ServerInterceptingCallInterface, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { OverloadedError } from '../../../core/errors.js'
 import type { RecordHeader } from '../../../core/model.js'
 import type { Access, Caller } from '../../../http/access/access.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import type { CountedCall } from '../../../http/exchange/other-protocols.js'
 import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
 import { type Admission, admit } from './admit-call.js'
 import type { ConnectedCall, GrpcConnection } from './connections.js'
 import { MessageReader } from './message-reader.js'
-import { StatusError, statusOfError } from './statuses.js'
+import { countRefused, StatusError, statusOfError } from './statuses.js'
 
 export interface ArrivalLimits {
   /** Limit of calls whose request has not arrived: each may hold a message. */
@@ -30,12 +31,16 @@ export interface ArrivalsOptions {
   readonly recordHeaders?: RecordHeaders | undefined
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
+  /** Counts messages that are refused. */
+  readonly refused: RefusedByApi
   /** Logs a bug and returns the status to answer. */
   readonly broken: (error: unknown) => StatusError
 }
 
 const GIVES_WAY =
   'the connection was closed in favour of an address with fewer connections (advanced.apis.kafka-pixy.grpcMaxConnections)'
+
+const PRODUCE = '/KafkaPixy/Produce'
 
 /** A request that has arrived, as its bytes. */
 export interface ReceivedRequest {
@@ -87,8 +92,11 @@ export class Arrivals {
   }
 
   /** An interceptor for grpc-js. Its type names a class of grpc-js, but only the interface is called. */
-  readonly interceptor = (_: unknown, call: ServerInterceptingCallInterface): ServerInterceptingCallInterface =>
-    new Arrival(this.#options, call, this.#options.connectionOf(call.getPeer()), this)
+  readonly interceptor = (
+    { path }: Parameters<ServerInterceptor>[0],
+    call: ServerInterceptingCallInterface
+  ): ServerInterceptingCallInterface =>
+    new Arrival(this.#options, path === PRODUCE, call, this.#options.connectionOf(call.getPeer()), this)
 
   nextId(): string {
     return `grpc-${++this.#seen}`
@@ -130,6 +138,7 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
   readonly #call: ServerInterceptingCallInterface
   readonly #stream: ServerHttp2Stream
   readonly #arrivals: Arrivals
+  readonly #isProduce: boolean
   #counted: CountedCall | undefined
   #listener: Listener | undefined
   #admission: Admission | undefined
@@ -145,11 +154,13 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
 
   constructor(
     options: ArrivalsOptions,
+    isProduce: boolean,
     call: ServerInterceptingCallInterface,
     connection: GrpcConnection | undefined,
     arrivals: Arrivals
   ) {
     this.#options = options
+    this.#isProduce = isProduce
     this.#call = call
     this.connection = connection
     this.#arrivals = arrivals
@@ -336,12 +347,13 @@ class Arrival implements ServerInterceptingCallInterface, ConnectedCall {
     this.#refuse(statusOfError(error, true) ?? this.#options.broken(error))
   }
 
-  #refuse({ code, message: details }: StatusError): void {
+  #refuse(error: StatusError): void {
     if (this.#isOver || this.#isRefused) return
     this.#isRefused = true
+    if (this.#isProduce) countRefused(this.#options.refused, error)
     this.#leave()
     this.#release()
-    this.#call.sendStatus({ code, details })
+    this.#call.sendStatus({ code: error.code, details: error.message })
     this.#refuseRest()
   }
 

@@ -76,7 +76,8 @@ export class MessageReader {
     this.#prefixBytes += copied
     if (this.#isPrefixed) {
       this.#sizeBytes = this.#prefix.readUInt32BE(1)
-      if (this.#sizeBytes > this.#maxBytes) throw tooLarge(`(${this.#sizeBytes} vs ${this.#maxBytes})`)
+      if (this.#sizeBytes > this.#maxBytes)
+        throw tooLarge(`Received message larger than max (${this.#sizeBytes} vs ${this.#maxBytes})`)
     }
     return copied
   }
@@ -129,8 +130,7 @@ export class MessageReader {
 
 const failureOf = (error: NodeJS.ErrnoException, maxBytes: number): StatusError =>
   error.code === 'ERR_BUFFER_TOO_LARGE'
-    ? new StatusError(status.RESOURCE_EXHAUSTED, `Received message that decompresses to a size larger than ${maxBytes}`)
+    ? tooLarge(`Received message that decompresses to a size larger than ${maxBytes}`)
     : new StatusError(status.INTERNAL, 'Failed to decompress message')
 
-const tooLarge = (sizes: string): StatusError =>
-  new StatusError(status.RESOURCE_EXHAUSTED, `Received message larger than max ${sizes}`)
+const tooLarge = (details: string): StatusError => new StatusError(status.RESOURCE_EXHAUSTED, details, 'recordTooLarge')

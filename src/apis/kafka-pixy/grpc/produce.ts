@@ -1,23 +1,27 @@
 import { status } from '@grpc/grpc-js'
 import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
 import type { Gateway, Loss, ProduceOptions, ProduceOrigin } from '../../../gateway/gateway.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { TOO_LARGE } from '../failure-texts.js'
 import { API, messageSizeOf, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../producing.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ProdRq, ProdRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
 
+const OVERSIZED = { code: 'recordTooLarge', message: TOO_LARGE } as const
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
 
 /** `Produce`. */
 export class Producer {
   readonly #settings: KafkaPixySettings
+  readonly #refused: RefusedByApi
   readonly #sync: ProduceOptions
   readonly #async: ProduceOptions
 
-  constructor(settings: KafkaPixySettings) {
+  constructor(settings: KafkaPixySettings, refused: RefusedByApi) {
     this.#settings = settings
+    this.#refused = refused
     const { sync, async } = produceOptionsOf(settings)
     this.#sync = sync
     this.#async = async
@@ -27,10 +31,14 @@ export class Producer {
     const { topic, key_value, key_undefined, message: value, async_mode, headers } = request
     const key = key_undefined ? null : key_value
     const { messageHeaders, maxMessageBytes } = this.#settings
-    if (headers.length > 0 && !messageHeaders) throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
+    if (headers.length > 0 && !messageHeaders) {
+      this.#refused.add({ code: 'invalidRequest', message: NO_HEADERS_YET })
+      throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
+    }
     const isTooLarge = messageSizeOf(value, key, headers) > maxMessageBytes
+    if (isTooLarge) this.#refused.add(OVERSIZED)
     // An asynchronous message that can never be written is accepted and dropped.
-    if (isTooLarge && async_mode) return dropped(gateway, topic, { code: 'recordTooLarge', message: TOO_LARGE })
+    if (isTooLarge && async_mode) return dropped(gateway, topic, OVERSIZED)
     if (isTooLarge) throw new StatusError(status.INTERNAL, TOO_LARGE)
     const record = { topic, key, value, headers }
     return async_mode ? this.#produceAsync(gateway, record, origin) : this.#produceSync(gateway, record, origin)
@@ -39,6 +47,7 @@ export class Producer {
   async #produceSync(gateway: Gateway, record: ProduceRecord, origin: ProduceOrigin): Promise<ProdRs> {
     const [outcome] = await gateway.produce([record], this.#sync, origin).outcomes()
     if (outcome!.type === 'delivered') return { partition: outcome!.partition, offset: outcome!.offset }
+    this.#refused.addFailed([outcome!])
     throw statusOf(outcome!, status.INVALID_ARGUMENT, gateway.isReady)
   }
 
@@ -47,6 +56,7 @@ export class Producer {
     const pendingProduce = gateway.produce([record], this.#async, origin)
     const refused =
       this.#async.durability === 'disk' ? (await pendingProduce.accepted())?.[0] : pendingProduce.refused?.[0]
+    if (refused !== undefined) this.#refused.addFailed([refused])
     if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)
     return refused === undefined ? NO_PLACE : dropped(gateway, topic, refused)
   }

@@ -105,6 +105,7 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLi
     tls: grpcTls === 'inherit' ? tls : undefined,
     accept
   })
+  const refused = context.refused.of('kafka-pixy')
   const broken = (error: unknown): StatusError => {
     log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
     return new StatusError(status.INTERNAL, 'internal error')
@@ -115,10 +116,15 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLi
     recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
     maxHeaderBytes: calls.maxHeaderBytes,
     maxMessageBytes: Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES),
+    refused,
     broken,
     connectionOf: peer => port.connectionOf(peer)
   })
-  const service = new KafkaPixyService(settings, { log, gateways: gatewaysOf(context) })
+  const service = new KafkaPixyService(settings, {
+    log,
+    gateways: gatewaysOf(context),
+    refused
+  })
   const server = new Server({
     interceptors: [arrivals.interceptor as ServerInterceptor],
     'grpc.max_concurrent_streams': MAX_STREAMS,

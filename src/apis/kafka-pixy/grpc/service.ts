@@ -11,6 +11,7 @@ import type { Gateway, ProduceOrigin } from '../../../gateway/gateway.js'
 import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../gateway/receipts.js'
 import type { Operation, Target } from '../../../http/access/access.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
@@ -20,7 +21,7 @@ import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
 import { type ScannedRequest, scanRequest } from './requests.js'
-import { StatusError, statusOfError } from './statuses.js'
+import { countRefused, StatusError, statusOfError } from './statuses.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
 const MAX_CALLS = 10_000
@@ -29,6 +30,8 @@ export interface ServiceParts {
   /** Gateways by name of the cluster; the empty name is the default cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
+  /** Counts messages that are refused. */
+  readonly refused: RefusedByApi
 }
 
 interface ServedCall extends Call {
@@ -59,7 +62,11 @@ export class KafkaPixyService {
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
     this.#consumer = new Consumer(settings)
-    this.#methods = methodsOf(new Producer(settings), this.#consumer, new LookUps(settings.lookUpTimeoutMs))
+    this.#methods = methodsOf(
+      new Producer(settings, parts.refused),
+      this.#consumer,
+      new LookUps(settings.lookUpTimeoutMs)
+    )
   }
 
   /** Calls without an answer. */
@@ -95,7 +102,7 @@ export class KafkaPixyService {
     const answered = new Answered()
     let served: ServedCall | undefined
     try {
-      if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN)
+      if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
       if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
       const scanned = scanRequest(name, call.request.bytes)
       gateway = this.#parts.gateways.get(scanned.cluster)
@@ -113,7 +120,9 @@ export class KafkaPixyService {
       answered.tell(isSent)
     } catch (error) {
       const metadata = receiptOf(served)
-      callback({ ...this.#statusOf(name, error, gateway?.isReady ?? false), ...(metadata && { metadata }) })
+      const known = statusOfError(error, gateway?.isReady ?? false)
+      if (this.#methods[name].isProduce && served === undefined && known) countRefused(this.#parts.refused, known)
+      callback({ ...this.#statusOf(name, known, error), ...(metadata && { metadata }) })
     }
   }
 
@@ -127,12 +136,7 @@ export class KafkaPixyService {
     hold(scanned.objectBytes)
   }
 
-  #statusOf(
-    name: MethodName,
-    error: unknown,
-    isReady: boolean
-  ): { code: status; details: string; metadata?: Metadata } {
-    const known = statusOfError(error, isReady)
+  #statusOf(name: MethodName, known: StatusError | undefined, error: unknown): { code: status; details: string } {
     if (known) return { code: known.code, details: known.message }
     this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
     return { code: status.INTERNAL, details: 'internal error' }
