@@ -89,6 +89,14 @@ describe('confluent: consumer instances', () => {
     ])
   })
 
+  it('an instance whose name no path can have is refused', async () => {
+    for (const name of ['', '.', '..', '\ud800']) {
+      for (const body of [{ name }, { id: name }])
+        expect(brief(await request('POST', `/consumers/${group}`, body)), name).to.deep.equal([400, V2, 40002])
+    }
+    expect((await request('POST', `/consumers/${group}`, { name: '...' })).status).to.equal(200)
+  })
+
   it('confluent 25: a name is taken once per group', async () => {
     await created({ name: 'a' })
     expect(brief(await request('POST', `/consumers/${group}`, { name: 'a' }))).to.deep.equal([409, V2, 40902])

@@ -51,6 +51,15 @@ describe('strimzi: consumers', () => {
     await failed(stage.ask('DELETE', path), 404, NO_INSTANCE)
   })
 
+  it('a consumer whose name no path can have is refused', async () => {
+    const group = stage.group()
+    for (const name of ['', '.', '..', '\ud800']) {
+      const { status, body } = await stage.post(`/consumers/${group}`, { name })
+      expect([name, status, body.error_code]).to.deep.equal([name, 422, 422])
+    }
+    expect((await stage.post(`/consumers/${group}`, { name: '...' })).status).to.equal(200)
+  })
+
   it('settings of a consumer are checked: their form by 400, their values by 422', async () => {
     const create = (body: unknown) => stage.post(`/consumers/${stage.group()}`, body)
     for (const [body, ...errors] of [

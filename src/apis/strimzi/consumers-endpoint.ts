@@ -76,11 +76,11 @@ export class ConsumersEndpoint {
       const settings = this.#settingsOf(body)
       const name = body.name ?? `${this.#options.settings.bridgeId ?? 'kafka-bridge-consumer'}-${randomUUID()}`
       answerWork(this.#parts, exchange, async () => {
-        const base_uri = `${this.#addressOf(exchange)}/instances/${encodeURIComponent(name)}`
         const client = clientOf(exchange.request, access.callerOf(exchange.request))
         if (!done(await this.#gateway.instances.create(this.#named(exchange, groupId, name), settings, client))) {
           throw new ProblemError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.')
         }
+        const base_uri = `${this.#addressOf(exchange)}/instances/${encodeURIComponent(name)}`
         answers.ok(exchange, { instance_id: name, base_uri })
       })
     })

@@ -2,7 +2,7 @@ import { isAmong, networksIn } from '../../core/networks.js'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { admits, fail, type Receive } from '../../http/api/endpoint.js'
+import { admits, admitsRuled, fail, type Receive } from '../../http/api/endpoint.js'
 import { answerPreflights } from '../../http/api/preflight.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
@@ -78,7 +78,8 @@ function receiversOf(
   const alone = writtenOnce(() => documentOf(version, '/'))
   const shared = writtenOnce(() => documentOf(version, prefix))
   const openapi: Receive = exchange => {
-    answers.send(exchange, 200, isOnOwnPort(exchange) ? alone() : shared(), { type: 'application/json' })
+    if (admitsRuled(parts, exchange))
+      answers.send(exchange, 200, isOnOwnPort(exchange) ? alone() : shared(), { type: 'application/json' })
   }
   return {
     listTopics: exchange => topics.list(exchange),
@@ -118,7 +119,8 @@ function receiversOf(
       answer().catch(error => fail(parts, exchange, error))
     },
     info: exchange => {
-      answers.send(exchange, 200, JSON.stringify({ bridge_version: version }), { type: 'application/json' })
+      if (admitsRuled(parts, exchange))
+        answers.send(exchange, 200, JSON.stringify({ bridge_version: version }), { type: 'application/json' })
     }
   }
 }

@@ -510,10 +510,15 @@ const keep =
   () =>
     value
 
+/** A path cannot have every name: clients resolve dots, and half of a character has no UTF-8. */
 const problemOfName = (name: string): ReturnType<typeof ownFailure> | undefined =>
-  name.length > 0 && name.length <= MAX_NAME_LENGTH
+  name.length > 0 && name.length <= MAX_NAME_LENGTH && !/^\.\.?$|[\ud800-\udfff]/u.test(name)
     ? undefined
-    : ownFailure('invalidRequest', `the name of an instance has 1 to ${MAX_NAME_LENGTH} characters`, false)
+    : ownFailure(
+        'invalidRequest',
+        `the name of an instance has 1 to ${MAX_NAME_LENGTH} characters of Unicode, and is not "." or ".."`,
+        false
+      )
 
 function problemOfPartitions(partitions: readonly TopicPartition[]): ReturnType<typeof ownFailure> | undefined {
   for (const topicPartition of partitions) {

@@ -30,6 +30,16 @@ export function admits(
   return refusal === undefined
 }
 
+/** For requests that name nothing: refuses clients to which no rule gives anything. @returns whether it may */
+export function admitsRuled(
+  { access, answers }: Pick<EndpointBase, 'access'> & { readonly answers: Pick<EndpointBase['answers'], 'refuse'> },
+  exchange: Exchange
+): boolean {
+  const refusal = access.callerOf(exchange.request).refusalOfUnruled()
+  if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
+  return refusal === undefined
+}
+
 /** Answers a request that has failed. */
 export function fail({ answers, broken }: EndpointBase, exchange: Exchange, error: unknown): void {
   if (!answers.failed(exchange, error)) broken(exchange, error)

@@ -77,13 +77,17 @@ export class Cors {
 
 const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/(?:\[[\d:a-f.]+\]|[^\s/:?#@[\]*%\\]+)(?::\d{1,5})?$/i
 
+export const NULL_ORIGIN =
+  'pages of any site can send "null", by a frame in a sandbox: write the origins of your pages, or "*"'
+
 /**
  * Why `http.allowedOrigins` cannot name an origin, because no browser sends it like this; `undefined`: it can.
  *
  *   https://app.example/   =>   write "https://app.example"
  */
 export function originProblem(origin: string): string | undefined {
-  if (origin === ANY || origin === 'null') return undefined
+  if (origin === ANY) return undefined
+  if (/^null$/i.test(origin)) return NULL_ORIGIN
   if (ORIGIN.test(origin) && !/^https?:/i.test(origin)) return undefined
   const sent = /^https?:\/\/[^*,]+$/i.test(origin) && URL.canParse(origin) ? new URL(origin).origin : undefined
   if (sent === origin.toLowerCase()) return undefined

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../exchange/record-headers.js'
-import { originProblem } from './cors.js'
+import { NULL_ORIGIN, originProblem } from './cors.js'
 
 const file = z.string().min(1).optional()
 
@@ -96,10 +96,12 @@ export const httpSettings = z
       ),
     allowedOrigins: z
       .array(
-        z.string().superRefine((origin, context) => {
-          const problem = originProblem(origin)
-          if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
-        })
+        z
+          .string({ error: ({ input }) => (input === null ? NULL_ORIGIN : undefined) })
+          .superRefine((origin, context) => {
+            const problem = originProblem(origin)
+            if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+          })
       )
       .default([])
       .describe(

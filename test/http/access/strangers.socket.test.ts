@@ -61,7 +61,12 @@ describe('clients with few permissions', () => {
     ['GET /arion/stats', /"status":"error"|"error"/],
     ['GET /kafboy/disco', /error/],
     ['GET /kafboy/echo_post', /error/],
-    ['POST /kafboy/disco', /error/]
+    ['POST /kafboy/disco', /error/],
+    ['GET /strimzi/', /"error_code":403/],
+    ['GET /strimzi/openapi', /"error_code":403/],
+    ['GET /strimzi/openapi/v3', /"error_code":403/],
+    ['GET /confluent/', /"error_code":40301/],
+    ['POST /confluent/', /"error_code":40301/]
   ]
   for (const [line, words] of PLACES) {
     it(`are refused ${line} when no rule is about them`, async () => {

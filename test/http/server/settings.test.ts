@@ -31,9 +31,9 @@ describe('http: settings', () => {
   })
 
   it('take origins only as browsers send them, and say how to write others', () => {
-    const problemOf = (origin: string): string | undefined =>
+    const problemOf = (origin: string | null): string | undefined =>
       httpSettings.safeParse({ allowedOrigins: [origin] }).error?.issues[0]?.message
-    const fine = ['https://app.example', 'HTTP://App.example:8080', 'http://[::1]:3000', '*', 'null']
+    const fine = ['https://app.example', 'HTTP://App.example:8080', 'http://[::1]:3000', '*']
     for (const origin of [...fine, 'chrome-extension://abcdef', 'capacitor://localhost'])
       expect(problemOf(origin), origin).to.equal(undefined)
     for (const [origin, instead] of [
@@ -52,6 +52,8 @@ describe('http: settings', () => {
       ['', 'an origin such as "https://app.example", or "*"']
     ] as const)
       expect(problemOf(origin), origin).to.equal(`no browser sends an origin like this: write ${instead}`)
+    for (const origin of ['null', 'NULL', null])
+      expect(problemOf(origin)).to.match(/^pages of any site can send "null"/)
   })
 
   const bounds: readonly [name: string, least: unknown, less: unknown, most?: unknown, more?: unknown][] = [

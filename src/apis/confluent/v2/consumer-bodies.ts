@@ -78,7 +78,7 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
   if (maxWaitMs < 0 || maxWaitMs > MAX_WAIT_MS)
     throw new BodyError(422, `consumer.request.timeout.ms: expected 0 to ${MAX_WAIT_MS}`, INVALID_SETTING)
   return {
-    name: body.id || body.name || undefined,
+    name: body.id ?? body.name ?? undefined,
     settings: {
       api: API,
       format,

@@ -1,5 +1,6 @@
 import type { MonotonicClock } from '../../../core/model.js'
 import type { Gateway } from '../../../gateway/gateway.js'
+import { admitsRuled } from '../../../http/api/endpoint.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
 import { LongList } from '../long-lists.js'
@@ -32,7 +33,7 @@ export class MetadataEndpoint {
 
   /** `GET /` and `POST /` */
   root(exchange: Exchange): void {
-    this.#parts.answers.ok(exchange, 'v2', '{}')
+    if (admitsRuled(this.#parts, exchange)) this.#parts.answers.ok(exchange, 'v2', '{}')
   }
 
   /** `GET /topics` */
