@@ -82,6 +82,7 @@ describe('confluent: records of version 3', function () {
     const records = [value('AAE=', 'BINARY'), ...bad, value('AAE', 'BINARY')]
     const answer = await post(records.map(record => JSON.stringify(record)).join('\n'))
     expect(codes(linesOf(answer.body))).to.deep.equal([200, 400, 400, 400, 400, 400, 200])
+    expect(linesOf(answer.body).flatMap(({ offset }) => offset ?? [])).to.deep.equal([0, 1])
     expect(answer.persisted).to.equal('ynnnnny')
     expect(await stage.endOf(one, 0)).to.equal(2)
   })
@@ -158,6 +159,11 @@ describe('confluent: records of version 3', function () {
   it('confluent 76: a partition that there cannot be, and one that there is not, are answered at once', async () => {
     const answer = await post('{"partition_id":-1}{"partition_id":99}{"partition_id":0}')
     expect(codes(linesOf(answer.body))).to.deep.equal([40402, 40401, 200])
+    // What was looked up a moment ago is not looked up again.
+    const lookUp = stage.cluster.faults?.add({ api: 'Metadata', topic: one }, { type: 'delay', delayMs: 0 })
+    const again = await post('{"partition_id":99}')
+    lookUp?.remove()
+    expect([codes(linesOf(again.body)), lookUp?.fired ?? 0]).to.deep.equal([[40401], 0])
     const client = open('none')
     client.send({})
     expect(await client.next()).to.include({ error_code: 40401 })

@@ -43,9 +43,13 @@ describe('pixy: produce', () => {
 
   it('pixy H3 R1 R5: asynchronous messages spread over partitions by their keys, and are written before the stop', async () => {
     const other = await stage.another()
+    const slow = stage.cluster.faults?.add({ api: 'Produce', topic, count: 50 }, { type: 'delay', delayMs: 3_000 })
     for (const key of ['1', '2', '3', '4', '5']) {
       for (let i = 0; i < 10; i++) expect(brief(await other.produce(path(`key=${key}`), 'm'))).to.equal('200 {}')
     }
+    // Kafka is slow, so that nothing is written yet.
+    if (slow !== undefined) expect(await ends()).to.deep.equal([0, 0, 0, 0])
+    slow?.remove()
     await other.stop()
     expect(await ends()).to.deep.equal([20, 10, 10, 10])
   })
@@ -55,9 +59,9 @@ describe('pixy: produce', () => {
     // One after another: those that come together may go to one partition.
     for (let i = 0; i < 100; i++) expect(brief(await other.produce(path(), 'm'))).to.equal('200 {}')
     await other.stop()
-    const [first, second, ...rest] = await ends()
-    expect(first! + second! + rest[0]! + rest[1]!).to.equal(100)
-    expect([first! > 0, second! > 0]).to.deep.equal([true, true])
+    const counts = await ends()
+    expect(counts.reduce((sum, count) => sum + count)).to.equal(100)
+    expect(Math.min(...counts), counts.join()).to.be.above(0)
   })
 
   it('pixy H5 R8: an empty key is a key, always of partition 3', async () => {
