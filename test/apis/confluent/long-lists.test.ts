@@ -72,7 +72,9 @@ describe('confluent: long lists', () => {
         principal: String(request.headers['x-client'])
       })
     }
-    const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({ lookUpTimeoutMs: 600_000 }), { access }) as never)
+    const addRoutes = await confluent.plugin(
+      contextFor(gateway, confluent.settings.parse({ lookUpTimeoutMs: 600_000 }), { access }) as never
+    )
     app = fastify()
     await app.register(async scope => addRoutes(scope))
   })
