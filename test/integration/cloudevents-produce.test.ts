@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CloudEvent, emitterFor, httpTransport, Mode } from 'cloudevents'
+import { CloudEvent, emitterFor, HTTP, httpTransport, Mode } from 'cloudevents'
 import { EVENT, linesOf, REQUIRED } from '../apis/cloudevents/harness.js'
 import { engines } from '../support/engines.js'
 import { EventsStage } from '../support/events-stage.js'
@@ -38,6 +38,34 @@ for (const engine of engines) {
         ce_subject: 'Euro € 😀',
         ce_traceext: 'quoted',
         'content-type': 'Application/Octet-Stream; x="y"'
+      })
+    })
+
+    it('an event of the official SDK, which neither encodes nor decodes headers, comes back as it was sent', async () => {
+      const topic = await stage.topic(1)
+      const event = new CloudEvent({
+        id: '100%',
+        source: '/caf%C3%A9/a%20b%2Fc?q=%2520',
+        dataschema: 'http://x/%7Bid%7D',
+        type: 'a',
+        subject: '50% of "all" orders',
+        data: 'x',
+        datacontenttype: 'text/plain'
+      })
+      const { headers, body } = HTTP.binary(event)
+      const sent = await stage.ask('POST', `/${topic}`, headers as Record<string, string>, body as string)
+      expect(sent.status).to.equal(204)
+      const back = await stage.ask('GET', `/${topic}?from=earliest`, { accept: '*/*' })
+      const read = HTTP.toEvent({
+        headers: back.headers as Record<string, string>,
+        body: back.body
+      }) as CloudEvent<string>
+      for (const name of ['id', 'source', 'dataschema', 'subject', 'type', 'data']) {
+        expect(read[name], name).to.equal(event[name])
+      }
+      expect((await stage.read(topic, 1))[0]!.headers).to.include({
+        ce_source: event.source,
+        ce_subject: event.subject
       })
     })
 

@@ -92,6 +92,10 @@ const FORMS: ReadonlyMap<string, Form> = new Map([
   ['time', { isValid: isTimestamp, form: 'a time as 2018-04-05T17:31:00Z (RFC 3339)' }]
 ])
 
+/** Whether a value is a URI of an attribute that has to be one. Its percent signs belong to the URI. */
+export const isUriOf = (name: string, value: string): boolean =>
+  (name === 'source' || name === 'dataschema') && isUriReference(value)
+
 /** The parts of any URI reference. Source: RFC 3986, appendix B. */
 const PARTS = /^(?:([^:/?#]+):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/
 const SCHEME = /^[a-z][a-z\d+.-]*$/i

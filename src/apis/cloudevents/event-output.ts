@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { isJson } from '../../core/json/is-json.js'
 import type { Attributes } from './attributes.js'
 import { BATCH_TYPE, EVENT_TYPE, isJsonType, isTextType, isUtf8Charset } from './content-types.js'
-import { encodeValue, headerOf } from './http-headers.js'
+import { headerOf, headerValue } from './http-headers.js'
 import type { ReadEvent } from './record-event.js'
 
 /** An event, or several, as the body of an answer. */
@@ -22,7 +22,7 @@ const EMPTY = Buffer.alloc(0)
 export function binaryOutput({ attributes, data }: ReadEvent): Output {
   const headers: Record<string, string> = {}
   for (const [name, value] of attributes) {
-    if (name !== 'datacontenttype') headers[headerOf(name)] = encodeValue(value)
+    if (name !== 'datacontenttype') headers[headerOf(name)] = headerValue(name, value)
   }
   return { type: attributes.get('datacontenttype'), headers, body: data === null ? EMPTY : Buffer.from(data) }
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { type Attributes, isLegalText, nameDefect, quoted, type Report } from './attributes.js'
+import { type Attributes, isLegalText, isUriOf, nameDefect, quoted, type Report } from './attributes.js'
 
 /** The names of headers for attributes begin so. */
 const PREFIX = 'ce-'
@@ -9,6 +9,7 @@ const PREFIX = 'ce-'
  *
  *   ce-id: 7          => id: 7
  *   ce-subject: a%20b => subject: a b
+ *   ce-source: /a%20b => source: /a%20b
  *
  * Source: HTTP protocol binding 1.0.2, section 3.1.
  *
@@ -37,7 +38,7 @@ function readHeader(name: string, text: string, attributes: Map<string, string>,
     report(defect)
     return
   }
-  const { value, problem } = decodeValue(text)
+  const { value, problem } = isUriOf(name, text) ? { value: text } : decodeValue(text)
   if (problem !== undefined) report(`the header ce-${name} ${problem}`)
   else attributes.set(name, value)
 }
@@ -52,16 +53,17 @@ const BAD_ESCAPE = /%(?![\da-f]{2})/i
 /**
  * Decodes the value of a header: first quotes, then percent signs, once.
  *
- *   "a \"b\"" => a "b"     Euro%20%E2%82%AC => Euro €     %2525 => %25
+ *   "a \"b\"" => a "b"     Euro%20%E2%82%AC => Euro €     %2525 => %25     100% => 100%
+ *
+ * Official SDKs send values as they are. So a text with a percent sign that begins no escape was not encoded, and quotes
+ * count where they enclose the whole value.
  *
  * Source: HTTP protocol binding 1.0.2, section 3.1.3.2.
  */
 export function decodeValue(text: string): Decoded {
   if (!PRINTABLE.test(text)) return { problem: 'has bytes that are not printable ASCII: write them as %XX' }
-  const unquoted = text.includes('"') ? unquote(text) : text
-  if (unquoted === undefined) return { problem: 'has a quote that is not closed' }
-  if (!unquoted.includes('%')) return { value: unquoted }
-  if (BAD_ESCAPE.test(unquoted)) return { problem: 'has a % without two hexadecimal digits: write % as %25' }
+  const unquoted = unquote(text)
+  if (!unquoted.includes('%') || BAD_ESCAPE.test(unquoted)) return { value: unquoted }
   const bytes = Buffer.from(
     unquoted.replace(/%(..)/g, (_, digits: string) => fromHex(digits)),
     'latin1'
@@ -73,19 +75,12 @@ export function decodeValue(text: string): Decoded {
 
 const fromHex = (digits: string): string => String.fromCharCode(Number.parseInt(digits, 16))
 
-/** Source: RFC 7230, section 3.2.6. @returns `undefined`: the end of a quoted text is missing */
-function unquote(text: string): string | undefined {
-  let isQuoted = false
-  let unquoted = ''
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at]!
-    if (character === '"') isQuoted = !isQuoted
-    else if (character === '\\' && isQuoted) {
-      if (++at === text.length) return undefined
-      unquoted += text[at]
-    } else unquoted += character
-  }
-  return isQuoted ? undefined : unquoted
+/** The text of a quoted string; others stay as they are. Source: RFC 7230, section 3.2.6. */
+function unquote(text: string): string {
+  if (text.length < 2 || !text.startsWith('"') || !text.endsWith('"')) return text
+  const inner = text.slice(1, -1)
+  const isWhole = !/["\\]/.test(inner.replace(/\\./g, ''))
+  return isWhole ? inner.replace(/\\(.)/g, '$1') : text
 }
 
 /** Space, quote, percent sign, and everything that is not printable ASCII. */
@@ -93,6 +88,10 @@ const ENCODED = /[^\x21\x23\x24\x26-\x7e]/gu
 
 /** Encodes the value of a header. Source: HTTP protocol binding 1.0.2, section 3.1.3.2. */
 export const encodeValue = (value: string): string => value.replace(ENCODED, encodeURIComponent)
+
+/** The value of the header of an attribute: as it is where that can be read back, because official SDKs do not decode. */
+export const headerValue = (name: string, value: string): string =>
+  isUriOf(name, value) || (value === value.trim() && decodeValue(value).value === value) ? value : encodeValue(value)
 
 /** The header of an attribute. */
 export const headerOf = (name: string): string => PREFIX + name
