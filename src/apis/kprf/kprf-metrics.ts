@@ -8,6 +8,8 @@ import {
 } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
 import { isLegalTopicName, type Logger, type RecordFailure, type RecordOutcome } from '../../core/model.js'
+import type { ApiContext } from '../../http/api/api.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { CLIENT_METRICS, registerClientMetrics } from './client-metrics.js'
 import type { PushRecord } from './push-parse.js'
 import { type ClientError, toClientError } from './record-errors.js'
@@ -16,7 +18,11 @@ import { type ClientError, toClientError } from './record-errors.js'
  * Topics that are counted by name. Clients choose the names, so their number is bounded; the rest is counted as
  * `other`.
  */
-const MAX_TOPICS = 1_000
+const MAX_TOPICS = 999
+const OTHER = 'other'
+/** How often Kafka is asked at most which of these topics are gone, and how long it may take. */
+const LOOK_UP_INTERVAL_MS = 60_000
+const LOOK_UP_MS = 10_000
 const BUCKETS_MS = [5, 10, 20, 40, 80]
 
 /** The counters of one topic. */
@@ -61,11 +67,13 @@ export class KprfMetrics {
   readonly deliveredBytesInAll: Cell
 
   readonly #names: readonly string[]
-  readonly #metrics: PrometheusMetrics
+  readonly #context: Pick<ApiContext<unknown>, 'metrics' | 'gateway' | 'clock'>
+  #lookUpAt = Number.NEGATIVE_INFINITY
 
-  constructor(metrics: PrometheusMetrics) {
+  constructor(context: Pick<ApiContext<unknown>, 'metrics' | 'gateway' | 'clock'>) {
+    const { metrics } = context
     const { registry } = metrics
-    this.#metrics = metrics
+    this.#context = context
     const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken', 'first')
     const families = [this.#requests, this.#queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
     const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
@@ -80,7 +88,7 @@ export class KprfMetrics {
 
   /** kprf's metrics alone, as its own port for metrics shows them. */
   async text(): Promise<string> {
-    const registry = await wholeRegistry(this.#metrics)
+    const registry = await wholeRegistry(this.#context.metrics)
     const there = this.#names.filter(name => registry.getSingleMetric(name) !== undefined)
     const texts = await Promise.all(there.map(name => registry.getSingleMetricAsString(name)))
     return `${texts.join('\n')}\n`
@@ -92,8 +100,9 @@ export class KprfMetrics {
 
   #addTopic(name: string): TopicMetrics {
     // Only legal names become labels: a NUL in a name would break the text format.
-    const isNamed = this.#byTopic.size < MAX_TOPICS && isLegalTopicName(name)
-    const topic = isNamed ? name : 'other'
+    const isFull = this.#byTopic.size - Number(this.#byTopic.has(OTHER)) >= MAX_TOPICS
+    if (isFull) this.#forgetGone()
+    const topic = !isFull && isLegalTopicName(name) ? name : OTHER
     const known = this.#byTopic.get(topic)
     if (known) return known
     const tags = { topic }
@@ -106,6 +115,29 @@ export class KprfMetrics {
     }
     this.#byTopic.set(topic, added)
     return added
+  }
+
+  /** Takes away the series of topics that Kafka no longer has; of none while it does not answer. */
+  #forgetGone(): void {
+    const { gateway, clock } = this.#context
+    if (clock() < this.#lookUpAt) return
+    this.#lookUpAt = clock() + LOOK_UP_INTERVAL_MS
+    gateway.topics([...this.#byTopic.keys()], LOOK_UP_MS).then(
+      found => {
+        for (const { topic, errorCode } of found.values())
+          if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION && topic !== OTHER) this.#forget(topic)
+      },
+      () => undefined
+    )
+  }
+
+  #forget(topic: string): void {
+    const { queued, errors } = this.#byTopic.get(topic)!
+    // Its records are counted when their outcome is known.
+    if (queued.value > 0) return
+    this.#byTopic.delete(topic)
+    for (const family of [this.#sent, this.#queued, this.#durations, this.#rateLimited]) family.remove({ topic })
+    for (const code of errors.keys()) this.#errors.remove({ topic, error_code: String(code) })
   }
 
   failed(name: string, { number }: ClientError): void {

@@ -79,10 +79,15 @@ export class Family<Series> implements Exportable {
     if (isEmpty(tags)) return (this.#untagged ??= this.#add('[]', tags).series)
     const known = this.#byTags.get(tags)
     if (known !== undefined) return known
-    const text = JSON.stringify(Object.entries(tags).sort(([a], [b]) => (a < b ? -1 : 1)))
+    const text = textOf(tags)
     const found = this.#byText.get(text) ?? this.#add(text, tags)
     this.#byTags.set(tags, found.series)
     return found.series
+  }
+
+  /** Takes a series away. The caller holds it no longer, and asks for it by a new object if it comes again. */
+  remove(tags: MetricTags): void {
+    this.#byText.delete(textOf(tags))
   }
 
   #add(text: string, tags: MetricTags): { readonly labels: MetricTags; readonly series: Series } {
@@ -106,6 +111,8 @@ export class Family<Series> implements Exportable {
     return { name: this.name, help: this.help, type: this.type, values, aggregator: this.#acrossWorkers }
   }
 }
+
+const textOf = (tags: MetricTags): string => JSON.stringify(Object.entries(tags).sort(([a], [b]) => (a < b ? -1 : 1)))
 
 function isEmpty(tags: MetricTags): boolean {
   for (const _ in tags) return false

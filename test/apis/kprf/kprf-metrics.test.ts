@@ -108,6 +108,26 @@ describe('kprf metrics', () => {
     }
   })
 
+  it('gives the places of topics that are gone from Kafka to new names', async () => {
+    const outcome = ({ topic }: { topic: string }): RecordOutcome =>
+      topic === 't-1' ? failure('timedOut') : delivered()
+    const gateway = new FakeGateway({ outcome })
+    const served = await serve({ gateway })
+    const names = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => `t-${from + at}`)
+    for (const name of names(2, 999)) gateway.partitions.set(name, 1)
+    await push(served, names(0, 999), true)
+    const gone = /"(t-0|t-1)"/
+    const counted = async (): Promise<string[]> => (await valuesOf(served, 'kafka_')).filter(line => gone.test(line))
+    expect(await counted()).to.not.deep.equal([])
+    await push(served, ['new'], true)
+    expect(await valuesOf(served, 'kafka_sent_messages{topic="other"}')).to.have.length(1)
+    expect(await counted()).to.deep.equal([])
+    await push(served, ['newer'], true)
+    expect(await valuesOf(served, 'kafka_sent_messages{topic="newer"}')).to.deep.equal([
+      'kafka_sent_messages{topic="newer"} 1'
+    ])
+  })
+
   it('puts no illegal topic name into the text', async () => {
     const served = await serve()
     const payload = '{"records":[{"topic":"a\\u0000b","data":"d"},{"topic":"a\\"b","data":"d"}]}'
@@ -150,7 +170,7 @@ const record = (topic: string, value = 'v', key: string | null = null): PushReco
 function setUp() {
   const lines: unknown[] = []
   const prometheus = createPrometheusMetrics()
-  const metrics = new KprfMetrics(prometheus)
+  const metrics = new KprfMetrics({ metrics: prometheus, gateway: new FakeGateway(), clock: () => 0 })
   const counts = new RecordCounts(metrics, { ...silentLogger, warn: what => lines.push(what) })
   /** Follows records from time 0 until `now`, when they have these outcomes. */
   const follow = (records: readonly PushRecord[], outcomes: readonly RecordOutcome[], now = 0): void =>
