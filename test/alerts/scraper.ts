@@ -33,10 +33,12 @@ export class Scraper {
     this.#scrapes++
   }
 
-  /** What was kept from one scrape on up to another. */
+  /** What was kept from one scrape on up to another. Counters that stay 0 make nothing fire, and are left out. */
   series(from = 0, to = this.#scrapes): Record<string, string> {
     const kept = [...this.#series].map(([series, values]) => [series, values.slice(from, to)] as const)
-    const there = kept.filter(([, values]) => values.some(value => value !== undefined))
+    const there = kept.filter(([name, values]) =>
+      values.some(value => value !== undefined && !(value === '0' && /_total(?:\{|$)/.test(name)))
+    )
     return Object.fromEntries(
       there.map(([series, values]) => [series, toNotation(values)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1))
     )
