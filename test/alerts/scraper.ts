@@ -33,11 +33,11 @@ export class Scraper {
     this.#scrapes++
   }
 
-  /** What was kept from one scrape on up to another. Counters that stay 0 make nothing fire, and are left out. */
+  /** What was kept from one scrape on up to another. Labelled counters that stay 0 are left out. */
   series(from = 0, to = this.#scrapes): Record<string, string> {
     const kept = [...this.#series].map(([series, values]) => [series, values.slice(from, to)] as const)
     const there = kept.filter(([name, values]) =>
-      values.some(value => value !== undefined && !(value === '0' && /_total(?:\{|$)/.test(name)))
+      values.some(value => value !== undefined && !(value === '0' && name.includes('_total{')))
     )
     return Object.fromEntries(
       there.map(([series, values]) => [series, toNotation(values)] as const).toSorted(([a], [b]) => (a < b ? -1 : 1))
