@@ -6,7 +6,7 @@ import {
   type Family,
   gaugeFamily
 } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
+import { registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
 import { isLegalTopicName, type Logger, type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
