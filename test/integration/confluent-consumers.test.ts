@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { call } from '../support/access.js'
 import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const brief = ({ status, type, body }: Seen): unknown[] => [status, type, (body as { error_code?: number })?.error_code]
 const plain = ({ status, type, body }: Seen): unknown[] => [status, type, body]
@@ -482,19 +483,20 @@ describe('confluent: consumer instances with settings', () => {
   it('confluent 31: base_uri has the advertised address', async () => {
     const stage = await ConfluentStage.open({ 'apis.confluent.consumers.advertisedUrl': 'http://pub:80' })
     try {
-      const { body } = await stage.post('/consumers/g', V2, { name: 'a b' })
-      expect((body as { base_uri: string }).base_uri).to.equal('http://pub:80/consumers/g/instances/a%20b')
+      const group = freshTopic('g')
+      const { body } = await stage.post(`/consumers/${group}`, V2, { name: 'a b' })
+      expect((body as { base_uri: string }).base_uri).to.equal(`http://pub:80/consumers/${group}/instances/a%20b`)
     } finally {
       await stage.close()
     }
   })
 
   it('an instance beyond the limit is refused with 429, and the name of the limit', async () => {
-    // A group of its own: with real Kafka its instance outlives this gateway, and its name is taken.
     const stage = await ConfluentStage.open({ 'advanced.consumer.maxGroups': '1' })
     try {
-      expect(await stage.post('/consumers/limited', V2, { name: 'a' })).to.include({ status: 200 })
-      const { status, body } = await stage.post('/consumers/limited', V2, { name: 'b' })
+      const group = freshTopic('g')
+      expect(await stage.post(`/consumers/${group}`, V2, { name: 'a' })).to.include({ status: 200 })
+      const { status, body } = await stage.post(`/consumers/${group}`, V2, { name: 'b' })
       const message = 'too many consumer instances (limit 1; advanced.consumer.maxGroups)'
       expect([status, body]).to.deep.equal([429, { error_code: 429, message }])
     } finally {
@@ -506,8 +508,9 @@ describe('confluent: consumer instances with settings', () => {
     const stage = await ConfluentStage.open({ 'apis.confluent.consumers.idleMs': '1500' })
     try {
       const topic = await stage.topic(1)
-      await stage.post('/consumers/g', V2, { name: 'a' })
-      const path = '/consumers/g/instances/a'
+      const group = freshTopic('g')
+      await stage.post(`/consumers/${group}`, V2, { name: 'a' })
+      const path = `/consumers/${group}/instances/a`
       await stage.post(`${path}/assignments`, V2, { partitions: [{ topic, partition: 0 }] })
       for (let read = 0; read < 4; read++) expect((await stage.get(`${path}/records`)).status).to.equal(200)
       let gone = await stage.get(`${path}/subscription`)
