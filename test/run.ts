@@ -25,7 +25,6 @@ const SMOKE: readonly string[] = [
   'examples/testing',
   'http/engine/response-head',
   'http/server/heads',
-  'http/server/tls',
   'kafka/against-embedded-broker',
   'kafka/security',
   'producer/log/log-thread',

@@ -155,27 +155,25 @@ describe('a token that is taken away', function () {
     return { gateway, grpc: `127.0.0.1:${grpc}` }
   }
 
-  for (const workers of [1, 2]) {
-    it(`ends everything that its client has open, and nothing of others: ${workers} processes`, async () => {
-      const { gateway, grpc } = await start(workers)
-      const [stays, leaves] = [new OpenClient(gateway, stayer.token, grpc), new OpenClient(gateway, leaver.token, grpc)]
-      await Promise.all([stays.open('stays'), leaves.open('leaves')])
-      write([token('stayer', stayer)])
-      gateway.child.process.kill('SIGHUP')
-      expect(await leaves.closed).to.match(/^1008 the token is not valid/)
-      expect(await leaves.tailEnded).to.contain('event: error\ndata: {"error":"the token is not valid"}\n\n')
-      expect(await leaves.polled).to.equal(401)
-      expect(await leaves.called).to.equal('16')
-      let pushed = await leaves.push()
-      // Its process may hear of it later than those of the others.
-      while (/^HTTP\/1\.1 200 /.test(pushed)) pushed = await leaves.push()
-      expect(pushed).to.match(/^HTTP\/1\.1 401 /)
-      expect(await stays.push()).to.match(/^HTTP\/1\.1 200 /)
-      expect(await stays.sendByWebsocket()).to.contain('sent')
-      leaves.leave()
-      stays.leave()
-    })
-  }
+  it('ends everything that its client has open, and nothing of others, whichever process has it', async () => {
+    const { gateway, grpc } = await start(2)
+    const [stays, leaves] = [new OpenClient(gateway, stayer.token, grpc), new OpenClient(gateway, leaver.token, grpc)]
+    await Promise.all([stays.open('stays'), leaves.open('leaves')])
+    write([token('stayer', stayer)])
+    gateway.child.process.kill('SIGHUP')
+    expect(await leaves.closed).to.match(/^1008 the token is not valid/)
+    expect(await leaves.tailEnded).to.contain('event: error\ndata: {"error":"the token is not valid"}\n\n')
+    expect(await leaves.polled).to.equal(401)
+    expect(await leaves.called).to.equal('16')
+    let pushed = await leaves.push()
+    // Its process may hear of it later than those of the others.
+    while (/^HTTP\/1\.1 200 /.test(pushed)) pushed = await leaves.push()
+    expect(pushed).to.match(/^HTTP\/1\.1 401 /)
+    expect(await stays.push()).to.match(/^HTTP\/1\.1 200 /)
+    expect(await stays.sendByWebsocket()).to.contain('sent')
+    leaves.leave()
+    stays.leave()
+  })
 
   it('is taken away although it was the last one: nobody is let in then', async () => {
     const { gateway } = await start(1)
@@ -201,30 +199,28 @@ describe('a token that is taken away', function () {
     client.leave()
   })
 
-  for (const workers of [1, 2]) {
-    it(`stays where the file is wrong, which one line says: ${workers} processes`, async () => {
-      const { gateway } = await start(workers)
-      const { child } = gateway
-      folder.write('castellan.yaml', 'auth: {tokens: [{principal: stayer}, nonsense]}\nhttp: {prot: 1}\n')
-      child.process.kill('SIGHUP')
-      const [line] = await child.line(/SIGHUP: the new settings cannot be used, and the former ones stay in effect: .*/)
-      expect(line).to.contain('sha256').and.to.contain('prot')
-      const headers = { 'content-type': 'application/json', ...bearer(leaver.token) }
-      const body = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: true })
-      const again = await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })
-      expect(again.status).to.equal(200)
-      const bad = child.lines.filter(text => /"level":"(?:warn|error)"|WARN|ERROR/.test(text) && /SIGHUP/.test(text))
-      expect(bad, bad.join('\n')).to.have.length(1)
-      // What counts after a restart only is named, and the rest counts.
-      write([token('stayer', stayer)], undefined, { advanced: { http: { maxHeaders: 77 } } })
-      child.process.kill('SIGHUP')
-      const [, changed] = await child.line(
-        /SIGHUP: these settings have changed and take effect after a restart: ([\w., ]+)/
-      )
-      expect(changed).to.equal('advanced.http.maxHeaders')
-      const gone = async (): Promise<boolean> =>
-        (await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })).status === 401
-      while (!(await gone())) await new Promise(resolve => setTimeout(resolve, 20))
-    })
-  }
+  it('stays where the file is wrong, which one line says', async () => {
+    const { gateway } = await start(1)
+    const { child } = gateway
+    folder.write('castellan.yaml', 'auth: {tokens: [{principal: stayer}, nonsense]}\nhttp: {prot: 1}\n')
+    child.process.kill('SIGHUP')
+    const [line] = await child.line(/SIGHUP: the new settings cannot be used, and the former ones stay in effect: .*/)
+    expect(line).to.contain('sha256').and.to.contain('prot')
+    const headers = { 'content-type': 'application/json', ...bearer(leaver.token) }
+    const body = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: true })
+    const again = await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })
+    expect(again.status).to.equal(200)
+    const bad = child.lines.filter(text => /"level":"(?:warn|error)"|WARN|ERROR/.test(text) && /SIGHUP/.test(text))
+    expect(bad, bad.join('\n')).to.have.length(1)
+    // What counts after a restart only is named, and the rest counts.
+    write([token('stayer', stayer)], undefined, { advanced: { http: { maxHeaders: 77 } } })
+    child.process.kill('SIGHUP')
+    const [, changed] = await child.line(
+      /SIGHUP: these settings have changed and take effect after a restart: ([\w., ]+)/
+    )
+    expect(changed).to.equal('advanced.http.maxHeaders')
+    const gone = async (): Promise<boolean> =>
+      (await fetch(`${gateway.url}/kprf/push`, { method: 'POST', headers, body })).status === 401
+    while (!(await gone())) await new Promise(resolve => setTimeout(resolve, 20))
+  })
 })

@@ -52,11 +52,22 @@ const ofClientsAlone = [
 
 /** Chaos, kills, restarts of the whole cluster, and what takes longest: CI leaves these to `npm run explore`. */
 const forHours = [
-  ...['admin-tools', 'another-cluster', 'chaos', 'groups', 'java-embedded', 'mixed-groups'].map(
+  ...['admin-tools', 'another-cluster', 'chaos', 'groups', 'java-embedded', 'lag', 'mixed-groups'].map(
     name => `${name}.kafka.test.ts`
   ),
-  ...['arion-durable', 'bystanders', 'pixy-durable', 'retention'].map(name => `${name}.system.test.ts`),
-  ...['cut-logs', 'fairness', 'fetch-sessions', 'forgotten-producers', 'leader-moves']
+  ...['arion-durable', 'bystanders', 'group-starts', 'losses', 'pixy-durable', 'retention', 'stream-of-a-topic'].map(
+    name => `${name}.system.test.ts`
+  ),
+  ...[
+    'commit-order',
+    'confluent-durable',
+    'confluent-many-streams',
+    'cut-logs',
+    'fairness',
+    'fetch-sessions',
+    'leader-moves'
+  ],
+  ...['receipts', 'record-headers', 'small-buffer']
 ]
 const isForHours = (file: string): boolean =>
   file.endsWith('.explore.test.ts') || forHours.some(name => basename(file).startsWith(name))
@@ -64,6 +75,7 @@ const isForHours = (file: string): boolean =>
 /** Single tests of other files that are for hours, too: nodes that are killed and restart, and the slowest. */
 const forHoursByTitle = new RegExp(
   [
+    'codecs through the embedded broker',
     'ekaf 19, 20: nodes restart one after another',
     'through a node that is killed',
     'when a broker is killed and comes back',

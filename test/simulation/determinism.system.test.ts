@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 
-const SEEDS = 4
+const SEEDS = 2
 const SECONDS = 10
 const LIMIT_MS = 600_000
 

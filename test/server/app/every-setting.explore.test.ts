@@ -78,7 +78,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10],
-  // One process serves here; several are started in test/cli/workers.system.test.ts.
+  // One process serves here; several are started in test/cli/workers.explore.test.ts.
   ['workers.count', 2],
   ['service.pidFile', 'castellan.pid'],
   // Alone, they open nothing.
