@@ -99,7 +99,7 @@ describe('pixy: a request for a tail', () => {
     expect(gateway.followed).to.deep.equal([])
   })
 
-  it('is one of so many', async () => {
+  it('a tail beyond maxTails is refused with 429, and the name of the limit', async () => {
     const pixy = await start({ maxTails: 2 })
     const answered = [ask(pixy), ask(pixy)]
     while (gateway.followed.length < 2) await turns(1)
@@ -109,7 +109,7 @@ describe('pixy: a request for a tail', () => {
     await Promise.all(answered)
   })
 
-  it('that cannot begin is answered, and its place is free again', async () => {
+  it('a tail that cannot begin is answered with the reason, and its place is free again', async () => {
     const pixy = await start({ maxTails: 1 })
     const errors: [error: Error, said: string][] = [
       [
@@ -133,7 +133,7 @@ describe('pixy: a request for a tail', () => {
     while ((await openTails(pixy)) !== '0') await turns(1)
   })
 
-  it('that has begun ends without an error when the process stops, and sends what it has', async () => {
+  it('a tail that has begun ends without an error when the process stops, and sends what it has', async () => {
     const pixy = await start()
     const answered = ask(pixy, '?encoding=text')
     while (gateway.followed.length === 0) await turns(1)

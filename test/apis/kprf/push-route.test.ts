@@ -313,7 +313,7 @@ describe('kprf POST /push', () => {
     expect(answer.statusCode).to.equal(413)
   })
 
-  it('words a refusal that came before the body was read', async () => {
+  it('a push refused before its body is read is answered in the words of the API', async () => {
     const { app } = await serve({
       prepare: server => server.addHook('onRequest', (_request, _reply, done) => done(new OverloadedError('full')))
     })
@@ -328,7 +328,7 @@ describe('kprf POST /push', () => {
     expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
   })
 
-  it('words a refusal that came in the middle of the body', async () => {
+  it('a push refused in the middle of its body is answered in the words of the API', async () => {
     const { app, gateway } = await serve({
       prepare: server =>
         server.addHook('preParsing', (_request, _reply, _payload, done) => {

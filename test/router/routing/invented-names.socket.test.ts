@@ -73,7 +73,7 @@ describe('names that nobody knows', () => {
     ).to.deep.equal([['orders']])
   })
 
-  it('nor do names that still wait', async () => {
+  it('a topic that exists is found while thousands of invented names wait', async () => {
     const { cluster } = new Topics('orders')
     const { now, pass } = fakeTime()
     castle = new CastleRouter(cluster, {}, undefined, now)
