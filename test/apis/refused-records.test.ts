@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import fastify from 'fastify'
 import { arion } from '../../src/apis/arion/api.js'
@@ -56,6 +59,10 @@ const ways: readonly Way[] = [
   wayOf(arion, 'sync', '/sync/t', { ...message, settings: { ...message.settings, durability: 'memory' } }),
   wayOf(arion, 'async', '/async/t', { ...message, settings: { ...message.settings, durability: 'memory' } }),
   wayOf(kafkaPixy, 'sync', '/topics/t/messages?sync', message),
+  wayOf(kafkaPixy, 'sync, within the limit of bodies', '/topics/t/messages?sync', {
+    ...raw,
+    settings: { maxMessageBytes: LIMIT, maxBodyBytes: 4 * LIMIT }
+  }),
   wayOf(kafkaPixy, 'async', '/topics/t/messages', message),
   wayOf(confluent, 'v2', '/topics/t', v2),
   wayOf(confluent, 'v3', '/v3/clusters/c/topics/t/records', { ...json, body: value => JSON.stringify(typed(value)) }),
@@ -155,5 +162,20 @@ describe('castellan_refused_records_total', () => {
       }
     }
     expect(found).to.deep.equal(expected)
+  })
+
+  it('counts for kafboy what a hook decides, whatever texts it uses, and the records of an early reply', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
+    const hooks = join(folder, 'hooks.mjs')
+    const early = "{ status: 200, body: 'early', produce: { data: ['a', 'b'] } }"
+    writeFileSync(hooks, `export default { editJson: ({ json }) => (json?.early ? ${early} : { error: 'no_body' }) }`)
+    const way = ways.find(({ api, what }) => api.name === 'kafboy' && what === 'sync')!
+    expect(await (await serve(way))('', {}), 'no body').to.deep.equal({ invalidRequest: 1 })
+    const send = await serve({ ...way, settings: { callbackEditJson: hooks } })
+    rmSync(folder, { recursive: true })
+    expect(await send('{}', {}), 'refused by the hook').to.deep.equal({ invalidRequest: 1 })
+    expect(await send(large, {}), 'too large').to.deep.equal({ recordTooLarge: 1 })
+    expect(await send('{"early":1}', {}), 'early reply').to.deep.equal({})
+    expect(await send('{"early":1}', { delivery: 'overloaded' }), 'early reply, full').to.deep.equal({ overloaded: 2 })
   })
 })

@@ -3,11 +3,10 @@ import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
-import { withKeys } from '../../http/api/idempotency.js'
-import { ProduceRoute } from '../../http/api/produce-route.js'
+import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { ArionAnswers } from './arion-answers.js'
 import { ArionMetrics, ConnectionTimes } from './arion-metrics.js'
-import { ArionEndpoint, type EndpointParts, WebsocketUpgrade } from './endpoint.js'
+import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
 import { MessageApi, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './statistics.js'
@@ -33,12 +32,10 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const endpoint = createEndpoint(context, app.prefix, { metrics, counts, route })
     nameRoutes(app, request => endpoint.routeNameOf(request))
-    const receive = withKeys(context.idempotency, exchange => endpoint.receive(exchange), {
-      maxBodyBytes: settings.maxBodyBytes,
-      refused: context.refused.of('arion'),
-      waitMs: waitMsOf(settings),
-      produces: request => endpoint.produces(request)
-    })
+    const options = { maxBodyBytes: settings.maxBodyBytes, waitMs: waitMsOf(settings) }
+    const receive = route.guarded({ ...options, produces: request => endpoint.produces(request) }, exchange =>
+      endpoint.receive(exchange)
+    )
     app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)
@@ -61,7 +58,7 @@ function createEndpoint(
     metrics,
     counts,
     route
-  }: Pick<EndpointParts, 'route'> & { readonly metrics: ArionMetrics; readonly counts: QueueCounts }
+  }: { readonly route: ProduceRoute<ProduceHead>; readonly metrics: ArionMetrics; readonly counts: QueueCounts }
 ): ArionEndpoint {
   const { gateway, access, settings, now } = context
   const answers = new ArionAnswers(now, metrics)
@@ -88,7 +85,7 @@ function createEndpoint(
       settings,
       options,
       metrics,
-      refused: context.refused.of('arion'),
+      refused: route.refused,
       counts,
       clock,
       now

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { ErrorCode } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { originOf } from '../../http/api/request-origin.js'
@@ -14,8 +15,6 @@ import type { ProduceRequest, Replies } from './replies.js'
 
 /** A hook may have produced records by itself, whose outcome the answer does not report. */
 const UNKNOWN = persistedText(['unknown'])
-const NOT_PERSISTED = persistedText(['no'])
-const PENDING = persistedText(['pending'])
 
 /** The records of the body as it came; `undefined`: it cannot be read. */
 type Unchanged = () => readonly Content[] | undefined
@@ -58,10 +57,10 @@ export class Editor {
   }
 
   /** Calls the hook for errors, then answers 400. */
-  reject(request: ProduceRequest, message: string, isRead = true): void {
+  reject(request: ProduceRequest, message: string, isRead = true, code?: ErrorCode): void {
     const { hooks, replies } = this.#parts
     hooks.error(message)
-    replies.error(request, 400, message, isRead)
+    replies.error(request, 400, message, isRead, code)
   }
 
   #decided(request: ProduceRequest, edited: Edited, unchanged: Unchanged): void {
@@ -97,7 +96,7 @@ export class Editor {
     if (produce === undefined || produce.contents.length === 0) replies.ok(request, body, UNKNOWN)
     else {
       producing.inBackground(produce, refused =>
-        replies.ok(request, body, refused === undefined ? PENDING : NOT_PERSISTED)
+        replies.ok(request, body, replies.certaintyOf(produce.contents.length, refused))
       )
     }
   }

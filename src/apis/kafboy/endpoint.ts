@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
-import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { Access } from '../../http/access/access.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
@@ -50,7 +50,7 @@ export class Endpoint {
     const declaredBytes = Number(headers['content-length'] ?? 0)
     collectBody(exchange.payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
       if (body instanceof Error) this.#unread(exchange, body)
-      else if (body === 'tooLarge') this.#reject(request, 'no_body', false)
+      else if (body === 'tooLarge') this.#reject(request, 'no_body', false, 'recordTooLarge')
       else this.#parts.replies.guarded(request, () => this.#answer(request, body))
     })
   }
@@ -98,10 +98,10 @@ export class Endpoint {
     return this.#parts.access.callerOf(request).charge(records, bytes)
   }
 
-  #reject(request: ProduceRequest, message: string, isRead = true): void {
+  #reject(request: ProduceRequest, message: string, isRead = true, code?: ErrorCode): void {
     const { editor, replies } = this.#parts
-    if (editor === undefined) replies.error(request, 400, message, isRead)
-    else editor.reject(request, message, isRead)
+    if (editor === undefined) replies.error(request, 400, message, isRead, code)
+    else editor.reject(request, message, isRead, code)
   }
 }
 

@@ -2,7 +2,7 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
-import { certaintyOfKnown, type Known, wantsModern } from '../../http/exchange/modern-answers.js'
+import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { Content } from './content.js'
 import type { Ekaf } from './ekaf/ekaf.js'
 import { deliveredAnswer, syncAnswerOf } from './record-answers.js'
@@ -11,7 +11,6 @@ import type { ProduceMode } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
 const OK_BODY = '{"ok":1}'
-const PENDING = persistedText(['pending'])
 /** The request asked for no record, so none is missing. */
 const NOTHING = persistedText([])
 const FULL = 'system queue full'
@@ -74,17 +73,12 @@ export class Producing {
       )
       return
     }
-    if (refused === undefined) {
-      replies.ok(request, OK_BODY, PENDING, true)
-      return
-    }
-    const known = Array.from({ length: records }, (_, at): Known => refused[at] ?? 'pending')
-    replies.refused.addFailed(known)
-    const certainties = known.map(certaintyOfKnown)
-    if (this.#whenFull === 'drop' || !refused.some(isFull)) replies.ok(request, OK_BODY, persistedText(certainties))
+    const certainty = replies.certaintyOf(records, refused)
+    const full = this.#whenFull === 'drop' ? undefined : refused?.find(isFull)
+    if (full === undefined) replies.ok(request, OK_BODY, certainty, refused === undefined)
     else {
-      noteFailure(request.exchange.response, refused.find(isFull)?.code)
-      replies.send(request, 503, `{"error":"${FULL}"}`, persistedText(certainties), { 'retry-after': '1' })
+      noteFailure(request.exchange.response, full.code)
+      replies.send(request, 503, `{"error":"${FULL}"}`, certainty, { 'retry-after': '1' })
     }
   }
 

@@ -1,12 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
+import type { PendingProduce } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { codeOfStatus, type Known } from '../../http/exchange/modern-answers.js'
+import { certaintyOfKnown, codeOfStatus, type Known } from '../../http/exchange/modern-answers.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceMode } from './routes.js'
 
@@ -27,6 +28,7 @@ export interface Refused {
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_PERSISTED = persistedText(['no'])
+const PENDING = persistedText(['pending'])
 const UNKNOWN = persistedText(['unknown'])
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
@@ -60,6 +62,14 @@ export class Replies {
     else this.#ok.send(response, { requestId, persisted }, body)
   }
 
+  /** Counts those of accepted records that were refused. @returns what is certain of all of them */
+  certaintyOf(records: number, refused: PendingProduce['refused']): string {
+    if (refused === undefined) return PENDING
+    const known = Array.from({ length: records }, (_, at): Known => refused[at] ?? 'pending')
+    this.refused.addFailed(known)
+    return persistedText(known.map(certaintyOfKnown))
+  }
+
   /** The modern answer, in the form that all APIs have in common. */
   outcomes(request: ProduceRequest, known: readonly Known[]): void {
     this.refused.addFailed(known)
@@ -82,10 +92,8 @@ export class Replies {
   }
 
   /** `{"error":"…"}`, where nothing has been produced. */
-  error(request: ProduceRequest, status: number, message: string, isRead = true): void {
+  error(request: ProduceRequest, status: number, message: string, isRead = true, code = codeOfStatus(status)): void {
     const headers = { ...(status === 503 && RETRY), ...(!isRead && CLOSE) }
-    // A body that is too large is answered as if there were none.
-    const code = message === 'no_body' ? 'recordTooLarge' : codeOfStatus(status)
     this.refused.add({ code, message })
     this.send(request, status, toError(message), NOT_PERSISTED, headers)
   }

@@ -3,7 +3,6 @@ import type { preParsingHookHandler } from 'fastify'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { withKeys } from '../../http/api/idempotency.js'
 import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import type { Admission } from '../../http/exchange/admission.js'
@@ -45,22 +44,20 @@ export const kafkaPixyPlugin =
       else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
     })
     const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
-    addRoutes(app, routesOf(endpoint, context, produce, maxBodyBytes), () => notAllowed)
+    addRoutes(app, routesOf(endpoint, context, produce), () => notAllowed)
   }
 
 /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
 function routesOf(
   endpoint: Endpoint,
   context: ApiContext<KafkaPixySettings>,
-  produce: Pick<ProduceRoute<ProduceHead>, 'refuse'>,
-  maxBodyBytes: number
+  produce: ProduceRoute<ProduceHead>
 ): readonly Route[] {
-  const { settings, idempotency, admission } = context
-  const refused = context.refused.of('kafka-pixy')
+  const { settings, admission } = context
   const asyncAdmission = admissionOf(context, settings.durability)
   const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
     const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
-    const keyed = withKeys(idempotency, receive, { maxBodyBytes, refused, waitMs: settings.syncTimeoutMs })
+    const keyed = produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
     const own =
       id === 'produceMessage'
         ? { preParsing: admitted(keyed, admission, asyncAdmission), refuse: produce.refuse.bind(produce) }

@@ -35,11 +35,14 @@ export class PixyError extends StacklessError {
   readonly status: number
   /** Whether the connection stays open, although the body was not read. */
   readonly stays: boolean
+  /** `undefined`: follows from the status. */
+  readonly code: ErrorCode | undefined
 
-  constructor(status: number, text: string, stays = false) {
+  constructor(status: number, text: string, stays = false, code?: ErrorCode) {
     super(text)
     this.status = status
     this.stays = stays
+    this.code = code
   }
 }
 
@@ -131,8 +134,9 @@ export class MessageApi implements ProduceApi<Head> {
   refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
     const closes = !isRead
     if (error instanceof PixyError) {
-      const { status, message, stays } = error
-      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes: closes && !stays }
+      const { status, message, stays, code } = error
+      const cause = code && { code, retriable: false }
+      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes: closes && !stays, cause }
     }
     if (error instanceof BodyTooLargeError) {
       const isForm = contentKindOf(exchange.response.req.headers['content-type']) === 'form'
@@ -173,7 +177,7 @@ const NOTHING: readonly ProduceRecord[] = []
 
 /** An asynchronous message that can never be written is accepted and dropped. @throws PixyError for others */
 function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
-  if (head.isSync || head.isModern) throw new PixyError(status, message)
+  if (head.isSync || head.isModern) throw new PixyError(status, message, false, code)
   head.refusals = [{ type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable: false }]
   return NOTHING
 }

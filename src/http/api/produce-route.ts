@@ -134,7 +134,7 @@ type Context = Pick<
 export class ProduceRoute<Head extends ProduceHead> {
   readonly #api: ProduceApi<Head>
   readonly #parts: Context
-  readonly #refused: RefusedByApi
+  readonly refused: RefusedByApi
   readonly #maxBodyBytes: number
   readonly #answers: Answers
   readonly #pool = new BufferPool(POOL_BYTES)
@@ -143,7 +143,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number) {
     this.#api = api
     this.#parts = parts
-    this.#refused = parts.refused.of(api.name)
+    this.refused = parts.refused.of(api.name)
     this.#maxBodyBytes = maxBodyBytes
     this.#answers = new Answers(parts.now)
   }
@@ -157,10 +157,12 @@ export class ProduceRoute<Head extends ProduceHead> {
     return byHand(this.guarded(options), admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory'))
   }
 
-  /** {@link receive}, where a request with a key is carried out once. */
-  guarded(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): (exchange: Exchange, params: Params) => void {
-    const receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
-    const own = { maxBodyBytes: this.#maxBodyBytes, refused: this.#refused }
+  /** Carries out a request with a key once. @param receive the endpoint that calls {@link receive}, if there is one */
+  guarded(
+    options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>,
+    receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
+  ): (exchange: Exchange, params: Params) => void {
+    const own = { maxBodyBytes: this.#maxBodyBytes, refused: this.refused }
     return withKeys(this.#parts.idempotency, receive, { ...own, ...options })
   }
 
@@ -200,7 +202,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const known = error instanceof CastellanError ? error : undefined
     const cause = answer.cause ?? known
     if (isSilent !== true)
-      this.#refused.add(reasonOf(answer, cause, error), records?.length ?? 1, refusalStatus(error) !== undefined)
+      this.refused.add(reasonOf(answer, cause, error), records?.length ?? 1, refusalStatus(error) !== undefined)
     const unread = closes === undefined && !isRead ? unreadBodyHeaders(response, error) : closes === true ? CLOSE : {}
     const headers = {
       ...unread,
@@ -333,7 +335,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const { status, type, body, template, cause } = answer
     let persisted = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {
-      this.#refused.addFailed(outcomes)
+      this.refused.addFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       if (isSync || status >= 400) noteFailure(response, cause?.code ?? firstFailureOf(outcomes)?.code)
       if (isOwnForm !== true && wantsModern(exchange.request)) {
