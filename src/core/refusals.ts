@@ -9,8 +9,8 @@ const OTHER = { reason: 'other', setting: undefined }
 /** Names of settings as they stand in the messages of errors: `delivery.maxBytes`. */
 const SETTING =
   /\b(?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z]\w*(?:\.\w+)*/
-/** Sections that an error names as a whole. */
-const SECTION = /\((quotas|access\.rules)\)/
+/** Sections that an error names as a whole, behind the name of a client, which may look like that of a setting. */
+const SECTION = /\((quotas|access\.rules)\)$/
 
 /** What was refused: requests, before their bodies were used, or single records. */
 export type Refused = 'requests' | 'records'
@@ -62,7 +62,7 @@ export class Refusals {
     what: Refused = 'requests'
   ): void {
     const nowMs = this.#clock()
-    const setting = SETTING.exec(message)?.[0] ?? SECTION.exec(message)?.[1]
+    const setting = SECTION.exec(message)?.[1] ?? SETTING.exec(message)?.[0]
     const count = entryOf(this.#counts, `${what} ${code} ${setting}`, `${what} other`, isKnown => {
       const named = isKnown ? { reason: code, setting } : OTHER
       return { ...named, what, count: 0, lastAt: 0, message: '', rate: new RecentRate(nowMs) }

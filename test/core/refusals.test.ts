@@ -10,8 +10,10 @@ describe('refusals', () => {
     refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 64; delivery.maxBytes)' })
     now = 20
     refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 65; delivery.maxBytes)' }, 3)
-    refusals.note({ code: 'quotaExceeded', message: 'the quota of ann is used up; try again in 1 s (quotas)' })
-    refusals.note({ code: 'forbidden', message: 'ann may not do this: no rule names it (access.rules)' })
+    // Clients choose some names of principals.
+    const name = 'delivery.maxBytes'
+    refusals.note({ code: 'quotaExceeded', message: `the quota of ${name} is used up; try again in 1 s (quotas)` })
+    refusals.note({ code: 'forbidden', message: `${name} may not do this: no rule names it (access.rules)` })
     refusals.note({ code: 'unknownTopic', message: 'the topic a.b does not exist' })
     expect(refusals.all().map(({ reason, setting, count, lastAt }) => [reason, setting, count, lastAt])).to.deep.equal([
       ['overloaded', 'delivery.maxBytes', 4, 20],

@@ -45,6 +45,8 @@ class Meter {
 
 /** The use of the quotas of one principal or address. */
 export class QuotaAccount {
+  /** Whose it is: `the principal shop`. */
+  readonly of: string
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
   readonly maxRequests: number
@@ -53,10 +55,12 @@ export class QuotaAccount {
 
   /** @param onSpent called with what is spent in this process */
   constructor(
+    of: string,
     { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits,
     now: number,
     onSpent?: (records: number, bytes: number) => void
   ) {
+    this.of = of
     this.#onSpent = onSpent
     this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
     this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
@@ -141,7 +145,12 @@ export class Quotas {
     this.sharing = sharing
     const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
     const toAccounts = (kind: AccountKind, limits: QuotaLimits, named: ReadonlyMap<string, QuotaLimits>): Accounts =>
-      new Accounts(limits, named, sharing && ((name, records, bytes) => sharing.spent(kind, name, records, bytes)))
+      new Accounts(
+        kind,
+        limits,
+        named,
+        sharing && ((name, records, bytes) => sharing.spent(kind, name, records, bytes))
+      )
     if (isLimited(perPrincipal) || own.size > 0) this.#principals = toAccounts('principal', perPrincipal, own)
     if (isLimited(perAddress)) this.#addresses = toAccounts('address', perAddress, new Map())
     sharing?.onSpentElsewhere((kind, name, records, bytes) => {
@@ -170,16 +179,16 @@ export class Quotas {
   /** The error when the rates do not admit another request at the moment. */
   refusalOf(account: QuotaAccount, now: number): QuotaExceededError | undefined {
     const waitMs = account.waitMs(now)
-    return waitMs > 0 ? exceeded('records or bytes per second', waitMs) : undefined
+    return waitMs > 0 ? exceeded(account, 'records or bytes per second', waitMs) : undefined
   }
 
   /** Counts a request as in flight, or returns the reason for refusing it; `leave` of the account ends it. */
   enter(account: QuotaAccount): QuotaExceededError | undefined {
-    return account.enter() ? undefined : this.tooManyInFlight
+    return account.enter() ? undefined : this.tooManyInFlight(account)
   }
 
-  get tooManyInFlight(): QuotaExceededError {
-    return exceeded('requests in flight', MS_PER_SECOND)
+  tooManyInFlight(account: QuotaAccount): QuotaExceededError {
+    return exceeded(account, 'requests in flight', MS_PER_SECOND)
   }
 
   /** Charges both accounts, or none. */
@@ -190,8 +199,9 @@ export class Quotas {
     bytes: number
   ): QuotaExceededError | undefined {
     const now = this.#clock()
-    const waitMs = Math.max(one?.waitMs(now) ?? 0, other?.waitMs(now) ?? 0)
-    if (waitMs > 0) return exceeded('records or bytes per second', waitMs)
+    const scarcer = (other?.waitMs(now) ?? 0) > (one?.waitMs(now) ?? 0) ? other : one
+    const refusal = scarcer && this.refusalOf(scarcer, now)
+    if (refusal) return refusal
     one?.spend(records, bytes)
     other?.spend(records, bytes)
     return undefined
@@ -203,12 +213,13 @@ export class Quotas {
   }
 }
 
-function exceeded(what: string, waitMs: number): QuotaExceededError {
+function exceeded({ of }: QuotaAccount, what: string, waitMs: number): QuotaExceededError {
   const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
-  return new QuotaExceededError(`the quota of ${what} is used up; try again in ${seconds} s (quotas)`, seconds)
+  return new QuotaExceededError(`the quota of ${what} of ${of} is used up; try again in ${seconds} s (quotas)`, seconds)
 }
 
 class Accounts {
+  readonly #kind: AccountKind
   readonly #limits: QuotaLimits
   readonly #own: ReadonlyMap<string, QuotaLimits>
   /** Least recently examined first: the next sweep begins there. */
@@ -218,10 +229,12 @@ class Accounts {
   readonly #onSpent: ((name: string, records: number, bytes: number) => void) | undefined
 
   constructor(
+    kind: AccountKind,
     limits: QuotaLimits,
     own: ReadonlyMap<string, QuotaLimits>,
     onSpent: ((name: string, records: number, bytes: number) => void) | undefined
   ) {
+    this.#kind = kind
     this.#limits = limits
     this.#own = own
     this.#onSpent = onSpent
@@ -237,11 +250,11 @@ class Accounts {
     const own = this.#own.get(name)
     // Principals named in the configuration are few, and their accounts are never forgotten.
     if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
-      return (this.#shared ??= new QuotaAccount(this.#limits, now))
+      return (this.#shared ??= new QuotaAccount(`one ${this.#kind} of many`, this.#limits, now))
     }
     const onSpent = this.#onSpent
     const tell = onSpent && ((records: number, bytes: number) => onSpent(name, records, bytes))
-    const account = new QuotaAccount(own ?? this.#limits, now, tell)
+    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, now, tell)
     this.#byName.set(name, account)
     return account
   }

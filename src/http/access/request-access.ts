@@ -8,6 +8,7 @@ import {
   type Called,
   type Caller,
   deniedCaller,
+  type Identity,
   type IncomingRequest,
   isRefusal,
   type Operation,
@@ -94,7 +95,7 @@ export class RequestAccess implements Access {
     const byAddress = incoming.isExempt === true ? undefined : quotas.ofAddress(incoming.address, now)
     const tooMany = byAddress && quotas.refusalOf(byAddress, now)
     if (tooMany) {
-      done(this.#counted(tooMany))
+      done(this.#refused(incoming, tooMany))
       return
     }
     const authentication = authenticator.authenticate(incoming)
@@ -142,7 +143,7 @@ export class RequestAccess implements Access {
         const caller = new RequestCaller(this.#callerDeps, incoming, authentication, grants, byAddress, byPrincipal)
         admit(incoming.request, caller)
       }
-      done(tooMany && this.#counted(tooMany))
+      done(tooMany && this.#refused(incoming, tooMany, authentication))
     }
     const tooMany = byPrincipal && quotas.refusalOf(byPrincipal, now)
     if (tooMany !== undefined || !byPrincipal?.limitsRequests) admitted(tooMany)
@@ -155,13 +156,13 @@ export class RequestAccess implements Access {
     sharing: QuotaSharing,
     incoming: IncomingRequest,
     principal: string,
-    { maxRequests }: QuotaAccount
+    account: QuotaAccount
   ): Promise<CastellanError | undefined> {
     const { quotas, metrics } = this.#deps
-    const leave = await sharing.enter(principal, maxRequests).catch(error => {
+    const leave = await sharing.enter(principal, account.maxRequests).catch(error => {
       throw new OverloadedError(`the quotas of all workers cannot be asked: ${(error as Error).message}`)
     })
-    if (leave === undefined) return quotas.tooManyInFlight
+    if (leave === undefined) return quotas.tooManyInFlight(account)
     metrics.requestsInFlight.value++
     incoming.onEnd(() => {
       metrics.requestsInFlight.value--
@@ -188,8 +189,8 @@ export class RequestAccess implements Access {
     return error
   }
 
-  #refused(incoming: IncomingRequest, error: CastellanError): CastellanError {
-    this.#deps.audit.refused(incoming, undefined, error.message)
+  #refused(incoming: IncomingRequest, error: CastellanError, identity?: Identity): CastellanError {
+    this.#deps.audit.refused(incoming, identity, error.message)
     return this.#counted(error)
   }
 }

@@ -105,7 +105,9 @@ export class RequestCaller implements Caller {
     if (gone !== undefined) return gone
     if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
     const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
-    if (error) this.#deps.metrics.refused(error)
+    if (error === undefined) return undefined
+    this.#deps.audit.refused(this.#incoming, this.#identity, error.message)
+    this.#deps.metrics.refused(error)
     return error
   }
 

@@ -76,7 +76,7 @@ export class ClientAddresses {
     if (maxRequestsInFlight === undefined || key === '') return undefined
     if (requests + this.#elsewhereOf(key).requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
-      `more than ${maxRequestsInFlight} requests of your address are in flight (http.perAddress.maxRequestsInFlight)`,
+      `more than ${maxRequestsInFlight} requests of your address ${key} are in flight (http.perAddress.maxRequestsInFlight)`,
       RETRY_AFTER_SECONDS
     )
   }
@@ -88,7 +88,7 @@ export class ClientAddresses {
     const bodyBytes = ownBytes + this.#elsewhereOf(key).bodyBytes
     if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
-      `request bodies of ${bodyBytes} bytes of your address are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
+      `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
     )
   }
 

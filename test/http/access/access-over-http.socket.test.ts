@@ -327,6 +327,33 @@ describe('access', () => {
       expect(await audited('off')).to.deep.equal([])
     })
 
+    const spent = 'the quota of records or bytes per second of'
+    const unknown = { allowed: false, address: '127.0.0.1', requestId: 'r1' }
+    for (const [kind, of, line] of [
+      ['perPrincipal', 'the principal shop', { ...shop, allowed: false }],
+      ['perAddress', 'the address 127.0.0.1', unknown]
+    ] as const) {
+      it(`says that ${of} has used up its quota, before a body and behind it`, async () => {
+        await start({ auth, access: { ...access, audit: 'denied' }, quotas: { [kind]: { bytesPerSecond: 1 } } })
+        const body = jsonOf('orders')
+        const late = await RawSocket.open(guarded.http.urls.shared)
+        const headers = { ...bearer, 'x-request-id': 'r1' }
+        const sent = Object.entries({ ...headers, 'content-length': body.length }).map(pair => pair.join(': '))
+        await late.send(head('/kprf/push', sent) + body.slice(0, 10))
+        await untilMetric('castellan_http_requests_in_flight 1')
+        for (const status of [200, 429])
+          expect((await push(guarded.http.urls.shared, 'orders', { headers })).status).to.equal(status)
+        await late.send(body.slice(10))
+        await late.until(text => text.includes('ratelimit'))
+        late.destroy()
+        const lines = audits().map(({ fields }) => fields as { readonly reason: string })
+        expect(lines.map(({ reason, ...who }) => [who, reason.split(' is used up')[0]])).to.deep.equal([
+          [line, `${spent} ${of}`],
+          [{ ...shop, allowed: false }, `${spent} ${of}`]
+        ])
+      })
+    }
+
     it('goes to a file that only its owner can read, and goes on in a new one after the old was moved away', async () => {
       const auditFile = `${folder.path}/audit.log`
       expect(await audited('all', { auditFile })).to.deep.equal([])

@@ -235,7 +235,7 @@ describe('twelve kinds of trouble are shown, each with cause and next step', fun
     while (status !== 429) status = await push(urls.shared, 'orders')
     const row = await watch.row('quotaReached')
     expect(row.subject).to.equal('quotas')
-    expect(row.cause).to.include('the quota of').and.include('429')
+    expect(row.cause).to.include('of the principal anonymous is used up').and.include('429')
     expect(row.next).to.include('Raise the quota')
     expect(row.see).to.equal('quotas')
   })

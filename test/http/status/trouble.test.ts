@@ -273,7 +273,7 @@ describe('trouble', () => {
           count: 7,
           perSecond: 0,
           lastAgoMs: 500,
-          message: 'more than 3 requests of your address are in flight'
+          message: 'more than 3 requests of your address 10.0.0.7 are in flight'
         }
       ]
     })
