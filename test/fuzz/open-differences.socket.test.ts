@@ -47,6 +47,15 @@ const cases: readonly NamedCase[] = [
       'refuses it in another way': changing(/HTTP\/1\.1 400 [^\r]*/, 'HTTP/1.1 413 Payload Too Large'),
       'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
     }
+  },
+  {
+    name: 'an offer of another protocol',
+    send: `${post('Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 5', 'abcde')}${post('Content-Length: 2', 'ab')}`,
+    neighbours: {
+      'answers it in another way': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 101 Switching Protocols'),
+      'hides it from the handler': taking(/Upgrade: h2c\r\n/, ''),
+      'leaves out the body of a request with it': taking(/abcde/, 'GET /')
+    }
   }
 ]
 

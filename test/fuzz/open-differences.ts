@@ -45,8 +45,32 @@ const namedDifferences: readonly NamedDifference[] = [
   }
 ]
 
+const IGNORED_OFFER = 'an offer of another protocol'
+const OFFER = /(\nUpgrad)e(?=:)/gi
+
 /** As docs/compatibility/http-engine.md has them. */
-export const differenceNames: readonly string[] = [...namedDifferences.map(({ name }) => name), BEHIND_AN_ANSWER]
+export const differenceNames: readonly string[] = [
+  ...namedDifferences.map(({ name }) => name),
+  IGNORED_OFFER,
+  BEHIND_AN_ANSWER
+]
+
+/** The header of an offer by the name that it has in {@link withoutOffers}. */
+const withoutNames = (text: string): string => text.replace(/(Upgrad)e/gi, '$1x')
+const seenWithoutNames = ({ handled, ...seen }: Seen): Seen => ({
+  ...seen,
+  answers: withoutNames(seen.answers),
+  handled: handled.map(({ head, body }) => ({
+    head: withoutNames(head),
+    body: body === undefined ? undefined : withoutNames(body)
+  }))
+})
+
+/** The same script, in which the offers that an engine has read itself are headers without a meaning. */
+function withoutOffers({ bytes, ...script }: Script, leftAt = bytes.length): Script {
+  const own = bytes.toString('latin1', 0, leftAt).replace(OFFER, '$1x')
+  return { ...script, bytes: Buffer.concat([Buffer.from(own, 'latin1'), bytes.subarray(leftAt)]) }
+}
 
 /** The same script, whose bytes from one on are sent when all before them are answered. */
 const quietBefore = (at: number, script: Script, cuts: readonly Cut[]): Script => ({
@@ -114,6 +138,25 @@ async function isOvertakenInALongPiece(script: Script, text: string, seen: Seen,
   return isFirst && handled.every(({ head }, i) => waited.handled[i] === undefined || waited.handled[i].head === head)
 }
 
+/** Whether the engine answers as it does without the offers that it has read, and Node answers the same then. */
+async function isOfferIgnored(
+  script: Script,
+  leftAt: number | undefined,
+  pair: Pair,
+  play: PlayEach
+): Promise<boolean> {
+  const without = withoutOffers(script, leftAt)
+  if (without.bytes.equals(script.bytes)) return false
+  const [, engine] = pair.sides
+  const { difference: own } = await play([without, script], [engine, engine])
+  if (own !== undefined) {
+    const [one, other] = own.sides.map(seenWithoutNames)
+    if (differenceOf(one!, other!, script.cuts.length > 0) !== undefined) return false
+  }
+  const { difference } = await play([without, without], pair.sides)
+  return difference === undefined || (await nameOf(without, difference, pair, play)) !== undefined
+}
+
 /** What Node does with a script. */
 type PlayToNode = (script: Script) => Promise<Seen>
 
@@ -126,11 +169,17 @@ type PlayToNode = (script: Script) => Promise<Seen>
 export async function nameOf(
   script: Script,
   { sides }: Difference,
-  { sides: [, engine], byStream, maxBodyBytes }: Pair,
+  pair: Pair,
   play: PlayEach
 ): Promise<string | undefined> {
+  const {
+    sides: [, engine],
+    byStream,
+    maxBodyBytes
+  } = pair
   const text = script.bytes.toString('latin1')
   if (maxBodyBytes !== undefined && isEndedInABody(sides, text, maxBodyBytes)) return BEHIND_AN_ANSWER
+  if (await isOfferIgnored(script, sides[1].leftAt, pair, play)) return IGNORED_OFFER
   if (byStream === undefined || sides.some(({ fate }) => fate === 'open')) return undefined
   for (const { name, mayBe, waitsBefore } of namedDifferences) {
     if (!mayBe(text)) continue

@@ -49,12 +49,10 @@ for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 /** Headers that change what follows, or that Node treats in a special way. */
 const UNUSUAL: ReadonlySet<string> = new Set([
   'transfer-encoding',
-  'upgrade',
   'expect',
   'trailer',
   'te',
   'proxy-connection',
-  'http2-settings',
   'set-cookie',
   // The names of properties that every object has.
   'constructor'
@@ -63,7 +61,13 @@ const UNUSUAL: ReadonlySet<string> = new Set([
 /** A length as it is sent, with the blanks around it: Node's parser refuses some lengths because of their blanks. */
 const LENGTH = /^ *(?:0|[1-9]\d{0,14})$/
 const BEGINNING_OF_LENGTH = /^ *(?:0|[1-9]\d{0,14})?$/
-const KEEP_ALIVE = /^ *keep-alive$/i
+/** A websocket goes to Node. An offer of another protocol is ignored: Node's parser would lose the bytes behind it. */
+const WEBSOCKET = /^[ \t]*w/i
+const KEPT_OPTIONS = ['keep-alive', 'upgrade', 'http2-settings']
+const KEPT = new RegExp(`^ *(?:${KEPT_OPTIONS.join('|')})(?:, *(?:${KEPT_OPTIONS.join('|')}))*$`, 'i')
+/** Options that have come in part. */
+const mayBeKept = (options: string): boolean =>
+  options.split(',').every(sent => KEPT_OPTIONS.some(kept => kept.startsWith(sent.replace(/^ */, '').toLowerCase())))
 
 const MAX_KNOWN_NAMES = 256
 const MAX_KNOWN_CHARACTERS = 64
@@ -219,12 +223,12 @@ function toHead(
     const name = partOf(bytes, text, start, fields[field]!, fields[field + 1]!)
     const value = partOf(bytes, text, start, fields[field + 2]!, fields[field + 3]!)
     const key = names.of(name)
-    if (UNUSUAL.has(key)) return 'framing'
+    if (UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value))) return 'framing'
     if (headers[key] !== undefined) return 'header'
     if (key === 'content-length') {
       if (!LENGTH.test(sentValue(text, start, i))) return 'framing'
       bodyBytes = Number(value)
-    } else if (key === 'connection' && !KEEP_ALIVE.test(sentValue(text, start, i))) return 'framing'
+    } else if (key === 'connection' && !KEPT.test(sentValue(text, start, i))) return 'framing'
     headers[key] = value
     rawHeaders.push(name, value)
   }
@@ -244,12 +248,12 @@ function unusualBeginning(text: string, start: number): UnusualPart | undefined 
   const count = fieldCount + (hasPartialField ? 1 : 0)
   for (let i = 0; i < count; i++) {
     const key = names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start))
-    if (UNUSUAL.has(key)) return 'framing'
+    const [value] = text.slice(fields[4 * i + 1]! + 1 - start).split('\r')
+    if (UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value!))) return 'framing'
     if (seen.has(key)) return 'header'
     seen.add(key)
-    const [value] = text.slice(fields[4 * i + 1]! + 1 - start).split('\r')
     if (key === 'content-length' && !(i < fieldCount ? LENGTH : BEGINNING_OF_LENGTH).test(value!)) return 'framing'
-    if (key === 'connection' && !'keep-alive'.startsWith(value!.replace(/^ */, '').toLowerCase())) return 'framing'
+    if (key === 'connection' && !mayBeKept(value!)) return 'framing'
   }
   return undefined
 }

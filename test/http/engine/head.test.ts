@@ -45,6 +45,14 @@ describe('head of a request, read by hand', () => {
       expect(read(head('host: a', `connection: ${value}`))).to.be.an('object')
   })
 
+  it('may offer another protocol than the websocket one, which is ignored', () => {
+    for (const options of ['Upgrade, HTTP2-Settings', 'HTTP2-Settings,upgrade', 'upgrade', 'keep-alive, Upgrade']) {
+      const offer = head('host: a', 'content-length: 3', `connection: ${options}`, 'upgrade: h2c', 'http2-settings: AA')
+      expect(read(offer), options).to.include({ bodyBytes: 3, endsAt: offer.length })
+      for (let cut = 1; cut < offer.length; cut++) expect(read(offer.slice(0, cut)), `${cut}`).to.equal('incomplete')
+    }
+  })
+
   const unusual: readonly (readonly [what: string, text: string])[] = [
     ['another method', 'TRACE / HTTP/1.1\r\nhost: a\r\n\r\n'],
     ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n'],
@@ -96,6 +104,7 @@ describe('head of a request, read by hand', () => {
     ['chunks', head('host: a', 'transfer-encoding: chunked')],
     ['chunks and a length', head('host: a', 'transfer-encoding: chunked', 'content-length: 1')],
     ['an upgrade', head('host: a', 'upgrade: websocket')],
+    ['an upgrade to a websocket of another spelling', head('host: a', 'Upgrade:\tWebSocket')],
     ['an expectation', head('host: a', 'expect: 100-continue')],
     ['announced trailers', head('host: a', 'trailer: x')],
     ['a connection that ends', head('host: a', 'connection: close')],
@@ -124,7 +133,9 @@ describe('head of a request, read by hand', () => {
       'Content-Length: 8\t',
       'content-length: 8 ',
       'transfer-encoding:',
-      'connection: c'
+      'connection: c',
+      'connection: upgrade, x',
+      'upgrade: w'
     ])
       expect(read(`POST / HTTP/1.1\r\nhost: a\r\n${line}`), line).to.equal('framing')
     for (const line of ['content-length:', 'content-length: 1', 'connection: Keep', 'host:', 'content-length: 0\r'])

@@ -13,6 +13,8 @@ export interface ParsingCase {
    * none of them is answered.
    */
   readonly handlesMore?: true
+  /** Our engine keeps the connection if it has read the head itself; Node's parser ends it. */
+  readonly staysUnlessNodeParses?: true
   /** The connection is detached, and answers to requests before it are lost. */
   readonly detaches?: true
 }
@@ -55,6 +57,12 @@ const taken = (name: string, send: string, ...handled: readonly string[]): Parsi
 const takenLast = (name: string, send: string, ...handled: readonly string[]): ParsingCase => ({
   ...taken(name, send, ...handled),
   stays: false
+})
+
+/** The same, unless our engine has read its head. */
+const ignoredOffer = (name: string, send: string, ...handled: readonly string[]): ParsingCase => ({
+  ...takenLast(name, send, ...handled),
+  staysUnlessNodeParses: true
 })
 
 const CHUNKED = 'Transfer-Encoding: chunked'
@@ -326,14 +334,19 @@ export const parsingCases: Readonly<Record<string, readonly ParsingCase[]>> = {
       get('Connection: Upgrade', 'Upgrade: websocket'),
       'GET /a ""'
     ),
-    takenLast(
+    ignoredOffer(
       'an upgrade to HTTP/2',
       get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'),
       'GET /a ""'
     ),
-    takenLast(
+    ignoredOffer(
       'an upgrade with a body that looks like a request',
       `${post('Connection: Upgrade', 'Upgrade: x', `Content-Length: ${SMUGGLED.length}`)}${SMUGGLED}`,
+      `POST /a ${JSON.stringify(SMUGGLED)}`
+    ),
+    takenLast(
+      'an upgrade to HTTP/2 with a body in chunks that looks like a request',
+      `${post('Connection: Upgrade', 'Upgrade: h2c', CHUNKED)}${SMUGGLED.length.toString(16)}\r\n${SMUGGLED}\r\n${EMPTY_CHUNKS}`,
       `POST /a ${JSON.stringify(SMUGGLED)}`
     )
   ],

@@ -2,7 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
-import { engines } from '../../support/engines.js'
+import { engines, OWN } from '../../support/engines.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
@@ -50,11 +50,32 @@ describe('pipelined requests', () => {
     await untilNothingIsHeld(started)
   })
 
+  it('that offer HTTP/2, as those of Java do, are handled with their bodies over one connection', async () => {
+    const gateway = new NotingGateway()
+    started = await startHttp({ http: { engine: OWN }, gateway })
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\nUpgrade: h2c\r\n'
+    const requests = Array.from({ length: 100 }, (_, at) =>
+      push(`orders-${at}`).replace('content-', `${offer}content-`)
+    )
+    const client = await RawSocket.open(started.http.urls.shared)
+    for (const [at, request] of requests.slice(0, 90).entries()) {
+      await client.send(request)
+      await client.until(() => client.answers === at + 1)
+    }
+    await client.send(requests.slice(90).join(''))
+    await client.until(() => client.answers === requests.length)
+    expect(gateway.written).to.deep.equal(requests.map((_, at) => `orders-${at}`))
+    client.destroy()
+    await untilNothingIsHeld(started)
+  })
+
   const badHeads = {
     'two hosts': 'POST /kprf/push HTTP/1.1\r\nhost: a\r\nhost: b\r\ncontent-length: 0\r\n\r\n',
     'an expectation that nobody meets':
       'POST /kprf/push HTTP/1.1\r\nhost: a\r\nexpect: tea\r\ncontent-length: 0\r\n\r\n',
-    'an upgrade that is not granted': 'GET /ready HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n'
+    'an upgrade that is not granted':
+      'GET /ready HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    'an upgrade that Node parses': 'GET /ready HTTP/1.1\r\nhost: a\r\nconnection: upgrade, x\r\nupgrade: h2c\r\n\r\n'
   }
   for (const [name, bad] of Object.entries(badHeads)) {
     it(`behind ${name} are not handled, since they get no answer`, async () => {
