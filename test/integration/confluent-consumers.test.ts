@@ -319,6 +319,18 @@ describe('confluent: consumer instances', () => {
     expect(brief(await request('POST', `${path}/positions`, { offsets }))).to.deep.equal([409, V2, 40903])
   })
 
+  it('a position beyond the end, set or committed, is one where auto.offset.reset says', async () => {
+    await produceJson(one, 'a', 'b', 'c')
+    const sought = await assigned(one)
+    const offsets = [{ topic: one, partition: 0, offset: 99 }]
+    expect((await request('POST', `${sought}/positions`, { offsets })).status).to.equal(204)
+    await stage.commit(group, one, new Map([[0, 70]]))
+    const subscribed = await created(json)
+    expect((await request('POST', `${subscribed}/subscription`, { topics: [one] })).status).to.equal(204)
+    for (const path of [sought, subscribed])
+      expect((await readSome(path, 3)).map(({ value }) => value)).to.deep.equal(['a', 'b', 'c'])
+  })
+
   it('confluent 58: positions are set by time, to the beginning and to the end', async () => {
     const old = { value: 'b2xk', partition: 0 }
     await stage.produce(one, BINARY, [old, old])

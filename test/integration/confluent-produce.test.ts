@@ -36,6 +36,13 @@ describe('confluent: version 2', () => {
     }
   })
 
+  it('takes records for a partition that another client has just added', async () => {
+    const to = (partition: number) => stage.produce(orders, JSON_RECORDS, [{ value: 1, partition }])
+    expect(offsetsOf(await to(2))).to.deep.include({ partition: 2, offset: 0, error_code: null, error: null })
+    await stage.cluster.growTopic(orders, 5)
+    expect(offsetsOf(await to(4))).to.deep.include({ partition: 4, offset: 0, error_code: null, error: null })
+  })
+
   it('confluent 2: a client that takes no type of the answers is answered 406, one that takes JSON is served', async () => {
     expect(brief(await stage.get('/', 'text/plain'))).to.deep.equal([406, JSON_TYPE, 406])
     const topics = await stage.get('/topics', JSON_TYPE)

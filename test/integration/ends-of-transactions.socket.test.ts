@@ -65,6 +65,14 @@ describe('a topic that ends with the marker of a transaction', function () {
     expect(await read(topic, { from: 'earliest' })).to.deep.equal(['a', 'b', 'c'])
   })
 
+  it('is not read from beyond its end, which a reader is told with the end', async () => {
+    const topic = await written(['commit', ['a', 'b', 'c']])
+    expect(await read(topic, { from: { offset: 4 } })).to.deep.equal([])
+    const failed = await read(topic, { from: { offset: 99 } }).catch((error: unknown) => error)
+    expect(failed).to.have.property('code', 'invalidRequest')
+    expect(failed).to.have.property('message').that.includes('the end is 4')
+  })
+
   it('is read to its end by a reader of committed records behind an aborted transaction', async () => {
     const topic = await written(['commit', ['a']], ['abort', ['b', 'c']])
     expect(await read(topic, { from: 'earliest' }, 'readCommitted')).to.deep.equal(['a'])

@@ -93,6 +93,15 @@ describe('pixy: offsets, consumers and topics', function () {
     expect([await next(), await next()]).to.deep.equal([0, 2])
   })
 
+  it('pixy E15: a group that is set beyond the end gets what is written from there on', async () => {
+    const write = () => stage.pixy.produce(`/topics/${topic}/messages?key=1&sync`, 'm')
+    for (let message = 0; message < 3; message++) await write()
+    expect(await set([{ partition: 0, offset: 5 }])).to.equal('200 {}')
+    expect(await poll(stage.pixy)).to.match(/^408/)
+    for (let message = 3; message < 7; message++) await write()
+    expect([await next(), await next()]).to.deep.equal([5, 6])
+  })
+
   describe('a group that is being consumed', () => {
     const placeOf = async (asked: Promise<Answer>): Promise<string> => {
       const { partition, offset } = jsonOf<{ partition: number; offset: number }>(await asked)

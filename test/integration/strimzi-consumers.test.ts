@@ -153,6 +153,34 @@ describe('strimzi: consumers', () => {
     await failed(stage.post(`${consumer}/positions`, { offsets: [at(`${topic}.other`, 0)] }), 404, message)
   })
 
+  it('a position beyond the end, set or committed, is one where auto.offset.reset says', async () => {
+    for (const [start, values] of [
+      ['earliest', ['a', 'b', 'c', 'later']],
+      ['latest', ['later']]
+    ] as const) {
+      const topic = await filled('a', 'b', 'c')
+      const group = stage.group()
+      const settings = { 'auto.offset.reset': start, 'enable.auto.commit': false }
+      const sought = await stage.consumer('text', settings)
+      await done(stage.post(`${sought}/assignments`, { partitions: [at(topic)] }))
+      await done(stage.post(`${sought}/positions`, { offsets: [at(topic, 99)] }))
+      const committed = await stage.consumer('text', settings, group)
+      await done(stage.post(`${committed}/offsets`, { offsets: [at(topic, 70)] }))
+      await done(stage.post(`${committed}/assignments`, { partitions: [at(topic)] }))
+      const consumers = [sought, committed]
+      const before = values.length - 1
+      for (const consumer of consumers)
+        expect(valuesOf(await stage.read(consumer, 'text', before))).to.deep.equal(values.slice(0, -1))
+      // Without one, a read is what takes the end for the position.
+      if (before === 0)
+        for (const consumer of consumers)
+          expect((await stage.get(`${consumer}/records`, { accept: typeOf('text') })).body).to.deep.equal([])
+      await stage.produce(`/topics/${topic}`, 'text', [{ value: 'later' }])
+      for (const consumer of consumers)
+        expect(valuesOf(await stage.read(consumer, 'text', 1))).to.deep.equal(values.slice(-1))
+    }
+  })
+
   it('offsets are committed as they are given, and without a body those that were read', async () => {
     const topic = await filled('a', 'b', 'c', 'd')
     const group = stage.group()
