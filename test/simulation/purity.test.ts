@@ -27,8 +27,7 @@ const outside: Readonly<Record<string, string>> = {
   'kafka/sasl.ts': 'asks such an issuer for a token',
   'server/workers/worker-process.ts':
     'starts the workers of a gateway that has several; a simulated one is one process',
-  'apis/kafka-pixy/grpc/arrivals.ts': 'belongs to the gRPC port, which a simulated world does not open',
-  'apis/kafka-pixy/grpc/connections.ts': 'belongs to that port',
+  'apis/kafka-pixy/grpc/calls.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'cli/worker.ts': 'is the process of such a worker',
   'server/peers/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
   'http/page/ask.ts': 'runs in the browser of an operator',

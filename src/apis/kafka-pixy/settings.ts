@@ -28,9 +28,7 @@ export const kafkaPixySettings = z
       .describe('TLS of this port: `inherit` as in `http.tls`, `off` for clients without TLS'),
     grpcMaxConnections: count
       .default(1_000)
-      .describe(
-        'Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Beyond it a new connection replaces one that does nothing, or one that only waits for messages and whose address has more connections; when there is no such connection, the new one is closed'
-      )
+      .describe('Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Further ones are closed')
       .meta({ advanced: true }),
     defaultCluster: z
       .string()

@@ -1,13 +1,15 @@
+import { randomBytes } from 'node:crypto'
 import { constants } from 'node:http2'
+import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { type CastellanError, UnauthenticatedError } from '../../../src/core/errors.js'
 import { type Access, deniedCaller, openAccess } from '../../../src/http/access/access.js'
-import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import {
   answerOf,
   callWith,
   closed,
   EMPTY_SETTINGS,
+  framed,
   lengthField,
   openCall,
   PREFACE,
@@ -89,31 +91,6 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(await answered(session)).to.equal('0')
   })
 
-  it('of too many calls that do not arrive, the connection with most of them loses its oldest', async () => {
-    service = await RawService.start({ limits: { ...LIMITS, maxArriving: 5 } })
-    const [one, most] = [await service.connect(), await service.connect()]
-    const alone = call(one)
-    const [oldest, ...younger] = [call(most), call(most), call(most), call(most)]
-    await pinged(most)
-    const told = statusOf(oldest!)
-    await service.until('kafka_pixy_arriving_calls', '5')
-    expect(await answered(await service.connect())).to.equal('0')
-    expect(await told).to.equal('8')
-    expect(await service.metric('kafka_pixy_displaced_total{what="call"}')).to.equal('1')
-    for (const stream of [alone, ...younger]) stream.end(PRODUCE)
-    expect(await Promise.all([alone, ...younger].map(statusOf))).to.deep.equal(['0', '0', '0', '0'])
-  })
-
-  it('a thousand half-open calls of four connections keep nobody out', async () => {
-    service = await RawService.start({ limits: { ...LIMITS, arrivalMs: 300_000 } })
-    for (let at = 0; at < 4; at++) {
-      const session = await service.connect()
-      for (let of = 0; of < 250; of++) call(session)
-    }
-    await service.until('kafka_pixy_arriving_calls', '1000')
-    for (let at = 0; at < 10; at++) expect(await answered(await service.connect())).to.equal('0')
-  })
-
   it('a client that does not take its answer loses its connection', async () => {
     service = await RawService.start({ limits: { ...LIMITS, answerMs: 100 } })
     const session = await service.connect({ initialWindowSize: 0 })
@@ -123,51 +100,33 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(await answered(await service.connect())).to.equal('0')
   })
 
-  it('a new connection takes the place of one that does nothing, the quietest first', async () => {
-    service = await RawService.start({ grpcMaxConnections: 4, gateway: new FakeGateway({ outcome: 'by hand' }) })
-    const served = await service.connect()
-    const waiting = call(served)
-    waiting.end(PRODUCE)
-    await service.until('kafka_pixy_open_calls', '1')
-    const idle = await service.connect()
-    await pinged(idle)
-    const halfOpen = await service.connect()
-    call(halfOpen)
-    await service.until('kafka_pixy_arriving_calls', '1')
-    const silent = service.connectTcp().resume()
-    await service.until('kafka_pixy_grpc_connections', '4')
-    for (const quietest of [silent, idle, halfOpen]) {
-      const ended = closed(quietest)
-      const another = await service.connect()
-      const stream = call(another)
-      stream.end(PRODUCE)
-      await ended
-      await service.until('kafka_pixy_arriving_calls', quietest === halfOpen ? '0' : '1')
+  it('a connection beyond the limit is closed, and one that ends makes place for another', async () => {
+    service = await RawService.start({ grpcMaxConnections: 2 })
+    const [first, second] = [await service.connect(), await service.connect()]
+    await closed(service.connectTcp().resume())
+    expect(await answered(second)).to.equal('0')
+    first.destroy()
+    await service.until('kafka_pixy_grpc_connections', '1')
+    expect(await answered(await service.connect())).to.equal('0')
+  })
+
+  it('a compressed message is one of its call, and counts as what it may become', async () => {
+    service = await RawService.start({ http: { perAddress: { maxBodiesInFlightBytes: 400_000 } } })
+    const session = await service.connect()
+    const compressed = framed(gzipSync(Buffer.concat([lengthField(2, 't'), lengthField(5, 'm')])), true)
+    const ask = (...messages: Buffer[]) => {
+      const stream = call(session, { 'grpc-encoding': 'gzip' })
+      stream.end(Buffer.concat(messages))
+      return answerOf(stream)
     }
-    await service.until('kafka_pixy_open_calls', '4')
-    const fifth = service.connectTcp()
-    await closed(fifth.resume())
-    expect(await service.metric('kafka_pixy_displaced_total{what="connection"}')).to.equal('3')
-    service.gateway.calls[0]!.settle([delivered()])
-    expect(await statusOf(waiting)).to.equal('0')
-  })
-
-  it('a thousand silent sockets keep nobody out', async () => {
-    service = await RawService.start()
-    const silent = Array.from({ length: 1_100 }, () => service.connectTcp())
-    await service.until('kafka_pixy_grpc_connections', '1000')
-    for (let at = 0; at < 10; at++) expect(await answered(await service.connect())).to.equal('0')
-    for (const socket of silent) socket.destroy()
-  })
-
-  it('a connection has to speak HTTP/2 in time', async () => {
-    service = await RawService.start({ limits: { ...LIMITS, prefaceMs: 200 } })
-    const speaking = await service.connect()
-    await pinged(speaking)
-    const [silent, slow] = [service.connectTcp(), service.connectTcp()]
-    slow.write(PREFACE.subarray(0, 10))
-    await Promise.all([silent, slow].map(socket => closed(socket.resume())))
-    expect(await answered(speaking)).to.equal('0')
+    expect(await ask(compressed)).to.include({ status: '0' })
+    expect(await ask(compressed, compressed)).to.deep.equal({
+      status: '12',
+      details: 'Received a second request message'
+    })
+    const large = framed(gzipSync(lengthField(5, randomBytes(2_000))), true)
+    expect((await ask(large)).details).to.contain('http.perAddress.maxBodiesInFlightBytes')
+    expect(service.gateway.calls).to.have.length(1)
   })
 
   it('connections and calls of an address have the limits that HTTP has', async () => {
@@ -197,7 +156,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
   })
 
   it('the room for bodies is shared with HTTP, and a large message that is not complete gives way to a small one', async () => {
-    service = await RawService.start({ http: { maxBodiesInFlightBytes: 270_000 } })
+    service = await RawService.start({ http: { maxBodiesInFlightBytes: 215_000 } })
     const large = call(await service.connect())
     const told = answerOf(large)
     large.write(Buffer.concat([Buffer.from([0, 0, 4, 0, 0]), Buffer.alloc(200_000)]))

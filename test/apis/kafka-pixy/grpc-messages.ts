@@ -1,4 +1,4 @@
-import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/server.js'
+import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/requests.js'
 
 const { service } = loadDefinition()
 

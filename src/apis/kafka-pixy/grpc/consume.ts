@@ -19,11 +19,6 @@ export interface Call {
   readonly client: string | undefined
   /** Checks the client's permissions again while the call waits. Calls back when they no longer allow the call. */
   readonly watch: (onRefused: (error: StatusError) => void) => void
-  /**
-   * From now on the call only waits, until the returned function is called. The call is ended if its connection is
-   * closed in favour of another one.
-   */
-  readonly waits: (end: (error: StatusError) => void) => () => void
   /** Whether the client may see a topic, or a group that reads it. */
   readonly mayAdminister: (topic: string, group?: string) => boolean
   /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
@@ -90,12 +85,10 @@ export class Consumer {
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
-        waitsNoLonger()
         this.#waiting.delete(end)
         reject(error)
       }
       const reply = (result: ConsumeResult): void => {
-        waitsNoLonger()
         this.#waiting.delete(end)
         if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
         else if (call.cancelled) {
@@ -104,7 +97,6 @@ export class Consumer {
         } else resolve(result.message)
       }
       this.#waiting.add(end)
-      const waitsNoLonger = call.waits(end)
       const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: call.client })
       call.watch(end)
       call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))

@@ -2,18 +2,23 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { toListenError } from '../../../core/listen-error.js'
 import type { SharedTls } from '../../../http/api/api.js'
-import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
-import { type GrpcConnection, GrpcConnections } from './connections.js'
+import type { CountedCalls, CountedConnection } from '../../../http/exchange/other-protocols.js'
 
 /** Time limit of the TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const HTTP2 = 'h2'
 const SETTINGS = { hostSetting: 'apis.kafka-pixy.grpcHost', portSetting: 'apis.kafka-pixy.grpcPort' }
 
+/** A connection of the gRPC port, those during the TLS handshake included. */
+export interface GrpcConnection {
+  readonly counted: CountedConnection
+  /** The socket that carries HTTP/2: that of TLS, or the raw one without TLS. */
+  readonly socket: Socket
+}
+
 export interface GrpcPortOptions {
+  /** Further connections are closed at once. */
   readonly maxConnections: number
-  /** How long a new connection may take until it speaks HTTP/2. */
-  readonly prefaceMs: number
   /** Counts connections and calls for the limits of `http`. */
   readonly calls: CountedCalls
   /** Absent: the port does not speak TLS. */
@@ -27,24 +32,27 @@ export interface GrpcPortOptions {
  * while it serves.
  */
 export class GrpcPort {
-  readonly connections: GrpcConnections
   readonly #server: Server
+  readonly #calls: CountedCalls
   readonly #accept: (socket: Socket) => void
-  /** Connections by address and port of the peer, as grpc-js writes them. */
-  readonly #byPeer = new Map<string, GrpcConnection>()
-  readonly #isSecure: boolean
+  /** By address and port of the peer, as grpc-js writes them. */
+  readonly #open = new Map<string, GrpcConnection>()
 
-  constructor({ maxConnections, prefaceMs, calls, tls, accept }: GrpcPortOptions) {
-    this.connections = new GrpcConnections(maxConnections, prefaceMs, calls)
+  constructor({ maxConnections, calls, tls, accept }: GrpcPortOptions) {
+    this.#calls = calls
     this.#accept = accept
-    this.#isSecure = tls !== undefined
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
-    this.#server.on('connection', (socket: Socket) => this.#arrived(socket))
+    this.#server.maxConnections = maxConnections
+    this.#server.on('connection', (socket: Socket) => this.#arrived(socket, tls !== undefined))
+  }
+
+  get connections(): number {
+    return this.#open.size
   }
 
   /** The connection of a call. */
   connectionOf(peer: string): GrpcConnection | undefined {
-    return this.#byPeer.get(peer)
+    return this.#open.get(peer)
   }
 
   /** @throws ListenError naming the setting to change when the address cannot be used */
@@ -55,43 +63,38 @@ export class GrpcPort {
     })
   }
 
-  /** Accepts no further connection, and ends those that do not speak HTTP/2 yet. */
+  /** Accepts no further connection. */
   drain(): void {
     this.#server.close()
-    for (const connection of this.connections) if (!connection.hasSpoken) connection.cut()
   }
 
   /** Cuts all connections. */
   cut(): void {
-    for (const connection of this.connections) connection.cut()
+    for (const { socket } of this.#open.values()) socket.destroy()
   }
 
-  #arrived(socket: Socket): void {
+  #arrived(socket: Socket, isSecure: boolean): void {
     // Without a listener an error of a connection would end the process.
     socket.on('error', () => undefined)
-    const connection = this.connections.add(socket)
-    if (connection === undefined) return
+    const counted = this.#calls.connection(socket)
+    // The limit per address may have refused the connection.
+    if (socket.destroyed) return
     const peer = peerOf(socket)
-    this.#byPeer.set(peer, connection)
+    this.#open.set(peer, { counted, socket })
     socket.once('close', () => {
-      if (this.#byPeer.get(peer) === connection) this.#byPeer.delete(peer)
+      if (this.#open.get(peer)?.counted === counted) this.#open.delete(peer)
     })
-    if (!this.#isSecure) this.#speak(connection)
+    if (!isSecure) this.#accept(socket)
   }
 
   #secured(socket: Socket): void {
-    const connection = this.#byPeer.get(peerOf(socket))
-    if (connection === undefined) {
-      socket.destroy()
-      return
+    const peer = peerOf(socket)
+    const connection = this.#open.get(peer)
+    if (connection === undefined) socket.destroy()
+    else {
+      this.#open.set(peer, { ...connection, socket })
+      this.#accept(socket)
     }
-    connection.secured(socket)
-    this.#speak(connection)
-  }
-
-  #speak(connection: GrpcConnection): void {
-    this.connections.awaitPreface(connection)
-    this.#accept(connection.socket)
   }
 }
 

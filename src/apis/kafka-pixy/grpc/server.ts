@@ -1,49 +1,31 @@
 import type { Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import {
-  loadPackageDefinition,
-  Server,
-  ServerCredentials,
-  type ServerInterceptor,
-  type ServiceClientConstructor,
-  type ServiceDefinition,
-  status
-} from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
-import { counterFamily } from '../../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../../core/metrics/prometheus.js'
+import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js'
+import { type PrometheusMetrics, registerScrapedGauge } from '../../../core/metrics/prometheus.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { RecordHeaders } from '../../../http/exchange/record-headers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import { DEFAULT_CLUSTER, withAlias } from '../target.js'
-import { type ArrivalLimits, Arrivals } from './arrivals.js'
+import { type CallLimits, Calls } from './calls.js'
 import { GrpcPort } from './port.js'
+import { loadDefinition } from './requests.js'
 import { KafkaPixyService } from './service.js'
 import { StatusError } from './statuses.js'
 
-/** The definition of the service; it is part of the package, for clients. */
-export const PROTO_FILE = fileURLToPath(new URL('../kafka-pixy.proto', import.meta.url))
 /** The original's limit, or more where messages may be larger. */
 const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 /** Topic, group, headers and lengths beside the message. */
 const BESIDE_MESSAGE_BYTES = 64 * 1024
 /** Calls of one connection at a time. Each may have sent 128 KiB before it is admitted. */
 const MAX_STREAMS = 250
-/** A connection whose peer does not answer a ping in time is cut, so one that never spoke HTTP/2 is as well. */
+/** A connection whose peer does not answer a ping in time is cut; one that never spoke HTTP/2 does not. */
 const PING_INTERVAL_MS = 20_000
 const PING_TIMEOUT_MS = 10_000
 /** A connection without calls is closed; clients of gRPC open another one when they need it. */
 const IDLE_MS = 300_000
-const LIMITS: ArrivalLimits = { maxArriving: 1_000, arrivalMs: 10_000, answerMs: 60_000, prefaceMs: 10_000 }
+const LIMITS: CallLimits = { arrivalMs: 10_000, answerMs: 60_000 }
 
-/** The constructor of clients, which holds the definition of the service. */
-export function loadDefinition(): ServiceClientConstructor {
-  const definition = loadSync(PROTO_FILE, { keepCase: true, longs: Number, defaults: true, objects: true })
-  return loadPackageDefinition(definition)['KafkaPixy'] as ServiceClientConstructor
-}
-
-/** The definition for the server, where requests stay bytes until they have been scanned. */
-function loadServerDefinition(): ServiceDefinition {
+/** Requests stay bytes until their elements have been counted. */
+function serverDefinition(): ServiceDefinition {
   const methods = Object.entries(loadDefinition().service)
   return Object.fromEntries(
     methods.map(([name, method]) => [name, { ...method, requestDeserialize: (bytes: Buffer) => bytes }])
@@ -77,45 +59,31 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
 
 type Service = ReturnType<typeof createService>
 
-function registerMetrics({ registry }: PrometheusMetrics, { port, arrivals, service }: Service): void {
+function registerMetrics({ registry }: PrometheusMetrics, { port, incoming, service }: Service): void {
   const gauge = (name: string, help: string, value: () => number): void =>
     registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
   gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
-  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => arrivals.arriving)
-  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections.size)
-  const displaced = counterFamily(
-    'kafka_pixy_displaced_total',
-    'Idle or waiting connections and calls of the gRPC port that were ended in favour of others'
-  )
-  registerFamily(registry, displaced)
-  const [connections, calls] = [displaced.series({ what: 'connection' }), displaced.series({ what: 'call' })]
-  port.connections.onDisplaced = () => connections.value++
-  arrivals.onDisplaced = () => calls.value++
+  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving)
+  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
 }
 
-function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLimits) {
+function createService(context: ApiContext<KafkaPixySettings>, limits: CallLimits) {
   const { settings, access, calls, log, tls, recordHeaders = [] } = context
   const { grpcMaxConnections: maxConnections, grpcTls, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
-  const { prefaceMs } = limits
-  const port = new GrpcPort({
-    maxConnections,
-    prefaceMs,
-    calls,
-    tls: grpcTls === 'inherit' ? tls : undefined,
-    accept
-  })
+  const port = new GrpcPort({ maxConnections, calls, tls: grpcTls === 'inherit' ? tls : undefined, accept })
+  const maxRequestBytes = Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES)
   const refused = context.refused.of('kafka-pixy')
   const broken = (error: unknown): StatusError => {
     log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
     return new StatusError(status.INTERNAL, 'internal error')
   }
-  const arrivals = new Arrivals({
+  const incoming = new Calls({
     access,
     limits,
     recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
     maxHeaderBytes: calls.maxHeaderBytes,
-    maxMessageBytes: Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES),
+    maxMessageBytes: maxRequestBytes,
     refused,
     broken,
     connectionOf: peer => port.connectionOf(peer)
@@ -126,16 +94,17 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: ArrivalLi
     refused
   })
   const server = new Server({
-    interceptors: [arrivals.interceptor as ServerInterceptor],
+    interceptors: [incoming.interceptor],
+    'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_concurrent_streams': MAX_STREAMS,
     'grpc.keepalive_time_ms': PING_INTERVAL_MS,
     'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
     'grpc.max_connection_idle_ms': IDLE_MS
   })
-  server.addService(loadServerDefinition(), service.handlers)
+  server.addService(serverDefinition(), service.handlers)
   // The port has already handled TLS, if it is on.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
-  return { port, arrivals, server, service }
+  return { port, incoming, server, service }
 }
 
 /** The default cluster has the empty name, too. */

@@ -15,12 +15,12 @@ import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
-import type { ReceivedRequest } from './arrivals.js'
+import type { ReceivedRequest } from './calls.js'
 import { type Call, Consumer } from './consume.js'
 import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
-import { type ScannedRequest, scanRequest } from './requests.js'
+import { decodeRequest } from './requests.js'
 import { countRefused, StatusError, statusOfError } from './statuses.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
@@ -42,8 +42,8 @@ interface ServedCall extends Call {
 interface Method<Name extends MethodName> {
   readonly operation: Operation
   target(names: { readonly topic: string; readonly group: string }): Target
-  /** Its requests bring a record, which counts against quotas. */
-  readonly isProduce?: boolean
+  /** Bytes of key and value of the record that a request brings, which count against quotas. */
+  recordBytesOf?(request: Methods[Name][0]): number
   run(gateway: Gateway, request: Methods[Name][0], call: ServedCall): Promise<Methods[Name][1]>
 }
 
@@ -104,16 +104,21 @@ export class KafkaPixyService {
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
       if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
-      const scanned = scanRequest(name, call.request.bytes)
-      gateway = this.#parts.gateways.get(scanned.cluster)
-      if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${scanned.cluster}\` does not exist`)
-      this.#admit(name, scanned, call.request)
+      const { bytes, hold } = call.request
+      const request = decodeRequest(name, bytes, hold)
+      gateway = this.#parts.gateways.get(request.cluster)
+      if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
       const method: Method<Name> = this.#methods[name]
-      const target = method.target(scanned)
+      const target = method.target({ topic: '', group: '', ...request })
+      const { caller } = call.request
+      const refusal = caller.refusalOf(method.operation, target)
+      if (refusal) throw refusal
+      const quota = method.recordBytesOf && caller.charge(1, method.recordBytesOf(request))
+      if (quota) throw quota
       const watch: Call['watch'] = onRefused =>
         call.request.caller.watch(method.operation, target, error => onRefused(statusOfError(error, true)!))
       served = callOf(call, answered, watch)
-      const result = await method.run(gateway, scanned.read(), served)
+      const result = await method.run(gateway, request, served)
       // Afterwards a call counts as cancelled, too, because its stream has closed.
       const isSent = !call.cancelled
       callback(null, result, receiptOf(served))
@@ -121,19 +126,9 @@ export class KafkaPixyService {
     } catch (error) {
       const metadata = receiptOf(served)
       const known = statusOfError(error, gateway?.isReady ?? false)
-      if (this.#methods[name].isProduce && served === undefined && known) countRefused(this.#parts.refused, known)
+      if (this.#methods[name].recordBytesOf && served === undefined && known) countRefused(this.#parts.refused, known)
       callback({ ...this.#statusOf(name, known, error), ...(metadata && { metadata }) })
     }
-  }
-
-  /** Checks permission, quota and memory before any object is made of a request. */
-  #admit<Name extends MethodName>(name: Name, scanned: ScannedRequest<Name>, { caller, hold }: ReceivedRequest): void {
-    const { operation, target, isProduce } = this.#methods[name]
-    const refusal = caller.refusalOf(operation, target(scanned))
-    if (refusal) throw refusal
-    const quota = isProduce && caller.charge(1, scanned.recordBytes)
-    if (quota) throw quota
-    hold(scanned.objectBytes)
   }
 
   #statusOf(name: MethodName, known: StatusError | undefined, error: unknown): { code: status; details: string } {
@@ -173,7 +168,6 @@ const callOf = (
   },
   onCancelled: cancelled => call.once('cancelled', cancelled),
   onAnswered: run => (answered.tell = run),
-  waits: end => call.request.waits(end),
   mayAdminister: (topic, group) =>
     call.request.caller.allows('admin', group === undefined ? { topic } : { topic, group }),
   charge: (records, bytes) => void call.request.caller.charge(records, bytes)
@@ -186,7 +180,7 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
   Produce: {
     operation: 'produce',
     target: topicOf,
-    isProduce: true,
+    recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
     run: (gateway, request, { origin }) => producer.produce(gateway, request, origin)
   },
   ConsumeNAck: {

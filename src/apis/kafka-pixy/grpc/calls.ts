@@ -1,0 +1,273 @@
+import type { ServerHttp2Stream } from 'node:http2'
+import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
+import type { CastellanError } from '../../../core/errors.js'
+import type { RecordHeader } from '../../../core/model.js'
+import type { Access, Caller } from '../../../http/access/access.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { CountedCall } from '../../../http/exchange/other-protocols.js'
+import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
+import { type Admission, admit } from './admit-call.js'
+import type { GrpcConnection } from './port.js'
+import { countRefused, StatusError, statusOfError } from './statuses.js'
+
+export interface CallLimits {
+  /** How long a request may take to arrive. */
+  readonly arrivalMs: number
+  /** How long the client may take for the answer. */
+  readonly answerMs: number
+}
+
+export interface CallsOptions {
+  readonly access: Access
+  readonly limits: CallLimits
+  readonly maxHeaderBytes: number
+  readonly maxMessageBytes: number
+  /** Metadata that becomes headers of records; absent: none does. */
+  readonly recordHeaders?: RecordHeaders | undefined
+  /** `undefined`: the connection has ended. */
+  readonly connectionOf: (peer: string) => GrpcConnection | undefined
+  /** Counts messages that are refused. */
+  readonly refused: RefusedByApi
+  /** Logs a bug and returns the status to answer. */
+  readonly broken: (error: unknown) => StatusError
+}
+
+/** A request that has arrived, as its bytes. */
+export interface ReceivedRequest {
+  readonly bytes: Buffer
+  readonly caller: Caller
+  /** The key under which the address of the client is counted. */
+  readonly address: string
+  /** Metadata of the call that its record gets as headers. Absent: there is none. */
+  readonly recordHeaders?: readonly RecordHeader[] | undefined
+  /** Counts further memory that the call takes until its end. @throws CastellanError when there is none */
+  hold(sizeBytes: number): void
+}
+
+/** Measured: memory that V8 and Node use for a chunk of one byte that waits for the rest of its message. */
+const CHUNK_BYTES = 320
+/** Largest expansion of one byte that zlib reads, and the memory of zlib itself. */
+const MAX_EXPANSION = 1_032
+const ZLIB_BYTES = 64 * 1024
+
+const PRODUCE = '/KafkaPixy/Produce'
+
+type InterceptedCall = Parameters<ServerInterceptor>[1]
+/** What the interface of a call in grpc-js does not include. */
+interface CallParts {
+  readonly stream: ServerHttp2Stream
+  decompressMessage(message: Buffer, encoding: string): Promise<Buffer> | Buffer
+}
+
+/**
+ * Calls on their way in and out. Before its client is admitted, only the headers of a request are read. Then the
+ * request has to arrive in time, and its answer has to reach the client in time.
+ */
+export class Calls {
+  readonly options: CallsOptions
+  #seen = 0
+  /** Calls whose request has not arrived. */
+  arriving = 0
+
+  constructor(options: CallsOptions) {
+    this.options = options
+  }
+
+  /** An interceptor for grpc-js. */
+  readonly interceptor: ServerInterceptor = ({ path }, intercepted) => {
+    const call = new IncomingCall(this, intercepted, path === PRODUCE, `grpc-${++this.#seen}`)
+    return new ServerInterceptingCall(intercepted, {
+      start: next =>
+        next({
+          onReceiveMetadata: (metadata, pass) => void call.begin(metadata, () => pass(new Metadata())),
+          onReceiveMessage: (bytes, pass) => pass(call.received(bytes)),
+          onReceiveHalfClose: pass => {
+            call.arrived()
+            pass()
+          },
+          onCancel: () => call.end()
+        }),
+      sendMessage: (message, pass) => {
+        call.answers()
+        pass(message)
+      }
+    })
+  }
+}
+
+class IncomingCall {
+  readonly #calls: Calls
+  readonly #call: InterceptedCall
+  readonly #isProduce: boolean
+  readonly #id: string
+  readonly #connection: GrpcConnection | undefined
+  #counted: CountedCall | undefined
+  #recordHeaders: readonly RecordHeader[] | undefined
+  #admission: Admission | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isArriving = true
+  #isOver = false
+
+  constructor(calls: Calls, call: InterceptedCall, isProduce: boolean, id: string) {
+    this.#isProduce = isProduce
+    this.#calls = calls
+    this.#call = call
+    this.#id = id
+    this.#connection = calls.options.connectionOf(call.getPeer())
+  }
+
+  async begin(metadata: Metadata, pass: () => void): Promise<void> {
+    this.#calls.arriving++
+    try {
+      const connection = this.#connection
+      if (connection === undefined) throw new StatusError(status.UNAVAILABLE, 'the connection has ended')
+      this.#count(connection, metadata)
+      const { socket, counted } = connection
+      const head = { metadata, peer: this.#call.getPeer(), socket, address: counted.addressKey }
+      const admission = await admit(this.#calls.options.access, head, this.#id)
+      if (this.#isOver) return admission.end()
+      this.#admission = admission
+      // A client without any permission is refused before its message is received and decompressed.
+      const refusal = admission.caller.refusalOfUnruled()
+      if (refusal) throw refusal
+      pass()
+    } catch (error) {
+      this.#refuse(error)
+    }
+  }
+
+  received(bytes: Buffer): ReceivedRequest {
+    return {
+      bytes,
+      caller: this.#admission!.caller,
+      address: this.#connection!.counted.addressKey,
+      recordHeaders: this.#recordHeaders,
+      hold: sizeBytes => this.#take(sizeBytes)
+    }
+  }
+
+  arrived(): void {
+    if (this.#isOver) return
+    clearTimeout(this.#timer)
+    this.#isArriving = false
+    this.#calls.arriving--
+    this.#counted!.received()
+  }
+
+  /** The stream ends when the client has taken the answer. */
+  answers(): void {
+    if (!this.#isOver)
+      this.#timer = setTimeout(() => this.#connection!.socket.destroy(), this.#calls.options.limits.answerMs)
+  }
+
+  /** The stream has ended, or its last frame has been sent. */
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#counted?.end()
+    this.#admission?.end()
+    if (!this.#isArriving) return
+    this.#calls.arriving--
+    // grpc-js would read and discard whatever the client goes on to send. Node sends the answer at the end of this
+    // tick; from Node 22 on a reset in the same tick would overtake it.
+    const { stream } = this.#call as unknown as CallParts
+    setImmediate(() => {
+      if (!stream.destroyed) stream.close()
+    })
+  }
+
+  /** @throws CastellanError */
+  #count({ counted }: GrpcConnection, metadata: Metadata): void {
+    const { limits, maxHeaderBytes, recordHeaders } = this.#calls.options
+    this.#counted = counted.begin(refusal => this.#refuse(refusal))
+    this.#timer = setTimeout(() => {
+      this.#refuse(
+        new StatusError(status.DEADLINE_EXCEEDED, `the request did not arrive within ${limits.arrivalMs} ms`)
+      )
+    }, limits.arrivalMs)
+    const headerBytes = sizeOf(metadata)
+    if (headerBytes > maxHeaderBytes) throw tooLarge(`the headers have more than ${maxHeaderBytes} bytes`)
+    const refusal = this.#counted.refusal()
+    if (refusal) throw refusal
+    this.#take(headerBytes)
+    const raw = recordHeaders && rawHeadersOf(metadata)
+    if (raw && recordHeaders.areTooLarge(raw)) {
+      throw tooLarge(`the metadata for records has more than ${MAX_RECORD_HEADERS_BYTES} bytes`)
+    }
+    this.#recordHeaders = raw && recordHeaders.ofRequest(raw)
+    this.#countMessage()
+  }
+
+  /** Counts the bytes of the message as they come, and as what they may become: grpc-js decompresses each one at once. */
+  #countMessage(): void {
+    const parts = this.#call as unknown as CallParts
+    parts.stream.prependListener('data', ({ length }: Buffer) => {
+      if (!this.#isOver) this.#orRefuse(() => this.#take(Math.max(length, CHUNK_BYTES)))
+    })
+    const decompress = parts.decompressMessage.bind(parts)
+    let messages = 0
+    const sendStatus = this.#call.sendStatus.bind(this.#call)
+    this.#call.sendStatus = answer => {
+      // Not by #refuse: grpc-js itself refuses the message.
+      if (this.#isArriving && !this.#isOver && answer.code !== status.DEADLINE_EXCEEDED) {
+        const reason = answer.code === status.RESOURCE_EXHAUSTED ? 'recordTooLarge' : undefined
+        this.#countRefused(new StatusError(answer.code!, answer.details ?? '', reason))
+      }
+      sendStatus(answer)
+    }
+    parts.decompressMessage = async (message, encoding) => {
+      if (messages++ > 0) throw { code: status.UNIMPLEMENTED, details: 'Received a second request message' }
+      if (encoding === 'identity') return decompress(message, encoding)
+      const mostBytes = ZLIB_BYTES + Math.min(this.#calls.options.maxMessageBytes, message.length * MAX_EXPANSION)
+      this.#orRefuse(() => this.#take(mostBytes))
+      if (this.#isOver) throw { code: status.CANCELLED, details: 'the call is over' }
+      const result = await decompress(message, encoding)
+      if (!this.#isOver) this.#counted!.give(mostBytes - result.length)
+      return result
+    }
+  }
+
+  /** @throws CastellanError */
+  #take(sizeBytes: number): void {
+    const refusal: CastellanError | undefined = this.#counted!.take(sizeBytes)
+    if (refusal) throw refusal
+  }
+
+  #orRefuse(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#refuse(error)
+    }
+  }
+
+  #refuse(error: unknown): void {
+    if (this.#isOver) return
+    const refusal = statusOfError(error, true) ?? this.#calls.options.broken(error)
+    this.#countRefused(refusal)
+    this.end()
+    this.#call.sendStatus({ code: refusal.code, details: refusal.message })
+  }
+
+  #countRefused(refusal: StatusError): void {
+    if (this.#isProduce) countRefused(this.#calls.options.refused, refusal)
+  }
+}
+
+const tooLarge = (details: string): StatusError => new StatusError(status.RESOURCE_EXHAUSTED, details)
+
+/** Names and values in turn, one character for each byte. */
+const rawHeadersOf = (metadata: Metadata): string[] =>
+  Object.entries(metadata.toJSON()).flatMap(([name, values]) =>
+    values.flatMap(value => [name, typeof value === 'string' ? value : value.toString('latin1')])
+  )
+
+/** The size of headers, approximately as HTTP/2 counts it (RFC 9113 6.5.2). */
+function sizeOf(metadata: Metadata): number {
+  let sizeBytes = 0
+  for (const name of Object.keys(metadata.getMap())) {
+    for (const value of metadata.get(name)) sizeBytes += name.length + value.length + 32
+  }
+  return sizeBytes
+}
