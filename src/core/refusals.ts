@@ -8,7 +8,7 @@ const OTHER = { reason: 'other', setting: undefined }
 
 /** Names of settings as they stand in the messages of errors: `delivery.maxBytes`. */
 const SETTING =
-  /\b(?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z]\w*(?:\.\w+)*/
+  /\b(?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z](?:[\w-]*\w)?(?:\.\w+)*/
 /** Sections that an error names as a whole, behind the name of a client, which may look like that of a setting. */
 const SECTION = /\((quotas|access\.rules)\)$/
 

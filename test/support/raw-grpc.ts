@@ -123,6 +123,7 @@ export const headersFrame = (stream: number, path = '/KafkaPixy/Produce'): Buffe
     Buffer.concat([
       literal(':method', 'POST'),
       literal(':scheme', 'http'),
+      literal(':authority', 'localhost'),
       literal(':path', path),
       literal('content-type', 'application/grpc'),
       literal('te', 'trailers')

@@ -68,6 +68,8 @@ export interface CountedCalls {
   readonly maxHeaderBytes: number
   /** Counts a connection until its socket closes. A connection whose address has too many is destroyed. */
   connection(socket: Socket): CountedConnection
+  /** Counts a connection of the gRPC port that is closed at once because the port has too many. */
+  refusedConnection(): void
 }
 
 export interface CountedConnection {

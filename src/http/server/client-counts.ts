@@ -41,6 +41,10 @@ export class CallCounts implements CountedCalls {
       begin: onRefused => new Call(this.#options, address, onRefused)
     }
   }
+
+  refusedConnection(): void {
+    this.#options.connections.onConnectionRefused('grpc')
+  }
 }
 
 class Call implements CountedCall, ReceivingBody {
@@ -144,7 +148,8 @@ export function createClientCounts(options: {
 /** What the status tells of connections that are closed at once. */
 const beyondLimit = {
   all: new OverloadedError('a port has more of them than http.maxConnections'),
-  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections')
+  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
+  grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
 }
 
 function createConnections(

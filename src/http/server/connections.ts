@@ -67,8 +67,8 @@ export interface ReceivingBody extends BodyHolder {
   refuse(refusal: OverloadedError): void
 }
 
-/** Which limit a connection is beyond: `http.maxConnections` or `http.perAddress.maxConnections`. */
-export type ConnectionLimit = 'all' | 'address'
+/** Which limit a connection is beyond: `http.maxConnections`, `http.perAddress.maxConnections` or that of the gRPC port. */
+export type ConnectionLimit = 'all' | 'address' | 'grpc'
 
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {

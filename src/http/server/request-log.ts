@@ -145,7 +145,7 @@ export class HttpMetrics {
     this.connectionsEndedUnread = endedUnread.series({})
   }
 
-  /** @param limit `all` or `address` */
+  /** @param limit `all`, `address` or `grpc` */
   connectionRefused(limit: string): void {
     this.#connectionsRefused.series({ limit }).value++
   }

@@ -120,7 +120,7 @@ function troubleOfRefusal(refusal: RefusalRow): Row[] {
       severity: 'warning',
       kind: 'refusing',
       subject: setting ?? 'requests',
-      cause: `${setting?.endsWith('.maxConnections') ? 'Connections are closed at once' : 'Requests are refused'}: ${message} (${last}).`,
+      cause: `${/maxConnections$/i.test(setting ?? '') ? 'Connections are closed at once' : 'Requests are refused'}: ${message} (${last}).`,
       next: nextOfOverload(setting),
       see: setting ?? 'docs/errors.md'
     }

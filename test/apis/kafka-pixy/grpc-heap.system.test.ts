@@ -1,5 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Children, Gateway } from '../../cli/child.js'
@@ -99,6 +99,9 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
   const ofEach = (run: (session: ClientHttp2Session) => Promise<Answered>): Promise<Answered[]> =>
     Promise.all(Array.from({ length: CALLS }, (_, at) => run(hostile[at % SESSIONS]!)))
 
+  const send = (socket: Socket, ...frames: readonly Buffer[]): Promise<unknown> =>
+    new Promise(resolve => socket.write(Buffer.concat([PREFACE, EMPTY_SETTINGS, ...frames]), resolve))
+
   for (const [what, { method, message, statuses, ...how }] of Object.entries(attacks)) {
     it(`lives through 200 calls at once of ${what}, and serves a polite client meanwhile`, async () => {
       const attacked = ofEach(session => callWith(session, message, { method, ...how }))
@@ -112,6 +115,20 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
     })
   }
 
+  it('lives through 50,000 calls that do not come', async () => {
+    const calls = Buffer.concat(Array.from({ length: 100 }, (_, at) => headersFrame(2 * at + 1)))
+    const sockets = Array.from({ length: 500 }, () =>
+      connectTcp(port, '127.0.0.1')
+        .on('error', () => undefined)
+        .resume()
+    )
+    await Promise.all(sockets.map(socket => send(socket, calls)))
+    expect(await callWith(polite, POLITE)).to.include({ status: '0' })
+    for (const socket of sockets) socket.destroy()
+    expect(await callWith(polite, POLITE)).to.include({ status: '0' })
+    expect(gateway.child.isRunning).to.equal(true)
+  })
+
   it('lives through calls that come in frames of one byte, and do not end', async () => {
     const bytes = framed(headers(400)).subarray(0, -1)
     const sockets = Array.from({ length: 10 }, () => connectTcp(port, '127.0.0.1').on('error', () => undefined))
@@ -119,7 +136,7 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
       sockets.map(async socket => {
         const calls = Array.from({ length: 100 }, (_, at) => 2 * at + 1)
         const frames = calls.flatMap(stream => [headersFrame(stream), byteFrames(stream, bytes)])
-        await new Promise(resolve => socket.write(Buffer.concat([PREFACE, EMPTY_SETTINGS, ...frames]), resolve))
+        await send(socket, ...frames)
       })
     )
     expect(await callWith(polite, POLITE)).to.include({ status: '0' })

@@ -40,6 +40,9 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     stream.write(Buffer.concat([head, Buffer.alloc(MIB)]))
     for (let round = 0; round < 5; round++) await pinged(session)
     expect(session.socket.bytesWritten).to.be.within(WINDOW_BYTES, WINDOW_BYTES + READ_AHEAD_BYTES + 2_000)
+    // What has come already is counted.
+    const counted = Number(await service.metric('castellan_http_bodies_in_flight_bytes'))
+    expect(counted).to.be.within(WINDOW_BYTES, WINDOW_BYTES + READ_AHEAD_BYTES + 2_000)
     const told = statusOf(stream)
     decide!(new UnauthenticatedError('who is there', 'Bearer'))
     expect(await told).to.equal('16')
@@ -100,10 +103,23 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(await answered(await service.connect())).to.equal('0')
   })
 
+  it('of too many calls that do not arrive the oldest is refused, so they keep no other client out', async () => {
+    service = await RawService.start({ limits: { ...LIMITS, maxArriving: 2 } })
+    const session = await service.connect()
+    const [oldest, younger] = [call(session), call(session)]
+    const told = answerOf(oldest!)
+    await service.until('kafka_pixy_arriving_calls', '2')
+    expect(await answered(await service.connect())).to.equal('0')
+    expect(await told).to.deep.equal({ status: '8', details: 'too many calls arrive at a time' })
+    younger!.end(PRODUCE)
+    expect(await statusOf(younger!)).to.equal('0')
+  })
+
   it('a connection beyond the limit is closed, and one that ends makes place for another', async () => {
     service = await RawService.start({ grpcMaxConnections: 2 })
     const [first, second] = [await service.connect(), await service.connect()]
     await closed(service.connectTcp().resume())
+    expect(await service.metric('castellan_http_connections_refused_total{limit="grpc"}')).to.equal('1')
     expect(await answered(second)).to.equal('0')
     first.destroy()
     await service.until('kafka_pixy_grpc_connections', '1')

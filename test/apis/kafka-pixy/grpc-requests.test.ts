@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import type { MethodName } from '../../../src/apis/kafka-pixy/grpc/messages.js'
 import { decodeRequest } from '../../../src/apis/kafka-pixy/grpc/requests.js'
 import type { StatusError } from '../../../src/apis/kafka-pixy/grpc/statuses.js'
@@ -30,7 +31,8 @@ describe("kafka-pixy: requests of gRPC as protobuf's bytes", () => {
 
   it('elements are counted wherever they stand between fields of every kind', () => {
     const fields = [
-      varintField(4, 2n ** 64n - 1n),
+      varintField(4, 1),
+      varintField(99, 2n ** 64n - 1n),
       lengthField(99, 'x'),
       Buffer.concat([varint((99 << 3) | 1), Buffer.alloc(8)]),
       Buffer.concat([varint((99 << 3) | 5), Buffer.alloc(4)]),
@@ -41,6 +43,34 @@ describe("kafka-pixy: requests of gRPC as protobuf's bytes", () => {
     expect(read('Produce', once)).to.include({ cluster: '', topic: 't', key_undefined: true })
     expect(heldBytes).to.equal(501 * 256)
     expect(refusal('Produce', Buffer.concat([once, ...fields]))).to.equal('3: more than 1000 headers')
+  })
+
+  it('the decoder makes no more elements than were counted, whatever the numbers and the types of fields', () => {
+    const padded = (value: number, length: number): Buffer =>
+      Buffer.from(
+        Array.from({ length }, (_, at) => (Math.floor(value / 128 ** at) & 127) | (at < length - 1 ? 128 : 0))
+      )
+    const number = fc.tuple(fc.nat(300), fc.integer({ min: 2, max: 12 })).map(([value, bytes]) => padded(value, bytes))
+    const field = fc
+      .tuple(fc.constantFrom(0, 1, 2, 4, 5, 7, 99), fc.constantFrom(0, 1, 2, 4, 5), fc.constantFrom(2, 5, 6, 10))
+      .map(([of, type, bytes]) => padded(of * 8 + type, bytes))
+    const elements = fc.constantFrom(headers(9), offsets(9))
+    const parts = fc.array(fc.oneof(field, number, elements), { maxLength: 6 }).map(all => Buffer.concat(all))
+    let decoded = 0
+    const made = (name: MethodName, bytes: Buffer, list: string): void => {
+      if (refusal(name, bytes) !== 'none') return
+      decoded++
+      const { length } = (read(name, bytes) as Record<string, readonly unknown[]>)[list]!
+      expect(heldBytes, bytes.toString('hex')).to.equal(256 * length)
+    }
+    fc.assert(
+      fc.property(parts, bytes => {
+        made('Produce', Buffer.concat([bytes, headers(20)]), 'headers')
+        made('SetOffsets', Buffer.concat([bytes, offsets(20)]), 'offsets')
+      }),
+      { numRuns: 5_000, examples: [[Buffer.from([4 * 8 + 2, 40])]] }
+    )
+    expect(decoded).to.be.above(500)
   })
 
   it('bytes that are no message are refused as grpc-js does', () => {

@@ -10,7 +10,7 @@ import { callCounts, contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { answerOf, connectHttp2, openCall } from '../../support/raw-grpc.js'
 
-export const LIMITS = { arrivalMs: 20_000, answerMs: 20_000 }
+export const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000 }
 /** `Produce` of a message `m` to the topic `t`, as gRPC frames it. */
 export const PRODUCE = Buffer.from([0, 0, 0, 0, 6, 0x12, 1, 0x74, 0x2a, 1, 0x6d])
 

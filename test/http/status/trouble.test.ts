@@ -260,6 +260,7 @@ describe('trouble', () => {
     )
     expect(all.next).to.equal('Raise http.maxConnections, or start another instance.')
     expect(closed('http.perAddress.maxConnections').next).to.match(/^Find the client that takes so much, and raise /)
+    expect(closed('advanced.apis.kafka-pixy.grpcMaxConnections').cause).to.match(/^Connections are closed at once/)
   })
 
   it('names the quota that is used up', () => {

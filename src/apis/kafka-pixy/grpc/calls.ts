@@ -11,6 +11,8 @@ import type { GrpcConnection } from './port.js'
 import { countRefused, StatusError, statusOfError } from './statuses.js'
 
 export interface CallLimits {
+  /** Limit of calls whose request has not arrived, of all connections. Beyond it the oldest one is refused. */
+  readonly maxArriving: number
   /** How long a request may take to arrive. */
   readonly arrivalMs: number
   /** How long the client may take for the answer. */
@@ -53,7 +55,10 @@ const ZLIB_BYTES = 64 * 1024
 const PRODUCE = '/KafkaPixy/Produce'
 
 type InterceptedCall = Parameters<ServerInterceptor>[1]
-/** What the interface of a call in grpc-js does not include. */
+/**
+ * What the interface of a call in grpc-js does not include, docs/dependencies.md. Beside these, grpc-js refuses a message by
+ * the `sendStatus` of the same object.
+ */
 interface CallParts {
   readonly stream: ServerHttp2Stream
   decompressMessage(message: Buffer, encoding: string): Promise<Buffer> | Buffer
@@ -66,8 +71,8 @@ interface CallParts {
 export class Calls {
   readonly options: CallsOptions
   #seen = 0
-  /** Calls whose request has not arrived. */
-  arriving = 0
+  /** Calls whose request has not arrived, the oldest first. */
+  readonly arriving = new Set<IncomingCall>()
 
   constructor(options: CallsOptions) {
     this.options = options
@@ -105,7 +110,6 @@ class IncomingCall {
   #recordHeaders: readonly RecordHeader[] | undefined
   #admission: Admission | undefined
   #timer: NodeJS.Timeout | undefined
-  #isArriving = true
   #isOver = false
 
   constructor(calls: Calls, call: InterceptedCall, isProduce: boolean, id: string) {
@@ -117,14 +121,19 @@ class IncomingCall {
   }
 
   async begin(metadata: Metadata, pass: () => void): Promise<void> {
-    this.#calls.arriving++
+    const { arriving, options } = this.#calls
+    const [oldest] = arriving
+    if (arriving.size >= options.limits.maxArriving) {
+      oldest!.#refuse(new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls arrive at a time'))
+    }
+    arriving.add(this)
     try {
       const connection = this.#connection
       if (connection === undefined) throw new StatusError(status.UNAVAILABLE, 'the connection has ended')
       this.#count(connection, metadata)
       const { socket, counted } = connection
       const head = { metadata, peer: this.#call.getPeer(), socket, address: counted.addressKey }
-      const admission = await admit(this.#calls.options.access, head, this.#id)
+      const admission = await admit(options.access, head, this.#id)
       if (this.#isOver) return admission.end()
       this.#admission = admission
       // A client without any permission is refused before its message is received and decompressed.
@@ -149,8 +158,7 @@ class IncomingCall {
   arrived(): void {
     if (this.#isOver) return
     clearTimeout(this.#timer)
-    this.#isArriving = false
-    this.#calls.arriving--
+    this.#calls.arriving.delete(this)
     this.#counted!.received()
   }
 
@@ -167,8 +175,7 @@ class IncomingCall {
     clearTimeout(this.#timer)
     this.#counted?.end()
     this.#admission?.end()
-    if (!this.#isArriving) return
-    this.#calls.arriving--
+    if (!this.#calls.arriving.delete(this)) return
     // grpc-js would read and discard whatever the client goes on to send. Node sends the answer at the end of this
     // tick; from Node 22 on a reset in the same tick would overtake it.
     const { stream } = this.#call as unknown as CallParts
@@ -202,15 +209,19 @@ class IncomingCall {
   /** Counts the bytes of the message as they come, and as what they may become: grpc-js decompresses each one at once. */
   #countMessage(): void {
     const parts = this.#call as unknown as CallParts
-    parts.stream.prependListener('data', ({ length }: Buffer) => {
-      if (!this.#isOver) this.#orRefuse(() => this.#take(Math.max(length, CHUNK_BYTES)))
-    })
+    const push = parts.stream.push.bind(parts.stream)
+    // Before the client is admitted, chunks already wait in the stream.
+    parts.stream.push = (chunk: Buffer | null, encoding) => {
+      if (chunk === null) return push(chunk, encoding)
+      if (!this.#isOver) this.#orRefuse(() => this.#take(Math.max(chunk.length, CHUNK_BYTES)))
+      return this.#isOver || push(separate(chunk), encoding)
+    }
     const decompress = parts.decompressMessage.bind(parts)
     let messages = 0
     const sendStatus = this.#call.sendStatus.bind(this.#call)
     this.#call.sendStatus = answer => {
       // Not by #refuse: grpc-js itself refuses the message.
-      if (this.#isArriving && !this.#isOver && answer.code !== status.DEADLINE_EXCEEDED) {
+      if (this.#calls.arriving.has(this) && answer.code !== status.DEADLINE_EXCEEDED) {
         const reason = answer.code === status.RESOURCE_EXHAUSTED ? 'recordTooLarge' : undefined
         this.#countRefused(new StatusError(answer.code!, answer.details ?? '', reason))
       }
@@ -256,6 +267,9 @@ class IncomingCall {
 }
 
 const tooLarge = (details: string): StatusError => new StatusError(status.RESOURCE_EXHAUSTED, details)
+
+/** Copies a chunk that is part of a larger read from the socket: a view keeps all of that memory. */
+const separate = (chunk: Buffer): Buffer => (2 * chunk.length < chunk.buffer.byteLength ? Buffer.from(chunk) : chunk)
 
 /** Names and values in turn, one character for each byte. */
 const rawHeadersOf = (metadata: Metadata): string[] =>

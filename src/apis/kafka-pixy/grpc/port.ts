@@ -42,8 +42,12 @@ export class GrpcPort {
     this.#calls = calls
     this.#accept = accept
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
-    this.#server.maxConnections = maxConnections
-    this.#server.on('connection', (socket: Socket) => this.#arrived(socket, tls !== undefined))
+    // Not by the server's own limit: a worker would hand the connection back to the process that shares the port.
+    this.#server.on('connection', (socket: Socket) => {
+      if (this.#open.size < maxConnections) return this.#arrived(socket, tls !== undefined)
+      socket.destroy()
+      calls.refusedConnection()
+    })
   }
 
   get connections(): number {

@@ -17,14 +17,17 @@ export function loadDefinition(): ServiceClientConstructor {
 const { service } = loadDefinition()
 
 interface RepeatedField {
+  /** The largest number of a field of the request. */
   readonly field: number
   readonly name: string
   readonly max: number
+  /** Fields of the request that are truth values; all others begin with their length. */
+  readonly booleans: readonly number[]
 }
 /** Repeated fields. Over HTTP, a message has at most 100 headers; offsets have the same limit. */
 const LISTS: Partial<Record<MethodName, RepeatedField>> = {
-  Produce: { field: 7, name: 'headers', max: 1_000 },
-  SetOffsets: { field: 4, name: 'offsets', max: 10_000 }
+  Produce: { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] },
+  SetOffsets: { field: 4, name: 'offsets', max: 10_000, booleans: [] }
 }
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
 const ELEMENT_BYTES = 256
@@ -56,28 +59,38 @@ export function decodeRequest<Name extends MethodName>(
   }
 }
 
-/** Source: https://protobuf.dev/programming-guides/encoding */
+/**
+ * Counts elements as protobufjs reads them, or throws. It reads each field that it knows as of its own type, whatever type
+ * the message says, and most numbers as of one to five bytes, or of ten.
+ *
+ * Source: https://protobuf.dev/programming-guides/encoding
+ */
 function countElements(bytes: Buffer, list: RepeatedField | undefined): number {
   let at = 0
   let elements = 0
-  const varint = (): number => {
+  const varint = (maxBytes = 5): number => {
     let value = 0
-    for (let factor = 1; ; factor *= 128) {
+    for (let factor = 1; maxBytes > 0; maxBytes--, factor *= 128) {
       const byte = bytes.readUInt8(at++)
       value += (byte & 127) * factor
-      if (byte < 128) return value
+      if (byte < 128) return value % 2 ** 32
     }
+    throw new RangeError('a number is too long')
   }
   while (at < bytes.length) {
     const key = varint()
-    if (Math.floor(key / 8) === list?.field && ++elements > list.max) {
+    const field = Math.floor(key / 8)
+    const type = key % 8
+    if (field === list?.field && ++elements > list.max) {
       throw new StatusError(status.INVALID_ARGUMENT, `more than ${list.max} ${list.name}`)
     }
-    const fixedBytes = FIXED_BYTES.get(key % 8)
+    const isKnown = list !== undefined && field <= list.field
+    if (isKnown && type !== (list.booleans.includes(field) ? 0 : 2)) throw new RangeError('a field of another type')
+    const fixedBytes = FIXED_BYTES.get(type)
     if (fixedBytes !== undefined) at += fixedBytes
     else {
-      const length = varint()
-      if (key % 8 === 2) at += length
+      const value = varint(type === 0 && !isKnown ? 10 : 5)
+      if (type === 2) at += value
     }
   }
   // The decoder cuts a value off at the end of the message.

@@ -15,14 +15,14 @@ import { StatusError } from './statuses.js'
 const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 /** Topic, group, headers and lengths beside the message. */
 const BESIDE_MESSAGE_BYTES = 64 * 1024
-/** Calls of one connection at a time. Each may have sent 128 KiB before it is admitted. */
-const MAX_STREAMS = 250
+/** Calls of one connection at a time. All those of one read exist at once, of about 6 KB each. Each may have sent 128 KiB before it is admitted. */
+const MAX_STREAMS = 100
 /** A connection whose peer does not answer a ping in time is cut; one that never spoke HTTP/2 does not. */
 const PING_INTERVAL_MS = 20_000
 const PING_TIMEOUT_MS = 10_000
 /** A connection without calls is closed; clients of gRPC open another one when they need it. */
 const IDLE_MS = 300_000
-const LIMITS: CallLimits = { arrivalMs: 10_000, answerMs: 60_000 }
+const LIMITS: CallLimits = { maxArriving: 1_000, arrivalMs: 10_000, answerMs: 60_000 }
 
 /** Requests stay bytes until their elements have been counted. */
 function serverDefinition(): ServiceDefinition {
@@ -63,7 +63,7 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, incoming, serv
   const gauge = (name: string, help: string, value: () => number): void =>
     registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
   gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
-  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving)
+  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving.size)
   gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
 }
 
