@@ -36,7 +36,7 @@ export function App({ looked, poll }: AppProps): VNode {
       ${problem !== undefined && problem.status !== 401 && html`<${Silence} problem=${problem} status=${status} />`}
       ${status !== undefined && problem?.status !== 401 && html`<${Questions} looked=${looked} status=${status} />`}
     </main>
-    <footer><p>The same as JSON: <a href="status.json">/status.json</a> · for Prometheus: <a href="metrics">/metrics</a> · every row: <code>docs/status.md</code></p></footer>
+    <footer><p>The same as JSON: <a href="status.json">/status.json</a> · for Prometheus: <a href="metrics">/metrics</a> · every row: <a href="https://github.com/castellan-kafka/castellan/blob/main/docs/status.md" rel="noreferrer">docs/status.md</a></p></footer>
   </div>`
 }
 

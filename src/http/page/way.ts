@@ -2,7 +2,7 @@ import type { VNode } from 'preact'
 import type { Status, Sum } from '../status/status.js'
 import { countText } from '../status/units.js'
 import { millisecondsText, rateText } from './format.js'
-import { html } from './html.js'
+import { html, type View } from './html.js'
 import type { Sample } from './poll.js'
 import { Refusals } from './refusals.js'
 import { Sparkline } from './sparkline.js'
@@ -51,7 +51,7 @@ function stagesOf({ request, body, admission, capacity, partition, router, broke
 }
 
 /** Why requests are slow or refused. */
-export function Slow({ samples }: { readonly samples: readonly Sample[] }): VNode {
+export function Slow({ samples }: { readonly samples: readonly Sample[] }): View {
   const now = samples[samples.length - 1]!
   const then = samples.find(({ at }) => now.at - at <= WINDOW_MS)
   const isFresh = then !== undefined && now.status.way.request.count > then.status.way.request.count
@@ -65,7 +65,6 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): VNod
         <${Rate} name="Refused" samples=${samples} of=${(status: Status) => status.requests.refused} />
       </div>
       <p class="note">Refused: answered 401, 403, 413, 429 or 503. A request answered 503 counts in both.</p>
-      <${Refusals} status=${now.status} />
     </div>
     <div>
       <h3>The way of a record that Kafka took</h3>
@@ -75,7 +74,8 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): VNod
           : html`<${Bar} stages=${stages} total=${total} /><p class="note">${millisecondsText(total)} in all, of records that Kafka took: those that wait, fail or are lost do not count. Means ${isFresh ? 'of the last minute' : 'since the start; no request ended in the last minute'}.</p>`
       }
     </div>
-  </div>`
+  </div>
+  <${Refusals} status=${now.status} />`
 }
 
 function Bar({ stages, total }: { readonly stages: readonly Stage[]; readonly total: number }): VNode {

@@ -188,7 +188,7 @@ describe('the page of the management port, in a browser', function () {
   })
 
   // The last one: a refusal by Kafka is shown for a minute.
-  it('tells requests that failed from requests and records that were refused, and gives each a reason', async () => {
+  it('tells requests that failed from requests and records that were refused, with a reason and a message of which 1280 pixels cut nothing', async () => {
     const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
     const fault = cluster.faults.add({ api: 'Produce', topic: 'orders', count: 1 }, { type: 'error', errorCode })
     await push([{ topic: 'orders', key: 'k', data: 'x' }], true)
@@ -201,6 +201,9 @@ describe('the page of the management port, in a browser', function () {
       .to.include('Records')
       .and.not.include('Requests')
     expect(await page.getByRole('table', { name: 'Requests refused before' }).count()).to.equal(0)
+    // Room for several words beside the other columns.
+    await page.setViewportSize({ width: 1280, height: 800 })
+    expect((await records.locator('tbody td').last().boundingBox())!.width).to.be.at.least(300)
   })
 })
 
