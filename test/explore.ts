@@ -39,6 +39,7 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'two killed gateways': seed => `npm run test:kill:gateways -- --seed ${seed}`,
   'acknowledged anywhere': seed => `npm run test:acks -- --records 100000 --seed ${seed}`,
   'hostile clients': seed => `npm run test:hostile -- --seconds 300 --seed ${seed}`,
+  'hostile clients in 256 MB': seed => `npm run test:hostile -- --seconds 300 --heap 256 --seed ${seed}`,
   'hostile clients on node:http': seed => `npm run test:hostile -- --seconds 60 --engine node --seed ${seed}`,
   'engines alike': seed => `npm run test:fuzz -- --seconds 300 --repeatable --seed ${seed}`,
   backlog: () => 'npm run test:backlog -- --gb 1',

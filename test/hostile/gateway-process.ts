@@ -27,8 +27,16 @@ export class GatewayUnderAttack {
     this.grpcPort = grpcPort
   }
 
-  /** @param engine the value of `http.engine`; `undefined`: the default */
-  static async start(children: Children, evilBroker: string, engine: string | undefined): Promise<GatewayUnderAttack> {
+  /**
+   * @param engine the value of `http.engine`; `undefined`: the default
+   * @param heapMb 0: that of Node
+   */
+  static async start(
+    children: Children,
+    evilBroker: string,
+    engine: string | undefined,
+    heapMb: number
+  ): Promise<GatewayUnderAttack> {
     const args = [
       '--embedded-port',
       '0',
@@ -37,7 +45,10 @@ export class GatewayUnderAttack {
       '--set',
       `clusters.evil.brokers=${evilBroker}`
     ]
-    const gateway = await Gateway.start(children, args, environmentOf(engine))
+    const gateway = await Gateway.start(children, args, {
+      ...environmentOf(engine),
+      ...(heapMb > 0 && { NODE_OPTIONS: `--max-old-space-size=${heapMb}` })
+    })
     const [, host, port] = await gateway.child.line(/embedded broker on ([0-9.]+):(\d+)/)
     const [, grpcPort] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC service listens"/)
     return new GatewayUnderAttack(gateway, { host: host!, port: Number(port) }, Number(grpcPort))
