@@ -5,13 +5,16 @@ import { offerUpgrade, type Upgrade, type UpgradedSocket, type UpgradeOwner } fr
 import type { Connections } from './connections.js'
 import type { ReceivedRequest } from './received-request.js'
 
-/** The upgraded connections of one listener. Node does not track connections once they are detached. */
+/** The connections of one listener that Node has detached, as their requests ask for an upgrade: it does not track them any more. */
 export class Upgrades {
-  readonly #owners = new Map<Socket, UpgradeOwner>()
+  /** `undefined`: the request is not answered yet, or is answered instead of upgraded. */
+  readonly #owners = new Map<Socket, UpgradeOwner | undefined>()
   #isLeaving = false
 
   /** Passes on a request whose connection Node has detached, with a response like any other. */
   receive(request: ReceivedRequest, socket: Socket, head: Buffer, receive: RequestListener): void {
+    this.#owners.set(socket, undefined)
+    socket.once('close', () => this.#owners.delete(socket))
     const response = new ServerResponse(request)
     response.shouldKeepAlive = false
     response.assignSocket(socket)
@@ -26,7 +29,6 @@ export class Upgrades {
 
   add(socket: Socket, owner: UpgradeOwner): void {
     this.#owners.set(socket, owner)
-    socket.once('close', () => this.#owners.delete(socket))
     if (this.#isLeaving) owner.leave()
   }
 
@@ -34,7 +36,7 @@ export class Upgrades {
   leave(): void {
     if (this.#isLeaving) return
     this.#isLeaving = true
-    for (const owner of [...this.#owners.values()]) owner.leave()
+    for (const owner of [...this.#owners.values()]) owner?.leave()
   }
 
   cut(): void {

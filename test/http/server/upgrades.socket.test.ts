@@ -18,6 +18,9 @@ const ask = (path: string, headers = UPGRADE, method = 'GET'): string =>
   `${method} ${path} HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`
 const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\n\r\n'
 
+/** More than operating systems keep for a client that does not read. */
+const large = Buffer.alloc(24_000_000, 'x')
+
 /** Takes upgrades of `/echo` and sends back what comes; answers everything else. */
 class Echoes {
   readonly taken: UpgradedSocket[] = []
@@ -30,7 +33,8 @@ class Echoes {
           ? upgradeOf(request)?.take({ leave: () => this.#leave(upgraded), silent: () => this.#silent(upgraded) })
           : undefined
         if (upgraded === undefined) {
-          request.resume().on('end', () => response.end(`${request.method} ${upgradeOf(request) !== undefined}`))
+          const answer = `${request.method} ${upgradeOf(request) !== undefined}`
+          request.resume().on('end', () => response.end(request.url?.endsWith('/large') ? large : answer))
           return
         }
         this.taken.push(upgraded)
@@ -221,6 +225,16 @@ describe('upgrades', () => {
     await http.drain(50)
     await stubborn.untilClosed()
     expect(echoes.left).to.equal(1)
+  })
+
+  it('that are answered instead are cut as well when their client does not read the answer', async () => {
+    const { http, metric } = await start()
+    const socket = await open(http.urls.shared, '/loud/large')
+    socket.pause()
+    await until(async () => (await metric('castellan_http_requests_in_flight')) === 1, 'the request')
+    await http.drain(50)
+    expect(await metric('castellan_http_connections')).to.equal(0)
+    socket.destroy()
   })
 
   it('outlive the time limits of HTTP', async () => {
