@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { isLoopback } from '../../core/settings/units.js'
@@ -7,6 +7,7 @@ import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
+import { answerRefusal } from './access-hooks.js'
 
 export const PAGE_PATH = '/'
 export const FIND_PATH = '/find-record'
@@ -90,8 +91,8 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
   const searches = new Searches()
-  app.post(FIND_PATH, async (request, reply) => {
-    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+  app.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
+    reply.headers(FOUND_HEADERS)
     const parsed = recordQuestion.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
     const principal = requireReader(request, parsed.data, access)
@@ -107,6 +108,15 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       searches.end(principal)
     }
   })
+}
+
+const FOUND_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+
+/** Answers a question that Fastify cannot read. */
+function answerUnreadable(error: FastifyError | CastellanError, request: FastifyRequest, reply: FastifyReply): void {
+  const { statusCode: status = 500 } = error as FastifyError
+  if (error instanceof CastellanError || status >= 500) answerRefusal(error, request, reply)
+  else refuse(reply.headers(FOUND_HEADERS), status, 'invalidRequest', status === 400 ? WRONG_QUESTION : error.message)
 }
 
 /** The searches that run, by caller. */

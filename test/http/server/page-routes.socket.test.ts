@@ -89,6 +89,27 @@ describe('the page of the management port', () => {
     expect(asked).to.deep.equal([])
   })
 
+  it('refuses a body that cannot be read in the words of its other answers', async () => {
+    const url = `${started.http.urls.management}/find-record`
+    const bodies = [
+      ['application/json', '{"by":', 400],
+      ['application/json', '', 400],
+      ['text/csv', 'by,key', 415],
+      ['application/json', `"${'x'.repeat(17_000_000)}"`, 413]
+    ] as const
+    for (const [type, body, status] of bodies) {
+      const response = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body })
+      const answer = (await response.json()) as { error: string; message: string }
+      expect([response.status, Object.keys(answer), answer.error]).to.deep.equal([
+        status,
+        ['error', 'message'],
+        'invalidRequest'
+      ])
+      expect(response.headers.get('cache-control')).to.equal('no-store')
+    }
+    expect(asked).to.deep.equal([])
+  })
+
   it('looks for no key on behalf of a proxy, whose clients may be anywhere', async () => {
     for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
       const response = await post(aKey, { [name]: '10.0.0.7' })
