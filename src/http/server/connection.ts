@@ -25,6 +25,8 @@ export interface ConnectionHost extends BytesHost {
   readonly limits: ConnectionLimits
   /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
   mayRest(connection: Connection): boolean
+  /** What the connection holds has changed. */
+  holds(connection: Connection): void
   closed(connection: Connection): void
 }
 
@@ -249,21 +251,27 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
 
   take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
     const refusal = this.#bytes.take(request, sizeBytes)
+    this.#host.holds(this)
     if (refusal === undefined && this.#requests.length > 1) this.#pauseOrResume()
     return refusal
   }
 
   give(request: OpenRequest): void {
     this.#bytes.give(request)
+    this.#host.holds(this)
   }
 
   holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
-    return this.#bytes.holdOnly(request, sizeBytes)
+    const refusal = this.#bytes.holdOnly(request, sizeBytes)
+    this.#host.holds(this)
+    return refusal
   }
 
   /** Sets the number of bytes of requests that have not begun, and for what they wait. @returns whether there is memory */
   keep(sizeBytes: number, waitsFor: WaitsFor): boolean {
-    return this.#bytes.keep(sizeBytes, waitsFor)
+    const isKept = this.#bytes.keep(sizeBytes, waitsFor)
+    this.#host.holds(this)
+    return isKept
   }
 
   /**

@@ -86,6 +86,9 @@ export class Connections implements ConnectionHost {
   readonly #addresses: ClientAddresses
   readonly #bySocket = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Connection>()
+  /** All that hold memory of bodies, and all that hold memory behind unread answers. */
+  readonly #withBodies = new Set<Connection>()
+  readonly #behind = new Set<Connection>()
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
   /** Connections that are not read between two requests; created when it is first needed. */
@@ -194,11 +197,18 @@ export class Connections implements ConnectionHost {
   }
 
   takeBehind(sizeBytes: number): boolean {
-    return this.unread.take(sizeBytes, this.#open, this.#now())
+    return this.unread.take(sizeBytes, this.#behind, this.#now())
   }
 
   takeFreeBehind(sizeBytes: number): boolean {
     return this.unread.takeFree(sizeBytes)
+  }
+
+  holds(connection: Connection): void {
+    if (connection.bodyBytes > 0) this.#withBodies.add(connection)
+    else this.#withBodies.delete(connection)
+    if (connection.behindBytes > 0) this.#behind.add(connection)
+    else this.#behind.delete(connection)
   }
 
   giveBehind(sizeBytes: number): void {
@@ -236,7 +246,7 @@ export class Connections implements ConnectionHost {
   }
 
   closed(connection: Connection): void {
-    this.#open.delete(connection)
+    for (const set of [this.#open, this.#withBodies, this.#behind]) set.delete(connection)
     this.#resting?.delete(connection)
     this.#addresses.leave(connection.address)
     this.#gauge.value--
@@ -301,8 +311,11 @@ export class Connections implements ConnectionHost {
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
     if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
     const hasCapacity = (): boolean => this.#budget.hasCapacity(sizeBytes, holder.heldBytes)
-    for (const connection of this.#open) connection.yieldMemory()
-    if (!hasCapacity()) this.unread.end(this.#open, now, ({ bodyBytes }) => bodyBytes, hasCapacity)
+    for (const connection of this.#withBodies) {
+      connection.yieldMemory()
+      this.holds(connection)
+    }
+    if (!hasCapacity()) this.unread.end(this.#withBodies, now, ({ bodyBytes }) => bodyBytes, hasCapacity)
     if (hasCapacity()) return
     const unfinished = [...this.#unfinished()].filter(({ heldBytes }) => heldBytes >= leastBytes)
     if (unfinished.length === 0) {
@@ -317,7 +330,7 @@ export class Connections implements ConnectionHost {
 
   *#unfinished(): Generator<ReceivingBody> {
     yield* this.#otherBodies
-    for (const connection of this.#open) {
+    for (const connection of this.#withBodies) {
       const { receiving, pace } = connection
       if (!connection.isReceiving) continue
       const { address, heldBytes } = receiving!

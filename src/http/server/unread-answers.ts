@@ -7,6 +7,9 @@ import type { Cell } from '../../core/metrics/family.js'
  */
 const LEAST_GRACE_SHARE = 1 / 30
 
+/** Pause after a search that did not find enough. */
+const SEARCH_INTERVAL_MS = 10
+
 /** A socket's connection to the operating system; Node has no public name for it. */
 interface HandleHolder {
   readonly _handle?: { readonly writeQueueSize?: unknown } | null
@@ -98,6 +101,8 @@ export class UnreadAnswers {
   readonly #limits: UnreadLimits
   readonly #gauge: Cell
   #behindBytes = 0
+  /** When the last search did not find enough. */
+  #searchedInVainAt = Number.NEGATIVE_INFINITY
 
   constructor(limits: UnreadLimits, gauge: Cell) {
     this.#limits = limits
@@ -107,7 +112,10 @@ export class UnreadAnswers {
   /** Reserves memory for requests that wait behind unread answers. */
   take(sizeBytes: number, open: Iterable<UnreadConnection>, now: number): boolean {
     const hasCapacity = (): boolean => this.#behindBytes + sizeBytes <= this.#limits.maxBytes
-    if (!hasCapacity()) this.end(open, now, ({ behindBytes }) => behindBytes, hasCapacity)
+    if (!hasCapacity() && now - this.#searchedInVainAt >= SEARCH_INTERVAL_MS) {
+      this.end(open, now, ({ behindBytes }) => behindBytes, hasCapacity)
+      if (!hasCapacity()) this.#searchedInVainAt = now
+    }
     return this.takeFree(sizeBytes)
   }
 
@@ -147,6 +155,7 @@ export class UnreadAnswers {
   /**
    * Ends connections whose clients do not read.
    *
+   * @param open all connections whose end frees something
    * @param bytesOf what the end of a connection frees; one that frees nothing is left alone
    * @param isEnough called before each end, with the bytes that the one before has freed
    * @param graceMs asked before each end: the grace of clients with several requests that have taken nothing yet

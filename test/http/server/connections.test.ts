@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
+import { Connection } from '../../../src/http/server/connection.js'
 import type { ConnectionsLimits } from '../../../src/http/server/connections.js'
+import { Reading } from '../../../src/http/server/unread-answers.js'
 import { connectionsWith, type FakeRequest, FakeSocket } from './fake-connections.js'
 
 describe('http: what connections hold', () => {
@@ -181,6 +183,29 @@ describe('http: what connections hold', () => {
       hogs[0]!.complete = true
       expect(connect().request().take(100)).to.equal(undefined)
       expect(refused()).to.deep.equal([1])
+    })
+
+    it('as many connections are looked at, however many others hold nothing', () => {
+      const asked = sinon.spy(Connection.prototype, 'yieldMemory')
+      const looked = sinon.spy(Reading.prototype, 'look')
+      const counts = [10, 10_000].map(streams => {
+        const { connect, hogs } = full(1_000, 1_000)
+        for (let stream = 0; stream < streams; stream++) {
+          const { socket, request } = connect()
+          const read = request()
+          read.take(0)
+          read.complete = true
+          socket.writableLength = 100_000
+        }
+        asked.resetHistory()
+        looked.resetHistory()
+        for (let wait = 0; wait < 5; wait++) expect(connect().request().take(100)).to.equal(undefined)
+        expect(hogs.map(({ refusal }) => refusal === undefined)).to.deep.equal([false, true])
+        return [asked.callCount, looked.callCount]
+      })
+      sinon.restore()
+      expect(counts[0]).to.deep.equal(counts[1])
+      expect(counts[0]![0]).to.be.within(1, 10)
     })
 
     it('those that come slowly are refused before larger ones', () => {
