@@ -31,6 +31,7 @@ import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminGateway } from './admin.js'
+import { AllTopics } from './all-topics.js'
 import type {
   CommitOutcome,
   CommittedOffset,
@@ -115,6 +116,7 @@ const withKeys = (records: readonly NewRecord[]): readonly ProduceRecord[] =>
 export class KafkaGateway implements Gateway {
   readonly groups: GroupGateway
   readonly #deps: KafkaGatewayDeps
+  readonly #allTopics = new AllTopics(timeoutMs => fetchTopics(this.#deps.router, null, timeoutMs))
   #admin: AdminGateway | undefined
 
   constructor(deps: KafkaGatewayDeps) {
@@ -157,7 +159,7 @@ export class KafkaGateway implements Gateway {
   }
 
   topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
-    return fetchTopics(this.#deps.router, names, timeoutMs)
+    return names === 'all' ? this.#allTopics.ask(timeoutMs) : fetchTopics(this.#deps.router, names, timeoutMs)
   }
 
   async topicConfigs(
@@ -286,10 +288,9 @@ const performanceClock: MonotonicClock = () => performance.now()
 
 async function fetchTopics(
   router: KafkaGatewayDeps['router'],
-  names: readonly string[] | 'all',
+  topics: readonly string[] | null,
   timeoutMs: number
 ): Promise<ReadonlyMap<string, TopicMetadata>> {
-  const topics = names === 'all' ? null : names
   const result = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs })
   if (result.type === 'success') return result.topics
   throw toError(result, 'the request for the topics', timeoutMs)
