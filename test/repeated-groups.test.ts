@@ -25,6 +25,7 @@ const limits: Readonly<Record<string, readonly [count: number, limit: string]>> 
   'embedded-broker/topics/topic-config.ts': [2, 'values of 32 KiB (MAX_VALUE_LENGTH)'],
   'http/api/idempotency.ts': [1, HEAD],
   'http/api/tail.ts': [1, HEAD],
+  'http/engine/head.ts': [1, HEAD],
   'http/server/cors.ts': [1, HEAD],
   'http/status/units.ts': [1, 'a number']
 }
