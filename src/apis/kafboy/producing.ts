@@ -2,7 +2,7 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { firstFailureOf, noteFailure } from '../../http/exchange/answers.js'
-import { type Known, wantsModern } from '../../http/exchange/modern-answers.js'
+import { knownOfAccepted, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { Content } from './content.js'
 import type { Ekaf } from './ekaf/ekaf.js'
 import { deliveredAnswer, syncAnswerOf } from './record-answers.js'
@@ -67,10 +67,7 @@ export class Producing {
   #answerAccepted(request: ProduceRequest, records: number, refused: Refused): void {
     const { replies } = this.#parts
     if (wantsModern(request.exchange.request)) {
-      replies.outcomes(
-        request,
-        Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
-      )
+      replies.outcomes(request, knownOfAccepted(records, refused))
       return
     }
     const certainty = replies.certaintyOf(records, refused)

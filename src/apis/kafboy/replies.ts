@@ -7,7 +7,7 @@ import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { certaintyOfKnown, codeOfStatus, type Known } from '../../http/exchange/modern-answers.js'
+import { certaintyOfKnown, codeOfStatus, type Known, knownOfAccepted } from '../../http/exchange/modern-answers.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceMode } from './routes.js'
 
@@ -65,7 +65,7 @@ export class Replies {
   /** Counts those of accepted records that were refused. @returns what is certain of all of them */
   certaintyOf(records: number, refused: PendingProduce['refused']): string {
     if (refused === undefined) return PENDING
-    const known = Array.from({ length: records }, (_, at): Known => refused[at] ?? 'pending')
+    const known = knownOfAccepted(records, refused)
     this.refused.addFailed(known)
     return persistedText(known.map(certaintyOfKnown))
   }

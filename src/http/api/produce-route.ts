@@ -8,7 +8,14 @@ import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
-import { type Cause, certaintyOfKnown, codeOfStatus, type Known, wantsModern } from '../exchange/modern-answers.js'
+import {
+  type Cause,
+  certaintyOfKnown,
+  codeOfStatus,
+  type Known,
+  knownOfAccepted,
+  wantsModern
+} from '../exchange/modern-answers.js'
 import { type ApiContext, admissionOf } from './api.js'
 import { byHand } from './by-hand.js'
 import type { Params } from './endpoint.js'
@@ -311,8 +318,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const isWhole = refused === undefined && head.refusals === undefined
     if (isWhole && !wantsModern(exchange.request)) this.#answer(exchange, head, 'pending')
     else {
-      const known = Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
-      this.#answer(exchange, head, inRequestOrder(head.refusals, known))
+      this.#answer(exchange, head, inRequestOrder(head.refusals, knownOfAccepted(records, refused)))
     }
   }
 

@@ -1,6 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
+import type { PendingProduce } from '../../gateway/gateway.js'
 import type { Certainty } from '../../gateway/persisted.js'
 
 /**
@@ -54,6 +55,10 @@ function entryOf(known: Known): object {
 
 export const certaintyOfKnown = (known: Known): Certainty =>
   known === 'pending' ? 'pending' : known.type === 'delivered' ? 'yes' : known.persisted
+
+/** What is known of records that were handed on, of which some were refused at once. */
+export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly Known[] =>
+  Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
 
 /** The code of a request that failed as a whole, by the status that every API answers for it. */
 const codeByStatus = new Map<number, ErrorCode>([
