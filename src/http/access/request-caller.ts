@@ -105,7 +105,10 @@ export class RequestCaller implements Caller {
     if (gone !== undefined) return gone
     if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
     const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
-    if (error === undefined) return undefined
+    return error && this.#refused(error)
+  }
+
+  #refused(error: CastellanError): CastellanError {
     this.#deps.audit.refused(this.#incoming, this.#identity, error.message)
     this.#deps.metrics.refused(error)
     return error
@@ -113,14 +116,10 @@ export class RequestCaller implements Caller {
 
   /** Why the request may not go on: credentials or rules were replaced while its body was under way. */
   #refusalSince(): CastellanError | undefined {
-    const { present, audit, metrics } = this.#deps
+    const { present, audit } = this.#deps
     if (this.#version === present.version) return undefined
     const error = present.refusalOf(this.#incoming, this.#identity)
-    if (error !== undefined) {
-      audit.refused(this.#incoming, this.#identity, error.message)
-      metrics.refused(error)
-      return error
-    }
+    if (error !== undefined) return this.#refused(error)
     this.#version = present.version
     this.#grants = present.grantsOf(this.principal)
     const former = this.#allowed
