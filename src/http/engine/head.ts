@@ -63,6 +63,9 @@ const LENGTH = /^ *(?:0|[1-9]\d{0,14})$/
 const BEGINNING_OF_LENGTH = /^ *(?:0|[1-9]\d{0,14})?$/
 /** A websocket goes to Node. An offer of another protocol is ignored: Node's parser would lose the bytes behind it. */
 const WEBSOCKET = /^[ \t]*w/i
+const isUnusual = (key: string, value: string): boolean =>
+  UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value))
+
 const KEPT_OPTIONS = ['keep-alive', 'upgrade', 'http2-settings']
 const KEPT = new RegExp(`^ *(?:${KEPT_OPTIONS.join('|')})(?:, *(?:${KEPT_OPTIONS.join('|')}))*$`, 'i')
 /** Options that have come in part. */
@@ -223,7 +226,7 @@ function toHead(
     const name = partOf(bytes, text, start, fields[field]!, fields[field + 1]!)
     const value = partOf(bytes, text, start, fields[field + 2]!, fields[field + 3]!)
     const key = names.of(name)
-    if (UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value))) return 'framing'
+    if (isUnusual(key, value)) return 'framing'
     if (headers[key] !== undefined) return 'header'
     if (key === 'content-length') {
       if (!LENGTH.test(sentValue(text, start, i))) return 'framing'
@@ -249,7 +252,7 @@ function unusualBeginning(text: string, start: number): UnusualPart | undefined 
   for (let i = 0; i < count; i++) {
     const key = names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start))
     const [value] = text.slice(fields[4 * i + 1]! + 1 - start).split('\r')
-    if (UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value!))) return 'framing'
+    if (isUnusual(key, value!)) return 'framing'
     if (seen.has(key)) return 'header'
     seen.add(key)
     if (key === 'content-length' && !(i < fieldCount ? LENGTH : BEGINNING_OF_LENGTH).test(value!)) return 'framing'
