@@ -176,6 +176,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
       if (request.complete && request.isAnswered) request.dropBody()
       else if (isBehind && (request.complete || request === this.deferred)) this.#bytes.moveBehind(request)
     }
+    this.#host.holds(this)
     this.#pauseOrResume()
   }
 

@@ -14,7 +14,7 @@ import { Connection, type ConnectionHost, type ConnectionLimits } from './connec
 import { RestingConnections } from './idle-connections.js'
 import type { Pace, PaceLimits } from './pace.js'
 import { LoopTicks } from './request-ticks.js'
-import { UnreadAnswers } from './unread-answers.js'
+import { SEARCH_INTERVAL_MS, UnreadAnswers } from './unread-answers.js'
 
 /** Systems tell of space for answers in large steps: a client at 100 kB/s is seen to take something every 10 s. */
 const UNREAD_GRACES = 6
@@ -35,9 +35,6 @@ const PRESSED_BYTES_PER_SECOND = 64 * 1024
 
 /** A body is refused only in favour of a body that holds this many times fewer bytes. */
 const PRESSED_FACTOR = 4
-
-/** Pause after a search that freed nothing, before the next search for as many bytes or more. */
-const PRESSED_INTERVAL_MS = 10
 
 export interface ConnectionsLimits extends ConnectionLimits {
   readonly maxBodiesInFlightBytes: number
@@ -309,12 +306,9 @@ export class Connections implements ConnectionHost {
   #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
     const now = this.#now()
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
-    if (now - this.#searchedInVainAt < PRESSED_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
+    if (now - this.#searchedInVainAt < SEARCH_INTERVAL_MS && leastBytes >= this.#searchedInVainBytes) return
     const hasCapacity = (): boolean => this.#budget.hasCapacity(sizeBytes, holder.heldBytes)
-    for (const connection of this.#withBodies) {
-      connection.yieldMemory()
-      this.holds(connection)
-    }
+    for (const connection of this.#withBodies) connection.yieldMemory()
     if (!hasCapacity()) this.unread.end(this.#withBodies, now, ({ bodyBytes }) => bodyBytes, hasCapacity)
     if (hasCapacity()) return
     const unfinished = [...this.#unfinished()].filter(({ heldBytes }) => heldBytes >= leastBytes)

@@ -7,8 +7,8 @@ import type { Cell } from '../../core/metrics/family.js'
  */
 const LEAST_GRACE_SHARE = 1 / 30
 
-/** Pause after a search that did not find enough. */
-const SEARCH_INTERVAL_MS = 10
+/** Pause after a search for memory that did not find enough, before the next one for as many bytes or more. */
+export const SEARCH_INTERVAL_MS = 10
 
 /** A socket's connection to the operating system; Node has no public name for it. */
 interface HandleHolder {
