@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { z } from 'zod'
 import type { Described } from '../../src/apis/confluent/v2/operations.js'
-import { v3AdminOperations } from '../../src/apis/confluent/v3/admin-operations.js'
+import { v3AdminRoutes } from '../../src/apis/confluent/v3/admin-routes.js'
 import { call } from '../support/access.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE, V2 } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
@@ -12,7 +12,7 @@ type Json = ReturnType<typeof JSON.parse>
 
 /** What /openapi.json says about the answer to a GET. */
 function schemaOf(path: string): z.ZodType {
-  const found = Object.values<Described>(v3AdminOperations).find(
+  const found = Object.values<Described>(v3AdminRoutes).find(
     operation => operation.method === 'get' && new RegExp(`^${operation.path.replace(/\{\w+\}/g, '[^/]+')}$`).test(path)
   )
   return found!.answers[200]!.content![JSON_TYPE]!

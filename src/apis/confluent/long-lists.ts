@@ -13,17 +13,31 @@ export class LongList {
   readonly before: string
   readonly items: Iterable<unknown> | AsyncIterable<unknown>
   readonly after: string
+  readonly jsonOf: (item: unknown) => unknown
 
   /**
    * @param kind lists of different kinds do not wait for each other
    * @param before the JSON before the items; `after` is the JSON behind them
+   * @param jsonOf makes an item when it is written
    */
-  constructor(kind: string, before: string, items: LongList['items'], after: string) {
+  constructor(
+    kind: string,
+    before: string,
+    items: LongList['items'],
+    after: string,
+    jsonOf: LongList['jsonOf'] = item => item
+  ) {
+    this.jsonOf = jsonOf
     this.kind = kind
     this.before = before
     this.items = items
     this.after = after
   }
+}
+
+/** Items that are sorted and counted when their list is written, and not before. */
+export function* lazily<Item>(all: () => Iterable<Item>): Iterable<Item> {
+  yield* all()
 }
 
 export interface ListReader {
@@ -67,7 +81,7 @@ export class LongLists {
     else this.#unread.delete(client)
   }
 
-  async #textOf({ before, items, after }: LongList, response: ServerResponse): Promise<string | undefined> {
+  async #textOf({ before, items, after, jsonOf }: LongList, response: ServerResponse): Promise<string | undefined> {
     const portions: string[] = []
     let portion: string[] = []
     let chars = 0
@@ -81,7 +95,7 @@ export class LongLists {
         await this.#tick()
         if (response.destroyed) return undefined
       }
-      const json = JSON.stringify(item)
+      const json = JSON.stringify(jsonOf(item))
       chars += json.length
       portion.push(json)
     }

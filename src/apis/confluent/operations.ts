@@ -2,10 +2,10 @@ import { type Content, json, type Operation } from '../../http/openapi/operation
 import { V2_TYPE } from './media-types.js'
 import { consumerOperations } from './v2/consumer-operations.js'
 import { type Described, error, v2Operations } from './v2/operations.js'
-import { v3AdminOperations } from './v3/admin-operations.js'
+import { v3AdminRoutes } from './v3/admin-routes.js'
 import { v3Operations } from './v3/operations.js'
 
-const all = { ...v2Operations, ...consumerOperations, ...v3Operations, ...v3AdminOperations }
+const all = { ...v2Operations, ...consumerOperations, ...v3Operations, ...v3AdminRoutes }
 
 export type OperationId = keyof typeof all
 

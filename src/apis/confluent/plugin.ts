@@ -18,10 +18,10 @@ import type { ConfluentSettings } from './settings.js'
 import { ConsumersEndpoint } from './v2/consumers-endpoint.js'
 import { MetadataEndpoint } from './v2/metadata-endpoint.js'
 import { ProduceEndpoint } from './v2/produce-endpoint.js'
-import { adminReceivers } from './v3/admin-receivers.js'
+import { v3AdminRoutes } from './v3/admin-routes.js'
 import { BatchEndpoint } from './v3/batch-endpoint.js'
 import { RecordsEndpoint, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
-import { V3LookUps } from './v3/v3-look-ups.js'
+import { V3Requests, type V3Route } from './v3/routes.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -129,7 +129,7 @@ function receiversOf(
   prefix: string
 ): { readonly receivers: Readonly<Record<OperationId, Receive>>; readonly records: RecordsEndpoint } {
   const { gateway, settings, log, clock } = context
-  const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs } = settings
+  const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs, administration } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint(gateway, { settings, maxBodyBytes, produce }, parts)
   const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
@@ -167,9 +167,19 @@ function receiversOf(
     readRecords: (exchange, params) => consumers.records(exchange, params),
     commitOffsets: consumers.commit,
     getCommitted: consumers.committed,
-    ...adminReceivers(new V3LookUps(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix }, parts), settings),
+    ...adminReceivers(new V3Requests(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix, administration }, parts)),
     produceRecords: (exchange, params) => records.receive(exchange, params),
     produceBatch: (exchange, params) => batches.receive(exchange, params)
   }
   return { receivers, records }
 }
+
+type AdminId = keyof typeof v3AdminRoutes
+
+const adminReceivers = (requests: V3Requests) =>
+  Object.fromEntries(
+    Object.entries<V3Route>(v3AdminRoutes).map(([id, route]): [string, Receive] => [
+      id,
+      (exchange, params) => route.receive(requests, exchange, params)
+    ])
+  ) as Readonly<Record<AdminId, Receive>>

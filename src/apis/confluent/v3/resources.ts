@@ -1,50 +1,109 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
+import { z } from 'zod'
 import { LongList } from '../long-lists.js'
 
 /** A resource of version 3 or a list of them, as JSON. */
 export type Resource = Readonly<Record<string, unknown>>
 
-/** Links to resources of one cluster, and resources with their links. */
+export const text = z.string()
+const related = z.object({ related: text })
+
+/** A member of a resource: its schema, and its value; `undefined`: it is left out. @param path of the resource */
+type Member<One> = readonly [schema: z.ZodType, toValue: (one: One, path: string, links: Links) => unknown]
+export type Members<One> = Readonly<Record<string, Member<One>>>
+
+/** A link to another resource. @param to its path below the cluster */
+export const link = <One>(to: (one: One, path: string) => string): Member<One> => [
+  related,
+  (one, path, links) => links.related(to(one, path))
+]
+
+/** @param to `undefined`: there is no link */
+export const linkIfAny = <One>(to: (one: One, path: string) => string | undefined): Member<One> => [
+  related.optional(),
+  (one, path, links) => {
+    const target = to(one, path)
+    return target && links.related(target)
+  }
+]
+
+/** A kind of resource. */
+export interface Kind<One> {
+  readonly name: string
+  readonly schema: z.ZodType
+  json(one: One, links: Links): Resource
+}
+
+/**
+ * @param at the path of a resource below the cluster, and what identifies it in the cluster:
+ *   `['/topics/orders', '/topic=orders']`
+ */
+export function kind<One>(
+  name: string,
+  at: (one: One) => readonly [path: string, id: string],
+  members: Members<One>
+): Kind<One> {
+  const all = Object.entries(members)
+  return {
+    name,
+    schema: z.object({
+      kind: z.literal(name),
+      metadata: z.object({ self: text, resource_name: text }),
+      cluster_id: text,
+      ...Object.fromEntries(all.map(([member, [schema]]) => [member, schema]))
+    }),
+    json(one, links) {
+      const [path, id] = at(one)
+      const json: Record<string, unknown> = {
+        kind: name,
+        metadata: { self: links.url(path), resource_name: `crn:///kafka=${links.clusterId}${id}` },
+        cluster_id: links.clusterId
+      }
+      for (const [member, [, toValue]] of all) json[member] = toValue(one, path, links)
+      return json
+    }
+  }
+}
+
+export const listOf = (one: z.ZodType) =>
+  z.object({ kind: text, metadata: z.object({ self: text, next: text.nullable() }), data: z.array(one) })
+
+/** The URLs of one cluster. */
 export class Links {
   readonly #base: string
   readonly clusterId: string
 
   /** @param base the URL of the API, without a slash at its end */
   constructor(base: string, clusterId: string) {
-    this.#base = `${base}/v3/clusters`
+    this.#base = base
     this.clusterId = clusterId
   }
 
   /** @param path below the cluster: `/topics/orders`; the empty string: the cluster itself */
   url(path: string): string {
-    return `${this.#base}/${encodeURIComponent(this.clusterId)}${path}`
+    return `${this.#base}/v3/clusters/${part(this.clusterId)}${path}`
   }
 
   related(path: string): { readonly related: string } {
     return { related: this.url(path) }
   }
 
-  /** @param name what identifies the resource in the cluster: `/topic=orders` */
-  resource(kind: string, path: string, name: string, members: Resource): Resource {
-    const metadata = { self: this.url(path), resource_name: `crn:///kafka=${this.clusterId}${name}` }
-    return { kind, metadata, cluster_id: this.clusterId, ...members }
-  }
-
-  list(kind: string, path: string, data: readonly Resource[]): Resource {
-    return { kind: `${kind}List`, metadata: { self: this.url(path), next: null }, data }
-  }
-
-  /** A list of all topics or groups, or of what they have. */
-  longList(kind: string, path: string, data: LongList['items']): LongList {
-    const empty = JSON.stringify(this.list(kind, path, []))
-    const end = empty.length - ']}'.length
-    return new LongList(kind, empty.slice(0, end), data, empty.slice(end))
-  }
-
-  /** The list of clusters has no cluster in its URL. */
-  clusters(data: readonly Resource[]): Resource {
-    return { kind: 'KafkaClusterList', metadata: { self: this.#base, next: null }, data }
+  /** @param path of the route, with the names of its parameters */
+  list<One>(
+    of: Kind<One>,
+    path: string,
+    params: Readonly<Record<string, string>>,
+    all: Iterable<One> | AsyncIterable<One>
+  ): LongList {
+    const toValue = (name: string): string => {
+      if (name === 'cluster_id') return this.clusterId
+      const value = params[name] ?? ''
+      return name === 'partition_id' ? String(Number(value)) : value
+    }
+    const self = this.#base + path.replace(/\{(\w+)\}/g, (_, name: string) => part(toValue(name)))
+    const before = JSON.stringify({ kind: `${of.name}List`, metadata: { self, next: null } })
+    return new LongList(of.name, `${before.slice(0, -1)},"data":[`, all, ']}', one => of.json(one as One, this))
   }
 }
 
@@ -54,11 +113,13 @@ const HOST = /^[\w.:[\]-]+$/
 export function baseUrlOf(request: IncomingMessage, prefix: string): string {
   const { host = '' } = request.headers
   const { encrypted, localAddress, localPort } = request.socket as TLSSocket
-  // On the port of its own the server has put the prefix in front.
-  const isOwnPort = (request as { originalUrl?: string }).originalUrl !== undefined
   const authority = HOST.test(host) ? host : `${localAddress}:${localPort}`
-  return `${encrypted === true ? 'https' : 'http'}://${authority}${isOwnPort ? '' : prefix}`
+  return `${encrypted === true ? 'https' : 'http'}://${authority}${isOwnPort(request) ? '' : prefix}`
 }
+
+/** On the port of its own the server has put the prefix in front. */
+export const isOwnPort = (request: IncomingMessage): boolean =>
+  (request as { originalUrl?: string }).originalUrl !== undefined
 
 /** A name as it stands in a URL. */
 export const part = encodeURIComponent

@@ -1,0 +1,282 @@
+import { z } from 'zod'
+import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../gateway/admin.js'
+import type { Operation } from '../../../http/access/access.js'
+import { json } from '../../../http/openapi/operation.js'
+import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
+import { lookUpProblemOf, ProblemError, unknownTopic } from '../look-up.js'
+import { type Kind, kind, type Members, part, type Resource, text } from './resources.js'
+import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
+import { requireNamedOnce, visibleTopics } from './topic-routes.js'
+
+const MULTI_STATUS = 207
+/** Topics whose settings are in one answer. A topic has about 25 KB of them. */
+const MAX_TOPICS = 1_000
+/** Topics or brokers of a list that are described at the same time. */
+const DESCRIBED_AT_ONCE = 50
+/** Topics that are changed at the same time. */
+const CHANGES_AT_ONCE = 10
+
+/** A setting of something. */
+interface Setting {
+  readonly of: ConfigResource
+  readonly entry: ConfigEntry
+}
+
+/** @param placeOf the path of the settings of something, and what identifies it in the cluster */
+const settings = (
+  name: string,
+  placeOf: (of: string) => readonly [path: string, id: string],
+  members: Members<Setting>
+): Kind<Setting> =>
+  kind(
+    name,
+    ({ of, entry }) => {
+      const [path, id] = placeOf(resourceName(of))
+      return [`${path}/${part(entry.name)}`, `${id}=${entry.name}`]
+    },
+    {
+      ...members,
+      name: [text, ({ entry }) => entry.name],
+      value: [text.nullable(), ({ entry }) => entry.value],
+      is_default: [z.boolean(), ({ entry }) => entry.isDefault],
+      is_read_only: [z.boolean(), ({ entry }) => entry.isReadOnly],
+      is_sensitive: [z.boolean(), ({ entry }) => entry.isSensitive],
+      source: [text, ({ entry }) => entry.source],
+      synonyms: [z.array(z.object({ name: text, value: text.nullable(), source: text })), ({ entry }) => entry.synonyms]
+    }
+  )
+
+const ofTopics = settings('KafkaTopicConfig', of => [`/topics/${part(of)}/configs`, `/topic=${of}/config`], {
+  topic_name: [text, ({ of }) => resourceName(of)]
+})
+const ofBrokers = settings('KafkaBrokerConfig', of => [`/brokers/${of}/configs`, `/broker=${of}/config`], {
+  broker_id: [z.int(), ({ of }) => Number(resourceName(of))]
+})
+const ofCluster = settings('KafkaClusterConfig', () => ['/broker-configs', '/broker-config'], {
+  config_type: [z.literal('BROKER'), () => 'BROKER']
+})
+
+const topicResource = (name: string): ConfigResource => ({ type: 'topic', name })
+const brokerResource = ({ nodeId }: { readonly nodeId: number }): ConfigResource => ({ type: 'broker', nodeId })
+
+async function settingsOf({ gateway, time }: Ask, of: ConfigResource): Promise<readonly Setting[]> {
+  const found = (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+  if (found !== undefined) return found.map(entry => ({ of, entry }))
+  throw of.type === 'topic' ? new ProblemError(unknownTopic(of.name)) : notFound('there are no such settings')
+}
+
+const noSetting = ({ type }: ConfigResource, name: string): ProblemError =>
+  notFound(`${type === 'topic' ? 'topics' : 'brokers'} have no setting ${name}`)
+
+/** Kafka is asked while the list is written, so that the settings of all are not in memory at the same time. */
+async function* settingsOfAll({ gateway, time }: Ask, allOf: () => readonly ConfigResource[]): AsyncIterable<Setting> {
+  const all = allOf()
+  for (let at = 0; at < all.length; at += DESCRIBED_AT_ONCE) {
+    const portion = all.slice(at, at + DESCRIBED_AT_ONCE)
+    const found = await gateway.admin.describeConfigs(portion, time.ms)
+    for (const of of portion) for (const entry of found.get(resourceName(of)) ?? []) yield { of, entry }
+  }
+}
+
+const tooManyTopics = (topics: number) => ({
+  status: 400,
+  code: KAFKA_REFUSES,
+  message: `there are ${topics} topics, and one answer has the settings of at most ${MAX_TOPICS}; ask for each topic`
+})
+
+/** What a request wants to change. */
+interface Wanted {
+  readonly changes: readonly ConfigChange[]
+  readonly validateOnly?: boolean
+}
+
+async function alter({ gateway, time }: Ask, of: ConfigResource, { changes, validateOnly = false }: Wanted) {
+  requireNamedOnce(changes)
+  // Of settings that all brokers share, Kafka describes only those that have been set.
+  if (of.type !== 'brokers') {
+    const found = (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+    // Kafka itself refuses the change of a topic that does not exist.
+    const unknown = changes.find(({ name }) => found?.every(entry => entry.name !== name))
+    if (unknown !== undefined) throw noSetting(of, unknown.name)
+  }
+  await gateway.admin.alterConfigs(of, changes, { timeoutMs: time.ms, validateOnly })
+}
+
+/** @returns why the topic could not be changed */
+async function alterTopic(ask: Ask, topic: string, wanted: Wanted): Promise<Resource | undefined> {
+  const refusal = ask.caller.refusalOf('alter', { topic })
+  if (refusal !== undefined) return { topic_name: topic, error_code: UNAUTHORIZED, message: refusal.message }
+  try {
+    await alter(ask, topicResource(topic), wanted)
+    return undefined
+  } catch (error) {
+    const problem = lookUpProblemOf(error, { topic })
+    if (problem === undefined) throw error
+    return { topic_name: topic, error_code: problem.code, message: problem.message }
+  }
+}
+
+const isOnlyValidated = z.boolean().nullish()
+const changesBody = z.array(
+  z.strictObject({ name: z.string(), value: z.string().nullish(), operation: z.enum(['SET', 'DELETE']).nullish() })
+)
+const valueBody = z.strictObject({ value: z.string().nullish() })
+const alterBody = z.strictObject({ data: changesBody, validate_only: isOnlyValidated })
+const alterTopicsBody = z.strictObject({
+  data: z.array(z.strictObject({ topic_name: z.string(), configs: changesBody })).max(MAX_TOPICS),
+  validate_only: isOnlyValidated
+})
+const failures = z.object({
+  failures: z.array(z.object({ topic_name: text, error_code: z.int(), message: text }))
+})
+
+/** Changes of settings, as bodies have them. */
+const toChanges = (sent: z.output<typeof changesBody>): ConfigChange[] =>
+  sent.map(({ name, value, operation }) => ({ name, value: operation === 'DELETE' ? null : (value ?? null) }))
+
+/** The routes about the settings of one thing. */
+function routesOf(
+  path: string,
+  of: string,
+  kind: Kind<Setting>,
+  find: (ask: Ask) => Promise<ConfigResource>,
+  reading: Operation,
+  permission: Operation,
+  [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
+) {
+  const NAMED = `${path}/{name}`
+  return {
+    list: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), reading),
+    get: one(
+      NAMED,
+      any,
+      kind,
+      async ask => {
+        const { name = '' } = ask.params
+        const resource = await find(ask)
+        const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
+        if (found === undefined) throw noSetting(resource, name)
+        return found
+      },
+      reading
+    ),
+    set: change(
+      { method: 'put', path: NAMED, summary: `Sets a setting of ${of}`, body: ['Its value', valueBody], permission },
+      async (ask, { value = null }) => {
+        await alter(ask, await find(ask), { changes: [{ name: ask.params.name ?? '', value }] })
+        return undefined
+      }
+    ),
+    reset: change(
+      { method: 'delete', path: NAMED, summary: `Gives a setting of ${of} its default again`, permission },
+      async ask => {
+        await alter(ask, await find(ask), { changes: [{ name: ask.params.name ?? '', value: null }] })
+        return undefined
+      }
+    ),
+    alter: change(
+      {
+        method: 'post',
+        path: `${path}:alter`,
+        summary: `Changes settings of ${of}, all or none`,
+        body: ['The changes', alterBody],
+        permission
+      },
+      async (ask, { data, validate_only: validateOnly }) => {
+        await alter(ask, await find(ask), { changes: toChanges(data), validateOnly: validateOnly === true })
+        return undefined
+      }
+    )
+  }
+}
+
+const topic = routesOf(
+  `${CLUSTER}/topics/{topic_name}/configs`,
+  'a topic',
+  ofTopics,
+  async ({ params: { topic_name: topic = '' } }) => topicResource(topic),
+  'admin',
+  'alter'
+)
+const broker = routesOf(
+  `${CLUSTER}/brokers/{broker_id}/configs`,
+  'a broker',
+  ofBrokers,
+  async ask => brokerResource(await brokerOf(ask)),
+  'cluster',
+  'cluster'
+)
+const cluster = routesOf(
+  `${CLUSTER}/broker-configs`,
+  'all brokers',
+  ofCluster,
+  async () => ({ type: 'brokers' }),
+  'cluster',
+  'cluster',
+  ['The settings that all brokers share', 'A setting that all brokers share']
+)
+
+/** The routes of version 3 about settings of topics and brokers, by id. */
+export const configRoutes = {
+  listTopicConfigs: topic.list,
+  getTopicConfig: topic.get,
+  setTopicConfig: topic.set,
+  resetTopicConfig: topic.reset,
+  alterTopicConfigs: topic.alter,
+  listAllTopicConfigs: list(`${CLUSTER}/topics/-/configs`, 'The settings of all topics', ofTopics, async ask => {
+    const all = await ask.gateway.topics('all', ask.time.ms)
+    return settingsOfAll(ask, () => {
+      const topics = visibleTopics(ask, all)
+      if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics.length))
+      return topics.map(({ topic }) => topicResource(topic))
+    })
+  }),
+  alterAllTopicConfigs: change(
+    {
+      method: 'post',
+      path: `${CLUSTER}/topics/-/configs:alter`,
+      summary: 'Changes settings of several topics',
+      body: ['The changes of each topic', alterTopicsBody],
+      answers: {
+        ...done,
+        207: { description: 'These topics could not be changed, all others are', content: json(failures) }
+      }
+    },
+    async (ask, { data, validate_only }) => {
+      // Entries that name the same topic are one change of it.
+      const wanted = new Map<string, ConfigChange[]>()
+      for (const { topic_name: topic, configs } of data) {
+        wanted.set(topic, [...(wanted.get(topic) ?? []), ...toChanges(configs)])
+      }
+      const topics = [...wanted]
+      const failures: Resource[] = []
+      for (let at = 0; at < topics.length; at += CHANGES_AT_ONCE) {
+        const portion = topics
+          .slice(at, at + CHANGES_AT_ONCE)
+          .map(([topic, changes]) => alterTopic(ask, topic, { changes, validateOnly: validate_only === true }))
+        failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
+      }
+      return failures.length === 0 ? undefined : { status: MULTI_STATUS, body: { failures } }
+    }
+  ),
+  listBrokerConfigs: broker.list,
+  getBrokerConfig: broker.get,
+  setBrokerConfig: broker.set,
+  resetBrokerConfig: broker.reset,
+  alterBrokerConfigs: broker.alter,
+  listAllBrokerConfigs: list(
+    `${CLUSTER}/brokers/-/configs`,
+    'The settings of all brokers',
+    ofBrokers,
+    async ask => {
+      const { brokers } = await ask.describe()
+      return settingsOfAll(ask, () => brokers.map(brokerResource))
+    },
+    'cluster'
+  ),
+  listClusterConfigs: cluster.list,
+  getClusterConfig: cluster.get,
+  setClusterConfig: cluster.set,
+  resetClusterConfig: cluster.reset,
+  alterClusterConfigs: cluster.alter
+} as const satisfies Readonly<Record<string, V3Route>>
