@@ -5,7 +5,6 @@ export interface Process {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
-  /** Standard input. */
   readonly stdin: AsyncIterable<Buffer | string>
   /** Aborted by the first SIGINT or SIGTERM. The second signal ends the process at once. */
   readonly stopped: AbortSignal
@@ -25,11 +24,9 @@ export interface CommandDescription {
   readonly summary: string
   readonly arguments?: readonly Argument[]
   readonly options: readonly Option[]
-  /** Further lines for `--help`. */
   readonly notes?: string
   /** At least one example. The list of commands shows the first. */
   readonly examples: readonly string[]
-  /** The list of commands leaves this command out. */
   readonly isHidden?: boolean
   /** The command gets every argument unchanged, even `--help`, because another program defines its command line. */
   readonly takesEverything?: boolean

@@ -81,7 +81,6 @@ async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger
   }
 }
 
-/** The log line about a reload that failed. */
 export function toReloadError(error: unknown): [fields: object, message: string] {
   if (!(error instanceof ConfigError)) return [{ err: error }, 'SIGHUP: reloading has failed']
   const problems = printable(error.message.split('\n').join('; '))

@@ -2,7 +2,6 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './command.js'
 
-/** A flag that stands for one setting. */
 export class SettingOption extends Option {
   readonly path: readonly string[]
 
@@ -17,7 +16,6 @@ export class SettingOption extends Option {
   }
 }
 
-/** Whether a flag stands for one setting. */
 export const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
 
 /** Flags that name sources of the configuration. */
@@ -64,13 +62,11 @@ function toSetting(text: string): FlagSetting {
   return { flag: `--set ${key}`, path: key.split('.'), value: value! }
 }
 
-/** Refuses an empty value. */
 export function notEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('a value')
   return text
 }
 
-/** Reads a whole number. */
 export function wholeNumber(minimum: number): (text: string) => number {
   return text => {
     const value = Number(text)

@@ -3,9 +3,7 @@ import type { CommandDescription, Process } from './command.js'
 import { usageMessage } from './usage-message.js'
 import { version } from './version.js'
 
-/** The result of parsing a command line. */
 export interface Outcomes {
-  /** Runs the command of a valid command line. */
   run(description: CommandDescription, line: Command): Promise<void>
   /** Throws the error for an invalid command line. */
   refuse(line: Command, message: string): never

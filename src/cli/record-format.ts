@@ -2,10 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import type { KafkaRecord, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
 
-/** How `castellan read` writes a record. */
 export type RecordFormat = 'value' | 'key-value' | 'json'
 
-/** How records are formatted, and whether they go to a terminal. */
 export interface RecordLook {
   readonly format: RecordFormat
   /** A terminal interprets control characters, so those of a record are escaped. Default: no. */
@@ -48,7 +46,6 @@ export function formatRecord(
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
 
-/** The key, the value and the headers of a record for JSON. */
 export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): object => ({
   key: toJson(key),
   value: toJson(value),

@@ -32,7 +32,6 @@ export function incarnationOfTopic(
   return now === undefined ? 'unclear' : 'another'
 }
 
-/** Neither topic id nor leader epoch is known. */
 export const UNKNOWN_IDENTITY: PartitionIdentity = { topicId: undefined, leaderEpoch: -1 }
 
 /** Another Kafka cluster answers at the same addresses. Metadata, offsets and ids of the former cluster do not apply to it. */
@@ -48,7 +47,6 @@ export interface ClusterChange {
  */
 export type Offset = number
 
-/** A position in a log, and the leader epoch that it belongs to. */
 export interface LogPosition {
   readonly offset: Offset
   /** A leader epoch whose log contains every record before the offset. Absent or `undefined`: unknown. */
@@ -61,7 +59,6 @@ export const positionIn = ({ offset, leaderEpoch }: LogPosition): LogPosition =>
   ...(leaderEpoch !== undefined && { leaderEpoch })
 })
 
-/** A committed offset, and the metadata that was committed with it. */
 export interface OffsetAndMetadata {
   readonly offset: Offset
   /** Absent or `undefined`: none. */
@@ -173,7 +170,6 @@ export interface EpochStart {
   readonly leaderEpoch: number
 }
 
-/** The producer of a batch, and the offsets of the batch in the log. */
 export interface BatchOrigin {
   readonly baseOffset: Offset
   /** The last offset of the batch as it was written. Compaction may have removed this record. */
@@ -191,7 +187,6 @@ export interface BatchOrigin {
 export interface RecordBatch extends Iterable<KafkaRecord> {
   /** Offset of the first record. */
   readonly offset: Offset
-  /** Offset of the last record. */
   readonly maxOffset: Offset
   /** The offset to fetch next. It is above `maxOffset + 1` where compaction or control records leave gaps. */
   readonly nextOffset: Offset
@@ -226,7 +221,6 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** Drops every message. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /**

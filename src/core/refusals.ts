@@ -71,7 +71,6 @@ export class Refusals {
     count.message = message
   }
 
-  /** Counts a request that was answered 5xx. */
   answered(api: string, status: number, code = 'unknown'): void {
     const nowMs = this.#clock()
     const count = entryOf(this.#answers, `${api} ${status} ${code}`, 'other', isKnown => {

@@ -1,5 +1,4 @@
 const FIRST_BYTES = 1_024
-/** Most bytes of one number. */
 const MAX_NUMBER_BYTES = 8
 
 /** Writes numbers with seven bits per byte, the low ones first, one after the other into memory that grows. */
@@ -27,7 +26,6 @@ export class VarintWriter {
     bytes[this.#length++] = value
   }
 
-  /** A number that may be negative. */
   signed(value: number): void {
     this.number(value < 0 ? -2 * value - 1 : 2 * value)
   }

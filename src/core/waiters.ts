@@ -27,7 +27,6 @@ export class Waiters {
     })
   }
 
-  /** The event has come. */
   wake(): void {
     for (const wake of [...this.#waiting]) wake()
   }

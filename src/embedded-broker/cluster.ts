@@ -24,7 +24,6 @@ export interface ClusterOptions {
   readonly limits: EmbeddedLimits
   /** True: metadata gives each client the address to which it has connected. */
   readonly listensEverywhere: boolean
-  /** Reports a message to the operator. */
   readonly warn: (message: string) => void
   /** Undefined: clients need not authenticate. */
   readonly saslMechanisms: ReadonlyMap<string, () => SaslExchange> | undefined
@@ -104,7 +103,6 @@ export class Cluster {
     }
   }
 
-  /** The current metadata. */
   get image(): ClusterImage {
     const isAlive = (nodeId: number): boolean => this.isAlive(nodeId)
     const image = (topic: Topic | undefined) => topic && imageOf(topic, isAlive)

@@ -37,7 +37,6 @@ export class Connection implements Peer, Holder {
   #isBusy = false
   #isClosed = false
   #isKilled = false
-  /** The timer of an incomplete request. */
   #requestTimer: NodeJS.Timeout | undefined
 
   constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {

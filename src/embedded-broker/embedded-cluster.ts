@@ -55,11 +55,9 @@ export interface EmbeddedUsage {
   readonly connections: number
   /** Bytes of incomplete requests, waiting requests and unread responses of all clients. */
   readonly heldBytes: number
-  /** Bytes of group members and committed offsets. */
   readonly groupBytes: number
   readonly topics: number
   readonly partitions: number
-  /** Number of open segment files. */
   readonly openFiles: number
 }
 
@@ -117,11 +115,9 @@ export interface EmbeddedClusterOptions {
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
 }
 
-/** The accepted credentials. */
 export interface SaslOptions {
   /** User and password, for PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
   readonly users?: ReadonlyMap<string, string>
-  /** The accepted tokens for OAUTHBEARER. */
   readonly tokens?: ReadonlySet<string>
 }
 

@@ -11,7 +11,6 @@ const NO_ERROR = errors.none
 
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 
-/** The effects of all faults on one request. */
 export interface FaultEffects {
   /** Delays before the work, and between the work and its answer. */
   readonly delayMs: number

@@ -28,7 +28,6 @@ export interface FetchTopic {
   readonly partitions: readonly FetchPartition[]
 }
 
-/** The state of a partition in a response. */
 export interface ReportedPartition {
   readonly errorCode: number
   readonly highWatermark: number
@@ -59,7 +58,6 @@ export class FetchSession {
   usedAt: number
   /** The epoch that the next request must have. */
   epoch = 1
-  /** The weight of all partitions of the session. */
   weight = 0
   readonly #partitions = new Map<string, Remembered>()
   #topics: readonly FetchTopic[] | undefined

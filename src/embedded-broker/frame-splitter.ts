@@ -16,7 +16,6 @@ const NOTHING = Buffer.alloc(0)
  * FrameSplitter.recycle}.
  */
 export class FrameSplitter {
-  /** The bytes of a length that is incomplete. */
   #lengthBytes: Buffer = NOTHING
   /**
    * The buffer of the incomplete frame, the number of received bytes, and the length of the frame. Length 0: no frame
@@ -33,12 +32,10 @@ export class FrameSplitter {
     this.#maxFrameBytes = maxFrameBytes
   }
 
-  /** Bytes of the incomplete frame. */
   get heldBytes(): number {
     return this.#filled + this.#lengthBytes.length
   }
 
-  /** Discards the incomplete frame. */
   clear(): void {
     this.#frame = this.#lengthBytes = NOTHING
     this.#filled = this.#needed = 0

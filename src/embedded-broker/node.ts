@@ -49,7 +49,6 @@ export class Node {
     this.#port = (server.address() as { port: number }).port
   }
 
-  /** Starts answering clients. */
   serve(cluster: Cluster): void {
     this.#cluster = cluster
     for (const socket of this.#early.splice(0)) this.#accept(socket)

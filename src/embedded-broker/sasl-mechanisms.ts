@@ -26,7 +26,6 @@ const oauthBearer = ({ tokens }: SaslOptions): SaslExchange => ({
   }
 })
 
-/** The mechanisms of this cluster. */
 export function saslMechanisms(options: SaslOptions): ReadonlyMap<string, () => SaslExchange> {
   const mechanisms = new Map<string, () => SaslExchange>()
   const { users } = options

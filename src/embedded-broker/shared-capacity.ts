@@ -46,7 +46,6 @@ export class HeldBytes {
   }
 }
 
-/** Limits the number of open connections to all nodes together. */
 export class ConnectionLimit {
   readonly #limit: number
   #taken = 0
@@ -71,7 +70,6 @@ export class ConnectionLimit {
   }
 }
 
-/** Limit of the bytes in the pool. */
 const MAX_POOLED_BYTES = 32 * 1024 * 1024
 
 /** Reuses the buffers of large requests. Without reuse, garbage collection was a third of the broker's work. */

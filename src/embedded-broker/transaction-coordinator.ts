@@ -33,7 +33,6 @@ export interface ProducerIdentity {
   readonly producerEpoch: number
 }
 
-/** The producer of a request, and its transaction. */
 export interface TransactionalProducer {
   readonly transactionalId: string
   readonly producerId: number

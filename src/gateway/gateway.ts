@@ -82,7 +82,6 @@ export type CommitOutcome = 'committed' | 'superseded' | 'unknownTopicOrPartitio
 
 /** A member of a consumer group and the partitions that it reads. The member may be any Kafka client. */
 export interface GroupReader {
-  /** The id that the coordinator assigned to the member. */
   readonly memberId: string
   /** The id of a static member (KIP-345); `null`: the member is dynamic. */
   readonly instanceId: string | null
@@ -94,7 +93,6 @@ export interface GroupReader {
   readonly partitions: ReadonlyMap<string, readonly number[]>
 }
 
-/** A consumer group, as its coordinator describes it. */
 export interface GroupDescription {
   readonly groupId: string
   /** `consumer`: the group uses the protocol of KIP-848. */
@@ -111,7 +109,6 @@ export interface GroupDescription {
   readonly assignor: string
   /** True: the group only has offsets, and no member has joined it. */
   readonly isSimple: boolean
-  /** The broker that coordinates the group. */
   readonly coordinatorId: number
   /**
    * True: in a group of the type `consumer` not all members are known to use the protocol of KIP-848. Brokers before Kafka
@@ -121,7 +118,6 @@ export interface GroupDescription {
   readonly members: readonly GroupReader[]
 }
 
-/** An offset that a group has committed. */
 export interface CommittedOffset extends TopicPartition {
   readonly offset: Offset
   /** As the client stored it, without the topic id that Castellan adds; empty: there is none. */
@@ -138,7 +134,6 @@ export interface ReadersOnly {
   readonly includes?: ((groupId: string) => boolean) | undefined
 }
 
-/** The contents of the durable log, and counts since it was opened. */
 export interface DurableLogStats {
   /** Files that hold records. */
   readonly segmentCount: number
@@ -184,7 +179,6 @@ export interface Gateway {
    * @throws CastellanError when no broker answers in time
    */
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
-  /** The operations on consumer groups. */
   readonly groups: GroupGateway
   /** Named consumers that outlive a request. */
   readonly instances: InstanceGateway
@@ -208,7 +202,6 @@ export interface Gateway {
   readonly isReady: boolean
 }
 
-/** The operations on the consumer groups of one Kafka cluster. */
 export interface GroupGateway {
   /**
    * The positions of a group in all partitions of a topic, in the order of the partitions. The requests for the offsets

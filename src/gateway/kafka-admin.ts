@@ -39,7 +39,6 @@ const MAX_LOOK_UPS_IN_ROW = 10
 /** The longest wait until brokers show a change. The change is made, whether they do or not. */
 const MAX_SHOWN_WAIT_MS = 5_000
 
-/** Administration of one Kafka cluster, by requests to the Router. */
 export class KafkaAdmin implements AdminGateway {
   readonly #deps: KafkaAdminDeps
 

@@ -197,7 +197,6 @@ export class KafkaGateway implements Gateway {
   }
 }
 
-/** The operations on the consumer groups of one Kafka cluster. */
 class KafkaGroupGateway implements GroupGateway {
   readonly #deps: KafkaGatewayDeps
 

@@ -40,7 +40,6 @@ export interface TopicLag {
   readonly failure?: 'refused' | undefined
 }
 
-/** What is known of the lag of a group in a topic. */
 export interface LagRow {
   readonly cluster: string
   readonly group: string
@@ -107,7 +106,6 @@ interface Stored {
   readonly metadata: string
 }
 
-/** The committed offsets, by topic and partition. */
 async function committedOf(
   router: ActorRef<RouterMessage>,
   groupId: string,

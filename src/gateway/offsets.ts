@@ -174,7 +174,6 @@ const compare = (one: string, other: string): number => (one === other ? 0 : one
 
 type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: string }
 
-/** The error for a result that is not an answer of Kafka. */
 export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
   if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)
   const { code, errorCode, message, retriable } = result

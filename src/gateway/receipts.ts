@@ -23,13 +23,11 @@ export interface ReceiptQuestion {
   readonly client?: string | undefined
   /** The wait goes on with another question: without records unless they are settled. */
   readonly isPart?: boolean | undefined
-  /** Ends the wait. */
   readonly signal?: AbortSignal | undefined
 }
 
 export interface FoundReceipt {
   readonly type: 'found'
-  /** Records of the request. */
   readonly count: number
   /** The index of the first record in this answer. */
   readonly from: number
@@ -75,7 +73,6 @@ const GONE: RecordState = {
 /** Answers for receipts: for those of this process, and for those of others by asking them. */
 export class ReceiptDesk {
   readonly #receipts: Receipts
-  /** Ends each wait. */
   readonly #waits = new Set<() => void>()
   #isClosing = false
   /** Absent: this process is the only one. */
@@ -179,7 +176,6 @@ function goneOf(claims: ReceiptClaims, { from = 0 }: Pick<ReceiptQuestion, 'from
   return { type: 'found', count: claims.count, from: span.from, records, isSettled: true }
 }
 
-/** A receipt as its answer over HTTP shows it. */
 export function receiptJson(id: string, { count, from, records, isSettled }: FoundReceipt): object {
   const next = from + records.length
   return {

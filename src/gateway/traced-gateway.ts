@@ -99,7 +99,6 @@ function tracedInstances(own: InstanceGateway, tracing: Tracing): InstanceGatewa
 
 type Message = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>
 
-/** Records a span for the messages of each partition. */
 function record(
   tracing: Tracing,
   group: string,

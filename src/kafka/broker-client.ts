@@ -57,7 +57,6 @@ export type BrokerClientFactory = (
  */
 export type ExpectedClusterId = () => string | undefined
 
-/** The login at a broker. */
 export type SaslOptions =
   | {
       readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
@@ -72,7 +71,6 @@ export type SaslOptions =
       readonly refused?: ((token: string) => void) | undefined
     }
 
-/** The settings that all connections to a cluster share. */
 export interface ConnectionSettings {
   /** The client id in the logs and quotas of brokers. */
   readonly clientId: string
@@ -122,7 +120,6 @@ export const apis = {
 
 export type CallName = keyof typeof apis
 
-/** One method per call. */
 export type ApiCalls = {
   readonly [Name in CallName]: (typeof apis)[Name] extends Api<infer Call, infer Response>
     ? (call: Call) => Promise<Response>

@@ -16,7 +16,6 @@ export interface Throttled {
 export interface PartitionResponse extends TopicPartition {
   readonly errorCode: number
 }
-/** Settings by their names. */
 export type Configs = ReadonlyMap<string, string | null>
 
 export interface MetadataCall extends CallOptions {
@@ -216,7 +215,6 @@ export interface OffsetForLeaderEpochCall extends CallOptions {
   readonly partitions: readonly (TopicPartition & {
     /** The broker refuses another epoch. -1: it does not check the epoch. */
     readonly currentLeaderEpoch: number
-    /** The epoch whose end the caller asks for. */
     readonly leaderEpoch: number
   })[]
 }
@@ -263,7 +261,6 @@ export interface DescribeBrokerConfigsResponse extends Throttled {
   readonly configs: Configs
 }
 
-/** Creates topics. */
 export interface CreateTopicsCall extends CallOptions {
   readonly topics: readonly {
     readonly topic: string

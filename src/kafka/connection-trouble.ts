@@ -73,7 +73,6 @@ function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean
   return troubles.get(code) ?? { brief: message.split('\n')[0] || 'it could not be opened' }
 }
 
-/** The state of a connection when the broker closed it. */
 export interface LostConnection {
   /** The connection was established, including TLS if it is used. */
   readonly isConnected: boolean
@@ -81,7 +80,6 @@ export interface LostConnection {
   readonly hasLogin: boolean
   /** Number of answers that were received. */
   readonly answers: number
-  /** A request was in flight. */
   readonly isWaiting: boolean
 }
 

@@ -52,5 +52,4 @@ export function loadNativeCrc32c(): Crc32c | undefined {
   }
 }
 
-/** The fastest available implementation. */
 export const crc32c: Crc32c = loadNativeCrc32c() ?? crc32cOfJavaScript

@@ -1,6 +1,5 @@
 import type { CheckedRecords } from './record-reader.js'
 
-/** The decompressed records of a batch, and their positions. */
 export type OpenRecords = CheckedRecords
 
 /** Keeps decompressed records until their memory is needed. */

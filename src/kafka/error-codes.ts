@@ -1,4 +1,3 @@
-/** One of Kafka's protocol error codes. */
 export interface KafkaErrorCode {
   readonly code: number
   /** Kafka's name of the code, for example `NOT_LEADER_OR_FOLLOWER`. */
@@ -164,7 +163,6 @@ const table = [
   [133, 'SHARE_SESSION_LIMIT_REACHED', 'retry']
 ] as const satisfies readonly (readonly [number, string, Reaction, string?])[]
 
-/** Kafka's own name of a code. */
 export type KafkaErrorName = (typeof table)[number][1]
 
 /** Every code by Kafka's own name: `errorCodes.NOT_COORDINATOR` is 16. */

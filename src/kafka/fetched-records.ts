@@ -49,7 +49,6 @@ export interface FetchedRecordsContext {
   readonly allowance: DecompressionAllowance
 }
 
-/** The header of a batch in a record set. */
 interface BatchHeader {
   /** Positions of the start and the end of the batch in the record set. */
   readonly start: number

@@ -6,7 +6,6 @@ export interface OutgoingRequest {
   /** Kafka's name of the call, for example `Fetch`, for error messages. */
   readonly apiName: string
   readonly timeoutMs: number
-  /** Writes the bytes to the socket. */
   write(): void
   /** Gets the response without its correlation id. The bytes are valid during the call only. Must not throw. */
   onPayload(payload: Buffer): void
@@ -71,7 +70,6 @@ export class InFlightRequests {
     }, durationMs)
   }
 
-  /** Fails all requests that have no answer yet. */
   failAll(error: Error): void {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = undefined

@@ -38,7 +38,6 @@ export function openRecords(records: Buffer, recordCount: number, lastOffsetDelt
   return { records, positions, offsetDeltas, memory: records.buffer, memoryOffset: records.byteOffset }
 }
 
-/** The records of an uncompressed batch. */
 export class PlainRecords implements RecordSource {
   readonly opened: OpenRecords
   readonly heapBytes: number
@@ -107,7 +106,6 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
   }
 }
 
-/** Limits for the decompressed size of a response. */
 export interface DecompressionLimits {
   readonly memory: DecompressedMemory
   /** Limit of one response, and therefore of one batch. */
@@ -120,7 +118,6 @@ export interface DecompressionLimits {
 const TURN_MAX_BYTES = 16 * 1024 * 1024
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
-/** The limits of a call without limits of its own. */
 export const defaultDecompressionLimits = (): DecompressionLimits => ({
   memory: new DecompressedMemory(DEFAULT_MAX_BYTES),
   responseMaxBytes: DEFAULT_MAX_BYTES

@@ -15,7 +15,6 @@ import {
   writeVarlong
 } from './record-batch-layout.js'
 
-/** First size of a batch's buffer. */
 const SMALLEST_BUFFER_BYTES = 1024
 const noHeaders: readonly RecordHeader[] = []
 
@@ -23,7 +22,6 @@ const noHeaders: readonly RecordHeader[] = []
 export interface ProducerState {
   readonly producerId: bigint
   readonly producerEpoch: number
-  /** Sequence of the first record. */
   readonly baseSequence: number
 }
 export interface SealOptions extends ProducerState {
@@ -76,7 +74,6 @@ export class RecordBatchWriter {
     return this.#maxBytes
   }
 
-  /** Records in the batch. */
   get count(): number {
     return this.#count
   }
@@ -155,7 +152,6 @@ export class RecordBatchWriter {
     return batch
   }
 
-  /** Forgets all records. */
   reset(): void {
     if (this.#batchBuffer !== undefined) this.#batchBuffers?.give(this.#batchBuffer)
     this.#startOver()
@@ -184,7 +180,6 @@ export class RecordBatchWriter {
   }
 }
 
-/** The fields of a batch header that describe its records. */
 type Described = Pick<RecordBatchWriter, 'count' | 'baseTimestampMs' | 'maxTimestampMs'>
 
 /** Fills in the header before the records. The result is a new buffer where compression makes the batch smaller. */
@@ -251,7 +246,6 @@ export function resealBatch(batch: Buffer, producer: ProducerState): Buffer {
   return copy
 }
 
-/** The smallest buffer of a pool. */
 const SMALLEST_POOLED_BYTES = 1024
 /** Buffers smaller than this share a piece of memory of this size. */
 const CHUNK_BYTES = 64 * 1024

@@ -9,7 +9,6 @@ export class DamagedRecordsError extends Error {
   override readonly name = 'DamagedRecordsError'
 }
 
-/** The positions of the records of a batch. */
 export interface RecordIndex {
   /** The position of each record, and the end of the last record. */
   readonly positions: Uint32Array
@@ -177,7 +176,6 @@ export interface CheckedRecords extends RecordIndex {
   readonly memoryOffset: number
 }
 
-/** The timestamps in the header of a batch. */
 export interface BatchTimes {
   readonly baseTimestampMs: number
   /** The timestamp of all records when the topic uses LogAppendTime. */

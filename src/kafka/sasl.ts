@@ -169,7 +169,6 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** A token is renewed after this share of its lifetime. */
 const RENEWED_AT_SHARE_OF_LIFE = 0.8
 /** Pause after a failed request for a token. Logins during the pause fail at once. */
 const PAUSE_AFTER_FAILURE_MS = 1_000

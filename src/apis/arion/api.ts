@@ -87,7 +87,6 @@ function websocket(params: Parameters): Operation {
   }
 }
 
-/** The operations of Arion for `/openapi.json`. */
 export const arionOperations: readonly Operation[] = [
   produce('sync', { topic }),
   produce('sync', { topic, key }),

@@ -14,7 +14,6 @@ import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf
 const ID_BYTES = 8
 const clock = (): number => performance.now()
 
-/** The routes of Arion. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   const { settings, silence, lifetime } = context
   const metrics = new ArionMetrics(context.metrics, clock)

@@ -133,7 +133,6 @@ export class KafkaStats {
     }
   }
 
-  /** The sum of all series of each metric. */
   async #totals(): Promise<ReadonlyMap<string, number>> {
     const totals = new Map<string, number>()
     for (const { name, values } of await (await wholeRegistry(this.#metrics)).getMetricsAsJSON()) {

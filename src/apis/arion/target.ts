@@ -30,7 +30,6 @@ const unknownResource: Target = { type: 'unknownResource' }
 const PRODUCE = /^\/([\w.-]+)\/([^/]+)(?:\/([\s\S]+)?)?$/
 const TOPIC = /^(?!\.{1,2}$)[\w.-]{1,249}$/
 
-/** The names that Kafka takes. */
 export const topicName = z.string().regex(TOPIC)
 
 /**

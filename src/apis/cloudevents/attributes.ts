@@ -4,10 +4,8 @@ export type Report = (defect: string) => void
 /** The attributes of an event in their canonical text, in the order sent. An attribute that is not set is absent. */
 export type Attributes = ReadonlyMap<string, string>
 
-/** The version of CloudEvents that is spoken. */
 const SPEC_VERSION = '1.0'
 
-/** Attributes without which there is no event. */
 const REQUIRED = ['specversion', 'id', 'source', 'type'] as const
 
 /** Attributes whose values are strings in JSON, too. */

@@ -1,9 +1,7 @@
 /** The content mode of an HTTP message. Source: HTTP protocol binding 1.0.2, section 3. */
 export type ContentMode = 'binary' | 'structured' | 'batch'
 
-/** One event as JSON. */
 export const EVENT_TYPE = 'application/cloudevents+json'
-/** A list of events as JSON. */
 export const BATCH_TYPE = 'application/cloudevents-batch+json'
 
 /** Events of one answer; with more, the header that names their places would be too long for clients. */
@@ -27,7 +25,6 @@ export function modeOf(contentType: string | undefined): ContentMode | undefined
   return type === BATCH_TYPE ? 'batch' : undefined
 }
 
-/** The content type of one event of a batch. */
 export const typeOfElement = (batchType: string): string => batchType.replace(/^[^;]*/, EVENT_TYPE)
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i

@@ -1,7 +1,6 @@
 import type { Report } from './attributes.js'
 import { ProblemError } from './event-answers.js'
 
-/** Defects that an answer lists at most. */
 const MAX_LISTED = 20
 
 interface Defect {
@@ -10,7 +9,6 @@ interface Defect {
   readonly message: string
 }
 
-/** The defects of the events of one request. */
 export class Defects {
   readonly #listed: Defect[] = []
   #count = 0

@@ -3,7 +3,6 @@ import { type EndpointBase, fail, type Receive } from '../../http/api/endpoint.j
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { EventAnswers } from './event-answers.js'
 
-/** The parts that every endpoint is created with. */
 export interface EndpointParts extends EndpointBase {
   readonly answers: EventAnswers
   readonly pool: BufferPool

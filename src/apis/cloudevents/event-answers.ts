@@ -28,7 +28,6 @@ export interface AnswerOptions {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
-  /** Why the request fails. */
   readonly cause?: Pick<CastellanError, 'code' | 'retriable'> | undefined
   /** Lines about single events. */
   readonly errors?: readonly object[] | undefined
@@ -92,7 +91,6 @@ export class EventAnswers {
   }
 }
 
-/** The status of a request that failed for this reason. */
 export const statusOf: Readonly<Record<ErrorCode, number>> = {
   invalidRequest: 400,
   invalidTopic: 400,

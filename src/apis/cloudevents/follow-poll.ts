@@ -33,7 +33,6 @@ export class FollowPoll implements FollowSink {
     this.#options = options
   }
 
-  /** Sets the subscription that is stopped when the poll is over. */
   follows(subscription: TopicSubscription): void {
     this.#subscription = subscription
     if (this.#isOver) subscription.stop()

@@ -93,5 +93,4 @@ export const encodeValue = (value: string): string => value.replace(ENCODED, enc
 export const headerValue = (name: string, value: string): string =>
   isUriOf(name, value) || (value === value.trim() && decodeValue(value).value === value) ? value : encodeValue(value)
 
-/** The header of an attribute. */
 export const headerOf = (name: string): string => PREFIX + name

@@ -6,7 +6,6 @@ import { MAX_RECORD_HEADERS } from '../../core/model.js'
 import { type Attributes, isLegalText, nameDefect, quoted, type Report, STRINGS } from './attributes.js'
 import { isJsonType } from './content-types.js'
 
-/** An event in the JSON format. */
 export interface JsonEvent {
   readonly attributes: Attributes
   /** The bytes that `data` or `data_base64` stands for; `null`: there is no data. */

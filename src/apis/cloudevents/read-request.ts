@@ -124,7 +124,6 @@ export function answerEvents(
   else answers.send(exchange, 200, output.type, output.body, { headers: { ...output.headers, ...headers } })
 }
 
-/** Answers a request that has failed for this reason. */
 export function answerFailure(answers: EventAnswers, exchange: Exchange, failure: Failure): void {
   noteFailure(exchange.response, failure.code)
   answers.problem(exchange, statusOf[failure.code], failure.message, { cause: failure })

@@ -13,7 +13,6 @@ import { CONTENT_TYPE, headersOfBinary } from './record-headers.js'
 /** Events of one request. */
 const MAX_EVENTS = 100_000
 
-/** The head of a request with events. */
 export interface SentEvents {
   readonly topic: string
   readonly mode: ContentMode

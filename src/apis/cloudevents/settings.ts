@@ -3,7 +3,6 @@ import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js
 
 const MIB = 1024 * 1024
 
-/** The settings of CloudEvents over HTTP. */
 export const cloudeventsSettings = z
   .strictObject({
     ...commonSettings(16 * MIB),

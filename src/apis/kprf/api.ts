@@ -22,7 +22,6 @@ export const pushBody = z.object({
 })
 const text = { 'text/plain': z.string() }
 
-/** The operations of kprf for `/openapi.json`. */
 export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operation[] => {
   const failures = z.object({
     status: z.enum([failureWord]),

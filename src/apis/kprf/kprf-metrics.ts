@@ -25,7 +25,6 @@ const LOOK_UP_INTERVAL_MS = 60_000
 const LOOK_UP_MS = 10_000
 const BUCKETS_MS = [5, 10, 20, 40, 80]
 
-/** The counters of one topic. */
 export interface TopicMetrics {
   readonly topic: string
   readonly sent: Cell
@@ -191,7 +190,6 @@ export class RecordCounts {
   readonly #log: Logger
   #loggedAt = Number.NEGATIVE_INFINITY
   #unlogged = 0
-  /** The last failure. */
   #last: { readonly topic: string; readonly error: string; readonly cause: string } | undefined
 
   constructor(metrics: KprfMetrics, log: Logger) {

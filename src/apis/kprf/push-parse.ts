@@ -92,7 +92,6 @@ export interface PushRecord extends ProduceRecord {
   readonly value: Buffer
 }
 
-/** The request of `POST /push`. */
 export interface PushRequest {
   readonly records: readonly PushRecord[]
   readonly waitForSend: boolean
@@ -119,7 +118,6 @@ export function parsePush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): 
   return request
 }
 
-/** A request has more records than allowed. */
 export class TooManyRecordsError extends Error {
   override readonly name = 'TooManyRecordsError'
 }

@@ -53,7 +53,6 @@ const UNSUPPORTED = new StacklessError("The request's content-type is not suppor
 /** For those who do not know which type `curl -d` sends by itself. The body of the answer is kprf's. */
 const WRONG_TYPE = { [WARNING_HEADER]: 'send the body with the header content-type: application/json' }
 
-/** A push on its way to its answer. */
 interface PushHead extends ProduceHead {
   startedAt: number
   /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */

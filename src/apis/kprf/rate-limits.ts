@@ -5,7 +5,6 @@ import type { KprfSettings } from './settings.js'
 const WINDOW_MS = 60_000
 const SLOTS = 61
 
-/** Decides which records may pass. */
 export interface Limits {
   /** False: all records may pass, so checks can be skipped. */
   readonly isActive: boolean

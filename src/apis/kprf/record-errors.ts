@@ -12,7 +12,6 @@ export interface ClientError {
 const timedOut: ClientError = { text: 'MessageTimedOut (Local: Message timed out)', number: -192 }
 const unknown: ClientError = { text: 'Unknown (Unknown broker error)', number: -1 }
 
-/** For a record that finds the buffer full. */
 const queueFull: ClientError = { text: 'QueueFull (Local: Queue full)', number: -184 }
 /** The `message` of a record beyond a rate limit. */
 const RATE_LIMITED = 'ratelimit'
@@ -117,7 +116,6 @@ export const tooLarge = refusal('recordTooLarge', toMessage(messageTooLarge), fa
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)
 
-/** The `message` of a failed record. */
 export const textOf = (failure: RecordFailure): string =>
   failure === rateLimited ? RATE_LIMITED : toMessage(toClientError(failure))
 

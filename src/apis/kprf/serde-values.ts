@@ -50,7 +50,6 @@ export function requireByte(reader: JsonReader, wanted: readonly number[], expec
   return byte
 }
 
-/** Reads the unexpected value and describes it. */
 function failType(reader: JsonReader, expected: string): never {
   const found = describeValue(reader)
   if (found === undefined) reader.failAtPeek('expected value')

@@ -56,7 +56,6 @@ function lineOf(words: readonly string[], program: Command): Command {
   return line === program ? program.commands[0]! : line
 }
 
-/** Declares commands and flags to the completion. */
 function declare(program: Command, root: RootCommand): RootCommand {
   const help = program.createHelp()
   for (const option of help.visibleOptions(lineOf([], program))) addOption(root, option)

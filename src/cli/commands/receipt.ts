@@ -93,7 +93,6 @@ function messageIn(text: string): string {
   }
 }
 
-/** One record in one line. */
 export function lineOf(record: ToldRecord, format: 'table' | 'json'): string {
   if (format === 'json') return `${printableJson(JSON.stringify(record))}\n`
   const { index, state, topic, partition, offset, why } = record

@@ -3,7 +3,6 @@ import type { FlagSetting } from '../../server/config/config.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { configOptions, SettingOption, settingsOf } from '../options.js'
 
-/** `castellan serve`: the gateway. */
 export const serveCommand: CommandDescription = {
   name: 'serve',
   summary: 'runs the HTTP gateway',

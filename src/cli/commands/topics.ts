@@ -5,7 +5,6 @@ import type { ClientFlags } from '../client.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { clientOptions } from '../options.js'
 
-/** `castellan topics`: lists topics. */
 export const topicsCommand: CommandDescription = {
   name: 'topics',
   summary: 'lists the topics of a cluster',
@@ -27,7 +26,6 @@ interface TopicsFlags extends ClientFlags {
   readonly internal?: boolean
 }
 
-/** Writes one line per topic. */
 async function listTopics(line: Command, process: Process): Promise<number> {
   const { format = 'table', internal = false } = line.opts<TopicsFlags>()
   const [{ openClient }, { askForTopics }] = await Promise.all([import('../client.js'), import('../metadata.js')])

@@ -44,7 +44,6 @@ export const walCommand: CommandDescription = {
   ]
 }
 
-/** `castellan wal ls` */
 async function listLog(line: Command, process: Process): Promise<number> {
   const { format, topics } = line.opts<WalFlags>()
   const { existingLogs, inspectLog } = await tools()
@@ -86,7 +85,6 @@ async function summaryOf({ log, segments, backlog, deadLetters, quarantined }: F
 const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.ExistingLog[]): string =>
   areNamed(logs) ? `${name}: ` : ''
 
-/** `castellan wal verify` */
 async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const { existingLogs, verifyLog, damagedOutcomeFiles, KeyJournal } = await tools()

@@ -7,7 +7,6 @@ import { wholeNumber } from '../options.js'
 import { formatRecord, type RecordFormat, recordFormats, toJson } from '../record-format.js'
 import { group, type PixyAnswer, PixyClient, type PixyFlags, pixyOptions, refusal, topic } from './pixy-client.js'
 
-/** `castellan pixy consume` */
 export const consumeCommand: CommandDescription = {
   name: 'consume',
   summary: 'writes messages of a topic to stdout on behalf of a group',

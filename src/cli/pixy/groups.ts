@@ -4,7 +4,6 @@ import { notEmpty } from '../options.js'
 import { writeTable } from '../standard-output.js'
 import { group, PixyClient, type PixyFlags, pixyOptions, table, topic } from './pixy-client.js'
 
-/** `castellan pixy groups` */
 export const groupsCommand: CommandDescription = {
   name: 'groups',
   summary: 'lists the groups that read a topic, and their members',
@@ -42,7 +41,6 @@ function toClientRows(found: unknown): { group: string; client: string; partitio
   )
 }
 
-/** `castellan pixy offsets` */
 export const offsetsCommand: CommandDescription = {
   name: 'offsets',
   summary: 'shows or sets the offsets of a group in a topic',

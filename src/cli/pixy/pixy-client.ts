@@ -160,7 +160,6 @@ export class PixyClient {
   }
 }
 
-/** The error for an unexpected answer. */
 export function refusal({ status, body }: PixyAnswer): CommandError {
   const { error, message } = (body ?? {}) as { error?: unknown; message?: unknown }
   const reasons = [error, message].filter(part => typeof part === 'string')

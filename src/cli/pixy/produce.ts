@@ -5,7 +5,6 @@ import { PixyClient, type PixyFlags, pixyOptions, topic } from './pixy-client.js
 
 const every = (text: string, former: readonly string[] = []): readonly string[] => [...former, text]
 
-/** `castellan pixy produce` */
 export const produceCommand: CommandDescription = {
   name: 'produce',
   summary: 'writes one message, or each line of stdin as a message',

@@ -46,7 +46,6 @@ export const deadLetterCommands: readonly CommandDescription[] = [
   }
 ]
 
-/** `castellan wal dead-letters` */
 async function listDead(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const { existingLogs, readDeadLetters } = await tools()
@@ -84,12 +83,10 @@ async function writeDeadAsJson(
   }
 }
 
-/** `castellan wal replay` */
 async function replay(line: Command, process: Process): Promise<number> {
   return redrive(line, process, (await tools()).replay, count => `${count} dead letters are back in the log`)
 }
 
-/** `castellan wal discard` */
 async function discard(line: Command, process: Process): Promise<number> {
   return redrive(line, process, (await tools()).discard, count => `${count} dead letters were deleted`)
 }

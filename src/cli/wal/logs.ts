@@ -5,7 +5,6 @@ import type { Process } from '../command.js'
 import { configOptions, SettingOption, settingsOf } from '../options.js'
 import { type Column, writeTable } from '../standard-output.js'
 
-/** Options of all commands of `castellan wal`. */
 export const logOptions = [
   new SettingOption('--directory <DIR>', 'directory of the log (default: the directory in the configuration)', [
     'wal',

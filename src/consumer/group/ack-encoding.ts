@@ -44,7 +44,6 @@ export class OffsetRanges {
     return true
   }
 
-  /** Removes all offsets below `offset`. */
   dropBelow(offset: Offset): void {
     if ((this.#ranges[0]?.from ?? offset) >= offset) return
     this.#ranges = this.#ranges
@@ -65,7 +64,6 @@ export class OffsetRanges {
     return range && range.from <= offset ? range : undefined
   }
 
-  /** Index of the first range with `to >= offset`. */
   #firstEndingAtOrAfter(offset: Offset): number {
     let low = 0
     let high = this.#ranges.length

@@ -37,7 +37,6 @@ export interface ConsumedMessage extends AcquiredMessage {
   release(): void
 }
 
-/** Limits of the messages that a client takes at once. */
 export interface MessageLimits {
   /** At least 1. */
   readonly maxMessages: number
@@ -78,7 +77,6 @@ export type SetOffsetsResult =
   | TimedOut
   | Failure
 
-/** Which message a client acknowledges. */
 export interface MessageId extends TopicPartition {
   readonly offset: Offset
 }

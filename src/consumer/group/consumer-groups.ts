@@ -37,7 +37,6 @@ const ACK_TIMEOUT_MS = 10_000
 /** Margin beyond the Router's time limit, for the ticks of the group's actor. */
 const TURN_MS = 1_000
 
-/** The parts of the process that every consumer of a group needs. */
 export interface GroupDeps {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
@@ -103,7 +102,6 @@ export class ConsumerGroups {
   get size(): number {
     return this.#groups.size
   }
-  /** The groups in which this process is a member. */
   get groupIds(): Iterable<string> {
     return this.#groups.keys()
   }
@@ -111,7 +109,6 @@ export class ConsumerGroups {
   *views(): Iterable<GroupView> {
     for (const [group, { consumer }] of this.#groups) yield { group, ...consumer.view() }
   }
-  /** Bytes of the fetched batches in memory. */
   get heldBytes(): number {
     return this.#batches.bytes
   }
@@ -323,7 +320,6 @@ function startTimer(delayMs: number, run: () => void): Timer {
   return { cancel: () => clearTimeout(timer) }
 }
 
-/** Handles one message in a tick of the group's actor. */
 function receive(group: Group, message: GroupMessage | GroupNotice): void {
   switch (message.type) {
     case 'answered':

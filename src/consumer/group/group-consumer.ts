@@ -58,7 +58,6 @@ interface Topic {
   beginTimer: Timer | undefined
 }
 
-/** What this process does for a group. */
 export interface GroupWork {
   readonly topics: readonly string[]
   /** Partitions that are read. */

@@ -2,7 +2,6 @@ import type { ActorRef, Requester } from '../../core/actor/actor.js'
 import type { KafkaRecord, Offset, OffsetAndMetadata } from '../../core/model.js'
 import type { AckResult, SetOffsetsResult, WaitingRequest } from './consume-result.js'
 
-/** Messages to the actor of a group. */
 export type GroupMessage =
   | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
   | {
@@ -35,7 +34,6 @@ export type GroupMessage =
  * Results for the callbacks that parts of a group passed to {@link GroupRuntime}. `wait` is the number of the callback.
  */
 export type GroupNotice =
-  /** The Router has answered. */
   | { readonly type: 'answered'; readonly wait: number; readonly result: unknown }
   /** A pause is over, or a watched topic has got more partitions. */
   | { readonly type: 'due'; readonly wait: number }

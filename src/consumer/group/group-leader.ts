@@ -21,7 +21,6 @@ export interface Assignment {
 /** Pause before the next look-up of topics about which brokers gave no information. */
 const UNCLEAR_CHECK_MS = 1_000
 
-/** A member, with the contents of its subscription. */
 interface Subscription extends Subscriber {
   /** Topics that the member has begun to read. */
   readonly begun: readonly string[]
@@ -165,7 +164,6 @@ function subscriptionOf({ memberId, instanceId, metadata }: JoinedMember): Subsc
   return { memberId, instanceId, topics, begun, isCastellan }
 }
 
-/** A member of a group, and the topics that it reads. */
 export interface Subscriber {
   readonly memberId: string
   /** Static members are sorted by this id, so that a restart does not change the assignment. */

@@ -49,7 +49,6 @@ export interface GroupLogReaderOptions {
   readonly notify: (news: LogNews) => void
 }
 
-/** The reports of a reader to the consumer of its partition. */
 export type LogNews =
   /** A read has ended. There may be records, and another read may begin. */
   | { readonly type: 'ready' }
@@ -135,7 +134,6 @@ export class GroupLogReader implements BatchHolder {
     return record
   }
 
-  /** Fetches the next records. */
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
     this.#check.beforeRead(tracker, () => this.#fetch(tracker))

@@ -67,7 +67,6 @@ export interface GroupMemberOptions {
  */
 type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'handingOver' | 'pausing'
 
-/** The assignment of a member in a new generation. */
 export interface AssignedToMember {
   readonly partitions: readonly TopicPartition[]
   /**
@@ -98,7 +97,6 @@ export class GroupMember {
   readonly #options: GroupMemberOptions
   readonly #leader: GroupLeader
   readonly #heartbeats: Heartbeats
-  /** The pause before the member joins again. */
   #pause: Timer | undefined
   #phase: Phase = 'out'
   #memberId = ''

@@ -11,7 +11,6 @@ import type {
 } from '../../router/messages/operations.js'
 import type { GroupNotice } from './group-inbox.js'
 
-/** A request to the Router without its requester. */
 export type GroupRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>
 
 export interface Timer {
@@ -44,7 +43,6 @@ export const asking =
   (kind, request, reply) =>
     router.tell({ type: kind, ...request, requester: { reply } } as RouterMessage)
 
-/** The parts that the runtimes of all groups share. */
 export interface SharedRuntime {
   readonly router: ActorRef<RouterMessage>
   readonly reads: SharedReads
@@ -54,7 +52,6 @@ export interface SharedRuntime {
   readonly metrics: MetricsLogger
 }
 
-/** The inbox of the actor, as far as the runtime uses it. */
 interface Inbox {
   tell(notice: GroupNotice): void
 }

@@ -22,7 +22,6 @@ export interface HeartbeatsOptions {
   readonly onSilence: () => void
 }
 
-/** Keeps a member in its group by sending heartbeats. */
 export class Heartbeats {
   readonly #options: HeartbeatsOptions
   #timer: Timer | undefined

@@ -3,7 +3,6 @@ import type { OffsetTracker } from './offset-tracker.js'
 
 /** A holder of a batch that it can fetch again. */
 export interface BatchHolder {
-  /** Drops the batch. */
   dropBatch(): void
 }
 
@@ -22,7 +21,6 @@ export class HeldBatches {
     return this.#bytes
   }
 
-  /** Notes that the holder now has a batch of this size. */
   hold(holder: BatchHolder, bytes: number): void {
     this.release(holder)
     this.#held.set(holder, bytes)
@@ -34,7 +32,6 @@ export class HeldBatches {
     }
   }
 
-  /** Notes that the holder no longer has a batch. */
   release(holder: BatchHolder): void {
     this.#bytes -= this.#held.get(holder) ?? 0
     this.#held.delete(holder)
@@ -51,12 +48,9 @@ export const copyOf = (record: KafkaRecord): KafkaRecord => ({
 
 const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
 
-/** Walks through the records of a partition, batch by batch. */
 export class BatchCursor {
   #batch: RecordBatch | undefined
-  /** The next record of the batch. */
   #index = 0
-  /** The next offset to read. */
   position: Offset
 
   constructor(position: Offset) {
@@ -78,7 +72,6 @@ export class BatchCursor {
     this.#index = 0
   }
 
-  /** Drops the batch. Its remaining records have to be read again. */
   drop(): void {
     this.#batch = undefined
   }

@@ -38,7 +38,6 @@ export class EpochHistory {
     if (this.#starts.length === 0) this.#starts = [{ offset: 0, leaderEpoch }]
   }
 
-  /** Notes the epochs of records that were read. */
   read(starts: readonly EpochStart[]): void {
     for (const start of starts) {
       const last = this.#starts.at(-1)
@@ -78,7 +77,6 @@ export class EpochHistory {
 
 const TIMEOUT_MS = 10_000
 
-/** The part of a log that was read. */
 export interface ReadLog {
   readonly topicPartition: TopicPartition
   /** The id of the topic that was read; `undefined`: brokers do not report topic ids. */

@@ -17,7 +17,6 @@ export interface OffsetCommitterOptions {
   readonly onFenced: (errorCode: number, member: GroupMembership) => void
 }
 
-/** A source of the newest position of a partition. */
 export interface PositionSource {
   readonly position: TrackedPosition
   /** The id of the topic to which the position belongs; absent: unknown. */

@@ -25,7 +25,6 @@ export interface TrackedPosition {
   readonly leaderEpoch?: number | undefined
 }
 
-/** A message that was offered and is not acknowledged. */
 interface Offer {
   readonly offset: Offset
   deadlineAt: number
@@ -85,7 +84,6 @@ export class OffsetTracker {
     return this.#offers[this.#indexOf(offset)]?.offset === offset
   }
 
-  /** The first offset from `offset` on that is not acknowledged. */
   nextNotAcked(offset: Offset): Offset {
     return this.#acked.nextMissing(Math.max(offset, this.#offset))
   }

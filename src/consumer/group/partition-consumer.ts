@@ -58,7 +58,6 @@ export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
   readonly #name: string
   #tracker: OffsetTracker | undefined
-  /** Gives the offset committer the position of the tracker. */
   #source: PositionSource | undefined
   readonly #finder: PositionFinder
   readonly #reader: GroupLogReader
@@ -69,7 +68,6 @@ export class PartitionConsumer {
   #timer: Timer | undefined
   #isStopped = false
   #isStartFixed = false
-  /** Timers of the finder and the reader. */
   readonly #pauses = new Set<Timer>()
 
   constructor(options: PartitionConsumerOptions) {
@@ -145,7 +143,6 @@ export class PartitionConsumer {
     return record
   }
 
-  /** How often the message was offered before. */
   retriesOf(offset: Offset): number {
     return this.#tracker?.retriesOf(offset) ?? 0
   }

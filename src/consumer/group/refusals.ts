@@ -63,7 +63,6 @@ export class UnknownPartition {
     this.#firstMs = this.#nextMs = firstMs
   }
 
-  /** The pause after an answer of this type. */
   pauseMs(type: string): number {
     const pauseMs = type === 'unknownTopicOrPartition' ? this.#nextMs : this.#firstMs
     this.#nextMs = type === 'unknownTopicOrPartition' ? Math.max(pauseMs, Math.min(2 * pauseMs, MAX_PAUSE_MS)) : pauseMs

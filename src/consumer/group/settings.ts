@@ -116,10 +116,8 @@ const tooSeldom = {
   error: 'must be shorter than `sessionTimeoutMs`, and should be a third of it: the coordinator removes a silent member'
 }
 
-/** All options of groups: settings and constants. */
 const options = section.extend(constantOptions(constants)).refine(isInTime, tooSeldom)
 
-/** Every limit and time of consumer groups. */
 export type ConsumerSettings = Readonly<z.output<typeof options>>
 export type ConsumerSettingsOverrides = Partial<ConsumerSettings>
 

@@ -100,7 +100,6 @@ export function encodeStarts(
   })
 }
 
-/** The leader's decision about a topic. */
 export function decisionOn(starts: GroupStarts | undefined, topic: string): TopicEnds | 'earliest' | undefined {
   return starts === undefined || starts.undecided.has(topic) ? undefined : (starts.ends.get(topic) ?? 'earliest')
 }

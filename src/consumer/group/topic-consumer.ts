@@ -58,7 +58,6 @@ export class TopicConsumer {
     this.#options = options
   }
 
-  /** Number of waiting requests. */
   get waiting(): number {
     return this.#queue.reduce((open, { settled }) => (settled ? open : open + 1), 0)
   }
@@ -78,7 +77,6 @@ export class TopicConsumer {
     }
     return positions
   }
-  /** Number of messages that are offered and not acknowledged. */
   get pending(): number {
     let pending = 0
     for (const partition of this.#partitions.values()) pending += partition.pending
@@ -163,7 +161,6 @@ export class TopicConsumer {
     this.begin()
   }
 
-  /** Answers requests from now on. */
   begin(): void {
     this.#options.start.begin()
     this.releaseRequests()
@@ -203,7 +200,6 @@ export class TopicConsumer {
     this.#serve()
   }
 
-  /** Answers all waiting requests. */
   refuseWaiting(failure: Failure): void {
     const queue = this.#queue
     this.#queue = []
@@ -213,7 +209,6 @@ export class TopicConsumer {
     }
   }
 
-  /** Answers all waiting requests, and stops reading. */
   stop(failure: Failure): void {
     this.assign([])
     this.refuseWaiting(failure)

@@ -151,7 +151,6 @@ export class CommitLookUp {
   }
 }
 
-/** The start of a partition without a committed offset. */
 export type Start =
   | 'latest'
   | 'earliest'
@@ -238,7 +237,6 @@ export class TopicStart {
     this.#byLeader = this.#hasCommitted ? 'earliest' : byLeader
   }
 
-  /** Finds the start of a partition of the topic. */
   find(partition: number, onStart: (start: Start) => void): void {
     const byLeader = this.#byLeader
     if (this.#setting === 'earliest' || byLeader === 'earliest' || this.#wasMissing) onStart('earliest')

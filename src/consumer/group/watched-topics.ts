@@ -1,7 +1,6 @@
 import type { Timer } from './group-runtime.js'
 import type { PartitionsOf } from './topic-look-ups.js'
 
-/** Limit of names in one look-up. */
 const MAX_NAMES = 2_000
 /** Limit of missing topics in one early look-up. If more are missing, a client may have invented their names. */
 const MAX_MISSING = 100
@@ -37,9 +36,7 @@ interface Missing {
 export class WatchedTopics {
   readonly #options: WatchedTopicsOptions
   readonly #watches = new Map<string, Set<Watch>>()
-  /** The timer for the look-up of all topics. */
   #timer: Timer | undefined
-  /** The timer for the look-up of missing topics. */
   #missingTimer: Timer | undefined
   /** The number of the last early look-up of each missing topic. */
   readonly #lookedUpIn = new Map<string, number>()
@@ -49,7 +46,6 @@ export class WatchedTopics {
     this.#options = options
   }
 
-  /** Number of watched topics. */
   get size(): number {
     return this.#watches.size
   }

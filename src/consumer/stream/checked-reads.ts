@@ -24,7 +24,6 @@ export class CheckedReads {
   #topicId: string | undefined
   #checkedIn: number | undefined
 
-  /** @param ask sends requests to the Router */
   constructor(ask: GroupRuntime['ask'], topicPartition: TopicPartition) {
     this.#ask = ask
     this.#topicPartition = topicPartition

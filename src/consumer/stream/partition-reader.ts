@@ -45,7 +45,6 @@ type Effect =
   | { readonly type: 'warn'; readonly message: string }
   | { readonly type: 'finish'; readonly problem: ReadProblem | undefined }
 
-/** The reason why a partition cannot be read to its end. */
 export interface ReadProblem {
   readonly code: ErrorCode
   readonly message: string
@@ -204,7 +203,6 @@ function onOutOfRange(state: State): Step<State, Effect> {
   return prepend({ type: 'warn', message }, proceed(restarted))
 }
 
-/** A request of any kind that has failed. */
 type Trouble =
   | Pick<Extract<FetchDataResult, { type: 'failed' }>, 'type' | 'code' | 'message' | 'retriable'>
   | Pick<Extract<FetchDataResult, { type: 'timedOut' }>, 'type' | 'reason'>
@@ -246,7 +244,6 @@ const finish = (state: State, problem?: ReadProblem): Step<State, Effect> => [st
 
 const nameOf = ({ plan: { topicPartition } }: State): string => `${topicPartition.topic}/${topicPartition.partition}`
 
-/** The surroundings of a reader. */
 export interface ReaderRuntime {
   readonly router: ActorRef<RouterMessage>
   readonly requestTimeoutMs: number

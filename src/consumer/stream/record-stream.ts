@@ -40,7 +40,6 @@ export interface ReadOptions {
  */
 export interface ReadRecord extends KafkaRecord, TopicPartition {}
 
-/** The parts that a stream needs. */
 export interface StreamRuntime {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>

@@ -50,7 +50,6 @@ export interface FollowSink {
   ended(problem: ReadProblem): void
 }
 
-/** A topic that is being followed. */
 export interface TopicSubscription {
   /** Called when the sink can take records again. */
   resume(): void

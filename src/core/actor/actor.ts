@@ -150,7 +150,6 @@ export class ActorSystem {
   }
 }
 
-/** The receiver of a result. */
 export interface Requester<in Result> {
   /** Called exactly once, on the event loop. Must not throw. */
   reply(result: Result): void
@@ -162,7 +161,6 @@ export interface Requester<in Result> {
  */
 export const TICKS_OF_AN_ANSWER = 3
 
-/** Calls `run` after so many ticks. */
 export function afterTicks(ticks: number, run: () => void): void {
   setImmediate(() => (ticks > 1 ? afterTicks(ticks - 1, run) : run()))
 }

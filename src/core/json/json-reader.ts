@@ -208,7 +208,6 @@ export class JsonReader {
     return undefined
   }
 
-  /** Consumes the colon between a key and its value. */
   expectColon(): void {
     const byte = this.peekToken()
     if (byte < 0) this.failAtPeek('EOF while parsing an object')

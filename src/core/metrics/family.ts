@@ -119,7 +119,6 @@ function isEmpty(tags: MetricTags): boolean {
   return true
 }
 
-/** A counter or gauge. */
 export interface Cell {
   value: number
 }

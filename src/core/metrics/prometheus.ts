@@ -121,13 +121,11 @@ const prometheusName = (component: string, metricName: string): string =>
     .toLowerCase()
     .replace(/[^a-z0-9_]/g, '_')
 
-/** One value of a gauge and the labels it has. */
 export interface Reading {
   readonly labels: MetricTags
   readonly value: number
 }
 
-/** Exports a gauge whose values are computed when it is scraped. */
 export const registerScrapedGauge = (
   registry: Registry,
   name: string,
@@ -136,7 +134,6 @@ export const registerScrapedGauge = (
   read: () => Reading[]
 ): void => registerScraped(registry, 'gauge', name, help, acrossWorkers, read)
 
-/** Exports a counter whose values are computed when it is scraped. */
 export const registerScrapedCounter = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
   registerScraped(registry, 'counter', name, help, 'sum', read)
 

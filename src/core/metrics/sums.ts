@@ -1,6 +1,5 @@
 import type { Exportable } from './family.js'
 
-/** How often something was timed, and the sum of the times. */
 export interface TimeSum {
   readonly count: number
   readonly seconds: number

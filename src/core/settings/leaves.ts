@@ -15,7 +15,6 @@ export interface Leaf {
   /** `undefined`: there is no default, and the setting may be absent. */
   readonly defaultValue: unknown
   readonly description: string
-  /** The setting is in the section `advanced`. */
   readonly isAdvanced: boolean
   /** The value must not be shown: it is a secret, or a list of structures with secrets. */
   readonly isSecret: boolean
@@ -23,7 +22,6 @@ export interface Leaf {
   readonly secretNames: readonly string[]
 }
 
-/** A section: a place that holds further settings. */
 export interface Section {
   readonly path: readonly string[]
   readonly description: string

@@ -92,7 +92,6 @@ export function whatBecameOf(path: readonly string[], leaves: readonly Leaf[]): 
   return now === path.join('.') ? '' : `; it is called ${now} now`
 }
 
-/** What became of a setting, by its environment variable: see {@link whatBecameOf}. */
 export function whatBecameOfVariable(variable: string, leaves: readonly Leaf[]): string {
   const words = [...renamedParts].find(([former]) => `${variable}_`.includes(`_${toSnake(former)}_`))
   const today = words === undefined ? variable : variable.replace(`_${toSnake(words[0])}`, `_${toSnake(words[1])}`)

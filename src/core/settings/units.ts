@@ -1,16 +1,13 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
 
-/** Whole milliseconds, at least 1. */
 export const milliseconds = z.int().min(1).max(MAX_TIMER_MS)
 
 /** Whole milliseconds, at least 0. The description of the setting must say what 0 means. */
 export const millisecondsOrZero = z.int().min(0).max(MAX_TIMER_MS)
 
-/** Whole bytes, at least 1. */
 export const bytes = z.int().min(1)
 
-/** A whole number, at least 1. */
 export const count = z.int().min(1)
 
 /** Makes an option of each constant, so that tests can change it. The default of the option is the constant. */

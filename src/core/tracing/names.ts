@@ -44,7 +44,6 @@ export const operations = {
 
 export const SYSTEM = 'kafka'
 
-/** An attempt to send a batch has failed. */
 export const RETRY_EVENT = 'castellan.retry'
 
 /** Methods that the conventions know. Others are `_OTHER`, so that clients cannot invent values. */

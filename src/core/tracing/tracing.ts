@@ -8,14 +8,12 @@ type Api = typeof import('@opentelemetry/api')
 /** A place in a trace: spans can begin below it, or be linked to it. */
 export type TraceContext = Context
 
-/** The trace of a request, which goes on with its records. */
 export interface TraceOfRequest {
   readonly context: TraceContext
   /** What a propagator writes for the context: `traceparent` and, if there is one, `tracestate`. */
   fields(): Readonly<Record<string, string>>
 }
 
-/** A request as it begins. */
 export interface BegunRequest {
   readonly method: string
   /** Without values. `undefined`: no route matched. */
@@ -40,7 +38,6 @@ export interface SendSpan {
   replaced(): void
 }
 
-/** A batch as it is first sent. */
 export interface SentBatch extends TopicPartition {
   readonly recordCount: number
   readonly sizeBytes: number
@@ -49,7 +46,6 @@ export interface SentBatch extends TopicPartition {
   readonly contexts: Iterable<TraceContext>
 }
 
-/** Messages that a client has got. */
 export interface GivenMessages extends TopicPartition {
   readonly group: string
   readonly count: number
@@ -58,7 +54,6 @@ export interface GivenMessages extends TopicPartition {
   readonly askedAt: number
   /** The request. `undefined`: it is not traced. */
   readonly trace: TraceOfRequest | undefined
-  /** The headers of each message. */
   readonly headers: Iterable<readonly RecordHeader[]>
 }
 
@@ -224,7 +219,6 @@ const headerGetter: TextMapGetter<readonly RecordHeader[]> = {
   get: (headers, name) => headers.find(({ key }) => key.toLowerCase() === name)?.value?.toString()
 }
 
-/** The span of one request. */
 export class RequestSpan implements TraceOfRequest {
   readonly context: TraceContext
   readonly #api: Api

@@ -7,7 +7,6 @@ import type { ProtocolReader } from '../protocol/reader.js'
 import type { ProtocolWriter } from '../protocol/writer.js'
 import type { SaslExchange } from '../sasl-mechanisms.js'
 
-/** The client of a request. */
 export interface Peer {
   readonly host: string
   /** The local address of the client's connection. */
@@ -19,7 +18,6 @@ export interface Peer {
   sasl: SaslExchange | undefined
 }
 
-/** A request that is being answered. */
 export interface Call {
   readonly version: number
   readonly nodeId: number
@@ -35,7 +33,6 @@ export interface Call {
   hangUp: boolean
 }
 
-/** The host of a node in responses to this client. */
 export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): string =>
   cluster.options.listensEverywhere ? peer.localHost : node.host
 
@@ -105,7 +102,6 @@ export function defineApi<Request>(spec: ApiSpec<Request>): Api {
 /** Kafka's value for "not requested". */
 export const NO_AUTHORIZED_OPERATIONS = -2147483648
 
-/** The partitions of one topic in a request. */
 export interface ByTopic<Partition> {
   readonly topic: string
   readonly partitions: readonly Partition[]
@@ -124,7 +120,6 @@ export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly p
 export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): Target[] =>
   topics.flatMap(({ topic, partitions }) => partitions.map(({ partition }) => ({ topic, partition })))
 
-/** Writes the result of `write` per topic and partition. */
 export function writeByTopic<Partition>(
   response: ProtocolWriter,
   topics: readonly ByTopic<Partition>[],

@@ -15,7 +15,6 @@ import { transactions } from './transactions.js'
 
 export const API_VERSIONS_KEY = 18
 
-/** Writes the version ranges of all APIs, as the body of an ApiVersions response. */
 export function writeApiVersions(
   response: ProtocolWriter,
   apis: readonly Api[],
@@ -43,7 +42,6 @@ const apiVersions = defineApi({
   }
 })
 
-/** All APIs of the broker, by key. */
 export const apis: readonly Api[] = [
   apiVersions,
   produce,

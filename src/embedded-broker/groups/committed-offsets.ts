@@ -7,7 +7,6 @@ export type CommittedOffset = Omit<StoredOffset, 'groupId'>
 const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
   OFFSET_BYTES + groupId.length + topic.length + metadata.length
 
-/** The committed offsets of all groups. */
 export class CommittedOffsets {
   readonly #groups = new Map<string, Map<string, CommittedOffset>>()
   readonly #storage: StoredOffsets

@@ -1,6 +1,5 @@
 import { MEMBER_BYTES } from './group-bytes.js'
 
-/** A protocol that a member supports, with its metadata. */
 export interface OfferedProtocol {
   readonly name: string
   readonly metadata: Buffer
@@ -72,7 +71,6 @@ export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
 export const sizeOf = (protocols: readonly OfferedProtocol[]): number =>
   protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
 
-/** A member of a group, and its waiting requests. */
 export class Member {
   readonly memberId: string
   readonly groupInstanceId: string | null
@@ -83,7 +81,6 @@ export class Member {
   sessionTimeoutMs: number
   rebalanceTimeoutMs: number
   assignment: Buffer = NO_BYTES
-  /** The bytes that are counted for this member. */
   chargedBytes = 0
   hasSynced = false
   #joined: ((result: JoinResult) => void) | undefined

@@ -13,7 +13,6 @@ interface RememberedBatch {
   readonly lastSequence: number
   readonly baseOffset: number
   readonly appendTimeMs: number
-  /** Nodes that have forgotten this batch in a restart. */
   forgottenBy?: Set<number>
 }
 
@@ -25,7 +24,6 @@ interface Producer {
   lastTimestampMs: number
 }
 
-/** The settings for forgetting producers. */
 export interface ProducerExpiration {
   /** `producer.id.expiration.ms`, counted from the timestamp of the newest record. */
   readonly expirationMs: number
@@ -76,7 +74,6 @@ export class ProducerState {
     }
   }
 
-  /** Judges a batch with a producer id by the batches of this producer that the node `nodeId` remembers. */
   judge(batch: BatchView, nodeId: number): SequenceVerdict {
     const producer = this.#producers.get(batch.producerId)
     // Any sequence of an unknown producer is accepted, so order is only safe with one batch in flight.
@@ -100,7 +97,6 @@ export class ProducerState {
     return this.#producers.get(producerId)?.epoch ?? 0
   }
 
-  /** Remembers an appended batch. */
   appended(batch: BatchView, appendTimeMs: number): void {
     const producer = this.#producer(batch)
     producer.lastTimestampMs = batch.maxTimestamp
@@ -147,7 +143,6 @@ export class ProducerState {
 
 const OUT_OF_ORDER: SequenceVerdict = { type: 'refused', errorCode: errors.outOfOrderSequenceNumber }
 
-/** The first offset of each leader epoch. */
 export class LeaderEpochs {
   readonly #starts: { readonly epoch: number; readonly startOffset: number }[] = []
 
@@ -184,7 +179,6 @@ interface AbortedTransaction {
 
 const ABORT = 0
 
-/** The open and aborted transactions of one partition. */
 export class TransactionIndex {
   readonly #openSince = new Map<number, number>()
   readonly #aborted: AbortedTransaction[] = []

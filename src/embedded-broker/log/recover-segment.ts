@@ -18,7 +18,6 @@ export interface PlacedBatch {
   readonly batch: BatchView
 }
 
-/** The contents of a segment file. */
 export interface RecoveredSegment {
   readonly batches: readonly PlacedBatch[]
   readonly damaged: readonly DamagedRange[]

@@ -1,7 +1,6 @@
 import { BatchView } from '../protocol/record-batch.js'
 import { type DamagedRange, recoverSegment } from './recover-segment.js'
 
-/** The position of one batch in its segment. */
 export interface BatchPlace {
   readonly baseOffset: number
   readonly lastOffset: number
@@ -25,13 +24,11 @@ export function firstIndex(count: number, holds: (index: number) => boolean): nu
   return low
 }
 
-/** A part of the log, with its bytes and the position of each batch. */
 export class Segment {
   readonly baseOffset: number
   readonly #bytes: SegmentBytes
   readonly #places: BatchPlace[] = []
   #holes: readonly number[] = []
-  /** The position after the last damage. */
   #endOffset = 0
   #isSealed = false
 
@@ -124,9 +121,7 @@ export class Segment {
 export interface SegmentBytes {
   readonly sizeBytes: number
   append(bytes: Buffer): void
-  /** Overwrites bytes. */
   overwrite(position: number, bytes: Buffer): void
-  /** Truncates. */
   truncate(sizeBytes: number): void
   /** Returns fewer than `length` bytes at the end. The result never changes, so it may be sent without copying. */
   read(position: number, length: number): Buffer

@@ -10,12 +10,10 @@ export type ValidatedBatch =
 const refused = (errorCode: number, reason: string): ValidatedBatch => ({ type: 'refused', errorCode, reason })
 const ZSTD = 4
 
-/** The requirements of a topic for its batches. */
 export interface BatchLimits {
   readonly maxMessageBytes: number
   /** True: every record needs a key. */
   readonly isCompacted: boolean
-  /** True: the broker sets the time of the records. */
   readonly isLogAppendTime: boolean
   /** How much earlier and later than the broker's time a record's own time may be. */
   readonly timestampBeforeMaxMs: number

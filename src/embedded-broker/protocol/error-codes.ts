@@ -1,4 +1,3 @@
-/** The error codes of Kafka that this broker answers. */
 export const errors = {
   unknownServerError: -1,
   none: 0,

@@ -8,7 +8,6 @@ import type { LogFiles, Storage, StoredLogs } from './storage.js'
 
 export interface DirectoryOptions {
   readonly maxOpenFiles: number
-  /** Reports a message to the operator. */
   readonly warn: (message: string) => void
   readonly files?: FileSystem
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { type OpenSegmentBytes, openMemoryBytes } from '../log/segment.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 
-/** The stored state of one partition's log. */
 export interface LogFiles {
   readonly open: OpenSegmentBytes
   /** Base offsets of the stored segments, oldest first. */
@@ -12,7 +11,6 @@ export interface LogFiles {
   readonly quarantine: (baseOffset: number, position: number, bytes: Buffer) => string
 }
 
-/** One committed offset as it is stored. */
 export interface StoredOffset {
   readonly groupId: string
   readonly topic: string
@@ -28,7 +26,6 @@ export interface StoredOffset {
 export const isForgotten = ({ offset, metadata }: Pick<StoredOffset, 'offset' | 'metadata'>): boolean =>
   offset === -1 && metadata === ''
 
-/** The stored state of the cluster as a whole. */
 export interface StoredCluster {
   readonly clusterId: string
   readonly nextProducerId: number
@@ -45,16 +42,13 @@ export interface StoredCluster {
   saveNextProducerId(next: number): void
 }
 
-/** The committed offsets that are stored. */
 export interface StoredOffsets {
   all(): readonly StoredOffset[]
   /** @throws Error when the offsets cannot be stored; none of them takes effect then */
   save(offsets: readonly StoredOffset[]): void
 }
 
-/** The logs of all partitions. */
 export interface StoredLogs {
-  /** Number of open segment files. */
   readonly openFiles: number
   /** `isNew`: stored data of a former topic of this name is removed first. */
   open(topic: string, partition: number, isNew: boolean): LogFiles
@@ -76,7 +70,6 @@ export const newClusterId = (): string => randomBytes(16).toString('base64url')
 
 const inMemory: LogFiles = { open: openMemoryBytes, baseOffsets: [], rollsAtGaps: false, quarantine: () => '' }
 
-/** A storage that keeps the state in memory only. */
 export const memoryStorage = (): Storage => ({
   cluster: {
     clusterId: newClusterId(),

@@ -2,7 +2,6 @@ import type { PartitionLog } from '../log/partition-log.js'
 
 export const NO_LEADER = -1
 
-/** A partition, with its leader and its records. */
 export class Partition {
   readonly topic: string
   readonly index: number

@@ -57,7 +57,6 @@ export class TopicTable {
   get count(): number {
     return this.#topics.size
   }
-  /** Number of partitions of all topics together. */
   get partitionCount(): number {
     return this.#partitionCount
   }

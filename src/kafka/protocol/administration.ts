@@ -85,7 +85,6 @@ const deleteTopics = (version: 1 | 5): Api<DeleteTopicsCall, TopicErrorsResponse
 export const deleteTopicsV1 = deleteTopics(1)
 export const deleteTopicsV5: Api<DeleteTopicsCall, TopicErrorsResponse> = { ...deleteTopics(5), older: deleteTopicsV1 }
 
-/** Adds partitions to topics. */
 export interface CreatePartitionsCall extends CallOptions {
   /** `total`: the number of partitions that the topic then has. */
   readonly topics: readonly { readonly topic: string; readonly total: number }[]

@@ -7,7 +7,6 @@ import type { RequestWriter, ResponseReader } from './encoding.js'
 export interface Api<Call, Response extends Throttled> {
   readonly key: number
   readonly version: number
-  /** Kafka's name of the call. */
   readonly name: string
   /** Requests and responses have the compact encoding and the tagged fields of KIP-482, also in their headers. */
   readonly isFlexible?: boolean

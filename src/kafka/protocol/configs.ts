@@ -13,7 +13,6 @@ import type { RequestWriter, ResponseReader } from './encoding.js'
 const TOPIC = 2
 const BROKER = 4
 
-/** Something that has settings, as Kafka's protocol names it. */
 export interface ConfigResourceId {
   readonly type: 'topic' | 'broker'
   /** The name of a topic, or the id of a broker. An empty name of type `broker`: the defaults of all brokers. */
@@ -116,7 +115,6 @@ export const describeTopicConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopic
   })
 }
 
-/** DescribeConfigs for settings of one broker. */
 export const describeBrokerConfigsV2: Api<DescribeBrokerConfigsCall, DescribeBrokerConfigsResponse> = {
   key: 32,
   version: 2,

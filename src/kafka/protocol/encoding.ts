@@ -90,7 +90,6 @@ export class RequestWriter {
     for (const item of items) write(item)
   }
 
-  /** Writes an array or `null`, which differs from an empty array. */
   nullableArray<T>(items: readonly T[] | null, write: (item: T) => void): void {
     if (items === null) this.#length(-1)
     else this.array(items, write)

@@ -86,7 +86,6 @@ export const joinGroupV5: Api<JoinGroupCall, JoinGroupResponse> = {
   })
 }
 
-/** A call of a member of the present generation. */
 export interface HeartbeatCall extends CallOptions {
   readonly groupId: string
   readonly generationId: number

@@ -186,7 +186,6 @@ export interface DescribeConsumerGroupsResponse extends Throttled {
     readonly groupId: string
     /** `Empty`, `Assigning`, `Reconciling`, `Stable` or `Dead`. */
     readonly state: string
-    /** The name of the coordinator's assignor. */
     readonly assignor: string
     readonly members: readonly ConsumerMember[]
   }[]

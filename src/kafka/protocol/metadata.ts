@@ -140,7 +140,6 @@ function readPartition(reader: ResponseReader): PartitionMetadata {
 
 /** Kafka's value for operations that were not asked for. */
 const NOT_REPORTED = -(2 ** 31)
-/** The bit of each operation. */
 const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
   [3, 'READ'],
   [4, 'WRITE'],

@@ -41,7 +41,6 @@ export class Attempts {
     this.#log = log
   }
 
-  /** Attempts with the present batch. */
   get count(): number {
     return this.#count
   }

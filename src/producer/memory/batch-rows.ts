@@ -100,7 +100,6 @@ export abstract class BatchRows {
     this.given[this.pendingProduces.length - 1] = true
   }
 
-  /** Makes lists of the only row. */
   protected toLists(): void {
     if (this.#count === 0) return
     // A list that is created with its first element has space for one; a first push would reserve space for 17.
@@ -174,7 +173,6 @@ export abstract class BatchRows {
     }
   }
 
-  /** Forgets all records. */
   protected forget(): void {
     this.#pendingProduce = undefined
     this.#count = 0

@@ -89,7 +89,6 @@ export class Batch extends BatchRows {
     return this.#expiresAt
   }
 
-  /** The first attempt begins. */
   tryFrom(nowMs: number): void {
     this.#expiresAt = nowMs + this.#options.timeoutMs
   }
@@ -329,7 +328,6 @@ export interface SentRecord {
   readonly acceptedAtMs: number
 }
 
-/** A batch that was sent before, and may have been written. */
 export function sentBatch(records: readonly SentRecord[], receiver: OutcomeReceiver, options: BatchOptions): Batch {
   const batch = boundlessBatch(options)
   for (const { record, timestampMs, index } of records) batch.append(record, timestampMs, receiver, index)

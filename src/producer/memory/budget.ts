@@ -16,7 +16,6 @@ export interface BufferCapacity {
   onFreed(freed: () => void): void
 }
 
-/** The budget as a partition sees it. */
 export interface PartitionBudget {
   /** Adds bytes and records or, when negative, removes them. */
   hold(bytes: number, records: number): void

@@ -145,7 +145,6 @@ export interface Delivery {
 const COMPONENT = 'delivery'
 const NO_TAGS = {}
 const NANOSECONDS_PER_MILLISECOND = 1e6
-/** Names of metrics by counter. */
 const counted = {
   delivered: 'delivered_records',
   failed: 'failed_records',
@@ -168,7 +167,6 @@ export class DeliveryMetrics {
   readonly #metrics: MetricsLogger
   #last: DeliveryStats | undefined
 
-  /** @param maxBytes the size of the buffer */
   constructor(metrics: MetricsLogger, maxBytes: number) {
     this.#metrics = metrics
     metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)

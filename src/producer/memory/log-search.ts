@@ -74,7 +74,6 @@ export class LogSearch implements WrittenBatches {
     this.#expiration.clusterChanged()
   }
 
-  /** Ends all searches. */
   close(): void {
     this.#isClosed = true
   }

@@ -1,7 +1,6 @@
 import type { MonotonicClock, RecordFailure } from '../../core/model.js'
 import { RecentRate } from '../../core/recent-rate.js'
 
-/** Why a record of a topic is lost. */
 export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
   readonly topic?: string | undefined
 }

@@ -42,17 +42,14 @@ export class Losses {
     this.#book = new LossBook(deps.clock)
   }
 
-  /** Lost records since the start. */
   get records(): number {
     return this.#records
   }
 
-  /** What was lost, by API, topic and reason. */
   views(): readonly LossView[] {
     return this.#book.views()
   }
 
-  /** @param api the API that has accepted the records */
   add(api: string, loss: Loss, records = 1): void {
     this.#records += records
     this.#book.add(api, loss, records)
@@ -65,7 +62,6 @@ export class Losses {
     queueMicrotask(() => this.#report(false))
   }
 
-  /** Reports what was not reported yet. */
   close(): void {
     this.#report(true)
     clearTimeout(this.#timer)

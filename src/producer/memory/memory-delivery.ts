@@ -56,7 +56,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
   readonly #losses: Losses
   readonly #receipts: MemoryReceipts | undefined
   #ticker: NodeJS.Timeout | undefined
-  /** When the next tick is due. */
   #tickAt = 0
   #lastTopic: Topic | undefined
   #ticksToReport = 0

@@ -57,7 +57,6 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
     this.#options = options
   }
 
-  /** Gives a receipt for records that delivery has taken. */
   add(holder: ReceiptHolder, pendingProduce: MemoryPendingProduce, topics: Topics, reasons: WaitingReasons): void {
     const number = ++this.#last
     const { places } = holder

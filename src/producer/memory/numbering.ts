@@ -9,7 +9,6 @@ import type { DeliverySettings } from './settings.js'
 export interface Numbering {
   readonly producerId: bigint
   readonly epoch: number
-  /** Sequence of the next record. */
   readonly nextSequence: number
 }
 
@@ -111,11 +110,9 @@ const TIMEOUT_MS = 1_500
 /** Margin beyond the time limit of the call: the Router itself answers within the limit. */
 const BELT_MS = 1_000
 
-/** Partitions that wait for a producer id. */
 interface IdentityWaiters {
   /** There is a producer id now: `take` of these producers returns a batch. */
   ready(producers: readonly ScheduledProducer[]): void
-  /** Brokers refuse a producer id. */
   refused(producers: readonly ScheduledProducer[], refusal: InitProducerIdResult & { type: 'failed' }): void
 }
 

@@ -46,7 +46,6 @@ export interface BatchOwner {
   deadLetter(index: number, failure: RecordFailure): Promise<boolean>
   /** Kafka refuses records of the topic at present. */
   refused?(topic: string, failure: RecordFailure): void
-  /** The partition is backing off. */
   delayed(producer: ScheduledProducer): void
   /** The partition waits until it is woken, because it cannot send its records anywhere. */
   suspended(producer: ScheduledProducer, failure: RecordFailure): void
@@ -72,7 +71,6 @@ export type PartitionProducerSettings = Pick<
   | 'compression'
 >
 
-/** Shared by all partitions of a delivery. */
 export interface PartitionProducerDeps {
   readonly settings: PartitionProducerSettings
   readonly clock: MonotonicClock

@@ -75,7 +75,6 @@ export class PartitionProducer implements ScheduledProducer {
     return Math.min(this.#head?.oldestAt ?? Number.POSITIVE_INFINITY, this.#waiting.oldestAt)
   }
 
-  /** How often the oldest batch was tried. */
   get attempts(): number {
     return this.#head === undefined ? 0 : this.#attempts.count
   }

@@ -24,11 +24,9 @@ export interface ScheduledProducer {
 /** A partition is looked at this often, even when none of its waits is over before. */
 const LOOK_EVERY_MS = 500
 
-/** Decides when partitions send. */
 export interface Schedule {
   /** The partition has a batch: its `take` is called once, at the end of the tick. */
   ready(producer: ScheduledProducer): void
-  /** The partition holds no record. */
   emptied(producer: ScheduledProducer): void
   /** A wait of the partition ends at this time. */
   lookBy(producer: ScheduledProducer, at: number): void

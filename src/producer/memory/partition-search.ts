@@ -16,7 +16,6 @@ export interface SoughtBatch {
   readonly isForgotten: boolean
 }
 export type Finding =
-  /** The batch is in the log. */
   | { readonly type: 'found'; readonly baseOffset: Offset }
   /** The batch is not in the log, whose end is `end`; or brokers still know the producer and will recognise it. */
   | { readonly type: 'absent'; readonly end: Offset }
@@ -77,14 +76,12 @@ export class PartitionSearch {
     this.#isTold = false
   }
 
-  /** The batch is sent. */
   sent(numbering: Numbering): void {
     this.#sentAs = numbering
     this.#isForgotten = false
     this.#isLooked = false
   }
 
-  /** The number under which the batch was sent last. */
   get sentAs(): Numbering | undefined {
     return this.#sentAs
   }

@@ -11,7 +11,6 @@ export type Refusals = readonly (RecordFailure | undefined)[] | undefined
 
 /** Consecutive records of one request that Kafka has, the first at `offset`; -1: the offsets are unknown. */
 export interface DeliveredRow {
-  /** The index of the first record in its request. */
   readonly index: number
   readonly count: number
   readonly partition: number
@@ -65,7 +64,6 @@ export abstract class RequestOutcomes {
     this.#open = recordCount
   }
 
-  /** Every record has an outcome. */
   get isComplete(): boolean {
     return this.#open === 0
   }
@@ -82,7 +80,6 @@ export abstract class RequestOutcomes {
     this.#resolveAccepted?.(this.#refusals)
   }
 
-  /** Refuses a record. */
   refuse(index: number, failure: RecordFailure): void {
     this.#refusals ??= new Array(this.recordCount).fill(undefined)
     this.#refusals[index] = failure
@@ -157,7 +154,6 @@ export abstract class RequestOutcomes {
     this.#isMixed = true
   }
 
-  /** The outcomes of all records, when each has one. */
   get #all(): readonly RecordOutcome[] {
     this.#listRows()
     return this.#outcomes === NO_OUTCOMES ? [] : (this.#outcomes as RecordOutcome[])
@@ -167,7 +163,6 @@ export abstract class RequestOutcomes {
     return this.#isMixed ? this.#all : undefined
   }
 
-  /** A caller has asked for the outcomes. */
   protected get isAwaited(): boolean {
     return (
       this.#outcomesPromise !== undefined || this.#unlessDeliveredPromise !== undefined || this.#onSettled !== undefined
@@ -269,7 +264,6 @@ export interface Row {
   readonly pendingProduce: OutcomeReceiver
 }
 
-/** Settles the records of a row. */
 export function deliverRow(receiver: OutcomeReceiver, row: DeliveredRow): void {
   if (receiver.delivered !== undefined) receiver.delivered(row)
   else for (let nth = 0; nth < row.count; nth++) receiver.settle(row.index + nth, outcomeIn(row, nth))
@@ -306,7 +300,6 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
   newTopics = 0
-  /** Number of records that wait for capacity. */
   #waiting = 0
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
@@ -373,7 +366,6 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     return this.#waiting > 0
   }
 
-  /** One of its records waits for capacity. */
   wait(): void {
     this.#waiting++
   }

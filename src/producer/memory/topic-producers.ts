@@ -9,7 +9,6 @@ import { roughSizeOf } from './waiting-records.js'
 /** The choices by which each record goes to another partition. */
 const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
 
-/** The producers of one topic, by partition. Chooses the one that takes a record. */
 export class TopicProducers {
   /** By partition; `undefined`: no record was written to it. */
   readonly all: (PartitionProducer | undefined)[] = []
@@ -31,7 +30,6 @@ export class TopicProducers {
     ))
   }
 
-  /** The partition that the record names, or that its partitioner chooses. */
   partitionOf({ partition, key }: ProduceRecord, partitioner: Partitioner, count: number): number {
     return partition ?? this.#choice.of(key, partitioner, count)
   }

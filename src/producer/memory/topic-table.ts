@@ -6,7 +6,6 @@ import type { MemoryPendingProduce } from './pending-produce.js'
 import { type MemoryDeps, Topic, type TopicDeps, type TopicLookUps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-/** How often unused topics are looked for. */
 const UNUSED_CHECK_MS = 500
 /** An unused topic is forgotten after this multiple of the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 10

@@ -11,11 +11,9 @@ export interface Obstacle {
   readonly message: string
 }
 
-/** A partition whose records do not flow. */
 export interface TroubledPartition {
   readonly partition: number
   readonly state: PartitionProducerState
-  /** How often the batch was tried. */
   readonly attempts: number
   /** `undefined`: no answer says why. */
   readonly obstacle: Obstacle | undefined
@@ -43,7 +41,6 @@ export interface TopicView {
   readonly refusal: { readonly code: ErrorCode; readonly message: string } | undefined
 }
 
-/** The part of a partition's producer that a view needs. */
 interface Viewed {
   readonly partition: number
   readonly state: PartitionProducerState
@@ -77,7 +74,6 @@ export function troubledOf(producers: readonly (Viewed | undefined)[]): Troubled
   return troubled
 }
 
-/** The sum of the partitions of a topic. */
 interface PartitionsView {
   readonly records: number
   readonly bytes: number
@@ -88,7 +84,6 @@ interface PartitionsView {
   readonly refusal: TopicView['refusal']
 }
 
-/** Sums up the partitions of a topic. */
 export function viewOf(producers: readonly (Viewed | undefined)[], nowMs: number): PartitionsView {
   let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
   let oldestAt = Number.POSITIVE_INFINITY

@@ -27,13 +27,11 @@ export interface MemoryDeps extends PartitionProducerDeps {
   readonly waitingMaxBytes: number
 }
 
-/** Shared by all topics of a table. */
 export interface TopicDeps extends MemoryDeps {
   readonly unknown: UnknownTopics<Topic>
   readonly lookUps: TopicLookUps
 }
 
-/** Asks the Router for news of topics. */
 export interface TopicLookUps {
   /** Asks the Router for the topic as it is known or, with `anew`, after a new look-up. */
   follow(topic: Topic, anew: boolean): void
@@ -251,7 +249,6 @@ export class Topic implements UnknownTopic {
     )
   }
 
-  /** News from the Router. */
   told(news: TopicNews, nowMs: number): void {
     switch (news.type) {
       case 'known':

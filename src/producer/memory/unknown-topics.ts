@@ -22,7 +22,6 @@ export interface UnknownTopic {
   readonly waitingBytes: number
   /** Whether the topic may be forgotten: no remembered failure or denial is still valid. */
   isOver(nowMs: number): boolean
-  /** Ends waits whose time is over. */
   tick(nowMs: number): void
   /** Fails the waiting records, because topics that were denied later need the place. */
   giveWay(): void
@@ -99,7 +98,6 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     return this.#poolOf(topic) === this.#pools.pending && this.#pools.pending.bytes === topic.waitingBytes
   }
 
-  /** Records wait for the topic. */
   enter(topic: Topic, as: WaitingAs): void {
     this.#remembered.delete(topic)
     if (this.#pools[as].topics.has(topic)) return

@@ -16,7 +16,6 @@ import type { Role } from '../requests/operation.js'
 import type { ConnectionPlan } from './dispatcher.js'
 import { GroupAdmission, type GroupAdmissionOptions } from './group-admission.js'
 
-/** The parts of the Router that the dispatchers of a broker use. */
 export interface DispatcherPlanOptions {
   readonly openRequests: OpenRequests
   readonly metrics: MetricsLogger

@@ -42,7 +42,6 @@ export interface DispatcherReports {
   crashed(error: Error, requests: readonly OpenRequest[]): void
 }
 
-/** A connection and the processors that share it. */
 export interface ConnectionPlan {
   readonly purpose: string
   readonly processors: readonly QueueProcessor[]
@@ -50,7 +49,6 @@ export interface ConnectionPlan {
 
 export interface DispatcherOptions {
   readonly name: string
-  /** The role, which determines the operations. */
   readonly role: Role
   readonly system: ActorSystem
   readonly openRequests: OpenRequests

@@ -42,7 +42,6 @@ export type ConnectionEffect =
 
 export const initialConnectionState = (processors: number): ConnectionState => ({ mode: 'free', last: processors - 1 })
 
-/** Decides what a connection does next. */
 export function connectionTransition(
   state: ConnectionState,
   event: ConnectionEvent

@@ -97,7 +97,6 @@ export interface FetchLogEnd extends Request<FetchStableEndResult> {
   readonly topicPartition: TopicPartition
 }
 
-/** Asks the coordinator for all offsets that a group has committed. */
 export interface FetchGroupOffsets extends Request<FetchGroupOffsetsResult> {
   readonly type: 'fetchGroupOffsets'
   readonly groupId: string
@@ -111,7 +110,6 @@ export type FetchGroupOffsetsResult =
   | TimedOut
   | Failure
 
-/** Asks what Castellan may do with topics. */
 export interface FetchTopicOperations extends Request<FetchTopicOperationsResult> {
   readonly type: 'fetchTopicOperations'
   /** `null`: all topics. */

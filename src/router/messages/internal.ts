@@ -38,7 +38,6 @@ export interface SealedBatch {
   /** Called with the error of a failed attempt to send the batch. The Router tries again. */
   delayed?(lastError: string): void
 }
-/** A batch as the Router holds it. */
 export interface AcceptedBatch {
   readonly request: SealedBatch
   readonly state: { readonly inFlight: boolean }

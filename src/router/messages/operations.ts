@@ -48,7 +48,6 @@ export interface FetchData extends Request<FetchDataResult> {
 export type FetchDataResult = {
   readonly operation: 'fetchData'
   readonly topicPartition: TopicPartition
-  /** The offset of the request. */
   readonly offset: Offset
 } & (
   | { readonly type: 'success'; readonly batch: RecordBatch; readonly leaderEpoch?: number }
@@ -109,7 +108,6 @@ export type FetchConsumerOffsetResult = {
   | Failure
 )
 
-/** A member of a group in one generation of the group. */
 export interface GroupMembership {
   readonly memberId: string
   readonly generationId: number
@@ -200,13 +198,11 @@ export interface Operations {
   fetchTopicMetadata: { request: FetchTopicMetadata; result: FetchTopicMetadataResult }
   produce: { request: Produce; result: ProduceResult }
 }
-/** The operations that name a requester: operations of users, and internal operations. */
 export interface AskableOperations extends Operations, InternalOperations {}
 export type ResultOf<Operation extends keyof AskableOperations> = AskableOperations[Operation]['result']
 export type RequestOf<Operation extends keyof AskableOperations> = AskableOperations[Operation]['request']
 export type RouterResult = ResultOf<keyof Operations>
 
-/** The requests that users of the Router may send. */
 export type RouterRequest = RequestOf<keyof Operations>
 
 /** The requests that are sent to brokers. Produce is not one of them: delivery turns it into sealed batches. */

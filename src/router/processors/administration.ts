@@ -30,7 +30,6 @@ import { SharedCalls } from './shared-calls.js'
 const BROKER_SHARE_OF_CALL = 0.8
 
 type ChangeOutcome = ChangeResult | 'notController' | 'retryLater'
-/** A request for a change. */
 interface Changing {
   readonly state: ChangeState
 }
@@ -41,7 +40,6 @@ const inDoubt = ({ state }: Changing): void => {
   state.isInDoubt = true
 }
 
-/** The brokers of the cluster, its id and its controller. */
 export const describeCluster = describeOperation('describeCluster', {
   role: 'admin',
   target: { type: 'any' },
@@ -55,7 +53,6 @@ export const describeCluster = describeOperation('describeCluster', {
     })
 })
 
-/** Creates a topic. */
 export const createTopic = describeOperation('createTopic', {
   role: 'admin',
   target: { type: 'controller' },
@@ -98,7 +95,6 @@ export const deleteTopic = describeOperation('deleteTopic', {
     })
 })
 
-/** Adds partitions to a topic. */
 export const createPartitions = describeOperation('createPartitions', {
   role: 'admin',
   target: { type: 'controller' },
@@ -176,7 +172,6 @@ export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
     })
 })
 
-/** All offsets that a group has committed. */
 export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
   role: 'admin',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },

@@ -6,7 +6,6 @@ import { describeOperation } from '../requests/operation.js'
 import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './queue-processor.js'
 
-/** The settings of topics, which every broker knows. */
 export const describeTopicConfigs = describeOperation('describeTopicConfigs', {
   role: 'control',
   target: { type: 'any' },
@@ -28,7 +27,6 @@ export const describeTopicConfigs = describeOperation('describeTopicConfigs', {
     })
 })
 
-/** The settings of a broker, which only that broker knows. */
 export const describeBrokerConfigs = describeOperation('describeBrokerConfigs', {
   role: 'control',
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },

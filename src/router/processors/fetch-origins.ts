@@ -8,7 +8,6 @@ import type { ErrorAction } from './error-actions.js'
 import { toAsk } from './fetch-session.js'
 import { type ProcessorContext, type Returned, returned } from './queue-processor.js'
 
-/** Maximum number of bytes of one partition in one answer. */
 const MAX_PARTITION_BYTES = 128 * 1024
 /**
  * Maximum number of bytes of one answer, unless one batch is larger. The limit is low, because look-ups on the same

@@ -27,7 +27,6 @@ const MAX_PORT = 65_535
 /** A coordinator of which the protocol of KIP-848 is switched off answers UNSUPPORTED_VERSION for each group. */
 const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
 
-/** The members of a group and their assignments. */
 export const describeGroup = describeOperation('describeGroup', {
   role: 'control',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
@@ -59,7 +58,6 @@ export const describeConsumerGroup = describeOperation('describeConsumerGroup', 
     })
 })
 
-/** The groups that a broker coordinates. */
 export const listGroups = describeOperation('listGroups', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },

@@ -7,7 +7,6 @@ import { groupAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './queue-processor.js'
 
-/** The common parts of all requests of group members. */
 const ofMember = {
   target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
   connection: ({ groupId, connection }: { readonly groupId: string; readonly connection: string }) =>

@@ -68,6 +68,5 @@ export const operationsOf = <Role extends Descriptor['role']>(
 ): readonly Extract<Descriptor, { role: Role }>[] =>
   Object.values(operations).filter((one): one is Extract<Descriptor, { role: Role }> => one.role === role)
 
-/** The descriptor of an operation, typed for its requests and results. */
 export const descriptorOf = <Kind extends RoutedKind>(kind: Kind): OperationDescriptor<Kind> =>
   operations[kind] as never

@@ -50,14 +50,11 @@ export interface QueueProcessor<Call = unknown, Response = unknown> {
   topicsOf?(call: Call): readonly string[]
 }
 
-/** The processor of one operation, with a queue of its own. */
 export interface OperationProcessor extends QueueProcessor {
   addToQueue(request: OpenRequest): void
-  /** Empties the queue. */
   drain(): OpenRequest[]
 }
 
-/** Takes the requests of one dispatcher for its processors. */
 export interface Admission {
   /** Answers a request from the cache, if possible. Returns true when it was answered. */
   answerFromCache(request: OpenRequest): boolean
@@ -84,7 +81,6 @@ export function returned(reason: ReturnReason, requests: readonly OpenRequest[])
   return open.length === 0 ? [] : [{ reason, requests: open }]
 }
 
-/** A look-up of topics for a user of the Router. */
 export interface TopicLookUp {
   /** `null`: all. */
   readonly topics: ReadonlySet<string> | null
@@ -95,13 +91,11 @@ export interface TopicLookUp {
   readonly allowAutoTopicCreation: boolean
 }
 
-/** The parts of the Router that the processors of one broker use. */
 export interface ProcessorContext {
   readonly callTimeoutMs: number
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
   readonly isolationLevel: IsolationLevel
-  /** The limits for each Fetch response. */
   readonly decompression?: DecompressionLimits | undefined
   /** Returns those of the missing topics that brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]

@@ -70,7 +70,6 @@ export class ReadCache {
     return this.#logs.get(key)?.refusedAt === undefined ? this.cache.get(key, offset) : undefined
   }
 
-  /** Caches the records of a fetch from `start` on. */
   keep(key: string, start: Offset, batch: RecordBatch): void {
     this.cache.add(key, start, batch)
     this.#metrics.gauge('router', 'cache_bytes', {}, this.cache.sizeBytes)

@@ -34,7 +34,6 @@ export class RequestQueue<Subkey, Waiter> {
   get isEmpty(): boolean {
     return this.keyCount === 0
   }
-  /** Number of keys that have waiters. */
   get keyCount(): number {
     return this.#first.size + this.#others.size
   }

@@ -14,7 +14,6 @@ const CALLS_PER_TEST = 4
 // Maximum number of slow partitions that are remembered. The oldest is forgotten first.
 const MOST_REMEMBERED = 10_000
 
-/** A batch, known by its partition. */
 interface Keyed {
   readonly key: string
 }

@@ -27,7 +27,6 @@ const failureCodeOf = (errorCode: number): ErrorCode => {
   }
 }
 
-/** A failure that comes from Castellan itself. */
 export const ownFailure = (code: ErrorCode, message: string, retriable: boolean): Failure => ({
   type: 'failed',
   errorCode: undefined,
@@ -62,7 +61,6 @@ const SURROGATES = /[\ud800-\udfff]/
 export const isTopic = (topic: unknown): boolean =>
   typeof topic === 'string' && topic.length > 0 && topic.length <= MAX_TOPIC_LENGTH && !SURROGATES.test(topic)
 
-/** True for a safe integer that is not negative. */
 export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 export function problemOfPartition({ topic, partition }: TopicPartition): Failure | undefined {

@@ -27,7 +27,6 @@ export interface Attempts {
    */
   unknownAt: number
   unknownTimes: number
-  /** The error of the last attempt to send the request. */
   lastError: string | undefined
 }
 
@@ -48,7 +47,6 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   readonly #openRequests: OpenRequests
   next: Due | undefined
   previous: Due | undefined
-  /** True when the request has been answered. */
   settled = false
   /** True when nothing of the Router refers to the answered request any more, so that {@link reopen} may be called. */
   isOver = false
@@ -212,7 +210,6 @@ export class OpenRequests {
   }
 }
 
-/** True for a request of this operation. */
 export const isOf = <Kind extends RoutedKind>(request: OpenRequest, kind: Kind): request is OpenRequest<Kind> =>
   request.kind === kind
 
@@ -230,7 +227,6 @@ export function noteUnknown(request: OpenRequest, nodeId: number): void {
   attempts.unknownAt = nodeId
 }
 
-/** The requests that have no answer yet. */
 export const stillOpen = <Request extends OpenRequest>(requests: readonly Request[]): Request[] =>
   requests.filter(request => !request.settled)
 
@@ -244,7 +240,6 @@ export function replyAll<Kind extends AskedKind>(waiters: readonly OpenRequest<K
   for (const waiter of waiters) reply(waiter, outcome)
 }
 
-/** Answers a request of any operation with a failure. */
 export function fail(request: OpenRequest, failure: Failure): void {
   request.answer(request.operation.answers.failed(request.request, failure))
 }

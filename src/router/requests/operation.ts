@@ -22,7 +22,6 @@ export type RoutingTarget<Request> =
 /** The reason why a batch has not been sent yet. Its answer at the deadline has this reason. */
 export type Obstacle = Extract<BatchAnswer, { type: 'notSent' }>['reason']
 
-/** The state of a request that changes the cluster. */
 export interface ChangeState {
   /** True when an attempt had no answer, so that Kafka may have made the change. */
   isInDoubt: boolean
@@ -68,7 +67,6 @@ interface States {
   }
 }
 type AllStates = States & { readonly [Kind in Exclude<RoutedKind, keyof States>]: undefined }
-/** The fields that only open requests of this operation have. */
 export type StateOf<Kind extends RoutedKind> = AllStates[Kind]
 
 /** The parts of an open request that decide its answer at its deadline. */
@@ -95,7 +93,6 @@ export interface OperationDescriptor<Kind extends RoutedKind> {
   /** The reason to refuse this request; `undefined`: it is accepted. May throw when the request lacks a part. */
   problemOf(request: RequestFor<Kind>): Failure | undefined
   initialState(request: RequestFor<Kind>): StateOf<Kind>
-  /** Gives the result to the requester. */
   give(request: RequestFor<Kind>, result: ResultFor<Kind>): void
   /** Called after the answer. */
   onAnswered?(state: StateOf<Kind>): void
@@ -114,7 +111,6 @@ export interface OwnAnswers<Kind extends RoutedKind> {
 /** The keys that all results of an operation share. Their values repeat the request. */
 type EchoKeys<Kind extends AskedKind> = Exclude<keyof ResultFor<Kind>, 'type'>
 type OmitEach<Union, Keys extends PropertyKey> = Union extends unknown ? Omit<Union, Keys> : never
-/** The part of a result that repeats the request. */
 export type Echo<Kind extends AskedKind> = Pick<ResultFor<Kind>, EchoKeys<Kind>>
 /** The part of a result that does not repeat the request. */
 export type Outcome<Kind extends AskedKind> = OmitEach<ResultFor<Kind>, EchoKeys<Kind>>

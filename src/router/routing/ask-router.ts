@@ -2,7 +2,6 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { AskableOperations, RequestOf, ResultOf, RouterMessage } from '../messages/operations.js'
 import { OpenQuestions } from './open-questions.js'
 
-/** A request of one operation without its requester. */
 export type Unasked<Operation extends keyof AskableOperations> = Operation extends keyof AskableOperations
   ? Omit<RequestOf<Operation>, 'requester'>
   : never

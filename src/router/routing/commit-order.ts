@@ -3,7 +3,6 @@ import { type OpenRequest, reply } from '../requests/open-requests.js'
 
 type Commit = OpenRequest<'commitConsumerOffset'>
 
-/** The commits of one group and partition. */
 interface Line {
   readonly key: string
   /** The only commit of this group and partition that may have been sent to a broker. */

@@ -35,7 +35,6 @@ export class DueHeap<Item> {
     return this.#heap[0]?.dueAt
   }
 
-  /** Takes out at most `most` items that are due. */
   takeDue(now: number, most: number): Item[] {
     const items: Item[] = []
     while (items.length < most) {

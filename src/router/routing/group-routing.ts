@@ -152,7 +152,6 @@ const MAX_GROUPS = 10_000
 /** When no search has run for this time, the attempts of a group are counted from zero again. */
 const FORGET_AFTER_MS = 10_000
 
-/** The coordinators of groups, and the searches for coordinators. */
 export class CoordinatorTable {
   readonly #nodes = new Map<string, number>()
   /** The groups with a running search, and the number of the attempt. */

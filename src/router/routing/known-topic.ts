@@ -2,7 +2,6 @@ import { type PartitionIdentity, topicPartitionKey } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
-/** The Router's knowledge of a partition. */
 export interface Partition {
   readonly topic: string
   readonly partition: number

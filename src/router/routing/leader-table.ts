@@ -8,7 +8,6 @@ export type { Partition } from './known-topic.js'
 
 export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
-/** The destination of a request, according to the table. */
 export type Lookup =
   /**
    * `checkedAt`: the start of the last look-up that confirmed the leader. `isNew`: the topic was created a moment ago.
@@ -168,7 +167,6 @@ export class LeaderTable {
     this.#missing.found(topicName)
   }
 
-  /** Notes that these topics are in use. */
   used(topics: Iterable<string>, now: number): void {
     for (const name of topics) {
       const topic = this.#topics.get(name)
@@ -209,7 +207,6 @@ export class LeaderTable {
     return this.#topics.size
   }
 
-  /** Number of names that are remembered as missing. */
   get missingCount(): number {
     return this.#missing.size
   }

@@ -11,7 +11,6 @@ interface Link {
   fail(): void
 }
 
-/** A question to the Router without an answer yet. */
 class Question<Result> implements Link, Requester<Result> {
   readonly dueAt: number
   next: Link = this

@@ -34,7 +34,6 @@ export interface RefreshScheduleOptions {
   readonly creations: TokenBucket
 }
 
-/** The content of one metadata call. */
 export interface RefreshPlan {
   readonly topics: readonly string[]
   readonly allowAutoTopicCreation: boolean
@@ -283,7 +282,6 @@ export class TokenBucket {
     this.#countedAt = now
   }
 
-  /** Number of tokens that can be taken now. */
   available(now: number): number {
     this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
     this.#countedAt = now
@@ -297,7 +295,6 @@ export class TokenBucket {
     return taken
   }
 
-  /** Milliseconds until there is a token. */
   untilNextMs(now: number): number {
     return this.available(now) >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
   }

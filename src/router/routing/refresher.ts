@@ -23,7 +23,6 @@ export class Refresher {
   readonly #options: RefresherOptions
   readonly #source: MetadataSource
   #timer: NodeJS.Timeout | undefined
-  /** When the timer is due. */
   #wakesAt = Number.POSITIVE_INFINITY
   #hasAnswer = false
   #lastError: Error | undefined

@@ -24,13 +24,11 @@ export interface RequestAdmissionOptions {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly delivery?: { produce(request: Produce): void } | undefined
-  /** Routes an accepted request. */
   readonly route: (request: OpenRequest, now: number) => void
   /** Takes news and subscriptions of topics, which have no answer. */
   readonly notice: (message: Unanswered, now: number) => void
 }
 
-/** A request that is sent to a broker. */
 type Asked = RequestFor<AskedKind>
 
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)

@@ -69,7 +69,6 @@ export interface RouterHandle {
   /** The last error while no broker answers; `undefined` while a broker answers. */
   readonly awayBecause: Error | undefined
   stats(): RouterStats
-  /** The brokers of the cluster. */
   brokers(): readonly BrokerView[]
   /** The broker that leads the partition, as far as known; -1: the partition has no leader. */
   leaderOf(topic: string, partition: number): number | undefined

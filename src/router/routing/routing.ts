@@ -122,7 +122,6 @@ export class Routing {
     this.#wakeTopic(topic, now)
   }
 
-  /** Routes the waiting requests of a place again. */
   wake(place: WaitingPlace, now: number): void {
     this.routeAll(this.queues.take(place), now)
   }
@@ -177,7 +176,6 @@ export class Routing {
     this.wake(ANY_NODE, now)
   }
 
-  /** Routes requests that a broker could not answer. */
   returned({ reason, requests, topic, partition }: Returned, nodeId: number, now: number): void {
     const { leaders, schedule, metrics } = this.#options
     if (topic !== undefined) {

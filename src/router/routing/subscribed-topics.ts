@@ -33,7 +33,6 @@ export class SubscribedTopics {
     return this.#followers.has(topic)
   }
 
-  /** Topics that are being read. */
   get read(): Iterable<string> {
     return this.#readers.keys()
   }

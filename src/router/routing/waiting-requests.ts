@@ -50,7 +50,6 @@ export class WaitingRequests {
     return false
   }
 
-  /** Routes one request again after a pause. */
   pause(request: OpenRequest, forMs: number, now: number): void {
     const place = `pause:${++this.#pauses}`
     if (this.enqueue(place, request)) this.wakeAt(place, now + forMs)
@@ -130,7 +129,6 @@ export class RequestQueues {
     return this.#places.has(at)
   }
 
-  /** Takes out all requests at a place. */
   take(at: WaitingPlace): OpenRequest[] {
     const place = this.#places.get(at)
     if (!place) return []
@@ -140,7 +138,6 @@ export class RequestQueues {
     return requests
   }
 
-  /** Takes out all requests. */
   takeAll(): OpenRequest[] {
     return [...this.#places.keys()].flatMap(at => this.take(at))
   }
