@@ -6,9 +6,17 @@ import { RecentRate } from './recent-rate.js'
 const MAX_REASONS = 100
 const OTHER = { reason: 'other', setting: undefined }
 
-/** Names of settings as they stand in the messages of errors: `delivery.maxBytes`. */
+/** The name of a setting where errors have one, in brackets or behind a limit: no name of a topic stands there. */
 const SETTING =
-  /\b(?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z](?:[\w-]*\w)?(?:\.\w+)*/
+  /(?:\([^()]*?|; |than )\b((?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z](?:[\w-]*\w)?(?:\.\w+)*)/
+/** Errors that quote what a client has sent, and therefore could name any setting. */
+const QUOTING: ReadonlySet<string> = new Set([
+  'invalidConfig',
+  'invalidRequest',
+  'invalidTopic',
+  'unknownPartition',
+  'unknownTopic'
+])
 /** Sections that an error names as a whole, behind the name of a client, which may look like that of a setting. */
 const SECTION = /\((quotas|access\.rules)\)$/
 
@@ -62,7 +70,7 @@ export class Refusals {
     what: Refused = 'requests'
   ): void {
     const nowMs = this.#clock()
-    const setting = SECTION.exec(message)?.[1] ?? SETTING.exec(message)?.[0]
+    const setting = QUOTING.has(code) ? undefined : (SECTION.exec(message) ?? SETTING.exec(message))?.[1]
     const count = entryOf(this.#counts, `${what} ${code} ${setting}`, `${what} other`, isKnown => {
       const named = isKnown ? { reason: code, setting } : OTHER
       return { ...named, what, count: 0, lastAt: 0, message: '', rate: new RecentRate(nowMs) }

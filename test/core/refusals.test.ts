@@ -23,6 +23,32 @@ describe('refusals', () => {
     ])
   })
 
+  it('take no name that a client chooses for that of a setting', () => {
+    const refusals = new Refusals(() => 0)
+    const reasons = [
+      ['unknownPartition', 'topic orders has no partition wal.x1'],
+      ['invalidRequest', 'proxy `wal.x1` does not exist'],
+      ['invalidTopic', '"a (http.maxBodyBytes)" is not a legal topic name'],
+      ['overloaded', 'the buffer of the unknown topic http.maxBodyBytes is full (limit 1048576 bytes)'],
+      [
+        'overloaded',
+        'the buffer of wal.x1/3 is full (limit 7 bytes; advanced.delivery.maxPartitionBytes, delivery.maxBytes)'
+      ],
+      ['overloaded', 'an address has more of them than http.perAddress.maxConnections'],
+      ['forbidden', 'requests for this host are not served; http.allowedHosts can allow it']
+    ] as const
+    for (const [code, message] of reasons) refusals.note({ code, message })
+    expect(refusals.all().map(({ setting }) => setting)).to.deep.equal([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      'advanced.delivery.maxPartitionBytes',
+      'http.perAddress.maxConnections',
+      'http.allowedHosts'
+    ])
+  })
+
   it('are bounded: what is beyond is counted together', () => {
     const refusals = new Refusals(() => 0)
     for (let code = 0; code < 200; code++) refusals.note({ code: `code-${code}`, message: 'm'.repeat(1_000) })
