@@ -131,7 +131,7 @@ function receiversOf(
   const { gateway, settings, log, clock } = context
   const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs, administration } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
-  const producer = new ProduceEndpoint(gateway, { settings, maxBodyBytes, produce }, parts)
+  const producer = new ProduceEndpoint({ gateway, settings, maxBodyBytes, produce }, parts)
   const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
   const consumers = new ConsumersEndpoint(gateway, { settings: settings.consumers, prefix, log }, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings

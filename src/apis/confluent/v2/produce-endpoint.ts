@@ -1,14 +1,9 @@
-import { OverloadedError } from '../../../core/errors.js'
-import { DeserializeError } from '../../../core/json/json-reader.js'
 import type { RecordOutcome } from '../../../core/model.js'
-import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
-import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
-import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import { type EndpointParts, type Params, whenSettled } from '../endpoint-parts.js'
+import type { EndpointParts, Params } from '../endpoint-parts.js'
 import {
   PARTITION_NOT_FOUND,
   type Problem,
@@ -19,15 +14,14 @@ import {
 } from '../failures.js'
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
 import { errorTypeOf, type Format, formatOf } from '../media-types.js'
-import { BodyError } from '../record-bytes.js'
+import { type Producing, produceRecords, readRecords } from '../produce.js'
 import type { ConfluentSettings } from '../settings.js'
 import { readProduceBody } from './produce-body.js'
 
-export interface ProduceEndpointOptions {
+export interface ProduceEndpointOptions extends Producing {
   readonly settings: ConfluentSettings
   /** The limit of the server and of the API. */
   readonly maxBodyBytes: number
-  readonly produce: ProduceOptions
 }
 
 /** A produce request whose head can be used. */
@@ -52,20 +46,17 @@ const NO_REGISTRY: Problem = {
 
 /** `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`. */
 export class ProduceEndpoint {
-  readonly #gateway: Pick<Gateway, 'produce'>
   readonly #options: ProduceEndpointOptions
   readonly #parts: EndpointParts
 
-  constructor(gateway: Pick<Gateway, 'produce'>, options: ProduceEndpointOptions, parts: EndpointParts) {
-    this.#gateway = gateway
+  constructor(options: ProduceEndpointOptions, parts: EndpointParts) {
     this.#options = options
     this.#parts = parts
   }
 
   receive(exchange: Exchange, { topic = '', partition }: Params): void {
-    const { access, answers, pool } = this.#parts
-    const { headers } = exchange.request
-    const format = formatOf(headers['content-type'])
+    const { access, answers } = this.#parts
+    const format = formatOf(exchange.request.headers['content-type'])
     const number = partition === undefined ? undefined : partitionIn(partition)
     const refusal = access.callerOf(exchange.request).refusalOf('produce', { topic })
     if (refusal !== undefined) answers.refuse(exchange, refusal)
@@ -73,13 +64,7 @@ export class ProduceEndpoint {
     else if (number === 'none') answers.error(exchange, noPartition(topic, partition!), { isRead: false })
     else {
       const asked = { exchange, topic, partition: number, format }
-      const { maxBodyBytes } = this.#options
-      collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBodyBytes, pool, body => {
-        if (body instanceof OverloadedError) answers.refuse(exchange, body)
-        else if (body === 'tooLarge') answers.error(exchange, tooLarge(maxBodyBytes), { isRead: false })
-        // A client that has left gets no answer.
-        else if (!(body instanceof Error)) this.#answer(asked, body)
-      })
+      readRecords(this.#parts, exchange, this.#options.maxBodyBytes, body => this.#produce(asked, body))
     }
   }
 
@@ -89,32 +74,14 @@ export class ProduceEndpoint {
     else answers.error(exchange, UNSUPPORTED, { type: errorTypeOf(exchange.request.headers.accept), isRead: false })
   }
 
-  #answer(asked: Asked, body: Buffer): void {
+  #produce(asked: Asked, body: Buffer): void {
     const { exchange, format, topic, partition } = asked
-    const { access, answers, broken } = this.#parts
-    try {
-      const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#options.settings
-      const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
-      const records = readProduceBody(body, { format, topic, partition, hasFurtherMembers, maxRecords })
-      const quota = access.callerOf(exchange.request).charge(records.length, body.length)
-      if (quota !== undefined) {
-        answers.refuse(exchange, quota, true)
-        return
-      }
-      const pendingProduce = this.#gateway.produce(records, this.#options.produce, originOf(exchange.request))
-      whenSettled(
-        pendingProduce,
-        outcomes => this.#produced(asked, outcomes),
-        error => broken(exchange, error)
-      )
-    } catch (error) {
-      if (!(error instanceof DeserializeError || error instanceof BodyError)) broken(exchange, error)
-      else {
-        // It was sent and read all the same.
-        access.callerOf(exchange.request).charge(0, body.length)
-        answers.error(exchange, error instanceof BodyError ? error.problem : unreadable(error))
-      }
-    }
+    const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#options.settings
+    const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
+    const records = readProduceBody(body, { format, topic, partition, hasFurtherMembers, maxRecords })
+    produceRecords(this.#parts, exchange, this.#options, { records, items: [], bytes: body.length }, outcomes =>
+      this.#produced(asked, outcomes)
+    )
   }
 
   #produced({ exchange, topic }: Asked, outcomes: readonly RecordOutcome[]): void {
@@ -163,11 +130,3 @@ const entryOf = (outcome: RecordOutcome): string =>
   outcome.type === 'delivered'
     ? `{"partition":${outcome.partition},"offset":${outcome.offset},"error_code":null,"error":null}`
     : `{"partition":null,"offset":null,"error_code":${recordCodeOf(outcome, 'v2')},"error":${JSON.stringify(outcome.message)}}`
-
-export const tooLarge = (maxBytes: number): Problem => ({
-  status: 413,
-  code: 413,
-  message: `the body is larger than ${maxBytes} bytes (apis.confluent.maxBodyBytes)`
-})
-
-export const unreadable = ({ message }: Error): Problem => ({ status: 400, code: 400, message: `the body: ${message}` })

@@ -1,35 +1,21 @@
 import { isUtf8 } from 'node:buffer'
-import { OverloadedError } from '../../../core/errors.js'
-import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
+import { JsonReader } from '../../../core/json/json-reader.js'
 import { readElements, readMembers, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { RecordOutcome } from '../../../core/model.js'
-import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
-import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
-import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import type { RecordProblem } from '../answers.js'
-import {
-  callerOf,
-  charsetProblemOf,
-  type EndpointParts,
-  type Params,
-  refusalOf,
-  whenSettled
-} from '../endpoint-parts.js'
-import { charsetOf } from '../media-types.js'
+import type { EndpointParts, Params } from '../endpoint-parts.js'
+import { type Producing, produceRecords, readRecords } from '../produce.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
-import { tooLarge, unreadable } from '../v2/produce-endpoint.js'
-import { problemOfFailure, RecordAnswers, unsentText } from './record-answers.js'
-import { type Item, isProblem, itemProblemOf, notePlaces, outcomesByItem } from './record-collector.js'
+import { problemOfFailure, type RecordAnswers, unsentText } from './record-answers.js'
+import { type Item, isProblem, itemProblemOf, outcomesByItem } from './record-collector.js'
 import { readRecordMembers, type SentRecord } from './record-json.js'
-import { pathProblemOf } from './records-endpoint.js'
+import { type Destination, decodedBody, destinationOf } from './records-endpoint.js'
 
-export interface BatchOptions {
-  readonly gateway: Pick<Gateway, 'produce'>
-  readonly produce: ProduceOptions
+export interface BatchOptions extends Producing {
   readonly maxBodyBytes: number
   readonly maxEntries: number
 }
@@ -55,62 +41,20 @@ export class BatchEndpoint {
     this.#parts = parts
   }
 
-  receive(exchange: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): void {
-    const { answers, pool } = this.#parts
-    const { maxBodyBytes } = this.#options
-    const { headers } = exchange.request
-    const charset = charsetOf(headers['content-type'])
-    const refusal = refusalOf(this.#parts, exchange, 'produce', { topic })
-    const problem = pathProblemOf(cluster, topic) ?? charsetProblemOf(charset)
-    if (refusal !== undefined) answers.refuse(exchange, refusal)
-    else if (problem !== undefined) answers.error(exchange, problem, { isRead: false })
-    else {
-      const recordAnswers = new RecordAnswers(cluster, topic)
-      collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBodyBytes, pool, body => {
-        if (body instanceof OverloadedError) answers.refuse(exchange, body)
-        else if (body === 'tooLarge') answers.error(exchange, tooLarge(maxBodyBytes), { isRead: false })
-        // A client that has left gets no answer.
-        else if (body instanceof Error) return
-        else
-          this.#answer(
-            exchange,
-            charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body,
-            topic,
-            recordAnswers
-          )
-      })
-    }
+  receive(exchange: Exchange, params: Params): void {
+    const to = destinationOf(this.#parts, exchange, params)
+    if (to !== undefined)
+      readRecords(this.#parts, exchange, this.#options.maxBodyBytes, body => this.#produce(exchange, to, body))
   }
 
-  #answer(exchange: Exchange, body: Buffer, topic: string, recordAnswers: RecordAnswers): void {
-    const { answers, broken } = this.#parts
-    const caller = callerOf(this.#parts, exchange)
-    try {
-      const entries = readEntries(body, topic, this.#options.maxEntries)
-      const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
-      const quota = caller.charge(records.length, body.length)
-      if (quota !== undefined) {
-        answers.refuse(exchange, quota, true)
-        return
-      }
-      const ids = entries.map(({ id }) => id)
-      const items = entries.map(({ item }): Item => ('record' in item ? { key: item.key, value: item.value } : item))
-      const produced = (outcomes: readonly RecordOutcome[]): void =>
-        this.#produced(exchange, ids, items, outcomes, recordAnswers)
-      if (records.length === 0) produced([])
-      else {
-        const { gateway, produce } = this.#options
-        const pendingProduce = gateway.produce(records, produce, notePlaces(originOf(exchange.request), items))
-        whenSettled(pendingProduce, produced, error => broken(exchange, error))
-      }
-    } catch (error) {
-      if (!(error instanceof DeserializeError || error instanceof BodyError)) broken(exchange, error)
-      else {
-        // It was sent and read all the same.
-        caller.charge(0, body.length)
-        answers.error(exchange, error instanceof BodyError ? error.problem : unreadable(error))
-      }
-    }
+  #produce(exchange: Exchange, to: Destination, body: Buffer): void {
+    const entries = readEntries(decodedBody(to, body), to.topic, this.#options.maxEntries)
+    const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
+    const ids = entries.map(({ id }) => id)
+    const items = entries.map(({ item }): Item => ('record' in item ? { key: item.key, value: item.value } : item))
+    produceRecords(this.#parts, exchange, this.#options, { records, items, bytes: body.length }, outcomes =>
+      this.#produced(exchange, ids, items, outcomes, to.answers)
+    )
   }
 
   #produced(

@@ -1,33 +1,17 @@
-import { OverloadedError } from '../../../core/errors.js'
 import type { Logger, MonotonicClock, RecordOutcome } from '../../../core/model.js'
-import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
 import { originOf } from '../../../http/api/request-origin.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
-import { collectBody } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import {
-  callerOf,
-  charsetProblemOf,
-  type EndpointParts,
-  type Params,
-  refusalOf,
-  whenSettled
-} from '../endpoint-parts.js'
+import { callerOf, charsetProblemOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
 import type { Problem } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { type Charset, charsetOf } from '../media-types.js'
+import { type Producing, produceRecords, readRecords } from '../produce.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { endProblemOf, RecordAnswers } from './record-answers.js'
-import {
-  answersTo,
-  type Collected,
-  isProblem,
-  notePlaces,
-  outcomesByItem,
-  RecordCollector
-} from './record-collector.js'
+import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
 import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from './stream-turns.js'
 
@@ -36,9 +20,7 @@ export const WHOLE_BODY_BYTES = 1024 * 1024
 /** A body up to this cost is read and answered at once, which takes about two milliseconds. Others take turns with streams. */
 const COST_AT_ONCE = 512 * 1024
 
-export interface RecordsOptions {
-  readonly gateway: Pick<Gateway, 'produce'>
-  readonly produce: ProduceOptions
+export interface RecordsOptions extends Producing {
   /** Of a request that is no stream. */
   readonly maxRecords: number
   readonly limits: StreamLimits
@@ -62,7 +44,7 @@ const MAX_CLUSTER_ID_CHARS = 64
 const MAX_TOPIC_CHARS = 249
 
 /** Why nothing can be produced to a path. */
-export function pathProblemOf(cluster: string, topic: string): Problem | undefined {
+function pathProblemOf(cluster: string, topic: string): Problem | undefined {
   if (cluster.length > MAX_CLUSTER_ID_CHARS) {
     return {
       status: 404,
@@ -72,6 +54,32 @@ export function pathProblemOf(cluster: string, topic: string): Problem | undefin
   }
   return topic.length > MAX_TOPIC_CHARS ? noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`) : undefined
 }
+
+/** Where the records of a request go. */
+export interface Destination {
+  readonly topic: string
+  readonly charset: Charset
+  readonly answers: RecordAnswers
+}
+
+/** @returns `undefined`: the request is refused */
+export function destinationOf(
+  parts: EndpointParts,
+  exchange: Exchange,
+  { cluster_id: cluster = '', topic_name: topic = '' }: Params
+): Destination | undefined {
+  const charset = charsetOf(exchange.request.headers['content-type'])
+  const refusal = refusalOf(parts, exchange, 'produce', { topic })
+  const problem = pathProblemOf(cluster, topic) ?? charsetProblemOf(charset)
+  if (refusal !== undefined) parts.answers.refuse(exchange, refusal)
+  else if (problem !== undefined) parts.answers.error(exchange, problem, { isRead: false })
+  else return { topic, charset: charset!, answers: new RecordAnswers(cluster, topic) }
+  return undefined
+}
+
+/** The body in UTF-8. */
+export const decodedBody = ({ charset }: Destination, body: Buffer): Buffer =>
+  charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
 
 /** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records`. */
 export class RecordsEndpoint {
@@ -96,21 +104,14 @@ export class RecordsEndpoint {
     for (const stream of this.#streams) stream.leave()
   }
 
-  receive(exchange: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): void {
-    const { answers } = this.#parts
+  receive(exchange: Exchange, params: Params): void {
     const { headers } = exchange.request
-    const charset = charsetOf(headers['content-type'])
-    const refusal = refusalOf(this.#parts, exchange, 'produce', { topic })
-    const problem = pathProblemOf(cluster, topic) ?? charsetProblemOf(charset)
-    if (refusal !== undefined) answers.refuse(exchange, refusal)
-    else if (problem !== undefined) answers.error(exchange, problem, { isRead: false })
-    else {
-      const to = { topic, charset: charset!, answers: new RecordAnswers(cluster, topic) }
-      // Without both headers a request has no body.
-      const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
-      if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, to)
-      else this.#read(exchange, Number(length), to)
-    }
+    const to = destinationOf(this.#parts, exchange, params)
+    if (to === undefined) return
+    // Without both headers a request has no body.
+    const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
+    if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, to)
+    else readRecords(this.#parts, exchange, WHOLE_BODY_BYTES, body => this.#collect(exchange, to, body))
   }
 
   #stream(exchange: Exchange, to: Destination): void {
@@ -130,26 +131,13 @@ export class RecordsEndpoint {
     stream.start(() => this.#streams.delete(stream))
   }
 
-  #read(exchange: Exchange, length: number, to: Destination): void {
-    const { answers, pool, broken } = this.#parts
-    collectBody(exchange.payload, length, WHOLE_BODY_BYTES, pool, body => {
-      if (body instanceof OverloadedError) answers.refuse(exchange, body)
-      // A client that has left gets no answer.
-      else if (body instanceof Error) return
-      else if (body === 'tooLarge' || body.length === 0) answers.error(exchange, NO_RECORDS)
-      else {
-        try {
-          this.#collect(exchange, to, body)
-        } catch (error) {
-          broken(exchange, error)
-        }
-      }
-    })
-  }
-
   #collect(exchange: Exchange, to: Destination, body: Buffer): void {
     const sentBytes = body.length
-    const decoded = to.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
+    if (sentBytes === 0) {
+      this.#parts.answers.error(exchange, NO_RECORDS)
+      return
+    }
+    const decoded = decodedBody(to, body)
     const reading = new WholeBody(decoded, to.topic, this.#options)
     reading.readOn(COST_AT_ONCE)
     if (reading.isRead) {
@@ -186,24 +174,16 @@ export class RecordsEndpoint {
     this.#turns.ask(taker)
   }
 
-  #produce(exchange: Exchange, to: Destination, collected: Collected, sentBytes: number): void {
-    const { answers, broken } = this.#parts
-    const quota = callerOf(this.#parts, exchange).charge(collected.records.length, sentBytes)
+  #produce(exchange: Exchange, to: Destination, { items, records }: Collected, bytes: number): void {
     const { maxRecords } = this.#options
-    if (collected.items.length === 0) answers.error(exchange, NO_RECORDS)
-    else if (collected.items.length > maxRecords) answers.error(exchange, tooManyRecords(maxRecords))
-    else if (quota !== undefined) answers.refuse(exchange, quota, true)
-    else if (collected.records.length === 0) this.#produced(exchange, to, collected.items, [])
-    else {
-      const { items } = collected
-      const { gateway, produce } = this.#options
-      const pendingProduce = gateway.produce(collected.records, produce, notePlaces(originOf(exchange.request), items))
-      whenSettled(
-        pendingProduce,
-        outcomes => this.#produced(exchange, to, items, outcomes),
-        error => broken(exchange, error)
+    if (items.length > 0 && items.length <= maxRecords) {
+      produceRecords(this.#parts, exchange, this.#options, { records, items, bytes }, outcomes =>
+        this.#produced(exchange, to, items, outcomes)
       )
+      return
     }
+    callerOf(this.#parts, exchange).charge(records.length, bytes)
+    this.#parts.answers.error(exchange, items.length === 0 ? NO_RECORDS : tooManyRecords(maxRecords))
   }
 
   #produced(exchange: Exchange, to: Destination, items: Collected['items'], outcomes: readonly RecordOutcome[]): void {
@@ -229,13 +209,6 @@ export class RecordsEndpoint {
       })
     }
   }
-}
-
-/** Where the records of a request go. */
-interface Destination {
-  readonly topic: string
-  readonly charset: Charset
-  readonly answers: RecordAnswers
 }
 
 /** The records of a body that has come as a whole. */
