@@ -151,6 +151,17 @@ export class Findings {
   }
 
   /**
+   * What holds for a process that serves one API on the API's own port: the shared port is not needed, so it must not take the
+   * address of another process. The flags `--embedded` and `--port` are read too.
+   */
+  serveAlone(command: string, { flags }: ForeignConfiguration, portSetting?: string): void {
+    this.set('http.port', 0, command)
+    if (flags.has('embedded')) this.set('embedded.enabled', true, '--embedded')
+    const port = flags.get('port')
+    if (portSetting !== undefined && typeof port === 'string') this.set(portSetting, whole(port), '--port')
+  }
+
+  /**
    * Sets what a key stands for, or notes why it has no effect.
    *
    * @param name the key as notes about it begin

@@ -1,4 +1,4 @@
-import type { Findings, Keys } from './command.js'
+import { areBrokersNamed, type Findings, type ForeignConfiguration, type Keys } from './command.js'
 
 const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' }
 
@@ -52,10 +52,38 @@ export const brokers = (text: string): string[] => {
 /** Why keys have no effect, by their beginnings. */
 export type Reasons = readonly (readonly [beginning: string, note: string])[]
 
-/** Takes a key by the table, or by what is said of its beginning. */
-export function takeProperty(found: Findings, keys: Keys, groups: Reasons, key: string, text: string, origin: string) {
-  const [, note] = groups.find(([beginning]) => key.startsWith(beginning)) ?? []
-  found.take({ ...(note !== undefined && { note }), ...(Object.hasOwn(keys, key) && keys[key]) }, text, origin)
+/** The keys of a program of Java. */
+interface PropertyNames {
+  readonly keys: Keys
+  readonly groups: Reasons
+  /** The key of the brokers. */
+  readonly brokers: string
+  readonly security: SecurityKeys
+  /** Keys that the program reads together, and that are not taken here. */
+  readonly together: readonly string[]
+}
+
+/** Sets the brokers and the security of the connections to them, and takes all keys by their table. */
+export function translateProperties(
+  found: Findings,
+  names: PropertyNames,
+  properties: Properties,
+  { flags, environment }: ForeignConfiguration,
+  origin: (key: string) => string
+): void {
+  const isEmbedded = flags.has('embedded')
+  if (!isEmbedded && !properties.has(names.brokers) && !areBrokersNamed(environment)) {
+    found.set('clusters.default.brokers', ['localhost:9092'], origin(names.brokers))
+  }
+  const leftOut = new Set([...names.security, ...names.together, ...(isEmbedded ? [names.brokers] : [])])
+  for (const [key, text] of properties) {
+    if (leftOut.has(key)) continue
+    const [, note] = names.groups.find(([beginning]) => key.startsWith(beginning)) ?? []
+    const known = Object.hasOwn(names.keys, key) ? names.keys[key] : {}
+    found.take({ ...(note !== undefined && { note }), ...known }, text, origin(key))
+  }
+  // The embedded broker has neither TLS nor SASL.
+  if (!isEmbedded) translateSecurity(found, names.security, properties, origin)
 }
 
 const PROTOCOLS: ReadonlySet<string> = new Set(['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'])
@@ -66,7 +94,7 @@ const EXPECTED_MECHANISM = 'expected PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512'
 export type SecurityKeys = readonly [protocol: string, mechanism: string, jaas: string]
 
 /** Sets TLS and SASL of the connections to the brokers. */
-export function translateSecurity(
+function translateSecurity(
   found: Findings,
   keys: SecurityKeys,
   properties: Properties,

@@ -8,6 +8,7 @@ const flag = (text: string): boolean => text.toLowerCase() === 'true'
 const list = (text: string): string[] => text.split(',').map(part => part.trim())
 
 const ARION = 'apis.arion'
+const COMMAND = 'castellan arion'
 
 const VARIABLES: Keys = {
   ARION_PORT: { setting: `${ARION}.port`, read: whole },
@@ -47,13 +48,12 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 const BATCHING = ['ARION_FSYNC_THRESHOLD', 'ARION_FSYNC_INTERVAL']
 
 /** Translates Arion's environment variables and their defaults. */
-export function translateArion({ flags, environment }: ForeignConfiguration): Translation {
+export function translateArion(given: ForeignConfiguration): Translation {
+  const { flags, environment } = given
   const found = new Findings()
   found.problems.push(...batchingProblems(environment))
-  // Arion listens on every address. Its clients use its own port: the shared port must not take the address of another
-  // process.
-  found.set(`${ARION}.host`, '0.0.0.0', 'castellan arion')
-  found.set('http.port', 0, 'castellan arion')
+  // Arion listens on every address.
+  found.set(`${ARION}.host`, '0.0.0.0', COMMAND)
   found.notes.push(...switchedOff(environment))
   for (const [name, key] of Object.entries(VARIABLES)) {
     const given = environment[name]
@@ -62,9 +62,7 @@ export function translateArion({ flags, environment }: ForeignConfiguration): Tr
     if (name !== 'KAFKA_BOOTSTRAP' || !flags.has('embedded'))
       found.take(key, text, given === undefined ? `default of ${name}` : name)
   }
-  if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
-  const port = flags.get('port')
-  if (typeof port === 'string') found.set(`${ARION}.port`, whole(port), '--port')
+  found.serveAlone(COMMAND, given, `${ARION}.port`)
   found.notes.push(...unknown(environment))
   return found.translation()
 }

@@ -167,6 +167,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
     const settings = await settingsOf(fileWith({}, { tcp_addr: 'a:1', unix_addr: '/s', grpc_addr: 'a:2' }), flags)
     expect(settings).to.deep.equal([
       ADDRESSES[0],
+      'embedded.enabled = true (--embedded)',
       `${PIXY}.host = "b" (--tcpAddr)`,
       `${PIXY}.port = 3 (--tcpAddr)`,
       `${PIXY}.unixSocket = "/t" (--unixAddr)`,
@@ -183,8 +184,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       'service.pidFile = "/p" (--pidFile)',
       'log.format = "json" (--logging)',
       'log.level = "debug" (--logging)',
-      'clusters.default.brokers = [] (--embedded)',
-      'embedded.enabled = true (--embedded)'
+      'clusters.default.brokers = [] (--embedded)'
     ])
   })
 

@@ -1,25 +1,9 @@
-import {
-  areBrokersNamed,
-  Findings,
-  type ForeignConfiguration,
-  type Keys,
-  type Translation,
-  truth,
-  whole
-} from '../../command.js'
-import {
-  brokers,
-  type Properties,
-  type Reasons,
-  readProperties,
-  takeProperty,
-  translateSecurity
-} from '../../kafka-properties.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, truth, whole } from '../../command.js'
+import { brokers, type Properties, type Reasons, readProperties, translateProperties } from '../../kafka-properties.js'
 
 const COMMAND = 'castellan confluent'
 const CONFLUENT = 'apis.confluent'
 const DEFAULT_PORT = 8_082
-const DEFAULT_BROKERS = 'localhost:9092'
 
 const wholeAboveZero = (text: string): unknown => (text.trim() === '0' ? undefined : whole(text))
 const first = (text: string): string | undefined => text.split(',')[0]!.trim() || undefined
@@ -80,14 +64,15 @@ const GROUPS: Reasons = [
 
 /** Read together with others. */
 const SECURITY = ['client.security.protocol', 'client.sasl.mechanism', 'client.sasl.jaas.config'] as const
-const LISTENERS = ['listeners', 'port'] as const
+const LISTENERS = ['listeners', 'port']
 
 /**
  * Translates `kafka-rest.properties`.
  *
  * @throws ConfigError naming every value that cannot be used, one per line
  */
-export function translateConfluent({ flags, environment, readFile }: ForeignConfiguration): Translation {
+export function translateConfluent(given: ForeignConfiguration): Translation {
+  const { flags, environment, readFile } = given
   const found = new Findings()
   const name = flags.get('config')
   const inFile: Properties = typeof name === 'string' ? readProperties(readFile(name)) : new Map()
@@ -100,19 +85,10 @@ export function translateConfluent({ flags, environment, readFile }: ForeignConf
     if (inFile.has(key)) return `${String(name)}, ${key}`
     return variables.get(key)?.variable ?? 'default of the REST Proxy'
   }
-  // Clients use the API's own port. The shared port is not needed, so it must not take the address of another process.
-  found.set('http.port', 0, COMMAND)
-  listen(found, properties, flags, origin)
-  const isNamed = properties.has('bootstrap.servers') || areBrokersNamed(environment)
-  if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
-  else if (!isNamed) found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('bootstrap.servers'))
-  for (const [key, text] of properties) {
-    if (key === 'bootstrap.servers' && flags.has('embedded')) continue
-    if (![...SECURITY, ...LISTENERS].some(other => other === key))
-      takeProperty(found, KEYS, GROUPS, key, text, origin(key))
-  }
-  // The embedded broker has neither TLS nor SASL.
-  if (!flags.has('embedded')) translateSecurity(found, SECURITY, properties, origin)
+  listen(found, properties, origin)
+  found.serveAlone(COMMAND, given, `${CONFLUENT}.port`)
+  const names = { keys: KEYS, groups: GROUPS, brokers: 'bootstrap.servers', security: SECURITY, together: LISTENERS }
+  translateProperties(found, names, properties, given, origin)
   return found.translation()
 }
 
@@ -135,12 +111,7 @@ function variablesIn(environment: ForeignConfiguration['environment']) {
   return found
 }
 
-function listen(
-  found: Findings,
-  properties: Properties,
-  flags: ForeignConfiguration['flags'],
-  origin: (key: string) => string
-): void {
+function listen(found: Findings, properties: Properties, origin: (key: string) => string): void {
   const listeners = properties.get('listeners') ?? `http://0.0.0.0:${properties.get('port') ?? DEFAULT_PORT}`
   const [first, ...others] = listeners.split(',').map(listener => listener.trim())
   const key = properties.has('listeners') || !properties.has('port') ? 'listeners' : 'port'
@@ -152,6 +123,4 @@ function listen(
     if (scheme.toLowerCase() === 'https') found.needsCertificate = `${origin(key)}: ${first}`
   }
   if (others.length > 0) found.notes.push(`${origin(key)}: only the first listener is opened`)
-  const flag = flags.get('port')
-  if (typeof flag === 'string') found.set(`${CONFLUENT}.port`, whole(flag), '--port')
 }

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../../core/errors.js'
 import { suggestion } from '../../../core/settings/problems.js'
-import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation } from '../../command.js'
 import { Atom, parseTerm, type Term, Tuple } from './erlang-terms.js'
 
 const KAFBOY = 'apis.kafboy'
@@ -60,19 +60,16 @@ class KafboyFindings extends Findings {
  *
  * @throws ConfigError when the file cannot be read
  */
-export function translateKafboy({ flags, readFile }: ForeignConfiguration): Translation {
+export function translateKafboy(given: ForeignConfiguration): Translation {
+  const { flags, readFile } = given
   const found = new KafboyFindings()
-  // kafboy listens on every address. Its clients use its own port; the shared port must not take the address of another
-  // process.
+  // kafboy listens on every address.
   found.set(`${KAFBOY}.host`, '0.0.0.0', COMMAND)
-  found.set('http.port', 0, COMMAND)
   found.set(`${KAFBOY}.port`, DEFAULT_PORT, 'default of kafboy')
   if (!flags.has('embedded')) found.set('clusters.default.brokers', [DEFAULT_BROKER], 'default of ekaf')
   const file = flags.get('config')
   if (typeof file === 'string') translateFile(found, file, readFile(file), flags.has('embedded'))
-  if (flags.has('embedded')) found.set('embedded.enabled', true, '--embedded')
-  const port = flags.get('port')
-  if (typeof port === 'string') found.set(`${KAFBOY}.port`, whole(port), '--port')
+  found.serveAlone(COMMAND, given, `${KAFBOY}.port`)
   return found.translation()
 }
 

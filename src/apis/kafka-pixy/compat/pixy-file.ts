@@ -31,9 +31,7 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   const file = name === undefined ? { proxies: { default: {} } } : await read(name, readFile(name))
   const found = new Findings()
   const origin = (path: string): string => (name === undefined ? 'default of Kafka-Pixy' : `${name}, ${path}`)
-  // Clients of Kafka-Pixy use its own port. The shared port is not needed, so it must not take the address of another
-  // process.
-  found.set('http.port', 0, COMMAND)
+  found.serveAlone(COMMAND, given)
   found.notes.push(...unknownKeys(file))
   listen(found, file, flags, origin)
   nameAsNomad(found, environment)
@@ -188,10 +186,7 @@ function applyFlags(found: Findings, flags: Flags): void {
   if (pidFile !== undefined) found.set('service.pidFile', pidFile, '--pidFile')
   const logging = textOf(flags, 'logging')
   if (logging !== undefined) translateLogging(found, parseLogging(found, logging), () => '--logging')
-  if (flags.has('embedded')) {
-    found.set('clusters.default.brokers', [], '--embedded')
-    found.set('embedded.enabled', true, '--embedded')
-  }
+  if (flags.has('embedded')) found.set('clusters.default.brokers', [], '--embedded')
 }
 
 function parseLogging(found: Findings, text: string): unknown {

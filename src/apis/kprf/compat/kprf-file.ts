@@ -70,17 +70,15 @@ const DEFAULTS: readonly (readonly [setting: string, value: unknown, origin: str
   // kprf listens on every address.
   ['apis.kprf.host', '0.0.0.0', COMMAND],
   ['apis.kprf.metricsHost', '0.0.0.0', COMMAND],
-  ['log.format', 'kprf', COMMAND],
-  // Clients of kprf use its own port. The shared port is not needed, so it must not take the address of another
-  // process.
-  ['http.port', 0, COMMAND]
+  ['log.format', 'kprf', COMMAND]
 ]
 
 /**
  * Translates the configuration file of kprf; as in kprf, upper and lower case of keys are the same, and numbers may be in
  * quotes.
  */
-export async function translateKprf({ flags, environment, readFile }: ForeignConfiguration): Promise<Translation> {
+export async function translateKprf(given: ForeignConfiguration): Promise<Translation> {
+  const { flags, environment, readFile } = given
   const config = flags.get('config')
   if (typeof config !== 'string') {
     throw new ConfigError('--config is missing: name the configuration file of kprf, for example --config config.yaml')
@@ -98,11 +96,10 @@ export async function translateKprf({ flags, environment, readFile }: ForeignCon
   const rules = values.get('ratelimit.rules')
   const wrong = [...unknown, ...(Array.isArray(rules) ? rules.flatMap(unknownOfRule) : [])]
   for (const [key, hint] of wrong) found.notes.push(`${name}: ${key} is no setting of kprf and is ignored${hint}`)
+  found.serveAlone(COMMAND, given)
   const brokers = flags.get('brokers')
-  if (flags.has('embedded')) {
-    found.set('clusters.default.brokers', [], '--embedded')
-    found.set('embedded.enabled', true, '--embedded')
-  } else if (typeof brokers === 'string') found.set('clusters.default.brokers', brokers.split(','), '--brokers')
+  if (flags.has('embedded')) found.set('clusters.default.brokers', [], '--embedded')
+  else if (typeof brokers === 'string') found.set('clusters.default.brokers', brokers.split(','), '--brokers')
   else if (!hasValue(values.get('kafka.brokers')) && !areBrokersNamed(environment)) {
     const [meant] = wrong.filter(([key, hint]) => key.startsWith('kafka.') && hint.includes('brokers'))
     const why = meant === undefined ? '' : `; ${meant[0]} is no setting of kprf${meant[1]}`

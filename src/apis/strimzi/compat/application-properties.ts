@@ -1,19 +1,11 @@
-import {
-  areBrokersNamed,
-  Findings,
-  type ForeignConfiguration,
-  type Keys,
-  type Translation,
-  whole
-} from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../command.js'
 import {
   brokers,
   type Properties,
   type Reasons,
   readProperties,
   type SecurityKeys,
-  takeProperty,
-  translateSecurity
+  translateProperties
 } from '../../kafka-properties.js'
 
 const COMMAND = 'castellan strimzi'
@@ -21,7 +13,6 @@ const STRIMZI = 'apis.strimzi'
 const DEFAULT_HOST = '0.0.0.0'
 const DEFAULT_PORT = 8_080
 const DEFAULT_TLS_PORT = 8_443
-const DEFAULT_BROKERS = 'localhost:9092'
 const SECOND_MS = 1_000
 
 /** The words of Kafka for `router.isolationLevel`. */
@@ -77,36 +68,25 @@ const GROUPS: Reasons = [
 const SECURITY: SecurityKeys = ['kafka.security.protocol', 'kafka.sasl.mechanism', 'kafka.sasl.jaas.config']
 const LISTENER = ['http.host', 'http.port', 'http.ssl.enable', 'http.ssl.certificate.location', 'http.ssl.key.location']
 const CORS = ['http.cors.enabled', 'http.cors.allowedOrigins', 'http.cors.allowedMethods']
-const TOGETHER: ReadonlySet<string> = new Set([...SECURITY, ...LISTENER, ...CORS])
 
 /**
  * Translates `application.properties`.
  *
  * @throws ConfigError naming every value that cannot be used, one per line
  */
-export function translateStrimzi({ flags, environment, readFile }: ForeignConfiguration): Translation {
+export function translateStrimzi(given: ForeignConfiguration): Translation {
+  const { flags, readFile } = given
   const found = new Findings()
   const name = flags.get('config-file')
   const properties: Properties = typeof name === 'string' ? readProperties(readFile(name)) : new Map()
   const origin = (key: string): string =>
     properties.has(key) ? `${String(name)}, ${key}` : "default of Strimzi's bridge"
-  // Clients use the API's own port. The shared port is not needed, so it must not take the address of another process.
-  found.set('http.port', 0, COMMAND)
   listen(found, properties, origin)
-  const port = flags.get('port')
-  if (typeof port === 'string') found.set(`${STRIMZI}.port`, whole(port), '--port')
+  found.serveAlone(COMMAND, given, `${STRIMZI}.port`)
   allowOrigins(found, properties, origin)
-  const isEmbedded = flags.has('embedded')
-  if (isEmbedded) found.set('embedded.enabled', true, '--embedded')
-  else if (!properties.has('kafka.bootstrap.servers') && !areBrokersNamed(environment)) {
-    found.set('clusters.default.brokers', [DEFAULT_BROKERS], origin('kafka.bootstrap.servers'))
-  }
-  for (const [key, text] of properties) {
-    const isLeftOut = TOGETHER.has(key) || (isEmbedded && key === 'kafka.bootstrap.servers')
-    if (!isLeftOut) takeProperty(found, KEYS, GROUPS, key, text, origin(key))
-  }
-  // The embedded broker has neither TLS nor SASL.
-  if (!isEmbedded) translateSecurity(found, SECURITY, properties, origin)
+  const together = [...LISTENER, ...CORS]
+  const names = { keys: KEYS, groups: GROUPS, brokers: 'kafka.bootstrap.servers', security: SECURITY, together }
+  translateProperties(found, names, properties, given, origin)
   return found.translation()
 }
 
