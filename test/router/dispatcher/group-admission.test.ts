@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { GroupTurns } from '../../../src/router/dispatcher/group-admission.js'
+import { GroupTurns } from '../../../src/router/dispatcher/dispatcher-plan.js'
 
 const SLOW_MS = 200
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { GroupTurns } from '../../../src/router/dispatcher/group-admission.js'
+import { GroupTurns } from '../../../src/router/dispatcher/dispatcher-plan.js'
 import { GroupQueue, type MayGo } from '../../../src/router/processors/group-queue.js'
 
 describe('group queue', () => {

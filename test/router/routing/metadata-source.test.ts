@@ -7,7 +7,7 @@ import type {
   DescribeBrokerConfigsResponse,
   MetadataResponse
 } from '../../../src/kafka/broker-client.js'
-import { AutoCreation, MetadataSource } from '../../../src/router/routing/metadata-source.js'
+import { AutoCreation, MetadataSource } from '../../../src/router/routing/refresher.js'
 import { turns } from '../../support/ticks.js'
 
 type Behaviour = 'answers' | 'fails' | 'keeps silent'

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { useFakeTimers } from 'sinon'
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { TimedOutError } from '../../../src/core/errors.js'
-import { OpenQuestions } from '../../../src/router/routing/open-questions.js'
+import { OpenQuestions } from '../../../src/router/routing/ask-router.js'
 
 describe('questions to a Router without an answer yet', () => {
   const causeOf = (asked: Promise<unknown>): Promise<unknown> => asked.catch((error: unknown) => error)
