@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { refuseLargeLz4 } from '../../src/kafka/compression.js'
 import { DecompressionLimitError } from '../../src/kafka/compression-errors.js'
-import { refuseLargeLz4 } from '../../src/kafka/lz4.js'
 
 const BLOCK_CHECKSUM = 0x10
 const CONTENT_SIZE = 0x08
