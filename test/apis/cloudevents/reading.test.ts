@@ -1,6 +1,5 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { acceptedMode } from '../../../src/apis/cloudevents/accept.js'
 import { isLegalText } from '../../../src/apis/cloudevents/attributes.js'
 import {
   batchOutput,
@@ -10,9 +9,9 @@ import {
   toEventData
 } from '../../../src/apis/cloudevents/event-output.js'
 import { placesIn, placesText } from '../../../src/apis/cloudevents/offsets.js'
-import { foundIn } from '../../../src/apis/cloudevents/read-request.js'
+import { recordsOf } from '../../../src/apis/cloudevents/produce.js'
+import { acceptedMode, foundIn } from '../../../src/apis/cloudevents/read-request.js'
 import { eventIn, type ReadEvent } from '../../../src/apis/cloudevents/record-event.js'
-import { recordsOf } from '../../../src/apis/cloudevents/request-events.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 
 const header = (key: string, value: string | Buffer | null) => ({
