@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { Option } from 'commander'
 import { parse } from 'yaml'
+import { fromGoFlags } from '../../src/cli/cli.js'
 import { commandsOfApis } from '../../src/cli/commands/api.js'
-import { fromGoFlags } from '../../src/cli/go-flags.js'
 import { runCommand } from './run-command.js'
 
 describe("flags as Go's package flag takes them", () => {

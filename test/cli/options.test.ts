@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import { Argument, type Command, Option } from 'commander'
+import { toProgram } from '../../src/cli/cli.js'
 import { type CommandDescription, UsageError } from '../../src/cli/command.js'
 import { configOptions, notEmpty, SettingOption, settingsOf, wholeNumber } from '../../src/cli/options.js'
-import { toProgram } from '../../src/cli/program.js'
 
 const description: CommandDescription = {
   name: 'try',

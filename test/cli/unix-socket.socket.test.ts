@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { CommandError } from '../../src/cli/command.js'
-import { claimSocketPath } from '../../src/cli/unix-socket.js'
+import { claimSocketPath } from '../../src/cli/run-gateway.js'
 
 describe('claimSocketPath', () => {
   let directory: string
