@@ -84,8 +84,6 @@ export const embeddedSettings = section
   .prefault({})
   .describe('A Kafka-protocol broker in this process, for trials, development and tests')
 
-export type EmbeddedSettings = z.output<typeof embeddedSettings>
-
 const limitOptions = z.strictObject({
   ...constantOptions(limits),
   maxRequestBytes: bytes.max(1024 * MIB).default(limits.maxRequestBytes),
