@@ -5,7 +5,7 @@ import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/configs.js'
 import type { Delivery } from '../producer/memory/delivery.js'
-import type { Failure, RouterMessage } from '../router/messages/operations.js'
+import type { RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
   type AclOperation,
@@ -19,6 +19,7 @@ import {
   type NewTopic,
   resourceName
 } from './admin.js'
+import type { Unanswered } from './offsets.js'
 import { TimeLimit, toError } from './offsets.js'
 
 export interface KafkaAdminDeps {
@@ -255,8 +256,6 @@ const entriesOf = (configs: readonly DescribedConfig[]): ConfigEntry[] =>
       return { name, value, isDefault: source === 'DEFAULT_CONFIG', isReadOnly, isSensitive, source, synonyms }
     })
     .sort((one, other) => (one.name < other.name ? -1 : 1))
-
-type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: string }
 
 /** Like {@link toError}; every refusal of Kafka is a KafkaError, so that callers can map its code. */
 export function toAdminError(result: Unanswered, what: string, timeoutMs: number): CastellanError {

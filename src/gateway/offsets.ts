@@ -172,7 +172,7 @@ export const committedOffsets = (offsets: readonly CommittedOffset[]): Committed
 
 const compare = (one: string, other: string): number => (one === other ? 0 : one < other ? -1 : 1)
 
-type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: string }
+export type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?: string }
 
 export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
   if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)

@@ -35,7 +35,7 @@ export interface AnswerOptions {
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
-const RETRY = { 'retry-after': '1' }
+export const RETRY = { 'retry-after': '1' }
 
 /** Writes answers: events, and problem documents (RFC 9457). */
 export class EventAnswers {

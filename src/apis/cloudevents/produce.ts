@@ -19,7 +19,7 @@ import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { type Cause, certaintyOfKnown, type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
 import { type Attributes, checkAttributes, type Report } from './attributes.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, modeOf, typeOfElement } from './content-types.js'
-import { ProblemError, statusOf } from './event-answers.js'
+import { ProblemError, RETRY, statusOf } from './event-answers.js'
 import { readHeaders } from './http-headers.js'
 import { type JsonEvent, readJsonEvent } from './json-event.js'
 import { Query } from './query.js'
@@ -147,8 +147,6 @@ const keyOf = (attributes: Attributes, key: Buffer | undefined): Buffer | string
 /** How long an event in memory is tried whose request does not wait for it. */
 const ASYNC_TIMEOUT_MS = 120_000
 const BOOLEANS = ['true', 'false'] as const
-const RETRY = { 'retry-after': '1' }
-
 interface Head extends SentEvents, ProduceHead {}
 
 /** `POST /{topic}`: one event, or a batch. */

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { notEmpty } from '../options.js'
+import { readToken } from '../pixy/pixy-client.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
 export const receiptCommand: CommandDescription = {
@@ -65,14 +65,6 @@ async function tell(line: Command, process: Process): Promise<number> {
     from = next
   }
   return isAllInKafka ? EXIT_OK : EXIT_FAILURE
-}
-
-function readToken(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    throw new UsageError(`--token-file: ${(error as Error).message}`)
-  }
 }
 
 /** @throws CommandError when there is no answer, or no such receipt */

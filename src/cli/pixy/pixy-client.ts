@@ -184,7 +184,7 @@ function toServer(address: string): Server {
   return { address, target, isSecure, prefix: pathname.replace(/\/+$/, '') }
 }
 
-function readToken(file: string): string {
+export function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {

@@ -23,7 +23,7 @@ import {
   type SetOffsetsResult,
   WaitingRequest
 } from './consume-result.js'
-import { GroupConsumer, type GroupWork } from './group-consumer.js'
+import { GroupConsumer, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
 import { GroupInbox, type GroupMessage, type GroupMessages, type GroupNotice } from './group-inbox.js'
 import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
@@ -31,7 +31,6 @@ import type { ConsumerSettings } from './settings.js'
 import { lookUpPartitions } from './topic-look-ups.js'
 import { WatchedTopics } from './watched-topics.js'
 
-const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 /** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
 const ACK_TIMEOUT_MS = 10_000
 /** Margin beyond the Router's time limit, for the ticks of the group's actor. */

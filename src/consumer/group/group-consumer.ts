@@ -33,7 +33,7 @@ const SLOW_JOIN_MS = 2_000
 /** The key of refusals that concern the whole group; no topic has this name. */
 const GROUP = ''
 
-const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
+export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
 export interface GroupConsumerOptions {
   readonly runtime: GroupRuntime

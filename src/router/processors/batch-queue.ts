@@ -1,6 +1,6 @@
 import type { OpenRequest } from '../requests/open-requests.js'
 
-type Batch = OpenRequest<'produceBatch'>
+export type Batch = OpenRequest<'produceBatch'>
 
 /** The batches of one call, at most one per partition. */
 export interface BatchesCall {

@@ -9,7 +9,7 @@ import { type GroupProcessorOptions, toStoredMetadata } from './fetch-consumer-o
 import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
 import { type ProcessorContext, type QueueProcessor, type Returned, returned } from './queue-processor.js'
 
-type Commit = OpenRequest<'commitConsumerOffset'>
+export type Commit = OpenRequest<'commitConsumerOffset'>
 
 /** The protocol's values for a commit without a member. */
 const STAND_ALONE = { generationId: -1, memberId: '' }

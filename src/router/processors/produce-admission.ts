@@ -6,13 +6,13 @@ import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operat
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation, type Obstacle, type OperationDescriptor, type StateOf } from '../requests/operation.js'
+import type { Batch } from './batch-queue.js'
 import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
 import { OneCallEach } from './one-call-each.js'
 import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
 import { SlowPartitions } from './slow-partitions.js'
 
-type Batch = OpenRequest<'produceBatch'>
 type QueueName = 'main' | 'newTopics' | 'slow'
 
 export interface ProduceAdmissionOptions {

@@ -1,7 +1,6 @@
 import type { CommitConsumerOffset } from '../messages/operations.js'
-import { type OpenRequest, reply } from '../requests/open-requests.js'
-
-type Commit = OpenRequest<'commitConsumerOffset'>
+import type { Commit } from '../processors/commit-consumer-offset.js'
+import { reply } from '../requests/open-requests.js'
 
 interface Line {
   readonly key: string
