@@ -33,7 +33,8 @@ function converted30(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(converted30)
   if (!isNode(value)) return value
   const { propertyNames: _, contentEncoding: __, ...rest } = value
-  const node: Node = Object.fromEntries(Object.entries(rest).map(([name, one]) => [name, converted30(one)]))
+  const kept = Object.entries(rest).filter(([, one]) => !isModernAnswer(one))
+  const node: Node = Object.fromEntries(kept.map(([name, one]) => [name, converted30(one)]))
   if (isNode(node.content)) {
     node.content = usualContent(node.content)
     const isEmpty = Object.keys(node.content as Node).length === 0
@@ -44,6 +45,12 @@ function converted30(value: unknown): unknown {
   // A member may be called `type`; that of a schema is a text or a list.
   const isSchema = typeof value.type === 'string' || Array.isArray(value.type) || Array.isArray(value.anyOf)
   return isSchema ? schema30(node) : node
+}
+
+/** An answer in the common form alone; generators would take its empty 200 for the answer to a request that gets 201. */
+function isModernAnswer(value: unknown): boolean {
+  const types = isNode(value) && isNode(value.content) ? Object.keys(value.content) : []
+  return types.length === 1 && types[0] === MODERN_TYPE
 }
 
 /** One type for each body: generated clients send and expect the first one. */

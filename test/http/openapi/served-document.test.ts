@@ -7,11 +7,16 @@ import { toServedDocument } from '../../../src/http/openapi/served-document.js'
 interface Served {
   readonly openapi: string
   readonly paths: Readonly<Record<string, Readonly<Record<string, ServedOperation>>>>
-  readonly components: Readonly<Record<string, Readonly<Record<string, { readonly properties?: object }>>>>
+  readonly components: Readonly<Record<string, Readonly<Record<string, Schema>>>>
+}
+interface Schema {
+  readonly properties?: object
+  readonly additionalProperties?: unknown
 }
 interface ServedOperation {
   readonly operationId: string
   readonly parameters?: readonly { readonly name?: string }[]
+  readonly responses: object
 }
 
 const served = (name: string, operations: readonly Operation[]): Served =>
@@ -59,12 +64,24 @@ describe('The served OpenAPI document', () => {
     expect(text).to.not.include('vnd.castellan').and.not.include('*/*')
   })
 
+  it('leaves out answers that only clients which ask for them get', () => {
+    const answers = { 201: { description: 'It is made', content: json(z.object({ one: z.int() })) } }
+    const { paths } = served('t', [{ ...list, method: 'post', answers, produces: true }])
+    const statuses = Object.keys(paths['/things']!.post!.responses)
+    expect(statuses.filter(status => status < '300')).to.deep.equal(['201', '202'])
+  })
+
   it('has nothing of any API from which generators make code that does not compile', () => {
     for (const { name, operations, settings } of apis) {
       const { openapi, paths, components } = served(name, operations(settings.parse({}) as never))
       const text = JSON.stringify({ paths, components })
       expect(openapi).to.equal('3.0.3')
       expect(text, name).to.not.match(/"type":"null"|"type":\[|"const":|"\$defs"/)
+      // A generated client would send a member whose name has a dot by the name of its own variable, too.
+      for (const [schema, { properties = {}, additionalProperties }] of Object.entries(components.schemas ?? {})) {
+        if (Object.keys(properties).some(member => member.includes('.')))
+          expect(additionalProperties, schema).to.not.deep.equal({})
+      }
       const operationsOf = Object.values(paths).flatMap(methods => Object.values(methods))
       for (const { operationId, parameters = [] } of operationsOf) {
         const names = parameters.flatMap(one => one.name?.replaceAll(/[-_.]/g, '').toLowerCase() ?? [])
