@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { expect } from 'chai'
 import { version } from '../../src/cli/version.js'
 import { parsePasswordHash, verifyPassword } from '../../src/http/access/stored-credentials.js'
+import { checkRows } from '../support/rows.js'
 import { type Outcome, runCommand } from './run-command.js'
 
 const castellan = (
@@ -143,16 +144,15 @@ describe('castellan', () => {
       [['topics', '--cluster', 'defualt'], 'castellan topics: there is no cluster defualt; did you mean default?'],
       [['topics', '--format', 'xml'], 'castellan topics: --format takes table, json, not "xml"']
     ]
-    for (const [args, message] of cases) {
-      it(`${args.join(' ')} is told in a line and has exit code 2`, async () => {
+    it('each mistake is told in a line and has exit code 2', () =>
+      checkRows(cases, async ([args, message]) => {
         const { code, stdout, stderr } = await castellan(args)
         expect([code, stdout]).to.deep.equal([2, ''])
         const lines = stderr.trimEnd().split('\n')
         expect(lines).to.have.length(2)
         expect(lines[0]!.startsWith(message), lines[0]).to.equal(true)
         expect(lines[1]).to.match(/ --help shows the usage$/)
-      })
-    }
+      }))
 
     it('shows where an error comes from with --debug only', async () => {
       expect((await castellan(['--prot'])).stderr).to.not.match(/\n +at /)

@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import { parse } from 'yaml'
 import { fromGoFlags } from '../../src/cli/cli.js'
 import { commandsOfApis } from '../../src/cli/commands/api.js'
+import { checkRows } from '../support/rows.js'
 import { runCommand } from './run-command.js'
 
 describe("flags as Go's package flag takes them", () => {
@@ -29,11 +30,10 @@ describe("flags as Go's package flag takes them", () => {
     ['-config a -- -config b', '--config a -- -config b'],
     ['-config', '--config']
   ]
-  for (const [given, taken] of cases) {
-    it(`${given} is ${taken || 'nothing'}`, () => {
+  it('each way to write a flag in Go is one of ours', () =>
+    checkRows(cases, ([given, taken]) =>
       expect(fromGoFlags(given.split(' '), options, names).join(' ')).to.equal(taken)
-    })
-  }
+    ))
 
   it('are read so by castellan kafka-pixy, and by no other command', async () => {
     const flags = ['-tcpAddr=127.0.0.1:7', '-kafkaPeers', 'k1,k2:1', '-tls=true']

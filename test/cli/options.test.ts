@@ -4,6 +4,7 @@ import { Argument, type Command, Option } from 'commander'
 import { toProgram } from '../../src/cli/cli.js'
 import { type CommandDescription, UsageError } from '../../src/cli/command.js'
 import { configOptions, notEmpty, SettingOption, settingsOf, wholeNumber } from '../../src/cli/options.js'
+import { checkRows } from '../support/rows.js'
 
 const description: CommandDescription = {
   name: 'try',
@@ -97,9 +98,8 @@ describe('flags', () => {
         `--count takes a whole number of at least 1, not "${text}"`
       ])
     ]
-    for (const [args, message] of cases) {
-      it(args.join(' '), () => expect(problemOf(() => parse(...args))).to.equal(message))
-    }
+    it('each wrong command line has one message', () =>
+      checkRows(cases, ([args, message]) => expect(problemOf(() => parse(...args))).to.equal(message)))
   })
 
   it('a command below a command has flags of its own, and is named when it is unknown', () => {

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
 import { GroupInstance } from '../support/group-instance.js'
+import { checkRows } from '../support/rows.js'
 import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 /** Topics of the scenario, with their partitions. Those that are gone are in none. */
@@ -1027,8 +1028,8 @@ describe('pixy: what Kafka-Pixy answered', function () {
     await cluster.close()
   })
 
-  for (const [name, ask, status, said, details = {}] of scenario) {
-    it(name, async () => {
+  it('each request of the scenario gets the answer that Kafka-Pixy gave', () =>
+    checkRows(scenario, async ([name, ask, status, said, details = {}]) => {
       if (details.before) await others.produce(details.before[0], details.before[1], details.before[2])
       const [instead, error] = deviations.get(name) ?? [status, undefined]
       const body = error === undefined ? said : { error }
@@ -1045,8 +1046,7 @@ describe('pixy: what Kafka-Pixy answered', function () {
       const type = typeof said !== 'string' ? 'application/json' : said === '' ? '' : 'text/plain; charset=utf-8'
       expect([answer.type, answer.allow, answer.location]).to.deep.equal([type, undefined, details.location])
       if (status === 408) await isPinned(ask)
-    })
-  }
+    }))
 
   it('pixy C10: a group that asks for nothing any more leaves', async () => {
     const quick = await PixyUnderTest.at(cluster.bootstrap, {

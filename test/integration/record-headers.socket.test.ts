@@ -9,6 +9,7 @@ import { ask, type Headers, REQUIRED } from '../apis/cloudevents/harness.js'
 import { engines } from '../support/engines.js'
 import { EventsStage, type ReadRecord } from '../support/events-stage.js'
 import { RecordStreamClient } from '../support/record-stream-client.js'
+import { checkRows } from '../support/rows.js'
 
 const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/carrying.ts', import.meta.url))
 
@@ -143,8 +144,8 @@ for (const engine of engines) {
       Strimzi: topic => post(`/strimzi/topics/${topic}`, V2, '{"records":[{"value":{}}]}'),
       CloudEvents: topic => post(`/events/${topic}`, Object.entries(REQUIRED).flat(), 'x')
     }
-    for (const [name, produce] of Object.entries(produces)) {
-      it(`${name}: each record has those that are named and the trace context, and no credentials`, async () => {
+    it('a record of each route has the headers that are named and the trace context, and no credentials', () =>
+      checkRows(Object.entries(produces), async ([name, produce]) => {
         const topic = await stage.topic(1)
         await produce(topic)
         const [record] = await stage.read(topic, 1)
@@ -157,8 +158,7 @@ for (const engine of engines) {
         expect(seen.tracestate).to.equal('v=1')
         const tenants = (seen['x-tenant'] as string[]).map(text => text.replace('\ufffd', '\u00e9'))
         expect(tenants).to.deep.equal(expected['x-tenant'])
-      })
-    }
+      }))
 
     it("a record's own header of the same name wins", async () => {
       const topic = await stage.topic(1)

@@ -6,6 +6,7 @@ import {
   speaksAnotherProtocol
 } from '../../src/kafka/connection-trouble.js'
 import { ForeignProtocolError } from '../../src/kafka/socket.js'
+import { checkRows } from '../support/rows.js'
 
 const NAME = 'broker.test:9092'
 const failure = (code: string | undefined, message = 'what the system says'): NodeJS.ErrnoException =>
@@ -33,13 +34,12 @@ describe('why there is no connection to a broker', () => {
     CERT_NOT_YET_VALID: /not valid yet; is the clock right\?/,
     ERR_TLS_CERT_ALTNAME_INVALID: /for other names; use one of its names as address, or set tls\.serverName/
   }
-  for (const [code, text] of Object.entries(advice)) {
-    it(`${code} is told with its code, and what to check`, () => {
+  it('each code of the system is told, with what to check', () =>
+    checkRows(Object.entries(advice), ([code, text]) =>
       expect(told(code))
         .to.match(text)
         .and.to.match(new RegExp(`^no connection to broker\\.test:9092: .*[^;] \\(${code}\\)$`))
-    })
-  }
+    ))
 
   it('is a short reason for those who know the broker, and the error that it comes from', () => {
     const error = failure('ECONNREFUSED')

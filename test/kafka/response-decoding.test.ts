@@ -7,6 +7,7 @@ import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
 import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
+import { checkRows } from '../support/rows.js'
 import {
   batchAt,
   fetchCall,
@@ -18,20 +19,24 @@ import {
 import { apiVersionsPayload } from '../support/scripted-broker.js'
 
 describe('responses', () => {
-  for (const { api, call, payload, expected } of samples) {
-    if (expected !== undefined) {
-      it(`${api.name} v${api.version} is read whole, errors of single partitions included`, () => {
-        expect(decode(api, payload, call)).to.deep.equal(expected)
-      })
-    }
+  const nameOf = ({ api }: (typeof samples)[number]): string => `${api.name} v${api.version}`
 
-    it(`${api.name} v${api.version} is a ProtocolError when it is cut anywhere or too long`, () => {
+  it('each is read whole, errors of single partitions included', () =>
+    checkRows(
+      samples.filter(({ expected }) => expected !== undefined),
+      ({ api, call, payload, expected }) => expect(decode(api, payload, call)).to.deep.equal(expected),
+      nameOf
+    ))
+
+  it('each is a ProtocolError when it is cut anywhere or too long', () => {
+    const isRefused = ({ api, call, payload }: (typeof samples)[number]): void => {
       for (let length = 0; length < payload.length; length++) {
         expect(() => decode(api, payload.subarray(0, length), call), `${length}`).to.throw(ProtocolError)
       }
       expect(() => decode(api, Buffer.concat([payload, Buffer.alloc(1)]), call)).to.throw(ProtocolError)
-    })
-  }
+    }
+    return checkRows(samples, isRefused, nameOf)
+  })
 
   it('ApiVersions gives ranges, and in the refusal of a version those of version 0', () => {
     expect(decode(apiVersionsV1, apiVersionsPayload(1, 9), {}).ranges.get(3)).to.deep.equal({

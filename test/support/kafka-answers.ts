@@ -3,6 +3,7 @@ import type { BrokerAddress } from '../../src/core/model.js'
 import { BatchView } from '../../src/embedded-broker/protocol/record-batch.js'
 import { batchOf, RawKafka } from './raw-kafka.js'
 import { listOffset, metadata, produce } from './raw-kafka-calls.js'
+import { checkRows } from './rows.js'
 
 const LONG_MAX = '9223372036854775807'
 const BEYOND_LONG = '9223372036854775808'
@@ -167,8 +168,8 @@ export function describeKafkaAnswers(title: string, askedNode: () => AskedNode):
       }
     }
 
-    for (const [name, { taken, refused }] of Object.entries(settings)) {
-      it(`a broker takes and refuses values of the setting ${name}`, async () => {
+    it('a broker takes and refuses the same values of each setting as Kafka', () =>
+      checkRows(Object.entries(settings), async ([name, { taken, refused }]) => {
         const values = [...taken, ...refused]
         const topics = values.map((value, index) => [`${prefix}-${index}`, { [name]: value }] as const)
         const codes = await createTopics(client, topics, askedNode().nodeId, true)
@@ -177,14 +178,12 @@ export function describeKafkaAnswers(title: string, askedNode: () => AskedNode):
           ...listed(taken, 0),
           ...listed(refused, 40)
         ])
-      })
-    }
+      }))
 
-    for (const [index, [what, errorCode, batch, config = {}]] of batches.entries()) {
-      it(`a batch ${what} is answered ${errorCode}`, async () => {
+    it('a broker answers each batch with the same code as Kafka', () =>
+      checkRows(batches.entries(), async ([index, [, errorCode, batch, config = {}]]) =>
         expect(await code(await create(`batch-${index}`, config), batch())).to.equal(errorCode)
-      })
-    }
+      ))
 
     it('a transactional batch is answered 53 in a request without a transactional id', async () => {
       const topic = await create('transactional', {})

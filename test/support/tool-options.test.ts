@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { Command, CommanderError, Option } from 'commander'
 import { UsageError } from '../../src/cli/command.js'
+import { checkRows } from './rows.js'
 import { countOption, listOption, numberFrom, parseTool, range, seedOption, wholeNumbers } from './tool-options.js'
 
 describe('arguments of the tools for tests', () => {
@@ -44,11 +45,8 @@ describe('arguments of the tools for tests', () => {
     ['--kill 3', 'unknown flag --kill; did you mean --kills?'],
     ['17', 'too many arguments: expected 0, got 1']
   ]
-  for (const [line, message] of mistakes) {
-    it(`says in one line what is wrong with ${line}`, () => {
-      expect(() => parse(...line.split(' '))).to.throw(UsageError, message)
-    })
-  }
+  it('each mistake is told in one line', () =>
+    checkRows(mistakes, ([line, message]) => expect(() => parse(...line.split(' '))).to.throw(UsageError, message)))
 
   it('tells help from a mistake', () => {
     const quiet = tool().configureOutput({ writeOut: () => undefined })

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { translateArion } from '../../../src/apis/arion/environment.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { type TranslatedConfig, translateConfig } from '../../../src/server/config/config.js'
+import { checkRows } from '../../support/rows.js'
 
 const load = (environment: Record<string, string>, flags: Record<string, string | true> = {}): TranslatedConfig => {
   const readFile = (): never => expect.fail('Arion has no files')
@@ -129,12 +130,11 @@ describe("Arion's environment variables", () => {
     ['STATSD_PORT', 'x', /^statsd\.port: .*"x".*STATSD_PORT/],
     ['KAFKA_BOOTSTRAP', 'nowhere', /^clusters\.default\.brokers.*nowhere.*KAFKA_BOOTSTRAP/]
   ]
-  for (const [name, value, problem] of wrong) {
-    it(`arion 36: ${name}=${value} is an error that names the variable`, () => {
+  it('arion 36: a wrong value is one error, which names the variable', () =>
+    checkRows(wrong, ([name, value, problem]) => {
       expect(problemsOf({ [name]: value })).to.have.length(1)
       expect(problemsOf({ [name]: value })[0]).to.match(problem)
-    })
-  }
+    }))
 
   it('of the Java virtual machine are accepted and explained, and unknown ones named', () => {
     const { notes } = load({ HEAP_SIZE: '1g', MAX_PAUSE: '10', JMX_PORT: '1', JMX_HOSTNAME: 'x', ARION_PROT: '1' })

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { targetOf } from '../../../src/apis/arion/target.js'
+import { checkRows } from '../../support/rows.js'
 
 const post = (path: string) => targetOf('POST', path, false)
 const produce = (mode: string, topic: string, key: string | null) => ({ type: 'produce', mode, topic, key })
@@ -23,20 +24,16 @@ describe('arion targets', () => {
     ['a#b', 'a#b'],
     ['%2B', '+']
   ]
-  for (const [path, key] of keys) {
-    it(`arion 3: decodes the key ${path} as forms are`, () => {
-      expect(post(`/sync/t/${path}`)).to.deep.equal(produce('sync', 't', key))
-    })
-  }
+  it('arion 3: a key is decoded as forms are', () =>
+    checkRows(keys, ([path, key]) => expect(post(`/sync/t/${path}`)).to.deep.equal(produce('sync', 't', key))))
 
   const topics = ['.', '..', 'te%20st', 'te%2Fst', 'te+st', 'x'.repeat(256), 'x'.repeat(250), 'test%0A', 'a%FF', 'a~b']
-  for (const topic of topics) {
-    it(`arion 11: refuses the topic ${topic.slice(0, 20)} of ${topic.length} characters`, () => {
+  it('arion 11: a topic that Kafka cannot have is refused in each mode', () =>
+    checkRows(topics, topic => {
       for (const mode of ['sync', 'async', 'websocket', 'other']) {
         expect(post(`/${mode}/${topic}/key`)).to.deep.equal({ type: 'malformedTopic' })
       }
-    })
-  }
+    }))
 
   it('arion 11: takes every other topic that Kafka takes', () => {
     for (const topic of ['a', 'A-b_c.9', 'x'.repeat(249), '...', '%61']) {
@@ -54,11 +51,10 @@ describe('arion targets', () => {
       character => [`/sync/${character}`, `Illegal character in path at index 6: /sync/${character}`] as const
     )
   ] as const
-  for (const [path, details] of malformed) {
-    it(`arion 12: refuses the path ${JSON.stringify(path)}`, () => {
+  it('arion 12: a malformed path is refused with what is wrong in it', () =>
+    checkRows(malformed, ([path, details]) =>
       expect(targetOf('PUT', path, false)).to.deep.equal({ type: 'malformedUrl', details })
-    })
-  }
+    ))
 
   it('takes any word for a mode, and says later that it is not supported', () => {
     for (const path of ['/foo/t', '/stats/x', '/health-check/x', '/SYNC/t/k', '/a.b-c_9/t']) {
@@ -79,11 +75,10 @@ describe('arion targets', () => {
     ['GET', '/health-check/'],
     ['GET', '/Stats']
   ]
-  for (const [method, path] of nowhere) {
-    it(`arion 14: knows no ${method} ${path}`, () => {
+  it('arion 14: other methods and paths are unknown resources', () =>
+    checkRows(nowhere, ([method, path]) =>
       expect(targetOf(method, path, false)).to.deep.equal({ type: 'unknownResource' })
-    })
-  }
+    ))
 
   it('arion 15: health for GET and HEAD, statistics for GET', () => {
     expect(targetOf('GET', '/health-check', false)).to.deep.equal({ type: 'health' })

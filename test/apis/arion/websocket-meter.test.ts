@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { WebsocketMeter } from '../../../src/apis/arion/websocket-meter.js'
+import { checkRows } from '../../support/rows.js'
 
 /** A masked frame whose payload is shorter than 126 bytes. */
 const frame = (opcode: number, payloadBytes: number, isLast: boolean): Buffer =>
@@ -45,8 +46,8 @@ describe('arion: what a websocket keeps in memory', () => {
   })
 
   const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
-  for (const length of lengths) {
-    it(`follows a frame of ${length} bytes, wherever it is cut`, () => {
+  it('a long frame is followed, wherever it is cut', () =>
+    checkRows(lengths, length => {
       const one = longFrame(length)
       const head = one.length - length
       const cuts = [1, 2, 3, head - 1, head, head + 1, one.length - 1].filter(cut => cut > 0 && cut < one.length)
@@ -57,8 +58,7 @@ describe('arion: what a websocket keeps in memory', () => {
       }
       const bytes = Array.from({ length: head }, (_, at) => one.subarray(at, at + 1))
       expect(keptOf(...bytes, one.subarray(head), text)).to.equal(0)
-    })
-  }
+    }))
 
   it('is of a fragment the whole chunk that it came in, for one byte keeps all of it', () => {
     const chunk = Buffer.concat([first, ...Array.from({ length: 400 }, () => pong)])

@@ -13,6 +13,7 @@ import { recordsOf } from '../../../src/apis/cloudevents/produce.js'
 import { acceptedMode, foundIn } from '../../../src/apis/cloudevents/read-request.js'
 import { eventIn, type ReadEvent } from '../../../src/apis/cloudevents/record-event.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
+import { checkRows } from '../../support/rows.js'
 
 const header = (key: string, value: string | Buffer | null) => ({
   key,
@@ -111,7 +112,8 @@ describe('cloudevents: the event in a record', () => {
       recordWith([header('content-type', EVENT_TYPE)], `{"id":"8",${JSON.stringify(EVENT).slice(1)}`)
     ]
   ]
-  for (const [name, record] of foreign) it(`is none: ${name}`, () => expect(eventIn(record)).to.equal(undefined))
+  it('a foreign record has no event', () =>
+    checkRows(foreign, ([, record]) => expect(eventIn(record)).to.equal(undefined)))
 })
 
 describe('cloudevents: events in answers', () => {
@@ -257,11 +259,8 @@ describe('cloudevents: what an answer is', () => {
     [`${EVENT_TYPE}, ${BATCH};q=0.1`, true, 'batch'],
     [EVENT_TYPE, true, undefined]
   ]
-  for (const [accept, hasCount, mode] of cases) {
-    it(`HTTP 3: Accept: ${accept}${hasCount ? ', with count' : ''}: ${mode ?? 'not acceptable'}`, () => {
-      expect(acceptedMode(accept, hasCount)).to.equal(mode)
-    })
-  }
+  it('HTTP 3: Accept and count choose the mode of an answer', () =>
+    checkRows(cases, ([accept, hasCount, mode]) => expect(acceptedMode(accept, hasCount)).to.equal(mode)))
 
   it('places of events are ranges, in their order', () => {
     const places = [
@@ -277,21 +276,11 @@ describe('cloudevents: what an answer is', () => {
     expect(placesText([])).to.equal('')
   })
 
-  for (const wrong of [
-    '',
-    '0',
-    '0:',
-    ':1',
-    '0:1-',
-    '0:3-2',
-    '0:1,',
-    '0:1 ',
-    'a:1',
-    '0:99999999999999999',
-    '0:9007199254740992'
-  ]) {
-    it(`places are not "${wrong}"`, () => expect(() => placesIn(wrong, 500)).to.throw('has to have the form'))
-  }
+  it('places of any other form are refused', () =>
+    checkRows(
+      ['', '0', '0:', ':1', '0:1-', '0:3-2', '0:1,', '0:1 ', 'a:1', '0:99999999999999999', '0:9007199254740992'],
+      wrong => expect(() => placesIn(wrong, 500)).to.throw('has to have the form')
+    ))
 
   it('places are bounded in number', () => {
     expect(placesIn('0:1-500', 500)).to.have.length(500)

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { contentsOf, isJsonType, parseForm, toJsonObject } from '../../../src/apis/kafboy/content.js'
+import { checkRows } from '../../support/rows.js'
 
 const published = (...args: Parameters<typeof contentsOf>) =>
   contentsOf(...args)?.map(({ key, value }) => [key?.toString() ?? null, value?.toString() ?? null])
@@ -51,11 +52,8 @@ describe('kafboy: what is published without a hook', () => {
     ['text/plain', false],
     ['text/json', false]
   ]
-  for (const [type, isJson] of types) {
-    it(`${type ?? 'no type'} is ${isJson ? 'JSON' : 'a form'}`, () => {
-      expect(isJsonType(type)).to.equal(isJson)
-    })
-  }
+  it('each content type is one of JSON or of a form', () =>
+    checkRows(types, ([type, isJson]) => expect(isJsonType(type)).to.equal(isJson)))
 })
 
 const fieldsOf = (body: string) =>
@@ -103,11 +101,8 @@ describe('kafboy: forms', () => {
     ['a=%4g', undefined],
     ['%zz=1', undefined]
   ]
-  for (const [body, expected] of cases) {
-    it(`${JSON.stringify(body)} is ${expected === undefined ? 'refused' : JSON.stringify(expected)}`, () => {
-      expect(fieldsOf(body)).to.deep.equal(expected)
-    })
-  }
+  it('each form has the fields that kafboy reads in it, or is refused', () =>
+    checkRows(cases, ([body, expected]) => expect(fieldsOf(body)).to.deep.equal(expected)))
 
   it('reads back whatever bytes were encoded', () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 20 })

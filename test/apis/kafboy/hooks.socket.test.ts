@@ -13,6 +13,7 @@ import type {
 import { loadHooks } from '../../../src/apis/kafboy/hooks/load-hooks.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { brief, type Served, serve, taken } from './harness.js'
 
 /** A hook may be written without types. */
@@ -87,20 +88,24 @@ describe('kafboy: the decisions of a hook', () => {
       '400 {"error":"unexp"}'
     ]
   ]
-  for (const [name, decision, path, expected, records = []] of table) {
-    for (const [how, editJson] of [
-      ['returned', () => decision],
-      ['promised', async () => decision],
-      ['given', (_request: KafboyRequest, answer: KafboyAnswer) => answer(decision)]
-    ] as [string, EditJson][]) {
-      it(`kafboy 4: ${name}, ${how}, for ${path} is answered ${expected}`, async () => {
-        served = await serve({ hooks: { editJson, onError } })
-        const answer = await served.post(path === '/t' ? '/async/t' : path, 'a=1')
-        expect(brief(answer)).to.equal(expected)
-        expect(taken(served.gateway)).to.deep.equal(records)
-        expect(errors).to.have.length(answer.status === 400 ? 1 : 0)
-      })
-    }
+  for (const [how, asHook] of [
+    ['returned', decision => () => decision],
+    ['promised', decision => async () => decision],
+    ['given', decision => (_request: KafboyRequest, answer: KafboyAnswer) => answer(decision)]
+  ] as [string, (decision: KafboyDecision) => EditJson][]) {
+    it(`kafboy 4: each decision that is ${how} has its answer and its records`, () =>
+      checkRows(table, async ([, decision, path, expected, records = []]) => {
+        errors.length = 0
+        served = await serve({ hooks: { editJson: asHook(decision), onError } })
+        try {
+          const answer = await served.post(path === '/t' ? '/async/t' : path, 'a=1')
+          expect(brief(answer)).to.equal(expected)
+          expect(taken(served.gateway)).to.deep.equal(records)
+          expect(errors).to.have.length(answer.status === 400 ? 1 : 0)
+        } finally {
+          await served.close()
+        }
+      }))
   }
 
   it('kafboy 5: the hook for errors is told of a 400 before it is sent', async () => {

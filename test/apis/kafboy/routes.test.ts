@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { kafboyOperations } from '../../../src/apis/kafboy/api.js'
 import { type RouteSettings, RouteTable, templateProblem } from '../../../src/apis/kafboy/routes.js'
 import { kafboySettings } from '../../../src/apis/kafboy/settings.js'
+import { checkRows } from '../../support/rows.js'
 
 const defaults: RouteSettings = {
   syncUrl: '/sync/:topic/',
@@ -44,11 +45,8 @@ describe('kafboy: routes', () => {
     ['/async/%zz', 'undecodable'],
     ['/async/__proto__', 'async __proto__']
   ]
-  for (const [path, expected] of cases) {
-    it(`kafboy 13: ${path || '(empty)'} is ${expected}`, () => {
-      expect(find(path)).to.equal(expected)
-    })
-  }
+  it('kafboy 13: each path has the route of kafboy, or none', () =>
+    checkRows(cases, ([path, expected]) => expect(find(path)).to.equal(expected)))
 
   it('kafboy 14: takes the mode of a custom route from its list', () => {
     const lists = { routesSync: ['/1/foo/:topic'], routesAsync: ['/a/:topic'], routesAsyncBatch: ['/b/:topic/[:rest]'] }

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/operations.js'
 import { type Content, type Operation, parametersOf, toJsonSchema } from '../../../src/http/openapi/operation.js'
+import { checkRows } from '../../support/rows.js'
 
 interface Schema {
   readonly type?: string
@@ -128,8 +129,8 @@ describe("pixy: the description of Kafka-Pixy's API", () => {
     expect(main.map(({ id }) => id)).to.have.members(Object.keys(described))
   })
 
-  for (const [id, { ask, parameters, body = [], answer, refusals }] of Object.entries(described)) {
-    it(`tells of ${ask} what it takes and answers`, () => {
+  it('the description tells of each operation what it takes and answers', () =>
+    checkRows(Object.entries(described), ([id, { ask, parameters, body = [], answer, refusals }]) => {
       const operation = byId(id)
       expect(`${operation.method} ${operation.path}`).to.equal(ask)
       expect(parametersOf(operation).map(parameter)).to.deep.equal(parameters)
@@ -141,8 +142,7 @@ describe("pixy: the description of Kafka-Pixy's API", () => {
       for (const refusal of Object.values(others)) {
         expect(contentOf(refusal.content)).to.deep.equal(['application/json {error: string}'])
       }
-    })
-  }
+    }))
 
   it('tells the same of each operation below the name of a cluster, but for ping', () => {
     const below = main

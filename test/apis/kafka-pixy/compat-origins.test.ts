@@ -3,6 +3,7 @@ import type { Keys } from '../../../src/apis/command.js'
 import { kafkaPixyCommand } from '../../../src/apis/commands.js'
 import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
+import { checkRows } from '../../support/rows.js'
 
 /** `clusters.default.brokers = ["a:9092"] (f.yaml, proxies.main.kafka.seed_peers)`, in the order in which they are set. */
 async function settingsOf(text: string | undefined, flags: object = {}, environment = {}): Promise<string[]> {
@@ -75,8 +76,8 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
     expect(await settingsOf('proxies: { default: }')).to.deep.equal([...named, BROKERS])
   })
 
-  for (const [path, given, setting, value] of keysOfCluster) {
-    it(`is ${path} of each cluster`, async () => {
+  it('a setting of a cluster comes from that cluster', () =>
+    checkRows(keysOfCluster, async ([path, given, setting, value]) => {
       const text = JSON.stringify({ proxies: { main: {}, two: nested(path, given) } })
       expect(await settingsOf(text)).to.include(
         `clusters.two.${setting} = ${JSON.stringify(value)} (f.yaml, proxies.two.${path})`
@@ -86,17 +87,15 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       const own = `clusters.default.${setting} = ${JSON.stringify(value)} (f.yaml, proxies.main.${path})`
       expect(rest).to.include(own)
       for (const none of ['', null]) expect(await settingsOf(fileWith(nested(path, none)))).to.have.length(7)
-    })
-  }
+    }))
 
-  for (const [path, given, setting, value] of keysOfProcess) {
-    it(`is ${path} of the first cluster, and of no other one`, async () => {
+  it('a setting of the process comes from the first cluster, and from no other one', () =>
+    checkRows(keysOfProcess, async ([path, given, setting, value]) => {
       const line = `${setting} = ${JSON.stringify(value)} (f.yaml, proxies.main.${path})`
       expect(await settingsOf(fileWith(nested(path, given)))).to.include(line)
       const text = JSON.stringify({ proxies: { main: {}, two: nested(path, given) } })
       expect((await settingsOf(text)).filter(one => one.startsWith(setting))).to.deep.equal([])
-    })
-  }
+    }))
 
   it('are all keys that set something', () => {
     const setting = (keys: Keys) => Object.keys(keys).filter(path => keys[path]!.setting !== undefined)

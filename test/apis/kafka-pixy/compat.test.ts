@@ -3,6 +3,7 @@ import { kafkaPixyCommand } from '../../../src/apis/commands.js'
 import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
+import { checkRows } from '../../support/rows.js'
 
 async function load(text: string | undefined, flags: object = {}, environment = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))
@@ -375,9 +376,6 @@ proxies:
     ['s', undefined],
     ['1s!', undefined]
   ]
-  for (const [text, durationMs] of durations) {
-    it(`a duration of ${text}`, () => {
-      expect(goDurationMs(text)).to.equal(durationMs)
-    })
-  }
+  it('each duration of Go is read', () =>
+    checkRows(durations, ([text, durationMs]) => expect(goDurationMs(text)).to.equal(durationMs)))
 })

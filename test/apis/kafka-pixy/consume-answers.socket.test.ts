@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { AckResult, NoMessage } from '../../../src/gateway/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
 
@@ -140,8 +141,8 @@ describe('pixy: a request for messages', () => {
     [failure('kafka', 15), `500 ${made('kafka')}`],
     [failure('timedOut'), `500 ${made('timedOut')}`]
   ]
-  for (const [result, said, retryAfter] of failures) {
-    it(`that fails is answered ${said.slice(0, 60)}`, async () => {
+  it('each failure has its answer, for one message and for many', () =>
+    checkRows(failures, async ([result, said, retryAfter]) => {
       for (const [query, asked] of [
         ['', 'consume'],
         ['&count=3', 'consumeMany']
@@ -151,8 +152,7 @@ describe('pixy: a request for messages', () => {
         expect([errorOf(answer), answer.headers['retry-after']]).to.deep.equal([said, retryAfter])
         expect((pixy.gateway.asked as string[][]).map(([name]) => name)).to.deep.equal([asked])
       }
-    })
-  }
+    }))
 
   it('that fails while no broker is there is told so', async () => {
     const pixy = await start(failure('timedOut'))

@@ -13,6 +13,7 @@ import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../s
 import type { AckResult, NoMessage, PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
 import { refusedBy } from '../../support/api-context.js'
 import { failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'
 import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
@@ -128,24 +129,24 @@ describe("Kafka-Pixy's gRPC service: each call", () => {
     ['ListConsumers', { group: 'g' }, 'admin', { topic: 't', group: 'g' }],
     ['GetTopicMetadata', {}, 'admin', { topic: 't' }]
   ]
-  for (const [name, request, operation, target] of calls) {
-    it(`needs a permission: ${name} that of ${operation} ${JSON.stringify(target)}`, async () => {
+  it('each call needs the permission of its operation on its topic or group', () =>
+    checkRows(calls, async ([name, request, operation, target]) => {
       const play = new GrpcPlay()
       play.access.refusal = new ForbiddenError('not you')
       expect(await play.ask(name, request)).to.equal('7: not you')
       expect(play.access.asked).to.deep.equal([[operation, target]])
       expect([play.gateway.asked, play.gateway.produced]).to.deep.equal([[], []])
-    })
+    }))
 
-    it(`is to a cluster, and refused while the process stops: ${name}`, async () => {
+  it('each call is to a cluster, and refused while the process stops', () =>
+    checkRows(calls, async ([name, request]) => {
       const play = new GrpcPlay()
       expect(await play.ask(name, { ...request, cluster: 'other' })).to.equal('3: proxy `other` does not exist')
       play.service.stop()
       expect(await play.ask(name, request)).to.equal('14: service is shutting down')
       expect([play.gateway.asked, play.gateway.produced, play.access.asked]).to.deep.equal([[], [], []])
       expect(play.service.openCalls).to.equal(0)
-    })
-  }
+    }))
 
   it('is answered where it meets a bug, which is logged', async () => {
     const play = new GrpcPlay()
@@ -247,13 +248,12 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     [failure('logUnavailable'), `14: ${made('logUnavailable')}`],
     [failure('shuttingDown'), '14: service is shutting down']
   ]
-  for (const [failed, said] of failures) {
-    it(`answers ${said.slice(0, 50)}`, async () => {
+  it('each failure has its status and text', () =>
+    checkRows(failures, async ([failed, said]) => {
       const play = new GrpcPlay()
       play.gateway.pendingProduce = { outcomes: async () => [failed] }
       expect(await play.ask('Produce')).to.equal(said)
-    })
-  }
+    }))
 
   it('without waiting is refused only where it may be taken later', async () => {
     for (const [code, said] of [

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { checkJson, GoJsonError, goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
 import { offsetChangesOf } from '../../../src/apis/kafka-pixy/offsets-endpoint.js'
 import { offsetsBody } from '../../../src/apis/kafka-pixy/operations.js'
+import { checkRows } from '../../support/rows.js'
 
 /** The text of the error; `taken` when there is none. */
 function refusalOf(text: string): string {
@@ -46,11 +47,8 @@ describe('pixy: JSON that Go takes', () => {
     ' \t\r\n{ \t\r\n"a" \t\r\n: \t\r\n1 \t\r\n} \t\r\n',
     ' [ 1 , "a" , null ] '
   ]
-  for (const text of taken) {
-    it(JSON.stringify(text), () => {
-      expect(refusalOf(text)).to.equal('taken')
-    })
-  }
+  it('each unusual text is taken as Go takes it', () =>
+    checkRows(taken, text => expect(refusalOf(text)).to.equal('taken')))
 
   it('may have many lists beside each other: only those inside each other count', () => {
     expect(refusalOf(`[${Array.from({ length: 2_000 }, () => '[{}]').join()}]`)).to.equal('taken')
@@ -139,11 +137,8 @@ describe('pixy: JSON that Go refuses', () => {
     ['\x85', `invalid character '\\u0085' ${beginning}`],
     ['\xad', `invalid character '\\u00ad' ${beginning}`]
   ]
-  for (const [text, error] of refused) {
-    it(JSON.stringify(text), () => {
-      expect(refusalOf(text)).to.equal(error)
-    })
-  }
+  it('each malformed text has the error that Go gives', () =>
+    checkRows(refused, ([text, error]) => expect(refusalOf(text)).to.equal(error)))
 })
 
 describe('pixy: texts as Go writes them', () => {
@@ -275,8 +270,8 @@ describe('pixy 1.7: offsets in the body of a request', () => {
     ['metadata', 'string'],
     ['sparse_acks', 'string']
   ])
-  for (const [member, type] of types) {
-    it(`have a member ${member} of type ${type}`, () => {
+  it('each member takes its type only', () =>
+    checkRows(types, ([member, type]) => {
       for (const [json, kind] of kinds) {
         if (kind === type) continue
         const error = `json: cannot unmarshal ${kind} into Go struct field partitionInfo.${member} of type ${type}`
@@ -286,8 +281,7 @@ describe('pixy 1.7: offsets in the body of a request', () => {
       const wrong = type === 'string' ? '7' : '7.5'
       expect(refusal(`[{"${member}":${right}}]`)).not.to.include('json')
       expect(refusal(`[{"${member}":${wrong}}]`)).to.match(/^json: cannot unmarshal number/)
-    })
-  }
+    }))
 
   it('are a list of objects', () => {
     for (const [json, kind] of [...kinds, ['7', 'number']] as const) {

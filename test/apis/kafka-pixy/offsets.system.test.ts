@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { checkJson } from '../../../src/apis/kafka-pixy/go-json.js'
+import { checkRows } from '../../support/rows.js'
 import { brief, PixyUnderTest } from './harness.js'
 
 const QUICK = {
@@ -68,11 +69,10 @@ describe('pixy: offsets, consumers and topics', function () {
     ['[{"partition":"0"}]', 'json: cannot unmarshal string into Go struct field partitionInfo.partition of type int32'],
     ['[{"offset":1.5}]', 'json: cannot unmarshal number 1.5 into Go struct field partitionInfo.offset of type int64']
   ]
-  for (const [body, error] of bodies) {
-    it(`pixy 1.7: ${body || '(nothing)'} sets no offsets`, async () => {
+  it('pixy 1.7: a body with a mistake sets no offsets', () =>
+    checkRows(bodies, async ([body, error]) =>
       expect(await errorOf(body)).to.equal(`400 Failed to parse the request: err=(${error})`)
-    })
-  }
+    ))
 
   const flaws: [text: string, error: string][] = [
     ['[1 2]', "invalid character '2' after array element"],
@@ -88,11 +88,8 @@ describe('pixy: offsets, consumers and topics', function () {
     ['1ex', "invalid character 'x' in exponent of numeric literal"],
     ['trux', "invalid character 'x' in literal true (expecting 'e')"]
   ]
-  for (const [text, error] of flaws) {
-    it(`JSON as Go refuses it: ${JSON.stringify(text)}`, () => {
-      expect(() => checkJson(text)).to.throw(error)
-    })
-  }
+  it('JSON with a flaw is refused as Go refuses it', () =>
+    checkRows(flaws, ([text, error]) => expect(() => checkJson(text)).to.throw(error)))
 
   it('JSON that Go takes', () => {
     for (const text of ['null', ' [ ] ', '{"a":[1,-0.5e+3,"\\u00fc\\n",true,false,null,{}]}']) checkJson(text)

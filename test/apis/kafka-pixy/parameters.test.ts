@@ -19,6 +19,7 @@ import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/pr
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
+import { checkRows } from '../../support/rows.js'
 
 const valuesOf = (query: string) => parseQuery(query).values
 const errorOf = (work: () => unknown): string => {
@@ -53,11 +54,8 @@ describe('pixy 1.4: content types', () => {
     ['text/json', undefined],
     ['', undefined]
   ]
-  for (const [type, kind] of kinds) {
-    it(`${type || '(empty)'} is ${kind ?? 'no message'}`, () => {
-      expect(contentKindOf(type)).to.equal(kind)
-    })
-  }
+  it('each content type is a kind of message, or none', () =>
+    checkRows(kinds, ([type, kind]) => expect(contentKindOf(type)).to.equal(kind)))
 
   it('of forms with parameters are known with other letters and with parameters', () => {
     const form = 'application/x-www-form-urlencoded'
@@ -249,12 +247,11 @@ describe('pixy 1.12: durations', () => {
     ['1e3s', undefined],
     ['--1s', undefined]
   ]
-  for (const [text, durationMs] of durations) {
-    it(`"${text}" is ${durationMs === undefined ? 'none' : `${durationMs} ms`}`, () => {
+  it('each text is the duration that Go reads in it, or none', () =>
+    checkRows(durations, ([text, durationMs]) => {
       const found = goDurationMs(text)
       expect(found === undefined ? undefined : found + 0).to.equal(durationMs)
-    })
-  }
+    }))
 })
 
 describe('pixy: the place that an event of a tail names', () => {

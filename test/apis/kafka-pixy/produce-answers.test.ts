@@ -5,6 +5,7 @@ import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gatewa
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type PlayOptions, type Said } from './play.js'
 
@@ -293,14 +294,13 @@ describe('pixy: a message that failed', () => {
     [failure('logUnavailable'), `503 ${made('logUnavailable')}`],
     [failure('shuttingDown'), '503 service is shutting down']
   ]
-  for (const [failed, said] of failures) {
-    it(`by ${failed.code} ${failed.errorCode ?? ''}is answered ${said.slice(0, 50)}`, async () => {
+  it('each failure has its status, text and Retry-After', () =>
+    checkRows(failures, async ([failed, said]) => {
       const pixy = await startWith({ outcomes: async () => [{ ...failed, persisted: 'unknown' }] })
       const answer = await produce(pixy)
       expect([errorOf(answer), certainty(answer)]).to.deep.equal([said, 'unknown'])
       expect(answer.headers['retry-after']).to.equal(answer.status === 503 ? '1' : undefined)
-    })
-  }
+    }))
 
   it('because no broker is there is told so', async () => {
     const gone = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'

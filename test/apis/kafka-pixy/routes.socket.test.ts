@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { checkRows } from '../../support/rows.js'
 import { type Answer, PixyUnderTest } from './harness.js'
 
 /** `405 - `: status, type and body. */
@@ -35,14 +36,13 @@ describe('pixy: routes', function () {
     ['OPTIONS', '/topics/t/messages', NOT_ALLOWED],
     ['GET', '/topics/%zz/messages', '400 text/plain; charset=utf-8 400 Bad Request']
   ]
-  for (const [method, path, expected] of rest) {
-    it(`pixy H51: ${method} ${path}`, async () => {
+  it("pixy H51: each path that is redirected or unknown has the answer of the original's router", () =>
+    checkRows(rest, async ([method, path, expected]) => {
       const answer = await pixy.ask(path, { method })
       expect(said(answer)).to.equal(expected)
       expect(answer.headers).to.not.have.property('allow')
       expect(answer.headers['x-content-type-options']).to.equal(answer.status === 404 ? 'nosniff' : undefined)
-    })
-  }
+    }))
 
   it('a heap profile of Go is named as missing', async () => {
     const answer = await pixy.get('/pprof/heap')

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
 import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/gateway/gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
 
@@ -79,15 +80,14 @@ describe('pixy: a request for a tail', () => {
     ['', { 'last-event-id': '0:1,' }, 'bad Last-Event-ID'],
     ['', { 'last-event-id': ['0:1', '1:2x'] }, 'bad Last-Event-ID']
   ]
-  for (const [query, headers, error] of wrong) {
-    it(`is refused: ${query} ${JSON.stringify(headers)}`, async () => {
+  it('a request with a wrong parameter is refused, and follows nothing', () =>
+    checkRows(wrong, async ([query, headers, error]) => {
       const pixy = await start({ consumerDisabled: true })
       pixy.access.refusal = new ForbiddenError('not you')
       const said = await ask(pixy, query, headers)
       expect([errorOf(said), said.headers.connection]).to.deep.equal([`400 ${error}`, 'keep-alive'])
       expect(gateway.followed).to.deep.equal([])
-    })
-  }
+    }))
 
   it('needs the permission to consume the topic, and that consumers are not switched off', async () => {
     const pixy = await start({ consumerDisabled: true })

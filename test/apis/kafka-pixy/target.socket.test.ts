@@ -8,6 +8,7 @@ import { oddPathOf } from '../../../src/apis/kafka-pixy/target.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { PixyClient } from './harness.js'
 
 describe('pixy: paths', () => {
@@ -96,11 +97,8 @@ describe('pixy: paths', () => {
     ['/clusters/c/other', 'unknown'],
     ['/other/t/messages', 'unknown']
   ]
-  for (const [path, expected] of paths) {
-    it(`${path || '(empty)'} is ${expected}`, async () => {
-      expect(await said(path)).to.equal(expected)
-    })
-  }
+  it('each path has the target or the refusal that the original has for it', () =>
+    checkRows(paths, async ([path, expected]) => expect(await said(path)).to.equal(expected)))
 })
 
 describe('pixy: parameters', () => {
@@ -141,11 +139,8 @@ describe('pixy: JSON as Go writes it', () => {
     ['ü☃😀', '"ü☃😀"'],
     ['\ud800', '"\ufffd"']
   ]
-  for (const [text, written] of texts) {
-    it(written, () => {
-      expect(goString(text)).to.equal(written)
-    })
-  }
+  it('each text is written as Go writes it', () =>
+    checkRows(texts, ([text, written]) => expect(goString(text)).to.equal(written)))
 
   it('indents, and sorts the members of maps by bytes', () => {
     const value = {

@@ -386,8 +386,8 @@ async function expectAnswer(
 const answersAreRight = (rows: readonly Case[], limits: object): Promise<void> =>
   checkRows(
     rows,
-    ({ title }) => title,
-    row => expectAnswer(row, limits)
+    row => expectAnswer(row, limits),
+    ({ title }) => title
   )
 
 describe('every answer of kprf', () => {

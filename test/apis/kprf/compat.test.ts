@@ -4,6 +4,7 @@ import type { Translation } from '../../../src/apis/command.js'
 import { kprfCommand } from '../../../src/apis/commands.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
+import { checkRows } from '../../support/rows.js'
 
 /** The example of kprf's README, as it stands there. */
 const EXAMPLE = `
@@ -250,14 +251,13 @@ describe('castellan kprf: the configuration file of kprf', () => {
     ['another ending', 'c.conf', '{}', /name a \.yaml or \.yml or \.json file; convert other formats/],
     ['a format of kprf that is not read', 'c.toml', '[kafka]', /convert other formats of kprf to YAML$/]
   ]
-  for (const [what, file, text, message] of refused) {
-    it(`refuses ${what} in one line`, async () => {
+  it('a file with a mistake is refused in one line, which has no secret of it', () =>
+    checkRows(refused, async ([, file, text, message]) => {
       const said = await refusal(translate(text, { file }).then(load))
       expect(said).to.match(message)
       expect(said).not.to.include('secret-password')
       expect(said.split('\n')).to.have.length(1)
-    })
-  }
+    }))
 
   it('needs no brokers in the file where flags or variables name them', async () => {
     const text = 'http: { port: 1 }'

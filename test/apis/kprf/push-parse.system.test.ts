@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { type PushRequest, parsePush, scanPush, TooManyRecordsError } from '../../../src/apis/kprf/push-parse.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
 import { PushBodies } from '../../support/push-bodies.js'
+import { checkRows } from '../../support/rows.js'
 
 /** The error text, or records and mode as plain values. */
 function answerTo(body: Buffer | string): unknown {
@@ -71,11 +72,8 @@ interface Vector {
 }
 
 describe('kprf parsePush', () => {
-  for (const [body, text] of answersOfKprf) {
-    it(`answers ${body || 'an empty body'} as kprf does`, () => {
-      expect(answerTo(body)).to.equal(text)
-    })
-  }
+  it('each body is answered as kprf answers it', () =>
+    checkRows(answersOfKprf, ([body, text]) => expect(answerTo(body)).to.equal(text)))
 
   // Source: test/data/README.md
   it('agrees with serde_json on all stored bodies', () => {
@@ -242,11 +240,8 @@ describe('kprf scanPush', () => {
     'an end too early': '{"records":[{"topic":"t","data":"d',
     nothing: ''
   }
-  for (const [what, body] of Object.entries(unusual)) {
-    it(`leaves ${what} to the slow path`, () => {
-      expect(scan(body)).to.equal(undefined)
-    })
-  }
+  it('an unusual body is left to the slow path', () =>
+    checkRows(Object.entries(unusual), ([, body]) => expect(scan(body)).to.equal(undefined)))
 
   it('leaves invalid UTF-8 to the slow path', () => {
     expect(scanPush(Buffer.from('{"records":[{"topic":"t","data":"\xff"}]}', 'latin1'))).to.equal(undefined)

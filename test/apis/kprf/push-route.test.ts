@@ -5,6 +5,7 @@ import { kprf } from '../../../src/apis/kprf/api.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'
@@ -111,14 +112,13 @@ describe('kprf POST /push', () => {
     ['kafka', 2, 'InvalidMessage (Broker: Invalid message)'],
     ['kafka', 9999, 'Unknown (Unknown broker error)']
   ]
-  for (const [code, errorCode, text] of texts) {
-    it(`calls ${code}${errorCode === undefined ? '' : ` (${errorCode})`} ${text}`, async () => {
+  it('each failure has the text that kprf has for it', () =>
+    checkRows(texts, async ([code, errorCode, text]) => {
       const { app } = await serve({ gateway: new FakeGateway({ outcome: () => failure(code, errorCode) }) })
       const payload = pushOf(['t'], true)
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
       expect(answer.json()).to.deep.equal({ status: 'err', errors: [failed(`Message production error: ${text}`)] })
-    })
-  }
+    }))
 
   describe('when the buffer is full', () => {
     const gateway = (): FakeGateway =>

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
+import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 // Source: kprf fd32acc as run; warp matches the path as it was sent.
@@ -24,8 +25,8 @@ describe('kprf surface', () => {
     '/kprf/push/x',
     '/kprf/pushx'
   ]
-  for (const url of [...strangers, '/kprf/metrics', '/%6bprf/push', '/kprf/push%2F', '/kprf/push%3F']) {
-    it(`does not know ${url}`, async () => {
+  it('a path that kprf does not have is answered 404 to each method', () =>
+    checkRows([...strangers, '/kprf/metrics', '/%6bprf/push', '/kprf/push%2F', '/kprf/push%3F'], async url => {
       for (const method of ['POST', 'GET', 'PUT'] as const) {
         const answer = await app.inject({ method, url, headers: { 'content-type': 'text/plain' }, payload: 'x' })
         expect(answer.statusCode, method).to.equal(404)
@@ -34,8 +35,7 @@ describe('kprf surface', () => {
         expect(answer.headers).not.to.have.property('content-type')
         expect(answer.body).to.equal('')
       }
-    })
-  }
+    }))
 
   for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD', 'TRACE'] as const) {
     it(`refuses ${method}`, async () => {
@@ -70,8 +70,8 @@ describe('kprf surface', () => {
     '': 415,
     nonsense: 415
   }
-  for (const [type, status] of Object.entries(types)) {
-    it(`answers ${status} to content type '${type}'`, async () => {
+  it('a push is answered by its content type', () =>
+    checkRows(Object.entries(types), async ([type, status]) => {
       const headers = { 'content-type': type }
       const payload = pushOf(['t'], false)
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload })
@@ -79,8 +79,7 @@ describe('kprf surface', () => {
       if (status === 200) return
       expect(answer.headers['content-type']).to.equal('text/plain; charset=utf-8')
       expect(answer.body).to.equal("The request's content-type is not supported")
-    })
-  }
+    }))
 
   it('prefers 415 to 400', async () => {
     const headers = { 'content-type': 'text/plain' }

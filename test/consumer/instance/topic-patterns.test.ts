@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { loadCompiler, PatternLookUps } from '../../../src/consumer/instance/topic-patterns.js'
 import type { FetchTopicMetadata } from '../../../src/router/messages/operations.js'
+import { checkRows } from '../../support/rows.js'
 
 const refused: readonly (readonly [pattern: string, reason: RegExp])[] = [
   ['((((.*)*)*)*){1000}'.repeat(50), /parts with its repetitions written out \(limit 256\)/],
@@ -33,17 +34,17 @@ const taken: readonly (readonly [pattern: string, matching: string[]])[] = [
 const topics = ['a', 'b', 'orders', 'orders.eu']
 
 describe('patterns of topics', () => {
-  for (const [pattern, reason] of refused)
-    it(`refuse ${pattern.slice(0, 40)} before it is compiled`, async () => {
+  it('a pattern that could not be bounded is refused before it is compiled', () =>
+    checkRows(refused, async ([pattern, reason]) => {
       const compile = await loadCompiler()
       expect(() => compile(pattern)).to.throw(reason)
-    })
+    }))
 
-  for (const [pattern, matching] of taken)
-    it(`take ${pattern}, as users write it`, async () => {
+  it('patterns as users write them find their topics', () =>
+    checkRows(taken, async ([pattern, matching]) => {
       const compile = await loadCompiler()
       expect(topics.filter(compile(pattern))).to.deep.equal(matching)
-    })
+    }))
 })
 
 describe('the look-ups of patterns', () => {

@@ -10,6 +10,7 @@ import type { App } from '../../../src/server/app/app.js'
 import { apisUnderTest } from '../../support/apis-under-test.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { expositionProblems } from '../../support/exposition.js'
+import { checkRows } from '../../support/rows.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 /** The labels of each series in the text format, sorted: `castellan_x_total` => `api, method`. Series with equal labels count once. */
@@ -75,11 +76,8 @@ describe('the text format of Prometheus, as it is checked', () => {
     ['a counter below 0', good.replace('a_total{x="1"} 1', 'a_total{x="1"} -1'), /below 0/],
     ['a counter without _total', good.replaceAll('a_total', 'a'), /_total is for counters/]
   ]
-  for (const [what, text, problem] of wrong) {
-    it(`refuses ${what}`, () => {
-      expect(expositionProblems(text).join('\n')).to.match(problem)
-    })
-  }
+  it('each defect of an exposition is named', () =>
+    checkRows(wrong, ([, text, problem]) => expect(expositionProblems(text).join('\n')).to.match(problem)))
 })
 
 describe('the metrics of the gateway', function () {

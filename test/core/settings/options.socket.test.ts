@@ -4,6 +4,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { toDeliverySettings } from '../../../src/producer/memory/settings.js'
 import { defaultRouterSettings, toRouterSettings } from '../../../src/router/routing/settings.js'
 import { type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
+import { checkRows } from '../../support/rows.js'
 
 describe('options of the library are checked as settings are', () => {
   const wrong: [object, string][] = [
@@ -60,8 +61,8 @@ describe('options of openCastellan', () => {
       'connection.sasl.password: expected string'
     ]
   ]
-  for (const [options, message] of wrong) {
-    it(message, async () => {
+  it('each wrong option is refused with a line that names it', () =>
+    checkRows(wrong, async ([options, message]) => {
       const error = await openCastellan(options as OpenCastellanOptions).then(
         () => expect.fail('it was opened'),
         (error: unknown) => error
@@ -69,8 +70,7 @@ describe('options of openCastellan', () => {
       expect(error).to.be.instanceOf(ConfigError)
       expect((error as Error).message).to.match(/^[^\n]* \(openCastellan\)$|^brokers: expected text or list of text$/)
       expect((error as Error).message.replace(' (openCastellan)', '')).to.equal(message)
-    })
-  }
+    }))
 
   it('takes the bootstrap brokers of an embedded cluster, also at an IPv6 address', async function () {
     const cluster = await startEmbeddedCluster({ host: '::1' }).catch(() => {

@@ -161,7 +161,6 @@ describe('which clients are admitted, and what they may do', () => {
           WAYS.flatMap(way => CREDENTIALS.map(credential => ({ way, credential }))).filter(
             ({ way, credential }) => !isMeaningless(way, credential)
           ),
-          ({ way, credential }) => `${way}, ${credential}`,
           async ({ way, credential }) => {
             const status = expectedStatus(way, credential)
             const by =

@@ -3,6 +3,7 @@ import type { TopicMetadata } from '../../../src/gateway/gateway.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../../support/access.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw } from '../../support/raw-socket.js'
+import { checkRows } from '../../support/rows.js'
 
 /** Says that there are topics `a`, `b` and `secret`. */
 class ThreeTopics extends FakeGateway {
@@ -68,15 +69,14 @@ describe('clients with few permissions', () => {
     ['GET /confluent/', /"error_code":40301/],
     ['POST /confluent/', /"error_code":40301/]
   ]
-  for (const [line, words] of PLACES) {
-    it(`are refused ${line} when no rule is about them`, async () => {
+  it('each operation is refused to clients that no rule is about', () =>
+    checkRows(PLACES, async ([line, words]) => {
       const refused = await ask(line, nobody.token)
       expect(refused).to.match(/^HTTP\/1\.1 403 /)
       expect(bodyOf(refused)).to.match(words).and.to.contain('no rule')
       expect(await ask(line)).to.match(/^HTTP\/1\.1 401 /)
       expect(await ask(line, writer.token)).to.match(/^HTTP\/1\.1 200 /)
-    })
-  }
+    }))
 
   it('are told of the topics that they administer, and of no others', async () => {
     for (const [path, told] of [

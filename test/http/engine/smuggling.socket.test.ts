@@ -66,7 +66,7 @@ describe('what parsers read in different ways', () => {
       }
 
       for (const [group, cases] of Object.entries(parsingCases)) {
-        it(`are read in one way: ${group}`, () => checkRows(cases, each => `${each.name}: ${told(each)}`, check))
+        it(`are read in one way: ${group}`, () => checkRows(cases, check, each => `${each.name}: ${told(each)}`))
       }
 
       async function check({

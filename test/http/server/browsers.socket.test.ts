@@ -6,6 +6,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { BrowserGuard, ForeignHosts } from '../../../src/http/server/browser-guard.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw } from '../../support/raw-socket.js'
+import { checkRows } from '../../support/rows.js'
 import { type Started, type StartSettings, startHttp } from './fixtures.js'
 
 const none = { allowedHosts: [], allowedOrigins: [] }
@@ -182,11 +183,8 @@ describe('BrowserGuard', () => {
     ['a value nobody knows', { 'sec-fetch-site': 'same-origin, cross-site' }, false],
     ['ours, but cross-site', { origin: 'http://localhost:8080', 'sec-fetch-site': 'cross-site' }, false]
   ]
-  for (const [name, headers, served] of pages) {
-    it(`${served ? 'serves' : 'refuses'} ${name}`, () => {
-      expect(isServed('127.0.0.1', { host, ...headers })).to.equal(served)
-    })
-  }
+  it('a request is served or refused by the headers with which browsers tell where it comes from', () =>
+    checkRows(pages, ([, headers, served]) => expect(isServed('127.0.0.1', { host, ...headers })).to.equal(served)))
 
   const referers: [string, string | undefined, string, boolean][] = [
     ['of another site', '127.0.0.1', 'http://evil.example/page', false],
@@ -200,11 +198,8 @@ describe('BrowserGuard', () => {
     ['of our host where that is not checked', '0.0.0.0', 'http://localhost:8080/', false],
     ['of our host at a unix socket', undefined, 'http://localhost:8080/', true]
   ]
-  for (const [name, bound, referer, served] of referers) {
-    it(`${served ? 'serves' : 'refuses'} a page ${name} that is named by Referer alone`, () => {
-      expect(isServed(bound, { host, referer })).to.equal(served)
-    })
-  }
+  it('a page that is named by Referer alone is served where it is of the gateway itself', () =>
+    checkRows(referers, ([, bound, referer, served]) => expect(isServed(bound, { host, referer })).to.equal(served)))
 
   it('serves a page by its Referer when a setting names it, and goes by Origin where there is one', () => {
     const settings = { allowedOrigins: ['https://app.example'] }

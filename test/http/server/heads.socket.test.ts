@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
+import { checkRows } from '../../support/rows.js'
 import { type Started, startHttp, until } from './fixtures.js'
 
 describe('heads of requests', () => {
@@ -49,13 +50,12 @@ describe('heads of requests', () => {
     ['a NUL', 'GET / HTTP/1.1\r\nHost: localhost\r\nx: \0\r\n\r\n', '400'],
     ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: localhost\r\n\r\n', '505']
   ]
-  for (const [name, bytes, status] of refused) {
-    it(`answers ${name} with ${status}, once, and closes`, async () => {
+  it('a head that cannot be served is answered once with its status, and its connection closed', () =>
+    checkRows(refused, async ([, bytes, status]) => {
       const answer = await askRaw(started.http.urls.shared, bytes)
       expect(answer.match(/HTTP\/1\.1 \d+/g)).to.deep.equal([`HTTP/1.1 ${status}`])
       expect(answer).to.match(/^connection: close\r$/im)
-    })
-  }
+    }))
 
   it('ends the preface of HTTP/2 and everything else that is no HTTP/1', async () => {
     for (const bytes of [

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { httpSettings, managementSettings } from '../../../src/http/server/settings.js'
+import { checkRows } from '../../support/rows.js'
 
 /** Where the value is not as it should be: `port`, `tls.minVersion`. */
 const problemsOf = (
@@ -78,12 +79,11 @@ describe('http: settings', () => {
   ]
   const nested = (name: string, value: unknown): object =>
     name.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as object
-  for (const [name, least, less, most = least, more = less] of bounds) {
-    it(`${name} is bounded, and takes its bounds: ${String(least).slice(0, 10)}`, () => {
+  it('each setting takes its bounds, and nothing beyond them', () =>
+    checkRows(bounds, ([name, least, less, most = least, more = less]) => {
       for (const good of [least, most]) expect(problemsOf(nested(name, good)), String(good)).to.deep.equal([])
       for (const bad of [less, more]) expect(problemsOf(nested(name, bad)), String(bad)).to.deep.equal([name])
-    })
-  }
+    }))
 
   it('unixSocketMode is three octal digits, also with the 0 of C', () => {
     for (const mode of ['660', '0660', '777', '000']) expect(problemsOf({ unixSocketMode: mode })).to.deep.equal([])

@@ -11,6 +11,7 @@ import {
   roughSizeOf,
   WaitingRecords
 } from '../../../src/producer/memory/waiting-records.js'
+import { checkRows } from '../../support/rows.js'
 
 const pendingOf = (recordCount = 10, deadlineAt = 1_000, capacityUntil?: number): MemoryPendingProduce =>
   new MemoryPendingProduce(recordCount, deadlineAt, 5, capacityUntil)
@@ -286,8 +287,8 @@ describe('delivery: what Kafka refuses for good', () => {
     ['INVALID_RECORD', 'recordRejected', false],
     ['UNKNOWN_SERVER_ERROR', 'kafka', true]
   ]
-  for (const [name, code, retriable] of meanings) {
-    it(`${name} is ${code}`, () => {
+  it('each error of Kafka has its code, and tells whether it may pass', () =>
+    checkRows(meanings, ([name, code, retriable]) =>
       expect(failures.rejected(errorCodes[name], 'no')).to.deep.include({
         type: 'failed',
         code,
@@ -295,8 +296,7 @@ describe('delivery: what Kafka refuses for good', () => {
         persisted: 'no',
         retriable
       })
-    })
-  }
+    ))
 
   it('a time-out names the last error once', () => {
     const { message } = failures.timedOut('no leader', 'unknown', 'ECONNREFUSED')

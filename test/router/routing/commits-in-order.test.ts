@@ -5,6 +5,7 @@ import type { OffsetCommitCall } from '../../../src/kafka/broker-client.js'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import { A, CastleRouter, Inbox, metaGood } from '../../support/castle-router.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { checkRows } from '../../support/rows.js'
 import { coordinatorReply, type Reply, ScriptedCluster } from '../../support/scripted-client.js'
 import { turns } from '../../support/ticks.js'
 
@@ -59,50 +60,50 @@ describe('commits never go backwards', () => {
     ['a time-out before it was stored', { type: 'timeOut', isStored: false }],
     ['a cut connection', { type: 'cut', isStored: true }]
   ]
-  for (const [name, outcome] of outcomes) {
-    for (const later of [200, 50]) {
-      it(`100 on its way meets ${name} while ${later} waits: ${later} is what stays`, async () => {
-        const coordinators = new Coordinators()
-        const cluster = metaGood(new ScriptedCluster([1])).always(1, 'findCoordinator', findNode1)
-        const ok: Outcome = { type: 'code', errorCode: 0 }
-        cluster.always(1, 'offsetCommit', call => coordinators.serve(call, 1, ok))
-        cluster.on(1, 'offsetCommit', 1, call => coordinators.serve(call, 1, outcome))
-        const held = cluster.hold(1, 'offsetCommit', 1)
-        const castle = new CastleRouter(cluster)
+  const meetings = outcomes.flatMap(([name, outcome]) => [200, 50].map(later => ({ name, later, outcome })))
+
+  it('a commit that waits behind one on its way is what stays, whatever that one meets', () =>
+    checkRows(meetings, async ({ outcome, later }) => {
+      const coordinators = new Coordinators()
+      const cluster = metaGood(new ScriptedCluster([1])).always(1, 'findCoordinator', findNode1)
+      const ok: Outcome = { type: 'code', errorCode: 0 }
+      cluster.always(1, 'offsetCommit', call => coordinators.serve(call, 1, ok))
+      cluster.on(1, 'offsetCommit', 1, call => coordinators.serve(call, 1, outcome))
+      const held = cluster.hold(1, 'offsetCommit', 1)
+      const castle = new CastleRouter(cluster)
+      const inbox = new Inbox<'commitConsumerOffset'>()
+      castle.tell(inbox, commit(100))
+      await held.arrived
+      castle.tell(inbox, commit(later))
+      await turns(5)
+      held.release()
+      const told = (await inbox.take(2)).map(summaryOf)
+      await castle.stop()
+      expect(told).to.have.members([`100 superseded by ${later}`, `${later} success`])
+      expect(coordinators.stored.get('g perf/1')).to.equal(String(later))
+    }))
+
+  it('a commit that failed is not sent again after a later one, which came while it rested', () =>
+    checkRows(meetings, async ({ outcome, later }) => {
+      const coordinators = new Coordinators()
+      const cluster = metaGood(new ScriptedCluster([1])).always(1, 'findCoordinator', findNode1)
+      cluster.always(1, 'offsetCommit', call => coordinators.serve(call, 1, { type: 'code', errorCode: 0 }))
+      cluster.on(1, 'offsetCommit', 1, call => coordinators.serve(call, 1, outcome))
+      const time = new FakeTime()
+      try {
+        const castle = new CastleRouter(cluster, { retryBackoffMs: 100, brokerBackoffMs: 100 }, undefined, time.now)
         const inbox = new Inbox<'commitConsumerOffset'>()
         castle.tell(inbox, commit(100))
-        await held.arrived
+        await time.pass(50)
         castle.tell(inbox, commit(later))
-        await turns(5)
-        held.release()
-        const told = (await inbox.take(2)).map(summaryOf)
+        await time.pass(1_000)
+        expect(inbox.results.map(summaryOf)).to.have.members([`100 superseded by ${later}`, `${later} success`])
         await castle.stop()
-        expect(told).to.have.members([`100 superseded by ${later}`, `${later} success`])
-        expect(coordinators.stored.get('g perf/1')).to.equal(String(later))
-      })
-
-      it(`100 that met ${name} is not sent again after ${later}, which came while it rested`, async () => {
-        const coordinators = new Coordinators()
-        const cluster = metaGood(new ScriptedCluster([1])).always(1, 'findCoordinator', findNode1)
-        cluster.always(1, 'offsetCommit', call => coordinators.serve(call, 1, { type: 'code', errorCode: 0 }))
-        cluster.on(1, 'offsetCommit', 1, call => coordinators.serve(call, 1, outcome))
-        const time = new FakeTime()
-        try {
-          const castle = new CastleRouter(cluster, { retryBackoffMs: 100, brokerBackoffMs: 100 }, undefined, time.now)
-          const inbox = new Inbox<'commitConsumerOffset'>()
-          castle.tell(inbox, commit(100))
-          await time.pass(50)
-          castle.tell(inbox, commit(later))
-          await time.pass(1_000)
-          expect(inbox.results.map(summaryOf)).to.have.members([`100 superseded by ${later}`, `${later} success`])
-          await castle.stop()
-        } finally {
-          time.restore()
-        }
-        expect(coordinators.stored.get('g perf/1')).to.equal(String(later))
-      })
-    }
-  }
+      } finally {
+        time.restore()
+      }
+      expect(coordinators.stored.get('g perf/1')).to.equal(String(later))
+    }))
 
   it('under any answers, time-outs, cuts and moves: what is stored came no earlier than the last success', async () => {
     await fc.assert(

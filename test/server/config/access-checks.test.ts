@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { warnings } from '../../../src/server/config/checks.js'
 import { configOf, TestFolder } from '../../support/access.js'
+import { checkRows } from '../../support/rows.js'
 
 describe('settings of the listeners', () => {
   const folder = new TestFolder()
@@ -142,13 +143,12 @@ describe('settings of the listeners', () => {
       /^quotas\.perPrincipal\.recordsPerSecond: must be at least 1/
     ]
   ]
-  for (const [name, settings, expected] of wrong) {
-    it(`refuse ${name}`, () => {
+  it('each wrong setting is one problem, which names it', () =>
+    checkRows(wrong, ([, settings, expected]) => {
       const problems = problemsOf(settings)
       expect(problems).to.have.length(1)
       expect(problems[0]).to.match(expected)
-    })
-  }
+    }))
 
   it('are warned of when credentials can be read on the network, and when no rule allows anything', () => {
     const open = configOf(folder, { http: { host: '0.0.0.0' }, auth, access: { rules } })
