@@ -101,7 +101,12 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
     apis: [
-      ...mountApis(enabledApis(apis, config), config, { ...context, shutdown: steps, drainSteps: steps }),
+      ...mountApis(enabledApis(apis, config), config, {
+        ...context,
+        shutdown: steps,
+        drainSteps: steps,
+        cutSteps: steps
+      }),
       probeApi(access)
     ],
     metrics,

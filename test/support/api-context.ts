@@ -26,7 +26,7 @@ export const contextFor = <Settings>(
   refused: new RefusedRecords(metrics),
   now: Date.now,
   clock: () => performance.now(),
-  lifetime: { onDrain: () => {}, onStop: () => {} },
+  lifetime: { onDrain: () => {}, onStop: () => {}, onCut: () => {} },
   silence: new SilenceLimit(),
   statsd: { add: () => {} },
   ...overrides

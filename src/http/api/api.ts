@@ -88,7 +88,7 @@ export const capacityWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admis
   admission?.waitMs ?? 0
 
 /**
- * The process calls an API twice when it stops. Both calls have a time limit; a failed call affects no other API.
+ * The process calls an API three times when it stops. Each call has a time limit; a failed call affects no other API.
  */
 export interface Lifetime {
   /**
@@ -97,10 +97,12 @@ export interface Lifetime {
    */
   onDrain(step: LifetimeStep): void
   /**
-   * Every request has its answer, and Kafka can still be used: to leave groups, commit offsets and write pending
-   * records.
+   * Every request has its answer, but for those that wait for Kafka. It can still be used: to leave groups, commit offsets and
+   * write pending records.
    */
   onStop(step: LifetimeStep): void
+  /** Every record has its outcome, and every request its answer: the API cuts its own connections that are left. */
+  onCut(step: LifetimeStep): void
 }
 
 /** @param remainingMs time limit of the step */

@@ -231,6 +231,16 @@ export class Connections implements ConnectionHost {
     return this.#resting.add(connection)
   }
 
+  /** Refuses bodies that have not come whole. */
+  refuseBodies(refusal: OverloadedError): void {
+    for (const { incomplete } of this.#open) incomplete?.refuse(refusal)
+  }
+
+  /** Every connection ends behind the answer to its last request. */
+  endBehindAnswers(): void {
+    for (const { unanswered } of this.#open) unanswered.at(-1)?.endConnection()
+  }
+
   /** Ends all rests, and allows no new ones. @returns whether any connection rested */
   wakeAll(): boolean {
     this.#mayRest = false

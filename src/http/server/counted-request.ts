@@ -71,6 +71,10 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     return this.#response?.isLast === true
   }
 
+  endConnection(): void {
+    if (this.#response !== undefined) this.#response.shouldKeepAlive = false
+  }
+
   begin(response: EngineResponse): void {
     this.isOver = false
     this.#response = response

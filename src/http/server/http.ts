@@ -21,7 +21,7 @@ import type { LoadShedder } from './load-shedder.js'
 import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
 import type { AccessLog } from './request-log.js'
-import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount } from './server.js'
+import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount, shuttingDown } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
@@ -93,6 +93,7 @@ export class Http {
   readonly #apps: readonly FastifyInstance[]
   readonly #traffic: readonly Listener[]
   readonly #management: Listener | undefined
+  #drained: Promise<unknown> | undefined
 
   private constructor(
     urls: HttpUrls,
@@ -133,12 +134,14 @@ export class Http {
   /** Keeps serving, but closes each connection after its next answer, so that clients connect to another instance. */
   leave(): void {
     this.#context.isLeaving = true
+    this.#context.connections.endBehindAnswers()
     this.#context.connections.wakeAll()
   }
 
   /** Refuses new requests from now on. */
   refuse(): void {
     this.#context.isDraining = true
+    this.#context.connections.endBehindAnswers()
     this.#context.connections.wakeAll()
   }
 
@@ -146,18 +149,27 @@ export class Http {
    * Stops accepting; resolves when every request has its answer. The management port keeps answering. Resting
    * connections are read first, since Node closes them as idle even if requests wait in them.
    *
-   * @param timeoutMs afterwards connections are cut, whatever their state
+   * @param timeoutMs afterwards bodies that have not come are refused; requests that wait for Kafka keep waiting until {@link cut}
    */
   async drain(timeoutMs: number): Promise<void> {
     const haveRested = this.#context.connections.wakeAll()
     this.refuse()
     if (haveRested) await oneTurn()
-    const drained = Promise.all(this.#traffic.map(listener => listener.drain()))
-    const timer = setTimeout(() => {
-      for (const listener of this.#traffic) listener.cut()
-    }, timeoutMs)
-    await drained
+    this.#drained = Promise.all(this.#traffic.map(listener => listener.drain()))
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, timeoutMs)
+    })
+    await Promise.race([this.#drained, late])
     clearTimeout(timer)
+    this.#context.connections.refuseBodies(shuttingDown())
+  }
+
+  /** Cuts connections, whatever their state, when answers that are ready have left. Resolves when they are closed. */
+  async cut(): Promise<void> {
+    await oneTurn()
+    for (const listener of this.#traffic) listener.cut()
+    await this.#drained
   }
 
   /** Closes what is still open, including the management port. */

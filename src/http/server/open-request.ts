@@ -37,6 +37,8 @@ export interface OpenRequest extends CountedBody {
   readonly owner: UpgradeOwner | undefined
   /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
   refuse(refusal: OverloadedError): void
+  /** The connection ends behind the answer, unless that has begun. */
+  endConnection(): void
   /** Releases the body: the whole answer was made, so it is not needed any more. */
   dropBody(): void
   /** The answer was sent, or will not be sent. */

@@ -186,6 +186,11 @@ export class ReceivedRequest extends IncomingMessage implements HeldRequest, Bod
     this._dump()
   }
 
+  endConnection(): void {
+    this.#keepsAlive = false
+    if (this.#response !== undefined) this.#response.shouldKeepAlive = false
+  }
+
   openEnd(): void {
     this.isOpenEnded = true
   }

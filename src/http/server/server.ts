@@ -147,12 +147,14 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   return refusal
 }
 
+export const shuttingDown = (): OverloadedError => new OverloadedError('the gateway is shutting down', 'shuttingDown')
+
 function refusalOf(
   context: HttpContext,
   request: FastifyRequest,
   received: ReceivedRequest
 ): CastellanError | undefined {
-  if (context.isDraining) return new OverloadedError('the gateway is shutting down', 'shuttingDown')
+  if (context.isDraining) return shuttingDown()
   return (
     received.guard.refusalOf(received.headers, context.needsHost?.(request)) ??
     context.connections.requestRefusal(received) ??

@@ -31,6 +31,7 @@ export interface ApisDeps
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
   readonly drainSteps: Pick<DrainSteps, 'add'>
+  readonly cutSteps: Pick<DrainSteps, 'add'>
 }
 
 /** The APIs that are enabled. */
@@ -59,7 +60,7 @@ function mountApi(
   api: HttpApi,
   settings: ApiSettings,
   http: Config['http'],
-  { shutdown, drainSteps, shared, everywhereOf, ...deps }: ApisDeps
+  { shutdown, drainSteps, cutSteps, shared, everywhereOf, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context = {
@@ -70,7 +71,8 @@ function mountApi(
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {
       onDrain: step => drainSteps.add(name, step),
-      onStop: step => shutdown.add(`stopping ${name}`, step)
+      onStop: step => shutdown.add(`stopping ${name}`, step),
+      onCut: step => cutSteps.add(name, step)
     },
     silence: new SilenceLimit(),
     everywhere: everywhereOf?.(name),

@@ -62,10 +62,7 @@ import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import type { WorkerPlace } from './worker-order.js'
 
-/**
- * Share of `shutdown.graceMs` after which the connections of open requests are closed. Delivery needs the rest of the
- * time.
- */
+/** Share of `shutdown.graceMs` for open requests. Those that still wait for Kafka are answered when delivery has ended. */
 const REQUESTS_SHARE = 0.5
 /**
  * Share of the remaining time for leaving consumer groups. Writing the remaining records needs the rest of the time.
@@ -208,6 +205,7 @@ class ProcessParts {
   /** The enabled APIs. */
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
+  readonly #cutSteps: DrainSteps
   /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
   #peers:
     | {
@@ -236,6 +234,7 @@ class ProcessParts {
     this.#quietLog = quietLogger(log, () => performance.now())
     this.#version = version
     this.#shutdown = new Shutdown(log, () => performance.now())
+    this.#cutSteps = new DrainSteps(log)
     let onFatal: (error: Error) => void = () => undefined
     this.crashed = new Promise(resolve => {
       onFatal = resolve
@@ -380,6 +379,9 @@ class ProcessParts {
   async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {
     this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
     this.#shutdown.add('closing the durable log', () => this.#clusters.closeDurableLog())
+    this.#shutdown.add('cutting the connections', remainingMs =>
+      Promise.all([this.#http?.cut(), this.#cutSteps.run(remainingMs)])
+    )
     this.#shutdown.add('writing what is left', remainingMs => this.#clusters.writeWhatIsLeft(remainingMs))
     this.#shutdown.add(
       'leaving the consumer groups',
@@ -445,7 +447,8 @@ class ProcessParts {
         now: Date.now,
         clock: () => performance.now(),
         shutdown: this.#shutdown,
-        drainSteps
+        drainSteps,
+        cutSteps: this.#cutSteps
       }),
       requestAccess: security.requestAccess,
       receipts: this.#receipts?.desk,

@@ -215,9 +215,11 @@ export class Clusters {
    * they are counted even if another cluster does not finish.
    */
   async writeWhatIsLeft(timeoutMs: number): Promise<void> {
-    const writeOne = async ({ delivery, durable }: KafkaCluster): Promise<void> => {
+    const writeOne = async ({ delivery, durable, losses }: KafkaCluster): Promise<void> => {
       const closing = durable?.close(timeoutMs)
-      this.#lostRecords += await writeWhatIsLeft(delivery, timeoutMs)
+      await writeWhatIsLeft(delivery, timeoutMs)
+      // Clients that still waited are told.
+      this.#lostRecords += losses.records
       await closing
     }
     await Promise.all([...this.#clusters.map(writeOne), this.#orphaned.close(timeoutMs)])

@@ -42,7 +42,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
     log,
     metrics,
     statsd: { add: source => sources.push(source) },
-    lifetime: { onDrain: () => {}, onStop: step => stops.push(step) },
+    lifetime: { onDrain: () => {}, onStop: step => stops.push(step), onCut: () => {} },
     ...(options.now && { now: options.now })
   })
   const addRoutes = await arion.plugin(context)

@@ -71,7 +71,11 @@ describe('cloudevents: answers to requests for events', () => {
   const open = async (overrides: object = {}): Promise<void> => {
     gateway = new ReadGateway()
     drains = []
-    const lifetime = { onDrain: (step: LifetimeStep) => drains.push(step), onStop: () => undefined }
+    const lifetime = {
+      onDrain: (step: LifetimeStep) => drains.push(step),
+      onStop: () => undefined,
+      onCut: () => undefined
+    }
     play = await EventsPlay.open(gateway, {}, { lifetime, ...overrides } as never)
   }
   const get = (path: string, headers: Record<string, string> = {}) => ask(play.url + path, 'GET', headers)

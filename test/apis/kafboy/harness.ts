@@ -46,6 +46,7 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
   const settings = kafboySettings.parse({ ...options.settings, ...(options.hooks && { callbackEditJson: module }) })
   const lifetime = {
     onDrain: () => {},
+    onCut: () => {},
     onStop: (step: (ms: number) => Promise<unknown>) => void stops.push(() => step(1_000))
   }
   const { clock = () => performance.now() } = options

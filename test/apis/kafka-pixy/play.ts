@@ -152,7 +152,7 @@ export class PixyPlay {
     const context = contextFor(play.gateway, kafkaPixy.settings.parse(settings), {
       access: play.access,
       metrics: play.metrics,
-      lifetime: { onDrain: step => play.#drains.push(step), onStop: () => undefined },
+      lifetime: { onDrain: step => play.#drains.push(step), onStop: () => undefined, onCut: () => undefined },
       log: { ...silentLogger, error: (...told: unknown[]) => void play.logged.push(String(told.at(-1))) },
       ...overrides
     })

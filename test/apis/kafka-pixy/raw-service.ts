@@ -47,7 +47,7 @@ export class RawService {
     const settings = kafkaPixySettings.parse({ grpcPort: 0, grpcHost, ...own })
     const add = (step: LifetimeStep): void => void service.#steps.push(step)
     const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
-    const lifetime = { onDrain: add, onStop: add }
+    const lifetime = { onDrain: add, onStop: add, onCut: add }
     const { metrics } = service
     const calls = callCounts({ ...http }, metrics)
     await startGrpc(contextFor(service.gateway, settings, { access, log, lifetime, metrics, calls }), limits)

@@ -94,6 +94,8 @@ export class FakeRequest implements TakenRequest {
     this.refusal = error
     this.holder.give(this)
   }
+  endConnection(): void {}
+
   dropBody(): void {
     this.holder.give(this)
   }

@@ -330,6 +330,7 @@ describe('http', () => {
       )
       await requestAccess.arrived
       await http.drain(10)
+      await http.cut()
       expect(await held).to.equal('cut')
       requestAccess.release()
     })

@@ -223,6 +223,7 @@ describe('upgrades', () => {
     await stubborn.until(text => text === SWITCHED)
     echoes.taken[0]!.socket.end = () => echoes.taken[0]!.socket
     await http.drain(50)
+    await http.cut()
     await stubborn.untilClosed()
     expect(echoes.left).to.equal(1)
   })
@@ -233,6 +234,7 @@ describe('upgrades', () => {
     socket.pause()
     await until(async () => (await metric('castellan_http_requests_in_flight')) === 1, 'the request')
     await http.drain(50)
+    await http.cut()
     expect(await metric('castellan_http_connections')).to.equal(0)
     socket.destroy()
   })

@@ -51,7 +51,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     port.drain()
     return new Promise<void>(resolve => server.tryShutdown(() => resolve()))
   })
-  lifetime.onStop(async () => {
+  lifetime.onCut(async () => {
     server.forceShutdown()
     port.cut()
   })
