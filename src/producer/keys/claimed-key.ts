@@ -168,11 +168,11 @@ export class ClaimedKey {
   }
 }
 
-/** The places of the records that were not accepted before; `undefined`: all of them. */
+/** The places of the records that have to be sent; `undefined`: all of them. */
 function missingOf(records: KeyedRecords, call: CallTag, count: number): readonly number[] | undefined {
   if (records.isEmpty) return undefined
   const missing: number[] = []
-  for (let at = 0; at < count; at++) if (!records.has(call.indexOf(at))) missing.push(at)
+  for (let at = 0; at < count; at++) if (records.isMissing(call.indexOf(at))) missing.push(at)
   return missing.length === count ? undefined : missing
 }
 

@@ -11,6 +11,16 @@ const NO_SEQUENCES: readonly number[] = []
 /** Never written to. */
 const NONE: (RecordOutcome | 'open' | undefined)[] = []
 
+/**
+ * The durable log has refused the record and may have it after a restart: only a request that comes again brings it into the
+ * log while this process lives. The segment that is opened then says where the former one ends, so the record is written once.
+ */
+const isDoubtful = (outcome: RecordOutcome | 'open' | undefined): boolean =>
+  outcome !== 'open' &&
+  outcome?.type === 'failed' &&
+  outcome.code === 'logUnavailable' &&
+  outcome.persisted === 'unknown'
+
 const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
   outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
 
@@ -97,6 +107,11 @@ export class KeyedRecords {
 
   has(index: number): boolean {
     return this.#outcomes[index] !== undefined
+  }
+
+  /** Whether this process has to send the record that an earlier request had. */
+  isMissing(index: number): boolean {
+    return !this.has(index) || (isDoubtful(this.#outcomes[index]) && this.#learned?.has(index) !== true)
   }
 
   /** Each record was refused for good, and nothing is kept of it: the request is carried out when it comes again. */
@@ -196,7 +211,7 @@ export class KeyedRecords {
   }
 
   accepted(index: number): void {
-    if (!this.has(index)) this.#note(index, 'open')
+    if (this.isMissing(index)) this.#note(index, 'open')
   }
 
   /** @returns the final outcome */
@@ -208,14 +223,18 @@ export class KeyedRecords {
   /** What a request was told. An outcome that is not certain means that the record was accepted. */
   settle(index: number, outcome: RecordOutcome): void {
     if (isFinal(outcome)) this.conclude(index, outcome)
-    else this.accepted(index)
+    else if (isDoubtful(outcome)) {
+      this.isDurable = true
+      this.conclude(index, outcome)
+    } else this.accepted(index)
   }
 
   /**
    * Nothing will change the outcome any more, even if it says that Kafka may have the record. The first one counts.
    */
   conclude(index: number, outcome: RecordOutcome): void {
-    if (this.outcomeOf(index) !== undefined) return
+    const before = this.outcomeOf(index)
+    if (before !== undefined && (isRefused(outcome) || !isDoubtful(before))) return
     this.#note(index, outcome)
     this.#look()
   }

@@ -100,4 +100,26 @@ describe('a key whose records Kafka has refused', () => {
     expect(await answered(send(['a']))).to.equal('unknown')
     expect(harness.router.values('orders')).to.deep.equal([])
   })
+
+  it('brings its record into the log when the request comes again, where the disk may have kept it or not', async () => {
+    for (const isRestarted of [false, true]) {
+      harness.restore()
+      harness = new DurableHarness({ topics: { orders: 1 } })
+      await harness.start()
+      expect(await answered(sendWithKey(harness, 'other', ['first'], 5_000))).to.equal('yes')
+      harness.disk.faults.before = operation => {
+        if (operation !== 'read') throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      }
+      expect(await answered(send(['a'], 0))).to.equal('unknown')
+      // Refused for certain this time; the record of the first attempt may still come back.
+      expect(await answered(send(['a'], 0))).to.equal('unknown')
+      delete harness.disk.faults.before
+      if (isRestarted) await harness.restart()
+      await harness.pass(10_000)
+      expect(await answered(send(['a'], 0))).to.equal('pending')
+      await harness.restart()
+      await harness.pass(10_000)
+      expect(harness.router.values('orders'), `restarted: ${isRestarted}`).to.deep.equal(['first', 'a'])
+    }
+  })
 })

@@ -26,7 +26,7 @@ export async function sendWithKey(
   const refused = await pending.accepted()
   const outcomes = deadlineMs === 0 ? undefined : await pending.outcomes()
   const certainties = outcomes?.map(certaintyOf) ?? records.map((_, at) => refused?.[at]?.persisted ?? 'pending')
-  const persisted = persistedText(certainties)
+  const persisted = claim.key.told(persistedText(certainties))
   return new Promise(resolve =>
     claim.key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, () => resolve(persisted))
   )
