@@ -2,16 +2,16 @@
 # Consumes by Confluent's API with curl: writes a record, creates a consumer instance, subscribes it, reads until the record comes, commits
 # what has come, and removes the instance.
 #
-#   sh consume.sh http://127.0.0.1:8080/confluent orders
+#   sh consume.sh http://127.0.0.1:8080/confluent consume-example
 #
-# All records of the topic, and their keys, have to be JSON: others are answered 408 with code 40801.
+# Without a topic it takes consume-example. All records of the topic, and their keys, have to be JSON: others are answered 408 with code 40801.
 #
 # ```text
 # read: {"total":7}
 # committed: []
 # ```
 set -eu
-url=${1:-http://127.0.0.1:8080/confluent} topic=${2:-orders}
+url=${1:-http://127.0.0.1:8080/confluent} topic=${2:-consume-example}
 v2=application/vnd.kafka.v2+json
 json=application/vnd.kafka.json.v2+json
 ask() { curl --silent --show-error --fail-with-body "$@"; }

@@ -81,11 +81,20 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
     reply.type(registry.contentType)
     return registry.metrics()
   })
-  app.setNotFoundHandler((_, reply) => {
-    reply.code(404).send({
-      error: 'not found',
-      message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
-    })
+  app.setNotFoundHandler(({ url }, reply) => {
+    const [path] = url.split('?', 1)
+    const allowed = ['GET', 'HEAD', 'POST'].filter(method => app.hasRoute({ method, url: path! }))
+    if (allowed.length > 0) {
+      const allow = allowed.join(', ')
+      reply
+        .code(405)
+        .header('allow', allow)
+        .send({ error: 'method not allowed', message: `${path} takes ${allow}` })
+    } else
+      reply.code(404).send({
+        error: 'not found',
+        message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
+      })
   })
 }
 

@@ -48,11 +48,20 @@ describe('the page of the management port', () => {
     expect(response.headers.get('access-control-allow-origin')).to.equal(null)
   })
 
-  it('has a HEAD, and no other method', async () => {
+  it('has a HEAD; other methods of the port are answered 405 with those that the path takes', async () => {
     expect((await fetch(`${started.http.urls.management}/`, { method: 'HEAD' })).status).to.equal(200)
-    for (const method of ['POST', 'PUT', 'DELETE'])
-      expect((await fetch(`${started.http.urls.management}/`, { method })).status).to.equal(404)
-    expect((await fetch(`${started.http.urls.management}/find-record`)).status).to.equal(404)
+    const answered = async (method: string, path: string): Promise<string> => {
+      const { status, headers } = await fetch(`${started.http.urls.management}${path}`, { method })
+      return `${method} ${path}: ${status}, ${headers.get('allow')}`
+    }
+    const answers = ['/', '/ready', '/metrics?a=1'].map(path => answered('POST', path))
+    expect(await Promise.all([...answers, answered('GET', '/find-record'), answered('PUT', '/none')])).to.deep.equal([
+      'POST /: 405, GET, HEAD',
+      'POST /ready: 405, GET, HEAD',
+      'POST /metrics?a=1: 405, GET, HEAD',
+      'GET /find-record: 405, POST',
+      'PUT /none: 404, null'
+    ])
   })
 
   it('is missing where it was not built, and says how to build it', async () => {
