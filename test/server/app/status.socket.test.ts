@@ -79,7 +79,7 @@ describe('/status.json', () => {
     const head = await fetch(`${app.urls.management}/status.json`, { method: 'HEAD' })
     expect(head.status).to.equal(200)
     const post = await fetch(`${app.urls.management}/status.json`, { method: 'POST' })
-    expect(post.status).to.equal(404)
+    expect(post.status).to.equal(405)
   })
 
   it('costs nothing while no client asks: nothing is read, and there is no timer', async () => {
