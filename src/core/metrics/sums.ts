@@ -1,5 +1,6 @@
 import type { Exportable } from './family.js'
 
+/** How often something was timed, and the sum of the times. */
 export interface TimeSum {
   readonly count: number
   readonly seconds: number

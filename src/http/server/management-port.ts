@@ -83,18 +83,16 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
   })
   app.setNotFoundHandler(({ url }, reply) => {
     const [path] = url.split('?', 1)
-    const allowed = ['GET', 'HEAD', 'POST'].filter(method => app.hasRoute({ method, url: path! }))
-    if (allowed.length > 0) {
-      const allow = allowed.join(', ')
-      reply
+    const allow = ['GET', 'HEAD', 'POST'].filter(method => app.hasRoute({ method, url: path! })).join(', ')
+    if (allow !== '')
+      return reply
         .code(405)
         .header('allow', allow)
         .send({ error: 'method not allowed', message: `${path} takes ${allow}` })
-    } else
-      reply.code(404).send({
-        error: 'not found',
-        message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
-      })
+    return reply.code(404).send({
+      error: 'not found',
+      message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
+    })
   })
 }
 

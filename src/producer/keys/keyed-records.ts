@@ -230,7 +230,8 @@ export class KeyedRecords {
   }
 
   /**
-   * Nothing will change the outcome any more, even if it says that Kafka may have the record. The first one counts.
+   * Nothing will change the outcome any more, even if it says that Kafka may have the record. The first one counts, but for
+   * that of a record in doubt: it stays in doubt when another attempt is refused for good.
    */
   conclude(index: number, outcome: RecordOutcome): void {
     const before = this.outcomeOf(index)

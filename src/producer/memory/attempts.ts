@@ -41,6 +41,7 @@ export class Attempts {
     this.#log = log
   }
 
+  /** Attempts with the present batch. */
   get count(): number {
     return this.#count
   }

@@ -300,6 +300,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
   newTopics = 0
+  /** Number of records that wait for capacity. */
   #waiting = 0
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
