@@ -4,7 +4,13 @@ import { startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { World } from './world/world.js'
 
-const settings = { 'clusters.default.brokers': '127.0.0.1:1', 'http.port': '0', 'management.port': '0' }
+const settings = {
+  'clusters.default.brokers': '127.0.0.1:1',
+  'http.port': '0',
+  'management.port': '0',
+  // Not the log that a gateway started in this folder has left.
+  'wal.directory': '.cache/no-log'
+}
 
 /**
  * Starts a gateway in a world of its own, once per process: what is loaded when it is first needed comes from the disk, by
