@@ -30,7 +30,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const message = new MessageApi({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const endpoint = createEndpoint(context, app.prefix, { metrics, counts, route })
-    nameRoutes(app, request => endpoint.routeNameOf(request))
+    nameRoutes(app, request => endpoint.routeNameOf(request.raw))
     const options = { maxBodyBytes: settings.maxBodyBytes, waitMs: waitMsOf(settings) }
     const receive = route.guarded({ ...options, produces: request => endpoint.produces(request) }, exchange =>
       endpoint.receive(exchange)

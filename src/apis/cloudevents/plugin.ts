@@ -37,9 +37,6 @@ export const cloudeventsPlugin =
     const unknown = byHand(exchange =>
       answers.problem(exchange, 404, 'there is no such route', { isRead: !hasBody(exchange) })
     )
-    app.addHook('preParsing', (request, reply, payload, done) =>
-      request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
-    )
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new EventsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
@@ -51,14 +48,14 @@ export const cloudeventsPlugin =
         ...(id === 'produce' ? produce : { preParsing: byHand(guarded(parts, receivers[id])) })
       })
     )
-    addRoutes(app, routes, allow =>
+    const notAllowed = (allow: string) =>
       byHand(exchange =>
         answers.problem(exchange, 405, `only ${allow} can be used here`, {
           isRead: !hasBody(exchange),
           headers: { allow }
         })
       )
-    )
+    addRoutes(app, routes, notAllowed, unknown)
   }
 
 function receiversOf(

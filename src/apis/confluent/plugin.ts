@@ -69,10 +69,6 @@ export const confluentPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
     const unknown = byHand(exchange => answers.error(exchange, NO_ROUTE, { isRead: !hasBody(exchange) }))
     app.setNotFoundHandler(answeredBefore)
-    app.addHook('preParsing', function (request, reply, payload, done) {
-      if (request.is404) unknown.call(this, request, reply, payload, done)
-      else done(null, payload)
-    })
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
     const routes = operationsById.flatMap(([id, { method, path, produces, answers: described }]) => {
@@ -96,9 +92,9 @@ export const confluentPlugin =
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
       return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing })))
     })
-    addRoutes(app, routes, allow =>
+    const notAllowed = (allow: string) =>
       byHand(exchange => answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
-    )
+    addRoutes(app, routes, notAllowed, unknown)
   }
 
 /** Refuses clients that cannot read the answer. */

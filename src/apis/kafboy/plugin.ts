@@ -34,7 +34,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const disco = new Disco(answers, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
-    nameRoutes(app, request => table.find(pathOf(request, app.prefix))?.path)
+    nameRoutes(app, request => table.find(pathOf(request.raw, app.prefix))?.path)
     const serve = (exchange: Exchange): void => {
       const route = routeOf(exchange.request)
       if (route?.type === 'produce') {

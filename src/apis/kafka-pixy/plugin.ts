@@ -39,12 +39,13 @@ export const kafkaPixyPlugin =
     app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
     app.setNotFoundHandler(answeredBefore)
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const odd = oddPathOf(sentParts(request.raw, app.prefix).path) ?? (request.is404 ? UNKNOWN : undefined)
+      const odd = oddPathOf(sentParts(request.raw, app.prefix).path)
       if (odd === undefined) done(null, payload)
       else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
     })
     const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
-    addRoutes(app, routesOf(endpoint, context, produce), () => notAllowed)
+    const unknown = byHand(exchange => endpoint.odd(exchange, UNKNOWN))
+    addRoutes(app, routesOf(endpoint, context, produce), () => notAllowed, unknown)
   }
 
 /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */

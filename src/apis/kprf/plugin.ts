@@ -1,9 +1,10 @@
-import type { preParsingHookHandler } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyReply, preParsingHookHandler } from 'fastify'
 import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
 import {
   addPersistedHeader,
+  answerEscaped,
   answeredBefore,
-  answerUnknown,
   type NamedRoute,
   refusedBy
 } from '../../http/api/by-hand.js'
@@ -24,9 +25,16 @@ export const kprfPlugin =
     const route = new ProduceRoute(new PushApi(context, metrics), context, maxBodyBytes)
     const preParsing = route.hook({ waitMs: settings.messageTimeoutMs })
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
-    answerUnknown(app, reply => reply.code(404).send())
+    const unknown = (reply: FastifyReply): void => void reply.code(404).send()
+    answerEscaped(app, unknown)
     const pushes = ['/push', '/push/'].map((path): Route => ({ method: 'post', path, preParsing }))
-    addRoutes(app, pushes, () => sendMethodNotAllowed)
+    addRoutes(
+      app,
+      pushes,
+      () => sendMethodNotAllowed,
+      (_, reply) => unknown(reply)
+    )
+    for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
     const config: NamedRoute = { routeName: `${app.prefix}/metrics` }
     const options = { preParsing: sendMetrics(context, metrics), config }
     for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, answeredBefore)

@@ -44,9 +44,6 @@ export const strimziPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
     app.setNotFoundHandler(answeredBefore)
     const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
-    app.addHook('preParsing', (request, reply, payload, done) =>
-      request.is404 ? unknown.call(app, request, reply, payload, done) : done(null, payload)
-    )
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new RecordsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
@@ -58,9 +55,9 @@ export const strimziPlugin =
         ...(id === 'send' || id === 'sendToPartition' ? produce : { preParsing: byHand(receivers[id]) })
       })
     )
-    addRoutes(app, routes, allow =>
+    const notAllowed = (allow: string) =>
       byHand(exchange => answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
-    )
+    addRoutes(app, routes, notAllowed, unknown)
   }
 
 function receiversOf(

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
@@ -81,40 +81,42 @@ export const refusedBy =
 export const answeredBefore = (): void => {}
 
 /**
- * Answers all requests of a scope that have no route, before Fastify parses their bodies. Paths count as they were
- * sent: Fastify's router decodes them first, and would find `/push` for `/%70ush`.
+ * Makes paths of a scope count as they were sent: Fastify's router decodes them first, and would find `/push` for `/%70ush`.
+ *
+ * @param answer to a request whose path is escaped
  */
-export function answerUnknown(app: FastifyInstance, answer: (reply: FastifyReply) => void): void {
+export function answerEscaped(app: FastifyInstance, answer: (reply: FastifyReply) => void): void {
   app.setNotFoundHandler((_, reply) => answer(reply))
   app.addHook('onRequest', (request, reply, done) => {
     const url = request.raw.url!
-    if (request.is404) answer(reply)
-    else if (url.includes('%') && IS_ESCAPED.test(url)) reply.callNotFound()
-    else done()
+    if (!url.includes('%') || !IS_ESCAPED.test(url)) done()
+    else if (request.is404) answer(reply)
+    else reply.callNotFound()
   })
 }
 
 const IS_ESCAPED = /^[^?#]*%/
 
 /** A pattern such as `/arion/sync/:topic`, without values; `undefined`: the path is none of the API's. */
-type NameOf = (request: IncomingMessage) => string | undefined
+type NameOf = (request: FastifyRequest) => string | undefined
 
 interface Named {
   readonly routeNameOf?: NameOf
 }
 
 /**
- * For an API that finds its routes by itself: names them for the logs, where Fastify knows a wildcard only. `nameOf` is
- * called when a line is written.
+ * For an API that finds routes by itself: names them for the logs, where Fastify knows a wildcard only, or none. `nameOf`
+ * is called when a line is written.
  *
  * @param nameOf without the prefix of the API
  */
 export function nameRoutes(app: FastifyInstance, nameOf: NameOf): void {
   const { prefix } = app
-  app.decorateRequest('routeNameOf', (request: IncomingMessage) => {
+  const routeNameOf: NameOf = request => {
     const name = nameOf(request)
     return name && prefix + name
-  })
+  }
+  app.decorateRequest('routeNameOf', routeNameOf)
 }
 
 /** The `config` of a route whose path the logs must not show. */
@@ -125,7 +127,7 @@ export interface NamedRoute {
 /** The route of a request as the logs name it. */
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions
-  return (request as Named).routeNameOf?.(request.raw) ?? (config as NamedRoute | undefined)?.routeName ?? url
+  return (request as Named).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
 }
 
 /**

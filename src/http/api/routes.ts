@@ -1,7 +1,6 @@
-import { METHODS } from 'node:http'
-import type { FastifyInstance, preParsingHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import type { Operation } from '../openapi/operation.js'
-import { answeredBefore, refusedBy } from './by-hand.js'
+import { answeredBefore, nameRoutes, refusedBy } from './by-hand.js'
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
 export interface Route extends Pick<Operation, 'method' | 'path'> {
@@ -11,41 +10,54 @@ export interface Route extends Pick<Operation, 'method' | 'path'> {
 }
 
 /**
- * Adds routes to the scope of an API.
+ * Adds routes to the scope of an API. Requests that have none are answered by hand as well, before Fastify would read
+ * their bodies: it refuses some for their content type. Fastify gets no routes for the other methods of each path, all
+ * thirty that Node can parse: to add them took a fifth of the start of a gateway.
  *
- * @param notAllowed returns what answers every other method of a path, for the methods that it has, as in the header
- * `Allow`; Fastify itself would answer 404
+ * @param notAllowed returns what answers every other method of a path, for the methods that it has, as in the header `Allow`
+ * @param unknown answers every other path
  */
 export function addRoutes(
   app: FastifyInstance,
   routes: readonly Route[],
-  notAllowed: (allowed: string) => preParsingHookHandler
+  notAllowed: (allowed: string) => preParsingHookHandler,
+  unknown: preParsingHookHandler
 ): void {
-  knowEveryMethod(app)
-  const others = new Map<string, Set<string>>()
+  const methodsOf = new Map<string, Set<string>>()
   for (const { method: name, path, preParsing, refuse } of routes) {
     const method = name.toUpperCase()
-    // The router takes one colon for the beginning of a parameter, and two for a colon.
-    const url = path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1')
-    const left = others.get(url) ?? new Set(app.supportedMethods)
-    left.delete(method)
-    others.set(url, left)
+    methodsOf.set(path, (methodsOf.get(path) ?? new Set()).add(method))
     const own = refuse && { errorHandler: refusedBy(refuse) }
-    app.route({ method, url, preParsing, handler: answeredBefore, exposeHeadRoute: false, ...own })
+    app.route({ method, url: urlOf(path), preParsing, handler: answeredBefore, exposeHeadRoute: false, ...own })
   }
-  for (const [url, left] of others) {
-    const allowed = app.supportedMethods.filter(method => !left.has(method)).join(', ')
-    const preParsing = notAllowed(allowed)
-    app.route({ method: [...left], url, preParsing, handler: answeredBefore, exposeHeadRoute: false })
+  const known = [...methodsOf].flatMap(([path, methods]) => {
+    const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
+    const paths = path === '/' ? ['', path] : [path]
+    return paths.map(path => ({ name: urlOf(path), parts: (app.prefix + path).split('/'), answer }))
+  })
+  const knownOf = ({ raw: { url } }: FastifyRequest): (typeof known)[number] | undefined => {
+    const sent = partsOf(url!)
+    return known.find(({ parts }) => areMatchedBy(sent, parts))
+  }
+  nameRoutes(app, request => (request.is404 ? knownOf(request)?.name : undefined))
+  app.addHook('preParsing', function (request, reply, payload, done) {
+    if (request.is404) (knownOf(request)?.answer ?? unknown).call(this, request, reply, payload, done)
+    else done(null, payload)
+  })
+}
+
+/** Fastify's router takes one colon for the beginning of a parameter, and two for a colon. */
+const urlOf = (path: string): string => path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1')
+
+/** The parts of a path, decoded as Fastify's router does it. A request line may hold an absolute URL. */
+function partsOf(url: string): readonly string[] {
+  const path = url.replace(/^https?:\/\/.*?\//, '/').replace(/[?#].*$/s, '')
+  try {
+    return decodeURI(path).split('/')
+  } catch {
+    return []
   }
 }
 
-/**
- * Adds all methods that Node can parse: a request with a method that Fastify does not know has no route. Fastify is not
- * to read their bodies, which it would refuse for their content type before it answers 404.
- */
-function knowEveryMethod(app: FastifyInstance): void {
-  for (const method of METHODS) {
-    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
-  }
-}
+const areMatchedBy = (sent: readonly string[], parts: readonly string[]): boolean =>
+  sent.length === parts.length && parts.every((part, at) => part.startsWith('{') || part === sent[at])

@@ -17,7 +17,11 @@ describe('pixy: paths', () => {
   let seen: string
   before(async () => {
     app = fastify()
+    app.addHook('onRoute', route => {
+      route.preParsing = (_, reply) => void reply.code(299).send()
+    })
     app.addHook('onRequest', (request, _, done) => {
+      if (request.is404) return done()
       const { cluster, topic } = request.params as Record<string, string>
       seen = [routeNameOf(request), cluster, topic].filter(part => part !== undefined).join(' ')
       done()
@@ -32,14 +36,15 @@ describe('pixy: paths', () => {
     await app.close()
   })
 
-  /** `/pixy/topics/:topic t`: the route and its parameters. No path knows this method, so a route answers 405. */
+  /** `/pixy/topics/:topic t`: the route and its parameters. A route answers 299 here. */
   async function said(path: string): Promise<string> {
     const odd = oddPathOf(path)
     // The process escapes such a path before Fastify sees it.
     if (odd?.type === 'malformed') return 'malformed'
-    const { status, headers } = await client.ask(path, { method: 'DELETE' })
+    let { status, headers } = await client.ask(path, { method: 'GET' })
+    if (status === 405) ({ status, headers } = await client.ask(path, { method: 'POST' }))
     if (status === 301) return `moved to ${headers.location}`
-    return status === 404 ? 'unknown' : `${status === 405 ? '' : `${status} `}${seen}`
+    return status === 404 ? 'unknown' : `${status === 299 ? '' : `${status} `}${seen}`
   }
 
   const TOPIC = '/pixy/topics/:topic'

@@ -1,0 +1,55 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance, type preParsingHookHandler } from 'fastify'
+import { addRoutes, type Route } from '../../../src/http/api/routes.js'
+import { checkRows } from '../../support/rows.js'
+
+describe('the routes of an API', () => {
+  const says =
+    (status: number, allow = ''): preParsingHookHandler =>
+    (_, reply) =>
+      void reply.code(status).header('allow', allow).send()
+  const routes: [method: Route['method'], path: string][] = [
+    ['get', '/'],
+    ['post', '/topics/{topic}'],
+    ['get', '/topics/{topic}'],
+    ['get', '/topics/{topic}/tail'],
+    ['put', '/configs:alter']
+  ]
+  let app: FastifyInstance
+  before(async () => {
+    app = fastify()
+    await app.register(
+      async scope => {
+        scope.setNotFoundHandler(() => undefined)
+        const all = routes.map(([method, path]): Route => ({ method, path, preParsing: says(200) }))
+        addRoutes(scope, all, allow => says(405, allow), says(404))
+      },
+      { prefix: '/api' }
+    )
+  })
+  after(() => app.close())
+
+  it('answer every other method of a path with those that it takes, and other paths as unknown, whatever the body is', () =>
+    checkRows(
+      [
+        ['GET', '/api/topics/t', 200, ''],
+        ['DELETE', '/api/topics/t', 405, 'GET, POST'],
+        ['PROPFIND', '/api/topics/t?x#y', 405, 'GET, POST'],
+        ['HEAD', '/api/topics/a%2Fb', 405, 'GET, POST'],
+        ['PUT', '/api/%74opics/t', 405, 'GET, POST'],
+        ['PUT', '/api/topics//tail', 405, 'GET'],
+        ['PUT', '/api/topics/', 405, 'GET, POST'],
+        ['PUT', '/api/topics/t/', 404, ''],
+        ['PUT', '/api/topics/t/other', 404, ''],
+        ['POST', '/api/configs:alter', 405, 'PUT'],
+        ['POST', '/api', 405, 'GET'],
+        ['POST', '/api/', 405, 'GET'],
+        ['POST', '/api/nothing', 404, '']
+      ],
+      async ([method, url, status, allow]) => {
+        const headers = { 'content-type': 'nonsense' }
+        const answer = await app.inject({ method: method as 'GET', url: `${url}`, headers, payload: '{' })
+        expect([answer.statusCode, answer.headers.allow]).to.deep.equal([status, allow])
+      }
+    ))
+})
