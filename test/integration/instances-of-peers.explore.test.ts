@@ -38,6 +38,7 @@ describe('confluent: consumer instances of gateways that know each other', funct
     topic = freshTopic('orders')
     group = freshTopic('billing')
     await cluster.createTopic(topic, 1)
+    await known()
   })
   afterEach(async () => {
     await Promise.all(apps.map(app => app.stop()))
@@ -63,9 +64,12 @@ describe('confluent: consumer instances of gateways that know each other', funct
   const create = async (): Promise<void> => {
     const settings = { name: 'a', format: 'json', 'auto.offset.reset': 'earliest', 'auto.commit.enable': false }
     expect((await ask(0, 'POST', `/consumers/${group}`, settings)).status).to.equal(200)
-    // The gateways may not have found each other yet.
-    while ((await ask(1, 'GET', `${instance()}/subscription`)).status === 404)
-      await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  /** Until both have found each other, each takes the instances over that it is asked for. */
+  const known = async (): Promise<void> => {
+    for (const app of apps)
+      while (!/^castellan_peers_gateways 1$/m.test((await call(`${app.urls.management}/metrics`)).body))
+        await new Promise(resolve => setTimeout(resolve, 50))
   }
   const values = async (at: number): Promise<unknown[]> => {
     for (;;) {
@@ -123,6 +127,7 @@ describe('confluent: consumer instances of gateways that know each other', funct
     await ask(0, 'POST', `${instance()}/subscription`, { topics: [topic] })
     await produce('a', 'b')
     expect(await values(0)).to.deep.equal(['a', 'b'])
+    expect((await ask(0, 'POST', `${instance()}/offsets`)).status).to.equal(200)
     const url = `${apps[1]!.urls.shared}/confluent/topics/${topic}`
     await apps[0]!.stop()
     expect(await askLong(1, 'GET', `${instance()}/subscription`)).to.deep.include({ body: { topics: [topic] } })

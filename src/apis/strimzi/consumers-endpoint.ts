@@ -261,6 +261,7 @@ export class ConsumersEndpoint {
         }
         answerWork(this.#parts, exchange, async () => {
           await this.#require404(instance)
+          await this.#requireTopicsOf(instance, exchange)
           const result = await verb(instance, json, exchange)
           if (result === undefined) this.#parts.answers.noContent(exchange)
           else this.#parts.answers.ok(exchange, result)
@@ -276,6 +277,15 @@ export class ConsumersEndpoint {
     const settings = done(await this.#gateway.instances.settingsOf(instance))
     if (settings.api !== API) throw new ProblemError(404, NO_INSTANCE)
     return settings
+  }
+
+  /** @throws ForbiddenError when the client may not read one of the topics that the instance reads */
+  async #requireTopicsOf(instance: InstanceName, exchange: Exchange): Promise<void> {
+    if (!this.#parts.access.callerOf(exchange.request).isRuled) return
+    const { instances } = this.#gateway
+    const topics = new Set(done(await instances.subscription(instance)))
+    for (const { topic } of done(await instances.assignment(instance))) topics.add(topic)
+    this.#require(exchange, instance.groupId, topics)
   }
 
   /** @throws ForbiddenError when the client may not read one of these topics */

@@ -15,7 +15,6 @@ import type { FindStart } from '../group/topic-start.js'
 import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
 import { epochWithin, type Furthest, InstancePartition } from './instance-partition.js'
 import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
-import type { StoredInstance, StoredPosition, StoredTopics } from './instance-store.js'
 import type { ChosenTopics } from './instance-topics.js'
 import { InstanceTopicsWatch } from './instance-topics.js'
 import type {
@@ -27,6 +26,7 @@ import type {
   InstanceResult,
   InstanceSettings
 } from './instances.js'
+import type { StoredInstance, StoredTopics } from './stored-instance.js'
 import type { PatternLookUps } from './topic-patterns.js'
 
 /** Time limit for the commit before the instance leaves its group. */
@@ -38,8 +38,6 @@ const MAX_READ_BEFORE = 10_000
 
 /** A request of a client, or a notice of an earlier request. */
 export type InstanceMessage =
-  /** The first message of an instance that another process had before. */
-  | { readonly type: 'restore'; readonly stored: StoredInstance; readonly topics: ChosenTopics | undefined }
   | { readonly type: 'subscribe'; readonly topics: ChosenTopics; readonly requester: Requester<InstanceResult<void>> }
   | { readonly type: 'subscription'; readonly requester: Requester<InstanceResult<readonly string[]>> }
   | { readonly type: 'unsubscribe'; readonly requester: Requester<InstanceResult<void>> }
@@ -90,14 +88,12 @@ export interface ConsumerInstanceOptions {
   readonly tell: (message: InstanceMessage) => void
   /** The id as a static member of the group; `null`: a restart makes it another member. */
   readonly staticId?: string | null | undefined
-  /** Called when records were accepted. */
-  readonly onProgress?: (() => void) | undefined
-  /** Called before the instance ends for another process to continue. */
-  readonly onKept?: (() => void) | undefined
+  /** Asked before a commit that Kafka cannot refuse: whether the instance is still of this process. */
+  readonly confirm?: (() => Promise<Failure | undefined>) | undefined
   /** Called when another process has joined the group in place of this instance. */
   readonly onFenced?: (() => void) | undefined
-  /** Called once, when the instance begins to end: it was removed, or not used for its idle time. */
-  readonly onEnding: () => void
+  /** Called once, when the instance begins to end. `isKept`: for another process to continue. */
+  readonly onEnding: (isKept: boolean) => void
   /** Called once, when it has left its group. */
   readonly onEnded: () => void
 }
@@ -142,8 +138,6 @@ export class ConsumerInstance {
   readonly #readBefore = new Map<string, Furthest>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
-  /** The positions of the process that had the instance before, until they are taken up or other members read there. */
-  #restored = new Map<string, StoredPosition>()
   /** What the client has subscribed to. */
   #chosen: ChosenTopics | undefined
   /** True: the instance remains a member of its group, and another process continues it. */
@@ -166,12 +160,12 @@ export class ConsumerInstance {
       onSettled: () => {
         this.#revocations.check()
         this.#autoCommitSoon()
-        this.#options.onProgress?.()
       }
     })
     this.#commits = new InstanceCommits({
       runtime,
       retryBackoffMs: options.consumer.retryBackoffMs,
+      confirm: options.confirm,
       onStored: ({ topic, partition }, offset) => {
         const read = this.#partitions.get(topicPartitionKey(topic, partition))
         if (read) read.committed = offset
@@ -190,9 +184,6 @@ export class ConsumerInstance {
     }
     this.#usedAt = this.#options.runtime.clock()
     switch (message.type) {
-      case 'restore':
-        this.#restore(message.stored, message.topics)
-        break
       case 'subscribe':
         message.requester.reply(this.#subscribe(message.topics))
         break
@@ -231,7 +222,6 @@ export class ConsumerInstance {
         break
       case 'stop':
         this.#isKept = message.isKept
-        if (message.isKept) this.#options.onKept?.()
         this.#end(message.whenEnded, message.result)
     }
   }
@@ -254,29 +244,14 @@ export class ConsumerInstance {
     this.#end(whenEnded, result)
   }
 
-  /** Continues where another process has ended. */
-  #restore({ assigned, positions, begun }: StoredInstance, topics: ChosenTopics | undefined): void {
-    this.#restored = new Map(positions.map(one => [topicPartitionKey(one.topic, one.partition), one]))
-    for (const topic of begun) this.#begun.add(topic)
-    if (topics) this.#subscribe(topics)
-    else if (assigned.length > 0) this.#assign(assigned)
+  get isAssigned(): boolean {
+    return this.#isAssigned
   }
 
   /** What another process needs to continue. */
-  get stored(): Pick<StoredInstance, 'topics' | 'assigned' | 'positions' | 'begun'> {
-    const positions = new Map<string, StoredPosition>(this.#restored)
-    for (const [key, partition] of this.#partitions) {
-      const { topicPartition, accepted: offset, topicId, committed, beganAt: began } = partition
-      if (offset === undefined) continue
-      const leaderEpoch = partition.epochBefore(offset)
-      positions.set(key, { ...topicPartition, offset, leaderEpoch, topicId, committed, began })
-    }
-    return {
-      topics: this.#topics && storedTopics(this.#chosen!, this.#topics.names),
-      assigned: this.#isAssigned ? this.#assignment() : [],
-      positions: [...positions.values()],
-      begun: [...this.#begun]
-    }
+  get stored(): Pick<StoredInstance, 'topics' | 'assigned'> {
+    const topics = this.#topics && storedTopics(this.#chosen!, this.#topics.names)
+    return { topics, assigned: this.#isAssigned ? this.#assignment() : [] }
   }
 
   #subscribe(topics: ChosenTopics): InstanceResult<void> {
@@ -337,7 +312,6 @@ export class ConsumerInstance {
     this.#reads.resume()
     const member = this.#member?.membership
     if (assigned === LOST || !member) return
-    for (const key of this.#restored.keys()) if (!keys.has(key)) this.#restored.delete(key)
     for (const { run, limit } of this.#waitingCommits.splice(0)) {
       limit.cancel()
       run(member)
@@ -359,16 +333,17 @@ export class ConsumerInstance {
    * instance began at the end of a log: another member would begin elsewhere.
    */
   #commitBeforeLoss(done: () => void): void {
-    if (this.#options.settings.autoCommitMs !== undefined) {
-      this.#commitAccepted(done)
-      return
-    }
-    const began = [...this.#partitions.values()].flatMap(({ topicPartition, committed, beganAt }) =>
-      committed === undefined && beganAt !== undefined && this.#options.settings.start === 'latest'
+    this.#commits.store(this.#lastOffsets(), this.#member?.membership, done)
+  }
+
+  #lastOffsets(): readonly StoredOffset[] {
+    const { autoCommitMs, start } = this.#options.settings
+    if (autoCommitMs !== undefined) return this.#uncommitted()
+    return [...this.#partitions.values()].flatMap(({ topicPartition, committed, beganAt }) =>
+      committed === undefined && beganAt !== undefined && start === 'latest'
         ? [{ ...topicPartition, offset: beganAt, metadata: '' }]
         : []
     )
-    this.#commits.store(began, this.#member?.membership, done)
   }
 
   #assign(wanted: readonly TopicPartition[]): InstanceResult<void> {
@@ -378,7 +353,6 @@ export class ConsumerInstance {
     const keys = new Set(wanted.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
     for (const [key, partition] of this.#partitions) if (!keys.has(key)) this.#drop(key, partition)
     this.#lastAccepted.clear()
-    for (const key of this.#restored.keys()) if (!keys.has(key)) this.#restored.delete(key)
     for (const topicPartition of wanted) this.#add(topicPartition, undefined)
     this.#reads.proceed()
     return DONE
@@ -394,13 +368,9 @@ export class ConsumerInstance {
       batches,
       retryBackoffMs: consumer.retryBackoffMs,
       start: this.#startOf(topic, partition, starts),
-      restored: this.#restored.get(key),
       readBefore: this.#readBefore.get(key),
       onChanged: () => {
-        if (added.accepted !== undefined) {
-          this.#begun.add(topic)
-          this.#restored.delete(key)
-        }
+        if (added.accepted !== undefined) this.#begun.add(topic)
         this.#reads.proceed(added)
         this.#autoCommitSoon()
       },
@@ -414,7 +384,7 @@ export class ConsumerInstance {
   #startOf(topic: string, partition: number, starts: GroupStarts | undefined): FindStart | 'none' {
     const { start } = this.#options.settings
     const key = topicPartitionKey(topic, partition)
-    const last = this.#lastAccepted.get(key) ?? this.#restored.get(key)
+    const last = this.#lastAccepted.get(key)
     if (last !== undefined) return onStart => onStart({ ...last, topicId: last.topicId })
     if (start !== 'latest') return start === 'none' ? 'none' : onStart => onStart('earliest')
     const byLeader = decisionOn(starts, topic)
@@ -620,8 +590,8 @@ export class ConsumerInstance {
     this.#whenLeft = callbacks
     const member = this.#member
     const membership = member?.membership
-    const mayCommit = this.#options.settings.autoCommitMs !== undefined && (!member || membership)
-    const offsets = mayCommit ? this.#uncommitted() : []
+    const isWanted = this.#isKept || this.#options.settings.autoCommitMs !== undefined
+    const offsets = isWanted && (!member || membership) ? this.#lastOffsets() : []
     this.#reads.pause()
     this.#dropAll()
     let isOver = false
@@ -651,7 +621,6 @@ export class ConsumerInstance {
   #dropAll(): void {
     for (const [key, partition] of this.#partitions) this.#drop(key, partition)
     this.#lastAccepted.clear()
-    this.#restored.clear()
   }
 
   #end(whenEnded: () => void, result: Failure | typeof UNKNOWN = UNKNOWN): void {
@@ -659,7 +628,7 @@ export class ConsumerInstance {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#endResult = result
-    this.#options.onEnding()
+    this.#options.onEnding(this.#isKept)
     this.#reads.stop(result)
     this.#leave(() => {
       this.#stop(result)

@@ -12,9 +12,10 @@ import { ActorRuntime, asking, type SharedRuntime } from '../group/group-runtime
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
-import { InstanceStore, type StoredInstance, TAKEN } from './instance-store.js'
+import { InstanceStore, TAKEN } from './instance-store.js'
 import type { ChosenTopics } from './instance-topics.js'
 import type {
+  AskToRelease,
   InstanceGateway,
   InstanceName,
   InstanceOffset,
@@ -26,6 +27,7 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from './instances.js'
+import type { StoredInstance } from './stored-instance.js'
 import { PatternLookUps } from './topic-patterns.js'
 
 /** Limit of the length of a name, as for the id of a static member. */
@@ -34,6 +36,13 @@ const MAX_NAME_LENGTH = 249
 const MAX_PARTITIONS = 10_000
 /** Time limit until an instance is created or continued. The requests for its state have shorter ones, one after another. */
 const OPEN_TIMEOUT_MS = 20_000
+/**
+ * Another gateway takes over the instances of one that does not answer for this time. After it, what this process knows
+ * about its instances has to be confirmed.
+ */
+const TAKE_OVER_MS = 1_000
+/** How often an instance is confirmed for one commit, while confirming takes longer than that. */
+const MAX_CONFIRMATIONS = 3
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
 const VERB_TIMEOUT_MS = 60_000
 
@@ -60,6 +69,9 @@ interface Entry {
   readonly open: Set<Requester<InstanceResult<never>>>
 }
 
+/** The requester of a message whose outcome is not needed. */
+const NOBODY = { reply: () => undefined }
+
 /** An instance that is here, or why it is not. */
 type Opened = { readonly type: 'opened'; readonly entry: Entry } | typeof UNKNOWN | Failure
 
@@ -82,11 +94,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   readonly #entries = new Map<string, Entry>()
   /** Instances that are leaving their group. */
   readonly #ending = new Set<Entry>()
-  /** The removal of stored states that is under way. */
-  readonly #removing = new Map<string, Promise<Failure | undefined>>()
+  /** Those of them that have not left it yet, or whose stored states are not removed yet. */
+  readonly #closing = new Map<string, Promise<Failure | undefined>>()
   /** Instances that are created, or continued here, in this moment. */
   readonly #opening = new Map<string, Promise<Opened>>()
   readonly #store: InstanceStore | undefined
+  #askToRelease: AskToRelease | undefined
   #isStopped = false
 
   constructor(deps: ConsumerInstancesDeps) {
@@ -126,26 +139,30 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const key = keyOf(instance)
     const isHere = this.#entries.has(key) || this.#opening.has(key)
     if (isHere) return { type: 'done', value: false }
-    const stored: StoredInstance = { settings, client, assigned: [], positions: [], begun: [] }
-    const opened = await this.#opens(key, () => this.#create(instance, stored))
+    const opened = await this.#opens(key, () => this.#create(instance, { settings, client, assigned: [] }))
     if (opened.type === 'unknownInstance') return { type: 'done', value: false }
     return 'entry' in opened ? { type: 'done', value: true } : opened
   }
 
+  /** @returns `unknownInstance`: there is one of this name already */
   async #create(instance: InstanceName, stored: StoredInstance): Promise<Opened> {
     const full = this.#fullFor(stored.client)
     if (full) return full
-    const isNew = (await this.#store?.create(instance, stored)) ?? true
-    if (typeof isNew !== 'boolean') return isNew
-    return isNew ? this.#opened(instance, stored) : UNKNOWN
+    const found = await this.#store?.find(instance)
+    if (found) return 'type' in found ? found : UNKNOWN
+    return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
   }
 
   /**
-   * Carries out the creation of an entry. A second one for the same instance waits for the first. It goes on when its time
-   * limit is over, and later requests find the entry.
+   * Carries out the creation of an entry, when the one before it has ended. A second one for the same instance waits for
+   * the first. It goes on when its time limit is over, and later requests find the entry.
    */
   #opens(key: string, open: () => Promise<Opened>): Promise<Opened> {
-    const opening = this.#opening.get(key) ?? open().finally(() => this.#opening.delete(key))
+    const begin = async (): Promise<Opened> => {
+      await this.#closing.get(key)
+      return open()
+    }
+    const opening = this.#opening.get(key) ?? begin().finally(() => this.#opening.delete(key))
     this.#opening.set(key, opening)
     return withinTime(opening)
   }
@@ -169,20 +186,26 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return ownFailure('quotaExceeded', text, true)
   }
 
-  /** Continues an instance whose process is gone. */
+  /** Continues an instance that this process does not have. The process that has it, if it answers, gives it up before. */
   async #continue(instance: InstanceName): Promise<Opened> {
-    if (!this.#store) return UNKNOWN
-    const stored = await this.#store.take(instance)
+    let stored = await this.#store?.find(instance)
+    if (stored && !('type' in stored) && stored.owner !== this.#store!.id) {
+      const { owner } = stored
+      if (await this.#askToRelease?.(owner, instance)) stored = await this.#store!.find(instance)
+      this.#deps.log.info({ instance: instance.name, owner }, 'a consumer instance of another process goes on here')
+    }
     if (!stored) return UNKNOWN
     if ('type' in stored) return stored
-    const topics = this.#chosenBy(stored)
-    const full = this.#fullFor(stored.client)
-    if (full) {
-      this.#store.release(instance)
-      return full
-    }
+    const { settings, client, topics, assigned } = stored
+    const failure =
+      this.#fullFor(client) ?? (await this.#store!.claim(instance, { settings, client, topics, assigned }))
+    if (failure) return failure
+    const chosen = this.#chosenBy(stored)
     const opened = this.#opened(instance, stored)
-    if ('entry' in opened) opened.entry.inbox.tell({ type: 'restore', stored, topics })
+    if (!('entry' in opened)) return opened
+    const { inbox } = opened.entry
+    if (chosen) inbox.tell({ type: 'subscribe', topics: chosen, requester: NOBODY })
+    else if (assigned.length > 0) inbox.tell({ type: 'assign', partitions: assigned, requester: NOBODY })
     return opened
   }
 
@@ -206,35 +229,42 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return this.#store && this
   }
 
-  async ownerOf(instance: InstanceName): Promise<Failure | { readonly id: string } | undefined> {
-    return this.#store && withinTime(this.#store.ownerOf(instance))
-  }
-
   has(instance: InstanceName): boolean {
     return this.#entries.has(keyOf(instance))
   }
 
-  identify(id: string): void {
-    if (this.#store) this.#store.id = id
+  identify(id: string, askToRelease: AskToRelease): void {
+    if (!this.#store) return
+    this.#store.id = id
+    this.#askToRelease = askToRelease
+  }
+
+  async release(instance: InstanceName): Promise<boolean> {
+    const entry = this.#entries.get(keyOf(instance))
+    if (entry) await this.#ended(entry, TAKEN)
+    return entry !== undefined
   }
 
   async settingsOf(instance: InstanceName): Promise<InstanceResult<InstanceSettings>> {
-    const found = await this.#entryOf(instance)
+    const found = await this.#entryOf(instance, Number.POSITIVE_INFINITY)
     return 'entry' in found ? { type: 'done', value: found.entry.settings } : found
   }
 
-  async #entryOf(instance: InstanceName): Promise<Opened> {
+  /** The instance, confirmed to be of this process in the last `maxAgeMs`. */
+  async #entryOf(instance: InstanceName, maxAgeMs = 0): Promise<Opened> {
     const key = keyOf(instance)
     const entry = this.#entries.get(key)
-    if (entry) return { type: 'opened', entry }
     if (this.#isStopped) return SHUTTING_DOWN
-    return this.#opens(key, () => this.#continue(instance))
+    if (!entry) return this.#opens(key, () => this.#continue(instance))
+    const failure = this.#store && (await withinTime(this.#store.catchUp(maxAgeMs)))
+    if (failure) return failure
+    return this.#entries.get(key) === entry ? { type: 'opened', entry } : TAKEN
   }
 
   async remove(instance: InstanceName): Promise<InstanceResult<void>> {
     const result = await this.#ask<void>(instance, requester => ({ type: 'remove', requester }))
     // A removal that Kafka does not have is no removal: the next request would continue the instance.
-    return (result.type === 'done' && (await this.#removing.get(keyOf(instance)))) || result
+    return (result.type === 'done' && (await this.#closing.get(keyOf(instance)))) || result
   }
 
   async subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
@@ -290,7 +320,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
-    return this.#ask(instance, requester => ({ type: 'read', limits, requester }), true)
+    // A subscribed instance is fenced by its group.
+    const isAssigned = this.#entries.get(keyOf(instance))?.consumer.isAssigned === true
+    const maxAgeMs = isAssigned ? TAKE_OVER_MS : Number.POSITIVE_INFINITY
+    return this.#ask(instance, requester => ({ type: 'read', limits, requester }), maxAgeMs)
   }
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {
@@ -311,16 +344,11 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Refuses further requests, commits as automatic commits do, and leaves all groups. Idempotent. */
   async stop(timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
-    const { clock } = this.#deps
-    const endsAt = clock() + timeoutMs
     const entries = [...this.#entries.values(), ...this.#ending]
-    const isKept = this.#store !== undefined
-    const left = [...this.#entries.values()].map(
-      ({ inbox }) =>
-        // By message, so that the outcomes of answered reads come before.
-        new Promise<void>(whenEnded => inbox.tell({ type: 'stop', isKept, result: SHUTTING_DOWN, whenEnded }))
-    )
-    for (const { consumer } of this.#ending) left.push(new Promise(resolve => consumer.end(SHUTTING_DOWN, resolve)))
+    const left: Promise<unknown>[] = [...this.#closing.values()]
+    for (const entry of this.#entries.values()) left.push(this.#ended(entry, SHUTTING_DOWN))
+    for (const { consumer } of this.#ending)
+      left.push(new Promise<void>(resolve => consumer.end(SHUTTING_DOWN, resolve)))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
     await Promise.race([Promise.all(left), late])
@@ -328,7 +356,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     for (const entry of entries) this.#abandon(entry, SHUTTING_DOWN)
     this.#entries.clear()
     this.#ending.clear()
-    await this.#store?.close(Math.max(0, endsAt - clock()))
+  }
+
+  /** Ends an instance here, for another process to continue it. By message, so that the outcomes of answered reads come before. */
+  #ended({ inbox }: Entry, result: Failure): Promise<void> {
+    const isKept = this.#store !== undefined
+    return new Promise(whenEnded => inbox.tell({ type: 'stop', isKept, result, whenEnded }))
   }
 
   /** The answer for an instance that is not here. While the process stops, all instances are. */
@@ -350,33 +383,46 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   ): Promise<InstanceResult<void>> {
     const result = await this.#ask(instance, messageOf)
     const entry = this.#entries.get(keyOf(instance))
-    if (result.type !== 'done' || !entry || !this.#store) return result
-    return (await this.#store.write(instance, this.#stateOf(entry))) ?? DONE
+    if (result.type !== 'done' || !entry) return result
+    return (await this.#save(entry)) ?? DONE
   }
 
-  #stateOf({ settings, client, consumer }: Entry): StoredInstance {
-    return { settings, client, ...consumer.stored }
+  async #save(entry: Entry): Promise<Failure | undefined> {
+    const { settings, client, consumer, instance } = entry
+    entry.storedAt = this.#deps.clock()
+    return this.#store?.write(instance, { settings, client, ...consumer.stored })
   }
 
-  /** Notes that an instance is used, or has gone on. */
-  #used(entry: Entry, hasProgress: boolean): void {
-    const { clock } = this.#deps
+  /** Tells other processes, now and then, that an instance is used. */
+  #used(entry: Entry): void {
     const { idleMs = Number.POSITIVE_INFINITY } = entry.settings
-    if (!hasProgress && clock() - entry.storedAt < idleMs / 4) return
-    entry.storedAt = clock()
-    this.#store?.changed(entry.instance, () => this.#stateOf(entry))
+    if (this.#deps.clock() - entry.storedAt >= idleMs / 4) void this.#save(entry)
+  }
+
+  /** Whether an instance is still of this process, and was a moment ago. */
+  async #confirm(instance: InstanceName): Promise<Failure | undefined> {
+    const { clock } = this.#deps
+    for (let left = MAX_CONFIRMATIONS; left > 0; left--) {
+      const startedAt = clock()
+      const failure = await this.#store?.catchUp()
+      if (failure) return failure
+      if (this.#store?.owns(instance) === false) return TAKEN
+      // Otherwise the process may have stood still since Kafka has answered.
+      if (clock() - startedAt < TAKE_OVER_MS) return undefined
+    }
+    return NOT_OPEN
   }
 
   async #ask<Value>(
     instance: InstanceName,
     messageOf: (requester: Requester<InstanceResult<Value>>) => InstanceMessage,
-    isRead = false
+    maxAgeMs = 0
   ): Promise<InstanceResult<Value>> {
-    const found = await this.#entryOf(instance)
+    const found = await this.#entryOf(instance, maxAgeMs)
     if (!('entry' in found)) return found
     const { entry } = found
-    this.#used(entry, false)
-    const timeoutMs = VERB_TIMEOUT_MS + (isRead ? entry.settings.maxWaitMs : 0)
+    this.#used(entry)
+    const timeoutMs = VERB_TIMEOUT_MS + entry.settings.maxWaitMs
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
         const open = {
@@ -409,9 +455,11 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         answerOpen(entry, failure)
         this.#forget(key, entry)
         this.#ending.delete(entry)
-        this.#removeStored(instance)
+        this.#close(entry, Promise.resolve(), false)
       }
     })
+    let hasEnded: () => void = () => undefined
+    const ended = new Promise<void>(resolve => (hasEnded = resolve))
     const inbox = new GroupInbox<InstanceMessage>(actor)
     const runtime = new ActorRuntime(instance.groupId, this.#shared, inbox)
     const consumer: ConsumerInstance = new ConsumerInstance({
@@ -424,21 +472,21 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       patterns: this.#patterns,
       tell: message => inbox.tell(message),
       staticId: this.#store ? staticIdOf(instance) : null,
-      onProgress: () => this.#used(entry, true),
-      onKept: () => this.#store?.changed(instance, keep(this.#stateOf(entry))),
+      confirm: () => this.#confirm(instance),
       onFenced: () => {
         this.#store?.release(instance)
         this.#taken(key)
       },
-      onEnding: () => {
+      onEnding: isKept => {
         this.#ending.add(entry)
         this.#forget(key, entry)
-        if (!this.#isStopped) this.#removeStored(instance)
+        this.#close(entry, ended, isKept)
       },
       onEnded: () => {
         this.#ending.delete(entry)
         inbox.stop()
         answerOpen(entry, this.#unknown)
+        hasEnded()
       }
     })
     const entry: Entry = {
@@ -455,13 +503,21 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return entry
   }
 
-  #removeStored(instance: InstanceName): void {
+  /** `isKept`: the stored state remains, for another process to continue. */
+  #close({ instance }: Entry, ended: Promise<void>, isKept: boolean): void {
     if (!this.#store) return
+    const store = this.#store
     const key = keyOf(instance)
-    const removing = this.#store.remove(instance).finally(() => {
-      if (this.#removing.get(key) === removing) this.#removing.delete(key)
+    const closed = async (): Promise<Failure | undefined> => {
+      await ended
+      if (!isKept) return store.write(instance, null)
+      store.release(instance)
+      return undefined
+    }
+    const closing = closed().finally(() => {
+      if (this.#closing.get(key) === closing) this.#closing.delete(key)
     })
-    this.#removing.set(key, removing)
+    this.#closing.set(key, closing)
   }
 
   /** Another process has the instance now. It continues there. */
@@ -504,11 +560,6 @@ const staticIdOf = ({ name }: InstanceName): string => {
   const isLegal = /^[\w.-]{1,249}$/.test(id)
   return isLegal ? id : `castellan-instance-${createHash('sha256').update(name).digest('hex')}`
 }
-
-const keep =
-  <Value>(value: Value): (() => Value) =>
-  () =>
-    value
 
 /** A path cannot have every name: clients resolve dots, and half of a character has no UTF-8. */
 const problemOfName = (name: string): ReturnType<typeof ownFailure> | undefined =>

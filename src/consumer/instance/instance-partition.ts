@@ -14,7 +14,6 @@ import { PositionFinder } from '../group/position-finder.js'
 import { isForbidden } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
 import { CheckedReads } from '../stream/checked-reads.js'
-import type { StoredPosition } from './instance-store.js'
 import type { InstanceRecord } from './instances.js'
 
 /** A request waits this much longer for an answer than for records. */
@@ -27,8 +26,6 @@ export interface InstancePartitionOptions {
   readonly retryBackoffMs: number
   /** Where to begin without a committed offset. `none`: nowhere, which is a problem of the partition. */
   readonly start: FindStart | 'none'
-  /** The position in another process before this one took the instance over. */
-  readonly restored?: StoredPosition | undefined
   /** What this instance has read when it had the partition before. */
   readonly readBefore?: Furthest | undefined
   /** Called when records, a position or a problem have come. */
@@ -151,21 +148,12 @@ export class InstancePartition implements BatchHolder {
     this.#finder.findStart(({ offset, leaderEpoch }, isNew) => {
       if (epoch !== this.#epoch) return
       this.#foundIn = leaderEpoch
-      const restored = this.#restoredAt(offset, isNew)
-      if (!isNew) this.committed = offset
-      this.beganAt = restored ? restored.began : isNew ? offset : undefined
-      if (restored) this.#foundIn = restored.leaderEpoch
+      if (isNew) this.beganAt = offset
+      else this.committed = offset
       if (this.#furthest?.topicId !== this.topicId) this.#furthest = undefined
-      this.#place(restored?.offset ?? offset)
+      this.#place(offset)
       this.#noteFurthest()
     })
-  }
-
-  /** The position to continue at, unless the group has committed another offset since, or the topic is another one. */
-  #restoredAt(offset: Offset, isNew: boolean): StoredPosition | undefined {
-    const { restored } = this.#options
-    if (!restored || restored.topicId !== this.#finder.topicId) return undefined
-    return isNew || restored.offset > offset || restored.committed === offset ? restored : undefined
   }
 
   /** Continues at this offset. Batches in memory and fetches on their way are dropped. */

@@ -95,14 +95,15 @@ export type InstanceResult<Value> =
   | Failure
   | TimedOut
 
-/** Which process has an instance, when their states are in Kafka. */
+/** Asks another process to give up an instance. @returns whether it had the instance */
+export type AskToRelease = (owner: string, instance: InstanceName) => Promise<boolean>
+
+/** How processes hand instances over whose states are in Kafka. */
 export interface InstanceOwners {
-  /** Whether this process has the instance. */
-  has(instance: InstanceName): boolean
-  /** The process that has the instance; `undefined`: there is no such instance. */
-  ownerOf(instance: InstanceName): Promise<Failure | { readonly id: string } | undefined>
-  /** Tells how the other processes know this one. To be called before the first verb. */
-  identify(id: string): void
+  /** Tells how other processes know this one. To be called before the first verb. */
+  identify(id: string, askToRelease: AskToRelease): void
+  /** Ends an instance in this process, so that another one can continue it; automatic commits are made before. */
+  release(instance: InstanceName): Promise<boolean>
 }
 
 /** The verbs of the instances of one Kafka cluster. Every verb but `settingsOf` restarts the idle time. */

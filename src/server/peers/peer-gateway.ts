@@ -1,6 +1,6 @@
 import type { AckResult, Gateway, GroupGateway, MessageId } from '../../gateway/gateway.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { foundOwners, peerInstances } from './peer-instances.js'
+import { hashedOwner, peerInstances } from './peer-instances.js'
 import { isAway, type Peers } from './peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
@@ -31,7 +31,7 @@ interface AskedAck extends MessageId {
  * the one that does. In the same way each of them serves the consumer instances of all. All other requests are handled by
  * the process that gets them.
  */
-export function peerGateway<Id>(own: Gateway, cluster: string, peers: Peers<Id>): Gateway {
+export function peerGateway<Id extends string>(own: Gateway, cluster: string, peers: Peers<Id>): Gateway {
   const { groups } = own
   const acks = new AcksElsewhere(groups, cluster, peers)
   return {
@@ -52,7 +52,7 @@ export function peerGateway<Id>(own: Gateway, cluster: string, peers: Peers<Id>)
         return result.type === 'notRead' ? acks.ack(groupId, message) : result
       }
     },
-    instances: peerInstances(own, cluster, peers, foundOwners(own.instances, cluster, peers)),
+    instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers)),
     admin: own.admin,
     follow: (...asked) => own.follow(...asked),
     durableLog: () => own.durableLog(),

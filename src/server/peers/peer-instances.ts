@@ -12,21 +12,20 @@ import type {
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type PeerError, type Peers } from './peers.js'
+import { heaviest } from './rendezvous.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
 const VERB_TIMEOUT_MS = 60_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
-/** Time limit of the question who has an instance. */
-const SEARCH_MS = 2_000
-/** Pause before another attempt to reach the owner of an instance. Longer than between two look-ups of all gateways. */
+/** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
+const RELEASE_MS = 2_000
+/** Pause before another attempt to tell the owner of an instance how a read has ended. */
 const PAUSE_MS = 300
 /** How often the owner of an instance is told how a read has ended, until it answers. */
 const MAX_SETTLES = 20
-/** How often the owner of an instance is looked for, for one verb. */
+/** How often a verb is asked for whose instance another process takes over meanwhile. */
 const MAX_LOOKS = 4
-/** Instances whose owners are remembered. */
-const MAX_REMEMBERED = 50_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
@@ -59,101 +58,45 @@ interface AskedSubscription {
   readonly allowed: readonly string[] | undefined
 }
 
-interface Found<Id> {
-  readonly type: 'found'
-  readonly id: Id
-}
+/**
+ * The process that has to have an instance, of those that can be called; `undefined`: there is none.
+ *
+ * @param away these have not answered
+ */
+export type OwnerOfInstance<Id> = (instance: InstanceName, away: ReadonlySet<Id>) => Id | undefined
 
-/** Which process has an instance. */
-export interface OwnersOfInstances<Id> {
-  /** The process that has the instance, or continues it; `undefined`: there is none. */
-  find(instance: InstanceName): Promise<Found<Id> | Failure | undefined>
-  /** The process that has to create the instance, unless another one has it already. */
-  creatorOf(instance: InstanceName): Promise<Found<Id> | Failure | 'exists'>
-  /** Called when the process that was found does not have the instance. Returns true when another look may find it. */
-  mistaken(instance: InstanceName, id: Id): boolean
-}
-
-/** The owner of each instance follows from its name. */
-export const fixedOwners = <Id>(ownerOf: (instance: InstanceName) => Id): OwnersOfInstances<Id> => ({
-  find: async instance => found(ownerOf(instance)),
-  creatorOf: async instance => found(ownerOf(instance)),
-  mistaken: () => false
-})
-
-const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
-
-const found = <Id>(id: Id): Found<Id> => ({ type: 'found', id })
+/** Each instance has one owner, also while that one is away. */
+export const fixedOwner =
+  <Id>(ownerOf: (instance: InstanceName) => Id): OwnerOfInstance<Id> =>
+  (instance, away) => {
+    const id = ownerOf(instance)
+    return away.has(id) ? undefined : id
+  }
 
 /**
- * Each instance belongs to the process that has created it; the others are asked for it, and remember who has it. If the
- * states of instances are in Kafka, a process continues the instances of one that is gone. Otherwise these end, and two
- * processes that create the same instance at the same moment both have it: each serves its own.
+ * The owner follows from the names of the instance and from who can be called: when a process is gone, its instances
+ * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.
  */
-export function foundOwners<Id>(
-  instances: Pick<InstanceGateway, 'settingsOf' | 'owners'>,
+export function hashedOwner<Id extends string>(
+  { owners }: Pick<InstanceGateway, 'owners'>,
   cluster: string,
   peers: Peers<Id>
-): OwnersOfInstances<Id> {
-  const message = `instance here ${cluster}`
-  const { owners } = instances
-  owners?.identify(String(peers.id))
-  const remembered = new Map<string, Id>()
-  const isHere = async (instance: InstanceName): Promise<boolean> =>
-    owners ? owners.has(instance) : (await instances.settingsOf(instance)).type === 'done'
-  // The own instances answer, so a question is not passed on again.
-  peers.serve(message, body => isHere(body as InstanceName))
-  /** Whether a process has an instance. One that is late may have it. */
-  const isAt = (id: Id, instance: InstanceName): Promise<boolean> =>
-    peers.call(id, message, instance, { timeoutMs: SEARCH_MS }).then(
-      answer => answer === true,
-      error => !isAway(error)
+): OwnerOfInstance<Id> {
+  const release = `instance release ${cluster}`
+  peers.serve(release, instance => owners?.release(instance as InstanceName))
+  owners?.identify(peers.id, async (owner, instance) => {
+    const former = peers.others.find(id => id === owner)
+    if (former === undefined) return false
+    return peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).then(
+      isReleased => isReleased === true,
+      () => false
     )
-  const askOthers = (instance: InstanceName): Promise<Id | undefined> =>
-    new Promise(resolve => {
-      const { others } = peers
-      const asked = others.map(async id => {
-        const isThere = await peers.call(id, message, instance, { timeoutMs: SEARCH_MS }).catch(() => false)
-        if (isThere === true) resolve(id)
-      })
-      void Promise.all(asked).then(() => resolve(undefined))
-    })
-  const keyOf = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
-  /** The owner by the states in Kafka. */
-  const storedOwner = async (instance: InstanceName): Promise<Found<Id> | Failure | undefined> => {
-    const owner = await owners?.ownerOf(instance)
-    if (!owner || 'type' in owner) return owner
-    if (owner.id === String(peers.id)) return found(peers.id)
-    const id = owner.id as Id
-    // A call to a process that is not known yet looks for it, but not at once again.
-    const isThere = (await isAt(id, instance)) || (await pause().then(() => isAt(id, instance)))
-    return found(isThere ? id : peers.id)
-  }
-  const find = async (instance: InstanceName): Promise<Found<Id> | Failure | undefined> => {
-    if (await isHere(instance)) return found(peers.id)
-    const key = keyOf(instance)
-    const known = remembered.get(key)
-    if (known !== undefined && peers.others.includes(known)) return found(known)
-    const stored = await storedOwner(instance)
-    const owner = stored?.type === 'found' ? stored.id : await askOthers(instance)
-    remembered.delete(key)
-    if (owner === undefined) return stored
-    if (owner !== peers.id) remembered.set(key, owner)
-    if (remembered.size > MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!)
-    return found(owner)
-  }
-  return {
-    find,
-    creatorOf: async instance => {
-      const owner = await find(instance)
-      return owner?.type === 'found' ? 'exists' : (owner ?? found(peers.id))
-    },
-    mistaken: (instance, id) => {
-      const key = keyOf(instance)
-      if (remembered.get(key) === id) remembered.delete(key)
-      return true
-    }
-  }
+  })
+  return ({ groupId, name }, away) =>
+    heaviest(
+      [peers.id, ...peers.others].filter(id => !away.has(id)),
+      JSON.stringify([cluster, groupId, name])
+    )
 }
 
 /**
@@ -164,7 +107,7 @@ export function peerInstances<Id>(
   own: Pick<Gateway, 'instances' | 'topics'>,
   cluster: string,
   peers: Peers<Id>,
-  owners: OwnersOfInstances<Id>
+  ownerOf: OwnerOfInstance<Id>
 ): InstanceGateway {
   const { instances } = own
   serveInstances(instances, cluster, peers)
@@ -200,24 +143,21 @@ export function peerInstances<Id>(
     const attempt = { to, timer: setTimeout(again, PAUSE_MS) }
     waiting.add(attempt)
   }
-  /** Carries out a verb at the owner. When a remembered owner no longer has the instance, looks for it once more. */
+  /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
     instance: InstanceName,
     here: () => Promise<Result>,
     there: (owner: Id) => Promise<Result>
   ): Promise<Result | typeof UNKNOWN | Failure> => {
+    const away = new Set<Id>()
     for (let looks = 1; ; looks++) {
-      const owner = await owners.find(instance)
-      if (owner === undefined) return UNKNOWN
-      if (owner.type === 'failed') return owner
-      const { id } = owner
-      const result = await (id === peers.id ? here() : there(id))
-      // Another process has taken the instance over while the verb was open here.
-      const isLost = (result as Partial<Failure>).code === 'clusterChanged'
-      const isElsewhere = result.type === 'unknownInstance' && id !== peers.id && owners.mistaken(instance, id)
-      if ((isLost || isElsewhere) && looks < MAX_LOOKS) continue
+      const id = ownerOf(instance, away)
       // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
-      return result === GONE && instances.owners ? AWAY : result
+      if (id === undefined) return instances.owners ? AWAY : UNKNOWN
+      const result = await (id === peers.id ? here() : there(id))
+      if (result === GONE) away.add(id)
+      // Another process has taken the instance over while the verb was open.
+      else if ((result as Partial<Failure>).code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
     }
   }
   const passed =
@@ -266,17 +206,7 @@ export function peerInstances<Id>(
   }
   return {
     create: async (...args) => {
-      const creator = await owners.creatorOf(args[0])
-      if (creator === 'exists') return { type: 'done', value: false }
-      if (creator.type === 'failed') return creator
-      if (creator.id === peers.id) return instances.create(...args)
-      const result = (await call(
-        creator.id,
-        'create',
-        args,
-        VERB_TIMEOUT_MS,
-        args[0].principal
-      )) as InstanceResult<boolean>
+      const result = await passed('create')(...args)
       return result.type === 'unknownInstance' ? AWAY : result
     },
     settingsOf: passed('settingsOf'),

@@ -18,7 +18,7 @@ import { toError } from '../../gateway/offsets.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { fixedOwners, peerInstances } from '../peers/peer-instances.js'
+import { fixedOwner, peerInstances } from '../peers/peer-instances.js'
 import { isAway, type PeerError } from '../peers/peers.js'
 import {
   type AcksOfOwner,
@@ -82,7 +82,7 @@ export function workerGateway(own: Gateway, cluster: string, peers: WorkerPeers,
       own,
       cluster,
       peers,
-      fixedOwners(({ groupId, name }) => ownerOf(cluster, `${groupId} ${name}`, peers.count))
+      fixedOwner(({ groupId, name }) => ownerOf(cluster, `${groupId} ${name}`, peers.count))
     ),
     admin: workerAdmin(own, cluster, peers),
     follow: (...asked) => own.follow(...asked),

@@ -219,4 +219,53 @@ describe('confluent: permissions of administration', () => {
     expect(await read()).to.equal(200)
     expect(settled[0]).to.equal(0)
   })
+
+  it('requests for an instance need the right to each topic that it reads, not to its group alone', async () => {
+    await start((_, { topic }) => topic === undefined || topic === 'open')
+    const carriedOut: string[] = []
+    const verb = (name: string) => async () => {
+      carriedOut.push(name)
+      return { type: 'done', value: undefined } as const
+    }
+    let topics: readonly string[] = []
+    let assigned: readonly string[] = ['secret']
+    const settings = { api: 'confluent' } as InstanceSettings
+    gateway.instances = {
+      ...gateway.instances,
+      settingsOf: async () => ({ type: 'done', value: settings }),
+      subscription: async () => ({ type: 'done', value: topics }),
+      assignment: async () => ({ type: 'done', value: assigned.map(topic => ({ topic, partition: 0 })) }),
+      subscribe: verb('subscribe'),
+      assign: verb('assign'),
+      commit: verb('commit'),
+      unsubscribe: verb('unsubscribe'),
+      remove: verb('remove')
+    }
+    const partitions = [{ topic: 'open', partition: 0 }]
+    const requests = [
+      ['POST', '/subscription', { topics: ['open'] }],
+      ['POST', '/assignments', { partitions }],
+      ['POST', '/offsets'],
+      ['GET', '/subscription'],
+      ['GET', '/assignments'],
+      ['DELETE', '/subscription'],
+      ['DELETE', '']
+    ] as const
+    const statuses = async (): Promise<number[]> => {
+      const all: number[] = []
+      for (const [method, path, payload] of requests) {
+        const headers = payload ? { 'content-type': 'application/vnd.kafka.v2+json' } : {}
+        const sent = { method, url: `/consumers/g/instances/a${path}`, headers, ...(payload && { payload }) }
+        all.push((await app.inject(sent)).statusCode)
+      }
+      return all
+    }
+    expect(await statuses()).to.deep.equal(requests.map(() => 403))
+    ;[topics, assigned] = [['open', 'secret'], []]
+    expect(await statuses()).to.deep.equal(requests.map(() => 403))
+    expect(carriedOut).to.deep.equal([])
+    ;[topics, assigned] = [['open'], ['open']]
+    expect(await statuses()).to.deep.equal([204, 204, 200, 200, 200, 204, 204])
+    expect(carriedOut).to.deep.equal(['subscribe', 'assign', 'commit', 'unsubscribe', 'remove'])
+  })
 })

@@ -107,9 +107,6 @@ const offsetsOf = ({ result }: { readonly result: InstanceResult<InstanceRead> |
   return { offsets: records.map(({ offset }) => offset), settle: (accepted: number) => settle(accepted) }
 }
 
-/** What the topic of instances has of it. */
-const storedOf = ({ instance }: Harness) => ({ settings: usualSettings, ...instance.stored })
-
 describe('a consumer instance', () => {
   describe('whose log loses its end', () => {
     const cutWorld = (): GroupWorld => {
@@ -197,18 +194,6 @@ describe('a consumer instance', () => {
         expect(harness.take(), 'the answer came too late to be accepted').to.deep.equal(run(0, 8))
         commitTen(harness)
         expectReplaced(harness.world)
-      })
-
-      it('where another process has read', () => {
-        const world = cutWorld()
-        const before = new Harness({}, world)
-        read(before)
-        const after = new Harness({}, world)
-        after.instance.receive({ type: 'restore', stored: storedOf(before), topics: undefined })
-        world.cut(8)
-        expect(after.take()).to.deep.equal([])
-        commitTen(after)
-        expectReplaced(world)
       })
 
       it('in a partition that it has no more', () => {

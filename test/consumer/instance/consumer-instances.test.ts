@@ -69,7 +69,7 @@ describe('consumer instances while Kafka is slow', () => {
   const verbs: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['a creation', () => instances.create(instance, settings, undefined)],
     ['a read', () => instances.read(instance, { timeoutMs: 0, maxBytes: undefined })],
-    ['the question who has it', () => instances.ownerOf(instance)]
+    ['a subscription', () => instances.subscription(instance)]
   ]
   for (const [what, verb] of verbs)
     it(`answer ${what} in time, however many requests to Kafka it takes`, async () => {

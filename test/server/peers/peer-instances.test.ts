@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type {
   InstanceGateway,
   InstanceName,
@@ -6,8 +7,9 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
-import { fixedOwners, foundOwners, peerInstances } from '../../../src/server/peers/peer-instances.js'
+import { fixedOwner, hashedOwner, peerInstances } from '../../../src/server/peers/peer-instances.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
+import { heaviest } from '../../../src/server/peers/rendezvous.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
 
@@ -73,16 +75,17 @@ class Noted {
   readonly settled: number[] = []
   readonly gone: AbortSignal[] = []
   includes: ((topic: string) => boolean) | undefined
-  /** True: it has no instance. */
-  isEmpty = false
   answer: Promise<void> = Promise.resolve()
+  /** So many commits find that another process has the instance. */
+  takenOver = 0
   readonly gateway = Object.assign(new FakeGateway(), {
     instances: {
       create: async (...args: unknown[]) => this.#noted('create', args, true),
-      settingsOf: async (...args: unknown[]) =>
-        this.isEmpty ? { type: 'unknownInstance' } : this.#noted('settingsOf', args, settings),
-      commit: async (...args: unknown[]) =>
-        this.isEmpty ? { type: 'unknownInstance' } : this.#noted('commit', args, undefined),
+      settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
+      commit: async (...args: unknown[]) => {
+        const noted = this.#noted('commit', args, undefined)
+        return this.takenOver-- > 0 ? TAKEN : noted
+      },
       subscribe: async (instance: InstanceName, topics: InstanceTopics) => {
         this.includes = 'pattern' in topics ? topics.includes : undefined
         return this.#noted('subscribe', [instance], undefined)
@@ -116,13 +119,13 @@ describe('instances of several processes', () => {
       owner.gateway,
       'default',
       pair.of(1),
-      fixedOwners(() => 1)
+      fixedOwner(() => 1)
     )
     verbs = peerInstances(
       other.gateway,
       'default',
       pair.of(0),
-      fixedOwners(() => 1)
+      fixedOwner(() => 1)
     )
   })
 
@@ -138,7 +141,7 @@ describe('instances of several processes', () => {
       other.gateway,
       'default',
       pair.of(0),
-      fixedOwners(() => 0)
+      fixedOwner(() => 0)
     )
     await own.settingsOf(instance)
     expect(other.calls).to.deep.equal([['settingsOf', instance]])
@@ -228,43 +231,52 @@ describe('instances of several processes', () => {
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
   })
 
-  describe('without owners that follow from names', () => {
-    let asked: Peers<number>
+  describe('whose owner follows from the hash of their names', () => {
+    /** Names of instances that belong to each of the two, as all see it. */
+    const nameOf = (owner: number): InstanceName => {
+      const names = Array.from({ length: 50 }, (_, at) => ({ groupId: 'g', name: `n${at}` }))
+      return names.find(one => heaviest(['0', '1'], JSON.stringify(['default', one.groupId, one.name])) === `${owner}`)!
+    }
+    let at: InstanceGateway[]
     beforeEach(() => {
       pair = new Pair()
-      asked = pair.of(0)
-      foundOwners(owner.gateway.instances, 'default', pair.of(1))
-      peerInstances(
-        owner.gateway,
-        'default',
-        pair.of(1),
-        fixedOwners(() => 1)
-      )
-      verbs = peerInstances(other.gateway, 'default', asked, foundOwners(other.gateway.instances, 'default', asked))
-      owner.isEmpty = true
-      other.isEmpty = true
+      at = [other, owner].map(({ gateway }, id) => {
+        const peers = pair.of(id as 0 | 1)
+        const named = { ...peers, id: String(id), others: peers.others.map(String) } as never as Peers<string>
+        return peerInstances(gateway, 'default', named, hashedOwner(gateway.instances, 'default', named))
+      })
     })
 
-    it('are created where the request comes in, unless another process has one of the name', async () => {
-      await verbs.create(instance, settings, 'client')
-      expect(other.calls).to.deep.equal([['create', instance, settings, 'client']])
-      owner.isEmpty = false
-      expect(await verbs.create(instance, settings, 'client')).to.deep.equal({ type: 'done', value: false })
-      expect(owner.calls.map(([verb]) => verb)).to.deep.equal(['settingsOf'])
+    it('are created and used at the owner, wherever the request comes in', async () => {
+      for (const [id, noted] of [other, owner].entries()) {
+        const name = nameOf(id)
+        for (const verbs of at) {
+          expect(await verbs.create(name, settings, 'client')).to.deep.equal({ type: 'done', value: true })
+          await verbs.commit(name, 'accepted')
+        }
+        expect(
+          noted.calls.filter(([, asked]) => asked === name || (asked as InstanceName).name === name.name)
+        ).to.have.length(4)
+      }
     })
 
-    it('are looked for once, and looked for again when they have gone elsewhere', async () => {
-      const commit = () => verbs.commit(instance, 'accepted')
-      expect(await commit()).to.deep.equal({ type: 'unknownInstance' })
-      owner.isEmpty = false
-      await commit()
-      await commit()
-      expect(owner.calls.map(([verb]) => verb)).to.deep.equal(['settingsOf', 'commit', 'commit'])
-      owner.isEmpty = true
-      expect(await commit()).to.deep.equal({ type: 'unknownInstance' })
-      other.isEmpty = false
-      expect(await commit()).to.deep.equal({ type: 'done', value: undefined })
-      expect(other.calls.at(-1)).to.deep.equal(['commit', instance, 'accepted'])
+    it('belong to the next one while their owner cannot be called, and to it again afterwards', async () => {
+      const name = nameOf(1)
+      pair.isAway = true
+      expect(await at[0]!.commit(name, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+      expect(other.calls).to.deep.equal([['commit', name, 'accepted']])
+      pair.isAway = false
+      await at[0]!.commit(name, 'accepted')
+      expect(owner.calls).to.deep.equal([['commit', name, 'accepted']])
+    })
+
+    it('are asked for again when another process takes them over meanwhile', async () => {
+      const name = nameOf(1)
+      owner.takenOver = 2
+      expect(await at[0]!.commit(name, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+      expect(owner.calls).to.have.length(3)
+      owner.takenOver = 100
+      expect(await at[1]!.commit(name, 'accepted')).to.deep.include({ code: 'clusterChanged', retriable: true })
     })
   })
 })

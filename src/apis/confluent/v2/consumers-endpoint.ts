@@ -64,6 +64,10 @@ export interface ConsumersOptions {
 
 /** What one route does with an instance; the result is the answer as JSON, `undefined` 204. */
 type Verb = (instance: InstanceName, json: unknown, exchange: Exchange) => Promise<unknown>
+/** `needsBody`: it is refused without one. `ofTopics`: the client needs the right to all topics that the instance reads. */
+type Need = 'needsBody' | 'ofTopics'
+
+const CHANGE = ['needsBody', 'ofTopics'] as const
 
 /** The routes of consumer instances. */
 export class ConsumersEndpoint {
@@ -103,41 +107,52 @@ export class ConsumersEndpoint {
   }
 
   /** `DELETE` of an instance. */
-  readonly remove = this.#verb(async instance => done(await this.#gateway.instances.remove(instance)))
+  readonly remove = this.#verb(async instance => done(await this.#gateway.instances.remove(instance)), 'ofTopics')
 
   /** `POST …/subscription` */
-  readonly subscribe = this.#verb(async (instance, json, exchange) => {
-    const { topics, topic_pattern: pattern } = checked(json, subscriptionBody)
-    const { instances } = this.#gateway
-    const caller = callerOf(this.#parts, exchange)
-    const group = instance.groupId
-    if (topics) {
-      for (const topic of topics) this.#require(exchange, topic, group)
-      done(await instances.subscribe(instance, { topics }))
-    } else if (pattern) {
-      const includes = caller.isRuled
-        ? (topic: string): boolean => caller.allows('consume', { topic, group })
-        : undefined
-      done(await instances.subscribe(instance, { pattern, includes }))
-    }
-  }, 'needsBody')
+  readonly subscribe = this.#verb(
+    async (instance, json, exchange) => {
+      const { topics, topic_pattern: pattern } = checked(json, subscriptionBody)
+      const { instances } = this.#gateway
+      const caller = callerOf(this.#parts, exchange)
+      const group = instance.groupId
+      if (topics) {
+        for (const topic of topics) this.#require(exchange, topic, group)
+        done(await instances.subscribe(instance, { topics }))
+      } else if (pattern) {
+        const includes = caller.isRuled
+          ? (topic: string): boolean => caller.allows('consume', { topic, group })
+          : undefined
+        done(await instances.subscribe(instance, { pattern, includes }))
+      }
+    },
+    ...CHANGE
+  )
 
-  readonly getSubscription = this.#verb(async instance => ({
-    topics: done(await this.#gateway.instances.subscription(instance))
-  }))
+  readonly getSubscription = this.#verb(
+    async instance => ({ topics: done(await this.#gateway.instances.subscription(instance)) }),
+    'ofTopics'
+  )
 
-  readonly unsubscribe = this.#verb(async instance => done(await this.#gateway.instances.unsubscribe(instance)))
+  readonly unsubscribe = this.#verb(
+    async instance => done(await this.#gateway.instances.unsubscribe(instance)),
+    'ofTopics'
+  )
 
   /** `POST …/assignments` */
-  readonly assign = this.#verb(async (instance, json, exchange) => {
-    const partitions = partitionsIn(json)
-    for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
-    done(await this.#gateway.instances.assign(instance, partitions))
-  }, 'needsBody')
+  readonly assign = this.#verb(
+    async (instance, json, exchange) => {
+      const partitions = partitionsIn(json)
+      for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
+      done(await this.#gateway.instances.assign(instance, partitions))
+    },
+    ...CHANGE
+  )
 
-  readonly getAssignments = this.#verb(async instance => ({
-    partitions: done(await this.#gateway.instances.assignment(instance))
-  }))
+  readonly getAssignments = this.#verb(
+    async instance => ({ partitions: done(await this.#gateway.instances.assignment(instance)) }),
+    'ofTopics'
+  )
 
   /** `POST …/positions` */
   readonly seek = this.#verb(async (instance, json, exchange) => {
@@ -173,7 +188,7 @@ export class ConsumersEndpoint {
     }))
     done(await this.#gateway.instances.commit(instance, next ?? 'accepted'))
     return []
-  })
+  }, 'ofTopics')
 
   /** `GET …/offsets` */
   readonly committed = this.#verb(async (instance, json, exchange) => {
@@ -251,13 +266,14 @@ export class ConsumersEndpoint {
   }
 
   /** The handler of a route of one instance. */
-  #verb(verb: Verb, needsBody?: 'needsBody'): (exchange: Exchange, params: Params) => void {
+  #verb(verb: Verb, ...needs: readonly Need[]): (exchange: Exchange, params: Params) => void {
     return (exchange, { group = '', instance: name = '' }) => {
       const instance = this.#named(exchange, group, name)
       this.#withBody(exchange, group, json => {
         this.#work(exchange, async () => {
           await this.#settingsOf(instance)
-          if (needsBody && json === undefined) throw new BodyError(422, 'the body is empty')
+          if (needs.includes('needsBody') && json === undefined) throw new BodyError(422, 'the body is empty')
+          if (needs.includes('ofTopics')) await this.#requireTopicsOf(instance, exchange)
           return verb(instance, json, exchange)
         })
       })
@@ -271,7 +287,16 @@ export class ConsumersEndpoint {
     return settings
   }
 
-  /** @throws ForbiddenError */
+  /** @throws ProblemError when the client may not read one of the topics that the instance reads */
+  async #requireTopicsOf(instance: InstanceName, exchange: Exchange): Promise<void> {
+    if (!callerOf(this.#parts, exchange).isRuled) return
+    const { instances } = this.#gateway
+    const topics = new Set(done(await instances.subscription(instance)))
+    for (const { topic } of done(await instances.assignment(instance))) topics.add(topic)
+    for (const topic of topics) this.#require(exchange, topic, instance.groupId)
+  }
+
+  /** @throws ProblemError */
   #require(exchange: Exchange, topic: string, group: string): void {
     const refusal = refusalOf(this.#parts, exchange, 'consume', { topic, group })
     if (refusal !== undefined) throw new ProblemError({ status: 403, code: 40301, message: refusal.message })

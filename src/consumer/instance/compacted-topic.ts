@@ -1,0 +1,142 @@
+import type { ActorRef } from '../../core/actor/actor.js'
+import type { CastellanError } from '../../core/errors.js'
+import type { KafkaRecord, Logger, Offset, ProduceRecord } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { RouterMessage } from '../../router/messages/operations.js'
+import type { Failure, TimedOut } from '../../router/messages/request.js'
+import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { askRouter } from '../../router/routing/ask-router.js'
+
+/** Time limit of each request to Kafka. */
+const TIMEOUT_MS = 10_000
+/** Kafka compacts closed segments only. With these, what was replaced is read for minutes more, not for a week. */
+const CONFIGS = { 'cleanup.policy': 'compact', 'segment.bytes': '1048576', 'segment.ms': '600000' }
+const LATE = ownFailure('timedOut', 'Kafka has not answered a request for the states of instances in time', true)
+const CHANGED = ownFailure('timedOut', 'the topic of the states of instances has changed', true)
+
+export interface CompactedTopicOptions {
+  readonly router: ActorRef<RouterMessage>
+  /** It is created with the first record. */
+  readonly topic: string
+  readonly log: Logger
+  readonly onRecord: (record: KafkaRecord) => void
+  /** Called before the topic is read anew. `isAnother`: it may be another topic of this name. */
+  readonly onForgotten: (isAnother: boolean) => void
+}
+
+/** The only partition of a compacted topic. Each record comes once, until it is read anew. */
+export class CompactedTopic {
+  readonly #options: CompactedTopicOptions
+  readonly #place: { readonly topic: string; readonly partition: number }
+  /** The next offset to read; `undefined`: from the earliest record. */
+  #next: Offset | undefined
+  /** `undefined`: it is not known whether there is the topic. */
+  #id: string | undefined
+
+  constructor(options: CompactedTopicOptions) {
+    this.#options = options
+    this.#place = { topic: options.topic, partition: 0 }
+  }
+
+  /** Reads all records that are in the log at the time of the call. @throws TopicError, TimedOutError */
+  async readToEnd(): Promise<void> {
+    if (this.#id === undefined) await this.#find()
+    if (this.#id === undefined) return
+    const end = await this.#offset('latest')
+    if (end < (this.#next ?? 0)) this.forget(true)
+    this.#next ??= await this.#offset('earliest')
+    while (this.#next < end) this.#next = await this.#readBatch(this.#next, end)
+  }
+
+  /** The next read begins at the earliest record. */
+  forget(isAnother: boolean): void {
+    this.#id = this.#next = undefined
+    this.#options.onForgotten(isAnother)
+  }
+
+  /** @returns the offset of the last record @throws TopicError, TimedOutError */
+  async append(records: readonly Pick<ProduceRecord, 'key' | 'value' | 'headers'>[]): Promise<Offset> {
+    if (this.#id === undefined) await this.#create()
+    const placed = records.map(record => ({ ...record, ...this.#place }))
+    const asked = { type: 'produce', records: placed, timeoutMs: TIMEOUT_MS } as const
+    let last = 0
+    for (const outcome of (await askRouter(this.#options.router, asked)).outcomes) {
+      if (outcome.type !== 'delivered') throw new TopicError({ ...outcome, type: 'failed' })
+      last = outcome.offset
+    }
+    return last
+  }
+
+  async #create(): Promise<void> {
+    const { router, topic, log } = this.#options
+    const configs = new Map(Object.entries(CONFIGS))
+    const shape = { partitions: 1, replicationFactor: -1, assignments: new Map(), configs, validateOnly: false }
+    const result = await askRouter(router, { type: 'createTopic', topic, ...shape, timeoutMs: TIMEOUT_MS })
+    if (result.type === 'failed' && result.errorCode === errorCodes.TOPIC_ALREADY_EXISTS) return
+    if (result.type === 'failed') throw new TopicError(result, !result.retriable)
+    answered(result)
+    router.tell({ type: 'topicChanged', topic, isDeleted: false })
+    log.info({ topic }, 'the topic for the states of consumer instances was created')
+  }
+
+  async #find(): Promise<void> {
+    const { router, topic } = this.#options
+    const asked = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
+    const { errorCode, topicId = '' } = answered(await askRouter(router, asked)).topics.get(topic)!
+    if (errorCode === errorCodes.NONE) this.#id = topicId
+    else if (errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw new TopicError(kafkaFailure(errorCode))
+  }
+
+  async #offset(offsetType: 'latest' | 'earliest'): Promise<Offset> {
+    const asked = { type: 'fetchOffset', topicPartition: this.#place, offsetType, timeoutMs: TIMEOUT_MS } as const
+    const result = answered(await askRouter(this.#options.router, asked))
+    return result.type === 'success' ? result.offset : this.#gone()
+  }
+
+  /** @returns the next offset */
+  async #readBatch(offset: Offset, end: Offset): Promise<Offset> {
+    const asked = { topicPartition: this.#place, offset, topicId: this.#id || undefined, timeoutMs: TIMEOUT_MS }
+    const result = answered(await askRouter(this.#options.router, { type: 'fetchData', ...asked }))
+    switch (result.type) {
+      case 'success':
+        for (const record of result.batch) this.#options.onRecord(record)
+        return result.batch.nextOffset
+      case 'noMessages':
+        // Compaction has removed what followed.
+        return end
+      case 'corruptMessage':
+        return result.nextOffset
+      default:
+        return this.#gone()
+    }
+  }
+
+  /** @throws TopicError */
+  #gone(): never {
+    this.forget(true)
+    throw new TopicError(CHANGED)
+  }
+}
+
+/** What Kafka has answered, or has not. */
+export class TopicError extends Error {
+  readonly failure: Failure
+  /** Asking again will not help. */
+  readonly isFinal: boolean
+
+  constructor(failure: Failure, isFinal = failure.code === 'notAuthorized') {
+    super(failure.message)
+    this.failure = failure
+    this.isFinal = isFinal
+  }
+}
+
+/** @throws TopicError */
+function answered<Result extends { readonly type: string }>(result: Result): Exclude<Result, Failure | TimedOut> {
+  if (result.type === 'timedOut') throw new TopicError(LATE)
+  if (result.type === 'failed') throw new TopicError(result as Result & Failure)
+  return result as Exclude<Result, Failure | TimedOut>
+}
+
+export const failureOfError = (error: unknown): Failure =>
+  error instanceof TopicError ? error.failure : failureOf(error as CastellanError)

@@ -1,0 +1,87 @@
+import type { Gateway } from '../../src/gateway/gateway.js'
+import { type Castellan, openCastellan } from '../../src/index.js'
+import { decodeBody, encodeBody } from '../../src/server/peers/body.js'
+import { peerGateway } from '../../src/server/peers/peer-gateway.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/server/peers/peers.js'
+
+const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+
+/** One of several gateways in this process that know each other. Its links to the others can be cut. */
+export class LinkedGateway implements Peers {
+  readonly castellan: Castellan
+  readonly gateway: Gateway
+  readonly id: string
+  readonly #all: LinkedGateway[]
+  readonly #handlers = new Map<string, PeerHandler<string>>()
+  readonly #whenGone: ((id: string) => void)[] = []
+  #isCut = false
+
+  private constructor(all: LinkedGateway[], id: string, castellan: Castellan) {
+    this.#all = all
+    this.id = id
+    this.castellan = castellan
+    this.gateway = peerGateway(castellan.gateway, 'default', this)
+    all.push(this)
+  }
+
+  static async open(
+    all: LinkedGateway[],
+    id: string,
+    options: Parameters<typeof openCastellan>[0]
+  ): Promise<LinkedGateway> {
+    return new LinkedGateway(all, id, await openCastellan(options))
+  }
+
+  /** It can be called by no other, and calls none. */
+  cut(): void {
+    this.#isCut = true
+    for (const one of this.#all) {
+      if (one === this) continue
+      for (const listener of one.#whenGone) listener(this.id)
+      for (const listener of this.#whenGone) listener(one.id)
+    }
+  }
+
+  join(): void {
+    this.#isCut = false
+  }
+
+  /** For good. */
+  async close(): Promise<void> {
+    this.cut()
+    this.#all.splice(this.#all.indexOf(this), 1)
+    await this.castellan.close()
+  }
+
+  get others(): readonly string[] {
+    if (this.#isCut) return []
+    return this.#all.filter(one => one !== this && !one.#isCut).map(({ id }) => id)
+  }
+
+  serve(name: string, handler: PeerHandler<string>): void {
+    this.#handlers.set(name, handler)
+  }
+
+  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+    const other = this.#reach(to)
+    const handler = other.#handlers.get(name)!
+    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, principal, timeoutMs })
+    this.#reach(to)
+    return decodeBody(encodeBody(answer))
+  }
+
+  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
+    return Promise.all(this.others.map(id => this.call(id, name, body, options)))
+  }
+
+  onGone(listener: (id: string) => void): void {
+    this.#whenGone.push(listener)
+  }
+
+  /** @throws PeerError */
+  #reach(to: string): LinkedGateway {
+    const other = this.#all.find(({ id }) => id === to)
+    if (other === undefined || other.#isCut || this.#isCut) throw away()
+    return other
+  }
+}
