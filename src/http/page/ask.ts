@@ -1,6 +1,19 @@
-import { credentials } from './credentials.js'
-
 const TIMEOUT_MS = 20_000
+const KEY = 'castellan-authorization'
+
+/** The value of `Authorization`, kept for this tab until it is closed. */
+export const credentials = {
+  get: (): string | null => sessionStorage.getItem(KEY),
+  forget: (): void => sessionStorage.removeItem(KEY),
+  /** Takes what the form for it says. Names and passwords are UTF-8, as the challenge of the gateway says. */
+  take: (form: FormData): void => {
+    const [token = '', user = '', password = ''] = ['token', 'user', 'password'].map(name => textOf(form, name))
+    const basic = btoa(String.fromCharCode(...new TextEncoder().encode(`${user}:${password}`)))
+    if (token + user !== '') sessionStorage.setItem(KEY, token === '' ? `Basic ${basic}` : `Bearer ${token.trim()}`)
+  }
+}
+
+export const textOf = (form: FormData, name: string): string => String(form.get(name) ?? '')
 
 /** The gateway did not answer as asked. */
 export class Refused extends Error {
@@ -36,17 +49,9 @@ export async function ask(path: string, body?: object): Promise<unknown> {
   }).catch((error: Error) => {
     throw new Refused(0, error.name === 'TimeoutError' ? 'no answer in time' : 'no connection')
   })
-  const text = await response.text().catch(() => '')
-  if (!response.ok) throw new Refused(response.status, messageOf(text, response.status))
-  return JSON.parse(text) as unknown
-}
-
-function messageOf(text: string, status: number): string {
-  try {
-    const { message } = JSON.parse(text) as { message?: unknown }
-    if (typeof message === 'string') return message
-  } catch {
-    // A proxy answers in its own words.
-  }
-  return `the answer was ${status}`
+  const answer: unknown = await response.json().catch(() => undefined)
+  if (response.ok && answer !== undefined) return answer
+  // A proxy answers in its own words.
+  const { message = `the answer was ${response.status}` } = (answer ?? {}) as { message?: string }
+  throw new Refused(response.status, message)
 }

@@ -1,75 +1,82 @@
-import type { VNode } from 'preact'
+import htm from 'htm'
+import { h, type VNode } from 'preact'
 import { useState } from 'preact/hooks'
-import { html, type View } from './html.js'
+import { countText, instantText } from '../status/units.js'
 
+/** Templates of the page: `<p class=${name}>…</p>` between backquotes. */
+export const html: (strings: TemplateStringsArray, ...values: unknown[]) => VNode = htm.bind(h) as never
+
+/** An instant in UTC, as in the rows of troubles; with its date where that is not today's. */
+export const instantOf = (instant: string | number): string => instantText(instant, new Date(Date.now()).toISOString())
+
+/** A column of a table. Numbers stand at the right; rows can be sorted by a column that says by what. */
 export interface Column<Row> {
   readonly name: string
-  /** Numbers stand at the right. */
   readonly isNumber?: boolean
-  readonly show: (row: Row) => View
-  /** By what rows are sorted; absent: they are not sorted by this column. */
+  readonly show: (row: Row) => VNode | string
   readonly sortBy?: (row: Row) => number | string
 }
 
-export interface TableProps<Row> {
+export const text = <Row>(name: string, show: Column<Row>['show']): Column<Row> => ({ name, show })
+
+export const sorted = <Row>(name: string, show: (row: Row) => string): Column<Row> => ({ name, show, sortBy: show })
+
+/** `unknown` stands where there is no number. */
+export const number = <Row>(
+  name: string,
+  of: (row: Row) => number | undefined,
+  format: (value: number) => string = countText,
+  unknown = '–'
+): Column<Row> => {
+  const show = (value: number | undefined): string => (value === undefined ? unknown : format(value))
+  return { name, isNumber: true, show: row => show(of(row)), sortBy: row => of(row) ?? -1 }
+}
+
+export const state = <Row>(of: (row: Row) => readonly [level: string, text: string], name = 'State'): Column<Row> => ({
+  name,
+  show: row => html`<span class="state ${of(row)[0]}">${of(row)[1]}</span>`,
+  sortBy: row => of(row)[0]
+})
+
+interface TableProps<Row> {
   readonly caption: string
   readonly columns: readonly Column<Row>[]
   readonly rows: readonly Row[]
-  readonly keyOf: (row: Row) => string
   /** The column by which the rows are sorted first; absent: the order in which they came. */
-  readonly sortedBy?: string
+  readonly sortedBy?: string | undefined
 }
 
-interface Sorting {
-  readonly name: string
-  readonly isDescending: boolean
-}
+/** A table that its reader can sort by buttons in its head. */
+export const table = <Row>(
+  caption: string,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  sortedBy?: string
+): VNode => html`<${Table} caption=${caption} columns=${columns} rows=${rows} sortedBy=${sortedBy} />`
 
-/**
- * A table that its reader can sort by buttons in its head. The roles are named, because on a phone its rows are laid out as
- * blocks, and browsers then forget that it is a table.
- */
-export function Table<Row>({ caption, columns, rows, keyOf, sortedBy }: TableProps<Row>): VNode {
-  const first = sortedBy === undefined ? undefined : { name: sortedBy, isDescending: true }
-  const [sorting, sort] = useState<Sorting | undefined>(first)
-  const heads = columns.map(column => html`<${Head} column=${column} sorting=${sorting} sort=${sort} />`)
+/** The roles are named, because on a phone rows are laid out as blocks, and browsers then forget that it is a table. */
+function Table<Row>({ caption, columns, rows, sortedBy }: TableProps<Row>): VNode {
+  const [{ by, sign }, sort] = useState({ by: sortedBy, sign: -1 })
+  const head = ({ name, isNumber, sortBy }: Column<Row>): VNode => {
+    const [direction, arrow] = by !== name ? ['none', ''] : sign < 0 ? ['descending', '▾'] : ['ascending', '▴']
+    const turn = (): void => sort({ by: name, sign: direction === 'descending' ? 1 : -1 })
+    return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''} aria-sort=${sortBy && direction}>
+      ${sortBy === undefined ? name : html`<button type="button" class="sort" onClick=${turn}>${name}<span class="arrow" aria-hidden="true">${arrow}</span></button>`}
+    </th>`
+  }
+  const keyOf = columns.find(({ name }) => name === by)?.sortBy ?? (() => 0)
+  const signOf = (one: number | string, other: number | string): number => (one === other ? 0 : one < other ? -1 : 1)
+  const inOrder = [...rows].sort((one, other) => sign * signOf(keyOf(one), keyOf(other)))
   return html`<div class="scroll" role="region" aria-label=${caption} tabindex="0"><table role="table">
     <caption class="hidden">${caption}</caption>
-    <thead role="rowgroup"><tr role="row">${heads}</tr></thead>
-    <tbody role="rowgroup">${sorted(rows, columns, sorting).map(
+    <thead role="rowgroup"><tr role="row">${columns.map(head)}</tr></thead>
+    <tbody role="rowgroup">${inOrder.map(
       row =>
-        html`<tr role="row" key=${keyOf(row)}>${columns.map(({ show, isNumber }, index) =>
+        html`<tr role="row">${columns.map(({ name, show, isNumber }, index) =>
           index === 0
             ? html`<th scope="row" role="rowheader">${show(row)}</th>`
-            : html`<td role="cell" class=${isNumber ? 'number' : ''} data-name=${columns[index]!.name}>${show(row)}</td>`
+            : html`<td role="cell" class=${isNumber ? 'number' : ''} data-name=${name}>${show(row)}</td>`
         )}</tr>`
     )}</tbody>
   </table></div>`
-}
-
-interface HeadProps<Row> {
-  readonly column: Column<Row>
-  readonly sorting: Sorting | undefined
-  readonly sort: (sorting: Sorting) => void
-}
-
-function Head<Row>({ column: { name, isNumber, sortBy }, sorting, sort }: HeadProps<Row>): VNode {
-  const direction = sorting?.name !== name ? 'none' : sorting.isDescending ? 'descending' : 'ascending'
-  if (sortBy === undefined)
-    return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''}>${name}</th>`
-  const turn = (): void => sort({ name, isDescending: direction !== 'descending' })
-  const arrow = direction === 'none' ? '' : direction === 'descending' ? '▾' : '▴'
-  return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''} aria-sort=${direction}>
-    <button type="button" class="sort" onClick=${turn}>${name}<span class="arrow" aria-hidden="true">${arrow}</span></button>
-  </th>`
-}
-
-function sorted<Row>(rows: readonly Row[], columns: readonly Column<Row>[], sorting?: Sorting): readonly Row[] {
-  const by = columns.find(({ name }) => name === sorting?.name)?.sortBy
-  if (sorting === undefined || by === undefined) return rows
-  const sign = sorting.isDescending ? -1 : 1
-  return [...rows].sort((one, other) => {
-    const [a, b] = [by(one), by(other)]
-    return a === b ? 0 : a < b ? -sign : sign
-  })
 }

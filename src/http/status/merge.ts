@@ -6,148 +6,154 @@ import {
   type LossRow,
   MAX_ROWS,
   type RefusalRow,
-  type Status,
   type StatusPart,
-  type Sum,
   type TopicRow
 } from './status.js'
 
 /** Lines of the log that are answered. */
 const MAX_LINES = 20
-
-/**
- * Makes the status of one gateway of those of its processes. What each process has for itself is summed; of what all of
- * them see alike, the worst counts.
- */
-export function mergeParts(parts: readonly StatusPart[]): StatusPart {
-  const [first] = parts
-  if (parts.length === 1 && first !== undefined) return bounded(first)
-  const lags = parts.flatMap(({ lag }) => (lag === undefined ? [] : [lag]))
-  return bounded({
-    workers: parts.flatMap(({ workers }) => workers).sort((one, other) => one.number - other.number),
-    clusters: mergeClusters(parts),
-    memory: mergeMemory(parts),
-    log: mergeLogs(parts),
-    topics: mergeRows(
-      parts.map(({ topics }) => topics),
-      keyOfTopic,
-      mergeTopic
-    ),
-    groups: mergeRows(
-      parts.map(({ groups }) => groups),
-      ({ cluster, group }) => `${cluster}/${group}`,
-      mergeGroup
-    ),
-    ...(lags.length > 0 && {
-      lag: mergeRows(lags, ({ cluster, group, topic }) => `${cluster}/${group}/${topic ?? ''}`, laterOf)
-    }),
-    certificates: firstOfEach(
-      parts.flatMap(({ certificates }) => certificates),
-      ({ of, subject }) => `${of} ${subject}`
-    ),
-    requests: addAll(parts.map(({ requests }) => requests)),
-    way: mergeWays(parts),
-    refusals: mergeEach(
-      parts.flatMap(({ refusals }) => refusals),
-      ({ reason, setting, what }) => `${what} ${reason} ${setting}`,
-      mergeCount
-    ),
-    failures: mergeEach(
-      parts.flatMap(({ failures }) => failures),
-      ({ api, status, reason }) => `${api} ${status} ${reason}`,
-      mergeCount
-    ),
-    losses: mergeEach(
-      parts.flatMap(({ losses }) => losses),
-      ({ cluster, api, topic, reason }) => `${cluster} ${api} ${topic} ${reason}`,
-      mergeLoss
-    ),
-    lines: mergeEach(
-      parts.flatMap(({ lines }) => lines),
-      keyOfLine,
-      mergeLine
-    )
-  })
-}
-
-/** Sorts the rows, worst first, and leaves out those beyond the limit. */
-function bounded(part: StatusPart): StatusPart {
-  const { topics, groups, lag, refusals, failures, losses, lines } = part
-  return {
-    ...part,
-    topics: cut(topics, weightOfRow),
-    groups: cut(groups, weightOfGroup),
-    ...(lag !== undefined && { lag: cut(lag, ({ lag: records = 0 }) => records) }),
-    refusals: latestOf(refusals, MAX_ROWS),
-    failures: latestOf(failures, MAX_ROWS),
-    losses: latestOf(losses, MAX_ROWS),
-    lines: latestOf(lines, MAX_LINES)
-  }
-}
-
-const latestOf = <Row extends { readonly lastAgoMs: number }>(rows: readonly Row[], most: number): Row[] =>
-  [...rows].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, most)
-
-const cut = <Row>(
-  { total, rows }: { readonly total: number; readonly rows: readonly Row[] },
-  weightOf: (row: Row) => number
-): { total: number; rows: Row[] } => ({
-  total,
-  rows: [...rows].sort((one, other) => weightOf(other) - weightOf(one)).slice(0, MAX_ROWS)
-})
-
-/** In trouble first, then those where most waits. */
-const WEIGHTS: Readonly<Record<TopicRow['state'], number>> = {
-  refused: 5,
-  stuck: 4,
-  missing: 3,
-  lookingUp: 2,
-  flowing: 1,
-  idle: 0
-}
+/** States from the best to the worst. */
+const TOPIC_STATES: readonly string[] = ['idle', 'flowing', 'lookingUp', 'missing', 'stuck', 'refused']
+const LOG_STATES: readonly string[] = ['unused', 'closed', 'ok', 'full', 'failed']
+const BROKER_STATES: readonly string[] = ['up', 'gone', 'down']
 /** More than any number of waiting bytes. */
 const STATE_WEIGHT = 2 ** 44
 
-/** How far in front a topic stands. */
-export const weightOfTopic = (topic: {
-  readonly state: TopicRow['state']
-  readonly bytes: number
-  readonly loggedRecords: number
-}): number => WEIGHTS[topic.state] * STATE_WEIGHT + topic.bytes + topic.loggedRecords
-
-const weightOfRow = ({ state, memory: { bytes }, log }: TopicRow): number =>
-  weightOfTopic({ state, bytes, loggedRecords: log?.records ?? 0 })
+/** How far in front a topic stands: in trouble first, then those where most waits. */
+export const weightOfTopic = (topic: Pick<TopicRow, 'state'> & { bytes: number; loggedRecords: number }): number =>
+  TOPIC_STATES.indexOf(topic.state) * STATE_WEIGHT + topic.bytes + topic.loggedRecords
 
 /** How far in front a group stands. */
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
 
+/** Makes the status of one gateway of those of its processes, with a limit of rows. */
+export function mergeParts(parts: readonly StatusPart[]): StatusPart {
+  const whole = parts.reduce(mergeTwo)
+  const { topics, groups, lag } = whole
+  return {
+    ...whole,
+    topics: cut(topics, ({ state, memory: { bytes }, log }) =>
+      weightOfTopic({ state, bytes, loggedRecords: log?.records ?? 0 })
+    ),
+    groups: cut(groups, weightOfGroup),
+    lag: lag && cut(lag, ({ lag: records = 0 }) => records),
+    refusals: latestOf(whole.refusals, MAX_ROWS),
+    failures: latestOf(whole.failures, MAX_ROWS),
+    losses: latestOf(whole.losses, MAX_ROWS),
+    lines: latestOf(whole.lines, MAX_LINES)
+  }
+}
+
+/** What each process has for itself is summed; of what all of them see alike, the worst counts. */
+function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
+  const both = <Name extends 'clusters' | 'certificates' | 'refusals' | 'failures' | 'losses' | 'lines'>(name: Name) =>
+    [...one[name], ...other[name]] as StatusPart[Name][number][]
+  const lag = one.lag && other.lag ? mergeRows(one.lag, other.lag, keyOfLag, laterLag) : (one.lag ?? other.lag)
+  return {
+    workers: [...one.workers, ...other.workers].sort((a, b) => a.number - b.number),
+    clusters: mergeEach(both('clusters'), ({ name }) => name, mergeCluster),
+    memory: withSums(one.memory, other.memory),
+    log: withSums(...worseFirst(one.log, other.log, LOG_STATES)),
+    topics: mergeRows(one.topics, other.topics, ({ cluster, topic }) => `${cluster}/${topic}`, mergeTopic),
+    groups: mergeRows(one.groups, other.groups, ({ cluster, group }) => `${cluster}/${group}`, mergeGroup),
+    lag,
+    certificates: mergeEach(both('certificates'), ({ of, subject }) => `${of} ${subject}`),
+    requests: withSums(one.requests, other.requests),
+    way: withSums(one.way, other.way),
+    refusals: mergeEach(both('refusals'), ({ reason, setting, what }) => `${what} ${reason} ${setting}`, addToLater),
+    failures: mergeEach(both('failures'), ({ api, status, reason }) => `${api} ${status} ${reason}`, addToLater),
+    losses: mergeEach(both('losses'), keyOfLoss, addToLater),
+    lines: mergeEach(both('lines'), ({ message, topic, group }) => `${message} ${topic} ${group}`, addToLater)
+  }
+}
+
+/** Of these numbers the greater one counts. These are of one process alone. All others are sums. */
+const GREATER: ReadonlySet<string> = new Set(['oldestAgeMs', 'timeoutMs', 'firstAgoMs', 'troubledPartitions'])
+const OF_ONE: ReadonlySet<string> = new Set(['lastAgoMs', 'status', 'worker'])
+
+/** `kept` with the numbers of both, also of the objects in it; without fields that are undefined. */
+function withSums<Row extends object>(kept: Row, other: Row): Row {
+  const theirs = new Map<string, unknown>(Object.entries(other))
+  const defined = Object.entries(kept).filter(([, mine]) => mine !== undefined)
+  const entries = defined.map(([name, mine]: [string, unknown]) => {
+    const its = theirs.get(name)
+    if (OF_ONE.has(name) || its === undefined) return [name, mine]
+    if (typeof mine === 'number') return [name, GREATER.has(name) ? Math.max(mine, Number(its)) : mine + Number(its)]
+    return [name, isPlain(mine) && isPlain(its) ? withSums(mine, its) : mine]
+  })
+  return Object.fromEntries(entries) as Row
+}
+
+const isPlain = (value: unknown): value is object => value?.constructor === Object
+
+function worseFirst<Row extends { readonly state: string }>(
+  one: Row,
+  other: Row,
+  states: readonly string[]
+): [Row, Row] {
+  return states.indexOf(one.state) >= states.indexOf(other.state) ? [one, other] : [other, one]
+}
+
+const addToLater = <Row extends RefusalRow | FailureRow | LossRow | LineRow>(one: Row, other: Row): Row =>
+  one.lastAgoMs <= other.lastAgoMs ? withSums(one, other) : withSums(other, one)
+
+function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
+  const [worse, better] = worseFirst(one, other, TOPIC_STATES)
+  return {
+    ...better,
+    ...withSums(worse, better),
+    // All processes see the same partitions.
+    partitions: Math.max(one.partitions, other.partitions),
+    troubled: mergeEach([...worse.troubled, ...better.troubled], ({ partition }) => partition)
+  }
+}
+
+const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
+  ...other,
+  ...withSums(one, other),
+  topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS)
+})
+
+type ClusterRow = StatusPart['clusters'][number]
+
+const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
+  ...(one.isReady ? other : one),
+  brokers: mergeEach(
+    [...one.brokers, ...other.brokers],
+    ({ nodeId }) => nodeId,
+    (broker, same) => worseFirst(broker, same, BROKER_STATES)[0]
+  )
+})
+
+const keyOfLag = ({ cluster, group, topic = '' }: LagRow): string => `${cluster}/${group}/${topic}`
+const keyOfLoss = ({ cluster, api, topic, reason }: LossRow): string => `${cluster} ${api} ${topic} ${reason}`
+const laterLag = (one: LagRow, other: LagRow): LagRow => ((one.asOf ?? '') >= (other.asOf ?? '') ? one : other)
+
 interface Rows<Row> {
-  readonly total: number
-  readonly rows: readonly Row[]
+  total: number
+  rows: Row[]
 }
 
 /** The number of rows that several processes leave out is not known exactly: the same topic may be left out by each. */
 function mergeRows<Row>(
-  all: readonly Rows<Row>[],
+  one: Rows<Row>,
+  other: Rows<Row>,
   keyOf: (row: Row) => string,
   merge: (one: Row, other: Row) => Row
-): { total: number; rows: Row[] } {
-  const rows = mergeEach(
-    all.flatMap(({ rows }) => rows),
-    keyOf,
-    merge
-  )
-  const leftOut = Math.max(0, ...all.map(({ total, rows }) => total - rows.length))
+): Rows<Row> {
+  const rows = mergeEach([...one.rows, ...other.rows], keyOf, merge)
+  const leftOut = Math.max(0, one.total - one.rows.length, other.total - other.rows.length)
   return { total: rows.length + leftOut, rows }
 }
 
+/** @param merge absent: the first one of each stays */
 function mergeEach<Row>(
   rows: readonly Row[],
-  keyOf: (row: Row) => string,
-  merge: (one: Row, other: Row) => Row
+  keyOf: (row: Row) => unknown,
+  merge: (one: Row, other: Row) => Row = one => one
 ): Row[] {
-  const merged = new Map<string, Row>()
+  const merged = new Map<unknown, Row>()
   for (const row of rows) {
     const known = merged.get(keyOf(row))
     merged.set(keyOf(row), known === undefined ? row : merge(known, row))
@@ -155,125 +161,39 @@ function mergeEach<Row>(
   return [...merged.values()]
 }
 
-const firstOfEach = <Row>(rows: readonly Row[], keyOf: (row: Row) => string): Row[] =>
-  mergeEach(rows, keyOf, one => one)
+const latestOf = <Row extends { readonly lastAgoMs: number }>(rows: readonly Row[], most: number): Row[] =>
+  [...rows].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, most)
 
-const keyOfTopic = ({ cluster, topic }: TopicRow): string => `${cluster}/${topic}`
-const keyOfLine = ({ message, topic, group }: LineRow): string => `${message} ${topic} ${group}`
-
-function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
-  const [worse, better] = WEIGHTS[one.state] >= WEIGHTS[other.state] ? [one, other] : [other, one]
-  const log = addLogs(one.log, other.log)
-  const refusal = worse.refusal ?? better.refusal
-  return {
-    ...worse,
-    memory: {
-      records: one.memory.records + other.memory.records,
-      bytes: one.memory.bytes + other.memory.bytes,
-      oldestAgeMs: Math.max(one.memory.oldestAgeMs, other.memory.oldestAgeMs)
-    },
-    ...(log !== undefined && { log }),
-    partitions: Math.max(one.partitions, other.partitions),
-    troubledPartitions: Math.max(one.troubledPartitions, other.troubledPartitions),
-    troubled: firstOfEach([...worse.troubled, ...better.troubled], ({ partition }) => String(partition)),
-    ...(refusal !== undefined && { refusal })
-  }
-}
-
-function addLogs(one: TopicRow['log'], other: TopicRow['log']): TopicRow['log'] {
-  if (one === undefined || other === undefined) return one ?? other
-  return { records: one.records + other.records, bytesInMemory: one.bytesInMemory + other.bytesInMemory }
-}
-
-const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => {
-  const refusal = one.refusal ?? other.refusal
-  return {
-    ...one,
-    topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS),
-    partitions: one.partitions + other.partitions,
-    waiting: one.waiting + other.waiting,
-    pending: one.pending + other.pending,
-    ...(refusal !== undefined && { refusal })
-  }
-}
-
-const laterOf = (one: LagRow, other: LagRow): LagRow => ((one.asOf ?? '') >= (other.asOf ?? '') ? one : other)
-
-const mergeCount = <Row extends RefusalRow | FailureRow>(one: Row, other: Row): Row => {
-  const later = one.lastAgoMs <= other.lastAgoMs ? one : other
-  return { ...later, count: one.count + other.count, perSecond: one.perSecond + other.perSecond }
-}
-
-const mergeLoss = (one: LossRow, other: LossRow): LossRow => ({
-  ...(one.lastAgoMs <= other.lastAgoMs ? one : other),
-  records: one.records + other.records,
-  perSecond: one.perSecond + other.perSecond,
-  firstAgoMs: Math.max(one.firstAgoMs, other.firstAgoMs)
+const cut = <Row>({ total, rows }: Rows<Row>, weightOf: (row: Row) => number): Rows<Row> => ({
+  total,
+  rows: [...rows].sort((one, other) => weightOf(other) - weightOf(one)).slice(0, MAX_ROWS)
 })
 
-const mergeLine = (one: LineRow, other: LineRow): LineRow => {
-  const later = one.lastAgoMs <= other.lastAgoMs ? one : other
-  return { ...later, count: one.count + other.count }
-}
+/** Keeps the rows with the greatest weight, and counts all of them. */
+export class TopRows<Row> {
+  readonly #weightOf: (row: Row) => number
+  readonly #max: number
+  readonly #kept: { readonly row: Row; readonly weight: number }[] = []
+  total = 0
 
-const BROKER_STATES = ['up', 'gone', 'down'] as const
-
-function mergeClusters(parts: readonly StatusPart[]): Status['clusters'] {
-  return mergeEach(
-    parts.flatMap(({ clusters }) => clusters),
-    ({ name }) => name,
-    (one, other) => ({
-      ...(one.isReady ? other : one),
-      brokers: mergeEach(
-        [...one.brokers, ...other.brokers],
-        ({ nodeId }) => String(nodeId),
-        (broker, same) => (BROKER_STATES.indexOf(same.state) > BROKER_STATES.indexOf(broker.state) ? same : broker)
-      )
-    })
-  )
-}
-
-function mergeMemory(parts: readonly StatusPart[]): Status['memory'] {
-  const all = parts.map(({ memory }) => memory)
-  return {
-    ...addAll(all),
-    oldestAgeMs: Math.max(0, ...all.map(({ oldestAgeMs }) => oldestAgeMs)),
-    timeoutMs: Math.max(0, ...all.map(({ timeoutMs }) => timeoutMs))
+  constructor(weightOf: (row: Row) => number, max: number) {
+    this.#weightOf = weightOf
+    this.#max = max
   }
-}
 
-const LOG_STATES = ['unused', 'closed', 'ok', 'full', 'failed'] as const
-
-function mergeLogs(parts: readonly StatusPart[]): Status['log'] {
-  const logs = parts.map(({ log }) => log)
-  const worst = logs.reduce((worse, log) =>
-    LOG_STATES.indexOf(log.state) > LOG_STATES.indexOf(worse.state) ? log : worse
-  )
-  const numbers = logs.map(({ state: _, why: __, ...rest }) => rest)
-  return {
-    ...addAll(numbers),
-    oldestAgeMs: Math.max(0, ...logs.map(({ oldestAgeMs }) => oldestAgeMs)),
-    state: worst.state,
-    ...(worst.why !== undefined && { why: worst.why })
+  add(row: Row): void {
+    this.total++
+    const weight = this.#weightOf(row)
+    if (this.#kept.length >= this.#max && weight <= this.#kept[this.#max - 1]!.weight) return
+    // Behind the last row that weighs as much: equal rows stay in their order.
+    let at = this.#kept.length
+    while (at > 0 && this.#kept[at - 1]!.weight < weight) at--
+    this.#kept.splice(at, 0, { row, weight })
+    this.#kept.length = Math.min(this.#kept.length, this.#max)
   }
-}
 
-function mergeWays(parts: readonly StatusPart[]): Status['way'] {
-  const add = (name: keyof Status['way']): Sum => addAll(parts.map(({ way }) => way[name]))
-  return {
-    request: add('request'),
-    body: add('body'),
-    admission: add('admission'),
-    capacity: add('capacity'),
-    partition: add('partition'),
-    router: add('router'),
-    broker: add('broker')
+  /** The greatest first. */
+  get rows(): Row[] {
+    return this.#kept.map(({ row }) => row)
   }
-}
-
-/** The sum of each field. */
-function addAll<Numbers extends Readonly<Record<string, number>>>(all: readonly Numbers[]): Numbers {
-  const sum: Record<string, number> = {}
-  for (const one of all) for (const [name, value] of Object.entries(one)) sum[name] = (sum[name] ?? 0) + value
-  return sum as Numbers
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { Status } from './status.js'
+import { agoText, countOf, countText } from './units.js'
 
 /** A record that a client looks for. */
 export const recordQuestion = z.discriminatedUnion('by', [
@@ -48,3 +50,47 @@ export const foundRecords = z.object({
 })
 
 export type FoundRecords = z.output<typeof foundRecords>
+
+/** The longest time for which records of a topic that flows are on their way. */
+const ON_ITS_WAY_MS = 1_000
+
+/**
+ * Adds to the answer about a key what is not in Kafka: records of its topic that wait in the gateway, that Kafka refuses,
+ * or that are lost. Any of them may have the key.
+ */
+export function withCaveat(found: FoundRecords, question: RecordQuestion, status: Status): FoundRecords {
+  if (question.by === 'receipt') return found
+  const { topic, cluster = 'default' } = question
+  const isAsked = (one: { topic?: string | undefined; cluster: string }): boolean =>
+    one.topic === topic && one.cluster === cluster
+  const { topics, gateway } = status
+  const { state, refusal, troubled: [first] = [], memory, log } = topics.rows.find(isAsked) ?? {}
+  const texts: string[] = []
+  if (state === 'refused')
+    texts.push(`Kafka refuses records of this topic now: ${refusal?.message ?? 'not authorized'}.`)
+  if (state === 'stuck' && first !== undefined) {
+    const why = first.message ?? (first.leader === -1 ? 'a partition has no leader' : 'it does not acknowledge them')
+    texts.push(`Kafka does not take records of this topic now: ${why}.`)
+  }
+  const waiting = (memory?.records ?? 0) + (log?.records ?? 0)
+  const isFound = found.verdict === 'yes'
+  const isOnItsWay = state === 'flowing' && memory !== undefined && memory.oldestAgeMs < ON_ITS_WAY_MS
+  if (waiting > 0 && !(isFound && isOnItsWay)) {
+    const wait = `${countOf(waiting, 'record')} of topic ${topic} ${waiting === 1 ? 'waits' : 'wait'} in the gateway`
+    const newer = 'a newer record with this key may not be in Kafka yet.'
+    texts.push(`${wait}: ${isFound ? newer : 'the record may still come. Do not send it again yet.'}`)
+  }
+  const losses = status.losses.filter(isAsked)
+  if (losses.length > 0) {
+    const records = losses.reduce((sum, row) => sum + row.records, 0)
+    const last = agoText(Math.min(...losses.map(({ lastAgoMs }) => lastAgoMs)))
+    const lost = `${countOf(records, 'accepted record')} of topic ${topic} ${records === 1 ? 'is' : 'are'} lost`
+    texts.push(`${lost}, the last one ${last}: a record with this key may be among them.`)
+  }
+  const silent = gateway.silentWorkers.join(', ')
+  if (silent !== '') texts.push(`Worker ${silent} does not answer: whether records wait there is not known.`)
+  const leftOut = topics.total - topics.rows.length
+  if (state === undefined && leftOut > 0)
+    texts.push(`Records of ${countText(leftOut)} more topics wait in the gateway; this one may be among them.`)
+  return texts.length === 0 ? found : { ...found, caveat: texts.join(' ') }
+}

@@ -1,5 +1,4 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { mergeParts } from './merge.js'
 import { STATUS_VERSION, type Status, type StatusPart } from './status.js'
 import { troubleOf } from './trouble.js'
 
@@ -11,17 +10,9 @@ export interface StatusSource {
   status(): Promise<Status>
 }
 
-/** What is known about the gateway besides its processes. */
-export type GatewayHead = Status['gateway']
-
-/** Makes the answer of the parts of all processes. */
-export function statusOf(gateway: GatewayHead, parts: readonly StatusPart[], nowMs: number): Status {
-  const judged = {
-    version: STATUS_VERSION,
-    at: new Date(nowMs).toISOString(),
-    gateway,
-    ...mergeParts(parts)
-  } as const
+/** Makes the answer. */
+export function statusOf(gateway: Status['gateway'], whole: StatusPart, nowMs: number): Status {
+  const judged = { version: STATUS_VERSION, at: new Date(nowMs).toISOString(), gateway, ...whole } as const
   return { ...judged, trouble: troubleOf(judged) }
 }
 

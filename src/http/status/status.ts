@@ -249,11 +249,6 @@ export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
 export type CertificateRow = z.output<typeof certificate>
 export type RefusalRow = z.output<typeof refused>
-/** A refusal counts as present for this time. */
-const REFUSED_LATELY_MS = 30_000
-
-export const isRecent = ({ lastAgoMs }: Pick<RefusalRow, 'lastAgoMs'>): boolean => lastAgoMs <= REFUSED_LATELY_MS
-
 export type FailureRow = z.output<typeof failure>
 export type LossRow = z.output<typeof loss>
 export type LineRow = z.output<typeof logLine>
@@ -261,3 +256,40 @@ export type Sum = z.output<typeof sum>
 
 /** The status of one process. Several become one by {@link mergeParts}. */
 export type StatusPart = Omit<Status, 'version' | 'at' | 'gateway' | 'trouble'>
+
+const none = { total: 0, rows: [] }
+const never = { count: 0, seconds: 0 }
+const noRecords = { records: 0, limitBytes: 0, oldestAgeMs: 0 }
+
+/** The status of a process that has nothing. */
+export const NOTHING: StatusPart = {
+  workers: [],
+  clusters: [],
+  memory: { ...noRecords, bytes: 0, stuckBytes: 0, timeoutMs: 0, delivered: 0, failed: 0, lost: 0 },
+  log: {
+    state: 'unused',
+    ...noRecords,
+    sizeBytes: 0,
+    deadLetters: 0,
+    damagedRecords: 0,
+    quarantinedSegments: 0,
+    damagedFiles: 0
+  },
+  topics: none,
+  groups: none,
+  certificates: [],
+  requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
+  way: {
+    request: never,
+    body: never,
+    admission: never,
+    capacity: never,
+    partition: never,
+    router: never,
+    broker: never
+  },
+  refusals: [],
+  failures: [],
+  losses: [],
+  lines: []
+}

@@ -23,8 +23,8 @@ import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
-import { withCaveat } from '../../http/status/record-beside.js'
-import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
+import { mergeParts } from '../../http/status/merge.js'
+import { type FoundRecords, type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -55,8 +55,7 @@ import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
-import { headOf } from './parent-status.js'
-import { certificateViews, ProcessStatusReader } from './process-status.js'
+import { certificateViews, headOf, ProcessStatusReader } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
@@ -537,7 +536,7 @@ class ProcessParts {
 
   #status(): ProcessStatus {
     const source = new SharedStatus(async () => {
-      return statusOf(headOf(status), [await this.#statusReader.read()], Date.now())
+      return statusOf(headOf(status), mergeParts([await this.#statusReader.read()]), Date.now())
     }, clock)
     const status: ProcessStatus = {
       version: this.#version,

@@ -50,47 +50,34 @@ export async function findRecord(
   const { topic, key, cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  return new KeySearch(cluster.router.ref, () => performance.now(), topic, key).run()
+  return new KeySearch(cluster.router.ref, topic, key).run()
+}
+
+/** What is said of a receipt without records. */
+const REPLIES = {
+  notFound:
+    'No such receipt was given to this client. Only the client that has sent the records can ask for its own: look by topic and key instead.',
+  expired: 'What became of these records is not kept any more.',
+  unreachable: 'The gateway that has given the receipt does not answer now.'
 }
 
 function ofReceipt(reply: ReceiptReply): FoundRecords {
   const nothing = { records: [], searched: [], notSearched: 0 }
-  if (reply.type === 'notFound')
-    return {
-      ...nothing,
-      verdict: 'unknown',
-      message:
-        'No such receipt was given to this client. Only the client that has sent the records can ask for its own: look by topic and key instead.'
-    }
-  if (reply.type === 'expired')
-    return { ...nothing, verdict: 'unknown', message: 'What became of these records is not kept any more.' }
-  if (reply.type === 'unreachable')
-    return { ...nothing, verdict: 'unknown', message: 'The gateway that has given the receipt does not answer now.' }
+  if (reply.type !== 'found') return { ...nothing, verdict: 'unknown', message: REPLIES[reply.type] }
   const { records } = reply
   const inKafka = records.filter(({ state }) => state === 'inKafka')
   const waiting = records.filter(({ state }) => state === 'waiting')
   const failed = records.find(({ state }) => !['inKafka', 'waiting', 'unknown'].includes(state))
   const why = (failed ?? waiting[0] ?? records.find(({ state }) => state === 'unknown'))?.why
   const counted = `${inKafka.length} of ${records.length} ${records.length === 1 ? 'record is' : 'records are'} in Kafka`
+  const undone = waiting.length > 0 ? 'pending' : failed === undefined ? 'unknown' : 'no'
   return {
-    verdict: verdictOf(records, inKafka.length, waiting.length, failed !== undefined),
+    ...nothing,
+    verdict: inKafka.length === records.length ? 'yes' : undone,
     message: `${counted}${waiting.length > 0 ? `, ${waiting.length} wait` : ''}${why === undefined ? '' : `: ${why}`}.`,
-    records: inKafka.slice(0, MAX_NAMED).flatMap(({ partition, offset, timestampMs }) => {
-      if (partition === undefined || offset === undefined || offset < 0) return []
-      return { partition, offset, ...(timestampMs !== undefined && timestampMs >= 0 && { timestamp: timestampMs }) }
-    }),
-    searched: [],
-    notSearched: 0
+    records: inKafka.slice(0, MAX_NAMED).flatMap(({ partition, offset = -1, timestampMs = -1 }) => {
+      if (partition === undefined || offset < 0) return []
+      return { partition, offset, ...(timestampMs >= 0 && { timestamp: timestampMs }) }
+    })
   }
-}
-
-function verdictOf(
-  records: readonly ReceiptRecord[],
-  inKafka: number,
-  waiting: number,
-  isFailed: boolean
-): FoundRecords['verdict'] {
-  if (inKafka === records.length) return 'yes'
-  if (waiting > 0) return 'pending'
-  return isFailed ? 'no' : 'unknown'
 }

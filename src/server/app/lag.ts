@@ -1,39 +1,60 @@
+import { CastellanError, KafkaError } from '../../core/errors.js'
 import { type AcrossWorkers, MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
-import { type LagRow, readLag } from '../../gateway/lag.js'
+import {
+  type LagFailure,
+  type LagRow,
+  type LagSource,
+  lagFailureOf,
+  readLag,
+  sumOf,
+  type TopicLag
+} from '../../gateway/lag.js'
+import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { LagSettings } from '../config/process-settings.js'
 import type { Peers } from '../peers/peers.js'
 import type { KafkaCluster } from './kafka.js'
-import { SharedTurns } from './lag-turns.js'
-import { type GroupReading, type LagCluster, LagWatch } from './lag-watch.js'
 import type { Shutdown } from './shutdown.js'
+
+/** Groups that this process asks for. Further ones are named in the log, and not asked for. */
+const MAX_GROUPS = 1_000
+/** Topics of a group with a row of their own: those with most lag. The others share one row. */
+const MAX_TOPICS = 100
+/** Time limit for one group, and for the lists of groups of the other processes. */
+const TIMEOUT_MS = 10_000
+const PEERS_TIMEOUT_MS = 1_000
+/** Each pause is longer or shorter by up to this share, so that gateways that start together do not ask together. */
+const JITTER = 0.2
+const DEFAULT_CLUSTER = 'default'
 
 export interface LagDeps {
   readonly settings: LagSettings
   readonly clusters: readonly KafkaCluster[]
   readonly metrics: PrometheusMetrics
   /** The workers or gateways with which this process shares the groups. Absent: it is the only one. */
-  readonly peers?: Peers<number> | Peers<string> | undefined
+  readonly peers?: AnyPeers | undefined
   readonly log: Logger
   readonly shutdown: Pick<Shutdown, 'add'>
 }
 
+type AnyPeers = Peers<number> | Peers<string>
+
 /** Asks for the lag of consumer groups from now on, and exports it, if the settings say so. */
 export function watchLag({ settings, clusters, metrics, peers, log, shutdown }: LagDeps): LagWatch {
-  const watch = new LagWatch({ settings, clusters: clusters.map(toLagCluster), log })
-  if (settings.everyMs === undefined) return watch
+  const asked = clusters.map(({ name, router, groups, instances }) => ({
+    name,
+    readLag: (group: string, timeoutMs: number) => readLag(router.ref, group, timeoutMs),
+    servedGroups: () => [...groups.groupIds, ...instances.groupIds]
+  }))
+  const isOn = settings.everyMs !== undefined
+  const watch = new LagWatch({ settings, clusters: asked, log, peers: isOn ? peers : undefined })
+  if (!isOn) return watch
   registerLag(metrics, watch)
-  watch.start(peers && new SharedTurns(peers, () => watch.served()))
+  watch.start()
   shutdown.add('watching the lag', async () => watch.stop())
   return watch
 }
-
-const toLagCluster = ({ name, router, groups, instances }: KafkaCluster): LagCluster => ({
-  name,
-  readLag: (group, timeoutMs) => readLag(router.ref, group, timeoutMs),
-  servedGroups: () => [...groups.groupIds, ...instances.groupIds]
-})
 
 /**
  * Exports the lag of consumer groups as it was last read. Each group is read by one process, so the values of several
@@ -56,38 +77,30 @@ function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lag
       const value = read(reading)
       return value === undefined ? [] : { labels: { cluster, group }, value }
     })
-  const records =
-    'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one'
+  const records = perTopic(({ lag }) => lag)
+  const uncommitted = perTopic(row => row.uncommitted)
+  const readable = perGroup(({ isReadable }) => (isReadable ? 1 : 0))
+  const age = perGroup(({ asOf }) => (asOf === undefined ? undefined : Math.max(0, (Date.now() - asOf) / 1_000)))
   gauge(
     'records',
-    records,
+    'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one',
     'max',
-    perTopic(({ lag }) => lag)
+    records
   )
-  const uncommitted = 'Partitions of a topic in which a group has committed no offset although it has in others'
   gauge(
     'uncommitted_partitions',
-    uncommitted,
+    'Partitions of a topic in which a group has committed no offset although it has in others',
     'max',
-    perTopic(({ uncommitted }) => uncommitted)
+    uncommitted
   )
-  const readable = '1 when Kafka has answered the last question about the lag of a group, else 0'
   gauge(
     'group_readable',
-    readable,
+    '1 when Kafka has answered the last question about the lag of a group, else 0',
     'min',
-    perGroup(({ isReadable }) => (isReadable ? 1 : 0))
+    readable
   )
-  const age = 'Age of what is known about the lag of a group'
-  gauge(
-    'age_seconds',
-    age,
-    'max',
-    perGroup(({ asOf }) => (asOf === undefined ? undefined : ageOf(asOf)))
-  )
+  gauge('age_seconds', 'Age of what is known about the lag of a group', 'max', age)
 }
-
-const ageOf = (asOf: number): number => Math.max(0, (Date.now() - asOf) / 1_000)
 
 /** The highest values, and the sum of the others under the labels `other`. */
 function bounded(readings: Reading[]): Reading[] {
@@ -96,4 +109,226 @@ function bounded(readings: Reading[]): Reading[] {
   const rest = readings.splice(MAX_SERIES - 1)
   const labels = { cluster: 'other', group: 'other', topic: 'other' }
   return [...readings, { labels, value: rest.reduce((sum, { value }) => sum + value, 0) }]
+}
+
+/** A cluster whose groups are asked for. */
+export interface LagCluster {
+  readonly name: string
+  /** Asks Kafka, in at most `timeoutMs`. */
+  readLag(group: string, timeoutMs: number): Promise<readonly TopicLag[]>
+  /** The groups that this process serves. */
+  servedGroups(): Iterable<string>
+}
+
+interface Target {
+  readonly cluster: LagCluster
+  readonly group: string
+}
+
+/** The last answer about a group. */
+interface LagReading {
+  readonly target: Target
+  /** Milliseconds since 1970. `undefined`: Kafka has not answered yet. */
+  readonly asOf?: number | undefined
+  readonly rows: readonly Omit<LagRow, 'cluster' | 'group' | 'asOf'>[]
+  /** Why the last question had no answer; its text may differ each time, its code does not. */
+  readonly trouble?: string
+  readonly failure?: LagFailure
+  readonly code?: string | number
+}
+
+/** The lag of a group as a whole: when it was read, and whether the last question was answered. */
+export interface GroupReading {
+  readonly cluster: string
+  readonly group: string
+  readonly asOf: number | undefined
+  readonly isReadable: boolean
+}
+
+export interface LagWatchDeps {
+  readonly settings: LagSettings
+  readonly clusters: readonly LagCluster[]
+  readonly log: Logger
+  readonly peers?: AnyPeers | undefined
+}
+
+/** The groups that a process serves, by cluster. */
+type ServedGroups = ReadonlyMap<string, readonly string[]>
+
+/**
+ * Asks Kafka for the lag of groups, one group after another. The groups of a round are spread over `everyMs`, so the
+ * next group is asked for when the one before is answered and its time has come. A round thus never overlaps another.
+ * What was read of a group stays, with its time, while Kafka does not answer.
+ *
+ * Workers, or gateways that know each other, share the groups out: each group is asked for by the process with the highest
+ * hash of its own id and the group. While processes come and go, a group may be asked for by two of them, or by none, for
+ * one round.
+ */
+export class LagWatch implements LagSource {
+  readonly everyMs: number | undefined
+  readonly #deps: LagWatchDeps
+  readonly #clusters: ReadonlyMap<string, LagCluster>
+  readonly #readings = new Map<string, LagReading>()
+  /** The groups of this round that are not asked for yet. */
+  #rest: Target[] = []
+  #pauseMs = 0
+  #isTooMany = false
+  #timer: NodeJS.Timeout | undefined
+  #isStopped = false
+
+  constructor(deps: LagWatchDeps) {
+    this.#deps = deps
+    this.everyMs = deps.settings.everyMs
+    this.#clusters = new Map(deps.clusters.map(cluster => [cluster.name, cluster]))
+    deps.peers?.serve('lagGroups', () => this.#served(MAX_GROUPS))
+  }
+
+  /** Begins to ask, if the settings say how often. */
+  start(): void {
+    // A group that a client has just asked for is not known yet, so the first round is late by a part of the pause.
+    if (this.everyMs !== undefined) this.#after(this.everyMs * JITTER * Math.random())
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+  }
+
+  lagOf(): readonly LagRow[] {
+    return Array.from(this.#readings.values()).flatMap(({ target, asOf, rows, trouble, failure }) => {
+      const of = { cluster: target.cluster.name, group: target.group, asOf }
+      const why = failure === undefined ? {} : { trouble, failure }
+      if (rows.length > 0) return rows.map(row => ({ ...of, ...row, ...why }))
+      return { ...of, topic: undefined, partitions: 0, uncommitted: 0, lag: undefined, trouble: NOTHING, ...why }
+    })
+  }
+
+  /** Each group that is asked for, once. */
+  groups(): readonly GroupReading[] {
+    return Array.from(this.#readings.values(), ({ target, asOf, trouble }) => {
+      return { cluster: target.cluster.name, group: target.group, asOf, isReadable: trouble === undefined }
+    })
+  }
+
+  #after(pauseMs: number): void {
+    if (this.#isStopped) return
+    this.#timer = setTimeout(() => void this.#next(), pauseMs).unref()
+  }
+
+  /** Asks for one group, and begins a round when the one before is over. */
+  async #next(): Promise<void> {
+    const everyMs = this.everyMs!
+    const startedAt = performance.now()
+    if (this.#rest.length === 0) {
+      this.#rest = await this.#targets()
+      this.#pauseMs = everyMs / Math.max(1, this.#rest.length)
+      this.#forgetOthers(this.#rest)
+    }
+    const target = this.#rest.shift()
+    if (target !== undefined) await this.#read(target)
+    const jitter = 1 + JITTER * (2 * Math.random() - 1)
+    this.#after(Math.max(0, this.#pauseMs * jitter - (performance.now() - startedAt)))
+  }
+
+  /** The groups of a round: those of the settings first, then those that are served. */
+  async #targets(): Promise<Target[]> {
+    const found = new Map<string, Target>()
+    const add = (name: string, group: string): void => {
+      const cluster = this.#clusters.get(name)
+      if (cluster !== undefined && this.#isOurs(keyOf(name, group))) found.set(keyOf(name, group), { cluster, group })
+    }
+    for (const listed of this.#deps.settings.groups) add(...this.#placeOf(listed))
+    const elsewhere = await this.#deps.peers?.callOthers('lagGroups', undefined, { timeoutMs: PEERS_TIMEOUT_MS })
+    for (const served of [this.#served(), ...((elsewhere ?? []) as ServedGroups[])]) {
+      for (const [name, groups] of served) for (const group of groups) add(name, group)
+    }
+    const isTooMany = found.size > MAX_GROUPS
+    if (isTooMany && !this.#isTooMany)
+      this.#deps.log.warn(
+        { groups: found.size },
+        `the lag of ${MAX_GROUPS} groups is asked for; the others are left out`
+      )
+    this.#isTooMany = isTooMany
+    return [...found.values()].slice(0, MAX_GROUPS)
+  }
+
+  /** The groups that this process serves, by cluster. */
+  #served(most?: number): ServedGroups {
+    const { clusters } = this.#deps
+    return new Map(clusters.map(({ name, servedGroups }) => [name, [...new Set(servedGroups())].slice(0, most)]))
+  }
+
+  #isOurs(key: string): boolean {
+    const { id, others = [] } = this.#deps.peers ?? {}
+    const rankOf = (process: unknown): number => fnv1a(Buffer.from(`${key}/${process}`))
+    const own = rankOf(id)
+    return (others as readonly (string | number)[]).every(other => {
+      const rank = rankOf(other)
+      return rank < own || (rank === own && other < id!)
+    })
+  }
+
+  /** `eu/billing` => the group `billing` of the cluster `eu`, if there is such a cluster. */
+  #placeOf(listed: string): [cluster: string, group: string] {
+    const at = listed.indexOf('/')
+    const name = listed.slice(0, Math.max(0, at))
+    return this.#clusters.has(name) ? [name, listed.slice(at + 1)] : [DEFAULT_CLUSTER, listed]
+  }
+
+  #forgetOthers(targets: readonly Target[]): void {
+    const kept = new Set(targets.map(({ cluster, group }) => keyOf(cluster.name, group)))
+    for (const key of this.#readings.keys()) if (!kept.has(key)) this.#readings.delete(key)
+  }
+
+  async #read(target: Target): Promise<void> {
+    const { cluster, group } = target
+    const key = keyOf(cluster.name, group)
+    const known = this.#readings.get(key)
+    const reading = await cluster.readLag(group, Math.min(TIMEOUT_MS, this.everyMs!)).then(
+      (lags): LagReading => ({ target, asOf: Date.now(), rows: rowsOf(lags) }),
+      (error: unknown): LagReading => ({
+        target,
+        asOf: known?.asOf,
+        rows: known?.rows ?? [],
+        trouble: error instanceof Error ? error.message : String(error),
+        failure: lagFailureOf(error),
+        code: error instanceof KafkaError ? error.errorCode : error instanceof CastellanError ? error.code : 'bug'
+      })
+    )
+    this.#readings.set(key, reading)
+    // A trouble is logged once, and its end.
+    if (known?.code === reading.code) return
+    const of = { cluster: cluster.name, group }
+    if (reading.code === undefined) this.#deps.log.info(of, 'the lag of the group can be read again')
+    else this.#deps.log.warn({ ...of, reason: reading.trouble }, 'the lag of a group cannot be read')
+  }
+}
+
+const NOTHING = 'the group has committed no offset'
+
+/** A group may have any characters in its id; a cluster has no slash in its name. */
+const keyOf = (cluster: string, group: string): string => `${cluster}/${group}`
+
+/** The rows of a group: the topics with most lag, and one row for all others. */
+function rowsOf(lags: readonly TopicLag[]): LagReading['rows'] {
+  const rows: LagReading['rows'][number][] = lags.map(lag => {
+    const { topic, trouble, failure } = lag
+    return { topic, ...sumOf(lag), trouble, ...(failure !== undefined && { failure }) }
+  })
+  if (rows.length <= MAX_TOPICS) return rows
+  // A topic whose lag is not known is in trouble, and goes first.
+  const weight = ({ lag = Number.POSITIVE_INFINITY }: { readonly lag: number | undefined }): number => lag
+  rows.sort((one, other) => (weight(one) === weight(other) ? 0 : weight(other) - weight(one)))
+  const others = rows.splice(MAX_TOPICS)
+  const sum = (of: (row: (typeof rows)[number]) => number): number => others.reduce((total, row) => total + of(row), 0)
+  return [
+    ...rows,
+    {
+      topic: undefined,
+      partitions: sum(({ partitions }) => partitions),
+      uncommitted: sum(({ uncommitted }) => uncommitted),
+      lag: others.every(({ lag }) => lag === undefined) ? undefined : sum(({ lag = 0 }) => lag),
+      trouble: others.find(({ trouble }) => trouble !== undefined)?.trouble
+    }
+  ]
 }

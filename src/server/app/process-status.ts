@@ -4,28 +4,24 @@ import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
 import { shortened } from '../../core/printable.js'
-import type { RecentLine, RecentLines } from '../../core/recent-lines.js'
-import type { FailedAnswers, RefusalCount, Refusals } from '../../core/refusals.js'
+import type { RecentLines } from '../../core/recent-lines.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { LagSource } from '../../gateway/lag.js'
 import { type CertificateView, viewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
-import { weightOfGroup } from '../../http/status/merge.js'
+import type { ProcessStatus } from '../../http/server/management-port.js'
+import { TopRows, weightOfGroup } from '../../http/status/merge.js'
 import {
   type CertificateRow,
-  type FailureRow,
   type GroupRow,
   type LagRow,
-  type LineRow,
-  type LossRow,
   MAX_ROWS,
-  type RefusalRow,
+  NOTHING,
   type Status,
   type StatusPart
 } from '../../http/status/status.js'
-import { TopRows } from '../../http/status/top-rows.js'
-import type { ConnectionSettings } from '../../kafka/broker-client.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
-import type { LossView } from '../../producer/memory/loss-book.js'
+import type { WorkerView } from '../workers/supervisor.js'
 import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
 import type { ListenerSecurity } from './listener-security.js'
@@ -67,8 +63,8 @@ export class ProcessStatusReader {
   async read(): Promise<StatusPart> {
     const { clusters, viewLog, clock, now, refusals, lines, certificates } = this.#deps
     const log = await viewLog()
-    const nowMs = clock()
     const { topics, oldestAgeMs } = await waitingTopics(clusters, log.backlog, clock)
+    const agoMs = agoAt(clock())
     return {
       workers: [this.#worker()],
       clusters: clusters.map(toClusterRow),
@@ -76,37 +72,31 @@ export class ProcessStatusReader {
       log: toLogRow(log),
       topics,
       groups: await this.#groups(),
-      ...this.#lag(),
+      lag: this.#lag(),
       certificates: certificates().map(one => toCertificateRow(one, now())),
       ...this.#fromMetrics(),
-      refusals: refusals.all().map(one => toRefusalRow(one, nowMs)),
-      failures: refusals.answers().map(one => toFailureRow(one, nowMs)),
-      losses: clusters.flatMap(({ name, losses }) => losses.views().map(one => toLossRow(name, one, nowMs))),
-      lines: lines.all().map(one => toLineRow(one, nowMs))
+      ...toldOf(refusals, lines, agoMs),
+      failures: refusals.answers().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) })),
+      losses: clusters.flatMap(({ name: cluster, losses }) =>
+        losses.views().map(({ firstAt, lastAt, message, ...row }) => {
+          const [firstAgoMs, lastAgoMs] = [agoMs(firstAt), agoMs(lastAt)]
+          return { cluster, ...row, message: shortened(message), firstAgoMs, lastAgoMs }
+        })
+      )
     }
   }
 
   #worker(): Status['workers'][number] {
     const { number, shedder } = this.#deps
     const use = performance.eventLoopUtilization()
-    const { utilization } = performance.eventLoopUtilization(use, this.#lastUse)
+    const { utilization: eventLoopUse } = performance.eventLoopUtilization(use, this.#lastUse)
     this.#lastUse = use
-    const load = shedder()?.view()
-    if (load === undefined) return { number, isUp: true, restarts: 0, eventLoopUse: utilization }
-    const { eventLoopDelayMs, ...rest } = load
-    return {
-      number,
-      isUp: true,
-      restarts: 0,
-      eventLoopUse: utilization,
-      ...(eventLoopDelayMs !== undefined && { eventLoopDelayMs }),
-      ...rest
-    }
+    return { number, isUp: true, restarts: 0, eventLoopUse, ...shedder()?.view() }
   }
 
-  #memory(): Omit<Status['memory'], 'oldestAgeMs'> {
+  #memory(): Status['memory'] {
     const { clusters, memoryLimitBytes, memoryTimeoutMs: timeoutMs } = this.#deps
-    const sum = { records: 0, bytes: 0, limitBytes: 0, stuckBytes: 0, timeoutMs, delivered: 0, failed: 0, lost: 0 }
+    const sum = { ...NOTHING.memory, timeoutMs }
     for (const { delivery, losses } of clusters) {
       const stats = delivery.counts()
       sum.records += stats.bufferedRecords
@@ -125,38 +115,32 @@ export class ProcessStatusReader {
     for (const { name: cluster, groups } of this.#deps.clusters) {
       await inPortions(groups.views(), this.#deps.clock, ({ topics, refusal, ...rest }) => {
         const { topic, message } = refusal ?? {}
-        const why = message === undefined ? {} : { refusal: { ...(topic !== undefined && { topic }), message } }
-        top.add({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), ...why })
+        const why = message === undefined ? undefined : { topic, message }
+        top.add({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
       })
     }
     return { total: top.total, rows: top.rows }
   }
 
-  #lag(): Pick<StatusPart, 'lag'> {
+  #lag(): StatusPart['lag'] {
     const source = this.#deps.lag()
-    if (source?.everyMs === undefined) return {}
+    if (source?.everyMs === undefined) return undefined
     const top = new TopRows<LagRow>(({ lag, problem }) => lag ?? (problem === undefined ? 0 : 1), MAX_ROWS)
-    for (const { cluster, group, topic, lag, uncommitted, asOf, trouble, failure } of source.lagOf()) {
-      top.add({
-        cluster,
-        group,
-        uncommitted,
-        ...(topic !== undefined && { topic }),
-        ...(lag !== undefined && { lag }),
-        ...(asOf !== undefined && { asOf: new Date(asOf).toISOString() }),
-        ...(trouble !== undefined && { problem: trouble }),
-        ...(failure !== undefined && { failure })
-      })
-    }
-    return { lag: { total: top.total, rows: top.rows } }
+    for (const { trouble: problem, asOf, partitions: _, ...rest } of source.lagOf())
+      top.add({ ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() })
+    return { total: top.total, rows: top.rows }
   }
 
   #fromMetrics(): Pick<StatusPart, 'requests' | 'way'> {
     const { registry } = this.#deps.metrics
-    const requests = (matches?: (status: string) => boolean): number =>
-      sumOfSeries(registry, 'castellan_http_requests_total', ({ api, status }) =>
-        api === 'none' ? false : (matches?.(String(status)) ?? true)
+    const requests = (matches: (status: string) => boolean = () => true): number =>
+      sumOfSeries(
+        registry,
+        'castellan_http_requests_total',
+        ({ api, status }) => api !== 'none' && matches(String(status))
       )
+    const times = (name: string, matches?: Parameters<typeof sumOfTimes>[2]): Status['way']['body'] =>
+      sumOfTimes(registry, `castellan_${name}`, matches)
     return {
       requests: {
         total: requests(),
@@ -166,25 +150,35 @@ export class ProcessStatusReader {
         connections: sumOfSeries(registry, 'castellan_http_connections')
       },
       way: {
-        request: sumOfTimes(registry, 'castellan_http_request_seconds', ({ api, method }) => {
-          return api !== 'none' && method === 'POST'
-        }),
-        body: sumOfTimes(registry, 'castellan_http_body_seconds', ({ api }) => api !== 'none'),
-        admission: sumOfTimes(registry, 'castellan_http_admission_wait_seconds'),
-        capacity: sumOfTimes(registry, 'castellan_delivery_capacity_wait_seconds'),
-        partition: sumOfTimes(registry, 'castellan_delivery_partition_wait_seconds'),
-        router: sumOfTimes(registry, 'castellan_router_request_latency_seconds', ({ operation }) => {
-          return operation === 'produceBatch'
-        }),
-        broker: sumOfTimes(registry, 'castellan_kafka_dispatcher_call_seconds', ({ dispatcher }) => {
-          return dispatcher === 'produce'
-        })
+        request: times('http_request_seconds', ({ api, method }) => api !== 'none' && method === 'POST'),
+        body: times('http_body_seconds', ({ api }) => api !== 'none'),
+        admission: times('http_admission_wait_seconds'),
+        capacity: times('delivery_capacity_wait_seconds'),
+        partition: times('delivery_partition_wait_seconds'),
+        router: times('router_request_latency_seconds', ({ operation }) => operation === 'produceBatch'),
+        broker: times('kafka_dispatcher_call_seconds', ({ dispatcher }) => dispatcher === 'produce')
       }
     }
   }
 }
 
 const REFUSED: ReadonlySet<string> = new Set(['401', '403', '413', '429', '503'])
+
+/** How long ago something was, in place of its moment. */
+const agoAt =
+  (nowMs: number) =>
+  (at: number): number =>
+    Math.max(0, Math.round(nowMs - at))
+
+/** What any process knows of refusals and of the lines of its log. */
+const toldOf = (
+  refusals: Pick<Refusals, 'all'>,
+  lines: Pick<RecentLines, 'all'>,
+  agoMs: (at: number) => number
+): Pick<StatusPart, 'refusals' | 'lines'> => ({
+  refusals: refusals.all().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) })),
+  lines: lines.all().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) }))
+})
 
 /** Certificates of the listeners, and those with which this process logs in to brokers. */
 export function certificateViews(
@@ -193,84 +187,76 @@ export function certificateViews(
 ): CertificateView[] {
   const { certificates, managementCertificates } = security ?? {}
   const ofListeners = [certificates, managementCertificates].flatMap(one => one?.view ?? [])
-  return [...ofListeners, ...clusters.flatMap(({ name, connection }) => viewOfLogin(name, connection.current.tls))]
-}
-
-function viewOfLogin(cluster: string, tls: ConnectionSettings['tls']): CertificateView[] {
-  const { cert } = typeof tls === 'object' ? tls : {}
-  return typeof cert === 'string' ? [viewOf(`clusters.${cluster}.tls`, cert)] : []
+  const ofLogins = clusters.flatMap(({ name, connection: { current } }) => {
+    const { cert } = typeof current.tls === 'object' ? current.tls : {}
+    return typeof cert === 'string' ? [viewOf(`clusters.${name}.tls`, cert)] : []
+  })
+  return [...ofListeners, ...ofLogins]
 }
 
 /** @param now epoch milliseconds */
-export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now: number): CertificateRow => ({
+const toCertificateRow = ({ of, subject, validTo }: CertificateView, now: number): CertificateRow => ({
   of,
   subject,
   validTo: new Date(validTo).toISOString(),
   remainingMs: validTo - now
 })
 
-export function toRefusalRow({ setting, lastAt, ...rest }: RefusalCount, nowMs: number): RefusalRow {
-  return { ...rest, ...(setting !== undefined && { setting }), lastAgoMs: agoMs(lastAt, nowMs) }
-}
-
-const toFailureRow = ({ lastAt, ...rest }: FailedAnswers, nowMs: number): FailureRow => ({
-  ...rest,
-  lastAgoMs: agoMs(lastAt, nowMs)
-})
-
-function toLossRow(cluster: string, { topic, firstAt, lastAt, ...rest }: LossView, nowMs: number): LossRow {
-  return {
-    cluster,
-    ...rest,
-    message: shortened(rest.message),
-    ...(topic !== undefined && { topic }),
-    firstAgoMs: agoMs(firstAt, nowMs),
-    lastAgoMs: agoMs(lastAt, nowMs)
-  }
-}
-
-export function toLineRow(line: RecentLine, nowMs: number): LineRow {
-  const { level, message, count, lastAt, topic, group, worker } = line
-  return {
-    level,
-    message,
-    count,
-    lastAgoMs: agoMs(lastAt, nowMs),
-    ...(topic !== undefined && { topic }),
-    ...(group !== undefined && { group }),
-    ...(worker !== undefined && { worker })
-  }
-}
-
-const agoMs = (at: number, nowMs: number): number => Math.max(0, Math.round(nowMs - at))
-
 function toClusterRow({ name, router }: KafkaCluster): Status['clusters'][number] {
   const { isReady, awayBecause } = router
   return {
     name,
     isReady,
-    ...(!isReady && awayBecause !== undefined && { away: briefOf(awayBecause) }),
-    brokers: router.brokers().map(({ nodeId, host, port, state, forMs, lastError }) => ({
-      nodeId,
-      address: `${host}:${port}`,
-      state,
-      forMs: Math.round(forMs),
-      ...(lastError !== undefined && { lastError })
-    }))
+    away: isReady || awayBecause === undefined ? undefined : briefOf(awayBecause),
+    brokers: router.brokers().map(({ nodeId, host, port, state, forMs, lastError }) => {
+      return { nodeId, address: `${host}:${port}`, state, forMs: Math.round(forMs), lastError }
+    })
   }
 }
 
-function toLogRow({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Status['log'] {
+const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Status['log'] => ({
+  state,
+  why,
+  limitBytes,
+  sizeBytes: stats?.sizeBytes ?? 0,
+  records: stats?.openEntries ?? 0,
+  oldestAgeMs: Math.round(oldestAgeMs),
+  deadLetters: stats?.deadLetters ?? 0,
+  damagedRecords: stats?.damagedEntries ?? 0,
+  quarantinedSegments: stats?.quarantinedSegments ?? 0,
+  damagedFiles: stats?.damagedFiles ?? 0
+})
+
+/** What is known about the gateway as a whole. */
+export function headOf(status: ProcessStatus): Status['gateway'] {
+  const reasons = [...status.unreadyReasons()]
   return {
-    state,
-    ...(why !== undefined && { why }),
-    limitBytes,
-    sizeBytes: stats?.sizeBytes ?? 0,
-    records: stats?.openEntries ?? 0,
-    oldestAgeMs: Math.round(oldestAgeMs),
-    deadLetters: stats?.deadLetters ?? 0,
-    damagedRecords: stats?.damagedEntries ?? 0,
-    quarantinedSegments: stats?.quarantinedSegments ?? 0,
-    damagedFiles: stats?.damagedFiles ?? 0
+    version: status.version,
+    broker: status.brokerMode,
+    uptimeSeconds: status.uptimeSeconds(),
+    isReady: reasons.length === 0,
+    reasons,
+    warnings: [...status.warnings()],
+    silentWorkers: []
   }
+}
+
+/** The part of a parent, which serves the management port and nothing else, and knows how its workers are. */
+export function parentPart(
+  refusals: Pick<Refusals, 'all'>,
+  lines: Pick<RecentLines, 'all'>,
+  certificate: CertificateView | undefined
+): StatusPart {
+  const certificates = certificate === undefined ? [] : [toCertificateRow(certificate, Date.now())]
+  return { ...NOTHING, ...toldOf(refusals, lines, agoAt(performance.now())), certificates }
+}
+
+/** Adds what the parent knows of its workers, also of those that gave no part. */
+export function withWorkers(status: StatusPart, workers: readonly WorkerView[], nowMs: number): StatusPart {
+  const told = new Map(status.workers.map(row => [row.number, row]))
+  const rows = workers.map(({ number, isUp, restarts, lastEnd }) => {
+    const end = lastEnd && { how: lastEnd.how, agoMs: Math.round(nowMs - lastEnd.at) }
+    return { ...told.get(number), number, isUp, restarts, lastEnd: end }
+  })
+  return { ...status, workers: rows }
 }

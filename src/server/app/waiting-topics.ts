@@ -1,10 +1,9 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
-import { weightOfTopic } from '../../http/status/merge.js'
-import { MAX_ROWS, type PartitionRow, type Status, type TopicRow } from '../../http/status/status.js'
-import { TopRows } from '../../http/status/top-rows.js'
+import { TopRows, weightOfTopic } from '../../http/status/merge.js'
+import { MAX_ROWS, type Status, type TopicRow } from '../../http/status/status.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
-import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
+import type { TopicView } from '../../producer/memory/topic-view.js'
 import type { KafkaCluster } from './kafka.js'
 
 /** The part of a cluster whose topics are looked at. */
@@ -96,23 +95,13 @@ function toRow({ cluster, memory, logged }: Candidate): TopicRow {
       bytes: memory?.bytes ?? 0,
       oldestAgeMs: Math.round(memory?.oldestAgeMs ?? 0)
     },
-    ...(logged !== undefined && { log: { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 } }),
+    log: logged && { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 },
     partitions: Math.max(0, ...views.map(({ partitions }) => partitions)),
     troubledPartitions: Math.max(0, ...views.map(({ troubledCount }) => troubledCount)),
-    troubled: troubled.map(one => toPartitionRow(one, router.leaderOf(topic, one.partition))),
-    ...(refusal !== undefined && { refusal: { code: refusal.code, message: refusal.message } })
-  }
-}
-
-function toPartitionRow(
-  { partition, state, attempts, obstacle }: TroubledPartition,
-  leader: number | undefined
-): PartitionRow {
-  return {
-    partition,
-    state,
-    attempts,
-    ...(obstacle !== undefined && { error: obstacle.error, message: obstacle.message }),
-    ...(leader !== undefined && { leader })
+    troubled: troubled.map(({ partition, state, attempts, obstacle }) => {
+      const { error, message } = obstacle ?? {}
+      return { partition, state, attempts, error, message, leader: router.leaderOf(topic, partition) }
+    }),
+    refusal: refusal && { code: refusal.code, message: refusal.message }
   }
 }

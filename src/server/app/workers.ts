@@ -14,8 +14,8 @@ import { Refusals } from '../../core/refusals.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
-import { withCaveat } from '../../http/status/record-beside.js'
-import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
+import { mergeParts } from '../../http/status/merge.js'
+import { type FoundRecords, type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
@@ -34,7 +34,7 @@ import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness, reportToStatsd } from './metrics.js'
-import { headOf, parentPart, withWorkers } from './parent-status.js'
+import { headOf, parentPart, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
 import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
@@ -314,7 +314,7 @@ class Parent {
       const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
       const parts = await this.#supervisor.callAll('status', STATUS_TIMEOUT_MS)
       const own = parentPart(this.#refusals, this.#lines, security.managementCertificates?.view)
-      const whole = [own, ...withWorkers([...parts.values()], this.#supervisor.workers, clock())]
+      const whole = withWorkers(mergeParts([own, ...parts.values()]), this.#supervisor.workers, clock())
       const silentWorkers = asked.filter(number => !parts.has(number))
       return statusOf({ ...headOf(status), silentWorkers }, whole, Date.now())
     }, clock)

@@ -1,5 +1,5 @@
-import type { Judged } from '../../../src/http/status/judged.js'
 import type { StatusPart } from '../../../src/http/status/status.js'
+import type { Judged } from '../../../src/http/status/trouble.js'
 
 const NO_TIMES = { count: 0, seconds: 0 }
 

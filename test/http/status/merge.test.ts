@@ -1,7 +1,6 @@
 import { expect } from 'chai'
-import { mergeParts } from '../../../src/http/status/merge.js'
+import { mergeParts, TopRows } from '../../../src/http/status/merge.js'
 import { MAX_ROWS, type StatusPart } from '../../../src/http/status/status.js'
-import { TopRows } from '../../../src/http/status/top-rows.js'
 import { calmPart, calmTopic } from './calm.js'
 
 const second: StatusPart = { ...calmPart, workers: [{ ...calmPart.workers[0]!, number: 2 }] }

@@ -9,7 +9,7 @@ describe('the status that is shared', () => {
   const read = async () => {
     reads++
     if (failure !== undefined) throw failure
-    return statusOf(calm.gateway, [calmPart], nowMs)
+    return statusOf(calm.gateway, calmPart, nowMs)
   }
   let status: SharedStatus
   beforeEach(() => {

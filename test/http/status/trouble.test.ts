@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import { BEYOND_END } from '../../../src/gateway/lag.js'
-import { type Judged, RANKS } from '../../../src/http/status/judged.js'
 import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
-import { troubleOf } from '../../../src/http/status/trouble.js'
+import { type Judged, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
 import { calm, calmTopic } from './calm.js'
 
 const DAY_MS = 86_400_000

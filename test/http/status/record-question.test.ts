@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { withCaveat } from '../../../src/http/status/record-beside.js'
 import type { FoundRecords } from '../../../src/http/status/record-question.js'
+import { withCaveat } from '../../../src/http/status/record-question.js'
 import type { Status } from '../../../src/http/status/status.js'
 import { calm, calmTopic } from './calm.js'
 

@@ -3,8 +3,8 @@ import { KafkaError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { TopicLag } from '../../../src/gateway/lag.js'
 import { errorCodes, kafkaErrorOf } from '../../../src/kafka/error-codes.js'
-import type { LagTurns } from '../../../src/server/app/lag-turns.js'
-import { type LagCluster, LagWatch } from '../../../src/server/app/lag-watch.js'
+import { type LagCluster, LagWatch } from '../../../src/server/app/lag.js'
+import type { PeerHandler, Peers } from '../../../src/server/peers/peers.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -45,6 +45,25 @@ class FakeCluster implements LagCluster {
   }
 }
 
+/** Processes that know each other, and answer at once. */
+function peersNamed(ids: readonly string[]): Map<string, Peers> {
+  const handlers = new Map<string, PeerHandler<string>>()
+  const peerOf = (id: string): Peers => ({
+    id,
+    others: ids.filter(other => other !== id),
+    serve: (name, handler) => void handlers.set(`${id} ${name}`, handler),
+    call: async () => undefined,
+    callOthers: async (name, body, { timeoutMs }) => {
+      const others = ids.filter(other => other !== id)
+      return others.map(other =>
+        handlers.get(`${other} ${name}`)?.(body, { from: id, timeoutMs, principal: undefined })
+      )
+    },
+    onGone: () => undefined
+  })
+  return new Map(ids.map(id => [id, peerOf(id)]))
+}
+
 describe('LagWatch', () => {
   let time: FakeTime
   let cluster: FakeCluster
@@ -61,11 +80,11 @@ describe('LagWatch', () => {
   })
   const start = (
     groups: readonly string[],
-    { clusters = [cluster], turns }: { clusters?: LagCluster[]; turns?: LagTurns } = {}
+    { clusters = [cluster], peers }: { clusters?: LagCluster[]; peers?: Peers } = {}
   ) => {
     const settings = { everyMs: EVERY_MS, groups: [...groups] }
-    watch = new LagWatch({ settings, clusters, log: recordingLogger(lines) })
-    watch.start(turns)
+    watch = new LagWatch({ settings, clusters, log: recordingLogger(lines), peers })
+    watch.start()
   }
   const pass = (rounds: number): Promise<void> => time.pass(rounds * EVERY_MS, 100)
 
@@ -156,16 +175,24 @@ describe('LagWatch', () => {
     expect(new Set(cluster.asked.map(({ group }) => group))).to.deep.equal(new Set(['us/billing', 'eu/billing']))
   })
 
-  it('asks for groups that other processes serve, and for no group that is the turn of another process', async () => {
-    cluster.served = ['ours', 'theirs']
-    start([], {
-      turns: {
-        servedElsewhere: async () => [new Map([['default', ['elsewhere', 'theirs']]])],
-        isOurs: (_, group) => group !== 'theirs'
-      }
+  it('asks for groups that other processes serve, and shares all out: each process has its part', async () => {
+    const clusters = ['one', 'two', 'three'].map(id => {
+      const its = new FakeCluster(time)
+      its.served = Array.from({ length: 60 }, (_, at) => `${id}-${at}`)
+      return its
     })
-    await pass(2)
-    expect(new Set(cluster.asked.map(({ group }) => group))).to.deep.equal(new Set(['ours', 'elsewhere']))
+    const settings = { everyMs: EVERY_MS, groups: ['billing'] }
+    const peers = [...peersNamed(['one', 'two', 'three']).values()]
+    const watches = clusters.map(
+      (its, at) => new LagWatch({ settings, clusters: [its], log: silentLogger, peers: peers[at] })
+    )
+    watch = watches[0]!
+    for (const one of watches) one.start()
+    await pass(1.9)
+    for (const one of watches) one.stop()
+    const asked = clusters.map(its => [...new Set(its.asked.map(({ group }) => group))])
+    for (const groups of asked) expect(groups.length).to.be.within(40, 85)
+    expect(asked.flat().sort()).to.deep.equal(['billing', ...clusters.flatMap(({ served }) => served)].sort())
   })
 
   it('has a row for each of the 100 topics with most lag, and one for all others', async () => {

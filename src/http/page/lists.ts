@@ -1,0 +1,226 @@
+import type { VNode } from 'preact'
+import type * as Rows from '../status/status.js'
+import { bytesText, countOf, countText, durationText, percentText } from '../status/units.js'
+import { type Column, html, instantOf, number, sorted, state, table, text } from './table.js'
+
+type Of = { readonly status: Rows.Status }
+
+/** How long ago something was; moments are not counted, for they would change with each look. */
+const agoText = (ms: number): string => (ms < 2_500 ? 'now' : `${durationText(ms)} ago`)
+export const rateText = (rate: number): string => (rate >= 100 || rate === 0 ? countText(rate) : rate.toFixed(1))
+
+/** `orders`, or `eu / orders` in another cluster than the default one. */
+const placeIn = (cluster: string, name: string): string => (cluster === 'default' ? name : `${cluster} / ${name}`)
+
+const last: Column<{ readonly lastAgoMs: number }> = {
+  ...number('Last', ({ lastAgoMs }) => lastAgoMs, agoText),
+  sortBy: ({ lastAgoMs }) => -lastAgoMs
+}
+const rate = number<{ readonly perSecond: number }>('Per second', ({ perSecond }) => perSecond, rateText)
+
+/** Everything that is wrong, worst first. The same trouble of two looks has the same key. */
+export function TroubleList({ status: { trouble } }: Of): VNode {
+  if (trouble.length === 0)
+    return html`<p class="calm"><span class="dot ok" aria-hidden="true"></span>Nothing. Records flow, and nothing is about to end.</p>`
+  return html`<ol class="trouble" role="list">
+    ${trouble.map(
+      ({
+        severity,
+        kind,
+        subject,
+        cause,
+        next,
+        see
+      }) => html`<li key="${kind} ${subject}" class=${severity} data-kind=${kind}>
+        <div class="head">
+          <span class="badge">${severity === 'bad' ? 'Bad' : 'Warning'}</span>
+          <h3>${subject}</h3>
+          <span class="kind">${kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)}</span>
+        </div>
+        <p class="cause">${cause}</p>
+        <p class="next"><b>Next:</b> ${next} <code class="see">${see}</code></p>
+      </li>`
+    )}
+  </ol>`
+}
+
+const brokers: readonly Column<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [
+  { name: 'Broker', show: ({ nodeId, address }) => `${nodeId} · ${address}`, sortBy: ({ nodeId }) => nodeId },
+  text('Cluster', ({ cluster }) => cluster),
+  state(({ state }) => [state, state]),
+  number('For', ({ forMs, state }) => (state === 'up' ? undefined : forMs), durationText),
+  text('Last error', ({ lastError = '' }) => lastError)
+]
+const processes: readonly Column<Rows.WorkerRow>[] = [
+  { name: 'Process', show: ({ number }) => String(number), sortBy: ({ number }) => number },
+  state(({ isUp }) => (isUp ? ['up', 'up'] : ['down', 'down'])),
+  number('Busy', ({ eventLoopUse }) => eventLoopUse, percentText),
+  number('Late by', ({ eventLoopDelayMs }) => eventLoopDelayMs, durationText),
+  number('Heap', ({ heapShare }) => heapShare, percentText),
+  number('Restarts', ({ restarts }) => restarts),
+  text('Ended last', ({ lastEnd }) =>
+    lastEnd === undefined ? '' : `${durationText(lastEnd.agoMs)} ago, ${lastEnd.how}`
+  )
+]
+const certificates: readonly Column<Rows.CertificateRow>[] = [
+  text('Certificate of', ({ of }) => html`<code>${of}</code>`),
+  text('Subject', ({ subject }) => subject),
+  text('Ends', ({ validTo }) => validTo.slice(0, 10)),
+  number(
+    'In',
+    ({ remainingMs }) => remainingMs,
+    ms => (ms > 0 ? durationText(ms) : 'ended')
+  )
+]
+const lines: readonly Column<Rows.LineRow>[] = [
+  text('Message', ({ message }) => message),
+  state(({ level }) => [level, level], 'Level'),
+  text('About', ({ topic, group, worker }) => topic ?? group ?? (worker === undefined ? '' : `worker ${worker}`)),
+  number('Times', ({ count }) => count),
+  last
+]
+
+/** Brokers, processes, certificates and the last lines of the log: the facts behind the troubles. */
+export function Parts({ status }: Of): VNode {
+  const allBrokers = status.clusters.flatMap(({ name, brokers }) => brokers.map(one => ({ ...one, cluster: name })))
+  const part = <Row>(
+    title: string,
+    caption: string,
+    columns: readonly Column<Row>[],
+    rows: readonly Row[],
+    isOpen = false
+  ) =>
+    html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(caption, columns, rows)}</details>`
+  return html`<div class="parts">
+    ${part(
+      'Brokers',
+      'Brokers',
+      brokers,
+      allBrokers,
+      allBrokers.some(({ state }) => state !== 'up')
+    )}
+    ${part(
+      'Processes',
+      'Processes',
+      processes,
+      status.workers,
+      status.workers.some(({ isUp }) => !isUp)
+    )}
+    ${status.certificates.length > 0 && part('Certificates', 'Certificates', certificates, status.certificates)}
+    ${status.lines.length > 0 && part('Last warnings and errors of the log', 'Last lines of the log', lines, status.lines)}
+  </div>`
+}
+
+const failures: readonly Column<Rows.FailureRow>[] = [
+  sorted('Reason', ({ reason }) => reason),
+  sorted('Answer', ({ status }) => String(status)),
+  sorted('API', ({ api }) => api),
+  number('Requests', ({ count }) => count),
+  rate,
+  last
+]
+const refusals = (what: string): readonly Column<Rows.RefusalRow>[] => [
+  sorted('Reason', ({ reason }) => reason),
+  text('Setting', ({ setting }) => (setting === undefined ? '–' : html`<code>${setting}</code>`)),
+  number(what, ({ count }) => count),
+  rate,
+  last,
+  text('Message', ({ message }) => message)
+]
+const losses: readonly Column<Rows.LossRow>[] = [
+  sorted('Topic', ({ cluster, topic = 'several' }) => placeIn(cluster, topic)),
+  sorted('API', ({ api }) => api),
+  number('Records', ({ records }) => records),
+  rate,
+  last,
+  text('Reason', ({ message }) => message)
+]
+
+/** What failed, what was refused and what is lost: requests and records each by itself, since the start. */
+export function Refusals({ status }: Of): VNode {
+  if (status.failures.length + status.refusals.length + status.losses.length === 0)
+    return html`<p class="calm">Since the start nothing was refused, nothing failed and nothing was lost.</p>`
+  const list = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[]) =>
+    rows.length > 0 && html`<h3>${title}, by reason</h3>${table(title, columns, rows)}`
+  const of = (unit: Rows.RefusalRow['what']) => status.refusals.filter(({ what }) => what === unit)
+  return html`<div id="reasons">
+    ${list('Requests answered 5xx', failures, status.failures)}
+    ${list('Requests refused before their bodies were used', refusals('Requests'), of('requests'))}
+    ${list('Records refused or failed', refusals('Records'), of('records'))}
+    ${list('Accepted records that are lost', losses, status.losses)}
+  </div>`
+}
+
+const STATES: Readonly<Partial<Record<string, string>>> = { lookingUp: 'looked up', flowing: 'flows' }
+const topics: readonly Column<Rows.TopicRow>[] = [
+  sorted('Topic', ({ cluster, topic }) => placeIn(cluster, topic)),
+  state(({ state }) => [state, STATES[state] ?? state]),
+  number('In memory', ({ memory }) => memory.records),
+  number('Bytes', ({ memory }) => memory.bytes, bytesText),
+  number('In the log', ({ log }) => log?.records),
+  number('Oldest', ({ memory }) => memory.oldestAgeMs || undefined, durationText),
+  text('Why', ({ refusal, troubled: [first], troubledPartitions, partitions }) => {
+    if (first === undefined || refusal !== undefined) return refusal?.message ?? ''
+    const why = first.message ?? (first.leader === -1 ? 'no leader' : 'no acknowledgement yet')
+    return `${troubledPartitions} of ${countOf(partitions, 'partition')}: ${why}`
+  })
+]
+
+/** What waits for Kafka: in memory, in the durable log, and of which topics. */
+export function Waiting({
+  status: {
+    memory,
+    log,
+    topics: { rows, total }
+  }
+}: Of): VNode {
+  const left = total - rows.length
+  const waits = ({ records, oldestAgeMs }: { readonly records: number; readonly oldestAgeMs: number }): string =>
+    `${countOf(records, 'record')}${oldestAgeMs > 0 ? `, the oldest for ${durationText(oldestAgeMs)}` : ''}`
+  const inLog = log.state === 'unused' ? 'not used' : `${waits(log)}; ${countOf(log.deadLetters, 'dead letter')}`
+  return html`<div>
+    <div class="meters">
+      ${meter('Memory', memory.bytes, memory.limitBytes, waits(memory), 'delivery.maxBytes')}
+      ${meter('Durable log', log.sizeBytes, log.limitBytes, inLog, 'wal.maxBytes')}
+    </div>
+    ${rows.length === 0 ? html`<p class="calm">No topic has records that wait.</p>` : table('Topics with records that wait', topics, rows)}
+    ${left > 0 && html`<p class="note">${countOf(left, 'topic')} more, where less waits.</p>`}
+  </div>`
+}
+
+function meter(name: string, used: number, limit: number, more: string, setting: string): VNode {
+  const share = limit === 0 ? 0 : Math.min(1, used / limit)
+  const level = share >= 0.95 ? 'bad' : share >= 0.8 ? 'warning' : 'ok'
+  return html`<div class="meter ${level}">
+    <div class="line"><b>${name}</b><span class="number">${bytesText(used)} of ${bytesText(limit)} <span class="share">${percentText(share)}</span></span></div>
+    <div class="track" role="meter" aria-label=${name} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(share * 100)}><div class="fill" style=${{ width: `${(share * 100).toFixed(1)}%` }}></div></div>
+    <div class="line small"><span>${more}</span><code>${setting}</code></div>
+  </div>`
+}
+
+const lags: readonly Column<Rows.LagRow>[] = [
+  sorted('Group', ({ cluster, group }) => placeIn(cluster, group)),
+  sorted('Topic', ({ topic = 'all' }) => topic),
+  number('Behind', ({ lag }) => lag, countText, '?'),
+  number('As of', ({ asOf }) => (asOf === undefined ? undefined : Date.parse(asOf)), instantOf),
+  text('Remark', ({ problem, uncommitted }) => {
+    const missing = uncommitted > 0 && `${countOf(uncommitted, 'partition')} without a committed offset, not counted`
+    return [problem, missing].filter(Boolean).join('; ')
+  })
+]
+const groups: readonly Column<Rows.GroupRow>[] = [
+  sorted('Group', ({ cluster, group }) => placeIn(cluster, group)),
+  text('Topics', ({ topics }) => topics.join(', ')),
+  number('Partitions', ({ partitions }) => partitions),
+  number('Waiting', ({ waiting }) => waiting),
+  number('Not acknowledged', ({ pending }) => pending),
+  text('Remark', ({ refusal }) => refusal?.message ?? '')
+]
+
+/** How far groups are behind, and the groups that are served here. */
+export const Lag = ({ status: { lag, groups: served } }: Of): VNode => html`<div>
+  ${lag === undefined && html`<p class="calm">Kafka is not asked how far groups are behind. <code>metrics.lag.everyMs</code> turns it on.</p>`}
+  ${lag?.rows.length === 0 && html`<p class="calm">No group is known yet.</p>`}
+  ${lag !== undefined && lag.rows.length > 0 && table('Groups by the records they are behind', lags, lag.rows, 'Behind')}
+  ${served.rows.length > 0 && html`<h3>Groups that are served here</h3>${table('Groups that are served here', groups, served.rows)}`}
+</div>`
