@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { RawSocket } from '../support/raw-socket.js'
 import { Children, Gateway } from './child.js'
@@ -15,6 +16,10 @@ describe('castellan as a process', function () {
   const patient = ['--set', 'apis.kprf.messageTimeoutMs=10000']
   const order = (key: string, data: string) => ({ topic: 'orders', key, data })
   const read = (...args: string[]) => children.start(['read', ...args])
+  async function untilInFlight({ management }: Gateway, bytes: number): Promise<void> {
+    const metrics = async () => (await fetch(`${management}/metrics`)).text()
+    while (!(await metrics()).includes(`castellan_http_bodies_in_flight_bytes ${bytes}\n`)) await sleep(50)
+  }
 
   it('takes a record over HTTP, and read prints it', async () => {
     const gateway = await Gateway.start(children, ['--embedded-port', '0', ...patient])
@@ -151,8 +156,7 @@ describe('castellan as a process', function () {
     const client = connect(Number(port), hostname)
     client.on('error', () => undefined)
     client.write('POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf')
-    const metrics = async () => (await fetch(`${gateway.management}/metrics`)).text()
-    while (!(await metrics()).includes('castellan_http_bodies_in_flight_bytes 4\n')) await new Promise(setImmediate)
+    await untilInFlight(gateway, 4)
     gateway.child.process.kill('SIGTERM')
     await gateway.child.line(/"msg":"stopping"/)
     expect((await gateway.until(503)).status).to.equal(503)
@@ -175,8 +179,7 @@ describe('castellan as a process', function () {
       await socket.send(
         `POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`
       )
-      const metrics = async () => (await fetch(`${gateway.management}/metrics`)).text()
-      while (!(await metrics()).includes('castellan_http_bodies_in_flight_bytes 5\n')) await new Promise(setImmediate)
+      await untilInFlight(gateway, 5)
       gateway.child.process.kill('SIGUSR2')
       const [line] = await gateway.child.line(/.*cannot recover from an error.*/)
       expect(JSON.parse(line).err).to.deep.include({ message: 'made up' })

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Children, Gateway } from './child.js'
 import { type Client, clientsOf, isAlive, metricsOf, pidsOf, readOrders, sampleOf, TWO } from './workers.js'
@@ -21,7 +22,10 @@ describe('castellan serve --workers', function () {
     const delivered = 'castellan_delivery_delivered_records_total'
     let metrics = await metricsOf(gateway)
     // A worker that is late is shown as it was before, and delivery tells what it has counted once in a second.
-    while (sampleOf(metrics, answered) < 16 || sampleOf(metrics, delivered) < 16) metrics = await metricsOf(gateway)
+    while (sampleOf(metrics, answered) < 16 || sampleOf(metrics, delivered) < 16) {
+      await sleep(50)
+      metrics = await metricsOf(gateway)
+    }
     expect(sampleOf(metrics, answered)).to.equal(16)
     expect(sampleOf(metrics, delivered)).to.equal(16)
     expect(sampleOf(metrics, 'kafka_sent_messages{topic="orders"}')).to.equal(16)
@@ -56,12 +60,13 @@ describe('castellan serve --workers', function () {
         const answer = await client.push(`c${at}-${n}`).catch(() => undefined)
         if (answer?.status === 200) acknowledged.add(`c${at}-${n}`)
         else disturbed.add(first[at]!.worker)
+        await sleep(5)
       }
     }
     const running = clients.map(load)
     const enough = async (): Promise<void> => {
       const before = acknowledged.size
-      while (acknowledged.size < before + 200) await new Promise(resolve => setTimeout(resolve, 10))
+      while (acknowledged.size < before + 200) await sleep(10)
     }
     await enough()
     const [pid] = await pidsOf(gateway)

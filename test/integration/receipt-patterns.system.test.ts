@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { transformSync } from 'esbuild'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
@@ -28,7 +29,7 @@ function has(command: string, ...args: readonly string[]): boolean {
 const runners: readonly [language: string, suffix: string, command: readonly string[], needs: readonly string[]][] = [
   ['sh', '.sh', ['sh'], ['curl']],
   ['python', '.py', ['python3'], ['python3']],
-  ['ts', '.mts', [process.execPath, '--import', 'tsx'], []]
+  ['ts', '.mjs', [process.execPath], []]
 ]
 
 describe('the patterns of docs/receipts.md and docs/idempotency.md', function () {
@@ -50,7 +51,8 @@ describe('the patterns of docs/receipts.md and docs/idempotency.md', function ()
   /** Runs a program to its end, whatever its exit code is; resolves with all that it has written. */
   const runProgram = async (program: string, suffix: string, command: readonly string[]): Promise<string> => {
     const file = join(folder, `program${suffix}`)
-    writeFileSync(file, program.replaceAll('http://127.0.0.1:8080', app.urls.shared!))
+    const here = program.replaceAll('http://127.0.0.1:8080', app.urls.shared!)
+    writeFileSync(file, suffix === '.mjs' ? transformSync(here, { loader: 'ts' }).code : here)
     const options = { timeout: LIMIT_MS }
     return new Promise((resolve, reject) => {
       execFile(command[0]!, [...command.slice(1), file], options, (error, stdout, stderr) => {

@@ -1,5 +1,6 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { Children, Gateway } from '../../cli/child.js'
@@ -126,7 +127,7 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
     // A late event loop refuses calls, as those of HTTP.
     expect((await callWith(polite, POLITE)).status).to.be.oneOf(['0', '8'])
     for (const socket of sockets) socket.destroy()
-    while ((await callWith(polite, POLITE)).status !== '0') await new Promise(setImmediate)
+    while ((await callWith(polite, POLITE)).status !== '0') await sleep(20)
     expect(gateway.child.isRunning).to.equal(true)
   })
 
@@ -151,6 +152,6 @@ describe('kafka-pixy: a process of 256 MB and hostile calls of gRPC', function (
       const metrics = await (await fetch(`${gateway.management}/metrics`)).text()
       return /^castellan_http_bodies_in_flight_bytes (\d+)/m.exec(metrics)![1]!
     }
-    while ((await held()) !== '0') await new Promise(resolve => setTimeout(resolve, 50))
+    while ((await held()) !== '0') await sleep(50)
   })
 })
