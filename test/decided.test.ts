@@ -20,7 +20,6 @@ const SLEEPERS: readonly string[] = [
   'test/apis/kafka-pixy/raw-service.ts',
   'test/cli/child.ts',
   'test/http/engine/proxies.ts',
-  'test/server/peers/keyed-requests.ts',
   'test/support/counting-reader.ts',
   'test/support/durable-harness.ts',
   'test/support/foreign-leader.ts',

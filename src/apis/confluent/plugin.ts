@@ -76,6 +76,7 @@ export const confluentPlugin =
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, answers)
       const isOfStream = id === 'produceRecords'
       const limits = {
+        name: `confluent ${id}`,
         maxBodyBytes: isOfStream ? WHOLE_BODY_BYTES : maxBodyBytes,
         streams: isOfStream,
         refused,

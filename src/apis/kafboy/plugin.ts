@@ -49,6 +49,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const produces = (request: IncomingMessage): boolean =>
       request.method === 'POST' && routeOf(request)?.type === 'produce'
     const receive = withKeys(context.idempotency, serve, {
+      name: 'kafboy',
       maxBodyBytes,
       refused: parts.replies.refused,
       waitMs,

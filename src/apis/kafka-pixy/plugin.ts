@@ -58,10 +58,10 @@ function routesOf(
   const asyncAdmission = admissionOf(context, settings.durability)
   const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
     const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
-    const keyed = produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
+    const keyed = (): Receive => produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
     const own =
       id === 'produceMessage'
-        ? { preParsing: admitted(keyed, admission, asyncAdmission), refuse: produce.refuse.bind(produce) }
+        ? { preParsing: admitted(keyed(), admission, asyncAdmission), refuse: produce.refuse.bind(produce) }
         : { preParsing: byHand(receive) }
     return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, ...own }))
   })

@@ -86,6 +86,24 @@ export interface Access {
    * @param done called once; with an error when the request is refused
    */
   enter?(incoming: IncomingRequest, done: (error?: CastellanError) => void): void
+  /**
+   * Admits a request that another process has admitted, and has passed on. What its client may do is looked up here; its
+   * quotas count there. Absent: every client may do everything.
+   */
+  admitForwarded?(request: IncomingMessage, from: PassedOn): ForwardedCaller
+}
+
+/** A request that another process has admitted, and has passed on. */
+export interface PassedOn {
+  readonly principal: string
+  /** The full address of the client, for log lines. */
+  readonly address: string
+  readonly requestId: string
+}
+
+export interface ForwardedCaller extends Caller {
+  /** What its quotas have to be charged. */
+  readonly charged: { readonly records: number; readonly bytes: number }
 }
 
 /** The principal of clients without credentials, where those are admitted. */
@@ -155,7 +173,7 @@ export function refusalHeaders(error: unknown): Readonly<Record<string, string>>
 }
 
 /** The way in which a client has authenticated. */
-export type AuthMethod = 'token' | 'password' | 'certificate' | 'jwt' | 'unixSocket' | 'none'
+export type AuthMethod = 'token' | 'password' | 'certificate' | 'jwt' | 'unixSocket' | 'forwarded' | 'none'
 
 /** An authenticated client. */
 export interface Identity {

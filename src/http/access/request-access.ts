@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
@@ -8,16 +9,18 @@ import {
   type Called,
   type Caller,
   deniedCaller,
+  type ForwardedCaller,
   type Identity,
   type IncomingRequest,
   isRefusal,
   type Operation,
+  type PassedOn,
   type Target
 } from './access.js'
 import { type AccessMetrics, Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
 import { type QuotaAccount, type QuotaSharing, Quotas } from './quotas.js'
-import { type CallerDeps, type PresentAccess, RequestCaller } from './request-caller.js'
+import { type CallerDeps, PassedOnCaller, type PresentAccess, RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
 import { Watches } from './watches.js'
@@ -63,7 +66,9 @@ export class RequestAccess implements Access {
       get version() {
         return version()
       },
-      refusalOf: (incoming, identity) => authenticator.refusalSince(incoming, identity),
+      // The process that has passed a request on has its credentials.
+      refusalOf: (incoming, identity) =>
+        identity.method === 'forwarded' ? undefined : authenticator.refusalSince(incoming, identity),
       grantsOf: principal => this.#rules?.grantsOf(principal)
     }
     this.#callerDeps = { quotas, audit, metrics, watches: this.#watches, present }
@@ -116,6 +121,24 @@ export class RequestAccess implements Access {
       const again = this.#deps.authenticator.authenticate(incoming)
       return again instanceof Promise ? this.#byPresent(incoming, again) : again
     })
+  }
+
+  admitForwarded(request: IncomingMessage, { principal, address, requestId }: PassedOn): ForwardedCaller {
+    const incoming: IncomingRequest = {
+      request,
+      requestId,
+      authorization: undefined,
+      socket: request.socket,
+      address: '',
+      peer: address,
+      isUnixSocket: false,
+      onEnd: () => undefined
+    }
+    const identity = { principal, method: 'forwarded', validUntil: Number.POSITIVE_INFINITY } as const
+    const grants = this.#rules?.grantsOf(principal)
+    const caller = new PassedOnCaller(this.#callerDeps, incoming, identity, grants, undefined, undefined)
+    admit(request, caller)
+    return caller
   }
 
   /** A request that was not admitted may do nothing. */

@@ -1,5 +1,5 @@
 import { type CastellanError, ForbiddenError } from '../../core/errors.js'
-import type { Caller, Identity, IncomingRequest, Operation, Target } from './access.js'
+import type { Caller, ForwardedCaller, Identity, IncomingRequest, Operation, Target } from './access.js'
 import { type AccessMetrics, type Audit, namedTopics } from './audit.js'
 import type { QuotaAccount, Quotas } from './quotas.js'
 import type { Grants } from './rules.js'
@@ -152,5 +152,16 @@ export class RequestCaller implements Caller {
     const { principal, method } = this.#identity
     const { peer: address, requestId } = this.#incoming
     this.#deps.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
+  }
+}
+
+/** The caller of a request that another process has passed on: its quotas are charged there. */
+export class PassedOnCaller extends RequestCaller implements ForwardedCaller {
+  readonly charged = { records: 0, bytes: 0 }
+
+  override charge(records: number, bytes: number): CastellanError | undefined {
+    this.charged.records += records
+    this.charged.bytes += bytes
+    return super.charge(records, bytes)
   }
 }

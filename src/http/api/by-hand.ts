@@ -38,16 +38,21 @@ export const byHand = (
 ): preParsingHookHandler => {
   const enter = (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload): void => {
     reply.hijack()
-    const { raw, id: requestId } = request
-    if (raw.headers.prefer !== undefined)
-      AsyncAnswer.note(raw, reply.raw, (accepted, further) => sendEarly(reply.raw, requestId, accepted, further))
-    receive({ request: raw, response: reply.raw, payload, requestId }, request.params as Record<string, string>)
+    const exchange = { request: request.raw, response: reply.raw, payload, requestId: request.id }
+    noteAsyncAnswer(exchange)
+    receive(exchange, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
     const held = request.raw as HeldRequest
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)
   }
+}
+
+/** Lets the request have an early answer, if its client prefers that. */
+export function noteAsyncAnswer({ request, response, requestId }: Exchange): void {
+  if (request.headers.prefer !== undefined)
+    AsyncAnswer.note(request, response, (accepted, further) => sendEarly(response, requestId, accepted, further))
 }
 
 const earlyAnswers = new Answers(Date.now)

@@ -1,8 +1,9 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
-import type { Claim, Keys } from '../../producer/keys/keys.js'
+import type { AskedKey, Claim, Keys } from '../../producer/keys/keys.js'
+import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
 import { AtEndOfTick, endWithLines, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
@@ -11,7 +12,18 @@ import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
 import { askedKeyOf } from './asked-key.js'
+import { noteAsyncAnswer } from './by-hand.js'
 import { EarlyReceipt } from './early-receipt.js'
+import type { Params, Receive } from './endpoint.js'
+import {
+  type ForwardedAnswer,
+  type ForwardedRequest,
+  type KeyOwner,
+  type KeyOwners,
+  NotCarriedOutError,
+  requestOf,
+  toForwarded
+} from './key-owners.js'
 import {
   away,
   BUSY,
@@ -19,10 +31,12 @@ import {
   full,
   INVALID,
   MAX_KEY_CHARACTERS,
+  notAdmitted,
   OVERLOADED,
   type Refusal,
   STREAM,
-  tooLarge
+  tooLarge,
+  unanswered
 } from './key-refusals.js'
 import { OpenClaims } from './open-claims.js'
 import type { RefusedByApi } from './refused-records.js'
@@ -34,7 +48,7 @@ export const KEY_HEADER = 'idempotency-key'
 /** Where a key is known: `gateway` or `deployment`. */
 const REACH_HEADER = 'x-castellan-idempotency'
 /** The line of {@link REACH_HEADER}, and the beginning of the next one. */
-const REACH_LINES: Readonly<Record<Keys['reach'], string>> = {
+const REACH_LINES: Readonly<Record<KeyOwners['reach'], string>> = {
   gateway: `${REACH_HEADER}: gateway\r\nx-request-id: `,
   deployment: `${REACH_HEADER}: deployment\r\nx-request-id: `
 }
@@ -63,14 +77,29 @@ export function keyIn(header: string): string | undefined {
 }
 
 /** What happens to requests with a key, for the metrics. */
-export type KeyResult = 'claimed' | 'replayed' | 'conflict' | 'busy' | 'full' | 'overloaded' | 'invalid' | 'away'
+export type KeyResult =
+  | 'claimed'
+  | 'replayed'
+  | 'conflict'
+  | 'busy'
+  | 'full'
+  | 'overloaded'
+  | 'invalid'
+  | 'away'
+  | 'forwarded'
 
 export interface IdempotencyDeps {
   readonly keys: Keys
   readonly count: (result: KeyResult) => void
+  /** Absent: this process owns all keys. */
+  readonly owners?: KeyOwners | undefined
+  /** Gives requests that others pass on what their clients may do. Absent: no access rules are configured. */
+  readonly access?: Access | undefined
 }
 
 export interface GuardOptions {
+  /** The route, the same in all processes that share keys. */
+  readonly name: string
   /** The limit for one body. */
   readonly maxBodyBytes: number
   /** How long a request waits for an earlier one with the same key; `undefined`: the default of the APIs. */
@@ -83,9 +112,16 @@ export interface GuardOptions {
   readonly streams?: boolean | undefined
 }
 
-type Receive = (exchange: Exchange, params: Readonly<Record<string, string>>) => void
+/** A route whose requests may have keys. */
+interface KeyedRoute extends GuardOptions {
+  readonly receive: Receive
+}
 
 const DEFAULT_WAIT_MS = 30_000
+/** A request that is passed on takes this much longer than its waits. */
+const FORWARD_MARGIN_MS = 5_000
+/** Headers of an answer that are added where it leaves. */
+const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, REQUEST_ID, 'content-length'])
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 
@@ -95,6 +131,7 @@ export class Idempotency {
   readonly #pool = new BufferPool(POOL_BYTES)
   readonly #open = new OpenClaims()
   readonly #turns = new Turns()
+  readonly #routes = new Map<string, KeyedRoute>()
   readonly #soon = new AtEndOfTick<SoonAnswer>(({ exchange, answer, further }) =>
     this.#write(exchange, answer, further)
   )
@@ -103,22 +140,31 @@ export class Idempotency {
     this.#deps = deps
   }
 
+  get #reach(): KeyOwners['reach'] {
+    return this.#deps.owners?.reach ?? 'gateway'
+  }
+
   /** Lets the requests of a route to produce have keys. */
   guard(receive: Receive, options: GuardOptions): Receive {
     const { produces } = options
+    const route = { ...options, receive }
+    this.#routes.set(options.name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
       if (header !== undefined && produces?.(exchange.request) !== false)
-        this.#enter(exchange, String(header), options, served => receive(served, params))
+        this.#enter(exchange, String(header), route, params)
       else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
-      else receive(exchange, params)
+      else {
+        if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
+        receive(exchange, params)
+      }
     }
   }
 
-  #enter(exchange: Exchange, header: string, options: GuardOptions, serve: (exchange: Exchange) => void): void {
+  #enter(exchange: Exchange, header: string, route: KeyedRoute, params: Params): void {
     const key = keyIn(header)
     const { 'content-length': length, 'transfer-encoding': coding } = exchange.request.headers
-    const { maxBodyBytes, streams = false, refused } = options
+    const { maxBodyBytes, streams = false, refused } = route
     if (key === undefined) {
       this.#refuse(exchange, 'invalid', INVALID, refused)
       return
@@ -129,31 +175,104 @@ export class Idempotency {
     }
     collectBody(exchange.payload, Number(length ?? 0), maxBodyBytes, this.#pool, body => {
       if (body === 'tooLarge') this.#refuse(exchange, 'invalid', tooLarge(maxBodyBytes), refused)
-      else if (!(body instanceof Error)) this.#claim(exchange, key, body, options, serve)
+      else if (!(body instanceof Error)) this.#place(exchange, key, body, route, params)
       // A client that has left gets no answer.
       else if ('code' in body && body.code === 'overloaded') this.#refuse(exchange, 'overloaded', OVERLOADED, refused)
     })
   }
 
-  /** @param body valid during the call */
-  #claim(
-    exchange: Exchange,
-    key: string,
-    body: Buffer,
-    { waitMs = DEFAULT_WAIT_MS, refused }: GuardOptions,
-    serve: (exchange: Exchange) => void
-  ): void {
-    this.#open.look()
+  /** The owner of the key carries the request out. @param body valid during the call */
+  #place(exchange: Exchange, key: string, body: Buffer, route: KeyedRoute, params: Params): void {
+    const { owners, keys } = this.#deps
     const asked = askedKeyOf(exchange.request, key, body)
+    const owner = owners?.ownerOf(asked.hash)
+    // This process may have owned the key before.
+    if (owner === undefined || keys.knows(asked.hash)) this.#claim(exchange, asked, body, route, params)
+    else this.#passOn(exchange, asked, body, route, params, owner)
+  }
+
+  /**
+   * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
+   * that has not sent the request; later it cancels only its wait.
+   */
+  #passOn(
+    exchange: Exchange,
+    asked: AskedKey,
+    body: Buffer,
+    { name, waitMs = DEFAULT_WAIT_MS, refused }: KeyedRoute,
+    params: Params,
+    owner: KeyOwner
+  ): void {
+    const caller = admittedCaller(exchange.request)
+    const waiting = new WaitingBody(body, exchange.response)
+    this.#turns.add(exchange, async () => {
+      await Promise.race([this.#turns.answered(exchange), waiting.left])
+      const kept = waiting.end()
+      if (kept === undefined) return
+      const refusal = caller?.charge(0, 0)
+      if (refusal !== undefined) {
+        this.#refuse(exchange, 'overloaded', notAdmitted(refusal), refused)
+        return
+      }
+      const forwarded = toForwarded(exchange, name, params, asked, kept, Math.min(waitMs, DEFAULT_WAIT_MS))
+      try {
+        const timeoutMs = waitMs + forwarded.waitMs + FORWARD_MARGIN_MS
+        const { answer, failure, records, bytes } = await owner.carryOut(forwarded, timeoutMs)
+        this.#deps.count('forwarded')
+        noteFailure(exchange.response, failure)
+        caller?.charge(records, bytes)
+        this.#write(exchange, answer, NONE)
+      } catch (error) {
+        const { message } = error as Error
+        const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
+        this.#refuse(exchange, 'away', refusal, refused)
+      }
+    })
+  }
+
+  /**
+   * Carries out a request that another process has passed on, because this one owns its key.
+   *
+   * @throws NotCarriedOutError when this process has no such route
+   */
+  async carryOut(forwarded: ForwardedRequest): Promise<ForwardedAnswer> {
+    const route = this.#routes.get(forwarded.route)
+    if (route === undefined) throw new NotCarriedOutError(`${forwarded.route} is not served`)
+    const request = requestOf(forwarded)
+    const caller = this.#deps.access?.admitForwarded?.(request, forwarded)
+    const body = Buffer.from(forwarded.body)
+    return new Promise((resolve, reject) => {
+      const response = new ForwardedResponse(
+        request,
+        answer => {
+          const headers = answer.headers.filter(([name]) => !ADDED.has(name))
+          const failure = failureCodeOf(response.asServerResponse)
+          const { records = 0, bytes = 0 } = caller?.charged ?? {}
+          resolve({ answer: { status: answer.status, headers, body: answer.body }, failure, records, bytes })
+          response.emit('close')
+        },
+        reject
+      )
+      const { requestId, waitMs, asked, params } = forwarded
+      const exchange = { request, response: response.asServerResponse, payload: new KnownBody(body), requestId }
+      noteAsyncAnswer(exchange)
+      this.#claim(exchange, asked, body, { ...route, waitMs: Math.min(route.waitMs ?? waitMs, waitMs) }, params)
+    })
+  }
+
+  /** @param body valid during the call */
+  #claim(exchange: Exchange, asked: AskedKey, body: Buffer, route: KeyedRoute, params: Params): void {
+    const { waitMs = DEFAULT_WAIT_MS, refused, receive } = route
+    this.#open.look()
     const claimed = (claim: Claim, kept: Buffer): void => {
       if (claim.type !== 'claimed') this.#notClaimed(exchange, claim, refused)
-      else this.#serve(exchange, claim.key, kept, waitMs, serve)
+      else this.#serve(exchange, claim.key, kept, waitMs, served => receive(served, params))
     }
     let waiting: WaitingBody | undefined
     const toWait = (): WaitingBody => (waiting ??= new WaitingBody(body, exchange.response))
     let early: EarlyReceipt | undefined
     const lookForReceipt = (): void => {
-      const headers = { [REACH_HEADER]: this.#deps.keys.reach, [REPLAYED_HEADER]: 'true' }
+      const headers = { [REACH_HEADER]: this.#reach, [REPLAYED_HEADER]: 'true' }
       early ??= EarlyReceipt.look(exchange, this.#deps.keys, asked, headers)
     }
     const onWait = (end: () => void): void => {
@@ -232,10 +351,11 @@ export class Idempotency {
         else this.#write(exchange, own, further)
       })
     })
+    if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
     claimedBy(request, key)
     const early = AsyncAnswer.of(request)
     if (early !== undefined) {
-      early.further[REACH_HEADER] = this.#deps.keys.reach
+      early.further[REACH_HEADER] = this.#reach
       delete early.further[REPLAYED_HEADER]
     }
     try {
@@ -248,7 +368,7 @@ export class Idempotency {
 
   #write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
-    const { reach } = this.#deps.keys
+    const reach = this.#reach
     const lines = `${further.lines}${REACH_LINES[reach]}${requestId}\r\n`
     if (further !== CLOSED && endWithLines(response, answer, lines)) return
     const { status, headers, body } = answer
@@ -264,10 +384,10 @@ export class Idempotency {
   }
 
   #refuse(exchange: Exchange, result: KeyResult, refusal: Refusal, refused: RefusedByApi | undefined): void {
-    const { status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
+    const { status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1', headers: more } = refusal
     this.#deps.count(result)
     if (persisted === 'no') refused?.add({ code, message: detail })
-    const retriable = status === 409 || status === 503
+    const retriable = status === 409 || status === 429 || status === 503
     const answer = problemAnswer(status, detail, persisted, { code, retriable })
     noteFailure(exchange.response, code)
     const headers: [string, string][] = [
@@ -275,7 +395,23 @@ export class Idempotency {
       ['content-type', answer.type]
     ]
     if (retriable) headers.push(['retry-after', retryAfterSeconds])
+    if (more !== undefined) headers.push(...Object.entries(more))
     this.#write(exchange, { status, headers, body: Buffer.from(answer.body) }, isRead ? NONE : CLOSED)
+  }
+}
+
+/** The answer to a request that another process has passed on. */
+class ForwardedResponse extends KeptResponse {
+  readonly #failed: (error: Error) => void
+
+  /** @param failed called when there will be no answer; the request may have been carried out */
+  constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void, failed: (error: Error) => void) {
+    super(request, ended)
+    this.#failed = failed
+  }
+
+  destroy(error: Error): void {
+    this.#failed(error)
   }
 }
 
@@ -323,6 +459,7 @@ function toOwn(
  */
 class Turns {
   readonly #last = new WeakMap<Socket, Promise<void>>()
+  readonly #begun = new WeakMap<Socket, ServerResponse>()
   #waiting = 0
 
   /** Whether an earlier request of the connection waits. */
@@ -330,9 +467,22 @@ class Turns {
     return this.#waiting > 0 && this.#last.has(request.socket)
   }
 
+  /** This process carries the request out. */
+  begin({ request, response }: Exchange): void {
+    this.#begun.set(request.socket, response)
+  }
+
+  /** Resolves when the requests of the connection that this process has begun to carry out are answered. */
+  async answered({ request }: Exchange): Promise<void> {
+    const last = this.#begun.get(request.socket)
+    if (last === undefined || last.writableFinished || last.destroyed) return
+    await new Promise<void>(resolve => last.once('close', resolve))
+  }
+
   /** Lets a request without a key begin after the earlier ones. */
   receiveLater(exchange: Exchange, begin: () => void): void {
     this.add(exchange, async () => {
+      this.begin(exchange)
       begin()
       // Its body comes from a stream, some ticks later.
       await new Promise(resolve => setImmediate(resolve))

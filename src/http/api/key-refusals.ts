@@ -1,4 +1,5 @@
-import type { ErrorCode } from '../../core/errors.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import { refusalHeaders, refusalStatus } from '../access/access.js'
 
 export const MAX_KEY_CHARACTERS = 255
 
@@ -13,6 +14,8 @@ export interface Refusal {
   readonly isRead?: boolean
   /** Default: 1. */
   readonly retryAfterSeconds?: string
+  /** Further ones. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export const INVALID: Refusal = {
@@ -59,6 +62,24 @@ export const away = (why = 'the answer to an earlier request with the key cannot
   detail: `${why}. This request has written nothing; what became of an earlier one with this Idempotency-Key cannot be looked up now: send it again later`,
   persisted: 'unknown'
 })
+/** @param why the owner of the key has not answered */
+export const unanswered = (why: string): Refusal => ({
+  status: 503,
+  code: 'overloaded',
+  detail: `${why}. Whether it has written the records of this request is not known: send it again later with the same Idempotency-Key`,
+  persisted: 'unknown'
+})
+/** @param error the client may not go on */
+export const notAdmitted = (error: CastellanError): Refusal => {
+  const { 'retry-after': retryAfterSeconds, ...headers } = refusalHeaders(error)
+  return {
+    status: refusalStatus(error) ?? 503,
+    code: error.code,
+    detail: error.message,
+    headers,
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds })
+  }
+}
 export const tooLarge = (maxBytes: number): Refusal => ({
   status: 413,
   code: 'recordTooLarge',

@@ -169,7 +169,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>,
     receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
   ): (exchange: Exchange, params: Params) => void {
-    const own = { maxBodyBytes: this.#maxBodyBytes, refused: this.refused }
+    const own = { name: this.#api.name, maxBodyBytes: this.#maxBodyBytes, refused: this.refused }
     return withKeys(this.#parts.idempotency, receive, { ...own, ...options })
   }
 

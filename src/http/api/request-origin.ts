@@ -49,6 +49,10 @@ class RequestOrigin implements ProduceOrigin {
     return (this.#recordHeaders ??= recordHeadersOf(this.#request))
   }
 
+  set recordHeaders(headers: readonly RecordHeader[]) {
+    this.#recordHeaders = headers
+  }
+
   get trace(): TraceOfRequest | undefined {
     return traceOf(this.#request)
   }
@@ -64,6 +68,11 @@ export const acceptedBefore = (request: IncomingMessage, { id, records }: Accept
   const origin = requestOriginOf(request)
   origin.acceptedRecords = records
   origin.receipt = id
+}
+
+/** Another process has passed the request on, with the headers for its records. */
+export const takeRecordHeaders = (request: IncomingMessage, headers: readonly RecordHeader[]): void => {
+  requestOriginOf(request).recordHeaders = headers
 }
 
 /** The request has claimed its key: its records are produced once. */

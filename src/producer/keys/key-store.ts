@@ -79,6 +79,10 @@ export class KeyStore {
     return this.#entries.size + this.#answered.size
   }
 
+  has(hash: string): boolean {
+    return this.#entries.has(hash) || this.#answered.find(hash) >= 0
+  }
+
   get bytes(): number {
     return this.#bytes
   }

@@ -30,8 +30,8 @@ export type OnWait = (end: () => void) => void
 
 /** The keys of requests to produce, which are carried out once each. */
 export interface Keys {
-  /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
-  readonly reach: 'gateway' | 'deployment'
+  /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
+  knows(hash: string): boolean
   /** @param waitMs how long to wait for another request with the same key */
   claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim>
   /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
@@ -63,7 +63,6 @@ const CLAIMS_OF_PROCESS = 2 ** 20
 
 /** The keys of one process: those that it owns, and the records that it has accepted. */
 export class LocalKeys implements Keys {
-  readonly reach = 'gateway'
   readonly name: string
   readonly store: KeyStore
   readonly holder: KeyHolder
@@ -92,6 +91,10 @@ export class LocalKeys implements Keys {
 
   receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
     return this.holder.receiptOf(asked, waitMs)
+  }
+
+  knows(hash: string): boolean {
+    return this.store.has(hash)
   }
 
   claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {

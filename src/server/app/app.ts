@@ -17,6 +17,7 @@ import type { LagRow, LagSource } from '../../gateway/lag.js'
 import { tracedGateway } from '../../gateway/traced-gateway.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
+import type { KeyOwners } from '../../http/api/key-owners.js'
 import { RefusedRecords } from '../../http/api/refused-records.js'
 import { Admission } from '../../http/exchange/admission.js'
 import { createClientCounts } from '../../http/server/client-counts.js'
@@ -29,7 +30,7 @@ import type { StatusPart } from '../../http/status/status.js'
 import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
-import type { Keys, LocalKeys } from '../../producer/keys/keys.js'
+import type { LocalKeys } from '../../producer/keys/keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -239,7 +240,7 @@ class ProcessParts {
       onFatal = resolve
     })
     this.#receipts = receiptPartsOf(config, deps.worker)
-    this.#keys = openKeys(config.idempotency, this.#quietLog, this.#metricsLogger, deps.worker)
+    this.#keys = openKeys(config.idempotency, this.#quietLog, this.#metricsLogger)
     this.#clusters = new Clusters({
       receipts: this.#receipts,
       keys: this.#keys,
@@ -413,7 +414,10 @@ class ProcessParts {
     const gateways = this.#gateways()
     this.#shareReceipts()
     const { peers } = this.#worker ?? {}
-    const keys = this.#sharedKeys()
+    const owners = this.#keyOwners()
+    drainSteps.add('requests of other processes', async () => owners?.close())
+    const access = security.requestAccess ?? openAccess
+    const idempotency = createIdempotency({ keys: this.#keys, owners, access }, this.#metricsLogger, this.#quietLog)
     await this.#peers?.all.open()
     const counts = createClientCounts({
       http,
@@ -434,8 +438,8 @@ class ProcessParts {
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
         calls: counts.calls,
-        idempotency: createIdempotency(keys, this.#metricsLogger, this.#quietLog),
-        access: security.requestAccess ?? openAccess,
+        idempotency,
+        access,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
@@ -483,15 +487,14 @@ class ProcessParts {
   }
 
   /** Keys of requests hold over all workers, or over all gateways. */
-  #sharedKeys(): Keys {
-    const [own, { peers }] = [this.#keys, this.#worker ?? {}]
-    if (peers !== undefined) return new WorkerKeys(own, peers)
-    if (this.#peers === undefined) return own
+  #keyOwners(): KeyOwners | undefined {
+    const { peers } = this.#worker ?? {}
+    if (peers !== undefined) return new WorkerKeys(peers)
+    if (this.#peers === undefined) return undefined
     const { all, PeerKeys } = this.#peers
-    const shared = new PeerKeys({ own, peers: all, addresses: this.#config.peers.addresses, log: this.#quietLog })
-    this.#peers.keys = shared
-    this.#shutdown.add('ending the exchange of keys', async () => shared.close())
-    return shared
+    const { addresses } = this.#config.peers
+    this.#peers.keys = new PeerKeys({ peers: all, addresses, log: this.#quietLog })
+    return this.#peers.keys
   }
 
   /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */

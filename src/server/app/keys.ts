@@ -1,31 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { Idempotency, type KeyResult } from '../../http/api/idempotency.js'
-import { type Keys, LocalKeys } from '../../producer/keys/keys.js'
+import { Idempotency, type IdempotencyDeps, type KeyResult } from '../../http/api/idempotency.js'
+import { LocalKeys } from '../../producer/keys/keys.js'
 import type { IdempotencySettings } from '../../producer/keys/settings.js'
-import { ownerOfKey } from '../workers/worker-keys.js'
-import type { WorkerPlace } from './worker-order.js'
 
 const UNLABELLED = {}
 const FULL =
   'requests with a new Idempotency-Key are refused (503) until other keys expire: idempotency.maxBytes is used up, or the share of a client'
 
-type PlaceOfWorker = Pick<WorkerPlace, 'number' | 'count'>
-
-/** The keys of requests that this process remembers. @param worker absent: the process is the only one */
-export const openKeys = (
-  settings: IdempotencySettings,
-  log: Logger,
-  metrics: MetricsLogger,
-  worker: PlaceOfWorker | undefined
-): LocalKeys =>
+/** The keys of requests that this process remembers. */
+export const openKeys = (settings: IdempotencySettings, log: Logger, metrics: MetricsLogger): LocalKeys =>
   new LocalKeys({
     ...settings,
-    ...(worker && {
-      name: String(worker.number),
-      owns: (hash: string) => ownerOfKey(hash, worker.count) === worker.number
-    }),
     now: Date.now,
     report: usedRatio => metrics.gauge('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
     newSalt: () => randomBytes(4).readUInt32BE(),
@@ -44,7 +31,11 @@ export const openKeys = (
   })
 
 /** Lets requests have keys. */
-export function createIdempotency(keys: Keys, metrics: MetricsLogger, log: Logger): Idempotency {
+export function createIdempotency(
+  deps: Omit<IdempotencyDeps, 'count'>,
+  metrics: MetricsLogger,
+  log: Logger
+): Idempotency {
   // A series is found by the identity of its tags.
   const tagsOf = new Map<KeyResult, MetricTags>()
   const count = (result: KeyResult): void => {
@@ -53,5 +44,7 @@ export function createIdempotency(keys: Keys, metrics: MetricsLogger, log: Logge
     metrics.count('http', 'idempotent_requests', tags)
     if (result === 'full') log.warn({}, FULL)
   }
-  return new Idempotency({ keys, count })
+  const idempotency = new Idempotency({ ...deps, count })
+  deps.owners?.serve(request => idempotency.carryOut(request))
+  return idempotency
 }

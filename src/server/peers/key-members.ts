@@ -1,18 +1,10 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { PlaceOfProcess } from './gateway-peers.js'
-import { UnsentError } from './key-link.js'
-import { PeerError } from './peers.js'
-
-/** Runs of one gateway that have ended and are remembered. */
-const MAX_FORMER = 64
 
 interface Member {
   readonly name: string
   readonly seed: number
-  /** The process that has called last. */
-  run: string | undefined
-  readonly former: Set<string>
 }
 
 /** What the entries of `peers.addresses` say about this gateway. */
@@ -35,7 +27,7 @@ export class KeyMembers {
   readonly names: readonly string[]
   /** Differs when the lists differ. */
   readonly digest: string
-  readonly #members: ReadonlyMap<string, Member>
+  readonly #members: readonly Member[]
   readonly #placesOf: (name: string) => readonly PlaceOfProcess[]
   readonly #ownId: string
 
@@ -43,9 +35,7 @@ export class KeyMembers {
   constructor(addresses: readonly string[], ownId: string, placesOf: (name: string) => readonly PlaceOfProcess[]) {
     this.names = [...new Set(addresses)].sort()
     this.digest = createHash('sha256').update(JSON.stringify(this.names)).digest('base64url')
-    this.#members = new Map(
-      this.names.map(name => [name, { name, seed: seedOf(name), run: undefined, former: new Set<string>() }])
-    )
+    this.#members = this.names.map(name => ({ name, seed: seedOf(name) }))
     this.#ownId = ownId
     this.#placesOf = placesOf
   }
@@ -58,7 +48,7 @@ export class KeyMembers {
     const word = wordOf(hash)
     let best: Member | undefined
     let most = -1
-    for (const member of this.#members.values()) {
+    for (const member of this.#members) {
       const weight = mixed(member.seed ^ word)
       if (weight <= most) continue
       most = weight
@@ -92,54 +82,16 @@ export class KeyMembers {
     return !isSeveral(places) && idsOf(places).every(id => id === this.#ownId)
   }
 
-  /**
-   * The process of another gateway that can be called.
-   *
-   * @throws UnsentError when there is none, or more than one
-   */
-  idOf(name: string): string {
+  /** The process of another gateway that can be called. @returns `undefined`: there is none, or more than one */
+  idOf(name: string): string | undefined {
     const places = this.#placesOf(name)
-    const ids = idsOf(places)
-    const [id] = ids
-    if (id === undefined) throw new UnsentError(`the gateway ${name} does not answer`)
-    if (ids.length > 1 || isSeveral(places) || id === this.#ownId)
-      throw new UnsentError(`${name} is not one other gateway`)
-    if (this.isFormer(name, id)) throw new UnsentError(`the gateway ${name} was started again`)
-    return id
+    const [id] = idsOf(places)
+    return isSeveral(places) || id === this.#ownId ? undefined : id
   }
 
   /** @param others the processes that can be called */
   isCallable(name: string, others: readonly string[]): boolean {
     return idsOf(this.#placesOf(name)).some(id => others.includes(id))
-  }
-
-  isFormer(name: string, id: string): boolean {
-    return this.#members.get(name)?.former.has(id) === true
-  }
-
-  /** The gateway whose process has called last under this id. */
-  nameOfProcess(id: string): string | undefined {
-    for (const { name, run } of this.#members.values()) if (run === id) return name
-    return undefined
-  }
-
-  /**
-   * A process has called, or has answered, as a gateway.
-   *
-   * @returns the process that was this gateway before; `undefined`: it is the same, or the first one
-   * @throws PeerError when a later process is this gateway
-   */
-  note(name: string, id: string): string | undefined {
-    const member = this.#members.get(name)
-    if (member === undefined) throw new PeerError(`${name} is not in peers.addresses`)
-    const { run, former } = member
-    if (run === id) return undefined
-    if (former.has(id)) throw new PeerError(`the gateway ${name} was started again`)
-    member.run = id
-    if (run === undefined) return undefined
-    former.add(run)
-    if (former.size > MAX_FORMER) former.delete(former.values().next().value!)
-    return run
   }
 }
 

@@ -1,7 +1,8 @@
 import type { GatewayPeers } from './gateway-peers.js'
 import { isAway, type PeerError } from './peers.js'
 
-const MESSAGE = 'key standing'
+/** Builds that asked for keys instead of passing requests on do not serve it. */
+const MESSAGE = 'keys of requests'
 const TIMEOUT_MS = 2_000
 
 /** How a gateway serves requests with keys. */

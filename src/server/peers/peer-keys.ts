@@ -1,60 +1,65 @@
 import type { Logger } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import { Waiters } from '../../core/waiters.js'
-import type { GivenReceipt } from '../../producer/keys/keyed-records.js'
-import type { AskedKey, Claim, Keys, LocalKeys, OnWait } from '../../producer/keys/keys.js'
+import {
+  type CarryOut,
+  type ForwardedAnswer,
+  type ForwardedRequest,
+  type KeyOwner,
+  type KeyOwners,
+  NotCarriedOutError
+} from '../../http/api/key-owners.js'
 import type { GatewayPeers } from './gateway-peers.js'
-import { type KeyLink, type KeyWaits, UnsentError } from './key-link.js'
+import { answerOf, carriedOut, KEYED_REQUEST } from './key-calls.js'
 import { KeyMembers, type Standing } from './key-members.js'
 import { type KeyStanding, KeyStandings } from './key-standings.js'
-import { isAway, PeerError } from './peers.js'
-import { SharedKeys } from './shared-keys.js'
+import { isAway, type PeerError } from './peers.js'
 
-/** A wait at another gateway is asked for in parts of this length, because a call in progress takes a place there. */
-const PART_MS = 5_000
-/** Waits at other gateways. They leave calls to these free for other questions. */
-const MAX_WAITS = 256
-/** How long a gateway that has an answer tries to reach the owner of its key often. */
-const SETTLE_FOR_MS = 3_600_000
-const LONGEST_PAUSE_MS = 2_000
-/** How long a request waits until this gateway knows which of the list it is. */
-const LOOKING_MS = 2_000
+/** Requests that are under way at other gateways. They leave calls to these free for other questions. */
+const MAX_FORWARDED = 384
+/** The end of a hash names the client. */
+const CLIENT_AT = 12
 
 /** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3
 
 const CONTESTED = 'some gateways share keys of requests and others do not'
 
-/** A message with what has to be the same at both gateways. */
+/** A request with what has to be the same at both gateways. */
 interface Envelope {
   /** {@link KeyMembers.digest} */
   readonly list: string
   /** The gateway that calls, and the one that it means to call. */
   readonly by: string
   readonly to: string
-  readonly body: unknown
+  readonly request: ForwardedRequest
 }
 
 export interface PeerKeysDeps {
-  readonly own: LocalKeys
-  readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onGone' | 'onRefreshed' | 'processesAt'>
+  readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onRefreshed' | 'processesAt'>
   /** The setting `peers.addresses`. */
   readonly addresses: readonly string[]
   readonly log: Logger
 }
 
+/** How this gateway serves keys, as far as it knows. */
+type Sharing =
+  /** It does not know yet which of the list it is. */
+  | { readonly type: 'looking' }
+  /** The list cannot be used, so keys hold at this gateway only. */
+  | { readonly type: 'alone' }
+  | { readonly type: 'shared'; readonly self: string }
+
 /**
  * The keys of gateways that know each other. They hold over all of them when each entry of `peers.addresses` is one gateway
  * and this one is among them; otherwise over this gateway.
  */
-export class PeerKeys implements Keys {
+export class PeerKeys implements KeyOwners {
   readonly #deps: PeerKeysDeps
   readonly #members: KeyMembers
   readonly #standings: KeyStandings
-  readonly #waits = new Shares(MAX_WAITS)
-  /** Wake requests that wait until this gateway knows which one it is. */
-  readonly #looking = new Waiters()
-  #self: string | undefined
+  readonly #forwarded = new Shares(MAX_FORWARDED)
+  readonly #owners: ReadonlyMap<string, KeyOwner>
+  #sharing: Sharing = { type: 'looking' }
   /** How often in a row another gateway could not be called. */
   readonly #silent = new Map<string, number>()
   /** Another gateway answers at the entry of this one. */
@@ -65,61 +70,62 @@ export class PeerKeys implements Keys {
   #isAlone = false
   /** How often in a row the look-up had this result. */
   #undecided = { why: '', times: 0 }
-  /** `undefined`: this gateway does not know yet which one it is. */
-  #keys: Keys | undefined
-  #shared: SharedKeys | undefined
+  #isClosed = false
+  /** The owner of all keys while this gateway must not carry out requests with them: it refuses. */
+  readonly #refused: KeyOwner = {
+    carryOut: async () => {
+      throw new NotCarriedOutError(this.#refusal ?? 'this gateway has just found out which of peers.addresses it is')
+    }
+  }
 
   constructor(deps: PeerKeysDeps) {
     const { peers, addresses } = deps
     this.#deps = deps
     this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
     this.#standings = new KeyStandings(peers, addresses, () => this.#standing)
+    const ownerAs = (name: string): KeyOwner => ({
+      carryOut: (request, timeoutMs) => this.#passOn(name, request, timeoutMs)
+    })
+    this.#owners = new Map(this.#members.names.map(name => [name, ownerAs(name)]))
     peers.onRefreshed(() => this.#look())
   }
 
-  get #standing(): KeyStanding {
-    if (this.#isDoubled || this.#keys === undefined) return 'refused'
-    if (this.#shared !== undefined) return this.#shared.isReady ? 'shared' : 'refused'
-    return this.#isContested ? 'refused' : 'alone'
+  get reach(): KeyOwners['reach'] {
+    return this.#sharing.type === 'alone' ? 'gateway' : 'deployment'
   }
 
-  get reach(): Keys['reach'] {
-    return this.#keys?.reach ?? 'deployment'
+  ownerOf(hash: string): KeyOwner | undefined {
+    if (this.#refusal !== undefined) return this.#refused
+    if (this.#sharing.type !== 'shared') return undefined
+    const owner = this.#members.ownerOf(hash)
+    return owner === this.#sharing.self ? undefined : this.#owners.get(owner)
   }
 
-  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
-    if (this.#keys === undefined) return this.#claimLater(asked, waitMs, onWait)
-    // Two gateways would both give a key out.
-    if (this.#isDoubled) return { type: 'away', why: `another gateway answers at ${this.#self}` }
-    if (this.#isContested) return { type: 'away', why: CONTESTED }
-    return this.#keys.claim(asked, waitMs, onWait)
-  }
-
-  async receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
-    return this.#keys?.receiptOf(asked, waitMs)
+  serve(carryOut: CarryOut): void {
+    const { peers } = this.#deps
+    peers.serve(KEYED_REQUEST, message => {
+      const envelope = message as Envelope
+      const refusal = this.#isClosed ? 'it is stopping' : (this.#refusal ?? this.#disagreement(envelope))
+      return carriedOut(envelope.request, carryOut, refusal)
+    })
   }
 
   close(): void {
-    this.#shared?.close()
+    this.#isClosed = true
   }
 
-  async #claimLater(asked: AskedKey, waitMs: number, onWait?: OnWait): Promise<Claim> {
-    const startedAt = performance.now()
-    await this.#looking.wait(Math.min(waitMs, LOOKING_MS))
-    if (this.#keys === undefined) return { type: 'away', why: this.#whyUndecided }
-    return this.claim(asked, Math.max(0, waitMs - (performance.now() - startedAt)), onWait)
+  /** Why no request with a key is carried out at this gateway. `undefined`: they are. */
+  get #refusal(): string | undefined {
+    if (this.#sharing.type === 'looking') return this.#whyUndecided
+    // Two gateways would both carry a request out.
+    if (this.#isDoubled) return `another gateway answers at ${(this.#sharing as { self?: string }).self}`
+    return this.#isContested ? CONTESTED : undefined
   }
 
-  /** Finds out which gateway this one is, and whether others leave its keys to it. */
-  #look(): void {
-    if (this.#self !== undefined) this.#lookForDouble(this.#self)
-    this.#lookForOthers()
-    if (this.#keys === undefined) {
-      const standing = this.#members.standing()
-      if (standing.type === 'member') this.#share(standing.self)
-      else this.#postpone(standing)
-    }
-    void this.#standings.ask().then(() => this.#compare())
+  get #standing(): KeyStanding {
+    const { type } = this.#sharing
+    if (this.#isDoubled || type === 'looking') return 'refused'
+    return type === 'shared' ? 'shared' : this.#isContested ? 'refused' : 'alone'
   }
 
   get #whyUndecided(): string {
@@ -130,20 +136,33 @@ export class PeerKeys implements Keys {
   /** What is wrong with keys of requests, one sentence each, for operators. */
   get warnings(): readonly string[] {
     const refused = 'requests with an Idempotency-Key are refused (503)'
-    if (this.#isDoubled) return [`${refused}: another gateway answers at ${this.#self}; compare peers.addresses`]
-    if (this.#isContested) return [`${refused}: ${CONTESTED}; compare peers.addresses and builds`]
-    if (this.#keys === undefined) return this.#undecided.times < LOOKS ? [] : [`${refused}: ${this.#whyUndecided}`]
+    if (this.#sharing.type === 'looking')
+      return this.#undecided.times < LOOKS ? [] : [`${refused}: ${this.#whyUndecided}`]
+    const hint = this.#isDoubled ? 'peers.addresses' : 'peers.addresses and builds'
+    if (this.#isDoubled || this.#isContested) return [`${refused}: ${this.#refusal}; compare ${hint}`]
     return [...this.#silent].flatMap(([name, looks]) =>
       looks < LOOKS ? [] : [`${refused} whose key the gateway ${name} owns, because it cannot be reached`]
     )
   }
 
+  /** Finds out which gateway this one is, and whether others leave its keys to it. */
+  #look(): void {
+    if (this.#sharing.type === 'shared') {
+      this.#lookForDouble(this.#sharing.self)
+      this.#lookForOthers(this.#sharing.self)
+    } else if (this.#sharing.type === 'looking') {
+      const standing = this.#members.standing()
+      if (standing.type === 'member') this.#share(standing.self)
+      else this.#postpone(standing)
+    }
+    void this.#standings.ask().then(() => this.#compare())
+  }
+
   /** A gateway that is started again is away for a moment, so it counts when it comes several times. */
-  #lookForOthers(): void {
+  #lookForOthers(self: string): void {
     const { others } = this.#deps.peers
     for (const name of this.#members.names) {
-      const isThere = name === this.#self || this.#members.isCallable(name, others)
-      if (isThere || this.#shared === undefined) this.#silent.delete(name)
+      if (name === self || this.#members.isCallable(name, others)) this.#silent.delete(name)
       else this.#silent.set(name, (this.#silent.get(name) ?? 0) + 1)
     }
   }
@@ -156,17 +175,9 @@ export class PeerKeys implements Keys {
   }
 
   #share(self: string): void {
-    const { own, log } = this.#deps
-    this.#self = self
-    own.store.disown(hash => this.#members.ownerOf(hash) === self)
-    this.#shared = new SharedKeys(own, this.#linkAs(self))
-    log.info({}, `keys of requests hold at all ${this.#members.names.length} gateways; this one is ${self}`)
-    this.#serve(this.#shared)
-  }
-
-  #serve(keys: Keys): void {
-    this.#keys = keys
-    this.#looking.wake()
+    this.#sharing = { type: 'shared', self }
+    const { length } = this.#members.names
+    this.#deps.log.info({}, `keys of requests hold at all ${length} gateways; this one is ${self}`)
   }
 
   /** Gateways that are started again may exchange their addresses, so a result counts when it comes several times. */
@@ -180,100 +191,61 @@ export class PeerKeys implements Keys {
     this.#deps.log.warn({}, `${message}: ${why}`)
   }
 
-  /** Keys are refused where others would give them out as well. */
+  /** Keys are refused where others would carry requests with them out as well. */
   #compare(): void {
-    const { own, log } = this.#deps
-    const isContested = this.#standings.has(this.#shared === undefined ? 'shared' : 'alone')
+    const { log } = this.#deps
+    const isContested = this.#standings.has(this.#sharing.type === 'shared' ? 'alone' : 'shared')
     if (isContested && !this.#isContested) {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
     this.#isContested = isContested
-    if (isContested || !this.#isAlone || this.#keys !== undefined) return
+    if (isContested || !this.#isAlone || this.#sharing.type !== 'looking') return
     const why = 'because peers.addresses cannot be used for them'
     log.warn({}, `keys of requests hold at this gateway only, ${why}: ${this.#undecided.why}`)
-    this.#serve(own)
+    this.#sharing = { type: 'alone' }
   }
 
-  #linkAs(self: string): KeyLink {
-    const members = this.#members
+  async #passOn(to: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
     const { peers } = this.#deps
-    const gone: ((run: string) => void)[] = []
-    const noted = (name: string, id: string): void => {
-      const former = members.note(name, id)
-      if (former !== undefined) for (const listener of gone) listener(runOf(name, former))
-    }
-    peers.onGone(id => {
-      const name = members.nameOfProcess(id)
-      if (name !== undefined) for (const listener of gone) listener(runOf(name, id))
-    })
-    return {
-      reach: 'deployment',
-      kind: 'gateway',
-      self,
-      run: runOf(self, peers.id),
-      others: members.names.filter(name => name !== self),
-      waits: this.#limitedWaits(),
-      settleForMs: SETTLE_FOR_MS,
-      longestPauseMs: LONGEST_PAUSE_MS,
-      ownerOf: hash => members.ownerOf(hash),
-      nameOf: run => run.split(' ', 1)[0]!,
-      onGone: listener => gone.push(listener),
-      serve: (name, handler) =>
-        peers.serve(`key ${name}`, (message, { from }) => {
-          const { list, by, to, body } = message as Envelope
-          this.#check(list, by, to, self)
-          noted(by, from)
-          return handler(body, runOf(by, from))
-        }),
-      call: (to, name, body, timeoutMs) =>
-        this.#call({ list: members.digest, by: self, to, body }, name, timeoutMs, noted)
-    }
-  }
-
-  /** @throws PeerError */
-  async #call(
-    message: Envelope,
-    name: string,
-    timeoutMs: number,
-    noted: (name: string, id: string) => void
-  ): Promise<unknown> {
-    const { peers, log } = this.#deps
-    const { to } = message
     const id = this.#members.idOf(to)
     // A call to an unknown process would look for it first.
-    if (!peers.others.includes(id)) throw new UnsentError(`the gateway ${to} does not answer`)
+    if (id === undefined || !peers.others.includes(id))
+      throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
+    const client = request.asked.hash.slice(CLIENT_AT)
+    if (this.#forwarded.problemOf(client) !== undefined)
+      throw new NotCarriedOutError('too many requests with keys are under way at other gateways')
+    const release = this.#forwarded.take(client)
     try {
-      const answer = await peers.call(id, `key ${name}`, message, { timeoutMs })
-      noted(to, id)
-      return answer
-    } catch (error) {
-      const { cause } = error as PeerError
-      // Its process has answered, and refuses.
-      if (cause !== undefined && !isAway(error) && cause.code === undefined) {
-        const message = `the gateway ${to} does not share keys of requests with this one`
-        log.warn({ reason: cause.message }, `${message}; it was just started, or its peers.addresses differ`)
-      }
-      throw error
+      const { self = '' } = this.#sharing as { self?: string }
+      const envelope: Envelope = { list: this.#members.digest, by: self, to, request }
+      const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, principal: request.principal })
+      called.catch(error => this.#note(to, error as PeerError))
+      return await answerOf(`the gateway ${to}`, called)
+    } finally {
+      release()
     }
   }
 
-  #check(list: string, by: string, to: string, self: string): void {
-    if (list === this.#members.digest && to === self && by !== self) return
+  /** Says when a process has answered, and refuses. */
+  #note(to: string, error: PeerError): void {
+    const { cause } = error
+    if (cause === undefined || isAway(error) || cause.code === 'overloaded') return
+    const message = `the gateway ${to} does not share keys of requests with this one`
+    this.#deps.log.warn({ reason: cause.message }, `${message}; it was just started, or its peers.addresses differ`)
+  }
+
+  /** Why this gateway is not the owner that another one takes it for. */
+  #disagreement({ list, by, to }: Envelope): string | undefined {
+    const { self } = this.#sharing as { self?: string }
+    if (list === this.#members.digest && to === self && by !== self) return undefined
     const what =
-      list === this.#members.digest ? `${by} takes this gateway for ${to}, it is ${self}` : `${by} has another list`
+      list === this.#members.digest
+        ? `${by} takes this gateway for ${to}, it is ${self ?? 'none of the list'}`
+        : `${by} has another list`
     this.#deps.log.error(
       { reason: what },
       'the gateways have different peers.addresses: requests with keys are refused (503)'
     )
-    throw new PeerError(`peers.addresses differ: ${what}`)
-  }
-
-  #limitedWaits(): KeyWaits {
-    return {
-      partMs: PART_MS,
-      take: client => (this.#waits.problemOf(client) === undefined ? this.#waits.take(client) : undefined)
-    }
+    return `peers.addresses differ: ${what}`
   }
 }
-
-const runOf = (name: string, id: string): string => `${name} ${id}`

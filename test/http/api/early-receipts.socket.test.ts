@@ -17,10 +17,14 @@ describe('a request with a key that comes again, prefers not to wait, and may no
   const start = async (claim: () => Claim | Promise<Claim>, hasReceipt: boolean): Promise<void> => {
     results = []
     const idempotency = new Idempotency({
-      keys: { reach: 'gateway', claim, receiptOf: async () => (hasReceipt ? receipt : undefined) },
+      keys: { knows: () => false, claim, receiptOf: async () => (hasReceipt ? receipt : undefined) },
       count: result => void results.push(result)
     })
-    const receive = idempotency.guard(() => expect.fail('it is carried out'), { maxBodyBytes: 1_000, waitMs: 0 })
+    const receive = idempotency.guard(() => expect.fail('it is carried out'), {
+      name: 'push',
+      maxBodyBytes: 1_000,
+      waitMs: 0
+    })
     const preParsing = byHand((exchange, params) => {
       AsyncAnswer.note(exchange.request, exchange.response, ({ id }, further) => {
         exchange.response.writeHead(202, { ...further, 'x-castellan-receipt': id }).end()
@@ -38,11 +42,11 @@ describe('a request with a key that comes again, prefers not to wait, and may no
       headers: { 'idempotency-key': 'a', ...headers }
     })
 
-  for (const [where, claim] of [
-    ['this process', (): Claim => ({ type: 'busy' })],
-    ['another process', async (): Promise<Claim> => ({ type: 'busy' })]
+  for (const [when, claim] of [
+    ['at once', (): Claim => ({ type: 'busy' })],
+    ['after a wait', async (): Promise<Claim> => ({ type: 'busy' })]
   ] as const) {
-    it(`gets the receipt of the earlier one, where ${where} knows the key`, async () => {
+    it(`gets the receipt of the earlier one, ${when}`, async () => {
       await start(claim, true)
       const answer = await push({ prefer: 'respond-async' })
       expect(answer.status).to.equal(202)
@@ -52,13 +56,13 @@ describe('a request with a key that comes again, prefers not to wait, and may no
       expect(results).to.deep.equal(['replayed'])
     })
 
-    it(`is refused while the earlier one has no receipt, where ${where} knows the key`, async () => {
+    it(`is refused while the earlier one has no receipt, ${when}`, async () => {
       await start(claim, false)
       expect((await push({ prefer: 'respond-async' })).status).to.equal(409)
       expect(results).to.deep.equal(['busy'])
     })
 
-    it(`is refused if it prefers to wait, where ${where} knows the key`, async () => {
+    it(`is refused if it prefers to wait, ${when}`, async () => {
       await start(claim, true)
       expect((await push()).status).to.equal(409)
       expect(results).to.deep.equal(['busy'])
@@ -97,7 +101,7 @@ describe('a request with a key that comes again when only some of its records we
           if (!response.headersSent) response.writeHead(status, { 'x-castellan-persisted': 'unknown' }).end()
         }, 1)
       },
-      { maxBodyBytes: 1_000, waitMs: undefined }
+      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
     )
     const early: number[] = []
     const preParsing = byHand((exchange, params) => {

@@ -1,49 +1,59 @@
 import { expect } from 'chai'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
+import type { KeyOwner } from '../../../src/http/api/key-owners.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
-import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import type { Claim } from '../../../src/producer/keys/keys.js'
+import { hashOf } from '../../server/peers/key-gateways.js'
 import { engines } from '../../support/engines.js'
+import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 
 const pool = new BufferPool(0)
-const claimed: Claim = {
-  type: 'claimed',
-  key: {
-    told: (persisted: string) => persisted,
-    answered: (_answer: unknown, _persisted: string, settled: () => void) => settled()
-  } as unknown as ClaimedKey
-}
+const answer = { status: 200, headers: [], body: Buffer.from('x') }
 
-describe('requests of one connection whose keys another process knows', () => {
+describe('requests of one connection whose keys another process owns', () => {
   let started: Started
+  /** The bodies of requests that were begun, here or at the owner. */
   let begun: string[]
   /** Clients that have left or have their answer. */
   let closed: number
-  let claims: ((claim: Claim) => void)[]
-  /** Claims from this one on are known at once. */
-  let knownFrom: number
+  /** Ends of requests that the owner carries out. */
+  let ends: (() => void)[]
+  /** Requests that this process carries out with these bodies are answered later. */
+  let slow: Map<string, () => void>
 
   const start = async (engine: string): Promise<RawSocket> => {
     begun = []
     closed = 0
-    claims = []
-    knownFrom = Number.POSITIVE_INFINITY
-    const claim = (): Claim | Promise<Claim> =>
-      claims.length >= knownFrom ? claimed : new Promise(resolve => claims.push(resolve))
+    ends = []
+    slow = new Map()
+    const owner: KeyOwner = {
+      carryOut: ({ body }) => {
+        begun.push(String(body))
+        return new Promise(resolve => ends.push(() => resolve({ answer, records: 0, bytes: 0 })))
+      }
+    }
+    const here = hashOf('here')
     const idempotency = new Idempotency({
-      keys: { reach: 'gateway', claim, receiptOf: async () => undefined },
+      keys: localKeys(),
+      owners: {
+        reach: 'deployment',
+        ownerOf: hash => (hash === here ? undefined : owner),
+        serve: () => undefined,
+        close: () => undefined
+      },
       count: () => undefined
     })
     const receive = idempotency.guard(
       ({ payload, request, response }) =>
         collectBody(payload, Number(request.headers['content-length']), 1_000, pool, body => {
-          begun.push(String(body))
-          response.end('x')
+          const text = String(body)
+          begun.push(text)
+          if (text.startsWith('slow')) slow.set(text, () => response.end('x'))
+          else response.end('x')
         }),
-      { maxBodyBytes: 1_000, waitMs: undefined }
+      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
     )
     const noted: typeof receive = (exchange, params) => {
       exchange.response.once('close', () => closed++)
@@ -61,36 +71,50 @@ describe('requests of one connection whose keys another process knows', () => {
     `POST /loud/push HTTP/1.1\r\nhost: 127.0.0.1\r\n${key === undefined ? '' : `idempotency-key: ${key}\r\n`}content-length: ${body.length}\r\n\r\n${body}`
 
   for (const engine of engines) {
-    it(`begin in the order in which they were sent, with the engine ${engine}`, async () => {
+    it(`are passed on when the one before is answered, with the engine ${engine}`, async () => {
       const client = await start(engine)
       await client.send(push('one', 'a') + push('two', 'b') + push('three') + push('four', 'c') + push('five'))
-      await until(() => claims.length === 3, 'three claims')
-      for (const known of [claims[2]!, claims[1]!]) known(claimed)
-      await new Promise(resolve => setImmediate(resolve))
-      expect(begun).to.deep.equal([])
-      claims[0]!(claimed)
+      await until(() => ends.length === 1, 'the first one is passed on')
+      expect(begun).to.deep.equal(['one'])
+      ends[0]!()
+      await until(() => ends.length === 2, 'the second one is passed on')
+      expect(begun).to.deep.equal(['one', 'two'])
+      ends[1]!()
+      await until(() => ends.length === 3, 'the fourth one is passed on')
+      expect(begun).to.deep.equal(['one', 'two', 'three', 'four'])
+      ends[2]!()
       await client.until(() => client.answers === 5)
-      expect(begun).to.deep.equal(['one', 'two', 'three', 'four', 'five'])
-      knownFrom = 0
-      await client.send(push('six', 'd') + push('seven'))
-      await client.until(() => client.answers === 7)
-      expect(begun.slice(5)).to.deep.equal(['six', 'seven'])
+      expect(begun.at(-1)).to.equal('five')
       client.destroy()
       await untilNothingIsHeld(started)
     })
-  }
 
-  for (const engine of engines) {
-    it(`are not carried out, and leave nothing, when their client has left, with the engine ${engine}`, async () => {
+    it(`wait for those before that are carried out here, with the engine ${engine}`, async () => {
       const client = await start(engine)
-      await client.send(push('one', 'a'))
-      await until(() => claims.length === 1, 'a claim')
+      await client.send(push('slow') + push('two', 'b') + push('slow too', 'here') + push('four', 'c'))
+      await until(() => slow.size === 1, 'the first one is begun')
+      slow.get('slow')!()
+      await until(() => ends.length === 1, 'the second one is passed on')
+      ends[0]!()
+      await until(() => slow.size === 2, 'the third one is begun')
+      slow.get('slow too')!()
+      await until(() => ends.length === 2, 'the fourth one is passed on')
+      expect(begun).to.deep.equal(['slow', 'two', 'slow too', 'four'])
+      ends[1]!()
+      await client.until(() => client.answers === 4)
       client.destroy()
-      await until(() => closed === 1, 'the client has left')
-      let isAbandoned = false
-      claims[0]!({ ...claimed, key: { abandon: () => (isAbandoned = true) } as unknown as ClaimedKey })
-      await until(() => isAbandoned, 'the key is given back')
-      expect(begun).to.deep.equal([])
+      await untilNothingIsHeld(started)
+    })
+
+    it(`are not carried out when their client has left before, with the engine ${engine}`, async () => {
+      const client = await start(engine)
+      await client.send(push('one', 'a') + push('two', 'b'))
+      await until(() => ends.length === 1, 'the first one is passed on')
+      client.destroy()
+      await until(() => closed === 2, 'the client has left')
+      ends[0]!()
+      await new Promise(resolve => setImmediate(resolve))
+      expect(begun).to.deep.equal(['one'])
       await untilNothingIsHeld(started)
     })
   }
@@ -99,11 +123,10 @@ describe('requests of one connection whose keys another process knows', () => {
     const client = await start('castellan')
     const other = await RawSocket.open(started.http.urls.shared)
     await client.send(push('one', 'a'))
-    await until(() => claims.length === 1, 'a claim')
+    await until(() => ends.length === 1, 'it is passed on')
     await other.send(push('other'))
     await other.until(() => other.answers === 1)
-    expect(begun).to.deep.equal(['other'])
+    expect(begun).to.deep.equal(['one', 'other'])
     for (const each of [client, other]) each.destroy()
-    await until(() => claims.length === 1, 'the claim that nobody answers')
   })
 })

@@ -37,7 +37,7 @@ describe('a request with a key that comes again and is refused before it sends i
           void outcomes.then(() => response.writeHead(504, { 'x-castellan-persisted': 'unknown' }).end())
         }
       },
-      { maxBodyBytes: 1_000, waitMs: undefined }
+      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
     )
     const preParsing = byHand(receive)
     started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })

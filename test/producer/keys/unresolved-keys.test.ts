@@ -1,21 +1,22 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { LocalKeys } from '../../../src/producer/keys/keys.js'
-import { type KeySetUp, setUpKeys } from '../../server/peers/keyed-requests.js'
+import { KeyedKafka, KeyedProcess } from '../../server/peers/key-gateways.js'
+import { SimulatedDisk } from '../../support/simulated-disk.js'
 
 describe('keys of an earlier process whose outcomes cannot be read', () => {
-  let world: KeySetUp
-  beforeEach(() => (world = setUpKeys(['a'])))
-  afterEach(() => world.requests.end())
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => (clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })))
+  afterEach(() => clock.restore())
 
   it('stay open, and cost the process nothing but a line of the log', async () => {
-    const { requests, clock } = world
-    await requests.startAll()
-    const asked = { hash: 'h'.repeat(16), fingerprint: 'f'.repeat(8) }
-    const claim = await requests.claim('a', asked)
-    if (claim.type !== 'claimed') throw new Error(claim.type)
-    requests.produce('a', claim.key, ['1'])
-    await clock.tickAsync(1_000)
+    const [disk, kafka] = [new SimulatedDisk(), new KeyedKafka()]
+    const former = new KeyedProcess('former', undefined, kafka)
+    await former.open(disk)
+    kafka.isUp = false
+    void former.send('key', 'one')
+    while (kafka.accepted.length === 0) await new Promise(resolve => setImmediate(resolve))
     const errors: unknown[] = []
     const next = new LocalKeys({
       windowMs: 86_400_000,
@@ -30,7 +31,7 @@ describe('keys of an earlier process whose outcomes cannot be read', () => {
       read: async () => ({ entries: [], nextSequence: 0, isAtEnd: true }),
       states: () => Promise.reject(unreadable)
     }
-    await next.opened(log, requests.diskOf('a').directory)
+    await next.opened(log, disk.directory)
     await clock.tickAsync(60_000)
     expect(errors).to.deep.equal([unreadable])
     expect(next.store.size).to.equal(1)

@@ -1,439 +1,274 @@
 import { expect } from 'chai'
-import type sinon from 'sinon'
-import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import type { Claim } from '../../../src/producer/keys/keys.js'
-import { type KeyGateways, keyOf, type Process } from './key-gateways.js'
-import { answer, type KeyedRequests, setUpKeys } from './keyed-requests.js'
+import { type KeyGateway, KeyGateways, type Seen } from './key-gateways.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
-const delivered = { type: 'delivered', partition: 0, offset: 7, timestampMs: 1 } as const
+const NAMES = [A, B, C]
+const LOOKS = 4
 
-describe('keys of gateways that know each other', () => {
-  let clock: sinon.SinonFakeTimers
+const detailOf = ({ body }: Seen): string => (JSON.parse(body) as { detail: string }).detail
+/** Lets all promises and callbacks of this tick come. */
+const tick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+describe('requests with keys at gateways that know each other', () => {
   let gateways: KeyGateways
-  let requests: KeyedRequests
-
-  beforeEach(() => {
-    ;({ clock, gateways, requests } = setUpKeys([A, B, C]))
+  beforeEach(async () => {
+    gateways = new KeyGateways(NAMES)
+    await gateways.startAll()
+    await gateways.refresh()
   })
-  afterEach(() => requests.end())
+  afterEach(() => {
+    for (const { process } of gateways.running.values()) process.keys.close()
+  })
 
-  const startAll = (): Promise<void> => requests.startAll()
-  const claim = (at: string, asked: { hash: string; fingerprint: string }): Promise<Claim> => requests.claim(at, asked)
-  /** Answers a request; resolves when the answer may leave. */
-  const settle = async (key: ClaimedKey, persisted: string): Promise<void> => {
-    expect(await requests.settle(key, persisted)).to.equal(true)
-  }
-  /** What the durable log of a gateway has when it is started again. */
-  const logged = ({ own }: Process, asked: { hash: string; fingerprint: string }): void => {
-    const records = own.holder.of({ ...asked, atMs: 1_000_000 })
-    records.stored(0, 1)
-    records.isOpen = true
-    own.store.open(records.key, own.name)
-  }
+  const send = (at: string, key: string, lines = 'one', headers = {}): Promise<Seen> =>
+    gateways.at(at).process.send(key, lines, headers)
+  const errors = (): readonly string[] =>
+    gateways.lines.filter(({ level }) => level === 'error').map(({ message }) => message)
 
-  for (const claimer of [A, B]) {
-    it(`are claimed once, and answered alike by all: a request at ${claimer}, its key with ${B}`, async () => {
-      await startAll()
-      const asked = gateways.askedOf(B)
-      const key = keyOf(await claim(claimer, asked))
-      for (const at of [A, B, C]) expect((await claim(at, asked)).type).to.equal('busy')
-      await settle(key, 'yes')
-      for (const at of [A, B, C]) {
-        expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
-        expect((await claim(at, { ...asked, fingerprint: 'another!' })).type).to.equal('conflict')
-        expect(gateways.running.get(at)!.keys.reach).to.equal('deployment')
+  for (const owner of NAMES) {
+    it(`are carried out once, and by ${owner}, which owns the key, wherever they come in`, async () => {
+      for (const first of NAMES) {
+        const key = gateways.keyOf(owner)
+        gateways.kafka.accepted.length = 0
+        const seen = await send(first, key, 'one\ntwo')
+        expect(seen).to.include({ status: 200, persisted: 'yes', reach: 'deployment', replayed: undefined })
+        for (const at of NAMES) {
+          expect(await send(at, key, 'one\ntwo')).to.deep.equal({ ...seen, replayed: 'true' })
+          expect(await send(at, key, 'other')).to.include({ status: 422, persisted: 'no', reach: 'deployment' })
+        }
+        expect(gateways.kafka.accepted).to.deep.equal([`one at ${owner}`, `two at ${owner}`])
       }
     })
   }
 
-  it('let a request at another gateway wait for the first one, in parts', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(A, asked))
-    const waiting = gateways.running.get(C)!.keys.claim(asked, 30_000)
-    await clock.tickAsync(12_000)
-    expect(gateways.calls.filter(name => name === 'key claim')).to.have.length(1 + 4)
-    await settle(key, 'yes')
-    expect(await waiting).to.deep.equal({ type: 'answered', answer })
+  it('make one hop at most', async () => {
+    const key = gateways.keyOf(B)
+    for (const at of NAMES) await send(at, key)
+    expect(gateways.calls.filter(name => name === 'keyed request')).to.have.length(2)
   })
 
-  it('let so many requests of one client wait that others can, too', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    keyOf(await claim(A, asked))
-    const { keys } = gateways.running.get(C)!
-    const ended: string[] = []
-    for (let nth = 0; nth < 256; nth++)
-      void Promise.resolve(keys.claim(asked, 30_000)).then(({ type }) => ended.push(type))
-    await clock.tickAsync(1_000)
-    expect([...new Set(ended)]).to.deep.equal(['busy'])
-    expect(ended.length).to.be.within(100, 156)
-    await clock.tickAsync(32_000)
-    expect(ended).to.have.length(256)
+  it('wait at the other gateway for an earlier one, and get its answer', async () => {
+    const key = gateways.keyOf(B)
+    gateways.kafka.isUp = false
+    const first = send(B, key)
+    await tick()
+    const second = send(A, key)
+    await tick()
+    gateways.kafka.isUp = true
+    gateways.kafka.deliver()
+    gateways.kafka.giveUp()
+    expect((await first).persisted).to.equal('pending')
+    // The earlier one was answered without an outcome, so this one is carried out with its record.
+    expect(await second).to.include({ status: 200, persisted: 'yes' })
+    expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
   })
 
-  it('are settled once: a repetition ends no claim of another request', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const first = keyOf(await claim(A, asked))
-    gateways.lost = 'key settle'
-    await settle(first, 'no')
-    const second = keyOf(await claim(B, asked))
-    gateways.lost = undefined
-    await clock.tickAsync(60_000)
-    expect((await claim(A, asked)).type).to.equal('busy')
-    await settle(second, 'yes')
-    expect((await claim(C, asked)).type).to.equal('answered')
-  })
-
-  it('are not locked by a claim whose verdict was lost', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    gateways.lost = 'key claim'
-    expect((await claim(A, asked)).type).to.equal('away')
-    gateways.lost = undefined
-    await clock.tickAsync(3_000)
-    keyOf(await claim(C, asked))
-  })
-
-  it('are not given out while their owner is away, or others have not said what they have', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
+  it('are answered 503 while their owner is away, and carried out nowhere', async () => {
+    const key = gateways.keyOf(B)
     gateways.kill(B)
-    for (const at of [A, C]) expect((await claim(at, asked)).type).to.equal('away')
-    gateways.kill(C)
-    gateways.start(B)
-    await clock.tickAsync(5_000)
-    for (const at of [A, B]) expect((await claim(at, asked)).type).to.equal('away')
-    gateways.start(C)
-    await clock.tickAsync(5_000)
-    keyOf(await claim(A, asked))
-  })
-
-  it('are answered by an owner that was started again and has their answer, whoever is away', async () => {
-    await startAll()
-    const [known, other] = [gateways.askedOf(B), { ...gateways.askedOf(B), fingerprint: 'another!' }]
-    gateways.kill(B)
-    gateways.kill(C)
-    const process = gateways.create(B)
-    keyOf(await process.own.claim(known, 0)).answered(answer, 'yes', () => undefined)
-    gateways.appear(process)
-    await clock.tickAsync(5_000)
-    for (const at of [A, B]) {
-      expect(await claim(at, known)).to.deep.equal({ type: 'answered', answer })
-      expect((await claim(at, other)).type).to.equal('conflict')
-      expect((await claim(at, { ...known, hash: `${known.hash.slice(0, 15)}y` })).type).to.equal('away')
+    for (const at of [A, C]) {
+      const seen = await send(at, key)
+      expect(seen).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
+      expect(detailOf(seen)).to.match(
+        new RegExp(`^the gateway ${B}, which owns the key, cannot be reached. This request has written nothing;`)
+      )
     }
+    expect(gateways.kafka.accepted).to.deep.equal([])
+    await gateways.start(B)
+    expect((await send(A, key)).persisted).to.equal('yes')
+    expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
   })
 
-  it('keep an answer that is told to an owner which has been started again, after minutes too', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(A, asked))
-    gateways.kill(B)
-    await settle(key, 'yes')
-    await clock.tickAsync(300_000)
-    gateways.start(B)
-    await clock.tickAsync(5_000)
-    for (const at of [A, B, C]) expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
-  })
-
-  it('stay with their requests where the owner is started again, also those that had been open before', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    await settle(keyOf(await claim(A, asked)), 'unknown')
-    const key = keyOf(await claim(A, asked))
-    gateways.kill(B)
-    await clock.tickAsync(1_000)
-    gateways.start(B)
-    await clock.tickAsync(5_000)
-    for (const at of [B, C]) expect((await claim(at, asked)).type).to.equal('busy')
-    await settle(key, 'yes')
-    expect((await claim(C, asked)).type).to.equal('answered')
-  })
-
-  for (const restartsOwner of [false, true]) {
-    const what = restartsOwner ? ', and so was the owner' : ''
-    it(`lead to the records of a gateway that was killed and started again${what}`, async () => {
-      await startAll()
-      const asked = gateways.askedOf(B)
-      keyOf(await claim(A, asked))
-      gateways.kill(A)
-      if (restartsOwner) {
-        gateways.kill(B)
-        gateways.start(B)
-      }
-      await clock.tickAsync(1_000)
-      for (const at of [B, C]) expect((await claim(at, asked)).type).to.equal('away')
-      const again = gateways.start(A)
-      logged(again, asked)
-      await clock.tickAsync(5_000)
-      const key = keyOf(await claim(C, asked))
-      let isAccepted = false
-      const accept = (): never => {
-        isAccepted = true
-        throw new Error('it is written once more')
-      }
-      const options = { partitioner: 'crc32', deadlineMs: 10_000, durability: 'disk' } as const
-      const record = { topic: 't', key: null, value: Buffer.from('v'), headers: [] }
-      const outcomes = key.produce([record], options, accept).outcomes()
-      again.own.holder.find(asked.hash)!.conclude(0, delivered)
-      await clock.tickAsync(100)
-      expect([isAccepted, await outcomes]).to.deep.equal([false, [delivered]])
-      await settle(key, 'yes')
-      await clock.tickAsync(100)
-      expect((await claim(A, asked)).type).to.equal('answered')
-      expect(again.own.holder.find(asked.hash)).to.equal(undefined)
+  for (const [what, persisted] of [
+    ['was answered', 'yes'],
+    ['waits for Kafka', 'unknown']
+  ] as const) {
+    it(`are known to their owner when it was killed and started again while the first one ${what}`, async () => {
+      const key = gateways.keyOf(B)
+      gateways.kafka.isUp = persisted === 'yes'
+      const first = send(A, key, 'one\ntwo')
+      if (persisted === 'yes') await first
+      else await tick()
+      gateways.kill(B)
+      gateways.kafka.giveUp()
+      expect((await first).persisted).to.equal(persisted)
+      await gateways.start(B)
+      gateways.kafka.isUp = true
+      gateways.kafka.deliver()
+      expect((await send(C, key, 'one\ntwo')).persisted).to.equal('yes')
+      expect((await send(A, key, 'one\ntwo')).replayed).to.equal('true')
+      expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`, `two at ${B}`])
     })
   }
 
-  it('lead to the records of their owner', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(B, asked))
-    const { holder } = gateways.running.get(B)!.own
-    holder.find(asked.hash)!.accepted(0)
-    await settle(key, 'unknown')
-    const again = keyOf(await claim(A, asked))
-    expect((await claim(C, asked)).type).to.equal('busy')
-    await settle(again, 'yes')
-    await clock.tickAsync(100)
-    for (const { own } of gateways.running.values()) expect(own.holder.find(asked.hash)).to.equal(undefined)
+  it('say that it is not known what they have written when the answer of the owner is lost', async () => {
+    const key = gateways.keyOf(B)
+    gateways.lost = 'keyed request'
+    const seen = await send(A, key)
+    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    expect(detailOf(seen)).to.equal(
+      `the gateway ${B}, which owns the key, does not answer. Whether it has written the records of this request is not known: send it again later with the same Idempotency-Key`
+    )
+    gateways.lost = undefined
+    expect(await send(C, key)).to.include({ status: 200, replayed: 'true' })
+    expect(gateways.kafka.accepted).to.have.length(1)
   })
 
-  it('lead to the records of a request whose end the owner knows, before the gateway is told so', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(A, asked))
-    gateways.running.get(A)!.own.holder.find(asked.hash)!.accepted(0)
-    gateways.held.set('key settle', new Promise(() => undefined))
-    key.answered(answer, 'unknown', () => undefined)
-    await clock.tickAsync(100)
-    keyOf(await claim(C, asked))
+  it('are answered 503 by an owner that is stopping, which writes nothing', async () => {
+    const key = gateways.keyOf(B)
+    gateways.at(B).owners.close()
+    const seen = await send(A, key)
+    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    expect(detailOf(seen)).to.contain('This request has written nothing')
+    expect(gateways.kafka.accepted).to.deep.equal([])
   })
 
-  it('are known to their owner only, also where an earlier process has left their records', async () => {
-    gateways.start(B)
-    gateways.start(C)
-    const process = gateways.create(A)
-    const [own, other] = [gateways.askedOf(A), gateways.askedOf(B)]
-    logged(process, own)
-    logged(process, other)
-    const { store } = process.own
-    const both = store.bytes
-    gateways.appear(process)
-    await clock.tickAsync(3_000)
-    expect([store.size, store.bytes < both]).to.deep.equal([1, true])
-    for (const asked of [own, other]) expect((await claim(C, asked)).type).to.equal('claimed')
-    expect(store.size).to.equal(1)
+  it('are limited in number, of one client more than of all', async () => {
+    const release: (() => void)[] = []
+    gateways.onCall = () => new Promise<void>(resolve => release.push(resolve))
+    const sent = Array.from({ length: 400 }, () => send(A, gateways.keyOf(B)))
+    for (let nth = 0; nth < 20; nth++) await tick()
+    const underWay = release.length
+    expect(underWay).to.be.within(150, 200)
+    gateways.onCall = () => undefined
+    for (const end of release) end()
+    const seen = await Promise.all(sent)
+    expect(seen.filter(({ status }) => status === 200)).to.have.length(underWay)
+    const refused = seen.filter(({ status }) => status === 503)
+    expect(detailOf(refused[0]!)).to.match(/^too many requests with keys are under way at other gateways/)
+    expect((await send(A, gateways.keyOf(B))).status).to.equal(200)
   })
 
-  it('have the answer that a gateway has kept before it shared them', async () => {
-    gateways.start(B)
-    gateways.start(C)
-    const process = gateways.create(A)
-    const asked = gateways.askedOf(B)
-    keyOf(await process.own.claim(asked, 0)).answered(answer, 'yes', () => undefined)
-    gateways.appear(process)
-    await clock.tickAsync(5_000)
-    expect(await claim(A, asked)).to.deep.equal({ type: 'answered', answer })
-    expect((await claim(A, { ...asked, fingerprint: 'another!' })).type).to.equal('conflict')
-  })
-
-  it('are free for others when a gateway was started again before its owner has noticed', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    keyOf(await claim(A, asked))
-    gateways.kill(A, false)
-    gateways.start(A)
-    await clock.tickAsync(3_000)
-    keyOf(await claim(C, asked))
-  })
-
-  it('lead to the records of a gateway that was started again and gets the request itself', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    keyOf(await claim(A, asked))
-    gateways.kill(A)
-    logged(gateways.start(A), asked)
-    await clock.tickAsync(5_000)
-    keyOf(await claim(A, asked))
-    expect((await claim(C, asked)).type).to.equal('busy')
-  })
-
-  it('are not claimed twice when the owner takes a gateway for gone that is there', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(A, asked))
-    gateways.lose(B, A)
-    expect((await claim(B, asked)).type).to.equal('away')
-    for (let nth = 0; nth < 3; nth++) expect((await claim(C, asked)).type).to.equal('busy')
-    gateways.cut.clear()
-    expect((await claim(B, asked)).type).to.equal('busy')
-    await settle(key, 'yes')
-    for (const at of [A, B, C]) expect(await claim(at, asked)).to.deep.equal({ type: 'answered', answer })
-  })
-
-  it('are not claimed twice when a verdict is on its way while the owner takes the gateway for gone', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    let arrive: () => void = () => undefined
-    gateways.held.set('key claim', new Promise(resolve => (arrive = resolve)))
-    const slow = gateways.running.get(A)!.keys.claim(asked, 100)
-    await clock.tickAsync(10)
-    gateways.held.delete('key claim')
-    gateways.lose(B, A)
-    gateways.cut.clear()
-    const key = keyOf(await claim(C, asked))
-    arrive()
-    await clock.tickAsync(100)
-    expect((await slow).type).to.equal('busy')
-    await settle(key, 'yes')
-    expect((await claim(A, asked)).type).to.equal('answered')
-  })
-
-  it('are not claimed twice when the owner takes a gateway for gone that looks for records', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    keyOf(await claim(A, asked))
-    gateways.kill(A)
-    gateways.start(A)
-    await clock.tickAsync(3_000)
-    let arrive: () => void = () => undefined
-    gateways.held.set('key records', new Promise(resolve => (arrive = resolve)))
-    const slow = gateways.running.get(C)!.keys.claim(asked, 100)
-    await clock.tickAsync(10)
-    gateways.held.delete('key records')
-    gateways.lose(B, C)
-    gateways.cut.clear()
-    const key = keyOf(await claim(B, asked))
-    arrive()
-    await clock.tickAsync(100)
-    expect((await slow).type).to.equal('busy')
-    await settle(key, 'yes')
-    expect((await claim(C, asked)).type).to.equal('answered')
-  })
-
-  it('are not claimed with the verdict of an owner that has ended', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    let arrive: () => void = () => undefined
-    gateways.held.set('key claim', new Promise(resolve => (arrive = resolve)))
-    const slow = gateways.running.get(A)!.keys.claim(asked, 100)
-    await clock.tickAsync(10)
-    gateways.held.delete('key claim')
+  it('are answered with what their owner kept before the list changed, where they come in there', async () => {
+    const key = gateways.keyOf(B)
+    const first = await gateways.at(B).process.send(key, 'one')
     gateways.kill(B)
-    gateways.start(B)
-    await clock.tickAsync(5_000)
-    keyOf(await claim(C, asked))
-    arrive()
-    await clock.tickAsync(100)
-    expect((await slow).type).to.equal('away')
+    gateways.kill(C)
+    gateways.kill(A)
+    const list = [...NAMES, 'gw-d:8091', 'gw-e:8091', 'gw-f:8091']
+    const again = await gateways.start(B, list)
+    await gateways.refresh()
+    expect(await again.process.send(key, 'one')).to.deep.equal({ ...first, replayed: 'true' })
   })
 
-  it('are refused while the lists of the gateways differ', async () => {
-    gateways.start(A)
-    gateways.start(B, [A, B])
-    gateways.start(C)
-    await clock.tickAsync(3_000)
-    expect((await claim(A, gateways.askedOf(B))).type).to.equal('away')
-    // B has to say first what it has.
-    expect((await claim(A, gateways.askedOf(A))).type).to.equal('away')
-    expect(gateways.lines.map(({ message }) => message)).to.include(
+  it('are refused where the lists of two gateways differ, and both say so', async () => {
+    gateways.kill(B)
+    await gateways.start(B, [A, B])
+    const key = gateways.keyOf(B)
+    const seen = await send(A, key)
+    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    expect(detailOf(seen)).to.contain('peers.addresses differ')
+    expect(gateways.kafka.accepted).to.deep.equal([])
+    expect(errors()).to.deep.equal([
       'the gateways have different peers.addresses: requests with keys are refused (503)'
+    ])
+    expect(gateways.lines.map(({ message }) => message)).to.include(
+      `the gateway ${B} does not share keys of requests with this one; it was just started, or its peers.addresses differ`
     )
   })
 
   it('are refused when another gateway answers at the entry of this one', async () => {
-    await startAll()
-    const { keys } = gateways.running.get(A)!
-    const { peers } = gateways.running.get(A)!
-    gateways.start(A)
-    for (const listener of peers.whenRefreshed) listener()
-    expect(await keys.claim(gateways.askedOf(A), 100)).to.include({ type: 'away' })
+    const former = gateways.at(A)
+    gateways.running.set(A, { ...(await gateways.create(A)), name: A })
+    for (const listener of former.peers.whenRefreshed) listener()
+    expect(await former.process.send(gateways.keyOf(A), 'one')).to.include({ status: 503, persisted: 'unknown' })
+    expect(errors().join()).to.contain(`another gateway answers at ${A}`)
+    expect(gateways.kafka.accepted).to.deep.equal([])
   })
 
-  it('wait until the gateway has found itself in the list', async () => {
-    await startAll()
+  it('are refused until their gateway has found itself in the list', async () => {
     gateways.kill(A)
-    const process = gateways.create(A)
-    const asked = gateways.askedOf(B)
-    for (const waitMs of [100, 30_000]) {
-      const early = process.keys.claim(asked, waitMs)
-      await clock.tickAsync(2_000)
-      expect((await early).type).to.equal('away')
-    }
-    for (let nth = 0; nth < 3; nth++) for (const listener of process.peers.whenRefreshed) listener()
-    expect(gateways.lines.at(-1)!.message).to.match(
-      /^requests with keys are refused .* no gateway answers at gw-a:8091$/
-    )
-    const waiting = process.keys.claim(asked, 30_000)
-    gateways.appear(process)
-    await clock.tickAsync(100)
-    keyOf(await waiting)
-  })
-
-  it('of an owner that is away are refused without a trace', async () => {
-    await startAll()
-    gateways.kill(B)
-    gateways.calls.length = 0
-    const { keys } = gateways.running.get(A)!
-    for (let nth = 0; nth < 3_000; nth++) expect((await keys.claim(gateways.askedOf(B), 30_000)).type).to.equal('away')
-    gateways.start(B)
-    await clock.tickAsync(60_000)
-    expect(gateways.calls.filter(name => !['key held', 'key standing'].includes(name))).to.deep.equal([])
-  })
-
-  it('are not asked for any more while an owner does not say that it knows the end of many claims', async () => {
-    await startAll()
-    const { keys } = gateways.running.get(A)!
-    const { handlers } = gateways.running.get(B)!.peers
-    for (const name of ['key claim', 'key settle']) {
-      handlers.set(name, () => {
-        throw new Error('it fails')
-      })
-    }
-    const asked = gateways.askedOf(B)
-    for (let nth = 0; nth < 1_200; nth++) {
-      const claiming = keys.claim({ ...asked, hash: asked.hash.slice(0, 4) + String(nth).padEnd(12) }, 0)
-      await clock.tickAsync(0)
-      expect((await claiming).type).to.equal('away')
-    }
-    expect(gateways.calls.filter(name => name === 'key claim')).to.have.length(1_024)
-  })
-
-  it('let the answer leave when the owner does not know yet what others have', async () => {
-    await startAll()
-    const asked = gateways.askedOf(B)
-    const key = keyOf(await claim(A, asked))
-    gateways.kill(B)
-    gateways.kill(C)
-    gateways.start(B)
-    await clock.tickAsync(5_000)
-    let isSettled = false
-    key.answered(answer, 'yes', () => (isSettled = true))
-    await clock.tickAsync(1_000)
-    expect(isSettled).to.equal(true)
-    gateways.start(C)
-    await clock.tickAsync(10_000)
-    expect((await claim(C, asked)).type).to.equal('answered')
+    const late = await gateways.create(A)
+    const key = gateways.keyOf(A)
+    const early = await late.process.send(key, 'one')
+    expect(early).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
+    expect(detailOf(early)).to.contain('does not know yet which of peers.addresses it is')
+    await gateways.appear(late)
+    expect(await late.process.send(key, 'one')).to.include({ status: 200, persisted: 'yes' })
   })
 
   for (const [what, list, looks] of [
-    ['has one entry', [A], 0],
-    ['does not have this gateway', [B, C], 3]
+    ['has one entry', [A], 1],
+    ['does not have this gateway', [B, C], LOOKS]
   ] as const) {
     it(`hold at one gateway when the list ${what}`, async () => {
-      gateways.start(B)
-      gateways.start(C)
-      const { keys } = gateways.start(A, list)
-      const waiting = keys.claim(gateways.askedOf(B), 1_000)
-      for (let nth = 0; nth < looks; nth++) gateways.refresh()
-      await clock.tickAsync(10)
-      keyOf(await waiting)
-      expect(keys.reach).to.equal('gateway')
+      gateways = new KeyGateways(NAMES)
+      const { process } = await gateways.start(A, list)
+      for (const name of list) if (name !== A) await gateways.start(name, [name])
+      await gateways.refresh(looks)
+      const key = gateways.keyOf(B)
+      expect(await process.send(key, 'one')).to.include({ status: 200, reach: 'gateway' })
       expect(gateways.lines.map(({ message }) => message).join()).to.contain('hold at this gateway only')
     })
   }
+
+  describe('that disagree on who shares them', () => {
+    const REFUSED =
+      'some gateways share keys of requests and others do not: requests with keys are refused (503); compare peers.addresses and builds'
+    const statusAt = async (at: string, owner: string): Promise<number> =>
+      (await send(at, gateways.keyOf(owner))).status
+
+    for (const list of [[A], [B, C]]) {
+      it(`are refused at one that is started with the list ${list.join()}, while others share them`, async () => {
+        gateways.kill(A)
+        await gateways.start(A, list)
+        await gateways.refresh(LOOKS)
+        for (const owner of NAMES) expect(await statusAt(A, owner), owner).to.equal(503)
+        for (const name of [B, C]) {
+          expect(await statusAt(name, name)).to.equal(200)
+          expect(await statusAt(name, A)).to.equal(503)
+        }
+        expect(errors()).to.include(REFUSED)
+        expect(gateways.at(A).owners.warnings.join()).to.match(
+          /^requests with an Idempotency-Key are refused \(503\): /
+        )
+        for (const name of [B, C]) gateways.kill(name)
+        await gateways.refresh(LOOKS)
+        if (list.length === 1) expect(await statusAt(A, B)).to.equal(200)
+      })
+    }
+
+    it('are refused at those that share them, while one serves them by itself that does not reach them', async () => {
+      gateways.kill(A)
+      for (const name of [B, C]) gateways.cut.add(`${A}>${name}`)
+      await gateways.start(A, [A])
+      await gateways.refresh(LOOKS)
+      expect(await statusAt(A, B)).to.equal(200)
+      expect(await statusAt(B, B)).to.equal(503)
+      gateways.paused.add(A)
+      await gateways.refresh(LOOKS)
+      expect(await statusAt(B, B), 'one that is not called for a moment').to.equal(503)
+      gateways.paused.clear()
+      gateways.cut.clear()
+      await gateways.refresh(LOOKS)
+      expect([await statusAt(A, A), await statusAt(C, C)]).to.deep.equal([503, 200])
+    })
+
+    it('are refused at those that share them, while one runs an earlier build', async () => {
+      gateways.kill(A)
+      const { peers } = await gateways.start(A)
+      peers.handlers.clear()
+      await gateways.refresh(LOOKS)
+      for (const name of [B, C]) expect(await statusAt(name, name)).to.equal(503)
+      expect(errors()).to.include(REFUSED)
+      gateways.kill(A)
+      await gateways.start(A)
+      await gateways.refresh(LOOKS)
+      for (const name of NAMES) expect(await statusAt(name, name)).to.equal(200)
+    })
+  })
+
+  it('are a warning while an owner is away, but not for a moment only', async () => {
+    const warningsOf = ({ owners }: KeyGateway): readonly string[] => owners.warnings
+    expect(warningsOf(gateways.at(A))).to.deep.equal([])
+    gateways.kill(B)
+    await gateways.refresh(2)
+    expect(warningsOf(gateways.at(A))).to.deep.equal([])
+    await gateways.refresh()
+    expect(warningsOf(gateways.at(A))).to.deep.equal([
+      `requests with an Idempotency-Key are refused (503) whose key the gateway ${B} owns, because it cannot be reached`
+    ])
+    await gateways.start(B)
+    for (const name of NAMES) expect(warningsOf(gateways.at(name))).to.deep.equal([])
+  })
 })

@@ -1,0 +1,131 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import type { ErrorCode } from '../../core/errors.js'
+import type { RecordHeader } from '../../core/model.js'
+import type { AskedKey } from '../../producer/keys/keys.js'
+import { principalOf } from '../access/access.js'
+import { EngineRequest } from '../engine/request.js'
+import { type Exchange, keepSentUrl, sentUrlOf } from '../exchange/exchange.js'
+import type { WrittenAnswer } from '../exchange/kept-response.js'
+import type { Params } from './endpoint.js'
+import { originOf, takeRecordHeaders } from './request-origin.js'
+
+/** A request that is passed on to the process that owns its key: all that its API needs. */
+export interface ForwardedRequest {
+  /** The route that it came to, by its name, and the parameters of its path. */
+  readonly route: string
+  readonly params: Params
+  readonly method: string
+  readonly url: string
+  readonly sentUrl: string
+  /** Absent: it came to the shared port. */
+  readonly originalUrl?: string | undefined
+  /** Without credentials, and without those of one connection. */
+  readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: readonly string[]
+  readonly recordHeaders: readonly RecordHeader[]
+  readonly body: Buffer
+  readonly asked: AskedKey
+  readonly requestId: string
+  /** The client, as the process has authenticated it that the request came to. */
+  readonly principal: string
+  readonly address: string
+  /** How long it waits for an earlier request with its key. */
+  readonly waitMs: number
+}
+
+export interface ForwardedAnswer {
+  readonly answer: WrittenAnswer
+  /** Why the request has failed, for the log. */
+  readonly failure?: ErrorCode | undefined
+  /** What the client is charged, where it came in. */
+  readonly records: number
+  readonly bytes: number
+}
+
+/** Carries out a request whose key this process owns. */
+export type CarryOut = (request: ForwardedRequest) => Promise<ForwardedAnswer>
+
+/** The process that owns a key. */
+export interface KeyOwner {
+  /**
+   * Passes a request on to the process, which carries it out.
+   *
+   * @throws NotCarriedOutError when it is certain that the process does not carry the request out
+   * @throws Error when there is no answer, and the request may be carried out
+   */
+  carryOut(request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer>
+}
+
+/** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
+export interface KeyOwners {
+  /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
+  readonly reach: 'gateway' | 'deployment'
+  /** @returns `undefined`: this process owns the key */
+  ownerOf(hash: string): KeyOwner | undefined
+  /** Lets others pass on requests whose keys this process owns. */
+  serve(carryOut: CarryOut): void
+  /** From now on the requests of others are refused. */
+  close(): void
+}
+
+/** A request was not passed on, or its owner refuses it before it looks at its key. The message says why. */
+export class NotCarriedOutError extends Error {
+  static readonly code = 'notCarriedOut'
+  override readonly name = 'NotCarriedOutError'
+  readonly code = NotCarriedOutError.code
+}
+
+const STAYS_HERE =
+  /^(?:authorization|proxy-authorization|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|expect)$/i
+
+type Received = IncomingMessage & { originalUrl?: string }
+
+/** @param route the name of its route */
+export function toForwarded(
+  { request, requestId }: Exchange,
+  route: string,
+  params: Params,
+  asked: AskedKey,
+  body: Buffer,
+  waitMs: number
+): ForwardedRequest {
+  const { method = '', url = '', headers, rawHeaders, socket, originalUrl } = request as Received
+  return {
+    route,
+    params: { ...params },
+    method,
+    url,
+    sentUrl: sentUrlOf(request),
+    originalUrl,
+    headers: {
+      ...Object.fromEntries(Object.entries(headers).filter(([name]) => !STAYS_HERE.test(name))),
+      // The body has come, also where its length was not announced.
+      'content-length': String(body.length)
+    },
+    rawHeaders: rawHeaders.filter((_, at) => !STAYS_HERE.test(rawHeaders[at - (at % 2)]!)),
+    recordHeaders: originOf(request).recordHeaders,
+    body,
+    asked,
+    requestId,
+    principal: principalOf(request),
+    address: socket.remoteAddress ?? '',
+    waitMs
+  }
+}
+
+/** The request for the API of its owner. */
+export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
+  const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, body, address } = forwarded
+  const headers = forwarded.headers as Record<string, string>
+  const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
+  const head = { method, url, headers, rawHeaders: [...rawHeaders], bodyBytes: body.length, endsAt: 0 }
+  const request: Received = new EngineRequest({ socket, holdBody: () => undefined }, head)
+  keepSentUrl(request, sentUrl)
+  if (originalUrl !== undefined) request.originalUrl = originalUrl
+  takeRecordHeaders(
+    request,
+    recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
+  )
+  return request
+}
