@@ -108,8 +108,9 @@ class KeyedLoad {
     const { history, url, receipts } = this.#options
     let isRepeated = false
     for (;;) {
-      // A message that is sent again is not in the order of one connection.
-      const sent = (socket: object): void => history.sentOver(id, numberOf(isRepeated ? {} : socket))
+      // A message that is sent again is not in the order of one connection, and another worker may carry out the one behind it.
+      const isAlone = isRepeated || this.#mode === 'async'
+      const sent = (socket: object): void => history.sentOver(id, numberOf(isAlone ? {} : socket))
       const answer = await this.#poster.post(asked, sent)
       if (answer?.status === 422) throw new Error(`${id} was taken for another request: ${answer.body}`)
       const outcome = toOutcome(answer)

@@ -136,7 +136,8 @@ export class KeyedProcess {
         .split('\n')
         .map((value): ProduceRecord => ({ topic, key: null, value, headers: [] }))
       const options = { partitioner: 'crc32', deadlineMs: 10, durability: 'disk' } as const
-      const pending = originOf(request).key!.produce(records, options, (missing, tag): PendingProduce => {
+      const origin = originOf(request)
+      const pending = origin.key!.produce(records, options, (missing, tag): PendingProduce => {
         const sequences = missing.map(({ value }, at) => {
           const sequence = nextSequence++
           if (this.isKilled) return sequence
@@ -146,6 +147,8 @@ export class KeyedProcess {
           return sequence
         })
         this.keys.holder.flush()
+        origin.acceptedRecords = records.length
+        origin.receipt = `receipt-of-${sequences[0]}`.padEnd(38)
         return {
           refused: undefined,
           isWaiting: true,

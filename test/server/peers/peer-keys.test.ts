@@ -101,6 +101,20 @@ describe('requests with keys at gateways that know each other', () => {
     })
   }
 
+  it('get the receipt of the owner when their client prefers not to wait, also while an earlier one is under way', async () => {
+    const key = gateways.keyOf(B)
+    gateways.kafka.isUp = false
+    const prefer = { prefer: 'respond-async' }
+    const first = await send(A, key, 'one', prefer)
+    expect(first).to.include({ status: 202, persisted: 'pending', reach: 'deployment', replayed: undefined })
+    for (const at of [A, B, C]) expect(await send(at, key, 'one', prefer)).to.deep.equal({ ...first, replayed: 'true' })
+    gateways.kafka.deliver()
+    gateways.kafka.giveUp()
+    await tick()
+    expect(await send(C, key)).to.include({ status: 200, persisted: 'yes' })
+    expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
+  })
+
   it('say that it is not known what they have written when the answer of the owner is lost', async () => {
     const key = gateways.keyOf(B)
     gateways.lost = 'keyed request'
