@@ -133,6 +133,15 @@ describe('consumer instances of gateways that know each other', () => {
     await create(gateways[0])
   })
 
+  it('are created anew at a gateway that has not seen that another one has removed them', async () => {
+    const gateways = await pair()
+    await create(gateways[0])
+    const [former, owner] = ownerFirst(gateways)
+    former.cut()
+    done(await verbsOf(owner).remove(instance))
+    expect(done(await verbsOf(former).create(instance, settings, 'client'))).to.equal(true)
+  })
+
   it('go on from the committed offsets when their gateway ends: what was only read comes again', async () => {
     const gateways = await pair()
     await produce(9)

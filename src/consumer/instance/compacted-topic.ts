@@ -9,8 +9,11 @@ import { askRouter } from '../../router/routing/ask-router.js'
 
 /** Time limit of each request to Kafka. */
 const TIMEOUT_MS = 10_000
+const COMPACTED = { 'cleanup.policy': 'compact' }
 /** Kafka compacts closed segments only. With these, what was replaced is read for minutes more, not for a week. */
-const CONFIGS = { 'cleanup.policy': 'compact', 'segment.bytes': '1048576', 'segment.ms': '600000' }
+const CONFIGS = { ...COMPACTED, 'segment.bytes': '1048576', 'segment.ms': '600000' }
+/** A service may not allow such segments. */
+const REFUSALS_OF_CONFIGS: readonly unknown[] = [errorCodes.INVALID_CONFIG, errorCodes.POLICY_VIOLATION]
 const LATE = ownFailure('timedOut', 'Kafka has not answered a request for the states of instances in time', true)
 const CHANGED = ownFailure('timedOut', 'the topic of the states of instances has changed', true)
 
@@ -67,13 +70,16 @@ export class CompactedTopic {
     return last
   }
 
-  async #create(): Promise<void> {
+  async #create(settings: Readonly<Record<string, string>> = CONFIGS): Promise<void> {
     const { router, topic, log } = this.#options
-    const configs = new Map(Object.entries(CONFIGS))
+    const configs = new Map(Object.entries(settings))
     const shape = { partitions: 1, replicationFactor: -1, assignments: new Map(), configs, validateOnly: false }
     const result = await askRouter(router, { type: 'createTopic', topic, ...shape, timeoutMs: TIMEOUT_MS })
     if (result.type === 'failed' && result.errorCode === errorCodes.TOPIC_ALREADY_EXISTS) return
-    if (result.type === 'failed') throw new TopicError(result, !result.retriable)
+    if (result.type === 'failed') {
+      if (settings !== COMPACTED && REFUSALS_OF_CONFIGS.includes(result.errorCode)) return this.#create(COMPACTED)
+      throw new TopicError(result, !result.retriable)
+    }
     answered(result)
     router.tell({ type: 'topicChanged', topic, isDeleted: false })
     log.info({ topic }, 'the topic for the states of consumer instances was created')

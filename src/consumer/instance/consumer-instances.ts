@@ -137,8 +137,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const instance = { groupId: ownText(groupId), name: ownText(name), principal }
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
-    const isHere = this.#entries.has(key) || this.#opening.has(key)
-    if (isHere) return { type: 'done', value: false }
+    const here = this.#entries.has(key) ? await this.#entryOf(instance) : undefined
+    if (here?.type === 'failed' && here !== TAKEN) return here
+    if (this.#entries.has(key) || this.#opening.has(key)) return { type: 'done', value: false }
     const opened = await this.#opens(key, () => this.#create(instance, { settings, client, assigned: [] }))
     if (opened.type === 'unknownInstance') return { type: 'done', value: false }
     return 'entry' in opened ? { type: 'done', value: true } : opened

@@ -81,7 +81,8 @@ export class GatewayPeers implements Peers {
   }
 
   /**
-   * Opens the listener. The other gateways are looked for in the background.
+   * Opens the listener, and looks for the other gateways: they and this one should agree who is there before it serves clients.
+   * The search goes on in the background when it takes long.
    *
    * @throws ListenError
    */
@@ -93,13 +94,16 @@ export class GatewayPeers implements Peers {
       listen: settings.listen!,
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
+      onHello: from => {
+        if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
+      },
       log,
       metrics,
       now
     })
     log.info({ peer: this.id }, `listening for other gateways on ${this.address}`)
     this.#timer = setInterval(() => void this.refresh(), REFRESH_MS).unref()
-    void this.refresh()
+    await this.#lookAgain(MAX_LOOK_UP_MS)
   }
 
   /** `HOST:PORT` of the listener. */

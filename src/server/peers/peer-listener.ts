@@ -41,6 +41,8 @@ export interface PeerListenerDeps {
   readonly listen: string
   readonly isAllowed: (address: string) => boolean
   readonly handlerOf: (name: string) => PeerHandler<string> | undefined
+  /** Called when a gateway asks for the id of this one. */
+  readonly onHello: (from: string) => void
   readonly log: Logger
   readonly metrics: MetricsLogger
   /** Milliseconds since 1970. */
@@ -158,7 +160,10 @@ export class PeerListener {
     const refusal = this.#replays.refusalOf(head)
     if (refusal !== undefined) return this.#refuse(request, response, 'replay', refusal)
     const { id } = this.#deps
-    if (url === HELLO_PATH && head.to === '') return this.#answer(request, response, head, OK, EMPTY)
+    if (url === HELLO_PATH && head.to === '') {
+      this.#deps.onHello(head.from)
+      return this.#answer(request, response, head, OK, EMPTY)
+    }
     if (head.to !== id || head.hop !== '1') return this.#answer(request, response, head, OTHER_PROCESS, EMPTY)
     const length = Number(headers['content-length'])
     const use = this.#uses.get(head.from) ?? { calls: 0, bytes: 0 }

@@ -27,6 +27,7 @@ class TopicOfInstances {
   end = 0
   exists = false
   refuses: RouterMessage['type'] | undefined
+  refusedConfig = ''
   fetches = 0
   nowMs = 1_000_000_000
 
@@ -60,6 +61,7 @@ class TopicOfInstances {
           topics: new Map([['instances', this.exists ? { errorCode: 0, topicId: 'id' } : { errorCode: 3 }]])
         }
       case 'createTopic':
+        if (message.configs.has(this.refusedConfig)) return { ...NOT_AUTHORIZED, errorCode: 44, code: 'kafka' }
         this.exists = true
         this.configs = message.configs
         return { type: 'success' }
@@ -153,6 +155,13 @@ describe('the store of consumer instances', () => {
       'segment.bytes': '1048576',
       'segment.ms': '600000'
     })
+  })
+
+  it('makes the topic with the segments of the cluster where a policy refuses others', async () => {
+    topic.refusedConfig = 'segment.bytes'
+    await former.verbs.claim(instance, subscribed('a'))
+    expect(Object.fromEntries(topic.configs!)).to.deep.equal({ 'cleanup.policy': 'compact' })
+    expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
   })
 
   it('gives an instance to the process that has written the last record, and tells the former one', async () => {
