@@ -152,10 +152,10 @@ describe('confluent: consumer instances of gateways that know each other', funct
     expect((await values(1)).at(-1)).to.equal('b')
     address!.target = target
     await produce('c')
-    // The first gateway learns by this commit that it has lost the instance, and passes it on to the second one.
+    // The first gateway learns by this commit that it has lost the instance.
     const late = { offsets: [{ topic, partition: 0, offset: 0 }] }
     expect((await ask(0, 'POST', `${instance()}/offsets`, late)).status).to.equal(200)
-    expect(await values(0)).to.deep.equal(['c'])
+    expect((await values(0)).at(-1)).to.equal('c')
     const asked = { partitions: [{ topic, partition: 0 }] }
     expect((await ask(1, 'GET', `${instance()}/offsets`, asked)).body).to.deep.include({
       offsets: [{ topic, partition: 0, offset: 1, metadata: '' }]

@@ -38,42 +38,18 @@ const MAX_READ_BEFORE = 10_000
 
 /** A request of a client, or a notice of an earlier request. */
 export type InstanceMessage =
-  | { readonly type: 'subscribe'; readonly topics: ChosenTopics; readonly requester: Requester<InstanceResult<void>> }
-  | { readonly type: 'subscription'; readonly requester: Requester<InstanceResult<readonly string[]>> }
-  | { readonly type: 'unsubscribe'; readonly requester: Requester<InstanceResult<void>> }
   | {
-      readonly type: 'assign'
-      readonly partitions: readonly TopicPartition[]
-      readonly requester: Requester<InstanceResult<void>>
-    }
-  | { readonly type: 'assignment'; readonly requester: Requester<InstanceResult<readonly TopicPartition[]>> }
-  | {
-      readonly type: 'seek'
-      readonly positions: readonly InstancePosition[]
-      readonly requester: Requester<InstanceResult<void>>
-    }
-  | {
-      readonly type: 'read'
-      readonly limits: InstanceReadLimits
-      readonly requester: Requester<InstanceResult<InstanceRead>>
+      readonly type: 'verb'
+      readonly run: (consumer: ConsumerInstance) => void
+      /** Gets the answer of an instance that has ended. */
+      readonly requester: Requester<InstanceResult<never>>
     }
   /** The answer of the read with this number was written, up to a number of records. */
   | { readonly type: 'settled'; readonly read: number; readonly accepted: number }
   | { readonly type: 'gone'; readonly request: ReadRequest }
-  | {
-      readonly type: 'commit'
-      readonly offsets: readonly InstanceOffset[] | 'accepted'
-      readonly requester: Requester<InstanceResult<void>>
-    }
-  | {
-      readonly type: 'committed'
-      readonly partitions: readonly TopicPartition[]
-      readonly requester: Requester<InstanceResult<readonly InstanceOffset[]>>
-    }
-  | { readonly type: 'remove'; readonly requester: Requester<InstanceResult<void>> }
   /**
-   * The process stops. `isKept`: the instance remains a member of its group, because another process continues it. `result`:
-   * the answer to open and later requests.
+   * The process stops, or gives the instance up. `isKept`: the instance remains a member of its group, because another process
+   * continues it. `result`: the answer to open and later requests.
    */
   | { readonly type: 'stop'; readonly isKept: boolean; readonly result: Failure; readonly whenEnded: () => void }
 
@@ -178,51 +154,17 @@ export class ConsumerInstance {
 
   receive(message: InstanceMessage): void {
     if (this.#isEnded) {
-      if ('requester' in message) message.requester.reply(this.#endResult)
+      if (message.type === 'verb') message.requester.reply(this.#endResult)
       else if (message.type === 'stop') this.#end(message.whenEnded)
       return
     }
     this.#usedAt = this.#options.runtime.clock()
-    switch (message.type) {
-      case 'subscribe':
-        message.requester.reply(this.#subscribe(message.topics))
-        break
-      case 'subscription':
-        message.requester.reply({ type: 'done', value: this.#topics?.names ?? [] })
-        break
-      case 'unsubscribe':
-        this.#leave(() => message.requester.reply(DONE))
-        break
-      case 'assign':
-        message.requester.reply(this.#assign(message.partitions))
-        break
-      case 'assignment':
-        message.requester.reply({ type: 'done', value: this.#assignment() })
-        break
-      case 'seek':
-        this.#seek(message.positions, message.requester)
-        break
-      case 'read':
-        this.#read(message.limits, message.requester)
-        break
-      case 'settled':
-        this.#reads.settle(message.read, message.accepted)
-        break
-      case 'gone':
-        this.#reads.cancel(message.request)
-        break
-      case 'commit':
-        this.#commit(message.offsets, message.requester)
-        break
-      case 'committed':
-        this.#committed(message.partitions, message.requester)
-        break
-      case 'remove':
-        this.#end(() => message.requester.reply(DONE))
-        break
-      case 'stop':
-        this.#isKept = message.isKept
-        this.#end(message.whenEnded, message.result)
+    if (message.type === 'verb') message.run(this)
+    else if (message.type === 'settled') this.#reads.settle(message.read, message.accepted)
+    else if (message.type === 'gone') this.#reads.cancel(message.request)
+    else {
+      this.#isKept = message.isKept
+      this.#end(message.whenEnded, message.result)
     }
   }
 
@@ -244,6 +186,21 @@ export class ConsumerInstance {
     this.#end(whenEnded, result)
   }
 
+  /** The topics of the subscription; none: it is not subscribed. */
+  get subscription(): readonly string[] {
+    return this.#topics?.names ?? []
+  }
+
+  /** Ends a subscription or an assignment. */
+  unsubscribe({ reply }: Requester<InstanceResult<void>>): void {
+    this.#leave(() => reply(DONE))
+  }
+
+  /** Ends for good. */
+  remove({ reply }: Requester<InstanceResult<void>>): void {
+    this.#end(() => reply(DONE))
+  }
+
   get isAssigned(): boolean {
     return this.#isAssigned
   }
@@ -251,10 +208,10 @@ export class ConsumerInstance {
   /** What another process needs to continue. */
   get stored(): Pick<StoredInstance, 'topics' | 'assigned'> {
     const topics = this.#topics && storedTopics(this.#chosen!, this.#topics.names)
-    return { topics, assigned: this.#isAssigned ? this.#assignment() : [] }
+    return { topics, assigned: this.#isAssigned ? this.assignment : [] }
   }
 
-  #subscribe(topics: ChosenTopics): InstanceResult<void> {
+  subscribe(topics: ChosenTopics): InstanceResult<void> {
     if (this.#isAssigned) return illegal('partitions were assigned to the instance; it cannot subscribe as well')
     const { runtime, consumer, patterns } = this.#options
     this.#topics?.stop()
@@ -346,7 +303,7 @@ export class ConsumerInstance {
     )
   }
 
-  #assign(wanted: readonly TopicPartition[]): InstanceResult<void> {
+  assign(wanted: readonly TopicPartition[]): InstanceResult<void> {
     if (this.#topics) return illegal('the instance is subscribed; partitions cannot be assigned to it as well')
     this.#reads.restart()
     this.#isAssigned = wanted.length > 0
@@ -416,14 +373,15 @@ export class ConsumerInstance {
     this.#readBefore.delete(oldest!)
   }
 
-  #assignment(): readonly TopicPartition[] {
+  /** The partitions that it reads now, sorted. */
+  get assignment(): readonly TopicPartition[] {
     return Array.from(this.#partitions.values(), ({ topicPartition }) => topicPartition).sort(
       (one, other) =>
         (one.topic < other.topic ? -1 : one.topic > other.topic ? 1 : 0) || one.partition - other.partition
     )
   }
 
-  #seek(positions: readonly InstancePosition[], requester: Requester<InstanceResult<void>>): void {
+  seek(positions: readonly InstancePosition[], requester: Requester<InstanceResult<void>>): void {
     const { runtime } = this.#options
     const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
     const missing = positions.find(position => !this.#partitions.has(keyOf(position)))
@@ -463,7 +421,7 @@ export class ConsumerInstance {
     )
   }
 
-  #read(limits: InstanceReadLimits, requester: Requester<InstanceResult<InstanceRead>>): void {
+  read(limits: InstanceReadLimits, requester: Requester<InstanceResult<InstanceRead>>): void {
     if (!this.#topics && !this.#isAssigned) {
       requester.reply(illegal('the instance has neither a subscription nor assigned partitions'))
       return
@@ -477,7 +435,7 @@ export class ConsumerInstance {
     })
   }
 
-  #commit(offsets: readonly InstanceOffset[] | 'accepted', requester: Requester<InstanceResult<void>>): void {
+  commit(offsets: readonly InstanceOffset[] | 'accepted', requester: Requester<InstanceResult<void>>): void {
     const reply = (failure: Failure | undefined): void => requester.reply(failure ?? DONE)
     if (offsets !== 'accepted')
       this.#whenMember(
@@ -529,7 +487,7 @@ export class ConsumerInstance {
     this.#commits.store(this.#uncommitted(), this.#member?.membership, done)
   }
 
-  #committed(
+  committed(
     partitions: readonly TopicPartition[],
     requester: Requester<InstanceResult<readonly InstanceOffset[]>>
   ): void {

@@ -72,6 +72,9 @@ interface Entry {
 /** The requester of a message whose outcome is not needed. */
 const NOBODY = { reply: () => undefined }
 
+/** What an instance does for a request, in a tick of its actor. */
+type VerbOf<Value> = (consumer: ConsumerInstance, requester: Requester<InstanceResult<Value>>) => void
+
 /** An instance that is here, or why it is not. */
 type Opened = { readonly type: 'opened'; readonly entry: Entry } | typeof UNKNOWN | Failure
 
@@ -205,8 +208,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const opened = this.#opened(instance, stored)
     if (!('entry' in opened)) return opened
     const { inbox } = opened.entry
-    if (chosen) inbox.tell({ type: 'subscribe', topics: chosen, requester: NOBODY })
-    else if (assigned.length > 0) inbox.tell({ type: 'assign', partitions: assigned, requester: NOBODY })
+    const run = (consumer: ConsumerInstance): unknown =>
+      chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)
+    inbox.tell({ type: 'verb', run, requester: NOBODY })
     return opened
   }
 
@@ -263,7 +267,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async remove(instance: InstanceName): Promise<InstanceResult<void>> {
-    const result = await this.#ask<void>(instance, requester => ({ type: 'remove', requester }))
+    const result = await this.#ask<void>(instance, (consumer, requester) => consumer.remove(requester))
     // A removal that Kafka does not have is no removal: the next request would continue the instance.
     return (result.type === 'done' && (await this.#closing.get(keyOf(instance)))) || result
   }
@@ -278,7 +282,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         return ownFailure('invalidRequest', `${names.length} topics are too many (limit ${maxTopicsPerGroup})`, false)
       return names.length === 0
         ? this.unsubscribe(instance)
-        : this.#change(instance, requester => ({ type: 'subscribe', topics: { topics: names }, requester }))
+        : this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe({ topics: names })))
     }
     const found = await this.#entryOf(instance)
     if (!('entry' in found)) return found
@@ -289,15 +293,15 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       return ownFailure('invalidRequest', `the pattern is not valid: ${(error as Error).message}`, false)
     }
     const chosen = this.#matching(topics.pattern, client, topics.includes)
-    return this.#change(instance, requester => ({ type: 'subscribe', topics: chosen, requester }))
+    return this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe(chosen)))
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
-    return this.#ask(instance, requester => ({ type: 'subscription', requester }))
+    return this.#ask(instance, (consumer, { reply }) => reply({ type: 'done', value: consumer.subscription }))
   }
 
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>> {
-    return this.#change(instance, requester => ({ type: 'unsubscribe', requester }))
+    return this.#change(instance, (consumer, requester) => consumer.unsubscribe(requester))
   }
 
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
@@ -309,27 +313,27 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         `${partitions.length} partitions are too many (limit ${MAX_PARTITIONS})`,
         false
       )
-    return this.#change(instance, requester => ({ type: 'assign', partitions, requester }))
+    return this.#change(instance, (consumer, { reply }) => reply(consumer.assign(partitions)))
   }
 
   assignment(instance: InstanceName): Promise<InstanceResult<readonly TopicPartition[]>> {
-    return this.#ask(instance, requester => ({ type: 'assignment', requester }))
+    return this.#ask(instance, (consumer, { reply }) => reply({ type: 'done', value: consumer.assignment }))
   }
 
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>> {
-    return this.#change(instance, requester => ({ type: 'seek', positions, requester }))
+    return this.#change(instance, (consumer, requester) => consumer.seek(positions, requester))
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
     // A subscribed instance is fenced by its group.
     const isAssigned = this.#entries.get(keyOf(instance))?.consumer.isAssigned === true
     const maxAgeMs = isAssigned ? TAKE_OVER_MS : Number.POSITIVE_INFINITY
-    return this.#ask(instance, requester => ({ type: 'read', limits, requester }), maxAgeMs)
+    return this.#ask(instance, (consumer, requester) => consumer.read(limits, requester), maxAgeMs)
   }
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {
     const problem = offsets === 'accepted' ? undefined : problemOfPartitions(offsets)
-    return problem ?? this.#ask(instance, requester => ({ type: 'commit', offsets, requester }))
+    return problem ?? this.#ask(instance, (consumer, requester) => consumer.commit(offsets, requester))
   }
 
   async committed(
@@ -338,7 +342,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   ): Promise<InstanceResult<readonly InstanceOffset[]>> {
     return (
       problemOfPartitions(partitions) ??
-      this.#ask(instance, requester => ({ type: 'committed', partitions, requester }))
+      this.#ask(instance, (consumer, requester) => consumer.committed(partitions, requester))
     )
   }
 
@@ -378,11 +382,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   /** Carries out a verb that changes what the instance reads. It is answered when Kafka has the new state. */
-  async #change(
-    instance: InstanceName,
-    messageOf: (requester: Requester<InstanceResult<void>>) => InstanceMessage
-  ): Promise<InstanceResult<void>> {
-    const result = await this.#ask(instance, messageOf)
+  async #change(instance: InstanceName, verb: VerbOf<void>): Promise<InstanceResult<void>> {
+    const result = await this.#ask(instance, verb)
     const entry = this.#entries.get(keyOf(instance))
     if (result.type !== 'done' || !entry) return result
     return (await this.#save(entry)) ?? DONE
@@ -414,11 +415,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return NOT_OPEN
   }
 
-  async #ask<Value>(
-    instance: InstanceName,
-    messageOf: (requester: Requester<InstanceResult<Value>>) => InstanceMessage,
-    maxAgeMs = 0
-  ): Promise<InstanceResult<Value>> {
+  async #ask<Value>(instance: InstanceName, verb: VerbOf<Value>, maxAgeMs = 0): Promise<InstanceResult<Value>> {
     const found = await this.#entryOf(instance, maxAgeMs)
     if (!('entry' in found)) return found
     const { entry } = found
@@ -432,7 +429,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
           }
         }
         entry.open.add(open)
-        entry.inbox.tell(messageOf(open))
+        entry.inbox.tell({ type: 'verb', run: consumer => verb(consumer, open), requester: open })
       })
     } catch (error) {
       if (error instanceof TimedOutError) return { type: 'timedOut' }

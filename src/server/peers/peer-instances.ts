@@ -35,7 +35,19 @@ const GONE = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
 
 /** The verbs whose arguments and results are plain data. */
-type PlainVerb = Exclude<keyof InstanceGateway, 'read' | 'subscribe' | 'owners'>
+const PLAIN_VERBS = [
+  'create',
+  'settingsOf',
+  'remove',
+  'subscription',
+  'unsubscribe',
+  'assign',
+  'assignment',
+  'seek',
+  'commit',
+  'committed'
+] as const
+type PlainVerb = (typeof PLAIN_VERBS)[number]
 
 interface AskedRead {
   readonly instance: InstanceName
@@ -204,20 +216,13 @@ export function peerInstances<Id>(
     if (result === AWAY || result === GONE) settle(0)
     return result
   }
+  const plain = Object.fromEntries(PLAIN_VERBS.map(verb => [verb, passed(verb)])) as Pick<InstanceGateway, PlainVerb>
   return {
+    ...plain,
     create: async (...args) => {
-      const result = await passed('create')(...args)
+      const result = await plain.create(...args)
       return result.type === 'unknownInstance' ? AWAY : result
     },
-    settingsOf: passed('settingsOf'),
-    remove: passed('remove'),
-    subscription: passed('subscription'),
-    unsubscribe: passed('unsubscribe'),
-    assign: passed('assign'),
-    assignment: passed('assignment'),
-    seek: passed('seek'),
-    commit: passed('commit'),
-    committed: passed('committed'),
     subscribe: (instance, topics) =>
       atOwner(
         instance,
@@ -241,19 +246,7 @@ export function peerInstances<Id>(
 function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
   const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
     peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
-  const verbs: readonly PlainVerb[] = [
-    'create',
-    'settingsOf',
-    'remove',
-    'subscription',
-    'unsubscribe',
-    'assign',
-    'assignment',
-    'seek',
-    'commit',
-    'committed'
-  ]
-  for (const verb of verbs) {
+  for (const verb of PLAIN_VERBS) {
     const method = instances[verb] as (...args: unknown[]) => unknown
     serve(verb, (args: unknown[]) => method.apply(instances, args))
   }

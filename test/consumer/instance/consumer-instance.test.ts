@@ -2,14 +2,18 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import { ConsumerInstance, type InstanceMessage } from '../../../src/consumer/instance/consumer-instance.js'
+import { ConsumerInstance } from '../../../src/consumer/instance/consumer-instance.js'
 import { ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
+import type { ChosenTopics } from '../../../src/consumer/instance/instance-topics.js'
 import type {
+  InstanceOffset,
+  InstancePosition,
   InstanceRead,
   InstanceReadLimits,
   InstanceResult,
   InstanceSettings
 } from '../../../src/consumer/instance/instances.js'
+import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { GroupWorld, run } from '../group/group-world.js'
@@ -31,7 +35,25 @@ const usualSettings: InstanceSettings = {
   idleMs: undefined
 }
 
-type Withheld<Message> = Message extends { readonly requester: unknown } ? Omit<Message, 'requester'> : never
+/** What a client asks for. */
+type Asked =
+  | { readonly type: 'subscribe'; readonly topics: ChosenTopics }
+  | { readonly type: 'assign'; readonly partitions: readonly TopicPartition[] }
+  | { readonly type: 'seek'; readonly positions: readonly InstancePosition[] }
+  | { readonly type: 'read'; readonly limits: InstanceReadLimits }
+  | { readonly type: 'commit'; readonly offsets: readonly InstanceOffset[] | 'accepted' }
+  | { readonly type: 'assignment' | 'unsubscribe' | 'remove' }
+
+function carryOut(consumer: ConsumerInstance, asked: Asked, result: (value: unknown) => void): void {
+  const requester = { reply: result }
+  if (asked.type === 'subscribe') result(consumer.subscribe(asked.topics))
+  else if (asked.type === 'assign') result(consumer.assign(asked.partitions))
+  else if (asked.type === 'assignment') result({ type: 'done', value: consumer.assignment })
+  else if (asked.type === 'seek') consumer.seek(asked.positions, requester)
+  else if (asked.type === 'read') consumer.read(asked.limits, requester)
+  else if (asked.type === 'commit') consumer.commit(asked.offsets, requester)
+  else consumer[asked.type](requester)
+}
 
 class Harness {
   readonly world: GroupWorld
@@ -61,16 +83,20 @@ class Harness {
   }
 
   /** Answers follow later. */
-  ask<Value>(message: Withheld<InstanceMessage>): { result: InstanceResult<Value> | undefined } {
+  ask<Value>(request: Asked): { result: InstanceResult<Value> | undefined } {
     const asked: { result: InstanceResult<Value> | undefined } = { result: undefined }
-    const reply = (result: InstanceResult<Value>): void => void (asked.result = result)
-    this.instance.receive({ ...message, requester: { reply } } as InstanceMessage)
+    const requester = { reply: (result: InstanceResult<Value>): void => void (asked.result = result) }
+    this.instance.receive({
+      type: 'verb',
+      run: consumer => carryOut(consumer, request, requester.reply as never),
+      requester
+    })
     return asked
   }
 
   /** The value of the answer, which comes at once. */
-  done<Value>(message: Withheld<InstanceMessage>): Value {
-    const asked = this.ask<Value>(message)
+  done<Value>(request: Asked): Value {
+    const asked = this.ask<Value>(request)
     this.world.settle()
     if (asked.result?.type !== 'done') return expect.fail(JSON.stringify(asked.result))
     return asked.result.value

@@ -236,6 +236,20 @@ describe('gateways that know each other', () => {
     expect(await call()).to.equal('here')
   })
 
+  it('know each other at once when one has just started: it looks for the others before it serves, and they for it', async () => {
+    const addresses: string[] = []
+    const a = await gateway({ addresses })
+    const b = await gateway({ addresses: [a.address] })
+    expect(b.others).to.deep.equal([a.id])
+    addresses.push(b.address)
+    // Look-ups that others ask for are made at most every 250 ms.
+    await new Promise(resolve => setTimeout(resolve, 300))
+    const startedAt = performance.now()
+    await b.refresh()
+    while (!a.others.includes(b.id)) await new Promise(resolve => setTimeout(resolve, 10))
+    expect(performance.now() - startedAt).to.be.below(1_500)
+  })
+
   it('notice that one is gone', async () => {
     const { a, b } = await two()
     const gone = new Promise(resolve => a.onGone(resolve))
