@@ -58,19 +58,14 @@ const processes: readonly Column<Rows.WorkerRow>[] = [
   number('Late by', ({ eventLoopDelayMs }) => eventLoopDelayMs, durationText),
   number('Heap', ({ heapShare }) => heapShare, percentText),
   number('Restarts', ({ restarts }) => restarts),
-  text('Ended last', ({ lastEnd }) =>
-    lastEnd === undefined ? '' : `${durationText(lastEnd.agoMs)} ago, ${lastEnd.how}`
-  )
+  text('Ended last', ({ lastEnd: end }) => (end === undefined ? '' : `${durationText(end.agoMs)} ago, ${end.how}`))
 ]
+const untilText = (ms: number): string => (ms > 0 ? durationText(ms) : 'ended')
 const certificates: readonly Column<Rows.CertificateRow>[] = [
   text('Certificate of', ({ of }) => html`<code>${of}</code>`),
   text('Subject', ({ subject }) => subject),
   text('Ends', ({ validTo }) => validTo.slice(0, 10)),
-  number(
-    'In',
-    ({ remainingMs }) => remainingMs,
-    ms => (ms > 0 ? durationText(ms) : 'ended')
-  )
+  number('In', ({ remainingMs }) => remainingMs, untilText)
 ]
 const lines: readonly Column<Rows.LineRow>[] = [
   text('Message', ({ message }) => message),
@@ -83,31 +78,14 @@ const lines: readonly Column<Rows.LineRow>[] = [
 /** Brokers, processes, certificates and the last lines of the log: the facts behind the troubles. */
 export function Parts({ status }: Of): VNode {
   const allBrokers = status.clusters.flatMap(({ name, brokers }) => brokers.map(one => ({ ...one, cluster: name })))
-  const part = <Row>(
-    title: string,
-    caption: string,
-    columns: readonly Column<Row>[],
-    rows: readonly Row[],
-    isOpen = false
-  ) =>
-    html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(caption, columns, rows)}</details>`
+  const [isAway, isDown] = [allBrokers.some(({ state }) => state !== 'up'), status.workers.some(({ isUp }) => !isUp)]
+  const part = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], isOpen = false) =>
+    html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(title, columns, rows)}</details>`
   return html`<div class="parts">
-    ${part(
-      'Brokers',
-      'Brokers',
-      brokers,
-      allBrokers,
-      allBrokers.some(({ state }) => state !== 'up')
-    )}
-    ${part(
-      'Processes',
-      'Processes',
-      processes,
-      status.workers,
-      status.workers.some(({ isUp }) => !isUp)
-    )}
-    ${status.certificates.length > 0 && part('Certificates', 'Certificates', certificates, status.certificates)}
-    ${status.lines.length > 0 && part('Last warnings and errors of the log', 'Last lines of the log', lines, status.lines)}
+    ${part('Brokers', brokers, allBrokers, isAway)}
+    ${part('Processes', processes, status.workers, isDown)}
+    ${status.certificates.length > 0 && part('Certificates', certificates, status.certificates)}
+    ${status.lines.length > 0 && part('Last warnings and errors of the log', lines, status.lines)}
   </div>`
 }
 
@@ -167,13 +145,8 @@ const topics: readonly Column<Rows.TopicRow>[] = [
 ]
 
 /** What waits for Kafka: in memory, in the durable log, and of which topics. */
-export function Waiting({
-  status: {
-    memory,
-    log,
-    topics: { rows, total }
-  }
-}: Of): VNode {
+export function Waiting({ status: { memory, log, topics: all } }: Of): VNode {
+  const { rows, total } = all
   const left = total - rows.length
   const waits = ({ records, oldestAgeMs }: { readonly records: number; readonly oldestAgeMs: number }): string =>
     `${countOf(records, 'record')}${oldestAgeMs > 0 ? `, the oldest for ${durationText(oldestAgeMs)}` : ''}`

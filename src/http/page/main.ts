@@ -52,15 +52,15 @@ async function look(): Promise<void> {
 /** Says what has changed between two looks; `undefined`: nothing has. */
 function newsOf(before: readonly Trouble[] | undefined, now: readonly Trouble[]): string | undefined {
   if (before === undefined) return now.length === 0 ? 'All is well.' : `${countOf(now.length, 'trouble')}.`
-  const isIn = (rows: readonly Trouble[]) => (row: Trouble) =>
-    rows.some(one => one.kind === row.kind && one.subject === row.subject)
-  const begun = now.filter(row => !isIn(before)(row))
-  const ended = before.filter(row => !isIn(now)(row))
+  const without = (rows: readonly Trouble[], others: readonly Trouble[]) =>
+    rows.filter(row => !others.some(({ kind, subject }) => kind === row.kind && subject === row.subject))
+  const [begun, ended] = [without(now, before), without(before, now)]
   if (begun.length + ended.length === 0) return undefined
   if (now.length === 0) return 'All is well again.'
+  const more = begun.length - MAX_NEWS
   return [
     ...begun.slice(0, MAX_NEWS).map(({ subject, cause }) => `New: ${subject}. ${cause}`),
-    ...(begun.length > MAX_NEWS ? [`${begun.length - MAX_NEWS} more are new.`] : []),
+    ...(more > 0 ? [`${more} more are new.`] : []),
     ...ended.slice(0, MAX_NEWS).map(({ subject }) => `Over: ${subject}.`)
   ].join(' ')
 }

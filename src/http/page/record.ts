@@ -11,7 +11,6 @@ const NOTES = {
   receipt:
     'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can ask for it: sign in as that client, or look by topic and key.'
 }
-const NOTE_OF_SEARCH = 'Looking…'
 
 /** Asks whether a record is in Kafka, by its receipt, or by its topic and key. */
 export function RecordForm(): VNode {
@@ -22,7 +21,7 @@ export function RecordForm(): VNode {
     event.preventDefault()
     const form = new FormData(event.target as HTMLFormElement)
     const key = { by, topic: textOf(form, 'topic'), key: textOf(form, 'key') }
-    say(html`<p class="note">${NOTE_OF_SEARCH}</p>`)
+    say(html`<p class="note">Looking…</p>`)
     set(true)
     void ask('find-record', by === 'key' ? key : { by, receipt: textOf(form, 'receipt').trim() })
       .then(answer => say(foundText(answer as FoundRecords)))

@@ -33,7 +33,8 @@ type Told<Found, Text extends string = string> = Text | ((found: Found, status: 
 /** One kind of trouble: what is looked for, and what is said about each thing that is found. */
 interface Kind<Found> {
   readonly when: (status: Judged) => readonly Found[]
-  readonly severity: Told<Found, Trouble['severity']>
+  /** Absent: `bad`. */
+  readonly severity?: Told<Found, Trouble['severity']>
   readonly subject: Told<Found>
   readonly cause: Told<Found>
   readonly next: Told<Found>
@@ -43,18 +44,12 @@ interface Kind<Found> {
 type Rows = (status: Judged) => Omit<Trouble, 'kind'>[]
 
 const rowsOf =
-  <Found>({ when, ...texts }: Kind<Found>): Rows =>
+  <Found>({ when, severity = 'bad', subject, cause, next, see }: Kind<Found>): Rows =>
   status =>
     when(status).map(found => {
       const told = <Text extends string>(text: Told<Found, Text>): Text =>
         typeof text === 'function' ? text(found, status) : text
-      return {
-        severity: told(texts.severity),
-        subject: told(texts.subject),
-        cause: told(texts.cause),
-        next: told(texts.next),
-        see: told(texts.see)
-      }
+      return { severity: told(severity), subject: told(subject), cause: told(cause), next: told(next), see: told(see) }
     })
 
 const DAY_MS = 86_400_000
@@ -95,7 +90,6 @@ const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 const troubles = {
   brokersAway: rowsOf<ClusterRow>({
     when: ({ clusters }) => clusters.filter(({ isReady }) => !isReady),
-    severity: 'bad',
     subject: ({ name }) => `cluster ${name}`,
     cause: ({ away }) => `No broker answers${away === undefined ? '' : `: ${away}`}.`,
     next: ({ name }) =>
@@ -104,7 +98,6 @@ const troubles = {
   }),
   logFailed: rowsOf({
     when: ({ log }) => only(log.state === 'failed', log),
-    severity: 'bad',
     subject: 'durable log',
     cause: ({ why = 'the disk fails' }) => `It takes no records: ${why}.`,
     next: 'Check the disk and the rights of the directory. The log is tried again by itself.',
@@ -154,7 +147,6 @@ const troubles = {
   }),
   workerSilent: rowsOf<number>({
     when: ({ gateway }) => gateway.silentWorkers,
-    severity: 'bad',
     subject: number => `worker ${number}`,
     cause: 'It did not answer in time, so its numbers are missing here.',
     next: 'Look at the processor time of the process. A worker that stays silent for a minute is replaced.',
@@ -172,7 +164,6 @@ const troubles = {
   }),
   notReady: rowsOf<string>({
     when: ({ gateway }) => gateway.reasons.filter(isToldHere),
-    severity: 'bad',
     subject: 'this gateway',
     cause: reason => `It is not ready: ${reason}.`,
     next: 'Load balancers send it no requests until it is.',
@@ -180,7 +171,6 @@ const troubles = {
   }),
   brokerDown: rowsOf<FoundBroker>({
     when: status => brokersIn(status, 'down'),
-    severity: 'bad',
     subject: brokerName,
     cause: ({ broker: { forMs, lastError }, leaderless }) =>
       `It has not answered for ${durationText(forMs)}${lastError === undefined ? '' : `: ${lastError}`}.${effectOf(leaderless)}`,
@@ -201,7 +191,6 @@ const troubles = {
   }),
   noLeader: rowsOf<StuckPart>({
     when: status => stuckParts(status).filter(({ partitions }) => isLeaderless(partitions[0]!)),
-    severity: 'bad',
     subject: partName,
     cause: ({ row, partitions, away }) => {
       const [these, its] = partitions.length === 1 ? ['The partition has', 'its'] : ['These partitions have', 'their']
@@ -218,7 +207,6 @@ const troubles = {
   }),
   notAuthorized: rowsOf<TopicRow>({
     when: ({ topics }) => topics.rows.filter(({ state }) => state === 'refused'),
-    severity: 'bad',
     subject: row => nameIn(row, `topic ${row.topic}`),
     cause: row =>
       `Kafka refuses its records: ${row.refusal?.message ?? 'not authorized for the topic'}.${waitingText(row)}`,
@@ -228,7 +216,6 @@ const troubles = {
   }),
   partitionStuck: rowsOf<StuckPart>({
     when: status => stuckParts(status).filter(({ partitions }) => !isLeaderless(partitions[0]!)),
-    severity: 'bad',
     subject: partName,
     cause: ({ row, partitions }) => {
       const [{ leader = -1, message }] = partitions as [PartitionRow]
@@ -304,7 +291,6 @@ const troubles = {
   }),
   groupRefused: rowsOf<GroupRow>({
     when: ({ groups }) => groups.rows.filter(({ refusal }) => refusal !== undefined),
-    severity: 'bad',
     subject: groupName,
     cause: ({ refusal: { topic, message } = { message: '' } }) =>
       `${topic === undefined ? 'The group cannot be joined' : `The group cannot read topic ${topic}`}: ${message}. Requests of its clients are refused.`,

@@ -25,9 +25,8 @@ import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
-import { type FoundRecords, type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
+import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
-import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/keys.js'
@@ -35,7 +34,6 @@ import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { readPage } from '../config/page-file.js'
 import type { GatewayPeers } from '../peers/gateway-peers.js'
 import type { peerGateway } from '../peers/peer-gateway.js'
 import type { PeerKeys } from '../peers/peer-keys.js'
@@ -56,7 +54,7 @@ import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
-import { certificateViews, headOf, ProcessStatusReader } from './process-status.js'
+import { certificateViews, ProcessStatusReader, servedStatus } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
@@ -538,24 +536,14 @@ class ProcessParts {
   }
 
   #status(): ProcessStatus {
-    const source = new SharedStatus(async () => {
-      return statusOf(headOf(status), mergeParts([await this.#statusReader.read()]), Date.now())
-    }, clock)
-    const status: ProcessStatus = {
+    const facts = {
       version: this.#version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      ...this.#readiness(),
-      source,
-      page: {
-        html: readPage,
-        findRecord: async (question, principal) => {
-          const found = await this.#findRecord(question, principal)
-          return withCaveat(found, question, await source.status())
-        }
-      }
-    }
-    return status
+      ...this.#readiness()
+    } as const
+    const read = async () => ({ whole: mergeParts([await this.#statusReader.read()]) })
+    return servedStatus(facts, read, (question, principal) => this.#findRecord(question, principal))
   }
 
   #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {

@@ -1,5 +1,5 @@
 import { CastellanError, KafkaError } from '../../core/errors.js'
-import { type AcrossWorkers, MAX_SERIES } from '../../core/metrics/family.js'
+import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import {
@@ -61,45 +61,39 @@ export function watchLag({ settings, clusters, metrics, peers, log, shutdown }: 
  * processes are of different groups.
  */
 function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lagOf' | 'groups'>): void {
-  const gauge = (name: string, help: string, across: AcrossWorkers, values: () => Reading[]): void =>
-    registerScrapedGauge(registry, `castellan_lag_${name}`, help, across, values)
-  const perTopic = (read: (row: LagRow) => number | undefined) => (): Reading[] =>
-    bounded(
-      watch.lagOf().flatMap(row => {
-        const { cluster, group, topic } = row
-        const value = read(row)
-        return topic === undefined || value === undefined ? [] : { labels: { cluster, group, topic }, value }
+  const perTopic = (name: string, help: string, read: (row: LagRow) => number | undefined): void =>
+    registerScrapedGauge(registry, `castellan_lag_${name}`, help, 'max', () =>
+      bounded(
+        watch.lagOf().flatMap(row => {
+          const { cluster, group, topic } = row
+          const value = read(row)
+          return topic === undefined || value === undefined ? [] : { labels: { cluster, group, topic }, value }
+        })
+      )
+    )
+  const perGroup = (
+    name: string,
+    help: string,
+    across: 'min' | 'max',
+    read: (of: GroupReading) => number | undefined
+  ) =>
+    registerScrapedGauge(registry, `castellan_lag_${name}`, help, across, () =>
+      watch.groups().flatMap(reading => {
+        const { cluster, group } = reading
+        const value = read(reading)
+        return value === undefined ? [] : { labels: { cluster, group }, value }
       })
     )
-  const perGroup = (read: (reading: GroupReading) => number | undefined) => (): Reading[] =>
-    watch.groups().flatMap(reading => {
-      const { cluster, group } = reading
-      const value = read(reading)
-      return value === undefined ? [] : { labels: { cluster, group }, value }
-    })
-  const records = perTopic(({ lag }) => lag)
-  const uncommitted = perTopic(row => row.uncommitted)
-  const readable = perGroup(({ isReadable }) => (isReadable ? 1 : 0))
-  const age = perGroup(({ asOf }) => (asOf === undefined ? undefined : Math.max(0, (Date.now() - asOf) / 1_000)))
-  gauge(
-    'records',
-    'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one',
-    'max',
-    records
+  const records =
+    'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one'
+  const uncommitted = 'Partitions of a topic in which a group has committed no offset although it has in others'
+  const readable = '1 when Kafka has answered the last question about the lag of a group, else 0'
+  perTopic('records', records, ({ lag }) => lag)
+  perTopic('uncommitted_partitions', uncommitted, row => row.uncommitted)
+  perGroup('group_readable', readable, 'min', ({ isReadable }) => (isReadable ? 1 : 0))
+  perGroup('age_seconds', 'Age of what is known about the lag of a group', 'max', ({ asOf }) =>
+    asOf === undefined ? undefined : Math.max(0, (Date.now() - asOf) / 1_000)
   )
-  gauge(
-    'uncommitted_partitions',
-    'Partitions of a topic in which a group has committed no offset although it has in others',
-    'max',
-    uncommitted
-  )
-  gauge(
-    'group_readable',
-    '1 when Kafka has answered the last question about the lag of a group, else 0',
-    'min',
-    readable
-  )
-  gauge('age_seconds', 'Age of what is known about the lag of a group', 'max', age)
 }
 
 /** The highest values, and the sum of the others under the labels `other`. */

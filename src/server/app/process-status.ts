@@ -10,7 +10,9 @@ import type { LagSource } from '../../gateway/lag.js'
 import { type CertificateView, viewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
-import { TopRows, weightOfGroup } from '../../http/status/merge.js'
+import type { PageSource } from '../../http/server/page-routes.js'
+import { TopRows, weightOfGroup, weightOfTopic } from '../../http/status/merge.js'
+import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
   type GroupRow,
@@ -18,14 +20,17 @@ import {
   MAX_ROWS,
   NOTHING,
   type Status,
-  type StatusPart
+  type StatusPart,
+  type TopicRow
 } from '../../http/status/status.js'
+import { SharedStatus, statusOf } from '../../http/status/status-source.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
+import type { TopicView } from '../../producer/memory/topic-view.js'
+import { readPage } from '../config/page-file.js'
 import type { WorkerView } from '../workers/supervisor.js'
 import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
 import type { ListenerSecurity } from './listener-security.js'
-import { waitingTopics } from './waiting-topics.js'
 
 /** Topics of a group that are named. */
 const MAX_TOPICS_OF_GROUP = 20
@@ -227,18 +232,132 @@ const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Stat
   damagedFiles: stats?.damagedFiles ?? 0
 })
 
-/** What is known about the gateway as a whole. */
-export function headOf(status: ProcessStatus): Status['gateway'] {
-  const reasons = [...status.unreadyReasons()]
-  return {
-    version: status.version,
-    broker: status.brokerMode,
-    uptimeSeconds: status.uptimeSeconds(),
-    isReady: reasons.length === 0,
-    reasons,
-    warnings: [...status.warnings()],
-    silentWorkers: []
+/** From the worst state to the best. */
+const STATES: readonly TopicView['state'][] = ['refused', 'missing', 'stuck', 'lookingUp', 'flowing', 'idle']
+
+/** A topic where records wait or do not flow, before its row is made: rows are made for the worst only. */
+interface Candidate {
+  readonly cluster: KafkaCluster
+  readonly memory: TopicView | undefined
+  readonly logged: LoggedTopic | undefined
+}
+
+const weightOf = ({ memory, logged }: Candidate): number =>
+  weightOfTopic({ state: stateOf(memory, logged), bytes: memory?.bytes ?? 0, loggedRecords: logged?.records ?? 0 })
+
+/** The topics of a process where records wait or do not flow, the worst first, and the age of the oldest record. */
+async function waitingTopics(
+  clusters: readonly KafkaCluster[],
+  backlog: LogView['backlog'],
+  clock: MonotonicClock
+): Promise<{ readonly topics: Status['topics']; readonly oldestAgeMs: number }> {
+  const top = new TopRows<Candidate>(weightOf, MAX_ROWS)
+  let oldestAgeMs = 0
+  for (const cluster of clusters) {
+    const durable = await durableTopics(cluster, backlog, clock)
+    await inPortions(cluster.delivery.topicViews(), clock, memory => {
+      if (memory === undefined) return
+      const logged = durable.get(memory.topic)
+      durable.delete(memory.topic)
+      oldestAgeMs = Math.max(oldestAgeMs, memory.oldestAgeMs)
+      if (memory.state !== 'idle' || logged !== undefined) top.add({ cluster, memory, logged })
+    })
+    await inPortions(durable.values(), clock, logged => top.add({ cluster, memory: undefined, logged }))
   }
+  return { topics: { total: top.total, rows: top.rows.map(toTopicRow) }, oldestAgeMs }
+}
+
+/** A topic of the durable log: what is in memory of it, and how many records wait on disk. */
+interface LoggedTopic {
+  readonly topic: string
+  readonly view: TopicView | undefined
+  readonly records: number
+}
+
+async function durableTopics(
+  { name, durable }: KafkaCluster,
+  backlog: LogView['backlog'],
+  clock: MonotonicClock
+): Promise<Map<string, LoggedTopic>> {
+  const logged = new Map<string, LoggedTopic>()
+  await inPortions(backlog, clock, ([destination, { openEntries }]) => {
+    const at = destination.lastIndexOf('/')
+    const topic = destination.slice(at + 1)
+    if (destination.slice(0, at) === name) logged.set(topic, { topic, view: undefined, records: openEntries })
+  })
+  await inPortions(durable?.topicViews() ?? [], clock, view => {
+    const known = logged.get(view.topic)
+    if (view.state === 'idle' && known === undefined) return
+    logged.set(view.topic, { topic: view.topic, view, records: Math.max(known?.records ?? 0, view.records) })
+  })
+  return logged
+}
+
+/** The worse of the states in memory and on disk. */
+function stateOf(memory: TopicView | undefined, logged: LoggedTopic | undefined): TopicView['state'] {
+  // Mostly there is one: nothing is allocated for each of ten thousand topics.
+  const ofLog = logged?.view?.state
+  if (memory !== undefined && ofLog === undefined) return memory.state
+  const states = [memory?.state, ofLog]
+  // Records of a topic without an object wait for a place among the topics that are looked up.
+  return STATES.find(state => states.includes(state)) ?? 'lookingUp'
+}
+
+function toTopicRow({ cluster, memory, logged }: Candidate): TopicRow {
+  const { name, delivery, durable, router } = cluster
+  const views = [memory, logged?.view].filter(view => view !== undefined)
+  const topic = memory?.topic ?? logged!.topic
+  const refusal = views.find(view => view.refusal !== undefined)?.refusal
+  const troubled = [...delivery.troubledIn(topic), ...(durable?.troubledIn(topic) ?? [])]
+  return {
+    cluster: name,
+    topic,
+    state: stateOf(memory, logged),
+    memory: {
+      records: memory?.records ?? 0,
+      bytes: memory?.bytes ?? 0,
+      oldestAgeMs: Math.round(memory?.oldestAgeMs ?? 0)
+    },
+    log: logged && { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 },
+    partitions: Math.max(0, ...views.map(({ partitions }) => partitions)),
+    troubledPartitions: Math.max(0, ...views.map(({ troubledCount }) => troubledCount)),
+    troubled: troubled.map(({ partition, state, attempts, obstacle }) => {
+      const { error, message } = obstacle ?? {}
+      return { partition, state, attempts, error, message, leader: router.leaderOf(topic, partition) }
+    }),
+    refusal: refusal && { code: refusal.code, message: refusal.message }
+  }
+}
+
+/** What `/status.json` and the page say, made of what is known of the gateway as a whole and of its processes. */
+export function servedStatus(
+  facts: Omit<ProcessStatus, 'source' | 'page'>,
+  read: () => Promise<{ readonly whole: StatusPart; readonly silentWorkers?: number[] }>,
+  findRecord: PageSource['findRecord']
+): ProcessStatus {
+  const source = new SharedStatus(
+    async () => {
+      const { whole, silentWorkers = [] } = await read()
+      const reasons = [...facts.unreadyReasons()]
+      const gateway = {
+        version: facts.version,
+        broker: facts.brokerMode,
+        uptimeSeconds: facts.uptimeSeconds(),
+        isReady: reasons.length === 0,
+        reasons,
+        warnings: [...facts.warnings()],
+        silentWorkers
+      }
+      return statusOf(gateway, whole, Date.now())
+    },
+    () => performance.now()
+  )
+  const page = {
+    html: readPage,
+    findRecord: async (question: RecordQuestion, principal: string) =>
+      withCaveat(await findRecord(question, principal), question, await source.status())
+  }
+  return { ...facts, source, page }
 }
 
 /** The part of a parent, which serves the management port and nothing else, and knows how its workers are. */

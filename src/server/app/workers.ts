@@ -15,11 +15,9 @@ import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
 import { mergeParts } from '../../http/status/merge.js'
-import { type FoundRecords, type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
-import { SharedStatus, statusOf } from '../../http/status/status-source.js'
+import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { readPage } from '../config/page-file.js'
 import { settingsOfApis } from '../config/schema.js'
 import { workerCountOf } from '../config/worker-count.js'
 import { GatheredMetrics, mergeStatsd } from '../workers/gathered-metrics.js'
@@ -34,7 +32,7 @@ import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness, reportToStatsd } from './metrics.js'
-import { headOf, parentPart, withWorkers } from './process-status.js'
+import { parentPart, servedStatus, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
 import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
@@ -302,27 +300,22 @@ class Parent {
   }
 
   #status(security: ListenerSecurity): ProcessStatus {
-    const status: ProcessStatus = {
+    const facts = {
       version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => this.#reasons('unreadyReasons'),
       kafkaReasons: () => this.#reasons('kafkaReasons'),
       warnings: () => [...new Set([...this.#reports.values()].flatMap(({ warnings }) => warnings))]
-    }
-    const source = new SharedStatus(async () => {
+    } as const
+    const read = async () => {
       const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
       const parts = await this.#supervisor.callAll('status', STATUS_TIMEOUT_MS)
       const own = parentPart(this.#refusals, this.#lines, security.managementCertificates?.view)
       const whole = withWorkers(mergeParts([own, ...parts.values()]), this.#supervisor.workers, clock())
-      const silentWorkers = asked.filter(number => !parts.has(number))
-      return statusOf({ ...headOf(status), silentWorkers }, whole, Date.now())
-    }, clock)
-    const findRecord = async (question: RecordQuestion, principal: string): Promise<FoundRecords> => {
-      const found = await this.#findRecord(question, principal)
-      return withCaveat(found, question, await source.status())
+      return { whole, silentWorkers: asked.filter(number => !parts.has(number)) }
     }
-    return { ...status, source, page: { html: readPage, findRecord } }
+    return servedStatus(facts, read, (question, principal) => this.#findRecord(question, principal))
   }
 
   /** Any worker can ask Kafka, and knows the receipts of the others. */

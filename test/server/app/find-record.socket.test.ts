@@ -2,8 +2,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { findRecord } from '../../../src/server/app/find-record.js'
-import { partitionsOf, spellingsOf } from '../../../src/server/app/key-search.js'
+import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 
 describe('the search for a record', () => {

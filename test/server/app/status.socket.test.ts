@@ -94,7 +94,7 @@ describe('/status.json', () => {
       init: (_, type) => {
         if (type !== 'Timeout') return
         const stack = new Error().stack ?? ''
-        if (/http\/status\/|process-status|waiting-topics|core\/portions/.test(stack)) timers.push(stack)
+        if (/http\/status\/|process-status|core\/portions/.test(stack)) timers.push(stack)
       }
     }).enable()
     const other = await startTestApp(cluster.bootstrap)
