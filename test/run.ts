@@ -64,12 +64,20 @@ const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => name.endsWith('.test.ts') && !name.startsWith('real-kafka/'))
   .sort()
 if (all.length === 0) usageError(command, 'no test files; run it from the root of the project')
+/** They wait longer than others: begun last, they would be alone. */
+const LONGEST: readonly string[] = [
+  'cli/revoked',
+  'http/page/troubles',
+  'integration/group-starts',
+  'integration/pixy-consume',
+  'integration/pixy-offsets'
+].map(name => join('test', `${name}.system.test.ts`))
 const files = shuffled(
   all
     .filter(name => (kind === 'eachNode' ? isForEachNode(name) : kindOf(name) === kind))
     .map(name => join('test', name)),
   seed
-)
+).sort((one, other) => Number(LONGEST.includes(other)) - Number(LONGEST.includes(one)))
 const flags = `${kind === 'decided' ? '' : ` --${kind === 'eachNode' ? 'each-node' : kind}`}${slowMachine ? ' --slow-machine' : ''}`
 const told = `${files.length} files in the order of seed ${seed}; again: npm test --${flags} --seed ${seed}`
 
