@@ -3,7 +3,7 @@ import fastify from 'fastify'
 import { ForbiddenError, QuotaExceededError } from '../../src/core/errors.js'
 import { type Access, admit, type Caller, openAccess } from '../../src/http/access/access.js'
 import { Idempotency, type KeyResult } from '../../src/http/api/idempotency.js'
-import type { CarryOut, KeyOwners } from '../../src/http/api/key-owners.js'
+import type { KeyOwner, KeyOwners } from '../../src/http/api/key-owners.js'
 import { decodeBody, encodeBody } from '../../src/server/peers/body.js'
 import { contextFor } from '../support/api-context.js'
 import { delivered, FakeGateway } from '../support/fake-gateway.js'
@@ -20,7 +20,7 @@ interface Rights {
 }
 
 /** A process that serves an API. @param owner carries out all requests with a key. Absent: it does so itself */
-async function serve({ api, settings }: Way, owner?: CarryOut) {
+async function serve({ api, settings }: Way, owner?: KeyOwner['carryOut']) {
   const gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
   const counts: KeyResult[] = []
   const rights: Rights = { isForbidden: false, quota: undefined, charged: [] }
@@ -146,4 +146,21 @@ describe('a request with a key that another process owns', () => {
       expect(owner.gateway.records).to.have.length(2)
     })
   }
+
+  it('is waited for within what timers and other processes allow, whatever the time limit of its API', async () => {
+    const [way] = ways
+    const waits: number[] = []
+    const limited = { ...way!, settings: { ...way!.settings, messageTimeoutMs: 2_147_483_647 } }
+    const entry = await serve(limited, (_, timeoutMs = 0) => {
+      waits.push(timeoutMs)
+      return Promise.reject(new Error('it does not answer'))
+    })
+    const seen = await send(entry, limited, 'k', limited.body('x'))
+    expect([seen.status, seen.headers['x-castellan-persisted'], seen.headers['retry-after']]).to.deep.equal([
+      503,
+      'unknown',
+      '1'
+    ])
+    expect(waits).to.deep.equal([590_000])
+  })
 })

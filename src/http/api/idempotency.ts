@@ -118,8 +118,9 @@ interface KeyedRoute extends GuardOptions {
 }
 
 const DEFAULT_WAIT_MS = 30_000
-/** A request that is passed on takes this much longer than its waits. */
+/** A request that is passed on takes this much longer than its waits, but no longer than other processes answer. */
 const FORWARD_MARGIN_MS = 5_000
+const MAX_FORWARD_MS = 590_000
 /** Headers of an answer that are added where it leaves. */
 const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, REQUEST_ID, 'content-length'])
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -216,7 +217,7 @@ export class Idempotency {
       }
       const forwarded = toForwarded(exchange, name, params, asked, kept, Math.min(waitMs, DEFAULT_WAIT_MS))
       try {
-        const timeoutMs = waitMs + forwarded.waitMs + FORWARD_MARGIN_MS
+        const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
         const { answer, failure, records, bytes } = await owner.carryOut(forwarded, timeoutMs)
         this.#deps.count('forwarded')
         noteFailure(exchange.response, failure)
@@ -325,7 +326,7 @@ export class Idempotency {
         this.#refuse(exchange, 'full', full(claim.retryAfterMs), refused)
         break
       case 'away':
-        this.#refuse(exchange, 'away', away(claim.why), refused)
+        this.#refuse(exchange, 'away', away(), refused)
     }
   }
 

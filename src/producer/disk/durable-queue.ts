@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { KeyHolder } from '../keys/key-holder.js'
 import type { LocalKeys } from '../keys/keys.js'
+import type { LoggedRecords } from '../keys/logged-records.js'
 import { type LogState, type LogStats, type Refusal, refuse } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
@@ -186,8 +186,8 @@ export class DurableQueue {
   }
 
   /** The records of requests with a key; `undefined`: no request has one. */
-  get keys(): KeyHolder | undefined {
-    return this.#options.keys?.holder
+  get keys(): LoggedRecords | undefined {
+    return this.#options.keys?.logged
   }
 
   /** Used share of `wal.maxBytes`, as of the last look at the disk. */

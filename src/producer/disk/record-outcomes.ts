@@ -1,6 +1,6 @@
 import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
-import type { KeyHolder } from '../keys/key-holder.js'
+import type { LoggedRecords } from '../keys/logged-records.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readPatiently } from '../log/patient-read.js'
@@ -12,7 +12,7 @@ export interface RecordOutcomesOptions {
   /** Epoch milliseconds. */
   readonly now: () => number
   /** The records of requests with a key. Absent: no request has one. */
-  readonly keys?: Pick<KeyHolder, 'settled'> | undefined
+  readonly keys?: Pick<LoggedRecords, 'settled'> | undefined
 }
 
 /**

@@ -5,9 +5,16 @@ import type { KeyTag } from '../memory/key-tag.js'
 import type { PendingProduce } from '../memory/pending-produce.js'
 import type { RecordPlaces } from '../receipts/receipts.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
-import type { KeyHolder } from './key-holder.js'
-import type { Settlement } from './key-store.js'
 import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } from './keyed-records.js'
+import type { LoggedRecords } from './logged-records.js'
+
+/** What became of a request with a key. */
+export type Settlement =
+  | { readonly type: 'answered'; readonly answer: KeptAnswer }
+  /** Its records were accepted, and their outcome is not known. */
+  | { readonly type: 'open' }
+  /** None of its records was accepted: the key can be used again. */
+  | { readonly type: 'free' }
 
 /** One letter for each record of the request, as `persistedText` has them. */
 const LETTERS = /^[ynup]+$/
@@ -20,7 +27,7 @@ type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
 /** A request that has claimed its key: it produces its records, and then has an answer. */
 export class ClaimedKey {
   readonly #records: KeyedRecords
-  readonly #holder: KeyHolder
+  readonly #logged: LoggedRecords
   readonly #settle: (settlement: Settlement, settled: () => void) => void
   #given = 0
   /** Calls whose records may still be accepted. */
@@ -31,10 +38,14 @@ export class ClaimedKey {
   /** An earlier request has brought some of the records: a receipt that is given now has only the others. */
   #isRest = false
 
-  /** @param settle notifies the owner of the key */
-  constructor(records: KeyedRecords, holder: KeyHolder, settle: (settlement: Settlement, settled: () => void) => void) {
+  /** @param settle ends the claim */
+  constructor(
+    records: KeyedRecords,
+    logged: LoggedRecords,
+    settle: (settlement: Settlement, settled: () => void) => void
+  ) {
     this.#records = records
-    this.#holder = holder
+    this.#logged = logged
     this.#settle = settle
     records.given(undefined)
   }
@@ -66,13 +77,12 @@ export class ClaimedKey {
     const count = places?.count ?? sent.length
     this.#given += count
     const records = this.#isEnded ? refusedRecords(this.#records.key, from, count) : this.#records
-    const call = new CallTag(records, this.#holder, from, places?.indexes)
+    const call = new CallTag(records, this.#logged, from, places?.indexes)
     // A request that is answered without outcomes gets the same answer when it comes again.
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
-    if (options.durability === 'disk') this.#holder.begin()
+    if (options.durability === 'disk') this.#logged.begin()
     const missing = missingOf(records, call, sent.length)
     if (missing === undefined) {
-      records.isSent = true
       const all = accept(sent, call)
       this.#note(all, options, call, sent.length)
       return all
@@ -84,9 +94,8 @@ export class ClaimedKey {
       return new AttachedProduce(records, indexes, options, undefined)
     }
     const missingIndexes = missing.map(at => indexes[at]!)
-    const tag = new CallTag(records, this.#holder, 0, missingIndexes)
+    const tag = new CallTag(records, this.#logged, 0, missingIndexes)
     this.#isRest = true
-    records.isSent = true
     const rest = accept(
       missing.map(at => sent[at]!),
       tag
@@ -179,16 +188,16 @@ function missingOf(records: KeyedRecords, call: CallTag, count: number): readonl
 /** The records of one call of a request with a key. */
 class CallTag implements KeyTag {
   readonly #records: KeyedRecords
-  readonly #holder: KeyHolder
+  readonly #logged: LoggedRecords
   readonly #from: number
   readonly #indexes: readonly number[] | undefined
   /** What becomes of them, if that is not followed yet. */
   pending: PendingProduce | undefined
 
   /** @param indexes of its records, counted from `from`; absent: they follow each other */
-  constructor(records: KeyedRecords, holder: KeyHolder, from: number, indexes: readonly number[] | undefined) {
+  constructor(records: KeyedRecords, logged: LoggedRecords, from: number, indexes: readonly number[] | undefined) {
     this.#records = records
-    this.#holder = holder
+    this.#logged = logged
     this.#from = from
     this.#indexes = indexes
   }
@@ -206,7 +215,7 @@ class CallTag implements KeyTag {
   }
 
   stored(index: number, sequence: number): void {
-    this.#holder.stored(this.#records, index, sequence)
+    this.#logged.stored(this.#records, index, sequence)
   }
 
   accepted(at: number): void {
@@ -229,5 +238,5 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
 function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
   if (persisted === 'no' && !records.isDead) return { type: 'free' }
   const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)
-  return isCertain ? { type: 'answered', answer, onDisk: records.isDurable } : { type: 'open' }
+  return isCertain ? { type: 'answered', answer } : { type: 'open' }
 }

@@ -1,8 +1,9 @@
 import { MAX_TIMER_MS, type RecordFailure, type RecordOutcome } from '../../core/model.js'
+import type { Waiters } from '../../core/waiters.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
-import type { KeyName } from './key-frames.js'
+import type { KeptAnswer, KeyName } from './key-frames.js'
 
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
@@ -24,14 +25,6 @@ const isDoubtful = (outcome: RecordOutcome | 'open' | undefined): boolean =>
 const isRefused = (outcome: RecordOutcome | 'open' | undefined): boolean =>
   outcome !== 'open' && outcome?.type === 'failed' && outcome.persisted === 'no'
 
-/** What one process knows of the records of a key that it has accepted itself. */
-export interface RecordsView {
-  readonly isAwaited: boolean
-  readonly isDurable: boolean
-  /** Index and final outcome of each record that was accepted; `null`: it has none yet. */
-  readonly outcomes: readonly (readonly [index: number, outcome: RecordOutcome | null])[]
-}
-
 /** The receipt of a request whose records are all on disk. */
 export interface GivenReceipt {
   readonly id: string
@@ -49,33 +42,35 @@ export interface StoredRecords {
 }
 
 /**
- * The records of one key, as far as this process has accepted them. They are known by their index in the request: a request
- * that comes again has the same records in the same order.
+ *   busy       a request with the key is under way
+ *   open       the outcomes of its records were not known for the answer; a request that comes again gets them
+ *   answered   its answer is being written
+ */
+type KeyState = 'busy' | 'open' | 'answered'
+
+/**
+ * One key, and the records that were accepted for it. They are known by their index in the request: a request that comes again
+ * has the same records in the same order.
  */
 export class KeyedRecords {
   readonly key: KeyName
+  state: KeyState = 'busy'
+  answer: KeptAnswer | undefined
+  /** Requests that wait for the one that is under way. */
+  waiters: Waiters | undefined
   /** Their sequences in the durable log, by index. */
   #sequences: number[] | undefined
   /** `undefined`: not accepted. */
   #outcomes: (RecordOutcome | 'open' | undefined)[] = NONE
   #waiting: Set<() => void> | undefined
-  /** Indexes of records that another process has accepted. */
-  #learned: Set<number> | undefined
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
   /** At least one record is in the durable log, or may be. */
   isDurable = false
-  /** The claim of the request that is under way; `undefined`: none is. */
-  claim: number | undefined
   /** The receipt of the request that is under way; `undefined`: it has none yet. */
   #receipt: GivenReceipt | undefined
   /** No answer needs the records any more. */
   isEnded = false
-  /** A request has sent records from this process. */
-  isSent = false
-  /** The request was answered without the outcomes, or its process has ended: outcomes are kept on disk. */
-  isOpen = false
-
   /** Records that were accepted or refused. */
   #count = 0
   readonly #noted: (more: number) => void
@@ -109,9 +104,9 @@ export class KeyedRecords {
     return this.#outcomes[index] !== undefined
   }
 
-  /** Whether this process has to send the record that an earlier request had. */
+  /** Whether the request has to send the record. */
   isMissing(index: number): boolean {
-    return !this.has(index) || (isDoubtful(this.#outcomes[index]) && this.#learned?.has(index) !== true)
+    return !this.has(index) || isDoubtful(this.#outcomes[index])
   }
 
   /** Each record was refused for good, and nothing is kept of it: the request is carried out when it comes again. */
@@ -131,11 +126,6 @@ export class KeyedRecords {
 
   get #areAllRefused(): boolean {
     return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count
-  }
-
-  /** They are of another request, or so old that their key has expired; none is under way with them. */
-  isOfFormer({ fingerprint }: KeyName, sinceMs: number): boolean {
-    return this.claim === undefined && (this.key.fingerprint !== fingerprint || this.key.atMs < sinceMs)
   }
 
   get sequences(): readonly number[] {
@@ -169,45 +159,6 @@ export class KeyedRecords {
     if (before === undefined || before === sequence) this.accepted(index)
     else this.#note(index, 'open')
     return before === sequence ? undefined : before
-  }
-
-  /** Whether this process has accepted records itself, or may accept some. */
-  get isOwn(): boolean {
-    return this.isSent || this.#count > (this.#learned?.size ?? 0)
-  }
-
-  /** The records that this process has accepted, with their final outcomes. */
-  get view(): RecordsView {
-    const outcomes: (readonly [number, RecordOutcome | null])[] = []
-    for (let index = 0; index < this.#outcomes.length; index++) {
-      if (this.has(index) && this.#learned?.has(index) !== true) outcomes.push([index, this.outcomeOf(index) ?? null])
-    }
-    return { isAwaited: this.isAwaited, isDurable: this.isDurable, outcomes }
-  }
-
-  /** Takes note of records of another process. */
-  learn({ isAwaited, isDurable, outcomes }: RecordsView): void {
-    this.isAwaited ||= isAwaited
-    this.isDurable ||= isDurable
-    for (const [index, outcome] of outcomes) {
-      if (!this.has(index)) (this.#learned ??= new Set()).add(index)
-      if (outcome === null) this.accepted(index)
-      else this.conclude(index, outcome)
-    }
-  }
-
-  /** The request has ended: another one asks again what others have. */
-  forgetLearned(): void {
-    if (this.#learned === undefined) return
-    for (const index of this.#learned) this.#outcomes[index] = undefined
-    this.#count -= this.#learned.size
-    this.#noted(-this.#learned.size)
-    this.#learned = undefined
-  }
-
-  /** Resolves when all records that were accepted have final outcomes, or after this time. */
-  allFinal(timeoutMs: number): Promise<void> {
-    return this.#when(() => !this.#outcomes.includes('open'), timeoutMs)
   }
 
   accepted(index: number): void {

@@ -1,10 +1,13 @@
+import { Waiters } from '../../core/waiters.js'
 import type { LogDirectory } from '../log/files.js'
-import { ClaimedKey } from './claimed-key.js'
-import type { KeptAnswer, KeyName } from './key-frames.js'
-import { type KeyedLog, KeyHolder } from './key-holder.js'
+import { AnsweredKeys, type AnswerOrPlace, isPlace } from './answered-keys.js'
+import { BriefMap } from './brief-map.js'
+import { ClaimedKey, type Settlement } from './claimed-key.js'
+import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
-import { KeyStore, type KeyStoreOptions, type Settlement, type Verdict } from './key-store.js'
-import type { GivenReceipt, KeyedRecords } from './keyed-records.js'
+import { KeySpace } from './key-space.js'
+import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
+import { type KeyedLog, LoggedRecords } from './logged-records.js'
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
@@ -22,8 +25,8 @@ export type Claim =
   | { readonly type: 'busy' }
   | { readonly type: 'conflict' }
   | { readonly type: 'full'; readonly retryAfterMs: number }
-  /** A process that knows the key does not answer, or cannot read the answer. @param why it, if it is known */
-  | { readonly type: 'away'; readonly why?: string }
+  /** The answer cannot be read. */
+  | { readonly type: 'away' }
 
 /** Called when a claim begins to wait for another request with its key. @param end to be called when the claim is not needed any more */
 export type OnWait = (end: () => void) => void
@@ -38,7 +41,13 @@ export interface Keys {
   receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined>
 }
 
-export interface LocalKeysOptions extends KeyStoreOptions {
+export interface LocalKeysOptions {
+  /** How long a key is remembered after it was claimed. */
+  readonly windowMs: number
+  /** Memory for keys and answers, and space on the disk; each may take this much. */
+  readonly maxBytes: number
+  /** Epoch milliseconds. */
+  readonly now: () => number
   /** A random 32-bit number. */
   readonly newSalt: () => number
   /** Called when keys could not be written yet; they are lost if the process dies. */
@@ -49,39 +58,48 @@ export interface LocalKeysOptions extends KeyStoreOptions {
   readonly onDamage?: ((file: string) => void) | undefined
   /** Called now and then while requests have keys, with the used share of `maxBytes`. */
   readonly report?: ((usedRatio: number) => void) | undefined
-  /** Names this process among those that serve together. Default: it is the only one. */
-  readonly name?: string | undefined
-  /** Whether this process is the owner of a key. Default: of all. */
-  readonly owns?: ((hash: string) => boolean) | undefined
 }
 
 const LARGEST_FILE_BYTES = 64 * 1024 * 1024
 /** A journal has at least so many files when it is full, so that expired ones can be removed. */
 const FILES = 16
-const EXPIRE_MS = 1_000
-const CLAIMS_OF_PROCESS = 2 ** 20
+/** Memory of a key until its request has an answer, measured. */
+const KEY_BYTES = 400
+/** Memory of a record that is held until its request has an answer, measured. */
+const RECORD_BYTES = 90
+const SWEEP_MS = 1_000
+/** So many keys are forgotten in less than a millisecond. */
+const MAX_SWEPT = 1_000
+/** A client whose key does not fit should not send it again before this time. */
+const LEAST_RETRY_MS = 60_000
+const BUSY = { type: 'busy' } as const
+const CONFLICT = { type: 'conflict' } as const
 
-/** The keys of one process: those that it owns, and the records that it has accepted. */
+/** All keys of this process, for as long as they are remembered. */
 export class LocalKeys implements Keys {
-  readonly name: string
-  readonly store: KeyStore
-  readonly holder: KeyHolder
-  /** Opens the durable log, which has the journal of keys. */
-  openLog: (() => Promise<void>) | undefined
+  readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
-  readonly #owns: (hash: string) => boolean
-  #journal: KeyJournal | undefined
+  /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
+  readonly #open = new BriefMap<KeyedRecords>()
+  readonly #answered = new AnsweredKeys()
+  readonly #space: KeySpace
   readonly #damaged = new Set<string>()
-  #expiredAt = 0
-  #nextClaim: number
+  #sweptAt = 0
+  /** There may be expired keys that are not forgotten yet. */
+  #hasExpired = false
 
   constructor(options: LocalKeysOptions) {
     this.#options = options
-    this.#nextClaim = options.newSalt() * CLAIMS_OF_PROCESS
-    this.name = options.name ?? ''
-    this.#owns = options.owns ?? (() => true)
-    this.store = new KeyStore(options, hash => this.holder.forget(hash))
-    this.holder = new KeyHolder((hash, records) => this.store.hold(hash, records))
+    this.#space = new KeySpace(options.maxBytes, () => this.logged.journal?.sizeBytes ?? 0)
+  }
+
+  get size(): number {
+    return this.#open.size + this.#answered.size
+  }
+
+  /** Memory of keys, answers and records. */
+  get usedBytes(): number {
+    return this.#space.memoryBytes
   }
 
   /** Files in which damage was found. */
@@ -89,115 +107,218 @@ export class LocalKeys implements Keys {
     return this.#damaged.size
   }
 
-  receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
-    return this.holder.receiptOf(asked, waitMs)
+  knows(hash: string): boolean {
+    return this.#open.has(hash) || this.#answered.find(hash) >= 0
   }
 
-  knows(hash: string): boolean {
-    return this.store.has(hash)
+  /** @returns `undefined`: the key has an answer, or is not known */
+  find(hash: string): KeyedRecords | undefined {
+    return this.#open.get(hash)
+  }
+
+  async receiptOf({ hash, fingerprint }: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
+    const records = this.#open.get(hash)
+    const isUnderWay = records?.state === 'busy' && records.key.fingerprint === fingerprint
+    return isUnderWay ? records.receiptWithin(waitMs) : undefined
   }
 
   claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
-    const key = this.nameOf(asked)
-    const claim = this.nextClaim()
-    const verdict = this.verdictOn(key, this.name, claim, waitMs, onWait)
-    return verdict instanceof Promise
-      ? verdict.then(late => this.#claimOf(key, claim, late))
-      : this.#claimOf(key, claim, verdict)
+    const claim = this.#claim(asked)
+    return claim.type === 'busy' && waitMs > 0 ? this.#wait(asked, waitMs, onWait) : claim
   }
 
-  /** A number for a claim of this process. Processes begin at random numbers, so that no two claims have the same. */
-  nextClaim(): number {
-    return this.#nextClaim++
-  }
-
-  /** The key of a request that comes now. */
-  nameOf({ hash, fingerprint }: AskedKey): KeyName {
-    const atMs = this.#options.now()
-    if (atMs - this.#expiredAt >= EXPIRE_MS) {
-      this.#expiredAt = atMs
-      this.holder.expire(this.store.sinceMs)
-      this.#options.report?.(this.store.usedRatio)
-    }
-    return { hash, fingerprint, atMs }
-  }
-
-  /**
-   * What a request is told for whose key this process is the owner. It waits for an earlier one with the same key.
-   *
-   * @param claimer the process that has the request
-   * @param claim the number of the request there
-   */
-  verdictOn(key: KeyName, claimer: string, claim: number, waitMs: number, onWait?: OnWait): Verdict | Promise<Verdict> {
-    const verdict = this.store.claim(key, claimer, claim)
-    if (verdict.type !== 'busy' || waitMs <= 0) return verdict
-    return this.#wait(() => this.store.claim(key, claimer, claim), key.hash, waitMs, onWait)
-  }
-
-  async #wait(take: () => Verdict, hash: string, waitMs: number, onWait?: OnWait): Promise<Verdict> {
+  async #wait(asked: AskedKey, waitMs: number, onWait?: OnWait): Promise<Claim> {
     const left = new AbortController()
     onWait?.(() => left.abort())
     const endsAt = performance.now() + waitMs
     for (let leftMs = waitMs; leftMs > 0; leftMs = endsAt - performance.now()) {
-      if (!(await this.store.settled(hash, leftMs, left.signal))) break
-      const verdict = take()
-      if (verdict.type !== 'busy') return verdict
+      const records = this.#open.get(asked.hash)
+      const mustWait = records?.state === 'busy'
+      if (mustWait && !(await (records.waiters ??= new Waiters()).wait(leftMs, left.signal))) break
+      const claim = this.#claim(asked)
+      if (claim.type !== 'busy') return claim
     }
-    return { type: 'busy' }
+    return BUSY
   }
 
-  #claimOf(key: KeyName, claim: number, verdict: Verdict): Claim {
-    if (verdict.type !== 'new' && verdict.type !== 'attach') return verdict
-    if (verdict.type === 'new') return this.claimed(this.holder.ofNew(key, this.store.sinceMs), key, claim)
-    const first = { ...key, atMs: verdict.atMs }
-    return this.claimed(this.holder.of(first), first, claim)
-  }
-
-  /** A claim of this process on a key whose owner it is. */
-  claimed(records: KeyedRecords, key: KeyName, claim: number): Claim {
-    records.claim = claim
-    const settleOwn = (settlement: Settlement, settled: () => void): void => {
-      records.claim = undefined
-      if (settlement.type === 'free') {
-        this.holder.endWritten(records, () => this.store.settle(key, claim, settlement, settled))
-        return
-      }
-      if (settlement.type === 'open') records.isOpen = true
-      else this.holder.end(records)
-      if (settlement.type === 'answered' && settlement.onDisk) this.settle(key, claim, settlement, settled)
-      else this.store.settle(key, claim, settlement, settled)
+  #claim({ hash, fingerprint }: AskedKey): Claim {
+    const atMs = this.#options.now()
+    this.#sweep(atMs)
+    let records = this.#open.get(hash)
+    if (records !== undefined && records.state !== 'busy' && records.key.atMs < this.#sinceMs) {
+      this.#forget(records)
+      records = undefined
     }
-    return { type: 'claimed', key: new ClaimedKey(records, this.holder, settleOwn) }
+    if (records === undefined) return this.#answerOf(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })
+    if (records.key.fingerprint !== fingerprint) return CONFLICT
+    if (records.state === 'busy') return BUSY
+    return records.state === 'answered' ? { type: 'answered', answer: records.answer! } : this.#claimed(records)
   }
 
-  /**
-   * Ends a claim on a key whose owner this process is.
-   *
-   * @param settled called with whether an answer is kept: on disk where it has to be, unless this process has no durable log
-   */
-  settle(key: KeyName, claim: number, settlement: Settlement, settled: (isKept: boolean) => void): void {
-    const onDisk = settlement.type === 'answered' && settlement.onDisk
-    const keep = (isPossible: boolean): void =>
-      this.store.settle(key, claim, settlement, () =>
-        settled(isPossible && this.store.isAnswered(key.hash, onDisk && this.#journal !== undefined))
-      )
-    if (!onDisk || this.#journal !== undefined) {
-      keep(true)
+  #answerOf(hash: string, fingerprint: string): Claim | undefined {
+    const row = this.#answered.find(hash)
+    if (row < 0) return undefined
+    if (this.#answered.atMsOf(row) < this.#sinceMs) {
+      this.#deleteRow(hash, row)
+      return undefined
+    }
+    if (!this.#answered.isOf(row, fingerprint)) return CONFLICT
+    const kept = this.#answered.answerOf(row)
+    const answer = isPlace(kept) ? this.logged.journal?.answerAt(kept) : kept
+    // The records may be in Kafka: carrying the request out once more would write them twice.
+    return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
+  }
+
+  #begin(key: KeyName): Claim {
+    while (this.#hasExpired && this.#isFullFor(key.hash)) this.#hasExpired = this.#forgetExpired()
+    return this.#isFullFor(key.hash) ? this.#full : this.#claimed(this.#add(key))
+  }
+
+  #isFullFor(hash: string): boolean {
+    return this.#answered.isFull || this.#space.lacksFor(hash, KEY_BYTES)
+  }
+
+  /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
+  get #full(): Claim {
+    const unanswered = this.#open.values().next().value?.key.atMs ?? Number.POSITIVE_INFINITY
+    const oldest = Math.min(unanswered, this.#answered.firstAtMs ?? Number.POSITIVE_INFINITY)
+    const expiresAt = Number.isFinite(oldest) ? oldest + this.#options.windowMs : 0
+    return { type: 'full', retryAfterMs: Math.max(LEAST_RETRY_MS, expiresAt - this.#options.now()) }
+  }
+
+  #add(key: KeyName): KeyedRecords {
+    const records: KeyedRecords = new KeyedRecords(key, more => {
+      if (!records.isEnded) this.#space.use(key.hash, more * RECORD_BYTES)
+    })
+    this.#open.add(key.hash, records)
+    this.#space.use(key.hash, KEY_BYTES)
+    return records
+  }
+
+  #claimed(records: KeyedRecords): Claim {
+    records.state = 'busy'
+    const settle = (settlement: Settlement, settled: () => void): void => this.#settle(records, settlement, settled)
+    return { type: 'claimed', key: new ClaimedKey(records, this.logged, settle) }
+  }
+
+  /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
+  #settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
+    switch (settlement.type) {
+      case 'open':
+        records.state = 'open'
+        this.#wake(records, settled)
+        break
+      case 'free':
+        this.#free(records, settled)
+        break
+      case 'answered':
+        this.#answer(records, settlement.answer, settled)
+    }
+  }
+
+  /** After a restart the records must not count as those of a request that comes later. */
+  #free(records: KeyedRecords, settled: () => void): void {
+    const journal = records.isDurable ? this.logged.journal : undefined
+    this.#end(records)
+    const free = (): void => {
+      if (this.#open.get(records.key.hash) !== records) return
+      this.#remove(records)
+      this.#wake(records, settled)
+    }
+    if (journal === undefined) free()
+    else journal.add(records.key, { type: 'ended' }, undefined, free)
+  }
+
+  #answer(records: KeyedRecords, answer: KeptAnswer, settled: () => void): void {
+    const journal = records.isDurable ? this.logged.journal : undefined
+    this.#end(records)
+    if (journal === undefined) {
+      this.#keep(records, answer)
+      this.#wake(records, settled)
       return
     }
-    const failed = (error: unknown): void => {
-      this.#options.onFailure(error)
-      keep(false)
+    records.state = 'answered'
+    records.answer = answer
+    const answerBytes = bytesOf(answer)
+    this.#space.use(records.key.hash, answerBytes)
+    let isSettled = false
+    journal.add(records.key, { type: 'answered', answer }, undefined, place => {
+      // The answer is on disk, so it need not be in memory.
+      if (place !== undefined && this.#open.get(records.key.hash) === records) this.#keep(records, place)
+      if (!isSettled) this.#wake(records, settled)
+      isSettled = true
+    })
+  }
+
+  #wake(records: KeyedRecords, settled: () => void): void {
+    const { waiters } = records
+    records.waiters = undefined
+    settled()
+    waiters?.wake()
+  }
+
+  /** The key has an answer that is where it stays. */
+  #keep(records: KeyedRecords, answer: AnswerOrPlace): void {
+    this.#remove(records)
+    this.#addRow(records.key, answer)
+  }
+
+  #addRow(key: KeyName, answer: AnswerOrPlace): void {
+    const row = this.#answered.add(key, answer)
+    this.#space.use(key.hash, this.#answered.memoryOf(row), this.#answered.diskBytesOf(row))
+  }
+
+  #deleteRow(hash: string, row: number): void {
+    this.#space.use(hash, -this.#answered.memoryOf(row), -this.#answered.diskBytesOf(row))
+    this.#answered.delete(row)
+  }
+
+  /** No answer needs the records any more. */
+  #end(records: KeyedRecords): void {
+    if (records.isEnded) return
+    this.#space.use(records.key.hash, -records.count * RECORD_BYTES)
+    records.isEnded = true
+    this.logged.forget(records)
+  }
+
+  #remove({ key: { hash }, answer }: KeyedRecords): void {
+    this.#open.delete(hash)
+    this.#space.use(hash, -KEY_BYTES - bytesOf(answer))
+  }
+
+  #forget(records: KeyedRecords): void {
+    this.#end(records)
+    this.#remove(records)
+  }
+
+  /** Keys of older claims have expired. */
+  get #sinceMs(): number {
+    return this.#options.now() - this.#options.windowMs
+  }
+
+  /** Forgets expired keys, in steps: after a quiet day there may be millions of them. */
+  #sweep(nowMs: number): void {
+    if (!this.#hasExpired && nowMs - this.#sweptAt < SWEEP_MS && nowMs >= this.#sweptAt) return
+    this.#sweptAt = nowMs
+    this.#options.report?.(this.#space.usedRatio)
+    this.#hasExpired = this.#forgetExpired()
+    this.logged.journal?.expire(this.#sinceMs)
+  }
+
+  /** Those of requests that are under way stay. @returns whether more may be left */
+  #forgetExpired(): boolean {
+    let left = MAX_SWEPT
+    for (const records of this.#open.values()) {
+      if (records.key.atMs >= this.#sinceMs) break
+      if (records.state === 'busy') continue
+      this.#forget(records)
+      if (--left === 0) return true
     }
-    try {
-      this.holder.begin()
-    } catch (error) {
-      failed(error)
-      return
+    for (const { hash, row } of this.#answered.expired(this.#sinceMs)) {
+      this.#deleteRow(hash, row)
+      if (--left === 0) return true
     }
-    if (this.#journal !== undefined || this.openLog === undefined) keep(true)
-    // The records are in the log of another process.
-    else this.openLog().then(() => keep(true), failed)
+    return false
   }
 
   /**
@@ -217,30 +338,57 @@ export class LocalKeys implements Keys {
     }
     const use = (journal: KeyJournal): void => {
       journal.begin(journal.bound)
-      this.#journal = journal
-      this.holder.use(journal)
-      this.store.use(journal)
+      this.logged.journal = journal
     }
-    if (KeyJournal.isIn(directory)) await this.#restore(create(), log, use)
-    else this.holder.prepare(() => use(create()))
+    if (!KeyJournal.isIn(directory)) {
+      this.logged.prepare(() => use(create()))
+      return
+    }
+    const journal = create()
+    for (const frame of journal.read()) this.#restore(frame)
+    use(journal)
+    await this.logged.scan(log, journal.bound, key => this.#restored(key))
+    // Where that cannot be read, the keys stay open until they expire: their requests are neither repeated nor answered.
+    void this.logged.resolve(log).catch((error: unknown) => this.#options.onUnresolved?.(error))
+    journal.expire(this.#sinceMs)
   }
 
-  async #restore(journal: KeyJournal, log: KeyedLog, use: (journal: KeyJournal) => void): Promise<void> {
-    const { sinceMs } = this.store
-    for (const frame of journal.read()) {
-      if (frame.key.atMs < sinceMs) continue
-      if (this.#owns(frame.key.hash)) this.store.restore(frame, this.name)
-      this.holder.restore(frame)
+  /** Takes note of a key of an earlier process. */
+  #restore({ key, news, file, offset, sizeBytes }: ReadFrame & { readonly file: number }): void {
+    if (news.type === 'ended' || news.type === 'answered') {
+      const records = this.#open.get(key.hash)
+      if (records !== undefined) this.#forget(records)
+      if (news.type === 'ended' || key.atMs < this.#sinceMs) return
+      const row = this.#answered.find(key.hash)
+      if (row >= 0) this.#deleteRow(key.hash, row)
+      this.#addRow(key, { file, offset, sizeBytes })
+      return
     }
-    use(journal)
-    await this.holder.scan(log, journal.bound, sinceMs)
-    for (const { key } of this.holder.all) if (this.#owns(key.hash)) this.store.open(key, this.name)
-    // Where that cannot be read, the keys stay open until they expire: their requests are neither repeated nor answered.
-    void this.holder.resolve(log).catch((error: unknown) => this.#options.onUnresolved?.(error))
-    journal.expire(sinceMs)
+    const records = this.#restored(key)
+    if (records === undefined) return
+    if (news.type === 'outcome') {
+      records.isDurable = true
+      records.conclude(news.index, news.outcome)
+      return
+    }
+    for (let nth = 0; nth < news.count; nth++) this.logged.isAt(records, news.index + nth, news.sequence + nth)
+  }
+
+  /** The records of an earlier process. @returns `undefined`: their key has an answer, or has expired */
+  #restored(key: KeyName): KeyedRecords | undefined {
+    if (key.atMs < this.#sinceMs || this.#answered.find(key.hash) >= 0) return undefined
+    const records = this.#open.get(key.hash) ?? this.#add(key)
+    records.state = 'open'
+    return records
   }
 
   close(): void {
-    this.#journal?.close()
+    this.logged.journal?.close()
   }
+}
+
+const bytesOf = (answer: KeptAnswer | undefined): number => {
+  if (answer === undefined) return 0
+  const headers = answer.headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  return answer.body.length + headers
 }

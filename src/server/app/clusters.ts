@@ -81,7 +81,6 @@ export class Clusters {
       keys: deps.keys,
       ...logStorage
     })
-    deps.keys.openLog = () => this.#queue.open()
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {
       settings,
       log,

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { KeyName } from '../../../src/producer/keys/key-frames.js'
-import { KeyHolder } from '../../../src/producer/keys/key-holder.js'
 import { KeyJournal } from '../../../src/producer/keys/key-journal.js'
+import { KeyedRecords } from '../../../src/producer/keys/keyed-records.js'
+import { LoggedRecords } from '../../../src/producer/keys/logged-records.js'
 import { KEYS_DIRECTORY, type LogFile } from '../../../src/producer/log/files.js'
 import { enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 
@@ -13,7 +14,8 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
   let clock: sinon.SinonFakeTimers
   let disk: SimulatedDisk
   let journal: KeyJournal
-  let holder: KeyHolder
+  let logged: LoggedRecords
+  let known: Map<string, KeyedRecords>
   let failures: number
   beforeEach(() => {
     clock = sinon.useFakeTimers({ now: 1_000_000 })
@@ -21,8 +23,9 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
     failures = 0
     journal = open()
     journal.begin(0)
-    holder = new KeyHolder()
-    holder.use(journal)
+    logged = new LoggedRecords()
+    logged.journal = journal
+    known = new Map()
   })
   afterEach(() => {
     disk.faults.before = () => undefined
@@ -43,9 +46,14 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
       if (full && (operation === 'write' || operation === 'create')) throw enospc()
     }
   }
+  const recordsOf = (name: string): KeyedRecords => {
+    const records = known.get(name) ?? new KeyedRecords(keyOf(name))
+    known.set(name, records)
+    return records
+  }
   const stored = (name: string, sequence: number): void => {
-    holder.stored(holder.of(keyOf(name)), 0, sequence)
-    holder.flush()
+    logged.stored(recordsOf(name), 0, sequence)
+    logged.flush()
   }
   /** What another process finds: the keys whose records are in the journal, and from where the log has to be read. */
   const found = (): { readonly names: string[]; readonly bound: number } => {
@@ -95,9 +103,9 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
   it('lets the log be read from the first record of which it has nothing', async () => {
     isFull(true)
     for (let sequence = 1; sequence <= 30; sequence++) {
-      holder.stored(holder.of(keyOf(`${sequence % 3}`)), sequence, sequence)
+      logged.stored(recordsOf(`${sequence % 3}`), sequence, sequence)
     }
-    holder.flush()
+    logged.flush()
     await clock.tickAsync(2_000)
     isFull(false)
     await clock.tickAsync(2_000)

@@ -65,18 +65,19 @@ describe('the memory for keys', () => {
   })
 
   it('is used by records until their request has a certain answer', async () => {
-    const claim = await keys.claim(keyOf('ann'), 0)
+    const key = keyOf('ann')
+    const claim = await keys.claim(key, 0)
     if (claim.type !== 'claimed') throw new Error(claim.type)
-    const before = keys.store.bytes
-    const [records] = [...keys.holder.all]
-    for (let index = 0; index < 1_000; index++) keys.holder.stored(records!, index, index + 1)
+    const before = keys.usedBytes
+    const records = keys.find(key.hash)
+    for (let index = 0; index < 1_000; index++) keys.logged.stored(records!, index, index + 1)
     records!.isAwaited = true
     claim.key.answered(answer, 'pending', () => undefined)
-    expect(keys.store.bytes - before).to.equal(90 * 1_000)
+    expect(keys.usedBytes - before).to.equal(90 * 1_000)
     const again = await keys.claim(records!.key, 0)
     if (again.type !== 'claimed') throw new Error(again.type)
     again.key.answered(answer, 'yes', () => undefined)
-    expect(keys.store.bytes - before).to.equal(ANSWERED_BYTES - KEY_BYTES)
+    expect(keys.usedBytes - before).to.equal(ANSWERED_BYTES - KEY_BYTES)
   })
 
   it('is not used by requests that do not wait for one under way', () => {
@@ -96,9 +97,9 @@ describe('the memory for keys', () => {
     const count = fill('ann', 3_500)
     nowMs += 60_001
     fill('bob', 1)
-    expect(keys.store.size).to.be.within(count - 1_000, count)
+    expect(keys.size).to.be.within(count - 1_000, count)
     fill('bob', 4)
-    expect(keys.store.size).to.equal(5)
+    expect(keys.size).to.equal(5)
   })
 
   it('is freed as far as a new key needs it, however many keys have expired', () => {

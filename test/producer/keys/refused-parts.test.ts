@@ -55,7 +55,7 @@ describe('a request with a key of whose records an API refuses some, and others 
     await send(first, [])
     settle(first, 'unknown')
     const delivered = (offset: number) => ({ type: 'delivered', partition: 0, offset, timestampMs: 1 }) as const
-    for (const index of [0, 1, 2]) keys.holder.find(toHash('key'))!.conclude(index, delivered(index))
+    for (const index of [0, 1, 2]) keys.find(toHash('key'))!.conclude(index, delivered(index))
     expect(await send(await claim(), ['one'])).to.deep.equal([delivered(1), delivered(2)])
   })
 
@@ -73,7 +73,7 @@ describe('a request with a key of whose records an API refuses some, and others 
   it('is told so of a record that Kafka has refused', async () => {
     const first = await claim()
     await send(first, [])
-    keys.holder.find(toHash('key'))!.conclude(1, failures.timedOut('it was never sent', 'no'))
+    keys.find(toHash('key'))!.conclude(1, failures.timedOut('it was never sent', 'no'))
     settle(first, 'unu')
     expect((await claim()).told('yny')).to.equal('yny')
   })

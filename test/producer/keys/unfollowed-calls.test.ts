@@ -62,7 +62,7 @@ describe('keys of requests that do not wait for the outcomes of their records in
     answer(key, 'pending')
     const claim = await keys.claim({ hash: 'k'.repeat(16), fingerprint: 'f'.repeat(8) }, 0)
     expect(claim).to.deep.include({ type: 'answered' })
-    expect(keys.holder.find('k'.repeat(16))).to.equal(undefined)
+    expect(keys.find('k'.repeat(16))).to.equal(undefined)
   })
 
   it('are not abandoned while a record is under way', async () => {

@@ -34,6 +34,6 @@ describe('keys of an earlier process whose outcomes cannot be read', () => {
     await next.opened(log, disk.directory)
     await clock.tickAsync(60_000)
     expect(errors).to.deep.equal([unreadable])
-    expect(next.store.size).to.equal(1)
+    expect(next.size).to.equal(1)
   })
 })

@@ -72,8 +72,8 @@ export class KeyedKafka {
     for (const [sequence, { keys, isKilled }] of this.#waiting) {
       if (isKilled || !isNow()) continue
       this.#waiting.delete(sequence)
-      keys.holder.settled(sequence, deliveredAt(sequence))
-      keys.holder.flush()
+      keys.logged.settled(sequence, deliveredAt(sequence))
+      keys.logged.flush()
     }
   }
 
@@ -146,7 +146,7 @@ export class KeyedProcess {
           this.#kafka.keep(sequence, this)
           return sequence
         })
-        this.keys.holder.flush()
+        this.keys.logged.flush()
         origin.acceptedRecords = records.length
         origin.receipt = `receipt-of-${sequences[0]}`.padEnd(38)
         return {

@@ -304,14 +304,15 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A request that comes again when its answer is known is carried out once more.',
     edits: [
       {
-        in: 'KeyStore.claim',
-        find: 'return this.#answeredAt(row, key.fingerprint) ?? this.#beginAgain(key, claimer, claim)',
-        replaceWith: 'return this.#beginAgain(key, claimer, claim)'
+        in: 'LocalKeys.#claim',
+        find: 'return this.#answerOf(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })',
+        replaceWith: 'return this.#begin({ hash, fingerprint, atMs })'
       },
       {
-        in: 'KeyStore.claim',
-        find: "if (entry.status === 'answered') return { type: 'answered', answer: entry.answer! }",
-        replaceWith: "if (entry.status === 'answered') return this.#beginAgain(key, claimer, claim)"
+        in: 'LocalKeys.#claim',
+        find: "return records.state === 'answered' ? { type: 'answered', answer: records.answer! } : this.#claimed(records)",
+        replaceWith:
+          "if (records.state === 'answered') { this.#forget(records); return this.#begin({ hash, fingerprint, atMs }) } return this.#claimed(records)"
       }
     ]
   },
@@ -320,9 +321,9 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'The journal of keys is not read when the durable log is opened again.',
     edits: [
       {
-        in: 'LocalKeys.#restore',
-        find: 'if (this.#owns(frame.key.hash)) this.store.restore(frame, this.name)',
-        replaceWith: ''
+        in: 'LocalKeys.opened',
+        find: 'for (const frame of journal.read()) this.#restore(frame)',
+        replaceWith: 'for (const _ of journal.read());'
       }
     ]
   },
@@ -332,8 +333,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'settlementOf',
-        find: "{ type: 'answered', answer, onDisk: records.isDurable } : { type: 'open' }",
-        replaceWith: "{ type: 'answered', answer, onDisk: records.isDurable } : { type: 'free' }"
+        find: "{ type: 'answered', answer } : { type: 'open' }",
+        replaceWith: "{ type: 'answered', answer } : { type: 'free' }"
       }
     ]
   },

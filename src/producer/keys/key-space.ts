@@ -1,0 +1,63 @@
+/** What one client uses. */
+interface ClientUse {
+  memoryBytes: number
+  diskBytes: number
+}
+
+/** The end of a hash names the client. */
+const CLIENT_AT = 12
+
+const UNUSED: Readonly<ClientUse> = { memoryBytes: 0, diskBytes: 0 }
+/** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
+const SHARE = 3
+
+/** The space that keys, answers and records use, in memory and on the disk. Each may use `maxBytes`. */
+export class KeySpace {
+  readonly #maxBytes: number
+  readonly #diskBytes: () => number
+  /** Clients that use nothing are forgotten. */
+  readonly #uses = new Map<string, ClientUse>()
+  /** The client that was looked for last: it is looked for several times for each request. */
+  #lastClient = ''
+  #last: ClientUse | undefined
+  memoryBytes = 0
+
+  /** @param diskBytes the size of all files */
+  constructor(maxBytes: number, diskBytes: () => number) {
+    this.#maxBytes = maxBytes
+    this.#diskBytes = diskBytes
+  }
+
+  /** The client with this key uses this much more, or less. */
+  use(hash: string, memoryBytes: number, diskBytes = 0): void {
+    this.memoryBytes += memoryBytes
+    let use = this.#find(hash)
+    if (use === undefined) this.#uses.set(hash.slice(CLIENT_AT), (use = { memoryBytes: 0, diskBytes: 0 }))
+    use.memoryBytes += memoryBytes
+    use.diskBytes += diskBytes
+    if (use.memoryBytes > 0 || use.diskBytes > 0) return
+    this.#uses.delete(hash.slice(CLIENT_AT))
+    this.#last = undefined
+  }
+
+  /** Whether a new key does not fit. Each client leaves some space to the others, however many keys it uses. */
+  lacksFor(hash: string, neededBytes: number): boolean {
+    const { memoryBytes, diskBytes } = this.#find(hash) ?? UNUSED
+    const memoryFree = this.#maxBytes - this.memoryBytes
+    const diskFree = this.#maxBytes - this.#diskBytes()
+    return memoryFree < neededBytes || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
+  }
+
+  /** Used share of the memory or of the space on the disk, whichever is larger. */
+  get usedRatio(): number {
+    return Math.max(this.memoryBytes, this.#diskBytes()) / this.#maxBytes
+  }
+
+  #find(hash: string): ClientUse | undefined {
+    if (this.#last === undefined || !hash.startsWith(this.#lastClient, CLIENT_AT)) {
+      this.#lastClient = hash.slice(CLIENT_AT)
+      this.#last = this.#uses.get(this.#lastClient)
+    }
+    return this.#last
+  }
+}
