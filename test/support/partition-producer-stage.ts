@@ -3,6 +3,7 @@ import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/
 import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import { Budget } from '../../src/producer/memory/budget.js'
+import type { WrittenBatches } from '../../src/producer/memory/log-search.js'
 import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
 import { OwnTime } from '../../src/producer/memory/own-time.js'
 import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
@@ -11,7 +12,6 @@ import {
   type DeliveryCounters,
   newCounters
 } from '../../src/producer/memory/partition-producer-deps.js'
-import type { WrittenBatches } from '../../src/producer/memory/partition-search.js'
 import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
 import { BatchLimit } from '../../src/producer/memory/waiting-batches.js'

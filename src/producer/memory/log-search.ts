@@ -1,28 +1,64 @@
-import { type ActorRef, ask, type Requester } from '../../core/actor/actor.js'
+import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { BatchOrigin, Logger, MonotonicClock, Offset } from '../../core/model.js'
-import type {
-  FetchEpochEndResult,
-  FetchOffsetResult,
-  FetchOriginsResult,
-  OffsetType,
-  RouterMessage
-} from '../../router/messages/operations.js'
+import type { Logger, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import type { Failure, RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
-import type { Finding, SoughtBatch, WrittenBatches } from './partition-search.js'
-import { ProducerExpiration } from './producer-expiration.js'
+import type { Numbering } from './numbering.js'
 
-/** At most this many searches run at a time. Each takes the memory of one Fetch answer. */
+/** At most this many partitions are read at a time: their answers share the bytes of one Fetch call. */
 const SEARCHES = 8
-/** Time limit of one search; a later search can continue where it stopped. */
+/** Limits of one search; a later search continues where it stopped. Others may have written a lot to the topic. */
 const TIME_LIMIT_MS = 30_000
-/** Limit of one search in bytes of records, for topics to which others have written a lot. */
 const MAX_BYTES = 64 * 1024 * 1024
 const CALL_TIMEOUT_MS = 5_000
-/** Margin beyond the time limit of a call: the Router itself answers within the limit. */
-const BELT_MS = 1_000
 /** Assumed limit by which the clock of a broker that sets timestamps is behind ours. */
 const CLOCKS_DIFFER_MS = 600_000
+/** A partition waits this long for a result before it sends the batch again. */
+const PATIENCE_MS = 60_000
+const PAUSE_MS = 1_000
+
+const SETTING = 'producer.id.expiration.ms'
+/** Kafka's default, for brokers that do not report their setting. Brokers before 3.4 remember producers for longer. */
+const DEFAULT_EXPIRATION_MS = 86_400_000
+/** After a shorter pause brokers are not asked, so that a retry after a change of leaders need not wait for them. */
+const LEAST_MS = 10_000
+/** Share of the expiration after which a broker may have forgotten the producer, because clocks differ. */
+const SHARE = 0.9
+const SETTING_TIMEOUT_MS = 2_000
+/** The setting may be changed while brokers run. Without an answer they are asked again sooner. */
+const ASK_AGAIN_MS = 600_000
+const RETRY_MS = 60_000
+
+/** A batch that a broker may have written. */
+export interface SoughtBatch extends TopicPartition {
+  /** As in its header: `nextSequence` is the sequence of its first record. */
+  readonly numbering: Numbering
+  readonly recordCount: number
+  /** Epoch milliseconds. Its newest record has this timestamp or a later one. */
+  readonly sinceMs: number
+  /** The batch is at this offset or later. */
+  readonly from: Offset
+  /** A broker no longer knows the producer. Without this, brokers are asked how long they remember producers. */
+  readonly isForgotten: boolean
+}
+
+export type Finding =
+  | { readonly type: 'found'; readonly baseOffset: Offset }
+  /** The batch is not in the log, whose end is `end`; or brokers still know the producer and will recognise it. */
+  | { readonly type: 'absent'; readonly end: Offset }
+  /** It cannot be found out. */
+  | { readonly type: 'unknown'; readonly reason: string }
+
+/** How long the brokers of one cluster remember a producer that writes nothing. */
+interface Expiration {
+  expirationMs: number
+  validUntil: number
+  asking?: Promise<void> | undefined
+}
+const newExpiration = (): Expiration => ({
+  expirationMs: DEFAULT_EXPIRATION_MS,
+  validUntil: Number.NEGATIVE_INFINITY
+})
 
 export interface LogSearchOptions {
   readonly router: ActorRef<RouterMessage>
@@ -33,207 +69,270 @@ export interface LogSearchOptions {
   readonly metrics: MetricsLogger
 }
 
-type OffsetFound = Extract<FetchOffsetResult, { type: 'success' }>
+interface Range {
+  readonly from: Offset
+  readonly end: Offset
+}
+/** Why searches can have no result. After other errors the search goes on. */
+class Unknowable extends Error {}
 
-/** Why a search stops without a result. */
-class Stopped extends Error {
-  readonly isForGood: boolean
-
-  constructor(reason: string, isForGood = false) {
-    super(reason)
-    this.isForGood = isForGood
-  }
+/** Why a question to the Router has no answer, by the type of its result. */
+const TROUBLES: Readonly<Record<string, string>> = {
+  // The replicas have not reached the end of the log yet, or a new leader still waits for them.
+  noMessages: 'the end of the log cannot be read yet',
+  notFound: 'the leader does not report the end of its log yet',
+  corruptMessage: 'the log is damaged where the batch may be',
+  offsetOutOfRange: 'records were deleted during the search for the batch',
+  unknownTopicOrPartition: 'the broker does not know the partition',
+  timedOut: 'no broker has answered in time'
 }
 
+function success<Result extends { readonly type: string }>(result: Result): Extract<Result, { type: 'success' }> {
+  if (result.type === 'success') return result as Extract<Result, { type: 'success' }>
+  const { message = TROUBLES[result.type], retriable = true } = result as Partial<Failure>
+  throw retriable ? new Error(message) : new Unknowable(message)
+}
+
+/** What a partition needs of {@link LogSearch}. */
+export type WrittenBatches = Pick<LogSearch, 'now' | 'mayBeForgotten' | 'find' | 'sentUnknown'>
+
 /**
- * Searches Kafka's log for batches. Brokers recognise a batch that is sent again by its producer id, epoch and
- * sequence, as long as they remember the producer. When they may have forgotten it, the headers of the batches in the
- * log show whether the batch was written.
+ * Searches Kafka's log for batches whose answer was lost. Brokers recognise a batch that is sent again by its producer id,
+ * epoch and sequence, as long as they remember the producer. When they may have forgotten it, the headers of the batches
+ * in the log show whether the batch was written.
  */
-export class LogSearch implements WrittenBatches {
+export class LogSearch {
   readonly #options: LogSearchOptions
-  readonly #expiration: ProducerExpiration
-  #running = 0
-  readonly #waiting: (() => void)[] = []
+  #expiration = newExpiration()
+  /** The last search of each place; the next one begins when it has ended. */
+  readonly #places: Promise<unknown>[] = new Array(SEARCHES).fill(Promise.resolve())
+  #searches = 0
   #isClosed = false
 
   constructor(options: LogSearchOptions) {
     this.#options = options
-    this.#expiration = new ProducerExpiration(options)
   }
 
   now(): number {
     return this.#options.now()
   }
 
+  /** Whether brokers may have forgotten a producer whose newest record has this time, so that a search makes sense. */
   mayBeForgotten(sinceMs: number): boolean {
-    return this.#expiration.mayBeOver(this.now() - sinceMs)
+    const ageMs = this.now() - sinceMs
+    const { expirationMs, validUntil } = this.#expiration
+    return ageMs >= LEAST_MS && (this.#options.clock() >= validUntil || ageMs >= SHARE * expirationMs)
   }
 
+  /** Another cluster has settings of its own. */
   clusterChanged(): void {
-    this.#expiration.clusterChanged()
+    this.#expiration = newExpiration()
   }
 
   close(): void {
     this.#isClosed = true
   }
 
+  /** Ends after {@link PATIENCE_MS}, without the time that the search waits for others. Never rejects. */
   async find(batch: SoughtBatch): Promise<Finding> {
+    const { clock, log, metrics } = this.#options
     if (!batch.isForgotten) {
-      await this.#expiration.learn()
+      const expiration = this.#expiration
+      if (clock() >= expiration.validUntil) await (expiration.asking ??= this.#learn(expiration))
       if (!this.mayBeForgotten(batch.sinceMs)) return { type: 'absent', end: batch.from }
     }
     const finding = await this.#search(batch)
-    if (finding.type === 'found') this.#found(batch, finding.baseOffset)
+    if (finding.type !== 'found') return finding
+    const { topic, partition, recordCount: records } = batch
+    metrics.count('delivery', 'found_batches', {}, 1)
+    const fields = { topic, partition, offset: finding.baseOffset, records }
+    log.info(fields, 'a batch whose answer did not arrive is in the log')
     return finding
   }
 
-  #found({ topic, partition, recordCount }: SoughtBatch, offset: Offset): void {
-    const { log, metrics } = this.#options
-    metrics.count('delivery', 'found_batches', {}, 1)
-    log.info({ topic, partition, offset, records: recordCount }, 'a batch whose answer did not arrive is in the log')
-  }
-
-  sentUnknown({ topic, partition, recordCount }: Parameters<WrittenBatches['sentUnknown']>[0], reason: string): void {
-    const { log, metrics } = this.#options
-    metrics.count('delivery', 'unchecked_batches', {}, 1)
-    log.warn(
-      { topic, partition, records: recordCount, reason },
+  /** Reports that a batch is sent again although it may be in the log. */
+  sentUnknown({ topic, partition }: TopicPartition, records: number, reason: string): void {
+    this.#options.metrics.count('delivery', 'unchecked_batches', {}, 1)
+    this.#options.log.warn(
+      { topic, partition, records, reason },
       'a batch is sent again although it may be in the log, and brokers may have forgotten its producer: its records may be in the log twice'
     )
   }
 
-  async #search(batch: SoughtBatch): Promise<Finding> {
-    let from = batch.from
-    let queuedMs = 0
-    try {
-      // Searches in partitions without a leader end here, before they take a place from others.
-      const range = await this.#rangeOf(batch)
-      from = range.from
-      if (from >= range.end) return { type: 'absent', end: range.end }
-      const queuedAt = this.#options.clock()
-      // Each search ends, so this wait ends, too.
-      if (this.#running >= SEARCHES) await new Promise<void>(resolve => this.#waiting.push(resolve))
-      else this.#running++
-      queuedMs = this.#options.clock() - queuedAt
-      const finding = await this.#readUpTo(range.end, batch, from).finally(() => this.#leave())
-      return finding.type === 'later' ? { ...finding, queuedMs } : finding
-    } catch (error) {
-      return notKnown(error, from, queuedMs)
-    }
+  async #learn(expiration: Expiration): Promise<void> {
+    const answer = await this.#askForSetting().catch(() => undefined)
+    // Brokers that refuse to tell, or do not know the setting, are not asked again soon.
+    const isOver = answer?.type === 'success' || (answer?.type === 'failed' && !answer.retriable)
+    expiration.validUntil = this.#options.clock() + (isOver ? ASK_AGAIN_MS : RETRY_MS)
+    expiration.asking = undefined
+    const value = Number((answer?.type === 'success' && answer.configs.get(SETTING)) || Number.NaN)
+    if (value > 0) expiration.expirationMs = value
   }
 
-  #leave(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#running--
-    else next()
+  async #askForSetting() {
+    const { router } = this.#options
+    const asked = { timeoutMs: SETTING_TIMEOUT_MS }
+    const metadata = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics: [], ...asked })
+    const nodeId = metadata.type === 'success' ? metadata.brokers[0]?.nodeId : undefined
+    if (nodeId === undefined) return undefined
+    return await askRouter(router, { type: 'describeBrokerConfigs', nodeId, names: [SETTING], ...asked })
+  }
+
+  async #search(batch: SoughtBatch): Promise<Finding> {
+    const { clock } = this.#options
+    let { from } = batch
+    for (let patientUntil = clock() + PATIENCE_MS; ; await pause()) {
+      try {
+        if (this.#isClosed) throw new Unknowable('shutting down')
+        // Searches in partitions without a leader end here, before they take a place from others.
+        const range = await this.#rangeOf(batch, from)
+        from = range.from
+        const queuedAt = clock()
+        const at = this.#searches++ % SEARCHES
+        const reading = this.#places[at]!.then(async () => {
+          patientUntil += clock() - queuedAt
+          return await this.#read(batch, range, next => (from = next))
+        })
+        this.#places[at] = reading.catch(() => undefined)
+        return await reading
+      } catch (error) {
+        const isOver = error instanceof Unknowable || clock() >= patientUntil
+        if (isOver) return { type: 'unknown', reason: (error as Error).message }
+      }
+    }
   }
 
   /** The offsets between which the batch can be. `end`: the end of the leader's log, which readers may not see yet. */
-  async #rangeOf(batch: SoughtBatch): Promise<{ readonly from: Offset; readonly end: Offset }> {
-    const { offset: readable, leaderEpoch } = await this.#offset(batch, 'latest')
-    const end = await this.#logEnd(batch, leaderEpoch)
-    const timestampMs = Math.max(0, batch.sinceMs - CLOCKS_DIFFER_MS)
-    const { offset: late } = await this.#offset(batch, { timestampMs })
+  async #rangeOf({ topic, partition, sinceMs }: SoughtBatch, from: Offset): Promise<Range> {
+    const { router } = this.#options
+    const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
+    const latest = success(await askRouter(router, { type: 'fetchOffset', offsetType: 'latest', ...place }))
+    const { leaderEpoch } = latest
+    if (leaderEpoch === undefined) throw new Unknowable('the broker does not report the end of its log')
+    const log = success(await askRouter(router, { type: 'fetchEpochEnd', leaderEpoch, ...place }))
+    const isSame = log.leaderEpoch === leaderEpoch && log.currentLeaderEpoch <= leaderEpoch
+    if (!isSame) throw new Error('the leader has changed')
+    const offsetType = { timestampMs: Math.max(0, sinceMs - CLOCKS_DIFFER_MS) }
+    const late = success(await askRouter(router, { type: 'fetchOffset', offsetType, ...place }))
     // If no record has this timestamp or a later one, the answer is the end of the log, which may have grown since.
-    const notBefore = Math.min(late, readable)
+    const notBefore = Math.min(late.offset, latest.offset)
     // A log that ends before the last acknowledged offset has lost its end, or belongs to a topic that was created anew.
-    return { from: batch.from > end ? notBefore : Math.max(batch.from, notBefore), end }
+    return { from: from > log.endOffset ? notBefore : Math.max(from, notBefore), end: log.endOffset }
   }
 
-  async #readUpTo(end: Offset, batch: SoughtBatch, start: Offset): Promise<Finding> {
-    const endsAt = this.#options.clock() + TIME_LIMIT_MS
-    let from = start
-    try {
-      for (let bytes = 0; from < end; ) {
-        const read = await this.#read(batch, from)
-        // The replicas have not reached the end of the log yet, or a new leader still waits for them.
-        if (read === 'nothing') return { type: 'later', from, reason: 'the end of the log cannot be read yet' }
-        const origin = read.origins.find(one => isBatch(one, batch))
-        if (origin !== undefined) return { type: 'found', baseOffset: origin.baseOffset }
-        from = read.nextOffset
-        bytes += read.sizeBytes
-        const isOver = this.#isClosed || bytes >= MAX_BYTES || this.#options.clock() >= endsAt
-        if (isOver && from < end)
-          return { type: 'later', from, reason: 'the search has not reached the end of the log' }
-      }
-      return { type: 'absent', end }
-    } catch (error) {
-      return notKnown(error, from)
+  async #read(batch: SoughtBatch, { from, end }: Range, reached: (next: Offset) => void): Promise<Finding> {
+    const { router, clock } = this.#options
+    const { topic, partition, numbering, recordCount } = batch
+    const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
+    const endsAt = clock() + TIME_LIMIT_MS
+    let bytes = 0
+    for (let offset = from; offset < end; reached(offset)) {
+      const isOver = this.#isClosed || bytes >= MAX_BYTES || clock() >= endsAt
+      if (isOver) throw new Error('the search has not reached the end of the log')
+      const read = success(await askRouter(router, { type: 'fetchOrigins', offset, ...place }))
+      // Compaction may have removed some records of the batch.
+      const origin = read.origins.find(
+        one =>
+          one.producerId === Number(numbering.producerId) &&
+          one.producerEpoch === numbering.epoch &&
+          one.baseSequence === numbering.nextSequence &&
+          one.lastOffset - one.baseOffset === recordCount - 1
+      )
+      if (origin !== undefined) return { type: 'found', baseOffset: origin.baseOffset }
+      offset = read.nextOffset
+      bytes += read.sizeBytes
     }
-  }
-
-  async #offset({ topic, partition }: SoughtBatch, offsetType: OffsetType): Promise<OffsetFound> {
-    if (this.#isClosed) throw new Stopped('shutting down')
-    const topicPartition = { topic, partition }
-    const timeoutMs = CALL_TIMEOUT_MS
-    const result = await askRouter(this.#options.router, { type: 'fetchOffset', topicPartition, offsetType, timeoutMs })
-    if (result.type === 'success') return result
-    throw stopped(result)
-  }
-
-  /** The end of the leader's log, which may hold records that others cannot read yet. */
-  async #logEnd({ topic, partition }: SoughtBatch, leaderEpoch: number | undefined): Promise<Offset> {
-    if (leaderEpoch === undefined) throw new Stopped('the broker does not report the end of its log', true)
-    const topicPartition = { topic, partition }
-    const request = { type: 'fetchEpochEnd', topicPartition, leaderEpoch, timeoutMs: CALL_TIMEOUT_MS } as const
-    const result = await this.#ask<FetchEpochEndResult>(requester => ({ ...request, requester }))
-    if (result.type === 'notFound') throw new Stopped('the leader does not report the end of its log yet')
-    if (result.type !== 'success') throw stopped(result)
-    const { currentLeaderEpoch, endOffset } = result
-    if (result.leaderEpoch === leaderEpoch && currentLeaderEpoch <= leaderEpoch) return endOffset
-    throw new Stopped('the leader has changed')
-  }
-
-  async #read(
-    { topic, partition }: SoughtBatch,
-    offset: Offset
-  ): Promise<'nothing' | Extract<FetchOriginsResult, { type: 'success' }>> {
-    const topicPartition = { topic, partition }
-    const request = { type: 'fetchOrigins', topicPartition, offset, timeoutMs: CALL_TIMEOUT_MS } as const
-    const result = await this.#ask<FetchOriginsResult>(requester => ({ ...request, requester }))
-    if (result.type === 'noMessages') return 'nothing'
-    if (result.type !== 'success') throw stopped(result)
-    return result
-  }
-
-  #ask<Result>(messageFor: (requester: Requester<Result>) => RouterMessage): Promise<Result> {
-    if (this.#isClosed) throw new Stopped('shutting down')
-    return ask<Result>('the log of a partition', CALL_TIMEOUT_MS + BELT_MS, requester =>
-      this.#options.router.tell(messageFor(requester))
-    )
+    return { type: 'absent', end }
   }
 }
 
-/** A result without the data that was requested. */
-type Trouble =
-  | Pick<Extract<FetchOriginsResult, { type: 'failed' }>, 'type' | 'message' | 'retriable'>
-  | { readonly type: Exclude<FetchOriginsResult['type'], 'success' | 'noMessages' | 'failed'> }
+const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
 
-function notKnown(error: unknown, from: Offset, queuedMs = 0): Finding {
-  const reason = (error as Error).message
-  const isForGood = error instanceof Stopped && error.isForGood
-  return isForGood ? { type: 'unknown', reason } : { type: 'later', from, reason, queuedMs }
-}
+/** What a partition knows of its present batch that helps to find it in the log. */
+export class PartitionSearch {
+  readonly #place: TopicPartition
+  readonly #written: WrittenBatches | undefined
+  /** The batch is at this offset or later. */
+  #from: Offset = 0
+  /** The number under which the batch was sent last. */
+  #sentAs: Numbering | undefined
+  /** Epoch milliseconds: the first attempt was not earlier. */
+  #sentSinceMs = 0
+  #isForgotten = false
+  /** The batch was searched for after it was last sent. */
+  #isLooked = false
+  /** Why the batch is sent again without a result. */
+  #givenUpBecause: string | undefined
 
-function stopped(result: Trouble): Stopped {
-  switch (result.type) {
-    case 'failed':
-      return new Stopped(result.message, !result.retriable)
-    case 'corruptMessage':
-      return new Stopped('the log is damaged where the batch may be', true)
-    case 'offsetOutOfRange':
-      return new Stopped('records were deleted during the search for the batch')
-    case 'unknownTopicOrPartition':
-      return new Stopped('the broker does not know the partition')
-    case 'timedOut':
-      return new Stopped('no broker has answered in time')
+  constructor({ topic, partition }: TopicPartition, written: WrittenBatches | undefined) {
+    this.#place = { topic, partition }
+    this.#written = written
+  }
+
+  /** Begins with another batch. `sentSinceMs`, `sentAs`: if it was sent before, by another process or before it was set aside. */
+  begin(sentSinceMs = this.#written?.now() ?? 0, sentAs?: Numbering): void {
+    this.#sentSinceMs = sentSinceMs
+    this.#givenUpBecause = undefined
+    this.sent(sentAs)
+  }
+
+  sent(numbering: Numbering | undefined): void {
+    this.#sentAs = numbering
+    this.#isForgotten = false
+    this.#isLooked = false
+  }
+
+  get sentAs(): Numbering | undefined {
+    return this.#sentAs
+  }
+
+  /** @param isSent a broker has, or may have, received the batch; false: no byte was sent, and it is searched for again first */
+  attempted(isSent: boolean, recordCount: number): void {
+    const reason = this.#givenUpBecause
+    if (isSent && reason !== undefined) this.#written!.sentUnknown(this.#place, recordCount, reason)
+    if (!isSent) this.#isLooked = false
+    this.#givenUpBecause = undefined
+  }
+
+  /** A broker has forgotten the producer. */
+  forgotten(): void {
+    this.#isForgotten = true
+  }
+
+  /** The next batch is at this offset or later. */
+  acknowledged(nextOffset: Offset): void {
+    this.#from = nextOffset
+  }
+
+  /** Offsets and numbers are void in another cluster. */
+  clusterChanged(): void {
+    this.#from = 0
+    this.begin()
+  }
+
+  /** A broker has forgotten the producer, and the batch was not searched for since. */
+  get mustLook(): boolean {
+    return this.#written !== undefined && this.#isForgotten && !this.#isLooked
+  }
+
+  /** Whether to search before the batch is sent again. */
+  isDue(newestMs: number): boolean {
+    if (this.#written === undefined || this.#sentAs === undefined || this.#isLooked) return false
+    return this.#isForgotten || this.#written.mayBeForgotten(Math.min(newestMs, this.#sentSinceMs))
+  }
+
+  /** Searches, only when it {@link isDue}. */
+  async look({ recordCount, newestMs }: { readonly recordCount: number; readonly newestMs: number }): Promise<Finding> {
+    const numbering = this.#sentAs!
+    const [from, isForgotten] = [this.#from, this.#isForgotten]
+    const sinceMs = Math.min(newestMs, this.#sentSinceMs)
+    const finding = await this.#written!.find({ ...this.#place, recordCount, numbering, sinceMs, from, isForgotten })
+    // Otherwise another batch is being sent by now.
+    if (this.#sentAs === numbering) {
+      this.#isLooked = true
+      if (finding.type === 'absent') this.#from = finding.end
+      if (finding.type === 'unknown') this.#givenUpBecause = finding.reason
+    }
+    return finding
   }
 }
-
-/** Whether the header is that of the batch. Compaction may have removed some records of the batch. */
-const isBatch = (origin: BatchOrigin, { numbering, recordCount }: SoughtBatch): boolean =>
-  origin.producerId === Number(numbering.producerId) &&
-  origin.producerEpoch === numbering.epoch &&
-  origin.baseSequence === numbering.nextSequence &&
-  origin.lastOffset - origin.baseOffset === recordCount - 1

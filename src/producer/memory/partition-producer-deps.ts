@@ -2,10 +2,10 @@ import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { PartitionBudget } from './budget.js'
+import type { WrittenBatches } from './log-search.js'
 import type { Numbers } from './numbering.js'
 import type { OwnTime } from './own-time.js'
 import type { Schedule, ScheduledProducer } from './partition-schedule.js'
-import type { WrittenBatches } from './partition-search.js'
 import type { DeliverySettings } from './settings.js'
 
 /**

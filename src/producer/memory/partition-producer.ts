@@ -3,10 +3,10 @@ import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.
 import { Attempts } from './attempts.js'
 import { type Batch, type SentRecord, sentBatch } from './batch.js'
 import { PartitionCharge } from './budget.js'
+import { PartitionSearch } from './log-search.js'
 import { type Numbering, PartitionNumbering } from './numbering.js'
 import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
 import type { ScheduledProducer } from './partition-schedule.js'
-import { PartitionSearch } from './partition-search.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { Obstacle } from './topic-view.js'
 import { factsOf, judge, persistedOf, type Verdict } from './verdict.js'
@@ -62,7 +62,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
     this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.#numbering = new PartitionNumbering(deps.numbers)
-    this.#search = new PartitionSearch(this, deps.written, deps.clock)
+    this.#search = new PartitionSearch(this, deps.written)
     this.#attempts = new Attempts(this, deps.cluster, deps.log)
   }
 
@@ -168,8 +168,7 @@ export class PartitionProducer implements ScheduledProducer {
       // The answer to it was lost. If the number was raised meanwhile, the raised one was not used.
       if (this.#numbering.current === numbering) this.#numbering.advance(head.recordCount)
       this.#delivered(head, finding.baseOffset, -1)
-    } else if (finding.type === 'later') this.#backOff(finding.reason, false)
-    else this.#becomeReady()
+    } else this.#becomeReady()
   }
 
   #delivered(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
@@ -183,11 +182,8 @@ export class PartitionProducer implements ScheduledProducer {
 
   #answered(head: Batch, answer: BatchAnswer): void {
     this.#attempts.answered(answer)
-    if (answer.type === 'notSent') this.#search.notSent()
-    else {
-      this.#numbering.seen()
-      this.#search.arrived(head)
-    }
+    if (answer.type !== 'notSent') this.#numbering.seen()
+    this.#search.attempted(answer.type !== 'notSent', head.recordCount)
     if (answer.type === 'appended') {
       this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
       return

@@ -59,7 +59,8 @@ export class FetchOriginsProcessor extends PartitionProcessor<'fetchOrigins', Fe
       case 'success':
         return settleRecords(subject, waiters, answer)
       case 'corrupt':
-        return settleDamaged(waiters)
+        replyAll(waiters, { type: 'corruptMessage' })
+        return []
       case 'outOfRange':
         replyAll(waiters, { type: 'offsetOutOfRange' })
         return []
@@ -75,7 +76,7 @@ function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionR
   if (nextOffset > offset) {
     const origins = batches.flatMap(batch => batch.origins ?? [])
     replyAll(waiters, { type: 'success', origins, nextOffset, sizeBytes })
-  } else if (corruption) return settleDamaged(waiters)
+  } else if (corruption) replyAll(waiters, { type: 'corruptMessage' })
   else if (tooLarge || unavailable) {
     const reason = unavailable?.reason ?? `the batch at offset ${offset} is too large to be decompressed`
     replyAll(waiters, ownFailure('batchTooLarge', reason, false))
@@ -84,21 +85,10 @@ function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionR
   return []
 }
 
-/** Asks once more for a damaged batch, because the bytes may have been damaged in transit. */
-function settleDamaged(waiters: Waiters): readonly Returned[] {
-  const again = waiters.filter(waiter => waiter.state.damages++ === 0)
-  replyAll(
-    waiters.filter(waiter => !again.includes(waiter)),
-    { type: 'corruptMessage' }
-  )
-  return returned('retryLater', again)
-}
-
 export const fetchOrigins = describeOperation('fetchOrigins', {
   role: 'control',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: () => ({}),
-  initialState: () => ({ damages: 0 }),
   whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??

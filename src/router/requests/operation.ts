@@ -40,7 +40,6 @@ interface States {
     /** How often the bytes at `position` were damaged. */
     damages: number
   }
-  fetchOrigins: { damages: number }
   createTopic: ChangeState
   deleteTopic: ChangeState
   createPartitions: ChangeState

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type BatchOrigin, type Offset, silentLogger } from '../../../src/core/model.js'
-import { LogSearch } from '../../../src/producer/memory/log-search.js'
-import type { SoughtBatch } from '../../../src/producer/memory/partition-search.js'
+import { type Finding, LogSearch, type SoughtBatch } from '../../../src/producer/memory/log-search.js'
 import type { FetchOffset, RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
@@ -74,18 +73,19 @@ class Partition {
 describe('delivery: looking for a batch in the log', () => {
   let partition: Partition
   let search: LogSearch
-  let nowMs: number
+  let clock: sinon.SinonFakeTimers
   beforeEach(() => {
+    clock = sinon.useFakeTimers()
     partition = new Partition()
-    nowMs = 0
     search = new LogSearch({
       router: partition as never,
-      clock: () => nowMs,
+      clock: () => clock.now,
       now: () => NOW,
       log: silentLogger,
       metrics: new CountingMetrics()
     })
   })
+  afterEach(() => clock.restore())
 
   const sought = (producer: number, more: Partial<SoughtBatch> = {}): SoughtBatch => ({
     topic: 'orders',
@@ -121,70 +121,78 @@ describe('delivery: looking for a batch in the log', () => {
     expect(await search.find(sought(4, { from: 5_000 }))).to.deep.equal({ type: 'found', baseOffset: 40 })
   })
 
-  it('stops after many bytes, and goes on there', async () => {
+  /** The finding, and the reads that were made in how long. */
+  async function findingOf(batch: SoughtBatch) {
+    let finding: Finding | undefined
+    const startedAt = clock.now
+    void search.find(batch).then(found => (finding = found))
+    while (finding === undefined) await clock.tickAsync(100)
+    return { ...finding, afterMs: Math.floor((clock.now - startedAt) / 1_000) * 1_000 }
+  }
+
+  it('leaves its place to others after many bytes, and goes on there', async () => {
     partition.batchBytes = 16 * MIB
-    expect(await search.find(sought(6))).to.deep.equal({
-      type: 'later',
-      from: 40,
-      queuedMs: 0,
-      reason: 'the search has not reached the end of the log'
-    })
-    expect(await search.find(sought(6, { from: 40 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+    expect(await findingOf(sought(6))).to.deep.equal({ type: 'found', baseOffset: 60, afterMs: 1_000 })
+    expect(partition.offsetsRead()).to.deep.equal([0, 10, 20, 30, 40, 50, 60])
   })
 
-  it('stops when it takes long', async () => {
+  it('leaves its place to others when it takes long, and goes on there', async () => {
     partition.instead.set(20, {
       type: 'success',
       origins: [],
       nextOffset: 30,
       get sizeBytes() {
-        nowMs += 30_000
+        clock.setSystemTime(clock.now + 30_000)
         return 1
       }
     })
-    expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
+    expect(await findingOf(sought(6))).to.include({ type: 'found', baseOffset: 60 })
+    expect(partition.offsetsRead()).to.deep.equal([0, 10, 20, 30, 40, 50, 60])
   })
 
-  for (const [what, answer, finding] of [
-    ['a broker does not answer', { type: 'timedOut' }, 'later'],
-    ['the broker does not know the partition', { type: 'unknownTopicOrPartition' }, 'later'],
-    ['records are deleted', { type: 'offsetOutOfRange' }, 'later'],
-    ['an error passes', { type: 'failed', message: 'busy', retriable: true }, 'later'],
-    ['records may not be read', { type: 'failed', message: 'denied', retriable: false }, 'unknown'],
-    ['the log is damaged', { type: 'corruptMessage' }, 'unknown']
+  for (const [what, answer, afterMs] of [
+    ['a broker does not answer', { type: 'timedOut' }, 60_000],
+    ['the broker does not know the partition', { type: 'unknownTopicOrPartition' }, 60_000],
+    ['records are deleted', { type: 'offsetOutOfRange' }, 60_000],
+    ['an error passes', { type: 'failed', message: 'busy', retriable: true }, 60_000],
+    ['the log is damaged', { type: 'corruptMessage' }, 60_000],
+    ['the replicas do not reach the end of the log', { type: 'noMessages' }, 60_000],
+    ['records may not be read', { type: 'failed', message: 'denied', retriable: false }, 0]
   ] as const) {
-    it(`tells ${finding} when ${what}`, async () => {
+    it(`is given up after ${afterMs} ms when ${what}`, async () => {
       partition.instead.set(30, answer)
-      expect(await search.find(sought(6))).to.include({ type: finding })
+      expect(await findingOf(sought(6))).to.include({ type: 'unknown', afterMs })
     })
   }
 
-  it('tells later, not absent, before it has read up to the end of the log of the leader', async () => {
+  it('is absent only when it was not found up to the end of the log of the leader', async () => {
     partition.unreplicated = 40
-    expect(await search.find(sought(6))).to.include({ type: 'later', from: 60 })
+    const finding = findingOf(sought(6))
+    await clock.tickAsync(5_000)
+    expect(partition.offsetsRead().at(-1)).to.equal(60)
     partition.unreplicated = 0
-    expect(await search.find(sought(6, { from: 60 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+    expect(await finding).to.include({ type: 'found', baseOffset: 60 })
   })
 
-  it('tells later when a new leader cannot give records that it has, though it tells their end soon after', async () => {
+  it('is searched for again when a new leader cannot give records that it has, though it tells their end soon after', async () => {
     partition.instead.set(30, {
       get type() {
         partition.instead.delete(30)
         return 'noMessages'
       }
     })
-    expect(await search.find(sought(6))).to.include({ type: 'later', from: 30 })
-    expect(await search.find(sought(6, { from: 30 }))).to.deep.equal({ type: 'found', baseOffset: 60 })
+    expect(await findingOf(sought(6))).to.include({ type: 'found', baseOffset: 60 })
+    expect(partition.offsetsRead()).to.deep.equal([0, 10, 20, 30, 30, 40, 50, 60])
   })
 
-  it('tells later when the leader changes, or does not tell the end of its log', async () => {
+  it('is given up when the leader changes, or does not tell the end of its log', async () => {
     for (const endTold of [{ currentLeaderEpoch: 5 }, { leaderEpoch: 3 }, { type: 'notFound' }, { type: 'timedOut' }]) {
       partition.endTold = endTold
-      expect(await search.find(sought(77))).to.include({ type: 'later' })
+      expect(await findingOf(sought(77))).to.include({ type: 'unknown', afterMs: 60_000 })
     }
     partition.endTold = {}
     partition.leaderEpoch = undefined
-    expect(await search.find(sought(77))).to.include({ type: 'unknown' })
+    expect(await findingOf(sought(77))).to.include({ type: 'unknown', afterMs: 0 })
   })
 
   it('begins no later than readers could read when it was asked first', async () => {
@@ -212,44 +220,65 @@ describe('delivery: looking for a batch in the log', () => {
     })
     const others = Array.from({ length: 300 }, () => search.find(sought(4, { topic: 'stuck' })))
     expect(await search.find(sought(4))).to.deep.equal({ type: 'found', baseOffset: 40 })
+    search.close()
     for (const { requester } of stuck) requester.reply({ type: 'timedOut' } as never)
-    for (const finding of await Promise.all(others)) expect(finding.type).to.equal('later')
+    await clock.tickAsync(1_000)
+    for (const finding of await Promise.all(others)) expect(finding.type).to.equal('unknown')
   })
 
-  it('tells for how long the reads of others have held it up, which is no reason to lose patience', async () => {
+  it('is not given up for the time in which the reads of others have held it up', async () => {
     partition.holds = true
-    const all = Array.from({ length: 9 }, () => search.find(sought(77)))
-    const last = all.at(-1)!
-    const turn = () => new Promise(setImmediate)
-    for (let call = 0; call < 3; call++) {
+    const searches = Array.from({ length: 8 }, () => search.find(sought(77)))
+    const last = search.find(sought(77)).then(finding => ({ ...finding, afterMs: clock.now }))
+    // Three questions for where to read, and ten batches.
+    for (let call = 0; call < 13; call++) {
       for (const answer of partition.open.splice(0)) answer()
-      await turn()
+      await clock.tickAsync(3_000)
     }
-    nowMs += 55_000
     partition.instead.set(0, { type: 'timedOut' })
     partition.holds = false
     for (const answer of partition.open.splice(0)) answer()
-    expect(await last).to.include({ type: 'later', queuedMs: 55_000 })
+    for (const finding of await Promise.all(searches)) expect(finding.type).to.equal('absent')
+    await clock.tickAsync(70_000)
+    expect(await last).to.deep.equal({ type: 'unknown', reason: 'no broker has answered in time', afterMs: 90_000 })
   })
 
   it('reads eight partitions at a time', async () => {
-    const clock = sinon.useFakeTimers()
-    try {
-      partition.holds = true
-      const all = Array.from({ length: 30 }, (_, at) => search.find(sought(at % 10)))
-      let isOver = false
-      const found = Promise.all(all).finally(() => (isOver = true))
-      for (; !isOver; await clock.tickAsync(1)) partition.open.shift()?.()
-      expect((await found).map(({ type }) => type)).to.deep.equal(all.map(() => 'found'))
-      expect(partition.mostReading).to.equal(8)
-    } finally {
-      clock.restore()
-    }
+    partition.holds = true
+    const all = Array.from({ length: 30 }, (_, at) => search.find(sought(at % 10)))
+    let isOver = false
+    const found = Promise.all(all).finally(() => (isOver = true))
+    for (; !isOver; await clock.tickAsync(1)) partition.open.shift()?.()
+    expect((await found).map(({ type }) => type)).to.deep.equal(all.map(() => 'found'))
+    expect(partition.mostReading).to.equal(8)
   })
 
   it('asks nothing once it is closed', async () => {
     search.close()
-    expect(await search.find(sought(4))).to.include({ type: 'later' })
+    expect(await search.find(sought(4))).to.include({ type: 'unknown' })
     expect(partition.asked).to.deep.equal([])
+  })
+
+  it('asks again how long brokers remember producers in another cluster, whatever a broker of the former one answers then', async () => {
+    const asked: { requester: { reply(answer: object): void } }[] = []
+    Object.assign(partition, {
+      tell(message: { type: string; requester: { reply(answer: object): void } }) {
+        if (message.type === 'describeBrokerConfigs') asked.push(message)
+        else message.requester.reply({ type: 'success', brokers: [{ nodeId: 1 }], topics: new Map() })
+      }
+    })
+    const configs = (ms: number) => new Map([['producer.id.expiration.ms', String(ms)]])
+    const isRemembered = { isForgotten: false, sinceMs: NOW - 12 * HOUR_MS }
+    const former = search.find(sought(4, isRemembered))
+    await clock.tickAsync(0)
+    search.clusterChanged()
+    const present = search.find(sought(4, isRemembered))
+    await clock.tickAsync(0)
+    asked[1]!.requester.reply({ type: 'success', configs: configs(24 * HOUR_MS) })
+    expect(await present).to.include({ type: 'absent' })
+    asked[0]!.requester.reply({ type: 'success', configs: configs(HOUR_MS) })
+    expect(await former).to.include({ type: 'absent' })
+    expect(search.mayBeForgotten(NOW - 12 * HOUR_MS)).to.equal(false)
+    expect(search.mayBeForgotten(NOW - 48 * HOUR_MS)).to.equal(true)
   })
 })
