@@ -53,7 +53,7 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanRecordsRefused',
     'CastellanServerErrors'
   ],
-  'backlog-old': ['CastellanBacklogBeyondRetention', 'CastellanBacklogNearRetention'],
+  'backlog-old': ['CastellanBacklogNearRetention'],
   // Records whose time is over before there is a leader are withdrawn.
   'log-cut': ['CastellanGroupLogCut', 'CastellanRecordsFail', 'CastellanRecordsRefused'],
   'no-kafka': ['CastellanDown', 'CastellanKafkaAway']

@@ -4,7 +4,6 @@ import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } fro
 import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/durable-pending-produce.js'
 import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
-import type { TopicRetention } from '../../src/producer/disk/retention-watch.js'
 import { LocalKeys } from '../../src/producer/keys/keys.js'
 import { idempotencySettings } from '../../src/producer/keys/settings.js'
 import { DeadLetters } from '../../src/producer/log/dead-letters.js'
@@ -30,7 +29,7 @@ export interface DurableHarnessOptions {
   readonly log?: Logger
   readonly metrics?: MetricsLogger
   readonly holdsRecords?: (directory: string) => boolean
-  readonly retentionOf?: (topic: string) => Promise<TopicRetention>
+  readonly retentionOf?: (topic: string) => Promise<number | undefined>
   readonly receipts?: Partial<ReceiptSettings>
 }
 

@@ -32,15 +32,15 @@ import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
 import { RecordOutcomes } from './record-outcomes.js'
-import { RetentionWatch, type TopicRetention, type WatchedTopic } from './retention-watch.js'
+import { RetentionWatch } from './retention-watch.js'
 import { TopicFollower } from './topic-metadata-subscription.js'
 
 export interface DurableDeliveryDeps extends DeliveryDeps {
   /** Name of the cluster in the configuration: destinations in the log begin with it. */
   readonly cluster: string
   readonly queue: DurableQueue
-  /** How long Kafka keeps the records of a topic. Absent: no warning is logged about records that have waited too long. */
-  readonly retentionOf?: ((topic: string) => Promise<TopicRetention>) | undefined
+  /** How long Kafka keeps the records of a topic, in milliseconds. Absent: there is no warning of records that have waited too long. */
+  readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
 
 /** Records of one call on their way into the log. */
@@ -60,7 +60,7 @@ interface DurableRequest {
 /** Deadlines are met with this precision. */
 const TICK_MS = 50
 const REPORT_EVERY_MS = 1_000
-const LOOK_AT_AGES_EVERY_MS = 5_000
+const LOOK_AT_AGES_EVERY_MS = 10_000
 /** How often unused topics are looked for. */
 const FORGET_EVERY_MS = 10_000
 /** A topic without entries is forgotten after this multiple of the greatest age of metadata. */
@@ -142,15 +142,8 @@ export class DurableDelivery implements QueueMember, ClusterState {
     })
     this.#metrics = new DurableMetrics(deps.metrics)
     this.#written = new LogSearch(deps)
-    this.#retention = deps.retentionOf && !queue.stampsWhenSent ? this.#watchRetention(deps.retentionOf) : undefined
+    if (deps.retentionOf && !queue.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
     queue.join(this)
-  }
-
-  #watchRetention(retentionOf: (topic: string) => Promise<TopicRetention>): RetentionWatch {
-    const { clock, now, log } = this.#deps
-    const topics = (): WatchedTopic[] =>
-      [...this.#topics.all].filter(({ topicId, partitionCount }) => topicId !== '' || partitionCount > 0)
-    return new RetentionWatch({ topics, retentionOf, logOf: () => this.#openedQueue!.log, clock, now, log })
   }
 
   /** Warnings about records that wait too long, one sentence each. */
@@ -379,7 +372,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #lookAtAges(nowMs: number): void {
     this.#lookedAtAgesAt = nowMs
-    if (!this.#isClosed) void this.#retention?.look()
+    if (!this.#isClosed) void this.#retention?.look(this.#topics.all, this.#openedQueue!.log)
   }
 
   #report(nowMs: number): void {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Logger } from '../../../src/core/model.js'
-import { askForRetention, retentionOf, type TopicRetention } from '../../../src/producer/disk/retention-watch.js'
+import { askForRetention, retentionOf } from '../../../src/producer/disk/retention-watch.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-harness.js'
@@ -9,31 +9,22 @@ import { DurableHarness, type DurableHarnessOptions } from '../../support/durabl
 const HOUR_MS = 3_600_000
 
 describe('durable: how long a topic keeps records', () => {
-  const known = (retentionMs: number): TopicRetention => ({ type: 'known', retentionMs })
   for (const [what, configs, expected] of [
-    [
-      'is its own setting, or that of its broker',
-      { 'retention.ms': '60000', 'cleanup.policy': 'delete' },
-      known(60_000)
-    ],
-    ['is as much where Kafka does not tell the policy', { 'retention.ms': '60000' }, known(60_000)],
-    ['has no end for -1', { 'retention.ms': '-1', 'cleanup.policy': 'delete' }, known(Number.POSITIVE_INFINITY)],
-    [
-      'has no end for a compacted topic',
-      { 'retention.ms': '60000', 'cleanup.policy': 'compact' },
-      known(Number.POSITIVE_INFINITY)
-    ],
+    ['is its own setting, or that of its broker', { 'retention.ms': '60000', 'cleanup.policy': 'delete' }, 60_000],
+    ['is as much where Kafka does not tell the policy', { 'retention.ms': '60000' }, 60_000],
+    ['has no end for -1', { 'retention.ms': '-1', 'cleanup.policy': 'delete' }, Number.POSITIVE_INFINITY],
+    ['has no end when compacted', { 'retention.ms': '60000', 'cleanup.policy': 'compact' }, Number.POSITIVE_INFINITY],
     [
       'is that of a topic that is compacted and deleted',
       { 'retention.ms': '9', 'cleanup.policy': 'compact, delete' },
-      known(9)
+      9
     ],
     [
       'does not begin before the broker has a record where it gives it its time',
       { 'retention.ms': '9', 'message.timestamp.type': 'LogAppendTime' },
-      known(Number.POSITIVE_INFINITY)
+      Number.POSITIVE_INFINITY
     ],
-    ['is unknown where Kafka does not tell', { 'cleanup.policy': 'delete' }, { type: 'unknown' }]
+    ['is unknown where Kafka does not tell', { 'cleanup.policy': 'delete' }, undefined]
   ] as const) {
     it(what, () => expect(retentionOf(new Map(Object.entries(configs)))).to.deep.equal(expected))
   }
@@ -50,15 +41,13 @@ describe('durable: how long a topic keeps records', () => {
       stop: () => undefined
     })
     answer = { type: 'success', overrides: new Map(), configs: new Map([['orders', new Map([['retention.ms', '7']])]]) }
-    expect(await ask('orders')).to.deep.equal(known(7))
+    expect(await ask('orders')).to.equal(7)
     answer = { type: 'success', overrides: new Map(), configs: new Map() }
-    expect(await ask('orders')).to.deep.equal({ type: 'unknown' })
-    for (const nothing of [{ type: 'timedOut' }, { type: 'failed', retriable: true, message: 'busy' }]) {
+    expect(await ask('orders')).to.equal(undefined)
+    for (const nothing of [{ type: 'timedOut' }, { type: 'failed', retriable: false, message: 'not allowed' }]) {
       answer = nothing
-      expect(await ask('orders')).to.deep.equal({ type: 'unknown' })
+      expect(await ask('orders')).to.equal(undefined)
     }
-    answer = { type: 'failed', retriable: false, message: 'not allowed' }
-    expect(await ask('orders')).to.deep.equal({ type: 'refused', reason: 'not allowed' })
   })
 })
 
@@ -66,7 +55,7 @@ describe('durable: records that wait for nearly as long as their topic keeps the
   let harness: DurableHarness
   let metrics: CountingMetrics
   let lines: { readonly topic: string; readonly message: string }[]
-  let answers: Map<string, TopicRetention>
+  let answers: Map<string, number>
   let asked: string[]
   afterEach(() => harness.restore())
 
@@ -74,13 +63,13 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     metrics = new CountingMetrics()
     lines = []
     asked = []
-    answers = new Map([['orders', { type: 'known', retentionMs: HOUR_MS }]])
+    answers = new Map([['orders', HOUR_MS]])
     const warn = (fields: object, message: string): unknown =>
       lines.push({ topic: (fields as { topic: string }).topic, message })
     const log: Logger = { debug: () => {}, info: () => {}, warn: warn as Logger['warn'], error: () => {} }
-    const retention = async (topic: string): Promise<TopicRetention> => {
+    const retention = async (topic: string): Promise<number | undefined> => {
       asked.push(topic)
-      return harness.router.isAway ? { type: 'unknown' } : (answers.get(topic) ?? { type: 'unknown' })
+      return harness.router.isAway ? undefined : answers.get(topic)
     }
     harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, metrics, log, retentionOf: retention, ...options })
     await harness.start()
@@ -92,7 +81,7 @@ describe('durable: records that wait for nearly as long as their topic keeps the
   const told = (): string[] => lines.filter(({ message }) => message.includes('retention.ms')).map(({ topic }) => topic)
   const ratio = (): number | undefined => metrics.gaugeOf('backlog_retention_ratio')
 
-  it('are told of by a metric, a line of the log and a warning, once, and again when they have waited too long', async () => {
+  it('are told of by a metric, a warning, and one line of the log, until they are in Kafka', async () => {
     await start()
     await harness.pass(0.4 * HOUR_MS)
     expect([harness.delivery.warnings, told()]).to.deep.equal([[], []])
@@ -104,11 +93,10 @@ describe('durable: records that wait for nearly as long as their topic keeps the
       /^records of orders have waited 0\.6\d* h .* for 1\.0 h .*those that wait longer/
     )
     await harness.pass(0.5 * HOUR_MS)
-    expect(told()).to.deep.equal(['orders', 'orders'])
-    expect(harness.delivery.warnings[0]).to.contain('and deletes the oldest ones as soon as it has them')
+    expect(told()).to.deep.equal(['orders'])
     expect(ratio()).to.be.closeTo(1.1, 0.01)
     harness.router.isAway = false
-    await harness.pass(10_000)
+    await harness.pass(25_000)
     expect(harness.router.values('orders')).to.deep.equal(['first', 'A'])
     expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
   })
@@ -120,7 +108,7 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     harness.router.isAway = false
     const { script } = harness.router.partition('orders', 0)
     for (let at = 0; at < 100; at++) script.push({ type: 'reject', errorCode: 19 })
-    await harness.pass(10_000)
+    await harness.pass(25_000)
     expect(harness.delivery.warnings).to.have.length(1)
   })
 
@@ -132,19 +120,9 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     harness.send(record('orders', 'stuck'))
     await harness.pass(0.6 * HOUR_MS)
     expect(harness.delivery.warnings).to.have.length(1)
-    answers.set('orders', { type: 'known', retentionMs: Number.POSITIVE_INFINITY })
+    answers.set('orders', Number.POSITIVE_INFINITY)
     await harness.pass(70_000)
     expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
-  })
-
-  it('are not told of where Kafka refuses to tell its settings, which is said once', async () => {
-    await start()
-    harness.router.isAway = false
-    for (const topic of ['orders', 'audit']) answers.set(topic, { type: 'refused', reason: 'not authorised' })
-    await harness.pass(HOUR_MS)
-    expect(lines.filter(({ message }) => message.includes('DescribeConfigs'))).to.have.length(1)
-    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
-    expect(asked.length, 'asked again once a minute for each, until the topics are forgotten').to.be.within(10, 160)
   })
 
   it('are no matter where records get the time at which they are sent', async () => {
