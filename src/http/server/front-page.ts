@@ -15,7 +15,6 @@ import { toServedDocument } from '../openapi/served-document.js'
 import { requireRule } from './access-hooks.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
-import { statusOperation } from './status-routes.js'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
@@ -74,7 +73,6 @@ const management: readonly Operation[] = [
   readiness('/ready', 'ready', 'The readiness probe'),
   readiness('/ready/kafka', 'readyKafka', 'Whether Kafka can be reached'),
   ...pageOperations,
-  statusOperation,
   {
     method: 'get',
     path: '/metrics',

@@ -12,10 +12,9 @@ import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
-import { addPageRoutes, FIND_PATH, PAGE_PATH, type PageSource } from './page-routes.js'
+import { addPageRoutes, addStatusRoute, FIND_PATH, PAGE_PATH, type PageSource, STATUS_PATH } from './page-routes.js'
 import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
 import type { HttpSettings, ManagementSettings } from './settings.js'
-import { addStatusRoute, STATUS_PATH } from './status-routes.js'
 
 /** @returns the URL of the listener */
 export type Open = (

@@ -3,16 +3,20 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { z } from 'zod'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { isLoopback } from '../../core/settings/units.js'
+import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
+import { statusSchema } from '../status/status.js'
+import type { StatusSource } from '../status/status-source.js'
 import { answerRefusal } from './access-hooks.js'
 
 export const PAGE_PATH = '/'
+export const STATUS_PATH = '/status.json'
 export const FIND_PATH = '/find-record'
-/** Searches that run at the same time, of one caller and of all: each reads up to 16 MiB from Kafka. */
-const MAX_SEARCHES = { ofOne: 2, ofAll: 8 }
+/** Searches that run at the same time, about half of them of one caller: each reads up to 16 MiB from Kafka. */
+const MAX_SEARCHES = 4
 
 const WRONG_QUESTION =
   'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
@@ -59,6 +63,13 @@ export interface PageSource {
 export const pageOperations: readonly Operation[] = [
   {
     method: 'get',
+    path: STATUS_PATH,
+    id: 'status',
+    summary: 'What is wrong with the gateway, and what waits',
+    answers: { 200: { description: 'The status of all processes of the gateway', content: json(statusSchema) } }
+  },
+  {
+    method: 'get',
     path: PAGE_PATH,
     id: 'page',
     summary: 'The page for people',
@@ -75,6 +86,14 @@ export const pageOperations: readonly Operation[] = [
   }
 ]
 
+/** `GET /status.json` of the management port. It needs the permission `management`, as `/metrics` does. */
+export function addStatusRoute(app: FastifyInstance, source: StatusSource): void {
+  app.get(STATUS_PATH, async (_, reply) => {
+    const status = await source.status()
+    return reply.headers(FOUND_HEADERS).type('application/json; charset=utf-8').send(JSON.stringify(status))
+  })
+}
+
 /**
  * `GET /`, the page. It has no data, so it is served without credentials, and asks for them when its first question is
  * refused. `POST /find-record` answers its question about a record.
@@ -90,13 +109,15 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
-  const searches = new Searches()
+  const searches = new Shares(MAX_SEARCHES)
   app.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
     reply.headers(FOUND_HEADERS)
     const parsed = recordQuestion.safeParse(request.body)
     if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
     const principal = requireReader(request, parsed.data, access)
-    searches.begin(principal)
+    if (searches.problemOf(principal) !== undefined)
+      throw new OverloadedError('too many records are looked for at the same time')
+    const release = searches.take(principal)
     try {
       const found = await source.findRecord(parsed.data, principal)
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(found))
@@ -105,11 +126,12 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
       return refuse(reply, status, error.code, error.message)
     } finally {
-      searches.end(principal)
+      release()
     }
   })
 }
 
+/** No answer with data may stay in a cache, or be taken for something else. */
 const FOUND_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
 
 /** Answers a question that Fastify cannot read. */
@@ -117,29 +139,6 @@ function answerUnreadable(error: FastifyError | CastellanError, request: Fastify
   const { statusCode: status = 500 } = error as FastifyError
   if (error instanceof CastellanError || status >= 500) answerRefusal(error, request, reply)
   else refuse(reply.headers(FOUND_HEADERS), status, 'invalidRequest', status === 400 ? WRONG_QUESTION : error.message)
-}
-
-/** The searches that run, by caller. */
-class Searches {
-  readonly #running = new Map<string, number>()
-  #all = 0
-
-  /** @throws OverloadedError */
-  begin(principal: string): void {
-    const own = this.#running.get(principal) ?? 0
-    if (own >= MAX_SEARCHES.ofOne || this.#all >= MAX_SEARCHES.ofAll) {
-      throw new OverloadedError('too many records are looked for at the same time')
-    }
-    this.#running.set(principal, own + 1)
-    this.#all++
-  }
-
-  end(principal: string): void {
-    const left = this.#running.get(principal)! - 1
-    if (left === 0) this.#running.delete(principal)
-    else this.#running.set(principal, left)
-    this.#all--
-  }
 }
 
 /**

@@ -223,15 +223,7 @@ export const statusSchema = z.object({
     connections: count
   }),
   way: z
-    .object({
-      request: sum,
-      body: sum,
-      admission: sum,
-      capacity: sum,
-      partition: sum,
-      router: sum,
-      broker: sum
-    })
+    .object({ request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum })
     .describe('Where the time of a record goes'),
   refusals: z.array(refused),
   failures: z.array(failure).describe('The latest first'),
@@ -252,7 +244,6 @@ export type RefusalRow = z.output<typeof refused>
 export type FailureRow = z.output<typeof failure>
 export type LossRow = z.output<typeof loss>
 export type LineRow = z.output<typeof logLine>
-export type Sum = z.output<typeof sum>
 
 /** The status of one process. Several become one by {@link mergeParts}. */
 export type StatusPart = Omit<Status, 'version' | 'at' | 'gateway' | 'trouble'>

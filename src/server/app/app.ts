@@ -259,7 +259,7 @@ class ProcessParts {
     this.#statusReader = new ProcessStatusReader({
       number: deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
-      viewLog: () => this.#clusters.viewLog(),
+      viewLog: () => this.#clusters.queue.view(),
       memoryLimitBytes: config.delivery.maxBytes,
       memoryTimeoutMs: config.delivery.timeoutMs,
       metrics: this.#metrics,
@@ -376,7 +376,7 @@ class ProcessParts {
 
   async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {
     this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
-    this.#shutdown.add('closing the durable log', () => this.#clusters.closeDurableLog())
+    this.#shutdown.add('closing the durable log', () => this.#clusters.queue.close())
     this.#shutdown.add('cutting the connections', remainingMs =>
       Promise.all([this.#http?.cut(), this.#cutSteps.run(remainingMs)])
     )
@@ -434,7 +434,7 @@ class ProcessParts {
         version: this.#version,
         // APIs produce to the cluster `default`.
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
-        diskAdmission: this.#admission(this.#clusters.logCapacity, 'disk'),
+        diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
         calls: counts.calls,
         idempotency,
         access,

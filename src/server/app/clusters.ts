@@ -5,9 +5,8 @@ import type { Logger } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { DurableQueue, type LogStorage, type LogView } from '../../producer/disk/durable-queue.js'
+import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/keys.js'
-import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { operations } from '../../router/processors/operations.js'
 import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
@@ -54,8 +53,8 @@ export class Clusters {
   readonly #deps: ClustersDeps
   readonly #clusters: KafkaCluster[] = []
   readonly #stopWatching: (() => void)[] = []
-  /** The durable log of all clusters. */
-  readonly #queue: DurableQueue
+  /** The durable log of all clusters. It is closed after all writing has ended. */
+  readonly queue: DurableQueue
   readonly #orphaned: OrphanedLogs
   readonly #logWatch: DurableLogWatch
   /** An API keeps its records in the durable log. */
@@ -68,7 +67,7 @@ export class Clusters {
     const settings = config.wal
     const drainsLater = true
     const clock = (): number => performance.now()
-    this.#queue = new DurableQueue({
+    this.queue = new DurableQueue({
       settings,
       log,
       metrics,
@@ -92,7 +91,7 @@ export class Clusters {
     })
     this.#isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
-      this.#isKept ? this.#queue.whyUnusable() : this.#queue.whyNotOpened()
+      this.#isKept ? this.queue.whyUnusable() : this.queue.whyNotOpened()
     this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
   }
 
@@ -103,16 +102,6 @@ export class Clusters {
 
   get default(): KafkaCluster {
     return this.#clusters.find(({ name }) => name === 'default')!
-  }
-
-  /** The limited memory for records that wait for the disk. All clusters share it. */
-  get logCapacity(): BufferCapacity {
-    return this.#queue.capacity
-  }
-
-  /** The durable log, for people who look. */
-  viewLog(): Promise<LogView> {
-    return this.#queue.view()
   }
 
   get gateways(): ReadonlyMap<string, Gateway> {
@@ -128,15 +117,15 @@ export class Clusters {
       const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
       await this.#start(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
     }
-    await this.#queue.openIfNotEmpty()
+    await this.queue.openIfNotEmpty()
     const { config, apis, log } = this.#deps
-    await announceDurableLog(config, this.#queue, apis, log)
+    await announceDurableLog(config, this.queue, apis, log)
     await this.#logWatch.start()
   }
 
   /** Begins to deliver the records that were in the durable log at the start. */
   drainDurableLog(): void {
-    this.#queue.drain()
+    this.queue.drain()
     this.#orphaned.drain()
   }
 
@@ -147,7 +136,7 @@ export class Clusters {
    */
   unreadyReasons(): string[] {
     if (!this.#isKept) return this.kafkaReasons()
-    const [away, { whyRefusing }] = [this.#clustersAway(), this.#queue]
+    const [away, { whyRefusing }] = [this.#clustersAway(), this.queue]
     const isOverfull = away.length > 0 && whyRefusing !== undefined
     return [...(isOverfull ? [...away, whyRefusing] : []), ...this.#logProblem()]
   }
@@ -224,11 +213,6 @@ export class Clusters {
     await Promise.all([...this.#clusters.map(writeOne), this.#orphaned.close(timeoutMs)])
   }
 
-  /** Closes the durable log. Call it after all writing has ended. */
-  async closeDurableLog(): Promise<void> {
-    await this.#queue.close()
-  }
-
   /**
    * The number of records that were accepted into memory since the start and are lost. It is final after {@link
    * writeWhatIsLeft}.
@@ -259,7 +243,7 @@ export class Clusters {
       ...deps,
       log: quietLog,
       metrics,
-      queue: this.#queue,
+      queue: this.queue,
       receipts: this.#deps.receipts?.ofMemory,
       orphaned: this.#orphaned.all
     })

@@ -185,22 +185,22 @@ describe('the page of the management port', () => {
     })
   })
 
-  it('looks for two records at a time, and refuses further questions until they are answered', async () => {
+  it('looks for three records of a client at a time, and refuses further questions until they are answered', async () => {
     let release = (): void => undefined
     const released = new Promise<void>(resolve => (release = resolve))
     let running = 0
-    let bothRun = (): void => undefined
-    const both = new Promise<void>(resolve => (bothRun = resolve))
+    let allRun = (): void => undefined
+    const all = new Promise<void>(resolve => (allRun = resolve))
     find = async () => {
-      if (++running === 2) bothRun()
+      if (++running === 3) allRun()
       await released
       return { ...FOUND, records: [], searched: [] }
     }
-    const first = [post(aKey), post(aKey)]
-    await both
+    const first = [post(aKey), post(aKey), post(aKey)]
+    await all
     expect((await post(aKey)).status).to.equal(503)
     release()
-    expect((await Promise.all(first)).map(({ status }) => status)).to.deep.equal([200, 200])
+    expect((await Promise.all(first)).map(({ status }) => status)).to.deep.equal([200, 200, 200])
     expect((await post(aKey)).status).to.equal(200)
   })
 
