@@ -89,8 +89,8 @@ export function answerWork(
   work()
     .then(async result => {
       if (result instanceof LongList) {
-        const { response } = exchange
-        await longLists.write(result, { client, response }, text => answers.ok(exchange, version, text))
+        const text = await longLists.textOf(result, client, exchange.response)
+        if (text !== undefined) answers.ok(exchange, version, text)
       } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
     })
     .catch(error => {

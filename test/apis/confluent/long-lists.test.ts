@@ -1,7 +1,8 @@
+import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { confluent } from '../../../src/apis/confluent/api.js'
-import { type ListReader, LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
+import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
 import type { TopicMetadata } from '../../../src/gateway/gateway.js'
 import { openAccess } from '../../../src/http/access/access.js'
 import { contextFor } from '../../support/api-context.js'
@@ -137,22 +138,12 @@ describe('confluent: long lists', () => {
   })
 
   describe('by themselves', () => {
-    const reader = (response: object = {}): ListReader => ({
-      client: 'one',
-      response: response as ListReader['response']
-    })
-    const textOf = async (list: LongList): Promise<string> => {
-      let text = ''
-      await new LongLists().write(list, reader(), written => {
-        text = written
-      })
-      return text
-    }
+    const open = {} as ServerResponse
 
     it('are JSON with none, one and many items', async () => {
       for (const count of [0, 1, 2, 10_000]) {
         const items = Array.from({ length: count }, (_, at) => ({ at, text: 'a text of some length' }))
-        const text = await textOf(new LongList('numbers', '{"data":[', items, ']}'))
+        const text = await new LongLists().textOf(new LongList('numbers', '{"data":[', items, ']}'), 'one', open)
         expect(text).to.equal(JSON.stringify({ data: items }))
       }
     })
@@ -163,72 +154,18 @@ describe('confluent: long lists', () => {
         yield 1
         throw new Error('made up for a test')
       }
-      const sent: string[] = []
-      const send = (text: string): void => void sent.push(text)
+      const left = { destroyed: true } as ServerResponse
       const results = await Promise.allSettled([
-        lists.write(new LongList('numbers', '[', broken(), ']'), reader(), send),
-        lists.write(new LongList('numbers', '[', [2], ']'), reader({ destroyed: true }), send),
-        lists.write(new LongList('numbers', '[', [3], ']'), reader(), send)
+        lists.textOf(new LongList('numbers', '[', broken(), ']'), 'one', open),
+        lists.textOf(new LongList('numbers', '[', [2], ']'), 'one', left),
+        lists.textOf(new LongList('numbers', '[', [3], ']'), 'one', open)
       ])
       expect(results.map(({ status }) => status)).to.deep.equal(['rejected', 'fulfilled', 'fulfilled'])
-      expect(sent).to.deep.equal(['[3]'])
-    })
-
-    it('whose client leaves during the last item do not count as unread', async () => {
-      const lists = new LongLists()
-      const closed = { destroyed: false, once: () => {} }
-      async function* leaving(): AsyncIterable<string> {
-        yield 'x'.repeat(5 * 1024 * 1024)
-        closed.destroyed = true
-      }
-      let sent = 0
-      const send = () => void sent++
-      const first = lists.write(new LongList('texts', '[', leaving(), ']'), reader(closed), send)
-      for (let tick = 0; tick < 20; tick++) await nextTick()
-      await lists.write(new LongList('others', '[', [1], ']'), reader({ once: () => {} }), send)
-      await first
-      expect(sent).to.equal(1)
-    })
-
-    it('that are not read are at most 4 MiB of each client, and one more', async () => {
-      const lists = new LongLists()
-      const over: (() => void)[] = []
-      const unread = { once: (event: string, done: () => void) => void (event === 'close' && over.push(done)) }
-      const written: Promise<void>[] = []
-      let sent = 0
-      const ask = (client: string, kind: string): void => {
-        const list = new LongList(kind, '[', ['x'.repeat(1.5 * 1024 * 1024)], ']')
-        written.push(lists.write(list, { client, response: unread as never }, () => void sent++))
-      }
-      for (let at = 0; at < 20; at++) ask('one', `kind ${at % 2}`)
-      for (let tick = 0; tick < 100; tick++) await nextTick()
-      expect(sent).to.be.within(3, 4)
-      ask('other', 'kind 0')
-      await written.at(-1)
-      expect(over).to.have.length(sent)
-      while (sent < written.length) {
-        for (const leave of over.splice(0)) leave()
-        await nextTick()
-      }
-      for (const leave of over.splice(0)) leave()
-      await Promise.all(written)
-    })
-
-    it('that are huge leave one after another', async () => {
-      const lists = new LongLists()
-      const huge = () => new LongList('texts', '[', ['x'.repeat(5 * 1024 * 1024)], ']')
-      const over: (() => void)[] = []
-      const response = { once: (event: string, done: () => void) => void (event === 'finish' && over.push(done)) }
-      let sent = 0
-      const both = [0, 1].map(() => lists.write(huge(), reader(response), () => void sent++))
-      while (over.length === 0) await nextTick()
-      for (let tick = 0; tick < 10; tick++) await nextTick()
-      expect(sent).to.equal(1)
-      over.shift()!()
-      while (over.length === 0) await nextTick()
-      expect(sent).to.equal(2)
-      over.shift()!()
-      await Promise.all(both)
+      expect(results.map(result => (result.status === 'fulfilled' ? result.value : 'failed'))).to.deep.equal([
+        'failed',
+        undefined,
+        '[3]'
+      ])
     })
   })
 })

@@ -103,7 +103,11 @@ export class Links {
     }
     const self = this.#base + path.replace(/\{(\w+)\}/g, (_, name: string) => part(toValue(name)))
     const before = JSON.stringify({ kind: `${of.name}List`, metadata: { self, next: null } })
-    return new LongList(of.name, `${before.slice(0, -1)},"data":[`, all, ']}', one => of.json(one as One, this))
+    return new LongList(of.name, `${before.slice(0, -1)},"data":[`, this.#resources(of, all), ']}')
+  }
+
+  async *#resources<One>(of: Kind<One>, all: Iterable<One> | AsyncIterable<One>): AsyncIterable<Resource> {
+    for await (const one of all) yield of.json(one, this)
   }
 }
 
